@@ -1,0 +1,112 @@
+// Package metrics names everything that dmarcgate counts, in one file.
+//
+// A Metrics is made for a given registry and handed to the rooms that count;
+// a nil *Metrics is usable and counts nothing, so no room asks whether it has
+// one. Label values come from the closed lists below, from the configured
+// listener names and from nowhere else: a value that is not on its list is
+// counted as "other", so that nothing a stranger writes (a domain, an address,
+// an error text) can become a series.
+//
+// Names follow the Prometheus conventions: base units, _total for counters.
+// Every series of a closed list exists from the start with the value zero, so
+// that rate() works for the first event too.
+package metrics
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// The closed lists of label values.
+var (
+	actions        = []string{"accept", "accept_header", "hold", "reject", "tempfail", "aborted"}
+	stages         = []string{"negotiate", "connect", "helo", "mail", "rcpt", "header", "eoh", "body", "eom", "other"}
+	errorKinds     = []string{"protocol", "timeout", "io", "panic", "overload"}
+	workStages     = []string{"auth", "decide", "record"}
+	results        = []string{"pass", "fail", "none", "temperror", "permerror", "skipped"}
+	policies       = []string{"none", "quarantine", "reject", "absent"}
+	applied        = []string{"none", "quarantine", "reject", "tempfail"}
+	reasons        = []string{"", "policy_test_mode", "sampled_out", "local_policy", "other"}
+	vias           = []string{"spf", "dkim", "both"}
+	skips          = []string{"authenticated", "loopback", "trusted_network", "not_ip"}
+	sources        = []string{"author", "org", "psd", "none"}
+	spfResults     = []string{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}
+	identities     = []string{"mailfrom", "helo"}
+	dkimResults    = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
+	algorithms     = []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1", "other"}
+	keyBits        = []string{"<1024", "1024", "1025-2047", "2048", ">2048", "ed25519"}
+	fromDefects    = []string{"missing", "several_fields", "several_domains", "unparsable", "empty_group"}
+	purposes       = []string{"dmarc", "spf", "dkim", "probe"}
+	outcomes       = []string{"hit", "negative_hit", "coalesced", "miss"}
+	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed"}
+	evictions      = []string{"size", "expired"}
+	recordOutcomes = []string{"written", "late", "dropped"}
+	recordKinds    = []string{"dmarc"}
+	drops          = []string{"queue_full", "write_failed", "encode"}
+)
+
+// latencyBuckets span a cached answer (1 ms) to the message budget (20 s).
+var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20}
+
+// Metrics holds every metric. Make one with New; nil counts nothing.
+type Metrics struct {
+	listeners []string
+
+	sessions, acceptPaused      *prometheus.CounterVec
+	sessionsActive, inFlight    *prometheus.GaugeVec
+	messages, milterErrors      *prometheus.CounterVec
+	eom, bytes, stage           *prometheus.HistogramVec
+	evaluations, passes, skips  *prometheus.CounterVec
+	dispositions, policySource  *prometheus.CounterVec
+	spf, dkim, keyBits          *prometheus.CounterVec
+	malformed, fromMalformed    *prometheus.CounterVec
+	cacheRequests, queries      *prometheus.CounterVec
+	cacheEvictions              *prometheus.CounterVec
+	queryDuration               *prometheus.HistogramVec
+	cacheEntries, cacheBytes    prometheus.Gauge
+	dnsInFlight                 prometheus.Gauge
+	storeRecords, storeDropped  *prometheus.CounterVec
+	storeWrite                  prometheus.Histogram
+	storeQueue, storeLastCommit prometheus.Gauge
+}
+
+// New makes the metrics and registers them with reg. listeners are the
+// configured listener names, the only label values that are not fixed here.
+func New(reg prometheus.Registerer, listeners []string) *Metrics {
+	f := factory{reg: reg}
+	l := label{"listener", listeners}
+	m := &Metrics{
+		listeners:       listeners,
+		sessions:        f.counter("milter_sessions_total", "Connections accepted from an MTA.", l),
+		acceptPaused:    f.counter("milter_accept_paused_total", "Times that accepting stopped because the connection limit was reached.", l),
+		sessionsActive:  f.gauge("milter_sessions_active", "Open connections from an MTA.", l),
+		inFlight:        f.gauge("milter_messages_in_flight", "Messages between end of header and the answer.", l),
+		messages:        f.counter("milter_messages_total", "Messages finished, by the answer given.", l, label{"action", actions}),
+		milterErrors:    f.counter("milter_errors_total", "Events that make the MTA use its default action.", l, label{"stage", stages}, label{"kind", errorKinds}),
+		eom:             f.histogram("milter_eom_duration_seconds", "End of message to answer: what the MTA waits for.", latencyBuckets, l),
+		bytes:           f.histogram("milter_message_bytes", "Size of messages, header and body.", prometheus.ExponentialBuckets(1024, 4, 9), l),
+		stage:           f.histogram("stage_duration_seconds", "Where the time of a message goes.", latencyBuckets, label{"stage", workStages}),
+		evaluations:     f.counter("evaluations_total", "Author domains evaluated, by DMARC result and published policy.", label{"result", results}, label{"policy", policies}),
+		passes:          f.counter("pass_total", "DMARC passes, by the mechanism that was aligned.", label{"via", vias}),
+		skips:           f.counter("skipped_total", "Messages not evaluated.", label{"why", skips}),
+		dispositions:    f.counter("dispositions_total", "What the owner asked for and what was done.", label{"requested", policies}, label{"applied", applied}, label{"reason", reasons}),
+		policySource:    f.counter("policy_source_total", "Where discovery found the record.", label{"source", sources}),
+		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
+		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
+		keyBits:         f.counter("dkim_key_bits_total", "Sizes of the DKIM keys seen.", label{"bits", keyBits}),
+		malformed:       f.counter("record_malformed_total", "DMARC records found with a defect.", label{"record", recordKinds}),
+		fromMalformed:   f.counter("from_malformed_total", "From fields without exactly one domain.", label{"defect", fromDefects}),
+		cacheRequests:   f.counter("dns_cache_requests_total", "Lookups, by how the cache served them.", label{"purpose", purposes}, label{"outcome", outcomes}),
+		queries:         f.counter("dns_queries_total", "Queries sent to the servers.", label{"purpose", purposes}, label{"result", queryKinds}),
+		queryDuration:   f.histogram("dns_query_duration_seconds", "Latency of queries to the servers.", latencyBuckets, label{"purpose", purposes}),
+		cacheEvictions:  f.counter("dns_cache_evictions_total", "Cache entries removed.", label{"reason", evictions}),
+		cacheEntries:    f.plainGauge("dns_cache_entries", "Entries in the cache."),
+		cacheBytes:      f.plainGauge("dns_cache_bytes", "Estimated size of the cache."),
+		dnsInFlight:     f.plainGauge("dns_in_flight", "Queries waiting for a server."),
+		storeRecords:    f.counter("store_records_total", "Results by what became of them; late ones were answered before their commit.", label{"outcome", recordOutcomes}),
+		storeDropped:    f.counter("store_dropped_total", "Results lost, by cause.", label{"why", drops}),
+		storeQueue:      f.plainGauge("store_queue_records", "Results waiting for the writer."),
+		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),
+	}
+	m.storeWrite = f.plainHistogram("store_write_duration_seconds", "Duration of one commit.", latencyBuckets)
+	return m
+}
