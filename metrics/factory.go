@@ -47,6 +47,12 @@ func (f factory) histogram(name, help string, buckets []float64, labels ...label
 	return v
 }
 
+func (f factory) plainCounter(name, help string) prometheus.Counter {
+	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+	f.reg.MustRegister(c)
+	return c
+}
+
 func (f factory) plainGauge(name, help string) prometheus.Gauge {
 	g := prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help})
 	f.reg.MustRegister(g)

@@ -225,12 +225,20 @@ func (m *Metrics) CacheEvicted(reason string) {
 	m.cacheEvictions.WithLabelValues(known(evictions, reason)).Inc()
 }
 
-// Recorded counts a result that was written, late or not.
-func (m *Metrics) Recorded(outcome string) {
+// Recorded counts a result that was written.
+func (m *Metrics) Recorded() {
 	if m == nil {
 		return
 	}
-	m.storeRecords.WithLabelValues(known(recordOutcomes, outcome)).Inc()
+	m.storeRecords.WithLabelValues("written").Inc()
+}
+
+// RecordLate counts a result whose message was answered before the commit.
+func (m *Metrics) RecordLate() {
+	if m == nil {
+		return
+	}
+	m.storeLate.Inc()
 }
 
 // RecordDropped counts a result that was lost, with its cause.

@@ -39,7 +39,7 @@ var (
 	outcomes       = []string{"hit", "negative_hit", "coalesced", "miss"}
 	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed"}
 	evictions      = []string{"size", "expired"}
-	recordOutcomes = []string{"written", "late", "dropped"}
+	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
 	drops          = []string{"queue_full", "write_failed", "encode"}
 )
@@ -65,6 +65,7 @@ type Metrics struct {
 	cacheEntries, cacheBytes    prometheus.Gauge
 	dnsInFlight                 prometheus.Gauge
 	storeRecords, storeDropped  *prometheus.CounterVec
+	storeLate                   prometheus.Counter
 	storeWrite                  prometheus.Histogram
 	storeQueue, storeLastCommit prometheus.Gauge
 }
@@ -102,8 +103,9 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		cacheEntries:    f.plainGauge("dns_cache_entries", "Entries in the cache."),
 		cacheBytes:      f.plainGauge("dns_cache_bytes", "Estimated size of the cache."),
 		dnsInFlight:     f.plainGauge("dns_in_flight", "Queries waiting for a server."),
-		storeRecords:    f.counter("store_records_total", "Results by what became of them; late ones were answered before their commit.", label{"outcome", recordOutcomes}),
+		storeRecords:    f.counter("store_records_total", "Results, by what became of them.", label{"outcome", recordOutcomes}),
 		storeDropped:    f.counter("store_dropped_total", "Results lost, by cause.", label{"why", drops}),
+		storeLate:       f.plainCounter("store_late_total", "Results whose message was answered before their commit."),
 		storeQueue:      f.plainGauge("store_queue_records", "Results waiting for the writer."),
 		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),
 	}
