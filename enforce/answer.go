@@ -1,0 +1,160 @@
+package enforce
+
+import (
+	"fmt"
+	"strings"
+
+	"dmarcgate/auth/authres"
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/milter"
+	"dmarcgate/policy"
+)
+
+const authenticationResults = "Authentication-Results"
+
+// answer turns a decision into the reply and the header edits.
+func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
+	s := m.gate.Settings
+	switch d.Action {
+	case policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
+		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", replyText(s.RejectText, f, d))}
+	case policy.Tempfail:
+		return milter.Answer{Reply: milter.Refuse(451, "4.7.1", replyText(s.TempfailText, f, d))}
+	}
+	a := milter.Answer{Edits: m.clean()}
+	if m.skip != policy.Evaluated {
+		return a
+	}
+	switch d.Action {
+	case policy.Tag:
+		a.Edits = append(a.Edits, milter.InsertField(s.TagField, tagValue(d)))
+	case policy.Hold:
+		a.Edits = append(a.Edits, milter.Hold("DMARC: "+d.Author+": "+d.Reason))
+	}
+	// Ours last, so that it ends up on top of all others (RFC 8601, Section 4.1).
+	a.Edits = append(a.Edits, milter.InsertField(authenticationResults, authres.Format(s.AuthservID, authResults(f, d))))
+	return a
+}
+
+// clean removes the fields that only we may write (RFC 8601, Section 5): from
+// the last to the first, because MTAs renumber the fields that follow a
+// deleted one.
+func (m *mail) clean() []milter.Edit {
+	var edits []milter.Edit
+	forged := m.header.Named(authenticationResults)
+	for i := len(forged) - 1; i >= 0; i-- {
+		if authres.Claims(forged[i].Value(), m.gate.Settings.AuthservIDs) {
+			edits = append(edits, milter.DeleteField(authenticationResults, i+1))
+		}
+	}
+	for i := len(m.header.Named(m.gate.Settings.TagField)); i >= 1; i-- {
+		edits = append(edits, milter.DeleteField(m.gate.Settings.TagField, i))
+	}
+	return edits
+}
+
+// tagValue says what a filter or a user needs to know of a marked message.
+func tagValue(d policy.Decision) string {
+	return fmt.Sprintf("%s; %s", d.Disposition, reasonFor(d))
+}
+
+// reasonFor names the author domain with the reason.
+func reasonFor(d policy.Decision) string {
+	if d.Author == "" {
+		return d.Reason
+	}
+	return d.Author + ": " + d.Reason
+}
+
+// replyText fills a configured text. The values are domains in A-label form,
+// words of ours and the queue id; the milter room makes the rest printable.
+func replyText(text string, f policy.Facts, d policy.Decision) string {
+	domain := d.Author
+	if domain == "" {
+		domain = "the message"
+	}
+	return strings.NewReplacer("{domain}", domain, "{reason}", d.Reason, "{qid}", f.QueueID).Replace(text)
+}
+
+// authResults lists what was found, in the order SPF, DKIM, DMARC.
+func authResults(f policy.Facts, d policy.Decision) []authres.Result {
+	out := []authres.Result{spfResult(f)}
+	if len(f.DKIM) == 0 {
+		out = append(out, authres.Result{Method: "dkim", Value: "none"})
+	}
+	for _, s := range f.DKIM {
+		out = append(out, dkimResult(s))
+	}
+	if len(f.Authors) == 0 {
+		return append(out, noAuthor(f, d))
+	}
+	for i, a := range f.Authors {
+		out = append(out, dmarcResult(a, d.Effective[i], d))
+	}
+	return out
+}
+
+// spfResult names the identity that was checked; for the null path that is
+// HELO (RFC 8601, Section 2.7.2).
+func spfResult(f policy.Facts) authres.Result {
+	property := "mailfrom"
+	if f.NullPath {
+		property = "helo"
+	}
+	r := authres.Result{Method: "spf", Value: f.SPF.Result}
+	if f.SPF.Result != "pass" && f.SPF.Result != "none" {
+		r.Reason = f.SPF.Reason
+	}
+	if f.SPF.Domain != "" {
+		r.Properties = []authres.Property{{Type: "smtp", Name: property, Value: f.SPF.Domain}}
+	}
+	return r
+}
+
+func dkimResult(s policy.DKIM) authres.Result {
+	r := authres.Result{Method: "dkim", Value: s.Result}
+	if s.Result != "pass" {
+		r.Reason = s.Reason
+	}
+	var comments []string
+	if s.KeyBits > 0 {
+		comments = append(comments, fmt.Sprintf("%d-bit key", s.KeyBits))
+	}
+	if s.Testing {
+		comments = append(comments, "testing")
+	}
+	r.Comment = strings.Join(comments, ", ")
+	for _, p := range []authres.Property{
+		{Type: "header", Name: "d", Value: s.Domain}, {Type: "header", Name: "s", Value: s.Selector},
+		{Type: "header", Name: "a", Value: s.Algorithm}, {Type: "header", Name: "b", Value: s.B},
+	} {
+		if p.Value != "" {
+			r.Properties = append(r.Properties, p)
+		}
+	}
+	return r
+}
+
+// dmarcResult writes the comment (p=… dis=…) that filters built for OpenDMARC
+// match, and the typed property of RFC 9989, Section 9.1, which carries the
+// policy after t and pct.
+func dmarcResult(a policy.Author, p policy.Policy, d policy.Decision) authres.Result {
+	r := authres.Result{Method: "dmarc", Value: a.Verdict.Status.String()}
+	if a.PolicyDomain != "" {
+		r.Comment = fmt.Sprintf("p=%s dis=%s", a.Verdict.Policy, d.Disposition)
+		r.Properties = append(r.Properties, authres.Property{Type: "policy", Name: "dmarc", Value: p.Applied.String()})
+	}
+	if a.Verdict.Status == dmarc.TempError || a.Verdict.Status == dmarc.PermError {
+		r.Reason = a.Verdict.Reason
+	}
+	r.Properties = append(r.Properties, authres.Property{Type: "header", Name: "from", Value: a.Domain})
+	return r
+}
+
+// noAuthor is the result of a message whose From gives nothing to evaluate.
+func noAuthor(f policy.Facts, d policy.Decision) authres.Result {
+	if f.From == policy.FromMissing || f.From == policy.FromEmptyGroup {
+		return authres.Result{Method: "dmarc", Value: "none", Reason: d.Reason}
+	}
+	return authres.Result{Method: "dmarc", Value: "permerror", Reason: d.Reason}
+}

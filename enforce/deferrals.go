@@ -1,0 +1,83 @@
+package enforce
+
+import (
+	"sync"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
+)
+
+// maxDeferrals is how many pairs of author domain and client network are
+// remembered: the sender chooses both. When it is reached, any pair is
+// forgotten, which costs that sender another round of waiting.
+const maxDeferrals = 50_000
+
+// Deferrals remembers since when a sender's broken DNS has been answered with
+// tempfail, so that it can end: mail is not deferred for ever, and a lame
+// delegation is not a way past the policy. A restart forgets.
+type Deferrals struct {
+	MaxAge time.Duration // a pair not deferred for this long starts anew
+
+	mu    sync.Mutex // guards since
+	since map[deferral]span
+}
+
+type deferral struct{ author, network string }
+
+type span struct{ first, last time.Time }
+
+// keyOf returns the pair that is waited for: the first author domain whose
+// verdict is temperror by its own DNS.
+func keyOf(f policy.Facts) (deferral, bool) {
+	for _, a := range f.Authors {
+		if a.Verdict.Status == dmarc.TempError && a.Verdict.Cause != dmarc.CauseOurs {
+			return deferral{a.Domain, policy.Network(f.Client)}, true
+		}
+	}
+	return deferral{}, false
+}
+
+// age returns how long this message's sender has been deferred.
+func (d *Deferrals) age(f policy.Facts) time.Duration {
+	key, ok := keyOf(f)
+	if !ok {
+		return 0
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.since[key]
+	if !ok || f.Time.Sub(s.last) > d.MaxAge {
+		return 0
+	}
+	return f.Time.Sub(s.first)
+}
+
+// note remembers a deferral. now is the time of the facts.
+func (d *Deferrals) note(f policy.Facts, decision policy.Decision, now time.Time) {
+	key, ok := keyOf(f)
+	if !ok || decision.Action != policy.Tempfail {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.since[key]
+	if !ok || now.Sub(s.last) > d.MaxAge {
+		d.evict()
+		s.first = now
+	}
+	s.last = now
+	if d.since == nil {
+		d.since = make(map[deferral]span)
+	}
+	d.since[key] = s
+}
+
+func (d *Deferrals) evict() {
+	for key := range d.since {
+		if len(d.since) < maxDeferrals {
+			return
+		}
+		delete(d.since, key)
+	}
+}

@@ -1,0 +1,141 @@
+package enforce
+
+import (
+	"cmp"
+	"log/slog"
+	"strings"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// count tells the metrics what became of a message.
+func (m *mail) count(f policy.Facts, d policy.Decision) {
+	mm := m.gate.Metrics
+	mm.MessageAnswered(f.Listener, actionLabel(d.Action))
+	if f.Skip != policy.Evaluated {
+		mm.Skipped(string(f.Skip))
+		return
+	}
+	mm.SPF(f.SPF.Result, "mailfrom")
+	mm.SPF(f.HELO.Result, "helo")
+	for _, s := range f.DKIM {
+		mm.DKIM(s.Result, s.Algorithm, s.KeyBits)
+	}
+	if f.From != policy.FromOneMailbox && f.From != policy.FromSeveralMailboxes {
+		mm.FromMalformed(string(f.From))
+	}
+	for _, a := range f.Authors {
+		m.countAuthor(a)
+	}
+	mm.Disposition(d.Requested.String(), applied(d), string(d.Override))
+}
+
+func (m *mail) countAuthor(a policy.Author) {
+	mm := m.gate.Metrics
+	mm.PolicySource(a.Source)
+	published := "absent"
+	if a.PolicyDomain != "" {
+		published = a.Verdict.Policy.String()
+	}
+	mm.Evaluation(a.Verdict.Status.String(), published)
+	if a.Defects > 0 {
+		mm.RecordMalformed("dmarc")
+	}
+	if a.Verdict.Status == dmarc.Pass {
+		mm.Pass(via(a.Verdict))
+	}
+}
+
+func via(v dmarc.Verdict) string {
+	switch {
+	case v.AlignedSPF && v.AlignedDKIM:
+		return "both"
+	case v.AlignedDKIM:
+		return "dkim"
+	}
+	return "spf"
+}
+
+// actionLabel returns the value of the action label.
+func actionLabel(a policy.Action) string {
+	if a == policy.Tag {
+		return "accept_header"
+	}
+	return a.String()
+}
+
+// applied returns what was done, in the words of the metric and the log.
+func applied(d policy.Decision) string {
+	if d.Action == policy.Tempfail {
+		return policy.Tempfail.String()
+	}
+	return d.Disposition.String()
+}
+
+// log writes the one line of this message. The queue id comes first, because
+// that is what operators search for. Text from the message is quoted by the
+// log handler.
+func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took time.Duration) {
+	attrs := []slog.Attr{
+		slog.String("qid", f.QueueID),
+		slog.String("listener", f.Listener),
+		slog.String("ip", addr(f)),
+		slog.String("helo", f.Helo),
+		slog.String("from", cmp.Or(strings.Join(m.author.Domains, ","), "-")),
+		slog.String("mfrom", cmp.Or(f.MailFrom, "<>")),
+	}
+	if f.Skip != policy.Evaluated {
+		attrs = append(attrs, slog.String("skip", string(f.Skip)))
+	} else {
+		attrs = append(attrs, m.verdictAttrs(f, d)...)
+	}
+	attrs = append(attrs, slog.Duration("dur", took.Round(time.Microsecond)), slog.String("action", d.Action.String()))
+	if r.Outcome != results.Written {
+		attrs = append(attrs, slog.String("record", r.Outcome.String()))
+	}
+	m.gate.Log.LogAttrs(nil, slog.LevelInfo, "", attrs...)
+}
+
+func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
+	result, policyText := string(f.From), "-"
+	for _, a := range f.Authors {
+		if a.Domain == d.Author {
+			result, policyText = a.Verdict.Status.String(), "absent"
+			if a.PolicyDomain != "" {
+				policyText = a.Verdict.Policy.String()
+			}
+		}
+	}
+	return []slog.Attr{
+		slog.String("result", result),
+		slog.String("p", policyText),
+		slog.String("requested", d.Requested.String()),
+		slog.String("applied", applied(d)),
+		slog.String("reason", cmp.Or(string(d.Override), "-")),
+		slog.String("spf", f.SPF.Result),
+		slog.String("dkim", dkimSummary(f.DKIM)),
+		slog.String("why", d.Reason),
+	}
+}
+
+// dkimSummary is "pass:example.org,fail:example.net", or "none".
+func dkimSummary(sigs []policy.DKIM) string {
+	if len(sigs) == 0 {
+		return "none"
+	}
+	out := make([]string, len(sigs))
+	for i, s := range sigs {
+		out[i] = s.Result + ":" + s.Domain
+	}
+	return strings.Join(out, ",")
+}
+
+func addr(f policy.Facts) string {
+	if !f.Client.IsValid() {
+		return "-"
+	}
+	return f.Client.String()
+}

@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+)
+
+// Settings are the site's choices for one listener. The zero value enforces
+// nothing.
+type Settings struct {
+	Profile    Profile
+	Quarantine Action // Tag, Hold or Refuse: what quarantine means here
+	// IgnorePct ignores the pct tag, as RFC 9989, Appendix A.6, has it. The
+	// default honours it, because published records still rely on it.
+	IgnorePct bool
+	// TempOurs answers a message that could not be judged because our own
+	// resolver answers nobody: Tag (deliver, marked) or Tempfail.
+	TempOurs Action
+	// TempDomain answers one that could not be judged because the DNS of the
+	// sender's domain fails: Tempfail, Tag, or the action of Quarantine.
+	TempDomain Action
+	// MaxDefer is how long the same author domain and client may be answered
+	// with Tempfail for its own DNS; afterwards the message is quarantined. A
+	// lame delegation must not be a way past the policy.
+	MaxDefer time.Duration
+}
+
+// Decision is what is done with a message, and why. The zero value delivers.
+type Decision struct {
+	Action      Action       `json:"action"`
+	Disposition Disposition  `json:"disposition"`
+	Requested   dmarc.Policy `json:"requested"` // the strictest policy published for a failing author domain
+	Override    Override     `json:"override,omitempty"`
+	Reason      string       `json:"reason"`              // one clause in words, free of text from the message
+	Author      string       `json:"author,omitempty"`    // the author domain that decided
+	Effective   []Policy     `json:"effective,omitempty"` // for each of Facts.Authors
+}
+
+// Policy is the published policy of one author domain after t and pct.
+type Policy struct {
+	Applied  dmarc.Policy `json:"applied"`
+	Override Override     `json:"override,omitempty"`
+}
+
+// Decide turns facts into a decision. It does no I/O and cannot fail.
+func (s Settings) Decide(f Facts) Decision {
+	switch {
+	case f.Skip != Evaluated:
+		return Decision{Reason: "not evaluated: " + string(f.Skip)}
+	case s.unusable(f):
+		return s.decideFrom(f)
+	}
+	lead := leading(f.Authors)
+	decision := Decision{Author: lead.Domain, Reason: lead.Verdict.Reason}
+	effective := make([]Policy, len(f.Authors))
+	for i, a := range f.Authors {
+		effective[i] = s.lower(a)
+		// A pass of one author domain excuses no other (RFC 9989, Section
+		// 11.5): the most severe answer wins.
+		if d := s.decideAuthor(f, a, effective[i]); d.severerThan(decision) {
+			decision = d
+		}
+	}
+	decision.Effective = effective
+	return decision
+}
+
+// severerThan orders decisions by what is done, then by what was asked for,
+// so that the record of a message names the domain that mattered.
+func (d Decision) severerThan(o Decision) bool {
+	if d.Action != o.Action {
+		return d.Action > o.Action
+	}
+	return d.Requested > o.Requested
+}
+
+// leading returns the author domain that speaks for the message when none is
+// acted upon: the first that did not pass, else the first.
+func leading(authors []Author) Author {
+	for _, a := range authors {
+		if a.Verdict.Status != dmarc.Pass && a.Verdict.Status != dmarc.StatusNone {
+			return a
+		}
+	}
+	return authors[0]
+}
+
+// unusable reports whether From gives no set of author domains to evaluate.
+func (s Settings) unusable(f Facts) bool {
+	switch f.From {
+	case FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains:
+		return len(f.Authors) == 0 || len(f.Authors) > MaxAuthors
+	}
+	return true
+}
+
+// decideFrom answers a message whose From field gives nothing to evaluate.
+// RFC 9989 leaves it to the receiver (Sections 4.2, 5.3.1 and 11.5); an
+// attacker gains from every case that is waved through.
+func (s Settings) decideFrom(f Facts) Decision {
+	d := Decision{Reason: fromReason(f)}
+	absent := f.From == FromMissing || f.From == FromEmptyGroup
+	switch {
+	case s.Profile == Monitor:
+		return d
+	case f.From == FromMissing && f.NullPath: // bounces of old systems
+		d.Action = Tag
+	case s.Profile == Strict:
+		d.Action, d.Disposition = Refuse, Reject
+	case absent:
+		d.Action = Tag
+	default:
+		d.Action, d.Disposition = s.Quarantine, Quarantine
+	}
+	d.Override = LocalPolicy
+	return d
+}
+
+func fromReason(f Facts) string {
+	switch f.From {
+	case FromMissing:
+		return "no From field"
+	case FromEmptyGroup:
+		return "no address in the From field"
+	case FromSeveralFields:
+		return "several From fields"
+	case FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains:
+		if len(f.Authors) > MaxAuthors {
+			return fmt.Sprintf("more than %d domains in the From field", MaxAuthors)
+		}
+	}
+	return "From field cannot be read"
+}
+
+// lower applies t and pct to the published policy of a failing author
+// domain: together one step, never two.
+func (s Settings) lower(a Author) Policy {
+	p := Policy{Applied: a.Verdict.Policy}
+	if a.Verdict.Status != dmarc.Fail || p.Applied == dmarc.None {
+		return p
+	}
+	switch {
+	case a.Verdict.Testing: // RFC 9989, Section 4.7, "t"
+		p.Override = PolicyTestMode
+	case !s.IgnorePct && a.Draw >= a.Verdict.Pct: // RFC 7489, Section 6.6.4
+		p.Override = SampledOut
+	default:
+		return p
+	}
+	p.Applied = dmarc.Lower(p.Applied)
+	return p
+}
+
+// decideAuthor decides for one author domain.
+func (s Settings) decideAuthor(f Facts, a Author, p Policy) Decision {
+	d := Decision{Author: a.Domain, Reason: a.Verdict.Reason}
+	switch a.Verdict.Status {
+	case dmarc.TempError:
+		return s.decideTemporary(f, a, d)
+	case dmarc.Fail:
+		d.Requested, d.Override = a.Verdict.Policy, p.Override
+		return s.enforce(p.Applied, d)
+	}
+	return d
+}
+
+// enforce carries a policy out as far as the profile goes.
+func (s Settings) enforce(p dmarc.Policy, d Decision) Decision {
+	switch {
+	case p == dmarc.None: // MUST NOT change the handling, RFC 9989, Section 5.4
+		return d
+	case s.Profile == Monitor:
+		d.Override = LocalPolicy
+		d.Reason += "; not enforced: profile monitor"
+		return d
+	case p == dmarc.Reject && s.Profile == Strict:
+		d.Action, d.Disposition = Refuse, Reject
+		return d
+	case p == dmarc.Reject:
+		// Without other knowledge p=reject is treated as quarantine, and the
+		// deviation is reported (RFC 9989, Section 7.4).
+		d.Override = LocalPolicy
+		d.Reason += "; p=reject alone does not reject: profile conformant"
+	}
+	return s.quarantine(d)
+}
+
+func (s Settings) quarantine(d Decision) Decision {
+	d.Action, d.Disposition = s.Quarantine, Quarantine
+	if s.Quarantine == Refuse {
+		d.Disposition = Reject
+		d.Override = LocalPolicy
+	}
+	return d
+}
+
+// decideTemporary answers a message that could not be judged: the owner's
+// policy cannot be applied (RFC 9989, Section 5.3.6), and handling is local.
+func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
+	if s.Profile == Monitor {
+		return d
+	}
+	answer := s.TempOurs
+	if a.Verdict.Cause != dmarc.CauseOurs {
+		answer = s.TempDomain
+		if answer == Tempfail && f.Deferred >= s.MaxDefer {
+			d.Reason += "; deferred long enough"
+			d.Override = LocalPolicy
+			return s.quarantine(d)
+		}
+	}
+	d.Action = answer
+	return d
+}

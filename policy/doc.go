@@ -1,0 +1,17 @@
+// Package policy decides what this site does with a message.
+//
+// auth/dmarc says what the standards conclude; this package turns that, with
+// the site's own settings, into an answer. Everything here is a pure function:
+// no network, no clock, no milter. Facts is all that Decide looks at and
+// exactly what the store keeps, so a decision can be made again later from
+// the stored facts and comes out the same.
+//
+// It is not the place for checks of mail (auth), nor for words of the milter
+// protocol (enforce turns a Decision into reply and header edits).
+//
+//	d := policy.Decide(facts, policy.Settings{Profile: policy.Strict})
+//	fmt.Println(d.Action, d.Override, d.Reason)
+//
+// The zero values are the safe ones: zero Settings enforce nothing, a zero
+// Decision delivers, zero Facts carry no author domain and so no pass.
+package policy

@@ -1,0 +1,63 @@
+package policy
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/binary"
+	"net/netip"
+)
+
+// Sampler draws numbers for sampling. They are keyed with a secret of the
+// site: a retry of the same message gets the same number, hosts that share
+// the secret agree, and a sender cannot compute which of its messages will
+// be let through. (Peers use a random number, so that a rejected message
+// passes at the third attempt.)
+type Sampler struct {
+	key []byte
+}
+
+// MinSecret is the shortest secret that is accepted, in bytes: as long as
+// the hash, RFC 2104, Section 3.
+const MinSecret = sha256.Size
+
+// NewSampler makes a Sampler from a secret of at least MinSecret bytes.
+func NewSampler(secret []byte) Sampler { return Sampler{key: secret} }
+
+// Sample is what a draw depends on, apart from its purpose.
+type Sample struct {
+	Author    string // author domain
+	MessageID string // as it stands in the header
+	Date      string // as it stands in the header
+	MailFrom  string // the whole reverse path
+	Client    netip.Addr
+}
+
+// Draw returns a number from 0 to 99. purpose is "pct", "ramp" or the id of a
+// rule; draws for different purposes are independent.
+func (s Sampler) Draw(purpose string, m Sample) uint8 {
+	h := hmac.New(sha256.New, s.key)
+	for _, part := range []string{purpose, m.Author, m.MessageID, m.Date, m.MailFrom, Network(m.Client)} {
+		var n [8]byte
+		binary.BigEndian.PutUint64(n[:], uint64(len(part)))
+		h.Write(n[:])
+		h.Write([]byte(part))
+	}
+	// 2^64 is so much larger than 100 that the bias is below 1e-17.
+	return uint8(binary.BigEndian.Uint64(h.Sum(nil)) % 100)
+}
+
+// Network returns the client's network as text: /24 of IPv4, /64 of IPv6. The
+// outbound hosts of one sender usually share it, and a retry may come from
+// the neighbour. It is empty for a client without an address.
+func Network(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	bits := 64
+	if a.Is4() {
+		bits = 24
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return ""
+	}
+	return p.String()
+}

@@ -1,0 +1,20 @@
+// Package results keeps one row for each message that was answered.
+//
+// A row is the facts that the decision was made from, the decision itself and
+// a few columns to search by. The store is one SQLite file (WAL) with one
+// writer: the writer commits as soon as it is free, and the rows that came
+// meanwhile go into the same transaction. Nothing waits for a timer.
+//
+// # Failures
+//
+// Mail never waits for the store longer than Options.Wait, and never fails
+// because of it. Add says what became of the row: Written (committed before
+// the reply), Late (answered before the commit, which still comes) or Dropped
+// (counted by cause in dmarcgate_store_dropped_total). A row whose answer was
+// a tempfail, or could not be written to the MTA, is marked and does not count
+// in reports: the sender will try again.
+//
+// What each durability can lose: Async what is queued when the process dies;
+// Ack nothing when the process dies, the last commits when the machine loses
+// power; Disk nothing that was answered after its commit.
+package results

@@ -1,0 +1,176 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"sync"
+	"time"
+
+	"dmarcgate/metrics"
+
+	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
+)
+
+// Durability says what Add waits for.
+type Durability string
+
+// The durabilities; doc.go says what each can lose.
+const (
+	Async Durability = "async" // nothing
+	Ack   Durability = "ack"   // the commit, at most Options.Wait
+	Disk  Durability = "disk"  // the commit, synced to the disk
+)
+
+// Options are the settings of a store.
+type Options struct {
+	Path       string
+	Durability Durability
+	Wait       time.Duration // how long Add waits at most
+	Queue      int           // rows that may wait for the writer
+	Metrics    *metrics.Metrics
+	Log        *slog.Logger
+}
+
+// Store is an open file of results. Its methods may be called at once.
+type Store struct {
+	opt    Options
+	id     string
+	writer *sql.DB
+	reader *sql.DB
+	insert *sql.Stmt
+	mark   *sql.Stmt
+
+	mu     sync.RWMutex // guards closed and the sends into queue
+	closed bool
+	queue  chan *op
+	done   chan struct{} // closed when the writer has ended
+}
+
+// Open opens the file, or makes it. An error says what an operator can mend.
+func Open(ctx context.Context, opt Options) (*Store, error) {
+	s := &Store{opt: opt, queue: make(chan *op, opt.Queue), done: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
+		s.closeFiles()
+		return nil, fmt.Errorf("opening the store %s: %w", opt.Path, err)
+	}
+	go s.write()
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if s.writer, err = sql.Open("sqlite", dsn(s.opt)); err != nil {
+		return err
+	}
+	s.writer.SetMaxOpenConns(1) // one writer: SQLite has one anyway, and this one queues fairly
+	if err := migrate(ctx, s.writer); err != nil {
+		return err
+	}
+	if err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&s.id); err != nil {
+		return fmt.Errorf("reading the store id: %w", err)
+	}
+	if s.insert, err = s.writer.PrepareContext(ctx, insertSQL); err != nil {
+		return err
+	}
+	if s.mark, err = s.writer.PrepareContext(ctx, "UPDATE message SET state = ? WHERE seq = ?"); err != nil {
+		return err
+	}
+	if s.reader, err = sql.Open("sqlite", dsn(s.opt)+"&_pragma=query_only(1)"); err != nil {
+		return err
+	}
+	s.reader.SetMaxOpenConns(4)
+	return nil
+}
+
+const insertSQL = `INSERT INTO message (time, state, qid, listener, client, author, policy_domain,
+	result, requested, disposition, action, override, skip, facts, decision)
+	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+// dsn sets auto_vacuum before journal_mode, because it only takes effect on a
+// file without pages.
+func dsn(opt Options) string {
+	synchronous := "NORMAL"
+	if opt.Durability == Disk {
+		synchronous = "FULL"
+	}
+	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: opt.Path}).EscapedPath()}
+	return file.String() + "?_pragma=auto_vacuum(INCREMENTAL)&_pragma=journal_mode(WAL)&_pragma=synchronous(" +
+		synchronous + ")&_pragma=busy_timeout(5000)&_txlock=immediate"
+}
+
+// ID returns the id of the file: 32 hexadecimal digits, made with the file.
+func (s *Store) ID() string { return s.id }
+
+// Recent returns the newest rows, newest first, at most limit.
+func (s *Store) Recent(ctx context.Context, limit int) ([]Row, error) {
+	return s.rows(ctx, "SELECT seq, state, facts, decision FROM message ORDER BY seq DESC LIMIT ?", limit)
+}
+
+// ByQueueID returns the rows of one queue id, oldest first. MTAs use their
+// ids again, so there may be several.
+func (s *Store) ByQueueID(ctx context.Context, qid string) ([]Row, error) {
+	return s.rows(ctx, "SELECT seq, state, facts, decision FROM message WHERE qid = ? ORDER BY seq LIMIT 100", qid)
+}
+
+func (s *Store) rows(ctx context.Context, query string, args ...any) ([]Row, error) {
+	rs, err := s.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading results: %w", err)
+	}
+	defer rs.Close()
+	var out []Row
+	for rs.Next() {
+		r, err := scan(rs)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rs.Err()
+}
+
+func scan(rs *sql.Rows) (Row, error) {
+	var r Row
+	var facts, decision []byte
+	if err := rs.Scan(&r.Sequence, &r.State, &facts, &decision); err != nil {
+		return Row{}, fmt.Errorf("reading a row: %w", err)
+	}
+	if err := json.Unmarshal(facts, &r.Facts); err != nil {
+		return Row{}, fmt.Errorf("row %d: facts: %w", r.Sequence, err)
+	}
+	if err := json.Unmarshal(decision, &r.Decision); err != nil {
+		return Row{}, fmt.Errorf("row %d: decision: %w", r.Sequence, err)
+	}
+	return r, nil
+}
+
+// Close commits what is queued and closes the file. Rows added afterwards
+// are dropped and counted.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.queue)
+	s.mu.Unlock()
+	<-s.done
+	return s.closeFiles()
+}
+
+func (s *Store) closeFiles() error {
+	var first error
+	for _, db := range []*sql.DB{s.reader, s.writer} {
+		if db == nil {
+			continue
+		}
+		if err := db.Close(); err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}

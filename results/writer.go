@@ -1,0 +1,189 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// maxGroup is how many rows one transaction takes at most: beyond some
+// hundred the cost per row no longer falls, and a reader waits longer.
+const maxGroup = 512
+
+// Outcome says what became of a row.
+type Outcome uint8
+
+// The outcomes. The zero value promises nothing.
+const (
+	Dropped Outcome = iota // not in the store, and counted
+	Late                   // queued; the commit was not waited for, or took too long
+	Written                // committed
+)
+
+// String returns the word of the log line.
+func (o Outcome) String() string { return [...]string{"dropped", "late", "written"}[o] }
+
+// op is one piece of work for the writer: a new row, or a new state for an
+// earlier one.
+type op struct {
+	row   Row
+	after *Receipt // when set, the row whose state is changed
+	state State
+	done  chan struct{} // closed after the commit, or the failure
+	err   error         // set before done is closed
+	seq   int64
+}
+
+// Receipt stands for a row handed to the store.
+type Receipt struct {
+	Outcome Outcome
+	op      *op
+}
+
+// Add hands a row to the writer and waits as the durability says, never
+// longer than Options.Wait.
+func (s *Store) Add(row Row) *Receipt {
+	o := &op{row: row, done: make(chan struct{})}
+	timer := time.NewTimer(s.opt.Wait)
+	defer timer.Stop()
+	if !s.enqueue(o, timer.C) {
+		s.opt.Metrics.RecordDropped("queue_full")
+		return &Receipt{Outcome: Dropped}
+	}
+	r := &Receipt{Outcome: Late, op: o}
+	if s.opt.Durability == Async {
+		return r
+	}
+	select {
+	case <-o.done:
+		if o.err != nil {
+			r.Outcome = Dropped
+		} else {
+			r.Outcome = Written
+		}
+	case <-timer.C:
+		s.opt.Metrics.RecordLate()
+	}
+	return r
+}
+
+// enqueue waits for room in the queue until the timer fires.
+func (s *Store) enqueue(o *op, timeout <-chan time.Time) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return false
+	}
+	select {
+	case s.queue <- o:
+		return true
+	default:
+	}
+	select {
+	case s.queue <- o:
+		return true
+	case <-timeout:
+		return false
+	}
+}
+
+// MarkUnanswered notes that the answer to this row's message never reached
+// the MTA. It does not wait.
+func (s *Store) MarkUnanswered(r *Receipt) {
+	if r == nil || r.op == nil {
+		return
+	}
+	now := make(chan time.Time)
+	close(now)
+	if !s.enqueue(&op{after: r, state: Unanswered, done: make(chan struct{})}, now) {
+		s.opt.Log.Error("a row could not be marked as unanswered: the store's queue is full", "qid", r.op.row.Facts.QueueID)
+	}
+}
+
+// write is the writer: it ends when the queue is closed and empty.
+func (s *Store) write() {
+	defer close(s.done)
+	for o := range s.queue {
+		group := []*op{o}
+		for more := true; more && len(group) < maxGroup; {
+			select {
+			case next, open := <-s.queue:
+				if more = open; open {
+					group = append(group, next)
+				}
+			default:
+				more = false
+			}
+		}
+		s.opt.Metrics.StoreQueue(len(s.queue))
+		s.commit(group)
+	}
+}
+
+// commit writes a group, and tells those who wait for it.
+func (s *Store) commit(group []*op) {
+	start := time.Now()
+	err := s.commitGroup(group)
+	if err != nil {
+		s.opt.Log.Error("results could not be written; mail goes on", "rows", len(group), "err", err)
+	} else {
+		s.opt.Metrics.StoreCommit(time.Since(start), time.Now())
+	}
+	for _, o := range group {
+		if o.err == nil {
+			o.err = err
+		}
+		s.count(o)
+		close(o.done)
+	}
+}
+
+func (s *Store) count(o *op) {
+	switch {
+	case o.after != nil:
+	case o.err == nil:
+		s.opt.Metrics.Recorded()
+	default:
+		s.opt.Metrics.RecordDropped("write_failed")
+	}
+}
+
+func (s *Store) commitGroup(group []*op) error {
+	ctx := context.Background()
+	tx, err := s.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("beginning: %w", err)
+	}
+	defer tx.Rollback()
+	insert, mark := tx.StmtContext(ctx, s.insert), tx.StmtContext(ctx, s.mark)
+	for _, o := range group {
+		if err := apply(ctx, o, insert, mark); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// apply writes one op. A row that cannot be encoded fails alone, not the
+// group.
+func apply(ctx context.Context, o *op, insert, mark *sql.Stmt) error {
+	if o.after != nil {
+		if o.after.op.seq == 0 {
+			return nil // its row was never written
+		}
+		_, err := mark.ExecContext(ctx, o.state, o.after.op.seq)
+		return err
+	}
+	columns, err := o.row.columns()
+	if err != nil {
+		o.err = err
+		return nil
+	}
+	res, err := insert.ExecContext(ctx, columns...)
+	if err != nil {
+		return fmt.Errorf("inserting: %w", err)
+	}
+	o.seq, err = res.LastInsertId()
+	return err
+}
