@@ -199,7 +199,9 @@ func (s Settings) quarantine(d Decision) Decision {
 // decideTemporary answers a message that could not be judged: the owner's
 // policy cannot be applied (RFC 9989, Section 5.3.6), and handling is local.
 func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
-	if s.Profile == Monitor {
+	// An identifier equal to the author domain passed; whatever the record
+	// says, it asks for nothing.
+	if a.Verdict.AlignedSPF || a.Verdict.AlignedDKIM || s.Profile == Monitor {
 		return d
 	}
 	answer := s.TempOurs

@@ -50,14 +50,13 @@ func (s Sampler) Draw(purpose string, m Sample) uint8 {
 // outbound hosts of one sender usually share it, and a retry may come from
 // the neighbour. It is empty for a client without an address.
 func Network(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
 	a = a.Unmap().WithZone("")
 	bits := 64
 	if a.Is4() {
 		bits = 24
 	}
-	p, err := a.Prefix(bits)
-	if err != nil {
-		return ""
-	}
-	return p.String()
+	return netip.PrefixFrom(a, bits).Masked().String()
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dmarcgate/metrics"
@@ -47,7 +48,8 @@ type Store struct {
 	mu     sync.RWMutex // guards closed and the sends into queue
 	closed bool
 	queue  chan *op
-	done   chan struct{} // closed when the writer has ended
+	done   chan struct{}         // closed when the writer has ended
+	failed atomic.Pointer[error] // of the last commit; nil when it went well
 }
 
 // Open opens the file, or makes it. An error says what an operator can mend.
@@ -103,6 +105,15 @@ func dsn(opt Options) string {
 
 // ID returns the id of the file: 32 hexadecimal digits, made with the file.
 func (s *Store) ID() string { return s.id }
+
+// Check reports whether the last commit went well and the file can be read.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.failed.Load(); err != nil {
+		return fmt.Errorf("the last commit failed: %w", *err)
+	}
+	var n int
+	return s.reader.QueryRowContext(ctx, "SELECT count(*) FROM meta").Scan(&n)
+}
 
 // Recent returns the newest rows, newest first, at most limit.
 func (s *Store) Recent(ctx context.Context, limit int) ([]Row, error) {

@@ -126,8 +126,10 @@ func (s *Store) commit(group []*op) {
 	start := time.Now()
 	err := s.commitGroup(group)
 	if err != nil {
+		s.failed.Store(&err)
 		s.opt.Log.Error("results could not be written; mail goes on", "rows", len(group), "err", err)
 	} else {
+		s.failed.Store(nil)
 		s.opt.Metrics.StoreCommit(time.Since(start), time.Now())
 	}
 	for _, o := range group {

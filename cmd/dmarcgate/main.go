@@ -1,0 +1,94 @@
+// Command dmarcgate enforces DMARC at the receiving MTA: Postfix or Sendmail
+// asks it over the milter protocol what to do with a message.
+//
+// This package wires the rooms together, one file for each subcommand, and
+// decides nothing itself. Exit codes: 0 for success, 1 for a failure, 2 for a
+// command line or configuration that must be changed first.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"dmarcgate/config"
+)
+
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// defaultConfig is where the packages put the configuration file.
+const defaultConfig = "/etc/dmarcgate/dmarcgate.toml"
+
+// cli is the command line.
+type cli struct {
+	Serve       serveCmd       `cmd:"" help:"Run the daemon."`
+	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration file and say what is wrong, with line and mend."`
+	Explain     explainCmd     `cmd:"" help:"Show how a message would be decided, as a tree."`
+	Lookup      lookupCmd      `cmd:"" help:"Show the DMARC record that applies to a domain, with its defects."`
+	Demo        demoCmd        `cmd:"" help:"Send a dozen messages through a daemon of its own and show what becomes of them."`
+	Version     versionCmd     `cmd:"" help:"Print the version."`
+}
+
+// env is what commands may use of the world.
+type env struct {
+	stdout, stderr io.Writer
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+func run(args []string, stdout, stderr io.Writer) (code int) {
+	defer func() { // kong ends the program through Exit, for --help and for wrong flags
+		if p := recover(); p != nil {
+			e, ok := p.(exit)
+			if !ok {
+				panic(p)
+			}
+			code = int(e)
+		}
+	}()
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("dmarcgate"),
+		kong.Description("Enforces DMARC at the receiving MTA."),
+		kong.Vars{"config": defaultConfig},
+		kong.Writers(stdout, stderr),
+		kong.Exit(func(code int) { panic(exit(code)) }),
+	)
+	if err != nil {
+		fmt.Fprintln(stderr, "dmarcgate:", err)
+		return exitUsage
+	}
+	ctx, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintln(stderr, "dmarcgate:", err)
+		fmt.Fprintln(stderr, "Run dmarcgate --help, or dmarcgate COMMAND --help.")
+		return exitUsage
+	}
+	return report(ctx.Run(&env{stdout: stdout, stderr: stderr}), stderr)
+}
+
+// exit is the exit code of a run that kong ended.
+type exit int
+
+// report prints an error and returns the exit code for it.
+func report(err error, stderr io.Writer) int {
+	var broken *config.Errors
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &broken):
+		fmt.Fprintln(stderr, err) // each line begins with file:line already
+		return exitUsage
+	}
+	fmt.Fprintln(stderr, "dmarcgate:", err)
+	return exitFailed
+}

@@ -1,0 +1,198 @@
+// Package config reads the configuration file: its fields, their defaults and
+// ranges, and where a value is wrong. It says nothing about what the settings
+// do; deploy/dmarcgate.toml, which a test compares with this package, tells
+// the operator.
+//
+// The file is TOML 1.0. Keys are lower case and matched exactly. Durations and
+// sizes are texts with a unit ("20s", "64MiB"); a bare number is refused,
+// because its unit would be a guess. All problems of a file are reported
+// together, each with its line, its key, what is wrong and how to mend it.
+//
+// It is not for secrets (the file names their files), for the override rules,
+// which are files of their own, or for anything that needs the network: a
+// configuration can be checked on any host.
+//
+// Limits: a file has at most 1 MiB.
+//
+// Failures: Load and Parse return either a complete Config or an error, never
+// both. A caller that reloads keeps the Config it has when Load fails.
+package config
+
+import (
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Config is one configuration file with every default filled in. It is not
+// changed after Load; a reload makes another one.
+type Config struct {
+	AuthservID      string   // our name in Authentication-Results (RFC 8601, Section 2.5); the host name when not set
+	AuthservIDsAlso []string // further names whose Authentication-Results are forgeries when they arrive from outside
+	StateDir        string   // absolute; holds the result store and the sampling key
+
+	Listeners []Listener // at least one
+
+	Discovery Discovery
+	TempError TempError
+	DNS       DNS
+	Limits    Limits
+	Store     Store
+	Sampling  Sampling
+	Reply     Reply
+	Header    Header
+	Admin     Admin
+	Log       Log
+}
+
+// Listener is one place where MTAs connect, with what is done for them.
+type Listener struct {
+	Name            string // [a-z0-9-]{1,32}, unique; a metric label
+	Address         Address
+	SocketMode      fs.FileMode    // permission bits of a Unix socket
+	Profile         string         // monitor, conformant or strict; has no default
+	Quarantine      string         // tag, hold or reject
+	TrustedNetworks []netip.Prefix // mail from here is cleaned of forged fields and not evaluated
+}
+
+// Discovery says how the DMARC record of a domain is found.
+type Discovery struct {
+	Method string // treewalk (RFC 9989, Section 4.10) or psl (RFC 7489, Section 6.6.3)
+	Pct    string // honour or ignore
+}
+
+// TempError says what happens to mail whose verdict hangs on a DNS failure.
+type TempError struct {
+	Ours     string   // accept or tempfail: our resolver answers nobody
+	Domain   string   // tempfail, accept or quarantine: others resolve, this domain does not
+	MaxDefer Duration // how long one author domain and client are deferred
+}
+
+// DNS is how names are looked up and remembered.
+type DNS struct {
+	Servers        []string // "ip:port"; empty means those of /etc/resolv.conf
+	QueryTimeout   Duration // one exchange with one server
+	Timeout        Duration // one lookup with all its attempts
+	CacheSize      Size
+	MaxTTL         Duration
+	MaxNegativeTTL Duration
+	MaxInFlight    int // queries to servers at once
+}
+
+// Limits bound what a stranger or an MTA can make us spend.
+type Limits struct {
+	MessageBudget Duration // from the end of the message to our answer
+	Connections   int      // MTA connections per listener
+	IdleTimeout   Duration // silence of an MTA before its connection is closed
+	HeaderFields  int      // per message
+	HeaderBytes   Size     // per message
+	Recipients    int      // per message
+}
+
+// Store is where results are recorded.
+type Store struct {
+	Path       string   // absolute; StateDir/results.db when not set
+	Durability string   // async, ack or disk
+	Wait       Duration // the longest that an answer waits for its row
+	Queue      int      // rows that may wait to be written
+}
+
+// Sampling is what the draws for pct depend on.
+type Sampling struct {
+	SecretFile string // absolute; StateDir/sampling.key when not set
+}
+
+// Reply holds the texts of SMTP replies, without codes. Each may contain
+// {domain}, {reason} and {qid}.
+type Reply struct {
+	Reject   string
+	TempFail string
+}
+
+// Header names the header fields we write besides Authentication-Results.
+type Header struct {
+	Tag string // added to quarantined mail when Quarantine is tag
+}
+
+// Admin is the HTTP listener for metrics and health.
+type Admin struct {
+	Listen      string // "ip:port"; "" is off
+	AllowRemote bool   // Listen may be an address that other hosts reach
+}
+
+// Log is how the log is written.
+type Log struct {
+	Format string // logfmt or json
+	Level  string // debug, info, warn or error
+}
+
+const (
+	second = Duration(time.Second)
+	minute = Duration(time.Minute)
+	hour   = Duration(time.Hour)
+	day    = 24 * hour
+)
+
+// Default returns the configuration of a file that sets nothing. It has no
+// listener, so it is not complete: where MTAs connect and what is enforced for
+// them is never guessed. Values that Load derives from others are empty.
+func Default() Config {
+	return Config{
+		StateDir:  "/var/lib/dmarcgate",
+		Discovery: Discovery{Method: "treewalk", Pct: "honour"},
+		TempError: TempError{Ours: "accept", Domain: "tempfail", MaxDefer: 4 * hour},
+		DNS: DNS{
+			QueryTimeout:   2 * second,
+			Timeout:        5 * second,
+			CacheSize:      64 * MiB,
+			MaxTTL:         24 * hour,
+			MaxNegativeTTL: 15 * minute,
+			MaxInFlight:    1000,
+		},
+		Limits: Limits{
+			MessageBudget: 20 * second,
+			Connections:   4096,
+			IdleTimeout:   15 * minute,
+			HeaderFields:  2000,
+			HeaderBytes:   4 * MiB,
+			Recipients:    1000,
+		},
+		Store: Store{Durability: "ack", Wait: 2 * second, Queue: 10000},
+		Reply: Reply{
+			Reject:   "Email rejected per DMARC policy for {domain}: {reason} (qid {qid})",
+			TempFail: "DMARC check for {domain} could not be completed, try again later: {reason} (qid {qid})",
+		},
+		Header: Header{Tag: "X-DMARC-Quarantine"},
+		Admin:  Admin{Listen: "127.0.0.1:9435"},
+		Log:    Log{Format: "logfmt", Level: "info"},
+	}
+}
+
+// defaultListener returns the listener of a table that sets nothing.
+func defaultListener() Listener {
+	return Listener{SocketMode: 0o660, Quarantine: "tag"}
+}
+
+// derive fills in the values that depend on other values or on the host.
+func (c *Config) derive() error {
+	if c.Store.Path == "" {
+		c.Store.Path = filepath.Join(c.StateDir, "results.db")
+	}
+	if c.Sampling.SecretFile == "" {
+		c.Sampling.SecretFile = filepath.Join(c.StateDir, "sampling.key")
+	}
+	if c.AuthservID != "" {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err == nil {
+		_, err = parseAuthservID(host)
+	}
+	if err != nil {
+		return faultf(`set it, for example authserv_id = "mx.example.org"`, "the host name cannot be used: %v", err)
+	}
+	c.AuthservID = host
+	return nil
+}

@@ -1,0 +1,172 @@
+package config
+
+import (
+	"net/netip"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+const examplePath = "../deploy/dmarcgate.toml"
+
+// option is a key that is commented out; prose has a space after the "#".
+var option = regexp.MustCompile(`(?m)^#([a-z_]+ = )`)
+
+func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
+	data, err := os.ReadFile(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data = option.ReplaceAll(data, []byte("$1"))
+	got, err := Parse(examplePath, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	l := defaultListener()
+	l.Name, l.Address, l.Profile = "mta", Address{"unix", "/run/dmarcgate/milter.sock"}, "monitor"
+	want.Listeners = []Listener{l}
+	if err := want.derive(); err != nil {
+		t.Fatal(err)
+	}
+	// An empty list and none mean the same.
+	got.AuthservIDsAlso, got.DNS.Servers, got.Listeners[0].TrustedNetworks = nil, nil, nil
+	if !reflect.DeepEqual(*got, want) {
+		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
+	}
+
+	var tree map[string]any
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		t.Fatal(err)
+	}
+	tree["listener"] = tree["listener"].([]any)[0]
+	inFile, inGo := treeKeys("", tree), knownKeys()
+	slices.Sort(inFile)
+	slices.Sort(inGo)
+	if !slices.Equal(inFile, inGo) {
+		t.Errorf("keys in the example = %q; want those of the table, %q", inFile, inGo)
+	}
+}
+
+// treeKeys returns the dotted keys of all values in tree.
+func treeKeys(path string, tree map[string]any) []string {
+	var keys []string
+	for name, v := range tree {
+		if sub, ok := v.(map[string]any); ok {
+			keys = append(keys, treeKeys(join(path, name), sub)...)
+		} else {
+			keys = append(keys, join(path, name))
+		}
+	}
+	return keys
+}
+
+func TestTheExampleConfigurationEnforcesNothingAsShipped(t *testing.T) {
+	c, err := Load(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range c.Listeners {
+		if l.Profile != "monitor" {
+			t.Errorf("profile of listener %q = %q; want monitor", l.Name, l.Profile)
+		}
+	}
+}
+
+// Each leaf of Config must be reachable from the file: a field that the table
+// forgets would keep its default for ever.
+func TestEveryFieldOfConfigIsInTheTable(t *testing.T) {
+	inTable := len(knownKeys())
+	if got := leaves(reflect.TypeFor[Config]()); got != inTable {
+		t.Errorf("Config has %d fields, the table %d keys", got, inTable)
+	}
+}
+
+func leaves(t reflect.Type) int {
+	switch {
+	case t == reflect.TypeFor[[]Listener]():
+		return leaves(t.Elem())
+	case t.Kind() == reflect.Struct && t != reflect.TypeFor[Address]():
+		n := 0
+		for f := range t.Fields() {
+			n += leaves(f.Type)
+		}
+		return n
+	}
+	return 1
+}
+
+func TestEveryOptionOfTheExampleIsExplained(t *testing.T) {
+	data, err := os.ReadFile(examplePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	assignment := regexp.MustCompile(`^#?[a-z_]+ = `)
+	lines := strings.Split(string(data), "\n")
+	for i, line := range lines {
+		if assignment.MatchString(line) && !strings.HasPrefix(lines[i-1], "# ") {
+			t.Errorf("%s:%d: %s: no explanation in the line above", examplePath, i+1, line)
+		}
+	}
+}
+
+func TestAFullConfigurationIsReadAsWritten(t *testing.T) {
+	c, err := Parse("full.toml", []byte(`
+authserv_id = "mx.example.org"
+authserv_ids_also = ["old.example.org"]
+state_dir = "/srv/dmarcgate/"
+listener = [{name = "in", address = "local:/run/a.sock", profile = "strict", socket_mode = "660"}]
+[dns]
+servers = ["192.0.2.53", "2001:db8::53", "[2001:db8::54]:5353"]
+timeout = "1m"
+cache_size = "50MB"
+[limits]
+message_budget = "1m30s"
+idle_timeout = "1d"
+[store]
+path = "/srv/results.db"
+[admin]
+listen = "[::]:9435"
+allow_remote = true
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Default()
+	want.AuthservID = "mx.example.org"
+	want.AuthservIDsAlso = []string{"old.example.org"}
+	want.StateDir = "/srv/dmarcgate"
+	want.Listeners = []Listener{{
+		Name: "in", Address: Address{"unix", "/run/a.sock"}, Profile: "strict", SocketMode: 0o660, Quarantine: "tag",
+	}}
+	want.DNS.Servers = []string{"192.0.2.53:53", "[2001:db8::53]:53", "[2001:db8::54]:5353"}
+	want.DNS.Timeout = minute
+	want.DNS.CacheSize = 50e6
+	want.Limits.MessageBudget = 90 * second
+	want.Limits.IdleTimeout = 24 * hour
+	want.Store.Path = "/srv/results.db"
+	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
+	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true}
+	if !reflect.DeepEqual(*c, want) {
+		t.Errorf("Parse = %+v; want %+v", *c, want)
+	}
+}
+
+func TestTrustedNetworksMayBeAddresses(t *testing.T) {
+	tests := []struct{ in, want string }{
+		{"192.0.2.0/24", "192.0.2.0/24"},
+		{"192.0.2.7", "192.0.2.7/32"},
+		{"2001:db8::7", "2001:db8::7/128"},
+		{"2001:db8::/32", "2001:db8::/32"},
+	}
+	for _, tt := range tests {
+		if got, err := parseNetwork(tt.in); err != nil || got != netip.MustParsePrefix(tt.want) {
+			t.Errorf("parseNetwork(%q) = %v, %v; want %v", tt.in, got, err, tt.want)
+		}
+	}
+}

@@ -1,0 +1,175 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// fields is the table of what may be written outside [[listener]]: each key
+// once, with where it goes and what it may be.
+func fields(c *Config) []field {
+	return []field{
+		text("authserv_id", &c.AuthservID, checkAuthservID),
+		list("authserv_ids_also", &c.AuthservIDsAlso, parseAuthservID),
+		parsed("state_dir", &c.StateDir, parsePath),
+
+		choice("discovery.method", &c.Discovery.Method, "treewalk", "psl"),
+		choice("discovery.pct", &c.Discovery.Pct, "honour", "ignore"),
+
+		choice("temperror.ours", &c.TempError.Ours, "accept", "tempfail"),
+		choice("temperror.domain", &c.TempError.Domain, "tempfail", "accept", "quarantine"),
+		// Senders give up after four to five days (RFC 5321, Section 4.5.4.1).
+		duration("temperror.max_defer", &c.TempError.MaxDefer, 5*minute, 3*day),
+
+		list("dns.servers", &c.DNS.Servers, parseServer),
+		duration("dns.query_timeout", &c.DNS.QueryTimeout, second/10, 30*second),
+		duration("dns.timeout", &c.DNS.Timeout, second/10, minute),
+		size("dns.cache_size", &c.DNS.CacheSize, MiB, 64*GiB),
+		duration("dns.max_ttl", &c.DNS.MaxTTL, minute, 7*day), // RFC 8767, Section 4: a cap on the order of days
+		// One to three hours are sensible, more than a day is a problem (RFC 2308, Section 5).
+		duration("dns.max_negative_ttl", &c.DNS.MaxNegativeTTL, second, 3*hour),
+		number("dns.max_in_flight", &c.DNS.MaxInFlight, 1, 100_000),
+
+		// Postfix waits 300 s for the answer (milter_content_timeout).
+		duration("limits.message_budget", &c.Limits.MessageBudget, second, 4*minute),
+		number("limits.connections", &c.Limits.Connections, 1, 100_000),
+		duration("limits.idle_timeout", &c.Limits.IdleTimeout, minute, day),
+		number("limits.header_fields", &c.Limits.HeaderFields, 100, 100_000),
+		size("limits.header_bytes", &c.Limits.HeaderBytes, 64*KiB, 256*MiB),
+		number("limits.recipients", &c.Limits.Recipients, 100, 100_000), // RFC 5321, Section 4.5.3.1.8: at least 100
+
+		parsed("store.path", &c.Store.Path, parseOptionalPath),
+		choice("store.durability", &c.Store.Durability, "async", "ack", "disk"),
+		duration("store.wait", &c.Store.Wait, second/100, 30*second),
+		number("store.queue", &c.Store.Queue, 1, 10_000_000),
+
+		parsed("sampling.secret_file", &c.Sampling.SecretFile, parseOptionalPath),
+
+		text("reply.reject", &c.Reply.Reject, checkReply),
+		text("reply.tempfail", &c.Reply.TempFail, checkReply),
+
+		text("header.tag", &c.Header.Tag, checkFieldName),
+
+		parsed("admin.listen", &c.Admin.Listen, parseAdmin),
+		flag("admin.allow_remote", &c.Admin.AllowRemote),
+
+		choice("log.format", &c.Log.Format, "logfmt", "json"),
+		choice("log.level", &c.Log.Level, "debug", "info", "warn", "error"),
+	}
+}
+
+// listenerFields is the same for the [[listener]] at path.
+func listenerFields(path string, l *Listener) []field {
+	return []field{
+		required(`write for example name = "mta"`,
+			text(path+".name", &l.Name, checkName)),
+		required(`write for example address = "unix:/run/dmarcgate/milter.sock"`,
+			parsed(path+".address", &l.Address, parseAddress)),
+		parsed(path+".socket_mode", &l.SocketMode, parseMode),
+		required(`write profile = "monitor" to record and enforce nothing, or "conformant" or "strict"`,
+			choice(path+".profile", &l.Profile, "monitor", "conformant", "strict")),
+		choice(path+".quarantine", &l.Quarantine, "tag", "hold", "reject"),
+		list(path+".trusted_networks", &l.TrustedNetworks, parseNetwork),
+	}
+}
+
+// validate returns what is wrong with values that have been read, each fault
+// with the path of its key.
+func validate(c *Config) []fault {
+	all := fields(c)
+	for i := range c.Listeners {
+		all = append(all, listenerFields(element("listener", i), &c.Listeners[i])...)
+	}
+	var faults []fault
+	for _, f := range all {
+		if f.check == nil {
+			continue
+		}
+		if err := f.check(); err != nil {
+			faults = append(faults, at(f.key, err))
+		}
+	}
+	return append(append(faults, checkListeners(c.Listeners)...), checkTogether(c)...)
+}
+
+func at(path string, err error) fault {
+	f, ok := err.(fault)
+	if !ok {
+		f.text = err.Error()
+	}
+	f.at = path
+	return f
+}
+
+// checkListeners checks what concerns several listeners.
+func checkListeners(ls []Listener) []fault {
+	if len(ls) == 0 {
+		return []fault{{at: "listener", text: "there is none", mend: "add a [[listener]] table with name, address and profile"}}
+	}
+	var faults []fault
+	for i, l := range ls {
+		path := element("listener", i)
+		if slices.ContainsFunc(ls[:i], func(o Listener) bool { return o.Name == l.Name }) {
+			faults = append(faults, fault{
+				at:   path + ".name",
+				text: fmt.Sprintf("another listener is named %q", l.Name),
+				mend: "give each its own name",
+			})
+		}
+		if slices.ContainsFunc(ls[:i], func(o Listener) bool { return o.Address == l.Address }) {
+			faults = append(faults, fault{
+				at:   path + ".address",
+				text: fmt.Sprintf("another listener has %v", l.Address),
+				mend: "give each its own address",
+			})
+		}
+	}
+	return faults
+}
+
+// checkTogether checks what concerns several keys.
+func checkTogether(c *Config) []fault {
+	var faults []fault
+	if c.DNS.QueryTimeout > c.DNS.Timeout {
+		faults = append(faults, fault{
+			at: "dns.query_timeout", or: "dns.timeout",
+			text: fmt.Sprintf("%v is longer than dns.timeout, %v", c.DNS.QueryTimeout, c.DNS.Timeout),
+			mend: "a lookup is one query or more: make dns.timeout the longer one",
+		})
+	}
+	if c.DNS.Timeout >= c.Limits.MessageBudget {
+		faults = append(faults, fault{
+			at: "dns.timeout", or: "limits.message_budget",
+			text: fmt.Sprintf("%v does not fit into limits.message_budget, %v", c.DNS.Timeout, c.Limits.MessageBudget),
+			mend: "a message needs several lookups: make the budget the longer one",
+		})
+	}
+	if c.Admin.Listen != "" && !c.Admin.AllowRemote && !isLoopback(c.Admin.Listen) {
+		faults = append(faults, fault{
+			at:   "admin.listen",
+			text: fmt.Sprintf("%q can be reached from other hosts, without a password", c.Admin.Listen),
+			mend: `write "127.0.0.1:9435", or also allow_remote = true behind a firewall`,
+		})
+	}
+	return faults
+}
+
+func isLoopback(s string) bool {
+	ap, err := netip.ParseAddrPort(s)
+	return err == nil && ap.Addr().Unmap().IsLoopback()
+}
+
+// quoted lists words for a mend: "a", "b" or "c".
+func quoted(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = fmt.Sprintf("%q", w)
+	}
+	last := len(q) - 1
+	if last == 0 {
+		return q[0]
+	}
+	return strings.Join(q[:last], ", ") + " or " + q[last]
+}

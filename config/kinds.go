@@ -1,0 +1,168 @@
+package config
+
+import (
+	"cmp"
+	"encoding"
+	"fmt"
+	"slices"
+)
+
+// field is one key: how a value from the file is read into a Config, and what
+// makes the value read a good one.
+type field struct {
+	key      string            // its path
+	read     func(v any) error // v is of the types that go-toml decodes into any
+	check    func() error      // nil when everything that can be read is good
+	required string            // the mend when the key is missing; "" when it may be
+}
+
+func required(mend string, f field) field {
+	f.required = mend
+	return f
+}
+
+// text is a text that is kept as it is written.
+func text(key string, p *string, check func(string) error) field {
+	return field{
+		key:   key,
+		read:  func(v any) error { return readAs(v, p) },
+		check: func() error { return check(*p) },
+	}
+}
+
+// choice is one of a closed list of words.
+func choice(key string, p *string, words ...string) field {
+	return text(key, p, func(s string) error {
+		if slices.Contains(words, s) {
+			return nil
+		}
+		if near := nearest(s, words); near != "" {
+			return faultf(fmt.Sprintf("did you mean %q?", near), "unknown word %q", s)
+		}
+		return faultf("write "+quoted(words), "unknown word %q", s)
+	})
+}
+
+// parsed is a text with a meaning that parse finds.
+func parsed[T any](key string, p *T, parse func(string) (T, error)) field {
+	return field{key: key, read: func(v any) error { return readParsed(v, p, parse) }}
+}
+
+// list is a list of such texts.
+func list[T any](key string, p *[]T, parse func(string) (T, error)) field {
+	return field{key: key, read: func(v any) error {
+		var items []any
+		if err := readAs(v, &items); err != nil {
+			return err
+		}
+		values := make([]T, len(items))
+		for i, item := range items {
+			if err := readParsed(item, &values[i], parse); err != nil {
+				return at(element("", i), err)
+			}
+		}
+		*p = values
+		return nil
+	}}
+}
+
+func flag(key string, p *bool) field {
+	return field{key: key, read: func(v any) error { return readAs(v, p) }}
+}
+
+func number(key string, p *int, low, high int) field {
+	return field{
+		key: key,
+		read: func(v any) error {
+			var n int64
+			if err := readAs(v, &n); err != nil {
+				return err
+			}
+			if err := between(n, int64(low), int64(high)); err != nil {
+				return err // here too, since an int may have 32 bits
+			}
+			*p = int(n)
+			return nil
+		},
+		check: func() error { return between(*p, low, high) },
+	}
+}
+
+func duration(key string, p *Duration, low, high Duration) field {
+	return field{
+		key:   key,
+		read:  func(v any) error { return readUnit(v, p) },
+		check: func() error { return between(*p, low, high) },
+	}
+}
+
+func size(key string, p *Size, low, high Size) field {
+	return field{
+		key:   key,
+		read:  func(v any) error { return readUnit(v, p) },
+		check: func() error { return between(*p, low, high) },
+	}
+}
+
+func between[T cmp.Ordered](v, low, high T) error {
+	if v < low || v > high {
+		return faultf(fmt.Sprintf("write %v to %v", low, high), "%v is out of range", v)
+	}
+	return nil
+}
+
+// readUnit reads a text with a unit. A number gets the fault that says so.
+func readUnit(v any, p encoding.TextUnmarshaler) error {
+	switch v.(type) {
+	case int64, float64:
+		return p.UnmarshalText(fmt.Append(nil, v))
+	}
+	var s string
+	if err := readAs(v, &s); err != nil {
+		return err
+	}
+	return p.UnmarshalText([]byte(s))
+}
+
+func readParsed[T any](v any, p *T, parse func(string) (T, error)) error {
+	var s string
+	if err := readAs(v, &s); err != nil {
+		return err
+	}
+	value, err := parse(s)
+	if err == nil {
+		*p = value
+	}
+	return err
+}
+
+// readAs takes v when it has the type of p.
+func readAs[T any](v any, p *T) error {
+	value, ok := v.(T)
+	if !ok {
+		want, mend := typeName(*p)
+		have, _ := typeName(v)
+		return faultf(mend, "is %s, not %s", have, want)
+	}
+	*p = value
+	return nil
+}
+
+// typeName returns what TOML calls the type of v, and how it is written.
+func typeName(v any) (name, mend string) {
+	switch v.(type) {
+	case string:
+		return "a text", "write it in double quotes"
+	case int64:
+		return "a number", "write a whole number, without quotes or unit"
+	case float64:
+		return "a fraction", ""
+	case bool:
+		return "true or false", "write true or false, without quotes"
+	case []any:
+		return "a list", `write it in brackets: ["…", "…"]`
+	case map[string]any:
+		return "a table", ""
+	}
+	return "a date or time", ""
+}

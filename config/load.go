@@ -1,0 +1,205 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// maxFile is the largest configuration file read: our limit, far above one
+// with ten thousand trusted networks, so that a wrong path (a mailbox, a
+// device) fails at once.
+const maxFile = 1 << 20
+
+// Load reads the file at path. The error is *Errors for what the file says,
+// and the system's error when it cannot be read.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a configuration. name stands for the file in problems. The error
+// is always *Errors.
+func Parse(name string, data []byte) (*Config, error) {
+	r := reader{file: name, bad: map[string]bool{}}
+	c := Default()
+	if tree := r.toml(data); tree != nil {
+		r.listeners(tree, &c)
+		r.table("", tree, fields(&c))
+		r.verify(&c)
+	}
+	if len(r.errs.Problems) > 0 {
+		r.errs.sort()
+		return nil, &r.errs
+	}
+	return &c, nil
+}
+
+// reader turns one file into a Config and collects what is wrong on the way.
+type reader struct {
+	file  string
+	lines map[string]int  // path of a key or list element to its line
+	bad   map[string]bool // paths that have a problem already
+	errs  Errors
+}
+
+// toml decodes data, or returns nil. TOML that is broken is reported once:
+// what follows the first error cannot be trusted.
+func (r *reader) toml(data []byte) map[string]any {
+	if len(data) > maxFile {
+		r.add("", fault{text: fmt.Sprintf("is larger than %v", Size(maxFile)), mend: "is this the right file?"})
+		return nil
+	}
+	tree := map[string]any{}
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		r.errs.Problems = append(r.errs.Problems, syntaxProblem(r.file, err))
+		return nil
+	}
+	r.lines = keyLines(data)
+	return tree
+}
+
+func syntaxProblem(file string, err error) Problem {
+	p := Problem{File: file, Text: oneLine(strings.TrimPrefix(err.Error(), "toml: "))}
+	var de *toml.DecodeError
+	if !errors.As(err, &de) {
+		return p
+	}
+	p.Line, _ = de.Position()
+	if len(de.Key()) > 0 { // only what contradicts an earlier line has a key
+		p.Mend = "write each key and each table once"
+	} else {
+		p.Mend = "texts, durations and sizes are written in double quotes"
+	}
+	return p
+}
+
+// listeners takes the [[listener]] tables out of tree.
+func (r *reader) listeners(tree map[string]any, c *Config) {
+	v, present := tree["listener"]
+	delete(tree, "listener")
+	if !present {
+		return // validate misses them
+	}
+	list, _ := v.([]any)
+	for i, item := range list {
+		sub, ok := item.(map[string]any)
+		if !ok {
+			list = nil
+			break
+		}
+		at := element("listener", i)
+		l := defaultListener()
+		r.table(at, sub, listenerFields(at, &l))
+		c.Listeners = append(c.Listeners, l)
+	}
+	if len(list) == 0 {
+		r.add("listener", fault{text: "is not a list of tables", mend: "write [[listener]], with two brackets, above its keys"})
+	}
+}
+
+// table reads the values of the table at path and reports what is missing.
+func (r *reader) table(path string, tree map[string]any, fields []field) {
+	for name, v := range tree {
+		r.entry(path, name, v, fields)
+	}
+	for _, f := range fields {
+		name, inside := strings.CutPrefix(f.key, path+".")
+		if _, present := tree[name]; inside && !present && f.required != "" && !r.bad[f.key] {
+			r.add(f.key, fault{text: "is missing", mend: f.required})
+		}
+	}
+}
+
+// entry reads what table has under name: a field, a table of fields, or
+// something unknown.
+func (r *reader) entry(table, name string, v any, fields []field) {
+	path, isTable := join(table, name), false
+	for _, f := range fields {
+		if f.key == path {
+			if err := f.read(v); err != nil {
+				r.add(path, err)
+			}
+			return
+		}
+		isTable = isTable || strings.HasPrefix(f.key, path+".")
+	}
+	sub, ok := v.(map[string]any)
+	switch {
+	case !isTable:
+		meant, err := unknown(table, name)
+		r.add(path, err)
+		r.bad[join(table, meant)] = true // it is not missing too
+	case !ok:
+		r.add(path, fault{text: "is not a table", mend: "write [" + path + "] above its keys"})
+	default:
+		r.table(path, sub, fields)
+	}
+}
+
+// verify reports what validate finds in values that could be read, then
+// derives the rest.
+func (r *reader) verify(c *Config) {
+	for _, f := range validate(c) {
+		at := f.at
+		f.at = ""
+		if !r.bad[at] {
+			r.add(at, f)
+		}
+	}
+	for i := range c.Listeners {
+		l, at := &c.Listeners[i], join(element("listener", i), "socket_mode")
+		if _, written := r.lines[at]; written && l.Address.Network == "tcp" {
+			r.add(at, fault{text: "has no meaning for a TCP address", mend: "remove it"})
+		}
+	}
+	if len(r.errs.Problems) > 0 {
+		return
+	}
+	if err := c.derive(); err != nil {
+		r.add("authserv_id", err)
+	}
+}
+
+func (r *reader) add(path string, err error) {
+	f, ok := err.(fault)
+	if !ok {
+		f = fault{text: err.Error()}
+	}
+	line := r.line(path + f.at)
+	if _, written := r.lines[path]; !written && f.or != "" {
+		line = r.line(f.or)
+	}
+	r.bad[path] = true
+	r.errs.Problems = append(r.errs.Problems, Problem{
+		File: r.file,
+		Line: line,
+		Key:  withoutIndexes(path),
+		Text: f.text,
+		Mend: f.mend,
+	})
+}
+
+// line returns the line of path, or of the nearest table or list around it
+// that is written in the file, or 0.
+func (r *reader) line(path string) int {
+	for path != "" {
+		if n, ok := r.lines[path]; ok {
+			return n
+		}
+		path = path[:max(0, strings.LastIndexAny(path, ".["))]
+	}
+	return 0
+}

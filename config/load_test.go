@@ -1,0 +1,155 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Each file in testdata/broken starts with the problems it has, one per
+// "# want: " line. Adding a case needs no Go.
+func TestBrokenFilesAreReportedWithLineKeyAndMend(t *testing.T) {
+	paths, err := filepath.Glob("testdata/broken/*.toml")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no files in testdata/broken: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".toml"), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c, err := Parse("f", data)
+			if c != nil || err == nil {
+				t.Fatalf("Parse = %v, %v; want no configuration and an error", c, err)
+			}
+			got := strings.ReplaceAll("\n"+err.Error(), "\nf: ", "\n")
+			got = strings.ReplaceAll(got, "\nf:", "\n")[1:]
+			if want := wants(string(data)); got != want {
+				t.Errorf("Parse = \n%s\nwant\n%s", got, want)
+			}
+		})
+	}
+}
+
+func wants(data string) string {
+	var lines []string
+	for line := range strings.Lines(data) {
+		w, ok := strings.CutPrefix(line, "# want: ")
+		if !ok {
+			break
+		}
+		lines = append(lines, strings.TrimSpace(w))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func TestLoadNamesTheFileInProblems(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "dmarcgate.toml")
+	if err := os.WriteFile(path, []byte("\nstate_dri = \"/x\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path)
+	var errs *Errors
+	if !errors.As(err, &errs) || len(errs.Problems) != 2 {
+		t.Fatalf("Load = %v; want two problems", err)
+	}
+	want := Problem{File: path, Line: 2, Key: "state_dri", Text: "unknown key", Mend: `did you mean "state_dir"?`}
+	if got := errs.Problems[1]; got != want {
+		t.Errorf("problem = %+v; want %+v", got, want)
+	}
+}
+
+func TestAFileThatCannotBeReadIsTheSystemsError(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "absent.toml"))
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Load = %v; want %v", err, os.ErrNotExist)
+	}
+}
+
+func TestAFileThatIsTooLargeIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mailbox")
+	if err := os.WriteFile(path, []byte(strings.Repeat("#\n", maxFile)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(path)
+	if want := path + ": is larger than 1MiB; is this the right file?"; err == nil || err.Error() != want {
+		t.Errorf("Load = %v; want %s", err, want)
+	}
+}
+
+func TestDefaultsNeedOnlyAListener(t *testing.T) {
+	c := Default()
+	faults := validate(&c)
+	if len(faults) != 1 || faults[0].at != "listener" {
+		t.Errorf("validate(Default()) = %v; want only that there is no listener", faults)
+	}
+}
+
+func TestDefaultsAreNotShared(t *testing.T) {
+	a, b := Default(), Default()
+	a.DNS.Timeout = 0
+	if b.DNS.Timeout == 0 {
+		t.Error("changing one Default changes another")
+	}
+}
+
+func TestDerivedValuesAreFilledIn(t *testing.T) {
+	c, err := Parse("f", []byte("state_dir = \"/srv/d\"\n[[listener]]\nname='a'\naddress='tcp:[::1]:0'\nprofile='strict'\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.AuthservID != host || c.Store.Path != "/srv/d/results.db" || c.Sampling.SecretFile != "/srv/d/sampling.key" {
+		t.Errorf("derived = %q, %q, %q; want the host name and files in /srv/d", c.AuthservID, c.Store.Path, c.Sampling.SecretFile)
+	}
+}
+
+// FuzzParse wants either an error whose every line is printable and names a
+// line of the file, or a configuration that passes validation again.
+func FuzzParse(f *testing.F) {
+	const head = "[[listener]]\nname = \"a\"\naddress = \"tcp:[::1]:0\"\nprofile = \"strict\"\n"
+	for _, s := range []string{
+		head,
+		head + "trusted_networks = [\"192.0.2.0/24\", \"::1\"]\n[dns]\nservers = [\"::1\"]\ncache_size = \"1GiB\"\n",
+		head + "[listener.x]\n[[listener.y]]\n[[listener.y]]\n",
+		"listener = [{}, {name = 'a', \"b\\u0000\\n\" = [[1, {x.y = 2}]]}, 3]",
+		"a.\"b.c\".'' = 1\na.\"b\\rc\" = 2\n",
+		"[dns]\ntimeout = 0x10\nmax_ttl = inf\ncache_size = -0.0\nquery_timeout = \"0d\"\n",
+		"authserv_id = \"\\u202e\"\n[reply]\nreject = \"{{}{domain}}\"",
+		"[\"[0]\"]\n\"listener[0]\" = 1\nlistener.a = 1\n",
+		strings.Repeat("[", 200) + "\n" + "a=" + strings.Repeat("[", 2000),
+		"\xef\xbb\xbf", "\xff", "a=\"\\ud800\"", "[admin]\nlisten = \"localhost:http\"",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := Parse("f", data)
+		if err == nil {
+			if faults := validate(c); len(faults) > 0 {
+				t.Errorf("Parse(%q) gives what validate refuses: %v", data, faults)
+			}
+			if c.AuthservID == "" || c.Store.Path == "" || c.Sampling.SecretFile == "" {
+				t.Errorf("Parse(%q) leaves a derived value empty: %+v", data, c)
+			}
+			return
+		}
+		var errs *Errors
+		if c != nil || !errors.As(err, &errs) || len(errs.Problems) == 0 {
+			t.Fatalf("Parse(%q) = %v, %v; want problems alone", data, c, err)
+		}
+		for _, p := range errs.Problems {
+			if p.Line < 0 || p.Line > strings.Count(string(data), "\n")+1 {
+				t.Errorf("Parse(%q): line %d is not in the file", data, p.Line)
+			}
+			if s := p.String(); strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+				t.Errorf("Parse(%q): %q has a control character", data, s)
+			}
+		}
+	})
+}

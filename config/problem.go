@@ -1,0 +1,69 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Problem is one thing that is wrong in a configuration file.
+type Problem struct {
+	File string
+	Line int    // counted from 1; 0 when the problem is something absent
+	Key  string // dotted, as in "dns.timeout"; empty when the text is not TOML
+	Text string // what is wrong
+	Mend string // what to do about it
+}
+
+// String returns the problem as one line, "file:line: key: what is wrong; mend".
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	if p.Key != "" {
+		b.WriteString(": " + p.Key)
+	}
+	b.WriteString(": " + p.Text)
+	if p.Mend != "" {
+		b.WriteString("; " + p.Mend)
+	}
+	return b.String()
+}
+
+// Errors is everything that is wrong in a configuration file, by line. It is
+// permanent: reading the same file again gives the same problems.
+type Errors struct {
+	Problems []Problem
+}
+
+// Error returns the problems, one per line.
+func (e *Errors) Error() string {
+	lines := make([]string, len(e.Problems))
+	for i, p := range e.Problems {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (e *Errors) sort() {
+	slices.SortStableFunc(e.Problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
+	})
+}
+
+// fault is what a parser or a check finds wrong in a value.
+type fault struct {
+	at   string // where: within the value ("[3]") from a parser, the whole path from validate
+	or   string // another path to take the line from, when at is at its default
+	text string
+	mend string
+}
+
+func (f fault) Error() string { return f.text + "; " + f.mend }
+
+func faultf(mend, format string, args ...any) error {
+	return fault{text: fmt.Sprintf(format, args...), mend: mend}
+}

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+const (
+	maxName       = 32  // a listener name is repeated in every metric line
+	maxAuthservID = 255 // that of a host name (RFC 1035, Section 2.3.4)
+	maxFieldName  = 76  // leaves the 78 characters of a line to hold it (RFC 5322, Section 2.1.1)
+
+	// maxReplyText leaves room for a domain name and a reason within the 512
+	// bytes of a reply line (RFC 5321, Section 4.5.3.1.5).
+	maxReplyText = 160
+)
+
+const (
+	lower        = "abcdefghijklmnopqrstuvwxyz0123456789"
+	alphanumeric = lower + "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+)
+
+// only reports whether s has no characters but those of set, which is ASCII.
+func only(s, set string) bool { return strings.Trim(s, set) == "" }
+
+func checkName(s string) error {
+	if s == "" || len(s) > maxName || !only(s, lower+"-") {
+		return faultf(`use a to z, 0 to 9 and "-", at most 32 characters`, "%q cannot name a listener", s)
+	}
+	return nil
+}
+
+// parseAuthservID checks a name for Authentication-Results. RFC 8601,
+// Section 2.5 allows more (a quoted string, any token); we allow what needs no
+// quotes and cannot be confused with a version or a comment.
+func parseAuthservID(s string) (string, error) {
+	if s == "" || len(s) > maxAuthservID || !only(s, alphanumeric+"-_.") ||
+		slices.Contains(strings.Split(s, "."), "") {
+		return "", faultf(`write a host name, for example "mx.example.org"`, "%q is not an authserv-id", s)
+	}
+	return s, nil
+}
+
+// checkAuthservID allows none, which means the host name.
+func checkAuthservID(s string) error {
+	if s == "" {
+		return nil
+	}
+	_, err := parseAuthservID(s)
+	return err
+}
+
+// parsePath reads an absolute path: a daemon's working directory is no place
+// that an operator thinks of.
+func parsePath(s string) (string, error) {
+	if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
+		return "", faultf("write the whole path, starting with /", "%q is not an absolute path", s)
+	}
+	return filepath.Clean(s), nil
+}
+
+// parseOptionalPath allows none, which means a file in the state directory.
+func parseOptionalPath(s string) (string, error) {
+	if s == "" {
+		return "", nil
+	}
+	return parsePath(s)
+}
+
+// parseMode reads permission bits. The bits for set-user-id and the like mean
+// nothing for a socket.
+func parseMode(s string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(s, 8, 32)
+	if err != nil || n > 0o777 || len(s) < 3 {
+		return 0, faultf(`write three or four octal digits, for example "0660"`, "%q is not a socket mode", s)
+	}
+	return fs.FileMode(n), nil
+}
+
+// taken are fields that mean something to mail software already; a second one
+// would change the message.
+var taken = []string{
+	"From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject", "Message-ID", "In-Reply-To",
+	"References", "Received", "Return-Path", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+	"DKIM-Signature", "Authentication-Results", "Received-SPF",
+}
+
+// checkFieldName allows the names of RFC 5322, Section 3.6.8 that are made of
+// letters, digits and hyphens, as all registered ones are.
+func checkFieldName(s string) error {
+	if s == "" || len(s) > maxFieldName || !only(s, alphanumeric+"-") {
+		return faultf(`write a name of letters, digits and "-", without a colon`, "%q is not the name of a header field", s)
+	}
+	if slices.ContainsFunc(taken, func(t string) bool { return strings.EqualFold(s, t) }) {
+		return faultf(`choose a name of its own, for example "X-DMARC-Quarantine"`, "%q has a meaning already", s)
+	}
+	return nil
+}
+
+var placeholders = []string{"domain", "reason", "qid"}
+
+// checkReply checks the text of an SMTP reply.
+func checkReply(s string) error {
+	switch {
+	case len(s) > maxReplyText:
+		return faultf(fmt.Sprintf("shorten it to %d", maxReplyText), "has %d characters", len(s))
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
+		return faultf("use printable ASCII on one line; SMTP replies have no other characters", "has a character that is not printable ASCII")
+	case strings.Contains(s, "%"):
+		// libmilter requires that % is doubled in a reply, and MTAs undo that.
+		return faultf("remove it; milters and MTAs disagree about it", "has a percent sign")
+	case !strings.Contains(s, "DMARC"): // RFC 9989, Section 7.2
+		return faultf("add it: the sender's postmaster searches for that word", `does not contain "DMARC"`)
+	case s[0] >= '0' && s[0] <= '9':
+		return faultf("write the text alone; the codes are added", "starts with a digit, like a reply code")
+	}
+	return checkPlaceholders(s)
+}
+
+func checkPlaceholders(s string) error {
+	const mend = "use {domain}, {reason} and {qid}"
+	for {
+		before, rest, found := strings.Cut(s, "{")
+		name, after, closed := strings.Cut(rest, "}")
+		switch {
+		case strings.Contains(before, "}"), found && !closed:
+			return faultf(mend, "has a brace without its partner")
+		case !found:
+			return nil
+		case !slices.Contains(placeholders, name):
+			return faultf(mend, "unknown placeholder %q", "{"+name+"}")
+		}
+		s = after
+	}
+}

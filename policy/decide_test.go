@@ -1,0 +1,290 @@
+package policy
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+)
+
+func author(domain string, v dmarc.Verdict) Author {
+	return Author{Domain: domain, PolicyDomain: domain, Source: "author", Verdict: v}
+}
+
+func fails(p dmarc.Policy) dmarc.Verdict {
+	return dmarc.Verdict{Status: dmarc.Fail, Policy: p, Pct: 100, Reason: "nothing aligned passed"}
+}
+
+func one(v dmarc.Verdict) Facts {
+	return Facts{From: FromOneMailbox, Authors: []Author{author("bank.example", v)}}
+}
+
+func TestDecideFollowsTheProfile(t *testing.T) {
+	strict := Settings{Profile: Strict, Quarantine: Tag}
+	conformant := Settings{Profile: Conformant, Quarantine: Tag}
+	monitor := Settings{Profile: Monitor, Quarantine: Tag}
+	type want struct {
+		action      Action
+		disposition Disposition
+		override    Override
+	}
+	tests := []struct {
+		name  string
+		s     Settings
+		facts Facts
+		want  want
+	}{
+		{"pass is delivered", strict, one(dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100}), want{}},
+		{"no record is delivered", strict, one(dmarc.Verdict{}), want{}},
+		{"an unusable record is delivered", strict, one(dmarc.Verdict{Status: dmarc.PermError, Policy: dmarc.Reject}), want{}},
+		{"p=none changes nothing", strict, one(fails(dmarc.None)), want{}},
+		{"strict quarantines", strict, one(fails(dmarc.Quarantine)), want{Tag, Quarantine, AsPublished}},
+		{"strict rejects", strict, one(fails(dmarc.Reject)), want{Refuse, Reject, AsPublished}},
+		{"monitor records p=reject only", monitor, one(fails(dmarc.Reject)), want{Accept, None, LocalPolicy}},
+		{"monitor has nothing to override for p=none", monitor, one(fails(dmarc.None)), want{}},
+		{"conformant quarantines p=reject", conformant, one(fails(dmarc.Reject)), want{Tag, Quarantine, LocalPolicy}},
+		{"conformant quarantines p=quarantine as published", conformant, one(fails(dmarc.Quarantine)), want{Tag, Quarantine, AsPublished}},
+		{"quarantine can be the MTA's hold queue", Settings{Profile: Strict, Quarantine: Hold}, one(fails(dmarc.Quarantine)), want{Hold, Quarantine, AsPublished}},
+		{"quarantine can be a refusal", Settings{Profile: Strict, Quarantine: Refuse}, one(fails(dmarc.Quarantine)), want{Refuse, Reject, LocalPolicy}},
+		{"zero settings enforce nothing", Settings{}, one(fails(dmarc.Reject)), want{Accept, None, LocalPolicy}},
+		{"zero facts are not a pass", strict, Facts{}, want{Refuse, Reject, LocalPolicy}},
+		{"mail that is not evaluated is delivered", strict, Facts{Skip: Authenticated}, want{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := tt.s.Decide(tt.facts)
+			if got := (want{d.Action, d.Disposition, d.Override}); got != tt.want {
+				t.Errorf("Decide() = %+v; want %+v", got, tt.want)
+			}
+			if tt.facts.Skip == Evaluated && len(tt.facts.Authors) > 0 && len(d.Effective) != len(tt.facts.Authors) {
+				t.Errorf("Effective has %d entries; want one for each author domain", len(d.Effective))
+			}
+		})
+	}
+}
+
+func TestTestingAndPctTogetherLowerByOneStep(t *testing.T) {
+	tests := []struct {
+		name      string
+		policy    dmarc.Policy
+		testing   bool
+		pct, draw uint8
+		ignorePct bool
+		want      Policy
+	}{
+		{"pct=100 selects all", dmarc.Reject, false, 100, 99, false, Policy{dmarc.Reject, AsPublished}},
+		{"pct=0 selects none", dmarc.Reject, false, 0, 0, false, Policy{dmarc.Quarantine, SampledOut}},
+		{"the draw below pct is selected", dmarc.Reject, false, 30, 29, false, Policy{dmarc.Reject, AsPublished}},
+		{"the draw at pct is not", dmarc.Reject, false, 30, 30, false, Policy{dmarc.Quarantine, SampledOut}},
+		{"an unselected quarantine is none", dmarc.Quarantine, false, 0, 0, false, Policy{dmarc.None, SampledOut}},
+		{"pct can be ignored", dmarc.Reject, false, 0, 0, true, Policy{dmarc.Reject, AsPublished}},
+		{"t=y lowers reject", dmarc.Reject, true, 100, 0, false, Policy{dmarc.Quarantine, PolicyTestMode}},
+		{"t=y and an unselected pct lower once", dmarc.Reject, true, 0, 0, false, Policy{dmarc.Quarantine, PolicyTestMode}},
+		{"p=none stays as it is", dmarc.None, true, 0, 0, false, Policy{dmarc.None, AsPublished}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := one(dmarc.Verdict{Status: dmarc.Fail, Policy: tt.policy, Testing: tt.testing, Pct: tt.pct})
+			f.Authors[0].Draw = tt.draw
+			d := Settings{Profile: Strict, Quarantine: Tag, IgnorePct: tt.ignorePct}.Decide(f)
+			if d.Effective[0] != tt.want {
+				t.Errorf("Effective = %+v; want %+v", d.Effective[0], tt.want)
+			}
+			if d.Override != tt.want.Override {
+				t.Errorf("Override = %q; want %q", d.Override, tt.want.Override)
+			}
+			if d.Requested != tt.policy {
+				t.Errorf("Requested = %v; want %v, as published", d.Requested, tt.policy)
+			}
+		})
+	}
+}
+
+func TestTheStrictestPolicyOfTheFailingAuthorDomainsWins(t *testing.T) {
+	pass := author("good.example", dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject})
+	none := author("none.example", fails(dmarc.None))
+	quarantine := author("q.example", fails(dmarc.Quarantine))
+	reject := author("r.example", fails(dmarc.Reject))
+	tests := []struct {
+		name    string
+		authors []Author
+		want    Action
+		decided string
+	}{
+		{"a pass excuses no other", []Author{pass, reject}, Refuse, "r.example"},
+		{"the order does not matter", []Author{reject, pass}, Refuse, "r.example"},
+		{"reject over quarantine", []Author{quarantine, none, reject}, Refuse, "r.example"},
+		{"a fail without policy is named before a pass", []Author{pass, none}, Accept, "none.example"},
+		{"five are evaluated", []Author{pass, pass, pass, pass, pass}, Accept, "good.example"},
+		{"six are too many", []Author{pass, pass, pass, pass, pass, pass}, Refuse, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := Facts{From: FromSeveralDomains, Authors: tt.authors}
+			d := Settings{Profile: Strict, Quarantine: Tag}.Decide(f)
+			if d.Action != tt.want || d.Author != tt.decided {
+				t.Errorf("Decide() = %v by %q; want %v by %q", d.Action, d.Author, tt.want, tt.decided)
+			}
+		})
+	}
+}
+
+// The table of outcomes of the From field, one line for each cell.
+func TestAFromFieldThatGivesNothingIsAnsweredByProfile(t *testing.T) {
+	tests := []struct {
+		from     From
+		nullPath bool
+		profile  Profile
+		want     Action
+	}{
+		{FromMissing, false, Monitor, Accept},
+		{FromMissing, false, Conformant, Tag},
+		{FromMissing, false, Strict, Refuse},
+		{FromMissing, true, Monitor, Accept},
+		{FromMissing, true, Conformant, Tag},
+		{FromMissing, true, Strict, Tag},
+		{FromEmptyGroup, false, Monitor, Accept},
+		{FromEmptyGroup, false, Conformant, Tag},
+		{FromEmptyGroup, false, Strict, Refuse},
+		{FromEmptyGroup, true, Strict, Refuse},
+		{FromUnparsable, false, Monitor, Accept},
+		{FromUnparsable, false, Conformant, Hold},
+		{FromUnparsable, false, Strict, Refuse},
+		{FromSeveralFields, false, Monitor, Accept},
+		{FromSeveralFields, false, Conformant, Hold},
+		{FromSeveralFields, false, Strict, Refuse},
+		{FromSeveralFields, true, Strict, Refuse},
+	}
+	for _, tt := range tests {
+		s := Settings{Profile: tt.profile, Quarantine: Hold}
+		d := s.Decide(Facts{From: tt.from, NullPath: tt.nullPath})
+		if d.Action != tt.want {
+			t.Errorf("Decide(%s, null path %v) in %s = %v; want %v", tt.from, tt.nullPath, tt.profile, d.Action, tt.want)
+		}
+	}
+}
+
+func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
+	s := Settings{Profile: Strict, Quarantine: Hold, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: 4 * time.Hour}
+	ours := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseOurs}
+	theirs := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseDomain}
+	tests := []struct {
+		name     string
+		s        Settings
+		verdict  dmarc.Verdict
+		deferred time.Duration
+		want     Action
+		disp     Disposition
+	}{
+		{"our resolver answers nobody: delivered with a tag", s, ours, 0, Tag, None},
+		{"however long it lasts", s, ours, 10 * time.Hour, Tag, None},
+		{"the domain's DNS fails: try again", s, theirs, 0, Tempfail, None},
+		{"still", s, theirs, 4*time.Hour - 1, Tempfail, None},
+		{"but not for ever, and never past the policy", s, theirs, 4 * time.Hour, Hold, Quarantine},
+		{"a pass of the author domain itself needs no record", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, AlignedDKIM: true}, 0, Accept, None},
+		{"monitor defers nobody", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, 0, Accept, None},
+		{"temperror is never a rejection", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantine},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := one(tt.verdict)
+			f.Deferred = tt.deferred
+			d := tt.s.Decide(f)
+			if d.Action != tt.want || d.Disposition != tt.disp {
+				t.Errorf("Decide() = %v, %v; want %v, %v", d.Action, d.Disposition, tt.want, tt.disp)
+			}
+		})
+	}
+}
+
+func TestADrawIsTheSameForARetryAndDifferentForAnotherPurpose(t *testing.T) {
+	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
+	m := Sample{Author: "a.example", MessageID: "<1@a.example>", Date: "Mon, 2 Nov 2026 10:00:00 +0000",
+		MailFrom: "x@a.example", Client: netip.MustParseAddr("192.0.2.1")}
+	retry := m
+	retry.Client = netip.MustParseAddr("192.0.2.77") // another host of the same /24
+	if got, want := s.Draw("pct", retry), s.Draw("pct", m); got != want {
+		t.Errorf("Draw of a retry = %d; want %d as before", got, want)
+	}
+	if got := draws(s, "pct"); got == draws(s, "ramp") {
+		t.Error("draws for pct and for ramp are equal; want them independent")
+	}
+	if got := draws(NewSampler([]byte("another secret of thirty-two byt")), "pct"); got == draws(s, "pct") {
+		t.Error("draws under another secret are equal; a sender could compute them")
+	}
+}
+
+// draws returns the draws of 64 messages, which are never all equal by
+// accident.
+func draws(s Sampler, purpose string) (out [64]uint8) {
+	for i := range out {
+		out[i] = s.Draw(purpose, Sample{MessageID: string(rune('A' + i))})
+	}
+	return out
+}
+
+func TestDrawsAreSpreadEvenly(t *testing.T) {
+	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
+	const n = 20000
+	below := 0
+	for i := range n {
+		draw := s.Draw("pct", Sample{MessageID: string(rune(i + 1000))})
+		if draw > 99 {
+			t.Fatalf("Draw = %d; want 0 to 99", draw)
+		}
+		if draw < 25 {
+			below++
+		}
+	}
+	// Five standard deviations of a quarter of n are 306.
+	if below < n/4-306 || below > n/4+306 {
+		t.Errorf("draws below 25 = %d of %d; want about %d", below, n, n/4)
+	}
+}
+
+func TestFieldsOfASampleDoNotRunIntoEachOther(t *testing.T) {
+	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
+	same := 0
+	for i := range 64 {
+		c := string(rune('A' + i))
+		if s.Draw("pct", Sample{MessageID: "x" + c, Date: "y"}) == s.Draw("pct", Sample{MessageID: "x", Date: c + "y"}) {
+			same++
+		}
+	}
+	if same == 64 {
+		t.Error("the parts of a sample are joined without a boundary")
+	}
+}
+
+func TestNetworkIsTheSendersPartOfAnAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		"192.0.2.77":        "192.0.2.0/24",
+		"::ffff:192.0.2.77": "192.0.2.0/24",
+		"2001:db8:1:2:3::4": "2001:db8:1:2::/64",
+	} {
+		if got := Network(netip.MustParseAddr(in)); got != want {
+			t.Errorf("Network(%s) = %s; want %s", in, got, want)
+		}
+	}
+	if got := Network(netip.Addr{}); got != "" {
+		t.Errorf("Network of no address = %q; want nothing", got)
+	}
+}
+
+func TestNamesOfTheEnumerationsCanBeReadAgain(t *testing.T) {
+	for _, p := range []Profile{Monitor, Conformant, Strict} {
+		text, _ := p.MarshalText()
+		var got Profile
+		if err := got.UnmarshalText(text); err != nil || got != p {
+			t.Errorf("UnmarshalText(%s) = %v, %v; want %v", text, got, err, p)
+		}
+	}
+	var d Disposition
+	if err := d.UnmarshalText([]byte("discard")); err == nil {
+		t.Error("UnmarshalText(discard) has no error")
+	}
+	if got := Action(200).String(); got != "invalid" {
+		t.Errorf("String of no action = %q; want invalid", got)
+	}
+}
