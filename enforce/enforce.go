@@ -103,6 +103,9 @@ func (g *Gate) skip(env *milter.Envelope) policy.Skip {
 // authors returns the author domains to evaluate: none when the From field
 // gives no set of them that may be evaluated.
 func (m *mail) authors() []string {
+	if m.env.HeaderTruncated {
+		return nil
+	}
 	switch m.author.Outcome {
 	case message.OneMailbox, message.SeveralMailboxes, message.SeveralDomains:
 		if len(m.author.Domains) <= policy.MaxAuthors {
@@ -146,7 +149,7 @@ func (m *mail) facts(now time.Time) policy.Facts {
 		Time: now.UTC(), Listener: m.gate.Settings.Listener, QueueID: m.env.QueueID,
 		Client: m.env.Client, ClientName: m.env.ClientName, Helo: m.env.Helo,
 		NullPath: m.env.MailFrom == "", MailFrom: mailFrom,
-		Skip: m.skip, From: policy.From(m.author.Outcome.String()),
+		Skip: m.skip, From: policy.From(m.author.Outcome.String()), Cut: m.env.HeaderTruncated,
 	}
 	for _, rcpt := range m.env.Rcpts {
 		if d, ok := message.AddressDomain(rcpt); ok && !slices.Contains(f.Recipients, d) {
@@ -169,7 +172,7 @@ func (m *mail) judge(f *policy.Facts, res auth.Results) {
 	for i, a := range res.Authors {
 		f.Authors = append(f.Authors, m.judgeAuthor(m.author.Domains[i], a))
 	}
-	f.Deferred = m.gate.Deferrals.age(*f)
+	f.Deferred = m.gate.Deferrals.age(*f) // a fact, so that the decision can be made again
 }
 
 func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {

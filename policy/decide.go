@@ -91,7 +91,7 @@ func leading(authors []Author) Author {
 func (s Settings) unusable(f Facts) bool {
 	switch f.From {
 	case FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains:
-		return len(f.Authors) == 0 || len(f.Authors) > MaxAuthors
+		return f.Cut || len(f.Authors) == 0 || len(f.Authors) > MaxAuthors
 	}
 	return true
 }
@@ -101,11 +101,11 @@ func (s Settings) unusable(f Facts) bool {
 // attacker gains from every case that is waved through.
 func (s Settings) decideFrom(f Facts) Decision {
 	d := Decision{Reason: fromReason(f)}
-	absent := f.From == FromMissing || f.From == FromEmptyGroup
+	absent := (f.From == FromMissing || f.From == FromEmptyGroup) && !f.Cut
 	switch {
 	case s.Profile == Monitor:
 		return d
-	case f.From == FromMissing && f.NullPath: // bounces of old systems
+	case absent && f.From == FromMissing && f.NullPath: // bounces of old systems
 		d.Action = Tag
 	case s.Profile == Strict:
 		d.Action, d.Disposition = Refuse, Reject
@@ -119,6 +119,9 @@ func (s Settings) decideFrom(f Facts) Decision {
 }
 
 func fromReason(f Facts) string {
+	if f.Cut {
+		return "header longer than the limits"
+	}
 	switch f.From {
 	case FromMissing:
 		return "no From field"
@@ -126,10 +129,8 @@ func fromReason(f Facts) string {
 		return "no address in the From field"
 	case FromSeveralFields:
 		return "several From fields"
-	case FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains:
-		if len(f.Authors) > MaxAuthors {
-			return fmt.Sprintf("more than %d domains in the From field", MaxAuthors)
-		}
+	case FromSeveralDomains:
+		return fmt.Sprintf("more than %d domains in the From field", MaxAuthors)
 	}
 	return "From field cannot be read"
 }

@@ -165,6 +165,18 @@ func TestAFromFieldThatGivesNothingIsAnsweredByProfile(t *testing.T) {
 	}
 }
 
+func TestAHeaderThatWasCutHidesNoFromField(t *testing.T) {
+	f := one(dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject})
+	f.Cut = true
+	if d := (Settings{Profile: Strict}).Decide(f); d.Action != Refuse {
+		t.Errorf("Decide(a pass in a cut header) = %v; want %v: another From field may follow", d.Action, Refuse)
+	}
+	f = Facts{From: FromMissing, NullPath: true, Cut: true}
+	if d := (Settings{Profile: Strict}).Decide(f); d.Action != Refuse {
+		t.Errorf("Decide(a bounce with a cut header) = %v; want %v", d.Action, Refuse)
+	}
+}
+
 func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 	s := Settings{Profile: Strict, Quarantine: Hold, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: 4 * time.Hour}
 	ours := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseOurs}

@@ -43,6 +43,7 @@ type Facts struct {
 
 	Skip    Skip     `json:"skip,omitempty"`
 	From    From     `json:"from,omitempty"`
+	Cut     bool     `json:"cut,omitempty"` // the header was longer than the limits; its end is not known
 	Authors []Author `json:"authors,omitempty"`
 	SPF     SPF      `json:"spf"`
 	HELO    SPF      `json:"spf_helo"`

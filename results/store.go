@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,6 +65,15 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 }
 
 func (s *Store) open(ctx context.Context) (err error) {
+	// SQLite would make the file readable by everybody; its other files take
+	// over the mode of this one.
+	f, err := os.OpenFile(s.opt.Path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
 	if s.writer, err = sql.Open("sqlite", dsn(s.opt)); err != nil {
 		return err
 	}

@@ -1,0 +1,284 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/metrics"
+	"dmarcgate/policy"
+)
+
+func options(t *testing.T) Options {
+	return Options{
+		Path: filepath.Join(t.TempDir(), "a b?#%.db"), Durability: Ack, Wait: time.Minute, Queue: 1000,
+		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+}
+
+func open(t *testing.T, opt Options) *Store {
+	t.Helper()
+	s, err := Open(context.Background(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func row(qid string) Row {
+	return Row{
+		Facts: policy.Facts{
+			Time: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC), Listener: "mta", QueueID: qid,
+			Client: netip.MustParseAddr("2001:db8::1"), Helo: "mx.example", MailFrom: "bounce.example",
+			Recipients: []string{"receiver.example"}, From: policy.FromOneMailbox,
+			SPF:  policy.SPF{Result: "pass", Domain: "bounce.example"},
+			DKIM: []policy.DKIM{{Result: "fail", Domain: "bank.example", Selector: "s1"}},
+			Authors: []policy.Author{{
+				Domain: "bank.example", Org: "bank.example", PolicyDomain: "bank.example", Source: "author", Draw: 42,
+				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Reason: "nothing aligned"},
+			}},
+		},
+		Decision: policy.Decision{
+			Action: policy.Refuse, Disposition: policy.Reject, Requested: dmarc.Reject, Author: "bank.example",
+			Effective: []policy.Policy{{Applied: dmarc.Reject}},
+		},
+	}
+}
+
+func TestARowComesBackAsItWasAdded(t *testing.T) {
+	s := open(t, options(t))
+	want := row("4XyZ1")
+	if got := s.Add(want).Outcome; got != Written {
+		t.Fatalf("Add() = %v; want %v", got, Written)
+	}
+	rows, err := s.ByQueueID(context.Background(), "4XyZ1")
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("ByQueueID() = %d rows, %v; want one", len(rows), err)
+	}
+	want.Sequence = 1
+	if !reflect.DeepEqual(rows[0], want) {
+		t.Errorf("ByQueueID() = %+v; want %+v", rows[0], want)
+	}
+	s2 := policy.Settings{Profile: policy.Strict}
+	if got := s2.Decide(rows[0].Facts); got.Action != policy.Refuse {
+		t.Errorf("deciding again from the stored facts = %v; want %v", got.Action, policy.Refuse)
+	}
+}
+
+func TestTheColumnsNameTheDomainThatDecided(t *testing.T) {
+	s := open(t, options(t))
+	r := row("q")
+	r.Facts.Authors = append([]policy.Author{{Domain: "first.example"}}, r.Facts.Authors...)
+	s.Add(r)
+	var author, result, disposition, action string
+	err := s.reader.QueryRow("SELECT author, result, disposition, action FROM message").Scan(&author, &result, &disposition, &action)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := []string{author, result, disposition, action}
+	if want := []string{"bank.example", "fail", "reject", "reject"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("columns = %v; want %v", got, want)
+	}
+}
+
+func TestRowsThatComeAtOnceAreAllWritten(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	opt := options(t)
+	opt.Metrics = metrics.New(reg, []string{"mta"})
+	s := open(t, opt)
+	const writers, each = 20, 25
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				if got := s.Add(row(fmt.Sprintf("%d-%d", w, i))).Outcome; got != Written {
+					t.Errorf("Add() = %v; want %v", got, Written)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	var n int
+	if err := s.reader.QueryRow("SELECT count(DISTINCT qid) FROM message").Scan(&n); err != nil || n != writers*each {
+		t.Errorf("rows = %d, %v; want %d", n, err, writers*each)
+	}
+	families, err := testutil.GatherAndCount(reg, "dmarcgate_store_records_total")
+	if err != nil || families != 2 {
+		t.Errorf("store_records_total has %d series, %v; want 2", families, err)
+	}
+}
+
+func TestCloseCommitsWhatIsQueuedAndDropsWhatComesLater(t *testing.T) {
+	opt := options(t)
+	opt.Durability = Async
+	s := open(t, opt)
+	for i := range 50 {
+		s.Add(row(fmt.Sprint(i)))
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Add(row("late")).Outcome; got != Dropped {
+		t.Errorf("Add after Close = %v; want %v", got, Dropped)
+	}
+	again := open(t, opt)
+	rows, err := again.Recent(context.Background(), 100)
+	if err != nil || len(rows) != 50 {
+		t.Errorf("rows after reopening = %d, %v; want 50", len(rows), err)
+	}
+	if again.ID() != s.ID() || len(s.ID()) != 32 {
+		t.Errorf("store id = %q, then %q; want the same 32 digits", s.ID(), again.ID())
+	}
+}
+
+// A store that another process has locked is the slow disk of this test.
+func TestMailWaitsNoLongerThanTheLimitAndTheRowComesLater(t *testing.T) {
+	opt := options(t)
+	opt.Wait = time.Millisecond
+	s := open(t, opt)
+	other, err := sql.Open("sqlite", dsn(opt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	lock, err := other.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt := s.Add(row("q"))
+	if receipt.Outcome != Late {
+		t.Errorf("Add() with a locked file = %v; want %v", receipt.Outcome, Late)
+	}
+	if err := lock.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	<-receipt.op.done
+	if rows, err := s.ByQueueID(context.Background(), "q"); err != nil || len(rows) != 1 {
+		t.Errorf("rows when the lock is gone = %d, %v; want 1", len(rows), err)
+	}
+}
+
+func TestAFullQueueDropsAndCounts(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	opt := options(t)
+	opt.Metrics = metrics.New(reg, nil)
+	s := &Store{opt: opt, queue: make(chan *op, 1)} // no writer
+	s.opt.Wait = time.Millisecond
+	if got := s.Add(row("1")).Outcome; got != Late {
+		t.Errorf("Add() into the queue = %v; want %v", got, Late)
+	}
+	if got := s.Add(row("2")).Outcome; got != Dropped {
+		t.Errorf("Add() into the full queue = %v; want %v", got, Dropped)
+	}
+	want := strings.NewReader(`
+# HELP dmarcgate_store_dropped_total Results lost, by cause.
+# TYPE dmarcgate_store_dropped_total counter
+dmarcgate_store_dropped_total{why="encode"} 0
+dmarcgate_store_dropped_total{why="queue_full"} 1
+dmarcgate_store_dropped_total{why="write_failed"} 0
+`)
+	if err := testutil.GatherAndCompare(reg, want, "dmarcgate_store_dropped_total"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAnswerThatWasNotWrittenMarksItsRow(t *testing.T) {
+	s := open(t, options(t))
+	s.MarkUnanswered(s.Add(row("lost")))
+	s.Add(row("next")) // committed after the mark
+	rows, err := s.ByQueueID(context.Background(), "lost")
+	if err != nil || len(rows) != 1 || rows[0].State != Unanswered {
+		t.Errorf("rows = %+v, %v; want one that is unanswered", rows, err)
+	}
+	s.MarkUnanswered(nil)
+	s.MarkUnanswered(&Receipt{})
+}
+
+func TestAFileOfANewerProgramIsRefused(t *testing.T) {
+	opt := options(t)
+	s := open(t, opt)
+	if _, err := s.writer.Exec("PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	_, err := Open(context.Background(), opt)
+	if err == nil || !strings.Contains(err.Error(), "schema version 99") || !strings.Contains(err.Error(), opt.Path) {
+		t.Errorf("Open() = %v; want an error that names the version and the file", err)
+	}
+}
+
+func TestAFileThatIsNoDatabaseIsRefused(t *testing.T) {
+	opt := options(t)
+	if err := os.WriteFile(opt.Path, []byte(strings.Repeat("not a database ", 1000)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(context.Background(), opt); err == nil || !strings.Contains(err.Error(), opt.Path) {
+		t.Errorf("Open() = %v; want an error that names the file", err)
+	}
+}
+
+func TestTheFileIsMadeForIncrementalVacuumAndWAL(t *testing.T) {
+	s := open(t, options(t))
+	for pragma, want := range map[string]string{"auto_vacuum": "2", "journal_mode": "wal", "user_version": "1"} {
+		var got string
+		if err := s.reader.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("PRAGMA %s = %q, %v; want %q", pragma, got, err, want)
+		}
+	}
+}
+
+func TestTheFilesAreNotReadableByEverybody(t *testing.T) {
+	opt := options(t)
+	s := open(t, opt)
+	s.Add(row("q"))
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(opt.Path + suffix)
+		if err != nil || info.Mode().Perm()&0o007 != 0 {
+			t.Errorf("mode of results.db%s = %v, %v; want nothing for others", suffix, info.Mode(), err)
+		}
+	}
+}
+
+func TestCheckTellsThatACommitFailed(t *testing.T) {
+	s := open(t, options(t))
+	if err := s.Check(context.Background()); err != nil {
+		t.Errorf("Check() of a good store = %v; want nil", err)
+	}
+	if _, err := s.writer.Exec("DROP TABLE message"); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Add(row("q")).Outcome; got != Dropped {
+		t.Errorf("Add() without a table = %v; want %v", got, Dropped)
+	}
+	if err := s.Check(context.Background()); err == nil {
+		t.Error("Check() after a failed commit = nil; want an error")
+	}
+}
+
+func BenchmarkAddAck(b *testing.B) {
+	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r.db"), Durability: Ack, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			s.Add(row("4XyZ1"))
+		}
+	})
+}
