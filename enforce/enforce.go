@@ -178,11 +178,16 @@ func (m *mail) judge(f *policy.Facts, res auth.Results) {
 func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {
 	out := policy.Author{
 		Domain: domain, Org: a.Discovery.Org, PolicyDomain: a.Discovery.PolicyDomain,
-		Source: a.Discovery.Source.String(), Defects: len(a.Discovery.Record.Defects),
+		Source:  a.Discovery.Source.String(),
 		Verdict: dmarc.Evaluate(a.Discovery, a.Identifiers),
 	}
 	if out.PolicyDomain != "" {
 		out.Record = a.Discovery.Record.String()
+	}
+	for _, d := range a.Discovery.Defects() {
+		if kind := d.Kind.String(); !slices.Contains(out.Defects, kind) {
+			out.Defects = append(out.Defects, kind)
+		}
 	}
 	out.Draw = m.gate.Settings.Sampler.Draw("pct", policy.Sample{
 		Author: domain, MessageID: m.first("Message-ID"), Date: m.first("Date"),

@@ -41,8 +41,8 @@ func (m *mail) countAuthor(a policy.Author) {
 		published = a.Verdict.Policy.String()
 	}
 	mm.Evaluation(a.Verdict.Status.String(), published)
-	if a.Defects > 0 {
-		mm.RecordMalformed("dmarc")
+	for _, kind := range a.Defects {
+		mm.RecordMalformed("dmarc", kind)
 	}
 	if a.Verdict.Status == dmarc.Pass {
 		mm.Pass(via(a.Verdict))

@@ -167,12 +167,12 @@ func keyClass(algorithm string, bits int) string {
 	return ">2048"
 }
 
-// RecordMalformed counts a defect found in a published record.
-func (m *Metrics) RecordMalformed(record string) {
+// RecordMalformed counts a kind of defect found in a published record.
+func (m *Metrics) RecordMalformed(record, defect string) {
 	if m == nil {
 		return
 	}
-	m.malformed.WithLabelValues(known(recordKinds, record)).Inc()
+	m.malformed.WithLabelValues(known(recordKinds, record), known(defects, defect)).Inc()
 }
 
 // FromMalformed counts a From field without exactly one author domain.

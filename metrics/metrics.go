@@ -41,7 +41,10 @@ var (
 	evictions      = []string{"size", "expired"}
 	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
-	drops          = []string{"queue_full", "write_failed", "encode"}
+	// The short names of auth/dmarc's defects; a test there compares the two.
+	defects = []string{"multiple", "bad_version", "tag_syntax", "tag_case", "dup_tag", "unknown_tag", "missing_p", "bad_p", "bad_sp", "bad_np",
+		"bad_alignment", "bad_fo", "bad_uri", "bad_t", "bad_psd", "bad_pct", "bad_rf", "bad_ri", "too_long", "too_many_tags", "too_many_uris"}
+	drops = []string{"queue_full", "write_failed", "encode"}
 )
 
 // latencyBuckets span a cached answer (1 ms) to the message budget (20 s).
@@ -94,7 +97,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
 		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
 		keyBits:         f.counter("dkim_key_bits_total", "Sizes of the DKIM keys seen.", label{"bits", keyBits}),
-		malformed:       f.counter("record_malformed_total", "DMARC records found with a defect.", label{"record", recordKinds}),
+		malformed:       f.counter("record_malformed_total", "Defects found in published records.", label{"record", recordKinds}, label{"defect", defects}),
 		fromMalformed:   f.counter("from_malformed_total", "From fields without exactly one domain.", label{"defect", fromDefects}),
 		cacheRequests:   f.counter("dns_cache_requests_total", "Lookups, by how the cache served them.", label{"purpose", purposes}, label{"outcome", outcomes}),
 		queries:         f.counter("dns_queries_total", "Queries sent to the servers.", label{"purpose", purposes}, label{"result", queryKinds}),

@@ -81,7 +81,7 @@ type Author struct {
 	PolicyDomain string        `json:"policy_domain,omitempty"`
 	Source       string        `json:"source"`           // author, org, psd or none
 	Record       string        `json:"record,omitempty"` // as understood, printed again
-	Defects      int           `json:"defects,omitempty"`
+	Defects      []string      `json:"defects,omitempty"` // of the record and the names asked, by their short names
 	Verdict      dmarc.Verdict `json:"verdict"`
 	// Draw is this message's number for pct, 0 to 99, from a keyed hash: the
 	// same for a retry, and not computable by the sender. The message is

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 )
 
@@ -36,23 +35,24 @@ func (r Row) columns() ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding decision: %w", err)
 	}
-	author, verdict, policyDomain := r.author()
+	author := r.author()
 	return []any{
 		r.Facts.Time.UTC().UnixMilli(), r.State, r.Facts.QueueID, r.Facts.Listener, addr(r.Facts),
-		author, policyDomain, verdict.Status.String(), r.Decision.Requested.String(),
+		author.Domain, author.PolicyDomain, author.Verdict.Status.String(), r.Decision.Requested.String(),
 		r.Decision.Disposition.String(), r.Decision.Action.String(), string(r.Decision.Override),
 		string(r.Facts.Skip), facts, decision,
 	}, nil
 }
 
 // author returns the author domain that decided, or else the first.
-func (r Row) author() (domain string, v dmarc.Verdict, policyDomain string) {
+func (r Row) author() policy.Author {
+	var out policy.Author
 	for i, a := range r.Facts.Authors {
 		if i == 0 || a.Domain == r.Decision.Author {
-			domain, v, policyDomain = a.Domain, a.Verdict, a.PolicyDomain
+			out = a
 		}
 	}
-	return domain, v, policyDomain
+	return out
 }
 
 func addr(f policy.Facts) string {

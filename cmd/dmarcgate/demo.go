@@ -1,0 +1,185 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"text/tabwriter"
+
+	"dmarcgate/config"
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/miltertest"
+	"dmarcgate/policy"
+)
+
+// demoCmd runs the daemon on sockets and with DNS of its own, sends it
+// messages as a Postfix would, and shows what became of them.
+type demoCmd struct {
+	Keep bool `help:"Leave the daemon running and print the address of its metrics."`
+	Log  bool `help:"Show the daemon's log on standard error."`
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *demoCmd) Run(e *env) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	dir, err := os.MkdirTemp("", "dmarcgate-demo")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	mails, zone, err := demoMails()
+	if err != nil {
+		return err
+	}
+	dns, err := serveZone(zone)
+	if err != nil {
+		return err
+	}
+	defer dns.Close()
+	d, err := c.daemon(ctx, e, dir, dns.Addr())
+	if err != nil {
+		return err
+	}
+	d.start(ctx)
+	defer d.shutdown(context.WithoutCancel(ctx))
+	outcomes, err := sendAll(ctx, d, mails)
+	if err != nil {
+		return err
+	}
+	if err := c.show(e.stdout, outcomes); err != nil || !c.Keep {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "\nThe daemon keeps running; end it with Ctrl-C.\nmetrics  http://%s/metrics\nready    http://%s/readyz\nmilter   %s\n",
+		d.webAddr.Addr(), d.webAddr.Addr(), d.cfg.Listeners[0].Address)
+	<-ctx.Done()
+	return nil
+}
+
+func serveZone(text string) (*dnstest.Server, error) {
+	zone, err := dnstest.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return dnstest.Serve(zone)
+}
+
+// daemon makes one listener for each profile, so that the table can show what
+// each makes of the same message.
+func (c *demoCmd) daemon(ctx context.Context, e *env, dir, dns string) (*daemon, error) {
+	text := fmt.Sprintf("authserv_id = %q\nstate_dir = %q\n[dns]\nservers = [%q]\n[admin]\nlisten = \"127.0.0.1:0\"\n", demoID, dir, dns)
+	for _, profile := range []string{"strict", "conformant", "monitor"} {
+		text += fmt.Sprintf("[[listener]]\nname = %q\naddress = \"unix:%s\"\nprofile = %q\n", profile, filepath.Join(dir, profile+".sock"), profile)
+	}
+	cfg, err := config.Parse("demo", []byte(text))
+	if err != nil {
+		return nil, err
+	}
+	log := io.Discard
+	if c.Log {
+		log = e.stderr
+	}
+	return newDaemon(ctx, cfg, newLogger(log, cfg.Log.Format, cfg.Log.Level))
+}
+
+// outcome is one line of the table.
+type outcome struct {
+	What    string `json:"what"`
+	Profile string `json:"profile"`
+	Client  string `json:"client"`
+	From    string `json:"from"`
+	Verdict string `json:"verdict"`
+	Answer  string `json:"answer"`
+	Reason  string `json:"reason"`
+}
+
+func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error) {
+	clients := make(map[string]*miltertest.Client)
+	defer func() {
+		for _, c := range clients {
+			c.Close()
+		}
+	}()
+	var out []outcome
+	for i, m := range mails {
+		m.QueueID = fmt.Sprintf("4XyZ%02d", i+1)
+		if clients[m.profile] == nil {
+			c, err := miltertest.Dial("unix:"+filepath.Join(d.cfg.StateDir, m.profile+".sock"), miltertest.Options{})
+			if err != nil {
+				return nil, err
+			}
+			clients[m.profile] = c
+		}
+		res, err := clients[m.profile].Send(m.Mail)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.what, err)
+		}
+		o, err := d.outcome(ctx, m, res)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m.what, err)
+		}
+		out = append(out, o)
+	}
+	return out, nil
+}
+
+// outcome reads from the store what was recorded of a message, and puts the
+// MTA's view beside it.
+func (d *daemon) outcome(ctx context.Context, m demoMail, res miltertest.Result) (outcome, error) {
+	rows, err := d.store.ByQueueID(ctx, m.QueueID)
+	if err != nil {
+		return outcome{}, err
+	}
+	if len(rows) != 1 {
+		return outcome{}, fmt.Errorf("%d rows in the store; want one", len(rows))
+	}
+	f, decision := rows[0].Facts, rows[0].Decision
+	o := outcome{What: m.what, Profile: m.profile, Client: m.Client.String(), Verdict: string(f.Skip), Reason: decision.Reason, From: "-"}
+	if f.Skip == policy.Evaluated {
+		o.Verdict = string(f.From)
+	}
+	for _, a := range f.Authors {
+		if a.Domain == decision.Author {
+			o.From, o.Verdict = a.Domain, fmt.Sprintf("%s p=%s", a.Verdict.Status, a.Verdict.Policy)
+		}
+	}
+	if decision.Override != policy.AsPublished {
+		o.Reason = fmt.Sprintf("[%s] %s", decision.Override, o.Reason)
+	}
+	o.Answer = answerWords(decision, res)
+	return o, nil
+}
+
+func answerWords(d policy.Decision, res miltertest.Result) string {
+	removed := 0
+	for _, e := range res.Edits {
+		if e.Op == miltertest.OpChange && e.Value == "" {
+			removed++
+		}
+	}
+	words := d.Action.String()
+	if res.Code != 0 {
+		words = fmt.Sprintf("%d %s", res.Code, res.Enhanced)
+	}
+	if removed > 0 {
+		words += fmt.Sprintf(", %d forged removed", removed)
+	}
+	return words
+}
+
+func (c *demoCmd) show(w io.Writer, outcomes []outcome) error {
+	if c.JSON {
+		return json.NewEncoder(w).Encode(outcomes)
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "MESSAGE\tPROFILE\tFROM\tVERDICT\tANSWER\tREASON")
+	for _, o := range outcomes {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", o.What, o.Profile, o.From, o.Verdict, o.Answer, printable(o.Reason))
+	}
+	return t.Flush()
+}

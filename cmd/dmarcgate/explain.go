@@ -1,0 +1,260 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dmarcgate/config"
+	"dmarcgate/dnscache"
+	"dmarcgate/enforce"
+	"dmarcgate/message"
+	"dmarcgate/milter"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// maxMessage is the largest message file that explain reads.
+const maxMessage = 256 << 20
+
+// explainCmd asks for the whole envelope: a guessed one would explain another
+// message.
+type explainCmd struct {
+	resolverFlags
+	Message  string   `arg:"" help:"Message file, or - for standard input."`
+	IP       string   `required:"" help:"Address of the SMTP client." placeholder:"ADDR"`
+	Helo     string   `required:"" help:"Name that the client gave in HELO."`
+	MailFrom string   `required:"" help:"Reverse path; <> for the null path." placeholder:"ADDRESS"`
+	Rcpt     []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
+	Listener string   `help:"Listener whose settings count; the first one by default."`
+	Profile  string   `help:"Profile instead of the configured one." enum:"monitor,conformant,strict," default:""`
+	JSON     bool     `help:"Print JSON."`
+}
+
+func (c *explainCmd) Run(e *env) error {
+	env, err := c.envelope()
+	if err != nil {
+		return err
+	}
+	cfg, listener, err := c.settings()
+	if err != nil {
+		return err
+	}
+	text, err := readMessage(c.Message)
+	if err != nil {
+		return err
+	}
+	x, err := explain(cfg, listener, env, text)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(x)
+	}
+	return x.tree().print(e.stdout)
+}
+
+func (c *explainCmd) envelope() (*milter.Envelope, error) {
+	ip, err := netip.ParseAddr(c.IP)
+	if err != nil {
+		return nil, fmt.Errorf("--ip: %q is not an address", c.IP)
+	}
+	trim := func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">") }
+	env := &milter.Envelope{Client: ip.Unmap(), Helo: c.Helo, MailFrom: trim(c.MailFrom), QueueID: "explain"}
+	for _, r := range c.Rcpt {
+		env.Rcpts = append(env.Rcpts, trim(r))
+	}
+	return env, nil
+}
+
+func (c *explainCmd) settings() (*config.Config, config.Listener, error) {
+	cfg, err := c.load()
+	if err != nil {
+		return nil, config.Listener{}, err
+	}
+	i := 0
+	if c.Listener != "" {
+		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == c.Listener })
+		if i < 0 {
+			return nil, config.Listener{}, fmt.Errorf("--listener: the configuration has no listener %q", c.Listener)
+		}
+	}
+	l := cfg.Listeners[i]
+	if c.Profile != "" {
+		l.Profile = c.Profile
+	}
+	return cfg, l, nil
+}
+
+func readMessage(path string) ([]byte, error) {
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return nil, err
+		}
+		defer f.Close()
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxMessage+1))
+	if err == nil && len(text) > maxMessage {
+		err = fmt.Errorf("%s has more than %d MiB", path, maxMessage>>20)
+	}
+	return text, err
+}
+
+// explanation is what became of a message, and what was looked up for it.
+type explanation struct {
+	Profile   string            `json:"profile"`
+	Secret    bool              `json:"site_secret"` // false: draws are not those of the daemon
+	Facts     policy.Facts      `json:"facts"`
+	Decision  policy.Decision   `json:"decision"`
+	Reply     string            `json:"reply"`
+	Edits     []string          `json:"edits"`
+	Lookups   []dnscache.Lookup `json:"-"`
+	LookupsJS []string          `json:"lookups"`
+}
+
+// explain takes a message along the path of the daemon, with a recorder that
+// only remembers.
+func explain(cfg *config.Config, l config.Listener, env *milter.Envelope, text []byte) (*explanation, error) {
+	dns, err := newResolver(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer dns.Close()
+	x := &explanation{Profile: l.Profile}
+	secret, err := os.ReadFile(cfg.Sampling.SecretFile)
+	x.Secret = err == nil && len(secret) >= policy.MinSecret
+	var mu sync.Mutex
+	view := traced(dns, func(l dnscache.Lookup) {
+		mu.Lock()
+		defer mu.Unlock()
+		x.Lookups = append(x.Lookups, l)
+	})
+	kept := &keeper{}
+	gate := &enforce.Gate{
+		Settings: newSettings(cfg, l, policy.NewSampler(secret)), Checker: newChecker(cfg, view), Store: kept,
+		Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	}
+	header, body := message.Split(text)
+	run := gate.Start(context.Background(), env, header)
+	_, _ = run.Write(body) // it only says when it has had enough
+	answer := run.Finish()
+	x.Facts, x.Decision, x.Reply = kept.row.Facts, kept.row.Decision, answer.Reply.String()
+	for _, e := range answer.Edits {
+		x.Edits = append(x.Edits, e.String())
+	}
+	for _, l := range x.Lookups {
+		x.LookupsJS = append(x.LookupsJS, lookupLine(l))
+	}
+	return x, nil
+}
+
+// keeper is a store of one row.
+type keeper struct{ row results.Row }
+
+func (k *keeper) Add(r results.Row) *results.Receipt {
+	k.row = r
+	return &results.Receipt{Outcome: results.Written}
+}
+
+func (k *keeper) MarkUnanswered(*results.Receipt) {}
+
+// tree draws the explanation.
+func (x *explanation) tree() *node {
+	f := x.Facts
+	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", f.Client, printable(f.Helo), printable(orNull(f.MailFrom)))}
+	if f.Skip != policy.Evaluated {
+		root.add("not evaluated: %s", f.Skip)
+	} else {
+		x.checks(root)
+		for i, a := range f.Authors {
+			x.author(root, a, x.Decision.Effective[i])
+		}
+	}
+	d := root.add("decision, profile %s: %s", x.Profile, x.Decision.Action)
+	d.add("disposition %s, requested %s, override %s", x.Decision.Disposition, x.Decision.Requested, orNone(string(x.Decision.Override)))
+	d.add("because: %s", printable(x.Decision.Reason))
+	answer := root.add("answer to the MTA: %s", printable(x.Reply))
+	for _, e := range x.Edits {
+		answer.add("%s", printable(strings.ReplaceAll(e, "\n", "")))
+	}
+	lookups := root.add("%d DNS lookups", len(x.Lookups))
+	for _, l := range x.LookupsJS {
+		lookups.add("%s", printable(l))
+	}
+	return root
+}
+
+func (x *explanation) checks(root *node) {
+	f := x.Facts
+	root.add("spf mailfrom: %s for %s (%s)", f.SPF.Result, orNone(f.SPF.Domain), f.SPF.Reason)
+	root.add("spf helo: %s for %s (%s); not used for alignment", f.HELO.Result, orNone(f.HELO.Domain), f.HELO.Reason)
+	dkim := root.add("dkim: %d signatures", len(f.DKIM))
+	for _, s := range f.DKIM {
+		dkim.add("%s: d=%s s=%s a=%s, %d bits (%s)", s.Result, orNone(s.Domain), printable(s.Selector), printable(s.Algorithm), s.KeyBits, s.Reason)
+	}
+	root.add("From: %s", f.From)
+}
+
+func (x *explanation) author(root *node, a policy.Author, p policy.Policy) {
+	n := root.add("dmarc %s: %s", a.Domain, a.Verdict.Status)
+	if a.PolicyDomain == "" {
+		n.add("no record")
+	} else {
+		n.add("record at %s (%s): %s", a.PolicyDomain, a.Source, printable(a.Record))
+		if len(a.Defects) > 0 {
+			n.add("defects: %s; dmarcgate lookup %s says how to mend them", strings.Join(a.Defects, ", "), a.Domain)
+		}
+	}
+	if a.Org != "" {
+		n.add("organizational domain %s", a.Org)
+	}
+	n.add("aligned: SPF %v, DKIM %v", a.Verdict.AlignedSPF, a.Verdict.AlignedDKIM)
+	n.add("because: %s", printable(a.Verdict.Reason))
+	draw := n.add("policy: published %s, after t and pct %s", a.Verdict.Policy, p.Applied)
+	if a.Verdict.Pct < 100 && a.PolicyDomain != "" {
+		draw.add("pct=%d, drawn %d%s", a.Verdict.Pct, a.Draw, x.drawNote())
+	}
+}
+
+func (x *explanation) drawNote() string {
+	if x.Secret {
+		return ""
+	}
+	return " (without the site's secret, so the daemon draws another number)"
+}
+
+func lookupLine(l dnscache.Lookup) string {
+	switch {
+	case l.Err != nil:
+		return fmt.Sprintf("%s %s: %v", l.Type, l.Name, l.Err)
+	case l.NXDomain:
+		return fmt.Sprintf("%s %s: no such name (%s, TTL %s)", l.Type, l.Name, l.Outcome, l.TTL.Round(time.Second))
+	case len(l.Records) == 0:
+		return fmt.Sprintf("%s %s: no record (%s, TTL %s)", l.Type, l.Name, l.Outcome, l.TTL.Round(time.Second))
+	}
+	return fmt.Sprintf("%s %s: %q (%s, TTL %s)", l.Type, l.Name, l.Records, l.Outcome, l.TTL.Round(time.Second))
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "none"
+	}
+	return printable(s)
+}
+
+func orNull(s string) string {
+	if s == "" {
+		return "<>"
+	}
+	return s
+}

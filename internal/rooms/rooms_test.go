@@ -1,0 +1,161 @@
+package rooms
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "dmarcgate"
+
+// root is the top of the tree, seen from here.
+const root = "../.."
+
+// allowed says which rooms a room may import. "auth/*" stands for every room
+// below auth. Arrows only point down; who needs another one moves the code.
+// internal is for tests and for the demo command.
+var allowed = map[string][]string{
+	"cmd/dmarcgate": {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "metrics", "milter", "policy", "results", "internal/*"},
+	"enforce":       {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
+	"admin":         {"results", "policy", "dnscache", "metrics", "auth/*"},
+	"auth":          {"message", "auth/*"},
+	"results":       {"policy", "metrics"},
+	"config":        {"policy"},
+	"policy":        {"auth/dmarc"},
+	"auth/dkim":     {"message"},
+	"auth/spf":      {},
+	"auth/dmarc":    {},
+	"auth/authres":  {},
+	"milter":        {"metrics"},
+	"dnscache":      {"metrics"},
+	"message":       {},
+	"metrics":       {},
+
+	"internal/dkimtest":   {},
+	"internal/dnstest":    {},
+	"internal/miltertest": {},
+	"internal/mtatest":    {},
+	"internal/rooms":      {},
+}
+
+// source is a parsed Go file.
+type source struct {
+	room string // folder, relative to the root
+	path string
+	test bool
+	file *ast.File
+}
+
+// sources parses every Go file of the tree.
+func sources(t *testing.T) []source {
+	t.Helper()
+	var out []source
+	fset := token.NewFileSet()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := d.Name()
+		if d.IsDir() && name != ".." && (strings.HasPrefix(name, ".") || name == "testdata") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(name) != ".go" {
+			return nil
+		}
+		f, err := parser.ParseFile(fset, path, nil, parser.ImportsOnly|parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		room, err := filepath.Rel(root, filepath.Dir(path))
+		out = append(out, source{filepath.ToSlash(room), path, strings.HasSuffix(name, "_test.go"), f})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(out) < 50 {
+		t.Fatalf("found %d Go files; want the whole tree", len(out))
+	}
+	return out
+}
+
+func TestRoomsImportOnlyWhatTheTableAllows(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, s := range sources(t) {
+		list, ok := allowed[s.room]
+		if !ok {
+			t.Errorf("%s: the room %q is not in the table", s.path, s.room)
+			continue
+		}
+		seen[s.room] = true
+		for _, imp := range s.file.Imports {
+			path, err := strconv.Unquote(imp.Path.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			target, ours := strings.CutPrefix(path, module+"/")
+			if ours && !s.test && !permits(list, target) {
+				t.Errorf("%s imports %s; the table allows %s only %v", s.path, target, s.room, list)
+			}
+		}
+	}
+	for room := range allowed {
+		if !seen[room] {
+			t.Errorf("the room %q is in the table and not in the tree", room)
+		}
+	}
+}
+
+func permits(list []string, target string) bool {
+	return slices.ContainsFunc(list, func(entry string) bool {
+		prefix, wild := strings.CutSuffix(entry, "*")
+		return entry == target || wild && strings.HasPrefix(target, prefix)
+	})
+}
+
+// Only the demo may use test support in the program.
+func TestOnlyTheDemoUsesTestSupport(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || strings.HasPrefix(s.room, "internal/") || strings.HasPrefix(filepath.Base(s.path), "demo") {
+			continue
+		}
+		for _, imp := range s.file.Imports {
+			if strings.Contains(imp.Path.Value, module+"/internal/") {
+				t.Errorf("%s imports %s; only demo*.go may", s.path, imp.Path.Value)
+			}
+		}
+	}
+}
+
+func TestEveryRoomHasOnePackageComment(t *testing.T) {
+	comments := make(map[string]int)
+	for _, s := range sources(t) {
+		if s.test {
+			continue
+		}
+		comments[s.room] += 0
+		if s.file.Doc != nil {
+			comments[s.room]++
+		}
+	}
+	for room, n := range comments {
+		if n != 1 {
+			t.Errorf("the room %s has %d package comments; want 1", room, n)
+		}
+	}
+}
+
+func TestTheTopLevelHasWhatItsReadersLookFor(t *testing.T) {
+	for _, name := range []string{"cmd", "milter", "policy", "dnscache", "metrics", "deploy", "go.mod", "go.sum", "README.md", "CHANGELOG.md", "Makefile", "docs"} {
+		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
+			t.Errorf("top level: %v", err)
+		}
+	}
+}
