@@ -1,0 +1,232 @@
+package dmarc
+
+import (
+	"context"
+	"strings"
+)
+
+// Limits of discovery. The author domain is the sender's choice, and our DNS
+// traffic must not be.
+const (
+	// MaxWalk is the number of TXT queries that one tree walk asks at most
+	// (RFC 9989, Section 4.10).
+	MaxWalk = 8
+	// MaxNameBytes is the length of the longest name (RFC 1035, Section 2.3.4:
+	// 255 octets on the wire, 253 as text).
+	MaxNameBytes = 253
+
+	maxLabelBytes = 63 // RFC 1035, Section 2.3.4
+
+	prefix = "_dmarc."
+)
+
+// Resolver answers the questions of discovery, for lower-case A-labels without
+// a trailing dot. Nothing there (NXDOMAIN or NODATA) is an empty answer without
+// error; every error is temporary. An error that has a method Ours() bool tells
+// by it whether our own resolver is to blame.
+type Resolver interface {
+	// TXT returns the TXT records of name, the character-strings of each
+	// joined without a separator (RFC 9989, Section 4.5).
+	TXT(ctx context.Context, name string) ([]string, error)
+	// Exists returns false only for NXDOMAIN of name itself. A name without
+	// data exists.
+	Exists(ctx context.Context, name string) (bool, error)
+}
+
+// Finder finds records and Organizational Domains. Resolver must be set; the
+// zero values of the rest are RFC 9989 and the built-in suffix list.
+type Finder struct {
+	Resolver Resolver
+	Method   Method
+	Suffixes Suffixes // for PSL; nil means PublicSuffix()
+}
+
+// Discovery is what the DNS says about one author domain. The zero value has no
+// record, so nothing applies.
+type Discovery struct {
+	Author string // as asked
+	Method Method
+
+	Record       Record    // zero when Source is SourceNone
+	Text         string    // Record as published, at most MaxRecordBytes: foreign bytes
+	PolicyDomain string    // where Record was found
+	Source       Source    // SourceNone: no record applies
+	Existence    Existence // asked only when Record stands above Author and has an np that differs
+
+	// Org is the Organizational Domain of Author. It is "" when it is not
+	// known, or when the suffix list says that Author has none; then only
+	// Author itself is aligned.
+	Org string
+	// Widest is the shortest domain that Org can be, whatever the queries that
+	// failed would have answered. It is Org when Org is known.
+	Widest string
+
+	Walk []Step // what was asked, in the order of the RFC, up to the step that settled it
+
+	Err    error // temporary: it is not known which record applies
+	OrgErr error // temporary: the record is known, Org is not
+}
+
+// Step is what one name of a walk holds.
+type Step struct {
+	Domain  string   // the name asked is _dmarc.Domain
+	Records []string // the DMARC records found; two or more count as none
+	Others  int      // other TXT records, which do not count
+	Err     error    // temporary: nothing is known of this name
+
+	Defects []Defect // of the one in Records, and of the name
+
+	record Record // the one in Records
+}
+
+// Name returns the name that was asked.
+func (s Step) Name() string { return prefix + s.Domain }
+
+// found reports whether the name counts as having a record.
+func (s Step) found() bool { return s.Err == nil && len(s.Records) == 1 }
+
+// Find looks up the record that applies to author, and its Organizational
+// Domain. It waits for every lookup it starts; a done ctx makes those fail.
+// An empty author has no record.
+func (f *Finder) Find(ctx context.Context, author string) Discovery {
+	d := Discovery{Author: author, Method: f.Method}
+	switch {
+	case author == "":
+		return d
+	case f.Method == PSL:
+		f.findByList(ctx, &d)
+	default:
+		f.findByWalk(ctx, &d)
+	}
+	f.findExistence(ctx, &d)
+	return d
+}
+
+// findByWalk is RFC 9989, Section 4.10.1.
+func (f *Finder) findByWalk(ctx context.Context, d *Discovery) {
+	d.Walk = f.walk(ctx, walkDomains(d.Author), nil)
+	d.Widest = conclude(d.Walk, widest).org
+	end, err := settle(d.Walk)
+	switch {
+	case err == nil:
+		d.Org = end.org
+		d.use(end.policy)
+	case d.Walk[0].found():
+		// The author domain's own record applies whatever stands above it.
+		d.OrgErr = err
+		d.use(0)
+	default:
+		// A name that did not answer may be the Organizational Domain, or
+		// hide one: its record, not that of a name above, would apply.
+		d.Err = err
+	}
+}
+
+// findByList is RFC 7489, Section 6.6.3. The Organizational Domain is asked
+// only when the author domain has no record at all: two there stop DMARC, as
+// they do at the Organizational Domain.
+func (f *Finder) findByList(ctx context.Context, d *Discovery) {
+	d.Org = f.suffixes().Org(d.Author)
+	d.Widest = d.Org
+	domains := []string{d.Author}
+	if d.Org != "" && d.Org != d.Author {
+		domains = append(domains, d.Org)
+	}
+	for i, domain := range domains {
+		s := newStep(domain, f.lookup(ctx, domain))
+		d.Walk, d.Err = append(d.Walk, s), s.Err
+		if s.found() {
+			d.use(i)
+		}
+		if s.Err != nil || len(s.Records) > 0 {
+			return
+		}
+	}
+}
+
+// use makes the record of a step the one that applies; -1 is none.
+func (d *Discovery) use(step int) {
+	if step < 0 {
+		return
+	}
+	s := &d.Walk[step]
+	d.Record, d.PolicyDomain = s.record, s.Domain
+	d.Text = s.Records[0][:min(len(s.Records[0]), MaxRecordBytes)]
+	switch s.Domain {
+	case d.Author:
+		d.Source = SourceAuthor
+	case d.Org:
+		d.Source = SourceOrg
+	default:
+		d.Source = SourcePSD
+	}
+}
+
+// Defects lists what is wrong at the names asked, also where it did not matter.
+func (d Discovery) Defects() []Defect {
+	var all []Defect
+	for _, s := range d.Walk {
+		all = append(all, s.Defects...)
+	}
+	return all
+}
+
+// findExistence asks whether the author domain exists, if np would then give
+// another policy (RFC 9989, Section 4.7). An error leaves it unknown: such a
+// domain is treated as one that exists, never as one that does not.
+func (f *Finder) findExistence(ctx context.Context, d *Discovery) {
+	np := d.Record.NP
+	if d.Method != TreeWalk || d.Source == SourceNone || d.Source == SourceAuthor ||
+		np.Presence != Valid || d.Record.Broken(d.Method) || np.Policy == d.policy() {
+		return
+	}
+	switch exists, err := f.Resolver.Exists(ctx, d.Author); {
+	case err != nil:
+	case exists:
+		d.Existence = Existing
+	default:
+		d.Existence = Missing
+	}
+}
+
+// policy selects the policy that the record has for the author domain (RFC
+// 9989, Sections 4.7 and 4.10.1; RFC 7489, Section 6.3).
+func (d *Discovery) policy() Policy {
+	r := d.Record
+	switch {
+	case r.Broken(d.Method):
+		return None
+	case d.Source == SourceAuthor:
+		return r.P.Policy // sp and np say nothing about the name they stand at
+	case d.Existence == Missing && r.NP.Presence == Valid:
+		return r.NP.Policy
+	case r.SP.Presence == Valid:
+		return r.SP.Policy
+	default:
+		return r.P.Policy
+	}
+}
+
+// within reports whether domain is at or below the widest Organizational Domain
+// that the author domain can have. The Organizational Domain of a domain is
+// always that domain or one above it, so a domain elsewhere cannot be aligned.
+func (d *Discovery) within(domain string) bool {
+	top := d.Widest
+	if top == "" {
+		top = d.Org
+	}
+	return atOrBelow(domain, top)
+}
+
+// atOrBelow reports whether domain is top or a subdomain of it. Nothing is
+// below the empty top, which stands for "not known".
+func atOrBelow(domain, top string) bool {
+	return top != "" && (domain == top || strings.HasSuffix(domain, "."+top))
+}
+
+func (f *Finder) suffixes() Suffixes {
+	if f.Suffixes == nil {
+		return PublicSuffix()
+	}
+	return f.Suffixes
+}

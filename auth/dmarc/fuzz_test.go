@@ -1,0 +1,125 @@
+package dmarc
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// FuzzParseRecord: a record printed and read again is the same record, and has
+// no defects but a policy that stays missing or unreadable.
+func FuzzParseRecord(f *testing.F) {
+	for _, seed := range []string{
+		"v=DMARC1", "v = DMARC1 ;p=reject;", "v=DMARC1; p=none; rua=mailto:a@example.com!10m,mailto:b%21@example.com; pct=0",
+		"v=DMARC1; p=reject; sp=; np=x; adkim=S; aspf=\u017f; fo=0:1:d:s; ruf=mailto:f@example.com; t=Y; psd=y; ri=4294967295",
+		"v=DMARC1; p=none; rf=afrfruf=mailto:f@example.com", "v=DMARC1 p=none rua=mailto:a@example.com", "v=DMARC1; p=none; rf=mailto:f@example.com",
+		"v=DMARC1;;;;=;==;p", "v=DMARC1;rua=,,!,:!!,x:y!0,x:y!18446744073709551616t", "p=none;v=DMARC1", "v=DMARC1; p=\x00\xff\r\n", "",
+	} {
+		f.Add(seed)
+	}
+	still := []DefectKind{MissingP, BadP, BadSP, BadNP}
+	f.Fuzz(func(t *testing.T, txt string) {
+		r, defects, err := ParseRecord(txt)
+		if (err == nil) != isDMARC(txt) {
+			t.Fatalf("ParseRecord(%q) error = %v; isDMARC is %t", txt, err, isDMARC(txt))
+		}
+		if len(defects) > maxDefects || len(r.RUA) > MaxURIs || len(r.RUF) > MaxURIs || len(r.String()) > MaxRecordBytes {
+			t.Fatalf("ParseRecord(%.100q) exceeds the limits", txt)
+		}
+		if err != nil {
+			return
+		}
+		again, defects, err := ParseRecord(r.String())
+		if err != nil || !again.Equal(r) {
+			t.Errorf("ParseRecord(%q) = %+v, %v; want %+v", r.String(), again, err, r)
+		}
+		for _, d := range defects {
+			if !slices.Contains(still, d.Kind) {
+				t.Errorf("ParseRecord(%q) has the defect %v", r.String(), d)
+			}
+		}
+		if strings.ContainsAny(r.String(), "\r\n\x00") {
+			t.Errorf("String() = %q; want printable text", r.String())
+		}
+	})
+}
+
+// FuzzWalkNames: at most eight names, the domain first, each shorter than the
+// one before, the top-level domain last.
+func FuzzWalkNames(f *testing.F) {
+	for _, seed := range []string{"com", "example.com", "a.b.c.d.e.f.g.h.i.j.k.example.com", "", ".", "..", strings.Repeat(".", 300)} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, domain string) {
+		names := walkDomains(domain)
+		if len(names) != min(labels(domain), MaxWalk) || names[0] != domain {
+			t.Fatalf("walkDomains(%q) = %q", domain, names)
+		}
+		for i, name := range names[1:] {
+			if labels(name) >= labels(names[i]) || !strings.HasSuffix(domain, "."+name) {
+				t.Errorf("walkDomains(%q)[%d] = %q; want a shorter ancestor of %q", domain, i+1, name, names[i])
+			}
+		}
+		if last := names[len(names)-1]; strings.Contains(last, ".") {
+			t.Errorf("walkDomains(%q) ends with %q; want one label", domain, last)
+		}
+	})
+}
+
+// FuzzEvaluate: whatever is published and fails, nobody passes without an
+// aligned identifier that passed; a stranger changes neither status nor cause;
+// and what a failed lookup leaves settled is what it would have been.
+func FuzzEvaluate(f *testing.F) {
+	f.Add("p=reject", "p=none; psd=n", "p=reject; psd=y", uint8(0), uint8(1), true)
+	f.Add("p=reject; adkim=s", "sp=x", "rua=mailto:a@b", uint8(3), uint8(0), false)
+	f.Fuzz(func(t *testing.T, author, org, top string, failing, which uint8, passed bool) {
+		domains := []string{"a.example.test", "example.test", "test", "b.example.test", "c.b.example.test"}
+		dns := zone(domains[0]+" "+author, domains[1]+" "+org, domains[2]+" "+top)
+		finder := &Finder{Resolver: dns}
+		whole := finder.Find(context.Background(), domains[0])
+		for i, domain := range domains {
+			if failing&(1<<i) != 0 {
+				dns.failing(theirs, domain)
+			}
+		}
+		d := finder.Find(context.Background(), domains[0])
+		if d.Err == nil && (d.PolicyDomain != whole.PolicyDomain || d.Source != whole.Source) && dns.fail["_dmarc.test"] == nil {
+			t.Errorf("failures %05b change the record from that of %q to that of %q", failing, whole.PolicyDomain, d.PolicyDomain)
+		}
+		id := finder.Identify(context.Background(), dkim(domains[int(which)%len(domains)], passed), d)
+		v := Evaluate(d, []Identifier{id})
+		if v.Status == Pass && !(passed && id.AlignedWith(d)) {
+			t.Errorf("%+v for %+v; want no pass", v, id)
+		}
+		strangers := []Identifier{id, dkim("example.net", true), broken(SPF, "example.net", ours)}
+		if w := Evaluate(d, strangers); w.Status != v.Status || w.Cause != v.Cause || w.Policy != v.Policy {
+			t.Errorf("a stranger turns %+v into %+v", v, w)
+		}
+	})
+}
+
+func BenchmarkParseRecord(b *testing.B) {
+	const txt = "v=DMARC1; p=reject; sp=quarantine; adkim=r; aspf=r; rua=mailto:dmarc@example.com,mailto:reports@example.net!10m; fo=1; pct=100"
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := ParseRecord(txt); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkEvaluate(b *testing.B) {
+	f := &Finder{Resolver: zone("example.com p=reject")}
+	d := f.Find(context.Background(), "example.com")
+	ids := []Identifier{
+		f.Identify(context.Background(), spf("bounce.example.com", true), d),
+		f.Identify(context.Background(), dkim("example.net", true), d),
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if v := Evaluate(d, ids); v.Status != Pass {
+			b.Fatal(v)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package dmarc
+
+import (
+	"cmp"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/net/idna"
+)
+
+// testdata reads a file of the shared test data. Where they are is set by
+// DMARCGATE_TESTDATA; when that is set, a file that is not there is a failure.
+func testdata(t *testing.T, name string) string {
+	t.Helper()
+	dir, set := os.LookupEnv("DMARCGATE_TESTDATA")
+	if !set {
+		dir = filepath.Join("..", "..", "..", "shared", "testdata")
+	}
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	switch {
+	case err != nil && set:
+		t.Fatalf("DMARCGATE_TESTDATA is set: %v", err)
+	case err != nil:
+		t.Skipf("SKIPPED, no shared test data (set DMARCGATE_TESTDATA): %v", err)
+	}
+	return string(text)
+}
+
+// example is one case of RFC 9989, Appendix B.
+type example struct {
+	fields  map[string]string
+	orgs    map[string]string
+	queries []string
+	dns     *fakeDNS
+}
+
+// readExamples reads as much of YAML as the file has: scalars, one map, one
+// list, and a map of records two levels deeper.
+func readExamples(t *testing.T, text string) []example {
+	var cases []example
+	var section, owner string
+	for _, line := range strings.Split(text, "\n") {
+		content := strings.TrimLeft(line, " ")
+		indent := len(line) - len(content)
+		item, isItem := strings.CutPrefix(content, "- ")
+		key, value, _ := strings.Cut(strings.TrimPrefix(content, "- "), ":")
+		value = strings.TrimSpace(value)
+		switch {
+		case content == "" || content == "cases:":
+		case isItem && indent == 0:
+			cases = append(cases, example{map[string]string{"name": value}, map[string]string{}, nil, zone()})
+		case len(cases) == 0:
+			t.Fatalf("line before the first case: %q", line)
+		case isItem && section == "queries":
+			last := &cases[len(cases)-1]
+			last.queries = append(last.queries, item)
+		case isItem && section == "dns":
+			cases[len(cases)-1].dns.with(owner, item)
+		case indent == 2 && value == "":
+			section = key
+		case indent == 2:
+			section, cases[len(cases)-1].fields[key] = "", value
+		case section == "dns" && indent == 4:
+			owner = key
+		case section == "dns" && key == "TXT":
+		case section == "org_domains":
+			cases[len(cases)-1].orgs[key] = value
+		default:
+			t.Fatalf("line not understood: %q", line)
+		}
+	}
+	return cases
+}
+
+func TestExamplesOfRFC9989(t *testing.T) {
+	cases := readExamples(t, testdata(t, filepath.Join("dmarc-rfc9989", "examples.yml")))
+	if len(cases) != 11 {
+		t.Fatalf("%d cases read; want 11", len(cases))
+	}
+	for _, c := range cases {
+		t.Run(c.fields["name"], func(t *testing.T) { testExample(t, c) })
+	}
+}
+
+func testExample(t *testing.T, c example) {
+	author := c.fields["from_domain"]
+	c.publish(author)
+	f, d := find(t, c.dns, TreeWalk, author)
+	if want := c.fields["policy_domain"]; want != "" && d.PolicyDomain != want {
+		t.Errorf("Find(%q) = record of %q; want %q", author, d.PolicyDomain, want)
+	}
+	if c.queries != nil && !slices.Equal(walkNames(d), c.queries) {
+		t.Errorf("Find(%q) walked %v; want %v", author, walkNames(d), c.queries)
+	}
+	for domain, want := range c.orgs {
+		if end, err := settle(f.walk(t.Context(), walkDomains(domain), nil)); end.org != want || err != nil {
+			t.Errorf("organization of %q = %q, %v; want %q", domain, end.org, err, want)
+		}
+	}
+	for prefix, m := range map[string]Mechanism{"spf": SPF, "dkim": DKIM} {
+		domain, want := c.fields[prefix+"_domain"], c.fields[prefix+"_aligned"] == "true"
+		if domain == "" {
+			continue
+		}
+		id := f.Identify(t.Context(), Identifier{Mechanism: m, Domain: domain, Passed: true}, d)
+		if got := id.AlignedWith(d); got != want {
+			t.Errorf("%v %q aligned with %q = %t; want %t", m, domain, author, got, want)
+		}
+	}
+}
+
+// publish puts the modes of the case into the author's record; the appendix
+// gives them in words.
+func (c example) publish(author string) {
+	if c.fields["aspf"] == "" && c.fields["adkim"] == "" {
+		return
+	}
+	modes := "; aspf=" + cmp.Or(c.fields["aspf"], "r") + "; adkim=" + cmp.Or(c.fields["adkim"], "r")
+	for name, txts := range c.dns.txt {
+		c.dns.txt[name] = []string{txts[0] + modes}
+	}
+	if len(c.dns.txt) == 0 {
+		c.dns.with("_dmarc."+author, "v=DMARC1; p=none"+modes)
+	}
+}
+
+func TestVectorsOfThePublicSuffixList(t *testing.T) {
+	// What the package expects of its callers, as x/net's Lookup profile
+	// refuses the underscore.
+	profile := idna.New(idna.MapForLookup(), idna.StrictDomainName(false), idna.BidiRule())
+	normal := func(s string) string {
+		a, err := profile.ToASCII(s)
+		if err != nil {
+			t.Fatalf("ToASCII(%q): %v", s, err)
+		}
+		return a
+	}
+	vectors := 0
+	for _, line := range strings.Split(testdata(t, filepath.Join("psl", "tests.txt")), "\n") {
+		input, want, found := strings.Cut(line, " ")
+		if !found || strings.HasPrefix(line, "//") || input == "null" {
+			continue
+		}
+		vectors++
+		want = normal(strings.TrimPrefix(want, "null"))
+		if strings.HasPrefix(input, ".") {
+			want = "" // no domain at all
+		} else {
+			input = normal(input)
+		}
+		if got := PublicSuffix().Org(input); got != want {
+			t.Errorf("Org(%q) = %q; want %q", input, got, want)
+		}
+	}
+	if vectors != 77 {
+		t.Errorf("%d vectors read; want 77", vectors)
+	}
+}
+
+func TestTrapsOfThePublicSuffixList(t *testing.T) {
+	tests := []struct{ name, domain, want string }{
+		{"a subdomain of a private suffix", "a.b.github.io", "b.github.io"},
+		{"a private suffix has no organization", "github.io", ""},
+		{"a top-level domain that is not listed is a suffix", "a.b.unlisted-example", "b.unlisted-example"},
+		{"upper case gets no wrong answer", "EXAMPLE.CO.UK", ""},
+		{"nor do letters beyond ASCII", "食狮.公司.cn", ""},
+		{"nor a trailing dot", "example.com.", ""},
+		{"an address is no domain", "192.0.2.1", ""},
+		{"nothing", "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := PublicSuffix().Org(tt.domain); got != tt.want {
+				t.Errorf("Org(%q) = %q; want %q", tt.domain, got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,185 @@
+package dmarc
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// evaluate runs all three steps for one message.
+func evaluate(t *testing.T, dns *fakeDNS, method Method, author string, ids ...Identifier) Verdict {
+	t.Helper()
+	f, d := find(t, dns, method, author)
+	for i, id := range ids {
+		ids[i] = f.Identify(t.Context(), id, d)
+	}
+	return Evaluate(d, ids)
+}
+
+func spf(domain string, passed bool) Identifier {
+	return Identifier{Mechanism: SPF, Domain: domain, Passed: passed}
+}
+
+func dkim(domain string, passed bool) Identifier {
+	return Identifier{Mechanism: DKIM, Domain: domain, Passed: passed}
+}
+
+// broken is an identifier whose check failed temporarily.
+func broken(m Mechanism, domain string, err error) Identifier {
+	return Identifier{Mechanism: m, Domain: domain, Err: err}
+}
+
+func TestEvaluate(t *testing.T) {
+	reject := func() *fakeDNS { return zone("example.com p=reject") }
+	tests := []struct {
+		name   string
+		dns    *fakeDNS
+		author string
+		ids    []Identifier
+		want   Verdict
+	}{
+		{"no record", zone(), "example.com", []Identifier{dkim("example.com", true)},
+			Verdict{Reason: "no DMARC record for example.com"}},
+		{"no author domain", reject(), "", []Identifier{{}, dkim("", true)}, Verdict{Reason: "no author domain"}},
+		{"two records", zone("example.com p=reject", "example.com p=none"), "example.com", nil,
+			Verdict{Reason: "_dmarc.example.com holds 2 DMARC records, which count as none"}},
+		{"an equal DKIM pass", reject(), "example.com", []Identifier{spf("example.net", true), dkim("example.com", true)},
+			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for example.com"}},
+		{"both mechanisms", reject(), "example.com", []Identifier{spf("mail.example.com", true), dkim("example.com", true)},
+			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Reason: "aligned SPF pass for mail.example.com, DKIM pass for example.com"}},
+		{"the last of many signatures is enough", reject(), "example.com", []Identifier{dkim("example.net", true), dkim("example.com", false), dkim("example.com", true)},
+			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for example.com"}},
+		{"strict mode wants the same domain", zone("example.com p=reject; adkim=s"), "example.com", []Identifier{dkim("mail.example.com", true)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: DKIM pass for mail.example.com is not aligned"}},
+		{"strict mode of one mechanism leaves the other relaxed", zone("example.com p=reject; adkim=s"), "example.com", []Identifier{spf("mail.example.com", true)},
+			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedSPF: true, Reason: "aligned SPF pass for mail.example.com"}},
+		{"nothing authenticated", reject(), "example.com", []Identifier{spf("example.com", false), dkim("example.com", false)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"a stranger's pass", reject(), "example.com", []Identifier{spf("bounce.example.net", true)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: SPF pass for bounce.example.net is not aligned"}},
+		{"a name that ends alike", reject(), "example.com", []Identifier{spf("evilexample.com", true)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: SPF pass for evilexample.com is not aligned"}},
+		{"an identifier without a domain", reject(), "example.com", []Identifier{{Passed: true}},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: `no aligned SPF or DKIM pass: SPF pass for "" is not aligned`}},
+		{"t and pct are told, not applied", zone("example.com p=reject; t=y; pct=10"), "example.com", nil,
+			Verdict{Status: Fail, Policy: Reject, Testing: true, Pct: 10, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"sp for a subdomain", zone("example.com p=reject; sp=quarantine"), "a.example.com", nil,
+			Verdict{Status: Fail, Policy: Quarantine, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"p for the domain itself", zone("example.com p=reject; sp=none"), "example.com", nil,
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"a bad sp with rua counts as p=none", zone("example.com p=reject; sp=x; rua=mailto:a@example.com"), "example.com", nil,
+			Verdict{Status: Fail, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"and can be passed", zone("example.com rua=mailto:a@example.com"), "example.com", []Identifier{spf("example.com", true)},
+			Verdict{Status: Pass, Pct: 100, AlignedSPF: true, Reason: "aligned SPF pass for example.com"}},
+		{"without rua it cannot be used, and the walk does not go on", zone("a.example.com sp=reject", "example.com p=reject"), "a.example.com", []Identifier{spf("a.example.com", true)},
+			Verdict{Status: PermError, Reason: "the DMARC record of a.example.com has an invalid policy and no usable rua"}},
+		{"the author's key did not come", reject(), "example.com", []Identifier{broken(DKIM, "example.com", theirs)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseDomain, Reason: "no aligned pass, and DKIM for example.com could not be checked"}},
+		{"a subdomain's SPF did not come", reject(), "example.com", []Identifier{broken(SPF, "mail.example.com", ours)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseOurs, Reason: "no aligned pass, and SPF for mail.example.com could not be checked"}},
+		{"an aligned pass makes a temporary failure idle", reject(), "example.com", []Identifier{broken(DKIM, "example.com", theirs), spf("example.com", true)},
+			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedSPF: true, Reason: "aligned SPF pass for example.com"}},
+		{"a stranger's key that does not come is no way around the policy", reject(), "example.com", []Identifier{broken(DKIM, "example.net", theirs)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"nor is a stranger's SPF", reject(), "example.com", []Identifier{broken(SPF, "example.net", ours)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"nor a subdomain's in strict mode", zone("example.com p=reject; adkim=s"), "example.com", []Identifier{broken(DKIM, "mail.example.com", theirs)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"nor a subdomain's behind a psd=n", zone("example.com p=reject", "cut.example.com p=none; psd=n"), "example.com", []Identifier{broken(DKIM, "x.cut.example.com", theirs)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: nothing authenticated"}},
+		{"a pass whose organization did not answer", reject().failing(theirs, "b.example.com"), "example.com", []Identifier{dkim("a.b.example.com", true)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseDomain, Reason: "no answer on whether DKIM pass for a.b.example.com is aligned"}},
+		{"the author's organization did not answer, a sibling passed", zone("a.example.com p=reject").failing(ours, "example.com"), "a.example.com", []Identifier{dkim("b.example.com", true)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseOurs, Reason: "no answer on whether DKIM pass for b.example.com is aligned"}},
+		{"the same, and a stranger passed", zone("a.example.com p=reject").failing(ours, "example.com"), "a.example.com", []Identifier{dkim("example.net", true)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: DKIM pass for example.net is not aligned"}},
+		{"the same, and another organization below passed", zone("a.example.com p=reject", "c.example.com p=none; psd=n").failing(ours, "example.com"), "a.example.com", []Identifier{dkim("b.c.example.com", true)},
+			Verdict{Status: Fail, Policy: Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass: DKIM pass for b.c.example.com is not aligned"}},
+		{"the same, and the author itself passed", zone("a.example.com p=reject").failing(ours, "example.com"), "a.example.com", []Identifier{dkim("a.example.com", true)},
+			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for a.example.com"}},
+		{"a registry that does not answer leaves siblings aligned", reject().failing(theirs, "com"), "a.example.com", []Identifier{dkim("b.example.com", true)},
+			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for b.example.com"}},
+		{"one error of several is the domain's", reject(), "example.com", []Identifier{broken(SPF, "example.com", ours), broken(DKIM, "example.com", theirs)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseDomain, Reason: "no aligned pass, and SPF for example.com could not be checked"}},
+		{"a wrapped error still tells whose it is", reject(), "example.com", []Identifier{broken(SPF, "example.com", fmt.Errorf("SPF: %w", ours))},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseOurs, Reason: "no aligned pass, and SPF for example.com could not be checked"}},
+		{"an error that cannot tell is the domain's", reject(), "example.com", []Identifier{broken(SPF, "example.com", errTimeout)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseDomain, Reason: "no aligned pass, and SPF for example.com could not be checked"}},
+		{"the record did not come", reject().failing(ours, "example.com"), "example.com", nil,
+			Verdict{Status: TempError, Cause: CauseOurs, Reason: "no answer for _dmarc.example.com"}},
+		{"the record did not come, but the author is authenticated", reject().failing(theirs, "example.com"), "example.com", []Identifier{dkim("example.com", true)},
+			Verdict{Status: TempError, Cause: CauseDomain, AlignedDKIM: true, Reason: "no answer for _dmarc.example.com"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := evaluate(t, tt.dns, TreeWalk, tt.author, tt.ids...); got != tt.want {
+				t.Errorf("Evaluate(%+v) =\n%+v; want\n%+v", tt.ids, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestTheMethodsDifferWhereTheStandardsDo(t *testing.T) {
+	tests := []struct {
+		name      string
+		dns       *fakeDNS
+		author    string
+		id        Identifier
+		walk, psl Status
+	}{
+		{"a record only on a subdomain: the parent", zone("a.example.com p=none"), "a.example.com", dkim("example.com", true), Fail, Pass},
+		{"a record only on a subdomain: a sibling", zone("shop.example.co.uk p=none"), "shop.example.co.uk", dkim("mail.example.co.uk", true), Fail, Pass},
+		{"psd=n", zone("mail.example.com p=none; psd=n"), "mail.example.com", dkim("example.com", true), Fail, Pass},
+		{"a registry's record", zone("com p=none; psd=y"), "example.com", dkim("example.net", true), Fail, StatusNone},
+		{"a suffix on the list only", zone("a.github.io p=none", "github.io p=none"), "a.github.io", dkim("b.github.io", true), Pass, Fail},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for method, want := range map[Method]Status{TreeWalk: tt.walk, PSL: tt.psl} {
+				if got := evaluate(t, tt.dns, method, tt.author, tt.id); got.Status != want {
+					t.Errorf("Evaluate by %v = %v (%s); want %v", method, got.Status, got.Reason, want)
+				}
+			}
+		})
+	}
+}
+
+func TestZeroValuesAlignWithNothing(t *testing.T) {
+	d := Discovery{Author: "example.com", Source: SourceAuthor}
+	tests := []struct {
+		name string
+		id   Identifier
+		d    Discovery
+	}{
+		{"zero identifier, zero discovery", Identifier{}, Discovery{}},
+		{"zero identifier that passed", Identifier{Passed: true}, d},
+		{"two organizations that are not known", Identifier{Domain: "mail.example.com", Passed: true}, d},
+		{"a domain and a zero discovery", Identifier{Domain: "example.com", Passed: true}, Discovery{}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if tt.id.AlignedWith(tt.d) {
+				t.Errorf("%+v.AlignedWith(%+v) = true; want false", tt.id, tt.d)
+			}
+			if v := Evaluate(tt.d, []Identifier{tt.id}); v.Status == Pass {
+				t.Errorf("Evaluate = %+v; want no pass", v)
+			}
+		})
+	}
+}
+
+func TestReasonsAreShortAndPrintable(t *testing.T) {
+	ids := []Identifier{dkim("a\r\nb; x=(\"\x00ä", true), dkim(strings.Repeat("\xff", 10000), true)}
+	for range 50 {
+		ids = append(ids, dkim("example.net", true))
+	}
+	v := evaluate(t, zone("example.com p=reject"), TreeWalk, "example.com", ids...)
+	if len(v.Reason) > 2000 || !strings.HasSuffix(v.Reason, "and 49 more are not aligned") {
+		t.Errorf("Reason = %q; want a short list", v.Reason)
+	}
+	for _, c := range []byte(v.Reason) {
+		if c < 0x20 || c > 0x7e {
+			t.Fatalf("Reason = %q; want printable ASCII", v.Reason)
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package dmarc
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// walkDomains returns the domains that a tree walk from d asks, longest first:
+// d, then its ancestors of seven labels and less, the top-level domain last
+// (RFC 9989, Section 4.10). Names of eight labels lose one label, longer ones
+// as many as it takes.
+func walkDomains(d string) []string {
+	domains := []string{d}
+	for n := min(labels(d)-1, MaxWalk-1); n > 0; n-- {
+		domains = append(domains, lastLabels(d, n))
+	}
+	return domains
+}
+
+// labels counts the labels of a domain.
+func labels(d string) int { return strings.Count(d, ".") + 1 }
+
+// lastLabels returns the last n labels of d, all of d if it has no more.
+func lastLabels(d string, n int) string {
+	for i := len(d) - 1; i >= 0; i-- {
+		if d[i] == '.' {
+			if n--; n == 0 {
+				return d[i+1:]
+			}
+		}
+	}
+	return d
+}
+
+// walk asks the domains and returns the answers in order, up to and including
+// the first that stops the walk. Known answers are not asked again.
+//
+// All are asked at once: their names do not depend on each other, there are at
+// most eight, and nearly every walk goes to the end, so that one after the
+// other would cost up to eight times the latency. Answers past a stop are not
+// waited for and count for nothing.
+func (f *Finder) walk(ctx context.Context, domains []string, known []Step) []Step {
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+
+	pending := make([]<-chan answer, len(domains))
+	for i, domain := range domains {
+		if indexOf(known, domain) < 0 {
+			pending[i] = f.start(ctx, &wg, domain)
+		}
+	}
+	var steps []Step
+	for i, domain := range domains {
+		if pending[i] == nil {
+			steps = append(steps, known[indexOf(known, domain)])
+		} else {
+			steps = append(steps, newStep(domain, <-pending[i]))
+		}
+		if steps[i].found() && steps[i].record.PSD != PSDUnknown {
+			break // RFC 9989, Section 4.10, steps 2 and 6
+		}
+	}
+	return steps
+}
+
+func indexOf(steps []Step, domain string) int {
+	return slices.IndexFunc(steps, func(s Step) bool { return s.Domain == domain })
+}
+
+// answer is what the resolver said, or the panic with which it ended: that one
+// belongs to the goroutine of the message, which survives it.
+type answer struct {
+	txts []string
+	err  error
+	bug  any
+}
+
+func (f *Finder) start(ctx context.Context, wg *sync.WaitGroup, domain string) <-chan answer {
+	c := make(chan answer, 1)
+	wg.Go(func() {
+		var a answer
+		defer func() {
+			a.bug = recover()
+			c <- a
+		}()
+		a = f.lookup(ctx, domain)
+	})
+	return c
+}
+
+func (f *Finder) lookup(ctx context.Context, domain string) answer {
+	if !canExist(prefix + domain) {
+		return answer{}
+	}
+	txts, err := f.Resolver.TXT(ctx, prefix+domain)
+	return answer{txts: txts, err: err}
+}
+
+// canExist reports whether the DNS can hold name (RFC 1035, Section 2.3.4).
+// Other names hold nothing and are not asked: what a resolver makes of them may
+// be an error, and a sender would have chosen temperror.
+func canExist(name string) bool {
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || len(label) > maxLabelBytes {
+			return false
+		}
+	}
+	return len(name) <= MaxNameBytes
+}
+
+// newStep sorts the answer for a name. Filter first, then count: other TXT data,
+// such as what a wildcard gives, is no second record (RFC 9989, Section 4.10,
+// step 2).
+func newStep(domain string, a answer) Step {
+	if a.bug != nil {
+		panic(a.bug)
+	}
+	s := Step{Domain: domain, Err: a.err}
+	if a.err != nil {
+		return s
+	}
+	for _, txt := range a.txts {
+		if isDMARC(txt) {
+			s.Records = append(s.Records, txt)
+			continue
+		}
+		s.Others++
+		if looksLikeDMARC(txt) && len(s.Defects) < maxDefects {
+			s.Defects = append(s.Defects, newDefect(BadVersion, 0, txt))
+		}
+	}
+	switch len(s.Records) {
+	case 0:
+	case 1:
+		record, defects, _ := ParseRecord(s.Records[0])
+		s.record, s.Defects = record, append(s.Defects, defects...)
+	default:
+		s.Defects = append(s.Defects, newDefect(SeveralRecords, 0, s.Records[1]))
+	}
+	return s
+}
+
+// looksLikeDMARC reports whether an owner probably meant txt, which is no DMARC
+// record, to be one.
+func looksLikeDMARC(txt string) bool {
+	start := lower(strings.ReplaceAll(txt[:min(len(txt), maxDefectText)], " ", ""))
+	return strings.HasPrefix(start, "v=dmarc") || strings.HasPrefix(start, `"v=dmarc`) ||
+		strings.Contains(start, ";v=dmarc1")
+}
+
+// held is what a name counts as holding in the choice of an Organizational
+// Domain.
+type held uint8
+
+const (
+	holdsNothing held = iota
+	holdsRecord       // without a psd that says more
+	holdsSuffix       // psd=y
+	holdsCut          // psd=n
+)
+
+// guess stands in for names that did not answer.
+type guess struct {
+	inner held // names of two labels and more
+	top   held // the top-level domain
+}
+
+var (
+	// silent takes names that did not answer for empty ones.
+	silent = guess{holdsNothing, holdsNothing}
+	// registry supposes that the top-level domain says psd=y.
+	registry = guess{holdsNothing, holdsSuffix}
+	// widest gives the shortest Organizational Domain that there can be.
+	widest = guess{holdsRecord, holdsSuffix}
+)
+
+func (s Step) holds(g guess) held {
+	switch {
+	case s.Err != nil && labels(s.Domain) == 1:
+		return g.top
+	case s.Err != nil:
+		return g.inner
+	case !s.found():
+		return holdsNothing
+	case s.record.PSD == PSDYes:
+		return holdsSuffix
+	case s.record.PSD == PSDNo:
+		return holdsCut
+	default:
+		return holdsRecord
+	}
+}
+
+// finding is what a walk says about the domain it starts at.
+type finding struct {
+	org    string
+	policy int // the step whose record applies to the start, -1 for none
+}
+
+// conclude reads a walk that has at least its first step.
+func conclude(steps []Step, g guess) finding {
+	end := finding{org: orgOf(steps, g), policy: -1}
+	last := len(steps) - 1
+	if steps[0].holds(g) != holdsNothing {
+		end.policy = 0
+	} else if i := indexOf(steps, end.org); i >= 0 && steps[i].holds(g) != holdsNothing {
+		end.policy = i
+	} else if steps[last].holds(g) == holdsSuffix {
+		end.policy = last // the Public Suffix Domain one label above
+	}
+	// Records between the start and its Organizational Domain are no policy
+	// for it (RFC 9989, Section 4.10.1): the nearest ancestor does not win.
+	return end
+}
+
+// orgOf selects the Organizational Domain (RFC 9989, Section 4.10.2).
+func orgOf(steps []Step, g guess) string {
+	start := steps[0].Domain
+	org := start
+	for i, s := range steps {
+		switch s.holds(g) {
+		case holdsCut:
+			return s.Domain
+		case holdsSuffix:
+			if i > 0 {
+				return lastLabels(start, labels(s.Domain)+1)
+			}
+			return start // it is not its own customer
+		case holdsRecord:
+			org = s.Domain // fewer labels than any before
+		}
+	}
+	return org
+}
+
+// settle returns what the walk says, or the first error if a name that did not
+// answer could have made it say something else.
+//
+// Such a name could have held a psd=n, or the record of the organization, so
+// an error normally leaves the walk open; it is never passed over as if the
+// name were empty. The top-level domain is different: a record there can only
+// be that of a Public Suffix Domain, which says psd=y (RFC 9989, Section 4.7),
+// and that changes nothing where the name one label below it has a record. So
+// a registry whose servers fail does not undo the policies below it.
+func settle(steps []Step) (finding, error) {
+	end := conclude(steps, silent)
+	for _, s := range steps {
+		if s.Err != nil && (labels(s.Domain) > 1 || conclude(steps, registry) != end) {
+			return finding{policy: -1}, s.Err
+		}
+	}
+	return end, nil
+}
