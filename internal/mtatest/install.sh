@@ -1,0 +1,85 @@
+#!/bin/sh
+# Installs from Debian's packages what `make test` needs, when it is missing:
+# a C compiler (for the race detector), Postfix, and unbound with NSD (a real
+# resolver over a zone of the test's own). The tests start private instances
+# of the servers; this script neither starts nor leaves a system service.
+#
+# Run it as often as you like: with everything there it calls nothing and
+# answers at once. Exit status 0 means that everything is there.
+set -eu
+
+PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+policy=/usr/sbin/policy-rc.d
+
+# missing prints the packages whose programs are not there. The programs are
+# asked for, not the packages: a compiler from elsewhere is as good.
+missing() {
+	command -v gcc >/dev/null || echo gcc
+	[ -e /usr/include/stdlib.h ] || echo libc6-dev
+	[ -x /usr/lib/postfix/sbin/master ] || echo postfix
+	command -v unbound >/dev/null || echo unbound
+	command -v nsd >/dev/null || echo nsd
+}
+
+fail() {
+	echo "install.sh: $*" >&2
+	exit 1
+}
+
+# forbid_start keeps dpkg from starting services while packages are set up
+# (invoke-rc.d(8)). A site's own policy-rc.d is left as it is.
+forbid_start() {
+	[ -e "$policy" ] && return
+	trap 'rm -f "$policy"' EXIT
+	printf '#!/bin/sh\n# temporary, made by the tests of dmarcgate\nexit 101\n' >"$policy"
+	chmod 755 "$policy"
+}
+
+# disable keeps a service that this script has just installed from starting
+# at the next boot, and stops it where a site's own policy-rc.d let it start.
+disable() {
+	command -v systemctl >/dev/null || return 0
+	now=
+	[ -d /run/systemd/system ] && now=--now
+	for unit in "$@"; do
+		systemctl disable $now "$unit" >/dev/null 2>&1 || true
+	done
+}
+
+[ -n "$(missing)" ] || exit 0
+
+[ "$(id -u)" = 0 ] || fail "missing: $(missing | xargs). Run as root: apt-get install --no-install-recommends $(missing | xargs)"
+command -v apt-get >/dev/null || fail "missing: $(missing | xargs), and there is no apt-get here to install them with"
+
+# Two runs at once must not take away each other's policy-rc.d. The lock is on
+# this file itself, so nothing is left behind.
+exec 9<"$0"
+flock 9
+want=$(missing | xargs)
+[ -n "$want" ] || exit 0
+
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+forbid_start
+export DEBIAN_FRONTEND=noninteractive
+# "No configuration": no main.cf, no queue, nothing that could run.
+echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
+
+echo "install.sh: installing $want"
+# Package lists that cannot be refreshed may still be good enough.
+apt-get update -qq || echo "install.sh: apt-get update failed; going on with the lists there are" >&2
+# --no-remove: another mail server of this host is not ours to take away.
+# shellcheck disable=SC2086 # one word per package
+apt-get install -y -qq --no-install-recommends --no-remove \
+	-o DPkg::Lock::Timeout=120 $want 9<&- ||
+	fail "apt-get could not install: $want"
+
+for package in $want; do
+	case $package in
+	postfix) disable postfix.service ;;
+	unbound) disable unbound.service unbound-resolvconf.service ;;
+	nsd) disable nsd.service ;;
+	esac
+done
+
+[ -z "$(missing)" ] || fail "still missing after the installation: $(missing | xargs)"
