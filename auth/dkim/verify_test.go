@@ -1,0 +1,235 @@
+package dkim
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	engine "github.com/emersion/go-msgauth/dkim"
+
+	"dmarcgate/internal/dkimtest"
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/message"
+)
+
+const letter = "From: a@example.com\r\nTo: b@receiver.example\r\nSubject: hello\r\n\r\nHello,\r\nworld.\r\n"
+
+var keys = sync.OnceValues(func() (dkimtest.Key, error) { return dkimtest.RSA(1024) })
+
+func rsaKey(t testing.TB) dkimtest.Key {
+	t.Helper()
+	k, err := keys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func sign(t testing.TB, k dkimtest.Key, text, domain, selector string) string {
+	t.Helper()
+	signed, err := k.Sign([]byte(text), domain, selector)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(signed)
+}
+
+// verify gives the message to a Run, the body in pieces.
+func verify(r Resolver, text string) []Result {
+	raw, body := message.Split([]byte(text))
+	header := make(message.Header, len(raw))
+	for i, f := range raw {
+		header[i] = message.NewField(f)
+	}
+	run := Start(context.Background(), r, header)
+	for len(body) > 0 {
+		n := min(7, len(body))
+		run.Write(body[:n])
+		body = body[n:]
+	}
+	return run.Finish()
+}
+
+func TestASignatureIsJudgedWithItsKey(t *testing.T) {
+	k := rsaKey(t)
+	ed, err := dkimtest.Ed25519()
+	if err != nil {
+		t.Fatal(err)
+	}
+	zone := k.Zone("s1", "example.com") + ed.Zone("e1", "example.com") +
+		"testing._domainkey.example.com. TXT \"v=DKIM1; k=rsa; t=y; p=" + strings.TrimSpace(keyText(k)) + "\"\n" +
+		"revoked._domainkey.example.com. TXT \"v=DKIM1; p=\"\n!servfail lame._domainkey.example.com\n"
+	signed := sign(t, k, letter, "example.com", "s1")
+	tests := []struct {
+		name, text string
+		want       Status
+		reason     string
+		bits       int
+	}{
+		{"RSA", signed, Pass, "verified", 1024},
+		{"Ed25519", sign(t, ed, letter, "example.com", "e1"), Pass, "verified", 256},
+		{"a key in testing mode", sign(t, k, letter, "example.com", "testing"), Pass, "verified", 1024},
+		{"another body", signed + "more\r\n", Fail, "body hash", 1024},
+		{"another subject", strings.Replace(signed, "Subject: hello", "Subject: hullo", 1), Fail, "did not verify", 1024},
+		{"no key", sign(t, k, letter, "example.com", "nokey"), PermError, "no key record", 0},
+		{"a revoked key", sign(t, k, letter, "example.com", "revoked"), PermError, "cannot be used", 0},
+		{"a key that cannot be fetched", sign(t, k, letter, "example.com", "lame"), TempError, "lookup failed", 0},
+		{"no d=", "DKIM-Signature: v=1; a=rsa-sha256; s=s1; h=from; bh=x; b=y\r\n" + letter, PermError, "cannot be used", 0},
+		{"nonsense", "DKIM-Signature: ;;=;\r\n" + letter, PermError, "cannot be used", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			z := dnstest.NewZone(t, zone+"!any\n")
+			got := verify(z, tt.text)
+			if len(got) != 1 {
+				t.Fatalf("results = %+v; want one", got)
+			}
+			if got[0].Status != tt.want || !strings.Contains(got[0].Reason, tt.reason) || got[0].KeyBits != tt.bits {
+				t.Errorf("result = %+v; want %v, because of %q, %d bits", got[0], tt.want, tt.reason, tt.bits)
+			}
+			if (got[0].Err != nil) != (tt.want == TempError) {
+				t.Errorf("Err = %v with %v; want one with temperror only", got[0].Err, got[0].Status)
+			}
+			if want := strings.Contains(tt.text, "s=testing"); got[0].Testing != want {
+				t.Errorf("Testing = %v; want %v", got[0].Testing, want)
+			}
+		})
+	}
+}
+
+// keyText returns p= of a key.
+func keyText(k dkimtest.Key) string {
+	zone := strings.NewReplacer("\"", "", " ", "").Replace(k.Zone("s", "d"))
+	_, p, _ := strings.Cut(zone, "p=")
+	return p
+}
+
+func TestASignatureThatNamesTwoDomainsAuthenticatesNeither(t *testing.T) {
+	k := rsaKey(t)
+	signed := sign(t, k, letter, "evil.example", "s1")
+	// The engine takes the last d=, our own reading the first; the signature
+	// itself no longer verifies, and must not even if it did.
+	double := strings.Replace(signed, "d=evil.example;", "d=example.com; d=evil.example;", 1)
+	for _, r := range verify(dnstest.NewZone(t, k.Zone("s1", "evil.example")+"!any\n"), double) {
+		if r.Status == Pass {
+			t.Errorf("result = %+v; want no pass", r)
+		}
+	}
+	if s := (signature{result: Result{Domain: "example.com"}}); s.agrees(verification("evil.example")) {
+		t.Error("agrees() = true for another domain than the engine's")
+	}
+	if s := (signature{}); s.agrees(verification("")) {
+		t.Error("agrees() = true for no domain")
+	}
+}
+
+func TestSignaturesBeyondTheLimitAreNotJudged(t *testing.T) {
+	k := rsaKey(t)
+	text := letter
+	var zone strings.Builder
+	for i := range MaxSignatures + 4 {
+		selector := fmt.Sprint("s", i)
+		text = sign(t, k, text, "example.com", selector)
+		zone.WriteString(k.Zone(selector, "example.com"))
+	}
+	z := dnstest.NewZone(t, zone.String())
+	got := verify(z, text)
+	if len(got) != MaxSignatures || len(z.Queries()) != MaxSignatures {
+		t.Fatalf("results = %d with %d lookups; want %d and %d", len(got), len(z.Queries()), MaxSignatures, MaxSignatures)
+	}
+	for i, r := range got {
+		if want := fmt.Sprint("s", MaxSignatures+3-i); r.Selector != want || r.Status != Pass {
+			t.Errorf("result %d = %+v; want a pass of %s", i, r, want)
+		}
+	}
+}
+
+func TestOneKeyIsFetchedOnce(t *testing.T) {
+	k := rsaKey(t)
+	text := sign(t, k, sign(t, k, letter, "example.com", "s1"), "example.com", "s1")
+	z := dnstest.NewZone(t, k.Zone("s1", "example.com"))
+	got := verify(z, text)
+	if len(got) != 2 || got[0].Status != Pass || got[1].Status != Pass {
+		t.Errorf("results = %+v; want two passes", got)
+	}
+	if q := z.Queries(); len(q) != 1 {
+		t.Errorf("lookups = %q; want one", q)
+	}
+}
+
+func TestFieldsBeyondTheLimitsAreNotHandedOver(t *testing.T) {
+	k := rsaKey(t)
+	z := dnstest.NewZone(t, k.Zone("s1", "example.com")+"!any\n")
+	long := "X-Long: " + strings.Repeat("x", maxField) + "\r\n"
+	folded := "X-Folded: x" + strings.Repeat("\r\n x", maxLines) + "\r\n"
+	signed := sign(t, k, letter, "example.com", "s1")
+	// Unsigned fields of that kind cost nothing and change nothing.
+	if got := verify(z, long+folded+signed); len(got) != 1 || got[0].Status != Pass {
+		t.Errorf("results = %+v; want one pass", got)
+	}
+	// A signature field of that kind is not judged, and those that follow it
+	// still are.
+	junk := "DKIM-Signature: v=1; d=example.com" + strings.Repeat("\r\n ;", maxLines) + "\r\n"
+	got := verify(z, junk+signed)
+	if len(got) != 2 || got[0].Status != Neutral || got[1].Status != Pass {
+		t.Errorf("results = %+v; want neutral, then pass", got)
+	}
+}
+
+func TestABodyThatIsTooLargeIsNoPassAndNotHeld(t *testing.T) {
+	k := rsaKey(t)
+	run := Start(context.Background(), dnstest.NewZone(t, k.Zone("s1", "example.com")), header(sign(t, k, letter, "example.com", "s1")))
+	chunk := bytes.Repeat([]byte("x"), 1<<20)
+	for range maxBody>>20 + 1 {
+		run.Write(chunk)
+	}
+	if run.Wanted() || run.message.Len() != 0 {
+		t.Errorf("holds %d bytes and wants more: %v; want nothing", run.message.Len(), run.Wanted())
+	}
+	if got := run.Finish(); len(got) != 1 || got[0].Status != Policy {
+		t.Errorf("results = %+v; want one of policy", got)
+	}
+}
+
+func TestABodyIsOnlyWantedForASignature(t *testing.T) {
+	if Start(context.Background(), nil, header(letter)).Wanted() {
+		t.Error("Wanted() = true without a signature")
+	}
+	if got := Start(context.Background(), nil, header(letter)).Finish(); len(got) != 0 {
+		t.Errorf("results = %+v; want none", got)
+	}
+}
+
+func header(text string) message.Header {
+	raw, _ := message.Split([]byte(text))
+	h := make(message.Header, len(raw))
+	for i, f := range raw {
+		h[i] = message.NewField(f)
+	}
+	return h
+}
+
+func FuzzVerify(f *testing.F) {
+	f.Add("v=1; a=rsa-sha256; d=example.com; s=s1; h=from:subject; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AA==", "v=DKIM1; p=AA==")
+	f.Add("d=a;d=b; s=\x00; b=\r\n x; bh==;", "v=DKIM1; k=ed25519; t=y:s; p=!!")
+	f.Fuzz(func(t *testing.T, field, record string) {
+		text := "DKIM-Signature: " + strings.NewReplacer("\r", "", "\n", "").Replace(field) + "\r\n" + letter
+		for _, r := range verify(oneKey(record), text) {
+			if r.Status == Pass {
+				t.Errorf("verify(%q) passes", field)
+			}
+			if strings.ContainsAny(r.Reason+r.Domain, "\r\n\x00") || len(r.B) > 8 {
+				t.Errorf("verify(%q) = %+v; want no control characters", field, r)
+			}
+		}
+	})
+}
+
+type oneKey string
+
+func (k oneKey) TXT(context.Context, string) ([]string, error) { return []string{string(k)}, nil }
+
+func verification(domain string) *engine.Verification { return &engine.Verification{Domain: domain} }

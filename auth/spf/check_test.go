@@ -1,0 +1,128 @@
+package spf
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"dmarcgate/internal/dnstest"
+)
+
+const zone = `
+pass.example.      TXT "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all"
+soft.example.      TXT "v=spf1 ~all"
+neutral.example.   TXT "v=spf1 ?all"
+broken.example.    TXT "v=spf1 nonsense:x -all"
+two.example.       TXT "v=spf1 -all"
+two.example.       TXT "v=spf1 +all"
+plain.example.     TXT "no spf here"
+a.example.         TXT "v=spf1 a:host.example -all"
+host.example.      A    192.0.2.1
+host.example.      AAAA 2001:db8::1
+mx.example.        TXT "v=spf1 mx -all"
+mx.example.        MX  10 host.example.
+ptr.example.       TXT "v=spf1 ptr -all"
+mail.ptr.example.  A   192.0.2.1
+1.2.0.192.in-addr.arpa. PTR mail.ptr.example.
+macro.example.     TXT "v=spf1 exists:%{l}.%{d} -all"
+user.macro.example. A  127.0.0.2
+helo.example.      TXT "v=spf1 exists:%{h}.helo.example -all"
+mx.sender.example.helo.example. A 127.0.0.2
+lame.example.      TXT "v=spf1 a:down.example -all"
+!servfail down.example
+!servfail gone.example
+`
+
+var v4, v6 = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8::1")
+
+func TestCheckGivesTheResultOfTheRFC(t *testing.T) {
+	z := dnstest.NewZone(t, zone)
+	tests := []struct {
+		name   string
+		ip     netip.Addr
+		domain string
+		local  string
+		want   Status
+		reason string
+	}{
+		{"ip4 matches", v4, "pass.example", "user", Pass, "matched ip"},
+		{"ip6 matches", v6, "pass.example", "user", Pass, "matched ip"},
+		{"an IPv4 address in IPv6 form is IPv4", netip.MustParseAddr("::ffff:192.0.2.1"), "pass.example", "user", Pass, "matched ip"},
+		{"nothing else matches", netip.MustParseAddr("203.0.113.1"), "pass.example", "user", Fail, "matched all"},
+		{"softfail", v4, "soft.example", "user", SoftFail, "matched all"},
+		{"neutral", v4, "neutral.example", "user", Neutral, "matched all"},
+		{"no record", v4, "plain.example", "user", None, "no SPF record"},
+		{"no such domain", v4, "nowhere.pass.example", "user", None, "no SPF record"},
+		{"a record that cannot be read", v4, "broken.example", "user", PermError, "unknown field"},
+		{"two records", v4, "two.example", "user", PermError, "multiple matching DNS records"},
+		{"a over IPv4", v4, "a.example", "user", Pass, "matched a"},
+		{"a over IPv6", v6, "a.example", "user", Pass, "matched a"},
+		{"mx", v4, "mx.example", "user", Pass, "matched mx"},
+		{"ptr", v4, "ptr.example", "user", Pass, "matched ptr"},
+		{"macros have the local part", v4, "macro.example", "user", Pass, "matched exists"},
+		{"macros have the HELO name", v4, "helo.example", "user", Pass, "matched exists"},
+		{"a name that does not answer", v4, "gone.example", "user", TempError, "DNS lookup failed"},
+		{"a mechanism that does not answer", v4, "lame.example", "user", TempError, "DNS lookup failed"},
+		{"no client address", netip.Addr{}, "pass.example", "user", None, "no domain to check"},
+		{"no domain", v4, "", "user", None, "no domain to check"},
+		{"a single label", v4, "localhost", "user", None, "no domain to check"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := Check(context.Background(), z, Query{IP: tt.ip, Domain: tt.domain, Local: tt.local, Helo: "mx.sender.example"})
+			if got.Status != tt.want || !strings.Contains(got.Reason, tt.reason) || got.Domain != tt.domain {
+				t.Errorf("Check() = %+v; want %v for %q, because of %q", got, tt.want, tt.domain, tt.reason)
+			}
+			if (got.Err != nil) != (tt.want == TempError) {
+				t.Errorf("Err = %v with %v; want one with temperror only", got.Err, got.Status)
+			}
+		})
+	}
+}
+
+// The engine splits at the first "@"; a quoted one must not choose the domain.
+func TestAQuotedAtSignDoesNotChooseTheDomain(t *testing.T) {
+	z := dnstest.NewZone(t, "victim.example. TXT \"v=spf1 -all\"\nevil.example. TXT \"v=spf1 +all\"\n")
+	got := Check(context.Background(), z, Query{IP: v4, Domain: "victim.example", Local: `"a@evil.example"`, Helo: "x"})
+	if got.Status != Fail {
+		t.Errorf("Check() = %+v; want fail by victim.example's record", got)
+	}
+	for _, q := range z.Queries() {
+		if strings.Contains(q, "evil") {
+			t.Errorf("asked %q; want victim.example only", q)
+		}
+	}
+}
+
+func TestAnIPv4ClientCostsNoAAAALookups(t *testing.T) {
+	z := dnstest.NewZone(t, zone)
+	Check(context.Background(), z, Query{IP: v4, Domain: "a.example", Local: "user", Helo: "x"})
+	if got := z.Queries(); slices.Contains(got, "AAAA host.example") || !slices.Contains(got, "A host.example") {
+		t.Errorf("queries = %q; want A of host.example and no AAAA", got)
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	f.Add("v=spf1 a mx ptr include:a.example exists:%{l1r-}.%{d} redirect=b.example", "user", "mx.example")
+	f.Add("v=spf1 ip4:1.2.3.4/33 ip6:::/129 exp=%{", "a@b", "[1.2.3.4]")
+	f.Fuzz(func(t *testing.T, record, local, helo string) {
+		got := Check(context.Background(), fixed(record), Query{IP: v4, Domain: "x.example", Local: local, Helo: helo})
+		if got.Status == TempError {
+			t.Errorf("Check(%q) = temperror; nothing failed", record)
+		}
+		if strings.ContainsAny(got.Reason, "\r\n\x00") {
+			t.Errorf("Check(%q) gives the reason %q", record, got.Reason)
+		}
+	})
+}
+
+// fixed answers every TXT query with one record and has nothing else.
+type fixed string
+
+func (r fixed) TXT(context.Context, string) ([]string, error)      { return []string{string(r)}, nil }
+func (r fixed) A(context.Context, string) ([]netip.Addr, error)    { return nil, nil }
+func (r fixed) AAAA(context.Context, string) ([]netip.Addr, error) { return nil, nil }
+func (r fixed) MX(context.Context, string) ([]string, error)       { return nil, nil }
+func (r fixed) PTR(context.Context, netip.Addr) ([]string, error)  { return nil, nil }

@@ -1,0 +1,85 @@
+package dnscache
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Kind says how a lookup failed.
+type Kind uint8
+
+// The zero Kind is no kind of failure and never in an Error that this package returns.
+const (
+	ServFail  Kind = iota + 1 // the server tried and failed: SERVFAIL, or another code that is no answer
+	Refused                   // the server does not resolve for us: REFUSED, or a referral
+	Timeout                   // no answer in time
+	Network                   // the server could not be reached
+	Malformed                 // an answer to our question that cannot be read
+	Overload                  // no query was sent: too many were in flight
+	Closed                    // the resolver is closed
+	Internal                  // a bug
+)
+
+var kinds = [...]string{
+	ServFail: "servfail", Refused: "refused", Timeout: "timeout", Network: "network",
+	Malformed: "malformed", Overload: "overload", Closed: "closed", Internal: "internal",
+}
+
+// String returns the name of the kind, as in the metrics.
+func (k Kind) String() string {
+	if int(k) < len(kinds) && kinds[k] != "" {
+		return kinds[k]
+	}
+	return "unknown"
+}
+
+// silent reports whether the kind may mean that nobody is there at all.
+func (k Kind) silent() bool {
+	switch k {
+	case Refused, Timeout, Network, Overload, Closed:
+		return true
+	}
+	return false
+}
+
+// retryable reports whether the same server, asked again, may well answer.
+func (k Kind) retryable() bool { return k == Timeout || k == Network }
+
+// Error is a lookup without a result. It is always temporary.
+type Error struct {
+	Name, Type string // the question; Name is foreign text
+	Kind       Kind
+	Server     string // the server that Kind is about, "ip:port"; may be empty
+	Err        error  // the cause below, or nil
+
+	ours bool
+}
+
+// Error describes the failure in one line. The name is quoted.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "dns: %s %q: %s", e.Type, e.Name, e.Kind)
+	if e.Server != "" {
+		fmt.Fprintf(&b, " (server %s)", e.Server)
+	}
+	if e.Err != nil {
+		fmt.Fprintf(&b, ": %v", e.Err)
+	}
+	return b.String()
+}
+
+// Unwrap returns the cause below.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Temporary is true: another attempt may succeed.
+func (e *Error) Temporary() bool { return true }
+
+// Ours reports whether our resolver is to blame, not the domain: every server
+// was silent or refused, and no server has answered any question with NOERROR
+// or NXDOMAIN since recently (10 s) before this lookup began. A SERVFAIL shows
+// that the server is alive and blames the domain, as does an answer to another
+// name meanwhile.
+//
+// On a host with little traffic nothing else may have been asked; a call of
+// Resolver.Probe every few seconds keeps the distinction sharp.
+func (e *Error) Ours() bool { return e.ours }

@@ -1,0 +1,238 @@
+package dnscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/dnstest"
+)
+
+// result of one of several callers.
+type result struct {
+	txts []string
+	err  error
+}
+
+func TestEqualQueriesInFlightAreJoined(t *testing.T) {
+	const callers = 20
+	for _, ttl := range []int{300, 0} {
+		t.Run(fmt.Sprintf("with TTL %d", ttl), func(t *testing.T) {
+			srv := dnstest.New(t, fmt.Sprintf("example.com. %d TXT x", ttl))
+			arrived, release := srv.Hold("example.com")
+			g := newRig(t, Config{}, srv)
+			results := make(chan result, callers)
+			for range callers {
+				go func() {
+					txts, err := g.View(DKIM).TXT(background, "example.com")
+					results <- result{txts, err}
+				}()
+			}
+			<-arrived
+			eventually(t, "all callers wait", func() bool {
+				return g.metric(t, "dmarcgate_dns_cache_requests_total", "dkim", coalesced) == callers-1
+			})
+			release()
+			for range callers {
+				if res := <-results; res.err != nil || len(res.txts) != 1 {
+					t.Errorf("TXT = %q, %v; want one record", res.txts, res.err)
+				}
+			}
+			if n := count(srv, "example.com"); n != 1 {
+				t.Errorf("asked %d times; want 1", n)
+			}
+		})
+	}
+}
+
+func TestACallerWhoGivesUpDoesNotFailTheOthers(t *testing.T) {
+	srv := dnstest.New(t, "example.com. TXT x")
+	arrived, release := srv.Hold("example.com")
+	defer release()
+	g := newRig(t, Config{}, srv)
+	first, cancel := context.WithCancel(background)
+	start := func(ctx context.Context) <-chan result {
+		c := make(chan result, 1)
+		go func() {
+			txts, err := g.View(SPF).TXT(ctx, "example.com")
+			c <- result{txts, err}
+		}()
+		return c
+	}
+	leaver := start(first) // the flight is this caller's doing
+	<-arrived
+	stayer := start(background)
+	eventually(t, "the second caller waits", func() bool {
+		return g.metric(t, "dmarcgate_dns_cache_requests_total", "spf", coalesced) == 1
+	})
+	cancel()
+	if res := <-leaver; !errors.Is(res.err, context.Canceled) {
+		t.Errorf("the caller who gave up got %v; want %v", res.err, context.Canceled)
+	}
+	release()
+	if res := <-stayer; res.err != nil || len(res.txts) != 1 {
+		t.Errorf("the caller who stayed got %q, %v; want the record", res.txts, res.err)
+	}
+}
+
+func TestACallersDeadlineIsKept(t *testing.T) {
+	srv := dnstest.New(t, "example.com. TXT x")
+	_, release := srv.Hold("example.com")
+	defer release()
+	g := newRig(t, Config{}, srv)
+	ctx, cancel := context.WithTimeout(background, brief)
+	defer cancel()
+	began := time.Now()
+	_, err := g.View(SPF).TXT(ctx, "example.com")
+	if d := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || d > generous/2 {
+		t.Errorf("TXT = %v after %v; want %v after %v", err, d, context.DeadlineExceeded, brief)
+	}
+}
+
+func TestALookupThatNobodyWaitsForFillsTheCache(t *testing.T) {
+	srv := dnstest.New(t, "example.com. TXT x")
+	arrived, release := srv.Hold("example.com")
+	g := newRig(t, Config{}, srv)
+	ctx, cancel := context.WithCancel(background)
+	done := make(chan error)
+	go func() {
+		_, err := g.View(SPF).TXT(ctx, "example.com")
+		done <- err
+	}()
+	<-arrived
+	cancel()
+	<-done
+	release()
+	if txts, err := g.View(SPF).TXT(background, "example.com"); err != nil || len(txts) != 1 {
+		t.Errorf("TXT = %q, %v; want the record", txts, err)
+	}
+	if n := count(srv, "example.com"); n != 1 {
+		t.Errorf("asked %d times; want 1", n)
+	}
+}
+
+func TestQueriesInFlightAreBounded(t *testing.T) {
+	srv := dnstest.New(t, "example.com. TXT x")
+	g := newRig(t, Config{MaxInFlight: 1, QueryTimeout: generous, Timeout: brief}, srv)
+	g.slots <- struct{}{} // as a query in flight does
+	if e := failure(t, g.View(SPF), "example.com"); e.Kind != Overload {
+		t.Errorf("without a free slot: %v; want %v", e, Overload)
+	}
+	if n := count(srv, "example.com"); n != 0 {
+		t.Errorf("asked %d times without a free slot", n)
+	}
+	<-g.slots
+	g.cfg.Timeout = generous
+	if _, err := g.View(SPF).TXT(background, "example.com"); err != nil {
+		t.Errorf("with a free slot: %v", err)
+	}
+	if n := len(g.slots); n != 0 {
+		t.Errorf("%d slots taken after the answer", n)
+	}
+}
+
+func TestAQueryInFlightTakesASlot(t *testing.T) {
+	srv := dnstest.New(t, "example.com. TXT x")
+	arrived, release := srv.Hold("example.com")
+	g := newRig(t, Config{}, srv)
+	done := make(chan error)
+	go func() {
+		_, err := g.View(SPF).TXT(background, "example.com")
+		done <- err
+	}()
+	<-arrived
+	if n := g.metric(t, "dmarcgate_dns_in_flight"); n != 1 || len(g.slots) != 1 {
+		t.Errorf("dns_in_flight = %v with %d slots taken; want 1 and 1", n, len(g.slots))
+	}
+	release()
+	if err := <-done; err != nil {
+		t.Errorf("TXT failed: %v", err)
+	}
+}
+
+func TestCloseEndsLookupsAndLeavesNoGoroutine(t *testing.T) {
+	srv := dnstest.New(t, "example.com. TXT x\ncached.example.com. TXT x")
+	arrived, release := srv.Hold("example.com")
+	defer release()
+	r, err := New(Config{Servers: []string{srv.Addr()}, QueryTimeout: generous, Timeout: generous}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.View(SPF).TXT(background, "cached.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	go func() {
+		_, err := r.View(SPF).TXT(background, "example.com")
+		done <- err
+	}()
+	<-arrived
+	go r.Close()
+	var e *Error
+	if err := <-done; !errors.As(err, &e) || e.Kind != Closed || !e.Ours() {
+		t.Errorf("a lookup at Close = %v; want kind %v", err, Closed)
+	}
+	r.Close()
+	if e := failure(t, r.View(SPF), "late.example.com"); e.Kind != Closed {
+		t.Errorf("a lookup after Close = %v; want kind %v", e, Closed)
+	}
+	if txts, err := r.View(SPF).TXT(background, "cached.example.com"); err != nil || len(txts) != 1 {
+		t.Errorf("a cached name after Close = %q, %v; want the record", txts, err)
+	}
+	if err := r.Probe(background); err == nil {
+		t.Error("Probe after Close succeeded")
+	}
+	eventually(t, "no goroutine of the resolver or its cache is left", func() bool {
+		stacks := make([]byte, 1<<20)
+		text := string(stacks[:runtime.Stack(stacks, true)])
+		return !strings.Contains(text, "dnscache.(*Resolver)") && !strings.Contains(text, "otter/v2.")
+	})
+	runtime.KeepAlive(r) // a cache that is garbage would end by itself
+}
+
+func TestABugFailsItsLookupOnly(t *testing.T) {
+	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
+	servers := g.servers
+	g.servers = nil // New would not have it, so resolve trips over it
+	if e := failure(t, g.View(SPF), "example.com"); e.Kind != Internal || e.Ours() {
+		t.Errorf("after a panic: %v, ours %v; want %v of the domain", e, e.Ours(), Internal)
+	}
+	g.servers = servers
+	if txts, err := g.View(SPF).TXT(background, "example.com"); err != nil || len(txts) != 1 {
+		t.Errorf("the next lookup = %q, %v; want the record", txts, err)
+	}
+}
+
+func TestManyCallersAtOnceAgree(t *testing.T) {
+	srv := dnstest.New(t, "*.example.com. 0 TXT x\n!servfail n3.example.com")
+	g := newRig(t, Config{MaxInFlight: 4}, srv)
+	var wg sync.WaitGroup
+	for i := range 200 {
+		wg.Go(func() {
+			name := fmt.Sprintf("n%d.example.com", i%5)
+			txts, err := g.View(DKIM).TXT(background, name)
+			if failed := i%5 == 3; (err != nil) != failed || (len(txts) == 1) == failed {
+				t.Errorf("TXT(%q) = %q, %v", name, txts, err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := len(g.flights); n != 0 {
+		t.Errorf("%d flights left", n)
+	}
+}
+
+func BenchmarkCacheHit(b *testing.B) {
+	v := newRig(b, Config{}, dnstest.New(b, "_dmarc.example.com. TXT \"v=DMARC1; p=reject\"")).View(DMARC)
+	b.ReportAllocs()
+	for b.Loop() {
+		if txts, err := v.TXT(background, "_dmarc.example.com"); len(txts) != 1 || err != nil {
+			b.Fatalf("TXT = %q, %v", txts, err)
+		}
+	}
+}

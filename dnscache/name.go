@@ -1,0 +1,95 @@
+package dnscache
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// Limits of names without the final dot (RFC 1035, Section 2.3.4).
+const (
+	maxName  = 253
+	maxLabel = 63
+)
+
+var rootNS = key{qtype: dns.TypeNS}
+
+// clean returns a name in lower case without the final dot, and false when the
+// DNS cannot have it: no label, an empty or long label, too long altogether.
+// Any byte may be in a label: names are built from what strangers write.
+func clean(name string) (string, bool) {
+	name = strings.TrimSuffix(name, ".")
+	if name == "" || len(name) > maxName {
+		return "", false
+	}
+	start := 0
+	for i := 0; i <= len(name); i++ {
+		if i < len(name) && name[i] != '.' {
+			continue
+		}
+		if n := i - start; n < 1 || n > maxLabel {
+			return "", false
+		}
+		start = i + 1
+	}
+	return lower(name), true
+}
+
+// lower folds ASCII only: other bytes of a name have no case (RFC 4343).
+func lower(s string) string {
+	for i := 0; i < len(s); i++ {
+		if 'A' <= s[i] && s[i] <= 'Z' {
+			return lowerCopy(s)
+		}
+	}
+	return s
+}
+
+func lowerCopy(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if 'A' <= c && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return string(b)
+}
+
+// escape writes a clean name as zone file text, which the DNS library takes.
+func escape(name string) string {
+	var b strings.Builder
+	for i := 0; i < len(name); i++ {
+		switch c := name[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_', c == '.':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, `\%03d`, c)
+		}
+	}
+	return b.String() + "."
+}
+
+// host returns a name from a record as clean bytes; the root is ".". It is
+// false for a name with a byte that needs an escape, a dot within a label for
+// one: no host has such a name (RFC 1123, Section 2.1), and written as plain
+// bytes it would be another name.
+func host(text string) (string, bool) {
+	if text == "" || strings.Contains(text, `\`) {
+		return "", false
+	}
+	if text == "." {
+		return text, true
+	}
+	return clean(text)
+}
+
+// reverseName returns the name that holds the PTR records of an address.
+func reverseName(ip netip.Addr) (string, bool) {
+	name, err := dns.ReverseAddr(ip.Unmap().WithZone("").String())
+	if err != nil {
+		return "", false
+	}
+	return clean(name)
+}

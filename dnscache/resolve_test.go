@@ -1,0 +1,308 @@
+package dnscache
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/dnstest"
+
+	"github.com/miekg/dns"
+)
+
+// failure asks for TXT and returns the error, which must be there.
+func failure(t *testing.T, v View, name string) *Error {
+	t.Helper()
+	got, err := v.TXT(background, name)
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("TXT(%q) = %q, %v; want an *Error", name, got, err)
+	}
+	if !e.Temporary() || e.Name != name || e.Type != "TXT" {
+		t.Errorf("TXT(%q) failed with %#v; want a temporary error of that question", name, e)
+	}
+	return e
+}
+
+func TestDatagramsThatDoNotAnswerAreOverlooked(t *testing.T) {
+	v := newRig(t, Config{}, dnstest.New(t, "example.com. TXT true\n!noise example.com")).View(DMARC)
+	if got, err := v.TXT(background, "example.com"); err != nil || !slices.Equal(got, []string{"true"}) {
+		t.Errorf("TXT = %q, %v; want the true answer", got, err)
+	}
+}
+
+func TestAnAnswerToAnotherQuestionIsNoAnswer(t *testing.T) {
+	cfg := Config{QueryTimeout: brief, Timeout: generous}
+	v := newRig(t, cfg, dnstest.New(t, "example.com. TXT true\n!lie example.com")).View(DMARC)
+	if e := failure(t, v, "example.com"); e.Kind != Timeout {
+		t.Errorf("kind = %v; want %v", e.Kind, Timeout)
+	}
+}
+
+func TestABrokenAnswerIsMalformedAtTheDeadline(t *testing.T) {
+	cfg := Config{QueryTimeout: 4 * brief, Timeout: generous}
+	v := newRig(t, cfg, dnstest.New(t, "example.com. TXT true\n!broken example.com")).View(DMARC)
+	if e := failure(t, v, "example.com"); e.Kind != Malformed || e.Ours() {
+		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), Malformed)
+	}
+}
+
+func TestATruncatedAnswerIsAskedForOverTCP(t *testing.T) {
+	long := strings.Repeat("x", 3000)
+	srv := dnstest.New(t, `
+		cut.example.com. TXT "one"
+		cut.example.com. TXT "two"
+		big.example.com. TXT "`+long+`"
+		!truncate cut.example.com
+	`)
+	v := newRig(t, Config{}, srv).View(DMARC)
+	for range 2 {
+		if got, err := v.TXT(background, "cut.example.com"); err != nil || !slices.Equal(got, []string{"one", "two"}) {
+			t.Errorf("TXT = %q, %v; want both records", got, err)
+		}
+		if got, err := v.TXT(background, "big.example.com"); err != nil || !slices.Equal(got, []string{long}) {
+			t.Errorf("TXT = %q, %v; want %d bytes", got, err, len(long))
+		}
+	}
+	if n := count(srv, "cut.example.com"); n != 2 {
+		t.Errorf("asked %d times; want once over UDP and once over TCP", n)
+	}
+}
+
+func TestPartOfAnAnswerIsNeverUsed(t *testing.T) {
+	// A server without TCP: the truncated answer is all there is.
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
+		rep := new(dns.Msg).SetReply(req)
+		rr, _ := dns.NewRR(req.Question[0].Name + ` TXT "part"`)
+		rep.Answer, rep.Truncated = []dns.RR{rr}, true
+		_ = w.WriteMsg(rep)
+	})}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = srv.ActivateAndServe() })
+	t.Cleanup(func() { pc.Close(); wg.Wait() })
+	g := newRig(t, Config{Servers: []string{pc.LocalAddr().String()}})
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Network {
+		t.Errorf("kind = %v; want %v", e.Kind, Network)
+	}
+	if n := g.cache.EstimatedSize(); n != 0 {
+		t.Errorf("%d entries cached; want none", n)
+	}
+}
+
+func TestAServerWithoutEDNSIsAskedAgain(t *testing.T) {
+	long := strings.Repeat("x", 1000)
+	srv := dnstest.New(t, `example.com. TXT "`+long+`"`+"\n!noedns")
+	v := newRig(t, Config{}, srv).View(DMARC)
+	if got, err := v.TXT(background, "example.com"); err != nil || !slices.Equal(got, []string{long}) {
+		t.Errorf("TXT = %q, %v; want the record", got, err)
+	}
+	if n := count(srv, "example.com"); n != 3 {
+		t.Errorf("asked %d times; want with EDNS, without, and over TCP", n)
+	}
+}
+
+func TestTheNextServerIsAskedWhenOneFails(t *testing.T) {
+	for directive, timeout := range map[string]time.Duration{
+		"!servfail example.com": generous, "!refuse example.com": generous,
+		"!drop example.com": 10 * brief, "!broken example.com": 10 * brief,
+	} {
+		t.Run(directive, func(t *testing.T) {
+			t.Parallel()
+			bad := dnstest.New(t, directive)
+			good := dnstest.New(t, "example.com. TXT good")
+			v := newRig(t, Config{QueryTimeout: timeout, Timeout: 2 * generous}, bad, good).View(DMARC)
+			if got, err := v.TXT(background, "example.com"); err != nil || !slices.Equal(got, []string{"good"}) {
+				t.Errorf("TXT = %q, %v; want the answer of the second server", got, err)
+			}
+			if n := count(bad, "example.com"); n != 1 {
+				t.Errorf("the first server was asked %d times; want 1", n)
+			}
+		})
+	}
+}
+
+// deadAddr is an address where nobody listens.
+func deadAddr(t *testing.T) string {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	return pc.LocalAddr().String()
+}
+
+func TestAServerThatIsNotThereIsPassedOver(t *testing.T) {
+	good := dnstest.New(t, "example.com. TXT good")
+	g := newRig(t, Config{Servers: []string{deadAddr(t)}}, good)
+	if got, err := g.View(DMARC).TXT(background, "example.com"); err != nil || !slices.Equal(got, []string{"good"}) {
+		t.Errorf("TXT = %q, %v; want the answer of the second server", got, err)
+	}
+	if n := g.metric(t, "dmarcgate_dns_queries_total", "dmarc", "network"); n != 1 {
+		t.Errorf("network failures counted: %v; want 1", n)
+	}
+}
+
+func TestTheFailureOfALivingServerTellsMost(t *testing.T) {
+	lame := dnstest.New(t, "!servfail example.com")
+	dead := deadAddr(t)
+	for _, servers := range [][]string{{lame.Addr(), dead}, {dead, lame.Addr()}} {
+		e := failure(t, newRig(t, Config{Servers: servers}).View(DMARC), "example.com")
+		if e.Kind != ServFail || e.Server != lame.Addr() || e.Ours() {
+			t.Errorf("servers %q: %v, ours %v; want %v of %s", servers, e, e.Ours(), ServFail, lame.Addr())
+		}
+	}
+}
+
+func TestASilentServerIsAskedTwiceAndAFailingOneOnce(t *testing.T) {
+	for _, c := range []struct {
+		directive string
+		timeout   time.Duration
+		want      int
+	}{
+		{"!drop example.com", brief, maxRounds},
+		{"!servfail example.com", generous, 1},
+		{"!refuse example.com", generous, 1},
+	} {
+		srv := dnstest.New(t, c.directive)
+		failure(t, newRig(t, Config{QueryTimeout: c.timeout, Timeout: 2 * generous}, srv).View(DMARC), "example.com")
+		if n := count(srv, "example.com"); n != c.want {
+			t.Errorf("%s: asked %d times; want %d", c.directive, n, c.want)
+		}
+	}
+}
+
+func TestALookupEndsAtItsTimeout(t *testing.T) {
+	v := newRig(t, Config{QueryTimeout: generous, Timeout: brief}, dnstest.New(t, "!down\n!any")).View(DMARC)
+	began := time.Now()
+	if e := failure(t, v, "example.com"); e.Kind != Timeout {
+		t.Errorf("kind = %v; want %v", e.Kind, Timeout)
+	}
+	if d := time.Since(began); d > generous/2 {
+		t.Errorf("took %v; want about %v", d, brief)
+	}
+}
+
+func TestOursIsAResolverThatAnswersNobody(t *testing.T) {
+	const lame = "!servfail sf.example.com\n!drop drop.example.com\n!refuse refuse.example.com\nok.example.com. TXT x"
+	for _, c := range []struct {
+		about, zone, name string
+		before            string        // asked first
+		ago               time.Duration // how long before
+		want              bool
+	}{
+		{"silence, and nothing was ever answered", lame, "drop.example.com", "", 0, true},
+		{"refused, and nothing was ever answered", lame, "refuse.example.com", "", 0, true},
+		{"SERVFAIL shows a server that is alive", lame, "sf.example.com", "", 0, false},
+		{"silence, but another name was answered just now", lame, "drop.example.com", "ok.example.com", time.Second, false},
+		{"silence, but another name was found missing just now", lame, "drop.example.com", "no.example.com", time.Second, false},
+		{"refused, but another name was answered just now", lame, "refuse.example.com", "ok.example.com", time.Second, false},
+		{"silence, and the last answer is old", lame, "drop.example.com", "ok.example.com", recently + time.Second, true},
+		{"silence after a SERVFAIL", lame, "drop.example.com", "sf.example.com", 0, true},
+		{"silence of everything", "!down\n!any", "example.com", "", 0, true},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			t.Parallel()
+			g := newRig(t, Config{}, dnstest.New(t, c.zone))
+			if c.before != "" {
+				_, _ = g.View(DMARC).TXT(background, c.before)
+				g.clock.advance(c.ago)
+			}
+			g.cfg.QueryTimeout = 4 * brief
+			if e := failure(t, g.View(DMARC), c.name); e.Ours() != c.want {
+				t.Errorf("%v: Ours() = %v; want %v", e, e.Ours(), c.want)
+			}
+		})
+	}
+}
+
+func TestProbeWantsARealAnswer(t *testing.T) {
+	for _, c := range []struct {
+		about, zone string
+		timeout     time.Duration
+		want        Kind
+	}{
+		{"no records is an answer", "", generous, 0},
+		{"SERVFAIL is not", "!servfail .", generous, ServFail},
+		{"REFUSED is not", "!refuse .", generous, Refused},
+		{"silence is not", "!down", brief, Timeout},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			srv := dnstest.New(t, c.zone)
+			g := newRig(t, Config{QueryTimeout: c.timeout, Timeout: 2 * generous}, srv)
+			for range 2 {
+				err := g.Probe(background)
+				var e *Error
+				if errors.As(err, &e); (c.want == 0) != (err == nil) || e != nil && e.Kind != c.want {
+					t.Errorf("Probe() = %v; want kind %v", err, c.want)
+				}
+			}
+			if n := len(srv.Queries()); n < 2 {
+				t.Errorf("%d queries; want one for each probe, uncached", n)
+			}
+		})
+	}
+}
+
+func TestProbeEndsWithItsContext(t *testing.T) {
+	srv := dnstest.New(t, "")
+	arrived, release := srv.Hold(".")
+	defer release()
+	g := newRig(t, Config{}, srv)
+	ctx, cancel := context.WithCancel(background)
+	done := make(chan error)
+	go func() { done <- g.Probe(ctx) }()
+	<-arrived
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("Probe with a cancelled context = %v; want %v", err, context.Canceled)
+	}
+}
+
+func TestNewRefusesABadConfiguration(t *testing.T) {
+	ok := []string{"127.0.0.1:53"}
+	for about, cfg := range map[string]Config{
+		"no servers":       {},
+		"a name":           {Servers: []string{"localhost:53"}},
+		"no port":          {Servers: []string{"127.0.0.1"}},
+		"port 0":           {Servers: []string{"127.0.0.1:0"}},
+		"negative timeout": {Servers: ok, QueryTimeout: -1},
+		"negative limit":   {Servers: ok, MaxInFlight: -1},
+	} {
+		if r, err := New(cfg, nil); err == nil {
+			r.Close()
+			t.Errorf("New with %s: no error", about)
+		}
+	}
+}
+
+func TestResolvConfListsTheFirstServers(t *testing.T) {
+	for text, want := range map[string][]string{
+		"# local\nnameserver 127.0.0.53\nnameserver ::1\nnameserver fe80::1%eth0\nnameserver 192.0.2.9\n": {"127.0.0.53:53", "[::1]:53", "[fe80::1%eth0]:53"},
+		"search example.com\n":   nil,
+		"nameserver localhost\n": nil,
+	} {
+		path := filepath.Join(t.TempDir(), "resolv.conf")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := ResolvConf(path)
+		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
+			t.Errorf("ResolvConf(%q) = %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if _, err := ResolvConf(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("ResolvConf of no file = %v; want %v", err, os.ErrNotExist)
+	}
+}

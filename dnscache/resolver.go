@@ -1,0 +1,159 @@
+package dnscache
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"dmarcgate/metrics"
+
+	"github.com/maypok86/otter/v2"
+)
+
+// Purpose says what a lookup is for. It labels metrics and nothing else.
+type Purpose uint8
+
+const (
+	DMARC Purpose = iota // records and discovery
+	SPF                  // SPF records and what they name
+	DKIM                 // DKIM keys
+	probe                // Resolver.Probe
+)
+
+// String returns the purpose as the metrics spell it.
+func (p Purpose) String() string {
+	switch p {
+	case DMARC:
+		return "dmarc"
+	case SPF:
+		return "spf"
+	case DKIM:
+		return "dkim"
+	case probe:
+		return "probe"
+	}
+	return "other"
+}
+
+// Defaults of Config.
+const (
+	defaultQueryTimeout   = 2 * time.Second
+	defaultTimeout        = 5 * time.Second // as resolv.conf(5); several lookups must fit into the 20 s of a message
+	defaultMaxBytes       = 64 << 20
+	defaultMaxTTL         = 24 * time.Hour
+	defaultMaxNegativeTTL = 15 * time.Minute // below the 3 h that RFC 2308, Section 5, allows: a new record is seen soon
+	defaultMaxInFlight    = 1000             // each is a socket
+)
+
+// Config is what a Resolver needs to know. A zero field other than Servers
+// means the default.
+type Config struct {
+	Servers        []string         // recursive servers, "ip:port", asked in this order
+	QueryTimeout   time.Duration    // one exchange with one server; default 2 s
+	Timeout        time.Duration    // one lookup with all its attempts; default 5 s
+	MaxBytes       uint64           // estimated size of the cache; default 64 MiB
+	MaxTTL         time.Duration    // ceiling for records; default 24 h
+	MaxNegativeTTL time.Duration    // ceiling for "there is none"; default 15 min
+	MaxInFlight    int              // queries to servers at once; default 1000
+	Now            func() time.Time // the clock that TTLs are kept by; default time.Now
+}
+
+func (c Config) withDefaults() Config {
+	c.QueryTimeout = cmp.Or(c.QueryTimeout, defaultQueryTimeout)
+	c.Timeout = cmp.Or(c.Timeout, defaultTimeout)
+	c.MaxBytes = cmp.Or(c.MaxBytes, defaultMaxBytes)
+	c.MaxTTL = cmp.Or(c.MaxTTL, defaultMaxTTL)
+	c.MaxNegativeTTL = cmp.Or(c.MaxNegativeTTL, defaultMaxNegativeTTL)
+	c.MaxInFlight = cmp.Or(c.MaxInFlight, defaultMaxInFlight)
+	return c
+}
+
+// Resolver asks and remembers. Its methods may be called from any goroutine.
+type Resolver struct {
+	cfg     Config
+	servers []netip.AddrPort
+	now     func() time.Time
+	metrics *metrics.Metrics
+	cache   *otter.Cache[key, *answer]
+	slots   chan struct{} // one element for each query in flight
+
+	lastAnswer atomic.Int64 // when a server last answered, Unix nanoseconds; 0 = never
+
+	ctx    context.Context // of the lookups; done when the resolver is closed
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the lookups
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[key]*flight
+}
+
+// New makes a resolver; it sends nothing yet. It fails without a server, and
+// when a server is not "ip:port" or a limit is negative. A nil m counts nothing.
+func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
+	servers, err := parseServers(cfg.Servers)
+	if err != nil {
+		return nil, err
+	}
+	if min(cfg.QueryTimeout, cfg.Timeout, cfg.MaxTTL, cfg.MaxNegativeTTL) < 0 || cfg.MaxInFlight < 0 {
+		return nil, errors.New("dnscache: negative limit")
+	}
+	r := &Resolver{cfg: cfg.withDefaults(), servers: servers, now: cfg.Now, metrics: m, flights: make(map[key]*flight)}
+	if r.cache, err = newCache(r.cfg, m); err != nil {
+		return nil, fmt.Errorf("dnscache: %w", err)
+	}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	r.slots = make(chan struct{}, r.cfg.MaxInFlight)
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r, nil
+}
+
+func parseServers(list []string) ([]netip.AddrPort, error) {
+	if len(list) == 0 {
+		return nil, errors.New("dnscache: no servers")
+	}
+	servers := make([]netip.AddrPort, 0, len(list))
+	for _, s := range list {
+		addr, err := netip.ParseAddrPort(s)
+		if err != nil || addr.Port() == 0 {
+			return nil, fmt.Errorf("dnscache: server %q is not ip:port", s)
+		}
+		servers = append(servers, addr)
+	}
+	return servers, nil
+}
+
+// Close ends the lookups in flight with errors of kind Closed and waits for
+// them. Later lookups fail, unless they are cached. Closing twice is harmless.
+func (r *Resolver) Close() {
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	r.wg.Wait()
+	r.cache.StopAllGoroutines()
+}
+
+// View returns the resolver as one mechanism sees it.
+func (r *Resolver) View(p Purpose) View { return View{r: r, purpose: p} }
+
+// Probe asks whether any server answers at all, with an uncached query for
+// the name servers of the root. Only NOERROR and NXDOMAIN count: a server that
+// refuses or fails even this is of no use. The error is an *Error or ctx's.
+func (r *Resolver) Probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
+	defer cancel()
+	stop := context.AfterFunc(r.ctx, cancel)
+	defer stop()
+	if _, err := r.resolve(ctx, probe, rootNS); err != nil {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package dnscache
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// View is the resolver as one mechanism sees it. Make it with Resolver.View;
+// it is a small value, to be copied.
+//
+// In all its methods "there is none" is an empty result without an error,
+// for a text too that cannot be a name in the DNS. Every error is temporary:
+// an *Error, or ctx's own when ctx ended the wait. Results are the caller's to
+// keep and change.
+type View struct {
+	r       *Resolver
+	purpose Purpose
+	trace   func(Lookup)
+}
+
+// Lookup is one lookup and what came of it, for explanations.
+type Lookup struct {
+	Name, Type string
+	Outcome    string        // hit, negative_hit, coalesced or miss; empty when Name cannot be a name and nothing was asked
+	Records    []string      // addresses in their text form
+	NXDomain   bool          // the name itself does not exist
+	TTL        time.Duration // what is left of it
+	Err        error
+}
+
+// Traced returns a view that calls f after each lookup, in the goroutine of
+// the lookup; f must be safe to call from several at once.
+func (v View) Traced(f func(Lookup)) View {
+	v.trace = f
+	return v
+}
+
+// TXT returns the TXT records of name: the strings of each joined without a
+// separator (RFC 7208, Section 3.3; RFC 6376, Section 3.6.2.2), as raw bytes.
+func (v View) TXT(ctx context.Context, name string) ([]string, error) {
+	a, err := v.lookup(ctx, name, dns.TypeTXT)
+	return slices.Clone(a.records), err
+}
+
+// A returns the IPv4 addresses of name.
+func (v View) A(ctx context.Context, name string) ([]netip.Addr, error) {
+	a, err := v.lookup(ctx, name, dns.TypeA)
+	return slices.Clone(a.addrs), err
+}
+
+// AAAA returns the IPv6 addresses of name.
+func (v View) AAAA(ctx context.Context, name string) ([]netip.Addr, error) {
+	a, err := v.lookup(ctx, name, dns.TypeAAAA)
+	return slices.Clone(a.addrs), err
+}
+
+// MX returns the mail hosts of name, the preferred ones first, in lower case
+// without the final dot. A null MX (RFC 7505) is the one host ".".
+func (v View) MX(ctx context.Context, name string) ([]string, error) {
+	a, err := v.lookup(ctx, name, dns.TypeMX)
+	return slices.Clone(a.records), err
+}
+
+// PTR returns the names that ip claims, in lower case without the final dot.
+// They are the claim of whoever holds the address; nothing is checked.
+func (v View) PTR(ctx context.Context, ip netip.Addr) ([]string, error) {
+	name, ok := reverseName(ip)
+	if !ok {
+		return nil, nil
+	}
+	a, err := v.lookup(ctx, name, dns.TypePTR)
+	return slices.Clone(a.records), err
+}
+
+// Exists reports whether name exists, with records of whatever type or none.
+// It is false only when the servers say NXDOMAIN of the name itself to a
+// question for TXT, which SPF has mostly asked already, and to one for A too:
+// some servers deny a name when they do not know the type (RFC 4074, Section 4.2).
+func (v View) Exists(ctx context.Context, name string) (bool, error) {
+	if _, ok := clean(name); !ok {
+		return false, nil
+	}
+	for _, qtype := range []uint16{dns.TypeTXT, dns.TypeA} {
+		a, err := v.lookup(ctx, name, qtype)
+		if err != nil {
+			return false, err
+		}
+		if !a.nxdomain {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// lookup never returns nil.
+func (v View) lookup(ctx context.Context, name string, qtype uint16) (*answer, error) {
+	var (
+		a       *answer
+		outcome string
+		err     error
+	)
+	if clean, ok := clean(name); ok {
+		a, outcome, err = v.r.lookup(ctx, v.purpose, key{qtype: qtype, name: clean})
+	}
+	if a == nil {
+		a = new(answer)
+	}
+	if v.trace != nil {
+		v.trace(v.traced(a, name, qtype, outcome, err))
+	}
+	return a, err
+}
+
+func (v View) traced(a *answer, name string, qtype uint16, outcome string, err error) Lookup {
+	l := Lookup{
+		Name: name, Type: dns.TypeToString[qtype], Outcome: outcome,
+		Records: slices.Clone(a.records), NXDomain: a.nxdomain, Err: err,
+	}
+	for _, ip := range a.addrs {
+		l.Records = append(l.Records, ip.String())
+	}
+	if a.ttl > 0 {
+		l.TTL = max(0, a.expires.Sub(v.r.now()))
+	}
+	return l
+}

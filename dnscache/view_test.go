@@ -1,0 +1,192 @@
+package dnscache
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/dnstest"
+)
+
+const viewZone = `
+	example.com.             TXT   "v=spf1 " "-all"
+	raw.example.com.         TXT   "q\"b\\s;\195\164\000end" "\\" "065"
+	example.com.             MX    20 b.example.com.
+	example.com.             MX    10 A.Example.com.
+	example.com.             MX    5  a\.b.example.com.
+	null.example.com.        MX    0 .
+	a.example.com.           A     192.0.2.1
+	a.example.com.           AAAA  2001:db8::1
+	*.wild.example.com.      TXT   "wild"
+	alias.example.com.       CNAME a.example.com.
+	dangling.example.com.    CNAME gone.example.com.
+	x.empty.example.com.     A     192.0.2.3
+	1.2.0.192.in-addr.arpa.  PTR   A.example.com.
+	noerror.example.com.     A     192.0.2.4
+	\@\;\"\\\200.example.com. TXT  "odd"
+`
+
+func TestAViewAnswersEachType(t *testing.T) {
+	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(SPF)
+	for _, c := range []struct {
+		about string
+		ask   func() (any, error)
+		want  []string
+	}{
+		{"the strings of a TXT record are joined", func() (any, error) { return v.TXT(background, "Example.COM.") }, []string{"v=spf1 -all"}},
+		{"TXT is unescaped to its bytes", func() (any, error) { return v.TXT(background, "raw.example.com") }, []string{"q\"b\\s;\xc3\xa4\x00end\\065"}},
+		{"names are bytes and not zone text", func() (any, error) { return v.TXT(background, "@;\"\\\xc8.example.com") }, []string{"odd"}},
+		{"addresses", func() (any, error) { return v.A(background, "a.example.com") }, []string{"192.0.2.1"}},
+		{"IPv6 addresses", func() (any, error) { return v.AAAA(background, "a.example.com") }, []string{"2001:db8::1"}},
+		{"an alias is followed", func() (any, error) { return v.A(background, "alias.example.com") }, []string{"192.0.2.1"}},
+		{"mail hosts by preference, without the one that is no host", func() (any, error) { return v.MX(background, "example.com") }, []string{"a.example.com", "b.example.com"}},
+		{"a null MX", func() (any, error) { return v.MX(background, "null.example.com") }, []string{"."}},
+		{"reverse names of a mapped address", func() (any, error) { return v.PTR(background, netip.MustParseAddr("::ffff:192.0.2.1")) }, []string{"a.example.com"}},
+		{"no address has no name", func() (any, error) { return v.PTR(background, netip.Addr{}) }, nil},
+		{"a wildcard", func() (any, error) { return v.TXT(background, "x.wild.example.com") }, []string{"wild"}},
+		{"no such name", func() (any, error) { return v.TXT(background, "gone.example.com") }, nil},
+		{"no such type", func() (any, error) { return v.TXT(background, "a.example.com") }, nil},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			for range 2 { // from the server, then from the cache
+				got, err := c.ask()
+				if text, want := fmt.Sprintf("%q", got), fmt.Sprintf("%q", c.want); text != want || err != nil {
+					t.Errorf("got %s, %v; want %s", text, err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestExistsIsFalseOnlyForTheNameItself(t *testing.T) {
+	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(DMARC)
+	for name, want := range map[string]bool{
+		"example.com": true, "empty.example.com": true, "noerror.example.com": true, "dangling.example.com": true,
+		"gone.example.com": false, "a..example.com": false, "": false,
+	} {
+		if got, err := v.Exists(background, name); got != want || err != nil {
+			t.Errorf("Exists(%q) = %v, %v; want %v", name, got, err, want)
+		}
+	}
+}
+
+func TestExistsIsUnknownWhenTheServerFails(t *testing.T) {
+	v := newRig(t, Config{}, dnstest.New(t, "!servfail gone.example.com A\n!servfail example.com TXT")).View(DMARC)
+	for _, name := range []string{"gone.example.com", "example.com"} {
+		if got, err := v.Exists(background, name); err == nil {
+			t.Errorf("Exists(%q) = %v; want an error", name, got)
+		}
+	}
+}
+
+func TestWhatCannotBeANameIsNothingAndNeverAsked(t *testing.T) {
+	srv := dnstest.New(t, "")
+	var seen lookups
+	v := newRig(t, Config{}, srv).View(DKIM).Traced(seen.add)
+	long := strings.Repeat("a.", 126) // with the next label 253 bytes or more
+	for _, name := range []string{"", ".", "..", ".example.com", "a..b", "example.com..", strings.Repeat("a", 64) + ".com", long + "ab", strings.Repeat("x", 1<<16)} {
+		if got, err := v.TXT(background, name); len(got) > 0 || err != nil {
+			t.Errorf("TXT(%.20q) = %q, %v; want nothing", name, got, err)
+		}
+		if l := seen.last(t); l.Outcome != "" || l.Name != name {
+			t.Errorf("TXT(%.20q) traced %+v; want no outcome", name, l)
+		}
+	}
+	if q := srv.Queries(); len(q) > 0 {
+		t.Errorf("asked %q; want nothing", q)
+	}
+}
+
+func TestTheLongestNameIsAsked(t *testing.T) {
+	srv := dnstest.New(t, "!any")
+	v := newRig(t, Config{}, srv).View(DKIM)
+	name := strings.Repeat("a.", 126) + "b"
+	if got, err := v.TXT(background, name); len(got) > 0 || err != nil {
+		t.Errorf("TXT = %q, %v; want nothing", got, err)
+	}
+	if want := []string{"TXT " + name}; !slices.Equal(srv.Queries(), want) {
+		t.Errorf("asked %q; want %q", srv.Queries(), want)
+	}
+}
+
+func TestResultsAreTheCallersToChange(t *testing.T) {
+	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(SPF)
+	for range 2 {
+		got, err := v.TXT(background, "example.com")
+		if err != nil || got[0] != "v=spf1 -all" {
+			t.Fatalf("TXT = %q, %v; want the record", got, err)
+		}
+		got[0] = "changed"
+	}
+}
+
+func TestATraceTellsWhatCameOfALookup(t *testing.T) {
+	g := newRig(t, Config{}, dnstest.New(t, viewZone+"!servfail sf.example.com\n!negttl 60"))
+	var seen lookups
+	v := g.View(SPF).Traced(seen.add)
+	for _, c := range []struct {
+		name, outcome, records string
+		nxdomain, failed       bool
+		ttl                    time.Duration
+	}{
+		{"alias.example.com", miss, `["192.0.2.1"]`, false, false, 300 * time.Second},
+		{"alias.example.com", hit, `["192.0.2.1"]`, false, false, 290 * time.Second},
+		{"gone.example.com", miss, `[]`, true, false, 60 * time.Second},
+		{"gone.example.com", negativeHit, `[]`, true, false, 50 * time.Second},
+		{"dangling.example.com", miss, `[]`, false, false, 60 * time.Second},
+		{"sf.example.com", miss, `[]`, false, true, 0},
+	} {
+		_, _ = v.A(background, c.name)
+		l := seen.last(t)
+		if l.Name != c.name || l.Type != "A" || l.Outcome != c.outcome || fmt.Sprintf("%q", l.Records) != c.records ||
+			l.NXDomain != c.nxdomain || (l.Err != nil) != c.failed || l.TTL != c.ttl {
+			t.Errorf("A(%q) traced %+v; want %+v", c.name, l, c)
+		}
+		g.clock.advance(10 * time.Second)
+	}
+}
+
+func TestPurposesLabelTheMetrics(t *testing.T) {
+	g := newRig(t, Config{}, dnstest.New(t, viewZone))
+	for range 3 {
+		_, _ = g.View(DKIM).TXT(background, "example.com")
+		_, _ = g.View(DMARC).TXT(background, "gone.example.com")
+	}
+	for _, c := range []struct {
+		series string
+		labels []string
+		want   float64
+	}{
+		{"dmarcgate_dns_cache_requests_total", []string{"dkim", miss}, 1},
+		{"dmarcgate_dns_cache_requests_total", []string{"dkim", hit}, 2},
+		{"dmarcgate_dns_cache_requests_total", []string{"dmarc", negativeHit}, 2},
+		{"dmarcgate_dns_queries_total", []string{"dkim", "ok"}, 1},
+		{"dmarcgate_dns_queries_total", []string{"dmarc", "nxdomain"}, 1},
+		{"dmarcgate_dns_in_flight", nil, 0},
+		{"dmarcgate_dns_cache_entries", nil, 2},
+	} {
+		if got := g.metric(t, c.series, c.labels...); got != c.want {
+			t.Errorf("%s%q = %v; want %v", c.series, c.labels, got, c.want)
+		}
+	}
+	// The cache settles in the background: the last entry may not count yet.
+	if got := g.metric(t, "dmarcgate_dns_cache_bytes"); got < entryOverhead {
+		t.Errorf("dns_cache_bytes = %v; want an entry or two", got)
+	}
+}
+
+func TestAnEndedContextStillGetsWhatIsCached(t *testing.T) {
+	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(SPF)
+	if _, err := v.TXT(background, "example.com"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	if got, err := v.TXT(ctx, "example.com"); len(got) != 1 || err != nil {
+		t.Errorf("TXT with an ended context = %q, %v; want the cached record", got, err)
+	}
+}

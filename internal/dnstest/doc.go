@@ -1,0 +1,53 @@
+// Package dnstest is DNS for tests and for the demo: zone text, answered in
+// process or by a small server on a loopback port. It is not for production.
+//
+//	srv := dnstest.New(t, `
+//		example.com.        TXT "v=spf1 ip4:192.0.2.0/24 -all"
+//		_dmarc.example.com. TXT "v=DMARC1; p=reject"
+//		!servfail lame.example.com
+//	`)
+//	cfg := dnscache.Config{Servers: []string{srv.Addr()}}
+//
+// # Zone text
+//
+// Lines are those of a zone file (RFC 1035, Section 5), with or without class
+// and TTL; the TTL is 300 by default, names are complete with or without the
+// final dot, and indentation that all lines share is removed. Wildcards follow
+// RFC 4592, a name above another exists (as an empty non-terminal), CNAMEs are
+// followed within the text as a recursive server would. Nothing else exists.
+//
+// A line whose first mark is "!" is a directive. Where one takes a name, "*.name"
+// means every name below it, and a type after it restricts it to that type:
+//
+//	!servfail NAME [TYPE]     answers SERVFAIL
+//	!refuse   NAME [TYPE]     answers REFUSED
+//	!drop     NAME [TYPE]     never answers
+//	!slow     NAME TIME       answers after TIME, for example 200ms
+//	!truncate NAME [TYPE]     answers UDP with TC and one record only
+//	!lie      NAME [TYPE]     answers another question instead
+//	!noise    NAME [TYPE]     over UDP, sends forged and broken datagrams first
+//	!broken   NAME [TYPE]     answers with a record that cannot be read
+//	!down                     never answers anything
+//	!noedns                   answers FORMERR to queries with EDNS
+//	!nosoa                    leaves the SOA out of negative answers
+//	!negttl   SECONDS         TTL and MINIMUM of that SOA; default 300
+//	!any                      no query is unexpected
+//
+// A negative answer carries the SOA of the text that encloses the name, or one
+// made up for the name's last label.
+//
+// # Unexpected queries
+//
+// A name is expected when some name in the text, or that a CNAME, MX or PTR
+// record points to, has the same last two labels; for a top-level domain and
+// for _dmarc below one, the same last label. Other queries are answered
+// NXDOMAIN, like every name that is not there, but they are also kept for
+// Unexpected, and New and NewZone fail their test for them: either the text
+// lacks something or the code asks what it should not.
+//
+// # Failures
+//
+// In process, a failure is an *Error: always temporary, and ours only with
+// !down. A lookup that a server would leave without an answer fails at once
+// as a timeout. Bad zone text is an error with its line.
+package dnstest

@@ -1,0 +1,23 @@
+// Package message reads as much of RFC 5322 as a DMARC receiver needs: header
+// fields as they came, and the Author Domain.
+//
+// Fields keep their bytes, because signatures cover them; unfolding and
+// trimming give copies. [ParseAuthor] finds the domains of the From field. It
+// is tolerant of what mail readers tolerate, for a field that a reader shows
+// and a checker cannot read is a way around DMARC, and it names its doubts:
+// whatever has two plausible readings with different domains is Unparsable or
+// has several domains, never the reading that suits the author.
+//
+// It is not for showing mail, for other address fields, or for the body, and
+// it decodes no encoded-words: what they hide is a display name.
+//
+// # Limits
+//
+// [MaxFromBytes], [MaxMailboxes], [MaxCommentDepth] and [MaxAuthorDomains].
+// Work is linear in the bytes looked at.
+//
+// # Failures
+//
+// Nothing here panics on input or returns a temporary error. The zero
+// [Outcome] is Unparsable.
+package message
