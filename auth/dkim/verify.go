@@ -192,8 +192,7 @@ func (k *key) answer(name string) ([]string, error) {
 	return k.txts, nil
 }
 
-// judge puts the engine's verdict into our words. Its error texts are fixed
-// but for parts of the record, so they are not repeated.
+// judge puts the engine's verdict into our words.
 func (r *Run) judge(res *Result, s signature, v *engine.Verification) {
 	k, err := r.keys[s.key], v.Err
 	<-k.done
@@ -206,16 +205,30 @@ func (r *Run) judge(res *Result, s signature, v *engine.Verification) {
 	case engine.IsTempFail(err):
 		res.Status, res.Reason, res.Err = TempError, "key lookup failed", k.err
 	case engine.IsPermFail(err):
-		res.Status, res.Reason = PermError, "signature or key cannot be used"
-		if len(k.txts) == 0 {
-			res.Reason = "no key record"
-		}
+		res.Status, res.Reason = PermError, reason(err, "signature or key cannot be used")
 	default:
-		res.Status, res.Reason = Fail, "signature did not verify"
-		if strings.Contains(err.Error(), "body hash") {
-			res.Reason = "body hash did not verify"
+		res.Status, res.Reason = Fail, reason(err, "signature did not verify")
+	}
+}
+
+// reason repeats what is fixed in the engine's error; it may go on with text
+// of the message or of the key record.
+func reason(err error, otherwise string) string {
+	for _, known := range []struct{ engine, ours string }{
+		{"body hash did not verify", "body hash did not verify"},
+		{"no key for signature", "no key record"},
+		{"key revoked", "key revoked"},
+		{"key is too short", "key too short"},
+		{"signature has expired", "signature expired"},
+		{"domain mismatch", "i= is not below d="},
+		{"From field not signed", "From is not signed"},
+		{"multiple TXT records", "several key records"},
+	} {
+		if strings.HasPrefix(err.Error(), "dkim: "+known.engine) {
+			return known.ours
 		}
 	}
+	return otherwise
 }
 
 // agrees reports whether the engine verified the domain that we read. It

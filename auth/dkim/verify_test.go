@@ -75,7 +75,7 @@ func TestASignatureIsJudgedWithItsKey(t *testing.T) {
 		{"another body", signed + "more\r\n", Fail, "body hash", 1024},
 		{"another subject", strings.Replace(signed, "Subject: hello", "Subject: hullo", 1), Fail, "did not verify", 1024},
 		{"no key", sign(t, k, letter, "example.com", "nokey"), PermError, "no key record", 0},
-		{"a revoked key", sign(t, k, letter, "example.com", "revoked"), PermError, "cannot be used", 0},
+		{"a revoked key", sign(t, k, letter, "example.com", "revoked"), PermError, "key revoked", 0},
 		{"a key that cannot be fetched", sign(t, k, letter, "example.com", "lame"), TempError, "lookup failed", 0},
 		{"no d=", "DKIM-Signature: v=1; a=rsa-sha256; s=s1; h=from; bh=x; b=y\r\n" + letter, PermError, "cannot be used", 0},
 		{"nonsense", "DKIM-Signature: ;;=;\r\n" + letter, PermError, "cannot be used", 0},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -184,6 +185,8 @@ func (c *caseFile) signed(t *testing.T) (message []byte, zone string) {
 // testConfig is what tests vary of the configuration.
 type testConfig struct {
 	profile, quarantine, trusted string
+	address                      string // of the socket; one of the test's own by default
+	mode                         string // of the socket, "0660" by default
 	extra                        string // TOML: top-level keys first, then tables
 }
 
@@ -195,6 +198,9 @@ func startDaemon(t *testing.T, dns string, c testConfig) (*daemon, *syncBuffer) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { // the MTA's user must get to the socket
+		t.Fatal(err)
+	}
 	top, tables := cutTables(c.extra)
 	cfg, err := config.Parse("test", fmt.Appendf(nil, `
 authserv_id = "mx.receiver.example"
@@ -202,7 +208,8 @@ state_dir = %q
 %s
 [[listener]]
 name = "mta"
-address = "unix:%s/milter.sock"
+address = %q
+socket_mode = %q
 profile = %q
 quarantine = %q
 trusted_networks = [%q]
@@ -212,7 +219,7 @@ listen = "127.0.0.1:0"
 servers = [%q]
 query_timeout = "1s"
 timeout = "2s"
-%s`, dir, top, dir, c.profile, c.quarantine, c.trusted, dns, tables))
+%s`, dir, top, cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"), c.profile, c.quarantine, c.trusted, dns, tables))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,13 +42,15 @@ type daemon struct {
 	dns      *dnscache.Resolver
 	store    *results.Store
 	sampler  policy.Sampler
+	prober   *prober
 
 	servers   []*milter.Server
 	listeners []net.Listener // beside servers
 	web       *http.Server   // nil when off
 	webAddr   net.Listener
 
-	wg sync.WaitGroup
+	stopProbing context.CancelFunc
+	wg          sync.WaitGroup
 }
 
 // newDaemon opens everything that can fail: after it, only start is left. On
@@ -64,6 +66,7 @@ func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *da
 	if d.dns, err = newResolver(cfg, d.metrics); err != nil {
 		return nil, err
 	}
+	d.prober = &prober{probe: d.dns.Probe, log: log, setting: cfg.TempError.Ours, err: errNotProbed}
 	secret, err := loadSecret(cfg.Sampling.SecretFile)
 	if err != nil {
 		return nil, err
@@ -175,7 +178,7 @@ func (d *daemon) listen() error {
 		return fmt.Errorf("admin listener: %w", err)
 	}
 	d.web = admin.NewServer(d.registry, []admin.Check{
-		{Name: "resolver", Run: d.dns.Probe},
+		{Name: "resolver", Run: d.prober.check},
 		{Name: "store", Run: d.store.Check},
 	})
 	return nil
@@ -189,8 +192,8 @@ func newLimits(cfg *config.Config) milter.Limits {
 	return l
 }
 
-// start serves until shutdown. A resolver that does not answer is reported and
-// waited for: mail goes on by the temperror settings.
+// start serves until shutdown. Name servers that do not answer are reported,
+// and mail goes on by the temperror settings.
 func (d *daemon) start(ctx context.Context) {
 	for i, s := range d.servers {
 		d.wg.Go(func() {
@@ -208,9 +211,8 @@ func (d *daemon) start(ctx context.Context) {
 		})
 		d.log.Info("listening for metrics", "url", "http://"+d.webAddr.Addr().String()+"/metrics")
 	}
-	if err := d.dns.Probe(ctx); err != nil {
-		d.log.Error("no DNS server answers; mail goes on as [temperror] ours says", "err", err, "setting", d.cfg.TempError.Ours)
-	}
+	ctx, d.stopProbing = context.WithCancel(ctx)
+	d.wg.Go(func() { d.prober.run(ctx, probeEvery) })
 }
 
 // shutdown stops accepting, lets sessions go on for drainTimeout, commits what
@@ -230,6 +232,7 @@ func (d *daemon) shutdown(ctx context.Context) {
 	if d.web != nil {
 		d.web.Close()
 	}
+	d.stopProbing()
 	d.wg.Wait()
 	d.close()
 }

@@ -1,0 +1,54 @@
+# The words of make. `make test` is what a change has to pass; `.ci/run` calls
+# it. Large numbers are soak sizes: SCALE multiplies them (make soak sets it).
+
+GO       ?= go
+CACHE    := $(CURDIR)/.cache
+SCALE    ?= 1
+FUZZTIME ?= 20s
+PKGS     := ./...
+
+export DMARCGATE_SCALE := $(SCALE)
+
+.PHONY: help build demo test soak bench fuzz tools check clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+build: ## one static binary, ./dmarcgate
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o dmarcgate ./cmd/dmarcgate
+
+demo: ## messages through the milter socket, and what becomes of them
+	@CGO_ENABLED=0 $(GO) run ./cmd/dmarcgate demo $(ARGS)
+
+test: tools check ## everything a change needs; as root on Debian 12 it installs what it must
+	@./internal/mtatest/leftovers.sh before "$(CACHE)"
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 18m -tags mta $(PKGS)
+	@./internal/mtatest/leftovers.sh after "$(CACHE)"
+
+check: ## formatting, vet, staticcheck, module files
+	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	  [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
+	$(GO) vet -tags mta $(PKGS)
+	$(GO) tool staticcheck -tags mta $(PKGS)
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+tools: ## install the servers and the compiler that the tests need
+	@./internal/mtatest/install.sh
+
+soak: ## the same tests at full size
+	$(MAKE) test SCALE=50
+
+bench: ## the benchmarks, with allocations
+	CGO_ENABLED=0 $(GO) test -run '^$$' -bench . -benchmem $(PKGS)
+
+fuzz: ## every fuzz target for FUZZTIME
+	@for pkg in $$($(GO) list $(PKGS)); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$target"; \
+	    CGO_ENABLED=0 $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; \
+	done
+
+clean: ## remove what was built
+	rm -rf dmarcgate .cache

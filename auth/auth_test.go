@@ -1,0 +1,170 @@
+package auth
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/auth/dkim"
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/auth/spf"
+	"dmarcgate/internal/dkimtest"
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/message"
+)
+
+var client = netip.MustParseAddr("192.0.2.1")
+
+func checker(z *dnstest.Zone) *Checker {
+	return &Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute}
+}
+
+func header(text string) (message.Header, []byte) {
+	raw, body := message.Split([]byte(text))
+	h := make(message.Header, len(raw))
+	for i, f := range raw {
+		h[i] = message.NewField(f)
+	}
+	return h, body
+}
+
+func check(z *dnstest.Zone, q Query, text string) Results {
+	h, body := header(text)
+	run := checker(z).Start(context.Background(), q, h)
+	run.Write(body)
+	return run.Finish()
+}
+
+func TestEveryMechanismReportsItsOwnResult(t *testing.T) {
+	key, err := dkimtest.Ed25519()
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := dnstest.NewZone(t, key.Zone("s1", "news.shop.example")+`
+shop.example.        TXT "v=spf1 ip4:192.0.2.1 -all"
+mx.shop.example.     TXT "v=spf1 -all"
+_dmarc.shop.example. TXT "v=DMARC1; p=reject"
+`)
+	signed, err := key.Sign([]byte("From: a@shop.example\r\nSubject: x\r\n\r\nhello\r\n"), "news.shop.example", "s1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	res := check(z, Query{Client: client, Helo: "mx.shop.example", MailFrom: "b@shop.example", Authors: []string{"shop.example"}}, string(signed))
+	if res.SPF.Status != spf.Pass || res.HELO.Status != spf.Fail || len(res.DKIM) != 1 || res.DKIM[0].Status != dkim.Pass {
+		t.Fatalf("results = %+v; want SPF pass, HELO fail, one DKIM pass", res)
+	}
+	a := res.Authors[0]
+	if a.Discovery.PolicyDomain != "shop.example" || len(a.Identifiers) != 2 {
+		t.Fatalf("author = %+v; want the record of shop.example and two identifiers", a)
+	}
+	v := dmarc.Evaluate(a.Discovery, a.Identifiers)
+	if v.Status != dmarc.Pass || !v.AlignedSPF || !v.AlignedDKIM {
+		t.Errorf("Evaluate() = %+v; want a pass by both", v)
+	}
+}
+
+func TestTheNullPathIsCheckedByHELO(t *testing.T) {
+	z := dnstest.NewZone(t, "mx.shop.example. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.shop.example. TXT \"v=DMARC1; p=reject\"\n")
+	res := check(z, Query{Client: client, Helo: "mx.shop.example", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n")
+	if res.SPF.Status != spf.Pass || res.SPF != res.HELO {
+		t.Errorf("SPF = %+v, HELO = %+v; want the same pass", res.SPF, res.HELO)
+	}
+	if v := dmarc.Evaluate(res.Authors[0].Discovery, res.Authors[0].Identifiers); !v.AlignedSPF {
+		t.Errorf("Evaluate() = %+v; want aligned SPF", v)
+	}
+}
+
+func TestAHELONameThatIsNoDomainIsNotLookedUp(t *testing.T) {
+	for _, helo := range []string{"", "localhost", "[192.0.2.1]", "mx .example", "-"} {
+		z := dnstest.NewZone(t, "shop.example. A 192.0.2.1\n")
+		res := check(z, Query{Client: client, Helo: helo, MailFrom: "a@shop.example"}, "From: a@shop.example\r\n\r\n")
+		if res.HELO.Status != spf.None {
+			t.Errorf("HELO %q = %v; want none", helo, res.HELO.Status)
+		}
+	}
+}
+
+func TestAClientWithoutAddressHasNoSPFResult(t *testing.T) {
+	z := dnstest.NewZone(t, "shop.example. TXT \"v=spf1 +all\"\n")
+	if res := check(z, Query{MailFrom: "a@shop.example"}, "From: a@shop.example\r\n\r\n"); res.SPF.Status != spf.None {
+		t.Errorf("SPF = %+v; want none", res.SPF)
+	}
+}
+
+// Only names at or below the author's organizational domain can be aligned;
+// walking any other name would be DNS traffic of a stranger's choice.
+func TestOnlyWhatCouldAlignIsWalked(t *testing.T) {
+	z := dnstest.NewZone(t, `
+_dmarc.shop.example. TXT "v=DMARC1; p=reject"
+stranger.example.    TXT "v=spf1 +all"
+x.shop.example.      TXT "v=spf1 +all"
+list.example.        A   192.0.2.1
+`)
+	h := "DKIM-Signature: v=1; a=rsa-sha256; d=list.example; s=s; h=from; bh=x; b=x\r\nFrom: a@shop.example\r\n\r\n"
+	for from, want := range map[string]bool{"stranger.example": false, "x.shop.example": true} {
+		check(z, Query{Client: client, MailFrom: "a@" + from, Authors: []string{"shop.example"}}, h)
+		got := strings.Contains(strings.Join(z.Queries(), "\n"), "_dmarc."+from)
+		if got != want {
+			t.Errorf("asked for _dmarc.%s: %v; want %v", from, got, want)
+		}
+	}
+	if strings.Contains(strings.Join(z.Queries(), "\n"), "_dmarc.list.example") {
+		t.Error("asked for _dmarc.list.example, which cannot align")
+	}
+}
+
+func TestTheBudgetEndsLookupsAsTemporaryErrors(t *testing.T) {
+	c := &Checker{SPF: silent{}, DKIM: silent{}, Finder: &dmarc.Finder{Resolver: silent{}}, Budget: time.Millisecond}
+	h, _ := header("DKIM-Signature: v=1; a=rsa-sha256; d=shop.example; s=s; h=from; bh=x; b=x\r\nFrom: a@shop.example\r\n\r\n")
+	res := c.Start(context.Background(), Query{Client: client, MailFrom: "a@shop.example", Authors: []string{"shop.example"}}, h).Finish()
+	if res.SPF.Status != spf.TempError || res.Authors[0].Discovery.Err == nil {
+		t.Errorf("results = %+v; want temporary errors", res)
+	}
+	if v := dmarc.Evaluate(res.Authors[0].Discovery, res.Authors[0].Identifiers); v.Status != dmarc.TempError {
+		t.Errorf("Evaluate() = %+v; want temperror", v)
+	}
+}
+
+// silent answers when the context ends.
+type silent struct{}
+
+func (silent) wait(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+
+func (s silent) TXT(ctx context.Context, _ string) ([]string, error)      { return nil, s.wait(ctx) }
+func (s silent) A(ctx context.Context, _ string) ([]netip.Addr, error)    { return nil, s.wait(ctx) }
+func (s silent) AAAA(ctx context.Context, _ string) ([]netip.Addr, error) { return nil, s.wait(ctx) }
+func (s silent) MX(ctx context.Context, _ string) ([]string, error)       { return nil, s.wait(ctx) }
+func (s silent) PTR(ctx context.Context, _ netip.Addr) ([]string, error)  { return nil, s.wait(ctx) }
+func (s silent) Exists(ctx context.Context, _ string) (bool, error)       { return false, s.wait(ctx) }
+
+// A panic beside the message must reach the session, which survives it.
+func TestAPanicInALookupIsRaisedByFinish(t *testing.T) {
+	z := dnstest.NewZone(t, "!any\n")
+	c := checker(z)
+	c.SPF = explosive{}
+	h, _ := header("From: a@shop.example\r\n\r\n")
+	run := c.Start(context.Background(), Query{Client: client, MailFrom: "a@shop.example"}, h)
+	defer func() {
+		if p := recover(); p == nil || !strings.Contains(p.(string), "boom") {
+			t.Errorf("Finish() panics with %v; want boom and its stack", p)
+		}
+	}()
+	run.Finish()
+	t.Error("Finish() returned; want a panic")
+}
+
+type explosive struct{ silent }
+
+func (explosive) TXT(context.Context, string) ([]string, error) { panic("boom") }
+
+func TestTheLocalPartOfAnAddress(t *testing.T) {
+	for in, want := range map[string]string{
+		"a@b.example": "a", `"x@y"@b.example`: `"x@y"`, "b.example": "postmaster", "@b.example": "postmaster", "": "postmaster",
+	} {
+		if got := localPart(in); got != want {
+			t.Errorf("localPart(%q) = %q; want %q", in, got, want)
+		}
+	}
+}

@@ -1,0 +1,360 @@
+//go:build mta
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/dkimtest"
+	"dmarcgate/internal/mtatest"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// postfixZone is the DNS behind the real resolver; the key record is added.
+const postfixZone = `
+shop.example.              TXT "v=spf1 ip4:192.0.2.0/28 ip6:2001:db8::/64 -all"
+mail.shop.example.         TXT "v=spf1 ip4:192.0.2.0/28 -all"
+_dmarc.shop.example.       TXT "v=DMARC1; p=reject"
+forwarder.example.         TXT "v=spf1 ip4:198.51.100.0/24 -all"
+none.example.              A   192.0.2.1
+_dmarc.none.example.       TXT "v=DMARC1; p=none"
+quarantine.example.        A   192.0.2.1
+_dmarc.quarantine.example. TXT "v=DMARC1; p=quarantine"
+reject.example.            A   192.0.2.1
+_dmarc.reject.example.     TXT "v=DMARC1; p=reject; sp=quarantine"
+sub.reject.example.        A   192.0.2.1
+_dmarc.xn--bcher-kva.example. TXT "v=DMARC1; p=reject"
+`
+
+var (
+	shopHost     = mtatest.Client{Addr: "192.0.2.10", Name: "mail.shop.example", Helo: "mail.shop.example"}
+	forwardHost  = mtatest.Client{Addr: "198.51.100.20", Name: "mx.forwarder.example", Helo: "mx.forwarder.example"}
+	strangerHost = mtatest.Client{Addr: "203.0.113.66", Name: "[UNAVAILABLE]", Helo: "[203.0.113.66]"}
+)
+
+// site is a daemon behind a real Postfix and a real resolver.
+type site struct {
+	postfix *mtatest.Postfix
+	daemon  *daemon
+	log     *syncBuffer
+	key     dkimtest.Key
+}
+
+// postfixLines reads the lines for main.cf from the README, so that what it
+// tells operators is what is tested. The socket's path is the test's own.
+func postfixLines(t *testing.T, socket string) string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(readme), "```main.cf\n")
+	lines, _, ok := strings.Cut(rest, "```")
+	if !ok || !strings.Contains(lines, "unix:dmarcgate/milter.sock") {
+		t.Fatal("README.md has no main.cf block with unix:dmarcgate/milter.sock")
+	}
+	return strings.ReplaceAll(lines, "unix:dmarcgate/milter.sock", "unix:"+socket)
+}
+
+func startSite(t *testing.T, profile, quarantine string) *site {
+	t.Helper()
+	keys, err := testKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &site{key: keys["rsa"]}
+	dns := mtatest.StartDNS(t, postfixZone+s.key.Zone("s1", "shop.example"))
+	s.daemon, s.log = startDaemon(t, dns.Addr(), testConfig{profile: profile, quarantine: quarantine, trusted: "192.0.2.255", mode: "0666"})
+	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{
+		MainCF: postfixLines(t, s.daemon.cfg.Listeners[0].Address.Addr),
+	})
+	return s
+}
+
+// letter is a message with a From field of the given text.
+func letter(from, subject, more string) []byte {
+	return fmt.Appendf(nil, "%sFrom: %s\r\nTo: user@receiver.example\r\nSubject: %s\r\n\r\nHello.\r\n", more, from, subject)
+}
+
+func sendLetter(t *testing.T, s *mtatest.Session, mailFrom string, data []byte, params ...string) mtatest.Reply {
+	t.Helper()
+	r, err := s.Send(mtatest.Mail{From: mailFrom, Params: params, Rcpts: []string{"user@receiver.example"}, Data: data})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (s *site) session(t *testing.T, c mtatest.Client) *mtatest.Session {
+	t.Helper()
+	session, err := s.postfix.Session(c)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.postfix.Log())
+	}
+	return session
+}
+
+// delivered waits for the message with this queue id to arrive.
+func (s *site) delivered(t *testing.T, qid string) mtatest.Mail {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	m, err := s.postfix.Delivered(ctx, func(m mtatest.Mail) bool { return m.QueueID() == qid })
+	if err != nil {
+		t.Fatalf("message %s: %v\n%s", qid, err, s.postfix.Log())
+	}
+	return m
+}
+
+// last returns the newest row, and checks that its log line is there.
+func (s *site) last(t *testing.T) results.Row {
+	t.Helper()
+	rows, err := s.daemon.store.Recent(t.Context(), 1)
+	if err != nil || len(rows) != 1 {
+		t.Fatalf("Recent(1) = %d rows, %v; want one", len(rows), err)
+	}
+	if want := "qid=" + rows[0].Facts.QueueID + " listener=mta ip=" + rows[0].Facts.Client.String(); !strings.Contains(s.log.String(), want) {
+		t.Errorf("the log has no line with %q:\n%s", want, s.log)
+	}
+	return rows[0]
+}
+
+// ours returns our Authentication-Results field of a delivered message.
+func ours(t *testing.T, m mtatest.Mail) string {
+	t.Helper()
+	var found []string
+	for _, v := range m.Fields("Authentication-Results") {
+		if strings.Contains(v, "mx.receiver.example") {
+			found = append(found, v)
+		}
+	}
+	if len(found) != 1 {
+		t.Fatalf("fields under our name = %q; want one", found)
+	}
+	header := string(m.Header())
+	if !strings.HasPrefix(header, "Authentication-Results: mx.receiver.example;") {
+		t.Errorf("our field is not on top:\n%s", header)
+	}
+	return found[0]
+}
+
+func contains(t *testing.T, what, got string, words ...string) {
+	t.Helper()
+	for _, w := range words {
+		if !strings.Contains(got, w) {
+			t.Errorf("%s = %q; want %q in it", what, got, w)
+		}
+	}
+}
+
+func TestPostfixPassesBySPFOnlyAndByDKIMOnly(t *testing.T) {
+	s := startSite(t, "strict", "tag")
+	r := sendLetter(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "spf", ""))
+	if r.Code != 250 {
+		t.Fatalf("SPF only: reply %v; want 250", r)
+	}
+	contains(t, "our field", ours(t, s.delivered(t, r.QueueID())), "spf=pass smtp.mailfrom=shop.example", "dkim=none", "dmarc=pass (p=reject dis=none)")
+	row := s.last(t)
+	if row.Facts.QueueID != r.QueueID() || row.Facts.Client.String() != shopHost.Addr || row.Facts.ClientName != shopHost.Name || row.Facts.Helo != shopHost.Helo {
+		t.Errorf("row = %+v; want queue id %s and client %+v", row.Facts, r.QueueID(), shopHost)
+	}
+
+	signed, err := s.key.Sign(letter("orders@shop.example", "dkim", ""), "shop.example", "s1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r = sendLetter(t, s.session(t, forwardHost), "srs@forwarder.example", signed)
+	if r.Code != 250 {
+		t.Fatalf("DKIM only: reply %v; want 250", r)
+	}
+	contains(t, "our field", ours(t, s.delivered(t, r.QueueID())), "dkim=pass", "header.d=shop.example", "dmarc=pass")
+}
+
+func TestPostfixAnswersASpoofByProfileAndPolicy(t *testing.T) {
+	tests := []struct {
+		profile, quarantine, from string
+		code                      int
+		field                     string // in our field when delivered
+		tagged                    bool
+		held                      bool
+	}{
+		{"monitor", "tag", "x@none.example", 250, "(p=none dis=none)", false, false},
+		{"monitor", "tag", "x@quarantine.example", 250, "(p=quarantine dis=none)", false, false},
+		{"monitor", "tag", "x@reject.example", 250, "(p=reject dis=none)", false, false},
+		{"conformant", "hold", "x@none.example", 250, "(p=none dis=none)", false, false},
+		{"conformant", "hold", "x@quarantine.example", 250, "(p=quarantine dis=quarantine)", false, true},
+		{"conformant", "hold", "x@reject.example", 250, "(p=reject dis=quarantine)", false, true},
+		{"strict", "tag", "x@none.example", 250, "(p=none dis=none)", false, false},
+		{"strict", "tag", "x@quarantine.example", 250, "(p=quarantine dis=quarantine)", true, false},
+		{"strict", "tag", "x@reject.example", 550, "", false, false},
+		{"strict", "tag", "x@sub.reject.example", 250, "(p=quarantine dis=quarantine)", true, false},
+	}
+	sites := make(map[string]*site)
+	for _, tt := range tests {
+		if sites[tt.profile] == nil {
+			sites[tt.profile] = startSite(t, tt.profile, tt.quarantine)
+		}
+		s := sites[tt.profile]
+		t.Run(tt.profile+" "+tt.from, func(t *testing.T) {
+			r := sendLetter(t, s.session(t, strangerHost), "y@forwarder.example", letter(tt.from, "spoof", ""))
+			if r.Code != tt.code {
+				t.Fatalf("reply = %v; want %d", r, tt.code)
+			}
+			if tt.code == 550 {
+				qid := s.last(t).Facts.QueueID
+				contains(t, "reply", r.Text, "5.7.1", "DMARC", "reject.example", "nothing authenticated", "qid "+qid)
+				if qid == "" {
+					t.Error("the row has no queue id")
+				}
+				return
+			}
+			var m mtatest.Mail
+			if tt.held {
+				entries, err := s.postfix.HoldQueue()
+				if err != nil || !slices.ContainsFunc(entries, func(e mtatest.QueueEntry) bool { return e.ID == r.QueueID() }) {
+					t.Fatalf("hold queue = %+v, %v; want %s in it", entries, err, r.QueueID())
+				}
+				if m, err = s.postfix.Queued(r.QueueID()); err != nil {
+					t.Fatal(err)
+				}
+			} else {
+				m = s.delivered(t, r.QueueID())
+			}
+			contains(t, "our field", ours(t, m), "dmarc=fail "+tt.field)
+			if got := len(m.Fields("X-DMARC-Quarantine")) == 1; got != tt.tagged {
+				t.Errorf("tagged = %v; want %v", got, tt.tagged)
+			}
+		})
+	}
+}
+
+func TestPostfixKeepsTheClientForEveryMessageOfAConnection(t *testing.T) {
+	s := startSite(t, "strict", "tag")
+	session := s.session(t, shopHost)
+	for i := range 3 {
+		r := sendLetter(t, session, "bounce@shop.example", letter("orders@shop.example", fmt.Sprint("message ", i), ""))
+		if r.Code != 250 {
+			t.Fatalf("message %d: reply %v; want 250", i+1, r)
+		}
+		f := s.last(t).Facts
+		if f.QueueID != r.QueueID() || f.Client.String() != shopHost.Addr || f.Helo != shopHost.Helo || f.SPF.Result != "pass" {
+			t.Errorf("message %d: row of %s has client %s, HELO %q, SPF %s; want %s, %q, pass",
+				i+1, f.QueueID, f.Client, f.Helo, f.SPF.Result, shopHost.Addr, shopHost.Helo)
+		}
+	}
+	// A refused message leaves the connection as it is, too.
+	if r := sendLetter(t, session, "x@none.example", letter("x@reject.example", "spoof", "")); r.Code != 550 {
+		t.Fatalf("spoof: reply %v; want 550", r)
+	}
+	if r := sendLetter(t, session, "bounce@shop.example", letter("orders@shop.example", "after", "")); r.Code != 250 {
+		t.Errorf("after a refusal: reply %v; want 250", r)
+	}
+}
+
+func TestPostfixForgetsAMessageAtRSETAndARejectedRecipient(t *testing.T) {
+	s := startSite(t, "strict", "tag")
+	session := s.session(t, shopHost)
+	step := func(want int, f func() (mtatest.Reply, error)) {
+		t.Helper()
+		if r, err := f(); err != nil || r.Code != want {
+			t.Fatalf("reply = %v, %v; want %d", r, err, want)
+		}
+	}
+	step(250, func() (mtatest.Reply, error) { return session.MAIL("x@reject.example") })
+	step(250, func() (mtatest.Reply, error) { return session.RCPT("first@receiver.example") })
+	step(250, session.RSET)
+	step(250, func() (mtatest.Reply, error) { return session.MAIL("bounce@shop.example") })
+	step(554, func() (mtatest.Reply, error) { return session.RCPT("nobody@elsewhere.example") })
+	step(250, func() (mtatest.Reply, error) { return session.RCPT("user@receiver.example") })
+	r, err := session.DATA(letter("orders@shop.example", "after RSET", ""))
+	if err != nil || r.Code != 250 {
+		t.Fatalf("reply = %v, %v; want 250", r, err)
+	}
+	f := s.last(t).Facts
+	if f.MailFrom != "shop.example" || !slices.Equal(f.Recipients, []string{"receiver.example"}) {
+		t.Errorf("row has MAIL FROM domain %s and recipients %v; want shop.example and receiver.example only", f.MailFrom, f.Recipients)
+	}
+	if rows, err := s.daemon.store.Recent(t.Context(), 10); err != nil || len(rows) != 1 {
+		t.Errorf("rows = %d, %v; want one: a message that was given up has none", len(rows), err)
+	}
+}
+
+func TestPostfixVerifiesALargeBody(t *testing.T) {
+	s := startSite(t, "strict", "tag")
+	body := bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog, again and again.\r\n"), 10<<20/63)
+	signed, err := s.key.Sign(append(letter("orders@shop.example", "large", ""), body...), "shop.example", "s1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := sendLetter(t, s.session(t, forwardHost), "srs@forwarder.example", signed)
+	if r.Code != 250 {
+		t.Fatalf("reply = %v; want 250", r)
+	}
+	if got := s.last(t).Facts.DKIM; len(got) != 1 || got[0].Result != "pass" {
+		t.Errorf("signatures of %d bytes = %+v; want one that passes", len(signed), got)
+	}
+}
+
+func TestPostfixRemovesFiveForgedResults(t *testing.T) {
+	s := startSite(t, "strict", "tag")
+	forged := "Authentication-Results: mx.receiver.example; dmarc=pass header.from=forged1.example\r\n" +
+		"authentication-results: MX.Receiver.Example; dmarc=pass header.from=forged2.example\r\n" +
+		"Authentication-Results: mx.other.example; dmarc=pass header.from=kept.example\r\n" +
+		"Authentication-Results: (x) mx.receiver.example; dmarc=pass header.from=forged3.example\r\n" +
+		"Authentication-Results: \"mx.receiver.example\"; dmarc=pass\r\n header.from=forged4.example\r\n" +
+		"Authentication-Results: mx.receiver.example 1; dmarc=pass header.from=forged5.example\r\n"
+	r := sendLetter(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "results", forged))
+	m := s.delivered(t, r.QueueID())
+	ours(t, m)
+	if header := string(m.Header()); strings.Contains(header, "forged") || !strings.Contains(header, "kept.example") {
+		t.Errorf("header after removal:\n%s\nwant no forged field, and the stranger's", header)
+	}
+}
+
+func TestPostfixHandsOverInternationalMail(t *testing.T) {
+	s := startSite(t, "strict", "tag")
+	r := sendLetter(t, s.session(t, strangerHost), "x@forwarder.example", letter("dienst@bücher.example", "SMTPUTF8", ""), "SMTPUTF8")
+	if r.Code != 550 {
+		t.Fatalf("reply = %v; want 550", r)
+	}
+	contains(t, "reply", r.Text, "xn--bcher-kva.example")
+}
+
+func TestPostfixNullSenderIsCheckedByHELO(t *testing.T) {
+	s := startSite(t, "strict", "tag")
+	r := sendLetter(t, s.session(t, shopHost), "", letter("postmaster@shop.example", "bounce", ""))
+	if r.Code != 250 {
+		t.Fatalf("reply = %v; want 250", r)
+	}
+	contains(t, "our field", ours(t, s.delivered(t, r.QueueID())), "spf=pass smtp.helo=mail.shop.example", "dmarc=pass")
+	if f := s.last(t).Facts; !f.NullPath || f.From != policy.FromOneMailbox {
+		t.Errorf("row = %+v; want a null path", f)
+	}
+}
+
+// The README promises that a socket below the queue directory is found by a
+// chrooted smtpd.
+func TestPostfixFindsTheSocketFromItsChroot(t *testing.T) {
+	dir := mtatest.Dir(t)
+	dns := mtatest.StartDNS(t, postfixZone)
+	p := mtatest.StartPostfix(t, mtatest.PostfixConfig{Dir: dir, Chroot: true, Milter: "unix:dmarcgate/milter.sock"})
+	socketDir := filepath.Join(p.QueueDir(), "dmarcgate")
+	if err := os.Mkdir(socketDir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", mode: "0666",
+		address: "unix:" + filepath.Join(socketDir, "milter.sock")})
+	r, err := p.Send(strangerHost, mtatest.Mail{From: "x@forwarder.example", Rcpts: []string{"user@receiver.example"}, Data: letter("x@reject.example", "spoof", "")})
+	if err != nil || r.Code != 550 {
+		t.Errorf("reply = %v, %v; want 550\n%s", r, err, p.Log())
+	}
+}

@@ -1,0 +1,39 @@
+// Package milter speaks the milter protocol with an MTA. It collects the
+// events of a message into an envelope, a header and a body stream, hands them
+// to a Handler, and writes the handler's edits and reply back.
+//
+// It is not for mail: it knows no field but by its bytes and decides nothing.
+// Replies before end of message are always "continue", because a milter that
+// accepts earlier is not asked again, and Postfix versions exist in which a
+// crafted client carries such an acceptance over to its next message.
+//
+// The protocol engine is emersion/go-milter, one milter.Server for each
+// connection, behind a net.Conn that understands frames (conn.go). defects.go
+// says why.
+//
+// # Limits
+//
+// Everything that a peer chooses has a limit in Limits: connections, frame
+// sizes, header fields and bytes, recipients, silence. A message whose header
+// is longer than the limit is marked and its handler decides.
+//
+// # Failures
+//
+//   - A handler that panics: the message is answered 451 4.3.0, the connection
+//     goes on with the next message.
+//   - A frame that is malformed, too long, or out of order: the connection is
+//     closed, and the MTA does what its default action says.
+//   - An MTA that goes away or is silent for too long: the context of the
+//     message is cancelled and the connection closed.
+//   - The connection limit is reached: accepting stops, so that the listen
+//     backlog holds new connections until one ends.
+//   - Accept fails for want of descriptors or memory: it is tried again, with
+//     a growing pause of at most a second.
+//   - Shutdown: sessions that exist are served until its context is done, then
+//     closed at the next message boundary.
+//
+// The engine reports what it does not expect with log.Printf. The connection
+// leaves it little to report (it sees checked frames, io.EOF and a Write that
+// cannot fail), and a daemon that has called slog.SetDefault gets the rest,
+// formatted like every other line.
+package milter

@@ -1,0 +1,318 @@
+package milter
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	gomilter "github.com/emersion/go-milter"
+
+	"dmarcgate/metrics"
+)
+
+const (
+	// keepAlive finds an MTA whose host has gone.
+	keepAlive = 60 * time.Second
+	// drainGrace is how long messages that are in progress may take when
+	// Shutdown's context is done: the budget of a message, and some.
+	drainGrace = 30 * time.Second
+
+	firstRetry, lastRetry = 5 * time.Millisecond, time.Second
+)
+
+// Server serves MTAs on one or more listeners of one name. Set the fields
+// before the first Serve.
+type Server struct {
+	// Name is the listener's name in envelopes, metrics and logs.
+	Name    string
+	Handler Handler
+	Limits  Limits
+	Metrics *metrics.Metrics // may be nil
+	Log     *slog.Logger     // nil is slog.Default
+	Now     func() time.Time // nil is time.Now
+
+	grace time.Duration // 0 is drainGrace
+
+	wg sync.WaitGroup // accept loops and connections
+
+	mu        sync.Mutex
+	slots     chan struct{} // one for each connection
+	closing   chan struct{} // closed by Shutdown
+	closed    bool
+	listeners []net.Listener
+	conns     map[*conn]struct{}
+}
+
+func (s *Server) now() time.Time {
+	if s.Now == nil {
+		return time.Now()
+	}
+	return s.Now()
+}
+
+func (s *Server) logger() *slog.Logger {
+	if s.Log == nil {
+		return slog.Default()
+	}
+	return s.Log
+}
+
+// Serve accepts connections until Shutdown is called or ln is closed; then it
+// returns nil. Another error means that ln cannot be used any more.
+func (s *Server) Serve(ln net.Listener) error {
+	if !s.open(ln) {
+		return ln.Close()
+	}
+	defer s.wg.Done()
+	defer s.forget(ln)
+	retry := firstRetry
+	for s.acquire() {
+		nc, err := ln.Accept()
+		if err == nil {
+			retry = firstRetry
+			s.begin(nc)
+			continue
+		}
+		<-s.slots
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return nil
+		case !passing(err):
+			return fmt.Errorf("accepting on %s: %w", ln.Addr(), err)
+		}
+		s.Metrics.MilterError(s.Name, "other", "overload")
+		s.logger().Error("cannot accept a connection", "listener", s.Name, "err", err, "retry", retry)
+		s.pause(retry)
+		retry = min(2*retry, lastRetry)
+	}
+	return nil
+}
+
+// passing tells errors of accept(2) that pass: a shortage here, or a client
+// that has left the queue.
+func passing(err error) bool {
+	for _, e := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
+		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.EINTR, syscall.EPERM,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
+
+// open enters a listener; it fails after Shutdown.
+func (s *Server) open(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.init()
+	if s.closed {
+		return false
+	}
+	s.listeners = append(s.listeners, ln)
+	s.wg.Add(1)
+	return true
+}
+
+// init makes what the zero Server lacks. mu is held.
+func (s *Server) init() {
+	if s.closing == nil {
+		s.Limits = s.Limits.withDefaults()
+		s.slots = make(chan struct{}, s.Limits.Connections)
+		s.closing = make(chan struct{})
+		s.conns = map[*conn]struct{}{}
+	}
+}
+
+func (s *Server) forget(ln net.Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listeners = slices.DeleteFunc(s.listeners, func(l net.Listener) bool { return l == ln })
+	_ = ln.Close() // it may be closed already
+}
+
+// acquire waits for a place for one more connection, before it is accepted:
+// those that wait are the backlog's, not ours. It returns false at shutdown.
+func (s *Server) acquire() bool {
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	default:
+	}
+	s.Metrics.AcceptPaused(s.Name)
+	s.logger().Warn("the connection limit is reached", "listener", s.Name, "limit", s.Limits.Connections)
+	select {
+	case s.slots <- struct{}{}:
+		return true
+	case <-s.closing:
+		return false
+	}
+}
+
+func (s *Server) pause(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.closing:
+	}
+}
+
+// begin serves a connection. It has a place already, which end gives back.
+func (s *Server) begin(nc net.Conn) {
+	if tcp, ok := nc.(*net.TCPConn); ok {
+		_ = tcp.SetNoDelay(true) // failing, the connection works, more slowly
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive / 4})
+	}
+	c := newConn(nc, s.Limits)
+	c.session = &session{srv: s, conn: c, log: s.logger().With("listener", s.Name)}
+	c.onClose = func() { s.end(c) }
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	if s.closed {
+		c.drain()
+	}
+	s.wg.Add(1) // Serve holds one, so this is not after Wait
+	s.mu.Unlock()
+	s.Metrics.SessionOpened(s.Name)
+	go c.session.serve()
+}
+
+func (s *Server) end(c *conn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	s.mu.Unlock()
+	s.Metrics.SessionClosed(s.Name)
+	<-s.slots
+	s.wg.Done()
+}
+
+// serve negotiates, then has go-milter run the session in a goroutine of its
+// own, which ends with conn.Close.
+func (s *session) serve() {
+	if err := s.negotiate(); err != nil {
+		s.lost(err)
+		_ = s.conn.Close()
+		return
+	}
+	server := gomilter.Server{
+		NewMilter: func() gomilter.Milter { return s },
+		Actions:   s.agreed.Actions,
+		Protocol:  s.agreed.Protocol,
+		SymList:   symLists(),
+	}
+	_ = server.Serve(&oneShot{conn: s.conn}) // the end of the one-shot listener
+}
+
+// negotiate reads the offer, which must come first, and leaves its frame for
+// go-milter to answer.
+func (s *session) negotiate() error {
+	s.stage = cmdNegotiate
+	if err := s.conn.readFrame(); err != nil {
+		return err
+	}
+	if s.conn.buf[4] != cmdNegotiate {
+		return errors.New("a session that does not begin with an offer")
+	}
+	var err error
+	if s.agreed, err = negotiate(s.conn.buf[5:]); err != nil {
+		return err
+	}
+	s.log.Debug("milter session begins", "version", s.agreed.Version, "actions", fmt.Sprintf("%#x", s.agreed.Actions),
+		"protocol", fmt.Sprintf("%#x", s.agreed.Protocol))
+	if missing := wantedActions &^ gomilter.OptSetSymList &^ s.agreed.Actions; missing != 0 {
+		s.log.Warn("the MTA does not offer all the edits that may be needed", "missing", fmt.Sprintf("%#x", missing))
+	}
+	s.conn.rest = s.conn.buf
+	return nil
+}
+
+// oneShot is a listener with one connection. go-milter's own accept loop ends
+// at the first error, and its servers cannot be drained; one server for each
+// connection needs neither.
+type oneShot struct{ conn *conn }
+
+func (l *oneShot) Accept() (net.Conn, error) {
+	if l.conn == nil {
+		return nil, io.EOF
+	}
+	c := l.conn
+	l.conn = nil
+	return c, nil
+}
+
+func (l *oneShot) Close() error   { return nil }
+func (l *oneShot) Addr() net.Addr { return nil }
+
+// Shutdown stops accepting and waits for the sessions that exist: to close one
+// earlier would make Postfix tempfail its next message. When ctx is done, idle
+// sessions are closed at once and the others after the message in progress, for
+// which they have 30 seconds. It returns nil when all sessions ended by
+// themselves, else an error that wraps ctx.Err and says how many did not. In
+// both cases no goroutine of the server is left, unless a handler has not
+// returned: that one is waited for.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.stopAccepting()
+	over := make(chan struct{})
+	go func() {
+		s.wg.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+	}
+	open := s.each((*conn).drain)
+	grace := time.NewTimer(s.graceTime())
+	defer grace.Stop()
+	select {
+	case <-over:
+	case <-grace.C:
+		s.each((*conn).cut)
+		<-over
+	}
+	if open == 0 {
+		return nil
+	}
+	return fmt.Errorf("milter: %d sessions of %s were still open: %w", open, s.Name, ctx.Err())
+}
+
+func (s *Server) graceTime() time.Duration {
+	if s.grace == 0 {
+		return drainGrace
+	}
+	return s.grace
+}
+
+func (s *Server) stopAccepting() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.init()
+	if s.closed {
+		return
+	}
+	s.closed = true
+	close(s.closing)
+	for _, ln := range s.listeners {
+		_ = ln.Close() // Serve returns either way
+	}
+}
+
+// each calls f for every connection and returns how many there are.
+func (s *Server) each(f func(*conn)) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.conns {
+		f(c)
+	}
+	return len(s.conns)
+}

@@ -1,0 +1,418 @@
+package milter
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/textproto"
+	"os"
+	"runtime/debug"
+	"time"
+
+	gomilter "github.com/emersion/go-milter"
+)
+
+// session is one connection from an MTA. It sees every frame twice: raw, in
+// receive, where frames are checked and those that go-milter gets wrong are
+// dealt with; and then dispatched by go-milter, in the methods that are named
+// after the events.
+type session struct {
+	srv    *Server
+	conn   *conn
+	log    *slog.Logger
+	agreed Negotiated
+	stage  byte   // the command at hand
+	data   []byte // its data
+
+	peer   peer
+	helo   string
+	macros macros
+
+	msg *transaction // nil between messages
+}
+
+// transaction is one message, from MAIL to its answer.
+type transaction struct {
+	env     Envelope
+	header  header
+	ctx     context.Context
+	cancel  context.CancelFunc
+	message Message
+	started bool // Start was called
+	failed  bool // the handler panicked
+	skip    bool // no more body
+	size    int64
+	ended   time.Time // end of message
+	answer  *Answer   // nil until Finish has returned
+}
+
+// errOrder is an event outside of the message that it belongs to. The mail
+// behind it has no envelope; to let it pass would be to let it pass unseen.
+var errOrder = errors.New("an event of a message without MAIL")
+
+// receive looks at a frame before go-milter does, and returns what of it
+// go-milter is to read: all, nothing, or the command alone.
+func (s *session) receive(frame []byte) ([]byte, error) {
+	s.stage, s.data = frame[4], frame[5:]
+	switch s.stage {
+	case cmdMacro:
+		s.macros.set(s.data)
+		return nil, nil
+	case cmdHeader:
+		return nil, s.field()
+	case cmdData, cmdUnknown:
+		s.answerContinue()
+		return nil, nil
+	case cmdQuitNewConn:
+		s.newConnection()
+		return nil, nil
+	case cmdBody:
+		return bodyFrame, s.inMessage()
+	case cmdRcpt, cmdEndOfHeader, cmdEndOfMessage:
+		return frame, s.inMessage()
+	case cmdConnect:
+		var err error
+		s.peer, err = parseConnect(s.data)
+		return frame, err
+	case cmdHelo, cmdMail, cmdAbort, cmdQuit:
+		return frame, nil
+	}
+	return nil, errors.New("an unexpected command")
+}
+
+// bodyFrame stands for a chunk of body: go-milter would copy what BodyChunk
+// can read where it is.
+var bodyFrame = appendFrame(nil, cmdBody, nil)
+
+func (s *session) inMessage() error {
+	if s.msg == nil {
+		return errOrder
+	}
+	return nil
+}
+
+// answerContinue answers the frame at hand, for go-milter does not get it.
+func (s *session) answerContinue() {
+	if !s.agreed.silent(s.stage) {
+		s.conn.out = appendFrame(s.conn.out, ansContinue, nil)
+	}
+}
+
+// newConnection forgets the client: the MTA uses this connection for another
+// one (SMFIC_QUIT_NC).
+func (s *session) newConnection() {
+	s.abandon(errAborted)
+	s.peer, s.helo, s.macros = peer{}, "", macros{}
+}
+
+// field keeps a header field.
+func (s *session) field() error {
+	if s.msg == nil {
+		return errOrder
+	}
+	name, value, err := splitField(s.data)
+	if err != nil {
+		return err
+	}
+	t, l := s.msg, s.conn.limits
+	t.size += int64(len(s.data)) + 1
+	// Once one field is dropped all later ones are, so that what is kept is
+	// the top of the header without a hole.
+	if len(t.header.ends) >= l.HeaderFields || len(t.header.buf)+len(s.data) > l.HeaderBytes {
+		t.env.HeaderTruncated = true
+	}
+	if !t.env.HeaderTruncated {
+		t.header.add(name, value, s.agreed.keepsSpace())
+	}
+	s.answerContinue()
+	return nil
+}
+
+// proceed is the answer "go on", or none where none is due.
+func (s *session) proceed() (gomilter.Response, error) {
+	if s.agreed.silent(s.stage) {
+		return nil, nil
+	}
+	return stay{code: ansContinue}, nil
+}
+
+// refuse ends the connection for what the peer did.
+func (s *session) refuse(err error) (gomilter.Response, error) {
+	s.lost(err)
+	s.conn.broken = true
+	return nil, nil
+}
+
+// Connect implements milter.Milter. receive has read the frame.
+func (s *session) Connect(string, string, uint16, net.IP, *gomilter.Modifier) (gomilter.Response, error) {
+	s.abandon(errAborted)
+	s.helo = ""
+	return s.proceed()
+}
+
+// Helo implements milter.Milter. A client may say it again.
+func (s *session) Helo(string, *gomilter.Modifier) (gomilter.Response, error) {
+	s.helo = cString(s.data)
+	return s.proceed()
+}
+
+// MailFrom implements milter.Milter. It begins a message, whether or not the
+// one before was ended by ABORT: Sendmail does not send it.
+func (s *session) MailFrom(string, *gomilter.Modifier) (gomilter.Response, error) {
+	path, args, err := pathAndArgs(s.data)
+	if err != nil {
+		return s.refuse(err)
+	}
+	s.abandonFor(errAborted, s.macros.beginMessage)
+	s.msg = &transaction{env: Envelope{
+		Listener: s.srv.Name, Client: s.client(), ClientName: s.peer.name, Helo: s.helo,
+		MailFrom: path, MailArgs: args, Received: s.srv.now(), Negotiated: s.agreed,
+	}}
+	s.conn.setIdle(false)
+	return s.proceed()
+}
+
+// client is the address from CONNECT or, when that has none and does not name
+// a local socket, from {client_addr}.
+func (s *session) client() netip.Addr {
+	if s.peer.addr.IsValid() || s.peer.unix {
+		return s.peer.addr
+	}
+	return parseAddr(s.macros.get(macroClientAddr))
+}
+
+// RcptTo implements milter.Milter. Without SMFIP_RCPT_REJ, which is not asked
+// for, MTAs send accepted recipients only; {rcpt_mailer} marks others.
+func (s *session) RcptTo(string, *gomilter.Modifier) (gomilter.Response, error) {
+	path, _, err := pathAndArgs(s.data)
+	if err != nil {
+		return s.refuse(err)
+	}
+	env := &s.msg.env
+	switch {
+	case s.macros.rcptMailer() == "error":
+	case len(env.Rcpts) >= s.conn.limits.Recipients:
+		env.RcptsTruncated = true
+	default:
+		env.Rcpts = append(env.Rcpts, path)
+	}
+	return s.proceed()
+}
+
+// Header implements milter.Milter. It is not called: receive keeps fields.
+func (s *session) Header(string, string, *gomilter.Modifier) (gomilter.Response, error) {
+	return s.proceed()
+}
+
+// Headers implements milter.Milter: the header is complete.
+func (s *session) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Response, error) {
+	s.start()
+	return s.proceed()
+}
+
+// start hands the message to the handler, once.
+func (s *session) start() {
+	t := s.msg
+	if t.started {
+		return
+	}
+	t.started = true
+	t.ctx, t.cancel = context.WithCancel(s.conn.ctx)
+	t.env.MTAName, t.env.Daemon = s.macros.get(macroMTAName), s.macros.get(macroDaemon)
+	t.env.AuthType, t.env.Authenticated = s.macros.get(macroAuthType), s.macros.get(macroAuthen)
+	t.env.QueueID = s.macros.get(macroQueueID)
+	s.srv.Metrics.MessageStarted(s.srv.Name)
+	s.guard(func() { t.message = s.srv.Handler.Start(t.ctx, &t.env, t.header.fields()) })
+}
+
+// BodyChunk implements milter.Milter.
+func (s *session) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, error) {
+	s.start()
+	s.body()
+	if s.msg.skip && s.agreed.canSkip() {
+		return stay{code: ansSkip}, nil
+	}
+	return s.proceed()
+}
+
+// body gives the data at hand to the handler, unless it wants no more.
+func (s *session) body() {
+	t := s.msg
+	t.size += int64(len(s.data))
+	if t.skip || t.failed || len(s.data) == 0 {
+		return
+	}
+	s.guard(func() {
+		_, err := t.message.Write(s.data)
+		t.skip = err != nil
+		if err != nil && !errors.Is(err, ErrSkip) {
+			s.log.Warn("the handler takes no more of the body", "qid", t.env.QueueID, "err", err)
+		}
+	})
+}
+
+// Body implements milter.Milter: the message is complete. The answer to a
+// message that is delivered is "continue" and not "accept": both mean the same
+// here, and continue cannot be taken for more than this message.
+func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+	t := s.msg
+	t.ended = s.srv.now()
+	s.start()
+	s.body() // libmilter takes data here for a last chunk, although MTAs send none
+	if t.env.QueueID == "" {
+		t.env.QueueID = s.macros.get(macroQueueID)
+	}
+	t.answer = s.finish()
+	if reply := t.answer.Reply; reply.Refuses() {
+		return stay{code: ansReplyCode, data: reply.wire()}, nil
+	}
+	for _, e := range t.answer.Edits {
+		s.edit(m, e)
+	}
+	return stay{code: ansContinue}, nil
+}
+
+// finish asks the handler for its answer.
+func (s *session) finish() *Answer {
+	t := s.msg
+	var a Answer
+	if !t.failed {
+		s.guard(func() { a = t.message.Finish() })
+	}
+	if t.failed {
+		a = Answer{Reply: Refuse(451, "4.3.0", "Internal error, try again later"), Sent: a.Sent}
+	}
+	return &a
+}
+
+// edit sends an edit if the MTA has agreed to take such.
+func (s *session) edit(m *gomilter.Modifier, e Edit) {
+	if e.action&^s.agreed.Actions != 0 {
+		s.log.Warn("the MTA did not offer this edit; the message is delivered without it", "qid", s.msg.env.QueueID, "edit", e.String())
+		s.count("protocol")
+		return
+	}
+	_ = e.send(m, s.agreed.keepsSpace()) // conn.Write cannot fail
+}
+
+// Abort implements milter.Milter. Postfix sends it after each message, too.
+func (s *session) Abort(*gomilter.Modifier) error {
+	s.abandon(errAborted)
+	return nil
+}
+
+// guard calls into the handler. A panic there fails this message and nothing
+// else.
+func (s *session) guard(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.msg.failed, s.msg.skip = true, true
+			s.count("panic")
+			s.log.Error("panic while handling a message", "qid", s.msg.env.QueueID, "stage", stageOf(s.stage), "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
+}
+
+// errAborted is what Answer.Sent gets when the answer was not wanted any more.
+var errAborted = errors.New("milter: the message was aborted")
+
+// abandon forgets the message at hand, if there is one, and what macros said
+// of it.
+func (s *session) abandon(err error) { s.abandonFor(err, s.macros.endMessage) }
+
+func (s *session) abandonFor(err error, forget func()) {
+	t := s.msg
+	s.msg = nil
+	forget()
+	if t == nil {
+		return
+	}
+	s.conn.setIdle(true)
+	if t.started && t.answer == nil {
+		s.srv.Metrics.MessageAborted(s.srv.Name)
+	}
+	s.release(t, err)
+}
+
+// release ends what belongs to a message.
+func (s *session) release(t *transaction, err error) {
+	if !t.started {
+		return
+	}
+	t.cancel()
+	s.srv.Metrics.MessageDone(s.srv.Name)
+	if t.answer != nil && t.answer.Sent != nil {
+		s.tellSent(t, err)
+	}
+}
+
+func (s *session) tellSent(t *transaction, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.count("panic")
+			s.log.Error("panic after a message", "qid", t.env.QueueID, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	t.answer.Sent(err)
+}
+
+// beforeWrite puts the agreed version into the answer to the offer, where
+// go-milter always says 2.
+func (s *session) beforeWrite(out []byte) {
+	if s.stage == cmdNegotiate && len(out) >= 9 && out[4] == cmdNegotiate {
+		binary.BigEndian.PutUint32(out[5:], s.agreed.Version)
+	}
+}
+
+// written is told when answers were written, or could not be.
+func (s *session) written(err error) {
+	t := s.msg
+	if t == nil || t.answer == nil {
+		return
+	}
+	if err == nil {
+		s.srv.Metrics.EOMDuration(s.srv.Name, s.srv.now().Sub(t.ended))
+		s.srv.Metrics.MessageBytes(s.srv.Name, t.size)
+	}
+	s.abandon(err)
+}
+
+// closed is told when the connection is closed.
+func (s *session) closed() { s.abandon(net.ErrClosed) }
+
+// count counts an event after which the MTA may use its default action.
+func (s *session) count(kind string) {
+	s.srv.Metrics.MilterError(s.srv.Name, stageOf(s.stage), kind)
+}
+
+// lost reports why the connection ends. An MTA that goes away between
+// messages, and our own shutdown, are no errors.
+func (s *session) lost(err error) {
+	kind := "protocol"
+	var ne net.Error
+	switch {
+	case errors.Is(err, errHangUp): // reported when it was given up
+		return
+	case errors.Is(err, errDraining), errors.Is(err, io.EOF), s.drained(err):
+		s.log.Debug("milter session ends", "reason", err)
+		return
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		kind = "timeout"
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &ne), errors.Is(err, io.ErrClosedPipe):
+		kind = "io"
+	}
+	s.count(kind)
+	s.log.Warn("milter session is closed", "stage", stageOf(s.stage), "kind", kind, "err", err)
+}
+
+// drained tells whether err is what drain woke the reader with.
+func (s *session) drained(err error) bool {
+	s.conn.mu.Lock()
+	defer s.conn.mu.Unlock()
+	return s.conn.draining && s.conn.idle && errors.Is(err, os.ErrDeadlineExceeded)
+}
