@@ -43,7 +43,7 @@ func (m *mail) clean() []milter.Edit {
 	var edits []milter.Edit
 	forged := m.header.Named(authenticationResults)
 	for i := len(forged) - 1; i >= 0; i-- {
-		if authres.Claims(forged[i].Value(), m.gate.Settings.AuthservIDs) {
+		if authres.Claims(forged[i].Body(), m.gate.Settings.AuthservIDs) {
 			edits = append(edits, milter.DeleteField(authenticationResults, i+1))
 		}
 	}

@@ -100,6 +100,10 @@ func (g *Gate) skip(env *milter.Envelope) policy.Skip {
 	return policy.Evaluated
 }
 
+// message must list one domain more than policy takes, so that too many can be
+// told from enough.
+const _ = uint(message.MaxAuthorDomains - policy.MaxAuthors)
+
 // authors returns the author domains to evaluate: none when the From field
 // gives no set of them that may be evaluated.
 func (m *mail) authors() []string {

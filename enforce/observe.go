@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"cmp"
+	"context"
 	"log/slog"
 	"strings"
 	"time"
@@ -96,7 +97,7 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	if r.Outcome != results.Written {
 		attrs = append(attrs, slog.String("record", r.Outcome.String()))
 	}
-	m.gate.Log.LogAttrs(nil, slog.LevelInfo, "", attrs...)
+	m.gate.Log.LogAttrs(context.Background(), slog.LevelInfo, "", attrs...)
 }
 
 func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {

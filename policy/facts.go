@@ -79,8 +79,8 @@ type Author struct {
 	Domain       string        `json:"domain"`
 	Org          string        `json:"org,omitempty"`
 	PolicyDomain string        `json:"policy_domain,omitempty"`
-	Source       string        `json:"source"`           // author, org, psd or none
-	Record       string        `json:"record,omitempty"` // as understood, printed again
+	Source       string        `json:"source"`            // author, org, psd or none
+	Record       string        `json:"record,omitempty"`  // as understood, printed again
 	Defects      []string      `json:"defects,omitempty"` // of the record and the names asked, by their short names
 	Verdict      dmarc.Verdict `json:"verdict"`
 	// Draw is this message's number for pct, 0 to 99, from a keyed hash: the
