@@ -26,7 +26,7 @@ test: tools check ## everything a change needs; as root on Debian 12 it installs
 	@./internal/mtatest/leftovers.sh after "$(CACHE)"
 
 check: ## formatting, vet, staticcheck, module files
-	@unformatted=$$(gofmt -l $$(git ls-files --cached --others --exclude-standard '*.go')); \
+	@unformatted=$$(gofmt -l .); \
 	  [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet -tags mta $(PKGS)
 	$(GO) tool staticcheck -tags mta $(PKGS)

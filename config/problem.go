@@ -9,11 +9,11 @@ import (
 
 // Problem is one thing that is wrong in a configuration file.
 type Problem struct {
-	File string
-	Line int    // counted from 1; 0 when the problem is something absent
-	Key  string // dotted, as in "dns.timeout"; empty when the text is not TOML
-	Text string // what is wrong
-	Mend string // what to do about it
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"` // counted from 1; 0 when the problem is something absent
+	Key  string `json:"key,omitempty"`  // dotted, as in "dns.timeout"; empty when the text is not TOML
+	Text string `json:"text"`           // what is wrong
+	Mend string `json:"mend,omitempty"` // what to do about it
 }
 
 // String returns the problem as one line, "file:line: key: what is wrong; mend".

@@ -3,6 +3,7 @@ package enforce
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -93,7 +94,7 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	} else {
 		attrs = append(attrs, m.verdictAttrs(f, d)...)
 	}
-	attrs = append(attrs, slog.Duration("dur", took.Round(time.Microsecond)), slog.String("action", d.Action.String()))
+	attrs = append(attrs, slog.String("dur", fmt.Sprintf("%.1fms", took.Seconds()*1000)), slog.String("action", d.Action.String()))
 	if r.Outcome != results.Written {
 		attrs = append(attrs, slog.String("record", r.Outcome.String()))
 	}

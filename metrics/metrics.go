@@ -21,7 +21,7 @@ var (
 	actions        = []string{"accept", "accept_header", "hold", "reject", "tempfail", "aborted"}
 	stages         = []string{"negotiate", "connect", "helo", "mail", "rcpt", "header", "eoh", "body", "eom", "other"}
 	errorKinds     = []string{"protocol", "timeout", "io", "panic", "overload"}
-	workStages     = []string{"auth", "decide", "record"}
+	workStages     = []string{"auth", "record"}
 	results        = []string{"pass", "fail", "none", "temperror", "permerror", "skipped"}
 	policies       = []string{"none", "quarantine", "reject", "absent"}
 	applied        = []string{"none", "quarantine", "reject", "tempfail"}
@@ -44,7 +44,7 @@ var (
 	// The short names of auth/dmarc's defects; a test there compares the two.
 	defects = []string{"multiple", "bad_version", "tag_syntax", "tag_case", "dup_tag", "unknown_tag", "missing_p", "bad_p", "bad_sp", "bad_np",
 		"bad_alignment", "bad_fo", "bad_uri", "bad_t", "bad_psd", "bad_pct", "bad_rf", "bad_ri", "too_long", "too_many_tags", "too_many_uris"}
-	drops = []string{"queue_full", "write_failed", "encode"}
+	drops = []string{"queue_full", "write_failed"}
 )
 
 // latencyBuckets span a cached answer (1 ms) to the message budget (20 s).

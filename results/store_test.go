@@ -187,7 +187,6 @@ func TestAFullQueueDropsAndCounts(t *testing.T) {
 	want := strings.NewReader(`
 # HELP dmarcgate_store_dropped_total Results lost, by cause.
 # TYPE dmarcgate_store_dropped_total counter
-dmarcgate_store_dropped_total{why="encode"} 0
 dmarcgate_store_dropped_total{why="queue_full"} 1
 dmarcgate_store_dropped_total{why="write_failed"} 0
 `)

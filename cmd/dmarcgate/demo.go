@@ -28,6 +28,10 @@ type demoCmd struct {
 func (c *demoCmd) Run(e *env) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
+	return c.run(ctx, e)
+}
+
+func (c *demoCmd) run(ctx context.Context, e *env) error {
 	dir, err := os.MkdirTemp("", "dmarcgate-demo")
 	if err != nil {
 		return err
@@ -96,6 +100,7 @@ type outcome struct {
 	Verdict string `json:"verdict"`
 	Answer  string `json:"answer"`
 	Reason  string `json:"reason"`
+	Reply   string `json:"reply,omitempty"` // what a refused client reads
 }
 
 func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error) {
@@ -151,7 +156,7 @@ func (d *daemon) outcome(ctx context.Context, m demoMail, res miltertest.Result)
 	if decision.Override != policy.AsPublished {
 		o.Reason = fmt.Sprintf("[%s] %s", decision.Override, o.Reason)
 	}
-	o.Answer = answerWords(decision, res)
+	o.Answer, o.Reply = answerWords(decision, res), res.Text
 	return o, nil
 }
 

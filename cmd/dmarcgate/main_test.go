@@ -1,0 +1,379 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/config"
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/miltertest"
+)
+
+// command runs the program in process.
+func command(args ...string) (code int, stdout, stderr string) {
+	var out, err bytes.Buffer
+	code = run(args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestCommandsExitWithTheirCode(t *testing.T) {
+	good := write(t, "good.toml", "[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"monitor\"\n")
+	bad := write(t, "bad.toml", "authserv_id = \"mx.example\"\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofil = \"monitor\"\n")
+	tests := []struct {
+		name string
+		args []string
+		code int
+		text string // in stdout or stderr
+	}{
+		{"version", []string{"version"}, 0, "dmarcgate devel"},
+		{"version as JSON", []string{"version", "--json"}, 0, `"version":"devel"`},
+		{"help", []string{"--help"}, 0, "Run the daemon."},
+		{"no command", nil, 2, "--help"},
+		{"an unknown command", []string{"sevre"}, 2, "sevre"},
+		{"an unknown flag", []string{"serve", "--confg", "x"}, 2, "--confg"},
+		{"a good configuration", []string{"check-config", "-c", good}, 0, "listener mta: unix:/run/x.sock, profile monitor"},
+		{"a wrong key", []string{"check-config", "-c", bad}, 2, bad + ":5: listener.profil: unknown key; did you mean \"profile\"?"},
+		{"a wrong key as JSON", []string{"check-config", "-c", bad, "--json"}, 2, `"line":5`},
+		{"no configuration", []string{"check-config", "-c", "/nonexistent.toml"}, 1, "/nonexistent.toml"},
+		{"serve with a wrong key", []string{"serve", "-c", bad}, 2, "did you mean"},
+		{"lookup of no domain", []string{"lookup", "a b"}, 1, "not a domain"},
+		{"explain without an envelope", []string{"explain", good}, 2, "--ip"},
+		{"explain with a wrong address", []string{"explain", good, "--ip", "x", "--helo", "h", "--mail-from", "a@b.example"}, 1, "--ip"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			code, stdout, stderr := command(tt.args...)
+			if code != tt.code || !strings.Contains(stdout+stderr, tt.text) {
+				t.Errorf("run(%q) = %d, %q, %q; want %d and %q", tt.args, code, stdout, stderr, tt.code, tt.text)
+			}
+		})
+	}
+}
+
+const toolZone = `
+bank.example.             TXT "v=spf1 -all"
+_dmarc.bank.example.      TXT "v=DMARC1; p=reject; sp=quarantine; pct=abc"
+news.bank.example.        A   192.0.2.1
+stranger.example.         A   192.0.2.1
+!servfail _dmarc.broken.example
+`
+
+// toolConfig is a configuration of the commands that work without the daemon.
+func toolConfig(t *testing.T, dns string) string {
+	t.Helper()
+	return write(t, "dmarcgate.toml", fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"strict\"\n[dns]\nservers = [%q]\n", t.TempDir(), dns))
+}
+
+func TestLookupShowsTheRecordAndItsDefects(t *testing.T) {
+	dns := dnstest.New(t, toolZone)
+	cfg := toolConfig(t, dns.Addr())
+	code, out, stderr := command("lookup", "-c", cfg, "News.Bank.Example.")
+	if code != 0 {
+		t.Fatalf("lookup = %d, %s", code, stderr)
+	}
+	for _, want := range []string{
+		"news.bank.example\n", "record: v=DMARC1; p=reject; sp=quarantine; pct=abc", "found at bank.example (its organizational domain)",
+		"policy for failing mail of news.bank.example: quarantine", "TXT _dmarc.example", "bad_pct", "write a whole number from 0 to 100",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("lookup prints\n%s\nwant %q in it", out, want)
+		}
+	}
+	code, out, _ = command("lookup", "-c", cfg, "--json", "bank.example")
+	var got jsonDiscovery
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Policy != "reject" || got.PolicyDomain != "bank.example" {
+		t.Errorf("lookup --json = %d, %+v, %v; want the record of bank.example", code, got, err)
+	}
+	if code, out, _ = command("lookup", "--dns", dns.Addr(), "-c", cfg, "broken.example"); code != 1 || !strings.Contains(out, "not known") {
+		t.Errorf("lookup of a domain without DNS = %d, %s; want 1 and that it is not known", code, out)
+	}
+}
+
+func TestExplainDrawsTheDecision(t *testing.T) {
+	dns := dnstest.New(t, toolZone)
+	cfg := toolConfig(t, dns.Addr())
+	mail := write(t, "message.eml", "Authentication-Results: mx.receiver.example; dmarc=pass\nFrom: Bank <x@bank.example>\nSubject: \x1b[2Jhello\n\nbody\n")
+	args := []string{"explain", mail, "-c", cfg, "--ip", "203.0.113.1", "--helo", "mx.stranger.example", "--mail-from", "<y@stranger.example>", "--rcpt", "<u@receiver.example>"}
+	code, out, stderr := command(args...)
+	if code != 0 {
+		t.Fatalf("explain = %d, %s", code, stderr)
+	}
+	for _, want := range []string{
+		"client 203.0.113.1", "spf mailfrom: none for stranger.example", "dkim: 0 signatures", "dmarc bank.example: fail",
+		"record at bank.example (author)", "defects: bad_pct", "decision, profile strict: reject", "answer to the MTA: 550 5.7.1",
+		"DNS lookups", "TXT _dmarc.bank.example",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("explain prints\n%s\nwant %q in it", out, want)
+		}
+	}
+	if strings.Contains(out, "\x1b") {
+		t.Error("explain prints a control character of the message")
+	}
+	code, out, _ = command(append(args, "--profile", "monitor")...)
+	if code != 0 || !strings.Contains(out, "profile monitor: accept") || !strings.Contains(out, "delete Authentication-Results 1") {
+		t.Errorf("explain --profile monitor = %d\n%s\nwant accept and the forged field deleted", code, out)
+	}
+	code, out, _ = command(append(args, "--json")...)
+	var x explanation
+	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Decision.Author != "bank.example" || len(x.LookupsJS) == 0 {
+		t.Errorf("explain --json = %d, %+v, %v; want the decision for bank.example", code, x, err)
+	}
+}
+
+func TestTheDemoShowsAtLeastTwelveMessages(t *testing.T) {
+	code, out, stderr := command("demo", "--json")
+	var got []outcome
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
+		t.Fatalf("demo --json = %d, %v, %s", code, err, stderr)
+	}
+	if len(got) < 12 {
+		t.Fatalf("demo shows %d messages; want at least 12", len(got))
+	}
+	answers := make(map[string]int)
+	for _, o := range got {
+		if o.What == "" || o.Verdict == "" || o.Reason == "" || o.Answer == "" {
+			t.Errorf("line %+v lacks something", o)
+		}
+		answers[strings.Fields(o.Answer)[0]]++
+	}
+	for _, want := range []string{"accept,", "accept", "tag", "550", "451"} {
+		if answers[want] == 0 {
+			t.Errorf("no message of the demo is answered %q: %v", want, answers)
+		}
+	}
+}
+
+func TestTheDemoKeepsTheDaemonWhenAsked(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r, w := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		err := (&demoCmd{Keep: true}).run(ctx, &env{stdout: w, stderr: io.Discard})
+		w.Close()
+		done <- err
+	}()
+	text := readUntil(t, r, "metrics  ")
+	url := strings.Fields(text[strings.Index(text, "metrics  "):])[1]
+	go io.Copy(io.Discard, r)
+	if code, body := get(t, url); code != 200 || !strings.Contains(body, `dmarcgate_milter_messages_total{action="reject",listener="strict"}`) {
+		t.Errorf("GET %s = %d; want 200 and the counters", url, code)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("demo --keep = %v; want nil", err)
+	}
+}
+
+// readUntil reads lines until one begins with prefix.
+func readUntil(t *testing.T, r io.Reader, prefix string) string {
+	t.Helper()
+	var text []byte
+	buf := make([]byte, 1)
+	for {
+		if _, err := r.Read(buf); err != nil {
+			t.Fatalf("read %q, then %v; want a line that begins with %q", text, err, prefix)
+		}
+		text = append(text, buf[0])
+		if i := bytes.LastIndex(text, []byte("\n"+prefix)); i >= 0 && bytes.HasSuffix(text, []byte("\n")) && len(text) > i+1 {
+			return string(text)
+		}
+	}
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// serving runs serve until the test ends, and returns its log.
+func serving(t *testing.T, path string) *syncBuffer {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	log := &syncBuffer{}
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, path, &env{stdout: io.Discard, stderr: log}) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("serve = %v; want nil after SIGTERM", err)
+		}
+		if !strings.Contains(log.String(), "msg=stopped") {
+			t.Errorf("log has no line that serve has stopped:\n%s", log)
+		}
+	})
+	return log
+}
+
+// eventually asks until ok answers true: the only way to wait for a daemon
+// that starts.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+// freeAddr returns a loopback address that nobody uses.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
+func serveConfig(t *testing.T, milter, web, dns string) string {
+	t.Helper()
+	return write(t, "dmarcgate.toml", fmt.Sprintf(`
+authserv_id = "mx.receiver.example"
+state_dir = %q
+[[listener]]
+name = "mta"
+address = %q
+profile = "strict"
+[dns]
+servers = [%q]
+query_timeout = "100ms"
+timeout = "200ms"
+[admin]
+listen = %q
+`, t.TempDir(), milter, dns, web))
+}
+
+func TestServeAnswersMailOverTCPAndStopsOnSIGTERM(t *testing.T) {
+	dns := dnstest.New(t, toolZone+". NS ns.example.\n!any\n")
+	addr, web := freeAddr(t), freeAddr(t)
+	serving(t, serveConfig(t, "tcp:"+addr, web, dns.Addr()))
+	eventually(t, "readiness", func() bool {
+		res, err := http.Get("http://" + web + "/readyz")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == 200
+	})
+	c, err := miltertest.Dial("tcp:"+addr, miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	res, err := c.Send(miltertest.Mail{Client: demoStranger, Helo: "h", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"}, QueueID: "4X", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n")})
+	if err != nil || res.Code != 550 {
+		t.Errorf("Send() = %+v, %v; want 550", res, err)
+	}
+}
+
+func TestNameServersThatDoNotAnswerAreReportedAndMailGoesOn(t *testing.T) {
+	addr, web := freeAddr(t), freeAddr(t)
+	log := serving(t, serveConfig(t, "tcp:"+addr, web, freeAddr(t)))
+	eventually(t, "the log line", func() bool { return strings.Contains(log.String(), "no name server answers") })
+	if code, body := get(t, "http://"+web+"/readyz"); code != 503 || !strings.Contains(body, "fail resolver") {
+		t.Errorf("GET /readyz = %d, %q; want 503 for the resolver", code, body)
+	}
+	if code, _ := get(t, "http://"+web+"/healthz"); code != 200 {
+		t.Errorf("GET /healthz = %d; want 200", code)
+	}
+	c, err := miltertest.Dial("tcp:"+addr, miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	res, err := c.Send(miltertest.Mail{Client: demoStranger, Helo: "h", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"}, QueueID: "4X", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n")})
+	if err != nil || res.Action != miltertest.Continue || !strings.Contains(fmt.Sprint(res.Edits), "X-DMARC-Quarantine") {
+		t.Errorf("Send() = %+v, %v; want it delivered with a tag", res, err)
+	}
+}
+
+func TestASocketThatCannotBeOpenedIsNamedAndExitsWith1(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for _, milter := range []string{"tcp:" + busy.Addr().String(), "unix:/nonexistent/milter.sock"} {
+		code, _, stderr := command("serve", "-c", serveConfig(t, milter, "", freeAddr(t)))
+		if code != 1 || !strings.Contains(stderr, strings.TrimPrefix(milter, "unix:")[4:]) || !strings.Contains(stderr, "listener mta") {
+			t.Errorf("serve on %s = %d, %q; want 1, the listener and its address", milter, code, stderr)
+		}
+	}
+	code, _, stderr := command("serve", "-c", serveConfig(t, "tcp:127.0.0.1:0", busy.Addr().String(), freeAddr(t)))
+	if code != 1 || !strings.Contains(stderr, "admin listener") {
+		t.Errorf("serve with a busy admin address = %d, %q; want 1 and that it is the admin listener", code, stderr)
+	}
+}
+
+func TestTheSamplingSecretIsMadeOnceAndKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "sampling.key")
+	first, err := loadSecret(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := loadSecret(path)
+	if err != nil || !bytes.Equal(first, second) {
+		t.Errorf("loadSecret again = %x, %v; want %x", second, err, first)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("mode = %v, %v; want 0600", info.Mode(), err)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
+		t.Errorf("files = %v, %v; want the secret only", entries, err)
+	}
+	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := loadSecret(path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("loadSecret of a short one = %v; want an error that names the file", err)
+	}
+}
+
+func TestTheExampleConfigurationStartsADaemon(t *testing.T) {
+	text, err := os.ReadFile("../../deploy/dmarcgate.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Parse("deploy/dmarcgate.toml", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Listeners[0].Profile != "monitor" || newPolicy(cfg, cfg.Listeners[0]).Profile.String() != "monitor" {
+		t.Errorf("profile of the example = %s; want monitor", cfg.Listeners[0].Profile)
+	}
+}

@@ -1,0 +1,79 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dmarcgate/metrics"
+)
+
+var (
+	metricRow = regexp.MustCompile("(?m)^\\| `(dmarcgate_[a-z_]+)` \\| ([a-z]+) \\| ([^|]*)\\|")
+	attrRow   = regexp.MustCompile("(?m)^\\| `([a-z]+)=` \\|")
+)
+
+func TestTheListOfMetricsIsComplete(t *testing.T) {
+	text, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	metrics.New(reg, []string{"mta"})
+	metrics.RegisterBuildInfo(reg, version)
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	for _, f := range families {
+		var labels []string
+		for _, l := range f.GetMetric()[0].GetLabel() {
+			labels = append(labels, "`"+l.GetName()+"`")
+		}
+		want = append(want, f.GetName()+" "+strings.ToLower(f.GetType().String())+" "+strings.Join(labels, ", "))
+	}
+	var got []string
+	for _, m := range metricRow.FindAllStringSubmatch(string(text), -1) {
+		got = append(got, m[1]+" "+m[2]+" "+strings.TrimSpace(m[3]))
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("docs/monitoring.md lists\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestTheKeysOfTheLogLineAreDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := make(map[string]bool)
+	for _, m := range attrRow.FindAllStringSubmatch(string(text), -1) {
+		documented[m[1]] = true
+	}
+	_, _, log := command("demo", "--log")
+	n := 0
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, " qid=") {
+			continue
+		}
+		n++
+		if !regexp.MustCompile(`^time=\S+ qid=`).MatchString(line) {
+			t.Errorf("log line %q; want the queue id first", line)
+		}
+		for _, m := range regexp.MustCompile(` ([a-z]+)=`).FindAllStringSubmatch(line, -1) {
+			if key := m[1]; !documented[key] && key != "np" && key != "sp" && key != "p" && key != "pct" {
+				t.Errorf("the key %q of the log line is not in docs/monitoring.md", key)
+			}
+		}
+	}
+	if n < 12 {
+		t.Errorf("the demo logs %d messages; want at least 12", n)
+	}
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"dmarcgate/config"
+	"dmarcgate/internal/dnstest"
+)
+
+// block returns the code blocks of a kind in a document of the project.
+func blocks(t *testing.T, file, kind string) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for rest := string(text); ; {
+		_, after, ok := strings.Cut(rest, "```"+kind+"\n")
+		if !ok {
+			return out
+		}
+		block, next, _ := strings.Cut(after, "```")
+		out, rest = append(out, block), next
+	}
+}
+
+// words makes text that differs only in the width of its columns equal.
+func words(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func TestTheREADMEShowsWhatTheDemoPrints(t *testing.T) {
+	code, table, stderr := command("demo", "--log")
+	if code != 0 {
+		t.Fatalf("demo = %d, %s", code, stderr)
+	}
+	var lines []string
+	for line := range strings.Lines(table) {
+		lines = append(lines, words(line))
+	}
+	shown := 0
+	for _, line := range strings.Split(blocks(t, "README.md", "console")[0], "\n") {
+		if line = words(line); line == "" || line == "..." || line == "$ make demo" {
+			continue
+		}
+		shown++
+		if !slices.Contains(lines, line) {
+			t.Errorf("README.md shows the line %q; the demo prints\n%s", line, table)
+		}
+	}
+	if shown < 5 {
+		t.Errorf("README.md shows %d lines of the demo; want some", shown)
+	}
+	for _, line := range strings.Split(strings.TrimSpace(blocks(t, "README.md", "text")[0]), "\n") {
+		if reply, ok := strings.CutPrefix(line, "550 5.7.1 "); ok {
+			if !strings.Contains(demoReplies(t), reply+"\n") {
+				t.Errorf("README.md shows the reply %q; the demo gives\n%s", reply, demoReplies(t))
+			}
+			continue
+		}
+		// The duration is different each time.
+		parts := regexp.MustCompile(` dur=\S+ `).Split(line, 2)
+		if !slices.ContainsFunc(strings.Split(stderr, "\n"), func(l string) bool {
+			return strings.Contains(l, " "+parts[0]+" dur=") && strings.HasSuffix(l, parts[len(parts)-1])
+		}) {
+			t.Errorf("README.md shows the log line %q; the demo logs\n%s", line, stderr)
+		}
+	}
+}
+
+func demoReplies(t *testing.T) string {
+	t.Helper()
+	_, out, _ := command("demo", "--json")
+	var outcomes []outcome
+	if err := json.Unmarshal([]byte(out), &outcomes); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, o := range outcomes {
+		b.WriteString(o.Reply + "\n")
+	}
+	return b.String()
+}
+
+// Every command line of the documents is one that works: words of make exist,
+// and lines for dmarcgate run, with the paths of the test in place of those of
+// a host.
+func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dns := dnstest.New(t, toolZone+"!any\n")
+	cfg := toolConfig(t, dns.Addr())
+	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
+	def, err := os.ReadFile("../../deploy/dmarcgate.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := config.Parse("deploy/dmarcgate.toml", def)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]int)
+	for _, file := range []string{"README.md", "docs/flow.md", "docs/monitoring.md", "docs/testing.md", "docs/decisions.md"} {
+		for _, block := range blocks(t, file, "sh") {
+			for line := range strings.Lines(block) {
+				line, _, _ = strings.Cut(line, " #")
+				w := strings.Fields(line)
+				if len(w) == 0 {
+					continue
+				}
+				seen[w[0]]++
+				switch w[0] {
+				case "make":
+					if !bytes.Contains(makefile, []byte("\n"+w[1]+":")) {
+						t.Errorf("%s: %q: the Makefile has no %s", file, line, w[1])
+					}
+				case "dmarcgate":
+					runLine(t, file, w[1:], cfg, mail)
+				case "curl":
+					url := strings.TrimPrefix(w[1], "http://")
+					host, path, _ := strings.Cut(url, "/")
+					if host != example.Admin.Listen || !slices.Contains([]string{"metrics", "readyz", "healthz"}, path) {
+						t.Errorf("%s: %q is not served at the default address %s", file, w[1], example.Admin.Listen)
+					}
+				case "install":
+					if src := w[len(w)-2]; src != "dmarcgate" {
+						if _, err := os.Stat(filepath.Join("../..", src)); err != nil {
+							t.Errorf("%s: %q: %v", file, line, err)
+						}
+					}
+				case "go":
+					goLine(t, file, w)
+				default:
+					t.Errorf("%s: %q: no test knows this command", file, line)
+				}
+			}
+		}
+	}
+	for _, w := range []string{"make", "dmarcgate", "curl", "install"} {
+		if seen[w] == 0 {
+			t.Errorf("the documents show no %s", w)
+		}
+	}
+}
+
+func runLine(t *testing.T, file string, args []string, cfg, mail string) {
+	t.Helper()
+	if args[0] == "serve" {
+		return // runs in other tests; here it would not end
+	}
+	for i, a := range args {
+		if a == "message.eml" {
+			args[i] = mail
+		}
+	}
+	if code, _, stderr := command(append(args, "-c", cfg)...); code != 0 {
+		t.Errorf("%s: dmarcgate %q exits with %d: %s", file, args, code, stderr)
+	}
+}
+
+// goLine checks that the package and the test that a line names exist.
+func goLine(t *testing.T, file string, w []string) {
+	t.Helper()
+	pkg := w[len(w)-1]
+	sources, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
+	if err != nil || len(sources) == 0 {
+		t.Errorf("%s: %q: no tests in %s", file, strings.Join(w, " "), pkg)
+		return
+	}
+	i := slices.Index(w, "-run")
+	if i < 0 {
+		return
+	}
+	name, _, _ := strings.Cut(w[i+1], "/")
+	for _, s := range sources {
+		text, err := os.ReadFile(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(text, []byte("func "+name+"(")) {
+			return
+		}
+	}
+	t.Errorf("%s: %q: there is no %s in %s", file, strings.Join(w, " "), name, pkg)
+}
+
+func TestTheREADMEHasTheLinesForPostfix(t *testing.T) {
+	found := blocks(t, "README.md", "main.cf")
+	if len(found) != 1 || !strings.HasPrefix(found[0], "smtpd_milters = { unix:dmarcgate/milter.sock,") {
+		t.Errorf("README.md has the main.cf blocks %q; want the one that the Postfix tests use", found)
+	}
+}
+
+// The documents name files of the project; each must be there.
+func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
+	files, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#:]+)\)`)
+	n := 0
+	for _, file := range append(files, "../../README.md", "../../CHANGELOG.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			n++
+			if _, err := os.Stat(filepath.Join(filepath.Dir(file), m[1])); err != nil {
+				t.Errorf("%s: the link %s leads nowhere", file, m[1])
+			}
+		}
+	}
+	if n < 5 {
+		t.Errorf("found %d links; want some", n)
+	}
+}
