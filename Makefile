@@ -30,7 +30,6 @@ check: ## formatting, vet, staticcheck, module files
 	  [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet -tags mta $(PKGS)
 	$(GO) tool staticcheck -tags mta $(PKGS)
-	$(GO) mod tidy -diff
 	$(GO) mod verify
 
 tools: ## install the servers and the compiler that the tests need

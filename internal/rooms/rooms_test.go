@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -157,5 +158,27 @@ func TestTheTopLevelHasWhatItsReadersLookFor(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(root, name)); err != nil {
 			t.Errorf("top level: %v", err)
 		}
+	}
+}
+
+// modernc.org/sqlite is generated against one version of modernc.org/libc and
+// breaks silently with another.
+func TestSQLiteHasTheLibcItWasMadeFor(t *testing.T) {
+	list := func(module string) (version, mod string) {
+		out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}} {{.GoMod}}", module).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		version, mod, _ = strings.Cut(strings.TrimSpace(string(out)), " ")
+		return version, mod
+	}
+	got, _ := list("modernc.org/libc")
+	_, mod := list("modernc.org/sqlite")
+	text, err := os.ReadFile(mod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "modernc.org/libc " + got + "\n"; !strings.Contains(string(text), want) {
+		t.Errorf("go.mod has modernc.org/libc %s; modernc.org/sqlite does not ask for it:\n%s", got, text)
 	}
 }
