@@ -9,7 +9,7 @@ PKGS     := ./...
 
 export DMARCGATE_SCALE := $(SCALE)
 
-.PHONY: help build demo test soak bench fuzz tools check clean
+.PHONY: help build demo test soak bench fuzz conformance tools check clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -48,6 +48,9 @@ fuzz: ## every fuzz target for FUZZTIME
 	    CGO_ENABLED=0 $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
 	done
+
+conformance: ## the suites of others, and docs/conformance.md from them
+	@./internal/conformance/run.sh
 
 clean: ## remove what was built
 	rm -rf dmarcgate .cache

@@ -138,7 +138,7 @@ func start(t testing.TB, h Handler, limits Limits) *gate {
 	t.Helper()
 	g := newGate(h, limits)
 	path := filepath.Join(t.TempDir(), "s")
-	ln, err := Listen("unix:"+path, 0o600)
+	ln, err := Listen("unix", path, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}

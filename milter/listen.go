@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 	"time"
 )
@@ -15,72 +14,24 @@ import (
 // probeTimeout is how long the owner of a socket that exists has to answer.
 const probeTimeout = time.Second
 
-const addressForms = "unix:/path, local:/path, tcp:host:port, inet:host:port or inet:port@host"
-
-// Listen opens a listener at an address in one of the notations of Postfix and
-// Sendmail:
-//
-//	unix:/path  local:/path               a socket in the file system
-//	tcp:host:port  inet:host:port         Postfix
-//	inet:port@host  inet6:port@host       Sendmail
+// Listen opens a listener: network is "unix", with a path, or "tcp", "tcp4" or
+// "tcp6", with host and port.
 //
 // A socket file gets exactly mode, and at no time a wider one. One that nobody
 // answers on is replaced; one that somebody answers on, and a file of another
 // kind, are errors. It is removed when the listener is closed.
-func Listen(address string, mode os.FileMode) (net.Listener, error) {
-	network, addr, err := parseAddress(address)
-	if err != nil {
-		return nil, fmt.Errorf("listening on %q: %w", address, err)
-	}
+func Listen(network, addr string, mode os.FileMode) (net.Listener, error) {
 	var ln net.Listener
+	var err error
 	if network == "unix" {
 		ln, err = listenUnix(addr, mode.Perm())
 	} else {
 		ln, err = net.Listen(network, addr)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listening on %q: %w", address, err)
+		return nil, fmt.Errorf("listening on %s:%s: %w", network, addr, err)
 	}
 	return ln, nil
-}
-
-func parseAddress(address string) (network, addr string, err error) {
-	scheme, rest, ok := strings.Cut(address, ":")
-	if !ok || rest == "" {
-		return "", "", errors.New("not an address; write " + addressForms)
-	}
-	switch strings.ToLower(scheme) {
-	case "unix", "local":
-		return "unix", rest, nil
-	case "tcp":
-		network = "tcp"
-	case "inet":
-		network = "tcp"
-		rest = atHost(rest)
-	case "inet6":
-		network = "tcp6"
-		rest = atHost(rest)
-	default:
-		return "", "", fmt.Errorf("unknown kind %q; write %s", scheme, addressForms)
-	}
-	host, port, err := net.SplitHostPort(rest)
-	if err != nil || port == "" {
-		return "", "", errors.New("host and port are needed; write " + addressForms)
-	}
-	if host == "" {
-		// A milter believes whatever its peer says of clients and users.
-		return "", "", errors.New("a host is needed; write 0.0.0.0 or [::] if every address is meant")
-	}
-	return network, net.JoinHostPort(host, port), nil
-}
-
-// atHost turns port@host into host:port.
-func atHost(s string) string {
-	port, host, ok := strings.Cut(s, "@")
-	if !ok {
-		return s
-	}
-	return net.JoinHostPort(strings.Trim(host, "[]"), port)
 }
 
 func listenUnix(path string, mode os.FileMode) (net.Listener, error) {

@@ -432,7 +432,7 @@ func BenchmarkMessage(b *testing.B) {
 	g.Handler = handlerFunc(func() Message { return nothing{} })
 	g.Log = nil
 	path := b.TempDir() + "/s"
-	ln, err := Listen("unix:"+path, 0o600)
+	ln, err := Listen("unix", path, 0o600)
 	must(b, err)
 	g.address = "unix:" + path
 	g.serve(b, ln)

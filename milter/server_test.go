@@ -126,7 +126,7 @@ func TestShutdownServesWhatExistsUntilItsEnd(t *testing.T) {
 	rec := &recorder{}
 	g := newGate(rec, Limits{})
 	path := filepath.Join(t.TempDir(), "s")
-	ln, err := Listen("unix:"+path, 0o600)
+	ln, err := Listen("unix", path, 0o600)
 	must(t, err)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(ln) }()
@@ -217,7 +217,7 @@ func TestSilentPeerIsHungUpOn(t *testing.T) {
 }
 
 func TestTCPWorksLikeASocketFile(t *testing.T) {
-	ln, err := Listen("inet:0@127.0.0.1", 0)
+	ln, err := Listen("tcp", "127.0.0.1:0", 0)
 	must(t, err)
 	g := newGate(&recorder{}, Limits{})
 	g.address = "tcp:" + ln.Addr().String()
@@ -254,19 +254,9 @@ func TestManySessionsAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestListenAddresses(t *testing.T) {
-	for in, want := range map[string]string{
-		"unix:/run/s": "unix /run/s", "local:/run/s": "unix /run/s", "unix:s": "unix s", "tcp:127.0.0.1:8894": "tcp 127.0.0.1:8894",
-		"inet:8894@mx.example": "tcp mx.example:8894", "inet:mx.example:8894": "tcp mx.example:8894", "INET:[::1]:25": "tcp [::1]:25",
-		"inet6:8894@::1": "tcp6 [::1]:8894", "inet6:8894@[::1]": "tcp6 [::1]:8894",
-	} {
-		network, addr, err := parseAddress(in)
-		if got := network + " " + addr; err != nil || got != want {
-			t.Errorf("parseAddress(%q) = %q, %v; want %q", in, got, err, want)
-		}
-	}
-	for _, in := range []string{"", "/run/s", "unix:", "inet:8894", "tcp:8894", "inet:8894@", "tcp::8894", "tcp:localhost:", "http:x:1"} {
-		if _, err := Listen(in, 0o600); err == nil || !strings.Contains(err.Error(), `"`+in+`"`) {
+func TestListenNamesWhatItCannotOpen(t *testing.T) {
+	for _, in := range [][2]string{{"unix", "/nonexistent/s"}, {"tcp", "127.0.0.1:99999"}, {"http", "x:1"}} {
+		if _, err := Listen(in[0], in[1], 0o600); err == nil || !strings.Contains(err.Error(), in[0]+":"+in[1]) {
 			t.Errorf("Listen(%q) = %v; want an error that names it", in, err)
 		}
 	}
@@ -275,7 +265,7 @@ func TestListenAddresses(t *testing.T) {
 func TestSocketFileHasItsMode(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o660, 0o666} {
 		path := filepath.Join(t.TempDir(), "s")
-		ln, err := Listen("unix:"+path, mode)
+		ln, err := Listen("unix", path, mode)
 		must(t, err)
 		info, err := os.Stat(path)
 		must(t, err)
@@ -295,16 +285,16 @@ func TestStaleSocketIsReplacedAndALiveOneIsNot(t *testing.T) {
 	must(t, err)
 	stale.SetUnlinkOnClose(false)
 	must(t, stale.Close())
-	ln, err := Listen("unix:"+path, 0o600)
+	ln, err := Listen("unix", path, 0o600)
 	if err != nil {
 		t.Fatalf("Listen on a stale socket: %v", err)
 	}
-	if _, err := Listen("unix:"+path, 0o600); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := Listen("unix", path, 0o600); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("Listen on a live socket = %v; want an error", err)
 	}
 	must(t, ln.Close())
 	must(t, os.WriteFile(path, []byte("x"), 0o600))
-	if _, err := Listen("unix:"+path, 0o600); err == nil || !strings.Contains(err.Error(), "not a socket") {
+	if _, err := Listen("unix", path, 0o600); err == nil || !strings.Contains(err.Error(), "not a socket") {
 		t.Errorf("Listen on a file = %v; want an error", err)
 	}
 }

@@ -151,9 +151,11 @@ func TestVectorsOfThePublicSuffixList(t *testing.T) {
 		} else {
 			input = normal(input)
 		}
-		if got := PublicSuffix().Org(input); got != want {
-			t.Errorf("Org(%q) = %q; want %q", input, got, want)
-		}
+		t.Run(line, func(t *testing.T) {
+			if got := PublicSuffix().Org(input); got != want {
+				t.Errorf("Org(%q) = %q; want %q", input, got, want)
+			}
+		})
 	}
 	if vectors != 77 {
 		t.Errorf("%d vectors read; want 77", vectors)

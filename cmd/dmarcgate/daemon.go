@@ -157,7 +157,7 @@ func (d *daemon) listen() error {
 	checker := newChecker(d.cfg, d.dns.View)
 	deferrals := &enforce.Deferrals{MaxAge: d.cfg.TempError.MaxDefer.Std()}
 	for _, l := range d.cfg.Listeners {
-		ln, err := milter.Listen(l.Address.String(), l.SocketMode)
+		ln, err := milter.Listen(l.Address.Network, l.Address.Addr, l.SocketMode)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Name, err)
 		}
