@@ -2,7 +2,6 @@ package metrics
 
 import (
 	"runtime"
-	"runtime/debug"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -109,23 +108,10 @@ func (m *Metrics) listener(name string) string { return known(m.listeners, name)
 
 // RegisterBuildInfo registers dmarcgate_build_info, a constant 1 whose labels
 // say which program this is.
-func RegisterBuildInfo(reg prometheus.Registerer, version string) {
+func RegisterBuildInfo(reg prometheus.Registerer, version, revision string) {
 	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Namespace: namespace, Name: "build_info", Help: "A constant 1, labelled by the version of the program.",
 	}, []string{"version", "revision", "goversion"})
 	reg.MustRegister(g)
-	g.WithLabelValues(version, revision(), runtime.Version()).Set(1)
-}
-
-func revision() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			return s.Value
-		}
-	}
-	return "unknown"
+	g.WithLabelValues(version, revision, runtime.Version()).Set(1)
 }

@@ -90,7 +90,7 @@ func (d *daemon) registerMetrics() {
 		names = append(names, l.Name)
 	}
 	d.metrics = metrics.New(d.registry, names)
-	metrics.RegisterBuildInfo(d.registry, version)
+	metrics.RegisterBuildInfo(d.registry, version, revision())
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 

@@ -112,14 +112,13 @@ func readMessage(path string) ([]byte, error) {
 
 // explanation is what became of a message, and what was looked up for it.
 type explanation struct {
-	Profile   string            `json:"profile"`
-	Secret    bool              `json:"site_secret"` // false: draws are not those of the daemon
-	Facts     policy.Facts      `json:"facts"`
-	Decision  policy.Decision   `json:"decision"`
-	Reply     string            `json:"reply"`
-	Edits     []string          `json:"edits"`
-	Lookups   []dnscache.Lookup `json:"-"`
-	LookupsJS []string          `json:"lookups"`
+	Profile  string          `json:"profile"`
+	Secret   bool            `json:"site_secret"` // false: draws are not those of the daemon
+	Facts    policy.Facts    `json:"facts"`
+	Decision policy.Decision `json:"decision"`
+	Reply    string          `json:"reply"`
+	Edits    []string        `json:"edits"`
+	Lookups  []string        `json:"lookups"`
 }
 
 // explain takes a message along the path of the daemon, with a recorder that
@@ -137,7 +136,7 @@ func explain(cfg *config.Config, l config.Listener, env *milter.Envelope, text [
 	view := traced(dns, func(l dnscache.Lookup) {
 		mu.Lock()
 		defer mu.Unlock()
-		x.Lookups = append(x.Lookups, l)
+		x.Lookups = append(x.Lookups, lookupLine(l))
 	})
 	kept := &keeper{}
 	gate := &enforce.Gate{
@@ -151,9 +150,6 @@ func explain(cfg *config.Config, l config.Listener, env *milter.Envelope, text [
 	x.Facts, x.Decision, x.Reply = kept.row.Facts, kept.row.Decision, answer.Reply.String()
 	for _, e := range answer.Edits {
 		x.Edits = append(x.Edits, e.String())
-	}
-	for _, l := range x.Lookups {
-		x.LookupsJS = append(x.LookupsJS, lookupLine(l))
 	}
 	return x, nil
 }
@@ -188,7 +184,7 @@ func (x *explanation) tree() *node {
 		answer.add("%s", printable(strings.ReplaceAll(e, "\n", "")))
 	}
 	lookups := root.add("%d DNS lookups", len(x.Lookups))
-	for _, l := range x.LookupsJS {
+	for _, l := range x.Lookups {
 		lookups.add("%s", printable(l))
 	}
 	return root

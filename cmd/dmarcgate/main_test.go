@@ -135,7 +135,7 @@ func TestExplainDrawsTheDecision(t *testing.T) {
 	}
 	code, out, _ = command(append(args, "--json")...)
 	var x explanation
-	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Decision.Author != "bank.example" || len(x.LookupsJS) == 0 {
+	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Decision.Author != "bank.example" || len(x.Lookups) == 0 {
 		t.Errorf("explain --json = %d, %+v, %v; want the decision for bank.example", code, x, err)
 	}
 }

@@ -24,7 +24,7 @@ func TestTheListOfMetricsIsComplete(t *testing.T) {
 	}
 	reg := prometheus.NewRegistry()
 	metrics.New(reg, []string{"mta"})
-	metrics.RegisterBuildInfo(reg, version)
+	metrics.RegisterBuildInfo(reg, version, revision())
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
