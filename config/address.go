@@ -9,10 +9,11 @@ import (
 	"strings"
 )
 
-// Address is where a listener listens, as net.Listen takes it.
+// Address is where a listener listens: as net.Listen takes it, or the name of
+// a socket that systemd passes.
 type Address struct {
-	Network string // unix or tcp
-	Addr    string // an absolute path, or host:port
+	Network string // unix, tcp or systemd
+	Addr    string // an absolute path, host:port, or FileDescriptorName= of the socket unit
 }
 
 // String returns the address as "unix:/path" or "tcp:host:port".
@@ -22,7 +23,7 @@ func (a Address) String() string { return a.Network + ":" + a.Addr }
 // 108 bytes, the last of which is 0.
 const maxSocketPath = 107
 
-const addressForms = `write "unix:/path", "tcp:host:port" or "inet:port@host"`
+const addressForms = `write "unix:/path", "tcp:host:port", "inet:port@host" or "systemd:name"`
 
 // parseAddress reads the forms that Postfix (unix:, inet:host:port), Sendmail
 // and OpenDMARC (local:, unix:, inet:port@host, inet6:port@host) use, and tcp:.
@@ -38,6 +39,12 @@ func parseAddress(s string) (Address, error) {
 		return parseTCP(rest)
 	case "tcp":
 		return parseTCP(rest)
+	case "systemd":
+		// systemd.socket(5) allows more; a name that needs escaping helps nobody.
+		if rest == "" || len(rest) > 255 || !only(rest, alphanumeric+"-_.") {
+			return Address{}, faultf(`write the FileDescriptorName= of the socket unit, as in "systemd:milter"`, "%q is no name of a socket", rest)
+		}
+		return Address{Network: "systemd", Addr: rest}, nil
 	}
 	if filepath.IsAbs(s) {
 		return Address{}, faultf(fmt.Sprintf("write %q", "unix:"+s), "%q does not say what it is", s)
@@ -128,4 +135,22 @@ func parseAdmin(s string) (string, error) {
 		return "", faultf(`write an address and a port, "127.0.0.1:9435", or "" for none`, "%q is not an address and a port", s)
 	}
 	return s, nil
+}
+
+// parseHostName reads the name of a host of ours, in lower case.
+func parseHostName(s string) (string, error) {
+	if s == "" || !isHost(s) {
+		return "", faultf(`write for example "relay.example.org"`, "%q is not the name of a host", s)
+	}
+	return strings.ToLower(strings.TrimSuffix(s, ".")), nil
+}
+
+// checkOwner checks "user:group" or "user". Whether they exist is for the
+// start to find out: a configuration can be checked on any host.
+func checkOwner(s string) error {
+	user, group, colon := strings.Cut(s, ":")
+	if s != "" && (user == "" || colon && group == "" || !only(user+group, alphanumeric+"-_.")) {
+		return faultf(`write for example "postfix:postfix"`, "%q is not a user and a group", s)
+	}
+	return nil
 }

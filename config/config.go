@@ -19,6 +19,7 @@
 package config
 
 import (
+	"cmp"
 	"io/fs"
 	"net/netip"
 	"os"
@@ -32,8 +33,10 @@ type Config struct {
 	AuthservID      string   // our name in Authentication-Results (RFC 8601, Section 2.5); the host name when not set
 	AuthservIDsAlso []string // further names whose Authentication-Results are forgeries when they arrive from outside
 	StateDir        string   // absolute; holds the result store and the sampling key
+	RulesDir        string   // absolute; the override rules, "" is none
 
-	Listeners []Listener // at least one
+	Listeners     []Listener // at least one
+	TrustedRelays []TrustedRelay
 
 	Discovery Discovery
 	TempError TempError
@@ -51,16 +54,26 @@ type Config struct {
 type Listener struct {
 	Name            string // [a-z0-9-]{1,32}, unique; a metric label
 	Address         Address
+	AuthservID      string         // our name here; Config.AuthservID when not set
 	SocketMode      fs.FileMode    // permission bits of a Unix socket
+	SocketOwner     string         // "user:group" of a Unix socket; "" is the daemon's own
 	Profile         string         // monitor, conformant or strict; has no default
 	Quarantine      string         // tag, hold or reject
 	TrustedNetworks []netip.Prefix // mail from here is cleaned of forged fields and not evaluated
 }
 
+// TrustedRelay is a set of our own hosts that hand over mail from outside. The
+// client is then read from the Received field that such a host wrote.
+type TrustedRelay struct {
+	Networks []netip.Prefix // where they connect from
+	Names    []string       // their names after "by" in Received
+}
+
 // Discovery says how the DMARC record of a domain is found.
 type Discovery struct {
-	Method string // treewalk (RFC 9989, Section 4.10) or psl (RFC 7489, Section 6.6.3)
-	Pct    string // honour or ignore
+	Method  string // treewalk (RFC 9989, Section 4.10) or psl (RFC 7489, Section 6.6.3)
+	PSLFile string // absolute; "" is the list built in
+	Pct     string // honour or ignore
 }
 
 // TempError says what happens to mail whose verdict hangs on a DNS failure.
@@ -89,12 +102,13 @@ type Limits struct {
 	HeaderFields  int      // per message
 	HeaderBytes   Size     // per message
 	Recipients    int      // per message
+	DrainTimeout  Duration // how long sessions may go on after SIGTERM
 }
 
 // Store is where results are recorded.
 type Store struct {
 	Path       string   // absolute; StateDir/results.db when not set
-	Durability string   // async, ack or disk
+	Durability string   // off, async, ack or disk
 	Wait       Duration // the longest that an answer waits for its row
 	Queue      int      // rows that may wait to be written
 }
@@ -116,10 +130,11 @@ type Header struct {
 	Tag string // added to quarantined mail when Quarantine is tag
 }
 
-// Admin is the HTTP listener for metrics and health.
+// Admin is the HTTP listener for metrics and health, and the control socket.
 type Admin struct {
 	Listen      string // "ip:port"; "" is off
 	AllowRemote bool   // Listen may be an address that other hosts reach
+	Control     string // absolute path of the control socket; StateDir/control.sock when not set
 }
 
 // Log is how the log is written.
@@ -158,6 +173,7 @@ func Default() Config {
 			HeaderFields:  2000,
 			HeaderBytes:   4 * MiB,
 			Recipients:    1000,
+			DrainTimeout:  10 * second,
 		},
 		Store: Store{Durability: "ack", Wait: 2 * second, Queue: 10000},
 		Reply: Reply{
@@ -183,6 +199,14 @@ func (c *Config) derive() error {
 	if c.Sampling.SecretFile == "" {
 		c.Sampling.SecretFile = filepath.Join(c.StateDir, "sampling.key")
 	}
+	if c.Admin.Control == "" {
+		c.Admin.Control = filepath.Join(c.StateDir, "control.sock")
+	}
+	defer func() {
+		for i := range c.Listeners {
+			c.Listeners[i].AuthservID = cmp.Or(c.Listeners[i].AuthservID, c.AuthservID)
+		}
+	}()
 	if c.AuthservID != "" {
 		return nil
 	}

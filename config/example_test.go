@@ -15,7 +15,8 @@ import (
 const examplePath = "../deploy/dmarcgate.toml"
 
 // option is a key that is commented out; prose has a space after the "#".
-var option = regexp.MustCompile(`(?m)^#([a-z_]+ = )`)
+// So has no table.
+var option = regexp.MustCompile(`(?m)^#([a-z_]+ = |\[\[)`)
 
 func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	data, err := os.ReadFile(examplePath)
@@ -35,6 +36,10 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An empty list and none mean the same.
+	if len(got.TrustedRelays) != 1 {
+		t.Errorf("the example shows %d trusted relays; want one", len(got.TrustedRelays))
+	}
+	got.TrustedRelays = nil // by default there is none
 	got.AuthservIDsAlso, got.DNS.Servers, got.Listeners[0].TrustedNetworks = nil, nil, nil
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
@@ -44,7 +49,9 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		t.Fatal(err)
 	}
-	tree["listener"] = tree["listener"].([]any)[0]
+	for _, name := range []string{"listener", "trusted_relay"} {
+		tree[name] = tree[name].([]any)[0]
+	}
 	inFile, inGo := treeKeys("", tree), knownKeys()
 	slices.Sort(inFile)
 	slices.Sort(inGo)
@@ -89,7 +96,7 @@ func TestEveryFieldOfConfigIsInTheTable(t *testing.T) {
 
 func leaves(t reflect.Type) int {
 	switch {
-	case t == reflect.TypeFor[[]Listener]():
+	case t == reflect.TypeFor[[]Listener](), t == reflect.TypeFor[[]TrustedRelay]():
 		return leaves(t.Elem())
 	case t.Kind() == reflect.Struct && t != reflect.TypeFor[Address]():
 		n := 0
@@ -143,6 +150,7 @@ allow_remote = true
 	want.StateDir = "/srv/dmarcgate"
 	want.Listeners = []Listener{{
 		Name: "in", Address: Address{"unix", "/run/a.sock"}, Profile: "strict", SocketMode: 0o660, Quarantine: "tag",
+		AuthservID: "mx.example.org",
 	}}
 	want.DNS.Servers = []string{"192.0.2.53:53", "[2001:db8::53]:53", "[2001:db8::54]:5353"}
 	want.DNS.Timeout = minute
@@ -151,7 +159,7 @@ allow_remote = true
 	want.Limits.IdleTimeout = 24 * hour
 	want.Store.Path = "/srv/results.db"
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
-	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true}
+	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("Parse = %+v; want %+v", *c, want)
 	}

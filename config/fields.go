@@ -14,8 +14,10 @@ func fields(c *Config) []field {
 		text("authserv_id", &c.AuthservID, checkAuthservID),
 		list("authserv_ids_also", &c.AuthservIDsAlso, parseAuthservID),
 		parsed("state_dir", &c.StateDir, parsePath),
+		parsed("rules_dir", &c.RulesDir, parseOptionalPath),
 
 		choice("discovery.method", &c.Discovery.Method, "treewalk", "psl"),
+		parsed("discovery.psl_file", &c.Discovery.PSLFile, parseOptionalPath),
 		choice("discovery.pct", &c.Discovery.Pct, "honour", "ignore"),
 
 		choice("temperror.ours", &c.TempError.Ours, "accept", "tempfail"),
@@ -39,9 +41,11 @@ func fields(c *Config) []field {
 		number("limits.header_fields", &c.Limits.HeaderFields, 100, 100_000),
 		size("limits.header_bytes", &c.Limits.HeaderBytes, 64*KiB, 256*MiB),
 		number("limits.recipients", &c.Limits.Recipients, 100, 100_000), // RFC 5321, Section 4.5.3.1.8: at least 100
+		// systemd kills what has not stopped after 90 s (DefaultTimeoutStopSec).
+		duration("limits.drain_timeout", &c.Limits.DrainTimeout, second/10, minute),
 
 		parsed("store.path", &c.Store.Path, parseOptionalPath),
-		choice("store.durability", &c.Store.Durability, "async", "ack", "disk"),
+		choice("store.durability", &c.Store.Durability, "off", "async", "ack", "disk"),
 		duration("store.wait", &c.Store.Wait, second/100, 30*second),
 		number("store.queue", &c.Store.Queue, 1, 10_000_000),
 
@@ -54,6 +58,7 @@ func fields(c *Config) []field {
 
 		parsed("admin.listen", &c.Admin.Listen, parseAdmin),
 		flag("admin.allow_remote", &c.Admin.AllowRemote),
+		parsed("admin.control", &c.Admin.Control, parseOptionalPath),
 
 		choice("log.format", &c.Log.Format, "logfmt", "json"),
 		choice("log.level", &c.Log.Level, "debug", "info", "warn", "error"),
@@ -67,11 +72,23 @@ func listenerFields(path string, l *Listener) []field {
 			text(path+".name", &l.Name, checkName)),
 		required(`write for example address = "unix:/run/dmarcgate/milter.sock"`,
 			parsed(path+".address", &l.Address, parseAddress)),
+		text(path+".authserv_id", &l.AuthservID, checkAuthservID),
 		parsed(path+".socket_mode", &l.SocketMode, parseMode),
+		text(path+".socket_owner", &l.SocketOwner, checkOwner),
 		required(`write profile = "monitor" to record and enforce nothing, or "conformant" or "strict"`,
 			choice(path+".profile", &l.Profile, "monitor", "conformant", "strict")),
 		choice(path+".quarantine", &l.Quarantine, "tag", "hold", "reject"),
 		list(path+".trusted_networks", &l.TrustedNetworks, parseNetwork),
+	}
+}
+
+// relayFields is the same for the [[trusted_relay]] at path.
+func relayFields(path string, r *TrustedRelay) []field {
+	return []field{
+		required(`write for example networks = ["192.0.2.25"]`,
+			list(path+".networks", &r.Networks, parseNetwork)),
+		required(`write the names that these hosts give after "by" in Received, for example names = ["relay.example.org"]`,
+			list(path+".names", &r.Names, parseHostName)),
 	}
 }
 

@@ -88,10 +88,23 @@ func syntaxProblem(file string, err error) Problem {
 
 // listeners takes the [[listener]] tables out of tree.
 func (r *reader) listeners(tree map[string]any, c *Config) {
-	v, present := tree["listener"]
-	delete(tree, "listener")
+	r.tables(tree, "listener", func(at string) []field {
+		c.Listeners = append(c.Listeners, defaultListener())
+		return listenerFields(at, &c.Listeners[len(c.Listeners)-1])
+	})
+	r.tables(tree, "trusted_relay", func(at string) []field {
+		c.TrustedRelays = append(c.TrustedRelays, TrustedRelay{})
+		return relayFields(at, &c.TrustedRelays[len(c.TrustedRelays)-1])
+	})
+}
+
+// tables takes the [[name]] tables out of tree; begin makes the fields of the
+// next one.
+func (r *reader) tables(tree map[string]any, name string, begin func(at string) []field) {
+	v, present := tree[name]
+	delete(tree, name)
 	if !present {
-		return // validate misses them
+		return // validate misses what must be there
 	}
 	list, _ := v.([]any)
 	for i, item := range list {
@@ -100,13 +113,11 @@ func (r *reader) listeners(tree map[string]any, c *Config) {
 			list = nil
 			break
 		}
-		at := element("listener", i)
-		l := defaultListener()
-		r.table(at, sub, listenerFields(at, &l))
-		c.Listeners = append(c.Listeners, l)
+		at := element(name, i)
+		r.table(at, sub, begin(at))
 	}
 	if len(list) == 0 {
-		r.add("listener", fault{text: "is not a list of tables", mend: "write [[listener]], with two brackets, above its keys"})
+		r.add(name, fault{text: "is not a list of tables", mend: "write [[" + name + "]], with two brackets, above its keys"})
 	}
 }
 
@@ -160,9 +171,11 @@ func (r *reader) verify(c *Config) {
 		}
 	}
 	for i := range c.Listeners {
-		l, at := &c.Listeners[i], join(element("listener", i), "socket_mode")
-		if _, written := r.lines[at]; written && l.Address.Network == "tcp" {
-			r.add(at, fault{text: "has no meaning for a TCP address", mend: "remove it"})
+		for _, key := range []string{"socket_mode", "socket_owner"} {
+			at := join(element("listener", i), key)
+			if _, written := r.lines[at]; written && c.Listeners[i].Address.Network != "unix" {
+				r.add(at, fault{text: "has a meaning for unix: addresses only", mend: "remove it"})
+			}
 		}
 	}
 	if len(r.errs.Problems) > 0 {

@@ -39,7 +39,7 @@ func squash(name string) string {
 // knownKeys returns every key of the file, dotted.
 func knownKeys() []string {
 	var keys []string
-	for _, f := range slices.Concat(fields(new(Config)), listenerFields("listener", new(Listener))) {
+	for _, f := range slices.Concat(fields(new(Config)), listenerFields("listener", new(Listener)), relayFields("trusted_relay", new(TrustedRelay))) {
 		keys = append(keys, f.key)
 	}
 	return keys
