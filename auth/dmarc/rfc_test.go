@@ -138,6 +138,14 @@ func TestVectorsOfThePublicSuffixList(t *testing.T) {
 		}
 		return a
 	}
+	path := filepath.Join(t.TempDir(), "list.dat")
+	if err := os.WriteFile(path, []byte(testdata(t, filepath.Join("psl", "public_suffix_list.dat"))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := LoadSuffixes(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	vectors := 0
 	for _, line := range strings.Split(testdata(t, filepath.Join("psl", "tests.txt")), "\n") {
 		input, want, found := strings.Cut(line, " ")
@@ -152,13 +160,30 @@ func TestVectorsOfThePublicSuffixList(t *testing.T) {
 			input = normal(input)
 		}
 		t.Run(line, func(t *testing.T) {
-			if got := PublicSuffix().Org(input); got != want {
-				t.Errorf("Org(%q) = %q; want %q", input, got, want)
+			for name, list := range map[string]Suffixes{"built in": PublicSuffix(), "from a file": file} {
+				if got := list.Org(input); got != want {
+					t.Errorf("Org(%q), list %s = %q; want %q", input, name, got, want)
+				}
 			}
 		})
 	}
 	if vectors != 77 {
 		t.Errorf("%d vectors read; want 77", vectors)
+	}
+}
+
+func TestAListFileThatIsNoListIsRefused(t *testing.T) {
+	for name, text := range map[string]string{"empty": "", "cut": "com\nnet\nco.uk\n", "a message": "From: a@b.example\n\nhello\n"} {
+		path := filepath.Join(t.TempDir(), "list.dat")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := LoadSuffixes(path); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("LoadSuffixes(%s) = %v; want an error that names the file", name, err)
+		}
+	}
+	if _, err := LoadSuffixes("/nonexistent.dat"); err == nil || !strings.Contains(err.Error(), "/nonexistent.dat") {
+		t.Errorf("LoadSuffixes(no file) = %v; want an error that names it", err)
 	}
 }
 
