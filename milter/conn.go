@@ -101,14 +101,15 @@ func (c *conn) drain() {
 	defer c.mu.Unlock()
 	c.draining = true
 	if c.idle {
-		_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // the reader sees an error either way
+		_ = c.Conn.SetReadDeadline(past) // the reader sees an error either way
 	}
 }
 
-// cut ends the connection now; its own goroutine cleans up.
+// cut ends the connection now; its own goroutine cleans up. It closes before it
+// cancels, so that no answer is written that a handler gave for want of time.
 func (c *conn) cut() {
-	c.cancel()
 	_ = c.Conn.Close()
+	c.cancel()
 }
 
 // Read gives go-milter the frames that the session passes on. Every failure

@@ -22,7 +22,8 @@ package milter
 //	M14  no drain, unsynchronised state, NewMilter called from several goroutines:
 //	                                                           one milter.Server per connection, Server.Shutdown
 //	M15  logs bytes of the peer with log.Printf                such frames do not reach it; see the package comment
-//	M16  no skip as a Response                                 stay{code: 's'}. Progress is not sent yet
+//	M16  no skip as a Response, no progress while it waits     stay{code: 's'}; session.await writes progress past it
+//	     for the answer
 //	M17  edits are not checked: a NUL or LF splits a field     InsertField, DeleteField, Hold and Refuse sanitise
 //	M18  a 4 KiB buffer for each answer                        does not matter: four answers a message when
 //	                                                           no-reply is agreed

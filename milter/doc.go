@@ -24,13 +24,20 @@
 //   - A frame that is malformed, too long, or out of order: the connection is
 //     closed, and the MTA does what its default action says.
 //   - An MTA that goes away or is silent for too long: the context of the
-//     message is cancelled and the connection closed.
+//     message is cancelled and the connection closed. While a handler works on
+//     its answer nothing is read; there the next progress that cannot be written
+//     tells, and the handler's answer is waited for and given up.
+//   - A handler that takes long to answer: the MTA is told every few seconds to
+//     go on waiting, without a limit of ours.
 //   - The connection limit is reached: accepting stops, so that the listen
 //     backlog holds new connections until one ends.
 //   - Accept fails for want of descriptors or memory: it is tried again, with
 //     a growing pause of at most a second.
 //   - Shutdown: sessions that exist are served until its context is done, then
-//     closed at the next message boundary.
+//     closed at the next message boundary, and counted.
+//
+// Server.Alive fails when an accept loop has ended or is stuck, and from the
+// beginning of a shutdown. A server that is busy is alive.
 //
 // The engine reports what it does not expect with log.Printf. The connection
 // leaves it little to report (it sees checked frames, io.EOF and a Write that

@@ -52,18 +52,21 @@ type Handler interface {
 	//
 	// ctx is done when the MTA aborts the message or goes away, and after its
 	// answer was written. An MTA that goes away during Finish is noticed when
-	// the answer is written.
+	// it is next told of the progress (Server.Progress); one that came by TCP,
+	// where the first write to a peer that has gone succeeds, one later.
 	Start(ctx context.Context, env *Envelope, header [][]byte) Message
 }
 
-// Message receives the body in order, then answers. One goroutine calls its
-// methods.
+// Message receives the body in order, then answers. Its methods are called one
+// after the other, though not by the same goroutine.
 type Message interface {
 	// Write takes the next part of the body, which is not the writer's to
 	// keep. ErrSkip, or any other error, ends the body.
 	io.Writer
 	// Finish is called once at end of message, unless the message was aborted
-	// or one of its methods has panicked.
+	// or one of its methods has panicked. While it runs the MTA is kept
+	// waiting, however long that takes: Finish must bound itself. It is waited
+	// for even when ctx is done.
 	Finish() Answer
 }
 

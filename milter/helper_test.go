@@ -137,20 +137,49 @@ func newGate(h Handler, limits Limits) *gate {
 func start(t testing.TB, h Handler, limits Limits) *gate {
 	t.Helper()
 	g := newGate(h, limits)
-	path := filepath.Join(t.TempDir(), "s")
-	ln, err := Listen("unix", path, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.address = "unix:" + path
-	g.serve(t, ln)
+	g.open(t)
 	return g
 }
 
+// open serves on a socket file of its own.
+func (g *gate) open(t testing.TB) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s")
+	g.address = "unix:" + path
+	g.serve(t, listen(t, file(path)))
+}
+
+// openTCP serves on a port of its own.
+func (g *gate) openTCP(t testing.TB) {
+	t.Helper()
+	ln := listen(t, Socket{Network: "tcp", Addr: "127.0.0.1:0", UID: -1, GID: -1})
+	g.address = "tcp:" + ln.Addr().String()
+	g.serve(t, ln)
+}
+
+// file is a socket of this process's own.
+func file(path string) Socket {
+	return Socket{Network: "unix", Addr: path, Mode: 0o600, UID: -1, GID: -1}
+}
+
+func listen(t testing.TB, s Socket) net.Listener {
+	t.Helper()
+	ln, err := s.Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ln
+}
+
+// serve returns when Serve has begun.
 func (g *gate) serve(t testing.TB, ln net.Listener) {
 	t.Helper()
+	before := g.loopCount()
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(ln) }()
+	for g.loopCount() == before && len(served) == 0 {
+		runtime.Gosched()
+	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -159,6 +188,12 @@ func (g *gate) serve(t testing.TB, ln net.Listener) {
 			t.Errorf("Serve() = %v; want nil", err)
 		}
 	})
+}
+
+func (g *gate) loopCount() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.loops)
 }
 
 func (g *gate) dial(t testing.TB, opts miltertest.Options) *miltertest.Client {

@@ -14,48 +14,71 @@ import (
 // probeTimeout is how long the owner of a socket that exists has to answer.
 const probeTimeout = time.Second
 
-// Listen opens a listener: network is "unix", with a path, or "tcp", "tcp4" or
-// "tcp6", with host and port.
+// Socket is what a listener is opened on.
+type Socket struct {
+	// Network is "unix", with a path for Addr, or "tcp", "tcp4" or "tcp6", with
+	// host and port.
+	Network, Addr string
+	// Mode, UID and GID are the permissions and the owner of a socket file; -1
+	// leaves an owner as it is. They mean nothing for the other networks.
+	Mode     os.FileMode
+	UID, GID int
+}
+
+// Listen opens the listener.
 //
-// A socket file gets exactly mode, and at no time a wider one. One that nobody
-// answers on is replaced; one that somebody answers on, and a file of another
-// kind, are errors. It is removed when the listener is closed.
-func Listen(network, addr string, mode os.FileMode) (net.Listener, error) {
+// A socket file gets exactly Mode, and at no time can anybody else connect: its
+// owner is set first. Only the directory keeps others from exchanging the file
+// meanwhile, so nobody else should have the right to write there. One that
+// nobody answers on is replaced; one that somebody answers on, and a file of
+// another kind, are errors. It is removed when the listener is closed.
+func (s Socket) Listen() (net.Listener, error) {
 	var ln net.Listener
 	var err error
-	if network == "unix" {
-		ln, err = listenUnix(addr, mode.Perm())
+	if s.Network == "unix" {
+		ln, err = s.listenUnix()
 	} else {
-		ln, err = net.Listen(network, addr)
+		ln, err = net.Listen(s.Network, s.Addr)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listening on %s:%s: %w", network, addr, err)
+		return nil, fmt.Errorf("listening on %s:%s: %w", s.Network, s.Addr, err)
 	}
 	return ln, nil
 }
 
-func listenUnix(path string, mode os.FileMode) (net.Listener, error) {
-	if err := removeStale(path); err != nil {
+func (s Socket) listenUnix() (net.Listener, error) {
+	if err := removeStale(s.Addr); err != nil {
 		return nil, err
 	}
 	// On Linux the mode of the unbound socket is that of the file to be
-	// made, less the umask. So the file is never wider than wanted, and chmod
-	// can only widen it to what is wanted.
+	// made, less the umask. So the file begins as this process's own, and
+	// is opened to others when its owner is right.
+	own := uint32(s.Mode.Perm() & 0o700)
 	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
-		if cerr := raw.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), uint32(mode)) }); cerr != nil {
+		if cerr := raw.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), own) }); cerr != nil {
 			return cerr
 		}
 		return err
 	}}
-	ln, err := lc.Listen(context.Background(), "unix", path)
+	ln, err := lc.Listen(context.Background(), "unix", s.Addr)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chmod(path, mode); err != nil {
+	if err := s.protect(); err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
 	return ln, nil
+}
+
+// protect sets the owner of the socket file, then its mode.
+func (s Socket) protect() error {
+	if s.UID >= 0 || s.GID >= 0 {
+		if err := os.Lchown(s.Addr, s.UID, s.GID); err != nil {
+			return err
+		}
+	}
+	return os.Chmod(s.Addr, s.Mode.Perm())
 }
 
 // removeStale removes the socket of a process that is gone.

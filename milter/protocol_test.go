@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	gomilter "github.com/emersion/go-milter"
 
@@ -352,6 +353,7 @@ func FuzzSession(f *testing.F) {
 			stream = framed(stream)
 		}
 		g := newGate(fieldChecker{t}, Limits{FrameBytes: 4096, HeaderBytes: 4096})
+		g.Progress = time.Microsecond
 		ours, theirs := net.Pipe()
 		served := make(chan error, 1)
 		go func() { served <- g.Serve(&fakeListener{conns: []net.Conn{ours}, closed: make(chan struct{})}) }()
@@ -414,15 +416,15 @@ func (h fieldChecker) Start(_ context.Context, env *Envelope, header [][]byte) M
 func readAnswers(t *testing.T, conn net.Conn) {
 	c := miltertest.Raw(conn, miltertest.Options{})
 	for {
-		code, _, err := c.ReadFrame()
+		code, data, err := c.ReadFrame()
 		if err != nil {
 			if strings.Contains(err.Error(), "answer") {
 				t.Error(err)
 			}
 			return
 		}
-		if !strings.ContainsRune("Ocsyimq", rune(code)) {
-			t.Errorf("answer %q", code)
+		if !strings.ContainsRune("Ocspyimq", rune(code)) || code == ansProgress && len(data) > 0 {
+			t.Errorf("answer %q %q", code, data)
 		}
 	}
 }
@@ -431,11 +433,7 @@ func BenchmarkMessage(b *testing.B) {
 	g := newGate(&recorder{}, Limits{})
 	g.Handler = handlerFunc(func() Message { return nothing{} })
 	g.Log = nil
-	path := b.TempDir() + "/s"
-	ln, err := Listen("unix", path, 0o600)
-	must(b, err)
-	g.address = "unix:" + path
-	g.serve(b, ln)
+	g.open(b)
 	m := mail()
 	m.Client = netip.MustParseAddr("192.0.2.1")
 	m.Message = []byte(strings.Repeat("Received: from a by b with ESMTP; Mon, 2 Jan 2006 15:04:05 +0000\n", 25) + "\n" + strings.Repeat("0123456789abcde\n", 512))

@@ -7,9 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"slices"
 	"sync"
-	"syscall"
 	"time"
 
 	gomilter "github.com/emersion/go-milter"
@@ -20,11 +18,12 @@ import (
 const (
 	// keepAlive finds an MTA whose host has gone.
 	keepAlive = 60 * time.Second
+	// defaultProgress is half of Sendmail's default for a read at end of
+	// message (T=R:10s), the shortest patience that there is.
+	defaultProgress = 5 * time.Second
 	// drainGrace is how long messages that are in progress may take when
 	// Shutdown's context is done: the budget of a message, and some.
 	drainGrace = 30 * time.Second
-
-	firstRetry, lastRetry = 5 * time.Millisecond, time.Second
 )
 
 // Server serves MTAs on one or more listeners of one name. Set the fields
@@ -34,20 +33,24 @@ type Server struct {
 	Name    string
 	Handler Handler
 	Limits  Limits
-	Metrics *metrics.Metrics // may be nil
-	Log     *slog.Logger     // nil is slog.Default
-	Now     func() time.Time // nil is time.Now
+	// Progress is how often an MTA that waits for Message.Finish is told that
+	// the answer will come; 0 is 5 seconds.
+	Progress time.Duration
+	Metrics  *metrics.Metrics // may be nil
+	Log      *slog.Logger     // nil is slog.Default
+	Now      func() time.Time // nil is time.Now
 
 	grace time.Duration // 0 is drainGrace
 
 	wg sync.WaitGroup // accept loops and connections
 
-	mu        sync.Mutex
-	slots     chan struct{} // one for each connection
-	closing   chan struct{} // closed by Shutdown
-	closed    bool
-	listeners []net.Listener
-	conns     map[*conn]struct{}
+	mu      sync.Mutex
+	slots   chan struct{} // one for each connection
+	closing chan struct{} // closed by Shutdown
+	closed  bool
+	loops   []*acceptor
+	failed  error // what ended an accept loop
+	conns   map[*conn]struct{}
 }
 
 func (s *Server) now() time.Time {
@@ -62,108 +65,6 @@ func (s *Server) logger() *slog.Logger {
 		return slog.Default()
 	}
 	return s.Log
-}
-
-// Serve accepts connections until Shutdown is called or ln is closed; then it
-// returns nil. Another error means that ln cannot be used any more.
-func (s *Server) Serve(ln net.Listener) error {
-	if !s.open(ln) {
-		return ln.Close()
-	}
-	defer s.wg.Done()
-	defer s.forget(ln)
-	retry := firstRetry
-	for s.acquire() {
-		nc, err := ln.Accept()
-		if err == nil {
-			retry = firstRetry
-			s.begin(nc)
-			continue
-		}
-		<-s.slots
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return nil
-		case !passing(err):
-			return fmt.Errorf("accepting on %s: %w", ln.Addr(), err)
-		}
-		s.Metrics.MilterError(s.Name, "other", "overload")
-		s.logger().Error("cannot accept a connection", "listener", s.Name, "err", err, "retry", retry)
-		s.pause(retry)
-		retry = min(2*retry, lastRetry)
-	}
-	return nil
-}
-
-// passing tells errors of accept(2) that pass: a shortage here, or a client
-// that has left the queue.
-func passing(err error) bool {
-	for _, e := range []syscall.Errno{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM,
-		syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EPROTO, syscall.EINTR, syscall.EPERM,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
-}
-
-// open enters a listener; it fails after Shutdown.
-func (s *Server) open(ln net.Listener) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.init()
-	if s.closed {
-		return false
-	}
-	s.listeners = append(s.listeners, ln)
-	s.wg.Add(1)
-	return true
-}
-
-// init makes what the zero Server lacks. mu is held.
-func (s *Server) init() {
-	if s.closing == nil {
-		s.Limits = s.Limits.withDefaults()
-		s.slots = make(chan struct{}, s.Limits.Connections)
-		s.closing = make(chan struct{})
-		s.conns = map[*conn]struct{}{}
-	}
-}
-
-func (s *Server) forget(ln net.Listener) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.listeners = slices.DeleteFunc(s.listeners, func(l net.Listener) bool { return l == ln })
-	_ = ln.Close() // it may be closed already
-}
-
-// acquire waits for a place for one more connection, before it is accepted:
-// those that wait are the backlog's, not ours. It returns false at shutdown.
-func (s *Server) acquire() bool {
-	select {
-	case s.slots <- struct{}{}:
-		return true
-	default:
-	}
-	s.Metrics.AcceptPaused(s.Name)
-	s.logger().Warn("the connection limit is reached", "listener", s.Name, "limit", s.Limits.Connections)
-	select {
-	case s.slots <- struct{}{}:
-		return true
-	case <-s.closing:
-		return false
-	}
-}
-
-func (s *Server) pause(d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.closing:
-	}
 }
 
 // begin serves a connection. It has a place already, which end gives back.
@@ -256,8 +157,9 @@ func (l *oneShot) Addr() net.Addr { return nil }
 // earlier would make Postfix tempfail its next message. When ctx is done, idle
 // sessions are closed at once and the others after the message in progress, for
 // which they have 30 seconds. It returns nil when all sessions ended by
-// themselves, else an error that wraps ctx.Err and says how many did not. In
-// both cases no goroutine of the server is left, unless a handler has not
+// themselves, else an error that wraps ctx.Err and says how many did not; they
+// are counted, too (dmarcgate_milter_sessions_cut_total). In both cases no
+// goroutine of the server is left, unless a handler has not
 // returned: that one is waited for.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopAccepting()
@@ -272,6 +174,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	open := s.each((*conn).drain)
+	s.Metrics.SessionsCut(s.Name, open)
 	grace := time.NewTimer(s.graceTime())
 	defer grace.Stop()
 	select {
@@ -284,6 +187,13 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("milter: %d sessions of %s were still open: %w", open, s.Name, ctx.Err())
+}
+
+func (s *Server) progressEvery() time.Duration {
+	if s.Progress <= 0 {
+		return defaultProgress
+	}
+	return s.Progress
 }
 
 func (s *Server) graceTime() time.Duration {
@@ -302,8 +212,8 @@ func (s *Server) stopAccepting() {
 	}
 	s.closed = true
 	close(s.closing)
-	for _, ln := range s.listeners {
-		_ = ln.Close() // Serve returns either way
+	for _, a := range s.loops {
+		_ = a.ln.Close() // Serve returns either way
 	}
 }
 

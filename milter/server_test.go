@@ -45,17 +45,25 @@ func (l *fakeListener) Close() error   { l.once.Do(func() { close(l.closed) }); 
 func (l *fakeListener) Addr() net.Addr { return &net.UnixAddr{Name: "fake", Net: "unix"} }
 
 func TestAcceptErrorsThatPassAreSurvived(t *testing.T) {
-	g := newGate(&recorder{}, Limits{})
-	ours, theirs := net.Pipe()
-	g.serve(t, &fakeListener{
-		errs:  []error{&net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)}, syscall.ECONNABORTED},
-		conns: []net.Conn{ours}, closed: make(chan struct{}),
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(&recorder{}, Limits{})
+		errs := []error{syscall.ECONNABORTED}
+		for range 9 {
+			errs = append(errs, &net.OpError{Op: "accept", Err: os.NewSyscallError("accept4", syscall.EMFILE)})
+		}
+		ours, theirs := net.Pipe()
+		began := time.Now()
+		g.serve(t, &fakeListener{errs: errs, conns: []net.Conn{ours}, closed: make(chan struct{})})
+		c, err := miltertest.New(theirs, miltertest.Options{Timeout: time.Hour})
+		must(t, err)
+		want := (5+10+20+40+80+160+320+640)*time.Millisecond + 2*time.Second
+		if d := time.Since(began); d != want {
+			t.Errorf("accepted after %v; want pauses that double up to a second: %v", d, want)
+		}
+		send(t, c, mail())
+		must(t, c.Quit())
+		g.wantCount(t, 10, "milter_errors_total", "other", "overload")
 	})
-	c, err := miltertest.New(theirs, miltertest.Options{})
-	must(t, err)
-	send(t, c, mail())
-	must(t, c.Quit())
-	g.wantCount(t, 2, "milter_errors_total", "other", "overload")
 }
 
 func TestAcceptErrorsThatStayEndServe(t *testing.T) {
@@ -126,8 +134,7 @@ func TestShutdownServesWhatExistsUntilItsEnd(t *testing.T) {
 	rec := &recorder{}
 	g := newGate(rec, Limits{})
 	path := filepath.Join(t.TempDir(), "s")
-	ln, err := Listen("unix", path, 0o600)
-	must(t, err)
+	ln := listen(t, file(path))
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(ln) }()
 	c, err := miltertest.Dial("unix:"+path, miltertest.Options{})
@@ -143,6 +150,7 @@ func TestShutdownServesWhatExistsUntilItsEnd(t *testing.T) {
 	must(t, c.Quit())
 	must(t, <-done)
 	g.wantCount(t, 0, "milter_sessions_active")
+	g.wantCount(t, 0, "milter_sessions_cut_total")
 	goroutines(t, before)
 }
 
@@ -168,6 +176,7 @@ func TestShutdownClosesIdleSessionsAndFinishesMessages(t *testing.T) {
 		t.Errorf("Shutdown() = %v; want 2 sessions", err)
 	}
 	g.wantCount(t, 0, "milter_errors_total")
+	g.wantCount(t, 2, "milter_sessions_cut_total", "in")
 	goroutines(t, before+1) // the one that Serve ran in may not have ended
 }
 
@@ -184,6 +193,7 @@ func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
 		if d := time.Since(began); d != drainGrace {
 			t.Errorf("Shutdown took %v; want %v", d, drainGrace)
 		}
+		g.wantCount(t, 1, "milter_sessions_cut_total", "in")
 	})
 }
 
@@ -217,13 +227,51 @@ func TestSilentPeerIsHungUpOn(t *testing.T) {
 }
 
 func TestTCPWorksLikeASocketFile(t *testing.T) {
-	ln, err := Listen("tcp", "127.0.0.1:0", 0)
-	must(t, err)
 	g := newGate(&recorder{}, Limits{})
-	g.address = "tcp:" + ln.Addr().String()
-	g.serve(t, ln)
+	g.openTCP(t)
 	c := g.dial(t, miltertest.Options{})
 	send(t, c, mail())
+	must(t, c.Quit())
+}
+
+// keeper is a listener that shows what it has accepted.
+type keeper struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l keeper) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err == nil {
+		l.conns <- c
+	}
+	return c, err
+}
+
+func TestTCPIsKeptAlive(t *testing.T) {
+	g := newGate(&recorder{}, Limits{})
+	ln := keeper{listen(t, Socket{Network: "tcp", Addr: "127.0.0.1:0"}), make(chan net.Conn, 1)}
+	g.address = "tcp:" + ln.Addr().String()
+	g.serve(t, ln)
+	c := g.dial(t, miltertest.Options{}) // the session has begun
+	raw, err := (<-ln.conns).(*net.TCPConn).SyscallConn()
+	must(t, err)
+	for _, tt := range []struct {
+		name             string
+		level, opt, want int
+	}{
+		{"SO_KEEPALIVE", syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, 1},
+		{"TCP_KEEPIDLE", syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE, 60},
+		{"TCP_KEEPINTVL", syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL, 15},
+		{"TCP_NODELAY", syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1},
+	} {
+		var got int
+		must(t, raw.Control(func(fd uintptr) { got, err = syscall.GetsockoptInt(int(fd), tt.level, tt.opt) }))
+		must(t, err)
+		if got != tt.want {
+			t.Errorf("%s = %d; want %d", tt.name, got, tt.want)
+		}
+	}
 	must(t, c.Quit())
 }
 
@@ -252,49 +300,4 @@ func TestManySessionsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-}
-
-func TestListenNamesWhatItCannotOpen(t *testing.T) {
-	for _, in := range [][2]string{{"unix", "/nonexistent/s"}, {"tcp", "127.0.0.1:99999"}, {"http", "x:1"}} {
-		if _, err := Listen(in[0], in[1], 0o600); err == nil || !strings.Contains(err.Error(), in[0]+":"+in[1]) {
-			t.Errorf("Listen(%q) = %v; want an error that names it", in, err)
-		}
-	}
-}
-
-func TestSocketFileHasItsMode(t *testing.T) {
-	for _, mode := range []os.FileMode{0o600, 0o660, 0o666} {
-		path := filepath.Join(t.TempDir(), "s")
-		ln, err := Listen("unix", path, mode)
-		must(t, err)
-		info, err := os.Stat(path)
-		must(t, err)
-		if info.Mode().Perm() != mode {
-			t.Errorf("mode %v; want %v", info.Mode().Perm(), mode)
-		}
-		must(t, ln.Close())
-		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("after Close the file is there: %v", err)
-		}
-	}
-}
-
-func TestStaleSocketIsReplacedAndALiveOneIsNot(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s")
-	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
-	must(t, err)
-	stale.SetUnlinkOnClose(false)
-	must(t, stale.Close())
-	ln, err := Listen("unix", path, 0o600)
-	if err != nil {
-		t.Fatalf("Listen on a stale socket: %v", err)
-	}
-	if _, err := Listen("unix", path, 0o600); err == nil || !strings.Contains(err.Error(), "another process") {
-		t.Errorf("Listen on a live socket = %v; want an error", err)
-	}
-	must(t, ln.Close())
-	must(t, os.WriteFile(path, []byte("x"), 0o600))
-	if _, err := Listen("unix", path, 0o600); err == nil || !strings.Contains(err.Error(), "not a socket") {
-		t.Errorf("Listen on a file = %v; want an error", err)
-	}
 }

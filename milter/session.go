@@ -266,7 +266,11 @@ func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
 	if t.env.QueueID == "" {
 		t.env.QueueID = s.macros.get(macroQueueID)
 	}
-	t.answer = s.finish()
+	var err error
+	if t.answer, err = s.finish(); err != nil {
+		defer s.abandon(err)
+		return s.refuse(err)
+	}
 	if reply := t.answer.Reply; reply.Refuses() {
 		return stay{code: ansReplyCode, data: reply.wire()}, nil
 	}
@@ -276,17 +280,52 @@ func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
 	return stay{code: ansContinue}, nil
 }
 
-// finish asks the handler for its answer.
-func (s *session) finish() *Answer {
+// finish asks the handler for its answer. The error tells that the MTA went
+// away meanwhile.
+func (s *session) finish() (*Answer, error) {
 	t := s.msg
 	var a Answer
+	var err error
+	answered := false
 	if !t.failed {
-		s.guard(func() { a = t.message.Finish() })
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.guard(func() { a, answered = t.message.Finish(), true })
+		}()
+		err = s.await(done)
 	}
-	if t.failed {
-		a = Answer{Reply: Refuse(451, "4.3.0", "Internal error, try again later"), Sent: a.Sent}
+	if !answered {
+		a = Answer{Reply: Refuse(451, "4.3.0", "Internal error, try again later")}
 	}
-	return &a
+	return &a, err
+}
+
+// await waits until done, and keeps the MTA waiting with SMFIR_PROGRESS: Postfix
+// and Sendmail begin their wait anew with each. When one cannot be written the
+// MTA is gone: the message is cancelled, and waited for all the same.
+func (s *session) await(done <-chan struct{}) error {
+	tick := time.NewTicker(s.srv.progressEvery())
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return nil
+		case <-tick.C:
+		}
+		if err := s.progress(); err != nil {
+			s.msg.cancel()
+			<-done
+			return err
+		}
+	}
+}
+
+// progress writes at once. Nothing else waits to be written: what came before
+// end of message was answered before that was read, and the edits come after.
+func (s *session) progress() error {
+	s.conn.out = appendFrame(s.conn.out, ansProgress, nil)
+	return s.conn.flush()
 }
 
 // edit sends an edit if the MTA has agreed to take such.
@@ -412,7 +451,11 @@ func (s *session) lost(err error) {
 
 // drained tells whether err is what drain woke the reader with.
 func (s *session) drained(err error) bool {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "read" || !errors.Is(err, os.ErrDeadlineExceeded) {
+		return false
+	}
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
-	return s.conn.draining && s.conn.idle && errors.Is(err, os.ErrDeadlineExceeded)
+	return s.conn.draining && s.conn.idle
 }

@@ -30,6 +30,7 @@ const (
 // The answers of a filter.
 const (
 	ansContinue  = 'c' // SMFIR_CONTINUE
+	ansProgress  = 'p' // SMFIR_PROGRESS
 	ansSkip      = 's' // SMFIR_SKIP
 	ansReplyCode = 'y' // SMFIR_REPLYCODE
 )

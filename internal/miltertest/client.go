@@ -238,7 +238,10 @@ func (c *Client) Event(cmd byte, data []byte) (Reply, error) {
 		if err != nil {
 			return Reply{}, fmt.Errorf("answer to %q: %w", cmd, err)
 		}
-		if code == 'p' { // SMFIR_PROGRESS
+		if code == progress {
+			if err := checkProgress(data); err != nil {
+				return Reply{}, err
+			}
 			continue
 		}
 		return parseReply(code, data)
@@ -326,17 +329,26 @@ func (c *Client) Quit() error {
 
 // EndOfMessage ends the message, and reads edits until the final answer.
 func (c *Client) EndOfMessage() (Result, error) {
-	res := Result{Stage: 'E', LeadingSpace: c.agreed.Protocol&LeadingSpace != 0}
 	if err := c.WriteFrame('E', nil); err != nil {
-		return res, err
+		return Result{}, err
 	}
+	return c.RestOfMessage()
+}
+
+// RestOfMessage does the same when the end of message was written already, as
+// a frame.
+func (c *Client) RestOfMessage() (Result, error) {
+	res := Result{Stage: 'E', LeadingSpace: c.agreed.Protocol&LeadingSpace != 0}
 	for {
 		code, data, err := c.ReadFrame()
 		if err != nil {
 			return res, fmt.Errorf("answer to end of message: %w", err)
 		}
-		if code == 'p' { // SMFIR_PROGRESS
+		if code == progress {
 			res.Progress++
+			if err := checkProgress(data); err != nil {
+				return res, err
+			}
 			continue
 		}
 		edit, ok, err := c.parseEdit(code, data)
@@ -349,6 +361,16 @@ func (c *Client) EndOfMessage() (Result, error) {
 		}
 		res.Edits = append(res.Edits, edit)
 	}
+}
+
+const progress = 'p' // SMFIR_PROGRESS
+
+// checkProgress refuses progress with data, as Postfix does.
+func checkProgress(data []byte) error {
+	if len(data) > 0 {
+		return fmt.Errorf("progress with %d bytes of data", len(data))
+	}
+	return nil
 }
 
 // cStrings ends each string with a NUL.

@@ -1,10 +1,12 @@
 package miltertest
 
 import (
+	"io"
 	"net"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSplitIsWhatAMilterSees(t *testing.T) {
@@ -121,5 +123,37 @@ func TestFilterMayNotTakeMoreThanTheOffer(t *testing.T) {
 				t.Errorf("New() agrees to %+v; want an error", c.Agreed())
 			}
 		})
+	}
+}
+
+// filter is a client whose filter has written answers already and reads what
+// comes.
+func filter(t *testing.T, answers string) *Client {
+	ours, theirs := net.Pipe()
+	go func() { _, _ = io.Copy(io.Discard, theirs) }()
+	go func() { _, _ = theirs.Write([]byte(answers)) }()
+	t.Cleanup(func() { _ = theirs.Close() })
+	return Raw(ours, Options{Timeout: 10 * time.Second})
+}
+
+func TestProgressIsCountedAndNoAnswer(t *testing.T) {
+	const more, done = "\x00\x00\x00\x01p", "\x00\x00\x00\x01c"
+	c := filter(t, more+done+more+more+done)
+	if r, err := c.EndOfHeader(); err != nil || r.Action != Continue {
+		t.Errorf("EndOfHeader() = %v, %v; want continue", r, err)
+	}
+	if r, err := c.EndOfMessage(); err != nil || r.Action != Continue || r.Progress != 2 {
+		t.Errorf("EndOfMessage() = %+v, %v; want continue after 2 progresses", r, err)
+	}
+}
+
+func TestProgressWithDataIsRefused(t *testing.T) {
+	const wrong = "\x00\x00\x00\x02px"
+	c := filter(t, wrong+wrong)
+	if r, err := c.EndOfHeader(); err == nil {
+		t.Errorf("EndOfHeader() = %v; want an error", r)
+	}
+	if r, err := c.EndOfMessage(); err == nil {
+		t.Errorf("EndOfMessage() = %+v; want an error", r)
 	}
 }
