@@ -32,15 +32,17 @@ func text(key string, p *string, check func(string) error) field {
 
 // choice is one of a closed list of words.
 func choice(key string, p *string, words ...string) field {
-	return text(key, p, func(s string) error {
-		if slices.Contains(words, s) {
-			return nil
-		}
-		if near := nearest(s, words); near != "" {
-			return faultf(fmt.Sprintf("did you mean %q?", near), "unknown word %q", s)
-		}
-		return faultf("write "+quoted(words), "unknown word %q", s)
-	})
+	return text(key, p, func(s string) error { return oneOf(s, words) })
+}
+
+func oneOf(s string, words []string) error {
+	if slices.Contains(words, s) {
+		return nil
+	}
+	if near := nearest(s, words); near != "" {
+		return faultf(fmt.Sprintf("did you mean %q?", near), "unknown word %q", s)
+	}
+	return faultf("write "+quoted(words), "unknown word %q", s)
 }
 
 // parsed is a text with a meaning that parse finds.

@@ -18,22 +18,28 @@ const maxFile = 1 << 20
 // Load reads the file at path. The error is *Errors for what the file says,
 // and the system's error when it cannot be read.
 func Load(path string) (*Config, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	data, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return Parse(path, data)
 }
 
+// readFile returns what the file holds, and no more of it than shows that it
+// is too large.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
+}
+
 // Parse reads a configuration. name stands for the file in problems. The error
 // is always *Errors.
 func Parse(name string, data []byte) (*Config, error) {
-	r := reader{file: name, bad: map[string]bool{}}
+	r := reader{file: name, known: knownKeys(), bad: map[string]bool{}}
 	c := Default()
 	if tree := r.toml(data); tree != nil {
 		r.listeners(tree, &c)
@@ -50,6 +56,7 @@ func Parse(name string, data []byte) (*Config, error) {
 // reader turns one file into a Config and collects what is wrong on the way.
 type reader struct {
 	file  string
+	known []string        // every key of such a file, dotted
 	lines map[string]int  // path of a key or list element to its line
 	bad   map[string]bool // paths that have a problem already
 	errs  Errors
@@ -150,11 +157,11 @@ func (r *reader) entry(table, name string, v any, fields []field) {
 	sub, ok := v.(map[string]any)
 	switch {
 	case !isTable:
-		meant, err := unknown(table, name)
+		meant, err := unknown(r.known, table, name)
 		r.add(path, err)
 		r.bad[join(table, meant)] = true // it is not missing too
 	case !ok:
-		r.add(path, fault{text: "is not a table", mend: "write [" + path + "] above its keys"})
+		r.add(path, fault{text: "is not a table", mend: "write [" + withoutIndexes(path) + "] above its keys"})
 	default:
 		r.table(path, sub, fields)
 	}

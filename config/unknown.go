@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// unknown returns what is wrong with a key that does not exist, and the one of
-// the same table that was probably meant, or "".
-func unknown(table, name string) (meant string, err error) {
+// unknown returns what is wrong with a key that is not among known, and the
+// one of the same table that was probably meant, or "".
+func unknown(known []string, table, name string) (meant string, err error) {
 	const text = "unknown key"
-	siblings := keysOf(withoutIndexes(table))
+	siblings := keysOf(known, withoutIndexes(table))
 	if i := slices.IndexFunc(siblings, func(s string) bool { return squash(s) == squash(name) }); i >= 0 {
 		return siblings[i], faultf(fmt.Sprintf("write %q: keys are lower case, with underscores", siblings[i]), text)
 	}
 	if s := nearest(name, siblings); s != "" {
 		return s, faultf(fmt.Sprintf("did you mean %q?", s), text)
 	}
-	for _, k := range knownKeys() {
+	for _, k := range known {
 		if k == name && table == "" {
 			return "", faultf("write it without quotes", text)
 		}
@@ -36,7 +36,7 @@ func squash(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
-// knownKeys returns every key of the file, dotted.
+// knownKeys returns every key of the configuration file, dotted.
 func knownKeys() []string {
 	var keys []string
 	for _, f := range slices.Concat(fields(new(Config)), listenerFields("listener", new(Listener)), relayFields("trusted_relay", new(TrustedRelay))) {
@@ -45,10 +45,11 @@ func knownKeys() []string {
 	return keys
 }
 
-// keysOf returns the names that may stand in a table, sub-tables among them.
-func keysOf(table string) []string {
+// keysOf returns the names of known that may stand in a table, sub-tables
+// among them.
+func keysOf(known []string, table string) []string {
 	var names []string
-	for _, key := range knownKeys() {
+	for _, key := range known {
 		if table != "" {
 			rest, ok := strings.CutPrefix(key, table+".")
 			if !ok {

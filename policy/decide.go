@@ -25,6 +25,9 @@ type Settings struct {
 	// with Tempfail for its own DNS; afterwards the message is quarantined. A
 	// lame delegation must not be a way past the policy.
 	MaxDefer time.Duration
+	// Rules override what the rest decides. Under the profile Monitor they
+	// only record what they would have done.
+	Rules Rules
 }
 
 // Decision is what is done with a message, and why. The zero value delivers.
@@ -36,6 +39,18 @@ type Decision struct {
 	Reason      string       `json:"reason"`              // one clause in words, free of text from the message
 	Author      string       `json:"author,omitempty"`    // the author domain that decided
 	Effective   []Policy     `json:"effective,omitempty"` // for each of Facts.Authors
+
+	Rule   string           `json:"rule,omitempty"`   // id of the rule that decided
+	Also   []string         `json:"also,omitempty"`   // ids of enforced rules of lower rank that matched too
+	Shadow []ShadowDecision `json:"shadow,omitempty"` // what rules that only watch would have done
+}
+
+// ShadowDecision is what a rule would have done with the message, had it been
+// the one to decide.
+type ShadowDecision struct {
+	Rule        string      `json:"rule"`
+	Action      Action      `json:"action"`
+	Disposition Disposition `json:"disposition"`
 }
 
 // Policy is the published policy of one author domain after t and pct.
@@ -45,11 +60,26 @@ type Policy struct {
 }
 
 // Decide turns facts into a decision. It does no I/O and cannot fail.
+//
+// First the profile decides, then the rules: the enforced rule of the highest
+// priority that matches has the last word, and those below it are named.
+//
+// There is one answer for a message, whoever its recipients are, so what a
+// rule makes milder must be wanted for all of it. A rule that accepts, or that
+// does less than the profile would, matches only if rcpt_domain holds for
+// every recipient, header_from for every author domain, and result for every
+// author domain that did not pass. Any other rule matches if rcpt_domain holds
+// for one recipient, and header_from and result for one author domain.
 func (s Settings) Decide(f Facts) Decision {
-	switch {
-	case f.Skip != Evaluated:
+	if f.Skip != Evaluated {
 		return Decision{Reason: "not evaluated: " + string(f.Skip)}
-	case s.unusable(f):
+	}
+	return s.overrule(f, s.decideProfile(f))
+}
+
+// decideProfile decides without the rules.
+func (s Settings) decideProfile(f Facts) Decision {
+	if s.unusable(f) {
 		return s.decideFrom(f)
 	}
 	lead := leading(f.Authors)

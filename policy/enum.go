@@ -79,10 +79,13 @@ type Override string
 
 // The overrides. Empty means that the policy was applied as published.
 const (
-	AsPublished    Override = ""
-	PolicyTestMode Override = "policy_test_mode"
-	SampledOut     Override = "sampled_out"
-	LocalPolicy    Override = "local_policy"
+	AsPublished      Override = ""
+	PolicyTestMode   Override = "policy_test_mode"
+	SampledOut       Override = "sampled_out"
+	LocalPolicy      Override = "local_policy"
+	TrustedForwarder Override = "trusted_forwarder" // a rule: a forwarder that the site knows
+	MailingList      Override = "mailing_list"      // a rule: a mailing list that the site knows
+	Other            Override = "other"             // a rule
 )
 
 // Skip says why a message was not evaluated. Empty means that it was.
@@ -95,6 +98,7 @@ const (
 	Loopback       Skip = "loopback"        // mail of this host, or after re-injection
 	TrustedNetwork Skip = "trusted_network" // a network of the configuration
 	NotIP          Skip = "not_ip"          // a local client without an address
+	BehindRelay    Skip = "behind_relay"    // our relay's Received field cannot be read
 )
 
 func name[T ~uint8](names []string, v T) string {

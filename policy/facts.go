@@ -37,6 +37,7 @@ type Facts struct {
 	Client     netip.Addr `json:"client"` // zero when the client has no IP address
 	ClientName string     `json:"client_name,omitempty"`
 	Helo       string     `json:"helo,omitempty"`
+	Relay      netip.Addr `json:"relay,omitzero"`      // our own relay in front, when Client was read from its Received field
 	NullPath   bool       `json:"null_path,omitempty"` // MAIL FROM:<>
 	MailFrom   string     `json:"mail_from,omitempty"` // domain of MAIL FROM
 	Recipients []string   `json:"rcpt,omitempty"`      // domains, each once

@@ -1,0 +1,291 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"dmarcgate/policy"
+)
+
+const exampleRules = "../deploy/rules.d/example.toml"
+
+func TestBrokenRuleFilesAreReportedWithLineKeyAndMend(t *testing.T) {
+	testBroken(t, "testdata/broken-rules", func(data []byte) (bool, error) {
+		rules, err := ParseRules("f", data)
+		return rules != nil, err
+	})
+}
+
+func midnight(year int, month time.Month, d int) time.Time {
+	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
+}
+
+func patterns(t *testing.T, texts ...string) []policy.DomainPattern {
+	t.Helper()
+	var out []policy.DomainPattern
+	for _, s := range texts {
+		p, err := policy.ParsePattern(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func TestARuleIsReadAsWritten(t *testing.T) {
+	got, err := ParseRules("f", []byte(`
+[[rule]]
+id = "a"
+owner = "o"
+comment = "c"
+created = 2026-11-02
+expires = 2027-05-01
+mode = "shadow"
+priority = 7
+action = "tempfail"
+reason = "other"
+match = {client_ip = ["192.0.2.7", "2001:db8::/32"], listener = ["mta"]}
+
+[[rule]]
+id = "b"
+owner = "o"
+comment = "c"
+created = 2026-11-02
+expires = "never"
+mode = "enforce"
+action = "accept"
+reason = "mailing_list"
+  [rule.match]
+  header_from = ["A.example", "org:b.example"]
+  spf_pass = [".c.example"]
+  dkim_pass = ["d.example"]
+  rcpt_domain = ["e.example"]
+  result = ["fail", "temperror"]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []policy.Rule{{
+		ID: "a", Owner: "o", Comment: "c", Created: midnight(2026, 11, 2), Expires: midnight(2027, 5, 1),
+		Mode: policy.Shadow, Priority: 7, Action: policy.RuleTempfail, Reason: policy.Other,
+		Match: policy.Match{
+			ClientIP: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
+			Listener: []string{"mta"},
+		},
+		File: "f", Line: 2,
+	}, {
+		ID: "b", Owner: "o", Comment: "c", Created: midnight(2026, 11, 2),
+		Mode: policy.Enforce, Priority: 100, Action: policy.RuleAccept, Reason: policy.MailingList,
+		Match: policy.Match{
+			HeaderFrom: patterns(t, "a.example", "org:b.example"), SPFPass: patterns(t, ".c.example"),
+			DKIMPass: patterns(t, "d.example"), RcptDomain: patterns(t, "e.example"), Result: []string{"fail", "temperror"},
+		},
+		File: "f", Line: 14,
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("ParseRules = \n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// ruleFile is the text of a rule that is good.
+func ruleFile(id string) string {
+	return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"o\"\ncreated = 2026-11-02\nmode = \"enforce\"\naction = \"quarantine\"\nmatch = {result = [\"fail\"]}\n", id)
+}
+
+// ruleDir makes a directory with these files.
+func ruleDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestRuleFilesAreReadInTheOrderOfTheirNames(t *testing.T) {
+	dir := ruleDir(t, map[string]string{
+		"20-b.toml": ruleFile("second"), "10-a.toml": ruleFile("first") + ruleFile("too"), "30.toml": "# none\n",
+		".#10-a.toml": "not TOML", "10-a.toml~": "not TOML", "README": "not TOML",
+	})
+	rules, err := LoadRules(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rules {
+		got = append(got, fmt.Sprintf("%s %s:%d", r.ID, filepath.Base(r.File), r.Line))
+	}
+	want := []string{"first 10-a.toml:1", "too 10-a.toml:8", "second 20-b.toml:1"}
+	if !slices.Equal(got, want) {
+		t.Errorf("LoadRules = %q; want %q", got, want)
+	}
+}
+
+func TestADirectoryWithoutFilesHasNoRulesAndAMissingOneIsAnError(t *testing.T) {
+	if rules, err := LoadRules(t.TempDir()); len(rules) != 0 || err != nil {
+		t.Errorf("LoadRules of an empty directory = %v, %v; want no rules", rules, err)
+	}
+	if _, err := LoadRules(filepath.Join(t.TempDir(), "absent")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("LoadRules of no directory = %v; want %v", err, os.ErrNotExist)
+	}
+}
+
+func TestProblemsOfAllRuleFilesAreReportedTogether(t *testing.T) {
+	dir := ruleDir(t, map[string]string{
+		"1.toml": ruleFile("same"),
+		"2.toml": "# two\n" + ruleFile("same"),
+		"3.toml": strings.Replace(ruleFile("other"), "owner", "ownr", 1),
+		"4.toml": strings.Repeat("#\n", maxFile),
+		"5.toml": "rule",
+	})
+	if err := syscall.Mkfifo(filepath.Join(dir, "6.toml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rules, err := LoadRules(dir)
+	if rules != nil || err == nil {
+		t.Fatalf("LoadRules = %v, %v; want no rules and an error", rules, err)
+	}
+	want := strings.Join([]string{
+		`/2.toml:3: rule.id: "same" is the id of the rule at /1.toml:1; give each rule its own`,
+		`/3.toml:3: rule.ownr: unknown key; did you mean "owner"?`,
+		`/4.toml: is larger than 1MiB; is this the right file?`,
+		`/5.toml:1: expected '=' after key; texts, durations and sizes are written in double quotes`,
+		`/6.toml: is not a file; remove it, or choose another name`,
+	}, "\n")
+	if got := strings.ReplaceAll(err.Error(), dir, ""); got != want {
+		t.Errorf("LoadRules = \n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestTooManyRulesAreRefused(t *testing.T) {
+	files := make(map[string]string)
+	for i := range maxRuleFiles {
+		text := ""
+		for j := range policy.MaxRules / maxRuleFiles {
+			text += ruleFile(fmt.Sprintf("r-%d-%d", i, j))
+		}
+		files[fmt.Sprintf("%03d.toml", i)] = text
+	}
+	if rules, err := LoadRules(ruleDir(t, files)); len(rules) != policy.MaxRules || err != nil {
+		t.Errorf("LoadRules = %d rules, %v; want %d", len(rules), err, policy.MaxRules)
+	}
+	files["000.toml"] += ruleFile("more")
+	if _, err := LoadRules(ruleDir(t, files)); err == nil || !strings.Contains(err.Error(), "has 1001 rules, more than 1000; ") {
+		t.Errorf("LoadRules of one rule more = %v; want an error", err)
+	}
+	files["more.toml"] = ""
+	if _, err := LoadRules(ruleDir(t, files)); err == nil || !strings.Contains(err.Error(), "has 201 rule files, more than 200; ") {
+		t.Errorf("LoadRules of one file more = %v; want an error", err)
+	}
+}
+
+func TestARuleForAListenerThatDoesNotExistIsReported(t *testing.T) {
+	c := &Config{Listeners: []Listener{{Name: "mta"}, {Name: "inbound"}}}
+	rule := func(listeners ...string) policy.Rule {
+		return policy.Rule{File: "f", Line: 3, Match: policy.Match{Listener: listeners}}
+	}
+	if err := c.CheckRules([]policy.Rule{rule(), rule("mta", "inbound")}); err != nil {
+		t.Errorf("CheckRules = %v; want no error", err)
+	}
+	err := c.CheckRules([]policy.Rule{rule("mta", "inbond"), rule("x")})
+	want := "f:3: rule.match.listener: unknown word \"inbond\"; did you mean \"inbound\"?\n" +
+		"f:3: rule.match.listener: unknown word \"x\"; write \"mta\" or \"inbound\""
+	if err == nil || err.Error() != want {
+		t.Errorf("CheckRules = \n%v\nwant\n%s", err, want)
+	}
+}
+
+func TestTheExampleRulesHaveEveryKeyExplainedAndAreOff(t *testing.T) {
+	data, err := os.ReadFile(exampleRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := ParseRules(exampleRules, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rules {
+		if r.Mode != policy.Off {
+			t.Errorf("mode of the example %q = %v; want off", r.ID, r.Mode)
+		}
+	}
+	lines := strings.Split(string(data), "\n")
+	for _, key := range ruleKeys() {
+		name := key[strings.LastIndex(key, ".")+1:]
+		explained := false
+		for i, line := range lines {
+			explained = explained || strings.HasPrefix(line, name+" = ") && strings.HasPrefix(lines[i-1], "# ")
+		}
+		if !explained {
+			t.Errorf("%s does not explain %s in the line above it", exampleRules, key)
+		}
+	}
+}
+
+func TestTheRulesInTheDocumentationAreRules(t *testing.T) {
+	text, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	snippets := regexp.MustCompile("(?ms)^```toml\n(.*?)^```").FindAllStringSubmatch(string(text), -1)
+	if len(snippets) < 3 {
+		t.Fatalf("docs/rules.md has %d snippets; want 3", len(snippets))
+	}
+	var all strings.Builder
+	for _, s := range snippets {
+		all.WriteString(s[1])
+	}
+	if rules, err := ParseRules("docs/rules.md", []byte(all.String())); err != nil || len(rules) != len(snippets) {
+		t.Errorf("ParseRules = %d rules, %v; want %d", len(rules), err, len(snippets))
+	}
+	for _, key := range ruleKeys() {
+		if name, ok := strings.CutPrefix(key, "rule.match."); ok && !strings.Contains(string(text), "| `"+name+"` |") {
+			t.Errorf("docs/rules.md does not say when %s holds", name)
+		}
+	}
+}
+
+// FuzzParseRules wants printable problems alone, or rules that are a set.
+func FuzzParseRules(f *testing.F) {
+	for _, s := range []string{
+		"", ruleFile("a"), ruleFile("a") + ruleFile("a"), ruleFile("a") + "[rule.match.x]\n", "rule = [{}, 3]", "[rule]\n[[rule.match]]\n",
+		"[[rule]]\nid = \"\\u0000\\n\"\nmatch = {client_ip = [[]], \"\\n\" = 1}\nexpires = 07:32:00\n",
+		"[[rule]]\ncreated = 9999-12-31\nexpires = 0001-01-01\n[rule.match]\nheader_from = [\"org:\", \".\", \"\\u202e.example\"]\n",
+	} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rules, err := ParseRules("f", data)
+		if err == nil {
+			if _, err := policy.NewRules(rules); err != nil && len(rules) <= policy.MaxRules {
+				t.Errorf("NewRules(%q) = %v; want a set of what ParseRules takes", data, err)
+			}
+			return
+		}
+		var errs *Errors
+		if rules != nil || !errors.As(err, &errs) || len(errs.Problems) == 0 {
+			t.Fatalf("ParseRules(%q) = %v, %v; want problems alone", data, rules, err)
+		}
+		for _, p := range errs.Problems {
+			if p.Line < 0 || p.Line > strings.Count(string(data), "\n")+1 {
+				t.Errorf("ParseRules(%q): line %d is not in the file", data, p.Line)
+			}
+			if s := p.String(); strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+				t.Errorf("ParseRules(%q): %q has a control character", data, s)
+			}
+		}
+	})
+}
