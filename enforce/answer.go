@@ -14,7 +14,7 @@ const authenticationResults = "Authentication-Results"
 
 // answer turns a decision into the reply and the header edits.
 func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
-	s := m.gate.Settings
+	s := m.set
 	switch d.Action {
 	case policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
 		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", replyText(s.RejectText, f, d))}
@@ -43,12 +43,12 @@ func (m *mail) clean() []milter.Edit {
 	var edits []milter.Edit
 	forged := m.header.Named(authenticationResults)
 	for i := len(forged) - 1; i >= 0; i-- {
-		if authres.Claims(forged[i].Body(), m.gate.Settings.AuthservIDs) {
+		if authres.Claims(forged[i].Body(), m.set.AuthservIDs) {
 			edits = append(edits, milter.DeleteField(authenticationResults, i+1))
 		}
 	}
-	for i := len(m.header.Named(m.gate.Settings.TagField)); i >= 1; i-- {
-		edits = append(edits, milter.DeleteField(m.gate.Settings.TagField, i))
+	for i := len(m.header.Named(m.set.TagField)); i >= 1; i-- {
+		edits = append(edits, milter.DeleteField(m.set.TagField, i))
 	}
 	return edits
 }

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"dmarcgate/auth"
@@ -28,18 +29,24 @@ import (
 	"dmarcgate/results"
 )
 
-// Settings are what a site chose for one listener. They do not change while
-// a message is under way.
+// Settings are what a site chose for one listener.
 type Settings struct {
-	Listener     string
 	Policy       policy.Settings
 	Sampler      policy.Sampler
 	Trusted      []netip.Prefix // mail from here is not evaluated
+	Relays       []Relay        // hosts of ours that hand over mail from outside
 	AuthservID   string         // our name in Authentication-Results
 	AuthservIDs  []string       // all ids that only we may write, AuthservID among them
 	TagField     string         // name of the field that quarantine=tag adds
 	RejectText   string         // with {domain}, {reason} and {qid}
 	TempfailText string         // with the same
+}
+
+// Snapshot is everything that a reload can change. It is immutable: a message
+// takes one at its start and keeps it to its end.
+type Snapshot struct {
+	Settings Settings
+	Checker  *auth.Checker
 }
 
 // Recorder keeps rows; results.Store is one.
@@ -48,21 +55,25 @@ type Recorder interface {
 	MarkUnanswered(*results.Receipt)
 }
 
-// Gate handles the messages of one listener.
+// Gate handles the messages of one listener. Snapshot must be set before the
+// first message.
 type Gate struct {
-	Settings  Settings
-	Checker   *auth.Checker
+	Listener  string
+	Snapshot  atomic.Pointer[Snapshot]
 	Store     Recorder
 	Deferrals *Deferrals
 	Metrics   *metrics.Metrics
 	Log       *slog.Logger
 	Now       func() time.Time
+	Observe   func(results.Row) // sees each row as it is recorded; may be nil, must not wait
 }
 
 // mail is one message under way.
 type mail struct {
 	gate   *Gate
+	set    Settings
 	env    *milter.Envelope
+	client client
 	header message.Header
 	author message.Author
 	skip   policy.Skip
@@ -71,33 +82,19 @@ type mail struct {
 
 // Start begins work on a message; all DNS lookups start here.
 func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte) milter.Message {
-	m := &mail{gate: g, env: env, header: make(message.Header, len(header)), skip: g.skip(env)}
+	now := g.Snapshot.Load()
+	m := &mail{gate: g, set: now.Settings, env: env, header: make(message.Header, len(header))}
 	for i, raw := range header {
 		m.header[i] = message.NewField(raw)
 	}
 	m.author = message.ParseAuthor(m.header)
+	m.client, m.skip = m.set.origin(env, m.header)
 	if m.skip == policy.Evaluated {
-		m.run = g.Checker.Start(ctx, auth.Query{
-			Client: env.Client, Helo: env.Helo, MailFrom: env.MailFrom, Authors: m.authors(),
+		m.run = now.Checker.Start(ctx, auth.Query{
+			Client: m.client.addr, Helo: m.client.helo, MailFrom: env.MailFrom, Authors: m.authors(),
 		}, m.header)
 	}
 	return m
-}
-
-// skip says why a message is not evaluated. Submissions and mail of our own
-// hosts are not what a domain owner's policy speaks about.
-func (g *Gate) skip(env *milter.Envelope) policy.Skip {
-	switch {
-	case env.Authenticated != "":
-		return policy.Authenticated
-	case !env.Client.IsValid():
-		return policy.NotIP
-	case env.Client.IsLoopback():
-		return policy.Loopback
-	case slices.ContainsFunc(g.Settings.Trusted, func(p netip.Prefix) bool { return p.Contains(env.Client) }):
-		return policy.TrustedNetwork
-	}
-	return policy.Evaluated
 }
 
 // message must list one domain more than policy takes, so that too many can be
@@ -136,7 +133,7 @@ func (m *mail) Finish() milter.Answer {
 		m.gate.Metrics.Stage("auth", m.gate.Now().Sub(start))
 		m.judge(&facts, res)
 	}
-	decision := m.gate.Settings.Policy.Decide(facts)
+	decision := m.set.Policy.Decide(facts)
 	m.gate.Deferrals.note(facts, decision, start)
 	receipt := m.record(facts, decision)
 	m.count(facts, decision)
@@ -150,8 +147,8 @@ func (m *mail) Finish() milter.Answer {
 func (m *mail) facts(now time.Time) policy.Facts {
 	mailFrom, _ := message.AddressDomain(m.env.MailFrom)
 	f := policy.Facts{
-		Time: now.UTC(), Listener: m.gate.Settings.Listener, QueueID: m.env.QueueID,
-		Client: m.env.Client, ClientName: m.env.ClientName, Helo: m.env.Helo,
+		Time: now.UTC(), Listener: m.gate.Listener, QueueID: m.env.QueueID,
+		Client: m.client.addr, ClientName: m.client.name, Helo: m.client.helo, Relay: m.client.relay,
 		NullPath: m.env.MailFrom == "", MailFrom: mailFrom,
 		Skip: m.skip, From: policy.From(m.author.Outcome.String()), Cut: m.env.HeaderTruncated,
 	}
@@ -193,9 +190,9 @@ func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {
 			out.Defects = append(out.Defects, kind)
 		}
 	}
-	out.Draw = m.gate.Settings.Sampler.Draw("pct", policy.Sample{
+	out.Draw = m.set.Sampler.Draw("pct", policy.Sample{
 		Author: domain, MessageID: m.first("Message-ID"), Date: m.first("Date"),
-		MailFrom: m.env.MailFrom, Client: m.env.Client,
+		MailFrom: m.env.MailFrom, Client: m.client.addr,
 	})
 	return out
 }
@@ -216,6 +213,9 @@ func (m *mail) record(f policy.Facts, d policy.Decision) *results.Receipt {
 	}
 	receipt := m.gate.Store.Add(row)
 	m.gate.Metrics.Stage("record", m.gate.Now().Sub(start))
+	if m.gate.Observe != nil {
+		m.gate.Observe(row)
+	}
 	return receipt
 }
 
@@ -225,6 +225,6 @@ func (m *mail) sent(r *results.Receipt, err error) {
 	if err == nil {
 		return
 	}
-	m.gate.Log.Warn("answer could not be written to the MTA", "qid", m.env.QueueID, "listener", m.gate.Settings.Listener, "err", err)
+	m.gate.Log.Warn("answer could not be written to the MTA", "qid", m.env.QueueID, "listener", m.gate.Listener, "err", err)
 	m.gate.Store.MarkUnanswered(r)
 }

@@ -38,33 +38,40 @@ func (m *memory) Add(r results.Row) *results.Receipt {
 func (m *memory) MarkUnanswered(*results.Receipt) { m.marked++ }
 
 type rig struct {
-	gate  *Gate
-	store *memory
-	reg   *prometheus.Registry
-	log   *strings.Builder
+	gate    *Gate
+	set     Settings
+	checker *auth.Checker
+	store   *memory
+	reg     *prometheus.Registry
+	log     *strings.Builder
 }
 
 func newRig(t *testing.T, zone string) *rig {
 	t.Helper()
 	z := dnstest.NewZone(t, zone)
 	r := &rig{store: &memory{outcome: results.Written}, reg: prometheus.NewRegistry(), log: &strings.Builder{}}
+	r.set = Settings{
+		AuthservID: "mx.receiver.example", AuthservIDs: []string{"mx.receiver.example"}, TagField: "X-Tag",
+		Policy:       policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
+		Sampler:      policy.NewSampler(make([]byte, policy.MinSecret)),
+		RejectText:   "DMARC {domain}: {reason} ({qid})",
+		TempfailText: "DMARC later {domain}",
+	}
+	r.checker = &auth.Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute}
 	r.gate = &Gate{
-		Settings: Settings{
-			Listener: "mta", AuthservID: "mx.receiver.example", AuthservIDs: []string{"mx.receiver.example"}, TagField: "X-Tag",
-			Policy:       policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
-			Sampler:      policy.NewSampler(make([]byte, policy.MinSecret)),
-			RejectText:   "DMARC {domain}: {reason} ({qid})",
-			TempfailText: "DMARC later {domain}",
-		},
-		Checker:   &auth.Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute},
+		Listener:  "mta",
 		Store:     r.store,
 		Deferrals: &Deferrals{MaxAge: 4 * time.Hour},
 		Metrics:   metrics.New(r.reg, []string{"mta"}),
 		Log:       slog.New(slog.NewTextHandler(io.MultiWriter(r.log, t.Output()), nil)),
 		Now:       time.Now,
 	}
+	r.use()
 	return r
 }
+
+// use puts the settings of the rig in force.
+func (r *rig) use() { r.gate.Snapshot.Store(&Snapshot{Settings: r.set, Checker: r.checker}) }
 
 func (r *rig) send(env milter.Envelope, fields ...string) milter.Answer {
 	header := make([][]byte, len(fields))
@@ -255,5 +262,49 @@ func TestTheMetricsOfAMessage(t *testing.T) {
 		if got[want] == 0 {
 			t.Errorf("%q = 0; want more; counted are %v", want, got)
 		}
+	}
+}
+
+func TestTheClientBehindOurOwnRelayIsReadFromItsField(t *testing.T) {
+	relay, outer := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
+	const (
+		byRelay = "Received: from mx.bank.example (mx.bank.example [192.0.2.1])\r\n\tby relay.receiver.example (Postfix) with ESMTP id 4X; Sat, 21 Nov 2026 10:00:00 +0000"
+		byOuter = "Received: from outer.receiver.example (outer.receiver.example [10.0.0.2])\r\n\tby relay.receiver.example (Postfix) with ESMTP id 4X; Sat, 21 Nov 2026 10:00:00 +0000"
+		inOuter = "Received: from mx.bank.example (mx.bank.example [192.0.2.1]) by outer.receiver.example (Postfix) with ESMTP id 4Y; Sat, 21 Nov 2026 10:00:00 +0000"
+		forged  = "Received: from mx.bank.example (mx.bank.example [192.0.2.1]) by evil.example (Postfix) with ESMTP id 4Z; Sat, 21 Nov 2026 10:00:00 +0000"
+	)
+	tests := []struct {
+		name     string
+		client   netip.Addr
+		received []string
+		want     netip.Addr
+		skip     policy.Skip
+	}{
+		{"one relay", relay, []string{byRelay}, good, policy.Evaluated},
+		{"two relays", relay, []string{byOuter, inOuter}, good, policy.Evaluated},
+		{"what stands below is not looked at", relay, []string{byRelay, forged}, good, policy.Evaluated},
+		{"no field", relay, nil, relay, policy.BehindRelay},
+		{"a field of another host on top", relay, []string{forged, byRelay}, relay, policy.BehindRelay},
+		{"a field that cannot be read", relay, []string{"Received: hello"}, relay, policy.BehindRelay},
+		{"relays without end", relay, []string{byOuter, byOuter, byOuter}, relay, policy.BehindRelay},
+		{"a stranger's fields count for nothing", evil, []string{byRelay}, evil, policy.Evaluated},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, bankZone+"mx.bank.example. A 192.0.2.1\n")
+			r.set.Relays = []Relay{
+				{Networks: []netip.Prefix{netip.PrefixFrom(relay, 32)}, Names: []string{"relay.receiver.example"}},
+				{Networks: []netip.Prefix{netip.PrefixFrom(outer, 32)}, Names: []string{"outer.receiver.example"}},
+			}
+			r.use()
+			r.send(milter.Envelope{Client: tt.client, Helo: "[10.0.0.1]", MailFrom: "a@bank.example"}, append(tt.received, "From: a@bank.example")...)
+			f := r.store.rows[0].Facts
+			if f.Client != tt.want || f.Skip != tt.skip {
+				t.Errorf("client = %s, skip %q; want %s, %q", f.Client, f.Skip, tt.want, tt.skip)
+			}
+			if behind := tt.want == good; behind && (f.Relay != relay || f.Helo != "mx.bank.example" || f.SPF.Result != "pass") {
+				t.Errorf("facts = %+v; want relay %s, its client's HELO and SPF pass", f, relay)
+			}
+		})
 	}
 }

@@ -33,6 +33,12 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 		m.countAuthor(a)
 	}
 	mm.Disposition(d.Requested.String(), applied(d), string(d.Override))
+	if d.Rule != "" {
+		mm.RuleMatched(d.Rule, d.Action.String(), policy.Enforce.String())
+	}
+	for _, shadow := range d.Shadow {
+		mm.RuleMatched(shadow.Rule, shadow.Action.String(), policy.Shadow.String())
+	}
 }
 
 func (m *mail) countAuthor(a policy.Author) {
@@ -93,6 +99,9 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 		attrs = append(attrs, slog.String("skip", string(f.Skip)))
 	} else {
 		attrs = append(attrs, m.verdictAttrs(f, d)...)
+	}
+	if d.Rule != "" {
+		attrs = append(attrs, slog.String("rule", d.Rule))
 	}
 	attrs = append(attrs, slog.String("dur", fmt.Sprintf("%.1fms", took.Seconds()*1000)), slog.String("action", d.Action.String()))
 	if r.Outcome != results.Written {

@@ -19,6 +19,15 @@ func (m *Metrics) SessionClosed(listener string) {
 	m.sessionsActive.WithLabelValues(m.listener(listener)).Dec()
 }
 
+// SessionsCut counts connections that were open when a shutdown had waited long
+// enough. Postfix fails the next message of such a session.
+func (m *Metrics) SessionsCut(listener string, n int) {
+	if m == nil {
+		return
+	}
+	m.sessionsCut.WithLabelValues(m.listener(listener)).Add(float64(n))
+}
+
 // AcceptPaused counts a pause of accepting at the connection limit.
 func (m *Metrics) AcceptPaused(listener string) {
 	if m == nil {
@@ -265,4 +274,18 @@ func (m *Metrics) StoreQueue(n int) {
 		return
 	}
 	m.storeQueue.Set(float64(n))
+}
+
+// ConfigRead notes whether the configuration could be read, at the start and
+// at each reload.
+func (m *Metrics) ConfigRead(ok bool, at time.Time) {
+	if m == nil {
+		return
+	}
+	if !ok {
+		m.reloadOK.Set(0)
+		return
+	}
+	m.reloadOK.Set(1)
+	m.reloadTime.Set(float64(at.UnixMilli()) / 1000)
 }

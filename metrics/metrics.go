@@ -3,13 +3,14 @@
 // A Metrics is made for a given registry and handed to the rooms that count;
 // a nil *Metrics is usable and counts nothing, so no room asks whether it has
 // one. Label values come from the closed lists below, from the configured
-// listener names and from nowhere else: a value that is not on its list is
-// counted as "other", so that nothing a stranger writes (a domain, an address,
-// an error text) can become a series.
+// listener names, from the ids of rules and from nowhere else: a value that is
+// not on its list is counted as "other", so that nothing a stranger writes (a
+// domain, an address, an error text) can become a series.
 //
 // Names follow the Prometheus conventions: base units, _total for counters.
 // Every series of a closed list exists from the start with the value zero, so
-// that rate() works for the first event too.
+// that rate() works for the first event too. Those of rules come with the
+// first match: their ids are the operator's, and few of them are ever counted.
 package metrics
 
 import (
@@ -24,10 +25,12 @@ var (
 	workStages     = []string{"auth", "record"}
 	results        = []string{"pass", "fail", "none", "temperror", "permerror", "skipped"}
 	policies       = []string{"none", "quarantine", "reject", "absent"}
+	ruleActions    = []string{"accept", "tag", "hold", "tempfail", "reject"}
+	ruleModes      = []string{"enforce", "shadow"}
 	applied        = []string{"none", "quarantine", "reject", "tempfail"}
-	reasons        = []string{"", "policy_test_mode", "sampled_out", "local_policy", "other"}
+	reasons        = []string{"", "policy_test_mode", "sampled_out", "local_policy", "trusted_forwarder", "mailing_list", "other"}
 	vias           = []string{"spf", "dkim", "both"}
-	skips          = []string{"authenticated", "loopback", "trusted_network", "not_ip"}
+	skips          = []string{"authenticated", "loopback", "trusted_network", "not_ip", "behind_relay"}
 	sources        = []string{"author", "org", "psd", "none"}
 	spfResults     = []string{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}
 	identities     = []string{"mailfrom", "helo"}
@@ -54,12 +57,14 @@ var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 type Metrics struct {
 	listeners []string
 
-	sessions, acceptPaused      *prometheus.CounterVec
+	sessions, sessionsCut       *prometheus.CounterVec
+	acceptPaused                *prometheus.CounterVec
 	sessionsActive, inFlight    *prometheus.GaugeVec
 	messages, milterErrors      *prometheus.CounterVec
 	eom, bytes, stage           *prometheus.HistogramVec
 	evaluations, passes, skips  *prometheus.CounterVec
 	dispositions, policySource  *prometheus.CounterVec
+	rules                       ruleMetrics
 	spf, dkim, keyBits          *prometheus.CounterVec
 	malformed, fromMalformed    *prometheus.CounterVec
 	cacheRequests, queries      *prometheus.CounterVec
@@ -71,6 +76,7 @@ type Metrics struct {
 	storeLate                   prometheus.Counter
 	storeWrite                  prometheus.Histogram
 	storeQueue, storeLastCommit prometheus.Gauge
+	reloadOK, reloadTime        prometheus.Gauge
 }
 
 // New makes the metrics and registers them with reg. listeners are the
@@ -81,6 +87,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 	m := &Metrics{
 		listeners:       listeners,
 		sessions:        f.counter("milter_sessions_total", "Connections accepted from an MTA.", l),
+		sessionsCut:     f.counter("milter_sessions_cut_total", "Connections from an MTA that a shutdown ended.", l),
 		acceptPaused:    f.counter("milter_accept_paused_total", "Times that accepting stopped because the connection limit was reached.", l),
 		sessionsActive:  f.gauge("milter_sessions_active", "Open connections from an MTA.", l),
 		inFlight:        f.gauge("milter_messages_in_flight", "Messages between end of header and the answer.", l),
@@ -93,6 +100,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		passes:          f.counter("pass_total", "DMARC passes, by the mechanism that was aligned.", label{"via", vias}),
 		skips:           f.counter("skipped_total", "Messages not evaluated.", label{"why", skips}),
 		dispositions:    f.counter("dispositions_total", "What the owner asked for and what was done.", label{"requested", policies}, label{"applied", applied}, label{"reason", reasons}),
+		rules:           newRuleMetrics(f),
 		policySource:    f.counter("policy_source_total", "Where discovery found the record.", label{"source", sources}),
 		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
 		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
@@ -110,6 +118,8 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		storeDropped:    f.counter("store_dropped_total", "Results lost, by cause.", label{"why", drops}),
 		storeLate:       f.plainCounter("store_late_total", "Results whose message was answered before their commit."),
 		storeQueue:      f.plainGauge("store_queue_records", "Results waiting for the writer."),
+		reloadOK:        f.plainGauge("config_last_reload_successful", "1 when the last reading of the configuration succeeded, else 0."),
+		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),
 		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),
 	}
 	m.storeWrite = f.plainHistogram("store_write_duration_seconds", "Duration of one commit.", latencyBuckets)

@@ -12,6 +12,7 @@ import (
 func TestANilMetricsCountsNothingAndDoesNotPanic(t *testing.T) {
 	var m *Metrics
 	m.SessionOpened("mta")
+	m.SessionsCut("mta", 1)
 	m.MessageAborted("mta")
 	m.DKIM("pass", "rsa-sha256", 2048)
 	m.Query("spf", "ok", time.Second)

@@ -16,13 +16,23 @@ type Outcome uint8
 
 // The outcomes. The zero value promises nothing.
 const (
-	Dropped Outcome = iota // not in the store, and counted
-	Late                   // queued; the commit was not waited for, or took too long
-	Written                // committed
+	Dropped     Outcome = iota // not in the store, and counted
+	Late                       // queued; the commit was not waited for, or took too long
+	Written                    // committed
+	NotRecorded                // there is no store
 )
 
 // String returns the word of the log line.
-func (o Outcome) String() string { return [...]string{"dropped", "late", "written"}[o] }
+func (o Outcome) String() string { return [...]string{"dropped", "late", "written", "off"}[o] }
+
+// None is the store of a site that keeps no results.
+type None struct{}
+
+// Add records nothing.
+func (None) Add(Row) *Receipt { return &Receipt{Outcome: NotRecorded} }
+
+// MarkUnanswered does nothing.
+func (None) MarkUnanswered(*Receipt) {}
 
 // op is one piece of work for the writer: a new row, or a new state for an
 // earlier one.

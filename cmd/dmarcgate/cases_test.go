@@ -14,7 +14,6 @@ import (
 	"sync"
 	"testing"
 
-	"dmarcgate/config"
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
@@ -96,7 +95,7 @@ func (c *caseFile) run(t *testing.T) {
 		profile: c.one("profile", "strict"), quarantine: c.one("quarantine", "tag"), trusted: c.one("trusted", "192.0.2.255"),
 		extra: c.sections["config"],
 	})
-	client, err := miltertest.Dial(d.cfg.Listeners[0].Address.String(), miltertest.Options{})
+	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,6 +186,7 @@ type testConfig struct {
 	profile, quarantine, trusted string
 	address                      string // of the socket; one of the test's own by default
 	mode                         string // of the socket, "0660" by default
+	dnsTimeout                   string // of one query and of one lookup; "1s" and "2s" by default
 	extra                        string // TOML: top-level keys first, then tables
 }
 
@@ -202,7 +202,8 @@ func startDaemon(t *testing.T, dns string, c testConfig) (*daemon, *syncBuffer) 
 		t.Fatal(err)
 	}
 	top, tables := cutTables(c.extra)
-	cfg, err := config.Parse("test", fmt.Appendf(nil, `
+	path := filepath.Join(dir, "dmarcgate.toml")
+	text := fmt.Sprintf(`
 authserv_id = "mx.receiver.example"
 state_dir = %q
 %s
@@ -217,14 +218,18 @@ trusted_networks = [%q]
 listen = "127.0.0.1:0"
 [dns]
 servers = [%q]
-query_timeout = "1s"
-timeout = "2s"
-%s`, dir, top, cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"), c.profile, c.quarantine, c.trusted, dns, tables))
+query_timeout = %q
+timeout = %q
+%s`, dir, top, cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"), c.profile, c.quarantine, c.trusted, dns, cmp.Or(c.dnsTimeout, "1s"), cmp.Or(c.dnsTimeout, "2s"), tables)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	in, err := readInputs(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	log := &syncBuffer{}
-	d, err := newDaemon(context.Background(), cfg, newLogger(io.MultiWriter(log, t.Output()), "logfmt", "info"))
+	d, err := newDaemon(context.Background(), path, in, newLogger(io.MultiWriter(log, t.Output()), "logfmt", "info"))
 	if err != nil {
 		t.Fatal(err)
 	}

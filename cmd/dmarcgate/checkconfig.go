@@ -14,15 +14,18 @@ type checkConfigCmd struct {
 }
 
 func (c *checkConfigCmd) Run(e *env) error {
-	cfg, err := config.Load(c.Config)
+	in, err := readInputs(c.Config)
 	if c.JSON {
 		return c.json(e, err)
 	}
 	if err != nil {
 		return err
 	}
-	for _, l := range cfg.Listeners {
+	for _, l := range in.cfg.Listeners {
 		fmt.Fprintf(e.stdout, "listener %s: %s, profile %s, quarantine %s\n", l.Name, l.Address, l.Profile, l.Quarantine)
+	}
+	if in.cfg.RulesDir != "" {
+		fmt.Fprintf(e.stdout, "rules in %s: %d, hash %s\n", in.cfg.RulesDir, in.rules.Len(), in.rules.Hash())
 	}
 	_, err = fmt.Fprintf(e.stdout, "%s is good\n", c.Config)
 	return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -14,8 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"dmarcgate/admin"
-	"dmarcgate/auth"
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/enforce"
@@ -25,68 +22,89 @@ import (
 	"dmarcgate/results"
 )
 
-// drainTimeout is how long sessions may go on after SIGTERM. Postfix keeps a
-// session's milter for all its messages, and fails the next one when it is
-// gone.
-const drainTimeout = 10 * time.Second
-
 // resolvConf is where the servers are when the configuration names none.
 const resolvConf = "/etc/resolv.conf"
 
+// controlMode lets the daemon's group use the control socket.
+const controlMode = 0o660
+
 // daemon is everything that serve runs.
 type daemon struct {
-	cfg      *config.Config
-	log      *slog.Logger
+	log      logger
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	dns      *dnscache.Resolver
-	store    *results.Store
+	store    *results.Store // nil when nothing is recorded
+	recorder enforce.Recorder
 	sampler  policy.Sampler
 	prober   *prober
+	tail     admin.Tail
+	started  time.Time
 
-	servers   []*milter.Server
-	listeners []net.Listener // beside servers
-	web       *http.Server   // nil when off
-	webAddr   net.Listener
+	gates   []*gate
+	web     *server // nil when off
+	control *server
 
-	stopProbing context.CancelFunc
-	wg          sync.WaitGroup
+	reloading sync.Mutex   // one reload at a time
+	mu        sync.RWMutex // guards what a reload changes
+	state     reloadState
+
+	stop context.CancelFunc // of the loops
+	wg   sync.WaitGroup
 }
 
-// newDaemon opens everything that can fail: after it, only start is left. On
-// an error nothing stays open.
-func newDaemon(ctx context.Context, cfg *config.Config, log *slog.Logger) (_ *daemon, err error) {
-	d := &daemon{cfg: cfg, log: log, registry: prometheus.NewRegistry()}
+// gate is one listener with its sockets.
+type gate struct {
+	listener config.Listener
+	sockets  []net.Listener
+	server   *milter.Server
+	enforce.Gate
+}
+
+// server is an HTTP server with its socket.
+type server struct {
+	*http.Server
+	socket net.Listener
+}
+
+// newDaemon opens everything that can fail: after it, only start is left. path
+// is the configuration file that a reload reads. On an error nothing stays
+// open.
+func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daemon, err error) {
+	d := &daemon{log: log, registry: prometheus.NewRegistry(), started: time.Now(), recorder: results.None{}}
+	d.state = reloadState{path: path, first: in.cfg, inputs: in, at: d.started}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
-	d.registerMetrics()
-	if d.dns, err = newResolver(cfg, d.metrics); err != nil {
+	d.registerMetrics(in.cfg)
+	if d.dns, err = newResolver(in.cfg, d.metrics); err != nil {
 		return nil, err
 	}
-	d.prober = &prober{probe: d.dns.Probe, log: log, setting: cfg.TempError.Ours, err: errNotProbed}
-	secret, err := loadSecret(cfg.Sampling.SecretFile)
+	d.prober = &prober{probe: d.dns.Probe, log: log.Logger, setting: in.cfg.TempError.Ours, err: errNotProbed}
+	secret, err := loadSecret(in.cfg.Sampling.SecretFile)
 	if err != nil {
 		return nil, err
 	}
 	d.sampler = policy.NewSampler(secret)
-	if d.store, err = results.Open(ctx, results.Options{
-		Path: cfg.Store.Path, Durability: results.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
-		Queue: cfg.Store.Queue, Metrics: d.metrics, Log: log,
-	}); err != nil {
+	if err := d.openStore(ctx, in.cfg); err != nil {
 		return nil, err
 	}
-	if err := d.listen(); err != nil {
+	if err := d.openGates(in); err != nil {
 		return nil, err
 	}
+	if err := d.openAdmin(in.cfg.Admin); err != nil {
+		return nil, err
+	}
+	d.metrics.ConfigRead(true, d.started)
+	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
 	return d, nil
 }
 
-func (d *daemon) registerMetrics() {
+func (d *daemon) registerMetrics(cfg *config.Config) {
 	var names []string
-	for _, l := range d.cfg.Listeners {
+	for _, l := range cfg.Listeners {
 		names = append(names, l.Name)
 	}
 	d.metrics = metrics.New(d.registry, names)
@@ -109,78 +127,41 @@ func newResolver(cfg *config.Config, m *metrics.Metrics) (*dnscache.Resolver, er
 	}, m)
 }
 
-// newChecker makes the checks; view chooses how a purpose sees the resolver.
-func newChecker(cfg *config.Config, view func(dnscache.Purpose) dnscache.View) *auth.Checker {
-	finder := &dmarc.Finder{Resolver: view(dnscache.DMARC), Method: dmarc.TreeWalk}
-	if cfg.Discovery.Method == "psl" {
-		finder.Method, finder.Suffixes = dmarc.PSL, dmarc.PublicSuffix()
+func (d *daemon) openStore(ctx context.Context, cfg *config.Config) (err error) {
+	if cfg.Store.Durability == "off" {
+		return nil
 	}
-	return &auth.Checker{
-		SPF: view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: cfg.Limits.MessageBudget.Std(),
+	d.store, err = results.Open(ctx, results.Options{
+		Path: cfg.Store.Path, Durability: results.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
+		Queue: cfg.Store.Queue, Metrics: d.metrics, Log: d.log.Logger,
+	})
+	if err == nil {
+		d.recorder = d.store
 	}
+	return err
 }
 
-// newSettings puts the configuration of one listener into the words of the
-// rooms.
-func newSettings(cfg *config.Config, l config.Listener, sampler policy.Sampler) enforce.Settings {
-	return enforce.Settings{
-		Listener: l.Name, Policy: newPolicy(cfg, l), Sampler: sampler, Trusted: l.TrustedNetworks,
-		AuthservID: cfg.AuthservID, AuthservIDs: append([]string{cfg.AuthservID}, cfg.AuthservIDsAlso...),
-		TagField: cfg.Header.Tag, RejectText: cfg.Reply.Reject, TempfailText: cfg.Reply.TempFail,
+// openGates opens the milter sockets.
+func (d *daemon) openGates(in inputs) error {
+	fromSystemd, err := takePassed()
+	if err != nil {
+		return err
 	}
-}
-
-func newPolicy(cfg *config.Config, l config.Listener) policy.Settings {
-	s := policy.Settings{
-		Profile:    profiles[l.Profile],
-		Quarantine: quarantines[l.Quarantine],
-		IgnorePct:  cfg.Discovery.Pct == "ignore",
-		TempOurs:   temporaries[cfg.TempError.Ours],
-		TempDomain: temporaries[cfg.TempError.Domain],
-		MaxDefer:   cfg.TempError.MaxDefer.Std(),
-	}
-	if cfg.TempError.Domain == "quarantine" {
-		s.MaxDefer = 0 // as after the time of waiting
-	}
-	return s
-}
-
-// The words of the configuration file, which config has checked.
-var (
-	profiles    = map[string]policy.Profile{"monitor": policy.Monitor, "conformant": policy.Conformant, "strict": policy.Strict}
-	quarantines = map[string]policy.Action{"tag": policy.Tag, "hold": policy.Hold, "reject": policy.Refuse}
-	temporaries = map[string]policy.Action{"accept": policy.Tag, "tempfail": policy.Tempfail, "quarantine": policy.Tempfail}
-)
-
-// listen opens the sockets.
-func (d *daemon) listen() error {
-	checker := newChecker(d.cfg, d.dns.View)
-	deferrals := &enforce.Deferrals{MaxAge: d.cfg.TempError.MaxDefer.Std()}
-	for _, l := range d.cfg.Listeners {
-		ln, err := milter.Listen(l.Address.Network, l.Address.Addr, l.SocketMode)
+	defer fromSystemd.close()
+	deferrals := &enforce.Deferrals{MaxAge: in.cfg.TempError.MaxDefer.Std()}
+	for _, l := range in.cfg.Listeners {
+		sockets, err := fromSystemd.open(l)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Name, err)
 		}
-		d.listeners = append(d.listeners, ln)
-		d.servers = append(d.servers, &milter.Server{
-			Name: l.Name, Limits: newLimits(d.cfg), Metrics: d.metrics, Log: d.log, Now: time.Now,
-			Handler: &enforce.Gate{
-				Settings: newSettings(d.cfg, l, d.sampler), Checker: checker, Store: d.store, Deferrals: deferrals,
-				Metrics: d.metrics, Log: d.log, Now: time.Now,
-			},
-		})
+		g := &gate{listener: l, sockets: sockets, Gate: enforce.Gate{
+			Listener: l.Name, Store: d.recorder, Deferrals: deferrals,
+			Metrics: d.metrics, Log: d.log.Logger, Now: time.Now, Observe: d.tail.Publish,
+		}}
+		g.Snapshot.Store(in.snapshot(l, d.sampler, d.dns.View))
+		g.server = &milter.Server{Name: l.Name, Limits: newLimits(in.cfg), Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate)}
+		d.gates = append(d.gates, g)
 	}
-	if d.cfg.Admin.Listen == "" {
-		return nil
-	}
-	var err error
-	if d.webAddr, err = net.Listen("tcp", d.cfg.Admin.Listen); err != nil {
-		return fmt.Errorf("admin listener: %w", err)
-	}
-	d.web = admin.NewServer(d.registry, []admin.Check{
-		{Name: "resolver", Run: d.prober.check},
-		{Name: "store", Run: d.store.Check},
-	})
 	return nil
 }
 
@@ -192,58 +173,101 @@ func newLimits(cfg *config.Config) milter.Limits {
 	return l
 }
 
+// openAdmin opens the HTTP listener and the control socket.
+func (d *daemon) openAdmin(cfg config.Admin) error {
+	if cfg.Listen != "" {
+		ln, err := net.Listen("tcp", cfg.Listen)
+		if err != nil {
+			return fmt.Errorf("admin listener: %w", err)
+		}
+		d.web = &server{admin.NewServer(d.registry, d.checks()), ln}
+	}
+	ln, err := milter.Socket{Network: "unix", Addr: cfg.Control, Mode: controlMode, UID: -1, GID: -1}.Listen()
+	if err != nil {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	d.control = &server{admin.NewControl(admin.Control{Status: d.status, Reload: d.reload, Tail: &d.tail}), ln}
+	return nil
+}
+
+func (d *daemon) checks() []admin.Check {
+	checks := []admin.Check{{Name: "resolver", Run: d.prober.check}}
+	if d.store != nil {
+		checks = append(checks, admin.Check{Name: "store", Run: d.store.Check})
+	}
+	return checks
+}
+
 // start serves until shutdown. Name servers that do not answer are reported,
 // and mail goes on by the temperror settings.
 func (d *daemon) start(ctx context.Context) {
-	for i, s := range d.servers {
-		d.wg.Go(func() {
-			if err := s.Serve(d.listeners[i]); err != nil {
-				d.log.Error("listener ended", "listener", s.Name, "err", err)
-			}
-		})
-		d.log.Info("listening", "listener", s.Name, "address", d.cfg.Listeners[i].Address.String(), "profile", d.cfg.Listeners[i].Profile)
+	ctx, d.stop = context.WithCancel(ctx)
+	for _, g := range d.gates {
+		for _, ln := range g.sockets {
+			d.wg.Go(func() {
+				if err := g.server.Serve(ln); err != nil {
+					d.log.Error("listener ended", "listener", g.server.Name, "err", err)
+				}
+			})
+		}
+		d.log.Info("listening", "listener", g.server.Name, "address", g.listener.Address.String(), "profile", g.listener.Profile)
 	}
+	d.serve("admin", d.web)
+	d.serve("control", d.control)
 	if d.web != nil {
-		d.wg.Go(func() {
-			if err := d.web.Serve(d.webAddr); !errors.Is(err, http.ErrServerClosed) {
-				d.log.Error("admin listener ended", "err", err)
-			}
-		})
-		d.log.Info("listening for metrics", "url", "http://"+d.webAddr.Addr().String()+"/metrics")
+		d.log.Info("listening for metrics", "url", "http://"+d.web.socket.Addr().String()+"/metrics")
 	}
-	ctx, d.stopProbing = context.WithCancel(ctx)
 	d.wg.Go(func() { d.prober.run(ctx, probeEvery) })
+	d.wg.Go(func() { d.watchdog(ctx) })
 }
 
-// shutdown stops accepting, lets sessions go on for drainTimeout, commits what
-// is queued and closes everything.
+func (d *daemon) serve(name string, s *server) {
+	if s == nil {
+		return
+	}
+	d.wg.Go(func() {
+		if err := s.Serve(s.socket); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error(name+" listener ended", "err", err)
+		}
+	})
+}
+
+// shutdown stops accepting, lets sessions go on for drain_timeout, commits
+// what is queued and closes everything. Postfix keeps a session's milter for
+// all its messages, and fails the next one when it is gone.
 func (d *daemon) shutdown(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, d.inputs().cfg.Limits.DrainTimeout.Std())
 	defer cancel()
 	var wg sync.WaitGroup
-	for _, s := range d.servers {
+	for _, g := range d.gates {
 		wg.Go(func() {
-			if err := s.Shutdown(ctx); err != nil {
-				d.log.Warn("sessions were cut by the shutdown", "listener", s.Name, "err", err)
+			if err := g.server.Shutdown(ctx); err != nil {
+				d.log.Warn("sessions were cut by the shutdown", "listener", g.server.Name, "err", err)
 			}
 		})
 	}
 	wg.Wait()
-	if d.web != nil {
-		d.web.Close()
+	d.stop()
+	for _, s := range []*server{d.web, d.control} {
+		if s != nil {
+			s.Close()
+		}
 	}
-	d.stopProbing()
 	d.wg.Wait()
 	d.close()
 }
 
 // close closes what newDaemon opened, as far as it came.
 func (d *daemon) close() {
-	for _, ln := range d.listeners {
-		ln.Close()
+	for _, g := range d.gates {
+		for _, ln := range g.sockets {
+			ln.Close()
+		}
 	}
-	if d.webAddr != nil {
-		d.webAddr.Close()
+	for _, s := range []*server{d.web, d.control} {
+		if s != nil {
+			s.socket.Close()
+		}
 	}
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {

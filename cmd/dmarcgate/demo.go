@@ -60,7 +60,7 @@ func (c *demoCmd) run(ctx context.Context, e *env) error {
 		return err
 	}
 	fmt.Fprintf(e.stdout, "\nThe daemon keeps running; end it with Ctrl-C.\nmetrics  http://%s/metrics\nready    http://%s/readyz\nmilter   %s\n",
-		d.webAddr.Addr(), d.webAddr.Addr(), d.cfg.Listeners[0].Address)
+		d.web.socket.Addr(), d.web.socket.Addr(), d.gates[0].listener.Address)
 	<-ctx.Done()
 	return nil
 }
@@ -88,7 +88,7 @@ func (c *demoCmd) daemon(ctx context.Context, e *env, dir, dns string) (*daemon,
 	if c.Log {
 		log = e.stderr
 	}
-	return newDaemon(ctx, cfg, newLogger(log, cfg.Log.Format, cfg.Log.Level))
+	return newDaemon(ctx, "", inputs{cfg: cfg}, newLogger(log, cfg.Log.Format, cfg.Log.Level))
 }
 
 // outcome is one line of the table.
@@ -114,7 +114,7 @@ func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error
 	for i, m := range mails {
 		m.QueueID = fmt.Sprintf("4XyZ%02d", i+1)
 		if clients[m.profile] == nil {
-			c, err := miltertest.Dial("unix:"+filepath.Join(d.cfg.StateDir, m.profile+".sock"), miltertest.Options{})
+			c, err := miltertest.Dial("unix:"+filepath.Join(d.inputs().cfg.StateDir, m.profile+".sock"), miltertest.Options{})
 			if err != nil {
 				return nil, err
 			}

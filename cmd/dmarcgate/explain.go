@@ -44,7 +44,7 @@ func (c *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	cfg, listener, err := c.settings()
+	in, listener, err := c.settings()
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	x, err := explain(cfg, listener, env, text)
+	x, err := explain(in, listener, env, text)
 	if err != nil {
 		return err
 	}
@@ -75,23 +75,24 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 	return env, nil
 }
 
-func (c *explainCmd) settings() (*config.Config, config.Listener, error) {
-	cfg, err := c.load()
+func (c *explainCmd) settings() (inputs, config.Listener, error) {
+	in, err := c.load()
 	if err != nil {
-		return nil, config.Listener{}, err
+		return inputs{}, config.Listener{}, err
 	}
+	cfg := in.cfg
 	i := 0
 	if c.Listener != "" {
 		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == c.Listener })
 		if i < 0 {
-			return nil, config.Listener{}, fmt.Errorf("--listener: the configuration has no listener %q", c.Listener)
+			return inputs{}, config.Listener{}, fmt.Errorf("--listener: the configuration has no listener %q", c.Listener)
 		}
 	}
 	l := cfg.Listeners[i]
 	if c.Profile != "" {
 		l.Profile = c.Profile
 	}
-	return cfg, l, nil
+	return in, l, nil
 }
 
 func readMessage(path string) ([]byte, error) {
@@ -123,14 +124,14 @@ type explanation struct {
 
 // explain takes a message along the path of the daemon, with a recorder that
 // only remembers.
-func explain(cfg *config.Config, l config.Listener, env *milter.Envelope, text []byte) (*explanation, error) {
-	dns, err := newResolver(cfg, nil)
+func explain(in inputs, l config.Listener, env *milter.Envelope, text []byte) (*explanation, error) {
+	dns, err := newResolver(in.cfg, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer dns.Close()
 	x := &explanation{Profile: l.Profile}
-	secret, err := os.ReadFile(cfg.Sampling.SecretFile)
+	secret, err := os.ReadFile(in.cfg.Sampling.SecretFile)
 	x.Secret = err == nil && len(secret) >= policy.MinSecret
 	var mu sync.Mutex
 	view := traced(dns, func(l dnscache.Lookup) {
@@ -140,9 +141,9 @@ func explain(cfg *config.Config, l config.Listener, env *milter.Envelope, text [
 	})
 	kept := &keeper{}
 	gate := &enforce.Gate{
-		Settings: newSettings(cfg, l, policy.NewSampler(secret)), Checker: newChecker(cfg, view), Store: kept,
-		Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Listener: l.Name, Store: kept, Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
+	gate.Snapshot.Store(in.snapshot(l, policy.NewSampler(secret), view))
 	header, body := message.Split(text)
 	run := gate.Start(context.Background(), env, header)
 	_, _ = run.Write(body) // it only says when it has had enough
@@ -168,6 +169,9 @@ func (k *keeper) MarkUnanswered(*results.Receipt) {}
 func (x *explanation) tree() *node {
 	f := x.Facts
 	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", f.Client, printable(f.Helo), printable(orNull(f.MailFrom)))}
+	if f.Relay.IsValid() {
+		root.add("client read from the Received field of our relay %s", f.Relay)
+	}
 	if f.Skip != policy.Evaluated {
 		root.add("not evaluated: %s", f.Skip)
 	} else {
@@ -179,6 +183,7 @@ func (x *explanation) tree() *node {
 	d := root.add("decision, profile %s: %s", x.Profile, x.Decision.Action)
 	d.add("disposition %s, requested %s, override %s", x.Decision.Disposition, x.Decision.Requested, orNone(string(x.Decision.Override)))
 	d.add("because: %s", printable(x.Decision.Reason))
+	x.rules(d)
 	answer := root.add("answer to the MTA: %s", printable(x.Reply))
 	for _, e := range x.Edits {
 		answer.add("%s", printable(strings.ReplaceAll(e, "\n", "")))
@@ -188,6 +193,19 @@ func (x *explanation) tree() *node {
 		lookups.add("%s", printable(l))
 	}
 	return root
+}
+
+// rules shows the rule that decided, and those that matched beside it.
+func (x *explanation) rules(n *node) {
+	if x.Decision.Rule != "" {
+		n.add("rule %s", x.Decision.Rule)
+	}
+	if len(x.Decision.Also) > 0 {
+		n.add("also matched: %s", strings.Join(x.Decision.Also, ", "))
+	}
+	for _, s := range x.Decision.Shadow {
+		n.add("in shadow, rule %s would have answered %s", s.Rule, s.Action)
+	}
 }
 
 func (x *explanation) checks(root *node) {

@@ -66,7 +66,7 @@ _dmarc.bad.example.   TXT "v=DMARC1; p=reject"
 
 // flood sends messages over one connection, a good one and a bad one in turn.
 func flood(d *daemon, c, messages int) error {
-	client, err := miltertest.Dial(d.cfg.Listeners[0].Address.String(), miltertest.Options{Sendmail: c%2 == 1})
+	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{Sendmail: c%2 == 1})
 	if err != nil {
 		return err
 	}

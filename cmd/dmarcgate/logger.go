@@ -5,16 +5,28 @@ import (
 	"log/slog"
 )
 
+// logger is a logger whose level can be changed.
+type logger struct {
+	*slog.Logger
+	level *slog.LevelVar
+}
+
+// setLevel takes a word of the configuration, which config has checked.
+func (l logger) setLevel(word string) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(word)); err == nil {
+		l.level.Set(level)
+	}
+}
+
 // newLogger makes the daemon's logger. Lines about messages have no text and
 // are of level info; both keys are left out of them, so that the queue id is
 // the first key after the time. Both handlers quote what they are given, so
 // text from mail cannot begin a line of its own.
-func newLogger(w io.Writer, format, level string) *slog.Logger {
-	var l slog.Level
-	if err := l.UnmarshalText([]byte(level)); err != nil {
-		l = slog.LevelInfo // config has refused other words
-	}
-	opt := &slog.HandlerOptions{Level: l, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+func newLogger(w io.Writer, format, level string) logger {
+	l := logger{level: new(slog.LevelVar)}
+	l.setLevel(level)
+	opt := &slog.HandlerOptions{Level: l.level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		switch {
 		case len(groups) > 0:
 		case a.Key == slog.MessageKey && a.Value.String() == "",
@@ -23,8 +35,9 @@ func newLogger(w io.Writer, format, level string) *slog.Logger {
 		}
 		return a
 	}}
+	l.Logger = slog.New(slog.NewTextHandler(w, opt))
 	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, opt))
+		l.Logger = slog.New(slog.NewJSONHandler(w, opt))
 	}
-	return slog.New(slog.NewTextHandler(w, opt))
+	return l
 }

@@ -22,18 +22,18 @@ type resolverFlags struct {
 
 // load reads the configuration, or takes the defaults when there is none at
 // the default place.
-func (r resolverFlags) load() (*config.Config, error) {
+func (r resolverFlags) load() (inputs, error) {
 	cfg, err := config.Load(r.Config)
 	if errors.Is(err, fs.ErrNotExist) && r.Config == defaultConfig {
 		cfg, err = config.Parse("defaults", []byte("authserv_id = \"localhost\"\n[[listener]]\nname = \"none\"\naddress = \"tcp:127.0.0.1:0\"\nprofile = \"strict\"\n"))
 	}
 	if err != nil {
-		return nil, err
+		return inputs{}, err
 	}
 	if len(r.DNS) > 0 {
 		cfg.DNS.Servers = r.DNS
 	}
-	return cfg, nil
+	return withFiles(cfg)
 }
 
 type lookupCmd struct {
@@ -47,18 +47,18 @@ func (c *lookupCmd) Run(e *env) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a domain: %w", c.Domain, err)
 	}
-	cfg, err := c.load()
+	in, err := c.load()
 	if err != nil {
 		return err
 	}
-	dns, err := newResolver(cfg, nil)
+	dns, err := newResolver(in.cfg, nil)
 	if err != nil {
 		return err
 	}
 	defer dns.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), cfg.Limits.MessageBudget.Std())
+	ctx, cancel := context.WithTimeout(context.Background(), in.cfg.Limits.MessageBudget.Std())
 	defer cancel()
-	d := newChecker(cfg, dns.View).Finder.Find(ctx, domain)
+	d := in.checker(dns.View).Finder.Find(ctx, domain)
 	if c.JSON {
 		err = json.NewEncoder(e.stdout).Encode(lookupJSON(d))
 	} else {

@@ -32,7 +32,11 @@ type cli struct {
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration file and say what is wrong, with line and mend."`
 	Explain     explainCmd     `cmd:"" help:"Show how a message would be decided, as a tree."`
 	Lookup      lookupCmd      `cmd:"" help:"Show the DMARC record that applies to a domain, with its defects."`
+	Status      statusCmd      `cmd:"" help:"Show what the running daemon does."`
+	Reload      reloadCmd      `cmd:"" help:"Have the running daemon read its configuration, rules and suffix list again."`
+	Tail        tailCmd        `cmd:"" help:"Show decisions as they are made."`
 	Demo        demoCmd        `cmd:"" help:"Send a dozen messages through a daemon of its own and show what becomes of them."`
+	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 

@@ -373,7 +373,7 @@ func TestTheExampleConfigurationStartsADaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Listeners[0].Profile != "monitor" || newPolicy(cfg, cfg.Listeners[0]).Profile.String() != "monitor" {
+	if cfg.Listeners[0].Profile != "monitor" || (inputs{cfg: cfg}).policy(cfg.Listeners[0]).Profile.String() != "monitor" {
 		t.Errorf("profile of the example = %s; want monitor", cfg.Listeners[0].Profile)
 	}
 }

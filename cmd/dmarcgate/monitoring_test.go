@@ -23,7 +23,9 @@ func TestTheListOfMetricsIsComplete(t *testing.T) {
 		t.Fatal(err)
 	}
 	reg := prometheus.NewRegistry()
-	metrics.New(reg, []string{"mta"})
+	m := metrics.New(reg, []string{"mta"})
+	m.RuleMatched("a-rule", "accept", "enforce") // rules have no series before
+	m.Ruleset("0123456789ab", 1)
 	metrics.RegisterBuildInfo(reg, version, revision())
 	families, err := reg.Gather()
 	if err != nil {

@@ -75,7 +75,7 @@ func startSite(t *testing.T, profile, quarantine string) *site {
 	dns := mtatest.StartDNS(t, postfixZone+s.key.Zone("s1", "shop.example"))
 	s.daemon, s.log = startDaemon(t, dns.Addr(), testConfig{profile: profile, quarantine: quarantine, trusted: "192.0.2.255", mode: "0666"})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{
-		MainCF: postfixLines(t, s.daemon.cfg.Listeners[0].Address.Addr),
+		MainCF: postfixLines(t, s.daemon.gates[0].listener.Address.Addr),
 	})
 	return s
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,8 +21,9 @@ type prober struct {
 	log     *slog.Logger
 	setting string // what becomes of mail meanwhile
 
-	mu  sync.Mutex // guards err
+	mu  sync.Mutex // guards what follows
 	err error
+	at  time.Time // of the last round
 }
 
 var errNotProbed = errors.New("not asked yet")
@@ -49,7 +51,7 @@ func (p *prober) note(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.err
-	p.err = err
+	p.err, p.at = err, time.Now()
 	switch {
 	case err != nil && (before == nil || errors.Is(before, errNotProbed)):
 		p.log.Error("no name server answers; mail goes on as [temperror] ours says", "setting", p.setting, "err", err)
@@ -63,4 +65,14 @@ func (p *prober) check(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
+}
+
+// alive reports whether the loop comes round, whatever the answers were.
+func (p *prober) alive(now time.Time) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if late := now.Sub(p.at); !p.at.IsZero() && late > 10*probeEvery {
+		return fmt.Errorf("the name servers were last asked %v ago", late)
+	}
+	return nil
 }

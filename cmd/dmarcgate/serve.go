@@ -3,10 +3,9 @@ package main
 import (
 	"context"
 	"log/slog"
+	"os"
 	"os/signal"
 	"syscall"
-
-	"dmarcgate/config"
 )
 
 type serveCmd struct {
@@ -19,21 +18,34 @@ func (c *serveCmd) Run(e *env) error {
 	return serve(ctx, c.Config, e)
 }
 
-// serve runs the daemon until ctx is done.
+// serve runs the daemon until ctx is done. SIGHUP reloads.
 func serve(ctx context.Context, path string, e *env) error {
-	cfg, err := config.Load(path)
+	in, err := readInputs(path)
 	if err != nil {
 		return err
 	}
-	log := newLogger(e.stderr, cfg.Log.Format, cfg.Log.Level)
-	slog.SetDefault(log) // libraries that log lines of their own end up here too
-	d, err := newDaemon(ctx, cfg, log)
+	log := newLogger(e.stderr, in.cfg.Log.Format, in.cfg.Log.Level)
+	slog.SetDefault(log.Logger) // libraries that log lines of their own end up here too
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	d, err := newDaemon(ctx, path, in, log)
 	if err != nil {
 		return err
 	}
 	d.start(ctx)
-	<-ctx.Done()
-	log.Info("stopping: sessions are served until they end", "for", drainTimeout)
+	notifyReady()
+	for {
+		select {
+		case <-hangup:
+			d.reload()
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	notifyStopping()
+	log.Info("stopping: sessions are served until they end", "for", d.inputs().cfg.Limits.DrainTimeout.String())
 	d.shutdown(context.WithoutCancel(ctx))
 	log.Info("stopped")
 	return nil

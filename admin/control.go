@@ -1,0 +1,200 @@
+package admin
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"dmarcgate/results"
+)
+
+// Status is what the control socket tells of the daemon.
+type Status struct {
+	Version   string            `json:"version"`
+	PID       int               `json:"pid"`
+	Started   time.Time         `json:"started"`
+	Config    string            `json:"config"`
+	Reloaded  time.Time         `json:"reloaded"`          // when the settings in force were read
+	Failure   string            `json:"failure,omitempty"` // of the last reload; the settings before it are in force
+	Restart   []string          `json:"restart,omitempty"` // changed settings that wait for a restart
+	Rules     int               `json:"rules"`
+	RulesHash string            `json:"rules_hash"`
+	Store     string            `json:"store"`
+	Listeners []ListenerStatus  `json:"listeners"`
+	Checks    map[string]string `json:"checks"` // "ok", or what is wrong
+}
+
+// ListenerStatus is one listener.
+type ListenerStatus struct {
+	Name    string `json:"name"`
+	Address string `json:"address"`
+	Profile string `json:"profile"`
+}
+
+// ReloadResult is what became of a reload.
+type ReloadResult struct {
+	OK      bool     `json:"ok"`
+	Problem string   `json:"problem,omitempty"` // file:line and mend, one a line
+	Restart []string `json:"restart,omitempty"` // changed settings that wait for a restart
+}
+
+// Control is what the control socket can do.
+type Control struct {
+	Status func(context.Context) Status
+	Reload func() ReloadResult
+	Tail   *Tail
+}
+
+// NewControl makes the server of the control socket. It speaks HTTP with
+// JSON; whoever can open the socket may use it.
+func NewControl(c Control) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.Status(r.Context())) })
+	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Reload()) })
+	mux.HandleFunc("GET /tail", c.tail)
+	return &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client that went away needs no answer
+}
+
+// tail writes rows as JSON, one a line, until the client goes away.
+func (c Control) tail(w http.ResponseWriter, r *http.Request) {
+	f, err := parseFilter(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	rows, cancel := c.Tail.subscribe(f)
+	if rows == nil {
+		http.Error(w, fmt.Sprintf("there are %d listeners already", maxTails), http.StatusServiceUnavailable)
+		return
+	}
+	defer cancel()
+	flush := http.NewResponseController(w)
+	_ = flush.Flush() // tells the client that it is listening
+	enc := json.NewEncoder(w)
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case row := <-rows:
+			if enc.Encode(row) != nil || flush.Flush() != nil {
+				return
+			}
+		}
+	}
+}
+
+func parseFilter(q url.Values) (Filter, error) {
+	f := Filter{Listener: q.Get("listener"), Domain: q.Get("domain"), Result: q.Get("result"), Action: q.Get("action"), Rule: q.Get("rule")}
+	text := q.Get("client")
+	if text == "" {
+		return f, nil
+	}
+	if a, err := netip.ParseAddr(text); err == nil {
+		f.Client = netip.PrefixFrom(a, a.BitLen())
+		return f, nil
+	}
+	var err error
+	if f.Client, err = netip.ParsePrefix(text); err != nil {
+		return Filter{}, fmt.Errorf("client %q is neither an address nor a network", text)
+	}
+	return f, nil
+}
+
+func (f Filter) query() url.Values {
+	q := url.Values{}
+	for name, v := range map[string]string{"listener": f.Listener, "domain": f.Domain, "result": f.Result, "action": f.Action, "rule": f.Rule} {
+		if v != "" {
+			q.Set(name, v)
+		}
+	}
+	if f.Client.IsValid() {
+		q.Set("client", f.Client.String())
+	}
+	return q
+}
+
+// Client talks to the control socket of a daemon.
+type Client struct {
+	path string
+	http http.Client
+}
+
+// Dial makes a client for the socket at path; it connects with the first call.
+func Dial(path string) *Client {
+	return &Client{path: path, http: http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", path)
+		},
+	}}}
+}
+
+// Status asks for the daemon's status.
+func (c *Client) Status(ctx context.Context) (s Status, err error) {
+	return s, c.call(ctx, http.MethodGet, "/status", &s)
+}
+
+// Reload has the daemon read its configuration again.
+func (c *Client) Reload(ctx context.Context) (r ReloadResult, err error) {
+	return r, c.call(ctx, http.MethodPost, "/reload", &r)
+}
+
+// Tail calls f with each decision until ctx is done, f returns an error, or
+// the daemon ends.
+func (c *Client) Tail(ctx context.Context, filter Filter, f func(results.Row) error) error {
+	body, err := c.open(ctx, http.MethodGet, "/tail?"+filter.query().Encode())
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	for dec := json.NewDecoder(body); ; {
+		var row results.Row
+		if err := dec.Decode(&row); err != nil {
+			if ctx.Err() != nil || err == io.EOF {
+				return nil
+			}
+			return fmt.Errorf("reading from %s: %w", c.path, err)
+		}
+		if err := f(row); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *Client) call(ctx context.Context, method, path string, v any) error {
+	body, err := c.open(ctx, method, path)
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	return json.NewDecoder(body).Decode(v)
+}
+
+func (c *Client) open(ctx context.Context, method, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("asking the daemon at %s: %w; is it running?", c.path, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		defer res.Body.Close()
+		text, _ := io.ReadAll(io.LimitReader(res.Body, maxHeader))
+		return nil, fmt.Errorf("the daemon at %s answers: %s", c.path, bytes.TrimSpace(text))
+	}
+	return res.Body, nil
+}

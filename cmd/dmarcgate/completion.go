@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// completionCmd prints a script that completes the commands and their flags.
+// It is made from the command line's own description.
+type completionCmd struct {
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+}
+
+func (c *completionCmd) Run(e *env, k *kong.Kong) error {
+	words := commandWords(k)
+	var script string
+	switch c.Shell {
+	case "bash":
+		script = bashScript(words)
+	case "zsh":
+		script = "#compdef dmarcgate\nautoload -U +X bashcompinit && bashcompinit\n" + bashScript(words)
+	case "fish":
+		script = fishScript(words)
+	}
+	_, err := fmt.Fprint(e.stdout, script)
+	return err
+}
+
+// commandWord is a command with its flags, "--" included.
+type commandWord struct {
+	name, help string
+	flags      []string
+}
+
+func commandWords(k *kong.Kong) []commandWord {
+	var out []commandWord
+	for _, n := range k.Model.Children {
+		w := commandWord{name: n.Name, help: n.Help}
+		for _, f := range n.Flags {
+			w.flags = append(w.flags, "--"+f.Name)
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+func bashScript(words []commandWord) string {
+	var names []string
+	var cases strings.Builder
+	for _, w := range words {
+		names = append(names, w.name)
+		fmt.Fprintf(&cases, "\t\t%s) words=%q ;;\n", w.name, strings.Join(w.flags, " "))
+	}
+	return fmt.Sprintf(`_dmarcgate() {
+	local words="%s"
+	if [ "$COMP_CWORD" -gt 1 ]; then
+		words=
+		case ${COMP_WORDS[1]} in
+%s		esac
+	fi
+	COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
+}
+complete -o default -F _dmarcgate dmarcgate
+`, strings.Join(names, " "), cases.String())
+}
+
+func fishScript(words []commandWord) string {
+	var b strings.Builder
+	for _, w := range words {
+		fmt.Fprintf(&b, "complete -c dmarcgate -n __fish_use_subcommand -a %s -d '%s'\n", w.name, strings.ReplaceAll(w.help, "'", ""))
+		for _, f := range w.flags {
+			fmt.Fprintf(&b, "complete -c dmarcgate -n '__fish_seen_subcommand_from %s' -l %s\n", w.name, strings.TrimPrefix(f, "--"))
+		}
+	}
+	return b.String()
+}

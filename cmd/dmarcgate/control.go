@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/signal"
+	"slices"
+	"syscall"
+	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+	"dmarcgate/results"
+)
+
+// controlTimeout is how long the daemon may take for an answer. A reload reads
+// files and asks nobody.
+const controlTimeout = 30 * time.Second
+
+// controlFlags find the running daemon.
+type controlFlags struct {
+	Config string `short:"c" default:"${config}" help:"Configuration file of the daemon." type:"path"`
+	Socket string `help:"Control socket, instead of the configured one." type:"path"`
+}
+
+func (c controlFlags) client() (*admin.Client, error) {
+	if c.Socket != "" {
+		return admin.Dial(c.Socket), nil
+	}
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return nil, fmt.Errorf("finding the control socket: %w; --socket names it, too", err)
+	}
+	return admin.Dial(cfg.Admin.Control), nil
+}
+
+type statusCmd struct {
+	controlFlags
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *statusCmd) Run(e *env) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+	defer cancel()
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(s)
+	}
+	return statusTree(s, time.Now()).print(e.stdout)
+}
+
+func statusTree(s admin.Status, now time.Time) *node {
+	root := &node{text: fmt.Sprintf("dmarcgate %s, process %d, up %s", s.Version, s.PID, now.Sub(s.Started).Round(time.Second))}
+	cfg := root.add("configuration %s, read %s ago", s.Config, now.Sub(s.Reloaded).Round(time.Second))
+	if s.Failure != "" {
+		cfg.add("the last reload failed, the settings before it are in force: %s", s.Failure)
+	}
+	for _, key := range s.Restart {
+		cfg.add("%s has changed and waits for a restart", key)
+	}
+	root.add("%d rules, hash %s", s.Rules, s.RulesHash)
+	root.add("store %s", s.Store)
+	for _, l := range s.Listeners {
+		root.add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
+	}
+	var names []string
+	for name := range s.Checks {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		root.add("%s: %s", name, s.Checks[name])
+	}
+	return root
+}
+
+type reloadCmd struct {
+	controlFlags
+	JSON bool `help:"Print JSON."`
+}
+
+func (c *reloadCmd) Run(e *env) error {
+	client, err := c.client()
+	if err != nil && c.Socket == "" {
+		// A configuration that cannot be read now cannot name the socket
+		// either, and its problems are what the operator wants to see.
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+	defer cancel()
+	r, err := client.Reload(ctx)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		if err := json.NewEncoder(e.stdout).Encode(r); err != nil {
+			return err
+		}
+	}
+	if !r.OK {
+		return errors.New("the daemon keeps its settings:\n" + r.Problem)
+	}
+	if !c.JSON {
+		fmt.Fprintln(e.stdout, "reloaded")
+		for _, key := range r.Restart {
+			fmt.Fprintf(e.stdout, "%s has changed and waits for a restart\n", key)
+		}
+	}
+	return nil
+}
+
+type tailCmd struct {
+	controlFlags
+	Listener string `help:"Only messages of this listener."`
+	Domain   string `help:"Only this author domain and those below it."`
+	IP       string `help:"Only clients of this address or network." placeholder:"ADDR"`
+	Result   string `help:"Only this DMARC result." enum:"pass,fail,none,temperror,permerror," default:""`
+	Action   string `help:"Only this action." enum:"accept,tag,hold,reject,tempfail," default:""`
+	Rule     string `help:"Only decisions of this rule."`
+	Count    int    `short:"n" help:"End after so many."`
+	JSON     bool   `help:"Print JSON, one decision a line."`
+}
+
+func (c *tailCmd) Run(e *env) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	return c.run(ctx, e)
+}
+
+// errEnough ends a tail that has shown what it should.
+var errEnough = errors.New("enough")
+
+func (c *tailCmd) run(ctx context.Context, e *env) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	filter := admin.Filter{Listener: c.Listener, Domain: c.Domain, Result: c.Result, Action: c.Action, Rule: c.Rule}
+	if c.IP != "" {
+		if filter.Client, err = parseClient(c.IP); err != nil {
+			return err
+		}
+	}
+	shown := 0
+	err = client.Tail(ctx, filter, func(r results.Row) error {
+		if err := c.show(e, r); err != nil {
+			return err
+		}
+		if shown++; shown == c.Count {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+func parseClient(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("--ip: %q is neither an address nor a network", text)
+	}
+	return p, nil
+}
+
+func (c *tailCmd) show(e *env, r results.Row) error {
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(r)
+	}
+	_, err := fmt.Fprintf(e.stdout, "%s %s %s from=%s ip=%s %s: %s\n", r.Facts.Time.Format(time.RFC3339),
+		printable(r.Facts.QueueID), r.Facts.Listener, orNone(r.Decision.Author), r.Facts.Client, r.Decision.Action, printable(r.Decision.Reason))
+	return err
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+)
+
+// reloadState is what a reload changes.
+type reloadState struct {
+	path    string         // of the configuration file
+	first   *config.Config // of the start: what only a restart changes is as it says
+	inputs  inputs         // in force
+	at      time.Time
+	failure string   // of the last reload
+	restart []string // settings that wait for a restart
+}
+
+func (d *daemon) inputs() inputs {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.state.inputs
+}
+
+// reload reads the configuration, the rules and the suffix list, checks
+// everything, and only then puts it in force for the messages that begin
+// afterwards. A failure leaves what is in force as it is. Settings that cannot
+// change without a restart are named and keep their value.
+func (d *daemon) reload() admin.ReloadResult {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	notifyReloading()
+	defer notifyReady()
+	now := time.Now()
+	in, err := readInputs(d.state.path)
+	if err != nil {
+		return d.reloadFailed(err)
+	}
+	restart := needRestart(d.state.first, in.cfg)
+	for _, g := range d.gates {
+		for _, l := range in.cfg.Listeners {
+			if l.Name == g.listener.Name {
+				g.Snapshot.Store(in.snapshot(l, d.sampler, d.dns.View))
+			}
+		}
+	}
+	d.log.setLevel(in.cfg.Log.Level)
+	d.mu.Lock()
+	d.state.inputs, d.state.at, d.state.failure, d.state.restart = in, now, "", restart
+	d.mu.Unlock()
+	d.metrics.ConfigRead(true, now)
+	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
+	d.log.Info("reloaded", "rules", in.rules.Len(), "rules_hash", in.rules.Hash())
+	if len(restart) > 0 {
+		d.log.Warn("settings have changed that need a restart; until then the old ones are in force", "settings", strings.Join(restart, " "))
+	}
+	return admin.ReloadResult{OK: true, Restart: restart}
+}
+
+func (d *daemon) reloadFailed(err error) admin.ReloadResult {
+	d.mu.Lock()
+	d.state.failure = err.Error()
+	d.mu.Unlock()
+	d.metrics.ConfigRead(false, time.Time{})
+	for line := range strings.Lines(err.Error()) {
+		d.log.Error("reload failed; the settings before it stay in force", "err", strings.TrimSpace(line))
+	}
+	return admin.ReloadResult{Problem: err.Error()}
+}
+
+// status is what the control socket tells.
+func (d *daemon) status(ctx context.Context) admin.Status {
+	d.mu.RLock()
+	state := d.state
+	d.mu.RUnlock()
+	s := admin.Status{
+		Version: version, PID: os.Getpid(), Started: d.started, Config: state.path, Reloaded: state.at,
+		Failure: state.failure, Restart: state.restart, Rules: state.inputs.rules.Len(), RulesHash: state.inputs.rules.Hash(),
+		Store: "off", Checks: make(map[string]string),
+	}
+	if d.store != nil {
+		s.Store = state.first.Store.Path + ", durability " + state.first.Store.Durability
+	}
+	for _, g := range d.gates {
+		profile := g.Snapshot.Load().Settings.Policy.Profile
+		s.Listeners = append(s.Listeners, admin.ListenerStatus{Name: g.Listener, Address: g.listener.Address.String(), Profile: profile.String()})
+	}
+	for _, c := range d.checks() {
+		s.Checks[c.Name] = "ok"
+		if err := c.Run(ctx); err != nil {
+			s.Checks[c.Name] = err.Error()
+		}
+	}
+	return s
+}

@@ -1,0 +1,274 @@
+//go:build mta
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/mtatest"
+	"dmarcgate/policy"
+)
+
+// sendmailStranger has no name: Sendmail looks names up, and finds none.
+var sendmailStranger = mtatest.Client{Addr: "203.0.113.66", Helo: "[203.0.113.66]"}
+
+// sendmailMilter is what operators are told to write into sendmail.mc, with a
+// blank for the socket. F=T: without us, mail waits. The times are Sendmail's
+// defaults but for S.
+const sendmailMilter = "S=local:%s, F=T, T=C:30s;S:30s;R:10s;E:5m"
+
+// sendmailSite is a daemon behind a real Sendmail.
+type sendmailSite struct {
+	*site
+	sendmail *mtatest.Sendmail
+}
+
+func startSendmailSite(t *testing.T, profile, quarantine string) *sendmailSite {
+	t.Helper()
+	keys, err := testKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dns := mtatest.StartDNS(t, postfixZone+keys["rsa"].Zone("s1", "shop.example"))
+	s := startSendmailOn(t, dns.Addr(), sendmailMilter, testConfig{profile: profile, quarantine: quarantine})
+	s.key = keys["rsa"]
+	return s
+}
+
+// startSendmailOn starts the site with a resolver that is there already.
+// filter has a blank for the socket.
+func startSendmailOn(t *testing.T, dns, filter string, c testConfig) *sendmailSite {
+	t.Helper()
+	socket := filepath.Join(mtatest.Dir(t), "milter.sock")
+	c.address, c.trusted = "unix:"+socket, "192.0.2.255"
+	s := &sendmailSite{site: &site{}}
+	s.daemon, s.log = startDaemon(t, dns, c)
+	s.sendmail = mtatest.StartSendmail(t, mtatest.SendmailConfig{Milter: fmt.Sprintf(filter, socket)})
+	return s
+}
+
+func (s *sendmailSite) session(t *testing.T, c mtatest.Client) *mtatest.Session {
+	t.Helper()
+	session, err := s.sendmail.Session(c)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, s.sendmail.Log())
+	}
+	return session
+}
+
+// accepted sends a letter that is to be taken, and returns its queue id.
+func (s *sendmailSite) accepted(t *testing.T, session *mtatest.Session, mailFrom string, data []byte) string {
+	t.Helper()
+	r := sendLetter(t, session, mailFrom, data)
+	if r.Code != 250 || r.QueueID() == "" {
+		t.Fatalf("reply = %v; want 250 with a queue id\n%s", r, s.sendmail.Log())
+	}
+	return r.QueueID()
+}
+
+// delivered waits for the message with this queue id to arrive.
+func (s *sendmailSite) delivered(t *testing.T, qid string) mtatest.Mail {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	m, err := s.sendmail.Delivered(ctx, func(m mtatest.Mail) bool { return m.QueueID() == qid })
+	if err != nil {
+		t.Fatalf("message %s: %v\n%s", qid, err, s.sendmail.Log())
+	}
+	return m
+}
+
+func TestSendmailPassesBySPFOnlyAndByDKIMOnly(t *testing.T) {
+	s := startSendmailSite(t, "strict", "tag")
+	qid := s.accepted(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "spf", ""))
+	contains(t, "our field", ours(t, s.delivered(t, qid)), "spf=pass smtp.mailfrom=shop.example", "dkim=none", "dmarc=pass (p=reject dis=none)")
+	f := s.last(t).Facts
+	if f.QueueID != qid || f.Client.String() != shopHost.Addr || f.ClientName != shopHost.Name || f.Helo != shopHost.Helo {
+		t.Errorf("row = %+v; want queue id %s and client %+v", f, qid, shopHost)
+	}
+	// Sendmail cuts the space after the colon off unless it is asked not to, so
+	// that these fields could not be told from their opposites.
+	for _, space := range []string{"", " ", "  ", "\t"} {
+		data := bytes.Replace(letter("orders@shop.example", "dkim", ""), []byte("Subject: "), []byte("Subject:"+space), 1)
+		signed, err := s.key.SignSimple(data, "shop.example", "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		qid = s.accepted(t, s.session(t, forwardHost), "srs@forwarder.example", signed)
+		contains(t, fmt.Sprintf("our field with %q after the colon", space), ours(t, s.delivered(t, qid)), "dkim=pass", "header.d=shop.example", "dmarc=pass")
+	}
+}
+
+func TestSendmailAnswersASpoofByPolicy(t *testing.T) {
+	s := startSendmailSite(t, "strict", "tag")
+	tests := []struct {
+		from   string
+		code   int
+		field  string // in our field when delivered
+		tagged bool
+	}{
+		{"x@none.example", 250, "(p=none dis=none)", false},
+		{"x@quarantine.example", 250, "(p=quarantine dis=quarantine)", true},
+		{"x@reject.example", 550, "", false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.from, func(t *testing.T) {
+			r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", letter(tt.from, "spoof", ""))
+			if r.Code != tt.code {
+				t.Fatalf("reply = %v; want %d\n%s", r, tt.code, s.sendmail.Log())
+			}
+			row := s.last(t)
+			if row.Facts.ClientName != "" {
+				t.Errorf("client name = %q; want none", row.Facts.ClientName)
+			}
+			if tt.code == 550 {
+				want := fmt.Sprintf("5.7.1 Email rejected per DMARC policy for reject.example: %s (qid %s)", row.Decision.Reason, row.Facts.QueueID)
+				if r.Text != want || row.Facts.QueueID == "" {
+					t.Errorf("reply = %q; want %q", r.Text, want)
+				}
+				return
+			}
+			m := s.delivered(t, r.QueueID())
+			contains(t, "our field", ours(t, m), "dmarc=fail "+tt.field)
+			if got := len(m.Fields("X-DMARC-Quarantine")) == 1; got != tt.tagged {
+				t.Errorf("tagged = %v; want %v", got, tt.tagged)
+			}
+		})
+	}
+}
+
+func TestSendmailHoldsAMessageInQuarantineWithTheReason(t *testing.T) {
+	s := startSendmailSite(t, "strict", "hold")
+	qid := s.accepted(t, s.session(t, sendmailStranger), "y@forwarder.example", letter("x@quarantine.example", "spoof", ""))
+	held, err := s.sendmail.Quarantined()
+	if err != nil || len(held) != 1 || held[0].ID != qid {
+		t.Fatalf("quarantine = %+v, %v; want %s alone in it\n%s", held, err, qid, s.sendmail.Log())
+	}
+	contains(t, "reason", held[0].Hold, "DMARC: quarantine.example: "+s.last(t).Decision.Reason)
+	m, err := s.sendmail.Queued(qid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	contains(t, "our field", ours(t, m), "dmarc=fail (p=quarantine dis=quarantine)")
+}
+
+// Sendmail sends no ABORT between the messages of a connection, and CONNECT
+// and HELO once: all of the first message must be forgotten, and the client
+// must not.
+func TestSendmailKeepsTheClientAndNothingElseBetweenMessages(t *testing.T) {
+	s := startSendmailSite(t, "strict", "tag")
+	session := s.session(t, shopHost)
+	more := "X-First: one\r\nAuthentication-Results: mx.receiver.example; dmarc=pass header.from=forged.example\r\n"
+	first := s.accepted(t, session, "bounce@shop.example", letter("orders@shop.example", "first", more))
+	second := s.accepted(t, session, "bounce@mail.shop.example", letter("news@mail.shop.example", "second", ""))
+	f := s.last(t).Facts
+	if f.QueueID != second || f.Client.String() != shopHost.Addr || f.ClientName != shopHost.Name || f.Helo != shopHost.Helo {
+		t.Errorf("row = %+v; want queue id %s and client %+v", f, second, shopHost)
+	}
+	if f.MailFrom != "mail.shop.example" || len(f.Authors) != 1 || f.Authors[0].Domain != "mail.shop.example" {
+		t.Errorf("row has MAIL FROM %s and authors %+v; want mail.shop.example alone", f.MailFrom, f.Authors)
+	}
+	if m := s.delivered(t, first); strings.Contains(string(m.Header()), "forged") {
+		t.Errorf("first message has a forged field:\n%s", m.Header())
+	}
+	m := s.delivered(t, second)
+	contains(t, "our field of the second", ours(t, m), "spf=pass smtp.mailfrom=mail.shop.example", "header.from=mail.shop.example")
+	// A refused message leaves the connection as it is, too.
+	if r := sendLetter(t, session, "x@none.example", letter("x@reject.example", "spoof", "")); r.Code != 550 {
+		t.Fatalf("spoof: reply %v; want 550", r)
+	}
+	s.accepted(t, session, "bounce@shop.example", letter("orders@shop.example", "after", ""))
+	if f := s.last(t).Facts; f.Client.String() != shopHost.Addr || f.SPF.Result != "pass" {
+		t.Errorf("after a refusal: client %s, SPF %s; want %s, pass", f.Client, f.SPF.Result, shopHost.Addr)
+	}
+}
+
+func TestSendmailForgetsAMessageAtRSETAndARejectedRecipient(t *testing.T) {
+	s := startSendmailSite(t, "strict", "tag")
+	session := s.session(t, shopHost)
+	step := func(want int, f func() (mtatest.Reply, error)) {
+		t.Helper()
+		if r, err := f(); err != nil || r.Code != want {
+			t.Fatalf("reply = %v, %v; want %d", r, err, want)
+		}
+	}
+	step(250, func() (mtatest.Reply, error) { return session.MAIL("x@reject.example") })
+	step(250, func() (mtatest.Reply, error) { return session.RCPT("first@receiver.example") })
+	step(250, session.RSET)
+	step(250, func() (mtatest.Reply, error) { return session.MAIL("bounce@shop.example") })
+	step(550, func() (mtatest.Reply, error) { return session.RCPT("nobody@elsewhere.example") })
+	step(250, func() (mtatest.Reply, error) { return session.RCPT("user@receiver.example") })
+	r, err := session.DATA(letter("orders@shop.example", "after RSET", ""))
+	if err != nil || r.Code != 250 {
+		t.Fatalf("reply = %v, %v; want 250", r, err)
+	}
+	f := s.last(t).Facts
+	if f.MailFrom != "shop.example" || !slices.Equal(f.Recipients, []string{"receiver.example"}) {
+		t.Errorf("row has MAIL FROM domain %s and recipients %v; want shop.example and receiver.example only", f.MailFrom, f.Recipients)
+	}
+	if rows, err := s.daemon.store.Recent(t.Context(), 10); err != nil || len(rows) != 1 {
+		t.Errorf("rows = %d, %v; want one: a message that was given up has none", len(rows), err)
+	}
+}
+
+func TestSendmailRemovesFiveForgedResults(t *testing.T) {
+	s := startSendmailSite(t, "strict", "tag")
+	forged := "Authentication-Results: mx.receiver.example; dmarc=pass header.from=forged1.example\r\n" +
+		"authentication-results: MX.Receiver.Example; dmarc=pass header.from=forged2.example\r\n" +
+		"Authentication-Results: mx.other.example; dmarc=pass header.from=kept.example\r\n" +
+		"Authentication-Results: (x) mx.receiver.example; dmarc=pass header.from=forged3.example\r\n" +
+		"Authentication-Results: \"mx.receiver.example\"; dmarc=pass\r\n header.from=forged4.example\r\n" +
+		"Authentication-Results: mx.receiver.example 1; dmarc=pass header.from=forged5.example\r\n"
+	qid := s.accepted(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "results", forged))
+	m := s.delivered(t, qid)
+	ours(t, m)
+	if header := string(m.Header()); strings.Contains(header, "forged") || !strings.Contains(header, "kept.example") {
+		t.Errorf("header after removal:\n%s\nwant no forged field, and the stranger's", header)
+	}
+}
+
+func TestSendmailNullSenderIsCheckedByHELO(t *testing.T) {
+	s := startSendmailSite(t, "strict", "tag")
+	qid := s.accepted(t, s.session(t, shopHost), "", letter("postmaster@shop.example", "bounce", ""))
+	contains(t, "our field", ours(t, s.delivered(t, qid)), "spf=pass smtp.helo=mail.shop.example", "dmarc=pass")
+	if f := s.last(t).Facts; !f.NullPath || f.From != policy.FromOneMailbox {
+		t.Errorf("row = %+v; want a null path", f)
+	}
+}
+
+// Sendmail writes "IPv6:" before such an address.
+func TestSendmailHandsOverAnIPv6Client(t *testing.T) {
+	s := startSendmailSite(t, "strict", "tag")
+	client := mtatest.Client{Addr: "2001:db8::10", Name: "six.shop.example", Helo: "six.shop.example"}
+	qid := s.accepted(t, s.session(t, client), "bounce@shop.example", letter("orders@shop.example", "six", ""))
+	contains(t, "our field", ours(t, s.delivered(t, qid)), "spf=pass smtp.mailfrom=shop.example", "dmarc=pass")
+	if f := s.last(t).Facts; f.Client.String() != client.Addr || f.ClientName != client.Name {
+		t.Errorf("row has client %s, %s; want %s, %s", f.Client, f.ClientName, client.Addr, client.Name)
+	}
+}
+
+// At the end of a message Sendmail waits for each packet as long as R says, ten
+// seconds by default, and then goes without us. A verdict that takes longer is
+// announced by packets of progress, every five seconds.
+func TestSendmailWaitsForAVerdictThatIsLongerThanItsTimeout(t *testing.T) {
+	wait, read := 7*time.Second, 6*time.Second
+	if scale(t) > 1 {
+		wait, read = 12*time.Second, 10*time.Second
+	}
+	dns := dnstest.New(t, "_dmarc.reject.example. TXT \"v=DMARC1; p=reject\"\nforwarder.example. A 192.0.2.1\n!any\n!slow _dmarc.reject.example "+wait.String()+"\n")
+	filter := fmt.Sprintf("S=local:%%s, F=T, T=C:30s;S:30s;R:%v;E:5m", read)
+	s := startSendmailOn(t, dns.Addr(), filter, testConfig{profile: "strict", quarantine: "tag", dnsTimeout: "18s"})
+	start := time.Now()
+	r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", letter("x@reject.example", "spoof", ""))
+	if took := time.Since(start); r.Code != 550 || took < read {
+		t.Errorf("reply = %v after %v; want 550 after more than %v\n%s", r, took, read, s.sendmail.Log())
+	}
+}

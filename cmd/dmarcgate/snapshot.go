@@ -1,0 +1,143 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+
+	"dmarcgate/auth"
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/config"
+	"dmarcgate/dnscache"
+	"dmarcgate/enforce"
+	"dmarcgate/policy"
+)
+
+// inputs is everything that is read from files, checked and ready to use.
+type inputs struct {
+	cfg      *config.Config
+	rules    policy.Rules
+	suffixes dmarc.Suffixes // nil with discovery by tree walk
+}
+
+// readInputs reads the configuration, the rules and the suffix list. On an
+// error nothing has changed.
+func readInputs(path string) (in inputs, err error) {
+	if in.cfg, err = config.Load(path); err != nil {
+		return inputs{}, err
+	}
+	return withFiles(in.cfg)
+}
+
+// withFiles adds what the configuration refers to.
+func withFiles(cfg *config.Config) (in inputs, err error) {
+	in.cfg = cfg
+	if cfg.RulesDir != "" {
+		rules, err := config.LoadRules(cfg.RulesDir)
+		if err != nil {
+			return inputs{}, err
+		}
+		if in.rules, err = policy.NewRules(rules); err != nil {
+			return inputs{}, fmt.Errorf("%s: %w", cfg.RulesDir, err)
+		}
+	}
+	switch {
+	case cfg.Discovery.Method != "psl":
+	case cfg.Discovery.PSLFile == "":
+		in.suffixes = dmarc.PublicSuffix()
+	default:
+		if in.suffixes, err = dmarc.LoadSuffixes(cfg.Discovery.PSLFile); err != nil {
+			return inputs{}, err
+		}
+	}
+	return in, nil
+}
+
+// snapshot makes what the messages of one listener are handled by. view
+// chooses how a purpose sees the resolver.
+func (in inputs) snapshot(l config.Listener, sampler policy.Sampler, view func(dnscache.Purpose) dnscache.View) *enforce.Snapshot {
+	return &enforce.Snapshot{Settings: in.settings(l, sampler), Checker: in.checker(view)}
+}
+
+func (in inputs) checker(view func(dnscache.Purpose) dnscache.View) *auth.Checker {
+	finder := &dmarc.Finder{Resolver: view(dnscache.DMARC), Method: dmarc.TreeWalk}
+	if in.suffixes != nil {
+		finder.Method, finder.Suffixes = dmarc.PSL, in.suffixes
+	}
+	return &auth.Checker{
+		SPF: view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.cfg.Limits.MessageBudget.Std(),
+	}
+}
+
+// settings puts the configuration of one listener into the words of the rooms.
+func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Settings {
+	s := enforce.Settings{
+		Policy: in.policy(l), Sampler: sampler, Trusted: l.TrustedNetworks,
+		AuthservID: l.AuthservID, AuthservIDs: append([]string{l.AuthservID, in.cfg.AuthservID}, in.cfg.AuthservIDsAlso...),
+		TagField: in.cfg.Header.Tag, RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
+	}
+	for _, r := range in.cfg.TrustedRelays {
+		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Names: r.Names})
+	}
+	return s
+}
+
+func (in inputs) policy(l config.Listener) policy.Settings {
+	t := in.cfg.TempError
+	s := policy.Settings{
+		Profile:    profiles[l.Profile],
+		Quarantine: quarantines[l.Quarantine],
+		IgnorePct:  in.cfg.Discovery.Pct == "ignore",
+		TempOurs:   temporaries[t.Ours],
+		TempDomain: temporaries[t.Domain],
+		MaxDefer:   t.MaxDefer.Std(),
+		Rules:      in.rules,
+	}
+	if t.Domain == "quarantine" {
+		s.MaxDefer = 0 // as after the time of waiting
+	}
+	return s
+}
+
+// The words of the configuration file, which config has checked.
+var (
+	profiles    = map[string]policy.Profile{"monitor": policy.Monitor, "conformant": policy.Conformant, "strict": policy.Strict}
+	quarantines = map[string]policy.Action{"tag": policy.Tag, "hold": policy.Hold, "reject": policy.Refuse}
+	temporaries = map[string]policy.Action{"accept": policy.Tag, "tempfail": policy.Tempfail, "quarantine": policy.Tempfail}
+)
+
+// needRestart lists the settings that differ and that a reload cannot change.
+func needRestart(old, new *config.Config) []string {
+	var keys []string
+	note := func(key string, a, b any) {
+		if !reflect.DeepEqual(a, b) {
+			keys = append(keys, key)
+		}
+	}
+	note("state_dir", old.StateDir, new.StateDir)
+	note("dns", old.DNS, new.DNS)
+	note("store", old.Store, new.Store)
+	note("sampling", old.Sampling, new.Sampling)
+	note("admin", old.Admin, new.Admin)
+	note("log.format", old.Log.Format, new.Log.Format)
+	note("limits", fixedLimits(old.Limits), fixedLimits(new.Limits))
+	note("listener", sockets(old), sockets(new))
+	return keys
+}
+
+// fixedLimits are the limits without those that a reload changes.
+func fixedLimits(l config.Limits) config.Limits {
+	l.MessageBudget, l.DrainTimeout = 0, 0
+	return l
+}
+
+// sockets are the listeners without what a reload changes.
+func sockets(c *config.Config) []config.Listener {
+	out := make([]config.Listener, len(c.Listeners))
+	for i, l := range c.Listeners {
+		out[i] = config.Listener{Name: l.Name, Address: l.Address, SocketMode: l.SocketMode, SocketOwner: l.SocketOwner}
+	}
+	slices.SortFunc(out, func(a, b config.Listener) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
