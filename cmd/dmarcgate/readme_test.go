@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
+
 	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
 )
@@ -97,7 +99,8 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	dns := dnstest.New(t, toolZone+"!any\n")
-	cfg := toolConfig(t, dns.Addr())
+	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255"})
+	cfg := d.state.path // of a daemon that runs
 	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
 	def, err := os.ReadFile("../../deploy/dmarcgate.toml")
 	if err != nil {
@@ -108,7 +111,7 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := make(map[string]int)
-	for _, file := range []string{"README.md", "docs/flow.md", "docs/monitoring.md", "docs/testing.md", "docs/decisions.md"} {
+	for _, file := range []string{"README.md", "docs/flow.md", "docs/operations.md", "docs/rules.md", "docs/monitoring.md", "docs/testing.md", "docs/decisions.md"} {
 		for _, block := range blocks(t, file, "sh") {
 			for line := range strings.Lines(block) {
 				line, _, _ = strings.Cut(line, " #")
@@ -151,10 +154,29 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 	}
 }
 
+// parses reports what is wrong with a command line, without running it.
+func parses(args []string) error {
+	parser, err := kong.New(&cli{}, kong.Vars{"config": defaultConfig})
+	if err == nil {
+		_, err = parser.Parse(args)
+	}
+	return err
+}
+
 func runLine(t *testing.T, file string, args []string, cfg, mail string) {
 	t.Helper()
-	if args[0] == "serve" {
-		return // runs in other tests; here it would not end
+	if args[0] == "serve" || args[0] == "tail" {
+		// They run in other tests and would not end here.
+		if err := parses(args); err != nil {
+			t.Errorf("%s: dmarcgate %q: %v", file, args, err)
+		}
+		return
+	}
+	if args[0] == "completion" {
+		if code, _, stderr := command(args...); code != 0 {
+			t.Errorf("%s: dmarcgate %q exits with %d: %s", file, args, code, stderr)
+		}
+		return
 	}
 	for i, a := range args {
 		if a == "message.eml" {
