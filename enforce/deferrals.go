@@ -15,10 +15,9 @@ const maxDeferrals = 50_000
 
 // Deferrals remembers since when a sender's broken DNS has been answered with
 // tempfail, so that it can end: mail is not deferred for ever, and a lame
-// delegation is not a way past the policy. A restart forgets.
+// delegation is not a way past the policy. A pair that was not deferred for
+// the time that one may be deferred starts anew. A restart forgets.
 type Deferrals struct {
-	MaxAge time.Duration // a pair not deferred for this long starts anew
-
 	mu    sync.Mutex // guards since
 	since map[deferral]span
 }
@@ -38,8 +37,9 @@ func keyOf(f policy.Facts) (deferral, bool) {
 	return deferral{}, false
 }
 
-// age returns how long this message's sender has been deferred.
-func (d *Deferrals) age(f policy.Facts) time.Duration {
+// age returns how long this message's sender has been deferred; most is how
+// long one may be.
+func (d *Deferrals) age(f policy.Facts, most time.Duration) time.Duration {
 	key, ok := keyOf(f)
 	if !ok {
 		return 0
@@ -47,14 +47,14 @@ func (d *Deferrals) age(f policy.Facts) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s, ok := d.since[key]
-	if !ok || f.Time.Sub(s.last) > d.MaxAge {
+	if !ok || f.Time.Sub(s.last) > most {
 		return 0
 	}
 	return f.Time.Sub(s.first)
 }
 
-// note remembers a deferral. now is the time of the facts.
-func (d *Deferrals) note(f policy.Facts, decision policy.Decision, now time.Time) {
+// note remembers a deferral.
+func (d *Deferrals) note(f policy.Facts, decision policy.Decision, most time.Duration) {
 	key, ok := keyOf(f)
 	if !ok || decision.Action != policy.Tempfail {
 		return
@@ -62,11 +62,11 @@ func (d *Deferrals) note(f policy.Facts, decision policy.Decision, now time.Time
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s, ok := d.since[key]
-	if !ok || now.Sub(s.last) > d.MaxAge {
+	if !ok || f.Time.Sub(s.last) > most {
 		d.evict()
-		s.first = now
+		s.first = f.Time
 	}
-	s.last = now
+	s.last = f.Time
 	if d.since == nil {
 		d.since = make(map[deferral]span)
 	}

@@ -134,7 +134,7 @@ func (m *mail) Finish() milter.Answer {
 		m.judge(&facts, res)
 	}
 	decision := m.set.Policy.Decide(facts)
-	m.gate.Deferrals.note(facts, decision, start)
+	m.gate.Deferrals.note(facts, decision, m.set.Policy.MaxDefer)
 	receipt := m.record(facts, decision)
 	m.count(facts, decision)
 	m.log(facts, decision, receipt, m.gate.Now().Sub(start))
@@ -173,7 +173,7 @@ func (m *mail) judge(f *policy.Facts, res auth.Results) {
 	for i, a := range res.Authors {
 		f.Authors = append(f.Authors, m.judgeAuthor(m.author.Domains[i], a))
 	}
-	f.Deferred = m.gate.Deferrals.age(*f) // a fact, so that the decision can be made again
+	f.Deferred = m.gate.Deferrals.age(*f, m.set.Policy.MaxDefer) // a fact, so that the decision can be made again
 }
 
 func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {

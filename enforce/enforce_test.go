@@ -61,7 +61,7 @@ func newRig(t *testing.T, zone string) *rig {
 	r.gate = &Gate{
 		Listener:  "mta",
 		Store:     r.store,
-		Deferrals: &Deferrals{MaxAge: 4 * time.Hour},
+		Deferrals: &Deferrals{},
 		Metrics:   metrics.New(r.reg, []string{"mta"}),
 		Log:       slog.New(slog.NewTextHandler(io.MultiWriter(r.log, t.Output()), nil)),
 		Now:       time.Now,
@@ -200,12 +200,12 @@ func TestADomainWithBrokenDNSIsDeferredForSomeHoursOnly(t *testing.T) {
 }
 
 func TestDeferralsDoNotGrowWithoutBound(t *testing.T) {
-	d := &Deferrals{MaxAge: time.Hour}
+	d := &Deferrals{}
 	now := time.Now()
 	for i := range maxDeferrals + 10 {
-		f := policy.Facts{Client: evil, Authors: []policy.Author{{
+		f := policy.Facts{Time: now, Client: evil, Authors: []policy.Author{{
 			Domain: fmt.Sprint(i, ".example"), Verdict: dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain}}}}
-		d.note(f, policy.Decision{Action: policy.Tempfail}, now)
+		d.note(f, policy.Decision{Action: policy.Tempfail}, time.Hour)
 	}
 	if len(d.since) > maxDeferrals {
 		t.Errorf("pairs remembered = %d; want at most %d", len(d.since), maxDeferrals)

@@ -148,7 +148,7 @@ func (d *daemon) openGates(in inputs) error {
 		return err
 	}
 	defer fromSystemd.close()
-	deferrals := &enforce.Deferrals{MaxAge: in.cfg.TempError.MaxDefer.Std()}
+	deferrals := &enforce.Deferrals{}
 	for _, l := range in.cfg.Listeners {
 		sockets, err := fromSystemd.open(l)
 		if err != nil {

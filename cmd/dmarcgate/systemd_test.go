@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/config"
+)
+
+func TestTheWatchdogIsNotFedWhenALoopStands(t *testing.T) {
+	p := &prober{}
+	now := time.Now()
+	if err := p.alive(now); err != nil {
+		t.Errorf("alive() before the first round = %v; want nil", err)
+	}
+	p.at = now.Add(-time.Hour)
+	if err := p.alive(now); err == nil {
+		t.Error("alive() an hour after the last round = nil; want an error")
+	}
+}
+
+// unit returns the settings of a unit file, all values of each key.
+func unit(t *testing.T, name string) map[string][]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../../deploy/systemd", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make(map[string][]string)
+	for line := range strings.Lines(string(text)) {
+		if key, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(key, "#") {
+			out[key] = append(out[key], value)
+		}
+	}
+	return out
+}
+
+func TestTheUnitsFitTheDaemon(t *testing.T) {
+	service, socket := unit(t, "dmarcgate.service"), unit(t, "dmarcgate-postfix.socket")
+	for key, want := range map[string]string{
+		"Type": "notify", "ExecStart": "/usr/sbin/dmarcgate serve", "ExecReload": "/bin/kill -HUP $MAINPID",
+		"RestartPreventExitStatus": fmt.Sprint(exitUsage), "StateDirectory": "dmarcgate",
+	} {
+		if !slices.Contains(service[key], want) {
+			t.Errorf("dmarcgate.service: %s = %q; want %q", key, service[key], want)
+		}
+	}
+	for _, command := range append(service["ExecStart"], service["ExecStartPre"]...) {
+		if err := parses(strings.Fields(command)[1:]); err != nil {
+			t.Errorf("dmarcgate.service: %q: %v", command, err)
+		}
+	}
+	if stop, err := time.ParseDuration(service["TimeoutStopSec"][0] + "s"); err != nil || stop <= config.Default().Limits.DrainTimeout.Std()+30*time.Second {
+		t.Errorf("TimeoutStopSec = %v, %v; want more than drain_timeout and the 30 s for messages in progress", stop, err)
+	}
+	name := "systemd:" + socket["FileDescriptorName"][0]
+	text, err := os.ReadFile("../../docs/operations.md")
+	if err != nil || !strings.Contains(string(text), "`"+name+"`") {
+		t.Errorf("docs/operations.md does not name the address %s: %v", name, err)
+	}
+	dropIn := unit(t, "dmarcgate.service.d/postfix.conf")
+	if !slices.Contains(dropIn["Sockets"], "dmarcgate-postfix.socket") {
+		t.Errorf("the drop-in has Sockets = %q; want dmarcgate-postfix.socket", dropIn["Sockets"])
+	}
+}
+
+// systemd itself is not on every host; where it is, it has the last word.
+func TestSystemdFindsTheServiceHardened(t *testing.T) {
+	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+		t.Skip("SKIPPED: no systemd-analyze on this host")
+	}
+	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--threshold=20", "../../deploy/systemd/dmarcgate.service").CombinedOutput()
+	if err != nil {
+		t.Errorf("systemd-analyze security: %v\n%s", err, out)
+	}
+}
