@@ -9,7 +9,7 @@ PKGS     := ./...
 
 export DMARCGATE_SCALE := $(SCALE)
 
-.PHONY: help build demo test soak bench fuzz conformance tools check clean
+.PHONY: help build demo test soak bench microbench fuzz conformance tools check clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -38,7 +38,13 @@ tools: ## install the servers and the compiler that the tests need
 soak: ## the same tests at full size
 	$(MAKE) test SCALE=50
 
-bench: ## the benchmarks, with allocations
+bench: ## what a message costs, beside its floors; RECORD=1 keeps the figures
+	@mkdir -p "$(CACHE)/bench"
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o "$(CACHE)/bench/dmarcgate" ./cmd/dmarcgate
+	@CGO_ENABLED=0 $(GO) build -o "$(CACHE)/bench/bench" ./internal/bench
+	@"$(CACHE)/bench/bench" -daemon "$(CACHE)/bench/dmarcgate" $(if $(RECORD),-record) $(ARGS)
+
+microbench: ## the benchmarks of single functions, with allocations
 	CGO_ENABLED=0 $(GO) test -run '^$$' -bench . -benchmem $(PKGS)
 
 fuzz: ## every fuzz target for FUZZTIME

@@ -59,11 +59,21 @@ func (k Key) Zone(selector, domain string) string {
 // Sign returns the message with a relaxed signature over From, Subject and
 // the body on top. Its lines become CRLF.
 func (k Key) Sign(message []byte, domain, selector string) ([]byte, error) {
+	return k.sign(message, domain, selector, dkim.CanonicalizationRelaxed)
+}
+
+// SignSimple is Sign with simple canonicalization, under which every byte
+// counts: the space after a colon, too.
+func (k Key) SignSimple(message []byte, domain, selector string) ([]byte, error) {
+	return k.sign(message, domain, selector, dkim.CanonicalizationSimple)
+}
+
+func (k Key) sign(message []byte, domain, selector string, canon dkim.Canonicalization) ([]byte, error) {
 	text := strings.ReplaceAll(strings.ReplaceAll(string(message), "\r\n", "\n"), "\n", "\r\n")
 	var out bytes.Buffer
 	err := dkim.Sign(&out, strings.NewReader(text), &dkim.SignOptions{
 		Domain: domain, Selector: selector, Signer: k.signer,
-		HeaderCanonicalization: dkim.CanonicalizationRelaxed, BodyCanonicalization: dkim.CanonicalizationRelaxed,
+		HeaderCanonicalization: canon, BodyCanonicalization: canon,
 		HeaderKeys: []string{"From", "Subject"},
 	})
 	if err != nil {

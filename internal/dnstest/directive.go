@@ -62,6 +62,14 @@ func (d *data) has(a action, name string, qtype uint16) bool {
 	return ok
 }
 
+// latency returns how long the answer to a query takes.
+func (d *data) latency(name string, qtype uint16) time.Duration {
+	if r, ok := d.rule(slow, name, qtype); ok {
+		return r.delay
+	}
+	return d.delay
+}
+
 func (d *data) directive(words []string) error {
 	if len(words) == 0 {
 		return fmt.Errorf("no directive after \"!\"")
@@ -77,6 +85,11 @@ func (d *data) directive(words []string) error {
 	if words[0] == "negttl" && len(words) == 2 {
 		n, err := strconv.ParseUint(words[1], 10, 31)
 		d.negativeTTL = uint32(n)
+		return err
+	}
+	if words[0] == "delay" && len(words) == 2 {
+		var err error
+		d.delay, err = time.ParseDuration(words[1])
 		return err
 	}
 	return fmt.Errorf("bad directive !%s", strings.Join(words, " "))

@@ -28,6 +28,7 @@
 //	!noise    NAME [TYPE]     over UDP, sends forged and broken datagrams first
 //	!broken   NAME [TYPE]     answers with a record that cannot be read
 //	!down                     never answers anything
+//	!delay    TIME            answers everything after TIME; !slow has precedence
 //	!noedns                   answers FORMERR to queries with EDNS
 //	!nosoa                    leaves the SOA out of negative answers
 //	!negttl   SECONDS         TTL and MINIMUM of that SOA; default 300

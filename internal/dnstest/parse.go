@@ -3,6 +3,7 @@ package dnstest
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -18,6 +19,7 @@ type data struct {
 	rules       []rule
 	tails       map[string]bool // last labels, and last two labels, of what the text names
 	negativeTTL uint32
+	delay       time.Duration
 	noSOA       bool
 	noEDNS      bool
 	down        bool

@@ -141,7 +141,7 @@ func (s *Server) handle(w dns.ResponseWriter, req *dns.Msg) {
 	if !s.pass(name) || d.down || d.has(drop, name, q.Qtype) {
 		return
 	}
-	if r, ok := d.rule(slow, name, q.Qtype); ok && wait(s.ctx, r.delay) != nil {
+	if wait(s.ctx, d.latency(name, q.Qtype)) != nil {
 		return
 	}
 	_, udp := w.RemoteAddr().(*net.UDPAddr)

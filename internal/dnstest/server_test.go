@@ -40,6 +40,19 @@ func TestTheServerAnswersOverUDPAndTCP(t *testing.T) {
 	}
 }
 
+func TestADelayedServerAnswersLater(t *testing.T) {
+	const delay = 20 * time.Millisecond
+	s := New(t, "example.com. TXT one\n!delay "+delay.String())
+	begin := time.Now()
+	query(t, s, "udp", "example.com.", true)
+	if took := time.Since(begin); took < delay {
+		t.Errorf("answered after %v; want %v or more", took, delay)
+	}
+	if got := s.Zone.Asked(); got != 1 {
+		t.Errorf("Asked() = %d; want 1", got)
+	}
+}
+
 func TestServerDirectivesShapeTheAnswer(t *testing.T) {
 	s := New(t, `
 		cut.example.com. TXT "one"

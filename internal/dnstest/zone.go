@@ -73,6 +73,13 @@ func (z *Zone) Queries() []string {
 	return slices.Clone(z.queries)
 }
 
+// Asked returns how many queries there were so far.
+func (z *Zone) Asked() int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return len(z.queries)
+}
+
 // Unexpected returns those of Queries that nothing in the zone text suggests.
 func (z *Zone) Unexpected() []string {
 	z.mu.Lock()
@@ -102,10 +109,8 @@ func (z *Zone) lookup(ctx context.Context, name string, qtype uint16) (reply, er
 		return reply{}, err
 	}
 	d := z.ask(canon, qtype)
-	if r, ok := d.rule(slow, canon, qtype); ok {
-		if err := wait(ctx, r.delay); err != nil {
-			return reply{}, err
-		}
+	if err := wait(ctx, d.latency(canon, qtype)); err != nil {
+		return reply{}, err
 	}
 	if kind := d.failure(canon, qtype); kind != "" {
 		return reply{}, &Error{Name: name, Type: dns.TypeToString[qtype], Kind: kind, ours: d.down}
@@ -133,6 +138,9 @@ func (d *data) failure(name string, qtype uint16) string {
 }
 
 func wait(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -118,6 +119,26 @@ func TestSlowLookupsEndWithTheContext(t *testing.T) {
 	}
 }
 
+func TestADelayHoldsForEveryNameThatIsNotSlow(t *testing.T) {
+	d, err := parse("!delay 20ms\n!slow slow.example.com 1h\nexample.com. TXT x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]time.Duration{
+		"example.com.": 20 * time.Millisecond, "other.example.": 20 * time.Millisecond, "slow.example.com.": time.Hour,
+	} {
+		if got := d.latency(name, dns.TypeTXT); got != want {
+			t.Errorf("latency(%q) = %v; want %v", name, got, want)
+		}
+	}
+	z := NewZone(t, "example.com. TXT x\n!delay 1h")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, err := z.TXT(ctx, "example.com"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("TXT of a delayed zone = %v; want %v", err, context.DeadlineExceeded)
+	}
+}
+
 func TestUnexpectedNamesHaveAnotherTail(t *testing.T) {
 	d, err := parse("_dmarc.example.com. TXT x\nwww.example.org. CNAME host.example.net.")
 	if err != nil {
@@ -178,6 +199,8 @@ func TestBadZoneTextIsRefusedWithItsLine(t *testing.T) {
 		"!slow a.example soon":           "line 1",
 		"!drop a.example NOTYPE":         "line 1",
 		"!negttl many":                   "line 1",
+		"!delay soon":                    "line 1",
+		"!delay a.example 1s":            "line 1",
 		"!down now":                      "line 1",
 		"a.example. A 192.0.2.1\nb. A x": "line: 2",
 	} {

@@ -1,0 +1,40 @@
+// Command bench measures what a message costs the daemon: it plays a fixed mix
+// of signed messages through the milter socket of a dmarcgate process and
+// prints rates, latencies, CPU, allocations and memory for several
+// configurations, beside two floors of the same run.
+//
+// It is for the person who changes the message path. It is not a load
+// generator for other hosts, and its rates are not what a mail server
+// achieves: client, name server and daemon share the processors, and no MTA is
+// there.
+//
+// # What is measured
+//
+// The daemon is the shipped binary in a process of its own, so that its CPU
+// clock has nothing of the client's or the name server's. Each connection
+// sends its next message when the last is answered. Caches are warm: before
+// the first measured message, one of every domain and key has gone through.
+//
+//   - milter floor: the same milter room in front of a handler that answers
+//     "continue" and keeps nothing, in another process, by the same client;
+//   - crypto floor: SHA-256 of each body and header and the verification of as
+//     many signatures, by one thread, without I/O or canonicalization.
+//
+// The figure that counts is the ratio: the daemon's CPU for a message, divided
+// by the sum of both floors as measured in the same repetition. Other figures
+// belong to the machine and the hour; the ratio does much less.
+//
+// # The mix
+//
+// Sizes, signatures and domains follow from a seed (mix.go). Keys and
+// therefore signatures are new in each run, which changes no figure. Every
+// answer is checked: a message that does not pass DMARC ends the run, so that
+// a failure is never measured as a fast success.
+//
+// # Limits and failures
+//
+// Linux only: it reads the CPU clock of another process and /proc. It holds at
+// most maxCorpus messages of 46 KB on average in memory and plays them again
+// beyond that. Everything it writes is in one temporary folder, and its
+// children die with it.
+package main

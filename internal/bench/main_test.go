@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+)
+
+func TestWrongFlagsAreRefused(t *testing.T) {
+	for _, args := range [][]string{{"-messages", "-1"}, {"-repeat", "-2"}, {"-connections", "0"}, {"extra"}, {"-nonsense"}} {
+		var stderr strings.Builder
+		if code := run(context.Background(), args, &stderr, &stderr); code != exitUsage || stderr.Len() == 0 {
+			t.Errorf("run(%q) = %d, %q; want %d and a reason", args, code, stderr.String(), exitUsage)
+		}
+	}
+}
+
+func TestFlagsThatAreNotSetHaveDefaults(t *testing.T) {
+	tests := []struct {
+		name             string
+		flags            flags
+		scale            string
+		messages, repeat int
+	}{
+		{"nothing", flags{}, "", defaultMessages, defaultRepeat},
+		{"quick", flags{quick: true}, "1", quickMessages, quickRepeat},
+		{"scale multiplies messages", flags{options: options{messages: 20}}, "3", 60, defaultRepeat},
+		{"quick, with repetitions", flags{quick: true, options: options{repeat: 7}}, "", quickMessages, 7},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := tt.flags
+			f.connections = 1
+			if err := f.complete(0, tt.scale); err != nil || f.messages != tt.messages || f.repeat != tt.repeat {
+				t.Errorf("complete = %d messages, %d repetitions, %v; want %d, %d", f.messages, f.repeat, err, tt.messages, tt.repeat)
+			}
+		})
+	}
+	f := flags{options: options{connections: 1}}
+	if err := f.complete(0, "many"); err == nil {
+		t.Error("a scale of many is taken")
+	}
+}
+
+// The whole, with few messages: every row is measured and recorded, and the
+// run is compared with the last recorded one.
+func TestARunMeasuresEveryRow(t *testing.T) {
+	runtime.LockOSThread() // see startProcess
+	defer runtime.UnlockOSThread()
+	t.Setenv("DMARCGATE_SCALE", "1")
+	dir := t.TempDir()
+	daemon, history := filepath.Join(dir, "dmarcgate"), filepath.Join(dir, "history.tsv")
+	buildDaemon(t, daemon)
+	if err := os.WriteFile(history, []byte("date\tack.ratio\nlong ago\t10\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var stdout, stderr strings.Builder
+	args := []string{"-daemon", daemon, "-history", history, "-messages", "12", "-repeat", "1", "-connections", "3", "-record"}
+	if code := run(t.Context(), args, &stdout, &stderr); code != 0 {
+		t.Fatalf("run(%q) = %d; stderr:\n%s", args, code, stderr.String())
+	}
+	h, err := readHistory(history)
+	if err != nil || len(h.records) != 2 {
+		t.Fatalf("history = %+v, %v; want two runs", h, err)
+	}
+	for _, c := range configurations {
+		if h.last()[c.key+".ratio"] == "" && !strings.Contains(stdout.String(), c.title+": not measured:") {
+			t.Errorf("no ratio of %s and no reason; the output is:\n%s", c.title, stdout.String())
+		}
+	}
+	if want := "\nagainst long ago"; !strings.Contains(stdout.String(), want) {
+		t.Errorf("output has no %q:\n%s", want, stdout.String())
+	}
+}
+
+// TestMain is also the process of the milter floor, for which the program
+// starts itself.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == floorCommand {
+		os.Exit(report(serveFloor(os.Args[2]), os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// buildDaemon builds the daemon the way this test was built, so that its parts come
+// from the build cache.
+func buildDaemon(t *testing.T, path string) {
+	t.Helper()
+	args := []string{"build", "-buildvcs=false", "-o", path}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "-race" && s.Value == "true" {
+				args = append(args, "-race")
+			}
+		}
+	}
+	if out, err := exec.CommandContext(t.Context(), "go", append(args, "dmarcgate/cmd/dmarcgate")...).CombinedOutput(); err != nil {
+		t.Fatalf("building the daemon: %v\n%s", err, out)
+	}
+}

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+func TestEveryHundredMessagesHaveTheSharesOfTheMix(t *testing.T) {
+	plans := makePlans(1, 5*block)
+	for i := 0; i < len(plans); i += block {
+		sizes, signings := make(map[int]int), make(map[signing]int)
+		for _, p := range plans[i : i+block] {
+			sizes[p.size]++
+			signings[p.sign]++
+		}
+		for size, want := range map[int]int{2 << 10: 60, 20 << 10: 30, 200 << 10: 9, 2 << 20: 1} {
+			if sizes[size] != want {
+				t.Errorf("messages of %d bytes after %d = %d; want %d", size, i, sizes[size], want)
+			}
+		}
+		for sign, want := range map[signing]int{rsaOnly: 85, ed25519Only: 5, twoRSA: 10} {
+			if signings[sign] != want {
+				t.Errorf("messages of signing %d after %d = %d; want %d", sign, i, signings[sign], want)
+			}
+		}
+	}
+}
+
+func TestTheSeedDecidesTheMix(t *testing.T) {
+	long := makePlans(7, 350)
+	if short := makePlans(7, 120); !slices.Equal(short, long[:120]) {
+		t.Error("a shorter mix of the same seed is not the beginning of the longer one")
+	}
+	if other := makePlans(8, 350); slices.Equal(other, long) {
+		t.Error("another seed gives the same mix")
+	}
+}
+
+func TestDomainsFollowZipf(t *testing.T) {
+	const n = 20000
+	counts := make(map[int]int)
+	for _, p := range makePlans(1, n) {
+		if p.domain < 0 || p.domain >= domains {
+			t.Fatalf("domain %d; want 0 to %d", p.domain, domains-1)
+		}
+		counts[p.domain]++
+	}
+	if first := counts[0]; first < n/8 || first > n/4 {
+		t.Errorf("mail of the first domain = %d of %d; want about a sixth", first, n)
+	}
+	if counts[0] < counts[1] || counts[1] < counts[10] || counts[10] < counts[500] {
+		t.Errorf("mail of domains 0, 1, 10, 500 = %d, %d, %d, %d; want it to fall", counts[0], counts[1], counts[10], counts[500])
+	}
+	if len(counts) < domains/2 {
+		t.Errorf("domains with mail = %d; want most of %d", len(counts), domains)
+	}
+}
