@@ -1,18 +1,20 @@
-// Package config reads the configuration file: its fields, their defaults and
-// ranges, and where a value is wrong. It says nothing about what the settings
-// do; deploy/dmarcgate.toml, which a test compares with this package, tells
-// the operator.
+// Package config reads the configuration file and the files of override rules:
+// their fields, defaults and ranges, and where a value is wrong. It says
+// nothing about what the settings do; deploy/dmarcgate.toml and
+// deploy/rules.d/example.toml, which tests compare with this package, tell the
+// operator.
 //
 // The file is TOML 1.0. Keys are lower case and matched exactly. Durations and
 // sizes are texts with a unit ("20s", "64MiB"); a bare number is refused,
 // because its unit would be a guess. All problems of a file are reported
 // together, each with its line, its key, what is wrong and how to mend it.
 //
-// It is not for secrets (the file names their files), for the override rules,
-// which are files of their own, or for anything that needs the network: a
+// It is not for secrets (the file names their files), for what makes a rule
+// unsafe (policy knows), or for anything that needs the network: a
 // configuration can be checked on any host.
 //
-// Limits: a file has at most 1 MiB.
+// Limits: a file has at most 1 MiB; there are at most 200 files of rules, and
+// policy.MaxRules rules.
 //
 // Failures: Load and Parse return either a complete Config or an error, never
 // both. A caller that reloads keeps the Config it has when Load fails.

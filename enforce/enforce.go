@@ -153,7 +153,8 @@ func (m *mail) facts(now time.Time) policy.Facts {
 		Skip: m.skip, From: policy.From(m.author.Outcome.String()), Cut: m.env.HeaderTruncated,
 	}
 	for _, rcpt := range m.env.Rcpts {
-		if d, ok := message.AddressDomain(rcpt); ok && !slices.Contains(f.Recipients, d) {
+		d, _ := message.AddressDomain(rcpt) // "" for a local user such as <postmaster>
+		if !slices.Contains(f.Recipients, d) {
 			f.Recipients = append(f.Recipients, d)
 		}
 	}

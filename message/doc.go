@@ -8,6 +8,8 @@
 // whatever has two plausible readings with different domains is Unparsable or
 // has several domains, never the reading that suits the author.
 //
+// [ParseReceived] finds the client in what a relay of one's own wrote.
+//
 // It is not for showing mail, for other address fields, or for the body, and
 // it decodes no encoded-words: what they hide is a display name.
 //

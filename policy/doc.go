@@ -6,10 +6,13 @@
 // exactly what the store keeps, so a decision can be made again later from
 // the stored facts and comes out the same.
 //
+// Override rules (Rule, Rules) are tried after the profile has decided, and
+// match facts and nothing else.
+//
 // It is not the place for checks of mail (auth), nor for words of the milter
 // protocol (enforce turns a Decision into reply and header edits).
 //
-//	d := policy.Decide(facts, policy.Settings{Profile: policy.Strict})
+//	d := policy.Settings{Profile: policy.Strict}.Decide(facts)
 //	fmt.Println(d.Action, d.Override, d.Reason)
 //
 // The zero values are the safe ones: zero Settings enforce nothing, a zero

@@ -40,7 +40,7 @@ type Facts struct {
 	Relay      netip.Addr `json:"relay,omitzero"`      // our own relay in front, when Client was read from its Received field
 	NullPath   bool       `json:"null_path,omitempty"` // MAIL FROM:<>
 	MailFrom   string     `json:"mail_from,omitempty"` // domain of MAIL FROM
-	Recipients []string   `json:"rcpt,omitempty"`      // domains, each once
+	Recipients []string   `json:"rcpt,omitempty"`      // domains, each once; "" for an address without one
 
 	Skip    Skip     `json:"skip,omitempty"`
 	From    From     `json:"from,omitempty"`

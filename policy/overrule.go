@@ -14,7 +14,8 @@ func (s Settings) overrule(f Facts, profile Decision) Decision {
 	}
 	t := s.trial(f, profile)
 	d := profile
-	for _, r := range s.Rules.list {
+	for i := range s.Rules.list {
+		r := &s.Rules.list[i]
 		out, matches := t.try(r)
 		switch {
 		case !matches:
@@ -74,13 +75,13 @@ func resultOf(v dmarc.Verdict) string {
 	return v.Status.String()
 }
 
-func (t trial) undecided() bool {
+func (t *trial) undecided() bool {
 	return slices.ContainsFunc(t.subjects, func(s subject) bool { return s.result == dmarc.TempError.String() })
 }
 
 // try returns what r makes of the message, if r matches it.
-func (t trial) try(r Rule) (Decision, bool) {
-	if r.Mode == Off || r.Expired(t.facts.Time) || !r.Match.origin(t.facts) {
+func (t *trial) try(r *Rule) (Decision, bool) {
+	if r.Mode == Off || r.Expired(t.facts.Time) || !r.Match.origin(&t.facts) {
 		return Decision{}, false
 	}
 	d := t.outcome(r)
@@ -98,7 +99,7 @@ func (t trial) try(r Rule) (Decision, bool) {
 }
 
 // outcome is what r does with a message that it matches.
-func (t trial) outcome(r Rule) Decision {
+func (t *trial) outcome(r *Rule) Decision {
 	d := t.profile
 	switch r.Action {
 	case RuleAccept:
@@ -121,7 +122,7 @@ func (t trial) outcome(r Rule) Decision {
 
 // override says how d differs from what the owners asked for. Doing more than
 // that is local policy, whatever the rule is for (RFC 9990, Section 3.1.6).
-func (t trial) override(r Rule, d Decision) Override {
+func (t *trial) override(r *Rule, d Decision) Override {
 	switch {
 	case d.Action == Tempfail && t.asked.Disposition < Reject:
 		return LocalPolicy
@@ -145,7 +146,7 @@ func (d *Decision) name(about []subject) {
 
 // origin reports whether the keys hold that are about where the message came
 // from.
-func (m Match) origin(f Facts) bool {
+func (m *Match) origin(f *Facts) bool {
 	client := f.Client.Unmap().WithZone("")
 	if m.ClientIP != nil && !slices.ContainsFunc(m.ClientIP, func(p netip.Prefix) bool { return p.Contains(client) }) {
 		return false
@@ -161,13 +162,13 @@ func (m Match) origin(f Facts) bool {
 
 // signature reports whether s is one that dkim_pass names. Signatures with a
 // key in test mode count like none (RFC 6376, Section 3.6.1).
-func (m Match) signature(s DKIM) bool {
+func (m *Match) signature(s DKIM) bool {
 	return s.Result == "pass" && !s.Testing && oneHolds(m.DKIMPass, s.Domain, "")
 }
 
 // recipients reports whether rcpt_domain holds, for every recipient or for
 // one. A message of which no recipient is known is nobody's.
-func (m Match) recipients(domains []string, every bool) bool {
+func (m *Match) recipients(domains []string, every bool) bool {
 	if m.RcptDomain == nil {
 		return true
 	}
@@ -182,7 +183,7 @@ func (m Match) recipients(domains []string, every bool) bool {
 
 // authors returns the author domains for which header_from and result hold,
 // and whether that is enough of them.
-func (m Match) authors(all []subject, every bool) ([]subject, bool) {
+func (m *Match) authors(all []subject, every bool) ([]subject, bool) {
 	var about []subject
 	complete := true
 	for _, s := range all {
@@ -196,7 +197,7 @@ func (m Match) authors(all []subject, every bool) ([]subject, bool) {
 	return about, len(about) > 0 && (complete || !every)
 }
 
-func (m Match) result(result string) bool {
+func (m *Match) result(result string) bool {
 	if m.Result == nil {
 		return result == dmarc.Fail.String()
 	}

@@ -38,6 +38,9 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 		if err != nil {
 			return inputs{}, err
 		}
+		if err := cfg.CheckRules(rules); err != nil {
+			return inputs{}, err
+		}
 		if in.rules, err = policy.NewRules(rules); err != nil {
 			return inputs{}, fmt.Errorf("%s: %w", cfg.RulesDir, err)
 		}

@@ -1,0 +1,282 @@
+package policy
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+func pats(texts ...string) []DomainPattern {
+	var out []DomainPattern
+	for _, s := range texts {
+		p, err := ParsePattern(s)
+		if err != nil {
+			panic(err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func nets(texts ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range texts {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+func TestPatternsHoldTheDomainsTheyName(t *testing.T) {
+	tests := []struct {
+		pattern, domain, org string
+		want                 bool
+	}{
+		{"example.org", "example.org", "", true},
+		{"Example.ORG", "example.org", "", true},
+		{"example.org", "a.example.org", "example.org", false},
+		{"example.org", "", "", false},
+		{".example.org", "a.example.org", "", true},
+		{".example.org", "a.b.example.org", "", true},
+		{".example.org", "example.org", "example.org", false},
+		{".example.org", "badexample.org", "", false},
+		{"org:example.org", "example.org", "example.org", true},
+		{"org:example.org", "a.example.org", "example.org", true},
+		{"org:example.org", "a.example.org", "a.example.org", false},
+		{"org:example.org", "a.example.org", "", false},
+		{"org:example.org", "example.org", "", true},
+		{"org:a.example.org", "a.example.org", "example.org", false},
+		{"com", "com", "", true},
+		{"_x.example.org", "_x.example.org", "", true},
+	}
+	for _, tt := range tests {
+		p, err := ParsePattern(tt.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.holds(tt.domain, tt.org); got != tt.want {
+			t.Errorf("%q holds %q of %q = %v; want %v", tt.pattern, tt.domain, tt.org, got, tt.want)
+		}
+		var again DomainPattern
+		if err := again.UnmarshalText([]byte(p.String())); err != nil || again != p || p.String() != strings.ToLower(tt.pattern) {
+			t.Errorf("ParsePattern(%q) = %v, %v; want %v again", p, again, err, p)
+		}
+	}
+	if (DomainPattern{}).holds("", "") {
+		t.Error("the zero pattern holds a domain; want none")
+	}
+}
+
+func TestWhatNamesNobodyOrEverybodyIsNoPattern(t *testing.T) {
+	for _, s := range []string{
+		"", ".", "org:", "org:.", "..", ".com", "org:com", "*.example.org", "a..b", "a.", "org:.example.org", "192.0.2.1", ".2.1", "a b.example",
+		"x@example.org", "bücher.example", strings.Repeat("a", 64) + ".example", strings.Repeat("abcdefg.", 31) + "abcdef", "\x00.example",
+	} {
+		if p, err := ParsePattern(s); err == nil || p != (DomainPattern{}) {
+			t.Errorf("ParsePattern(%q) = %v, %v; want an error and no pattern", s, p, err)
+		}
+	}
+	_, err := ParsePattern("org:Bücher.example")
+	if want := `"org:Bücher.example" is not in ASCII; write "org:xn--bcher-kva.example"`; err == nil || err.Error() != want {
+		t.Errorf("ParsePattern of a U-label = %v; want %s", err, want)
+	}
+}
+
+func FuzzParsePattern(f *testing.F) {
+	for _, s := range []string{"example.org", ".example.org", "org:example.org", ".", "org:", "bücher.example", "org:org:a.b"} {
+		f.Add(s, "a.example.org")
+	}
+	f.Fuzz(func(t *testing.T, s, domain string) {
+		p, err := ParsePattern(s)
+		if err != nil {
+			if p.holds(domain, domain) || p.holds(domain, "") {
+				t.Errorf("ParsePattern(%q) has an error and holds %q", s, domain)
+			}
+			return
+		}
+		if again, err := ParsePattern(p.String()); err != nil || again != p {
+			t.Errorf("ParsePattern(%q) = %v; ParsePattern of that = %v, %v", s, p, again, err)
+		}
+		if p.holds(domain, "") && !strings.HasSuffix("."+domain, "."+p.domain) {
+			t.Errorf("%q holds %q", s, domain)
+		}
+	})
+}
+
+// good is a rule without a fault.
+func good() Rule {
+	return Rule{
+		ID: "relay", Owner: "o", Comment: "c", Created: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC), Mode: Enforce, Priority: 100,
+		Action: RuleAccept, Reason: TrustedForwarder, Match: Match{ClientIP: nets("192.0.2.0/24")},
+	}
+}
+
+func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Rule)
+		want   string // keys with a fault
+	}{
+		{"a good one", func(*Rule) {}, ""},
+		{"no id", func(r *Rule) { r.ID = "" }, "id"},
+		{"an id in capitals", func(r *Rule) { r.ID = "Relay" }, "id"},
+		{"an id with a hyphen first", func(r *Rule) { r.ID = "-relay" }, "id"},
+		{"the longest id", func(r *Rule) { r.ID = strings.Repeat("a", 64) }, ""},
+		{"an id that is too long", func(r *Rule) { r.ID = strings.Repeat("a", 65) }, "id"},
+		{"no owner", func(r *Rule) { r.Owner = "" }, "owner"},
+		{"no day of creation", func(r *Rule) { r.Created = time.Time{} }, "created"},
+		{"the highest priority", func(r *Rule) { r.Priority = 1000 }, ""},
+		{"a priority that is too high", func(r *Rule) { r.Priority = 1001 }, "priority"},
+		{"a priority below zero", func(r *Rule) { r.Priority = -1 }, "priority"},
+		{"accept without a reason", func(r *Rule) { r.Reason = "" }, "reason"},
+		{"quarantine without a reason", func(r *Rule) { r.Reason, r.Action = "", RuleQuarantine }, ""},
+		{"a reason that is not one of rules", func(r *Rule) { r.Reason, r.Action = SampledOut, RuleQuarantine }, "reason"},
+		{"accept for ever without a comment", func(r *Rule) { r.Comment = "" }, "expires"},
+		{"accept for a time without a comment", func(r *Rule) { r.Comment, r.Expires = "", r.Created.AddDate(0, 0, 1) }, ""},
+		{"reject for ever without a comment", func(r *Rule) { r.Comment, r.Action = "", RuleReject }, ""},
+		{"an end at the beginning", func(r *Rule) { r.Expires = r.Created }, "expires"},
+		{"nothing to match", func(r *Rule) { r.Match, r.Action = Match{}, RuleReject }, "match"},
+		{"an empty list", func(r *Rule) { r.Match.RcptDomain = pats() }, ""},
+		{"an empty list that is there", func(r *Rule) { r.Match.RcptDomain = []DomainPattern{} }, "match.rcpt_domain"},
+		{"a result that is a pass", func(r *Rule) { r.Match.Result = []string{"fail", "pass"} }, "match.result"},
+		{"a result that is none", func(r *Rule) { r.Match.Result = []string{"softfail"} }, "match.result"},
+		{"all results", func(r *Rule) { r.Match.Result = []string{"fail", "none", "permerror", "temperror"} }, ""},
+		{"reject of a temperror", func(r *Rule) { r.Match.Result, r.Action = []string{"fail", "temperror"}, RuleReject }, "match.result"},
+		{"tempfail of a temperror", func(r *Rule) { r.Match.Result, r.Action = []string{"temperror"}, RuleTempfail }, ""},
+		{"as published without a policy", func(r *Rule) { r.Match.Result, r.Action = []string{"none"}, RuleAsPublished }, "match.result"},
+		{"as published for fail", func(r *Rule) { r.Match.Result, r.Action = []string{"fail"}, RuleAsPublished }, ""},
+		{"accept by the author domain", func(r *Rule) { r.Match = Match{HeaderFrom: pats("a.example")} }, "match"},
+		{"accept by the recipient", func(r *Rule) { r.Match = Match{RcptDomain: pats("a.example")} }, "match"},
+		{"accept by listener and result", func(r *Rule) { r.Match = Match{Listener: []string{"mta"}, Result: []string{"fail"}} }, "match"},
+		{"reject by the author domain", func(r *Rule) { r.Match, r.Action = Match{HeaderFrom: pats("a.example")}, RuleReject }, ""},
+		{"accept by SPF", func(r *Rule) { r.Match = Match{SPFPass: pats("a.example")} }, ""},
+		{"accept by DKIM", func(r *Rule) { r.Match = Match{DKIMPass: pats(".a.example")} }, ""},
+		{"the widest networks", func(r *Rule) { r.Match.ClientIP = nets("10.0.0.0/8", "2000::/16") }, ""},
+		{"too wide a network of IPv4", func(r *Rule) { r.Match.ClientIP = nets("192.0.2.0/24", "10.0.0.0/7") }, "match.client_ip"},
+		{"too wide a network of IPv6", func(r *Rule) { r.Match.ClientIP = nets("2000::/15") }, "match.client_ip"},
+		{"a wide network beside DKIM", func(r *Rule) { r.Match.ClientIP, r.Match.DKIMPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"a wide network beside SPF", func(r *Rule) { r.Match.ClientIP, r.Match.SPFPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"reject of a wide network", func(r *Rule) { r.Match.ClientIP, r.Action = nets("0.0.0.0/1"), RuleReject }, ""},
+		{"everybody below a suffix, by DKIM", func(r *Rule) { r.Match = Match{DKIMPass: pats("a.example", ".co.uk")} }, "match.dkim_pass"},
+		{"everybody below a suffix, by SPF", func(r *Rule) { r.Match = Match{SPFPass: pats(".co.uk")} }, "match.spf_pass"},
+		{"quarantine of everybody below a suffix", func(r *Rule) { r.Match, r.Action = Match{HeaderFrom: pats(".co.uk")}, RuleQuarantine }, ""},
+		{"an organization of signatures", func(r *Rule) { r.Match = Match{DKIMPass: pats("org:a.example")} }, "match.dkim_pass"},
+		{"an organization of SPF", func(r *Rule) { r.Match.SPFPass = pats("org:a.example") }, "match.spf_pass"},
+		{"an organization of recipients", func(r *Rule) { r.Match.RcptDomain = pats("org:a.example") }, "match.rcpt_domain"},
+		{"an organization of authors", func(r *Rule) { r.Match.HeaderFrom = pats("org:a.example") }, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := good()
+			tt.change(&r)
+			var keys []string
+			for _, f := range r.Faults() {
+				keys = append(keys, f.Key)
+				if f.Text == "" || f.Mend == "" {
+					t.Errorf("fault %+v; want what is wrong and how to mend it", f)
+				}
+			}
+			if got := strings.Join(keys, " "); got != tt.want {
+				t.Errorf("Faults = %q; want %q", got, tt.want)
+			}
+			if _, err := NewRules([]Rule{r}); (err != nil) != (tt.want != "") {
+				t.Errorf("NewRules = %v; want an error for %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestRulesAreTriedByPriorityThenId(t *testing.T) {
+	rule := func(id string, priority int) Rule {
+		r := good()
+		r.ID, r.Priority = id, priority
+		return r
+	}
+	rs, err := NewRules([]Rule{rule("b", 1), rule("a", 1), rule("c", 2), rule("d", 0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, r := range rs.List() {
+		got = append(got, r.ID)
+	}
+	if want := "c a b d"; strings.Join(got, " ") != want || rs.Len() != 4 {
+		t.Errorf("List = %q, Len = %d; want %s", got, rs.Len(), want)
+	}
+	if _, err := NewRules([]Rule{rule("b", 1), rule("b", 2)}); err == nil || !strings.Contains(err.Error(), "another rule has this id") {
+		t.Errorf("NewRules with an id twice = %v; want an error", err)
+	}
+	if _, err := NewRules(make([]Rule, MaxRules+1)); err == nil || !strings.Contains(err.Error(), "1001 rules; at most 1000") {
+		t.Errorf("NewRules with too many = %v; want an error", err)
+	}
+}
+
+func TestASetOfRulesCannotBeChanged(t *testing.T) {
+	r := good()
+	rs, err := NewRules([]Rule{r})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := rs.Hash()
+	r.Match.ClientIP[0] = netip.MustParsePrefix("0.0.0.0/0")
+	rs.List()[0].Match.ClientIP[0] = netip.MustParsePrefix("0.0.0.0/0")
+	if got := rs.List()[0].Match.ClientIP[0].String(); got != "192.0.2.0/24" || rs.Hash() != before {
+		t.Errorf("after changes of copies the set names %s; want it as it was", got)
+	}
+}
+
+func TestTheHashTellsSetsApartAndNotTheirFiles(t *testing.T) {
+	hash := func(change func(*Rule)) string {
+		a, b := good(), good()
+		b.ID = "other"
+		change(&a)
+		rs, err := NewRules([]Rule{b, a})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rs.Hash()
+	}
+	base := hash(func(*Rule) {})
+	if len(base) != 12 || strings.Trim(base, "0123456789abcdef") != "" {
+		t.Errorf("Hash = %q; want 12 hexadecimal digits", base)
+	}
+	if got := hash(func(r *Rule) { r.File, r.Line = "/x.toml", 7 }); got != base {
+		t.Errorf("Hash of rules in another file = %s; want %s", got, base)
+	}
+	seen := map[string]bool{base: true, Rules{}.Hash(): true}
+	for name, change := range map[string]func(*Rule){
+		"id": func(r *Rule) { r.ID = "x" }, "mode": func(r *Rule) { r.Mode = Shadow }, "priority": func(r *Rule) { r.Priority = 7 },
+		"action": func(r *Rule) { r.Action = RuleReject }, "reason": func(r *Rule) { r.Reason = Other },
+		"expires": func(r *Rule) { r.Expires = r.Created.AddDate(1, 0, 0) }, "comment": func(r *Rule) { r.Comment = "x" },
+		"client_ip": func(r *Rule) { r.Match.ClientIP = nets("192.0.2.0/25") }, "header_from": func(r *Rule) { r.Match.HeaderFrom = pats("a.example") },
+		"header_from of all below": func(r *Rule) { r.Match.HeaderFrom = pats(".a.example") },
+		"spf_pass":                 func(r *Rule) { r.Match.SPFPass = pats("a.example") }, "dkim_pass": func(r *Rule) { r.Match.DKIMPass = pats("a.example") },
+		"rcpt_domain": func(r *Rule) { r.Match.RcptDomain = pats("a.example") }, "listener": func(r *Rule) { r.Match.Listener = []string{"a"} },
+		"result": func(r *Rule) { r.Match.Result = []string{"none"} },
+	} {
+		got := hash(change)
+		if seen[got] {
+			t.Errorf("Hash with another %s = %s, which another set has", name, got)
+		}
+		seen[got] = true
+	}
+	if none, err := NewRules(nil); err != nil || none.Hash() != (Rules{}).Hash() || none.Len() != 0 {
+		t.Errorf("NewRules(nil) = %v, %v; want the zero set", none, err)
+	}
+}
+
+func TestARuleSurvivesJSON(t *testing.T) {
+	r := good()
+	r.Expires, r.File, r.Line = r.Created.AddDate(1, 0, 0), "f", 3
+	r.Match.HeaderFrom, r.Match.Result = pats("org:a.example", ".b.example"), []string{"fail"}
+	text, err := json.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got Rule
+	if err := json.Unmarshal(text, &got); err != nil || !reflect.DeepEqual(got, r) {
+		t.Errorf("Unmarshal(%s) = %+v, %v; want %+v", text, got, err, r)
+	}
+}
