@@ -1,7 +1,9 @@
 // Package mtatest gives tests a real mail system on loopback: a private
-// Postfix (StartPostfix) whose delivered mail can be read back, an SMTP client
-// that can play any client host through XCLIENT (Session), and a real resolver
-// over a zone of the test's own (StartDNS: unbound asking NSD).
+// Postfix (StartPostfix) or Sendmail (StartSendmail) whose delivered mail can
+// be read back, an SMTP client that can play any client host (Session), and a
+// real resolver over a zone of the test's own (StartDNS: unbound asking NSD).
+// Postfix is told of the client by XCLIENT; Sendmail, which has no such thing,
+// runs on a network of its own, where the client really has its address.
 //
 // Everything lives in one directory of the test's own, listens on free
 // loopback ports, and is stopped by process id when the test ends; a server
@@ -11,10 +13,12 @@
 //
 // It is not for unit tests: those have a resolver and an MTA in process. What
 // needs the servers carries the build tag mta. install.sh, beside this file,
-// installs them.
+// installs them, and has Sendmail unpacked into the checkout's cache folder
+// (sendmail.sh).
 //
-// Limits: Linux; Postfix must be started by root; the directory's path must be
-// short enough for UNIX sockets and passable for the user postfix.
+// Limits: Linux; Postfix must be started by root, and Sendmail by a root that
+// may make namespaces (CAP_SYS_ADMIN); the directory's path must be short
+// enough for UNIX sockets and passable for the user postfix.
 //
 // Failures: a server that cannot be started fails the test with the end of its
 // log. A missing program is a failure, never a skipped test.

@@ -1,8 +1,10 @@
 #!/bin/sh
 # Installs from Debian's packages what `make test` needs, when it is missing:
-# a C compiler (for the race detector), Postfix, and unbound with NSD (a real
-# resolver over a zone of the test's own). The tests start private instances
-# of the servers; this script neither starts nor leaves a system service.
+# a C compiler (for the race detector), Postfix, unbound with NSD (a real
+# resolver over a zone of the test's own), and ip(8). The tests start private
+# instances of the servers; this script neither starts nor leaves a system
+# service. Sendmail, which as a package excludes Postfix, is unpacked into the
+# checkout's own cache folder (sendmail.sh).
 #
 # Run it as often as you like: with everything there it calls nothing and
 # answers at once. Exit status 0 means that everything is there.
@@ -19,6 +21,7 @@ missing() {
 	[ -x /usr/lib/postfix/sbin/master ] || echo postfix
 	command -v unbound >/dev/null || echo unbound
 	command -v nsd >/dev/null || echo nsd
+	command -v ip >/dev/null || echo iproute2
 }
 
 fail() {
@@ -46,7 +49,14 @@ disable() {
 	done
 }
 
-[ -n "$(missing)" ] || exit 0
+# finish does what is left when all packages are there.
+finish() {
+	here=$(cd "$(dirname "$0")" && pwd)
+	"$here/sendmail.sh" "$(dirname "$(dirname "$here")")/.cache/sendmail"
+	exit
+}
+
+[ -n "$(missing)" ] || finish
 
 [ "$(id -u)" = 0 ] || fail "missing: $(missing | xargs). Run as root: apt-get install --no-install-recommends $(missing | xargs)"
 command -v apt-get >/dev/null || fail "missing: $(missing | xargs), and there is no apt-get here to install them with"
@@ -56,7 +66,7 @@ command -v apt-get >/dev/null || fail "missing: $(missing | xargs), and there is
 exec 9<"$0"
 flock 9
 want=$(missing | xargs)
-[ -n "$want" ] || exit 0
+[ -n "$want" ] || finish
 
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
@@ -83,3 +93,5 @@ for package in $want; do
 done
 
 [ -z "$(missing)" ] || fail "still missing after the installation: $(missing | xargs)"
+exec 9<&-
+finish

@@ -73,10 +73,11 @@ func (m Mail) Fields(name string) []string {
 	return values
 }
 
-// receivedID is how Postfix writes its queue id into its Received field.
-var receivedID = regexp.MustCompile(`\(Postfix\) with \S+ id (\w+)`)
+// receivedID is how Postfix, and Sendmail after its version, write the queue id
+// into their Received field.
+var receivedID = regexp.MustCompile(`\((?:Postfix|8\.[^)]*)\) with \S+ id (\w+)`)
 
-// QueueID returns the id under which the private Postfix had the message, or
+// QueueID returns the id under which the private server had the message, or
 // nothing when its Received field is not there.
 func (m Mail) QueueID() string {
 	for _, value := range m.Fields("Received") {
@@ -101,13 +102,14 @@ func (r Reply) String() string {
 	return fmt.Sprintf("%d %s", r.Code, strings.ReplaceAll(r.Text, "\n", " / "))
 }
 
-var queuedAs = regexp.MustCompile(`queued as (\w+)`)
+// queuedAs is how Postfix, and Sendmail, say that a message is theirs now.
+var queuedAs = regexp.MustCompile(`queued as (\w+)|^2\.0\.0 (\w+) Message accepted`)
 
-// QueueID returns the id that Postfix gave the message it accepted, or
+// QueueID returns the id that the server gave the message it accepted, or
 // nothing.
 func (r Reply) QueueID() string {
 	if id := queuedAs.FindStringSubmatch(r.Text); id != nil {
-		return id[1]
+		return id[1] + id[2]
 	}
 	return ""
 }

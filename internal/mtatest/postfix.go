@@ -145,33 +145,13 @@ func (p *Postfix) Delivered(ctx context.Context, match func(Mail) bool) (Mail, e
 }
 
 // Log returns what Postfix has logged so far.
-func (p *Postfix) Log() string {
-	text, err := os.ReadFile(p.logFile())
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
+func (p *Postfix) Log() string { return readLog(p.logFile()) }
 
 // WaitLog waits until a line of the log holds all of the texts, and returns
 // the first that does. Postfix logs after it has answered, so a line may come
 // a little later than the reply.
 func (p *Postfix) WaitLog(ctx context.Context, texts ...string) (string, error) {
-	var found string
-	err := poll(ctx, func() bool {
-		for line := range strings.Lines(p.Log()) {
-			missing := func(text string) bool { return !strings.Contains(line, text) }
-			if strings.HasSuffix(line, "\n") && !slices.ContainsFunc(texts, missing) {
-				found = strings.TrimSuffix(line, "\n")
-				return true
-			}
-		}
-		return false
-	})
-	if err != nil {
-		return "", fmt.Errorf("no line of the log has %q: %w", texts, err)
-	}
-	return found, nil
+	return waitLog(ctx, p.logFile(), texts)
 }
 
 // Command runs an administrative command of Postfix on this instance, such as
@@ -292,11 +272,5 @@ func (p *Postfix) Send(c Client, m Mail) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	defer s.Close()
-	r, err := s.Send(m)
-	if err != nil {
-		return Reply{}, err
-	}
-	_, err = s.QUIT()
-	return r, err
+	return s.sendOnly(m)
 }

@@ -29,9 +29,14 @@ func Dial(addr string) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
+	return greet(conn)
+}
+
+// greet begins a session on a connection, and closes it when that fails.
+func greet(conn net.Conn) (*Session, error) {
 	s := &Session{conn: conn, in: bufio.NewReader(conn)}
-	s.Greeting, err = s.ReadReply()
-	if err != nil {
+	var err error
+	if s.Greeting, err = s.ReadReply(); err != nil {
 		conn.Close()
 		return nil, err
 	}
@@ -183,4 +188,16 @@ func (s *Session) Send(m Mail) (Reply, error) {
 		}
 	}
 	return s.DATA(m.Data)
+}
+
+// sendOnly sends one message, ends the session, and returns the answer to the
+// message.
+func (s *Session) sendOnly(m Mail) (Reply, error) {
+	defer s.Close()
+	r, err := s.Send(m)
+	if err != nil {
+		return Reply{}, err
+	}
+	_, err = s.QUIT()
+	return r, err
 }
