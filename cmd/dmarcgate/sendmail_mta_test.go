@@ -20,10 +20,18 @@ import (
 // sendmailStranger has no name: Sendmail looks names up, and finds none.
 var sendmailStranger = mtatest.Client{Addr: "203.0.113.66", Helo: "[203.0.113.66]"}
 
-// sendmailMilter is what operators are told to write into sendmail.mc, with a
-// blank for the socket. F=T: without us, mail waits. The times are Sendmail's
-// defaults but for S.
-const sendmailMilter = "S=local:%s, F=T, T=C:30s;S:30s;R:10s;E:5m"
+// sendmailMilter reads the equates of the filter from the README, with a blank
+// for the socket, so that what it tells operators is what is tested. F=T:
+// without us, mail waits. The times are Sendmail's defaults but for S.
+func sendmailMilter(t *testing.T) string {
+	t.Helper()
+	const before, after = "INPUT_MAIL_FILTER(`dmarcgate', `S=local:/run/dmarcgate/milter.sock", "')\n"
+	found := blocks(t, "README.md", "sendmail.mc")
+	if len(found) != 1 || !strings.HasPrefix(found[0], before) || !strings.HasSuffix(found[0], after) {
+		t.Fatalf("README.md has the sendmail.mc blocks %q; want one that begins with %q", found, before)
+	}
+	return "S=local:%s" + strings.TrimSuffix(strings.TrimPrefix(found[0], before), after)
+}
 
 // sendmailSite is a daemon behind a real Sendmail.
 type sendmailSite struct {
@@ -38,7 +46,7 @@ func startSendmailSite(t *testing.T, profile, quarantine string) *sendmailSite {
 		t.Fatal(err)
 	}
 	dns := mtatest.StartDNS(t, postfixZone+keys["rsa"].Zone("s1", "shop.example"))
-	s := startSendmailOn(t, dns.Addr(), sendmailMilter, testConfig{profile: profile, quarantine: quarantine})
+	s := startSendmailOn(t, dns.Addr(), sendmailMilter(t), testConfig{profile: profile, quarantine: quarantine})
 	s.key = keys["rsa"]
 	return s
 }
