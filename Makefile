@@ -29,7 +29,9 @@ check: ## formatting, vet, staticcheck, module files
 	@unformatted=$$(gofmt -l .); \
 	  [ -z "$$unformatted" ] || { echo "gofmt would change:"; echo "$$unformatted"; exit 1; }
 	$(GO) vet -tags mta $(PKGS)
+	$(GO) vet -tags fault ./cmd/...
 	$(GO) tool staticcheck -tags mta $(PKGS)
+	$(GO) tool staticcheck -tags mta,fault ./cmd/...
 	$(GO) mod verify
 
 tools: ## install the servers and the compiler that the tests need

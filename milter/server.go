@@ -48,6 +48,7 @@ type Server struct {
 	slots   chan struct{} // one for each connection
 	closing chan struct{} // closed by Shutdown
 	closed  bool
+	drained bool // Shutdown's context is done
 	loops   []*acceptor
 	failed  error // what ended an accept loop
 	conns   map[*conn]struct{}
@@ -78,7 +79,7 @@ func (s *Server) begin(nc net.Conn) {
 	c.onClose = func() { s.end(c) }
 	s.mu.Lock()
 	s.conns[c] = struct{}{}
-	if s.closed {
+	if s.drained {
 		c.drain()
 	}
 	s.wg.Add(1) // Serve holds one, so this is not after Wait
@@ -173,6 +174,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
+	s.mu.Lock()
+	s.drained = true
+	s.mu.Unlock()
 	open := s.each((*conn).drain)
 	s.Metrics.SessionsCut(s.Name, open)
 	grace := time.NewTimer(s.graceTime())

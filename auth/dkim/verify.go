@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"runtime/debug"
 	"strings"
 	"sync"
 
@@ -38,11 +40,14 @@ type signature struct {
 	judged bool   // handed to the engine
 }
 
+var errBug = errors.New("panic in a key lookup")
+
 // key is a key record on its way.
 type key struct {
 	done chan struct{}
 	txts []string
 	err  error
+	bug  any // the panic with which the lookup ended: it belongs to the goroutine of the message
 }
 
 // Start begins the verification: all key lookups start now.
@@ -94,6 +99,12 @@ func (r *Run) fetch(name string) *key {
 	r.keys[name] = k
 	go func() {
 		defer close(k.done)
+		defer func() {
+			if k.bug = recover(); k.bug != nil {
+				k.bug = fmt.Sprintf("%v\n%s", k.bug, debug.Stack())
+				k.err = errBug
+			}
+		}()
 		k.txts, k.err = r.resolver.TXT(r.ctx, name)
 	}()
 	return k
@@ -154,7 +165,9 @@ func (r *Run) Finish() []Result {
 		out = append(out, res)
 	}
 	for _, k := range r.keys {
-		<-k.done
+		if <-k.done; k.bug != nil {
+			panic(k.bug)
+		}
 	}
 	return out
 }

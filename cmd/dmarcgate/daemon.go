@@ -40,6 +40,7 @@ type daemon struct {
 	prober   *prober
 	tail     admin.Tail
 	started  time.Time
+	notify   notifier
 
 	gates   []*gate
 	web     *server // nil when off
@@ -71,7 +72,7 @@ type server struct {
 // is the configuration file that a reload reads. On an error nothing stays
 // open.
 func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daemon, err error) {
-	d := &daemon{log: log, registry: prometheus.NewRegistry(), started: time.Now(), recorder: results.None{}}
+	d := &daemon{log: log, registry: prometheus.NewRegistry(), started: time.Now(), recorder: results.None{}, notify: newNotifier(log.Logger)}
 	d.state = reloadState{path: path, first: in.cfg, inputs: in, at: d.started}
 	defer func() {
 		if err != nil {
@@ -277,4 +278,5 @@ func (d *daemon) close() {
 	if d.dns != nil {
 		d.dns.Close()
 	}
+	d.notify.close()
 }

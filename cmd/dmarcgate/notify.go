@@ -2,20 +2,52 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"net"
+	"os"
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// Without systemd, notifications go nowhere and cannot fail.
+// notifier tells systemd what the daemon does (sd_notify(3)). It keeps its
+// socket: where no descriptor is free, none can be opened, and systemd would
+// kill a daemon that works. The zero value is without systemd and tells nobody.
+type notifier struct{ conn net.Conn }
 
-func notifyReady()    { _, _ = systemd.SdNotify(false, systemd.SdNotifyReady) }
-func notifyStopping() { _, _ = systemd.SdNotify(false, systemd.SdNotifyStopping) }
+// newNotifier opens the socket that systemd names. Without it the daemon works,
+// so a failure is only logged.
+func newNotifier(log *slog.Logger) notifier {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return notifier{}
+	}
+	conn, err := net.Dial("unixgram", path) // "@" begins an abstract name here, too
+	if err != nil {
+		log.Error("systemd cannot be told that the daemon is ready", "err", err)
+		return notifier{}
+	}
+	return notifier{conn}
+}
 
-// notifyReloading carries the time, without which Type=notify-reload waits in
-// vain.
-func notifyReloading() {
-	_, _ = systemd.SdNotify(false, systemd.SdNotifyReloading+"\n"+systemd.SdNotifyMonotonicUsec())
+func (n notifier) tell(state string) {
+	if n.conn != nil {
+		_, _ = n.conn.Write([]byte(state)) // systemd is not there any more
+	}
+}
+
+func (n notifier) close() {
+	if n.conn != nil {
+		n.conn.Close()
+	}
+}
+
+func (n notifier) ready()    { n.tell(systemd.SdNotifyReady) }
+func (n notifier) stopping() { n.tell(systemd.SdNotifyStopping) }
+
+// reloading carries the time, without which Type=notify-reload waits in vain.
+func (n notifier) reloading() {
+	n.tell(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
 }
 
 // watchdog tells systemd that the loops turn: every listener accepts and a
@@ -38,7 +70,7 @@ func (d *daemon) watchdog(ctx context.Context) {
 			d.log.Error("a loop does not turn; systemd is not told that all is well", "err", err)
 			continue
 		}
-		_, _ = systemd.SdNotify(false, systemd.SdNotifyWatchdog)
+		d.notify.tell(systemd.SdNotifyWatchdog)
 	}
 }
 

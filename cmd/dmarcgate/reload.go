@@ -33,8 +33,8 @@ func (d *daemon) inputs() inputs {
 func (d *daemon) reload() admin.ReloadResult {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	notifyReloading()
-	defer notifyReady()
+	d.notify.reloading()
+	defer d.notify.ready()
 	now := time.Now()
 	in, err := readInputs(d.state.path)
 	if err != nil {

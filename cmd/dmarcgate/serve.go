@@ -34,7 +34,7 @@ func serve(ctx context.Context, path string, e *env) error {
 		return err
 	}
 	d.start(ctx)
-	notifyReady()
+	d.notify.ready()
 	for {
 		select {
 		case <-hangup:
@@ -44,7 +44,7 @@ func serve(ctx context.Context, path string, e *env) error {
 		}
 		break
 	}
-	notifyStopping()
+	d.notify.stopping()
 	log.Info("stopping: sessions are served until they end", "for", d.inputs().cfg.Limits.DrainTimeout.String())
 	d.shutdown(context.WithoutCancel(ctx))
 	log.Info("stopped")
