@@ -5,6 +5,7 @@ GO       ?= go
 CACHE    := $(CURDIR)/.cache
 SCALE    ?= 1
 FUZZTIME ?= 20s
+TIMEOUT  ?= 18m
 PKGS     := ./...
 
 export DMARCGATE_SCALE := $(SCALE)
@@ -22,7 +23,7 @@ demo: ## messages through the milter socket, and what becomes of them
 
 test: tools check ## everything a change needs; as root on Debian 12 it installs what it must
 	@./internal/mtatest/leftovers.sh before "$(CACHE)"
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout 18m -tags mta $(PKGS)
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout $(TIMEOUT) -tags mta $(PKGS)
 	@./internal/mtatest/leftovers.sh after "$(CACHE)"
 
 check: ## formatting, vet, staticcheck, module files
@@ -38,7 +39,7 @@ tools: ## install the servers and the compiler that the tests need
 	@./internal/mtatest/install.sh
 
 soak: ## the same tests at full size
-	$(MAKE) test SCALE=50
+	$(MAKE) test SCALE=50 TIMEOUT=3h
 
 bench: ## what a message costs, beside its floors; RECORD=1 keeps the figures
 	@mkdir -p "$(CACHE)/bench"
