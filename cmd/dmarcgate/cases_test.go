@@ -60,7 +60,7 @@ func readCase(t *testing.T, file string) *caseFile {
 	for line := range strings.Lines(string(text)) {
 		if name, ok := strings.CutPrefix(line, "-- "); ok && strings.HasSuffix(line, " --\n") {
 			section = strings.TrimSuffix(name, " --\n")
-			if !slices.Contains([]string{"config", "envelope", "zone", "sign", "message", "want"}, section) {
+			if !slices.Contains([]string{"config", "rules", "envelope", "zone", "sign", "message", "want"}, section) {
 				t.Fatalf("%s: unknown section %q", file, section)
 			}
 			continue
@@ -93,7 +93,7 @@ func (c *caseFile) run(t *testing.T) {
 	dns := dnstest.New(t, c.sections["zone"]+keys)
 	d, log := startDaemon(t, dns.Addr(), testConfig{
 		profile: c.one("profile", "strict"), quarantine: c.one("quarantine", "tag"), trusted: c.one("trusted", "192.0.2.255"),
-		extra: c.sections["config"],
+		extra: c.sections["config"], rules: c.sections["rules"],
 	})
 	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
 	if err != nil {
@@ -188,6 +188,7 @@ type testConfig struct {
 	mode                         string // of the socket, "0660" by default
 	dnsTimeout                   string // of one query and of one lookup; "1s" and "2s" by default
 	extra                        string // TOML: top-level keys first, then tables
+	rules                        string // TOML: a rule file
 }
 
 // startDaemon runs a daemon with one listener in a directory of its own.
@@ -202,6 +203,16 @@ func startDaemon(t *testing.T, dns string, c testConfig) (*daemon, *syncBuffer) 
 		t.Fatal(err)
 	}
 	top, tables := cutTables(c.extra)
+	if c.rules != "" {
+		rules := filepath.Join(dir, "rules")
+		if err := os.Mkdir(rules, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(rules, "case.toml"), []byte(c.rules), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		top += fmt.Sprintf("rules_dir = %q\n", rules)
+	}
 	path := filepath.Join(dir, "dmarcgate.toml")
 	text := fmt.Sprintf(`
 authserv_id = "mx.receiver.example"
@@ -296,6 +307,16 @@ func (w witness) check(t *testing.T, line string) {
 		equal("override", orNone(string(d.Override)))
 	case key == "skip":
 		equal("skip", string(f.Skip))
+	case key == "client":
+		equal("client", f.Client.String())
+	case key == "rule":
+		equal("rule", orNone(d.Rule))
+	case key == "shadow":
+		var shadow []string
+		for _, s := range d.Shadow {
+			shadow = append(shadow, s.Rule+" "+s.Action.String())
+		}
+		equal("shadow", strings.Join(shadow, ", "))
 	case key == "from":
 		equal("From", string(f.From))
 	case key == "helo":
