@@ -163,3 +163,20 @@ listen = ""
 		t.Errorf("after the failed reload: %+v; want 550 as before", res.Reply)
 	}
 }
+
+func TestWithoutAStoreMailIsAnsweredAndTheLogSaysSo(t *testing.T) {
+	dns := dnstest.New(t, reloadZone)
+	d, log := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", extra: "[store]\ndurability = \"off\"\n"})
+	if _, res := sendTo(t, d.gates[0], spoofMail("1")); res.Code != 550 {
+		t.Errorf("Send() = %+v; want 550", res.Reply)
+	}
+	if !strings.Contains(log.String(), "record=off") {
+		t.Errorf("log = %s; want record=off", log)
+	}
+	if s := d.status(t.Context()); s.Store != "off" || s.Checks["store"] != "" {
+		t.Errorf("status = %+v; want no store and no check of one", s)
+	}
+	if _, err := os.Stat(filepath.Join(d.inputs().cfg.StateDir, "results.db")); !os.IsNotExist(err) {
+		t.Errorf("the file of the store: %v; want none", err)
+	}
+}
