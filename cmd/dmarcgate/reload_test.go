@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"dmarcgate/admin"
 	"dmarcgate/internal/dnstest"
@@ -120,6 +121,7 @@ func TestReloadsUnderLoadLoseNoMessageAndMixNothing(t *testing.T) {
 	ruleText := []byte("[[rule]]\nid = \"only-in-b\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nheader_from = [\"bank.example\"]\n")
 	var stop atomic.Bool
 	var sent, mixed atomic.Int64
+	answered := make(chan struct{}, 1) // so that each pair of reloads has messages between them
 	var wg sync.WaitGroup
 	for c := range connections {
 		wg.Go(func() {
@@ -137,6 +139,10 @@ func TestReloadsUnderLoadLoseNoMessageAndMixNothing(t *testing.T) {
 					return
 				}
 				sent.Add(1)
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
 				rows, err := d.store.ByQueueID(context.Background(), qid)
 				if err != nil || len(rows) != 1 {
 					t.Errorf("message %s has %d rows, %v; want one", qid, len(rows), err)
@@ -165,6 +171,12 @@ func TestReloadsUnderLoadLoseNoMessageAndMixNothing(t *testing.T) {
 		}
 		if r := d.reload(); !r.OK {
 			t.Errorf("reload %d: %s", i, r.Problem)
+		}
+		select {
+		case <-answered:
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no message was answered for 20 s after reload %d", i)
 		}
 	}
 	stop.Store(true)
