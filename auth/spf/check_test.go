@@ -55,8 +55,8 @@ func TestCheckGivesTheResultOfTheRFC(t *testing.T) {
 		{"neutral", v4, "neutral.example", "user", Neutral, "matched all"},
 		{"no record", v4, "plain.example", "user", None, "no SPF record"},
 		{"no such domain", v4, "nowhere.pass.example", "user", None, "no SPF record"},
-		{"a record that cannot be read", v4, "broken.example", "user", PermError, "unknown field"},
-		{"two records", v4, "two.example", "user", PermError, "multiple matching DNS records"},
+		{"a record that cannot be read", v4, "broken.example", "user", PermError, "unknown mechanism"},
+		{"two records", v4, "two.example", "user", PermError, "more than one SPF record"},
 		{"a over IPv4", v4, "a.example", "user", Pass, "matched a"},
 		{"a over IPv6", v6, "a.example", "user", Pass, "matched a"},
 		{"mx", v4, "mx.example", "user", Pass, "matched mx"},
@@ -82,7 +82,8 @@ func TestCheckGivesTheResultOfTheRFC(t *testing.T) {
 	}
 }
 
-// The engine splits at the first "@"; a quoted one must not choose the domain.
+// Libraries that are given an address split it at the first "@"; a quoted one
+// must not choose the domain.
 func TestAQuotedAtSignDoesNotChooseTheDomain(t *testing.T) {
 	z := dnstest.NewZone(t, "victim.example. TXT \"v=spf1 -all\"\nevil.example. TXT \"v=spf1 +all\"\n")
 	got := Check(context.Background(), z, Query{IP: v4, Domain: "victim.example", Local: `"a@evil.example"`, Helo: "x"})
@@ -104,18 +105,81 @@ func TestAnIPv4ClientCostsNoAAAALookups(t *testing.T) {
 	}
 }
 
+// mostLookups is what a check may cost, whatever the records are: the record,
+// ten terms with ten mail hosts each, the client's names, the explanation.
+const mostLookups = 1 + maxTerms*(1+maxMX) + 1 + maxPTR + 1
+
 func FuzzCheck(f *testing.F) {
 	f.Add("v=spf1 a mx ptr include:a.example exists:%{l1r-}.%{d} redirect=b.example", "user", "mx.example")
 	f.Add("v=spf1 ip4:1.2.3.4/33 ip6:::/129 exp=%{", "a@b", "[1.2.3.4]")
+	f.Add("v=spf1 mx mx mx mx mx mx mx mx mx mx ?all", "user", "mx.example")
+	f.Add("v=spf1 mx:%{p}.example include:%{p}.example -all exp=%{P}.example", "user", "mx.example")
 	f.Fuzz(func(t *testing.T, record, local, helo string) {
-		got := Check(context.Background(), fixed(record), Query{IP: v4, Domain: "x.example", Local: local, Helo: helo})
-		if got.Status == TempError {
-			t.Errorf("Check(%q) = temperror; nothing failed", record)
+		q := Query{IP: v4, Domain: "x.example", Local: local, Helo: helo}
+		rich := &rich{record: record}
+		for _, r := range []Resolver{fixed(record), rich} {
+			got := Check(context.Background(), r, q)
+			if got.Status == TempError {
+				t.Errorf("Check(%q) = temperror; nothing failed", record)
+			}
+			for _, text := range []string{got.Reason, got.Term, got.Explanation} {
+				if !visible(strings.ReplaceAll(text, " ", "")) || len(text) > maxExplanation {
+					t.Errorf("Check(%q) gives the text %q", record, text)
+				}
+			}
 		}
-		if strings.ContainsAny(got.Reason, "\r\n\x00") {
-			t.Errorf("Check(%q) gives the reason %q", record, got.Reason)
+		if rich.lookups > mostLookups {
+			t.Errorf("Check(%q) made %d lookups; want %d at most", record, rich.lookups, mostLookups)
 		}
 	})
+}
+
+func TestNoRecordCostsMoreLookupsThanTheLimitsAllow(t *testing.T) {
+	for record, want := range map[string]int{
+		"v=spf1" + strings.Repeat(" mx", 10) + " -all exp=%{p}.example": mostLookups,
+		"v=spf1" + strings.Repeat(" mx", 11) + " -all":                  1 + maxTerms*(1+maxMX),
+		"v=spf1 include:%{d} -all":                                      1 + maxTerms,
+		"v=spf1 redirect=%{d}":                                          1 + maxTerms,
+		"v=spf1" + strings.Repeat(" ptr", 10) + " -all":                 1 + 1 + maxPTR,
+		"v=spf1" + strings.Repeat(" include:%{p}.%{d}", 10) + " -all":   1 + 1 + maxPTR + maxTerms - 1,
+	} {
+		r := &rich{record: record}
+		Check(t.Context(), r, Query{IP: v4, Domain: "x.example", Local: "user", Helo: "mx.example"})
+		if r.lookups != want {
+			t.Errorf("Check(%q) made %d lookups; want %d", record, r.lookups, want)
+		}
+	}
+}
+
+// rich has the record at every name, and as many hosts as are asked for.
+type rich struct {
+	record  string
+	lookups int
+}
+
+func (r *rich) TXT(context.Context, string) ([]string, error) {
+	r.lookups++
+	return []string{r.record}, nil
+}
+
+func (r *rich) A(context.Context, string) ([]netip.Addr, error) {
+	r.lookups++
+	return []netip.Addr{netip.MustParseAddr("203.0.113.1")}, nil
+}
+
+func (r *rich) AAAA(context.Context, string) ([]netip.Addr, error) {
+	r.lookups++
+	return []netip.Addr{netip.MustParseAddr("2001:db8:1::1")}, nil
+}
+
+func (r *rich) MX(context.Context, string) ([]string, error) {
+	r.lookups++
+	return slices.Repeat([]string{"host.example"}, maxMX), nil
+}
+
+func (r *rich) PTR(context.Context, netip.Addr) ([]string, error) {
+	r.lookups++
+	return slices.Repeat([]string{"host.x.example"}, 2*maxPTR), nil
 }
 
 // fixed answers every TXT query with one record and has nothing else.

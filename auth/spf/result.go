@@ -2,15 +2,25 @@
 // (RFC 7208).
 //
 // It answers for one identity at a time and knows nothing of DMARC: that only
-// a pass of MAIL FROM counts there is said in auth/dmarc. The evaluation is
-// blitiri.com.ar/go/spf with its limits of ten lookups and two void lookups;
-// this package gives it a resolver, a whole identity (it splits addresses at
-// the first "@") and errors that it can tell apart.
+// a pass of MAIL FROM counts there is said in auth/dmarc. The null reverse
+// path is the caller's to turn into the HELO identity.
+//
+// A record is parsed whole (record.go, parse.go) before any of it is evaluated
+// (eval.go, mechanism.go, ptr.go); macros are read in macro.go and get their
+// values in value.go.
+//
+// # Limits
+//
+// Ten terms that need DNS and two that find nothing, over all records of a
+// check; ten mail hosts of an mx; ten names of a client. All are in limits.go.
+// Time is the caller's to limit, by the context.
 //
 // # Failures
 //
 // A DNS failure is temperror, never fail, and Result.Err carries its cause. A
-// record that cannot be understood is permerror. The zero Result is none.
+// record that cannot be understood is permerror. PTR records that cannot be
+// had match nothing, and an explanation that cannot be had is left out: so
+// the RFC wants it. The zero Result is none.
 package spf
 
 // Status is the result of a check, RFC 7208, Section 2.6.
@@ -32,10 +42,16 @@ func (s Status) String() string {
 	return [...]string{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}[s]
 }
 
-// Result is the outcome of one check.
+// Result is the outcome of one check. Term and Explanation are other people's
+// text, of printable ASCII and of limited length, but not to be believed.
 type Result struct {
 	Status Status
 	Domain string // the domain that was checked
+	Term   string // the term that matched or is at fault, as written; it may be of an included record
 	Reason string // the matching mechanism or the error, in words of ours
 	Err    error  // with TempError: the failure of DNS
+
+	// Explanation is what the domain owner says of a fail, for the log and
+	// for people; it may hold the local part of the sender.
+	Explanation string
 }

@@ -42,6 +42,9 @@ suite() {
 
 suite "RFC 9989, Appendix B" ./auth/dmarc TestExamplesOfRFC9989
 suite "Public suffix list vectors" ./auth/dmarc TestVectorsOfThePublicSuffixList
+suite "RFC 7208 test suite" ./auth/spf TestSuiteOfRFC7208
+suite "Mail::DKIM messages, judged by RFC 6376 and 8301" ./auth/dkim TestCorpusOfMailDKIM
+suite "RFC 6376 and RFC 8463, samples" ./auth/dkim TestSamplesOfTheRFCs
 
 [ "$bad" = 0 ] || { echo "conformance: not all cases passed; $page is unchanged" >&2; exit 1; }
 mv "$page.new" "$page"

@@ -1,0 +1,82 @@
+package spf
+
+import (
+	"context"
+	"slices"
+	"strings"
+)
+
+// claimed are the names that the client's address claims in PTR records. They
+// are asked for at most once in a check, and so is each name.
+type claimed struct {
+	asked bool
+	void  bool // there are none
+	hosts []claim
+}
+
+// claim is one of the names.
+type claim struct {
+	name  string
+	asked bool
+	valid bool // it has the client's address
+}
+
+// claims returns the names that the client claims. A failure of DNS is none:
+// it makes no temperror (RFC 7208, Section 5.5).
+func (c *checker) claims(ctx context.Context) []claim {
+	if c.names.asked {
+		return c.names.hosts
+	}
+	names, err := c.dns.PTR(ctx, c.ip)
+	c.names = claimed{asked: true, void: err == nil && len(names) == 0}
+	// The domain owner has no power over the client's PTR records, so too
+	// many of them are no error (Section 4.6.4).
+	for _, name := range names[:min(len(names), maxPTR)] {
+		c.names.hosts = append(c.names.hosts, claim{name: strings.TrimSuffix(name, ".")})
+	}
+	return c.names.hosts
+}
+
+// valid reports whether a claimed name has the client's address. A name that
+// cannot be asked for is skipped (RFC 7208, Section 5.5).
+func (c *checker) valid(ctx context.Context, h *claim) bool {
+	if !h.asked {
+		addrs, _, f := lookup(ctx, c.addresses, h.name)
+		h.asked, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
+	}
+	return h.valid
+}
+
+// matchPTR reports whether a valid name of the client is target or below it.
+// Only names that could match are asked for.
+func (c *checker) matchPTR(ctx context.Context, target string) (bool, *failure) {
+	hosts := c.claims(ctx)
+	for i := range hosts {
+		if target != "" && below(hosts[i].name, target) && c.valid(ctx, &hosts[i]) {
+			return true, nil
+		}
+	}
+	if err := ctx.Err(); err != nil { // out of time is no answer (Section 4.6.4)
+		return false, temporary(err)
+	}
+	return false, c.void(c.names.void)
+}
+
+// validName is the value of the macro p: the domain itself if it is a valid
+// name of the client, else a subdomain, else any (RFC 7208, Section 7.3).
+func (c *checker) validName(ctx context.Context, domain string) string {
+	fits := []func(name string) bool{
+		func(name string) bool { return strings.EqualFold(name, domain) },
+		func(name string) bool { return below(name, domain) },
+		func(string) bool { return true },
+	}
+	hosts := c.claims(ctx)
+	for _, fit := range fits {
+		for i := range hosts {
+			if fit(hosts[i].name) && c.valid(ctx, &hosts[i]) {
+				return hosts[i].name
+			}
+		}
+	}
+	return "unknown"
+}

@@ -1,0 +1,67 @@
+package spf
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// version begins every record, in any case (RFC 7208, Section 4.5).
+const version = "v=spf1"
+
+// record is a whole record, of which every term has been checked.
+type record struct {
+	terms    []term
+	redirect string // domain-spec; empty when there is none
+	exp      string // domain-spec; empty when there is none
+}
+
+// term is one directive (RFC 7208, Section 4.6.1).
+type term struct {
+	text      string // as written
+	mechanism mechanism
+	result    Status       // of a match: what the qualifier says
+	domain    string       // domain-spec; empty: the domain of the record
+	network   netip.Prefix // of ip4 and ip6
+	bits4     uint8        // prefix lengths of a and mx
+	bits6     uint8
+}
+
+// mechanism is a mechanism of RFC 7208, Section 5.
+type mechanism uint8
+
+const (
+	unknown mechanism = iota
+	mAll
+	mInclude
+	mA
+	mMX
+	mPTR
+	mIP4
+	mIP6
+	mExists
+)
+
+// String returns the name of the mechanism in a record.
+func (m mechanism) String() string {
+	return [...]string{"unknown", "all", "include", "a", "mx", "ptr", "ip4", "ip6", "exists"}[m]
+}
+
+// mechanismOf returns unknown for what RFC 7208 does not have: that is an
+// error of syntax (Section 4.6.1).
+func mechanismOf(name string) mechanism {
+	for m := mAll; m <= mExists; m++ {
+		if strings.EqualFold(name, m.String()) {
+			return m
+		}
+	}
+	return unknown
+}
+
+// isRecord reports whether a TXT record is one of SPF: the version, then a
+// space or the end. "v=spf10" is none (RFC 7208, Section 4.5).
+func isRecord(txt string) bool {
+	if len(txt) < len(version) || !strings.EqualFold(txt[:len(version)], version) {
+		return false
+	}
+	return len(txt) == len(version) || txt[len(version)] == ' '
+}
