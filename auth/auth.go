@@ -73,7 +73,7 @@ type Run struct {
 // called.
 func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
-	r := &Run{cancel: cancel, query: q, dkim: dkim.Start(ctx, c.DKIM, h), panics: make(chan any, 1)}
+	r := &Run{cancel: cancel, query: q, dkim: dkim.Start(ctx, c.DKIM, h, dkim.Options{Authors: q.Authors}), panics: make(chan any, 1)}
 	r.results.Authors = make([]Author, len(q.Authors))
 	r.orgs = make([][]dmarc.Identifier, len(q.Authors))
 	r.spawn(func() { r.checkSPF(ctx, c.SPF) })

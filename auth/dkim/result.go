@@ -1,30 +1,57 @@
 // Package dkim verifies the DKIM signatures of a message (RFC 6376, with RFC
 // 8301 and RFC 8463).
 //
-// Start begins all key lookups at once, Write takes the body, Finish judges.
-// The verification itself is github.com/emersion/go-msgauth/dkim.
+// Start reads the signatures and begins all key lookups at once, Write takes
+// the body as it comes, Finish judges. Of the body nothing is kept: there is
+// one running hash for each canonicalization, shared by all signatures. It is
+// not for signing, and it does not know DMARC: which signature counts for an
+// author domain is decided elsewhere.
 //
 // # Limits
 //
-// MaxSignatures signatures are judged, the topmost ones; header fields of
-// more than maxField bytes or maxLines lines are not handed over, so a
-// signature over one of them does not verify; of the body, maxBody bytes are
-// held, and nothing is verified when there is more.
+// Of all signatures MaxSignatures are verified, those first that could be
+// aligned with an author domain; MaxResults are reported. A signature field is
+// read up to maxField bytes, maxTags tags and maxNames names in h=; of the TXT
+// records at the name of a key maxKeys keys are tried; RSA keys have minRSA to
+// maxRSA bits. Work is linear in the size of the message, memory does not
+// depend on the body.
 //
 // # Failures
 //
 // A key that could not be fetched is temperror with the failure in Err, never
-// fail. The zero Result is none.
+// fail; but a signature whose body hash differs is fail even then.
+// The zero Result is none.
 package dkim
 
-// MaxSignatures is how many signatures of one message are judged. A sender
-// chooses their number, and each costs a lookup and a public key operation.
-const MaxSignatures = 8
+import "time"
 
 const (
-	maxField = 64 << 10 // bytes of one header field, more than any MTA hands over (Postfix: 60,000)
-	maxLines = 500      // lines of one folded field: unfolding costs the square of them
-	maxBody  = 50 << 20 // bytes held, the usual message_size_limit of large sites
+	// MaxSignatures is how many signatures of one message are verified. A
+	// sender chooses their number, and each costs a lookup, a hash of the
+	// header and a public key operation (RFC 6376, Section 4.2).
+	MaxSignatures = 10
+
+	// MaxResults is how many signatures of one message are reported. Those
+	// that are not verified have come for nothing, and each one makes the
+	// Authentication-Results field longer.
+	MaxResults = 20
+
+	// ClockSkew is how far a sender's clock may differ from ours before t= is
+	// in the future or x= in the past. OpenDKIM allows the same.
+	ClockSkew = 5 * time.Minute
+)
+
+const (
+	maxField = 8 << 10 // bytes of a DKIM-Signature field; with two 4096-bit values it has 2 KiB
+	maxTags  = 64      // tags of one list; RFC 6376 defines 14
+	maxNames = 200     // names in h=; over-signing doubles the number of fields
+
+	maxRecord = 8 << 10 // bytes of a key record; a 4096-bit key has 736 characters
+	maxKeys   = 4       // keys tried at one name: how many is undefined (RFC 6376, Section 6.1.2)
+	minRSA    = 1024    // RFC 8301, Section 3.2: a smaller key verifies nothing
+	maxRSA    = 4096    // the same: larger ones need not be supported, and their cost grows with the square
+
+	shownB = 8 // characters of Result.B (RFC 6008, Section 4)
 )
 
 // Status is the result of one signature.
@@ -50,11 +77,30 @@ func (s Status) String() string {
 type Result struct {
 	Status    Status
 	Domain    string // d=, lower-case A-labels; empty when it is not a domain
-	Selector  string // s=, text of the message
-	Algorithm string // a=, text of the message
+	Identity  string // domain of i=, in the same form; that of d= without i=
+	Selector  string // s=, text of the message; empty when it is not a name
+	Algorithm string // a=, in lower case; empty when it is no word
+	Canon     string // c= with its default, as "relaxed/simple": header, then body
 	B         string // the first characters of b=, to tell signatures apart (RFC 6008)
 	KeyBits   int    // size of the key, 0 when none was seen
 	Testing   bool   // the key record says t=y
-	Reason    string // in words of ours
-	Err       error  // with TempError: the failure of DNS
+	Strict    bool   // the key record says t=s
+
+	// HeaderOK says that the signature over the header verified, with the
+	// From field in it, whatever became of the body. With Fail, somebody
+	// changed the body only, as mailing lists do.
+	HeaderOK bool
+
+	SignedAt time.Time // t=, zero without it
+	Reason   string    // in words of ours
+	Err      error     // with TempError: the failure of DNS
 }
+
+// finding is a status with its reason. The zero finding has found nothing
+// wrong.
+type finding struct {
+	status Status
+	reason string
+}
+
+func permanent(reason string) finding { return finding{PermError, reason} }

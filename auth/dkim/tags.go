@@ -1,64 +1,168 @@
 package dkim
 
 import (
-	"crypto/ed25519"
-	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
 	"strings"
 )
 
-// tags reads a tag list (RFC 6376, Section 3.2). Of a repeated tag the first
-// one is returned: the list is invalid and the verification says so.
-func tags(list string) map[string]string {
-	out := make(map[string]string)
-	for part := range strings.SplitSeq(list, ";") {
-		name, value, ok := strings.Cut(part, "=")
-		name = strings.TrimSpace(name)
-		if _, seen := out[name]; ok && !seen {
-			out[name] = strings.TrimSpace(value)
+// space is what may surround names and values of a tag list: white space and
+// the line breaks of folds, which readable has checked.
+const space = " \t\r\n"
+
+// tag is one tag of a list (RFC 6376, Section 3.2).
+type tag struct {
+	name, value string
+	from, to    int // the text between "=" and the next ";", white space included
+}
+
+type tagList []tag
+
+// find returns the tag of that name; names are case-sensitive.
+func (l tagList) find(name string) (tag, bool) {
+	for _, t := range l {
+		if t.name == name {
+			return t, true
 		}
+	}
+	return tag{}, false
+}
+
+// value returns the value of a tag, or what its absence means.
+func (l tagList) value(name, otherwise string) string {
+	if t, ok := l.find(name); ok {
+		return t.value
+	}
+	return otherwise
+}
+
+// parseTags reads a tag list. It is false for text that is none, and for a
+// list with a tag twice: such a list can be read in two ways (RFC 6376,
+// Section 3.2). Empty places between semicolons are only taken when loose:
+// key records of honest domains have them.
+func parseTags(text string, loose bool) (tagList, bool) {
+	if !readable(text) {
+		return nil, false
+	}
+	var list tagList
+	for at := 0; at < len(text); {
+		end := len(text)
+		if n := strings.IndexByte(text[at:], ';'); n >= 0 {
+			end = at + n
+		}
+		t, ok := parseTag(text[at:end])
+		switch _, twice := list.find(t.name); {
+		case ok && !twice && len(list) < maxTags:
+			t.from, t.to = t.from+at, end
+			list = append(list, t)
+		case strings.Trim(text[at:end], space) == "" && (loose || end == len(text)):
+		default:
+			return nil, false
+		}
+		at = end + 1
+	}
+	return list, len(list) > 0
+}
+
+func parseTag(spec string) (tag, bool) {
+	name, value, ok := strings.Cut(spec, "=")
+	t := tag{name: strings.Trim(name, space), value: strings.Trim(value, space), from: len(name) + 1}
+	return t, ok && isTagName(t.name)
+}
+
+func isTagName(s string) bool {
+	for i := range len(s) {
+		c := s[i] | 0x20
+		digit := s[i] >= '0' && s[i] <= '9' || s[i] == '_'
+		if (c < 'a' || c > 'z') && (i == 0 || !digit) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// readable reports whether text has only visible characters, white space and
+// folds. Bytes above ASCII are taken: names may be U-labels (RFC 8616,
+// Section 5).
+func readable(text string) bool {
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\r':
+			if i+2 >= len(text) || text[i+1] != '\n' || text[i+2] != ' ' && text[i+2] != '\t' {
+				return false
+			}
+			i += 2
+		case c != '\t' && c < ' ' || c == 0x7f:
+			return false
+		}
+	}
+	return true
+}
+
+// split takes a list with colons apart. White space around its members does
+// not count.
+func split(value string) []string {
+	out := strings.Split(value, ":")
+	for i := range out {
+		out[i] = strings.Trim(out[i], space)
 	}
 	return out
 }
 
-// compact removes white space, which is ignored in b=, bh= and p=.
-func compact(s string) string { return strings.Join(strings.Fields(s), "") }
-
-// describeKey returns the size of the key in a key record and whether the
-// record says that the domain is testing (RFC 6376, Section 3.6.1).
-func describeKey(txts []string) (bits int, testing bool) {
-	for _, txt := range txts {
-		t := tags(txt)
-		if n := size(t["k"], t["p"]); n > 0 {
-			bits = n
-		}
-		for flag := range strings.SplitSeq(t["t"], ":") {
-			testing = testing || strings.TrimSpace(flag) == "y"
+// lists reports whether a list with colons has the word. Words of the grammar
+// are in any case (RFC 5234, Section 2.3).
+func lists(value, word string) bool {
+	for _, v := range split(value) {
+		if strings.EqualFold(v, word) {
+			return true
 		}
 	}
-	return bits, testing
+	return false
 }
 
-func size(kind, p string) int {
-	der, err := base64.StdEncoding.DecodeString(compact(p))
-	if err != nil {
-		return 0
+// compact removes white space, which does not count in b=, bh=, p= and i=.
+func compact(s string) string {
+	if !strings.ContainsAny(s, space) {
+		return s
 	}
-	if kind == "ed25519" {
-		if len(der) != ed25519.PublicKeySize {
-			return 0
-		}
-		return 8 * ed25519.PublicKeySize
-	}
-	if key, err := x509.ParsePKIXPublicKey(der); err == nil {
-		if k, ok := key.(*rsa.PublicKey); ok {
-			return k.N.BitLen()
-		}
-		return 0
-	}
-	if k, err := x509.ParsePKCS1PublicKey(der); err == nil {
-		return k.N.BitLen()
-	}
-	return 0
+	return strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(s)
 }
+
+// decode reads base64. The padding may be absent, as the grammar of RFC 6376,
+// Section 2.10, has it.
+func decode(s string) ([]byte, bool) {
+	s = compact(s)
+	bare := strings.TrimRight(s, "=")
+	if len(s)-len(bare) > 2 || bare == "" {
+		return nil, false
+	}
+	out, err := base64.RawStdEncoding.DecodeString(bare)
+	return out, err == nil
+}
+
+// unquote undoes dkim-quoted-printable, in which hexadecimal digits are in
+// upper case (RFC 6376, Section 2.11).
+func unquote(s string) (string, bool) {
+	s = compact(s)
+	if strings.IndexByte(s, '=') < 0 {
+		return s, true
+	}
+	var out strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != '=' {
+			out.WriteByte(s[i])
+			continue
+		}
+		if i+2 >= len(s) {
+			return "", false
+		}
+		high, low := hexDigit(s[i+1]), hexDigit(s[i+2])
+		if high < 0 || low < 0 {
+			return "", false
+		}
+		out.WriteByte(byte(high<<4 | low))
+		i += 2
+	}
+	return out.String(), true
+}
+
+func hexDigit(c byte) int { return strings.IndexByte("0123456789ABCDEF", c) }

@@ -2,120 +2,144 @@ package dkim
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"errors"
-	"fmt"
-	"net"
-	"runtime/debug"
+	"slices"
 	"strings"
-	"sync"
-
-	engine "github.com/emersion/go-msgauth/dkim"
+	"time"
 
 	"dmarcgate/message"
 )
 
-// Resolver fetches key records. No record (NXDOMAIN or no data) is an empty
-// list without an error; every error is temporary.
-type Resolver interface {
-	TXT(ctx context.Context, name string) ([]string, error)
+// Options say more about a message than its header. The zero value is usable.
+type Options struct {
+	Authors []string         // author domains, lower-case A-labels: signatures near them are verified first
+	Now     func() time.Time // nil is time.Now
 }
 
 // Run is the verification of one message. Its methods are called by one
 // goroutine.
 type Run struct {
-	ctx        context.Context
-	resolver   Resolver
-	signatures []signature
+	signatures []*signature // those that are reported, in the order of their fields
+	header     *header
 	keys       map[string]*key
-	message    bytes.Buffer // header and body as signed
-	tooLong    bool
+	bodies     map[bool]canonicalizer // by "relaxed"
+	digests    map[bool]*digest
 }
 
-// signature is what we read of a DKIM-Signature field ourselves, because the
-// engine does not tell it.
-type signature struct {
-	result Result
-	key    string // name of the key record
-	judged bool   // handed to the engine
-}
-
-var errBug = errors.New("panic in a key lookup")
-
-// key is a key record on its way.
-type key struct {
-	done chan struct{}
-	txts []string
-	err  error
-	bug  any // the panic with which the lookup ended: it belongs to the goroutine of the message
-}
-
-// Start begins the verification: all key lookups start now.
-func Start(ctx context.Context, r Resolver, h message.Header) *Run {
-	run := &Run{ctx: ctx, resolver: r, keys: make(map[string]*key)}
-	for _, f := range h {
-		small := len(f.Raw) <= maxField && bytes.Count(f.Raw, []byte("\n")) <= maxLines
-		if strings.EqualFold(f.Name, "DKIM-Signature") {
-			if len(run.signatures) == MaxSignatures {
-				continue // not handed over: the engine counts on its own
-			}
-			run.signatures = append(run.signatures, read(f, small))
-		}
-		if small {
-			run.message.Write(f.Raw)
-		}
+// Start begins the verification: all key lookups start now and end with ctx.
+func Start(ctx context.Context, r Resolver, h message.Header, opt Options) *Run {
+	now := time.Now
+	if opt.Now != nil {
+		now = opt.Now
 	}
-	run.message.WriteString("\r\n")
+	run := &Run{keys: make(map[string]*key), bodies: make(map[bool]canonicalizer), digests: make(map[bool]*digest)}
+	run.signatures = choose(readAll(h, now(), opt.Authors))
+	limits := make(map[bool][]int64)
 	for _, s := range run.signatures {
-		if s.judged {
-			run.fetch(s.key)
+		if s.refused.status != None {
+			continue
 		}
+		if s.key = run.keys[s.keyName]; s.key == nil {
+			s.key = fetch(ctx, r, s.keyName)
+			run.keys[s.keyName] = s.key
+		}
+		limits[s.body.relaxed] = append(limits[s.body.relaxed], s.body.limit)
+	}
+	if len(limits) > 0 {
+		run.header = newHeader(h)
+	}
+	for relax, at := range limits {
+		run.bodies[relax] = newCanonicalizer(relax, at)
 	}
 	return run
 }
 
-func read(f message.Field, small bool) signature {
-	if !small {
-		return signature{result: Result{Status: Neutral, Reason: "signature field too long"}}
+func newCanonicalizer(relax bool, limits []int64) canonicalizer {
+	if relax {
+		return &relaxed{lines: simple{out: newDigest(limits)}}
 	}
-	t := tags(f.Value())
-	s := signature{judged: true, key: t["s"] + "._domainkey." + t["d"]}
-	s.result = Result{Selector: t["s"], Algorithm: strings.ToLower(t["a"]), B: compact(t["b"])}
-	if len(s.result.B) > 8 {
-		s.result.B = s.result.B[:8]
-	}
-	if d, err := message.ParseDomain(t["d"]); err == nil {
-		s.result.Domain = d
-	}
-	return s
+	return &simple{out: newDigest(limits)}
 }
 
-// fetch starts the lookup of a key record, once for each name.
-func (r *Run) fetch(name string) *key {
-	if k, ok := r.keys[name]; ok {
-		return k
+const signatureName = "dkim-signature"
+
+// readAll reads every signature of a header: the one that counts may stand
+// below any number of others.
+func readAll(h message.Header, now time.Time, authors []string) []*signature {
+	var out []*signature
+	for i, f := range h {
+		if len(f.Name) == len(signatureName) && lower(f.Name) == signatureName {
+			s := read(f, i, now)
+			s.rank = rank(s.result.Domain, authors)
+			out = append(out, s)
+		}
 	}
-	k := &key{done: make(chan struct{})}
-	r.keys[name] = k
-	go func() {
-		defer close(k.done)
-		defer func() {
-			if k.bug = recover(); k.bug != nil {
-				k.bug = fmt.Sprintf("%v\n%s", k.bug, debug.Stack())
-				k.err = errBug
-			}
-		}()
-		k.txts, k.err = r.resolver.TXT(r.ctx, name)
-	}()
-	return k
+	return out
 }
 
-// Domains returns the signing domains, so that what alignment needs can be
-// looked up before the body has come.
+// choose refuses signatures beyond MaxSignatures and leaves out those beyond
+// MaxResults. Whoever puts many on top of a message must not hide those that
+// could be aligned with its author, so these come first (RFC 6376, Section
+// 6.1, gives the order no meaning).
+func choose(all []*signature) []*signature {
+	byRank := slices.Clone(all)
+	slices.SortStableFunc(byRank, func(a, b *signature) int {
+		return cmp.Or(compareBool(a.refused.status != None, b.refused.status != None), cmp.Compare(a.rank, b.rank))
+	})
+	for i, s := range byRank {
+		if i >= MaxSignatures && s.refused.status == None {
+			s.refused = finding{Neutral, "not verified: too many signatures"}
+		}
+	}
+	if len(byRank) > MaxResults {
+		byRank = byRank[:MaxResults]
+	}
+	slices.SortFunc(byRank, func(a, b *signature) int { return cmp.Compare(a.field, b.field) })
+	return byRank
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
+
+// rank tells how near a signing domain is to the nearest of the authors: the
+// same, one below the other, sharing the last two labels, or a stranger.
+func rank(d string, authors []string) int {
+	best := 3
+	for _, a := range authors {
+		switch {
+		case d == "":
+		case d == a:
+			best = 0
+		case below(d, a) || below(a, d):
+			best = min(best, 1)
+		case lastTwo(d) == lastTwo(a):
+			best = min(best, 2)
+		}
+	}
+	return best
+}
+
+func lastTwo(d string) string {
+	if i := strings.LastIndexByte(d, '.'); i > 0 {
+		return d[strings.LastIndexByte(d[:i], '.')+1:]
+	}
+	return d
+}
+
+// Domains returns the signing domains of the signatures that are verified, so
+// that what alignment needs can be looked up before the body has come.
 func (r *Run) Domains() []string {
 	var out []string
 	for _, s := range r.signatures {
-		if s.result.Domain != "" {
+		if s.refused.status == None {
 			out = append(out, s.result.Domain)
 		}
 	}
@@ -123,46 +147,26 @@ func (r *Run) Domains() []string {
 }
 
 // Wanted reports whether the body is needed.
-func (r *Run) Wanted() bool {
-	for _, s := range r.signatures {
-		if s.judged {
-			return !r.tooLong
-		}
-	}
-	return false
-}
+func (r *Run) Wanted() bool { return len(r.bodies) > 0 }
 
 // Write takes the next part of the body. It never fails.
 func (r *Run) Write(p []byte) (int, error) {
-	switch {
-	case !r.Wanted():
-	case r.message.Len()+len(p) > maxBody:
-		r.tooLong = true
-		r.message = bytes.Buffer{}
-	default:
-		r.message.Write(p)
+	for _, b := range r.bodies {
+		b.write(p)
 	}
 	return len(p), nil
 }
 
 // Finish judges the signatures, in the order of their fields, and waits for
-// the lookups that Start began; they end with the context.
+// the lookups that Start began.
 func (r *Run) Finish() []Result {
+	for relax, b := range r.bodies {
+		r.digests[relax] = b.close()
+	}
+	clear(r.bodies)
 	var out []Result
-	verdicts := r.verify()
 	for _, s := range r.signatures {
-		res := s.result
-		switch {
-		case !s.judged:
-		case r.tooLong:
-			res.Status, res.Reason = Policy, "body larger than 50 MB is not verified"
-		case len(verdicts) == 0:
-			res.Status, res.Reason = PermError, "header cannot be read"
-		default:
-			r.judge(&res, s, verdicts[0])
-			verdicts = verdicts[1:]
-		}
-		out = append(out, res)
+		out = append(out, r.judge(s))
 	}
 	for _, k := range r.keys {
 		if <-k.done; k.bug != nil {
@@ -172,82 +176,79 @@ func (r *Run) Finish() []Result {
 	return out
 }
 
-func (r *Run) verify() []*engine.Verification {
-	if !r.Wanted() {
-		return nil
-	}
-	mu := new(sync.Mutex) // the engine looks keys up from several goroutines
-	verdicts, err := engine.VerifyWithOptions(bytes.NewReader(r.message.Bytes()), &engine.VerifyOptions{
-		MaxVerifications: MaxSignatures,
-		LookupTXT: func(name string) ([]string, error) {
-			mu.Lock()
-			k := r.fetch(name)
-			mu.Unlock()
-			return k.answer(name)
-		},
-	})
-	if err != nil && !errors.Is(err, engine.ErrTooManySignatures) {
-		return nil
-	}
-	return verdicts
-}
-
-// answer waits for the record. The engine tells errors by their type alone,
-// so they are bare *net.DNSError.
-func (k *key) answer(name string) ([]string, error) {
-	<-k.done
-	switch {
-	case k.err != nil:
-		return nil, &net.DNSError{Err: "temporary failure", Name: name, IsTemporary: true}
-	case len(k.txts) == 0:
-		return nil, &net.DNSError{Err: "no such host", Name: name, IsNotFound: true}
-	}
-	return k.txts, nil
-}
-
-// judge puts the engine's verdict into our words.
-func (r *Run) judge(res *Result, s signature, v *engine.Verification) {
-	k, err := r.keys[s.key], v.Err
-	<-k.done
-	res.KeyBits, res.Testing = describeKey(k.txts)
-	switch {
-	case err == nil && !s.agrees(v):
-		res.Status, res.Reason = PermError, "d= cannot be told"
-	case err == nil:
-		res.Status, res.Reason = Pass, "signature verified"
-	case engine.IsTempFail(err):
-		res.Status, res.Reason, res.Err = TempError, "key lookup failed", k.err
-	case engine.IsPermFail(err):
-		res.Status, res.Reason = PermError, reason(err, "signature or key cannot be used")
-	default:
-		res.Status, res.Reason = Fail, reason(err, "signature did not verify")
-	}
-}
-
-// reason repeats what is fixed in the engine's error; it may go on with text
-// of the message or of the key record.
-func reason(err error, otherwise string) string {
-	for _, known := range []struct{ engine, ours string }{
-		{"body hash did not verify", "body hash did not verify"},
-		{"no key for signature", "no key record"},
-		{"key revoked", "key revoked"},
-		{"key is too short", "key too short"},
-		{"signature has expired", "signature expired"},
-		{"domain mismatch", "i= is not below d="},
-		{"From field not signed", "From is not signed"},
-		{"multiple TXT records", "several key records"},
-	} {
-		if strings.HasPrefix(err.Error(), "dkim: "+known.engine) {
-			return known.ours
+// judge gives one signature its result. A key that cannot be used decides
+// before the body, as in RFC 6376, Section 6.1; a key that could not be
+// fetched does not, for a signature over another body cannot pass, and is no
+// temporary error. The header is verified in any case, for HeaderOK.
+func (r *Run) judge(s *signature) Result {
+	res := s.result
+	found := s.refused
+	if found.status == None {
+		found = r.tryKeys(s, &res)
+		res.HeaderOK = found.status == Pass
+		switch body := r.body(s); {
+		case body.status == None || found.status == PermError:
+		case body.status == Policy && found.status == Fail:
+		default:
+			found = body
 		}
 	}
-	return otherwise
+	res.Status, res.Reason = found.status, found.reason
+	if res.Status == TempError {
+		res.Err = s.key.err
+	}
+	return res
 }
 
-// agrees reports whether the engine verified the domain that we read. It
-// takes the last of two d= tags and removes blanks inside; a signature that
-// can be read in two ways must authenticate nobody.
-func (s signature) agrees(v *engine.Verification) bool {
-	d, err := message.ParseDomain(v.Domain)
-	return err == nil && d != "" && d == s.result.Domain
+// body compares the hash of the body. A signature that leaves a part of the
+// body to others verifies nothing that a reader could tell from it (RFC 6376,
+// Section 8.2).
+func (r *Run) body(s *signature) finding {
+	d := r.digests[s.body.relaxed]
+	sum, reached := d.sums[s.body.limit]
+	switch {
+	case !reached:
+		return permanent("l= is larger than the body")
+	case !bytes.Equal(sum, s.bh):
+		return finding{Fail, "body hash did not verify"}
+	case s.body.limit < d.length:
+		return finding{Policy, "l= leaves a part of the body unsigned"}
+	}
+	return finding{}
+}
+
+// tryKeys verifies the header with each key of its name until one fits, and
+// notes the key in the result: that one, or the first.
+func (r *Run) tryKeys(s *signature, res *Result) finding {
+	keys, best := s.key.records()
+	if best.status != None {
+		return best
+	}
+	hash := r.header.hash(s)
+	for i, k := range keys {
+		bits, found := k.try(s, hash)
+		if i == 0 || found.status == Pass || found.status == Fail && best.status != Fail {
+			best = found
+			res.KeyBits, res.Testing, res.Strict = bits, k.testing, k.strict
+		}
+		if found.status == Pass {
+			break
+		}
+	}
+	return best
+}
+
+// try verifies a signature with one key. Under t=s the identity is the
+// signing domain itself (RFC 6376, Section 3.6.1).
+func (k record) try(s *signature, hash []byte) (bits int, _ finding) {
+	public, bits, found := k.public(s.result.Algorithm)
+	switch {
+	case found.status != None:
+		return bits, found
+	case k.strict && s.result.Identity != s.result.Domain:
+		return bits, permanent("key does not allow i= below d=")
+	case !verifies(public, hash, s.b):
+		return bits, finding{Fail, "signature did not verify"}
+	}
+	return bits, finding{Pass, "signature verified"}
 }

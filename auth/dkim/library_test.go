@@ -1,0 +1,136 @@
+package dkim
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	library "github.com/emersion/go-msgauth/dkim"
+
+	"dmarcgate/message"
+)
+
+// second is the verdict of go-msgauth, on top and for each signature.
+func second(t testing.TB, record, signed string) []bool {
+	t.Helper()
+	got, err := library.VerifyWithOptions(strings.NewReader(signed), &library.VerifyOptions{
+		LookupTXT: func(string) ([]string, error) { return []string{record}, nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]bool, len(got))
+	for i, v := range got {
+		out[i] = v.Err == nil
+	}
+	return out
+}
+
+// TestTheLibraryAgrees signs messages with another implementation, changes
+// them here and there, and asks another verifier.
+func TestTheLibraryAgrees(t *testing.T) {
+	k := rsaKey(t)
+	record := "v=DKIM1; k=rsa; p=" + strings.TrimSpace(keyText(k))
+	r := rand.New(rand.NewPCG(3, 4))
+	passes, fails := 0, 0
+	for n, body := range []string{text, "", "\r\n\r\n", "a  b \r\n\r\n c\t\r\n\r\n\r\n", strings.Repeat("word ", 300) + "\r\n", string(bodies(9000)["html"])} {
+		for _, simple := range []bool{false, true} {
+			signer := k.Sign
+			if simple {
+				signer = k.SignSimple
+			}
+			made, err := signer([]byte(head+"\r\n"+body), "example.com", "s1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			top, rest, _ := strings.Cut(string(made), "\r\nFrom:")
+			for i := range 40 {
+				changed := rest
+				if i > 0 {
+					changed = change(r, rest)
+				}
+				signed := top + "\r\nFrom:" + changed
+				want := second(t, record, signed)[0]
+				got := verify(records{record}, signed)[0]
+				if (got.Status == Pass) != want {
+					t.Errorf("body %d, simple %v: result of %.300q = %+v; the library says %v", n, simple, signed, got, want)
+				}
+				if want {
+					passes++
+				} else {
+					fails++
+				}
+			}
+		}
+	}
+	if passes < 30 || fails < 30 {
+		t.Errorf("%d passes and %d failures; want both in numbers", passes, fails)
+	}
+}
+
+// change adds or takes away something that canonicalization may or may not
+// see, without touching the structure of the header.
+func change(r *rand.Rand, s string) string {
+	head, body, _ := strings.Cut(s, "\r\n\r\n")
+	switch r.IntN(6) {
+	case 0:
+		return head + "\r\n\r\n" + body + "\r\n"
+	case 1:
+		return strings.Replace(head, ": ", ":  ", 1) + "\r\n\r\n" + body
+	case 2:
+		return strings.Replace(head, "Subject", "SUBJECT", 1) + "\r\n\r\n" + body
+	case 3:
+		return head + "\r\nX-Other: x\r\n\r\n" + body
+	case 4:
+		return strings.Replace(head, "hello", "hullo", 1) + "\r\n\r\n" + body
+	}
+	at := r.IntN(len(body) + 1)
+	if strings.HasPrefix(body[at:], "\n") {
+		at-- // about a CR without LF the library thinks otherwise
+	}
+	return head + "\r\n\r\n" + body[:at] + []string{" ", "\t", "x", " \r\n"}[r.IntN(4)] + body[at:]
+}
+
+// BenchmarkMessage is a whole verification beside that of the library.
+func BenchmarkMessage(b *testing.B) {
+	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
+		for _, kind := range []string{"base64", "prose", "html"} {
+			benchmark(b, fmt.Sprintf("%s/%dKB/relaxed", kind, size>>10), letterParts{body: string(bodies(size)[kind])}, 1)
+		}
+		benchmark(b, fmt.Sprintf("base64/%dKB/simple", size>>10), letterParts{canon: "simple/simple", body: string(bodies(size)["base64"])}, 1)
+		benchmark(b, fmt.Sprintf("base64/%dKB/three", size>>10), letterParts{body: string(bodies(size)["base64"])}, 3)
+	}
+}
+
+func benchmark(b *testing.B, name string, l letterParts, signatures int) {
+	signed := l.signed(b)
+	field, rest, _ := strings.Cut(signed, "From:")
+	signed = strings.Repeat(field, signatures) + "From:" + rest
+	h := headerOf(signed)
+	_, body := message.Split([]byte(signed))
+	record := own()
+	b.Run(name+"/ours", func(b *testing.B) {
+		b.SetBytes(int64(len(signed)))
+		b.ReportAllocs()
+		for b.Loop() {
+			run := Start(context.Background(), records{record}, h, Options{})
+			for p := body; len(p) > 0; p = p[min(len(p), 64<<10):] {
+				run.Write(p[:min(len(p), 64<<10)])
+			}
+			if got := run.Finish(); got[0].Status != Pass {
+				b.Fatal(got)
+			}
+		}
+	})
+	b.Run(name+"/library", func(b *testing.B) {
+		b.SetBytes(int64(len(signed)))
+		b.ReportAllocs()
+		for b.Loop() {
+			if !second(b, record, signed)[0] {
+				b.Fatal("no pass")
+			}
+		}
+	})
+}

@@ -1,0 +1,331 @@
+package dkim
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"dmarcgate/message"
+)
+
+// whole is the limit of a signature without l=: the whole body.
+const whole = math.MaxInt64
+
+// signature is one DKIM-Signature field.
+type signature struct {
+	result  Result
+	field   int     // its place in the header
+	refused finding // why it is not verified
+
+	raw     []byte // the field without the value of b=
+	keyName string
+	names   []string // h=, in lower case
+	relaxed bool     // the header's canonicalization
+	body    place    // what of the body is hashed
+	bh, b   []byte
+	key     *key
+	rank    int // how near d= is to an author domain, 0 the nearest
+}
+
+// place is a point of the canonical body up to which it is hashed.
+type place struct {
+	relaxed bool
+	limit   int64
+}
+
+// read reads the field of a signature and judges what can be judged without
+// the key and the body (RFC 6376, Sections 3.5 and 6.1.1).
+func read(f message.Field, at int, now time.Time) *signature {
+	s := &signature{field: at}
+	if len(f.Raw) > maxField {
+		s.refused = finding{Neutral, "signature field too long"}
+		return s
+	}
+	list, ok := parseTags(f.Body(), false)
+	if !ok {
+		s.refused = permanent("signature cannot be read")
+		return s
+	}
+	s.describe(list)
+	s.empty(f, list)
+	checks := []func(tagList) finding{
+		checkVersion, checkRequired, s.readDomain, s.readIdentity, s.readNames,
+		checkQuery, s.readCanon, s.readTimes(now), s.readLimit, checkAlgorithm, s.readValues,
+	}
+	for _, check := range checks {
+		if s.refused = check(list); s.refused.status != None {
+			return s
+		}
+	}
+	return s
+}
+
+// describe fills what a report wants to know even of a signature that is
+// refused.
+func (s *signature) describe(list tagList) {
+	r := &s.result
+	if a := strings.ToLower(list.value("a", "")); isWord(a) {
+		r.Algorithm = a
+	}
+	b := compact(list.value("b", ""))
+	if b = b[:min(len(b), shownB)]; isBase64(b) {
+		r.B = b
+	}
+	if d, ok := domain(list.value("d", "")); ok {
+		r.Domain, r.Identity = d, d
+	}
+	// A selector may have several labels, and only with its domain it is a
+	// name (RFC 6376, Section 3.1).
+	selector := list.value("s", "")
+	if name, err := message.ParseDomain(selector + "._domainkey." + r.Domain); err == nil && selector != "" && r.Domain != "" {
+		r.Selector, s.keyName = selector, name
+	}
+}
+
+// empty keeps the field as it was signed, with the value of b= and the white
+// space around it deleted; only the tag b is touched, not other text that has
+// "b=" in it (RFC 6376, Section 3.7).
+func (s *signature) empty(f message.Field, list tagList) {
+	b, ok := list.find("b")
+	if !ok {
+		return
+	}
+	start := bytes.IndexByte(f.Raw, ':') + 1
+	s.raw = make([]byte, 0, len(f.Raw))
+	s.raw = append(s.raw, f.Raw[:start+b.from]...)
+	s.raw = append(s.raw, f.Raw[start+b.to:]...)
+	s.raw = bytes.TrimSuffix(s.raw, []byte("\r\n"))
+}
+
+func checkVersion(list tagList) finding {
+	if list.value("v", "") != "1" {
+		return permanent("unknown version of the signature")
+	}
+	return finding{}
+}
+
+func checkRequired(list tagList) finding {
+	for _, name := range []string{"a", "b", "bh", "d", "h", "s"} {
+		if list.value(name, "") == "" {
+			return permanent("tag " + name + "= is missing")
+		}
+	}
+	return finding{}
+}
+
+// domain returns d= as a domain of two labels or more.
+func domain(text string) (string, bool) {
+	d, err := message.ParseDomain(text)
+	return d, err == nil && strings.IndexByte(d, '.') > 0 && !strings.HasSuffix(text, ".")
+}
+
+func (s *signature) readDomain(tagList) finding {
+	if s.result.Domain == "" {
+		return permanent("d= is not a domain")
+	}
+	if s.keyName == "" {
+		return permanent("s= is not a selector")
+	}
+	return finding{}
+}
+
+// readIdentity reads i=, whose domain is that of d= or below it. Names are
+// compared by label and without regard to case.
+func (s *signature) readIdentity(list tagList) finding {
+	t, ok := list.find("i")
+	if !ok {
+		return finding{}
+	}
+	text, ok := unquote(t.value)
+	at := strings.LastIndexByte(text, '@')
+	if !ok || at < 0 {
+		return permanent("i= cannot be read")
+	}
+	id, err := message.ParseDomain(text[at+1:])
+	if err != nil {
+		return permanent("i= cannot be read")
+	}
+	if !below(id, s.result.Domain) {
+		return permanent("i= is not below d=")
+	}
+	s.result.Identity = id
+	return finding{}
+}
+
+// below reports whether name is domain or ends in it.
+func below(name, domain string) bool {
+	rest, ok := strings.CutSuffix(name, domain)
+	return ok && (rest == "" || strings.HasSuffix(rest, "."))
+}
+
+// readNames reads h=. From must be in it (RFC 6376, Section 5.4).
+func (s *signature) readNames(list tagList) finding {
+	h := list.value("h", "")
+	if strings.Count(h, ":") >= maxNames {
+		return finding{Policy, "too many fields signed"}
+	}
+	from := false
+	s.names = split(h)
+	for i, name := range s.names {
+		if name == "" || strings.ContainsAny(name, space) {
+			return permanent("h= cannot be read")
+		}
+		s.names[i] = lower(name)
+		from = from || s.names[i] == "from"
+	}
+	if !from {
+		return permanent("From is not signed")
+	}
+	return finding{}
+}
+
+// checkQuery refuses keys that are not in DNS. Unknown methods beside it do
+// not matter.
+func checkQuery(list tagList) finding {
+	if !lists(list.value("q", "dns/txt"), "dns/txt") {
+		return permanent("unknown way to fetch the key")
+	}
+	return finding{}
+}
+
+// readCanon reads c=. A missing second half is simple, also behind "relaxed".
+func (s *signature) readCanon(list tagList) finding {
+	head, body, ok := strings.Cut(lower(list.value("c", "simple/simple")), "/")
+	if !ok {
+		body = "simple"
+	}
+	for _, c := range []string{head, body} {
+		if c != "simple" && c != "relaxed" {
+			return permanent("unknown canonicalization")
+		}
+	}
+	s.result.Canon = head + "/" + body
+	s.relaxed, s.body.relaxed = head == "relaxed", body == "relaxed"
+	return finding{}
+}
+
+// readTimes reads t= and x=. That a signature has expired depends on when it
+// is looked at; a message is looked at when it arrives.
+func (s *signature) readTimes(now time.Time) func(tagList) finding {
+	return func(list tagList) finding {
+		signed, ok1 := seconds(list, "t")
+		expires, ok2 := seconds(list, "x")
+		switch {
+		case !ok1 || !ok2:
+			return permanent("t= or x= is not a time")
+		case signed >= 0 && expires >= 0 && expires <= signed:
+			return permanent("signature expires before it was made")
+		case expires >= 0 && now.Add(-ClockSkew).Unix() > expires:
+			return permanent("signature expired")
+		case signed >= 0 && now.Add(ClockSkew).Unix() < signed:
+			return permanent("signature made in the future")
+		}
+		if signed >= 0 {
+			s.result.SignedAt = time.Unix(signed, 0).UTC()
+		}
+		return finding{}
+	}
+}
+
+// seconds reads a time. It is negative without the tag; more than twelve
+// digits are endless (RFC 6376, Section 3.5).
+func seconds(list tagList, name string) (int64, bool) {
+	t, ok := list.find(name)
+	if !ok {
+		return -1, true
+	}
+	return number(t.value, 12)
+}
+
+// number reads decimal digits. More of them than counted are endless.
+func number(text string, counted int) (int64, bool) {
+	if text == "" || strings.Trim(text, "0123456789") != "" {
+		return 0, false
+	}
+	text = strings.TrimLeft(text, "0")
+	if text == "" {
+		return 0, true
+	}
+	if len(text) > counted {
+		return math.MaxInt64 - 1, true
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	return n, err == nil
+}
+
+// readLimit reads l=, which has up to 76 digits; no body has as many bytes as
+// 18 digits count.
+func (s *signature) readLimit(list tagList) finding {
+	s.body.limit = whole
+	t, ok := list.find("l")
+	if !ok {
+		return finding{}
+	}
+	if s.body.limit, ok = number(t.value, 18); !ok || len(t.value) > 76 {
+		return permanent("l= is not a number")
+	}
+	return finding{}
+}
+
+// checkAlgorithm refuses SHA-1, which verifies nothing any more (RFC 8301,
+// Section 3.1), and what nobody knows.
+func checkAlgorithm(list tagList) finding {
+	switch a := strings.ToLower(list.value("a", "")); {
+	case a == "rsa-sha256" || a == "ed25519-sha256":
+		return finding{}
+	case a == "rsa-sha1":
+		return permanent("SHA-1 is not accepted")
+	}
+	return permanent("unknown algorithm")
+}
+
+func (s *signature) readValues(list tagList) finding {
+	var ok1, ok2 bool
+	s.bh, ok1 = decode(list.value("bh", ""))
+	s.b, ok2 = decode(list.value("b", ""))
+	switch {
+	case !ok1 || !ok2:
+		return permanent("b= or bh= is not base64")
+	case len(s.bh) != sha256.Size:
+		return permanent("bh= is not a SHA-256 hash")
+	}
+	return finding{}
+}
+
+// isWord reports whether s is made of letters, digits and hyphens.
+func isWord(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// isBase64 reports whether s has the characters of base64 only.
+func isBase64(s string) bool {
+	for i := range len(s) {
+		c := s[i] | 0x20
+		if (c < 'a' || c > 'z') && (s[i] < '0' || s[i] > '9') && s[i] != '+' && s[i] != '/' && s[i] != '=' {
+			return false
+		}
+	}
+	return true
+}
+
+// lower is in lower case as to ASCII: a field name has no other letters.
+func lower(s string) string {
+	for i := range len(s) {
+		if c := s[i]; c >= 'A' && c <= 'Z' {
+			return string(lowerBytes([]byte(s)))
+		}
+	}
+	return s
+}
+
+func lowerBytes(b []byte) []byte {
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			b[i] = c + 'a' - 'A'
+		}
+	}
+	return b
+}
