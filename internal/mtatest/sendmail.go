@@ -6,9 +6,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -75,11 +77,22 @@ func (s *Sendmail) start(cfg SendmailConfig) error {
 	if err != nil {
 		return err
 	}
-	// The file is written when Sendmail listens.
 	return s.daemon.ready(func() bool {
 		info, err := os.Stat(filepath.Join(s.dir, "pid"))
-		return err == nil && info.Size() > 0
+		return err == nil && info.Size() > 0 && s.listens("127.0.0.1") && s.listens("::1")
 	})
+}
+
+// listens reports whether somebody takes connections at an address. The file
+// with the process id can be there a moment before.
+func (s *Sendmail) listens(addr string) bool {
+	return s.host.do(func() error {
+		conn, err := net.Dial("tcp", net.JoinHostPort(addr, strconv.Itoa(smtpPort)))
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}) == nil
 }
 
 // layOut makes the directories and files of the instance.
