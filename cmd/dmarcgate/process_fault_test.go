@@ -22,7 +22,7 @@ func TestAPanicCostsOneMessage(t *testing.T) {
 			p := h.start()
 			c := h.session()
 			m := subjectMail("good.example", "4Xpanic", plantedSubject+stage)
-			m.Message = append([]byte("DKIM-Signature: v=1; a=rsa-sha256; d=good.example; s=s1; h=from; bh=eA==; b=eA==\r\n"), m.Message...)
+			m.Message = append([]byte("DKIM-Signature: v=1; a=rsa-sha256; d=good.example; s=s1; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=eA==\r\n"), m.Message...)
 			res, err := c.Send(m)
 			if err != nil {
 				p.mustRun()
