@@ -4,30 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-)
 
-// testdata reads a file of the shared test data. Where they are is set by
-// DMARCGATE_TESTDATA; when that is set, a file that is not there is a failure.
-func testdata(t *testing.T, name string) []byte {
-	t.Helper()
-	dir, set := os.LookupEnv("DMARCGATE_TESTDATA")
-	if !set {
-		dir = filepath.Join("..", "..", "..", "shared", "testdata")
-	}
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	switch {
-	case err != nil && set:
-		t.Fatalf("DMARCGATE_TESTDATA is set: %v", err)
-	case err != nil:
-		t.Skipf("SKIPPED, no shared test data (set DMARCGATE_TESTDATA): %v", err)
-	}
-	return text
-}
+	"dmarcgate/internal/suites"
+)
 
 // zoneFile is DNS as the suites write it.
 type zoneFile map[string]struct {
@@ -56,7 +38,7 @@ func (e expectation) agrees(r Result) bool {
 
 func readZone(t *testing.T, folder string) zoneFile {
 	zone := make(zoneFile)
-	if err := json.Unmarshal(testdata(t, folder+"/dns.json"), &zone); err != nil {
+	if err := json.Unmarshal(suites.Read(t, folder+"/dns.json"), &zone); err != nil {
 		t.Fatal(err)
 	}
 	return zone
@@ -70,12 +52,12 @@ func TestSamplesOfTheRFCs(t *testing.T) {
 			Expect []expectation
 		}
 	}
-	if err := json.Unmarshal(testdata(t, "dkim-rfc/expected.json"), &suite); err != nil {
+	if err := json.Unmarshal(suites.Read(t, "dkim-rfc/expected.json"), &suite); err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range suite.Cases {
 		t.Run(c.File, func(t *testing.T) {
-			compare(t, verify(zone, string(testdata(t, "dkim-rfc/"+c.File))), c.Expect)
+			compare(t, verify(zone, string(suites.Read(t, "dkim-rfc/"+c.File))), c.Expect)
 		})
 	}
 }
@@ -116,13 +98,13 @@ func TestCorpusOfMailDKIM(t *testing.T) {
 			Today []expectation
 		}
 	}
-	if err := json.Unmarshal(testdata(t, "dkim-mail-dkim/expected.json"), &suite); err != nil {
+	if err := json.Unmarshal(suites.Read(t, "dkim-mail-dkim/expected.json"), &suite); err != nil {
 		t.Fatal(err)
 	}
 	opt := Options{Now: func() time.Time { return time.Unix(1795000000, 0) }}
 	for _, c := range suite.Cases {
 		t.Run(strings.TrimPrefix(c.File, "corpus/"), func(t *testing.T) {
-			compare(t, verifyWith(zone, string(testdata(t, "dkim-mail-dkim/"+c.File)), opt), c.Today)
+			compare(t, verifyWith(zone, string(suites.Read(t, "dkim-mail-dkim/"+c.File)), opt), c.Today)
 		})
 	}
 }

@@ -9,25 +9,9 @@ import (
 	"testing"
 
 	"golang.org/x/net/idna"
-)
 
-// testdata reads a file of the shared test data. Where they are is set by
-// DMARCGATE_TESTDATA; when that is set, a file that is not there is a failure.
-func testdata(t *testing.T, name string) string {
-	t.Helper()
-	dir, set := os.LookupEnv("DMARCGATE_TESTDATA")
-	if !set {
-		dir = filepath.Join("..", "..", "..", "shared", "testdata")
-	}
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	switch {
-	case err != nil && set:
-		t.Fatalf("DMARCGATE_TESTDATA is set: %v", err)
-	case err != nil:
-		t.Skipf("SKIPPED, no shared test data (set DMARCGATE_TESTDATA): %v", err)
-	}
-	return string(text)
-}
+	"dmarcgate/internal/suites"
+)
 
 // example is one case of RFC 9989, Appendix B.
 type example struct {
@@ -76,7 +60,7 @@ func readExamples(t *testing.T, text string) []example {
 }
 
 func TestExamplesOfRFC9989(t *testing.T) {
-	cases := readExamples(t, testdata(t, filepath.Join("dmarc-rfc9989", "examples.yml")))
+	cases := readExamples(t, string(suites.Read(t, "dmarc-rfc9989/examples.yml")))
 	if len(cases) != 11 {
 		t.Fatalf("%d cases read; want 11", len(cases))
 	}
@@ -139,7 +123,7 @@ func TestVectorsOfThePublicSuffixList(t *testing.T) {
 		return a
 	}
 	path := filepath.Join(t.TempDir(), "list.dat")
-	if err := os.WriteFile(path, []byte(testdata(t, filepath.Join("psl", "public_suffix_list.dat"))), 0o600); err != nil {
+	if err := os.WriteFile(path, suites.Read(t, "psl/public_suffix_list.dat"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	file, err := LoadSuffixes(path)
@@ -147,7 +131,7 @@ func TestVectorsOfThePublicSuffixList(t *testing.T) {
 		t.Fatal(err)
 	}
 	vectors := 0
-	for _, line := range strings.Split(testdata(t, filepath.Join("psl", "tests.txt")), "\n") {
+	for _, line := range strings.Split(string(suites.Read(t, "psl/tests.txt")), "\n") {
 		input, want, found := strings.Cut(line, " ")
 		if !found || strings.HasPrefix(line, "//") || input == "null" {
 			continue

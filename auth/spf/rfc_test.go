@@ -1,31 +1,13 @@
 package spf
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-// testdata reads a file of the shared test data. Where they are is set by
-// DMARCGATE_TESTDATA; when that is set, a file that is not there is a failure.
-func testdata(t *testing.T, name string) string {
-	t.Helper()
-	dir, set := os.LookupEnv("DMARCGATE_TESTDATA")
-	if !set {
-		dir = filepath.Join("..", "..", "..", "shared", "testdata")
-	}
-	text, err := os.ReadFile(filepath.Join(dir, name))
-	switch {
-	case err != nil && set:
-		t.Fatalf("DMARCGATE_TESTDATA is set: %v", err)
-	case err != nil:
-		t.Skipf("SKIPPED, no shared test data (set DMARCGATE_TESTDATA): %v", err)
-	}
-	return string(text)
-}
+	"dmarcgate/internal/suites"
+)
 
 // suiteCase is one test of the suite.
 type suiteCase struct {
@@ -129,7 +111,7 @@ func scalar(t *testing.T, s string) (value, rest string) {
 }
 
 func TestSuiteOfRFC7208(t *testing.T) {
-	cases := readSuite(t, testdata(t, filepath.Join("spf-rfc7208", "rfc7208-tests.yml")))
+	cases := readSuite(t, string(suites.Read(t, "spf-rfc7208/rfc7208-tests.yml")))
 	if len(cases) != 203 {
 		t.Fatalf("%d cases read; want 203", len(cases))
 	}

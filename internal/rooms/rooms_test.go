@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"internal/miltertest": {},
 	"internal/mtatest":    {},
 	"internal/rooms":      {},
+	"internal/suites":     {},
 }
 
 // source is a parsed Go file.
