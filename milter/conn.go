@@ -91,9 +91,15 @@ func (c *conn) setIdle(idle bool) {
 	c.idle = idle
 	c.mu.Unlock()
 	if idle && cap(c.buf) > keepBuffer {
-		c.buf, c.rest = nil, nil
+		b := c.buf
+		large.Put(&b)
+		c.buf, c.rest, c.session.data = nil, nil, nil
 	}
 }
+
+// large are frame buffers of more than keepBuffer, for whichever connection has
+// a large frame next.
+var large sync.Pool
 
 // drain ends the connection at the next message boundary, which may be now.
 func (c *conn) drain() {
@@ -166,6 +172,11 @@ func (c *conn) readFrame() error {
 
 // fill reads n bytes into buf, at most doubling what it holds at each step.
 func (c *conn) fill(n int) error {
+	if n > keepBuffer && cap(c.buf) <= keepBuffer {
+		if b, ok := large.Get().(*[]byte); ok {
+			c.buf = *b
+		}
+	}
 	c.buf = c.buf[:0]
 	for have := 0; have < n; have = len(c.buf) {
 		step := min(n-have, max(have, firstRead))

@@ -288,44 +288,14 @@ func (s *session) finish() (*Answer, error) {
 	var err error
 	answered := false
 	if !t.failed {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.guard(func() { a, answered = t.message.Finish(), true })
-		}()
-		err = s.await(done)
+		w := s.keepWaiting()
+		s.guard(func() { a, answered = t.message.Finish(), true })
+		err = w.stop()
 	}
 	if !answered {
 		a = Answer{Reply: Refuse(451, "4.3.0", "Internal error, try again later")}
 	}
 	return &a, err
-}
-
-// await waits until done, and keeps the MTA waiting with SMFIR_PROGRESS: Postfix
-// and Sendmail begin their wait anew with each. When one cannot be written the
-// MTA is gone: the message is cancelled, and waited for all the same.
-func (s *session) await(done <-chan struct{}) error {
-	tick := time.NewTicker(s.srv.progressEvery())
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return nil
-		case <-tick.C:
-		}
-		if err := s.progress(); err != nil {
-			s.msg.cancel()
-			<-done
-			return err
-		}
-	}
-}
-
-// progress writes at once. Nothing else waits to be written: what came before
-// end of message was answered before that was read, and the edits come after.
-func (s *session) progress() error {
-	s.conn.out = appendFrame(s.conn.out, ansProgress, nil)
-	return s.conn.flush()
 }
 
 // edit sends an edit if the MTA has agreed to take such.

@@ -3,7 +3,8 @@
 // A row is the facts that the decision was made from, the decision itself and
 // a few columns to search by. The store is one SQLite file (WAL) with one
 // writer: the writer commits as soon as it is free, and the rows that came
-// meanwhile go into the same transaction. Nothing waits for a timer.
+// meanwhile go into the same transaction. On a busy host it makes at most one
+// in 2 ms (pace), with Async in 20 ms.
 //
 // # Failures
 //
@@ -14,7 +15,8 @@
 // a tempfail, or could not be written to the MTA, is marked and does not count
 // in reports: the sender will try again.
 //
-// What each durability can lose: Async what is queued when the process dies;
-// Ack nothing when the process dies, the last commits when the machine loses
-// power; Disk nothing that was answered after its commit.
+// What each durability can lose: Async what is queued when the process dies,
+// which is some 20 ms of mail; Ack nothing when the process dies, the last
+// commits when the machine loses power; Disk nothing that was answered after
+// its commit.
 package results

@@ -39,23 +39,25 @@ type Options struct {
 
 // Store is an open file of results. Its methods may be called at once.
 type Store struct {
-	opt    Options
-	id     string
-	writer *sql.DB
-	reader *sql.DB
-	insert *sql.Stmt
-	mark   *sql.Stmt
+	opt                                Options
+	id                                 string
+	writer                             *sql.DB
+	reader                             *sql.DB
+	conn                               *sql.Conn // of writer, the one that it has
+	begin, end, rollback, insert, mark *sql.Stmt
+	group                              []*op // the writer's, to be used again
 
-	mu     sync.RWMutex // guards closed and the sends into queue
-	closed bool
-	queue  chan *op
-	done   chan struct{}         // closed when the writer has ended
-	failed atomic.Pointer[error] // of the last commit; nil when it went well
+	mu      sync.RWMutex // guards closed and the sends into queue
+	closed  bool
+	queue   chan *op
+	closing chan struct{}         // closed with closed
+	done    chan struct{}         // closed when the writer has ended
+	failed  atomic.Pointer[error] // of the last commit; nil when it went well
 }
 
 // Open opens the file, or makes it. An error says what an operator can mend.
 func Open(ctx context.Context, opt Options) (*Store, error) {
-	s := &Store{opt: opt, queue: make(chan *op, opt.Queue), done: make(chan struct{})}
+	s := &Store{opt: opt, queue: make(chan *op, opt.Queue), closing: make(chan struct{}), done: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("opening the store %s: %w", opt.Path, err)
@@ -84,16 +86,31 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&s.id); err != nil {
 		return fmt.Errorf("reading the store id: %w", err)
 	}
-	if s.insert, err = s.writer.PrepareContext(ctx, insertSQL); err != nil {
-		return err
-	}
-	if s.mark, err = s.writer.PrepareContext(ctx, "UPDATE message SET state = ? WHERE seq = ?"); err != nil {
+	if err := s.prepare(ctx); err != nil {
 		return err
 	}
 	if s.reader, err = sql.Open("sqlite", dsn(s.opt)+"&_pragma=query_only(1)"); err != nil {
 		return err
 	}
 	s.reader.SetMaxOpenConns(4)
+	return nil
+}
+
+func (s *Store) prepare(ctx context.Context) (err error) {
+	if s.conn, err = s.writer.Conn(ctx); err != nil {
+		return err
+	}
+	for _, p := range []struct {
+		stmt **sql.Stmt
+		text string
+	}{
+		{&s.begin, "BEGIN IMMEDIATE"}, {&s.end, "COMMIT"}, {&s.rollback, "ROLLBACK"},
+		{&s.insert, insertSQL}, {&s.mark, "UPDATE message SET state = ? WHERE seq = ?"},
+	} {
+		if *p.stmt, err = s.conn.PrepareContext(ctx, p.text); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -177,6 +194,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
+	close(s.closing)
 	close(s.queue)
 	s.mu.Unlock()
 	<-s.done
@@ -185,6 +203,9 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var first error
+	if s.conn != nil {
+		first = s.conn.Close()
+	}
 	for _, db := range []*sql.DB{s.reader, s.writer} {
 		if db == nil {
 			continue

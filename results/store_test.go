@@ -210,7 +210,7 @@ func TestAnAnswerThatWasNotWrittenMarksItsRow(t *testing.T) {
 func TestAFileOfANewerProgramIsRefused(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
-	if _, err := s.writer.Exec("PRAGMA user_version = 99"); err != nil {
+	if _, err := s.conn.ExecContext(context.Background(), "PRAGMA user_version = 99"); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -257,7 +257,7 @@ func TestCheckTellsThatACommitFailed(t *testing.T) {
 	if err := s.Check(context.Background()); err != nil {
 		t.Errorf("Check() of a good store = %v; want nil", err)
 	}
-	if _, err := s.writer.Exec("DROP TABLE message"); err != nil {
+	if _, err := s.conn.ExecContext(context.Background(), "DROP TABLE message"); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Add(row("q")).Outcome; got != Dropped {

@@ -11,6 +11,14 @@ import (
 // hundred the cost per row no longer falls, and a reader waits longer.
 const maxGroup = 512
 
+// A transaction costs several times what a row costs. So that a busy host pays
+// for it less often than once a row, there is one in each of these times at
+// most; when mail is less frequent, each row is committed at once.
+const (
+	pace      = 2 * time.Millisecond  // answers wait for it
+	asyncPace = 20 * time.Millisecond // no answer waits
+)
+
 // Outcome says what became of a row.
 type Outcome uint8
 
@@ -114,21 +122,44 @@ func (s *Store) MarkUnanswered(r *Receipt) {
 // write is the writer: it ends when the queue is closed and empty.
 func (s *Store) write() {
 	defer close(s.done)
+	every := pace
+	if s.opt.Durability == Async {
+		every = asyncPace
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var last time.Time
 	for o := range s.queue {
-		group := []*op{o}
-		for more := true; more && len(group) < maxGroup; {
+		if rest := every - time.Since(last); rest > 0 {
+			timer.Reset(rest)
 			select {
-			case next, open := <-s.queue:
-				if more = open; open {
-					group = append(group, next)
-				}
-			default:
-				more = false
+			case <-timer.C:
+			case <-s.closing:
 			}
 		}
+		last = time.Now()
+		group := s.gather(o)
 		s.opt.Metrics.StoreQueue(len(s.queue))
 		s.commit(group)
 	}
+}
+
+// gather adds what is queued already.
+func (s *Store) gather(first *op) []*op {
+	group := append(s.group[:0], first)
+	for len(group) < maxGroup {
+		select {
+		case next, open := <-s.queue:
+			if open {
+				group = append(group, next)
+				continue
+			}
+		default:
+		}
+		break
+	}
+	s.group = group
+	return group
 }
 
 // commit writes a group, and tells those who wait for it.
@@ -161,20 +192,32 @@ func (s *Store) count(o *op) {
 	}
 }
 
+// commitGroup writes a group in one transaction. database/sql's own would
+// prepare its two statements anew and start a goroutine each time.
 func (s *Store) commitGroup(group []*op) error {
 	ctx := context.Background()
-	tx, err := s.writer.BeginTx(ctx, nil)
-	if err != nil {
+	if _, err := s.begin.ExecContext(ctx); err != nil {
 		return fmt.Errorf("beginning: %w", err)
 	}
-	defer tx.Rollback()
-	insert, mark := tx.StmtContext(ctx, s.insert), tx.StmtContext(ctx, s.mark)
+	err := s.applyAll(ctx, group)
+	if err == nil {
+		if _, err = s.end.ExecContext(ctx); err == nil {
+			return nil
+		}
+	}
+	// It fails when SQLite has rolled back by itself, as it does when the disk
+	// is full.
+	_, _ = s.rollback.ExecContext(ctx)
+	return err
+}
+
+func (s *Store) applyAll(ctx context.Context, group []*op) error {
 	for _, o := range group {
-		if err := apply(ctx, o, insert, mark); err != nil {
+		if err := apply(ctx, o, s.insert, s.mark); err != nil {
 			return err
 		}
 	}
-	return tx.Commit()
+	return nil
 }
 
 // apply writes one op. A row that cannot be encoded fails alone, not the
