@@ -33,6 +33,21 @@ type Checker struct {
 	DKIM   dkim.Resolver
 	Finder *dmarc.Finder
 	Budget time.Duration // from end of header to Finish
+
+	// Memory returns the same DNS as far as it is known without asking. May be
+	// nil.
+	Memory func() Memory
+}
+
+// Memory is DNS that answers at once or not at all. It is for one goroutine.
+type Memory struct {
+	SPF   spf.Resolver
+	DKIM  dkim.Resolver
+	DMARC dmarc.Resolver
+
+	// Complete reports whether all that was asked since the last call was
+	// known. When it was not, what came of the answers is worth nothing.
+	Complete func() bool
 }
 
 // Query is what the envelope says.
@@ -60,6 +75,8 @@ type Author struct {
 
 // Run is the check of one message.
 type Run struct {
+	checker *Checker
+	ctx     context.Context
 	cancel  context.CancelFunc
 	query   Query
 	dkim    *dkim.Run
@@ -73,17 +90,44 @@ type Run struct {
 // called.
 func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
-	r := &Run{cancel: cancel, query: q, dkim: dkim.Start(ctx, c.DKIM, h, dkim.Options{Authors: q.Authors}), panics: make(chan any, 1)}
+	r := &Run{checker: c, ctx: ctx, cancel: cancel, query: q, panics: make(chan any, 1)}
+	var known Memory
+	if c.Memory != nil {
+		known = c.Memory()
+	}
+	r.dkim = dkim.Start(ctx, c.DKIM, h, dkim.Options{Authors: q.Authors})
 	r.results.Authors = make([]Author, len(q.Authors))
 	r.orgs = make([][]dmarc.Identifier, len(q.Authors))
-	r.spawn(func() { r.checkSPF(ctx, c.SPF) })
+	r.do(known, r.checkSPF)
 	if q.MailFrom != "" {
-		r.spawn(func() { r.results.HELO = checkHelo(ctx, c.SPF, q) })
+		r.do(known, r.checkHELO)
 	}
-	for i, author := range q.Authors {
-		r.spawn(func() { r.discover(ctx, c.Finder, i, author) })
+	for i := range q.Authors {
+		r.discover(known, i)
 	}
 	return r
+}
+
+// do runs a check with the DNS that is known, which for most mail is all that
+// it needs and costs no goroutine. When something was missing, the check runs
+// once more beside the message, and waits for its answers.
+func (r *Run) do(known Memory, check func(Memory)) {
+	if !r.try(known, check) {
+		r.spawn(func() { check(r.asking()) })
+	}
+}
+
+func (r *Run) try(known Memory, check func(Memory)) bool {
+	if known.Complete == nil {
+		return false
+	}
+	check(known)
+	return known.Complete()
+}
+
+// asking is DNS that waits for answers.
+func (r *Run) asking() Memory {
+	return Memory{SPF: r.checker.SPF, DKIM: r.checker.DKIM, DMARC: r.checker.Finder.Resolver}
 }
 
 // spawn runs f beside the message. A panic is kept and raised again by
@@ -105,21 +149,21 @@ func (r *Run) spawn(f func()) {
 
 // checkSPF checks MAIL FROM. For the null path that is the HELO identity
 // (RFC 7208, Section 2.4), and both results are one.
-func (r *Run) checkSPF(ctx context.Context, dns spf.Resolver) {
+func (r *Run) checkSPF(dns Memory) {
 	if r.query.MailFrom == "" {
-		r.results.SPF = checkHelo(ctx, dns, r.query)
-		r.results.HELO = r.results.SPF
+		r.checkHELO(dns)
+		r.results.SPF = r.results.HELO
 		return
 	}
 	domain, _ := message.AddressDomain(r.query.MailFrom)
-	r.results.SPF = spf.Check(ctx, dns, spf.Query{
+	r.results.SPF = spf.Check(r.ctx, dns.SPF, spf.Query{
 		IP: r.query.Client, Domain: domain, Local: localPart(r.query.MailFrom), Helo: heloDomain(r.query.Helo),
 	})
 }
 
-func checkHelo(ctx context.Context, dns spf.Resolver, q Query) spf.Result {
-	domain := heloDomain(q.Helo)
-	return spf.Check(ctx, dns, spf.Query{IP: q.Client, Domain: domain, Local: "postmaster", Helo: domain})
+func (r *Run) checkHELO(dns Memory) {
+	domain := heloDomain(r.query.Helo)
+	r.results.HELO = spf.Check(r.ctx, dns.SPF, spf.Query{IP: r.query.Client, Domain: domain, Local: "postmaster", Helo: domain})
 }
 
 // heloDomain returns the HELO name when it is a domain of two labels or more;
@@ -134,17 +178,37 @@ func heloDomain(helo string) string {
 }
 
 // discover finds the record of one author domain, then the organizational
-// domains of what could be aligned with it. The second part needs the first;
-// which identifiers pass is not known yet and does not matter.
-func (r *Run) discover(ctx context.Context, f *dmarc.Finder, i int, author string) {
-	d := f.Find(ctx, author)
-	r.results.Authors[i].Discovery = d
-	candidates := r.candidates()
-	orgs := make([]dmarc.Identifier, len(candidates))
-	for n, id := range candidates {
-		r.spawn(func() { orgs[n] = f.Identify(ctx, id, d) })
+// domains of what could be aligned with it.
+func (r *Run) discover(known Memory, i int) {
+	find := func(dns Memory) {
+		r.results.Authors[i].Discovery = r.finder(dns).Find(r.ctx, r.query.Authors[i])
 	}
-	r.orgs[i] = orgs
+	if r.try(known, find) {
+		r.identify(known, i)
+		return
+	}
+	r.spawn(func() {
+		find(r.asking())
+		r.identify(Memory{}, i) // known belongs to another goroutine
+	})
+}
+
+// identify needs the author's record; which identifiers pass is not known yet
+// and does not matter.
+func (r *Run) identify(known Memory, i int) {
+	d := r.results.Authors[i].Discovery
+	candidates := r.candidates()
+	r.orgs[i] = make([]dmarc.Identifier, len(candidates))
+	for n, id := range candidates {
+		r.do(known, func(dns Memory) { r.orgs[i][n] = r.finder(dns).Identify(r.ctx, id, d) })
+	}
+}
+
+// finder is the checker's with other DNS.
+func (r *Run) finder(dns Memory) *dmarc.Finder {
+	f := *r.checker.Finder
+	f.Resolver, f.Immediate = dns.DMARC, dns.Complete != nil
+	return &f
 }
 
 // candidates are the identifiers that the mechanisms may come to confirm,

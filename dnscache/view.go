@@ -2,6 +2,7 @@ package dnscache
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,12 +15,41 @@ import (
 //
 // In all its methods "there is none" is an empty result without an error,
 // for a text too that cannot be a name in the DNS. Every error is temporary:
-// an *Error, or ctx's own when ctx ended the wait. Results are the caller's to
-// keep and change.
+// an *Error, or ctx's own when ctx ended the wait. Results are shared with the
+// cache: they may be kept, and are not to be changed.
 type View struct {
 	r       *Resolver
 	purpose Purpose
 	trace   func(Lookup)
+	memory  *memory // set: the cache alone answers
+}
+
+// memory is what came of the lookups of a view that only remembers.
+type memory struct {
+	off            bool // it remembers nothing
+	missed         bool
+	hits, negative int
+}
+
+// errUnknown is the failure of a lookup that the cache cannot answer.
+var errUnknown = errors.New("dnscache: not in the cache")
+
+// Remembered returns a view that answers from the cache alone, at once, for use
+// by one goroutine, and a function that reports whether all that was asked of
+// it since the last call was there. Only then were the lookups counted: whoever
+// missed something will ask again. A traced view remembers nothing, so that
+// its trace shows every lookup.
+func (v View) Remembered() (View, func() bool) {
+	m := &memory{off: v.trace != nil}
+	v.memory, v.trace = m, nil
+	return v, func() bool {
+		complete := !m.missed && !m.off
+		if complete {
+			v.r.metrics.CacheHits(v.purpose.String(), m.hits, m.negative)
+		}
+		*m = memory{off: m.off}
+		return complete
+	}
 }
 
 // Lookup is one lookup and what came of it, for explanations.
@@ -43,26 +73,26 @@ func (v View) Traced(f func(Lookup)) View {
 // separator (RFC 7208, Section 3.3; RFC 6376, Section 3.6.2.2), as raw bytes.
 func (v View) TXT(ctx context.Context, name string) ([]string, error) {
 	a, err := v.lookup(ctx, name, dns.TypeTXT)
-	return slices.Clone(a.records), err
+	return a.records, err
 }
 
 // A returns the IPv4 addresses of name.
 func (v View) A(ctx context.Context, name string) ([]netip.Addr, error) {
 	a, err := v.lookup(ctx, name, dns.TypeA)
-	return slices.Clone(a.addrs), err
+	return a.addrs, err
 }
 
 // AAAA returns the IPv6 addresses of name.
 func (v View) AAAA(ctx context.Context, name string) ([]netip.Addr, error) {
 	a, err := v.lookup(ctx, name, dns.TypeAAAA)
-	return slices.Clone(a.addrs), err
+	return a.addrs, err
 }
 
 // MX returns the mail hosts of name, the preferred ones first, in lower case
 // without the final dot. A null MX (RFC 7505) is the one host ".".
 func (v View) MX(ctx context.Context, name string) ([]string, error) {
 	a, err := v.lookup(ctx, name, dns.TypeMX)
-	return slices.Clone(a.records), err
+	return a.records, err
 }
 
 // PTR returns the names that ip claims, in lower case without the final dot.
@@ -73,7 +103,7 @@ func (v View) PTR(ctx context.Context, ip netip.Addr) ([]string, error) {
 		return nil, nil
 	}
 	a, err := v.lookup(ctx, name, dns.TypePTR)
-	return slices.Clone(a.records), err
+	return a.records, err
 }
 
 // Exists reports whether name exists, with records of whatever type or none.
@@ -104,7 +134,12 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*answer, e
 		err     error
 	)
 	if clean, ok := clean(name); ok {
-		a, outcome, err = v.r.lookup(ctx, v.purpose, key{qtype: qtype, name: clean})
+		k := key{qtype: qtype, name: clean}
+		if v.memory != nil {
+			a, err = v.recall(k)
+		} else {
+			a, outcome, err = v.r.lookup(ctx, v.purpose, k)
+		}
 	}
 	if a == nil {
 		a = new(answer)
@@ -113,6 +148,24 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*answer, e
 		v.trace(v.traced(a, name, qtype, outcome, err))
 	}
 	return a, err
+}
+
+func (v View) recall(k key) (*answer, error) {
+	m := v.memory
+	if m.missed || m.off {
+		return nil, errUnknown
+	}
+	a, ok := v.r.cache.GetIfPresent(k)
+	switch {
+	case !ok:
+		m.missed = true
+		return nil, errUnknown
+	case a.empty():
+		m.negative++
+	default:
+		m.hits++
+	}
+	return a, nil
 }
 
 func (v View) traced(a *answer, name string, qtype uint16, outcome string, err error) Lookup {

@@ -113,14 +113,54 @@ func TestTheLongestNameIsAsked(t *testing.T) {
 	}
 }
 
-func TestResultsAreTheCallersToChange(t *testing.T) {
-	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(SPF)
-	for range 2 {
-		got, err := v.TXT(background, "example.com")
-		if err != nil || got[0] != "v=spf1 -all" {
-			t.Fatalf("TXT = %q, %v; want the record", got, err)
+func TestAViewThatRemembersAsksNothing(t *testing.T) {
+	srv := dnstest.New(t, viewZone+"!negttl 60")
+	g := newRig(t, Config{}, srv)
+	asking := g.View(SPF)
+	view, complete := asking.Remembered()
+	if _, err := view.TXT(background, "example.com"); err == nil || complete() {
+		t.Fatalf("TXT of an empty cache: error %v; want one, and nothing known", err)
+	}
+	if q := srv.Queries(); len(q) > 0 {
+		t.Fatalf("asked %q; want nothing", q)
+	}
+	for _, name := range []string{"example.com", "nothing.example.com"} {
+		if _, err := asking.TXT(background, name); err != nil {
+			t.Fatal(err)
 		}
-		got[0] = "changed"
+	}
+	asked := len(srv.Queries())
+	if got, err := view.TXT(background, "example.com"); err != nil || len(got) != 1 {
+		t.Errorf("TXT = %q, %v; want the record", got, err)
+	}
+	if got, err := view.TXT(background, "nothing.example.com"); err != nil || len(got) != 0 {
+		t.Errorf("TXT = %q, %v; want nothing", got, err)
+	}
+	if !complete() {
+		t.Error("something is not known; want all")
+	}
+	wantRequests(t, g, "hit", 1)
+	wantRequests(t, g, "negative_hit", 1)
+	_, _ = view.TXT(background, "example.com")
+	if _, err := view.TXT(background, "other.example.com"); err == nil || complete() {
+		t.Errorf("TXT of another name: error %v; want one", err)
+	}
+	wantRequests(t, g, "hit", 1) // they will be asked again
+	if n := len(srv.Queries()); n != asked {
+		t.Errorf("%d queries; want %d", n, asked)
+	}
+}
+
+func TestATracedViewRemembersNothing(t *testing.T) {
+	g := newRig(t, Config{}, dnstest.New(t, viewZone))
+	var seen lookups
+	v := g.View(SPF).Traced(seen.add)
+	if _, err := v.TXT(background, "example.com"); err != nil {
+		t.Fatal(err)
+	}
+	view, complete := v.Remembered()
+	if _, err := view.TXT(background, "example.com"); err == nil || complete() {
+		t.Errorf("TXT: error %v; want one", err)
 	}
 }
 
@@ -188,5 +228,12 @@ func TestAnEndedContextStillGetsWhatIsCached(t *testing.T) {
 	cancel()
 	if got, err := v.TXT(ctx, "example.com"); len(got) != 1 || err != nil {
 		t.Errorf("TXT with an ended context = %q, %v; want the cached record", got, err)
+	}
+}
+
+func wantRequests(t *testing.T, g *rig, outcome string, want float64) {
+	t.Helper()
+	if n := g.metric(t, "dmarcgate_dns_cache_requests_total", "spf", outcome); n != want {
+		t.Errorf("%v requests counted as %s; want %v", n, outcome, want)
 	}
 }

@@ -200,6 +200,19 @@ func (m *Metrics) CacheRequest(purpose, outcome string) {
 	m.cacheRequests.WithLabelValues(known(purposes, purpose), known(outcomes, outcome)).Inc()
 }
 
+// CacheHits counts lookups that the cache served, with records and without.
+func (m *Metrics) CacheHits(purpose string, hits, negative int) {
+	if m == nil {
+		return
+	}
+	if hits > 0 {
+		m.cacheRequests.WithLabelValues(known(purposes, purpose), "hit").Add(float64(hits))
+	}
+	if negative > 0 {
+		m.cacheRequests.WithLabelValues(known(purposes, purpose), "negative_hit").Add(float64(negative))
+	}
+}
+
 // Query counts a query sent to a server, and its latency.
 func (m *Metrics) Query(purpose, result string, d time.Duration) {
 	if m == nil {

@@ -39,6 +39,10 @@ type Finder struct {
 	Resolver Resolver
 	Method   Method
 	Suffixes Suffixes // for PSL; nil means PublicSuffix()
+
+	// Immediate says that Resolver never waits, so that nothing is gained by
+	// asking several names at once.
+	Immediate bool
 }
 
 // Discovery is what the DNS says about one author domain. The zero value has no

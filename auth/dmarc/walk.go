@@ -42,29 +42,37 @@ func lastLabels(d string, n int) string {
 // other would cost up to eight times the latency. Answers past a stop are not
 // waited for and count for nothing.
 func (f *Finder) walk(ctx context.Context, domains []string, known []Step) []Step {
-	ctx, cancel := context.WithCancel(ctx)
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-
-	pending := make([]<-chan answer, len(domains))
+	ask, end := f.ask(ctx, domains, known)
+	defer end()
+	steps := make([]Step, 0, len(domains))
 	for i, domain := range domains {
-		if indexOf(known, domain) < 0 {
-			pending[i] = f.start(ctx, &wg, domain)
-		}
-	}
-	var steps []Step
-	for i, domain := range domains {
-		if pending[i] == nil {
-			steps = append(steps, known[indexOf(known, domain)])
+		if at := indexOf(known, domain); at >= 0 {
+			steps = append(steps, known[at])
 		} else {
-			steps = append(steps, newStep(domain, <-pending[i]))
+			steps = append(steps, newStep(domain, ask(i)))
 		}
 		if steps[i].found() && steps[i].record.PSD != PSDUnknown {
 			break // RFC 9989, Section 4.10, steps 2 and 6
 		}
 	}
 	return steps
+}
+
+// ask returns a function that waits for the answer of a domain that is not
+// known, and one that ends what nobody waits for.
+func (f *Finder) ask(ctx context.Context, domains []string, known []Step) (answerOf func(int) answer, end func()) {
+	if f.Immediate {
+		return func(i int) answer { return f.lookup(ctx, domains[i]) }, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	pending := make([]<-chan answer, len(domains))
+	for i, domain := range domains {
+		if indexOf(known, domain) < 0 {
+			pending[i] = f.start(ctx, &wg, domain)
+		}
+	}
+	return func(i int) answer { return <-pending[i] }, func() { cancel(); wg.Wait() }
 }
 
 func indexOf(steps []Step, domain string) int {
