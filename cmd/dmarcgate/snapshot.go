@@ -70,7 +70,22 @@ func (in inputs) checker(view func(dnscache.Purpose) dnscache.View) *auth.Checke
 	}
 	return &auth.Checker{
 		SPF: view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.cfg.Limits.MessageBudget.Std(),
+		Memory: func() auth.Memory { return remembered(view) },
 	}
+}
+
+// remembered is the resolver as far as its cache goes.
+func remembered(view func(dnscache.Purpose) dnscache.View) auth.Memory {
+	s, spfDone := view(dnscache.SPF).Remembered()
+	k, dkimDone := view(dnscache.DKIM).Remembered()
+	d, dmarcDone := view(dnscache.DMARC).Remembered()
+	return auth.Memory{SPF: s, DKIM: k, DMARC: d, Complete: func() bool {
+		known := true
+		for _, done := range []func() bool{spfDone, dkimDone, dmarcDone} {
+			known = done() && known
+		}
+		return known
+	}}
 }
 
 // settings puts the configuration of one listener into the words of the rooms.
