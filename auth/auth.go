@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"dmarcgate/auth/arc"
 	"dmarcgate/auth/dkim"
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/auth/spf"
@@ -33,6 +34,9 @@ type Checker struct {
 	DKIM   dkim.Resolver
 	Finder *dmarc.Finder
 	Budget time.Duration // from end of header to Finish
+
+	BodyLength dkim.BodyLength // what DKIM signatures with l= are worth
+	MaxKeyBits int             // of the RSA keys that are used; 0 is 4096
 
 	// Memory returns the same DNS as far as it is known without asking. May be
 	// nil.
@@ -63,6 +67,7 @@ type Results struct {
 	SPF     spf.Result // MAIL FROM; for the null path the identity postmaster@HELO
 	HELO    spf.Result // recorded apart, never an identifier of DMARC
 	DKIM    []dkim.Result
+	ARC     Chain
 	Authors []Author // one for each of Query.Authors
 }
 
@@ -80,6 +85,7 @@ type Run struct {
 	cancel  context.CancelFunc
 	query   Query
 	dkim    *dkim.Run
+	arc     *arc.Run
 	wg      sync.WaitGroup
 	results Results
 	orgs    [][]dmarc.Identifier // by author: what could be aligned with it
@@ -95,7 +101,10 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	if c.Memory != nil {
 		known = c.Memory()
 	}
-	r.dkim = dkim.Start(ctx, c.DKIM, h, dkim.Options{Authors: q.Authors})
+	r.dkim = dkim.Start(ctx, c.DKIM, h, dkim.Options{
+		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keyRecords(ctx),
+	})
+	r.arc = arc.Start(ctx, r.dkim)
 	r.results.Authors = make([]Author, len(q.Authors))
 	r.orgs = make([][]dmarc.Identifier, len(q.Authors))
 	r.do(known, r.checkSPF)
@@ -106,6 +115,17 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 		r.discover(known, i)
 	}
 	return r
+}
+
+// keyRecords returns the lookup of DKIM keys that are known, nil without Memory.
+func (m Memory) keyRecords(ctx context.Context) func(string) ([]string, bool) {
+	if m.Complete == nil {
+		return nil
+	}
+	return func(name string) ([]string, bool) {
+		txts, err := m.DKIM.TXT(ctx, name)
+		return txts, m.Complete() && err == nil
+	}
 }
 
 // do runs a check with the DNS that is known, which for most mail is all that
@@ -253,6 +273,7 @@ func (r *Run) Write(p []byte) (int, error) { return r.dkim.Write(p) }
 // Finish waits for everything that Start began and returns what was found.
 func (r *Run) Finish() Results {
 	defer r.cancel()
+	chain := r.arc.Finish()
 	r.results.DKIM = r.dkim.Finish()
 	r.wg.Wait()
 	select {
@@ -260,6 +281,7 @@ func (r *Run) Finish() Results {
 		panic(p)
 	default:
 	}
+	r.results.ARC = r.chain(chain)
 	for i := range r.results.Authors {
 		r.results.Authors[i].Identifiers = r.identifiers(r.orgs[i])
 	}

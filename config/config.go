@@ -40,6 +40,7 @@ type Config struct {
 	Listeners     []Listener // at least one
 	TrustedRelays []TrustedRelay
 
+	DKIM      DKIM
 	Discovery Discovery
 	TempError TempError
 	DNS       DNS
@@ -69,6 +70,12 @@ type Listener struct {
 type TrustedRelay struct {
 	Networks []netip.Prefix // where they connect from
 	Names    []string       // their names after "by" in Received
+}
+
+// DKIM says which signatures and keys are accepted.
+type DKIM struct {
+	BodyLength string // refuse or whole: what a signature with l= is worth
+	MaxKeyBits int    // of RSA keys
 }
 
 // Discovery says how the DMARC record of a domain is found.
@@ -158,6 +165,7 @@ const (
 func Default() Config {
 	return Config{
 		StateDir:  "/var/lib/dmarcgate",
+		DKIM:      DKIM{BodyLength: "refuse", MaxKeyBits: 4096},
 		Discovery: Discovery{Method: "treewalk", Pct: "honour"},
 		TempError: TempError{Ours: "accept", Domain: "tempfail", MaxDefer: 4 * hour},
 		DNS: DNS{

@@ -16,6 +16,9 @@ func fields(c *Config) []field {
 		parsed("state_dir", &c.StateDir, parsePath),
 		parsed("rules_dir", &c.RulesDir, parseOptionalPath),
 
+		choice("dkim.body_length", &c.DKIM.BodyLength, "refuse", "whole"),
+		number("dkim.max_key_bits", &c.DKIM.MaxKeyBits, 2048, 8192), // RFC 8301, Section 3.2; the cost grows with the square
+
 		choice("discovery.method", &c.Discovery.Method, "treewalk", "psl"),
 		parsed("discovery.psl_file", &c.Discovery.PSLFile, parseOptionalPath),
 		choice("discovery.pct", &c.Discovery.Pct, "honour", "ignore"),

@@ -2,6 +2,7 @@ package enforce
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"dmarcgate/auth/authres"
@@ -76,7 +77,7 @@ func replyText(text string, f policy.Facts, d policy.Decision) string {
 	return strings.NewReplacer("{domain}", domain, "{reason}", d.Reason, "{qid}", f.QueueID).Replace(text)
 }
 
-// authResults lists what was found, in the order SPF, DKIM, DMARC.
+// authResults lists what was found, in the order SPF, DKIM, ARC, DMARC.
 func authResults(f policy.Facts, d policy.Decision) []authres.Result {
 	out := []authres.Result{spfResult(f)}
 	if len(f.DKIM) == 0 {
@@ -84,6 +85,9 @@ func authResults(f policy.Facts, d policy.Decision) []authres.Result {
 	}
 	for _, s := range f.DKIM {
 		out = append(out, dkimResult(s))
+	}
+	if f.ARC.Result != "" {
+		out = append(out, arcResult(f))
 	}
 	if len(f.Authors) == 0 {
 		return append(out, noAuthor(f, d))
@@ -132,6 +136,21 @@ func dkimResult(s policy.DKIM) authres.Result {
 			r.Properties = append(r.Properties, p)
 		}
 	}
+	return r
+}
+
+// arcResult names the client, and the oldest hop whose signature still verifies
+// (RFC 8617, Section 6).
+func arcResult(f policy.Facts) authres.Result {
+	r := authres.Result{Method: "arc", Value: f.ARC.Result}
+	if f.ARC.Result != "pass" {
+		r.Reason = f.ARC.Reason
+		return r
+	}
+	if f.Client.IsValid() {
+		r.Properties = append(r.Properties, authres.Property{Type: "smtp", Name: "remote-ip", Value: f.Client.String()})
+	}
+	r.Properties = append(r.Properties, authres.Property{Type: "header", Name: "oldest-pass", Value: strconv.Itoa(f.ARC.OldestPass)})
 	return r
 }
 

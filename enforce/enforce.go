@@ -21,7 +21,9 @@ import (
 	"time"
 
 	"dmarcgate/auth"
+	"dmarcgate/auth/arc"
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/auth/spf"
 	"dmarcgate/message"
 	"dmarcgate/metrics"
 	"dmarcgate/milter"
@@ -163,18 +165,36 @@ func (m *mail) facts(now time.Time) policy.Facts {
 
 // judge adds what the checks found, and DMARC's verdict on it.
 func (m *mail) judge(f *policy.Facts, res auth.Results) {
-	f.SPF = policy.SPF{Result: res.SPF.Status.String(), Domain: res.SPF.Domain, Reason: res.SPF.Reason}
-	f.HELO = policy.SPF{Result: res.HELO.Status.String(), Domain: res.HELO.Domain, Reason: res.HELO.Reason}
+	f.SPF, f.HELO, f.ARC = spfFacts(res.SPF), spfFacts(res.HELO), arcFacts(res.ARC)
 	for _, s := range res.DKIM {
 		f.DKIM = append(f.DKIM, policy.DKIM{
-			Result: s.Status.String(), Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm,
-			B: s.B, KeyBits: s.KeyBits, Testing: s.Testing, Reason: s.Reason,
+			Result: s.Status.String(), Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm, B: s.B, Canon: s.Canon,
+			KeyBits: s.KeyBits, Testing: s.Testing, Reason: s.Reason, HeaderOK: s.HeaderOK, SignedAt: s.SignedAt,
 		})
 	}
 	for i, a := range res.Authors {
 		f.Authors = append(f.Authors, m.judgeAuthor(m.author.Domains[i], a))
 	}
 	f.Deferred = m.gate.Deferrals.age(*f, m.set.Policy.MaxDefer) // a fact, so that the decision can be made again
+}
+
+func spfFacts(r spf.Result) policy.SPF {
+	return policy.SPF{Result: r.Status.String(), Domain: r.Domain, Term: r.Term, Reason: r.Reason}
+}
+
+func arcFacts(c auth.Chain) policy.ARC {
+	if c.Status == arc.None {
+		return policy.ARC{}
+	}
+	out := policy.ARC{Result: c.Status.String(), Reason: c.Reason, OldestPass: c.OldestPass}
+	for _, s := range c.Sealers {
+		sealer := policy.Sealer{Domain: s.Domain, Selector: s.Selector}
+		for _, r := range s.Recorded {
+			sealer.Recorded = append(sealer.Recorded, policy.Recorded(r))
+		}
+		out.Sealers = append(out.Sealers, sealer)
+	}
+	return out
 }
 
 func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {

@@ -26,6 +26,7 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 	for _, s := range f.DKIM {
 		mm.DKIM(s.Result, s.Algorithm, s.KeyBits)
 	}
+	mm.ARC(cmp.Or(f.ARC.Result, "none"))
 	if f.From != policy.FromOneMailbox && f.From != policy.FromSeveralMailboxes {
 		mm.FromMalformed(string(f.From))
 	}
@@ -128,6 +129,7 @@ func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
 		slog.String("reason", cmp.Or(string(d.Override), "-")),
 		slog.String("spf", f.SPF.Result),
 		slog.String("dkim", dkimSummary(f.DKIM)),
+		slog.String("arc", arcSummary(f.ARC)),
 		slog.String("why", d.Reason),
 	}
 }
@@ -142,6 +144,18 @@ func dkimSummary(sigs []policy.DKIM) string {
 		out[i] = s.Result + ":" + s.Domain
 	}
 	return strings.Join(out, ",")
+}
+
+// arcSummary is "pass:lists.example.net" with the newest sealer, or "none".
+func arcSummary(c policy.ARC) string {
+	switch n := len(c.Sealers); {
+	case c.Result == "":
+		return "none"
+	case n == 0:
+		return c.Result
+	default:
+		return c.Result + ":" + c.Sealers[n-1].Domain
+	}
 }
 
 func addr(f policy.Facts) string {

@@ -146,6 +146,14 @@ func (m *Metrics) SPF(result, identity string) {
 	m.spf.WithLabelValues(known(spfResults, result), known(identities, identity)).Inc()
 }
 
+// ARC counts a chain; a message without one has none to count.
+func (m *Metrics) ARC(result string) {
+	if m == nil || result == "none" {
+		return
+	}
+	m.arc.WithLabelValues(known(arcResults, result)).Inc()
+}
+
 // DKIM counts a signature. bits is the size of an RSA key, 0 when no key was
 // seen; ed25519 keys are told by the algorithm.
 func (m *Metrics) DKIM(result, algorithm string, bits int) {

@@ -34,6 +34,7 @@ var (
 	sources        = []string{"author", "org", "psd", "none"}
 	spfResults     = []string{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}
 	identities     = []string{"mailfrom", "helo"}
+	arcResults     = []string{"pass", "fail"}
 	dkimResults    = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
 	algorithms     = []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1", "other"}
 	keyBits        = []string{"<1024", "1024", "1025-2047", "2048", ">2048", "ed25519"}
@@ -65,7 +66,7 @@ type Metrics struct {
 	evaluations, passes, skips  *prometheus.CounterVec
 	dispositions, policySource  *prometheus.CounterVec
 	rules                       ruleMetrics
-	spf, dkim, keyBits          *prometheus.CounterVec
+	spf, dkim, keyBits, arc     *prometheus.CounterVec
 	malformed, fromMalformed    *prometheus.CounterVec
 	cacheRequests, queries      *prometheus.CounterVec
 	cacheEvictions              *prometheus.CounterVec
@@ -105,6 +106,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
 		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
 		keyBits:         f.counter("dkim_key_bits_total", "Sizes of the DKIM keys seen.", label{"bits", keyBits}),
+		arc:             f.counter("arc_chains_total", "ARC chains validated.", label{"result", arcResults}),
 		malformed:       f.counter("record_malformed_total", "Defects found in published records.", label{"record", recordKinds}, label{"defect", defects}),
 		fromMalformed:   f.counter("from_malformed_total", "From fields without exactly one domain.", label{"defect", fromDefects}),
 		cacheRequests:   f.counter("dns_cache_requests_total", "Lookups, by how the cache served them.", label{"purpose", purposes}, label{"outcome", outcomes}),

@@ -49,6 +49,7 @@ type Facts struct {
 	SPF     SPF      `json:"spf"`
 	HELO    SPF      `json:"spf_helo"`
 	DKIM    []DKIM   `json:"dkim,omitempty"`
+	ARC     ARC      `json:"arc,omitzero"`
 
 	// Deferred is how long this author domain and client network have been
 	// answered with tempfail so far; zero for the first time.
@@ -60,6 +61,7 @@ type Facts struct {
 type SPF struct {
 	Result string `json:"result,omitempty"`
 	Domain string `json:"domain,omitempty"`
+	Term   string `json:"term,omitempty"` // of the record: what matched or is at fault, as its owner wrote it
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -70,9 +72,38 @@ type DKIM struct {
 	Selector  string `json:"s,omitempty"`
 	Algorithm string `json:"a,omitempty"`
 	B         string `json:"b,omitempty"` // the first characters of b=, RFC 6008
+	Canon     string `json:"c,omitempty"` // of header and body, as "relaxed/simple"
 	KeyBits   int    `json:"bits,omitempty"`
 	Testing   bool   `json:"testing,omitempty"` // key with t=y
 	Reason    string `json:"reason,omitempty"`
+
+	// HeaderOK says that the header verified, From in it, whatever became of
+	// the body; SignedAt is t=, zero without it.
+	HeaderOK bool      `json:"header_ok,omitempty"`
+	SignedAt time.Time `json:"t,omitzero"`
+}
+
+// ARC is the chain of a message (RFC 8617). Result is empty without one. What
+// it says is worth no more than its sealers.
+type ARC struct {
+	Result     string   `json:"result,omitempty"` // pass or fail
+	Reason     string   `json:"reason,omitempty"`
+	OldestPass int      `json:"oldest_pass,omitempty"` // instance; 0 with a pass: the first
+	Sealers    []Sealer `json:"sealers,omitempty"`     // oldest first
+}
+
+// Sealer is one hop of a chain.
+type Sealer struct {
+	Domain   string     `json:"d"`
+	Selector string     `json:"s"`
+	Recorded []Recorded `json:"recorded,omitempty"` // as far as it concerns an author domain
+}
+
+// Recorded is a result that a hop wrote down when it received the message.
+type Recorded struct {
+	Method string `json:"method"` // spf, dkim or dmarc
+	Result string `json:"result"`
+	Domain string `json:"domain"` // that was checked, lower-case A-labels
 }
 
 // Author is one author domain with what was found and concluded for it.

@@ -24,34 +24,15 @@ type digest struct {
 	length int64
 	limits []int64 // those still to come, ascending
 	sums   map[int64][]byte
-	buf    [4096]byte // small parts are collected: hashing in bulk is cheaper
-	used   int
 }
 
 func newDigest(limits []int64) *digest {
 	slices.Sort(limits)
-	return &digest{hash: sha256.New(), limits: slices.Compact(limits), sums: make(map[int64][]byte)}
+	return &digest{hash: sha256.New(), limits: slices.Compact(limits), sums: make(map[int64][]byte, len(limits)+1)}
 }
 
+// write hashes p and stops at the limits within it.
 func (d *digest) write(p []byte) {
-	if len(p) > len(d.buf)/4 {
-		d.flush()
-		d.feed(p)
-		return
-	}
-	if d.used+len(p) > len(d.buf) {
-		d.flush()
-	}
-	d.used += copy(d.buf[d.used:], p)
-}
-
-func (d *digest) flush() {
-	d.feed(d.buf[:d.used])
-	d.used = 0
-}
-
-// feed hashes p and stops at the limits within it.
-func (d *digest) feed(p []byte) {
 	for len(d.limits) > 0 && d.limits[0]-d.length <= int64(len(p)) {
 		n := d.limits[0] - d.length
 		d.hash.Write(p[:n])
@@ -65,16 +46,13 @@ func (d *digest) feed(p []byte) {
 
 // finish notes the sum of the whole; limits that were not reached have none.
 func (d *digest) finish() *digest {
-	d.flush()
+	d.write(nil)
 	d.sums[whole] = d.hash.Sum(nil)
 	return d
 }
 
 // crlfs is what held line ends are written from.
-var (
-	crlfs    = bytes.Repeat([]byte("\r\n"), 512)
-	oneSpace = []byte{' '}
-)
+var crlfs = bytes.Repeat([]byte("\r\n"), 512)
 
 // simple is the simple body canonicalization (RFC 6376, Section 3.4.3): empty
 // lines at the end do not count, and the last line ends in CRLF. A CR or LF
@@ -137,11 +115,20 @@ func (s *simple) close() *digest {
 // relaxed is the relaxed body canonicalization (RFC 6376, Section 3.4.4):
 // white space at the end of lines goes, elsewhere a run of it becomes one
 // space; then as simple, but an empty body stays empty.
+//
+// Text that nothing changes in is found in blocks; what there is between runs
+// of white space is collected, so that hashing is in bulk.
 type relaxed struct {
 	lines simple
 	wsp   bool // within a run of white space that is not written yet
 	cr    bool // and behind it a CR, of which the LF may be missing
+	used  int  // of buf
+	buf   [collected]byte
 }
+
+// collected is how much is hashed at once. It fits the first-level cache
+// beside the part that is read.
+const collected = 2 << 10
 
 func (r *relaxed) write(p []byte) {
 	if len(p) == 0 {
@@ -150,101 +137,196 @@ func (r *relaxed) write(p []byte) {
 	if r.cr {
 		r.cr, r.wsp = false, false
 		if p[0] != '\n' {
-			r.lines.write(oneSpace)
+			r.put(' ')
 		}
-		r.lines.write(crlfs[:1])
+		r.put('\r')
 	}
-	for at := 0; at < len(p); {
-		start := at
+	if n := bare(p); n > 0 && !r.wsp {
+		r.add(p[:n])
+		p = p[n:]
+	}
+	for {
 		if r.wsp {
-			if start, at = r.run(p, at); r.wsp {
+			if p = r.run(p); r.wsp {
 				return // the run goes on in the next part
 			}
 		}
-		at += untouched(p[at:])
-		r.lines.write(p[start:at])
-		r.wsp = at < len(p)
+		if p = r.text(p); len(p) == 0 {
+			return
+		}
+		r.wsp = true
 	}
 }
 
-// run leaves the run of white space in which p[at] may stand and returns where
-// the text behind it begins. The space that stands for the run is written, or
-// it is the last one of the run and start points to it, so that it goes with
-// the text.
-func (r *relaxed) run(p []byte, at int) (start, next int) {
-	first := at
-	for at < len(p) && (p[at] == ' ' || p[at] == '\t') {
-		at++
+// text adds what stands at the beginning of p and is left as it is, and
+// returns the rest: it begins with white space that may change, or is empty.
+func (r *relaxed) text(p []byte) []byte {
+	for len(p) > block {
+		out := r.room(block)
+		for at := 0; at < block; at += 8 {
+			w := word(p[at:])
+			binary.LittleEndian.PutUint64(out[at:], w)
+			if m := touched(w, word(p[at+1:])); m != 0 {
+				at += bits.TrailingZeros64(m) / 8
+				r.used += at
+				return p[at:]
+			}
+		}
+		r.used += block
+		p = p[block:]
+		n := clean(p)
+		r.add(p[:n])
+		p = p[n:]
 	}
-	if at == len(p) {
-		return at, at
+	for i, c := range p {
+		if c == '\t' || c == ' ' && (i+1 == len(p) || p[i+1] <= ' ') {
+			r.add(p[:i])
+			return p[i:]
+		}
 	}
-	if p[at] == '\r' && at+1 == len(p) {
+	r.add(p)
+	return nil
+}
+
+// run leaves the run of white space in which p begins and returns the text
+// behind it. Unless a line ends there, one space is added for the run. The run
+// may go on in the next part; then nothing is left.
+func (r *relaxed) run(p []byte) []byte {
+	p = p[blank(p):]
+	switch {
+	case len(p) == 0:
+		return nil
+	case len(p) == 1 && p[0] == '\r':
 		r.cr = true
-		return at, at
+		return nil
 	}
 	r.wsp = false
-	switch {
-	case p[at] == '\r' && p[at+1] == '\n': // the end of a line
-		return at, at
-	case at > first && p[at-1] == ' ':
-		return at - 1, at
+	if p[0] != '\r' || p[1] != '\n' {
+		r.put(' ')
 	}
-	r.lines.write(oneSpace)
-	return at, at
+	return p
+}
+
+// bare returns the length of a long text at the beginning of p in which no
+// white space is at all, as in an attachment. It is looked for once a part:
+// that takes little where there is none.
+func bare(p []byte) int {
+	n := bytes.IndexByte(p, ' ')
+	if n < 0 {
+		n = len(p)
+	}
+	if n < block {
+		return 0
+	}
+	if tab := bytes.IndexByte(p[:n], '\t'); tab >= 0 {
+		n = tab
+	}
+	return n
+}
+
+// room returns free space of at least n bytes.
+func (r *relaxed) room(n int) []byte {
+	if len(r.buf)-r.used < n {
+		r.flush()
+	}
+	return r.buf[r.used:]
+}
+
+// put adds one byte.
+func (r *relaxed) put(c byte) {
+	r.room(1)[0] = c
+	r.used++
+}
+
+// add adds p. Much at once is not collected.
+func (r *relaxed) add(p []byte) {
+	if len(p) > len(r.buf)/4 {
+		r.flush()
+		r.lines.write(p)
+		return
+	}
+	r.used += copy(r.room(len(p)), p)
+}
+
+func (r *relaxed) flush() {
+	r.lines.write(r.buf[:r.used])
+	r.used = 0
 }
 
 // close ends the body.
 func (r *relaxed) close() *digest {
 	if r.cr { // a CR without LF: text
-		r.lines.write(oneSpace)
-		r.lines.write(crlfs[:1])
+		r.put(' ')
+		r.put('\r')
 	}
+	r.flush()
 	if r.lines.any || r.lines.cr {
 		return r.lines.close()
 	}
 	return r.lines.out.finish()
 }
 
+// Bytes of a word: each of them one, the highest bit of each, the others.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
+	lows  = ^uint64(highs)
 )
 
-// equal marks, with its highest bit, each byte of w that is c.
-func equal(w uint64, c byte) uint64 {
-	x := w ^ ones*uint64(c)
-	return ^((x&^highs + ^uint64(highs)) | x) & highs
+// touched marks, with its highest bit, each byte of w that is a tab, or a
+// space before a space or control character. Such white space may change; any
+// other stays. next is w one byte further on.
+func touched(w, next uint64) uint64 {
+	space, tab := w^ones*' ', w^ones*'\t'
+	notSpace := space&lows + lows | space
+	notTab := tab&lows + lows | tab
+	above := next&lows + ones*(0x7f-' ') | next
+	return ^((notSpace | above) & notTab) & highs
 }
 
-// untouched returns the length of the text at the beginning of p that relaxed
-// leaves as it is: up to a tab, or to a space before other white space, a CR
-// or the end of p.
-func untouched(p []byte) int {
+// block is how much clean looks at in one step.
+const block = 32
+
+// clean returns the length of as many whole blocks at the beginning of p as
+// certainly have nothing that touched marks.
+func clean(p []byte) int {
+	n := 0
+	for ; n+block < len(p); n += block {
+		q := p[n : n+block+1 : n+block+1]
+		if (suspect(word(q), word(q[1:]))|suspect(word(q[8:]), word(q[9:]))|
+			suspect(word(q[16:]), word(q[17:]))|suspect(word(q[24:]), word(q[25:])))&highs != 0 {
+			break
+		}
+	}
+	return n
+}
+
+// suspect is zero in the highest bits when touched is. It also marks bytes
+// above those that touched marks, and control characters, and so takes half
+// the time.
+func suspect(w, next uint64) uint64 {
+	space := w ^ ones*' '
+	return (space-ones)&^space&((next-ones*(' '+1))&^next) | (w-ones*('\t'+1))&^w
+}
+
+func word(p []byte) uint64 { return binary.LittleEndian.Uint64(p) }
+
+// blank returns the length of the white space at the beginning of p.
+func blank(p []byte) int {
 	i := 0
-	for ; i+9 <= len(p); i += 8 {
-		w := binary.LittleEndian.Uint64(p[i:])
-		sp, tab := equal(w, ' '), equal(w, '\t')
-		if sp|tab == 0 {
+	for i+8 <= len(p) {
+		n := bits.TrailingZeros64(word(p[i:])^ones*' ') / 8
+		i += n
+		if n == 8 {
 			continue
 		}
-		next := (sp|tab|equal(w, '\r'))>>8 | uint64(mark(p[i+8]))<<56
-		if m := tab | sp&next; m != 0 {
-			return i + bits.TrailingZeros64(m)/8
-		}
-	}
-	for ; i < len(p); i++ {
-		if p[i] == '\t' || p[i] == ' ' && (i+1 == len(p) || mark(p[i+1]) != 0) {
+		if p[i] != '\t' {
 			return i
 		}
+		i++
+	}
+	for i < len(p) && (p[i] == ' ' || p[i] == '\t') {
+		i++
 	}
 	return i
-}
-
-// mark is the bit of equal for a byte before which a space may go.
-func mark(c byte) byte {
-	if c == ' ' || c == '\t' || c == '\r' {
-		return 0x80
-	}
-	return 0
 }

@@ -3,43 +3,97 @@ package dkim
 import (
 	"bytes"
 	"crypto/sha256"
+	"hash/maphash"
 
 	"dmarcgate/message"
 )
 
-// header is the header of a message, prepared once for all signatures.
+// header is the header of a message, prepared once for all signatures. Names
+// are found by a hash of their lower case, of which nobody can foresee
+// collisions.
 type header struct {
 	fields message.Header
-	byName map[string][]int // places of the fields of a name, top first
-	forms  [][]byte         // by place: the relaxed form, made when needed
+	seed   maphash.Seed
+	lowest []int32  // by hash: the lowest field, plus one
+	above  []int32  // by place: the next field of that hash further up, plus one
+	taken  []int32  // by place: the last round in which the field was taken
+	round  int32    // how many signatures have been hashed
+	forms  [][]byte // by place: the relaxed form, made when needed
 }
 
 func newHeader(fields message.Header) *header {
-	h := &header{fields: fields, byName: make(map[string][]int), forms: make([][]byte, len(fields))}
+	n, hashes := len(fields), 1
+	for hashes < n {
+		hashes *= 2
+	}
+	lists := make([]int32, hashes+2*n)
+	h := &header{fields: fields, seed: maphash.MakeSeed(), lowest: lists[:hashes], above: lists[hashes : hashes+n], taken: lists[hashes+n:], forms: make([][]byte, n)}
 	for i, f := range fields {
-		name := lower(f.Name)
-		h.byName[name] = append(h.byName[name], i)
+		first := h.first(f.Name)
+		h.above[i] = *first
+		*first = int32(i + 1)
 	}
 	return h
+}
+
+// first returns where the fields of a name begin, among others.
+func (h *header) first(name string) *int32 {
+	var sum maphash.Hash
+	sum.SetSeed(h.seed)
+	for i := range len(name) {
+		_ = sum.WriteByte(lowerByte(name[i])) // it never fails
+	}
+	return &h.lowest[sum.Sum64()&uint64(len(h.lowest)-1)]
+}
+
+// take returns the place of the lowest field of a name that is not taken yet
+// in this round, or -1. At most maxNames fields of the name have been.
+func (h *header) take(name string) int {
+	if len(h.fields) == 0 {
+		return -1
+	}
+	for at := *h.first(name); at > 0; at = h.above[at-1] {
+		if i := int(at - 1); h.taken[i] != h.round && isName(h.fields[i].Name, name) {
+			h.taken[i] = h.round
+			return i
+		}
+	}
+	return -1
+}
+
+// isName reports whether a name is another in lower case.
+func isName(name, low string) bool {
+	if len(name) != len(low) {
+		return false
+	}
+	for i := range len(name) {
+		if lowerByte(name[i]) != low[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func lowerByte(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		c += 'a' - 'A'
+	}
+	return c
 }
 
 // hash returns the hash of the fields that s signs and of its own field (RFC
 // 6376, Section 3.7). Each name takes the lowest field of that name that is
 // not taken yet; when there is none it adds nothing, and so a name listed once
-// more than there are fields guards against another one (Section 5.4.2).
+// more than there are fields guards against another one (Section 5.4.2). A
+// signature does not sign itself as one of the fields.
 func (h *header) hash(s *signature) []byte {
 	out := sha256.New()
-	left := make(map[string][]int)
+	h.round++
+	h.taken[s.field] = h.round
 	for _, name := range s.names {
-		at, known := left[name]
-		if !known {
-			at = without(h.byName[name], s.field)
+		if i := h.take(name); i >= 0 {
+			out.Write(h.form(i, s.relaxed))
 		}
-		if n := len(at); n > 0 {
-			out.Write(h.form(at[n-1], s.relaxed))
-			at = at[:n-1]
-		}
-		left[name] = at
 	}
 	if s.relaxed {
 		out.Write(bytes.TrimSuffix(relaxField(s.raw), crlfs[:2]))
@@ -47,17 +101,6 @@ func (h *header) hash(s *signature) []byte {
 		out.Write(s.raw)
 	}
 	return out.Sum(nil)
-}
-
-// without returns places without one: a signature does not sign itself as one
-// of the fields.
-func without(places []int, one int) []int {
-	for i, p := range places {
-		if p == one {
-			return append(append(make([]int, 0, len(places)), places[:i]...), places[i+1:]...)
-		}
-	}
-	return places
 }
 
 // form returns a field as it is hashed.

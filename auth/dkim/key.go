@@ -76,11 +76,9 @@ func parseRSA(material string) (crypto.PublicKey, int, finding) {
 	if !ok {
 		return nil, 0, permanent("key cannot be read")
 	}
-	var key *rsa.PublicKey
-	if public, err := x509.ParsePKIXPublicKey(der); err == nil {
-		key, _ = public.(*rsa.PublicKey)
-	} else if key, err = x509.ParsePKCS1PublicKey(der); err != nil {
-		key = nil
+	key := usualRSAKey(der)
+	if key == nil {
+		key = anyRSAKey(der)
 	}
 	if key == nil {
 		return nil, 0, permanent("key cannot be read")
@@ -93,6 +91,19 @@ func parseRSA(material string) (crypto.PublicKey, int, finding) {
 		return nil, bits, finding{Policy, "key too long"}
 	}
 	return key, bits, finding{}
+}
+
+// anyRSAKey reads both forms as the standard library does. It is nil for what
+// is no RSA key.
+func anyRSAKey(der []byte) *rsa.PublicKey {
+	if public, err := x509.ParsePKIXPublicKey(der); err == nil {
+		key, _ := public.(*rsa.PublicKey)
+		return key
+	}
+	if key, err := x509.ParsePKCS1PublicKey(der); err == nil {
+		return key
+	}
+	return nil
 }
 
 // parseEd25519 reads the bare 32 bytes (RFC 8463, Section 4).

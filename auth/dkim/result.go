@@ -3,9 +3,10 @@
 //
 // Start reads the signatures and begins all key lookups at once, Write takes
 // the body as it comes, Finish judges. Of the body nothing is kept: there is
-// one running hash for each canonicalization, shared by all signatures. It is
-// not for signing, and it does not know DMARC: which signature counts for an
-// author domain is decided elsewhere.
+// one running hash for each canonicalization, shared by all signatures. Those
+// of ARC share it too, with the header and the keys, as Links. It is not for
+// signing, and it does not know DMARC: which signature counts for an author
+// domain is decided elsewhere.
 //
 // # Limits
 //
@@ -13,14 +14,15 @@
 // aligned with an author domain; MaxResults are reported. A signature field is
 // read up to maxField bytes, maxTags tags and maxNames names in h=; of the TXT
 // records at the name of a key maxKeys keys are tried; RSA keys have minRSA to
-// maxRSA bits. Work is linear in the size of the message, memory does not
-// depend on the body.
+// Options.MaxKeyBits bits. Work is linear in the size of the message, memory
+// does not depend on the body.
 //
 // # Failures
 //
 // A key that could not be fetched is temperror with the failure in Err, never
-// fail; but a signature whose body hash differs is fail even then.
-// The zero Result is none.
+// fail; but a signature whose body hash differs is fail even then, and one with
+// l= is policy, unless Options.BodyLength has it otherwise. The zero Result is
+// none.
 package dkim
 
 import "time"
@@ -49,7 +51,8 @@ const (
 	maxRecord = 8 << 10 // bytes of a key record; a 4096-bit key has 736 characters
 	maxKeys   = 4       // keys tried at one name: how many is undefined (RFC 6376, Section 6.1.2)
 	minRSA    = 1024    // RFC 8301, Section 3.2: a smaller key verifies nothing
-	maxRSA    = 4096    // the same: larger ones need not be supported, and their cost grows with the square
+	usualRSA  = 4096    // the same: larger ones need not be supported, and their cost grows with the square
+	maxRSA    = 8192    // what Options.MaxKeyBits may allow: 3 ms for a signature
 
 	shownB = 8 // characters of Result.B (RFC 6008, Section 4)
 )

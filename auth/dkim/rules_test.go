@@ -58,6 +58,7 @@ func TestEveryRuleOfASignature(t *testing.T) {
 
 		{"i= in another case", letterParts{tags: "i=x@Mail.EXAMPLE.com; "}, good, Pass, "verified"},
 		{"i= with its @ quoted", letterParts{tags: "i=jl=40example.com; "}, good, Pass, "verified"},
+		{"i= quoted and in another case", letterParts{tags: "i=A=3Bb=40Mail=2EEXAMPLE.com; "}, good, Pass, "verified"},
 		{"i= of another domain that ends alike", letterParts{tags: "i=@badexample.com; "}, good, PermError, "not below"},
 		{"i= above d=", letterParts{tags: "i=@com; "}, good, PermError, "not below"},
 		{"i= without @", letterParts{tags: "i=example.com; "}, good, PermError, "i= cannot be read"},
@@ -95,6 +96,8 @@ func TestEveryRuleOfASignature(t *testing.T) {
 		{"l= beyond the body", letterParts{limit: 100}, good, PermError, "larger"},
 		{"l= of 77 digits", letterParts{tags: "l=" + strings.Repeat("0", 77) + "; "}, good, PermError, "l= is not"},
 
+		{"key of 512 bits", letterParts{}, records{bigKey(512)}, PermError, "too short"},
+		{"key of 1024 bits", letterParts{}, good, Pass, "verified"},
 		{"key of 1023 bits", letterParts{}, records{bigKey(1023)}, PermError, "too short"},
 		{"key of 4096 bits, but another one", letterParts{}, records{bigKey(4096)}, Fail, "did not verify"},
 		{"key of 8192 bits", letterParts{}, records{bigKey(8192)}, Policy, "too long"},
@@ -119,7 +122,7 @@ func TestEveryRuleOfASignature(t *testing.T) {
 		{"no record", letterParts{}, nil, PermError, "no key record"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := verifyWith(tt.dns, tt.letter.signed(t), Options{Now: func() time.Time { return noon }})
+			got := verifyWith(tt.dns, tt.letter.signed(t), Options{Now: func() time.Time { return noon }, BodyLength: AcceptWhole})
 			if len(got) != 1 || got[0].Status != tt.want || !strings.Contains(got[0].Reason, tt.reason) {
 				t.Errorf("verify() = %+v; want one, %v, because of %q", got, tt.want, tt.reason)
 			}
@@ -140,6 +143,7 @@ func TestWhatWasAddedToASignedMessage(t *testing.T) {
 		{"a From on top, signed once", second + once, Pass},
 		{"a From below, signed once", strings.Replace(once, "\r\n\r\n", "\r\n"+second+"\r\n", 1), Fail},
 		{"a From on top, over-signed", second + over, Fail},
+		{"a From below, over-signed", strings.Replace(over, "\r\n\r\n", "\r\n"+second+"\r\n", 1), Fail},
 		{"a field that is not signed", "X-Spam: no\r\n" + over, Pass},
 		{"another space in a relaxed field", strings.Replace(once, "Subject: hello", "SUBJECT : \t\r\n hello ", 1), Pass},
 		{"another space in a simple field", strings.Replace(loose, "Subject: ", "Subject:", 1), Fail},

@@ -14,10 +14,11 @@ import (
 // whole is the limit of a signature without l=: the whole body.
 const whole = math.MaxInt64
 
-// signature is one DKIM-Signature field.
+// signature is one DKIM-Signature field, or one of ARC that is made like it.
 type signature struct {
 	result  Result
 	field   int     // its place in the header
+	tags    tagList // nil when it cannot be read
 	refused finding // why it is not verified
 
 	raw     []byte // the field without the value of b=
@@ -25,9 +26,10 @@ type signature struct {
 	names   []string // h=, in lower case
 	relaxed bool     // the header's canonicalization
 	body    place    // what of the body is hashed
+	limited bool     // by l=
 	bh, b   []byte
 	key     *key
-	rank    int // how near d= is to an author domain, 0 the nearest
+	near    int // how near d= is to an author domain
 }
 
 // place is a point of the canonical body up to which it is hashed.
@@ -36,9 +38,22 @@ type place struct {
 	limit   int64
 }
 
-// read reads the field of a signature and judges what can be judged without
-// the key and the body (RFC 6376, Sections 3.5 and 6.1.1).
+// check judges one side of a signature.
+type check func(tagList) finding
+
+// read reads a DKIM-Signature field and judges what can be judged without the
+// key and the body (RFC 6376, Sections 3.5 and 6.1.1).
 func read(f message.Field, at int, now time.Time) *signature {
+	s := open(f, at)
+	s.check(
+		checkVersion, required("a", "b", "bh", "d", "h", "s"), s.readDomain, s.readIdentity, s.readNames,
+		checkQuery, s.readCanon, s.readTimes(now), s.readLimit, checkAlgorithm, s.readBodyHash, s.readB,
+	)
+	return s
+}
+
+// open takes a field apart.
+func open(f message.Field, at int) *signature {
 	s := &signature{field: at}
 	if len(f.Raw) > maxField {
 		s.refused = finding{Neutral, "signature field too long"}
@@ -49,18 +64,20 @@ func read(f message.Field, at int, now time.Time) *signature {
 		s.refused = permanent("signature cannot be read")
 		return s
 	}
+	s.tags = list
 	s.describe(list)
 	s.empty(f, list)
-	checks := []func(tagList) finding{
-		checkVersion, checkRequired, s.readDomain, s.readIdentity, s.readNames,
-		checkQuery, s.readCanon, s.readTimes(now), s.readLimit, checkAlgorithm, s.readValues,
-	}
-	for _, check := range checks {
-		if s.refused = check(list); s.refused.status != None {
-			return s
-		}
-	}
 	return s
+}
+
+// check asks one after the other, until one refuses the signature.
+func (s *signature) check(checks ...check) {
+	for _, c := range checks {
+		if s.refused.status != None {
+			return
+		}
+		s.refused = c(s.tags)
+	}
 }
 
 // describe fills what a report wants to know even of a signature that is
@@ -107,13 +124,17 @@ func checkVersion(list tagList) finding {
 	return finding{}
 }
 
-func checkRequired(list tagList) finding {
-	for _, name := range []string{"a", "b", "bh", "d", "h", "s"} {
-		if list.value(name, "") == "" {
-			return permanent("tag " + name + "= is missing")
+// required is false for a signature without one of the tags, or with an empty
+// one.
+func required(names ...string) check {
+	return func(list tagList) finding {
+		for _, name := range names {
+			if list.value(name, "") == "" {
+				return permanent("tag " + name + "= is missing")
+			}
 		}
+		return finding{}
 	}
-	return finding{}
 }
 
 // domain returns d= as a domain of two labels or more.
@@ -209,7 +230,7 @@ func (s *signature) readCanon(list tagList) finding {
 
 // readTimes reads t= and x=. That a signature has expired depends on when it
 // is looked at; a message is looked at when it arrives.
-func (s *signature) readTimes(now time.Time) func(tagList) finding {
+func (s *signature) readTimes(now time.Time) check {
 	return func(list tagList) finding {
 		signed, ok1 := seconds(list, "t")
 		expires, ok2 := seconds(list, "x")
@@ -264,6 +285,7 @@ func (s *signature) readLimit(list tagList) finding {
 	if !ok {
 		return finding{}
 	}
+	s.limited = true
 	if s.body.limit, ok = number(t.value, 18); !ok || len(t.value) > 76 {
 		return permanent("l= is not a number")
 	}
@@ -282,15 +304,21 @@ func checkAlgorithm(list tagList) finding {
 	return permanent("unknown algorithm")
 }
 
-func (s *signature) readValues(list tagList) finding {
-	var ok1, ok2 bool
-	s.bh, ok1 = decode(list.value("bh", ""))
-	s.b, ok2 = decode(list.value("b", ""))
-	switch {
-	case !ok1 || !ok2:
-		return permanent("b= or bh= is not base64")
+func (s *signature) readBodyHash(list tagList) finding {
+	var ok bool
+	switch s.bh, ok = decode(list.value("bh", "")); {
+	case !ok:
+		return permanent("bh= is not base64")
 	case len(s.bh) != sha256.Size:
 		return permanent("bh= is not a SHA-256 hash")
+	}
+	return finding{}
+}
+
+func (s *signature) readB(list tagList) finding {
+	var ok bool
+	if s.b, ok = decode(list.value("b", "")); !ok {
+		return permanent("b= is not base64")
 	}
 	return finding{}
 }

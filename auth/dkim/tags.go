@@ -19,9 +19,9 @@ type tagList []tag
 
 // find returns the tag of that name; names are case-sensitive.
 func (l tagList) find(name string) (tag, bool) {
-	for _, t := range l {
-		if t.name == name {
-			return t, true
+	for i := range l { // a tag is large to copy
+		if l[i].name == name {
+			return l[i], true
 		}
 	}
 	return tag{}, false
@@ -35,6 +35,9 @@ func (l tagList) value(name, otherwise string) string {
 	return otherwise
 }
 
+// usualTags is how many tags a list has at most, as a rule.
+const usualTags = 12
+
 // parseTags reads a tag list. It is false for text that is none, and for a
 // list with a tag twice: such a list can be read in two ways (RFC 6376,
 // Section 3.2). Empty places between semicolons are only taken when loose:
@@ -43,7 +46,7 @@ func parseTags(text string, loose bool) (tagList, bool) {
 	if !readable(text) {
 		return nil, false
 	}
-	var list tagList
+	list := make(tagList, 0, usualTags)
 	for at := 0; at < len(text); {
 		end := len(text)
 		if n := strings.IndexByte(text[at:], ';'); n >= 0 {
@@ -54,7 +57,7 @@ func parseTags(text string, loose bool) (tagList, bool) {
 		case ok && !twice && len(list) < maxTags:
 			t.from, t.to = t.from+at, end
 			list = append(list, t)
-		case strings.Trim(text[at:end], space) == "" && (loose || end == len(text)):
+		case trim(text[at:end]) == "" && (loose || end == len(text)):
 		default:
 			return nil, false
 		}
@@ -65,7 +68,7 @@ func parseTags(text string, loose bool) (tagList, bool) {
 
 func parseTag(spec string) (tag, bool) {
 	name, value, ok := strings.Cut(spec, "=")
-	t := tag{name: strings.Trim(name, space), value: strings.Trim(value, space), from: len(name) + 1}
+	t := tag{name: trim(name), value: trim(value), from: len(name) + 1}
 	return t, ok && isTagName(t.name)
 }
 
@@ -86,12 +89,13 @@ func isTagName(s string) bool {
 func readable(text string) bool {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
+		case c >= ' ' && c != 0x7f:
 		case c == '\r':
 			if i+2 >= len(text) || text[i+1] != '\n' || text[i+2] != ' ' && text[i+2] != '\t' {
 				return false
 			}
 			i += 2
-		case c != '\t' && c < ' ' || c == 0x7f:
+		case c != '\t':
 			return false
 		}
 	}
@@ -103,7 +107,7 @@ func readable(text string) bool {
 func split(value string) []string {
 	out := strings.Split(value, ":")
 	for i := range out {
-		out[i] = strings.Trim(out[i], space)
+		out[i] = trim(out[i])
 	}
 	return out
 }
@@ -111,8 +115,8 @@ func split(value string) []string {
 // lists reports whether a list with colons has the word. Words of the grammar
 // are in any case (RFC 5234, Section 2.3).
 func lists(value, word string) bool {
-	for _, v := range split(value) {
-		if strings.EqualFold(v, word) {
+	for v := range strings.SplitSeq(value, ":") {
+		if strings.EqualFold(trim(v), word) {
 			return true
 		}
 	}
@@ -121,11 +125,37 @@ func lists(value, word string) bool {
 
 // compact removes white space, which does not count in b=, bh=, p= and i=.
 func compact(s string) string {
-	if !strings.ContainsAny(s, space) {
-		return s
+	for i := range len(s) {
+		if isSpace(s[i]) {
+			return without(s, i)
+		}
 	}
-	return strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(s)
+	return s
 }
+
+// without removes white space, of which the first is at a place.
+func without(s string, first int) string {
+	out := append(make([]byte, 0, len(s)), s[:first]...)
+	for i := first; i < len(s); i++ {
+		if !isSpace(s[i]) {
+			out = append(out, s[i])
+		}
+	}
+	return string(out)
+}
+
+// trim removes white space at both ends.
+func trim(s string) string {
+	for s != "" && isSpace(s[0]) {
+		s = s[1:]
+	}
+	for s != "" && isSpace(s[len(s)-1]) {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n') }
 
 // decode reads base64. The padding may be absent, as the grammar of RFC 6376,
 // Section 2.10, has it.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -11,48 +12,122 @@ import (
 	"dmarcgate/message"
 )
 
-// Options say more about a message than its header. The zero value is usable.
+// Options say more about a message than its header, and what the site accepts.
+// The zero value is usable.
 type Options struct {
-	Authors []string         // author domains, lower-case A-labels: signatures near them are verified first
-	Now     func() time.Time // nil is time.Now
+	Authors    []string         // author domains, lower-case A-labels: signatures near them are verified first
+	Now        func() time.Time // nil is time.Now
+	BodyLength BodyLength       // what a signature with l= is worth
+	MaxKeyBits int              // of RSA keys that are used, 0 is 4096; the most is 8192 (RFC 8301, Section 3.2)
+
+	// Known returns the records at the name of a key, as Resolver does, if they
+	// can be told without asking. May be nil.
+	Known func(name string) ([]string, bool)
 }
 
-// Run is the verification of one message. Its methods are called by one
-// goroutine.
+// BodyLength says what becomes of signatures with l=, which leave to others
+// what they append to the body (RFC 6376, Section 8.2).
+type BodyLength uint8
+
+const (
+	Refuse      BodyLength = iota // they are policy, whatever else can be said of them
+	AcceptWhole                   // they are as others when l= covers the whole body, and policy else
+)
+
+// keyBits returns the size of the largest key that is used.
+func (o Options) keyBits() int {
+	if o.MaxKeyBits == 0 {
+		return usualRSA
+	}
+	return min(o.MaxKeyBits, maxRSA)
+}
+
+func (o Options) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
+}
+
+// Run is the verification of one message. Its methods, and those of its
+// Links, are called by one goroutine.
 type Run struct {
+	dns        Resolver
+	opt        Options
+	fields     message.Header
 	signatures []*signature // those that are reported, in the order of their fields
-	header     *header
+	header     *header      // nil while nothing needs it
 	keys       map[string]*key
-	bodies     map[bool]canonicalizer // by "relaxed"
-	digests    map[bool]*digest
+	limits     map[bool][]int64       // by "relaxed": where the sums of the body are wanted
+	bodies     map[bool]canonicalizer // the same, since the first part of the body
+	digests    map[bool]*digest       // the same, since the last
 }
 
 // Start begins the verification: all key lookups start now and end with ctx.
 func Start(ctx context.Context, r Resolver, h message.Header, opt Options) *Run {
-	now := time.Now
-	if opt.Now != nil {
-		now = opt.Now
-	}
-	run := &Run{keys: make(map[string]*key), bodies: make(map[bool]canonicalizer), digests: make(map[bool]*digest)}
-	run.signatures = choose(readAll(h, now(), opt.Authors))
-	limits := make(map[bool][]int64)
+	run := &Run{dns: r, opt: opt, fields: h, keys: make(map[string]*key), limits: make(map[bool][]int64)}
+	run.signatures = choose(readAll(h, opt.now(), opt.Authors))
 	for _, s := range run.signatures {
-		if s.refused.status != None {
-			continue
+		if s.refused.status == None {
+			run.fetch(ctx, s)
+			run.want(s.body)
 		}
-		if s.key = run.keys[s.keyName]; s.key == nil {
-			s.key = fetch(ctx, r, s.keyName)
-			run.keys[s.keyName] = s.key
-		}
-		limits[s.body.relaxed] = append(limits[s.body.relaxed], s.body.limit)
-	}
-	if len(limits) > 0 {
-		run.header = newHeader(h)
-	}
-	for relax, at := range limits {
-		run.bodies[relax] = newCanonicalizer(relax, at)
 	}
 	return run
+}
+
+// fetch starts the lookup of the key of a signature, once for each name, and
+// prepares the header, which is hashed for it.
+func (r *Run) fetch(ctx context.Context, s *signature) {
+	if r.header == nil {
+		r.header = newHeader(r.fields)
+	}
+	if s.key = r.keys[s.keyName]; s.key == nil {
+		s.key = r.lookUp(ctx, s.keyName)
+		r.keys[s.keyName] = s.key
+	}
+}
+
+func (r *Run) lookUp(ctx context.Context, name string) *key {
+	if r.opt.Known != nil {
+		if txts, ok := r.opt.Known(name); ok {
+			return known(txts)
+		}
+	}
+	return fetch(ctx, r.dns, name)
+}
+
+// want has the body hashed up to a place. It is false when the body has begun.
+func (r *Run) want(p place) bool {
+	if r.bodies != nil {
+		return false
+	}
+	r.limits[p.relaxed] = append(r.limits[p.relaxed], p.limit)
+	return true
+}
+
+// begin makes the canonicalizers, one of each kind that is wanted.
+func (r *Run) begin() {
+	if r.bodies != nil {
+		return
+	}
+	r.bodies = make(map[bool]canonicalizer, len(r.limits))
+	for relax, at := range r.limits {
+		r.bodies[relax] = newCanonicalizer(relax, at)
+	}
+}
+
+// end closes them.
+func (r *Run) end() {
+	if r.digests != nil {
+		return
+	}
+	r.begin()
+	r.digests = make(map[bool]*digest, len(r.bodies))
+	for relax, b := range r.bodies {
+		r.digests[relax] = b.close()
+	}
+	clear(r.bodies)
 }
 
 func newCanonicalizer(relax bool, limits []int64) canonicalizer {
@@ -71,7 +146,7 @@ func readAll(h message.Header, now time.Time, authors []string) []*signature {
 	for i, f := range h {
 		if len(f.Name) == len(signatureName) && lower(f.Name) == signatureName {
 			s := read(f, i, now)
-			s.rank = rank(s.result.Domain, authors)
+			s.near = near(s.result.Domain, authors)
 			out = append(out, s)
 		}
 	}
@@ -85,7 +160,7 @@ func readAll(h message.Header, now time.Time, authors []string) []*signature {
 func choose(all []*signature) []*signature {
 	byRank := slices.Clone(all)
 	slices.SortStableFunc(byRank, func(a, b *signature) int {
-		return cmp.Or(compareBool(a.refused.status != None, b.refused.status != None), cmp.Compare(a.rank, b.rank))
+		return cmp.Or(compareBool(a.refused.status != None, b.refused.status != None), cmp.Compare(b.near, a.near))
 	})
 	for i, s := range byRank {
 		if i >= MaxSignatures && s.refused.status == None {
@@ -109,29 +184,33 @@ func compareBool(a, b bool) int {
 	return 1
 }
 
-// rank tells how near a signing domain is to the nearest of the authors: the
-// same, one below the other, sharing the last two labels, or a stranger.
-func rank(d string, authors []string) int {
-	best := 3
+// near tells how near a signing domain is to the nearest of the authors: by
+// the labels they have in common, from the right, and above all when they are
+// the same. Whatever the organizational domain of an author is, a domain that
+// has it in common is nearer than any that has not.
+func near(d string, authors []string) int {
+	best := 0
 	for _, a := range authors {
-		switch {
-		case d == "":
-		case d == a:
-			best = 0
-		case below(d, a) || below(a, d):
-			best = min(best, 1)
-		case lastTwo(d) == lastTwo(a):
-			best = min(best, 2)
+		if d == a {
+			return math.MaxInt
 		}
+		best = max(best, common(d, a))
 	}
 	return best
 }
 
-func lastTwo(d string) string {
-	if i := strings.LastIndexByte(d, '.'); i > 0 {
-		return d[strings.LastIndexByte(d[:i], '.')+1:]
+// common returns how many labels two domains have in common, from the right.
+func common(a, b string) int {
+	n := 0
+	for a != "" && b != "" {
+		i, k := strings.LastIndexByte(a, '.'), strings.LastIndexByte(b, '.')
+		if a[i+1:] != b[k+1:] {
+			break
+		}
+		n++
+		a, b = a[:max(i, 0)], b[:max(k, 0)]
 	}
-	return d
+	return n
 }
 
 // Domains returns the signing domains of the signatures that are verified, so
@@ -147,10 +226,11 @@ func (r *Run) Domains() []string {
 }
 
 // Wanted reports whether the body is needed.
-func (r *Run) Wanted() bool { return len(r.bodies) > 0 }
+func (r *Run) Wanted() bool { return len(r.limits) > 0 }
 
 // Write takes the next part of the body. It never fails.
 func (r *Run) Write(p []byte) (int, error) {
+	r.begin()
 	for _, b := range r.bodies {
 		b.write(p)
 	}
@@ -158,12 +238,8 @@ func (r *Run) Write(p []byte) (int, error) {
 }
 
 // Finish judges the signatures, in the order of their fields, and waits for
-// the lookups that Start began.
+// all lookups, those of Links, too.
 func (r *Run) Finish() []Result {
-	for relax, b := range r.bodies {
-		r.digests[relax] = b.close()
-	}
-	clear(r.bodies)
 	var out []Result
 	for _, s := range r.signatures {
 		out = append(out, r.judge(s))
@@ -184,15 +260,22 @@ func (r *Run) judge(s *signature) Result {
 	res := s.result
 	found := s.refused
 	if found.status == None {
-		found = r.tryKeys(s, &res)
+		found = r.tryKeys(s, &res, func() []byte { return r.header.hash(s) })
 		res.HeaderOK = found.status == Pass
 		switch body := r.body(s); {
+		case s.limited && r.opt.BodyLength == Refuse:
+			found = finding{Policy, "l= is not accepted"}
 		case body.status == None || found.status == PermError:
 		case body.status == Policy && found.status == Fail:
 		default:
 			found = body
 		}
 	}
+	return s.close(res, found)
+}
+
+// close completes a result with what was found.
+func (s *signature) close(res Result, found finding) Result {
 	res.Status, res.Reason = found.status, found.reason
 	if res.Status == TempError {
 		res.Err = s.key.err
@@ -204,6 +287,7 @@ func (r *Run) judge(s *signature) Result {
 // body to others verifies nothing that a reader could tell from it (RFC 6376,
 // Section 8.2).
 func (r *Run) body(s *signature) finding {
+	r.end()
 	d := r.digests[s.body.relaxed]
 	sum, reached := d.sums[s.body.limit]
 	switch {
@@ -217,16 +301,16 @@ func (r *Run) body(s *signature) finding {
 	return finding{}
 }
 
-// tryKeys verifies the header with each key of its name until one fits, and
-// notes the key in the result: that one, or the first.
-func (r *Run) tryKeys(s *signature, res *Result) finding {
-	keys, best := s.key.records()
+// tryKeys verifies a hash with each key of its name until one fits, and notes
+// the key in the result: that one, or the first.
+func (r *Run) tryKeys(s *signature, res *Result, hash func() []byte) finding {
+	keys, best := s.key.wait()
 	if best.status != None {
 		return best
 	}
-	hash := r.header.hash(s)
+	sum := hash()
 	for i, k := range keys {
-		bits, found := k.try(s, hash)
+		bits, found := k.try(s, sum, r.opt.keyBits())
 		if i == 0 || found.status == Pass || found.status == Fail && best.status != Fail {
 			best = found
 			res.KeyBits, res.Testing, res.Strict = bits, k.testing, k.strict
@@ -240,11 +324,13 @@ func (r *Run) tryKeys(s *signature, res *Result) finding {
 
 // try verifies a signature with one key. Under t=s the identity is the
 // signing domain itself (RFC 6376, Section 3.6.1).
-func (k record) try(s *signature, hash []byte) (bits int, _ finding) {
+func (k record) try(s *signature, hash []byte, most int) (bits int, _ finding) {
 	public, bits, found := k.public(s.result.Algorithm)
 	switch {
 	case found.status != None:
 		return bits, found
+	case bits > most:
+		return bits, finding{Policy, "key too long"}
 	case k.strict && s.result.Identity != s.result.Domain:
 		return bits, permanent("key does not allow i= below d=")
 	case !verifies(public, hash, s.b):

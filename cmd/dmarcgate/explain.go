@@ -210,13 +210,43 @@ func (x *explanation) rules(n *node) {
 
 func (x *explanation) checks(root *node) {
 	f := x.Facts
-	root.add("spf mailfrom: %s for %s (%s)", f.SPF.Result, orNone(f.SPF.Domain), f.SPF.Reason)
-	root.add("spf helo: %s for %s (%s); not used for alignment", f.HELO.Result, orNone(f.HELO.Domain), f.HELO.Reason)
+	spfNode(root, "mailfrom", f.SPF)
+	spfNode(root, "helo", f.HELO).add("not used for alignment")
 	dkim := root.add("dkim: %d signatures", len(f.DKIM))
 	for _, s := range f.DKIM {
-		dkim.add("%s: d=%s s=%s a=%s, %d bits (%s)", s.Result, orNone(s.Domain), printable(s.Selector), printable(s.Algorithm), s.KeyBits, s.Reason)
+		sig := dkim.add("%s: d=%s s=%s a=%s c=%s, %d bits (%s)", s.Result, orNone(s.Domain), printable(s.Selector), printable(s.Algorithm), orNone(s.Canon), s.KeyBits, s.Reason)
+		if s.HeaderOK && s.Result != "pass" {
+			sig.add("the signed header fields are as they were signed; only the body is not")
+		}
 	}
+	x.chain(root)
 	root.add("From: %s", f.From)
+}
+
+func spfNode(root *node, identity string, s policy.SPF) *node {
+	n := root.add("spf %s: %s for %s (%s)", identity, s.Result, orNone(s.Domain), s.Reason)
+	if s.Term != "" {
+		n.add("term %s", printable(s.Term))
+	}
+	return n
+}
+
+func (x *explanation) chain(root *node) {
+	c := x.Facts.ARC
+	if c.Result == "" {
+		root.add("arc: no chain")
+		return
+	}
+	n := root.add("arc: %s (%s)", c.Result, c.Reason)
+	if c.Result == "pass" && c.OldestPass > 1 {
+		n.add("changed on its way: the signatures verify from hop %d on", c.OldestPass)
+	}
+	for i, s := range c.Sealers {
+		hop := n.add("hop %d sealed by %s, s=%s", i+1, orNone(s.Domain), printable(s.Selector))
+		for _, r := range s.Recorded {
+			hop.add("recorded %s=%s for %s", printable(r.Method), printable(r.Result), r.Domain)
+		}
+	}
 }
 
 func (x *explanation) author(root *node, a policy.Author, p policy.Policy) {

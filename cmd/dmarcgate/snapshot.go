@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"dmarcgate/auth"
+	"dmarcgate/auth/dkim"
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
@@ -70,6 +71,7 @@ func (in inputs) checker(view func(dnscache.Purpose) dnscache.View) *auth.Checke
 	}
 	return &auth.Checker{
 		SPF: view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.cfg.Limits.MessageBudget.Std(),
+		BodyLength: bodyLengths[in.cfg.DKIM.BodyLength], MaxKeyBits: in.cfg.DKIM.MaxKeyBits,
 		Memory: func() auth.Memory { return remembered(view) },
 	}
 }
@@ -120,6 +122,7 @@ func (in inputs) policy(l config.Listener) policy.Settings {
 
 // The words of the configuration file, which config has checked.
 var (
+	bodyLengths = map[string]dkim.BodyLength{"refuse": dkim.Refuse, "whole": dkim.AcceptWhole}
 	profiles    = map[string]policy.Profile{"monitor": policy.Monitor, "conformant": policy.Conformant, "strict": policy.Strict}
 	quarantines = map[string]policy.Action{"tag": policy.Tag, "hold": policy.Hold, "reject": policy.Refuse}
 	temporaries = map[string]policy.Action{"accept": policy.Tag, "tempfail": policy.Tempfail, "quarantine": policy.Tempfail}

@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"results":       {"policy", "metrics"},
 	"config":        {"policy"},
 	"policy":        {"auth/dmarc"},
+	"auth/arc":      {"message", "auth/dkim"},
 	"auth/dkim":     {"message"},
 	"auth/spf":      {},
 	"auth/dmarc":    {},
@@ -39,13 +40,14 @@ var allowed = map[string][]string{
 	"message":       {},
 	"metrics":       {},
 
-	"internal/bench":      {"milter", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
-	"internal/dkimtest":   {},
-	"internal/dnstest":    {},
-	"internal/miltertest": {},
-	"internal/mtatest":    {},
-	"internal/rooms":      {},
-	"internal/suites":     {},
+	"internal/bench":       {"milter", "message", "auth/dkim", "auth/spf", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/dkimtest":    {},
+	"internal/conformance": {},
+	"internal/dnstest":     {},
+	"internal/miltertest":  {},
+	"internal/mtatest":     {},
+	"internal/rooms":       {},
+	"internal/suites":      {},
 }
 
 // source is a parsed Go file.
