@@ -36,6 +36,7 @@ type explainCmd struct {
 	Rcpt     []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
 	Listener string   `help:"Listener whose settings count; the first one by default."`
 	Profile  string   `help:"Profile instead of the configured one." enum:"monitor,conformant,strict," default:""`
+	Second   bool     `name:"second-opinion" help:"Ask other implementations of SPF and DKIM, too."`
 	JSON     bool     `help:"Print JSON."`
 }
 
@@ -52,7 +53,7 @@ func (c *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	x, err := explain(in, listener, env, text)
+	x, err := explain(in, listener, env, text, c.Second)
 	if err != nil {
 		return err
 	}
@@ -120,11 +121,18 @@ type explanation struct {
 	Reply    string          `json:"reply"`
 	Edits    []string        `json:"edits"`
 	Lookups  []string        `json:"lookups"`
+	Second   *second         `json:"second_opinion,omitempty"`
+}
+
+// second is what other implementations say, or why they say nothing.
+type second struct {
+	Opinions []opinion `json:"opinions,omitempty"`
+	Error    string    `json:"error,omitempty"`
 }
 
 // explain takes a message along the path of the daemon, with a recorder that
 // only remembers.
-func explain(in inputs, l config.Listener, env *milter.Envelope, text []byte) (*explanation, error) {
+func explain(in inputs, l config.Listener, env *milter.Envelope, text []byte, others bool) (*explanation, error) {
 	dns, err := newResolver(in.cfg, nil)
 	if err != nil {
 		return nil, err
@@ -151,6 +159,12 @@ func explain(in inputs, l config.Listener, env *milter.Envelope, text []byte) (*
 	x.Facts, x.Decision, x.Reply = kept.row.Facts, kept.row.Decision, answer.Reply.String()
 	for _, e := range answer.Edits {
 		x.Edits = append(x.Edits, e.String())
+	}
+	if others && x.Facts.Skip == policy.Evaluated {
+		x.Second = &second{}
+		if x.Second.Opinions, err = secondOpinion(dns, env, x.Facts, header, body); err != nil {
+			x.Second.Error = err.Error()
+		}
 	}
 	return x, nil
 }
@@ -188,11 +202,34 @@ func (x *explanation) tree() *node {
 	for _, e := range x.Edits {
 		answer.add("%s", printable(strings.ReplaceAll(e, "\n", "")))
 	}
+	x.second(root)
 	lookups := root.add("%d DNS lookups", len(x.Lookups))
 	for _, l := range x.Lookups {
 		lookups.add("%s", printable(l))
 	}
 	return root
+}
+
+// second shows where others agree. What is known to differ, and which RFC is
+// for which side, stands in docs/decisions.md.
+func (x *explanation) second(root *node) {
+	if x.Second == nil {
+		return
+	}
+	n := root.add("second opinion, of blitiri.com.ar/go/spf and go-msgauth")
+	if x.Second.Error != "" {
+		n.add("%s", printable(x.Second.Error))
+	}
+	for _, o := range x.Second.Opinions {
+		word := "agrees"
+		if !o.Agree {
+			word = "DIFFERS"
+		}
+		about := n.add("%s: ours %s, theirs %s: %s", printable(o.About), o.Ours, printable(o.Theirs), word)
+		if o.Words != "" && !o.Agree {
+			about.add("they say: %s", printable(o.Words))
+		}
+	}
 }
 
 // rules shows the rule that decided, and those that matched beside it.
