@@ -22,6 +22,7 @@ demo: ## messages through the milter socket, and what becomes of them
 	@CGO_ENABLED=0 $(GO) run ./cmd/dmarcgate demo $(ARGS)
 
 test: tools check ## everything a change needs; as root on Debian 12 it installs what it must
+	@$(GO) run ./internal/conformance -check
 	@./internal/mtatest/leftovers.sh before "$(CACHE)"
 	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout $(TIMEOUT) -tags mta $(PKGS)
 	@./internal/mtatest/leftovers.sh after "$(CACHE)"
@@ -59,7 +60,7 @@ fuzz: ## every fuzz target for FUZZTIME
 	done
 
 conformance: ## the suites of others, and docs/conformance.md from them
-	@./internal/conformance/run.sh
+	@$(GO) run ./internal/conformance
 
 clean: ## remove what was built
 	rm -rf dmarcgate .cache

@@ -183,7 +183,7 @@ func (r *Run) checkSPF(dns Memory) {
 
 func (r *Run) checkHELO(dns Memory) {
 	domain := heloDomain(r.query.Helo)
-	r.results.HELO = spf.Check(r.ctx, dns.SPF, spf.Query{IP: r.query.Client, Domain: domain, Local: "postmaster", Helo: domain})
+	r.results.HELO = spf.Check(r.ctx, dns.SPF, spf.Query{IP: r.query.Client, Identity: spf.Helo, Domain: domain, Local: "postmaster", Helo: domain})
 }
 
 // heloDomain returns the HELO name when it is a domain of two labels or more;

@@ -1,21 +1,24 @@
-// Package authres writes Authentication-Results fields (RFC 8601) and
-// recognises received ones that claim to be ours.
+// Package authres writes Authentication-Results fields (RFC 8601), reads
+// received ones, and recognises those that claim to be ours.
 //
 // [Format] takes strings that strangers chose (domains, selectors, paths) and
 // lets none of them leave its place: each is a token, an address or a
-// quoted-string, in printable ASCII, of bounded length. [Claims] reads no more
-// of a received field than names its author, and says whether to remove it.
+// quoted-string, in printable ASCII, of bounded length. [Parse] reads what a
+// field says. [Claims] reads a field up to its first result, with the same
+// scanner, and says whether to remove it.
 //
-// It is not for reading results out of received fields: dmarcgate believes
-// none. It does not know which results and properties are registered; that is
-// for the rooms that have them.
+// It does not know which results and properties are registered, nor whom to
+// believe: that is for the rooms that have them. RFC 8601, Section 4.1, lets a
+// reader use nothing that it does not know.
 //
 // # Limits
 //
-// The Max constants, for Format. Claims is linear in the length of the field.
+// The Max constants. Reading looks at each byte of a field a few times at most,
+// whatever is in it, and keeps nothing that is longer than the limits.
 //
 // # Failures
 //
-// There are no errors. What cannot be written is left out or has its bytes
-// replaced by "?"; a field that cannot be read is one to remove.
+// What cannot be written is left out or has its bytes replaced by "?". A field
+// whose author cannot be read is an error of Parse and one to remove for
+// Claims; a result that cannot be read is passed over and counted.
 package authres

@@ -2,38 +2,11 @@ package authres
 
 import "strings"
 
-// Limits of what Format writes. All that reaches it was chosen by senders or
-// found in their DNS, and a field grows no longer than we allow.
-const (
-	MaxID         = 255 // bytes of the authserv-id; a domain name has 253
-	MaxResults    = 50  // results in one field; more are left out
-	MaxProperties = 16  // of one result; more are left out
-	MaxKeyword    = 32  // bytes of a method, result or property name; longer ones are left out
-
-	// MaxValue is the bytes of a property value: the longest address (RFC
-	// 5321, Section 4.5.3.1). A longer value is left out, for the beginning
-	// of a domain is another domain.
-	MaxValue = 64 + 1 + 255
-
-	MaxText = 256 // bytes of a comment or reason; longer ones are cut
-)
-
 // lineLength is where Format folds between the parts of a result. It is more
 // than the preferred 78 (RFC 5322, Section 2.1.1), so that the usual result of
 // a DKIM signature is one line, as filters that match lines expect. Since no
 // part is longer than some 710 bytes, no line reaches the 998 that are allowed.
 const lineLength = 100
-
-// Property is one thing that a method looked at, with its value (RFC 8601,
-// Section 2.2): smtp.mailfrom=shop.example has Type smtp, Name mailfrom.
-type Property struct{ Type, Name, Value string }
-
-// Result is what one method found. Comment is for people and Reason for the
-// reason clause; both may be empty.
-type Result struct {
-	Method, Value, Comment, Reason string
-	Properties                     []Property
-}
 
 // Format returns the body of an Authentication-Results field: what follows the
 // colon, from its first space on, each result on a line of its own, without

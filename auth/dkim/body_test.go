@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -88,21 +87,48 @@ func TestEveryCutInTwoOfATrickyBody(t *testing.T) {
 	}
 }
 
-func TestWhiteSpaceThatMayChangeIsMarked(t *testing.T) {
-	for _, tt := range []struct{ in, want string }{
-		{"abcdefghi", "........"}, {"a b c d e", "........"}, {"a  bcdefg", ".x......"}, {"a\tbcdefg", ".x......"}, {"a \tbcdefg", ".xx....."},
-		{"abcd \r\nx", "....x..."}, {"abcdefg x", "........"}, {"abcdefg  ", ".......x"}, {"abcdefg \r", ".......x"}, {"a!!  ! !!", "...x...."},
-		{"\xa0\xa0\x89\x8d\xa0 \xa0\xa0\xa0", "........"}, {"  \t\t  \r\n", "xxxxxx.."[:8]}, {"\x00\x01 \x00\b\n\t\v\f", "..x...x."},
-	} {
-		m := touched(binary.LittleEndian.Uint64([]byte(tt.in)), binary.LittleEndian.Uint64([]byte(tt.in[min(1, len(tt.in)-8):])))
-		got := []byte("........")
-		for i := range got {
-			if m>>(8*i)&0x80 != 0 {
-				got[i] = 'x'
+func TestWhiteSpaceIsFoundAtEveryPlaceOfABlock(t *testing.T) {
+	for at := range 3*block + 2 {
+		for _, space := range []string{"  ", "\t", " \r\n", " \r", " \n", "   \t     \t         ", "\t \r\n", " "} {
+			for _, behind := range []int{0, 1, 7, 8, 40, 70} {
+				body := []byte(strings.Repeat("x", at) + space + strings.Repeat("y", behind))
+				checkBody(t, body, func(left int) int { return left })
+				checkBody(t, body, func(left int) int { return (left + 1) / 2 })
 			}
 		}
-		if string(got) != tt.want || m&^highs != 0 {
-			t.Errorf("touched(%q) = %s (%x); want %s", tt.in, got, m, tt.want)
+	}
+}
+
+func TestABodyOfManyBuffersHasTheHashOfTheReference(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 60 {
+		var body []byte
+		for rare := 1 + r.IntN(300); len(body) < 3*collected; {
+			body = append(body, strings.Repeat("z", r.IntN(rare))...)
+			body = append(body, []string{" ", "  ", "\t", "\r\n", " \r\n", "\r\n\r\n", "\r", "word word"}[r.IntN(8)]...)
+		}
+		checkBody(t, body, func(left int) int { return left })
+		checkBody(t, body, func(int) int { return 1 + r.IntN(2*collected) })
+	}
+}
+
+func TestNothingThatIsMarkedIsUnsuspected(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	const bytes = " \t\r\n!\x00\x1f\x7f\x80\xa0\xffab"
+	for range 200_000 {
+		text := make([]byte, 9)
+		for i := range text {
+			text[i] = bytes[r.IntN(len(bytes))]
+		}
+		w, next := word(text), word(text[1:])
+		if touched(w, next) != 0 && suspect(w, next)&highs == 0 {
+			t.Fatalf("suspect(%q) = 0; touched = %x", text, touched(w, next))
+		}
+		for i := range 8 {
+			want := text[i] == '\t' || text[i] == ' ' && text[i+1] <= ' '
+			if got := touched(w, next)>>(8*i)&0x80 != 0; got != want {
+				t.Fatalf("touched(%q) at %d = %v; want %v", text, i, got, want)
+			}
 		}
 	}
 }

@@ -89,7 +89,7 @@ func isTagName(s string) bool {
 func readable(text string) bool {
 	for i := 0; i < len(text); i++ {
 		switch c := text[i]; {
-		case c >= ' ' && c != 0x7f:
+		case c-' ' < 0x7f-' ' || c > 0x7f:
 		case c == '\r':
 			if i+2 >= len(text) || text[i+1] != '\n' || text[i+2] != ' ' && text[i+2] != '\t' {
 				return false

@@ -23,29 +23,35 @@ type Query struct {
 	Domain string     // domain of the identity, lower-case A-labels
 	Local  string     // local part, "postmaster" when the identity has none
 	Helo   string     // name given in HELO, for macros
+
+	Identity Identity // which identity it is; nothing but Result.Identity depends on it
+	Explain  bool     // fetch the explanation of a fail
 }
 
 // Check runs check_host() of RFC 7208, Section 4. A domain of a single label
 // or none, or one that is no host name, is result none without a lookup
 // (Section 4.3).
 func Check(ctx context.Context, r Resolver, q Query) Result {
-	return check(ctx, r, q, time.Now)
+	return newChecker(r, q, time.Now).check(ctx, q)
 }
 
-func check(ctx context.Context, r Resolver, q Query, now func() time.Time) Result {
-	res := Result{Domain: q.Domain}
-	if !q.IP.IsValid() || !isHostName(q.Domain) {
-		res.Reason = "no domain to check"
-		return res
-	}
-	c := &checker{
+func newChecker(r Resolver, q Query, now func() time.Time) *checker {
+	return &checker{
 		dns: r, ip: q.IP.Unmap().WithZone(""), now: now, sender: q.Domain,
 		local: q.Local[:min(len(q.Local), maxValue)], helo: q.Helo[:min(len(q.Helo), maxValue)],
+	}
+}
+
+func (c *checker) check(ctx context.Context, q Query) Result {
+	res := Result{Identity: q.Identity, Domain: printable(q.Domain, maxName)}
+	if !c.ip.IsValid() || !isHostName(q.Domain) {
+		res.Reason = "no domain to check"
+		return res
 	}
 	o := c.checkHost(ctx, q.Domain)
 	res.Status, res.Reason, res.Err = o.status, o.reason, o.err
 	res.Term = printable(o.term, maxTerm)
-	if o.status == Fail && o.exp != "" {
+	if q.Explain && o.status == Fail && o.exp != "" {
 		res.Explanation = c.explain(ctx, o)
 	}
 	return res

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dmarcgate/internal/dnstest"
 )
@@ -109,29 +110,57 @@ func TestAnIPv4ClientCostsNoAAAALookups(t *testing.T) {
 // ten terms with ten mail hosts each, the client's names, the explanation.
 const mostLookups = 1 + maxTerms*(1+maxMX) + 1 + maxPTR + 1
 
+// mostMacros is how many macros a check may expand: every DNS term of every
+// record and exp once, and the text of an explanation to its limit. A macro has
+// four bytes or more.
+func mostMacros(record string) int { return (maxTerms+1)*len(record)/len("%{d}") + maxExplanation }
+
 func FuzzCheck(f *testing.F) {
-	f.Add("v=spf1 a mx ptr include:a.example exists:%{l1r-}.%{d} redirect=b.example", "user", "mx.example")
-	f.Add("v=spf1 ip4:1.2.3.4/33 ip6:::/129 exp=%{", "a@b", "[1.2.3.4]")
-	f.Add("v=spf1 mx mx mx mx mx mx mx mx mx mx ?all", "user", "mx.example")
-	f.Add("v=spf1 mx:%{p}.example include:%{p}.example -all exp=%{P}.example", "user", "mx.example")
-	f.Fuzz(func(t *testing.T, record, local, helo string) {
-		q := Query{IP: v4, Domain: "x.example", Local: local, Helo: helo}
+	f.Add("v=spf1 a mx ptr include:a.example exists:%{l1r-}.%{d} redirect=b.example", "user", "mx.example", "x.example")
+	f.Add("v=spf1 ip4:1.2.3.4/33 ip6:::/129 exp=%{", "a@b", "[1.2.3.4]", "x.example")
+	f.Add("v=spf1 mx mx mx mx mx mx mx mx mx mx ?all", "user", "mx.example", "x.example")
+	f.Add("v=spf1 mx:%{p}.example include:%{p}.example -all exp=%{P}.example", "user", "mx.example", "x\r\n.example")
+	f.Add("v=spf1 -all exp=%{S}%{L}%{h}.example", "\x00\r\n\xff", "\r\n", "x_.y.example")
+	f.Fuzz(func(t *testing.T, record, local, helo, domain string) {
+		q := Query{IP: v4, Domain: domain, Local: local, Helo: helo, Explain: true}
 		rich := &rich{record: record}
 		for _, r := range []Resolver{fixed(record), rich} {
-			got := Check(context.Background(), r, q)
+			c := newChecker(r, q, time.Now)
+			got := c.check(t.Context(), q)
 			if got.Status == TempError {
 				t.Errorf("Check(%q) = temperror; nothing failed", record)
 			}
-			for _, text := range []string{got.Reason, got.Term, got.Explanation} {
+			for _, text := range []string{got.Domain, got.Reason, got.Term, got.Explanation} {
 				if !visible(strings.ReplaceAll(text, " ", "")) || len(text) > maxExplanation {
 					t.Errorf("Check(%q) gives the text %q", record, text)
 				}
+			}
+			if c.macro > mostMacros(record) {
+				t.Errorf("Check(%q) expanded %d macros; want %d at most", record, c.macro, mostMacros(record))
 			}
 		}
 		if rich.lookups > mostLookups {
 			t.Errorf("Check(%q) made %d lookups; want %d at most", record, rich.lookups, mostLookups)
 		}
 	})
+}
+
+func TestTheWorkGrowsNoFasterThanTheRecord(t *testing.T) {
+	count := func(record string) int {
+		q := Query{IP: v4, Domain: "x.example", Local: "user", Helo: "mx.example", Explain: true}
+		c := newChecker(&rich{record: record}, q, time.Now)
+		c.check(t.Context(), q)
+		return c.macro
+	}
+	for _, piece := range []string{"%{d}", "%{l1r-}", "%{p}", "%{S}.", " exists:%{d}", " a:%{s}.example", " include:%{d}.example"} {
+		for _, form := range []string{"v=spf1 exists:#.example -all", "v=spf1# -all", "v=spf1 -all exp=#.example", "v=spf1 redirect=#.x.example", "v=spf1 include:#.x.example -all"} {
+			half := strings.Replace(form, "#", strings.Repeat(piece, 500), 1)
+			whole := strings.Replace(form, "#", strings.Repeat(piece, 1000), 1)
+			if once, twice := count(half), count(whole); twice > 2*once+maxExplanation || twice > mostMacros(whole) {
+				t.Errorf("%s of %q: %d macros expanded, and %d in a record of twice the length", form, piece, once, twice)
+			}
+		}
+	}
 }
 
 func TestNoRecordCostsMoreLookupsThanTheLimitsAllow(t *testing.T) {
@@ -144,7 +173,7 @@ func TestNoRecordCostsMoreLookupsThanTheLimitsAllow(t *testing.T) {
 		"v=spf1" + strings.Repeat(" include:%{p}.%{d}", 10) + " -all":   1 + 1 + maxPTR + maxTerms - 1,
 	} {
 		r := &rich{record: record}
-		Check(t.Context(), r, Query{IP: v4, Domain: "x.example", Local: "user", Helo: "mx.example"})
+		Check(t.Context(), r, Query{IP: v4, Domain: "x.example", Local: "user", Helo: "mx.example", Explain: true})
 		if r.lookups != want {
 			t.Errorf("Check(%q) made %d lookups; want %d", record, r.lookups, want)
 		}

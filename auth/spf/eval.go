@@ -19,6 +19,7 @@ type checker struct {
 
 	terms int // that needed DNS, so far
 	voids int // that found nothing, so far
+	macro int // macros expanded, for the test that counts the work
 	names claimed
 }
 

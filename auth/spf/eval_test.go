@@ -15,7 +15,7 @@ import (
 
 func ask(t *testing.T, r Resolver, ip netip.Addr) Result {
 	t.Helper()
-	return Check(t.Context(), r, Query{IP: ip, Domain: "x.example", Local: "user", Helo: "mx.sender.example"})
+	return Check(t.Context(), r, Query{IP: ip, Domain: "x.example", Local: "user", Helo: "mx.sender.example", Explain: true})
 }
 
 // repeat joins n terms, "#" in each replaced by its number.
@@ -272,7 +272,7 @@ func TestALocalPartBeyondASCIIMatchesNothing(t *testing.T) {
 		{"v=spf1 -all exp=%{L}.x.example", "us\u00e9r", Fail, 1},
 	} {
 		z := dnstest.NewZone(t, "x.example TXT \""+tt.record+"\"\n*.x.example A 127.0.0.2")
-		got := Check(t.Context(), z, Query{IP: v4, Domain: "x.example", Local: tt.local, Helo: "\u00fc.example"})
+		got := Check(t.Context(), z, Query{IP: v4, Domain: "x.example", Local: tt.local, Helo: "\u00fc.example", Explain: true})
 		if got.Status != tt.want || z.Asked() != tt.queries {
 			t.Errorf("%s for %q: Check() = %+v with %q; want %v with %d queries", tt.record, tt.local, got, z.Queries(), tt.want, tt.queries)
 		}
@@ -358,7 +358,7 @@ func TestHostileRecordsCostLittle(t *testing.T) {
 		"v=spf1 include:%{d}",
 		"v=spf1 redirect=%{d}.",
 	} {
-		got := Check(t.Context(), fixed(record), Query{IP: v4, Domain: "x.example", Local: long, Helo: long})
+		got := Check(t.Context(), fixed(record), Query{IP: v4, Domain: "x.example", Local: long, Helo: long, Explain: true})
 		if len(got.Term) > maxTerm || len(got.Explanation) > maxExplanation {
 			t.Errorf("Check(%.40q) = %d and %d bytes of text; want limits kept", record, len(got.Term), len(got.Explanation))
 		}

@@ -42,16 +42,34 @@ func (s Status) String() string {
 	return [...]string{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}[s]
 }
 
+// Identity is what of an SMTP session a domain stands for (RFC 7208, Sections
+// 2.3 and 2.4).
+type Identity uint8
+
+// The identities.
+const (
+	MailFrom Identity = iota
+	Helo              // also for the null path, which has no domain of its own
+)
+
+// String returns the word of RFC 7208, Section 9.1, which is also the property
+// of RFC 8601, Section 2.7.2.
+func (i Identity) String() string {
+	return [...]string{"mailfrom", "helo"}[i]
+}
+
 // Result is the outcome of one check. Term and Explanation are other people's
 // text, of printable ASCII and of limited length, but not to be believed.
 type Result struct {
-	Status Status
-	Domain string // the domain that was checked
-	Term   string // the term that matched or is at fault, as written; it may be of an included record
-	Reason string // the matching mechanism or the error, in words of ours
-	Err    error  // with TempError: the failure of DNS
+	Status   Status
+	Identity Identity
+	Domain   string // the domain that was checked
+	Term     string // the term that matched or is at fault, as written; it may be of an included record
+	Reason   string // the matching mechanism or the error, in words of ours
+	Err      error  // with TempError: the failure of DNS
 
-	// Explanation is what the domain owner says of a fail, for the log and
-	// for people; it may hold the local part of the sender.
+	// Explanation is what the domain owner says of a fail, if Query.Explain
+	// asks for it. It is for the log and for people who look into a case, never
+	// for an SMTP reply, and may hold the local part of the sender.
 	Explanation string
 }

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"dmarcgate/internal/suites"
 )
 
 // suiteZone is the DNS of a section of the suite, by lower-case name.
@@ -14,6 +16,24 @@ type suiteZone map[string][]suiteRecord
 type suiteRecord struct {
 	kind string
 	data []string
+}
+
+// readZone reads the records by name: each is a map of one type to its data, or
+// the word TIMEOUT.
+func readZone(n suites.Node) suiteZone {
+	zone := suiteZone{}
+	for i, owner := range n.Keys {
+		var records []suiteRecord
+		for _, item := range n.Items[i].Items {
+			r := suiteRecord{kind: item.Text}
+			if len(item.Keys) > 0 {
+				r = suiteRecord{item.Keys[0], item.Items[0].Texts()}
+			}
+			records = append(records, r)
+		}
+		zone[strings.ToLower(owner)] = records
+	}
+	return zone
 }
 
 var errTimeout = errors.New("timeout")
@@ -30,7 +50,7 @@ func (c suiteCase) query() Query {
 	if local == "" {
 		local = "postmaster"
 	}
-	return Query{IP: netip.MustParseAddr(c.field("host")), Domain: from[at+1:], Local: local, Helo: helo}
+	return Query{IP: netip.MustParseAddr(c.field("host")), Domain: from[at+1:], Local: local, Helo: helo, Explain: true}
 }
 
 // find returns the records of a type, and follows CNAMEs. "TIMEOUT" hides what

@@ -9,6 +9,7 @@ import (
 // value is what a macro letter stands for in the record of domain (RFC 7208,
 // Section 7.2). Only d changes with include and redirect.
 func (c *checker) value(ctx context.Context, letter byte, domain string) string {
+	c.macro++
 	switch letter {
 	case 's':
 		return c.local + "@" + c.sender

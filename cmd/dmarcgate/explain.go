@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"dmarcgate/auth/spf"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/enforce"
@@ -121,6 +122,7 @@ type explanation struct {
 	Reply    string          `json:"reply"`
 	Edits    []string        `json:"edits"`
 	Lookups  []string        `json:"lookups"`
+	Owner    string          `json:"spf_explanation,omitempty"` // what the owner of the MAIL FROM domain says of a fail
 	Second   *second         `json:"second_opinion,omitempty"`
 }
 
@@ -160,6 +162,7 @@ func explain(in inputs, l config.Listener, env *milter.Envelope, text []byte, ot
 	for _, e := range answer.Edits {
 		x.Edits = append(x.Edits, e.String())
 	}
+	x.Owner = ownerSays(dns, env, x.Facts)
 	if others && x.Facts.Skip == policy.Evaluated {
 		x.Second = &second{}
 		if x.Second.Opinions, err = secondOpinion(dns, env, x.Facts, header, body); err != nil {
@@ -167,6 +170,21 @@ func explain(in inputs, l config.Listener, env *milter.Envelope, text []byte, ot
 		}
 	}
 	return x, nil
+}
+
+// ownerSays fetches the explanation of an SPF fail (RFC 7208, Section 6.2). It
+// may hold the local part of the sender, so it goes no further than here.
+func ownerSays(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts) string {
+	if f.SPF.Result != spf.Fail.String() {
+		return ""
+	}
+	q := spf.Query{IP: f.Client, Domain: f.SPF.Domain, Local: "postmaster", Helo: f.HELO.Domain, Explain: true}
+	if f.NullPath {
+		q.Identity = spf.Helo
+	} else if at := strings.LastIndexByte(env.MailFrom, '@'); at > 0 {
+		q.Local = env.MailFrom[:at]
+	}
+	return spf.Check(context.Background(), dns.View(dnscache.SPF), q).Explanation
 }
 
 // keeper is a store of one row.
@@ -247,7 +265,9 @@ func (x *explanation) rules(n *node) {
 
 func (x *explanation) checks(root *node) {
 	f := x.Facts
-	spfNode(root, "mailfrom", f.SPF)
+	if n := spfNode(root, "mailfrom", f.SPF); x.Owner != "" {
+		n.add("its owner says: %s", printable(x.Owner))
+	}
 	spfNode(root, "helo", f.HELO).add("not used for alignment")
 	dkim := root.add("dkim: %d signatures", len(f.DKIM))
 	for _, s := range f.DKIM {

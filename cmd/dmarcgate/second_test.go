@@ -59,3 +59,16 @@ _dmarc.good.example.  TXT "v=DMARC1; p=reject"
 		}
 	}
 }
+
+func TestExplainShowsWhatTheOwnerSaysOfAFail(t *testing.T) {
+	dns := dnstest.New(t, `
+good.example.      TXT "v=spf1 -all exp=why.good.example"
+why.good.example.  TXT "%{l} may not send from %{i}"
+`)
+	cfg := toolConfig(t, dns.Addr())
+	mail := write(t, "m.eml", "From: a@good.example\n\nx\n")
+	code, out, stderr := command("explain", mail, "-c", cfg, "--ip", "192.0.2.1", "--helo", "mx.good.example", "--mail-from", "b@good.example")
+	if code != 0 || !strings.Contains(out, "its owner says: b may not send from 192.0.2.1") {
+		t.Errorf("explain = %d\n%s%s\nwant the explanation", code, out, stderr)
+	}
+}
