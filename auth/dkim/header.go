@@ -27,7 +27,7 @@ func newHeader(fields message.Header) *header {
 		hashes *= 2
 	}
 	lists := make([]int32, hashes+2*n)
-	h := &header{fields: fields, seed: maphash.MakeSeed(), lowest: lists[:hashes], above: lists[hashes : hashes+n], taken: lists[hashes+n:], forms: make([][]byte, n)}
+	h := &header{fields: fields, seed: maphash.MakeSeed(), lowest: lists[:hashes], above: lists[hashes : hashes+n], taken: lists[hashes+n:]}
 	for i, f := range fields {
 		first := h.first(f.Name)
 		h.above[i] = *first
@@ -107,6 +107,9 @@ func (h *header) hash(s *signature) []byte {
 func (h *header) form(at int, relaxed bool) []byte {
 	if !relaxed {
 		return h.fields[at].Raw
+	}
+	if h.forms == nil {
+		h.forms = make([][]byte, len(h.fields))
 	}
 	if h.forms[at] == nil {
 		h.forms[at] = relaxField(h.fields[at].Raw)

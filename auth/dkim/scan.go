@@ -6,8 +6,8 @@ import (
 	"math/bits"
 )
 
-// What relaxed changes is found eight bytes at a time: most of a body it
-// leaves as it is, and hashing is hardly slower than looking at single bytes.
+// What relaxed changes is found eight bytes at a time. Most of a body it leaves
+// as it is, and to look at each byte takes as long as to hash it.
 
 // Bytes of a word: each of them one, the highest bit of each, the others.
 const (

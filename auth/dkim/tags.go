@@ -35,9 +35,6 @@ func (l tagList) value(name, otherwise string) string {
 	return otherwise
 }
 
-// usualTags is how many tags a list has at most, as a rule.
-const usualTags = 12
-
 // parseTags reads a tag list. It is false for text that is none, and for a
 // list with a tag twice: such a list can be read in two ways (RFC 6376,
 // Section 3.2). Empty places between semicolons are only taken when loose:
@@ -46,7 +43,7 @@ func parseTags(text string, loose bool) (tagList, bool) {
 	if !readable(text) {
 		return nil, false
 	}
-	list := make(tagList, 0, usualTags)
+	list := make(tagList, 0, min(strings.Count(text, ";")+1, maxTags))
 	for at := 0; at < len(text); {
 		end := len(text)
 		if n := strings.IndexByte(text[at:], ';'); n >= 0 {

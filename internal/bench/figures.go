@@ -47,10 +47,15 @@ func over(samples []sample, c column) spread {
 			values = append(values, s[c])
 		}
 	}
+	return spreadOf(values)
+}
+
+// spreadOf returns the spread of values; without any it is NaN.
+func spreadOf(values []float64) spread {
 	if len(values) == 0 {
 		return spread{math.NaN(), math.NaN(), math.NaN()}
 	}
-	slices.Sort(values)
+	values = slices.Sorted(slices.Values(values))
 	n := len(values)
 	return spread{(values[(n-1)/2] + values[n/2]) / 2, values[0], values[n-1]}
 }

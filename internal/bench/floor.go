@@ -63,21 +63,26 @@ type proof struct {
 
 // prove signs the header of a message.
 func (k floorKeys) prove(m *mail) (proof, error) {
-	p := proof{times: 1}
+	var header []byte
 	for _, f := range m.fields {
-		p.header = append(p.header, f.Name+":"+f.Value+"\r\n"...)
+		header = append(header, f.Name+":"+f.Value+"\r\n"...)
 	}
-	digest := sha256.Sum256(p.header)
 	if m.sign == ed25519Only {
-		p.sig = ed25519.Sign(k.ed, digest[:]) // over the hash: RFC 8463, Section 3
-		return p, nil
+		digest := sha256.Sum256(header)
+		return proof{header, ed25519.Sign(k.ed, digest[:]), 1}, nil // over the hash: RFC 8463, Section 3
 	}
+	times := 1
 	if m.sign == twoRSA {
-		p.times = 2
+		times = 2
 	}
-	var err error
-	p.sig, err = rsa.SignPKCS1v15(rand.Reader, k.rsa, crypto.SHA256, digest[:])
-	return p, err
+	return k.proveRSA(header, times)
+}
+
+// proveRSA signs a header with RSA, to be verified a number of times.
+func (k floorKeys) proveRSA(header []byte, times int) (proof, error) {
+	digest := sha256.Sum256(header)
+	sig, err := rsa.SignPKCS1v15(rand.Reader, k.rsa, crypto.SHA256, digest[:])
+	return proof{header, sig, times}, err
 }
 
 var errFloor = errors.New("the crypto floor's own signature does not verify")

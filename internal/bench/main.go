@@ -37,7 +37,14 @@ type flags struct {
 	quick   bool
 	record  bool
 	history string
+	only    string
 }
+
+// Parts of a run, for -only.
+const (
+	partMix     = "mix"
+	partEngines = "engines"
+)
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
@@ -63,6 +70,10 @@ const (
 	defaultMessages, quickMessages = 3000, 500
 	defaultRepeat, quickRepeat     = 5, 3
 	defaultConnections             = 10
+
+	// The engines are repeated more often: it costs little, and their figures
+	// are held against bounds.
+	defaultEngineRepeat, quickEngineRepeat = 11, 5
 )
 
 func parseFlags(args []string, stderr io.Writer) (*flags, error) {
@@ -71,12 +82,13 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.SetOutput(stderr)
 	set.IntVar(&f.messages, "messages", 0, fmt.Sprintf("messages in each measurement (default %d, %d with -quick; DMARCGATE_SCALE multiplies)", defaultMessages, quickMessages))
 	set.IntVar(&f.connections, "connections", defaultConnections, "milter connections")
-	set.IntVar(&f.repeat, "repeat", 0, fmt.Sprintf("measurements of each row (default %d, %d with -quick)", defaultRepeat, quickRepeat))
+	set.IntVar(&f.repeat, "repeat", 0, fmt.Sprintf("measurements of each row (default %d and %d for engines, %d and %d with -quick)", defaultRepeat, defaultEngineRepeat, quickRepeat, quickEngineRepeat))
 	set.Uint64Var(&f.seed, "seed", 1, "seed of the mix")
 	set.BoolVar(&f.quick, "quick", false, "a short run, for a first impression")
 	set.StringVar(&f.daemon, "daemon", "", "dmarcgate binary to measure; built from the checkout when empty")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, or "+partEngines+", DKIM and SPF beside other implementations")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -89,12 +101,12 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 
 // complete fills in defaults and refuses what makes no sense.
 func (f *flags) complete(rest int, scale string) error {
-	messages, repeat := defaultMessages, defaultRepeat
+	messages, repeat, engineRepeat := defaultMessages, defaultRepeat, defaultEngineRepeat
 	if f.quick {
-		messages, repeat = quickMessages, quickRepeat
+		messages, repeat, engineRepeat = quickMessages, quickRepeat, quickEngineRepeat
 	}
-	if f.repeat == 0 {
-		f.repeat = repeat
+	if f.engineRepeat = f.repeat; f.repeat == 0 {
+		f.repeat, f.engineRepeat = repeat, engineRepeat
 	}
 	if f.messages == 0 {
 		f.messages = messages
@@ -106,6 +118,9 @@ func (f *flags) complete(rest int, scale string) error {
 		}
 		f.messages *= n
 	}
+	if f.only != "" && f.only != partMix && f.only != partEngines {
+		return fmt.Errorf("-only %q; want %s or %s", f.only, partMix, partEngines)
+	}
 	if f.messages < 1 || f.connections < 1 || f.repeat < 1 || rest > 0 {
 		return fmt.Errorf("messages, connections and repeat are numbers from 1 up, and nothing else is wanted")
 	}
@@ -113,6 +128,22 @@ func (f *flags) complete(rest int, scale string) error {
 }
 
 func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
+	if f.only != partEngines {
+		if err := f.runMix(ctx, stdout, stderr); err != nil {
+			return err
+		}
+	}
+	if f.only == partMix {
+		return nil
+	}
+	fmt.Fprintln(stdout)
+	engines := fullEngines
+	engines.seed, engines.repeat = f.seed, f.engineRepeat
+	return compareEngines(ctx, engines, stdout, stderr)
+}
+
+// runMix plays the mix on daemons.
+func (f *flags) runMix(ctx context.Context, stdout, stderr io.Writer) error {
 	past, err := readHistory(f.history)
 	if err != nil {
 		return err

@@ -12,7 +12,7 @@ import (
 )
 
 func TestWrongFlagsAreRefused(t *testing.T) {
-	for _, args := range [][]string{{"-messages", "-1"}, {"-repeat", "-2"}, {"-connections", "0"}, {"extra"}, {"-nonsense"}} {
+	for _, args := range [][]string{{"-messages", "-1"}, {"-repeat", "-2"}, {"-connections", "0"}, {"extra"}, {"-nonsense"}, {"-only", "some"}} {
 		var stderr strings.Builder
 		if code := run(context.Background(), args, &stderr, &stderr); code != exitUsage || stderr.Len() == 0 {
 			t.Errorf("run(%q) = %d, %q; want %d and a reason", args, code, stderr.String(), exitUsage)
@@ -60,7 +60,7 @@ func TestARunMeasuresEveryRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
-	args := []string{"-daemon", daemon, "-history", history, "-messages", "12", "-repeat", "1", "-connections", "3", "-record"}
+	args := []string{"-daemon", daemon, "-history", history, "-messages", "12", "-repeat", "1", "-connections", "3", "-record", "-only", "mix"}
 	if code := run(t.Context(), args, &stdout, &stderr); code != 0 {
 		t.Fatalf("run(%q) = %d; stderr:\n%s", args, code, stderr.String())
 	}

@@ -11,11 +11,12 @@ import (
 
 // options are what the command line says.
 type options struct {
-	messages    int // in each measurement
-	connections int
-	repeat      int
-	seed        uint64
-	daemon      string // the binary to be measured
+	messages     int // in each measurement
+	connections  int
+	repeat       int
+	engineRepeat int // the same, of the engines
+	seed         uint64
+	daemon       string // the binary to be measured
 }
 
 // maxCorpus bounds the memory for messages: 46 KB each, on average.

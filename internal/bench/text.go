@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 )
 
 // attachmentSize is from where on a body is base64, as an attachment is;
@@ -17,20 +18,25 @@ const lineLength = 76
 
 // writeText returns an unsigned message of about p.size bytes.
 func writeText(p plan, rng *rand.Rand) []byte {
-	author, org, ip, id := authorDomain(p.domain), orgDomain(p.domain), clientOf(p.domain), rng.Uint64()
 	encoding, writeBody := "7bit", words
 	if p.size >= attachmentSize {
 		encoding, writeBody = "base64", base64Lines
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "Received: from app3.%s (app3.%s [10.0.3.7])\r\n\tby mx.%s with ESMTPS id %x\r\n\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256/256);\r\n\tSat, 21 Nov 2026 10:00:02 +0000\r\n", org, org, org, id)
-	fmt.Fprintf(&b, "Received: from localhost (localhost [127.0.0.1])\r\n\tby app3.%s with ESMTP id %x;\r\n\tSat, 21 Nov 2026 10:00:01 +0000\r\n", org, id>>1)
-	fmt.Fprintf(&b, "Message-ID: <%x@%s>\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n", id, author)
-	fmt.Fprintf(&b, "From: \"Customer Service\" <service@%s>\r\nTo: A. User <user@receiver.example>\r\nReply-To: help@%s\r\nSubject: Your order %x is on its way\r\n", author, author, id)
-	fmt.Fprintf(&b, "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n", encoding)
-	fmt.Fprintf(&b, "List-Unsubscribe: <https://%s/unsubscribe?id=%x>\r\nX-Originating-IP: [%s]\r\nX-Mailer: bench\r\n\r\n", org, id, ip)
+	writeHeader(&b, p.domain, encoding, rng)
 	writeBody(&b, p.size, rng)
 	return b.Bytes()
+}
+
+// writeHeader writes a header as senders of such mail write it.
+func writeHeader(b *bytes.Buffer, domain int, encoding string, rng *rand.Rand) {
+	author, org, ip, id := authorDomain(domain), orgDomain(domain), clientOf(domain), rng.Uint64()
+	fmt.Fprintf(b, "Received: from app3.%s (app3.%s [10.0.3.7])\r\n\tby mx.%s with ESMTPS id %x\r\n\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256/256);\r\n\tSat, 21 Nov 2026 10:00:02 +0000\r\n", org, org, org, id)
+	fmt.Fprintf(b, "Received: from localhost (localhost [127.0.0.1])\r\n\tby app3.%s with ESMTP id %x;\r\n\tSat, 21 Nov 2026 10:00:01 +0000\r\n", org, id>>1)
+	fmt.Fprintf(b, "Message-ID: <%x@%s>\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\n", id, author)
+	fmt.Fprintf(b, "From: \"Customer Service\" <service@%s>\r\nTo: A. User <user@receiver.example>\r\nReply-To: help@%s\r\nSubject: Your order %x is on its way\r\n", author, author, id)
+	fmt.Fprintf(b, "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: %s\r\n", encoding)
+	fmt.Fprintf(b, "List-Unsubscribe: <https://%s/unsubscribe?id=%x>\r\nX-Originating-IP: [%s]\r\nX-Mailer: bench\r\n\r\n", org, id, ip)
 }
 
 var vocabulary = [...]string{"the", "parcel", "with", "your", "order", "leaves", "our", "house", "today", "and", "arrives", "on", "Tuesday", "invoice", "enclosed", "regards"}
@@ -59,5 +65,45 @@ func base64Lines(b *bytes.Buffer, size int, rng *rand.Rand) {
 		}
 		line = append(base64.StdEncoding.AppendEncode(line[:0], raw[:lineLength/4*3]), "\r\n"...)
 		b.Write(line)
+	}
+}
+
+// prose fills b to about size bytes with lines of words that end in a word.
+func prose(b *bytes.Buffer, size int, rng *rand.Rand) {
+	for b.Len() < size {
+		line := make([]byte, 0, lineLength)
+		for {
+			w := vocabulary[rng.IntN(len(vocabulary))]
+			if len(line)+1+len(w) > lineLength {
+				break
+			}
+			if len(line) > 0 {
+				line = append(line, ' ')
+			}
+			line = append(line, w...)
+		}
+		b.Write(append(line, "\r\n"...))
+	}
+}
+
+// deepest is how many levels the elements of htmlLines are indented at most.
+const deepest = 12
+
+// htmlLines fills b to about size bytes with tables as programs write them:
+// indented, one element a line, with blanks where a value was left out.
+func htmlLines(b *bytes.Buffer, size int, rng *rand.Rand) {
+	for depth := 1; b.Len() < size; depth = min(max(depth+rng.IntN(3)-1, 1), deepest) {
+		indent := strings.Repeat("  ", depth)
+		a, w := vocabulary[rng.IntN(len(vocabulary))], vocabulary[rng.IntN(len(vocabulary))]
+		switch rng.IntN(4) {
+		case 0:
+			fmt.Fprintf(b, "%s<tr class=\"%s\">\r\n", indent, a)
+		case 1:
+			fmt.Fprintf(b, "%s<td style=\"padding: %dpx;  color: #%06x\"  >%s %s</td>\r\n", indent, rng.IntN(20), rng.IntN(1<<24), a, w)
+		case 2:
+			fmt.Fprintf(b, "%s<a href=\"https://shop.example/%s/%d\">%s</a> \r\n", indent, a, rng.IntN(10000), w)
+		default:
+			fmt.Fprintf(b, "%s</td>\r\n", indent)
+		}
 	}
 }
