@@ -95,7 +95,8 @@ func (s *session) inMessage() error {
 	return nil
 }
 
-// answerContinue answers the frame at hand, for go-milter does not get it.
+// answerContinue answers the frame at hand. go-milter would make a buffer of
+// 4 KiB for each answer.
 func (s *session) answerContinue() {
 	if !s.agreed.silent(s.stage) {
 		s.conn.out = appendFrame(s.conn.out, ansContinue, nil)
@@ -134,10 +135,8 @@ func (s *session) field() error {
 
 // proceed is the answer "go on", or none where none is due.
 func (s *session) proceed() (gomilter.Response, error) {
-	if s.agreed.silent(s.stage) {
-		return nil, nil
-	}
-	return stay{code: ansContinue}, nil
+	s.answerContinue()
+	return nil, nil
 }
 
 // refuse ends the connection for what the peer did.
