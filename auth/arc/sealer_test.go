@@ -99,8 +99,8 @@ var (
 
 func relaxedField(raw string) string {
 	name, value, _ := strings.Cut(raw, ":")
-	value = blanks.ReplaceAllString(unfold.Replace(strings.TrimSuffix(value, "\r\n")), " ")
-	return strings.ToLower(strings.TrimRight(name, " \t")) + ":" + strings.Trim(value, " ") + "\r\n"
+	words := strings.FieldsFunc(unfold.Replace(strings.TrimSuffix(value, "\r\n")), func(r rune) bool { return r == ' ' || r == '\t' })
+	return strings.ToLower(strings.TrimRight(name, " \t")) + ":" + strings.Join(words, " ") + "\r\n"
 }
 
 func canonicalBody(relaxed bool, body string) string {
