@@ -203,6 +203,13 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var first error
+	// SQLite moves the log into the file when its last connection closes, and
+	// a statement that is left keeps that from happening.
+	for _, stmt := range []*sql.Stmt{s.begin, s.end, s.rollback, s.insert, s.mark} {
+		if stmt != nil {
+			_ = stmt.Close()
+		}
+	}
 	if s.conn != nil {
 		first = s.conn.Close()
 	}

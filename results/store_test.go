@@ -281,3 +281,16 @@ func BenchmarkAddAck(b *testing.B) {
 		}
 	})
 }
+
+func TestAStoreThatIsClosedIsOneFile(t *testing.T) {
+	opt := options(t)
+	s := open(t, opt)
+	s.Add(row("q"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(filepath.Dir(opt.Path))
+	if err != nil || len(files) != 1 {
+		t.Errorf("%d files, %v; want the one that a copy needs: %v", len(files), err, files)
+	}
+}

@@ -74,6 +74,7 @@ func (m faultyMessage) Finish() milter.Answer {
 func withFaultyLookups(g *enforce.Gate, stage string) milter.Handler {
 	now := *g.Snapshot.Load()
 	checker := *now.Checker
+	checker.Memory = nil // what is remembered is not looked up
 	switch stage {
 	case "spf":
 		checker.SPF = faultyDNS{stage}
