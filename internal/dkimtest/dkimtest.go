@@ -1,9 +1,14 @@
 // Package dkimtest signs messages for tests and for the demo, and prints the
 // key records that belong to the signatures. It is not for production.
+//
+// Sign makes what senders make. SignTags makes what they should not: any tags,
+// in any order, right or wrong. Its canonicalization is of its own, so that
+// it agrees with a verifier only if both are right.
 package dkimtest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -16,10 +21,11 @@ import (
 	"github.com/emersion/go-msgauth/dkim"
 )
 
-// Key signs for any domain. Make it with RSA or Ed25519.
+// Key signs for any domain. Make it with RSA, AnyRSA or Ed25519.
 type Key struct {
 	signer crypto.Signer
-	record string
+	kind   string // as in k=
+	forms  map[string]string
 }
 
 // RSA makes a key of the given number of bits.
@@ -28,11 +34,19 @@ func RSA(bits int) (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	der, err := x509.MarshalPKIXPublicKey(&k.PublicKey)
+	return newRSA(k)
+}
+
+func newRSA(k crypto.Signer) (Key, error) {
+	public := k.Public().(*rsa.PublicKey)
+	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		return Key{}, err
 	}
-	return Key{k, "v=DKIM1; k=rsa; p=" + base64.StdEncoding.EncodeToString(der)}, nil
+	return Key{k, "rsa", map[string]string{
+		"spki":  base64.StdEncoding.EncodeToString(der),
+		"pkcs1": base64.StdEncoding.EncodeToString(x509.MarshalPKCS1PublicKey(public)),
+	}}, nil
 }
 
 // Ed25519 makes a key of RFC 8463.
@@ -41,14 +55,32 @@ func Ed25519() (Key, error) {
 	if err != nil {
 		return Key{}, err
 	}
-	return Key{private, "v=DKIM1; k=ed25519; p=" + base64.StdEncoding.EncodeToString(public)}, nil
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		return Key{}, err
+	}
+	return Key{private, "ed25519", map[string]string{
+		"raw":  base64.StdEncoding.EncodeToString(public),
+		"spki": base64.StdEncoding.EncodeToString(der),
+	}}, nil
+}
+
+// Kind returns what k= calls the key.
+func (k Key) Kind() string { return k.kind }
+
+// Public returns the public key as p= has it, in one of the forms "spki",
+// "pkcs1" (RSA only) and "raw" (Ed25519 only); without one in the form that
+// domains publish. It is empty for a form that the key has not.
+func (k Key) Public(form string) string {
+	usual := map[string]string{"rsa": "spki", "ed25519": "raw"}
+	return k.forms[cmp.Or(form, usual[k.kind])]
 }
 
 // Zone returns the key record as a line of zone text, its text cut into
 // strings of at most 255 bytes.
 func (k Key) Zone(selector, domain string) string {
 	var parts []string
-	for text := k.record; text != ""; {
+	for text := "v=DKIM1; k=" + k.kind + "; p=" + k.Public(""); text != ""; {
 		n := min(len(text), 255)
 		parts = append(parts, fmt.Sprintf("%q", text[:n]))
 		text = text[n:]
