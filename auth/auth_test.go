@@ -3,10 +3,12 @@ package auth
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"dmarcgate/auth/arc"
 	"dmarcgate/auth/dkim"
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/auth/spf"
@@ -166,5 +168,32 @@ func TestTheLocalPartOfAnAddress(t *testing.T) {
 		if got := localPart(in); got != want {
 			t.Errorf("localPart(%q) = %q; want %q", in, got, want)
 		}
+	}
+}
+
+func TestWhatSealersRecordedOfTheAuthorIsKept(t *testing.T) {
+	key, err := dkimtest.Ed25519()
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := dnstest.NewZone(t, key.Zone("arc", "lists.example")+`
+_dmarc.shop.example. TXT "v=DMARC1; p=reject"
+`)
+	text := []byte("From: a@news.shop.example\r\nSubject: x\r\n\r\nhello\r\n")
+	for _, results := range []string{
+		`first.example; dmarc=PASS (p=reject) header.from=News.Shop.Example.; spf=pass smtp.mailfrom=bounce@shop.example; dkim=pass header.i=@mail.shop.example header.b=abc; spf=pass smtp.mailfrom=other.example; iprev=pass policy.iprev=192.0.2.1`,
+		`lists.example; dmarc=fail header.from="news.shop.example"; dkim=pass header.d=evilshop.example; dmarc=pass; dmarc=pass header.from=example`,
+	} {
+		if text, err = key.Seal(text, dkimtest.Hop{Domain: "lists.example", Selector: "arc", Results: results}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := check(z, Query{Client: client, Helo: "mx.lists.example", MailFrom: "b@lists.example", Authors: []string{"news.shop.example"}}, string(text)).ARC
+	want := Chain{Status: arc.Pass, Reason: "all seals verified", Sealers: []Sealer{
+		{"lists.example", "arc", []Recorded{{"dmarc", "pass", "news.shop.example"}, {"spf", "pass", "shop.example"}, {"dkim", "pass", "mail.shop.example"}}},
+		{"lists.example", "arc", []Recorded{{"dmarc", "fail", "news.shop.example"}}},
+	}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("chain = %+v; want %+v", got, want)
 	}
 }

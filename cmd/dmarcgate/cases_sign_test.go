@@ -139,6 +139,8 @@ func (s *signing) line(line string) {
 	s.t.Helper()
 	verb, rest, _ := strings.Cut(line, " ")
 	switch verb {
+	case "seal":
+		s.seal(splitWords(s.t, rest))
 	case "append":
 		s.message = append(s.message, rest+"\r\n"...)
 	case "top":
@@ -258,6 +260,29 @@ func (s *signing) sign(words []string) {
 	if !o.secret {
 		s.publish(k, o.tags[tagAt(o.tags, "s")].Value, o.tags[tagAt(o.tags, "d")].Value)
 	}
+}
+
+// seal puts the next set of an ARC chain on top of the message.
+func (s *signing) seal(words []string) {
+	s.t.Helper()
+	key := "rsa"
+	hop := dkimtest.Hop{Domain: "lists.example", Selector: "arc"}
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		to := map[string]*string{"key": &key, "d": &hop.Domain, "s": &hop.Selector, "cv": &hop.CV, "results": &hop.Results}[name]
+		if to == nil {
+			s.t.Fatalf("seal word %q: want key=, d=, s=, cv= or results=", word)
+		}
+		*to = value
+	}
+	hop.Results = cmp.Or(hop.Results, hop.Domain+"; none")
+	k := testKey(s.t, key)
+	message, err := k.Seal(s.message, hop)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.message = message
+	s.publish(k, hop.Selector, hop.Domain)
 }
 
 // publish adds the record of a key, unless the case's own zone says something

@@ -33,7 +33,7 @@ func (w witness) check(t *testing.T, line string) {
 		}
 	}
 	switch {
-	case strings.HasPrefix(key, "spf=") || strings.HasPrefix(key, "dkim=") || strings.HasPrefix(key, "dmarc="):
+	case strings.HasPrefix(key, "spf=") || strings.HasPrefix(key, "dkim=") || strings.HasPrefix(key, "arc=") || strings.HasPrefix(key, "dmarc="):
 		w.result(t, strings.Fields(line))
 	case key == "no":
 		if has(rowResults(w.row), strings.Fields(value)) {
@@ -172,6 +172,9 @@ func rowResults(r results.Row) []string {
 	}
 	for _, s := range f.DKIM {
 		out = append(out, fmt.Sprintf("dkim=%s header.d=%s header.s=%s header.a=%s", s.Result, s.Domain, s.Selector, s.Algorithm))
+	}
+	if f.ARC.Result != "" {
+		out = append(out, fmt.Sprintf("arc=%s smtp.remote-ip=%s header.oldest-pass=%d", f.ARC.Result, f.Client, f.ARC.OldestPass))
 	}
 	for i, a := range f.Authors {
 		out = append(out, fmt.Sprintf("dmarc=%s p=%s policy.dmarc=%s header.from=%s",

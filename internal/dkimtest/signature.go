@@ -22,7 +22,7 @@ type Tag struct{ Name, Value string }
 // the fields that h= names, by c= and up to l=. Everything else is written as
 // given, be it right or wrong. Lines of the message end in CRLF.
 func (k Key) SignTags(message []byte, tags []Tag) ([]byte, error) {
-	s := signer{key: k, tags: slices.Clone(tags), hash: crypto.SHA256}
+	s := signer{name: "DKIM-Signature", key: k, tags: slices.Clone(tags), hash: crypto.SHA256}
 	if strings.EqualFold(s.value("a"), "rsa-sha1") {
 		s.hash = crypto.SHA1
 	}
@@ -33,7 +33,7 @@ func (k Key) SignTags(message []byte, tags []Tag) ([]byte, error) {
 	var b string
 	if t := s.tag("b"); t != nil && t.Value == "" {
 		var err error
-		if b, err = s.sign(fields); err != nil {
+		if b, err = s.sign(s.signed(fields)); err != nil {
 			return nil, fmt.Errorf("signing for %s: %w", s.value("d"), err)
 		}
 	}
@@ -42,6 +42,7 @@ func (k Key) SignTags(message []byte, tags []Tag) ([]byte, error) {
 }
 
 type signer struct {
+	name string // of the field
 	key  Key
 	tags []Tag
 	hash crypto.Hash
@@ -85,8 +86,8 @@ func (s *signer) bodyHash(body []byte) string {
 	return base64.StdEncoding.EncodeToString(s.digest(body))
 }
 
-// sign returns the value of b= (RFC 6376, Section 3.7).
-func (s *signer) sign(fields []string) (string, error) {
+// signed returns what h= names (RFC 6376, Section 3.7).
+func (s *signer) signed(fields []string) string {
 	relaxed, _ := s.relaxed()
 	var data strings.Builder
 	taken := make(map[int]bool)
@@ -96,10 +97,22 @@ func (s *signer) sign(fields []string) (string, error) {
 			taken[i] = true
 		}
 	}
+	return data.String()
+}
+
+// whole returns the field with its signature over data and itself.
+func (s *signer) whole(data string) (string, error) {
+	b, err := s.sign(data)
+	before, after := s.field()
+	return before + b + after + "\r\n", err
+}
+
+// sign returns the value of b=, over data and the field itself.
+func (s *signer) sign(data string) (string, error) {
+	relaxed, _ := s.relaxed()
 	before, after := s.field()
 	own := canonicalField(relaxed, before+after+"\r\n")
-	data.WriteString(strings.TrimSuffix(own, "\r\n"))
-	sum := s.digest([]byte(data.String()))
+	sum := s.digest([]byte(data + strings.TrimSuffix(own, "\r\n")))
 	opts := crypto.SignerOpts(s.hash)
 	if s.key.kind == "ed25519" {
 		opts = crypto.Hash(0) // the hash is the message (RFC 8463, Section 3)
@@ -122,7 +135,7 @@ func lowest(fields []string, name string, taken map[int]bool) int {
 
 // field returns the field as it stands around the value of b=.
 func (s *signer) field() (before, after string) {
-	text, found := "DKIM-Signature:", false
+	text, found := s.name+":", false
 	for i, t := range s.tags {
 		switch {
 		case i == 0:
