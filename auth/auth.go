@@ -38,6 +38,10 @@ type Checker struct {
 	BodyLength dkim.BodyLength // what DKIM signatures with l= are worth
 	MaxKeyBits int             // of the RSA keys that are used; 0 is 4096
 
+	// Other finds records by another method, to compare the two. No message
+	// waits for it. May be nil.
+	Other *dmarc.Finder
+
 	// Memory returns the same DNS as far as it is known without asking. May be
 	// nil.
 	Memory func() Memory
@@ -76,6 +80,13 @@ type Results struct {
 type Author struct {
 	Discovery   dmarc.Discovery
 	Identifiers []dmarc.Identifier
+	Other       *Other // by Checker.Other; nil without it, and when it was not ready in time
+}
+
+// Other is what another method of discovery says of an author domain.
+type Other struct {
+	Discovery   dmarc.Discovery
+	Identifiers []dmarc.Identifier
 }
 
 // Run is the check of one message.
@@ -89,6 +100,8 @@ type Run struct {
 	wg      sync.WaitGroup
 	results Results
 	orgs    [][]dmarc.Identifier // by author: what could be aligned with it
+	others  []*aside             // by author: what Checker.Other says
+	asides  sync.WaitGroup
 	panics  chan any
 }
 
@@ -113,6 +126,9 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	}
 	for i := range q.Authors {
 		r.discover(known, i)
+		if c.Other != nil {
+			r.others = append(r.others, r.discoverAside(known, q.Authors[i]))
+		}
 	}
 	return r
 }
@@ -153,8 +169,10 @@ func (r *Run) asking() Memory {
 // spawn runs f beside the message. A panic is kept and raised again by
 // Finish, where the session turns it into a temporary answer; in a goroutine
 // of its own it would end the daemon.
-func (r *Run) spawn(f func()) {
-	r.wg.Go(func() {
+func (r *Run) spawn(f func()) { r.spawnIn(&r.wg, f) }
+
+func (r *Run) spawnIn(wg *sync.WaitGroup, f func()) {
+	wg.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
 				select {
@@ -201,7 +219,7 @@ func heloDomain(helo string) string {
 // domains of what could be aligned with it.
 func (r *Run) discover(known Memory, i int) {
 	find := func(dns Memory) {
-		r.results.Authors[i].Discovery = r.finder(dns).Find(r.ctx, r.query.Authors[i])
+		r.results.Authors[i].Discovery = with(r.checker.Finder, dns).Find(r.ctx, r.query.Authors[i])
 	}
 	if r.try(known, find) {
 		r.identify(known, i)
@@ -220,13 +238,13 @@ func (r *Run) identify(known Memory, i int) {
 	candidates := r.candidates()
 	r.orgs[i] = make([]dmarc.Identifier, len(candidates))
 	for n, id := range candidates {
-		r.do(known, func(dns Memory) { r.orgs[i][n] = r.finder(dns).Identify(r.ctx, id, d) })
+		r.do(known, func(dns Memory) { r.orgs[i][n] = with(r.checker.Finder, dns).Identify(r.ctx, id, d) })
 	}
 }
 
-// finder is the checker's with other DNS.
-func (r *Run) finder(dns Memory) *dmarc.Finder {
-	f := *r.checker.Finder
+// with is a finder with other DNS.
+func with(finder *dmarc.Finder, dns Memory) *dmarc.Finder {
+	f := *finder
 	f.Resolver, f.Immediate = dns.DMARC, dns.Complete != nil
 	return &f
 }
@@ -276,6 +294,7 @@ func (r *Run) Finish() Results {
 	chain := r.arc.Finish()
 	r.results.DKIM = r.dkim.Finish()
 	r.wg.Wait()
+	r.finishAsides()
 	select {
 	case p := <-r.panics:
 		panic(p)
@@ -284,6 +303,10 @@ func (r *Run) Finish() Results {
 	r.results.ARC = r.chain(chain)
 	for i := range r.results.Authors {
 		r.results.Authors[i].Identifiers = r.identifiers(r.orgs[i])
+		if len(r.others) > 0 && r.others[i].ready {
+			o := r.others[i]
+			r.results.Authors[i].Other = &Other{Discovery: o.discovery, Identifiers: r.identifiers(o.orgs)}
+		}
 	}
 	return r.results
 }

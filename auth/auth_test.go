@@ -197,3 +197,39 @@ _dmarc.shop.example. TXT "v=DMARC1; p=reject"
 		t.Errorf("chain = %+v; want %+v", got, want)
 	}
 }
+
+func TestTheOtherMethodIsAskedBesideAndNotWaitedFor(t *testing.T) {
+	const zone = `
+_dmarc.shop.example. TXT "v=DMARC1; p=reject; psd=n"
+_dmarc.example.      TXT "v=DMARC1; p=none"
+`
+	q := Query{Client: client, Helo: "mx.shop.example", MailFrom: "b@news.shop.example", Authors: []string{"shop.example"}}
+	z := dnstest.NewZone(t, zone+"news.shop.example. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
+	c := checker(z)
+	c.Other = &dmarc.Finder{Resolver: z, Method: dmarc.PSL}
+	h, _ := header("From: a@shop.example\r\n\r\n")
+	got := c.Start(context.Background(), q, h)
+	for _, a := range got.others {
+		<-a.done // as if the body took its time
+	}
+	res := got.Finish()
+	if o := res.Authors[0].Other; o == nil || o.Discovery.Method != dmarc.PSL || o.Discovery.PolicyDomain != "shop.example" || len(o.Identifiers) != 1 || o.Identifiers[0].Org != "shop.example" {
+		t.Errorf("other = %+v; want what the list says", o)
+	}
+
+	never := stuck{z}
+	c.Other = &dmarc.Finder{Resolver: never, Method: dmarc.PSL}
+	c.Memory = func() Memory { return Memory{Complete: func() bool { return false }, SPF: z, DKIM: z, DMARC: z} }
+	run := c.Start(context.Background(), q, h)
+	if a := run.Finish().Authors[0]; a.Discovery.PolicyDomain != "shop.example" || a.Other != nil {
+		t.Errorf("author = %+v; want its record, and nothing of the other method", a)
+	}
+}
+
+// stuck answers when the message is over.
+type stuck struct{ *dnstest.Zone }
+
+func (s stuck) TXT(ctx context.Context, _ string) ([]string, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}

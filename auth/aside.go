@@ -1,0 +1,45 @@
+package auth
+
+import "dmarcgate/auth/dmarc"
+
+// aside is the discovery of one author domain by Checker.Other.
+type aside struct {
+	discovery dmarc.Discovery
+	orgs      []dmarc.Identifier
+	done      chan struct{}
+	ready     bool // it came in time
+}
+
+// discoverAside begins a discovery for which no message waits.
+func (r *Run) discoverAside(known Memory, author string) *aside {
+	a := &aside{done: make(chan struct{})}
+	find := func(dns Memory) {
+		f := with(r.checker.Other, dns)
+		a.discovery, a.orgs = f.Find(r.ctx, author), nil
+		for _, id := range r.candidates() {
+			a.orgs = append(a.orgs, f.Identify(r.ctx, id, a.discovery))
+		}
+	}
+	if r.try(known, find) {
+		close(a.done)
+		return a
+	}
+	r.spawnIn(&r.asides, func() {
+		find(Memory{DMARC: r.checker.Other.Resolver})
+		close(a.done)
+	})
+	return a
+}
+
+// finishAsides takes what is ready and ends the rest.
+func (r *Run) finishAsides() {
+	for _, a := range r.others {
+		select {
+		case <-a.done:
+			a.ready = true
+		default:
+		}
+	}
+	r.cancel()
+	r.asides.Wait()
+}
