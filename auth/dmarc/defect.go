@@ -7,15 +7,16 @@ const (
 	maxDefects    = 100 // defects listed of one record; it has up to MaxTags tags, and URIs
 )
 
-// Defect is one thing that is wrong with a published record.
+// Defect is one thing that is wrong, or odd, with a published record.
 type Defect struct {
-	Kind DefectKind
-	Pos  int    // byte offset in the record, from 0
-	Text string // the faulty part, at most 64 bytes, as published: foreign bytes
+	Kind     DefectKind
+	Severity Severity
+	Pos      int    // byte offset of Text in the record, from 0
+	Text     string // the faulty part, at most 64 bytes, as published: foreign bytes
 }
 
 func newDefect(kind DefectKind, pos int, text string) Defect {
-	return Defect{kind, pos, text[:min(len(text), maxDefectText)]}
+	return Defect{kind, kind.severity(), pos, text[:min(len(text), maxDefectText)]}
 }
 
 // String describes the defect on one printable line.
@@ -26,18 +27,37 @@ func (d Defect) String() string {
 // Mend says what the Domain Owner should change.
 func (d Defect) Mend() string { return d.Kind.mend() }
 
+// Severity tells whether a defect changes what a record means.
+type Severity uint8
+
+// The severities.
+const (
+	// Harmful: the record does not mean what its owner wrote.
+	Harmful Severity = iota
+	// Remark: it means the same as it would without the oddity. Other readers
+	// may be less patient.
+	Remark
+)
+
+// String returns defect or remark.
+func (s Severity) String() string {
+	if s == Remark {
+		return "remark"
+	}
+	return "defect"
+}
+
 // DefectKind is the closed list of defects.
 type DefectKind uint8
 
-// The defects. The first two are found by looking at all TXT strings of a name
-// and so only in a Discovery, the others also by ParseRecord.
+// The defects. SeveralRecords, BadVersion and OtherTXT are found by looking at
+// all TXT strings of a name and so only in a Discovery, the others also by
+// ParseRecord.
 const (
 	SeveralRecords DefectKind = iota + 1 // two DMARC records at one name count as none
 	BadVersion                           // looks like a DMARC record and is none
 	BadSyntax                            // not "name=value"
-	UpperCaseTag                         // a tag name in upper case; read as lower case
 	DuplicateTag                         // the second of two equal tags; the first counts
-	UnknownTag                           // ignored, as the RFCs demand; most are misspelt
 	MissingP
 	BadP
 	BadSP
@@ -48,22 +68,44 @@ const (
 	BadT
 	BadPSD
 	BadPct
-	BadRF
-	BadRI
 	TooLong     // read up to MaxRecordBytes
 	TooManyTags // read up to MaxTags
 	TooManyURIs // read up to MaxURIs
 
+	// What follows is never more than a remark.
+
+	UpperCaseTag // a tag name in upper case; read as lower case
+	UnknownTag   // ignored, as the RFCs demand; many are misspelt
+	BadRF        // historic, and only one value was ever registered
+	BadRI        // historic; reports are daily whatever it says
+	LeadingSpace // white space before v; not in the grammar, let pass
+	OtherTXT     // TXT beside the record that is no DMARC record; does not count
+
 	endOfDefects
 )
 
-// DefectKinds returns every kind, for whoever counts them.
-func DefectKinds() []DefectKind {
+// DefectKinds returns the kinds of what can be wrong with a tag or with the
+// number of records, for whoever counts them. What stands around a record is
+// not among them.
+func DefectKinds() []DefectKind { return kindsFrom(SeveralRecords, LeadingSpace) }
+
+// RemarkKinds returns the kinds that never change what a record means.
+func RemarkKinds() []DefectKind { return kindsFrom(UpperCaseTag, endOfDefects) }
+
+func kindsFrom(first, end DefectKind) []DefectKind {
 	var kinds []DefectKind
-	for k := SeveralRecords; k < endOfDefects; k++ {
+	for k := first; k < end; k++ {
 		kinds = append(kinds, k)
 	}
 	return kinds
+}
+
+// severity returns that of a kind; some defects are milder where they stand.
+func (k DefectKind) severity() Severity {
+	if k >= UpperCaseTag {
+		return Remark
+	}
+	return Harmful
 }
 
 // String returns a short name that may be a metric label.
@@ -86,12 +128,8 @@ func (k DefectKind) row() defectRow {
 		return defectRow{"bad_version", "start the record with v=DMARC1, in this letter case, and a semicolon"}
 	case BadSyntax:
 		return defectRow{"tag_syntax", "write tags as name=value, separated by semicolons"}
-	case UpperCaseTag:
-		return defectRow{"tag_case", "write tag names in lower case"}
 	case DuplicateTag:
 		return defectRow{"dup_tag", "write each tag once"}
-	case UnknownTag:
-		return defectRow{"unknown_tag", "remove the tag, or correct its name"}
 	case MissingP:
 		return defectRow{"missing_p", "add p=none, p=quarantine or p=reject"}
 	case BadP:
@@ -120,16 +158,31 @@ func (k DefectKind) lesserRow() defectRow {
 		return defectRow{"bad_psd", "write psd=y, psd=n or psd=u"}
 	case BadPct:
 		return defectRow{"bad_pct", "write a whole number from 0 to 100, or remove the tag"}
-	case BadRF:
-		return defectRow{"bad_rf", "write rf=afrf, or remove the tag"}
-	case BadRI:
-		return defectRow{"bad_ri", "write a number of seconds, or remove the tag"}
 	case TooLong:
 		return defectRow{"too_long", "shorten the record"}
 	case TooManyTags:
 		return defectRow{"too_many_tags", "remove tags that are not registered"}
 	case TooManyURIs:
 		return defectRow{"too_many_uris", "name fewer destinations"}
+	default:
+		return k.remarkRow()
+	}
+}
+
+func (k DefectKind) remarkRow() defectRow {
+	switch k {
+	case LeadingSpace:
+		return defectRow{"leading_space", "begin the record with v=DMARC1"}
+	case UpperCaseTag:
+		return defectRow{"tag_case", "write tag names in lower case"}
+	case UnknownTag:
+		return defectRow{"unknown_tag", "remove the tag, or correct its name"}
+	case BadRF:
+		return defectRow{"bad_rf", "remove the tag: it is historic"}
+	case BadRI:
+		return defectRow{"bad_ri", "remove the tag: it is historic"}
+	case OtherTXT:
+		return defectRow{"other_txt", "keep other TXT records, and wildcards that make them, away from _dmarc names"}
 	default:
 		return defectRow{}
 	}

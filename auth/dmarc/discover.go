@@ -43,6 +43,11 @@ type Finder struct {
 	// Immediate says that Resolver never waits, so that nothing is gained by
 	// asking several names at once.
 	Immediate bool
+
+	// Walks keeps the walks of one message, so that those of several author
+	// domains and identifiers ask each name once. nil keeps nothing, but
+	// Identify still knows what Find has asked.
+	Walks *Walks
 }
 
 // Discovery is what the DNS says about one author domain. The zero value has no
@@ -108,7 +113,7 @@ func (f *Finder) Find(ctx context.Context, author string) Discovery {
 
 // findByWalk is RFC 9989, Section 4.10.1.
 func (f *Finder) findByWalk(ctx context.Context, d *Discovery) {
-	d.Walk = f.walk(ctx, walkDomains(d.Author), nil)
+	d.Walk = f.walk(ctx, d.Author, nil)
 	d.Widest = conclude(d.Walk, widest).org
 	end, err := settle(d.Walk)
 	switch {
@@ -137,7 +142,7 @@ func (f *Finder) findByList(ctx context.Context, d *Discovery) {
 		domains = append(domains, d.Org)
 	}
 	for i, domain := range domains {
-		s := newStep(domain, f.lookup(ctx, domain))
+		s := f.step(ctx, domain)
 		d.Walk, d.Err = append(d.Walk, s), s.Err
 		if s.found() {
 			d.use(i)
@@ -167,10 +172,15 @@ func (d *Discovery) use(step int) {
 }
 
 // Defects lists what is wrong at the names asked, also where it did not matter.
+// Remarks are left out; they stand in Walk.
 func (d Discovery) Defects() []Defect {
 	var all []Defect
 	for _, s := range d.Walk {
-		all = append(all, s.Defects...)
+		for _, defect := range s.Defects {
+			if defect.Severity == Harmful {
+				all = append(all, defect)
+			}
+		}
 	}
 	return all
 }

@@ -83,7 +83,8 @@ func TestWalkDomains(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := strings.Join(walkDomains(tt.domain), " "); got != tt.want {
+			names, n := walkDomains(tt.domain)
+			if got := strings.Join(names[:n], " "); got != tt.want {
 				t.Errorf("walkDomains(%q) = %s; want %s", tt.domain, got, tt.want)
 			}
 		})
@@ -134,7 +135,7 @@ func TestDiscoveryByList(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, d := find(t, tt.dns, PSL, tt.author)
-			if asked := tt.dns.asked(); d.Org != tt.org || d.PolicyDomain != tt.policy || !slices.Equal(asked, tt.asked) {
+			if asked := tt.dns.asked(); d.Org != tt.org || d.Widest != tt.org || d.PolicyDomain != tt.policy || !slices.Equal(asked, tt.asked) {
 				t.Errorf("Find(%q) = org %q, record of %q, asked %v; want %q, %q, %v", tt.author, d.Org, d.PolicyDomain, asked, tt.org, tt.policy, tt.asked)
 			}
 		})
@@ -148,6 +149,16 @@ func TestASuffixIsAlignedOnlyWithItselfByList(t *testing.T) {
 		if v := Evaluate(d, []Identifier{id}); v.Status != want {
 			t.Errorf("github.io with a DKIM pass of %q = %v (%s); want %v", domain, v.Status, v.Reason, want)
 		}
+	}
+}
+
+// A suffix below a registered domain belongs to the suffix's customers, not to
+// the domain: it has no organization, and nothing failed.
+func TestASuffixBelowTheOrganizationIsNotAligned(t *testing.T) {
+	f, d := find(t, zone("amazonaws.com p=reject"), PSL, "amazonaws.com")
+	id := f.Identify(t.Context(), dkim("s3.amazonaws.com", true), d)
+	if v := Evaluate(d, []Identifier{id}); d.Org != "amazonaws.com" || id.Org != "" || v.Status != Fail {
+		t.Errorf("organizations %q and %q, %v (%s); want amazonaws.com, none, fail", d.Org, id.Org, v.Status, v.Reason)
 	}
 }
 
@@ -228,6 +239,31 @@ func TestNamesThatCannotExistAreNotAsked(t *testing.T) {
 	}
 }
 
+func TestTheLongestNamesThatCanExistAreAsked(t *testing.T) {
+	label := strings.Repeat("a", maxLabelBytes)
+	longest := strings.Repeat("b", MaxNameBytes-len(prefix)-3*64-len("example.com")-1) + "." + strings.Repeat(label+".", 3) + "example.com"
+	if len(prefix+longest) != MaxNameBytes {
+		t.Fatalf("a name of %d bytes; want %d", len(prefix+longest), MaxNameBytes)
+	}
+	dns := zone()
+	find(t, dns, TreeWalk, longest)
+	if got := dns.asked(); !slices.Contains(got, "TXT _dmarc."+longest) {
+		t.Errorf("asked %v; want a query for the longest name", got)
+	}
+	find(t, dns, TreeWalk, "b"+longest)
+	if got := dns.asked(); slices.Contains(got, "TXT _dmarc.b"+longest) {
+		t.Errorf("asked %v; want no query for a name one byte longer", got)
+	}
+}
+
+func TestLimitsAreThoseOfTheirSources(t *testing.T) {
+	got := []int{MaxWalk, MaxNameBytes, maxLabelBytes, MaxRecordBytes, MaxTags, MaxURIs, MaxURIBytes, defaultPct, defaultRI, maxDefectText, maxDefects, minSuffixes, maxSuffixFile, maxReasonIdentifiers}
+	want := []int{8, 253, 63, 16384, 64, 10, 512, 100, 86400, 64, 100, 1000, 16777216, 3}
+	if !slices.Equal(got, want) {
+		t.Errorf("limits = %v; want %v", got, want)
+	}
+}
+
 func TestExistenceIsAskedOnlyWhenItMatters(t *testing.T) {
 	const question = "EXISTS a.example.com"
 	tests := []struct {
@@ -283,6 +319,7 @@ func TestQueriesOfIdentify(t *testing.T) {
 		{"one that failed", "p=none", Identifier{Domain: "b.example.com"}, nil},
 		{"one that failed temporarily", "p=none", Identifier{Domain: "b.example.com", Err: errTimeout}, []string{"TXT _dmarc.b.example.com"}},
 		{"names known from the author's walk are not asked again", "p=none", Identifier{Domain: "c.b.example.com", Passed: true}, []string{"TXT _dmarc.b.example.com", "TXT _dmarc.c.b.example.com"}},
+		{"nor is the author's", "p=none", Identifier{Domain: "x.a.example.com", Passed: true}, []string{"TXT _dmarc.x.a.example.com"}},
 		{"the organization itself", "p=none", Identifier{Domain: "example.com", Passed: true}, nil},
 		{"a record that cannot be used", "sp=none", Identifier{Domain: "b.example.com", Passed: true}, nil},
 		{"the zero value", "p=none", Identifier{}, nil},

@@ -28,13 +28,11 @@ func ParseRecord(txt string) (Record, []Defect, error) {
 		return Record{}, nil, ErrNotRecord
 	}
 	p := parser{record: Record{FO: ReportAllFailed, Pct: defaultPct, RI: defaultRI}}
+	if isBlank(txt[0]) {
+		p.defect(LeadingSpace, 0, txt[:1])
+	}
 	p.elements(p.limited(txt))
-	if p.record.P.Presence == Absent {
-		p.defect(MissingP, 0, "")
-	}
-	if len(p.record.RUF) == 0 {
-		p.record.FO = ReportAllFailed // RFC 9989, Section 4.7: ignored without ruf
-	}
+	p.finish()
 	return p.record, p.defects, nil
 }
 
@@ -54,13 +52,41 @@ var registered = []string{"v", "p", "sp", "np", "adkim", "aspf", "fo", "rua", "r
 type parser struct {
 	record  Record
 	defects []Defect
-	seen    uint16 // bit n: registered[n] was met
+	values  [14]string // as published; of registered[n]
+	seen    uint16     // bit n: registered[n] was met
+}
+
+// finish concludes what needs the whole record.
+func (p *parser) finish() {
+	r := &p.record
+	if r.P.Presence == Absent {
+		// A record for reports alone needs no p (RFC 9989, Section 4.7).
+		p.mild(MissingP, 0, "", r.Usable(TreeWalk) && r.SP.Presence == Absent && r.NP.Presence == Absent)
+	}
+	if len(r.RUF) > 0 {
+		return
+	}
+	r.FO = ReportAllFailed // RFC 9989, Section 4.7: ignored without ruf
+	for i := range p.defects {
+		if p.defects[i].Kind == BadFO {
+			p.defects[i].Severity = Remark
+		}
+	}
 }
 
 // defect notes a defect, up to maxDefects of them.
 func (p *parser) defect(kind DefectKind, pos int, text string) {
+	p.mild(kind, pos, text, false)
+}
+
+// mild notes a defect that is no more than a remark on a condition.
+func (p *parser) mild(kind DefectKind, pos int, text string, remark bool) {
+	d := newDefect(kind, pos, text)
+	if remark {
+		d.Severity = Remark
+	}
 	if len(p.defects) < maxDefects {
-		p.defects = append(p.defects, newDefect(kind, pos, text))
+		p.defects = append(p.defects, d)
 	}
 }
 
@@ -90,27 +116,31 @@ func (p *parser) elements(txt string) {
 }
 
 func (p *parser) element(element string, pos int) {
-	name, value, found := strings.Cut(element, "=")
-	name, value = trim(name), trim(value)
+	before, after, found := strings.Cut(element, "=")
+	name, namePos := trimAt(before, pos)
 	if !found || !isAlpha(name) {
-		p.defect(BadSyntax, pos, element)
+		text, at := trimAt(element, pos)
+		p.mild(BadSyntax, at, text, text == "")
 		return
 	}
+	value, valuePos := trimAt(after, pos+len(before)+1)
 	tag := lower(name)
 	if tag != name {
-		p.defect(UpperCaseTag, pos, name)
+		p.defect(UpperCaseTag, namePos, name)
 	}
 	i := slices.Index(registered, tag)
 	if i < 0 {
-		p.defect(UnknownTag, pos, name)
+		p.defect(UnknownTag, namePos, name)
 		return
 	}
 	if p.seen&(1<<i) != 0 {
-		p.defect(DuplicateTag, pos, element)
+		text, at := trimAt(element, pos)
+		p.mild(DuplicateTag, at, text, value == p.values[i])
 		return
 	}
 	p.seen |= 1 << i
-	p.tag(tag, value, pos)
+	p.values[i] = value
+	p.tag(tag, value, valuePos)
 }
 
 // tag reads the value of a registered tag. v has been read by isDMARC.
@@ -199,15 +229,16 @@ func (p *parser) failureOptions(value string, pos int) FailureOptions {
 // Section 3.5).
 func (p *parser) uris(value string, pos int) []URI {
 	var list []URI
-	for part := range strings.SplitSeq(value, ",") {
-		part = trim(part)
+	for raw := range strings.SplitSeq(value, ",") {
+		part, at := trimAt(raw, pos)
+		pos += len(raw) + 1
 		if len(list) == MaxURIs {
-			p.defect(TooManyURIs, pos, part)
+			p.defect(TooManyURIs, at, part)
 			break
 		}
 		uri, ok := parseURI(part)
 		if !ok {
-			p.defect(BadURI, pos, part)
+			p.mild(BadURI, at, part, part == "" && value != "")
 			continue
 		}
 		list = append(list, uri)
@@ -234,7 +265,24 @@ func lowerRune(r rune) rune {
 
 // trim removes white space, WSP of RFC 5234: nothing else may stand around
 // names, values and separators.
-func trim(s string) string { return strings.Trim(s, " \t") }
+func trim(s string) string {
+	s, _ = trimAt(s, 0)
+	return s
+}
+
+// trimAt trims s, which stands at pos, and tells where the rest stands.
+func trimAt(s string, pos int) (string, int) {
+	start, end := 0, len(s)
+	for start < end && isBlank(s[start]) {
+		start++
+	}
+	for start < end && isBlank(s[end-1]) {
+		end--
+	}
+	return s[start:end], pos + start
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 func isAlpha(s string) bool {
 	for i := range len(s) {

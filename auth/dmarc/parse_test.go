@@ -120,7 +120,7 @@ func kinds(defects []Defect) []DefectKind {
 
 func TestDefectsTellWhereAndWhat(t *testing.T) {
 	_, defects, _ := ParseRecord("v=DMARC1; p=rejct; rua=a@example.com")
-	want := []string{`bad_p at 9: "rejct"`, `bad_uri at 18: "a@example.com"`}
+	want := []string{`bad_p at 12: "rejct"`, `bad_uri at 23: "a@example.com"`}
 	for i, d := range defects {
 		if d.String() != want[i] {
 			t.Errorf("defect %d = %v; want %s", i, d, want[i])
@@ -133,7 +133,7 @@ func TestDefectsTellWhereAndWhat(t *testing.T) {
 
 func TestEachDefectKindHasItsOwnNameAndMend(t *testing.T) {
 	names := map[string]bool{}
-	for _, k := range DefectKinds() {
+	for k := SeveralRecords; k < endOfDefects; k++ {
 		if k.String() == "unknown" || names[k.String()] || (Defect{Kind: k}).Mend() == "" {
 			t.Errorf("DefectKind(%d) has name %q and mend %q; want its own name, and a mend", k, k, k.mend())
 		}
@@ -165,6 +165,28 @@ func TestLimitsOfARecord(t *testing.T) {
 	}
 }
 
+func TestAsMuchAsTheLimitsAllowIsRead(t *testing.T) {
+	tests := []struct{ name, txt, record string }{
+		{"tags", "v=DMARC1" + strings.Repeat("; rf=afrf", MaxTags-2) + "; p=reject", "v=DMARC1; p=reject"},
+		{"bytes", "v=DMARC1; p=reject; x=" + strings.Repeat("y", MaxRecordBytes-len("v=DMARC1; p=reject; x=; t=y")) + "; t=y", "v=DMARC1; p=reject; t=y"},
+		{"bytes, and a semicolon", "v=DMARC1; p=reject; x=" + strings.Repeat("y", MaxRecordBytes-len("v=DMARC1; p=reject; x=; t=y")) + "; t=y;", "v=DMARC1; p=reject; t=y"},
+		{"a destination", "v=DMARC1; p=none; rua=x:" + strings.Repeat("y", MaxURIBytes-2), "v=DMARC1; p=none; rua=x:" + strings.Repeat("y", MaxURIBytes-2)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if r := mustParse(t, tt.txt); r.String() != tt.record {
+				t.Errorf("ParseRecord of %d bytes = %q; want %q", len(tt.txt), r, tt.record)
+			}
+		})
+	}
+	if _, defects, _ := ParseRecord(tests[0].txt + "; t=y"); !slices.Contains(kinds(defects), TooManyTags) {
+		t.Errorf("one tag more has %v; want %v among them", kinds(defects), TooManyTags)
+	}
+	if _, defects, _ := ParseRecord(tests[1].txt); len(defects) != 1 || defects[0].Kind != UnknownTag {
+		t.Errorf("a record of %d bytes has %v; want the unknown tag only", MaxRecordBytes, kinds(defects))
+	}
+}
+
 func TestAHostileRecordHasBoundedDefects(t *testing.T) {
 	_, defects, _ := ParseRecord("v=DMARC1; rua=" + strings.Repeat(",", MaxRecordBytes-20))
 	if len(defects) != maxDefects {
@@ -184,6 +206,20 @@ func TestParseURI(t *testing.T) {
 		{"units in upper case", "mailto:a@example.com!1T", URI{"mailto:a@example.com", 1 << 40}, true},
 		{"a size beyond 64 bits", "mailto:a@example.com!99999999999999999999g", URI{"mailto:a@example.com", math.MaxUint64}, true},
 		{"a size that the unit takes beyond 64 bits", "mailto:a@example.com!18446744073709551615k", URI{"mailto:a@example.com", math.MaxUint64}, true},
+		{"a size that just fits", "x:y!9007199254740992k", URI{"x:y", 1 << 63}, true},
+		{"a size that just does not", "x:y!18014398509481984k", URI{"x:y", math.MaxUint64}, true},
+		{"every mark that may stand there", "x:-._~:/?#[]@$&'()*+=", URI{"x:-._~:/?#[]@$&'()*+=", 0}, true},
+		{"every digit of an escape", "x:%09%aF%fA", URI{"x:%09%aF%fA", 0}, true},
+		{"the borders of letters and digits", "aZ0+-.:azAZ09", URI{"aZ0+-.:azAZ09", 0}, true},
+		{"a mark beside the letters", "x:`", URI{}, false},
+		{"a digit too many in an escape", "x:%0g", URI{}, false},
+		{"a digit too many first in an escape", "x:%g0", URI{}, false},
+		{"an escape cut short at the end", "x:%2", URI{}, false},
+		{"an escape without digits at the end", "x:%", URI{}, false},
+		{"a blank after an escape", "x:%21 ", URI{}, false},
+		{"nothing after the scheme", "x:", URI{}, false},
+		{"a mark in the scheme", "x_y:z", URI{}, false},
+		{"a scheme that is empty", ":z", URI{}, false},
 		{"another scheme is kept", "https://example.com/dmarc?x=%2C", URI{"https://example.com/dmarc?x=%2C", 0}, true},
 		{"an escaped exclamation mark", "mailto:a%21b@example.com", URI{"mailto:a%21b@example.com", 0}, true},
 		{"a bare exclamation mark in the address", "mailto:a!b@example.com", URI{}, false},
@@ -207,6 +243,47 @@ func TestParseURI(t *testing.T) {
 				t.Errorf("parseURI(%q) = %v, %t; want %v, %t", tt.text, got, ok, tt.want, tt.ok)
 			}
 		})
+	}
+}
+
+func TestRecordsAreEqualOnlyIfAllOfThemIs(t *testing.T) {
+	const all = "v=DMARC1; p=none; sp=none; np=none; adkim=r; aspf=r; fo=0; rua=mailto:a@example.com; ruf=mailto:a@example.com; t=n; psd=u; pct=100; ri=86400"
+	r := mustParse(t, all)
+	for _, change := range []string{
+		"p=reject", "sp=reject", "np=reject", "adkim=s", "aspf=s", "fo=1", "rua=mailto:b@example.com", "ruf=mailto:b@example.com",
+		"t=y", "psd=y", "psd=n", "pct=99", "ri=1", "p=x", "sp=x", "np=x", "rua=mailto:a@example.com!1", "rua=mailto:a@example.com,x:y",
+	} {
+		// Of two equal tags the first counts.
+		o := mustParse(t, strings.Replace(all, "v=DMARC1", "v=DMARC1; "+change, 1))
+		if r.Equal(o) || o.Equal(r) || !o.Equal(o) {
+			t.Errorf("%q: Equal to %q; want it different", o, r)
+		}
+		if again := mustParse(t, o.String()); !again.Equal(o) {
+			t.Errorf("ParseRecord(%q) = %+v; want %+v", o, again, o)
+		}
+	}
+}
+
+func TestLowerFoldsASCIIOnly(t *testing.T) {
+	for in, want := range map[string]string{"azAZ@[`{09": "azaz@[`{09", "Ä": "Ä", "": "", "Z": "z", "A": "a", "x@": "x@", "x[": "x["} {
+		if got := lower(in); got != want {
+			t.Errorf("lower(%q) = %q; want %q", in, got, want)
+		}
+	}
+}
+
+func TestIsAlpha(t *testing.T) {
+	for s, want := range map[string]bool{"azAZ": true, "z": true, "": false, "@": false, "[": false, "`": false, "{": false, "a1": false, "a-": false, "\xe1": false} {
+		if got := isAlpha(s); got != want {
+			t.Errorf("isAlpha(%q) = %t; want %t", s, got, want)
+		}
+	}
+}
+
+func TestTheSecondRecordIsQuoted(t *testing.T) {
+	s := newStep("example.com", []string{"v=DMARC1; p=none", "v=DMARC1; p=reject"})
+	if want := `multiple at 0: "v=DMARC1; p=reject"`; len(s.Defects) != 1 || s.Defects[0].String() != want {
+		t.Errorf("newStep = %v; want %s", s.Defects, want)
 	}
 }
 

@@ -9,6 +9,11 @@
 //	id = finder.Identify(ctx, id, d)          // Organizational Domain of an identifier, if it matters
 //	v := dmarc.Evaluate(d, []dmarc.Identifier{id}) // no I/O
 //
+// A Finder with [Walks] asks each name once for a message, however many author
+// domains and identifiers it has. [SuffixFile] is a list of public suffixes that
+// is read again when it changes. [Compare] tells where the two standards differ
+// about a message, for a site that wants to change from one to the other.
+//
 // It is not for local policy: what a site does with a verdict, with t and with
 // pct is decided elsewhere. It sends no reports and checks no SPF or DKIM.
 //
@@ -23,7 +28,8 @@
 // Failures: every error of the [Resolver] is temporary. It makes the verdict
 // [TempError] only where another answer could have made another verdict. A
 // record with errors is read as far as it can be; what is wrong with it is told
-// as a list of [Defect].
+// as a list of [Defect], each with its [Severity]: whether the record then means
+// something else than its owner wrote.
 package dmarc
 
 import (
@@ -162,10 +168,10 @@ func (r Record) Equal(o Record) bool {
 // that have their default. Reading it again gives an equal record; for that, a
 // policy that could not be read is printed as "invalid".
 func (r Record) String() string {
-	tags := []string{"v=DMARC1"}
+	b := append(make([]byte, 0, 256), "v=DMARC1"...)
 	add := func(tag, value, byDefault string) {
 		if value != byDefault {
-			tags = append(tags, tag+"="+value)
+			b = append(append(append(append(b, "; "...), tag...), '='), value...)
 		}
 	}
 	add("p", r.P.String(), "")
@@ -180,7 +186,7 @@ func (r Record) String() string {
 	add("psd", r.PSD.String(), "u")
 	add("pct", strconv.Itoa(int(r.Pct)), "100")
 	add("ri", strconv.FormatUint(uint64(r.RI), 10), "86400")
-	return strings.Join(tags, "; ")
+	return string(b)
 }
 
 // String returns the value as published, "" when absent, "invalid" when it

@@ -2,13 +2,13 @@ package dmarc
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"golang.org/x/net/idna"
 
 	"dmarcgate/internal/suites"
 )
@@ -80,7 +80,7 @@ func testExample(t *testing.T, c example) {
 		t.Errorf("Find(%q) walked %v; want %v", author, walkNames(d), c.queries)
 	}
 	for domain, want := range c.orgs {
-		if end, err := settle(f.walk(t.Context(), walkDomains(domain), nil)); end.org != want || err != nil {
+		if end, err := settle(f.walk(t.Context(), domain, nil)); end.org != want || err != nil {
 			t.Errorf("organization of %q = %q, %v; want %q", domain, end.org, err, want)
 		}
 	}
@@ -111,48 +111,42 @@ func (c example) publish(author string) {
 	}
 }
 
-func TestVectorsOfThePublicSuffixList(t *testing.T) {
-	// What the package expects of its callers, as x/net's Lookup profile
-	// refuses the underscore.
-	profile := idna.New(idna.MapForLookup(), idna.StrictDomainName(false), idna.BidiRule())
-	normal := func(s string) string {
-		a, err := profile.ToASCII(s)
-		if err != nil {
-			t.Fatalf("ToASCII(%q): %v", s, err)
-		}
-		return a
-	}
+// suffixFile writes the shared list to a file.
+func suffixFile(t *testing.T) string {
+	t.Helper()
 	path := filepath.Join(t.TempDir(), "list.dat")
 	if err := os.WriteFile(path, suites.Read(t, "psl/public_suffix_list.dat"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	file, err := LoadSuffixes(path)
+	return path
+}
+
+// The vectors have upper case, U-labels and "null", which is no domain at all.
+func TestVectorsOfThePublicSuffixList(t *testing.T) {
+	file, err := LoadSuffixes(suffixFile(t))
 	if err != nil {
 		t.Fatal(err)
 	}
 	vectors := 0
 	for _, line := range strings.Split(string(suites.Read(t, "psl/tests.txt")), "\n") {
 		input, want, found := strings.Cut(line, " ")
-		if !found || strings.HasPrefix(line, "//") || input == "null" {
+		if !found || strings.HasPrefix(line, "//") {
 			continue
 		}
 		vectors++
-		want = normal(strings.TrimPrefix(want, "null"))
-		if strings.HasPrefix(input, ".") {
-			want = "" // no domain at all
-		} else {
-			input = normal(input)
-		}
+		input, want = strings.TrimPrefix(input, "null"), normal(strings.TrimPrefix(want, "null"))
 		t.Run(line, func(t *testing.T) {
 			for name, list := range map[string]Suffixes{"built in": PublicSuffix(), "from a file": file} {
-				if got := list.Org(input); got != want {
-					t.Errorf("Org(%q), list %s = %q; want %q", input, name, got, want)
+				for _, form := range []string{input, strings.ToUpper(input), normal(input)} {
+					if got := list.Org(form); got != want {
+						t.Errorf("Org(%q), list %s = %q; want %q", form, name, got, want)
+					}
 				}
 			}
 		})
 	}
-	if vectors != 77 {
-		t.Errorf("%d vectors read; want 77", vectors)
+	if vectors != 78 {
+		t.Errorf("%d vectors read; want 78", vectors)
 	}
 }
 
@@ -166,7 +160,7 @@ func TestAListFileThatIsNoListIsRefused(t *testing.T) {
 			t.Errorf("LoadSuffixes(%s) = %v; want an error that names the file", name, err)
 		}
 	}
-	if _, err := LoadSuffixes("/nonexistent.dat"); err == nil || !strings.Contains(err.Error(), "/nonexistent.dat") {
+	if _, err := LoadSuffixes("/nonexistent.dat"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "/nonexistent.dat") {
 		t.Errorf("LoadSuffixes(no file) = %v; want an error that names it", err)
 	}
 }
@@ -176,9 +170,11 @@ func TestTrapsOfThePublicSuffixList(t *testing.T) {
 		{"a subdomain of a private suffix", "a.b.github.io", "b.github.io"},
 		{"a private suffix has no organization", "github.io", ""},
 		{"a top-level domain that is not listed is a suffix", "a.b.unlisted-example", "b.unlisted-example"},
-		{"upper case gets no wrong answer", "EXAMPLE.CO.UK", ""},
-		{"nor do letters beyond ASCII", "食狮.公司.cn", ""},
-		{"nor a trailing dot", "example.com.", ""},
+		{"upper case", "EXAMPLE.CO.UK", "example.co.uk"},
+		{"letters beyond ASCII", "食狮.公司.cn", "xn--85x722f.xn--55qx5d.cn"},
+		{"an underscore", "_x.ABC.example.com", "example.com"},
+		{"what is no name in the DNS", "xn--a-\u00e4.COM", ""},
+		{"nor has a trailing dot an organization", "example.com.", ""},
 		{"an address is no domain", "192.0.2.1", ""},
 		{"nothing", "", ""},
 	}
@@ -188,5 +184,13 @@ func TestTrapsOfThePublicSuffixList(t *testing.T) {
 				t.Errorf("Org(%q) = %q; want %q", tt.domain, got, tt.want)
 			}
 		})
+	}
+}
+
+func TestWhatTheListsTakeAsItIs(t *testing.T) {
+	for s, want := range map[string]bool{"": true, "az09.-_@[`{": true, "A": false, "Z": false, "xA": false, "\x7f": true, "\x80": false} {
+		if got := isLowerASCII(s); got != want {
+			t.Errorf("isLowerASCII(%q) = %t; want %t", s, got, want)
+		}
 	}
 }

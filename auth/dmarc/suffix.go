@@ -1,16 +1,15 @@
 package dmarc
 
 import (
-	"strings"
-
+	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 )
 
 // Suffixes finds Organizational Domains by a list of public suffixes (RFC 7489,
 // Section 3.2). Implementations are safe for use by several goroutines.
 type Suffixes interface {
-	// Org returns the suffix of domain and one label more, or "" when domain
-	// is itself a suffix or no domain.
+	// Org returns the suffix of domain and one label more as lower-case
+	// A-labels, or "" when domain is itself a suffix or no domain.
 	Org(domain string) string
 }
 
@@ -22,20 +21,35 @@ func PublicSuffix() Suffixes { return builtinList{} }
 type builtinList struct{}
 
 func (builtinList) Org(domain string) string {
-	if !isLowerASCII(domain) {
-		return ""
-	}
-	org, err := publicsuffix.EffectiveTLDPlusOne(domain)
+	org, err := publicsuffix.EffectiveTLDPlusOne(normal(domain))
 	if err != nil {
 		return "" // a suffix, an address, or an empty label
 	}
 	return org
 }
 
-// isLowerASCII guards the list, which gives wrong answers for other names and
-// says nothing: for EXAMPLE.CO.UK it is CO.UK (x/net v0.62.0).
+// normal returns domain as lower-case A-labels, "" if it has none. Mail gives
+// no other form, but the lists answer wrongly for one and say nothing: for
+// EXAMPLE.CO.UK that of x/net v0.62.0 says CO.UK.
+func normal(domain string) string {
+	if isLowerASCII(domain) {
+		return domain
+	}
+	// The strict profile would refuse the underscore, which names of mail
+	// servers and keys have.
+	profile := idna.New(idna.MapForLookup(), idna.StrictDomainName(false), idna.BidiRule())
+	ascii, err := profile.ToASCII(domain)
+	if err != nil {
+		return ""
+	}
+	return ascii
+}
+
 func isLowerASCII(s string) bool {
-	return strings.IndexFunc(s, func(r rune) bool {
-		return r >= 0x80 || 'A' <= r && r <= 'Z'
-	}) < 0
+	for i := range len(s) {
+		if s[i] >= 0x80 || 'A' <= s[i] && s[i] <= 'Z' {
+			return false
+		}
+	}
+	return true
 }

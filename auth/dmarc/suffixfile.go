@@ -38,10 +38,7 @@ func LoadSuffixes(path string) (Suffixes, error) {
 type fileList struct{ list *publicsuffix.List }
 
 func (l fileList) Org(domain string) string {
-	if !isLowerASCII(domain) {
-		return ""
-	}
-	org, err := publicsuffix.DomainFromListWithOptions(l.list, domain, &publicsuffix.FindOptions{DefaultRule: publicsuffix.DefaultRule})
+	org, err := publicsuffix.DomainFromListWithOptions(l.list, normal(domain), &publicsuffix.FindOptions{DefaultRule: publicsuffix.DefaultRule})
 	if err != nil {
 		return "" // a suffix, an address, or an empty label
 	}

@@ -73,14 +73,13 @@ func isScheme(s string) bool {
 // hasURIChars allows the characters of RFC 3986, Appendix A, without "," and
 // "!", which must be escaped here (RFC 9989, Section 4.8).
 func hasURIChars(s string) bool {
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch c := s[i]; {
 		case isAlphanumeric(c):
 		case c == '%':
 			if i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]) {
 				return false
 			}
-			i += 2
 		case strings.IndexByte("-._~:/?#[]@$&'()*+=", c) < 0:
 			return false
 		}

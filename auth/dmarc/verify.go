@@ -59,16 +59,16 @@ func (id Identifier) mayAlign(d Discovery) bool {
 // Comparing names cannot replace the walk: a psd=n or psd=y between the two
 // makes them different organizations.
 func (f *Finder) Identify(ctx context.Context, id Identifier, d Discovery) Identifier {
-	if d.Err != nil || d.Source == SourceNone || !d.Record.Usable(d.Method) ||
-		id.Domain == d.Author || d.Record.mode(id.Mechanism) == Strict ||
-		!id.Passed && id.Err == nil || !d.within(id.Domain) {
+	// Without a record, Record is the zero value, which is not usable.
+	if !d.Record.Usable(d.Method) || id.Domain == d.Author ||
+		d.Record.mode(id.Mechanism) == Strict || !id.Passed && id.Err == nil || !d.within(id.Domain) {
 		return id
 	}
 	if d.Method == PSL {
 		id.Org = f.suffixes().Org(id.Domain)
 		return id
 	}
-	end, err := settle(f.walk(ctx, walkDomains(id.Domain), d.Walk))
+	end, err := settle(f.walk(ctx, id.Domain, d.Walk))
 	id.Org, id.OrgErr = end.org, err
 	return id
 }

@@ -99,6 +99,14 @@ func TestEvaluate(t *testing.T) {
 			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for a.example.com"}},
 		{"a registry that does not answer leaves siblings aligned", reject().failing(theirs, "com"), "a.example.com", []Identifier{dkim("b.example.com", true)},
 			Verdict{Status: Pass, Policy: Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for b.example.com"}},
+		{"strict mode leaves the author's own key open", zone("example.com p=reject; adkim=s"), "example.com", []Identifier{broken(DKIM, "example.com", ours)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseOurs, Reason: "no aligned pass, and DKIM for example.com could not be checked"}},
+		{"an organization that is not known is not to blame for the author's own key", zone("a.example.com p=reject").failing(theirs, "example.com"), "a.example.com", []Identifier{broken(DKIM, "a.example.com", ours)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseOurs, Reason: "no aligned pass, and DKIM for a.example.com could not be checked"}},
+		{"but for a sibling's key it is", zone("a.b.example.com p=reject", "example.com p=none").failing(theirs, "b.example.com"), "a.b.example.com", []Identifier{broken(DKIM, "x.example.com", ours)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseDomain, Reason: "no aligned pass, and DKIM for x.example.com could not be checked"}},
+		{"and whether a sibling's pass is aligned is open", zone("a.b.example.com p=reject", "example.com p=none").failing(ours, "b.example.com"), "a.b.example.com", []Identifier{dkim("x.example.com", true)},
+			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseOurs, Reason: "no answer on whether DKIM pass for x.example.com is aligned"}},
 		{"one error of several is the domain's", reject(), "example.com", []Identifier{broken(SPF, "example.com", ours), broken(DKIM, "example.com", theirs)},
 			Verdict{Status: TempError, Policy: Reject, Pct: 100, Cause: CauseDomain, Reason: "no aligned pass, and SPF for example.com could not be checked"}},
 		{"a wrapped error still tells whose it is", reject(), "example.com", []Identifier{broken(SPF, "example.com", fmt.Errorf("SPF: %w", ours))},
@@ -181,5 +189,40 @@ func TestReasonsAreShortAndPrintable(t *testing.T) {
 		if c < 0x20 || c > 0x7e {
 			t.Fatalf("Reason = %q; want printable ASCII", v.Reason)
 		}
+	}
+}
+
+func TestAReasonNamesAsManyAsItCan(t *testing.T) {
+	ids := []Identifier{dkim("example.com", true), dkim("a.example.com", true), spf("b.example.com", true)}
+	const want = "aligned DKIM pass for example.com, DKIM pass for a.example.com, SPF pass for b.example.com"
+	if v := evaluate(t, zone("example.com p=reject"), TreeWalk, "example.com", ids...); v.Reason != want {
+		t.Errorf("Reason = %s; want %s", v.Reason, want)
+	}
+	ids = append(ids, dkim("c.example.com", true))
+	if v := evaluate(t, zone("example.com p=reject"), TreeWalk, "example.com", ids...); v.Reason != want+" and 1 more" {
+		t.Errorf("Reason = %s; want %s and 1 more", v.Reason, want)
+	}
+}
+
+func TestShowKeepsOnlyWhatAnyReaderCanTake(t *testing.T) {
+	tests := []struct{ name, domain, want string }{
+		{"a domain", "_a-0.AZ.az.09", "_a-0.AZ.az.09"},
+		{"nothing", "", `""`},
+		{"a byte beyond ASCII", "\x80", `"\x80"`},
+		{"a letter beyond ASCII", "\u0161", `"\u0161"`}, // its low byte is a letter
+		{"a blank", "a b", `"a b"`},
+		{"before the digits", "a/", `"a/"`},
+		{"after the letters", "a[", `"a["`},
+		{"before the letters", "a@", `"a@"`},
+		{"after the small letters", "a{", `"a{"`},
+		{"after the digits", "a:", `"a:"`},
+		{"a name too long", strings.Repeat("a", MaxNameBytes+1), strings.Repeat("a", MaxNameBytes)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := show(tt.domain); got != tt.want {
+				t.Errorf("show(%q) = %s; want %s", tt.domain, got, tt.want)
+			}
+		})
 	}
 }

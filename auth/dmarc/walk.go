@@ -2,21 +2,20 @@ package dmarc
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"sync"
 )
 
-// walkDomains returns the domains that a tree walk from d asks, longest first:
-// d, then its ancestors of seven labels and less, the top-level domain last
-// (RFC 9989, Section 4.10). Names of eight labels lose one label, longer ones
-// as many as it takes.
-func walkDomains(d string) []string {
-	domains := []string{d}
-	for n := min(labels(d)-1, MaxWalk-1); n > 0; n-- {
-		domains = append(domains, lastLabels(d, n))
+// walkDomains returns the domains that a tree walk from d asks, longest first,
+// and how many they are: d, then its ancestors of seven labels and less, the
+// top-level domain last (RFC 9989, Section 4.10). Names of eight labels lose
+// one label, longer ones as many as it takes.
+func walkDomains(d string) (domains [MaxWalk]string, count int) {
+	domains[0], count = d, min(labels(d), MaxWalk)
+	for i := 1; i < count; i++ {
+		domains[i] = lastLabels(d, count-i)
 	}
-	return domains
+	return domains, count
 }
 
 // labels counts the labels of a domain.
@@ -34,57 +33,70 @@ func lastLabels(d string, n int) string {
 	return d
 }
 
-// walk asks the domains and returns the answers in order, up to and including
-// the first that stops the walk. Known answers are not asked again.
+// walk asks the names of a walk from start and returns the answers in order,
+// up to and including the first that stops it. Known answers are not asked
+// again.
 //
 // All are asked at once: their names do not depend on each other, there are at
 // most eight, and nearly every walk goes to the end, so that one after the
 // other would cost up to eight times the latency. Answers past a stop are not
 // waited for and count for nothing.
-func (f *Finder) walk(ctx context.Context, domains []string, known []Step) []Step {
-	ask, end := f.ask(ctx, domains, known)
-	defer end()
-	steps := make([]Step, 0, len(domains))
-	for i, domain := range domains {
-		if at := indexOf(known, domain); at >= 0 {
-			steps = append(steps, known[at])
-		} else {
-			steps = append(steps, newStep(domain, ask(i)))
-		}
-		if steps[i].found() && steps[i].record.PSD != PSDUnknown {
-			break // RFC 9989, Section 4.10, steps 2 and 6
-		}
-	}
-	return steps
-}
-
-// ask returns a function that waits for the answer of a domain that is not
-// known, and one that ends what nobody waits for.
-func (f *Finder) ask(ctx context.Context, domains []string, known []Step) (answerOf func(int) answer, end func()) {
+func (f *Finder) walk(ctx context.Context, start string, known []Step) []Step {
+	all, count := walkDomains(start)
+	domains := all[:count]
 	if f.Immediate {
-		return func(i int) answer { return f.lookup(ctx, domains[i]) }, func() {}
+		return steps(domains, known, func(i int) Step { return f.step(ctx, domains[i]) })
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	pending := make([]<-chan answer, len(domains))
+	defer wg.Wait()
+	defer cancel()
+	var pending [MaxWalk]<-chan answer
 	for i, domain := range domains {
 		if indexOf(known, domain) < 0 {
 			pending[i] = f.start(ctx, &wg, domain)
 		}
 	}
-	return func(i int) answer { return <-pending[i] }, func() { cancel(); wg.Wait() }
+	return steps(domains, known, func(i int) Step { return (<-pending[i]).open() })
+}
+
+// steps collects what is known and what ask finds, up to a stop.
+func steps(domains []string, known []Step, ask func(int) Step) []Step {
+	list := make([]Step, 0, len(domains))
+	for i, domain := range domains {
+		if at := indexOf(known, domain); at >= 0 {
+			list = append(list, known[at])
+		} else {
+			list = append(list, ask(i))
+		}
+		if list[i].found() && list[i].record.PSD != PSDUnknown {
+			break // RFC 9989, Section 4.10, steps 2 and 6
+		}
+	}
+	return list
 }
 
 func indexOf(steps []Step, domain string) int {
-	return slices.IndexFunc(steps, func(s Step) bool { return s.Domain == domain })
+	for i := range steps {
+		if steps[i].Domain == domain {
+			return i
+		}
+	}
+	return -1
 }
 
-// answer is what the resolver said, or the panic with which it ended: that one
-// belongs to the goroutine of the message, which survives it.
+// answer is what a name holds, or the panic with which the resolver ended:
+// that one belongs to the goroutine of the message, which survives it.
 type answer struct {
-	txts []string
-	err  error
+	step Step
 	bug  any
+}
+
+func (a answer) open() Step {
+	if a.bug != nil {
+		panic(a.bug)
+	}
+	return a.step
 }
 
 func (f *Finder) start(ctx context.Context, wg *sync.WaitGroup, domain string) <-chan answer {
@@ -95,17 +107,29 @@ func (f *Finder) start(ctx context.Context, wg *sync.WaitGroup, domain string) <
 			a.bug = recover()
 			c <- a
 		}()
-		a = f.lookup(ctx, domain)
+		a.step = f.step(ctx, domain)
 	})
 	return c
 }
 
-func (f *Finder) lookup(ctx context.Context, domain string) answer {
+// step finds out what a name holds, or recalls it. A resolver that never waits
+// is a memory itself, and what it does not know another one may be asked for.
+func (f *Finder) step(ctx context.Context, domain string) Step {
+	if f.Walks == nil || f.Immediate {
+		return f.ask(ctx, domain)
+	}
+	return f.Walks.step(ctx, domain, f.ask)
+}
+
+func (f *Finder) ask(ctx context.Context, domain string) Step {
 	if !canExist(prefix + domain) {
-		return answer{}
+		return Step{Domain: domain}
 	}
 	txts, err := f.Resolver.TXT(ctx, prefix+domain)
-	return answer{txts: txts, err: err}
+	if err != nil {
+		return Step{Domain: domain, Err: err}
+	}
+	return newStep(domain, txts)
 }
 
 // canExist reports whether the DNS can hold name (RFC 1035, Section 2.3.4).
@@ -123,23 +147,16 @@ func canExist(name string) bool {
 // newStep sorts the answer for a name. Filter first, then count: other TXT data,
 // such as what a wildcard gives, is no second record (RFC 9989, Section 4.10,
 // step 2).
-func newStep(domain string, a answer) Step {
-	if a.bug != nil {
-		panic(a.bug)
-	}
-	s := Step{Domain: domain, Err: a.err}
-	if a.err != nil {
-		return s
-	}
-	for _, txt := range a.txts {
+func newStep(domain string, txts []string) Step {
+	s := Step{Domain: domain}
+	for _, txt := range txts {
 		if isDMARC(txt) {
 			s.Records = append(s.Records, txt)
-			continue
 		}
-		s.Others++
-		if looksLikeDMARC(txt) && len(s.Defects) < maxDefects {
-			s.Defects = append(s.Defects, newDefect(BadVersion, 0, txt))
-		}
+	}
+	s.Others = len(txts) - len(s.Records)
+	if s.Others > 0 {
+		s.lookBeside(txts)
 	}
 	switch len(s.Records) {
 	case 0:
@@ -150,6 +167,29 @@ func newStep(domain string, a answer) Step {
 		s.Defects = append(s.Defects, newDefect(SeveralRecords, 0, s.Records[1]))
 	}
 	return s
+}
+
+// lookBeside notes what stands at the name and is no DMARC record. Beside one,
+// that is no more than a remark: another version may stand there by design.
+func (s *Step) lookBeside(txts []string) {
+	for _, txt := range txts {
+		kind := OtherTXT
+		switch {
+		case isDMARC(txt):
+			continue
+		case looksLikeDMARC(txt):
+			kind = BadVersion
+		case len(s.Records) == 0:
+			continue // the name of somebody who publishes no DMARC record
+		}
+		d := newDefect(kind, 0, txt)
+		if len(s.Records) > 0 {
+			d.Severity = Remark
+		}
+		if len(s.Defects) < maxDefects {
+			s.Defects = append(s.Defects, d)
+		}
+	}
 }
 
 // looksLikeDMARC reports whether an owner probably meant txt, which is no DMARC
