@@ -27,6 +27,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"dmarcgate/policy"
 )
 
 // Config is one configuration file with every default filled in. It is not
@@ -40,17 +42,19 @@ type Config struct {
 	Listeners     []Listener // at least one
 	TrustedRelays []TrustedRelay
 
-	DKIM      DKIM
-	Discovery Discovery
-	TempError TempError
-	DNS       DNS
-	Limits    Limits
-	Store     Store
-	Sampling  Sampling
-	Reply     Reply
-	Header    Header
-	Admin     Admin
-	Log       Log
+	DKIM       DKIM
+	Discovery  Discovery
+	TempError  TempError
+	From       From
+	Conformant Conformant
+	DNS        DNS
+	Limits     Limits
+	Store      Store
+	Sampling   Sampling
+	Reply      Reply
+	Header     Header
+	Admin      Admin
+	Log        Log
 }
 
 // Listener is one place where MTAs connect, with what is done for them.
@@ -83,6 +87,7 @@ type Discovery struct {
 	Method  string // treewalk (RFC 9989, Section 4.10) or psl (RFC 7489, Section 6.6.3)
 	PSLFile string // absolute; "" is the list built in
 	Pct     string // honour or ignore
+	Compare bool   // ask by the other method, too, and tell the differences
 }
 
 // TempError says what happens to mail whose verdict hangs on a DNS failure.
@@ -90,6 +95,25 @@ type TempError struct {
 	Ours     string   // accept or tempfail: our resolver answers nobody
 	Domain   string   // tempfail, accept or quarantine: others resolve, this domain does not
 	MaxDefer Duration // how long one author domain and client are deferred
+}
+
+// From says what happens to mail whose From field gives no author domain to
+// evaluate: profile, accept, quarantine or reject for each way to do so.
+type From struct {
+	Missing         string
+	EmptyGroup      string
+	Unparsable      string // also a header above the limits
+	SeveralFields   string
+	TooManyDomains  string // more than policy.MaxAuthors
+	NullPathMissing string // missing, with the null reverse path
+}
+
+// Conformant says whom the profile conformant believes that a message is
+// genuine although it fails.
+type Conformant struct {
+	TrustedSealers    []string // of ARC; lower-case A-labels
+	ForwarderNetworks []netip.Prefix
+	ForwarderDomains  []policy.DomainPattern // for which SPF or DKIM passes
 }
 
 // DNS is how names are looked up and remembered.
@@ -168,6 +192,10 @@ func Default() Config {
 		DKIM:      DKIM{BodyLength: "refuse", MaxKeyBits: 4096},
 		Discovery: Discovery{Method: "treewalk", Pct: "honour"},
 		TempError: TempError{Ours: "accept", Domain: "tempfail", MaxDefer: 4 * hour},
+		From: From{
+			Missing: "profile", EmptyGroup: "profile", Unparsable: "profile",
+			SeveralFields: "profile", TooManyDomains: "profile", NullPathMissing: "profile",
+		},
 		DNS: DNS{
 			QueryTimeout:   2 * second,
 			Timeout:        5 * second,

@@ -36,11 +36,15 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 		t.Fatal(err)
 	}
 	// An empty list and none mean the same.
+	if c := got.Conformant; len(c.TrustedSealers)+len(c.ForwarderNetworks)+len(c.ForwarderDomains) != 0 {
+		t.Errorf("the example believes %+v; want nobody", c)
+	}
 	if len(got.TrustedRelays) != 1 {
 		t.Errorf("the example shows %d trusted relays; want one", len(got.TrustedRelays))
 	}
 	got.TrustedRelays = nil // by default there is none
 	got.AuthservIDsAlso, got.DNS.Servers, got.Listeners[0].TrustedNetworks = nil, nil, nil
+	got.Conformant = Conformant{}
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
 	}
@@ -128,6 +132,14 @@ authserv_id = "mx.example.org"
 authserv_ids_also = ["old.example.org"]
 state_dir = "/srv/dmarcgate/"
 listener = [{name = "in", address = "local:/run/a.sock", profile = "strict", socket_mode = "660"}]
+[from]
+missing = "reject"
+several_fields = "quarantine"
+null_path_missing = "accept"
+[conformant]
+trusted_sealers = ["Lists.example.org"]
+forwarder_networks = ["192.0.2.0/24", "2001:db8::25"]
+forwarder_domains = ["forwarder.example.net", ".lists.example.net"]
 [dns]
 servers = ["192.0.2.53", "2001:db8::53", "[2001:db8::54]:5353"]
 timeout = "1m"
@@ -152,6 +164,12 @@ allow_remote = true
 		Name: "in", Address: Address{"unix", "/run/a.sock"}, Profile: "strict", SocketMode: 0o660, Quarantine: "tag",
 		AuthservID: "mx.example.org",
 	}}
+	want.From.Missing, want.From.SeveralFields, want.From.NullPathMissing = "reject", "quarantine", "accept"
+	want.Conformant = Conformant{
+		TrustedSealers:    []string{"lists.example.org"},
+		ForwarderNetworks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::25/128")},
+		ForwarderDomains:  patterns(t, "forwarder.example.net", ".lists.example.net"),
+	}
 	want.DNS.Servers = []string{"192.0.2.53:53", "[2001:db8::53]:53", "[2001:db8::54]:5353"}
 	want.DNS.Timeout = minute
 	want.DNS.CacheSize = 50e6

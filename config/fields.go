@@ -22,11 +22,23 @@ func fields(c *Config) []field {
 		choice("discovery.method", &c.Discovery.Method, "treewalk", "psl"),
 		parsed("discovery.psl_file", &c.Discovery.PSLFile, parseOptionalPath),
 		choice("discovery.pct", &c.Discovery.Pct, "honour", "ignore"),
+		flag("discovery.compare", &c.Discovery.Compare),
 
 		choice("temperror.ours", &c.TempError.Ours, "accept", "tempfail"),
 		choice("temperror.domain", &c.TempError.Domain, "tempfail", "accept", "quarantine"),
 		// Senders give up after four to five days (RFC 5321, Section 4.5.4.1).
 		duration("temperror.max_defer", &c.TempError.MaxDefer, 5*minute, 3*day),
+
+		fromAnswer("from.missing", &c.From.Missing),
+		fromAnswer("from.empty_group", &c.From.EmptyGroup),
+		fromAnswer("from.unparsable", &c.From.Unparsable),
+		fromAnswer("from.several_fields", &c.From.SeveralFields),
+		fromAnswer("from.too_many_domains", &c.From.TooManyDomains),
+		fromAnswer("from.null_path_missing", &c.From.NullPathMissing),
+
+		list("conformant.trusted_sealers", &c.Conformant.TrustedSealers, parseSealer),
+		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, parseForwarderNetwork),
+		list("conformant.forwarder_domains", &c.Conformant.ForwarderDomains, parseForwarder),
 
 		list("dns.servers", &c.DNS.Servers, parseServer),
 		duration("dns.query_timeout", &c.DNS.QueryTimeout, second/10, 30*second),
@@ -66,6 +78,10 @@ func fields(c *Config) []field {
 		choice("log.format", &c.Log.Format, "logfmt", "json"),
 		choice("log.level", &c.Log.Level, "debug", "info", "warn", "error"),
 	}
+}
+
+func fromAnswer(key string, p *string) field {
+	return choice(key, p, "profile", "accept", "quarantine", "reject")
 }
 
 // listenerFields is the same for the [[listener]] at path.

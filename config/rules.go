@@ -1,7 +1,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -299,11 +298,7 @@ func readDate(v any, p *time.Time, or string) error {
 // parsePattern reads what policy.ParsePattern does.
 func parsePattern(s string) (policy.DomainPattern, error) {
 	p, err := policy.ParsePattern(s)
-	var f policy.Fault
-	if errors.As(err, &f) {
-		err = fault{text: f.Text, mend: f.Mend}
-	}
-	return p, err
+	return p, asFault(err)
 }
 
 // parseRuleNetwork reads what parseNetwork does.

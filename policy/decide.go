@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"time"
 
 	"dmarcgate/auth/dmarc"
@@ -25,6 +24,10 @@ type Settings struct {
 	// with Tempfail for its own DNS; afterwards the message is quarantined. A
 	// lame delegation must not be a way past the policy.
 	MaxDefer time.Duration
+	// From answers messages whose From field gives nothing to evaluate.
+	From FromAnswers
+	// Known is whom the profile Conformant believes.
+	Known Known
 	// Rules override what the rest decides. Under the profile Monitor they
 	// only record what they would have done.
 	Rules Rules
@@ -36,6 +39,7 @@ type Decision struct {
 	Disposition Disposition  `json:"disposition"`
 	Requested   dmarc.Policy `json:"requested"` // the strictest policy published for a failing author domain
 	Override    Override     `json:"override,omitempty"`
+	Evidence    Evidence     `json:"evidence,omitempty"`  // what the profile went by, also when a rule decided in the end
 	Reason      string       `json:"reason"`              // one clause in words, free of text from the message
 	Author      string       `json:"author,omitempty"`    // the author domain that decided
 	Effective   []Policy     `json:"effective,omitempty"` // for each of Facts.Authors
@@ -126,45 +130,6 @@ func (s Settings) unusable(f Facts) bool {
 	return true
 }
 
-// decideFrom answers a message whose From field gives nothing to evaluate.
-// RFC 9989 leaves it to the receiver (Sections 4.2, 5.3.1 and 11.5); an
-// attacker gains from every case that is waved through.
-func (s Settings) decideFrom(f Facts) Decision {
-	d := Decision{Reason: fromReason(f)}
-	absent := (f.From == FromMissing || f.From == FromEmptyGroup) && !f.Cut
-	switch {
-	case s.Profile == Monitor:
-		return d
-	case absent && f.From == FromMissing && f.NullPath: // bounces of old systems
-		d.Action = Tag
-	case s.Profile == Strict:
-		d.Action, d.Disposition = Refuse, Reject
-	case absent:
-		d.Action = Tag
-	default:
-		d.Action, d.Disposition = s.Quarantine, Quarantine
-	}
-	d.Override = LocalPolicy
-	return d
-}
-
-func fromReason(f Facts) string {
-	if f.Cut {
-		return "header longer than the limits"
-	}
-	switch f.From {
-	case FromMissing:
-		return "no From field"
-	case FromEmptyGroup:
-		return "no address in the From field"
-	case FromSeveralFields:
-		return "several From fields"
-	case FromSeveralDomains:
-		return fmt.Sprintf("more than %d domains in the From field", MaxAuthors)
-	}
-	return "From field cannot be read"
-}
-
 // lower applies t and pct to the published policy of a failing author
 // domain: together one step, never two.
 func (s Settings) lower(a Author) Policy {
@@ -192,13 +157,13 @@ func (s Settings) decideAuthor(f Facts, a Author, p Policy) Decision {
 		return s.decideTemporary(f, a, d)
 	case dmarc.Fail:
 		d.Requested, d.Override = a.Verdict.Policy, p.Override
-		return s.enforce(p.Applied, d)
+		return s.enforce(f, a, p.Applied, d)
 	}
 	return d
 }
 
 // enforce carries a policy out as far as the profile goes.
-func (s Settings) enforce(p dmarc.Policy, d Decision) Decision {
+func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decision {
 	switch {
 	case p == dmarc.None: // MUST NOT change the handling, RFC 9989, Section 5.4
 		return d
@@ -206,16 +171,13 @@ func (s Settings) enforce(p dmarc.Policy, d Decision) Decision {
 		d.Override = LocalPolicy
 		d.Reason += "; not enforced: profile monitor"
 		return d
-	case p == dmarc.Reject && s.Profile == Strict:
-		d.Action, d.Disposition = Refuse, Reject
-		return d
-	case p == dmarc.Reject:
-		// Without other knowledge p=reject is treated as quarantine, and the
-		// deviation is reported (RFC 9989, Section 7.4).
-		d.Override = LocalPolicy
-		d.Reason += "; p=reject alone does not reject: profile conformant"
+	case p == dmarc.Quarantine:
+		return s.quarantine(d)
+	case s.Profile == Conformant:
+		return s.weigh(f, a, d)
 	}
-	return s.quarantine(d)
+	d.Action, d.Disposition = Refuse, Reject
+	return d
 }
 
 func (s Settings) quarantine(d Decision) Decision {
@@ -240,8 +202,11 @@ func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
 		answer = s.TempDomain
 		if answer == Tempfail && f.Deferred >= s.MaxDefer {
 			d.Reason += "; deferred long enough"
-			d.Override = LocalPolicy
-			return s.quarantine(d)
+			d.Action, d.Disposition, d.Override = s.Quarantine, Quarantine, LocalPolicy
+			if s.Quarantine == Refuse {
+				d.Action = Tag // what could not be judged is never refused for good
+			}
+			return d
 		}
 	}
 	d.Action = answer

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -130,53 +129,6 @@ func TestTheStrictestPolicyOfTheFailingAuthorDomainsWins(t *testing.T) {
 	}
 }
 
-// The table of outcomes of the From field, one line for each cell.
-func TestAFromFieldThatGivesNothingIsAnsweredByProfile(t *testing.T) {
-	tests := []struct {
-		from     From
-		nullPath bool
-		profile  Profile
-		want     Action
-	}{
-		{FromMissing, false, Monitor, Accept},
-		{FromMissing, false, Conformant, Tag},
-		{FromMissing, false, Strict, Refuse},
-		{FromMissing, true, Monitor, Accept},
-		{FromMissing, true, Conformant, Tag},
-		{FromMissing, true, Strict, Tag},
-		{FromEmptyGroup, false, Monitor, Accept},
-		{FromEmptyGroup, false, Conformant, Tag},
-		{FromEmptyGroup, false, Strict, Refuse},
-		{FromEmptyGroup, true, Strict, Refuse},
-		{FromUnparsable, false, Monitor, Accept},
-		{FromUnparsable, false, Conformant, Hold},
-		{FromUnparsable, false, Strict, Refuse},
-		{FromSeveralFields, false, Monitor, Accept},
-		{FromSeveralFields, false, Conformant, Hold},
-		{FromSeveralFields, false, Strict, Refuse},
-		{FromSeveralFields, true, Strict, Refuse},
-	}
-	for _, tt := range tests {
-		s := Settings{Profile: tt.profile, Quarantine: Hold}
-		d := s.Decide(Facts{From: tt.from, NullPath: tt.nullPath})
-		if d.Action != tt.want {
-			t.Errorf("Decide(%s, null path %v) in %s = %v; want %v", tt.from, tt.nullPath, tt.profile, d.Action, tt.want)
-		}
-	}
-}
-
-func TestAHeaderThatWasCutHidesNoFromField(t *testing.T) {
-	f := one(dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject})
-	f.Cut = true
-	if d := (Settings{Profile: Strict}).Decide(f); d.Action != Refuse {
-		t.Errorf("Decide(a pass in a cut header) = %v; want %v: another From field may follow", d.Action, Refuse)
-	}
-	f = Facts{From: FromMissing, NullPath: true, Cut: true}
-	if d := (Settings{Profile: Strict}).Decide(f); d.Action != Refuse {
-		t.Errorf("Decide(a bounce with a cut header) = %v; want %v", d.Action, Refuse)
-	}
-}
-
 func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 	s := Settings{Profile: Strict, Quarantine: Hold, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: 4 * time.Hour}
 	ours := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseOurs}
@@ -196,6 +148,7 @@ func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 		{"but not for ever, and never past the policy", s, theirs, 4 * time.Hour, Hold, Quarantine},
 		{"a pass of the author domain itself needs no record", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, AlignedDKIM: true}, 0, Accept, None},
 		{"monitor defers nobody", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, 0, Accept, None},
+		{"not even where quarantine is one", Settings{Profile: Strict, Quarantine: Refuse, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantine},
 		{"temperror is never a rejection", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantine},
 	}
 	for _, tt := range tests {
@@ -207,80 +160,6 @@ func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 				t.Errorf("Decide() = %v, %v; want %v, %v", d.Action, d.Disposition, tt.want, tt.disp)
 			}
 		})
-	}
-}
-
-func TestADrawIsTheSameForARetryAndDifferentForAnotherPurpose(t *testing.T) {
-	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
-	m := Sample{Author: "a.example", MessageID: "<1@a.example>", Date: "Mon, 2 Nov 2026 10:00:00 +0000",
-		MailFrom: "x@a.example", Client: netip.MustParseAddr("192.0.2.1")}
-	retry := m
-	retry.Client = netip.MustParseAddr("192.0.2.77") // another host of the same /24
-	if got, want := s.Draw("pct", retry), s.Draw("pct", m); got != want {
-		t.Errorf("Draw of a retry = %d; want %d as before", got, want)
-	}
-	if got := draws(s, "pct"); got == draws(s, "ramp") {
-		t.Error("draws for pct and for ramp are equal; want them independent")
-	}
-	if got := draws(NewSampler([]byte("another secret of thirty-two byt")), "pct"); got == draws(s, "pct") {
-		t.Error("draws under another secret are equal; a sender could compute them")
-	}
-}
-
-// draws returns the draws of 64 messages, which are never all equal by
-// accident.
-func draws(s Sampler, purpose string) (out [64]uint8) {
-	for i := range out {
-		out[i] = s.Draw(purpose, Sample{MessageID: string(rune('A' + i))})
-	}
-	return out
-}
-
-func TestDrawsAreSpreadEvenly(t *testing.T) {
-	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
-	const n = 20000
-	below := 0
-	for i := range n {
-		draw := s.Draw("pct", Sample{MessageID: string(rune(i + 1000))})
-		if draw > 99 {
-			t.Fatalf("Draw = %d; want 0 to 99", draw)
-		}
-		if draw < 25 {
-			below++
-		}
-	}
-	// Five standard deviations of a quarter of n are 306.
-	if below < n/4-306 || below > n/4+306 {
-		t.Errorf("draws below 25 = %d of %d; want about %d", below, n, n/4)
-	}
-}
-
-func TestFieldsOfASampleDoNotRunIntoEachOther(t *testing.T) {
-	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
-	same := 0
-	for i := range 64 {
-		c := string(rune('A' + i))
-		if s.Draw("pct", Sample{MessageID: "x" + c, Date: "y"}) == s.Draw("pct", Sample{MessageID: "x", Date: c + "y"}) {
-			same++
-		}
-	}
-	if same == 64 {
-		t.Error("the parts of a sample are joined without a boundary")
-	}
-}
-
-func TestNetworkIsTheSendersPartOfAnAddress(t *testing.T) {
-	for in, want := range map[string]string{
-		"192.0.2.77":        "192.0.2.0/24",
-		"::ffff:192.0.2.77": "192.0.2.0/24",
-		"2001:db8:1:2:3::4": "2001:db8:1:2::/64",
-	} {
-		if got := Network(netip.MustParseAddr(in)); got != want {
-			t.Errorf("Network(%s) = %s; want %s", in, got, want)
-		}
-	}
-	if got := Network(netip.Addr{}); got != "" {
-		t.Errorf("Network of no address = %q; want nothing", got)
 	}
 }
 

@@ -6,8 +6,9 @@
 // exactly what the store keeps, so a decision can be made again later from
 // the stored facts and comes out the same.
 //
-// Override rules (Rule, Rules) are tried after the profile has decided, and
-// match facts and nothing else.
+// The profile Conformant weighs evidence before it rejects (evidence.go has its
+// tables). Override rules (Rule, Rules) are tried after the profile has
+// decided. Both look at facts and settings and at nothing else.
 //
 // It is not the place for checks of mail (auth), nor for words of the milter
 // protocol (enforce turns a Decision into reply and header edits).

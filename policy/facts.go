@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"dmarcgate/auth/dmarc"
@@ -54,6 +55,26 @@ type Facts struct {
 	// Deferred is how long this author domain and client network have been
 	// answered with tempfail so far; zero for the first time.
 	Deferred time.Duration `json:"deferred_ns,omitempty"`
+}
+
+// clientIn reports whether the client is in one of the networks.
+func (f *Facts) clientIn(networks []netip.Prefix) bool {
+	client := f.Client.Unmap().WithZone("")
+	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(client) })
+}
+
+// spfPass reports whether SPF passed for a domain of the patterns.
+func (f *Facts) spfPass(patterns []DomainPattern) bool {
+	return f.SPF.Result == "pass" && oneHolds(patterns, f.SPF.Domain, "")
+}
+
+// dkimPass reports whether a signature of a domain of the patterns passed.
+// Signatures with a key in test mode count like none (RFC 6376, Section
+// 3.6.1).
+func (f *Facts) dkimPass(patterns []DomainPattern) bool {
+	return slices.ContainsFunc(f.DKIM, func(s DKIM) bool {
+		return s.Result == "pass" && !s.Testing && oneHolds(patterns, s.Domain, "")
+	})
 }
 
 // SPF is the result for one identity (RFC 7208). Result is a word of RFC
@@ -119,4 +140,63 @@ type Author struct {
 	// same for a retry, and not computable by the sender. The message is
 	// sampled when Draw < pct.
 	Draw uint8 `json:"draw"`
+
+	// Differs is in what another method of discovery came to something else:
+	// org, record, verdict, disposition; or unready. Empty when both agree, and
+	// when there is only one. Nothing is decided by it.
+	Differs []string `json:"differs,omitempty"`
+
+	// What only evidence needs (see Evidence), for a verdict that EvidenceMatters
+	// to. Zero values are no evidence.
+	Signers  []string `json:"signers,omitempty"` // d= of the signatures that are aligned with Domain, passed or not
+	Standing Standing `json:"standing,omitzero"`
+	History  History  `json:"history,omitzero"`
+}
+
+// EvidenceMatters reports whether some profile could decide by Author.Signers,
+// Author.Standing and Author.History of an author domain with this verdict.
+func EvidenceMatters(v dmarc.Verdict) bool {
+	return v.Status == dmarc.Fail && v.Policy == dmarc.Reject
+}
+
+// Standing is what an author domain tells in the DNS about sending mail.
+type Standing struct {
+	Asked   bool   `json:"asked"` // and answered; otherwise the rest says nothing
+	NoMail  NoMail `json:"no_mail,omitempty"`
+	Missing bool   `json:"missing,omitempty"` // NXDOMAIN of the name itself
+}
+
+// NoMail is how a domain says that it sends no mail. Empty means that it does
+// not say so.
+type NoMail string
+
+// The ways to say it.
+const (
+	NoMailSPF NoMail = "spf"     // its SPF record is v=spf1 -all and no more
+	NoMailMX  NoMail = "null_mx" // RFC 7505
+)
+
+// History is what this host has seen of an organization in the HistoryDays
+// before a message. Only messages that were proved to be the organization's
+// count: those of others in its name are no history of it, and a flood of them
+// must not change what is known.
+type History struct {
+	Messages int `json:"messages"`  // with an aligned pass of SPF or DKIM
+	DKIMPass int `json:"dkim_pass"` // of these, with an aligned pass of DKIM
+}
+
+// Proof is whose message it was proved to be. The zero value proves nothing.
+type Proof struct {
+	Org  string // Organizational Domain of the author
+	DKIM bool   // by an aligned pass of DKIM; otherwise by SPF alone
+}
+
+// Proof returns what the message adds to the history of an organization: only a
+// message whose From has one domain, which passed, is one of its messages.
+func (f *Facts) Proof() Proof {
+	oneDomain := (f.From == FromOneMailbox || f.From == FromSeveralMailboxes) && len(f.Authors) == 1
+	if f.Skip != Evaluated || f.Cut || !oneDomain || f.Authors[0].Verdict.Status != dmarc.Pass {
+		return Proof{}
+	}
+	return Proof{Org: f.Authors[0].Org, DKIM: f.Authors[0].Verdict.AlignedDKIM}
 }

@@ -218,7 +218,9 @@ func checkWideDomain(r Rule) (Fault, bool) {
 	if r.Action != RuleAccept {
 		return Fault{}, false
 	}
-	return checkPatterns(r.anchorDomains(), func(p DomainPattern) (Fault, bool) {
-		return fault(p.wide(), "", fmt.Sprintf("%q is everybody below a public suffix", p), "name the domains of the sender")
-	})
+	return checkPatterns(r.anchorDomains(), everybody)
+}
+
+func everybody(p DomainPattern) (Fault, bool) {
+	return fault(p.wide(), "", fmt.Sprintf("%q is everybody below a public suffix", p), "name the domains of the sender")
 }

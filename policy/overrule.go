@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"net/netip"
 	"slices"
 
 	"dmarcgate/auth/dmarc"
@@ -9,7 +8,7 @@ import (
 
 // overrule applies the rules to what the profile decided.
 func (s Settings) overrule(f Facts, profile Decision) Decision {
-	if s.Rules.Len() == 0 {
+	if s.Rules.Len() == 0 || !s.unusable(f) && !slices.ContainsFunc(f.Authors, fallible) {
 		return profile
 	}
 	t := s.trial(f, profile)
@@ -30,6 +29,9 @@ func (s Settings) overrule(f Facts, profile Decision) Decision {
 	}
 	return d
 }
+
+// fallible reports whether rules can be about a: they never are about a pass.
+func fallible(a Author) bool { return resultOf(a.Verdict) != dmarc.Pass.String() }
 
 // trial is one message before the rules.
 type trial struct {
@@ -52,6 +54,7 @@ func (s Settings) trial(f Facts, profile Decision) trial {
 	strict := s
 	strict.Profile = Strict
 	t.published = strict.decideProfile(f)
+	t.published.Evidence = profile.Evidence
 	if s.unusable(f) {
 		t.subjects = []subject{{result: dmarc.PermError.String()}}
 		return t
@@ -141,29 +144,14 @@ func (d *Decision) name(about []subject) {
 	if slices.ContainsFunc(about, func(s subject) bool { return s.Domain == d.Author }) {
 		return
 	}
-	d.Author, d.Reason = about[0].Domain, about[0].Verdict.Reason
+	d.Author, d.Reason, d.Evidence = about[0].Domain, about[0].Verdict.Reason, NotWeighed
 }
 
 // origin reports whether the keys hold that are about where the message came
 // from.
 func (m *Match) origin(f *Facts) bool {
-	client := f.Client.Unmap().WithZone("")
-	if m.ClientIP != nil && !slices.ContainsFunc(m.ClientIP, func(p netip.Prefix) bool { return p.Contains(client) }) {
-		return false
-	}
-	if m.SPFPass != nil && (f.SPF.Result != "pass" || !oneHolds(m.SPFPass, f.SPF.Domain, "")) {
-		return false
-	}
-	if m.DKIMPass != nil && !slices.ContainsFunc(f.DKIM, m.signature) {
-		return false
-	}
-	return m.Listener == nil || slices.Contains(m.Listener, f.Listener)
-}
-
-// signature reports whether s is one that dkim_pass names. Signatures with a
-// key in test mode count like none (RFC 6376, Section 3.6.1).
-func (m *Match) signature(s DKIM) bool {
-	return s.Result == "pass" && !s.Testing && oneHolds(m.DKIMPass, s.Domain, "")
+	return (m.ClientIP == nil || f.clientIn(m.ClientIP)) && (m.SPFPass == nil || f.spfPass(m.SPFPass)) &&
+		(m.DKIMPass == nil || f.dkimPass(m.DKIMPass)) && (m.Listener == nil || slices.Contains(m.Listener, f.Listener))
 }
 
 // recipients reports whether rcpt_domain holds, for every recipient or for

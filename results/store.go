@@ -35,17 +35,22 @@ type Options struct {
 	Queue      int           // rows that may wait for the writer
 	Metrics    *metrics.Metrics
 	Log        *slog.Logger
+	Now        func() time.Time // for History; nil is time.Now
 }
 
 // Store is an open file of results. Its methods may be called at once.
 type Store struct {
 	opt                                Options
 	id                                 string
+	last                               int64 // the newest row when the file was opened
 	writer                             *sql.DB
 	reader                             *sql.DB
 	conn                               *sql.Conn // of writer, the one that it has
 	begin, end, rollback, insert, mark *sql.Stmt
 	group                              []*op // the writer's, to be used again
+	history                            *history
+	loaded                             chan struct{} // closed when the history needs the files no longer
+	stopLoading                        context.CancelFunc
 
 	mu      sync.RWMutex // guards closed and the sends into queue
 	closed  bool
@@ -57,11 +62,17 @@ type Store struct {
 
 // Open opens the file, or makes it. An error says what an operator can mend.
 func Open(ctx context.Context, opt Options) (*Store, error) {
-	s := &Store{opt: opt, queue: make(chan *op, opt.Queue), closing: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{
+		opt: opt, queue: make(chan *op, opt.Queue), closing: make(chan struct{}), done: make(chan struct{}),
+		history: newHistory(), loaded: make(chan struct{}),
+	}
 	if err := s.open(ctx); err != nil {
 		s.closeFiles()
 		return nil, fmt.Errorf("opening the store %s: %w", opt.Path, err)
 	}
+	loading, stop := context.WithCancel(context.Background())
+	s.stopLoading = stop
+	go s.loadHistory(loading, s.last)
 	go s.write()
 	return s, nil
 }
@@ -93,6 +104,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	s.reader.SetMaxOpenConns(4)
+	if err := s.reader.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM message").Scan(&s.last); err != nil {
+		return fmt.Errorf("reading the last row: %w", err)
+	}
 	return nil
 }
 
@@ -197,6 +211,8 @@ func (s *Store) Close() error {
 	close(s.closing)
 	close(s.queue)
 	s.mu.Unlock()
+	s.stopLoading()
+	<-s.loaded
 	<-s.done
 	return s.closeFiles()
 }

@@ -178,6 +178,7 @@ func (s *Store) commit(group []*op) {
 			o.err = err
 		}
 		s.count(o)
+		s.remember(o)
 		close(o.done)
 	}
 }

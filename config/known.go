@@ -1,0 +1,41 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+
+	"dmarcgate/policy"
+)
+
+// asFault puts a fault that policy finds into the words of this package.
+func asFault(err error) error {
+	var f policy.Fault
+	if errors.As(err, &f) {
+		return fault{text: f.Text, mend: f.Mend}
+	}
+	return err
+}
+
+// parseSealer reads the domain of an ARC sealer.
+func parseSealer(s string) (string, error) {
+	d, err := policy.ParseSealer(s)
+	return d, asFault(err)
+}
+
+// parseForwarder reads a domain or a set of them.
+func parseForwarder(s string) (policy.DomainPattern, error) {
+	p, err := policy.ParseForwarder(s)
+	return p, asFault(err)
+}
+
+// parseForwarderNetwork reads a network that is not too wide to be believed.
+func parseForwarderNetwork(s string) (netip.Prefix, error) {
+	p, err := parseRuleNetwork(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	if err := policy.CheckForwarders(p); err != nil {
+		return netip.Prefix{}, asFault(err)
+	}
+	return p, nil
+}

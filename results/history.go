@@ -1,0 +1,205 @@
+package results
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"dmarcgate/policy"
+)
+
+// Limits of the history. Senders choose which organizations there are: with a
+// wildcard record, the owner of one domain has as many as he likes.
+const (
+	// maxEstablished is how many organizations are kept that have enough
+	// messages to go by. With maxNewcomers it makes 100,000: some 15 MB, twice
+	// that when each of them wrote on every day, at most 60 MB.
+	maxEstablished = 50_000
+	// maxNewcomers is how many others are kept. A flood of new ones pushes out
+	// newcomers and never an established one: for each place of those, a sender
+	// has to become established, by messages that pass.
+	maxNewcomers = 50_000
+	// maxPerDay is where counting ends for one organization and one day: what
+	// share is signed can be told by then.
+	maxPerDay = 1<<16 - 1
+)
+
+// history is how many messages were proved to be of each organization, on each
+// of the last days. Messages that fail are not counted, since strangers send
+// them: one forgery for 99 genuine messages would make the share of signed
+// ones too small to go by. What is counted is how an organization authenticates
+// its own mail. Those of its hosts that do not at all leave no trace.
+type history struct {
+	mu          sync.Mutex // guards what stands below
+	ready       bool       // everything stored has been counted
+	orgs        map[string]*org
+	established queue
+	newcomers   queue
+}
+
+func newHistory() *history {
+	return &history{orgs: make(map[string]*org), established: queue{most: maxEstablished}, newcomers: queue{most: maxNewcomers}}
+}
+
+// day counts days since 1970 in UTC, up to the year 2149.
+type day uint16
+
+func dayOf(t time.Time) day { return day(min(max(t.Unix()/86400, 0), 1<<16-1)) }
+
+// expired reports whether d is no longer one of the days that count.
+func (d day) expired(today day) bool { return int(d)+policy.HistoryDays <= int(today) }
+
+// finish makes the history one that can be asked.
+func (h *history) finish() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ready = true
+}
+
+// of returns what is known of an organization.
+func (h *history) of(name string, today day) policy.History {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.orgs[name]
+	if o == nil || !h.ready {
+		return policy.History{}
+	}
+	return o.sum(today)
+}
+
+// count adds a message that was answered.
+func (h *history) count(f *policy.Facts) {
+	p, today := f.Proof(), dayOf(f.Time)
+	if p.Org == "" {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	o := h.orgs[p.Org]
+	if o == nil {
+		o = &org{name: strings.Clone(p.Org)} // not with all that it was cut from
+		h.orgs[o.name] = o
+	} else {
+		h.queueOf(o).remove(o)
+	}
+	o.count(today, p.DKIM)
+	o.established = o.established || o.sum(today).Messages >= policy.HistoryMessages
+	q := h.queueOf(o)
+	q.push(o)
+	h.trim(q, today)
+}
+
+// uncount takes a message away that was counted and will come again.
+func (h *history) uncount(f *policy.Facts) {
+	p := f.Proof()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if o := h.orgs[p.Org]; o != nil {
+		o.uncount(dayOf(f.Time), p.DKIM)
+	}
+}
+
+func (h *history) queueOf(o *org) *queue {
+	if o.established {
+		return &h.established
+	}
+	return &h.newcomers
+}
+
+// trim forgets those seen least recently: all beyond the limit, and all
+// without a day that counts.
+func (h *history) trim(q *queue, today day) {
+	for o := q.oldest; q.len > q.most || o.days[len(o.days)-1].day.expired(today); o = q.oldest {
+		q.remove(o)
+		delete(h.orgs, o.name)
+	}
+}
+
+// org is one organization, in one of the queues.
+type org struct {
+	name         string
+	days         []bucket // those with messages, rising; never empty in a queue
+	established  bool     // had enough messages once
+	older, newer *org
+}
+
+// bucket counts the messages of one day.
+type bucket struct {
+	day            day
+	messages, dkim uint16
+}
+
+// bucket returns the place for a day among the days, and whether it is taken.
+func (o *org) bucket(d day) (int, bool) {
+	return slices.BinarySearchFunc(o.days, d, func(b bucket, d day) int { return cmp.Compare(b.day, d) })
+}
+
+func (o *org) count(d day, dkim bool) {
+	i, found := o.bucket(d)
+	if !found {
+		o.days = slices.Insert(o.days, i, bucket{day: d})
+	}
+	if b := &o.days[i]; b.messages < maxPerDay {
+		b.messages++
+		if dkim {
+			b.dkim++
+		}
+	}
+	o.days = slices.DeleteFunc(o.days, func(b bucket) bool { return b.day.expired(d) })
+}
+
+func (o *org) uncount(d day, dkim bool) {
+	i, found := o.bucket(d)
+	if !found || o.days[i].messages == 0 {
+		return
+	}
+	o.days[i].messages--
+	if dkim && o.days[i].dkim > 0 {
+		o.days[i].dkim--
+	}
+}
+
+func (o *org) sum(today day) policy.History {
+	var h policy.History
+	for _, b := range o.days {
+		if !b.day.expired(today) {
+			h.Messages += int(b.messages)
+			h.DKIMPass += int(b.dkim)
+		}
+	}
+	return h
+}
+
+// queue holds organizations in the order in which they were seen.
+type queue struct {
+	newest, oldest *org
+	len, most      int
+}
+
+func (q *queue) push(o *org) {
+	o.older, o.newer = q.newest, nil
+	if q.newest != nil {
+		q.newest.newer = o
+	} else {
+		q.oldest = o
+	}
+	q.newest = o
+	q.len++
+}
+
+func (q *queue) remove(o *org) {
+	if o.newer != nil {
+		o.newer.older = o.older
+	} else {
+		q.newest = o.older
+	}
+	if o.older != nil {
+		o.older.newer = o.newer
+	} else {
+		q.oldest = o.newer
+	}
+	o.older, o.newer = nil, nil
+	q.len--
+}
