@@ -13,8 +13,9 @@ type aside struct {
 // discoverAside begins a discovery for which no message waits.
 func (r *Run) discoverAside(known Memory, author string) *aside {
 	a := &aside{done: make(chan struct{})}
+	other := forMessage(r.checker.Other)
 	find := func(dns Memory) {
-		f := with(r.checker.Other, dns)
+		f := with(other, dns)
 		a.discovery, a.orgs = f.Find(r.ctx, author), nil
 		for _, id := range r.candidates() {
 			a.orgs = append(a.orgs, f.Identify(r.ctx, id, a.discovery))
@@ -31,8 +32,8 @@ func (r *Run) discoverAside(known Memory, author string) *aside {
 	return a
 }
 
-// finishAsides takes what is ready and ends the rest.
-func (r *Run) finishAsides() {
+// takeAsides takes what is ready. The rest ends with the message.
+func (r *Run) takeAsides() {
 	for _, a := range r.others {
 		select {
 		case <-a.done:
@@ -40,6 +41,4 @@ func (r *Run) finishAsides() {
 		default:
 		}
 	}
-	r.cancel()
-	r.asides.Wait()
 }

@@ -80,6 +80,7 @@ type Results struct {
 type Author struct {
 	Discovery   dmarc.Discovery
 	Identifiers []dmarc.Identifier
+	Standing    Standing
 	Other       *Other // by Checker.Other; nil without it, and when it was not ready in time
 }
 
@@ -94,7 +95,9 @@ type Run struct {
 	checker *Checker
 	ctx     context.Context
 	cancel  context.CancelFunc
+	known   Memory // of the goroutine that calls Start and Finish
 	query   Query
+	finder  *dmarc.Finder
 	dkim    *dkim.Run
 	arc     *arc.Run
 	wg      sync.WaitGroup
@@ -110,10 +113,10 @@ type Run struct {
 func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	r := &Run{checker: c, ctx: ctx, cancel: cancel, query: q, panics: make(chan any, 1)}
-	var known Memory
 	if c.Memory != nil {
-		known = c.Memory()
+		r.known = c.Memory()
 	}
+	known := r.known
 	r.dkim = dkim.Start(ctx, c.DKIM, h, dkim.Options{
 		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keyRecords(ctx),
 	})
@@ -124,6 +127,7 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	if q.MailFrom != "" {
 		r.do(known, r.checkHELO)
 	}
+	r.finder = forMessage(c.Finder)
 	for i := range q.Authors {
 		r.discover(known, i)
 		if c.Other != nil {
@@ -219,7 +223,7 @@ func heloDomain(helo string) string {
 // domains of what could be aligned with it.
 func (r *Run) discover(known Memory, i int) {
 	find := func(dns Memory) {
-		r.results.Authors[i].Discovery = with(r.checker.Finder, dns).Find(r.ctx, r.query.Authors[i])
+		r.results.Authors[i].Discovery = with(r.finder, dns).Find(r.ctx, r.query.Authors[i])
 	}
 	if r.try(known, find) {
 		r.identify(known, i)
@@ -238,8 +242,19 @@ func (r *Run) identify(known Memory, i int) {
 	candidates := r.candidates()
 	r.orgs[i] = make([]dmarc.Identifier, len(candidates))
 	for n, id := range candidates {
-		r.do(known, func(dns Memory) { r.orgs[i][n] = with(r.checker.Finder, dns).Identify(r.ctx, id, d) })
+		r.do(known, func(dns Memory) { r.orgs[i][n] = with(r.finder, dns).Identify(r.ctx, id, d) })
 	}
+}
+
+// forMessage is a finder for one message: it asks each name once, and has one
+// suffix list to the end.
+func forMessage(finder *dmarc.Finder) *dmarc.Finder {
+	f := *finder
+	f.Walks = &dmarc.Walks{}
+	if file, ok := f.Suffixes.(*dmarc.SuffixFile); ok {
+		f.Suffixes = file.Current()
+	}
+	return &f
 }
 
 // with is a finder with other DNS.
@@ -290,25 +305,35 @@ func (r *Run) Write(p []byte) (int, error) { return r.dkim.Write(p) }
 
 // Finish waits for everything that Start began and returns what was found.
 func (r *Run) Finish() Results {
+	defer r.asides.Wait()
 	defer r.cancel()
 	chain := r.arc.Finish()
 	r.results.DKIM = r.dkim.Finish()
 	r.wg.Wait()
-	r.finishAsides()
-	select {
-	case p := <-r.panics:
-		panic(p)
-	default:
-	}
+	r.raise()
 	r.results.ARC = r.chain(chain)
 	for i := range r.results.Authors {
 		r.results.Authors[i].Identifiers = r.identifiers(r.orgs[i])
+	}
+	r.standings()
+	r.raise()
+	r.takeAsides()
+	for i := range r.results.Authors {
 		if len(r.others) > 0 && r.others[i].ready {
 			o := r.others[i]
 			r.results.Authors[i].Other = &Other{Discovery: o.discovery, Identifiers: r.identifiers(o.orgs)}
 		}
 	}
 	return r.results
+}
+
+// raise raises the panic of a goroutine of this message, if there was one.
+func (r *Run) raise() {
+	select {
+	case p := <-r.panics:
+		panic(p)
+	default:
+	}
 }
 
 // identifiers joins what was confirmed with the organizational domains.

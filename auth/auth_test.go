@@ -233,3 +233,37 @@ func (s stuck) TXT(ctx context.Context, _ string) ([]string, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
+
+func TestADomainThatSendsNoMailSaysSo(t *testing.T) {
+	const record = `_dmarc.shop.example. TXT "v=DMARC1; p=reject"` + "\n"
+	for _, tt := range []struct {
+		name, zone string
+		want       Standing
+	}{
+		{"a domain that is silent", `shop.example. MX 10 mx.shop.example.`, Standing{Asked: true}},
+		{"an SPF record of nobody", `shop.example. TXT "v=spf1 -all"`, Standing{Asked: true, NoSPF: true}},
+		{"the same in other letters", `shop.example. TXT "V=SPF1  -ALL "`, Standing{Asked: true, NoSPF: true}},
+		{"an SPF record of somebody", `shop.example. TXT "v=spf1 ip4:203.0.113.1 -all"`, Standing{Asked: true}},
+		{"a soft one", `shop.example. TXT "v=spf1 ~all"`, Standing{Asked: true}},
+		{"two SPF records", "shop.example. TXT \"v=spf1 -all\"\nshop.example. TXT \"v=spf1 a -all\"", Standing{Asked: true}},
+		{"one beside other text", "shop.example. TXT \"v=spf1 -all\"\nshop.example. TXT \"site=1\"", Standing{Asked: true, NoSPF: true}},
+		{"a null MX", `shop.example. MX 0 .`, Standing{Asked: true, NullMX: true}},
+		{"a failure", `!servfail shop.example`, Standing{}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			z := dnstest.NewZone(t, record+tt.zone+"\n")
+			got := check(z, Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n").Authors[0].Standing
+			if got != tt.want {
+				t.Errorf("standing = %+v; want %+v", got, tt.want)
+			}
+		})
+	}
+	z := dnstest.NewZone(t, `_dmarc.example. TXT "v=DMARC1; p=reject; psd=y"`+"\n!any\n")
+	if got := check(z, Query{Client: client, Helo: "x", Authors: []string{"no.example"}}, "From: a@no.example\r\n\r\n").Authors[0].Standing; got != (Standing{Asked: true, Missing: true}) {
+		t.Errorf("standing of a name that does not exist = %+v; want missing", got)
+	}
+	z = dnstest.NewZone(t, `_dmarc.shop.example. TXT "v=DMARC1; p=quarantine"`+"\n")
+	if got := check(z, Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n").Authors[0].Standing; got.Asked {
+		t.Errorf("standing under p=quarantine = %+v; want that nothing is asked", got)
+	}
+}

@@ -163,12 +163,21 @@ func dmarcResult(a policy.Author, p policy.Policy, d policy.Decision) authres.Re
 		r.Comment = fmt.Sprintf("p=%s dis=%s", a.Verdict.Policy, d.Disposition)
 		r.Properties = append(r.Properties, authres.Property{Type: "policy", Name: "dmarc", Value: p.Applied.String()})
 	}
+	if d.Evidence != policy.NotWeighed && d.Author == a.Domain {
+		r.Properties = append(r.Properties, authres.Property{Type: "policy", Name: "evidence", Value: keyword(string(d.Evidence))})
+	}
+	if d.Override != policy.AsPublished && d.Author == a.Domain {
+		r.Properties = append(r.Properties, authres.Property{Type: "policy", Name: "override-reason", Value: keyword(string(d.Override))})
+	}
 	if a.Verdict.Status == dmarc.TempError || a.Verdict.Status == dmarc.PermError {
 		r.Reason = a.Verdict.Reason
 	}
 	r.Properties = append(r.Properties, authres.Property{Type: "header", Name: "from", Value: a.Domain})
 	return r
 }
+
+// keyword writes a word of ours as other filters write theirs.
+func keyword(s string) string { return strings.ReplaceAll(s, "_", "-") }
 
 // noAuthor is the result of a message whose From gives nothing to evaluate.
 func noAuthor(f policy.Facts, d policy.Decision) authres.Result {

@@ -67,7 +67,8 @@ type Gate struct {
 	Metrics   *metrics.Metrics
 	Log       *slog.Logger
 	Now       func() time.Time
-	Observe   func(results.Row) // sees each row as it is recorded; may be nil, must not wait
+	History   func(org string) policy.History // what this host has seen of an organization; may be nil
+	Observe   func(results.Row)               // sees each row as it is recorded; may be nil, must not wait
 }
 
 // mail is one message under way.
@@ -80,6 +81,10 @@ type mail struct {
 	author message.Author
 	skip   policy.Skip
 	run    *auth.Run // nil when the message is not evaluated
+
+	comparing bool            // there is another method of discovery
+	mine      []dmarc.Opinion // by author
+	others    []dmarc.Opinion // by author: of the other method of discovery; its Discovery is zero when it was not ready
 }
 
 // Start begins work on a message; all DNS lookups start here.
@@ -92,6 +97,7 @@ func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte)
 	m.author = message.ParseAuthor(m.header)
 	m.client, m.skip = m.set.origin(env, m.header)
 	if m.skip == policy.Evaluated {
+		m.comparing = now.Checker.Other != nil
 		m.run = now.Checker.Start(ctx, auth.Query{
 			Client: m.client.addr, Helo: m.client.helo, MailFrom: env.MailFrom, Authors: m.authors(),
 		}, m.header)
@@ -136,6 +142,7 @@ func (m *mail) Finish() milter.Answer {
 		m.judge(&facts, res)
 	}
 	decision := m.set.Policy.Decide(facts)
+	m.compare(&facts, decision)
 	m.gate.Deferrals.note(facts, decision, m.set.Policy.MaxDefer)
 	receipt := m.record(facts, decision)
 	m.count(facts, decision)
@@ -206,6 +213,13 @@ func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {
 	if out.PolicyDomain != "" {
 		out.Record = a.Discovery.Record.String()
 	}
+	if policy.EvidenceMatters(out.Verdict) {
+		out.Standing, out.Signers = standingFacts(a.Standing), signers(a)
+		if m.gate.History != nil {
+			out.History = m.gate.History(out.Org)
+		}
+	}
+	m.remember(a, out.Verdict)
 	for _, d := range a.Discovery.Defects() {
 		if kind := d.Kind.String(); !slices.Contains(out.Defects, kind) {
 			out.Defects = append(out.Defects, kind)
@@ -215,6 +229,29 @@ func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {
 		Author: domain, MessageID: m.first("Message-ID"), Date: m.first("Date"),
 		MailFrom: m.env.MailFrom, Client: m.client.addr,
 	})
+	return out
+}
+
+func standingFacts(s auth.Standing) policy.Standing {
+	out := policy.Standing{Asked: s.Asked, Missing: s.Missing}
+	switch {
+	case s.NoSPF:
+		out.NoMail = policy.NoMailSPF
+	case s.NullMX:
+		out.NoMail = policy.NoMailMX
+	}
+	return out
+}
+
+// signers returns d= of the signatures that are aligned with an author domain,
+// whether or not they passed.
+func signers(a auth.Author) []string {
+	var out []string
+	for _, id := range a.Identifiers {
+		if id.Mechanism == dmarc.DKIM && id.AlignedWith(a.Discovery) && !slices.Contains(out, id.Domain) {
+			out = append(out, id.Domain)
+		}
+	}
 	return out
 }
 

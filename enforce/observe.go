@@ -26,6 +26,7 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 	for _, s := range f.DKIM {
 		mm.DKIM(s.Result, s.Algorithm, s.KeyBits)
 	}
+	mm.Evidence(string(d.Evidence))
 	mm.ARC(cmp.Or(f.ARC.Result, "none"))
 	if f.From != policy.FromOneMailbox && f.From != policy.FromSeveralMailboxes {
 		mm.FromMalformed(string(f.From))
@@ -100,6 +101,9 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 		attrs = append(attrs, slog.String("skip", string(f.Skip)))
 	} else {
 		attrs = append(attrs, m.verdictAttrs(f, d)...)
+	}
+	if d.Evidence != "" {
+		attrs = append(attrs, slog.String("evidence", string(d.Evidence)))
 	}
 	if d.Rule != "" {
 		attrs = append(attrs, slog.String("rule", d.Rule))

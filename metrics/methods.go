@@ -146,6 +146,32 @@ func (m *Metrics) SPF(result, identity string) {
 	m.spf.WithLabelValues(known(spfResults, result), known(identities, identity)).Inc()
 }
 
+// Compared counts a comparison of the methods of discovery: nothing for equal,
+// "unready", or what differs.
+func (m *Metrics) Compared(differs []string) {
+	switch {
+	case m == nil:
+	case len(differs) == 0:
+		m.compared.WithLabelValues("same").Inc()
+	case differs[0] == "unready":
+		m.compared.WithLabelValues("unready").Inc()
+	default:
+		m.compared.WithLabelValues("different").Inc()
+		for _, what := range differs {
+			m.differences.WithLabelValues(known(differences, what)).Inc()
+		}
+	}
+}
+
+// Evidence counts what the profile conformant went by; nothing when it did not
+// have to weigh anything.
+func (m *Metrics) Evidence(evidence string) {
+	if m == nil || evidence == "" {
+		return
+	}
+	m.evidence.WithLabelValues(known(evidences, evidence)).Inc()
+}
+
 // ARC counts a chain; a message without one has none to count.
 func (m *Metrics) ARC(result string) {
 	if m == nil || result == "none" {

@@ -34,6 +34,9 @@ var (
 	sources        = []string{"author", "org", "psd", "none"}
 	spfResults     = []string{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}
 	identities     = []string{"mailfrom", "helo"}
+	comparisons    = []string{"same", "different", "unready"}
+	differences    = []string{"org", "record", "verdict", "disposition"}
+	evidences      = []string{"arc_sealer", "forwarder", "body_changed", "sends_no_mail", "no_such_domain", "history", "none"}
 	arcResults     = []string{"pass", "fail"}
 	dkimResults    = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
 	algorithms     = []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1", "other"}
@@ -68,6 +71,8 @@ type Metrics struct {
 	rules                       ruleMetrics
 	spf, dkim, keyBits, arc     *prometheus.CounterVec
 	malformed, fromMalformed    *prometheus.CounterVec
+	compared, differences       *prometheus.CounterVec
+	evidence                    *prometheus.CounterVec
 	cacheRequests, queries      *prometheus.CounterVec
 	cacheEvictions              *prometheus.CounterVec
 	queryDuration               *prometheus.HistogramVec
@@ -107,6 +112,9 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
 		keyBits:         f.counter("dkim_key_bits_total", "Sizes of the DKIM keys seen.", label{"bits", keyBits}),
 		arc:             f.counter("arc_chains_total", "ARC chains validated.", label{"result", arcResults}),
+		compared:        f.counter("discovery_compared_total", "Author domains looked up by both methods of discovery.", label{"outcome", comparisons}),
+		differences:     f.counter("discovery_differences_total", "In what the methods of discovery differ.", label{"what", differences}),
+		evidence:        f.counter("conformant_evidence_total", "What the profile conformant went by under p=reject.", label{"evidence", evidences}),
 		malformed:       f.counter("record_malformed_total", "Defects found in published records.", label{"record", recordKinds}, label{"defect", defects}),
 		fromMalformed:   f.counter("from_malformed_total", "From fields without exactly one domain.", label{"defect", fromDefects}),
 		cacheRequests:   f.counter("dns_cache_requests_total", "Lookups, by how the cache served them.", label{"purpose", purposes}, label{"outcome", outcomes}),

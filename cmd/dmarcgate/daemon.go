@@ -159,6 +159,9 @@ func (d *daemon) openGates(in inputs) error {
 			Listener: l.Name, Store: d.recorder, Deferrals: deferrals,
 			Metrics: d.metrics, Log: d.log.Logger, Now: time.Now, Observe: d.tail.Publish,
 		}}
+		if d.store != nil {
+			g.History = d.store.History
+		}
 		g.Snapshot.Store(in.snapshot(l, d.sampler, d.dns.View))
 		g.server = &milter.Server{Name: l.Name, Limits: newLimits(in.cfg), Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate)}
 		d.gates = append(d.gates, g)

@@ -89,7 +89,8 @@ func withFaultyLookups(g *enforce.Gate, stage string) milter.Handler {
 	}
 	now.Checker = &checker
 	one := &enforce.Gate{
-		Listener: g.Listener, Store: g.Store, Deferrals: g.Deferrals, Metrics: g.Metrics, Log: g.Log, Now: g.Now, Observe: g.Observe,
+		Listener: g.Listener, Store: g.Store, Deferrals: g.Deferrals, Metrics: g.Metrics, Log: g.Log, Now: g.Now,
+		History: g.History, Observe: g.Observe,
 	}
 	one.Snapshot.Store(&now)
 	return one

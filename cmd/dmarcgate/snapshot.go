@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"slices"
+	"time"
 
 	"dmarcgate/auth"
 	"dmarcgate/auth/dkim"
@@ -20,6 +22,7 @@ type inputs struct {
 	cfg      *config.Config
 	rules    policy.Rules
 	suffixes dmarc.Suffixes // nil with discovery by tree walk
+	list     dmarc.Suffixes // the same, also when it only serves to compare
 }
 
 // readInputs reads the configuration, the rules and the suffix list. On an
@@ -46,16 +49,30 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 			return inputs{}, fmt.Errorf("%s: %w", cfg.RulesDir, err)
 		}
 	}
-	switch {
-	case cfg.Discovery.Method != "psl":
-	case cfg.Discovery.PSLFile == "":
-		in.suffixes = dmarc.PublicSuffix()
-	default:
-		if in.suffixes, err = dmarc.LoadSuffixes(cfg.Discovery.PSLFile); err != nil {
+	if cfg.Discovery.Method == "psl" || cfg.Discovery.Compare {
+		if in.list, err = suffixList(cfg.Discovery.PSLFile); err != nil {
 			return inputs{}, err
 		}
 	}
+	if cfg.Discovery.Method == "psl" {
+		in.suffixes = in.list
+	}
 	return in, nil
+}
+
+// suffixList is the list in a file, which is read again when it changes, or the
+// one built in.
+func suffixList(path string) (dmarc.Suffixes, error) {
+	if path == "" {
+		return dmarc.PublicSuffix(), nil
+	}
+	return dmarc.OpenSuffixes(path, time.Now, func(err error) {
+		if err != nil {
+			slog.Warn("the changed public suffix list cannot be used; the old one stays in force", "file", path, "err", err)
+			return
+		}
+		slog.Info("the public suffix list was read again", "file", path)
+	})
 }
 
 // snapshot makes what the messages of one listener are handled by. view
@@ -69,11 +86,24 @@ func (in inputs) checker(view func(dnscache.Purpose) dnscache.View) *auth.Checke
 	if in.suffixes != nil {
 		finder.Method, finder.Suffixes = dmarc.PSL, in.suffixes
 	}
+	var other *dmarc.Finder
+	if in.cfg.Discovery.Compare {
+		other = in.otherFinder(view(dnscache.DMARC))
+	}
 	return &auth.Checker{
-		SPF: view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.cfg.Limits.MessageBudget.Std(),
+		Other: other,
+		SPF:   view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.cfg.Limits.MessageBudget.Std(),
 		BodyLength: bodyLengths[in.cfg.DKIM.BodyLength], MaxKeyBits: in.cfg.DKIM.MaxKeyBits,
 		Memory: func() auth.Memory { return remembered(view) },
 	}
+}
+
+// otherFinder finds by the method that the configuration does not choose.
+func (in inputs) otherFinder(dns dmarc.Resolver) *dmarc.Finder {
+	if in.suffixes == nil {
+		return &dmarc.Finder{Resolver: dns, Method: dmarc.PSL, Suffixes: in.list}
+	}
+	return &dmarc.Finder{Resolver: dns, Method: dmarc.TreeWalk}
 }
 
 // remembered is the resolver as far as its cache goes.
@@ -112,7 +142,11 @@ func (in inputs) policy(l config.Listener) policy.Settings {
 		TempOurs:   temporaries[t.Ours],
 		TempDomain: temporaries[t.Domain],
 		MaxDefer:   t.MaxDefer.Std(),
-		Rules:      in.rules,
+		From:       in.fromAnswers(),
+		Known: policy.Known{
+			Sealers: in.cfg.Conformant.TrustedSealers, Networks: in.cfg.Conformant.ForwarderNetworks, Domains: in.cfg.Conformant.ForwarderDomains,
+		},
+		Rules: in.rules,
 	}
 	if t.Domain == "quarantine" {
 		s.MaxDefer = 0 // as after the time of waiting
@@ -120,9 +154,20 @@ func (in inputs) policy(l config.Listener) policy.Settings {
 	return s
 }
 
+func (in inputs) fromAnswers() policy.FromAnswers {
+	f := in.cfg.From
+	return policy.FromAnswers{
+		Missing: answers[f.Missing], EmptyGroup: answers[f.EmptyGroup], Unparsable: answers[f.Unparsable],
+		SeveralFields: answers[f.SeveralFields], TooManyDomains: answers[f.TooManyDomains], NullPathMissing: answers[f.NullPathMissing],
+	}
+}
+
 // The words of the configuration file, which config has checked.
 var (
 	bodyLengths = map[string]dkim.BodyLength{"refuse": dkim.Refuse, "whole": dkim.AcceptWhole}
+	answers     = map[string]policy.FromAnswer{
+		"profile": policy.FromProfile, "accept": policy.FromAccept, "quarantine": policy.FromQuarantine, "reject": policy.FromReject,
+	}
 	profiles    = map[string]policy.Profile{"monitor": policy.Monitor, "conformant": policy.Conformant, "strict": policy.Strict}
 	quarantines = map[string]policy.Action{"tag": policy.Tag, "hold": policy.Hold, "reject": policy.Refuse}
 	temporaries = map[string]policy.Action{"accept": policy.Tag, "tempfail": policy.Tempfail, "quarantine": policy.Tempfail}
