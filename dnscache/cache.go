@@ -17,7 +17,7 @@ type key struct {
 
 // answer is what a server said, positively. It is shared and never changed.
 type answer struct {
-	records  []string     // TXT, MX, PTR
+	records  []string     // TXT, MX, PTR, NS; of an SOA its server and its mailbox
 	addrs    []netip.Addr // A, AAAA
 	nxdomain bool         // the name itself does not exist
 	ttl      time.Duration

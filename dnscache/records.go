@@ -111,6 +111,8 @@ func (a *answer) add(rr dns.RR) bool {
 		return a.addHost(rr.Ptr)
 	case *dns.NS:
 		return a.addHost(rr.Ns)
+	case *dns.SOA:
+		return a.addSOA(rr)
 	}
 	return false
 }
@@ -129,6 +131,42 @@ func (a *answer) addHost(text string) bool {
 		a.records = append(a.records, name)
 	}
 	return ok
+}
+
+// addSOA takes the two names of an SOA that are of use; a zone has one SOA.
+func (a *answer) addSOA(rr *dns.SOA) bool {
+	if !a.empty() {
+		return false
+	}
+	server, _ := host(rr.Ns)
+	a.records = []string{server, mailbox(rr.Mbox)}
+	return true
+}
+
+// mailbox reads a name as an address: the first label is the local part, and
+// may hold dots of its own (RFC 1035, Section 8).
+func mailbox(name string) string {
+	local, domain, ok := cutLabel(name)
+	if !ok {
+		return ""
+	}
+	if domain, ok = host(domain); !ok || domain == "." {
+		return ""
+	}
+	return unescape(local) + "@" + domain
+}
+
+// cutLabel splits zone file text at the first dot that is not escaped.
+func cutLabel(name string) (label, rest string, ok bool) {
+	for i := 0; i < len(name); i++ {
+		switch name[i] {
+		case '\\':
+			i++ // of three digits, the others are no dots either
+		case '.':
+			return name[:i], name[i+1:], i > 0
+		}
+	}
+	return "", "", false
 }
 
 // unescape returns the bytes of a TXT record. The library gives its text as a

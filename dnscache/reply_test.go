@@ -205,13 +205,14 @@ func FuzzParse(f *testing.F) {
 		{"c0.example.com. CNAME c1.example.com.", "c1.example.com. 4294967295 TXT x"},
 		{"c0.example.com. CNAME c0.example.com."},
 		{`c0.example.com. MX 10 a\.b.example.com.`, "c0.example.com. MX 5 .", "c0.example.com. A 192.0.2.1", "c0.example.com. AAAA ::1"},
+		{`c0.example.com. SOA ns.example.com. a\.b\@.example.com. 1 2 3 4 5`, "c0.example.com. SOA . . 1 2 3 4 5"},
 	} {
 		wire := replyTo(f, q, func(m *dns.Msg) {
 			m.Answer = records(f, lines...)
 			m.Ns = records(f, "com. 60 SOA a. b. 1 2 3 4 30")
 			m.SetEdns0(1232, false)
 		})
-		for _, qtype := range []uint16{dns.TypeTXT, dns.TypeMX} {
+		for _, qtype := range []uint16{dns.TypeTXT, dns.TypeMX, dns.TypeSOA} {
 			f.Add(qtype, binary.BigEndian.Uint16(wire[2:]), uint16(len(lines)), uint16(1), uint16(1), wire[start:])
 		}
 	}
@@ -244,6 +245,12 @@ func checkAnswer(t *testing.T, rep reply, qtype uint16, size int) {
 	}
 	if (rep.truncated || rep.failure() == ServFail) && !a.empty() {
 		t.Errorf("an answer from code %d, truncated %v", rep.rcode, rep.truncated)
+	}
+	if qtype == dns.TypeSOA {
+		if n := len(a.records); n != 0 && n != 2 || n == 2 && strings.Count(a.records[1], "@") == 0 && a.records[1] != "" {
+			t.Errorf("SOA as %q", a.records)
+		}
+		return
 	}
 	bytes := 0
 	for _, s := range a.records {

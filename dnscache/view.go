@@ -54,6 +54,7 @@ func (v View) Remembered() (View, func() bool) {
 
 // Lookup is one lookup and what came of it, for explanations.
 type Lookup struct {
+	Purpose    string // of the view: dmarc, spf or dkim
 	Name, Type string
 	Outcome    string        // hit, negative_hit, coalesced or miss; empty when Name cannot be a name and nothing was asked
 	Records    []string      // addresses in their text form
@@ -93,6 +94,19 @@ func (v View) AAAA(ctx context.Context, name string) ([]netip.Addr, error) {
 func (v View) MX(ctx context.Context, name string) ([]string, error) {
 	a, err := v.lookup(ctx, name, dns.TypeMX)
 	return a.records, err
+}
+
+// SOA returns the first name server of the zone that begins at name, in lower
+// case without the final dot, and the mailbox of who answers for it, as an
+// address (RFC 1035, Section 3.3.13). Either is empty when there is none, when
+// no zone begins at name, or when it cannot be one; the local part of the
+// mailbox is raw bytes.
+func (v View) SOA(ctx context.Context, name string) (server, mailbox string, err error) {
+	a, err := v.lookup(ctx, name, dns.TypeSOA)
+	if len(a.records) < 2 {
+		return "", "", err
+	}
+	return a.records[0], a.records[1], err
 }
 
 // PTR returns the names that ip claims, in lower case without the final dot.
@@ -170,7 +184,8 @@ func (v View) recall(k key) (*answer, error) {
 
 func (v View) traced(a *answer, name string, qtype uint16, outcome string, err error) Lookup {
 	l := Lookup{
-		Name: name, Type: dns.TypeToString[qtype], Outcome: outcome,
+		Purpose: v.purpose.String(),
+		Name:    name, Type: dns.TypeToString[qtype], Outcome: outcome,
 		Records: slices.Clone(a.records), NXDomain: a.nxdomain, Err: err,
 	}
 	for _, ip := range a.addrs {

@@ -62,6 +62,34 @@ func TestAViewAnswersEachType(t *testing.T) {
 	}
 }
 
+func TestAnSOANamesServerAndMailbox(t *testing.T) {
+	v := newRig(t, Config{}, dnstest.New(t, `
+		example.com.  SOA NS.example.com. Host\.Master\@x.Mail.example.com. 1 2 3 4 5
+		root.com.     SOA . . 1 2 3 4 5
+		local.com.    SOA ns.root.com. postmaster. 1 2 3 4 5
+		odd.com.      SOA ns.odd.com. a.b\.c.odd.com. 1 2 3 4 5
+		raw.com.      SOA ns.raw.com. x\013\010y.raw.com. 1 2 3 4 5
+		!servfail lame.com
+	`)).View(DMARC)
+	for name, want := range map[string][2]string{
+		"example.com":     {"ns.example.com", "Host.Master@x@mail.example.com"},
+		"www.example.com": {"", ""}, // not where the zone begins
+		"root.com":        {".", ""},
+		"local.com":       {"ns.root.com", ""},
+		"odd.com":         {"ns.odd.com", ""},
+		"raw.com":         {"ns.raw.com", "x\r\ny@raw.com"},
+	} {
+		for range 2 { // from the server, then from the cache
+			if server, mailbox, err := v.SOA(background, name); server != want[0] || mailbox != want[1] || err != nil {
+				t.Errorf("SOA(%q) = %q, %q, %v; want %q", name, server, mailbox, err, want)
+			}
+		}
+	}
+	if server, mailbox, err := v.SOA(background, "lame.com"); err == nil {
+		t.Errorf("SOA of a zone that fails = %q, %q; want an error", server, mailbox)
+	}
+}
+
 func TestExistsIsFalseOnlyForTheNameItself(t *testing.T) {
 	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(DMARC)
 	for name, want := range map[string]bool{

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/message"
@@ -36,17 +35,37 @@ func (r resolverFlags) load() (inputs, error) {
 	return withFiles(cfg)
 }
 
+// lookupCmd shows what a receiver sees of a domain. It is described in
+// docs/lookup.md.
 type lookupCmd struct {
 	resolverFlags
-	Domain string `arg:"" help:"Domain of a From address."`
-	JSON   bool   `help:"Print JSON."`
+	Domain   string `arg:"" optional:"" help:"Domain of a From address."`
+	Batch    string `help:"Look up the domains of a file, one a line; - for standard input." placeholder:"FILE"`
+	JSON     bool   `help:"Print JSON; of a batch, one object a line and the summary last."`
+	MailText bool   `name:"mail-text" help:"Print a message to the owner of the domain: what is wrong, and the record corrected. It is not sent."`
 }
 
-func (c *lookupCmd) Run(e *env) error {
+// Validate is called by kong; what it finds is a usage error.
+func (c *lookupCmd) Validate() error {
+	switch {
+	case (c.Domain == "") == (c.Batch == ""):
+		return errors.New("give one domain, or --batch FILE")
+	case c.MailText && (c.JSON || c.Batch != ""):
+		return errors.New("--mail-text goes with one domain, and without --json")
+	case c.Batch != "":
+		return nil
+	}
 	domain, err := message.ParseDomain(c.Domain)
 	if err != nil {
 		return fmt.Errorf("%q is not a domain: %w", c.Domain, err)
 	}
+	c.Domain = domain
+	return nil
+}
+
+// Run ends with an error, and so with exit code 1, when the domain could not be
+// looked up or has a defect that changes what its record means.
+func (c *lookupCmd) Run(e *env) error {
 	in, err := c.load()
 	if err != nil {
 		return err
@@ -56,110 +75,24 @@ func (c *lookupCmd) Run(e *env) error {
 		return err
 	}
 	defer dns.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), in.cfg.Limits.MessageBudget.Std())
-	defer cancel()
-	d := in.checker(dns.View).Finder.Find(ctx, domain)
-	if c.JSON {
-		err = json.NewEncoder(e.stdout).Encode(lookupJSON(d))
-	} else {
-		err = discoveryTree(d).print(e.stdout)
+	l := looker{in: in, dns: dns}
+	if c.Batch != "" {
+		return c.batch(e, l)
 	}
-	if err == nil && d.Err != nil {
-		err = d.Err
-	}
-	return err
-}
-
-// discoveryTree shows a discovery with every name asked and every defect.
-func discoveryTree(d dmarc.Discovery) *node {
-	root := &node{text: d.Author}
+	l.owner = c.MailText
+	s := l.look(context.Background(), c.Domain)
 	switch {
-	case d.Err != nil:
-		root.add("record: not known: %s", printable(d.Err.Error()))
-	case d.Source == dmarc.SourceNone:
-		root.add("record: none")
-	default:
-		r := root.add("record: %s", printable(d.Text))
-		r.add("found at %s (%s)", d.PolicyDomain, sourceWords[d.Source])
-		v := dmarc.Evaluate(d, nil)
-		r.add("policy for failing mail of %s: %s, pct=%d, testing=%v", d.Author, v.Policy, v.Pct, v.Testing)
-		r.add("alignment: DKIM %s, SPF %s", d.Record.ADKIM, d.Record.ASPF)
+	case c.JSON:
+		err = json.NewEncoder(e.stdout).Encode(s)
+	case !c.MailText:
+		err = s.tree().print(e.stdout)
+	case s.Error == "":
+		err = s.mail(e)
 	}
-	if d.Org != "" {
-		root.add("organizational domain: %s (%s)", d.Org, d.Method)
+	if err != nil {
+		return err
 	}
-	if d.Existence == dmarc.Missing {
-		root.add("%s does not exist: np applies", d.Author)
-	}
-	names := root.add("asked")
-	for _, s := range d.Walk {
-		step(names, s)
-	}
-	return root
-}
-
-var sourceWords = map[dmarc.Source]string{
-	dmarc.SourceAuthor: "the author domain", dmarc.SourceOrg: "its organizational domain", dmarc.SourcePSD: "its public suffix",
-}
-
-// step shows one name of the walk.
-func step(parent *node, s dmarc.Step) {
-	n := parent.add("TXT %s", s.Name())
-	switch {
-	case s.Err != nil:
-		n.add("no answer: %s", printable(s.Err.Error()))
-	case len(s.Records) == 0 && s.Others > 0:
-		n.add("no DMARC record, %d other TXT", s.Others)
-	case len(s.Records) == 0:
-		n.add("nothing")
-	}
-	for _, r := range s.Records {
-		n.add("%s", printable(r))
-	}
-	for _, defect := range s.Defects {
-		n.add("defect: %s; %s", defect, defect.Mend())
-	}
-}
-
-type jsonStep struct {
-	Name    string   `json:"name"`
-	Records []string `json:"records"`
-	Other   int      `json:"other_txt"`
-	Error   string   `json:"error,omitempty"`
-	Defects []string `json:"defects,omitempty"`
-}
-
-type jsonDiscovery struct {
-	Domain       string     `json:"domain"`
-	Org          string     `json:"organizational_domain,omitempty"`
-	PolicyDomain string     `json:"policy_domain,omitempty"`
-	Source       string     `json:"source"`
-	Record       string     `json:"record,omitempty"`
-	Policy       string     `json:"policy"`
-	Error        string     `json:"error,omitempty"`
-	Asked        []jsonStep `json:"asked"`
-}
-
-func lookupJSON(d dmarc.Discovery) jsonDiscovery {
-	out := jsonDiscovery{
-		Domain: d.Author, Org: d.Org, PolicyDomain: d.PolicyDomain, Source: d.Source.String(),
-		Record: d.Text, Policy: dmarc.Evaluate(d, nil).Policy.String(), Error: errorText(d.Err),
-	}
-	for _, s := range d.Walk {
-		j := jsonStep{Name: s.Name(), Records: s.Records, Other: s.Others, Error: errorText(s.Err)}
-		for _, defect := range s.Defects {
-			j.Defects = append(j.Defects, defect.String()+"; "+defect.Mend())
-		}
-		out.Asked = append(out.Asked, j)
-	}
-	return out
-}
-
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
+	return s.failure()
 }
 
 // traced collects the lookups of a resolver.

@@ -55,7 +55,6 @@ func TestCommandsExitWithTheirCode(t *testing.T) {
 		{"a wrong key as JSON", []string{"check-config", "-c", bad, "--json"}, 2, `"line":5`},
 		{"no configuration", []string{"check-config", "-c", "/nonexistent.toml"}, 1, "/nonexistent.toml"},
 		{"serve with a wrong key", []string{"serve", "-c", bad}, 2, "did you mean"},
-		{"lookup of no domain", []string{"lookup", "a b"}, 1, "not a domain"},
 		{"explain without an envelope", []string{"explain", good}, 2, "--ip"},
 		{"explain with a wrong address", []string{"explain", good, "--ip", "x", "--helo", "h", "--mail-from", "a@b.example"}, 1, "--ip"},
 	}
@@ -74,6 +73,7 @@ bank.example.             TXT "v=spf1 -all"
 _dmarc.bank.example.      TXT "v=DMARC1; p=reject; sp=quarantine; pct=abc"
 news.bank.example.        A   192.0.2.1
 stranger.example.         A   192.0.2.1
+_dmarc.shop.example.      TXT "v=DMARC1; p=reject; rua=mailto:dmarc@shop.example"
 !servfail _dmarc.broken.example
 `
 
@@ -81,63 +81,6 @@ stranger.example.         A   192.0.2.1
 func toolConfig(t *testing.T, dns string) string {
 	t.Helper()
 	return write(t, "dmarcgate.toml", fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"strict\"\n[dns]\nservers = [%q]\n", t.TempDir(), dns))
-}
-
-func TestLookupShowsTheRecordAndItsDefects(t *testing.T) {
-	dns := dnstest.New(t, toolZone)
-	cfg := toolConfig(t, dns.Addr())
-	code, out, stderr := command("lookup", "-c", cfg, "News.Bank.Example.")
-	if code != 0 {
-		t.Fatalf("lookup = %d, %s", code, stderr)
-	}
-	for _, want := range []string{
-		"news.bank.example\n", "record: v=DMARC1; p=reject; sp=quarantine; pct=abc", "found at bank.example (its organizational domain)",
-		"policy for failing mail of news.bank.example: quarantine", "TXT _dmarc.example", "bad_pct", "write a whole number from 0 to 100",
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("lookup prints\n%s\nwant %q in it", out, want)
-		}
-	}
-	code, out, _ = command("lookup", "-c", cfg, "--json", "bank.example")
-	var got jsonDiscovery
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Policy != "reject" || got.PolicyDomain != "bank.example" {
-		t.Errorf("lookup --json = %d, %+v, %v; want the record of bank.example", code, got, err)
-	}
-	if code, out, _ = command("lookup", "--dns", dns.Addr(), "-c", cfg, "broken.example"); code != 1 || !strings.Contains(out, "not known") {
-		t.Errorf("lookup of a domain without DNS = %d, %s; want 1 and that it is not known", code, out)
-	}
-}
-
-func TestExplainDrawsTheDecision(t *testing.T) {
-	dns := dnstest.New(t, toolZone)
-	cfg := toolConfig(t, dns.Addr())
-	mail := write(t, "message.eml", "Authentication-Results: mx.receiver.example; dmarc=pass\nFrom: Bank <x@bank.example>\nSubject: \x1b[2Jhello\n\nbody\n")
-	args := []string{"explain", mail, "-c", cfg, "--ip", "203.0.113.1", "--helo", "mx.stranger.example", "--mail-from", "<y@stranger.example>", "--rcpt", "<u@receiver.example>"}
-	code, out, stderr := command(args...)
-	if code != 0 {
-		t.Fatalf("explain = %d, %s", code, stderr)
-	}
-	for _, want := range []string{
-		"client 203.0.113.1", "spf mailfrom: none for stranger.example", "dkim: 0 signatures", "dmarc bank.example: fail",
-		"record at bank.example (author)", "defects: bad_pct", "decision, profile strict: reject", "answer to the MTA: 550 5.7.1",
-		"DNS lookups", "TXT _dmarc.bank.example",
-	} {
-		if !strings.Contains(out, want) {
-			t.Errorf("explain prints\n%s\nwant %q in it", out, want)
-		}
-	}
-	if strings.Contains(out, "\x1b") {
-		t.Error("explain prints a control character of the message")
-	}
-	code, out, _ = command(append(args, "--profile", "monitor")...)
-	if code != 0 || !strings.Contains(out, "profile monitor: accept") || !strings.Contains(out, "delete Authentication-Results 1") {
-		t.Errorf("explain --profile monitor = %d\n%s\nwant accept and the forged field deleted", code, out)
-	}
-	code, out, _ = command(append(args, "--json")...)
-	var x explanation
-	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Decision.Author != "bank.example" || len(x.Lookups) == 0 {
-		t.Errorf("explain --json = %d, %+v, %v; want the decision for bank.example", code, x, err)
-	}
 }
 
 func TestTheDemoShowsAtLeastTwelveMessages(t *testing.T) {

@@ -50,10 +50,13 @@ func (n *node) branch(w io.Writer, indent string, last bool) error {
 
 // printable returns text from outside as it may go to a terminal: printable
 // ASCII, of bounded length.
-func printable(s string) string {
-	cut := len(s) > maxShown
+func printable(s string) string { return bounded(s, maxShown) }
+
+// bounded is printable with another length, in bytes.
+func bounded(s string, most int) string {
+	cut := len(s) > most
 	if cut {
-		s = s[:maxShown]
+		s = s[:most]
 	}
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {

@@ -1,0 +1,194 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"dmarcgate/config"
+	"dmarcgate/internal/dnstest"
+)
+
+const batchFile = `# domains of customers
+shop.example
+Bank.Example.   # in another spelling
+
+quiet.example
+a b
+test.example
+two.example
+broken.example
+y.co.uk
+unusable.example
+`
+
+const unusableZone = "_dmarc.unusable.example. TXT \"v=DMARC1; p=rejct\"\n"
+
+func TestABatchPrintsALineForEachDomainInOrderAndASummary(t *testing.T) {
+	dns := dnstest.New(t, lookupZone+unusableZone)
+	code, out, stderr := looked(t, dns.Addr(), "--batch", write(t, "domains.txt", batchFile))
+	if code != 1 || !strings.Contains(stderr, "of 9 domains, 3 have defects") {
+		t.Errorf("lookup --batch = %d, %q; want 1 and how many", code, stderr)
+	}
+	lines := strings.Split(out, "\n")
+	want := []string{
+		"shop.example: policy reject, record at shop.example",
+		"bank.example: policy reject, record at bank.example, bad_pct, bad_uri",
+		"quiet.example: no record",
+		"a b: line 6 is not a domain: not a domain name",
+		"test.example: policy quarantine, record at test.example",
+		"two.example: no record, multiple",
+		`broken.example: dns: TXT "_dmarc.broken.example": servfail`,
+		"y.co.uk: policy none, record at y.co.uk",
+		"unusable.example: a record that cannot be used, at unusable.example, bad_p",
+		"",
+		"9 domains: 2 without a record, 1 with a record that cannot be used, 1 unreachable, 1 not a domain",
+		"policy: 1 none, 1 quarantine, 2 reject",
+		"3 with defects that change the meaning",
+		"  bad_p: 1", "  bad_pct: 1", "  bad_uri: 1", "  multiple: 1", "",
+	}
+	for i, line := range want {
+		if i >= len(lines) || !strings.HasPrefix(lines[i], line) {
+			t.Fatalf("lookup --batch prints\n%s\nwant line %d to be %q", out, i+1, line)
+		}
+	}
+}
+
+func TestABatchAsJSONIsAnObjectForEachLineAndTheSummaryLast(t *testing.T) {
+	dns := dnstest.New(t, lookupZone+unusableZone)
+	code, out, _ := looked(t, dns.Addr(), "--json", "--batch", write(t, "domains.txt", batchFile))
+	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
+	if code != 1 || len(lines) != 10 {
+		t.Fatalf("lookup --batch --json = %d, %d lines; want 1 and 10", code, len(lines))
+	}
+	for _, line := range lines[:9] {
+		var s sight
+		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Domain == "" {
+			t.Errorf("line %q: %v; want an object with a domain", line, err)
+		}
+	}
+	const want = `{"summary":{"domains":9,"no_record":2,"unusable_record":1,"policy":{"none":1,"quarantine":1,"reject":2},"unreachable":1,"invalid":1,"meaning_changed":3,"defects":{"bad_p":1,"bad_pct":1,"bad_uri":1,"multiple":1}}}`
+	if lines[9] != want {
+		t.Errorf("last line = %s; want %s", lines[9], want)
+	}
+}
+
+func TestABatchOfGoodDomainsIsASuccess(t *testing.T) {
+	dns := dnstest.New(t, lookupZone)
+	for _, text := range []string{"shop.example\n", "shop.example", "# nobody\n\n", ""} {
+		if code, out, stderr := looked(t, dns.Addr(), "--batch", write(t, "domains.txt", text)); code != 0 || !strings.Contains(out, "0 with defects") {
+			t.Errorf("lookup --batch of %q = %d, %q, %q; want 0 and a summary", text, code, out, stderr)
+		}
+	}
+}
+
+func TestABatchIsReadFromStandardInput(t *testing.T) {
+	dns := dnstest.New(t, lookupZone)
+	f, err := os.Open(write(t, "domains.txt", "quiet.example\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	stdin := os.Stdin
+	defer func() { os.Stdin = stdin }()
+	os.Stdin = f
+	if code, out, _ := looked(t, dns.Addr(), "--batch", "-"); code != 0 || !strings.HasPrefix(out, "quiet.example: no record\n") {
+		t.Errorf("lookup --batch - = %d, %q; want the domain of standard input", code, out)
+	}
+}
+
+func TestABatchHasLimits(t *testing.T) {
+	long := strings.Repeat("a", maxBatchLine)
+	for about, tt := range map[string]struct {
+		text  string
+		lines int
+		err   string
+	}{
+		"the longest line":         {"x.example\n#" + long[1:] + "\nx.example\r\n", 2, ""},
+		"a line longer than that":  {"x.example\n#" + long + "xx\n", 0, "line 2: longer than 1024 bytes"},
+		"a line without an end":    {strings.Repeat(long, 1<<10), 0, "line 1: longer than 1024 bytes"},
+		"as many domains as go":    {strings.Repeat("a\n", maxBatchDomains), maxBatchDomains, ""},
+		"more domains than go":     {strings.Repeat("a\n", maxBatchDomains+1), 0, "line 100001: more than 100000 domains"},
+		"comments are not domains": {strings.Repeat("#\n", maxBatchDomains+1), 0, ""},
+	} {
+		got, err := readBatch(strings.NewReader(tt.text))
+		if len(got) != tt.lines || errorText(err) != tt.err {
+			t.Errorf("readBatch of %s = %d lines, %v; want %d, %q", about, len(got), err, tt.lines, tt.err)
+		}
+	}
+	if code, _, stderr := command("lookup", "--batch", "/nonexistent/domains.txt"); code != 1 || !strings.Contains(stderr, "/nonexistent/domains.txt") {
+		t.Errorf("a file that is not there = %d, %q; want 1 and its name", code, stderr)
+	}
+}
+
+// At most batchAtOnce domains are looked up at a time: with the first one held,
+// the ninth is not asked for.
+func TestABatchAsksForAFewDomainsAtATime(t *testing.T) {
+	dns := dnstest.New(t, "!any")
+	arrived, release := dns.Hold("_dmarc.d0.example")
+	var list []batchLine
+	for i := range 3 * batchAtOnce {
+		list = append(list, batchLine{domain: fmt.Sprintf("d%d.example", i)})
+	}
+	l := newLooker(t, dns.Addr())
+	ninth, releaseNinth := dns.Hold(fmt.Sprintf("_dmarc.d%d.example", batchAtOnce))
+	defer releaseNinth()
+	defer release()
+	n := 0
+	done := make(chan error, 1)
+	go func() {
+		done <- l.lookAll(context.Background(), list, func(line batchLine, s *sight) error {
+			if want := fmt.Sprintf("d%d.example", n); s.Domain != want || line.domain != want {
+				t.Errorf("look %d is of %s; want %s", n, s.Domain, want)
+			}
+			n++
+			return nil
+		})
+	}()
+	<-arrived
+	eventually(t, "the end of the eighth look", func() bool {
+		return strings.Contains(fmt.Sprint(dns.Queries()), fmt.Sprintf("TXT d%d.example", batchAtOnce-1))
+	})
+	select {
+	case <-ninth:
+		t.Error("the ninth domain is asked for while the first is not done")
+	default:
+	}
+	releaseNinth()
+	release()
+	if err := <-done; err != nil || n != len(list) {
+		t.Errorf("lookAll = %v after %d; want nil after %d", err, n, len(list))
+	}
+}
+
+func TestABatchEndsWhenNobodyReadsIt(t *testing.T) {
+	dns := dnstest.New(t, "!any")
+	list := make([]batchLine, 1000)
+	for i := range list {
+		list[i].domain = fmt.Sprintf("d%d.example", i)
+	}
+	gone := errors.New("gone")
+	err := newLooker(t, dns.Addr()).lookAll(context.Background(), list, func(batchLine, *sight) error { return gone })
+	if !errors.Is(err, gone) || len(dns.Queries()) > 100*batchAtOnce {
+		t.Errorf("lookAll = %v after %d queries; want %v after a few", err, len(dns.Queries()), gone)
+	}
+}
+
+// newLooker is one without a command.
+func newLooker(t *testing.T, addr string) looker {
+	t.Helper()
+	cfg, err := config.Load(toolConfig(t, addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dns, err := newResolver(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(dns.Close)
+	return looker{in: inputs{cfg: cfg}, dns: dns}
+}

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"dmarcgate/auth/dmarc"
+)
+
+// Limits of a message to an owner.
+const (
+	maxContacts  = 10
+	maxProposals = 5   // records of one name that are corrected
+	maxString    = 200 // bytes of one string of a TXT record; the DNS has 255
+	maxQuote     = 400 // bytes of text that is quoted; a line has 998, and a quote may double it
+)
+
+// mail prints a message to the owner of the domain. Every line that has text of
+// the DNS is indented, so that none can be taken for a field, for the end of
+// the message or for a "From " line. Nothing to mend is no message.
+func (s *sight) mail(e *env) error {
+	mine := s.ownDefects()
+	refusals := s.refusals()
+	n := len(mine) + len(refusals)
+	if n == 0 {
+		_, err := fmt.Fprintf(e.stderr, "dmarcgate: %s has nothing that its owner should mend\n", s.Domain)
+		return err
+	}
+	var b strings.Builder
+	s.mailHeader(&b, n)
+	fmt.Fprintf(&b, "Hello,\n\nthe DMARC record that receivers find for mail from %s\nhas something that should be mended.\n", s.Domain)
+	s.mailSeen(&b)
+	for i, d := range mine {
+		fmt.Fprintf(&b, "\n%d. %s, in %s at byte %d:\n", i+1, d.Kind, d.Name, d.Pos)
+		fmt.Fprintf(&b, "   %q\n   %s.\n   To mend it: %s.\n", d.Text, upperFirst(d.effect()), d.Mend)
+	}
+	for i, d := range refusals {
+		fmt.Fprintf(&b, "\n%d. No reports go to the destination of %s\n", len(mine)+i+1, d.Tag)
+		fmt.Fprintf(&b, "   %q:\n   %s.\n   To mend it: %s.\n", bounded(d.URI, maxQuote), d.Why, d.mend())
+	}
+	s.mailProposals(&b, mine)
+	b.WriteString("\nRFC 9989 describes the record, RFC 9990 the reports.\n")
+	_, err := io.WriteString(e.stdout, b.String())
+	return err
+}
+
+// ownDefects are those at names of the organization, not of a registry above.
+func (s *sight) ownDefects() []defectSight {
+	top := s.Org
+	if top == "" {
+		top = s.Domain
+	}
+	return slices.DeleteFunc(slices.Clone(s.Defects), func(d defectSight) bool {
+		at := strings.TrimPrefix(d.Name, "_dmarc.")
+		return at != top && !strings.HasSuffix(at, "."+top)
+	})
+}
+
+func (s *sight) refusals() []destination {
+	return slices.DeleteFunc(slices.Clone(s.Destinations), func(d destination) bool { return d.Consent != refused })
+}
+
+// mend says what helps against a refusal.
+func (d destination) mend() string {
+	if len(d.Name) > dmarc.MaxNameBytes {
+		return "name another destination"
+	}
+	return fmt.Sprintf("have TXT \"v=DMARC1\" published at\n   %s\n   or name another destination", printable(d.Name))
+}
+
+func (s *sight) mailHeader(b *strings.Builder, n int) {
+	fmt.Fprintf(b, "To: %s\n", strings.Join(s.contacts(), ",\n "))
+	things := "1 thing"
+	if n > 1 {
+		things = fmt.Sprintf("%d things", n)
+	}
+	fmt.Fprintf(b, "Subject: DMARC record of %s: %s to mend\n\n", s.Domain, things)
+}
+
+// contacts are the addresses that the DNS gives: the mailbox of the zone, that
+// which every domain should have (RFC 5321, Section 4.5.1), and those that the
+// record itself names.
+func (s *sight) contacts() []string {
+	owner := s.PolicyDomain
+	if owner == "" {
+		owner = s.Domain
+	}
+	candidates := []string{"postmaster@" + owner, s.mailbox}
+	for _, d := range s.Destinations {
+		addr, _ := mailtoAddress(d.URI)
+		if d.Tag == "rua" {
+			candidates = append(candidates, addr)
+		}
+	}
+	var out []string
+	for _, text := range candidates {
+		addr, ok := plainAddress(text)
+		if ok && !slices.Contains(out, addr) && len(out) < maxContacts {
+			out = append(out, addr)
+		}
+	}
+	return out
+}
+
+// mailSeen quotes what was found, and tells what it means today.
+func (s *sight) mailSeen(b *strings.Builder) {
+	if s.Record == "" {
+		fmt.Fprintf(b, "As it is, no record applies, and %s is not protected.\n", s.Domain)
+		return
+	}
+	fmt.Fprintf(b, "\nThis stands at _dmarc.%s:\n\n   %q\n\n", s.PolicyDomain, bounded(s.Record, maxQuote))
+	fmt.Fprintf(b, "Receivers read it so, for mail that fails: policy %s.\n", s.Policy)
+}
+
+// mailProposals prints the records of each name that has a defect, corrected.
+func (s *sight) mailProposals(b *strings.Builder, mine []defectSight) {
+	var names []string
+	for _, d := range mine {
+		if slices.Contains(names, d.Name) {
+			continue
+		}
+		names = append(names, d.Name)
+		texts := s.records(d.Name)
+		if len(texts) == 0 {
+			continue
+		}
+		if len(texts) == 1 {
+			b.WriteString("\nThe record corrected, ready to paste:\n")
+		} else {
+			b.WriteString("\nThe records corrected, of which exactly one may stay:\n")
+		}
+		var notes []string
+		for _, txt := range texts {
+			m := mend(txt)
+			fmt.Fprintf(b, "\n   %s. IN TXT %s\n", d.Name, zoneStrings(m.record.String()))
+			notes = append(notes, m.notes...)
+		}
+		slices.Sort(notes)
+		for i, note := range slices.Compact(notes) {
+			if i == 0 {
+				b.WriteString("\nPlease note:\n")
+			}
+			fmt.Fprintf(b, " - %s\n", note)
+		}
+	}
+}
+
+// records returns what stands at a name and is a record, or was meant to be
+// one, in a fixed order, at most maxProposals.
+func (s *sight) records(name string) []string {
+	var out []string
+	for _, step := range s.found.Walk {
+		if step.Name() == name {
+			out = slices.Clone(step.Records)
+			out = append(out, s.misspelt(step)...)
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), maxProposals)]
+}
+
+// misspelt returns the TXT records of a step that were meant to be a DMARC
+// record. The step has only their beginnings, the lookup all of them.
+func (s *sight) misspelt(step dmarc.Step) []string {
+	if len(step.Records) > 0 {
+		return nil // then they have no effect
+	}
+	var out []string
+	for _, d := range step.Defects {
+		for _, l := range s.lookups {
+			if d.Kind != dmarc.BadVersion || l.Name != step.Name() || l.Type != "TXT" {
+				continue
+			}
+			for _, txt := range l.Records {
+				if strings.HasPrefix(txt, d.Text) && !slices.Contains(out, txt) {
+					out = append(out, txt)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// zoneStrings quotes a record as zone files have it (RFC 1035, Section 5.1). It
+// has no quote and no backslash of its own: see dmarc.Record.String.
+func zoneStrings(txt string) string {
+	if len(txt) <= maxString {
+		return `"` + txt + `"`
+	}
+	var parts []string
+	for part := range slices.Chunk([]byte(txt), maxString) {
+		parts = append(parts, `      "`+string(part)+`"`)
+	}
+	return "(\n" + strings.Join(parts, "\n") + " )"
+}
+
+func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

@@ -1,0 +1,236 @@
+package main
+
+import (
+	"fmt"
+	netmail "net/mail"
+	"slices"
+	"strings"
+	"testing"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/dnstest"
+)
+
+// mailTo runs lookup --mail-text and reads what it prints as a message.
+func mailTo(t *testing.T, dns, domain string) (to []string, subject, body string) {
+	t.Helper()
+	_, out, stderr := looked(t, dns, "--mail-text", domain)
+	msg, err := netmail.ReadMessage(strings.NewReader(out))
+	if err != nil {
+		t.Fatalf("lookup --mail-text prints %q (%s): %v", out, stderr, err)
+	}
+	list, err := msg.Header.AddressList("To")
+	if err != nil || len(msg.Header) != 2 {
+		t.Fatalf("header = %q, %v; want To and Subject", msg.Header, err)
+	}
+	for _, a := range list {
+		to = append(to, a.Address)
+	}
+	_, body, _ = strings.Cut(out, "\n\n")
+	return to, msg.Header.Get("Subject"), body
+}
+
+func TestTheMessageToTheOwnerHasTheRecordCorrected(t *testing.T) {
+	dns := dnstest.New(t, lookupZone)
+	to, subject, body := mailTo(t, dns.Addr(), "bank.example")
+	if want := []string{"postmaster@bank.example", "Host.Master@bank.example", "d@bank.example"}; !slices.Equal(to, want) {
+		t.Errorf("To = %q; want %q", to, want)
+	}
+	if subject != "DMARC record of bank.example: 2 things to mend" {
+		t.Errorf("Subject = %q", subject)
+	}
+	shows(t, body, "Hello,\n", `"v=DMARC1; p=reject; sp=quarantine; pct=abc; rua=mailto:d@bank.example,dmarc@bank.example"`,
+		"policy reject.", "1. bad_pct, in _dmarc.bank.example at byte 39:\n   \"abc\"\n   It changes what the record means.\n   To mend it: write a whole number",
+		"2. bad_uri", `   _dmarc.bank.example. IN TXT "v=DMARC1; p=reject; sp=quarantine; rua=mailto:d@bank.example,mailto:dmarc@bank.example"`)
+}
+
+func TestTheMessageTellsOfDestinationsThatDoNotConsent(t *testing.T) {
+	dns := dnstest.New(t, lookupZone)
+	to, _, body := mailTo(t, dns.Addr(), "shop.example")
+	if !slices.Contains(to, "x@no.example") || slices.Contains(to, "f@reports.example") {
+		t.Errorf("To = %q; want the addresses of rua, not those of ruf", to)
+	}
+	shows(t, body, `"mailto:x@no.example":`, "have TXT \"v=DMARC1\" published at\n   shop.example._report._dmarc.no.example\n")
+	if strings.Contains(body, "corrected") {
+		t.Errorf("the message is\n%s\nwant no corrected record: it has no defect", body)
+	}
+}
+
+func TestTwoRecordsAreBothProposed(t *testing.T) {
+	dns := dnstest.New(t, lookupZone)
+	_, _, body := mailTo(t, dns.Addr(), "two.example")
+	shows(t, body, "no record applies", "exactly one may stay", `_dmarc.two.example. IN TXT "v=DMARC1; p=none; rua=mailto:a@two.example"`, `_dmarc.two.example. IN TXT "v=DMARC1; p=reject; rua=mailto:a@two.example"`)
+}
+
+func TestNothingToMendIsNoMessage(t *testing.T) {
+	dns := dnstest.New(t, lookupZone)
+	for _, domain := range []string{"quiet.example", "test.example"} {
+		if code, out, stderr := looked(t, dns.Addr(), "--mail-text", domain); code != 0 || out != "" || !strings.Contains(stderr, domain+" has nothing") {
+			t.Errorf("lookup --mail-text %s = %d, %q, %q; want 0 and no message", domain, code, out, stderr)
+		}
+	}
+	if code, out, stderr := looked(t, dns.Addr(), "--mail-text", "broken.example"); code != 1 || out != "" || !strings.Contains(stderr, "cannot be looked up") {
+		t.Errorf("lookup --mail-text broken.example = %d, %q, %q; want 1 and no message", code, out, stderr)
+	}
+}
+
+func TestDefectsOfARegistryAreNotTheOwnersToMend(t *testing.T) {
+	dns := dnstest.New(t, "_dmarc.shop.example. TXT \"v=DMARC1; p=reject; pct=x\"\n_dmarc.example. TXT \"v=DMARC1; p=none; psd=y; pct=y\"")
+	_, subject, body := mailTo(t, dns.Addr(), "shop.example")
+	if !strings.HasSuffix(subject, ": 1 thing to mend") || strings.Contains(body, "in _dmarc.example") {
+		t.Errorf("the message is %q\n%s\nwant the defect of shop.example only", subject, body)
+	}
+}
+
+func TestMendingARecordGuessesNothing(t *testing.T) {
+	for txt, want := range map[string]struct {
+		record string
+		note   string
+	}{
+		"v=DMARC1; p=reject":                                                {"v=DMARC1; p=reject", ""},
+		"v=DMARC1; p=rejct":                                                 {"v=DMARC1; p=none", "p is none in it"},
+		"v=DMARC1; rua=mailto:x@a.example;":                                 {"v=DMARC1; p=none; rua=mailto:x@a.example", "p is none in it"},
+		"v=DMARC1; p=reject; sp=x; np=y":                                    {"v=DMARC1; p=reject", "sp is left out"},
+		"v=DMARC1; P=reject; p=none":                                        {"v=DMARC1; p=reject", "it has the first"},
+		"v=DMARC1; p=reject; adkim=strict; t=yes; polcy=1":                  {"v=DMARC1; p=reject", "what cannot be read is left out"},
+		"v=DMARC1; p=reject; rua=x@a.example , mailto:y@a.example":          {"v=DMARC1; p=reject; rua=mailto:y@a.example,mailto:x@a.example", ""},
+		"v=DMARC1; p=reject; ruf=x@a.example":                               {"v=DMARC1; p=reject; ruf=mailto:x@a.example", ""},
+		"v=DMARC1; p=reject; rua=x":                                         {"v=DMARC1; p=reject", "destination that cannot be read"},
+		"v=DMARC1; p=reject; rua=a{b@a.example":                             {"v=DMARC1; p=reject", "destination that cannot be read"},
+		"v=DMARC1; p=reject; rua=x@" + strings.Repeat("a", 60) + ".example": {"v=DMARC1; p=reject; rua=mailto:x@" + strings.Repeat("a", 60) + ".example", ""},
+		"v=dmarc1; p=reject":                                                {"v=DMARC1; p=reject", ""},
+		`"v=DMARC1\; p=reject;"`:                                            {"v=DMARC1; p=reject", ""},
+		"v=DMARC; p=quarantine;":                                            {"v=DMARC1; p=quarantine", ""},
+		"p=reject; v=DMARC1":                                                {"v=DMARC1; p=none", "p is none in it"},
+		"v=DMARC1; p=reject; \r\nBcc: x":                                    {"v=DMARC1; p=reject", "what cannot be read is left out"},
+	} {
+		m := mend(txt)
+		if got := m.record.String(); got != want.record || !strings.Contains(strings.Join(m.notes, "\n"), want.note) || (want.note == "") != (len(m.notes) == 0) {
+			t.Errorf("mend(%q) = %q, %q; want %q and %q", txt, got, m.notes, want.record, want.note)
+		}
+	}
+}
+
+func FuzzMend(f *testing.F) {
+	for _, txt := range []string{
+		"", ";", "v=DMARC1", "v=DMARC1;p=none;rua=a@b.c,d@e.f;ruf=g@h.i!10m", "v=dmarc1;rua=\"x\"@y.z", "rua=,,,", "v=DMARC1;rua=" + strings.Repeat("a@b.c,", 20),
+		"v=DMARC1; p=x; sp=y; np=z; t=\x00; psd=\x1b[2J; rua=mailto:\r\nx@y.z", "v=DMARC1;rua=a|b@c.d,a`b@c.d",
+	} {
+		f.Add(txt)
+	}
+	f.Fuzz(func(t *testing.T, txt string) {
+		text := mend(txt).record.String()
+		_, defects, err := dmarc.ParseRecord(text)
+		if err != nil || len(defects) > 0 {
+			t.Errorf("mend(%q) = %q with %v, %v; want a record without a defect", txt, text, defects, err)
+		}
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
+			t.Errorf("mend(%q) = %q; want printable ASCII that zone files can quote", txt, text)
+		}
+	})
+}
+
+func TestOnlyPlainAddressesAreContacts(t *testing.T) {
+	for text, want := range map[string]string{
+		"a@b.example":                     "a@b.example",
+		"A.b+c@B.Example.":                "A.b+c@b.example",
+		"":                                "",
+		"@b.example":                      "",
+		"a@":                              "",
+		"a":                               "",
+		"a b@c.example":                   "",
+		".a@b.example":                    "",
+		"a..b@c.example":                  "",
+		`"a b"@c.example`:                 "",
+		"a@b@c.example":                   "",
+		"a,b@c.example":                   "",
+		"<a@c.example":                    "",
+		"a\r\nBcc:x@c.example":            "",
+		"a@c.example\r\nBcc: x@d.example": "",
+		"a@[192.0.2.1]":                   "",
+		"\xe4@c.example":                  "",
+		strings.Repeat("a", maxLocal) + "@c.example":   strings.Repeat("a", maxLocal) + "@c.example",
+		strings.Repeat("a", maxLocal+1) + "@c.example": "",
+	} {
+		got, ok := plainAddress(text)
+		if ok != (want != "") || ok && got != want {
+			t.Errorf("plainAddress(%q) = %q, %v; want %q", text, got, ok, want)
+		}
+	}
+}
+
+func TestLongRecordsAreSplitAsZoneFilesHaveThem(t *testing.T) {
+	long := "v=DMARC1; p=none; rua=" + strings.Repeat("mailto:aaaaaaaa@bbbbbbbbbbbbbbbb.example,", 9) + "mailto:c@d.example"
+	zone, err := dnstest.Parse("x.example. IN TXT " + zoneStrings(long))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := zone.TXT(t.Context(), "x.example"); len(got) != 1 || got[0] != long {
+		t.Errorf("a zone with it has %q, %v; want %q", got, err, long)
+	}
+}
+
+// hostile has what could move a cursor, end a line or a field, or fill a disk.
+func hostileZone() string {
+	nasty := `\000\001\007\008\009\010\013\027[2J\027]0;x\007\127\128\155\194\155\226\128\174\255\"\\ <b>'` + "`"
+	var long strings.Builder
+	for range 240 {
+		fmt.Fprintf(&long, `"%s" `, strings.Repeat("z", 250))
+	}
+	return `
+hostile.example.             SOA ns.hostile.example. x\013\010Bcc:\032evil.hostile.example. 1 2 3 4 300
+hostile.example.             MX  10 mx\013\010.hostile.example.
+hostile.example.             TXT "v=spf1 ` + nasty + `"
+_dmarc.hostile.example.      TXT "v=DMARC1; p=\013\010Bcc: victim@example.org\013\010; sp=` + nasty + `; rua=mailto:a%0d%0aBcc:%20v@example.org,mailto:%22x%22@hostile.example,mailto:ok@hostile.example,\013\010.\013\010From x@y.example; \013\010.\013\010=1; rua=x"
+_dmarc.long.example.         TXT "v=DMARC1; p=x; " ` + long.String() + `
+_dmarc.near.example.         TXT "v=DMARC; p=\027[2J; \"\\\013\010.\013\010 rua=x@near.example"
+_dmarc.many.example.         TXT "v=DMARC1; p=none\013\010.\013\010"
+_dmarc.many.example.         TXT "v=DMARC1; p=\155none"
+_dmarc.quotes.example.       TXT "v=DMARC1; p=` + strings.Repeat(`\"\\`, 60) + `" "` + strings.Repeat(`\"\\`, 60) + `" "` + strings.Repeat(`\"\\`, 60) + `" "` + strings.Repeat(`\"\\`, 60) + `" "` + strings.Repeat(`\"\\`, 60) + `"
+!any
+`
+}
+
+func TestTextFromTheDNSIsHarmlessHoweverItIsPrinted(t *testing.T) {
+	dns := dnstest.New(t, hostileZone())
+	for _, domain := range []string{"hostile.example", "long.example", "near.example", "many.example", "quotes.example"} {
+		for _, flag := range []string{"", "--json", "--mail-text", "--batch"} {
+			args := []string{flag, domain}
+			switch flag {
+			case "":
+				args = args[1:]
+			case "--batch":
+				args[1] = write(t, "domains.txt", domain+"\n\x1b[2J\u202ex\r\n")
+			}
+			code, out, stderr := looked(t, dns.Addr(), args...)
+			if code != 1 || out == "" {
+				t.Errorf("lookup %s %s = %d, %d bytes; want 1 and something", flag, domain, code, len(out))
+			}
+			if i := strings.IndexFunc(out+stderr, func(r rune) bool {
+				return r != '\n' && (r < ' ' || r > '~') && !strings.ContainsRune("├─└│", r)
+			}); i >= 0 {
+				t.Errorf("lookup %s %s prints %q", flag, domain, (out + stderr)[max(0, i-20):min(i+20, len(out+stderr))])
+			}
+			if limit := map[bool]int{true: 1 << 18, false: 1 << 15}[flag == "--json"]; len(out) > limit {
+				t.Errorf("lookup %s %s prints %d bytes; want at most %d", flag, domain, len(out), limit)
+			}
+		}
+	}
+}
+
+func TestNoRecordCanWriteTheMessage(t *testing.T) {
+	dns := dnstest.New(t, hostileZone())
+	for _, domain := range []string{"hostile.example", "long.example", "near.example", "many.example", "quotes.example"} {
+		to, _, body := mailTo(t, dns.Addr(), domain)
+		for _, addr := range to {
+			if !strings.HasSuffix(addr, "@"+domain) {
+				t.Errorf("the message on %s goes to %q", domain, addr)
+			}
+		}
+		for line := range strings.Lines(body) {
+			if strings.HasPrefix(line, ".") || strings.HasPrefix(line, "From ") || strings.HasPrefix(line, "Bcc") || len(line) > 998 {
+				t.Errorf("the message on %s has the line %q", domain, line)
+			}
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/dnscache"
+	"dmarcgate/policy"
+)
+
+// maxText bounds one text of the DNS in JSON: no record is read further.
+const maxText = dmarc.MaxRecordBytes
+
+// sight is what a receiver sees of one domain. All text in it that comes from
+// the DNS is printable ASCII of bounded length. The names of its JSON form are
+// described in docs/lookup.md, and are there to stay.
+type sight struct {
+	Domain string `json:"domain"`
+	Error  string `json:"error,omitempty"` // it is not known which record applies
+
+	Method       string `json:"method"` // that of the configuration
+	Org          string `json:"organizational_domain,omitempty"`
+	Source       string `json:"source"`
+	PolicyDomain string `json:"policy_domain,omitempty"`
+	Record       string `json:"record,omitempty"`      // as published
+	Understood   string `json:"record_read,omitempty"` // as read, printed again
+	Result       string `json:"result"`                // of mail without SPF and DKIM
+	Policy       string `json:"policy"`
+
+	Methods []methodSight `json:"methods"`
+	Differ  bool          `json:"methods_differ"`
+
+	Defects []defectSight `json:"defects"`
+	Changed bool          `json:"meaning_changed"` // by one of the defects
+
+	Failing      []failing     `json:"failing_mail"`
+	Destinations []destination `json:"report_destinations"`
+	Remarks      []remark      `json:"remarks"`
+	Asked        []askedName   `json:"asked"`
+
+	found   dmarc.Discovery
+	lookups []dnscache.Lookup
+	mailbox string // of the zone's SOA, as published: foreign bytes
+}
+
+// methodSight is what one way to find records makes of a domain.
+type methodSight struct {
+	Method       string `json:"method"`
+	Org          string `json:"organizational_domain,omitempty"`
+	PolicyDomain string `json:"policy_domain,omitempty"`
+	Policy       string `json:"policy"`
+	Error        string `json:"error,omitempty"`
+}
+
+// defectSight is a defect of a record and its mend.
+type defectSight struct {
+	Name    string `json:"name"` // that was asked
+	Kind    string `json:"kind"`
+	Pos     int    `json:"position"` // byte offset in the record
+	Text    string `json:"text"`
+	Mend    string `json:"mend"`
+	Changes bool   `json:"changes_meaning"`
+}
+
+// failing is what a share of the failing mail would get under a profile.
+type failing struct {
+	Profile     policy.Profile     `json:"profile"`
+	Percent     int                `json:"percent"`
+	Action      policy.Action      `json:"action"`
+	Disposition policy.Disposition `json:"disposition"`
+	Override    policy.Override    `json:"override,omitempty"`
+	Reason      string             `json:"reason"`
+}
+
+// askedName is one query and its answer.
+type askedName struct {
+	Name     string   `json:"name"`
+	Type     string   `json:"type"`
+	Records  []string `json:"records"`
+	NXDomain bool     `json:"nxdomain,omitempty"`
+	TTL      int      `json:"ttl_seconds"`
+	Outcome  string   `json:"outcome,omitempty"` // of the cache; empty when the DNS cannot have the name
+	Error    string   `json:"error,omitempty"`
+}
+
+// newSight puts a discovery into words.
+func newSight(d dmarc.Discovery) *sight {
+	v := dmarc.Evaluate(d, nil)
+	s := &sight{
+		Domain: d.Author, Error: errorText(d.Err), Method: d.Method.String(), Org: d.Org, Source: d.Source.String(),
+		PolicyDomain: d.PolicyDomain, Record: bounded(d.Text, maxText), Result: v.Status.String(), Policy: v.Policy.String(),
+		Methods: []methodSight{}, Defects: []defectSight{}, Failing: []failing{}, Destinations: []destination{}, Remarks: []remark{}, Asked: []askedName{}, found: d,
+	}
+	if d.Source != dmarc.SourceNone {
+		s.Understood = d.Record.String()
+	}
+	for _, step := range d.Walk {
+		for _, defect := range step.Defects {
+			s.addDefect(step, defect)
+		}
+	}
+	return s
+}
+
+func (s *sight) addDefect(step dmarc.Step, d dmarc.Defect) {
+	changes := d.Severity == dmarc.Harmful
+	s.Changed = s.Changed || changes
+	s.Defects = append(s.Defects, defectSight{
+		Name: step.Name(), Kind: d.Kind.String(), Pos: d.Pos, Text: printable(d.Text), Mend: d.Mend(), Changes: changes,
+	})
+}
+
+// addMethod adds what one method gives; both have been added when they are
+// compared. A method that failed differs from nothing.
+func (s *sight) addMethod(d dmarc.Discovery) {
+	m := methodSight{
+		Method: d.Method.String(), Org: d.Org, PolicyDomain: d.PolicyDomain, Policy: dmarc.Evaluate(d, nil).Policy.String(),
+		Error: errorText(d.Err),
+	}
+	if m.Error == "" {
+		m.Error = errorText(d.OrgErr)
+	}
+	for _, o := range s.Methods {
+		s.Differ = s.Differ || o.Error == "" && m.Error == "" &&
+			(o.Org != m.Org || o.PolicyDomain != m.PolicyDomain || o.Policy != m.Policy)
+	}
+	s.Methods = append(s.Methods, m)
+}
+
+// addLookups adds queries and their answers, each question once: asked again it
+// tells nothing but that the cache knows it.
+func (s *sight) addLookups(list []dnscache.Lookup) {
+	for _, l := range list {
+		if s.knows(l) {
+			continue
+		}
+		s.lookups = append(s.lookups, l)
+		a := askedName{
+			Name: bounded(l.Name, dmarc.MaxNameBytes), Type: l.Type, Records: []string{}, NXDomain: l.NXDomain,
+			TTL: int(l.TTL.Round(time.Second) / time.Second), Outcome: l.Outcome, Error: errorText(l.Err),
+		}
+		for _, r := range l.Records {
+			a.Records = append(a.Records, bounded(r, maxText))
+		}
+		s.Asked = append(s.Asked, a)
+	}
+}
+
+func (s *sight) knows(l dnscache.Lookup) bool {
+	for _, o := range s.lookups {
+		if o.Name == l.Name && o.Type == l.Type && o.Err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// judge adds what mail that fails would get under each profile. Rules are left
+// out: they are about messages, and there is none.
+func (s *sight) judge(settings policy.Settings) {
+	settings.Rules = policy.Rules{}
+	v := dmarc.Evaluate(s.found, nil)
+	for _, p := range []policy.Profile{policy.Monitor, policy.Conformant, policy.Strict} {
+		settings.Profile = p
+		first, last := s.decide(settings, v, 0), s.decide(settings, v, 99)
+		if first.Action == last.Action && first.Disposition == last.Disposition {
+			s.Failing = append(s.Failing, first)
+			continue
+		}
+		first.Percent, last.Percent = int(v.Pct), 100-int(v.Pct)
+		s.Failing = append(s.Failing, first, last)
+	}
+}
+
+// decide is for a message that drew a number for pct, from 0 to 99.
+func (s *sight) decide(settings policy.Settings, v dmarc.Verdict, draw uint8) failing {
+	d := settings.Decide(policy.Facts{From: policy.FromOneMailbox, Authors: []policy.Author{{
+		Domain: s.Domain, Org: s.Org, PolicyDomain: s.PolicyDomain, Source: s.Source, Verdict: v, Draw: draw,
+	}}})
+	return failing{
+		Profile: settings.Profile, Percent: 100, Action: d.Action, Disposition: d.Disposition, Override: d.Override,
+		Reason: printable(d.Reason),
+	}
+}
+
+// failure is why the command ends with 1, if it does.
+func (s *sight) failure() error {
+	switch {
+	case s.Error != "":
+		return fmt.Errorf("%s cannot be looked up: %s", s.Domain, s.Error)
+	case s.Changed:
+		return fmt.Errorf("%s: a defect changes what its record means", s.Domain)
+	}
+	return nil
+}
+
+// errorText is printable: an error may quote what a server said.
+func errorText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return printable(err.Error())
+}
