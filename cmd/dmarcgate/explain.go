@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,7 +11,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"dmarcgate/auth/spf"
@@ -30,23 +30,64 @@ const maxMessage = 256 << 20
 // message.
 type explainCmd struct {
 	resolverFlags
-	Message  string   `arg:"" help:"Message file, or - for standard input."`
-	IP       string   `required:"" help:"Address of the SMTP client." placeholder:"ADDR"`
-	Helo     string   `required:"" help:"Name that the client gave in HELO."`
-	MailFrom string   `required:"" help:"Reverse path; <> for the null path." placeholder:"ADDRESS"`
-	Rcpt     []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
-	Listener string   `help:"Listener whose settings count; the first one by default."`
-	Profile  string   `help:"Profile instead of the configured one." enum:"monitor,conformant,strict," default:""`
-	Second   bool     `name:"second-opinion" help:"Ask other implementations of SPF and DKIM, too."`
-	JSON     bool     `help:"Print JSON."`
+	Message   string   `arg:"" optional:"" help:"Message file, or - for standard input."`
+	IP        string   `help:"Address of the SMTP client." placeholder:"ADDR"`
+	Helo      *string  `help:"Name that the client gave in HELO." placeholder:"NAME"`
+	MailFrom  *string  `help:"Reverse path; <> for the null path." placeholder:"ADDRESS"`
+	Rcpt      []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
+	Listener  string   `help:"Listener whose settings count; the first one by default."`
+	Profile   string   `help:"Profile instead of the configured one." enum:"monitor,conformant,strict," default:""`
+	Second    bool     `name:"second-opinion" help:"Ask other implementations of SPF and DKIM, too."`
+	ForSender bool     `help:"Print what the sender has to mend, ready to be sent there."`
+	Bundle    string   `help:"Write the message with its DNS and its decision as a test case to FILE, - for standard output. Redacted." placeholder:"FILE"`
+	NoRedact  bool     `help:"Leave everything in the bundle as it is."`
+	QID       string   `name:"qid" help:"Explain the messages of a queue id from the store, instead of a file." placeholder:"ID"`
+	JSON      bool     `help:"Print JSON."`
+}
+
+// Validate finds what is wrong with the flags together.
+func (c *explainCmd) Validate() error {
+	envelope := []struct {
+		name string
+		set  bool
+	}{{"MESSAGE", c.Message != ""}, {"--ip", c.IP != ""}, {"--helo", c.Helo != nil}, {"--mail-from", c.MailFrom != nil}}
+	if c.QID != "" {
+		for _, f := range envelope {
+			if f.set {
+				return fmt.Errorf("%s: with --qid, the store says it", f.name)
+			}
+		}
+		if c.Second || c.Bundle != "" || len(c.Rcpt) > 0 {
+			return errors.New("--qid: the store has no message, so --rcpt, --second-opinion and --bundle have no use")
+		}
+		return nil
+	}
+	var missing []string
+	for _, f := range envelope {
+		if !f.set {
+			missing = append(missing, f.name)
+		}
+	}
+	switch {
+	case len(missing) > 0:
+		return fmt.Errorf("missing %s; or --qid", strings.Join(missing, ", "))
+	case c.NoRedact && c.Bundle == "":
+		return errors.New("--no-redact: it is about --bundle")
+	case c.Bundle == "-" && c.ForSender && !c.JSON:
+		return errors.New("--bundle - and --for-sender: standard output has room for one")
+	}
+	return nil
 }
 
 func (c *explainCmd) Run(e *env) error {
+	if c.QID != "" {
+		return c.stored(e)
+	}
 	env, err := c.envelope()
 	if err != nil {
 		return err
 	}
-	in, listener, err := c.settings()
+	in, listener, err := c.settings(c.Listener)
 	if err != nil {
 		return err
 	}
@@ -54,14 +95,53 @@ func (c *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	x, err := explain(in, listener, env, text, c.Second)
+	header, body := message.Split(text)
+	m := letter{env, header, body}
+	x, err := explain(in, listener, m, c.Second)
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(x)
+	if c.Bundle != "" {
+		if x.Bundle, err = bundle(in, listener, m, x, !c.NoRedact); err != nil {
+			return fmt.Errorf("--bundle: %w", err)
+		}
 	}
-	return x.tree().print(e.stdout)
+	return c.print(e, x)
+}
+
+// print gives what was asked for: a bundle on standard output and the text for
+// the sender stand alone there.
+func (c *explainCmd) print(e *env, x *explanation) error {
+	if c.Bundle != "" && c.Bundle != "-" {
+		if err := os.WriteFile(c.Bundle, []byte(x.Bundle), 0o600); err != nil {
+			return err
+		}
+		fmt.Fprintf(e.stderr, "%s written: read it before you pass it on\n", c.Bundle)
+		x.Bundle = ""
+	}
+	if c.ForSender {
+		x.ForSender = forSender(x)
+	}
+	var err error
+	switch {
+	case c.JSON:
+		return json.NewEncoder(e.stdout).Encode(x)
+	case c.Bundle == "-":
+		_, err = io.WriteString(e.stdout, x.Bundle)
+	case c.ForSender:
+		_, err = io.WriteString(e.stdout, x.ForSender)
+	default:
+		err = x.tree().print(e.stdout)
+	}
+	return err
+}
+
+// letter is a message with its envelope: the fields of the header as they were
+// signed, and the body in CRLF.
+type letter struct {
+	env    *milter.Envelope
+	header [][]byte
+	body   []byte
 }
 
 func (c *explainCmd) envelope() (*milter.Envelope, error) {
@@ -70,24 +150,25 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 		return nil, fmt.Errorf("--ip: %q is not an address", c.IP)
 	}
 	trim := func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">") }
-	env := &milter.Envelope{Client: ip.Unmap(), Helo: c.Helo, MailFrom: trim(c.MailFrom), QueueID: "explain"}
+	env := &milter.Envelope{Client: ip.Unmap(), Helo: *c.Helo, MailFrom: trim(*c.MailFrom), QueueID: "explain"}
 	for _, r := range c.Rcpt {
 		env.Rcpts = append(env.Rcpts, trim(r))
 	}
 	return env, nil
 }
 
-func (c *explainCmd) settings() (inputs, config.Listener, error) {
+// settings returns those in force for a listener, the first by default.
+func (c *explainCmd) settings(name string) (inputs, config.Listener, error) {
 	in, err := c.load()
 	if err != nil {
 		return inputs{}, config.Listener{}, err
 	}
 	cfg := in.cfg
 	i := 0
-	if c.Listener != "" {
-		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == c.Listener })
+	if name != "" {
+		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == name })
 		if i < 0 {
-			return inputs{}, config.Listener{}, fmt.Errorf("--listener: the configuration has no listener %q", c.Listener)
+			return inputs{}, config.Listener{}, fmt.Errorf("the configuration has no listener %q", name)
 		}
 	}
 	l := cfg.Listeners[i]
@@ -115,15 +196,24 @@ func readMessage(path string) ([]byte, error) {
 
 // explanation is what became of a message, and what was looked up for it.
 type explanation struct {
-	Profile  string          `json:"profile"`
-	Secret   bool            `json:"site_secret"` // false: draws are not those of the daemon
-	Facts    policy.Facts    `json:"facts"`
-	Decision policy.Decision `json:"decision"`
-	Reply    string          `json:"reply"`
-	Edits    []string        `json:"edits"`
-	Lookups  []string        `json:"lookups"`
-	Owner    string          `json:"spf_explanation,omitempty"` // what the owner of the MAIL FROM domain says of a fail
-	Second   *second         `json:"second_opinion,omitempty"`
+	Profile   string          `json:"profile"`
+	Secret    bool            `json:"site_secret"` // false: draws are not those of the daemon
+	Facts     policy.Facts    `json:"facts"`
+	Decision  policy.Decision `json:"decision"`
+	Reply     string          `json:"reply"`
+	Edits     []string        `json:"edits"`
+	Lookups   []asked         `json:"lookups"`                   // in the order of their answers
+	SPF       []spfCheck      `json:"spf_checks,omitempty"`      // MAIL FROM, then HELO
+	Authors   []authorPath    `json:"authors,omitempty"`         // for each of Facts.Authors
+	Owner     string          `json:"spf_explanation,omitempty"` // what the owner of the MAIL FROM domain says of a fail
+	Second    *second         `json:"second_opinion,omitempty"`
+	ForSender string          `json:"for_sender,omitempty"`
+	Bundle    string          `json:"bundle,omitempty"`
+
+	State string        `json:"state,omitempty"` // of a message of the store
+	Again *decidedAgain `json:"decided_again,omitempty"`
+
+	stored bool // Facts and Decision are those of the store, and nothing was looked up
 }
 
 // second is what other implementations say, or why they say nothing.
@@ -132,44 +222,50 @@ type second struct {
 	Error    string    `json:"error,omitempty"`
 }
 
-// explain takes a message along the path of the daemon, with a recorder that
-// only remembers.
-func explain(in inputs, l config.Listener, env *milter.Envelope, text []byte, others bool) (*explanation, error) {
+// explain takes a message along the path of the daemon. What the path leaves
+// behind is not all that it knew: the steps of SPF and of the tree walks are
+// taken once more, with the same answers.
+func explain(in inputs, l config.Listener, m letter, others bool) (*explanation, error) {
 	dns, err := newResolver(in.cfg, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer dns.Close()
-	x := &explanation{Profile: l.Profile}
 	secret, err := os.ReadFile(in.cfg.Sampling.SecretFile)
-	x.Secret = err == nil && len(secret) >= policy.MinSecret
-	var mu sync.Mutex
-	view := traced(dns, func(l dnscache.Lookup) {
-		mu.Lock()
-		defer mu.Unlock()
-		x.Lookups = append(x.Lookups, lookupLine(l))
-	})
-	kept := &keeper{}
-	gate := &enforce.Gate{
-		Listener: l.Name, Store: kept, Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-	}
-	gate.Snapshot.Store(in.snapshot(l, policy.NewSampler(secret), view))
-	header, body := message.Split(text)
-	run := gate.Start(context.Background(), env, header)
-	_, _ = run.Write(body) // it only says when it has had enough
-	answer := run.Finish()
-	x.Facts, x.Decision, x.Reply = kept.row.Facts, kept.row.Decision, answer.Reply.String()
-	for _, e := range answer.Edits {
-		x.Edits = append(x.Edits, e.String())
-	}
-	x.Owner = ownerSays(dns, env, x.Facts)
+	known := err == nil && len(secret) >= policy.MinSecret
+	log := &dnsLog{}
+	x := passage(l, in.snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m)
+	x.Secret = known
+	x.Lookups = slices.Clone(log.list)
+	again := &playback{log: log, dns: dns}
+	x.SPF = again.spf(m.env, x.Facts)
+	x.Authors = again.authors(in, x.Facts)
+	x.Owner = ownerSays(dns, m.env, x.Facts)
 	if others && x.Facts.Skip == policy.Evaluated {
 		x.Second = &second{}
-		if x.Second.Opinions, err = secondOpinion(dns, env, x.Facts, header, body); err != nil {
+		if x.Second.Opinions, err = secondOpinion(dns, m.env, x.Facts, m.header, m.body); err != nil {
 			x.Second.Error = err.Error()
 		}
 	}
 	return x, nil
+}
+
+// passage takes a message along the path of the daemon, with a recorder that
+// only remembers.
+func passage(l config.Listener, now *enforce.Snapshot, m letter) *explanation {
+	kept := &keeper{}
+	gate := &enforce.Gate{
+		Listener: l.Name, Store: kept, Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+	}
+	gate.Snapshot.Store(now)
+	run := gate.Start(context.Background(), m.env, m.header)
+	_, _ = run.Write(m.body) // it only says when it has had enough
+	answer := run.Finish()
+	x := &explanation{Profile: l.Profile, Facts: kept.row.Facts, Decision: kept.row.Decision, Reply: answer.Reply.String()}
+	for _, e := range answer.Edits {
+		x.Edits = append(x.Edits, e.String())
+	}
+	return x
 }
 
 // ownerSays fetches the explanation of an SPF fail (RFC 7208, Section 6.2). It
@@ -178,13 +274,20 @@ func ownerSays(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts) str
 	if f.SPF.Result != spf.Fail.String() {
 		return ""
 	}
-	q := spf.Query{IP: f.Client, Domain: f.SPF.Domain, Local: "postmaster", Helo: f.HELO.Domain, Explain: true}
+	q := mailFromQuery(env, f)
+	q.Explain = true
+	return spf.Check(context.Background(), dns.View(dnscache.SPF), q).Explanation
+}
+
+// mailFromQuery is the check of MAIL FROM; for the null path that of HELO.
+func mailFromQuery(env *milter.Envelope, f policy.Facts) spf.Query {
+	q := spf.Query{IP: f.Client, Domain: f.SPF.Domain, Local: "postmaster", Helo: f.HELO.Domain}
 	if f.NullPath {
 		q.Identity = spf.Helo
 	} else if at := strings.LastIndexByte(env.MailFrom, '@'); at > 0 {
 		q.Local = env.MailFrom[:at]
 	}
-	return spf.Check(context.Background(), dns.View(dnscache.SPF), q).Explanation
+	return q
 }
 
 // keeper is a store of one row.
@@ -195,167 +298,8 @@ func (k *keeper) Add(r results.Row) *results.Receipt {
 	return &results.Receipt{Outcome: results.Written}
 }
 
+// History knows nothing: what was seen of a sender is in the memory of the
+// daemon.
+func (k *keeper) History(string) policy.History { return policy.History{} }
+
 func (k *keeper) MarkUnanswered(*results.Receipt) {}
-
-// tree draws the explanation.
-func (x *explanation) tree() *node {
-	f := x.Facts
-	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", f.Client, printable(f.Helo), printable(orNull(f.MailFrom)))}
-	if f.Relay.IsValid() {
-		root.add("client read from the Received field of our relay %s", f.Relay)
-	}
-	if f.Skip != policy.Evaluated {
-		root.add("not evaluated: %s", f.Skip)
-	} else {
-		x.checks(root)
-		for i, a := range f.Authors {
-			x.author(root, a, x.Decision.Effective[i])
-		}
-	}
-	d := root.add("decision, profile %s: %s", x.Profile, x.Decision.Action)
-	d.add("disposition %s, requested %s, override %s", x.Decision.Disposition, x.Decision.Requested, orNone(string(x.Decision.Override)))
-	d.add("because: %s", printable(x.Decision.Reason))
-	x.rules(d)
-	answer := root.add("answer to the MTA: %s", printable(x.Reply))
-	for _, e := range x.Edits {
-		answer.add("%s", printable(strings.ReplaceAll(e, "\n", "")))
-	}
-	x.second(root)
-	lookups := root.add("%d DNS lookups", len(x.Lookups))
-	for _, l := range x.Lookups {
-		lookups.add("%s", printable(l))
-	}
-	return root
-}
-
-// second shows where others agree. What is known to differ, and which RFC is
-// for which side, stands in docs/decisions.md.
-func (x *explanation) second(root *node) {
-	if x.Second == nil {
-		return
-	}
-	n := root.add("second opinion, of blitiri.com.ar/go/spf and go-msgauth")
-	if x.Second.Error != "" {
-		n.add("%s", printable(x.Second.Error))
-	}
-	for _, o := range x.Second.Opinions {
-		word := "agrees"
-		if !o.Agree {
-			word = "DIFFERS"
-		}
-		about := n.add("%s: ours %s, theirs %s: %s", printable(o.About), o.Ours, printable(o.Theirs), word)
-		if o.Words != "" && !o.Agree {
-			about.add("they say: %s", printable(o.Words))
-		}
-	}
-}
-
-// rules shows the rule that decided, and those that matched beside it.
-func (x *explanation) rules(n *node) {
-	if x.Decision.Rule != "" {
-		n.add("rule %s", x.Decision.Rule)
-	}
-	if len(x.Decision.Also) > 0 {
-		n.add("also matched: %s", strings.Join(x.Decision.Also, ", "))
-	}
-	for _, s := range x.Decision.Shadow {
-		n.add("in shadow, rule %s would have answered %s", s.Rule, s.Action)
-	}
-}
-
-func (x *explanation) checks(root *node) {
-	f := x.Facts
-	if n := spfNode(root, "mailfrom", f.SPF); x.Owner != "" {
-		n.add("its owner says: %s", printable(x.Owner))
-	}
-	spfNode(root, "helo", f.HELO).add("not used for alignment")
-	dkim := root.add("dkim: %d signatures", len(f.DKIM))
-	for _, s := range f.DKIM {
-		sig := dkim.add("%s: d=%s s=%s a=%s c=%s, %d bits (%s)", s.Result, orNone(s.Domain), printable(s.Selector), printable(s.Algorithm), orNone(s.Canon), s.KeyBits, s.Reason)
-		if s.HeaderOK && s.Result != "pass" {
-			sig.add("the signed header fields are as they were signed; only the body is not")
-		}
-	}
-	x.chain(root)
-	root.add("From: %s", f.From)
-}
-
-func spfNode(root *node, identity string, s policy.SPF) *node {
-	n := root.add("spf %s: %s for %s (%s)", identity, s.Result, orNone(s.Domain), s.Reason)
-	if s.Term != "" {
-		n.add("term %s", printable(s.Term))
-	}
-	return n
-}
-
-func (x *explanation) chain(root *node) {
-	c := x.Facts.ARC
-	if c.Result == "" {
-		root.add("arc: no chain")
-		return
-	}
-	n := root.add("arc: %s (%s)", c.Result, c.Reason)
-	if c.Result == "pass" && c.OldestPass > 1 {
-		n.add("changed on its way: the signatures verify from hop %d on", c.OldestPass)
-	}
-	for i, s := range c.Sealers {
-		hop := n.add("hop %d sealed by %s, s=%s", i+1, orNone(s.Domain), printable(s.Selector))
-		for _, r := range s.Recorded {
-			hop.add("recorded %s=%s for %s", printable(r.Method), printable(r.Result), r.Domain)
-		}
-	}
-}
-
-func (x *explanation) author(root *node, a policy.Author, p policy.Policy) {
-	n := root.add("dmarc %s: %s", a.Domain, a.Verdict.Status)
-	if a.PolicyDomain == "" {
-		n.add("no record")
-	} else {
-		n.add("record at %s (%s): %s", a.PolicyDomain, a.Source, printable(a.Record))
-		if len(a.Defects) > 0 {
-			n.add("defects: %s; dmarcgate lookup %s says how to mend them", strings.Join(a.Defects, ", "), a.Domain)
-		}
-	}
-	if a.Org != "" {
-		n.add("organizational domain %s", a.Org)
-	}
-	n.add("aligned: SPF %v, DKIM %v", a.Verdict.AlignedSPF, a.Verdict.AlignedDKIM)
-	n.add("because: %s", printable(a.Verdict.Reason))
-	draw := n.add("policy: published %s, after t and pct %s", a.Verdict.Policy, p.Applied)
-	if a.Verdict.Pct < 100 && a.PolicyDomain != "" {
-		draw.add("pct=%d, drawn %d%s", a.Verdict.Pct, a.Draw, x.drawNote())
-	}
-}
-
-func (x *explanation) drawNote() string {
-	if x.Secret {
-		return ""
-	}
-	return " (without the site's secret, so the daemon draws another number)"
-}
-
-func lookupLine(l dnscache.Lookup) string {
-	switch {
-	case l.Err != nil:
-		return fmt.Sprintf("%s %s: %v", l.Type, l.Name, l.Err)
-	case l.NXDomain:
-		return fmt.Sprintf("%s %s: no such name (%s, TTL %s)", l.Type, l.Name, l.Outcome, l.TTL.Round(time.Second))
-	case len(l.Records) == 0:
-		return fmt.Sprintf("%s %s: no record (%s, TTL %s)", l.Type, l.Name, l.Outcome, l.TTL.Round(time.Second))
-	}
-	return fmt.Sprintf("%s %s: %q (%s, TTL %s)", l.Type, l.Name, l.Records, l.Outcome, l.TTL.Round(time.Second))
-}
-
-func orNone(s string) string {
-	if s == "" {
-		return "none"
-	}
-	return printable(s)
-}
-
-func orNull(s string) string {
-	if s == "" {
-		return "<>"
-	}
-	return s
-}

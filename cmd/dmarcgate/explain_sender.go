@@ -1,0 +1,383 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/auth/spf"
+	"dmarcgate/policy"
+)
+
+// Limits of what is written to a sender.
+const (
+	senderColumns = 76
+	maxAdvice     = 4 // for one author domain; a message may bring many signatures
+	maxSenderText = 1000
+)
+
+// letterText is plain text for somebody else: what he reads of mail and DNS is
+// printable ASCII, and nothing in it is of this site.
+type letterText struct{ strings.Builder }
+
+// para writes a paragraph, broken between words.
+func (t *letterText) para(format string, args ...any) {
+	column := 0
+	for _, word := range strings.Fields(bounded(fmt.Sprintf(format, args...), 4*maxSenderText)) {
+		switch {
+		case column == 0:
+		case column+1+len(word) > senderColumns:
+			t.WriteString("\n")
+			column = 0
+		default:
+			t.WriteString(" ")
+			column++
+		}
+		t.WriteString(word)
+		column += len(word)
+	}
+	t.WriteString("\n\n")
+}
+
+// lines writes lines that are to be copied, as they are.
+func (t *letterText) lines(lines ...string) {
+	for _, l := range lines {
+		t.WriteString("    " + bounded(l, 2*maxSenderText) + "\n")
+	}
+	t.WriteString("\n")
+}
+
+// forSender says what the sender of a message has to mend. It names no rule,
+// no setting and no path of this site.
+func forSender(x *explanation) string {
+	t, f := &letterText{}, x.Facts
+	failing := x.failing()
+	switch {
+	case f.Skip != policy.Evaluated:
+		t.para("DMARC was not evaluated for this message, so there is nothing to mend.")
+	case len(f.Authors) == 0:
+		t.para("%s", brokenFrom(f.From))
+	case len(failing) == 0:
+		x.praise(t)
+	}
+	for _, i := range failing {
+		x.tell(t, i)
+	}
+	for i := range f.Authors {
+		x.defects(t, i)
+	}
+	return strings.TrimRight(t.String(), "\n") + "\n"
+}
+
+// brokenFrom is for a From field that names no author domain (RFC 9989, Section
+// 5.3.1; RFC 5322, Section 3.6.2).
+func brokenFrom(f policy.From) string {
+	const want = " Write one From field with one address, such as From: Name <user@example.com> (RFC 5322, Section 3.6.2)."
+	switch f {
+	case policy.FromMissing:
+		return "Your message has no From field, so DMARC cannot say whose it is." + want
+	case policy.FromSeveralFields:
+		return "Your message has more than one From field, so DMARC cannot say whose it is." + want
+	case policy.FromEmptyGroup:
+		return "The From field of your message is a group without an address." + want
+	case policy.FromSeveralDomains:
+		return "The From field of your message has addresses of too many domains." + want
+	}
+	return "The From field of your message cannot be read as an address." + want
+}
+
+func (x *explanation) praise(t *letterText) {
+	for _, a := range x.Facts.Authors {
+		if a.Verdict.Status == dmarc.Pass {
+			t.para("Your message%s passed DMARC for %s. There is nothing to mend.", x.from(), a.Domain)
+			continue
+		}
+		t.para("%s publishes no DMARC record that applies, so nothing protects it from being forged. A first record, which only asks for reports:", a.Domain)
+		t.lines(zoneTXT("_dmarc."+a.Domain, "v=DMARC1; p=none; rua=mailto:dmarc-reports@"+a.Domain))
+	}
+}
+
+func (x *explanation) from() string {
+	if !x.Facts.Client.IsValid() {
+		return ""
+	}
+	return " from " + x.Facts.Client.String()
+}
+
+// tell writes to the sender about one author domain.
+func (x *explanation) tell(t *letterText, i int) {
+	a := x.Facts.Authors[i]
+	switch a.Verdict.Status {
+	case dmarc.PermError:
+		t.para("Your message%s could not be judged by DMARC for %s: %s.", x.from(), a.Domain, a.Verdict.Reason)
+		return
+	case dmarc.TempError:
+		t.para("Your message%s could not be judged by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Reason)
+		return
+	}
+	t.para("Your message%s failed DMARC for %s, the domain in its From field: %s.", x.from(), a.Domain, a.Verdict.Reason)
+	t.lines(x.found(i)...)
+	list := x.advice(i)
+	for n, ad := range list[:min(len(list), maxAdvice)] {
+		start := "Or "
+		if n == 0 {
+			start = "Nearest to passing was " + ad.mechanism + ": "
+		}
+		t.para("%s%s", start, ad.text)
+		if len(ad.records) > 0 {
+			t.lines(ad.records...)
+		}
+	}
+	t.para("One of these is enough. If you did not send this message, somebody else did in your name, and DMARC did what it is for.")
+}
+
+// found lists what was checked, one line for each.
+func (x *explanation) found(i int) []string {
+	f, a := x.Facts, x.Facts.Authors[i]
+	identity := "MAIL FROM"
+	if f.NullPath {
+		identity = "HELO"
+	}
+	out := []string{fmt.Sprintf("SPF    %s for %s (%s)", f.SPF.Result, orNone(f.SPF.Domain), identity)}
+	for _, s := range f.DKIM[:min(len(f.DKIM), maxAdvice)] {
+		out = append(out, fmt.Sprintf("DKIM   %s for d=%s, s=%s: %s", s.Result, orNone(s.Domain), orNone(s.Selector), s.Reason))
+	}
+	if len(f.DKIM) == 0 {
+		out = append(out, "DKIM   no signature")
+	}
+	return append(out, fmt.Sprintf("DMARC  %s, published at %s", a.Record, a.PolicyDomain))
+}
+
+// advice is one change that would have let a message pass.
+type advice struct {
+	near      int // to passing; the highest is told first
+	mechanism string
+	text      string
+	records   []string // of a zone file
+}
+
+// How near to passing is what went wrong: a word in a record, a key, a setting
+// of who signs, what is done behind the signature; then the address that sends,
+// which forwarding changes; then what was done for other domains.
+const (
+	nearMode = 100 - 10*iota
+	nearKey
+	nearSigner
+	nearBody
+	nearSPF
+	nearUnalignedDKIM
+	nearUnalignedSPF
+	nearNothing
+)
+
+func (x *explanation) advice(i int) []advice {
+	list := x.adviceOnSPF(i)
+	signs := false
+	for _, s := range x.Facts.DKIM {
+		ad := x.adviceOnDKIM(i, s)
+		signs = signs || ad.near > 0
+		if ad.near > 0 && !slices.ContainsFunc(list, func(o advice) bool { return o.text == ad.text }) {
+			list = append(list, ad)
+		}
+	}
+	if author := x.Facts.Authors[i].Domain; !signs {
+		list = append(list, advice{near: nearNothing, mechanism: "neither, for the message has no DKIM signature of yours", text: fmt.Sprintf(
+			"sign your mail with DKIM and d=%s, which also survives forwarding. The key is published as:", author), records: []string{keyRecord("selector", author)}})
+	}
+	slices.SortStableFunc(list, func(a, b advice) int { return cmp.Compare(b.near, a.near) })
+	return list
+}
+
+func keyRecord(selector, domain string) string {
+	return zoneTXT(selector+"._domainkey."+domain, "v=DKIM1; k=rsa; p=<public key of 2048 bits, base64>")
+}
+
+// relation tells how an identifier stands to an author domain.
+type relation uint8
+
+const (
+	stranger relation = iota
+	related           // of the same organization, and the record wants the author domain itself
+	aligned
+)
+
+func (x *explanation) relation(i int, m dmarc.Mechanism, domain string) relation {
+	a := x.Facts.Authors[i]
+	if domain == "" {
+		return stranger
+	}
+	if i < len(x.Authors) {
+		if slices.ContainsFunc(x.Authors[i].Identifiers, func(id identifier) bool {
+			return id.Aligned && id.Mechanism == m.String() && id.Domain == domain
+		}) {
+			return aligned
+		}
+	} else if domain == a.Domain {
+		return aligned
+	}
+	if a.Org == "" || domain != a.Org && !strings.HasSuffix(domain, "."+a.Org) {
+		return stranger
+	}
+	if r, _, err := dmarc.ParseRecord(a.Record); err == nil && (m == dmarc.SPF && r.ASPF == dmarc.Strict || m == dmarc.DKIM && r.ADKIM == dmarc.Strict) {
+		return related
+	}
+	if i < len(x.Authors) {
+		return stranger // the walk said so: a psd tag stands between them
+	}
+	return aligned
+}
+
+func (x *explanation) adviceOnSPF(i int) []advice {
+	f, a := x.Facts, x.Facts.Authors[i]
+	domain, passed := f.SPF.Domain, f.SPF.Result == spf.Pass.String()
+	with := func(near int, format string, args ...any) []advice {
+		return []advice{{near: near, mechanism: "SPF", text: fmt.Sprintf(format, args...)}}
+	}
+	switch rel := x.relation(i, dmarc.SPF, domain); {
+	case domain == "":
+		return nil
+	case rel == related && passed:
+		return with(nearMode, "SPF passed for %s, but the DMARC record of %s wants strict alignment (aspf=s), so that only %s itself counts. Take aspf=s out of the record, or use a MAIL FROM of %s.", domain, a.PolicyDomain, a.Domain, a.Domain)
+	case rel == stranger && passed:
+		return with(nearUnalignedSPF, "SPF passed for %s, which is not aligned with %s. Use a MAIL FROM (bounce address) at %s or, unless the record says aspf=s, below its organizational domain, and give that name an SPF record which allows the host that sends.", domain, a.Domain, a.Domain)
+	case rel != aligned:
+		return nil
+	}
+	return x.mendSPF(domain)
+}
+
+// mendSPF is for a domain that is aligned and did not pass.
+func (x *explanation) mendSPF(domain string) []advice {
+	f := x.Facts
+	ad := advice{near: nearSPF, mechanism: "SPF"}
+	record := ""
+	if len(x.SPF) > 0 {
+		record = x.SPF[0].Record
+	}
+	term := ipTerm(f.Client)
+	switch result := f.SPF.Result; {
+	case result == "permerror":
+		ad.text = fmt.Sprintf("the SPF record of %s has an error, so that it passes for nobody: %s. Mend it.", domain, f.SPF.Reason)
+		if f.SPF.Term != "" {
+			ad.text += " The error is at: " + f.SPF.Term
+		}
+	case result == "temperror":
+		ad.text = fmt.Sprintf("SPF for %s could not be checked: %s. Have its name servers checked.", domain, f.SPF.Reason)
+	case result == "none":
+		ad.text = fmt.Sprintf("%s has no SPF record. If %s is a host of yours, publish one that allows it:", domain, f.Client)
+		ad.records = []string{zoneTXT(domain, "v=spf1 "+term+" -all")}
+	case record == "v=spf1 -all":
+		ad.text = fmt.Sprintf("the SPF record of %s says that nobody sends mail for it. If %s is a host of yours that should, allow it:", domain, f.Client)
+		ad.records = []string{"; now", zoneTXT(domain, record), "; new", zoneTXT(domain, withTerm(record, term))}
+	default:
+		ad.text = fmt.Sprintf("the SPF record of %s does not allow %s. If that is a host of yours, add %s to the record. If it is a forwarder, SPF cannot pass there and DKIM is what survives.", domain, f.Client, term)
+		if record != "" {
+			ad.records = []string{"; now", zoneTXT(domain, record), "; new", zoneTXT(domain, withTerm(record, term))}
+		}
+	}
+	return []advice{ad}
+}
+
+// ipTerm is the term that allows one address (RFC 7208, Section 5.6).
+func ipTerm(a netip.Addr) string {
+	if a.Is4() {
+		return "ip4:" + a.String()
+	}
+	return "ip6:" + a.WithZone("").String()
+}
+
+// withTerm puts a term behind the version of a record, where it is reached
+// whatever follows.
+func withTerm(record, term string) string {
+	version, rest, _ := strings.Cut(record, " ")
+	return strings.TrimRight(version+" "+term+" "+strings.TrimLeft(rest, " "), " ")
+}
+
+// adviceOnDKIM is about one signature. The zero advice is none.
+func (x *explanation) adviceOnDKIM(i int, s policy.DKIM) advice {
+	a := x.Facts.Authors[i]
+	ad := advice{mechanism: "DKIM"}
+	passed := s.Result == "pass"
+	switch rel := x.relation(i, dmarc.DKIM, s.Domain); {
+	case rel == related && passed:
+		ad.near, ad.text = nearMode, fmt.Sprintf("a signature of %s verified, but the DMARC record of %s wants strict alignment (adkim=s), so that only %s itself counts. Take adkim=s out of the record, or sign with d=%s.", s.Domain, a.PolicyDomain, a.Domain, a.Domain)
+	case rel == stranger && passed:
+		ad.near, ad.text = nearUnalignedDKIM, fmt.Sprintf("a signature of %s verified, which is not aligned with %s. Have whoever signs for you sign with d=%s too, with a key published as:", s.Domain, a.Domain, a.Domain)
+		ad.records = []string{keyRecord("selector", a.Domain)}
+	case rel == aligned && !passed:
+		return mendSignature(s)
+	}
+	return ad
+}
+
+// mends says what to do about a signature of the author domain, by the reason
+// that auth/dkim gives. %[1]s is the name of the key.
+var mends = map[string]struct {
+	near int
+	text string
+	key  bool // a record is published anew
+}{
+	"no key record":                         {nearKey, "there is no key at %[1]s. Publish the public key of the signer there:", true},
+	"key record cannot be read":             {nearKey, "the record at %[1]s cannot be read as a key. Publish it anew:", true},
+	"key cannot be read":                    {nearKey, "the key at %[1]s cannot be read. Publish the public key of the signer anew:", true},
+	"key revoked":                           {nearKey, "the key at %[1]s is revoked (p= is empty), and the signer still uses it. Make a new key under another selector, or publish this one again:", true},
+	"key too short":                         {nearKey, "the key at %[1]s is too short to prove anything (RFC 8301 wants at least 1024 bits). Make a key of 2048 bits under a new selector:", true},
+	"key too long":                          {nearKey, "the key at %[1]s is longer than receivers have to read (RFC 8301). Make one of 2048 bits under a new selector:", true},
+	"signature expired":                     {nearSigner, "the signature had expired (x=) when the message came. Have the signer leave out x=, or allow for days of delay; see that its clock is right.", false},
+	"signature made in the future":          {nearSigner, "the signature was made in the future (t=). Set the clock of the signer.", false},
+	"SHA-1 is not accepted":                 {nearSigner, "the signature uses SHA-1, which no longer proves anything (RFC 8301). Have the signer use rsa-sha256.", false},
+	"l= is not accepted":                    {nearSigner, "the signature has l=, so that anybody can add text to the body (RFC 6376, Section 8.2). Have the signer leave out l=.", false},
+	"l= leaves a part of the body unsigned": {nearSigner, "the signature has l=, and text was added to the body behind it (RFC 6376, Section 8.2). Have the signer leave out l=.", false},
+	"From is not signed":                    {nearSigner, "the signature does not cover the From field. Have the signer sign it.", false},
+	"body hash did not verify":              {nearBody, "something changed the body of the message after it was signed: a gateway, a scanner, a footer, a mailing list or a forwarder. Sign behind what changes mail of yours; a list can keep the body as it is, or put its own address into From.", false},
+	"signature did not verify":              {nearBody, "the signed header fields were changed after signing, or the key at %[1]s is not the one that signed. Compare the key with the signer's, and sign behind what changes mail of yours.", false},
+	"key lookup failed":                     {nearKey, "the key at %[1]s could not be fetched. Have the name servers of the domain checked.", false},
+}
+
+func mendSignature(s policy.DKIM) advice {
+	ad := advice{near: nearBody, mechanism: "DKIM"}
+	name := s.Selector + "._domainkey." + s.Domain
+	m, known := mends[s.Reason]
+	if !known {
+		ad.text = fmt.Sprintf("your signature of %s (s=%s) could not be used: %s.", s.Domain, s.Selector, s.Reason)
+		return ad
+	}
+	ad.near, ad.text = m.near, strings.ReplaceAll(m.text, "%[1]s", name)
+	if s.Reason == "body hash did not verify" && s.HeaderOK {
+		ad.text = "the header is as it was signed, but " + ad.text
+	}
+	if m.key {
+		ad.records = []string{keyRecord(s.Selector, s.Domain)}
+	}
+	return ad
+}
+
+// defects lists what is wrong with the record of an author domain, whatever
+// became of the message.
+func (x *explanation) defects(t *letterText, i int) {
+	a := x.Facts.Authors[i]
+	if len(a.Defects) == 0 {
+		return
+	}
+	t.para("The DMARC record for %s has errors:", a.Domain)
+	var lines []string
+	for _, kind := range a.Defects {
+		lines = append(lines, kind+": "+mendOf(kind))
+	}
+	t.lines(lines...)
+	if i < len(x.Authors) && x.Authors[i].Text != "" {
+		t.lines("; now", zoneTXT("_dmarc."+a.PolicyDomain, x.Authors[i].Text))
+	}
+}
+
+func mendOf(kind string) string {
+	for _, k := range dmarc.DefectKinds() {
+		if k.String() == kind {
+			return dmarc.Defect{Kind: k}.Mend()
+		}
+	}
+	return ""
+}

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+	"time"
+
+	"dmarcgate/config"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// stored explains the messages of a queue id from the store: nothing is looked
+// up. The daemon may run beside it.
+func (c *explainCmd) stored(e *env) error {
+	in, _, err := c.settings("")
+	if err != nil {
+		return err
+	}
+	rows, err := storedRows(in.cfg.Store.Path, c.QID)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("the store has no message with the queue id %q", c.QID)
+	}
+	for _, r := range rows {
+		if err := c.print(e, c.recall(in, r)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func storedRows(path, qid string) ([]results.Row, error) {
+	if _, err := os.Stat(path); err != nil { // opening would make one
+		return nil, fmt.Errorf("the store: %w", err)
+	}
+	store, err := results.Open(context.Background(), results.Options{
+		Path: path, Durability: results.Ack, Wait: time.Second, Queue: 1, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	return store.ByQueueID(context.Background(), qid)
+}
+
+// decidedAgain is what the settings and rules in force now make of a message.
+type decidedAgain struct {
+	Profile  string          `json:"profile"`
+	Same     bool            `json:"same"` // as what was decided then
+	Decision policy.Decision `json:"decision"`
+}
+
+// recall is the explanation of a row, and what would be decided now.
+func (c *explainCmd) recall(in inputs, r results.Row) *explanation {
+	x := &explanation{stored: true, Facts: r.Facts, Decision: r.Decision, State: stateWords[r.State], Secret: true}
+	name := r.Facts.Listener
+	if c.Listener != "" {
+		name = c.Listener
+	}
+	i := slices.IndexFunc(in.cfg.Listeners, func(l config.Listener) bool { return l.Name == name })
+	if i < 0 {
+		return x // the listener is gone, and with it what would be decided
+	}
+	l := in.cfg.Listeners[i]
+	if c.Profile != "" {
+		l.Profile = c.Profile
+	}
+	now := in.policy(l).Decide(r.Facts)
+	x.Again = &decidedAgain{Profile: l.Profile, Same: sameDecision(r.Decision, now), Decision: now}
+	return x
+}
+
+var stateWords = map[results.State]string{
+	results.Answered: "answered", results.Deferred: "deferred: the message was to come again", results.Unanswered: "the answer did not reach the MTA",
+}
+
+// sameDecision compares decisions as they are stored: an empty list is none.
+func sameDecision(a, b policy.Decision) bool {
+	var one, two any
+	for _, d := range []struct {
+		from policy.Decision
+		to   *any
+	}{{a, &one}, {b, &two}} {
+		text, err := json.Marshal(d.from)
+		if err != nil || json.Unmarshal(text, d.to) != nil {
+			return false
+		}
+	}
+	return reflect.DeepEqual(one, two)
+}
+
+// again compares a stored decision with the one that would be made now.
+func (x *explanation) again(n *node) {
+	if !x.stored {
+		return
+	}
+	n.add("recorded %s, state %s", x.Facts.Time.UTC().Format("2006-01-02 15:04:05 UTC"), x.State)
+	if x.Again == nil {
+		n.add("decided again: not possible, the configuration has no listener %q", printable(x.Facts.Listener))
+		return
+	}
+	const when = "decided again with the settings and rules in force now, profile"
+	if x.Again.Same {
+		n.add("%s %s: the same", when, x.Again.Profile)
+		return
+	}
+	now := x.Again.Decision
+	d := n.add("%s %s: DIFFERENT, %s", when, x.Again.Profile, now.Action)
+	d.add("disposition %s, override %s, rule %s", now.Disposition, orNone(string(now.Override)), orNone(now.Rule))
+	d.add("because: %s", printable(now.Reason))
+}

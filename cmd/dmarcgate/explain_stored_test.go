@@ -1,0 +1,85 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/miltertest"
+)
+
+// A daemon that has refused one message, and still runs.
+func daemonWithARow(t *testing.T) *daemon {
+	t.Helper()
+	dns := dnstest.New(t, toolZone)
+	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255"})
+	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Send(miltertest.Mail{
+		Client: demoStranger, Helo: "mx.stranger.example", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"},
+		QueueID: "4XyZ1", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
+	d := daemonWithARow(t)
+	cfg := d.state.path
+	code, out, stderr := command("explain", "--qid", "4XyZ1", "-c", cfg)
+	if code != 0 {
+		t.Fatalf("explain --qid = %d, %s", code, stderr)
+	}
+	for _, want := range []string{
+		"client " + demoStranger.String(), "dmarc bank.example: fail", "decision: reject", "state answered",
+		"in force now, profile strict: the same",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("explain --qid prints\n%s\nwant %q in it", out, want)
+		}
+	}
+	if strings.Contains(out, "DNS lookups") {
+		t.Errorf("explain --qid shows lookups:\n%s", out)
+	}
+	code, out, _ = command("explain", "--qid", "4XyZ1", "-c", cfg, "--profile", "monitor")
+	if code != 0 || !strings.Contains(out, "profile monitor: DIFFERENT, accept") {
+		t.Errorf("explain --qid --profile monitor = %d\n%s\nwant that it is accepted now", code, out)
+	}
+	code, out, _ = command("explain", "--qid", "4XyZ1", "-c", cfg, "--listener", "gone")
+	if code != 0 || !strings.Contains(out, "decided again: not possible") {
+		t.Errorf("explain --qid --listener gone = %d\n%s\nwant that it cannot be decided again", code, out)
+	}
+	code, out, _ = command("explain", "--qid", "4XyZ1", "-c", cfg, "--json")
+	var x explanation
+	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Again == nil || !x.Again.Same || x.Facts.QueueID != "4XyZ1" {
+		t.Errorf("explain --qid --json = %d, %s, %v; want the same decision", code, out, err)
+	}
+	code, out, _ = command("explain", "--qid", "4XyZ1", "-c", cfg, "--for-sender")
+	if code != 0 || !strings.Contains(out, "failed DMARC for bank.example") {
+		t.Errorf("explain --qid --for-sender = %d\n%s\nwant the text for the sender", code, out)
+	}
+}
+
+func TestAQueueIDThatIsNotInTheStoreExitsWith1(t *testing.T) {
+	d := daemonWithARow(t)
+	if code, _, stderr := command("explain", "--qid", "nobody", "-c", d.state.path); code != 1 || !strings.Contains(stderr, `"nobody"`) {
+		t.Errorf("explain --qid nobody = %d, %q; want 1 and the id", code, stderr)
+	}
+	cfg := toolConfig(t, "127.0.0.1:53")
+	if code, _, stderr := command("explain", "--qid", "4XyZ1", "-c", cfg); code != 1 || !strings.Contains(stderr, "results.db") {
+		t.Errorf("explain --qid without a store = %d, %q; want 1 and its file", code, stderr)
+	}
+	in, err := readInputs(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(in.cfg.Store.Path); err == nil {
+		t.Error("explain --qid made a store")
+	}
+}
