@@ -47,6 +47,8 @@ func (w witness) check(t *testing.T, line string) {
 		equal("disposition", d.Disposition.String())
 	case key == "action":
 		equal("action", d.Action.String())
+	case key == "evidence":
+		equal("evidence", orNone(string(d.Evidence)))
 	case key == "override":
 		equal("override", orNone(string(d.Override)))
 	case key == "skip":

@@ -32,6 +32,7 @@ const (
 	overFloor         = 2.0 // times what cannot be left out, relaxed, at wholeSize
 	overFloorSimple   = 1.3 // the same, simple
 	overOneSignature  = 1.2 // three signatures to one
+	dmarcOverRSA      = 0.5 // discovery, evaluation and decision to one RSA-2048 verification
 
 	halfSize  = 50 << 10
 	wholeSize = 1 << 20
@@ -222,7 +223,7 @@ func compareEngines(ctx context.Context, opts engineOptions, w, progress io.Writ
 	}
 	var groups []group
 	var all []*contest
-	for _, contestsOf := range []func() ([]*contest, error){s.single, s.several, s.spf, s.crafted} {
+	for _, contestsOf := range []func() ([]*contest, error){s.single, s.several, s.spf, s.dmarc, s.crafted} {
 		contests, err := contestsOf()
 		if err != nil {
 			return err

@@ -40,7 +40,8 @@ var allowed = map[string][]string{
 	"message":       {},
 	"metrics":       {},
 
-	"internal/bench":       {"milter", "message", "auth/dkim", "auth/spf", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/mutate":      {},
+	"internal/bench":       {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "policy", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
 	"internal/dkimtest":    {},
 	"internal/conformance": {},
 	"internal/dnstest":     {},
