@@ -70,7 +70,7 @@ func (s *Store) loadHistory(ctx context.Context, last int64) {
 func (s *Store) readHistory(ctx context.Context, last int64) (rows int64, err error) {
 	begin := s.opt.now().AddDate(0, 0, -policy.HistoryDays)
 	var first int64
-	err = s.reader.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM message WHERE time >= ? ORDER BY time LIMIT 1), ?)",
+	err = s.db.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM message WHERE time >= ? ORDER BY time LIMIT 1), ?)",
 		begin.UnixMilli(), last+1).Scan(&first)
 	if err != nil {
 		return 0, fmt.Errorf("looking for the first row: %w", err)
@@ -91,7 +91,7 @@ func (s *Store) readHistory(ctx context.Context, last int64) (rows int64, err er
 }
 
 func (s *Store) readSlice(ctx context.Context, first, last int64) error {
-	rs, err := s.reader.QueryContext(ctx, "SELECT facts FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = 'pass'", first, last, Answered)
+	rs, err := s.db.QueryContext(ctx, "SELECT facts FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = 'pass'", first, last, Answered)
 	if err != nil {
 		return fmt.Errorf("reading rows %d to %d: %w", first, last, err)
 	}

@@ -1,9 +1,9 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -40,11 +40,11 @@ type Options struct {
 
 // Store is an open file of results. Its methods may be called at once.
 type Store struct {
-	opt                                Options
-	id                                 string
-	last                               int64 // the newest row when the file was opened
-	writer                             *sql.DB
-	reader                             *sql.DB
+	opt    Options
+	id     string
+	last   int64 // the newest row when the file was opened
+	writer *sql.DB
+	*Reader
 	conn                               *sql.Conn // of writer, the one that it has
 	begin, end, rollback, insert, mark *sql.Stmt
 	group                              []*op // the writer's, to be used again
@@ -100,11 +100,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.prepare(ctx); err != nil {
 		return err
 	}
-	if s.reader, err = sql.Open("sqlite", dsn(s.opt)+"&_pragma=query_only(1)"); err != nil {
+	if s.Reader, err = newReader(dsn(s.opt) + "&_pragma=query_only(1)"); err != nil {
 		return err
 	}
-	s.reader.SetMaxOpenConns(4)
-	if err := s.reader.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM message").Scan(&s.last); err != nil {
+	if err := s.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM message").Scan(&s.last); err != nil {
 		return fmt.Errorf("reading the last row: %w", err)
 	}
 	return nil
@@ -153,50 +152,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("the last commit failed: %w", *err)
 	}
 	var n int
-	return s.reader.QueryRowContext(ctx, "SELECT count(*) FROM meta").Scan(&n)
-}
-
-// Recent returns the newest rows, newest first, at most limit.
-func (s *Store) Recent(ctx context.Context, limit int) ([]Row, error) {
-	return s.rows(ctx, "SELECT seq, state, facts, decision FROM message ORDER BY seq DESC LIMIT ?", limit)
-}
-
-// ByQueueID returns the rows of one queue id, oldest first. MTAs use their
-// ids again, so there may be several.
-func (s *Store) ByQueueID(ctx context.Context, qid string) ([]Row, error) {
-	return s.rows(ctx, "SELECT seq, state, facts, decision FROM message WHERE qid = ? ORDER BY seq LIMIT 100", qid)
-}
-
-func (s *Store) rows(ctx context.Context, query string, args ...any) ([]Row, error) {
-	rs, err := s.reader.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("reading results: %w", err)
-	}
-	defer rs.Close()
-	var out []Row
-	for rs.Next() {
-		r, err := scan(rs)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, rs.Err()
-}
-
-func scan(rs *sql.Rows) (Row, error) {
-	var r Row
-	var facts, decision []byte
-	if err := rs.Scan(&r.Sequence, &r.State, &facts, &decision); err != nil {
-		return Row{}, fmt.Errorf("reading a row: %w", err)
-	}
-	if err := json.Unmarshal(facts, &r.Facts); err != nil {
-		return Row{}, fmt.Errorf("row %d: facts: %w", r.Sequence, err)
-	}
-	if err := json.Unmarshal(decision, &r.Decision); err != nil {
-		return Row{}, fmt.Errorf("row %d: decision: %w", r.Sequence, err)
-	}
-	return r, nil
+	return s.db.QueryRowContext(ctx, "SELECT count(*) FROM meta").Scan(&n)
 }
 
 // Close commits what is queued and closes the file. Rows added afterwards
@@ -229,13 +185,11 @@ func (s *Store) closeFiles() error {
 	if s.conn != nil {
 		first = s.conn.Close()
 	}
-	for _, db := range []*sql.DB{s.reader, s.writer} {
-		if db == nil {
-			continue
-		}
-		if err := db.Close(); err != nil && first == nil {
-			first = err
-		}
+	if s.Reader != nil {
+		first = cmp.Or(first, s.Reader.Close())
+	}
+	if s.writer != nil {
+		first = cmp.Or(first, s.writer.Close())
 	}
 	return first
 }

@@ -85,7 +85,7 @@ func TestTheColumnsNameTheDomainThatDecided(t *testing.T) {
 	r.Facts.Authors = append([]policy.Author{{Domain: "first.example"}}, r.Facts.Authors...)
 	s.Add(r)
 	var author, result, disposition, action string
-	err := s.reader.QueryRow("SELECT author, result, disposition, action FROM message").Scan(&author, &result, &disposition, &action)
+	err := s.db.QueryRow("SELECT author, result, disposition, action FROM message").Scan(&author, &result, &disposition, &action)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestRowsThatComeAtOnceAreAllWritten(t *testing.T) {
 	}
 	wg.Wait()
 	var n int
-	if err := s.reader.QueryRow("SELECT count(DISTINCT qid) FROM message").Scan(&n); err != nil || n != writers*each {
+	if err := s.db.QueryRow("SELECT count(DISTINCT qid) FROM message").Scan(&n); err != nil || n != writers*each {
 		t.Errorf("rows = %d, %v; want %d", n, err, writers*each)
 	}
 	families, err := testutil.GatherAndCount(reg, "dmarcgate_store_records_total")
@@ -234,7 +234,7 @@ func TestTheFileIsMadeForIncrementalVacuumAndWAL(t *testing.T) {
 	s := open(t, options(t))
 	for pragma, want := range map[string]string{"auto_vacuum": "2", "journal_mode": "wal", "user_version": "1"} {
 		var got string
-		if err := s.reader.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+		if err := s.db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("PRAGMA %s = %q, %v; want %q", pragma, got, err, want)
 		}
 	}
@@ -292,5 +292,36 @@ func TestAStoreThatIsClosedIsOneFile(t *testing.T) {
 	files, err := os.ReadDir(filepath.Dir(opt.Path))
 	if err != nil || len(files) != 1 {
 		t.Errorf("%d files, %v; want the one that a copy needs: %v", len(files), err, files)
+	}
+}
+
+func TestAReaderReadsBesideTheWriterAndChangesNothing(t *testing.T) {
+	opt := options(t)
+	s := open(t, opt)
+	s.Add(row("4XyZ1"))
+	r, err := OpenReader(context.Background(), opt.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { r.Close() })
+	s.Add(row("4XyZ2"))
+	if rows, err := r.ByQueueID(context.Background(), "4XyZ2"); err != nil || len(rows) != 1 {
+		t.Errorf("ByQueueID() = %d rows, %v; want the one that was written meanwhile", len(rows), err)
+	}
+	if _, err := r.db.Exec("DELETE FROM message"); err == nil {
+		t.Error("a reader can delete rows")
+	}
+	missing := filepath.Join(t.TempDir(), "none.db")
+	if _, err := OpenReader(context.Background(), missing); err == nil || !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("OpenReader of nothing: error %v; want that there is no such file", err)
+	}
+	if _, err := os.Stat(missing); err == nil {
+		t.Error("a reader has made a file")
+	}
+	if _, err := s.conn.ExecContext(context.Background(), "PRAGMA user_version = 99"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenReader(context.Background(), opt.Path); err == nil || !strings.Contains(err.Error(), "schema version 99") {
+		t.Errorf("OpenReader of a newer store: error %v; want its version", err)
 	}
 }

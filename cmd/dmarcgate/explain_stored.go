@@ -4,11 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"log/slog"
-	"os"
 	"reflect"
 	"slices"
-	"time"
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
@@ -38,12 +35,7 @@ func (c *explainCmd) stored(e *env) error {
 }
 
 func storedRows(path, qid string) ([]results.Row, error) {
-	if _, err := os.Stat(path); err != nil { // opening would make one
-		return nil, fmt.Errorf("the store: %w", err)
-	}
-	store, err := results.Open(context.Background(), results.Options{
-		Path: path, Durability: results.Ack, Wait: time.Second, Queue: 1, Log: slog.New(slog.DiscardHandler),
-	})
+	store, err := results.OpenReader(context.Background(), path)
 	if err != nil {
 		return nil, err
 	}

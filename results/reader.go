@@ -1,0 +1,102 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+)
+
+// readers is how many reads go on at once.
+const readers = 4
+
+// Reader reads a store. A Store is one, too.
+type Reader struct{ db *sql.DB }
+
+func newReader(dsn string) (*Reader, error) {
+	db, err := sql.Open("sqlite", dsn)
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(readers)
+	return &Reader{db}, nil
+}
+
+// OpenReader opens a store to read, also while a daemon writes to it. It makes
+// no file and changes none. An error says what an operator can mend.
+func OpenReader(ctx context.Context, path string) (*Reader, error) {
+	r, err := openReader(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the store %s: %w", path, err)
+	}
+	return r, nil
+}
+
+func openReader(ctx context.Context, path string) (*Reader, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, errors.Unwrap(err)
+	}
+	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
+	r, err := newReader(file.String() + "?mode=ro&_pragma=busy_timeout(5000)")
+	if err != nil {
+		return nil, err
+	}
+	var version int
+	if err = r.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err == nil && version != schemaVersion {
+		err = fmt.Errorf("the file has schema version %d and this program reads %d: use the program of the daemon", version, schemaVersion)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// Close closes the file.
+func (r *Reader) Close() error { return r.db.Close() }
+
+// Recent returns the newest rows, newest first, at most limit.
+func (r *Reader) Recent(ctx context.Context, limit int) ([]Row, error) {
+	return r.rows(ctx, "SELECT seq, state, facts, decision FROM message ORDER BY seq DESC LIMIT ?", limit)
+}
+
+// ByQueueID returns the rows of one queue id, oldest first. MTAs use their
+// ids again, so there may be several.
+func (r *Reader) ByQueueID(ctx context.Context, qid string) ([]Row, error) {
+	return r.rows(ctx, "SELECT seq, state, facts, decision FROM message WHERE qid = ? ORDER BY seq LIMIT 100", qid)
+}
+
+func (r *Reader) rows(ctx context.Context, query string, args ...any) ([]Row, error) {
+	rs, err := r.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("reading results: %w", err)
+	}
+	defer rs.Close()
+	var out []Row
+	for rs.Next() {
+		r, err := scan(rs)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rs.Err()
+}
+
+func scan(rs *sql.Rows) (Row, error) {
+	var r Row
+	var facts, decision []byte
+	if err := rs.Scan(&r.Sequence, &r.State, &facts, &decision); err != nil {
+		return Row{}, fmt.Errorf("reading a row: %w", err)
+	}
+	if err := json.Unmarshal(facts, &r.Facts); err != nil {
+		return Row{}, fmt.Errorf("row %d: facts: %w", r.Sequence, err)
+	}
+	if err := json.Unmarshal(decision, &r.Decision); err != nil {
+		return Row{}, fmt.Errorf("row %d: decision: %w", r.Sequence, err)
+	}
+	return r, nil
+}
