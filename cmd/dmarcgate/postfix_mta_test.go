@@ -81,7 +81,7 @@ func startSite(t *testing.T, profile, quarantine string) *site {
 }
 
 // letter is a message with a From field of the given text.
-func letter(from, subject, more string) []byte {
+func mailText(from, subject, more string) []byte {
 	return fmt.Appendf(nil, "%sFrom: %s\r\nTo: user@receiver.example\r\nSubject: %s\r\n\r\nHello.\r\n", more, from, subject)
 }
 
@@ -129,7 +129,7 @@ func (s *site) last(t *testing.T) results.Row {
 }
 
 // ours returns our Authentication-Results field of a delivered message.
-func ours(t *testing.T, m mtatest.Mail) string {
+func ourResults(t *testing.T, m mtatest.Mail) string {
 	t.Helper()
 	var found []string
 	for _, v := range m.Fields("Authentication-Results") {
@@ -158,17 +158,17 @@ func contains(t *testing.T, what, got string, words ...string) {
 
 func TestPostfixPassesBySPFOnlyAndByDKIMOnly(t *testing.T) {
 	s := startSite(t, "strict", "tag")
-	r := sendLetter(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "spf", ""))
+	r := sendLetter(t, s.session(t, shopHost), "bounce@shop.example", mailText("orders@shop.example", "spf", ""))
 	if r.Code != 250 {
 		t.Fatalf("SPF only: reply %v; want 250", r)
 	}
-	contains(t, "our field", ours(t, s.delivered(t, r.QueueID())), "spf=pass smtp.mailfrom=shop.example", "dkim=none", "dmarc=pass (p=reject dis=none)")
+	contains(t, "our field", ourResults(t, s.delivered(t, r.QueueID())), "spf=pass smtp.mailfrom=shop.example", "dkim=none", "dmarc=pass (p=reject dis=none)")
 	row := s.last(t)
 	if row.Facts.QueueID != r.QueueID() || row.Facts.Client.String() != shopHost.Addr || row.Facts.ClientName != shopHost.Name || row.Facts.Helo != shopHost.Helo {
 		t.Errorf("row = %+v; want queue id %s and client %+v", row.Facts, r.QueueID(), shopHost)
 	}
 
-	signed, err := s.key.Sign(letter("orders@shop.example", "dkim", ""), "shop.example", "s1")
+	signed, err := s.key.Sign(mailText("orders@shop.example", "dkim", ""), "shop.example", "s1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +176,7 @@ func TestPostfixPassesBySPFOnlyAndByDKIMOnly(t *testing.T) {
 	if r.Code != 250 {
 		t.Fatalf("DKIM only: reply %v; want 250", r)
 	}
-	contains(t, "our field", ours(t, s.delivered(t, r.QueueID())), "dkim=pass", "header.d=shop.example", "dmarc=pass")
+	contains(t, "our field", ourResults(t, s.delivered(t, r.QueueID())), "dkim=pass", "header.d=shop.example", "dmarc=pass")
 }
 
 func TestPostfixAnswersASpoofByProfileAndPolicy(t *testing.T) {
@@ -205,7 +205,7 @@ func TestPostfixAnswersASpoofByProfileAndPolicy(t *testing.T) {
 		}
 		s := sites[tt.profile]
 		t.Run(tt.profile+" "+tt.from, func(t *testing.T) {
-			r := sendLetter(t, s.session(t, strangerHost), "y@forwarder.example", letter(tt.from, "spoof", ""))
+			r := sendLetter(t, s.session(t, strangerHost), "y@forwarder.example", mailText(tt.from, "spoof", ""))
 			if r.Code != tt.code {
 				t.Fatalf("reply = %v; want %d", r, tt.code)
 			}
@@ -229,7 +229,7 @@ func TestPostfixAnswersASpoofByProfileAndPolicy(t *testing.T) {
 			} else {
 				m = s.delivered(t, r.QueueID())
 			}
-			contains(t, "our field", ours(t, m), "dmarc=fail "+tt.field)
+			contains(t, "our field", ourResults(t, m), "dmarc=fail "+tt.field)
 			if got := len(m.Fields("X-DMARC-Quarantine")) == 1; got != tt.tagged {
 				t.Errorf("tagged = %v; want %v", got, tt.tagged)
 			}
@@ -241,7 +241,7 @@ func TestPostfixKeepsTheClientForEveryMessageOfAConnection(t *testing.T) {
 	s := startSite(t, "strict", "tag")
 	session := s.session(t, shopHost)
 	for i := range 3 {
-		r := sendLetter(t, session, "bounce@shop.example", letter("orders@shop.example", fmt.Sprint("message ", i), ""))
+		r := sendLetter(t, session, "bounce@shop.example", mailText("orders@shop.example", fmt.Sprint("message ", i), ""))
 		if r.Code != 250 {
 			t.Fatalf("message %d: reply %v; want 250", i+1, r)
 		}
@@ -252,10 +252,10 @@ func TestPostfixKeepsTheClientForEveryMessageOfAConnection(t *testing.T) {
 		}
 	}
 	// A refused message leaves the connection as it is, too.
-	if r := sendLetter(t, session, "x@none.example", letter("x@reject.example", "spoof", "")); r.Code != 550 {
+	if r := sendLetter(t, session, "x@none.example", mailText("x@reject.example", "spoof", "")); r.Code != 550 {
 		t.Fatalf("spoof: reply %v; want 550", r)
 	}
-	if r := sendLetter(t, session, "bounce@shop.example", letter("orders@shop.example", "after", "")); r.Code != 250 {
+	if r := sendLetter(t, session, "bounce@shop.example", mailText("orders@shop.example", "after", "")); r.Code != 250 {
 		t.Errorf("after a refusal: reply %v; want 250", r)
 	}
 }
@@ -275,7 +275,7 @@ func TestPostfixForgetsAMessageAtRSETAndARejectedRecipient(t *testing.T) {
 	step(250, func() (mtatest.Reply, error) { return session.MAIL("bounce@shop.example") })
 	step(554, func() (mtatest.Reply, error) { return session.RCPT("nobody@elsewhere.example") })
 	step(250, func() (mtatest.Reply, error) { return session.RCPT("user@receiver.example") })
-	r, err := session.DATA(letter("orders@shop.example", "after RSET", ""))
+	r, err := session.DATA(mailText("orders@shop.example", "after RSET", ""))
 	if err != nil || r.Code != 250 {
 		t.Fatalf("reply = %v, %v; want 250", r, err)
 	}
@@ -291,7 +291,7 @@ func TestPostfixForgetsAMessageAtRSETAndARejectedRecipient(t *testing.T) {
 func TestPostfixVerifiesALargeBody(t *testing.T) {
 	s := startSite(t, "strict", "tag")
 	body := bytes.Repeat([]byte("The quick brown fox jumps over the lazy dog, again and again.\r\n"), 10<<20/63)
-	signed, err := s.key.Sign(append(letter("orders@shop.example", "large", ""), body...), "shop.example", "s1")
+	signed, err := s.key.Sign(append(mailText("orders@shop.example", "large", ""), body...), "shop.example", "s1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,9 +312,9 @@ func TestPostfixRemovesFiveForgedResults(t *testing.T) {
 		"Authentication-Results: (x) mx.receiver.example; dmarc=pass header.from=forged3.example\r\n" +
 		"Authentication-Results: \"mx.receiver.example\"; dmarc=pass\r\n header.from=forged4.example\r\n" +
 		"Authentication-Results: mx.receiver.example 1; dmarc=pass header.from=forged5.example\r\n"
-	r := sendLetter(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "results", forged))
+	r := sendLetter(t, s.session(t, shopHost), "bounce@shop.example", mailText("orders@shop.example", "results", forged))
 	m := s.delivered(t, r.QueueID())
-	ours(t, m)
+	ourResults(t, m)
 	if header := string(m.Header()); strings.Contains(header, "forged") || !strings.Contains(header, "kept.example") {
 		t.Errorf("header after removal:\n%s\nwant no forged field, and the stranger's", header)
 	}
@@ -322,7 +322,7 @@ func TestPostfixRemovesFiveForgedResults(t *testing.T) {
 
 func TestPostfixHandsOverInternationalMail(t *testing.T) {
 	s := startSite(t, "strict", "tag")
-	r := sendLetter(t, s.session(t, strangerHost), "x@forwarder.example", letter("dienst@bücher.example", "SMTPUTF8", ""), "SMTPUTF8")
+	r := sendLetter(t, s.session(t, strangerHost), "x@forwarder.example", mailText("dienst@bücher.example", "SMTPUTF8", ""), "SMTPUTF8")
 	if r.Code != 550 {
 		t.Fatalf("reply = %v; want 550", r)
 	}
@@ -331,11 +331,11 @@ func TestPostfixHandsOverInternationalMail(t *testing.T) {
 
 func TestPostfixNullSenderIsCheckedByHELO(t *testing.T) {
 	s := startSite(t, "strict", "tag")
-	r := sendLetter(t, s.session(t, shopHost), "", letter("postmaster@shop.example", "bounce", ""))
+	r := sendLetter(t, s.session(t, shopHost), "", mailText("postmaster@shop.example", "bounce", ""))
 	if r.Code != 250 {
 		t.Fatalf("reply = %v; want 250", r)
 	}
-	contains(t, "our field", ours(t, s.delivered(t, r.QueueID())), "spf=pass smtp.helo=mail.shop.example", "dmarc=pass")
+	contains(t, "our field", ourResults(t, s.delivered(t, r.QueueID())), "spf=pass smtp.helo=mail.shop.example", "dmarc=pass")
 	if f := s.last(t).Facts; !f.NullPath || f.From != policy.FromOneMailbox {
 		t.Errorf("row = %+v; want a null path", f)
 	}
@@ -353,7 +353,7 @@ func TestPostfixFindsTheSocketFromItsChroot(t *testing.T) {
 	}
 	startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", mode: "0666",
 		address: "unix:" + filepath.Join(socketDir, "milter.sock")})
-	r, err := p.Send(strangerHost, mtatest.Mail{From: "x@forwarder.example", Rcpts: []string{"user@receiver.example"}, Data: letter("x@reject.example", "spoof", "")})
+	r, err := p.Send(strangerHost, mtatest.Mail{From: "x@forwarder.example", Rcpts: []string{"user@receiver.example"}, Data: mailText("x@reject.example", "spoof", "")})
 	if err != nil || r.Code != 550 {
 		t.Errorf("reply = %v, %v; want 550\n%s", r, err, p.Log())
 	}

@@ -76,7 +76,7 @@ func (s *senders) session(r *rand.Rand) error {
 			pause(time.Duration(r.Int64N(int64(100 * time.Millisecond))))
 		}
 		reply, err := session.Send(mtatest.Mail{
-			From: "a@good.example", Rcpts: []string{"user@receiver.example"}, Data: letter("a@good.example", "load", ""),
+			From: "a@good.example", Rcpts: []string{"user@receiver.example"}, Data: mailText("a@good.example", "load", ""),
 		})
 		if err != nil {
 			return fmt.Errorf("Postfix closed the session: %w", err)
@@ -262,7 +262,7 @@ func TestPostfixDefersOneMessageOfASessionThatIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	send := func(session *mtatest.Session) mtatest.Reply {
-		return sendLetter(t, session, "a@good.example", letter("a@good.example", "long session", ""))
+		return sendLetter(t, session, "a@good.example", mailText("a@good.example", "long session", ""))
 	}
 	if r := send(session); r.Code != 250 {
 		t.Fatalf("reply = %v; want 250", r)

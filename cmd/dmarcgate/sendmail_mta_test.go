@@ -96,8 +96,8 @@ func (s *sendmailSite) delivered(t *testing.T, qid string) mtatest.Mail {
 
 func TestSendmailPassesBySPFOnlyAndByDKIMOnly(t *testing.T) {
 	s := startSendmailSite(t, "strict", "tag")
-	qid := s.accepted(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "spf", ""))
-	contains(t, "our field", ours(t, s.delivered(t, qid)), "spf=pass smtp.mailfrom=shop.example", "dkim=none", "dmarc=pass (p=reject dis=none)")
+	qid := s.accepted(t, s.session(t, shopHost), "bounce@shop.example", mailText("orders@shop.example", "spf", ""))
+	contains(t, "our field", ourResults(t, s.delivered(t, qid)), "spf=pass smtp.mailfrom=shop.example", "dkim=none", "dmarc=pass (p=reject dis=none)")
 	f := s.last(t).Facts
 	if f.QueueID != qid || f.Client.String() != shopHost.Addr || f.ClientName != shopHost.Name || f.Helo != shopHost.Helo {
 		t.Errorf("row = %+v; want queue id %s and client %+v", f, qid, shopHost)
@@ -105,13 +105,13 @@ func TestSendmailPassesBySPFOnlyAndByDKIMOnly(t *testing.T) {
 	// Sendmail cuts the space after the colon off unless it is asked not to, so
 	// that these fields could not be told from their opposites.
 	for _, space := range []string{"", " ", "  ", "\t"} {
-		data := bytes.Replace(letter("orders@shop.example", "dkim", ""), []byte("Subject: "), []byte("Subject:"+space), 1)
+		data := bytes.Replace(mailText("orders@shop.example", "dkim", ""), []byte("Subject: "), []byte("Subject:"+space), 1)
 		signed, err := s.key.SignSimple(data, "shop.example", "s1")
 		if err != nil {
 			t.Fatal(err)
 		}
 		qid = s.accepted(t, s.session(t, forwardHost), "srs@forwarder.example", signed)
-		contains(t, fmt.Sprintf("our field with %q after the colon", space), ours(t, s.delivered(t, qid)), "dkim=pass", "header.d=shop.example", "dmarc=pass")
+		contains(t, fmt.Sprintf("our field with %q after the colon", space), ourResults(t, s.delivered(t, qid)), "dkim=pass", "header.d=shop.example", "dmarc=pass")
 	}
 }
 
@@ -129,7 +129,7 @@ func TestSendmailAnswersASpoofByPolicy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.from, func(t *testing.T) {
-			r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", letter(tt.from, "spoof", ""))
+			r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", mailText(tt.from, "spoof", ""))
 			if r.Code != tt.code {
 				t.Fatalf("reply = %v; want %d\n%s", r, tt.code, s.sendmail.Log())
 			}
@@ -145,7 +145,7 @@ func TestSendmailAnswersASpoofByPolicy(t *testing.T) {
 				return
 			}
 			m := s.delivered(t, r.QueueID())
-			contains(t, "our field", ours(t, m), "dmarc=fail "+tt.field)
+			contains(t, "our field", ourResults(t, m), "dmarc=fail "+tt.field)
 			if got := len(m.Fields("X-DMARC-Quarantine")) == 1; got != tt.tagged {
 				t.Errorf("tagged = %v; want %v", got, tt.tagged)
 			}
@@ -155,7 +155,7 @@ func TestSendmailAnswersASpoofByPolicy(t *testing.T) {
 
 func TestSendmailHoldsAMessageInQuarantineWithTheReason(t *testing.T) {
 	s := startSendmailSite(t, "strict", "hold")
-	qid := s.accepted(t, s.session(t, sendmailStranger), "y@forwarder.example", letter("x@quarantine.example", "spoof", ""))
+	qid := s.accepted(t, s.session(t, sendmailStranger), "y@forwarder.example", mailText("x@quarantine.example", "spoof", ""))
 	held, err := s.sendmail.Quarantined()
 	if err != nil || len(held) != 1 || held[0].ID != qid {
 		t.Fatalf("quarantine = %+v, %v; want %s alone in it\n%s", held, err, qid, s.sendmail.Log())
@@ -165,7 +165,7 @@ func TestSendmailHoldsAMessageInQuarantineWithTheReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	contains(t, "our field", ours(t, m), "dmarc=fail (p=quarantine dis=quarantine)")
+	contains(t, "our field", ourResults(t, m), "dmarc=fail (p=quarantine dis=quarantine)")
 }
 
 // Sendmail sends no ABORT between the messages of a connection, and CONNECT
@@ -175,8 +175,8 @@ func TestSendmailKeepsTheClientAndNothingElseBetweenMessages(t *testing.T) {
 	s := startSendmailSite(t, "strict", "tag")
 	session := s.session(t, shopHost)
 	more := "X-First: one\r\nAuthentication-Results: mx.receiver.example; dmarc=pass header.from=forged.example\r\n"
-	first := s.accepted(t, session, "bounce@shop.example", letter("orders@shop.example", "first", more))
-	second := s.accepted(t, session, "bounce@mail.shop.example", letter("news@mail.shop.example", "second", ""))
+	first := s.accepted(t, session, "bounce@shop.example", mailText("orders@shop.example", "first", more))
+	second := s.accepted(t, session, "bounce@mail.shop.example", mailText("news@mail.shop.example", "second", ""))
 	f := s.last(t).Facts
 	if f.QueueID != second || f.Client.String() != shopHost.Addr || f.ClientName != shopHost.Name || f.Helo != shopHost.Helo {
 		t.Errorf("row = %+v; want queue id %s and client %+v", f, second, shopHost)
@@ -188,12 +188,12 @@ func TestSendmailKeepsTheClientAndNothingElseBetweenMessages(t *testing.T) {
 		t.Errorf("first message has a forged field:\n%s", m.Header())
 	}
 	m := s.delivered(t, second)
-	contains(t, "our field of the second", ours(t, m), "spf=pass smtp.mailfrom=mail.shop.example", "header.from=mail.shop.example")
+	contains(t, "our field of the second", ourResults(t, m), "spf=pass smtp.mailfrom=mail.shop.example", "header.from=mail.shop.example")
 	// A refused message leaves the connection as it is, too.
-	if r := sendLetter(t, session, "x@none.example", letter("x@reject.example", "spoof", "")); r.Code != 550 {
+	if r := sendLetter(t, session, "x@none.example", mailText("x@reject.example", "spoof", "")); r.Code != 550 {
 		t.Fatalf("spoof: reply %v; want 550", r)
 	}
-	s.accepted(t, session, "bounce@shop.example", letter("orders@shop.example", "after", ""))
+	s.accepted(t, session, "bounce@shop.example", mailText("orders@shop.example", "after", ""))
 	if f := s.last(t).Facts; f.Client.String() != shopHost.Addr || f.SPF.Result != "pass" {
 		t.Errorf("after a refusal: client %s, SPF %s; want %s, pass", f.Client, f.SPF.Result, shopHost.Addr)
 	}
@@ -214,7 +214,7 @@ func TestSendmailForgetsAMessageAtRSETAndARejectedRecipient(t *testing.T) {
 	step(250, func() (mtatest.Reply, error) { return session.MAIL("bounce@shop.example") })
 	step(550, func() (mtatest.Reply, error) { return session.RCPT("nobody@elsewhere.example") })
 	step(250, func() (mtatest.Reply, error) { return session.RCPT("user@receiver.example") })
-	r, err := session.DATA(letter("orders@shop.example", "after RSET", ""))
+	r, err := session.DATA(mailText("orders@shop.example", "after RSET", ""))
 	if err != nil || r.Code != 250 {
 		t.Fatalf("reply = %v, %v; want 250", r, err)
 	}
@@ -235,9 +235,9 @@ func TestSendmailRemovesFiveForgedResults(t *testing.T) {
 		"Authentication-Results: (x) mx.receiver.example; dmarc=pass header.from=forged3.example\r\n" +
 		"Authentication-Results: \"mx.receiver.example\"; dmarc=pass\r\n header.from=forged4.example\r\n" +
 		"Authentication-Results: mx.receiver.example 1; dmarc=pass header.from=forged5.example\r\n"
-	qid := s.accepted(t, s.session(t, shopHost), "bounce@shop.example", letter("orders@shop.example", "results", forged))
+	qid := s.accepted(t, s.session(t, shopHost), "bounce@shop.example", mailText("orders@shop.example", "results", forged))
 	m := s.delivered(t, qid)
-	ours(t, m)
+	ourResults(t, m)
 	if header := string(m.Header()); strings.Contains(header, "forged") || !strings.Contains(header, "kept.example") {
 		t.Errorf("header after removal:\n%s\nwant no forged field, and the stranger's", header)
 	}
@@ -245,8 +245,8 @@ func TestSendmailRemovesFiveForgedResults(t *testing.T) {
 
 func TestSendmailNullSenderIsCheckedByHELO(t *testing.T) {
 	s := startSendmailSite(t, "strict", "tag")
-	qid := s.accepted(t, s.session(t, shopHost), "", letter("postmaster@shop.example", "bounce", ""))
-	contains(t, "our field", ours(t, s.delivered(t, qid)), "spf=pass smtp.helo=mail.shop.example", "dmarc=pass")
+	qid := s.accepted(t, s.session(t, shopHost), "", mailText("postmaster@shop.example", "bounce", ""))
+	contains(t, "our field", ourResults(t, s.delivered(t, qid)), "spf=pass smtp.helo=mail.shop.example", "dmarc=pass")
 	if f := s.last(t).Facts; !f.NullPath || f.From != policy.FromOneMailbox {
 		t.Errorf("row = %+v; want a null path", f)
 	}
@@ -256,8 +256,8 @@ func TestSendmailNullSenderIsCheckedByHELO(t *testing.T) {
 func TestSendmailHandsOverAnIPv6Client(t *testing.T) {
 	s := startSendmailSite(t, "strict", "tag")
 	client := mtatest.Client{Addr: "2001:db8::10", Name: "six.shop.example", Helo: "six.shop.example"}
-	qid := s.accepted(t, s.session(t, client), "bounce@shop.example", letter("orders@shop.example", "six", ""))
-	contains(t, "our field", ours(t, s.delivered(t, qid)), "spf=pass smtp.mailfrom=shop.example", "dmarc=pass")
+	qid := s.accepted(t, s.session(t, client), "bounce@shop.example", mailText("orders@shop.example", "six", ""))
+	contains(t, "our field", ourResults(t, s.delivered(t, qid)), "spf=pass smtp.mailfrom=shop.example", "dmarc=pass")
 	if f := s.last(t).Facts; f.Client.String() != client.Addr || f.ClientName != client.Name {
 		t.Errorf("row has client %s, %s; want %s, %s", f.Client, f.ClientName, client.Addr, client.Name)
 	}
@@ -275,7 +275,7 @@ func TestSendmailWaitsForAVerdictThatIsLongerThanItsTimeout(t *testing.T) {
 	filter := fmt.Sprintf("S=local:%%s, F=T, T=C:30s;S:30s;R:%v;E:5m", read)
 	s := startSendmailOn(t, dns.Addr(), filter, testConfig{profile: "strict", quarantine: "tag", dnsTimeout: "18s"})
 	start := time.Now()
-	r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", letter("x@reject.example", "spoof", ""))
+	r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", mailText("x@reject.example", "spoof", ""))
 	if took := time.Since(start); r.Code != 550 || took < read {
 		t.Errorf("reply = %v after %v; want 550 after more than %v\n%s", r, took, read, s.sendmail.Log())
 	}
