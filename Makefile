@@ -5,12 +5,13 @@ GO       ?= go
 CACHE    := $(CURDIR)/.cache
 SCALE    ?= 1
 FUZZTIME ?= 20s
+MUTANTS  ?= 250
 TIMEOUT  ?= 18m
 PKGS     := ./...
 
 export DMARCGATE_SCALE := $(SCALE)
 
-.PHONY: help build demo test soak bench microbench fuzz conformance tools check clean
+.PHONY: help build demo test soak bench microbench fuzz mutate conformance tools check clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
@@ -58,6 +59,9 @@ fuzz: ## every fuzz target for FUZZTIME
 	    CGO_ENABLED=0 $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 	  done; \
 	done
+
+mutate: ## small changes of the code that tests must notice: MUTANTS of each package, 0 for all
+	@CGO_ENABLED=0 $(GO) run ./internal/mutate -sample $(MUTANTS) auth/dmarc policy
 
 conformance: ## the suites of others, and docs/conformance.md from them
 	@$(GO) run ./internal/conformance

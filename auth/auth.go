@@ -97,6 +97,7 @@ type Run struct {
 	cancel  context.CancelFunc
 	known   Memory // of the goroutine that calls Start and Finish
 	query   Query
+	walks   dmarc.Walks
 	finder  *dmarc.Finder
 	dkim    *dkim.Run
 	arc     *arc.Run
@@ -127,7 +128,7 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	if q.MailFrom != "" {
 		r.do(known, r.checkHELO)
 	}
-	r.finder = forMessage(c.Finder)
+	r.finder = r.forMessage(c.Finder)
 	for i := range q.Authors {
 		r.discover(known, i)
 		if c.Other != nil {
@@ -248,9 +249,9 @@ func (r *Run) identify(known Memory, i int) {
 
 // forMessage is a finder for one message: it asks each name once, and has one
 // suffix list to the end.
-func forMessage(finder *dmarc.Finder) *dmarc.Finder {
+func (r *Run) forMessage(finder *dmarc.Finder) *dmarc.Finder {
 	f := *finder
-	f.Walks = &dmarc.Walks{}
+	f.Walks = &r.walks
 	if file, ok := f.Suffixes.(*dmarc.SuffixFile); ok {
 		f.Suffixes = file.Current()
 	}

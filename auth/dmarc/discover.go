@@ -224,13 +224,7 @@ func (d *Discovery) policy() Policy {
 // within reports whether domain is at or below the widest Organizational Domain
 // that the author domain can have. The Organizational Domain of a domain is
 // always that domain or one above it, so a domain elsewhere cannot be aligned.
-func (d *Discovery) within(domain string) bool {
-	top := d.Widest
-	if top == "" {
-		top = d.Org
-	}
-	return atOrBelow(domain, top)
-}
+func (d *Discovery) within(domain string) bool { return atOrBelow(domain, d.Widest) }
 
 // atOrBelow reports whether domain is top or a subdomain of it. Nothing is
 // below the empty top, which stands for "not known".
