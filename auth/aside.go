@@ -13,7 +13,7 @@ type aside struct {
 // discoverAside begins a discovery for which no message waits.
 func (r *Run) discoverAside(known Memory, author string) *aside {
 	a := &aside{done: make(chan struct{})}
-	other := r.forMessage(r.checker.Other)
+	other := forMessage(r.checker.Other)
 	find := func(dns Memory) {
 		f := with(other, dns)
 		a.discovery, a.orgs = f.Find(r.ctx, author), nil

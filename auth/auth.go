@@ -97,7 +97,6 @@ type Run struct {
 	cancel  context.CancelFunc
 	known   Memory // of the goroutine that calls Start and Finish
 	query   Query
-	walks   dmarc.Walks
 	finder  *dmarc.Finder
 	dkim    *dkim.Run
 	arc     *arc.Run
@@ -128,7 +127,7 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	if q.MailFrom != "" {
 		r.do(known, r.checkHELO)
 	}
-	r.finder = r.forMessage(c.Finder)
+	r.finder = forMessage(c.Finder)
 	for i := range q.Authors {
 		r.discover(known, i)
 		if c.Other != nil {
@@ -249,9 +248,9 @@ func (r *Run) identify(known Memory, i int) {
 
 // forMessage is a finder for one message: it asks each name once, and has one
 // suffix list to the end.
-func (r *Run) forMessage(finder *dmarc.Finder) *dmarc.Finder {
+func forMessage(finder *dmarc.Finder) *dmarc.Finder {
 	f := *finder
-	f.Walks = &r.walks
+	f.Walks = &dmarc.Walks{}
 	if file, ok := f.Suffixes.(*dmarc.SuffixFile); ok {
 		f.Suffixes = file.Current()
 	}
