@@ -366,3 +366,23 @@ func (s *syncBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
+
+func TestEveryEdgeOfDMARCIsShown(t *testing.T) {
+	page, err := os.ReadFile("../../docs/edges.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const edges = 26
+	for n := 1; n <= edges; n++ {
+		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \|.*$`, n)).Find(page)
+		links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllSubmatch(row, -1)
+		if len(links) == 0 {
+			t.Errorf("docs/edges.md shows nothing for edge %d", n)
+		}
+		for _, l := range links {
+			if _, err := os.Stat(filepath.Join("../../docs", string(l[1]))); err != nil {
+				t.Errorf("edge %d: %v", n, err)
+			}
+		}
+	}
+}

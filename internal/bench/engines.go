@@ -32,6 +32,7 @@ const (
 	overFloor         = 2.0 // times what cannot be left out, relaxed, at wholeSize
 	overFloorSimple   = 1.3 // the same, simple
 	overOneSignature  = 1.2 // three signatures to one
+	dmarcObjects      = 30  // allocations for discovery, evaluation and decision
 	dmarcOverRSA      = 0.5 // discovery, evaluation and decision to one RSA-2048 verification
 
 	halfSize  = 50 << 10
@@ -58,6 +59,8 @@ type engineStage struct {
 	key    dkimtest.Key
 	record keyRecord
 	floor  floorKeys
+
+	verdictObjects float64 // allocated for one verdict of DMARC
 }
 
 func newEngineStage(opts engineOptions) (*engineStage, error) {
@@ -66,7 +69,7 @@ func newEngineStage(opts engineOptions) (*engineStage, error) {
 		return nil, err
 	}
 	floor, err := newFloorKeys()
-	return &engineStage{opts, key, keyRecord{"v=DKIM1; k=rsa; p=" + key.Public("spki")}, floor}, err
+	return &engineStage{engineOptions: opts, key: key, record: keyRecord{"v=DKIM1; k=rsa; p=" + key.Public("spki")}, floor: floor}, err
 }
 
 // unsigned returns a message with about size bytes of body.
@@ -256,6 +259,8 @@ func (s *engineStage) facts(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	out = append(out, fmt.Sprintf("DMARC: %.1f allocations for discovery, evaluation and decision; want at most %d: %s",
+		s.verdictObjects, dmarcObjects, verdict(s.verdictObjects <= dmarcObjects)))
 	left, err := s.abandon(ctx)
 	return append(out, left), err
 }
