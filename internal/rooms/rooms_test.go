@@ -140,6 +140,21 @@ func TestOnlyTheDemoUsesTestSupport(t *testing.T) {
 	}
 }
 
+// Mail is verified by our own engines; those of others are for comparing, and
+// one of them signs.
+func TestOtherEnginesVerifyNoMail(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || strings.HasPrefix(s.room, "internal/") || s.room == "cmd/dmarcgate" && filepath.Base(s.path) == "second.go" {
+			continue
+		}
+		for _, imp := range s.file.Imports {
+			if strings.Contains(imp.Path.Value, "go-msgauth") || strings.Contains(imp.Path.Value, "blitiri.com.ar") {
+				t.Errorf("%s imports %s; only tests and second.go may", s.path, imp.Path.Value)
+			}
+		}
+	}
+}
+
 func TestEveryRoomHasOnePackageComment(t *testing.T) {
 	comments := make(map[string]int)
 	for _, s := range sources(t) {
