@@ -3,8 +3,8 @@ package enforce
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,18 +85,21 @@ func applied(d policy.Decision) string {
 	return d.Disposition.String()
 }
 
+// mostAttrs is how many keys a line has.
+const mostAttrs = 21
+
 // log writes the one line of this message. The queue id comes first, because
 // that is what operators search for. Text from the message is quoted by the
 // log handler.
 func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took time.Duration) {
-	attrs := []slog.Attr{
+	attrs := append(make([]slog.Attr, 0, mostAttrs),
 		slog.String("qid", f.QueueID),
 		slog.String("listener", f.Listener),
 		slog.String("ip", addr(f)),
 		slog.String("helo", f.Helo),
 		slog.String("from", cmp.Or(strings.Join(m.author.Domains, ","), "-")),
 		slog.String("mfrom", cmp.Or(f.MailFrom, "<>")),
-	}
+	)
 	if f.Skip != policy.Evaluated {
 		attrs = append(attrs, slog.String("skip", string(f.Skip)))
 	} else {
@@ -108,7 +111,7 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	if d.Rule != "" {
 		attrs = append(attrs, slog.String("rule", d.Rule))
 	}
-	attrs = append(attrs, slog.String("dur", fmt.Sprintf("%.1fms", took.Seconds()*1000)), slog.String("action", d.Action.String()))
+	attrs = append(attrs, slog.String("dur", strconv.FormatFloat(took.Seconds()*1000, 'f', 1, 64)+"ms"), slog.String("action", d.Action.String()))
 	if r.Outcome != results.Written {
 		attrs = append(attrs, slog.String("record", r.Outcome.String()))
 	}
