@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -105,6 +106,7 @@ func TestTheStrictestPolicyOfTheFailingAuthorDomainsWins(t *testing.T) {
 	none := author("none.example", fails(dmarc.None))
 	quarantine := author("q.example", fails(dmarc.Quarantine))
 	reject := author("r.example", fails(dmarc.Reject))
+	equal := author("s.example", fails(dmarc.Reject))
 	tests := []struct {
 		name    string
 		authors []Author
@@ -114,6 +116,7 @@ func TestTheStrictestPolicyOfTheFailingAuthorDomainsWins(t *testing.T) {
 		{"a pass excuses no other", []Author{pass, reject}, Refuse, "r.example"},
 		{"the order does not matter", []Author{reject, pass}, Refuse, "r.example"},
 		{"reject over quarantine", []Author{quarantine, none, reject}, Refuse, "r.example"},
+		{"of equals the first is named", []Author{pass, reject, equal}, Refuse, "r.example"},
 		{"a fail without policy is named before a pass", []Author{pass, none}, Accept, "none.example"},
 		{"five are evaluated", []Author{pass, pass, pass, pass, pass}, Accept, "good.example"},
 		{"six are too many", []Author{pass, pass, pass, pass, pass, pass}, Refuse, ""},
@@ -175,7 +178,41 @@ func TestNamesOfTheEnumerationsCanBeReadAgain(t *testing.T) {
 	if err := d.UnmarshalText([]byte("discard")); err == nil {
 		t.Error("UnmarshalText(discard) has no error")
 	}
-	if got := Action(200).String(); got != "invalid" {
-		t.Errorf("String of no action = %q; want invalid", got)
+}
+
+func TestANumberWithoutANameIsInvalid(t *testing.T) {
+	for _, v := range []fmt.Stringer{
+		Strict + 1, Reject + 1, Refuse + 1, FromReject + 1, Enforce + 1, RuleReject + 1, Action(200),
+	} {
+		if got := v.String(); got != "invalid" {
+			t.Errorf("String of %T(%d) = %q; want invalid", v, v, got)
+		}
+	}
+}
+
+func TestTheReasonSaysWhyAPolicyIsNotCarriedOut(t *testing.T) {
+	open := dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, Reason: "no answer"}
+	waits := Settings{Profile: Strict, Quarantine: Tag, TempDomain: Tempfail, MaxDefer: time.Hour}
+	tests := []struct {
+		name     string
+		s        Settings
+		verdict  dmarc.Verdict
+		deferred time.Duration
+		want     string
+	}{
+		{"as published", Settings{Profile: Strict}, fails(dmarc.Reject), 0, "nothing aligned passed"},
+		{"monitor enforces nothing", Settings{Profile: Monitor}, fails(dmarc.Quarantine), 0, "nothing aligned passed; not enforced: profile monitor"},
+		{"monitor has nothing to enforce", Settings{Profile: Monitor}, fails(dmarc.None), 0, "nothing aligned passed"},
+		{"the sender is to try again", waits, open, 0, "no answer"},
+		{"the sender has tried long enough", waits, open, time.Hour, "no answer; deferred long enough"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := one(tt.verdict)
+			f.Deferred = tt.deferred
+			if got := tt.s.Decide(f).Reason; got != tt.want {
+				t.Errorf("Reason = %q; want %q", got, tt.want)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -43,6 +44,21 @@ func relayed(v dmarc.Verdict) Facts {
 }
 
 var relay = nets("192.0.2.0/24")
+
+// checkMatch wants the rule to decide, or everything as it is without rules.
+func checkMatch(t *testing.T, s Settings, r Rule, f Facts, matches bool) Decision {
+	t.Helper()
+	plain := s.Decide(f)
+	s.Rules = set(t, r)
+	d := s.Decide(f)
+	if got := d.Rule == "r"; got != matches {
+		t.Errorf("Decide() = %+v; want the rule to match: %v", d, matches)
+	}
+	if !matches && !reflect.DeepEqual(d, plain) {
+		t.Errorf("Decide() = %+v; want as without the rule, %+v", d, plain)
+	}
+	return d
+}
 
 func TestEveryKeyMustHoldAndOfAListOneItem(t *testing.T) {
 	tests := []struct {
@@ -92,11 +108,8 @@ func TestEveryKeyMustHoldAndOfAListOneItem(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&f)
 			}
-			d := Settings{Profile: Strict, Quarantine: Tag, Rules: set(t, Rule{Mode: Enforce, Action: RuleAccept, Match: tt.match})}.Decide(f)
-			if got := d.Rule == "r"; got != tt.want {
-				t.Errorf("Decide() = %+v; want the rule to match: %v", d, tt.want)
-			}
-			if tt.want && d.Action != Accept {
+			rule := Rule{Mode: Enforce, Action: RuleAccept, Match: tt.match}
+			if d := checkMatch(t, Settings{Profile: Strict, Quarantine: Tag}, rule, f, tt.want); tt.want && d.Action != Accept {
 				t.Errorf("Decide() = %v; want accept", d.Action)
 			}
 		})
@@ -137,11 +150,7 @@ func TestOneAnswerGoesToAllRecipientsAndAuthors(t *testing.T) {
 			f := relayed(fails(tt.policy))
 			f.Recipients = tt.rcpt
 			tt.rule.Mode = Enforce
-			s := strict
-			s.Rules = set(t, tt.rule)
-			if d := s.Decide(f); (d.Rule != "") != tt.want {
-				t.Errorf("Decide() = %+v; want the rule to match: %v", d, tt.want)
-			}
+			checkMatch(t, strict, tt.rule, f, tt.want)
 		})
 	}
 }
@@ -174,10 +183,7 @@ func TestAnAcceptingRuleMustBeAboutEveryAuthorDomain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := relayed(dmarc.Verdict{})
 			f.From, f.Authors = FromSeveralDomains, tt.authors
-			d := Settings{Profile: Strict, Quarantine: Tag, Rules: set(t, tt.rule)}.Decide(f)
-			if (d.Rule != "") != tt.want {
-				t.Errorf("Decide() = %+v; want the rule to match: %v", d, tt.want)
-			}
+			checkMatch(t, Settings{Profile: Strict, Quarantine: Tag}, tt.rule, f, tt.want)
 		})
 	}
 }

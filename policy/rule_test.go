@@ -2,6 +2,7 @@ package policy
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -78,9 +79,29 @@ func TestWhatNamesNobodyOrEverybodyIsNoPattern(t *testing.T) {
 			t.Errorf("ParsePattern(%q) = %v, %v; want an error and no pattern", s, p, err)
 		}
 	}
-	_, err := ParsePattern("org:Bücher.example")
-	if want := `"org:Bücher.example" is not in ASCII; write "org:xn--bcher-kva.example"`; err == nil || err.Error() != want {
-		t.Errorf("ParsePattern of a U-label = %v; want %s", err, want)
+}
+
+func TestANameAndALabelAsLongAsTheyCanBeAreAPattern(t *testing.T) {
+	for _, s := range []string{strings.Repeat("abcdefg.", 31) + "abcde", strings.Repeat("a", 63) + ".example"} {
+		if p, err := ParsePattern(s); err != nil || p.String() != s {
+			t.Errorf("ParsePattern(%q) = %v, %v; want it as it is", s, p, err)
+		}
+	}
+}
+
+// What is to be written instead is said only if it would be accepted.
+func TestANameBeyondASCIIIsShownAsItHasToBeWritten(t *testing.T) {
+	const examples = ` is not a domain or a set of them; write "example.org", ".example.org" for every name below it, or "org:example.org"`
+	for s, want := range map[string]string{
+		"org:Bücher.example":           `"org:Bücher.example" is not in ASCII; write "org:xn--bcher-kva.example"`,
+		".bücher.example":              `".bücher.example" is not in ASCII; write ".xn--bcher-kva.example"`,
+		"１９２.０.２.１":                    `"１９２.０.２.１"` + examples,            // an address
+		"bücher.xn--a.example":         `"bücher.xn--a.example"` + examples, // no letters stand for this label
+		"a b.example":                  `"a b.example"` + examples,
+		strings.Repeat("ü", 63) + ".x": `"` + strings.Repeat("ü", 63) + `.x"` + examples, // too long in ASCII
+	} {
+		_, err := ParsePattern(s)
+		wrong(t, "ParsePattern("+s+")", err, want)
 	}
 }
 
@@ -162,6 +183,7 @@ func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
 		{"everybody below a suffix, by DKIM", func(r *Rule) { r.Match = Match{DKIMPass: pats("a.example", ".co.uk")} }, "match.dkim_pass"},
 		{"everybody below a suffix, by SPF", func(r *Rule) { r.Match = Match{SPFPass: pats(".co.uk")} }, "match.spf_pass"},
 		{"quarantine of everybody below a suffix", func(r *Rule) { r.Match, r.Action = Match{HeaderFrom: pats(".co.uk")}, RuleQuarantine }, ""},
+		{"reject of everybody below a suffix, by SPF", func(r *Rule) { r.Match, r.Action = Match{SPFPass: pats(".co.uk")}, RuleReject }, ""},
 		{"an organization of signatures", func(r *Rule) { r.Match = Match{DKIMPass: pats("org:a.example")} }, "match.dkim_pass"},
 		{"an organization of SPF", func(r *Rule) { r.Match.SPFPass = pats("org:a.example") }, "match.spf_pass"},
 		{"an organization of recipients", func(r *Rule) { r.Match.RcptDomain = pats("org:a.example") }, "match.rcpt_domain"},
@@ -188,6 +210,29 @@ func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
 	}
 }
 
+func TestAFaultSaysWhereAndWhatAndHowToMendIt(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Rule)
+		want   string
+	}{
+		{"a key of the rule", func(r *Rule) { r.Owner = "" }, `rule "relay": owner: is empty; write who answers for the rule, an address or a team`},
+		{"a result that rules are never about", func(r *Rule) { r.Match.Result = []string{"pass"} },
+			`rule "relay": match.result: a rule is never about mail that passes; remove "pass"`},
+		{"a result that there is not", func(r *Rule) { r.Match.Result = []string{"softfail"} },
+			`rule "relay": match.result: unknown word "softfail"; write "fail", "none", "permerror" or "temperror"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := good()
+			tt.change(&r)
+			if _, err := NewRules([]Rule{r}); err == nil || err.Error() != tt.want {
+				t.Errorf("NewRules = %v; want %s", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestRulesAreTriedByPriorityThenId(t *testing.T) {
 	rule := func(id string, priority int) Rule {
 		r := good()
@@ -208,7 +253,14 @@ func TestRulesAreTriedByPriorityThenId(t *testing.T) {
 	if _, err := NewRules([]Rule{rule("b", 1), rule("b", 2)}); err == nil || !strings.Contains(err.Error(), "another rule has this id") {
 		t.Errorf("NewRules with an id twice = %v; want an error", err)
 	}
-	if _, err := NewRules(make([]Rule, MaxRules+1)); err == nil || !strings.Contains(err.Error(), "1001 rules; at most 1000") {
+	most := make([]Rule, 1000)
+	for i := range most {
+		most[i] = rule(fmt.Sprint(i), 0)
+	}
+	if rs, err := NewRules(most); err != nil || rs.Len() != 1000 {
+		t.Errorf("NewRules of 1000 = %d of them, %v; want all", rs.Len(), err)
+	}
+	if _, err := NewRules(make([]Rule, 1001)); err == nil || !strings.Contains(err.Error(), "1001 rules; at most 1000") {
 		t.Errorf("NewRules with too many = %v; want an error", err)
 	}
 }
@@ -261,6 +313,12 @@ func TestTheHashTellsSetsApartAndNotTheirFiles(t *testing.T) {
 			t.Errorf("Hash with another %s = %s, which another set has", name, got)
 		}
 		seen[got] = true
+	}
+	year10000 := func(owner string) string {
+		return hash(func(r *Rule) { r.Owner, r.Expires = owner, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) })
+	}
+	if got := year10000("o"); seen[got] || got != year10000("o") || got == year10000("p") {
+		t.Errorf("Hash with a year that JSON cannot have = %s; want one of its own, the same each time", got)
 	}
 	if none, err := NewRules(nil); err != nil || none.Hash() != (Rules{}).Hash() || none.Len() != 0 {
 		t.Errorf("NewRules(nil) = %v, %v; want the zero set", none, err)

@@ -34,15 +34,17 @@ func draws(s Sampler, purpose string) (out [64]uint8) {
 
 func TestFieldsOfASampleDoNotRunIntoEachOther(t *testing.T) {
 	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
-	same := 0
-	for i := range 64 {
-		c := string(rune('A' + i))
-		if s.Draw("pct", Sample{MessageID: "x" + c, Date: "y"}) == s.Draw("pct", Sample{MessageID: "x", Date: c + "y"}) {
-			same++
+	for _, between := range []string{"", "\x00", "\x00\x00\x00\x00\x00\x00\x00\x00"} {
+		same := 0
+		for i := range 64 {
+			c := string(rune('A' + i))
+			if s.Draw("pct", Sample{MessageID: "x" + between + c, Date: "y"}) == s.Draw("pct", Sample{MessageID: "x", Date: c + between + "y"}) {
+				same++
+			}
 		}
-	}
-	if same == 64 {
-		t.Error("the parts of a sample are joined without a boundary")
+		if same == 64 {
+			t.Errorf("the parts of a sample are joined with %q for a boundary, which they can have", between)
+		}
 	}
 }
 
