@@ -148,3 +148,42 @@ func TestAResolverThatNeverWaitsIsNotAskedPastAStop(t *testing.T) {
 		t.Errorf("asked %v; want the author's name only", got)
 	}
 }
+
+// slow ends a lookup that was given up only when it is told to.
+type slow struct {
+	release chan struct{}
+}
+
+func (s slow) TXT(ctx context.Context, name string) ([]string, error) {
+	if name == "_dmarc.shop.example" {
+		return []string{"v=DMARC1; p=reject; psd=n"}, nil // the walk stops here
+	}
+	<-ctx.Done()
+	<-s.release
+	return nil, ctx.Err()
+}
+
+func (slow) Exists(context.Context, string) (bool, error) { return true, nil }
+
+func TestFindWaitsForEveryLookupItStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dns := slow{make(chan struct{})}
+		over := false
+		go func() {
+			f := &Finder{Resolver: dns}
+			if d := f.Find(context.Background(), "shop.example"); d.PolicyDomain != "shop.example" {
+				t.Errorf("Find() = %+v; want the record", d)
+			}
+			over = true
+		}()
+		synctest.Wait()
+		if over {
+			t.Error("Find returned while a lookup of its own was under way")
+		}
+		close(dns.release)
+		synctest.Wait()
+		if !over {
+			t.Error("Find does not return")
+		}
+	})
+}
