@@ -1,0 +1,14 @@
+package dmarc
+
+import "testing"
+
+func TestAMailboxIsOneCharacterOrMoreOnEitherSide(t *testing.T) {
+	for uri, want := range map[string]bool{
+		"mailto:a@b": true, "mailto:a@b?subject=x": true, "mailto:a@b@c": true,
+		"mailto:@b": false, "mailto:a@": false, "mailto:a": false, "mailto:@": false, "mailto:a@?b@c": false,
+	} {
+		if got := isURI(uri); got != want {
+			t.Errorf("isURI(%q) = %v; want %v", uri, got, want)
+		}
+	}
+}
