@@ -3,6 +3,7 @@ package dnscache
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // Kind says how a lookup failed.
@@ -17,12 +18,15 @@ const (
 	Malformed                 // an answer to our question that cannot be read
 	Overload                  // no query was sent: too many were in flight
 	Closed                    // the resolver is closed
+	Bogus                     // the server has the answer, and its DNSSEC signatures are wrong (RFC 8914, Section 4.7)
+	Down                      // no query was sent: every server was found dead and has not come back
 	Internal                  // a bug
 )
 
 var kinds = [...]string{
 	ServFail: "servfail", Refused: "refused", Timeout: "timeout", Network: "network",
 	Malformed: "malformed", Overload: "overload", Closed: "closed", Internal: "internal",
+	Bogus: "bogus", Down: "down",
 }
 
 // String returns the name of the kind, as in the metrics.
@@ -36,7 +40,7 @@ func (k Kind) String() string {
 // silent reports whether the kind may mean that nobody is there at all.
 func (k Kind) silent() bool {
 	switch k {
-	case Refused, Timeout, Network, Overload, Closed:
+	case Refused, Timeout, Network, Overload, Closed, Down:
 		return true
 	}
 	return false
@@ -83,3 +87,22 @@ func (e *Error) Temporary() bool { return true }
 // On a host with little traffic nothing else may have been asked; a call of
 // Resolver.Probe every few seconds keeps the distinction sharp.
 func (e *Error) Ours() bool { return e.ours }
+
+// StaleError comes with an answer: the last that was known, past its TTL, given
+// because no newer one could be had (RFC 8767). Whoever cannot say what a stale
+// answer may decide takes it for the failure that it is, too.
+type StaleError struct {
+	Age time.Duration // since the answer was given
+	Err error         // why there is no newer one: an *Error
+}
+
+// Error tells the failure, and that there is an old answer.
+func (e *StaleError) Error() string {
+	return fmt.Sprintf("%v; an answer from %v ago was used", e.Err, e.Age.Round(time.Second))
+}
+
+// Unwrap returns the failure.
+func (e *StaleError) Unwrap() error { return e.Err }
+
+// Stale is true: there is an answer beside the error.
+func (e *StaleError) Stale() bool { return true }

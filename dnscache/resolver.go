@@ -54,11 +54,17 @@ const (
 // means the default.
 type Config struct {
 	Servers        []string         // recursive servers, "ip:port", asked in this order
+	Trusted        []string         // those of them whose AD bit is believed: a validating server on a path that nobody else can write to
 	QueryTimeout   time.Duration    // one exchange with one server; default 2 s
 	Timeout        time.Duration    // one lookup with all its attempts; default 5 s
 	MaxBytes       uint64           // estimated size of the cache; default 64 MiB
 	MaxTTL         time.Duration    // ceiling for records; default 24 h
 	MaxNegativeTTL time.Duration    // ceiling for "there is none"; default 15 min
+	MinTTL         time.Duration    // floor for records; default none
+	FailureTTL     time.Duration    // how long a failure is remembered; default 5 s (RFC 9520, Section 3.2: 1 s to 5 min)
+	StaleTTL       time.Duration    // how long records are kept past their TTL for times when the servers fail; default 24 h, negative: not at all
+	StaleNegTTL    time.Duration    // the same for "there is none"; default 1 h
+	StaleAfter     time.Duration    // how long a caller waits for news where there is a stale answer; default 1.8 s (RFC 8767, Section 5)
 	MaxInFlight    int              // queries to servers at once; default 1000
 	Now            func() time.Time // the clock that TTLs are kept by; default time.Now
 }

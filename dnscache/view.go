@@ -56,10 +56,12 @@ func (v View) Remembered() (View, func() bool) {
 type Lookup struct {
 	Purpose    string // of the view: dmarc, spf or dkim
 	Name, Type string
-	Outcome    string        // hit, negative_hit, coalesced or miss; empty when Name cannot be a name and nothing was asked
+	Outcome    string        // hit, negative_hit, stale, coalesced or miss; empty when Name cannot be a name and nothing was asked
 	Records    []string      // addresses in their text form
 	NXDomain   bool          // the name itself does not exist
-	TTL        time.Duration // what is left of it
+	TTL        time.Duration // what is left of it; 0 when stale
+	Age        time.Duration // since the answer was given
+	AD         bool          // a server that is trusted to say so has validated the answer (RFC 4035, Section 3.2.3)
 	Err        error
 }
 
@@ -75,6 +77,19 @@ func (v View) Traced(f func(Lookup)) View {
 func (v View) TXT(ctx context.Context, name string) ([]string, error) {
 	a, err := v.lookup(ctx, name, dns.TypeTXT)
 	return a.records, err
+}
+
+// Parsed returns what parse makes of the TXT records of name, and keeps it as
+// long as the cache keeps them. parse depends on nothing else, and nobody
+// changes what it returned: it is shared. What another purpose made of the same
+// records is not returned. Beside a *StaleError the value is that of the stale
+// records; with every other error it is nil, and parse was not called.
+func (v View) Parsed(ctx context.Context, name string, parse func(txts []string) any) (any, error) {
+	txts, err := v.TXT(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return parse(txts), nil
 }
 
 // A returns the IPv4 addresses of name.

@@ -42,9 +42,9 @@ var (
 	algorithms     = []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1", "other"}
 	keyBits        = []string{"<1024", "1024", "1025-2047", "2048", ">2048", "ed25519"}
 	fromDefects    = []string{"missing", "several_fields", "several_domains", "unparsable", "empty_group"}
-	purposes       = []string{"dmarc", "spf", "dkim", "probe"}
-	outcomes       = []string{"hit", "negative_hit", "coalesced", "miss"}
-	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed"}
+	purposes       = []string{"dmarc", "spf", "dkim", "ptr", "report_auth", "probe"}
+	outcomes       = []string{"hit", "negative_hit", "stale", "failed", "coalesced", "miss"}
+	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed", "bogus"}
 	evictions      = []string{"size", "expired"}
 	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
