@@ -8,13 +8,26 @@ import (
 )
 
 // Resolver is the DNS that a check needs. Nothing there (NXDOMAIN or no data)
-// is an empty list without an error; every error is temporary.
+// is an empty list without an error; every error is temporary. One that has a
+// method Stale() bool, which returns true, comes with an answer: the last that
+// was known, because no newer one could be had.
+//
+// A Resolver that is a Keeper, too, spares the reading of records.
 type Resolver interface {
 	TXT(ctx context.Context, name string) ([]string, error)
 	A(ctx context.Context, name string) ([]netip.Addr, error)
 	AAAA(ctx context.Context, name string) ([]netip.Addr, error)
 	MX(ctx context.Context, name string) ([]string, error) // hosts
 	PTR(ctx context.Context, addr netip.Addr) ([]string, error)
+}
+
+// Keeper keeps what was made of an answer as long as the answer itself.
+type Keeper interface {
+	// Parsed returns what parse makes of the TXT records of name, or made of
+	// the same ones before. The value is shared, also by checks that run at the
+	// same time. Beside a stale answer's error it is that of the stale answer;
+	// with every other error it is nil.
+	Parsed(ctx context.Context, name string, parse func(txts []string) any) (any, error)
 }
 
 // Query is one identity of one client.
@@ -49,6 +62,9 @@ func (c *checker) check(ctx context.Context, q Query) Result {
 		return res
 	}
 	o := c.checkHost(ctx, q.Domain)
+	if res.Stale = c.stale != nil; res.Stale { // whatever exp will need
+		o = o.fromStale(c.stale)
+	}
 	res.Status, res.Reason, res.Err = o.status, o.reason, o.err
 	res.Term = printable(o.term, maxTerm)
 	if q.Explain && o.status == Fail && o.exp != "" {

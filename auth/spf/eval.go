@@ -2,6 +2,7 @@ package spf
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -21,6 +22,28 @@ type checker struct {
 	voids int // that found nothing, so far
 	macro int // macros expanded, for the test that counts the work
 	names claimed
+	stale error // of the first old answer that was used
+}
+
+// usable takes an old answer for a fresh one, and remembers it. Any other error
+// it returns.
+func (c *checker) usable(err error) error {
+	if !isStale(err) {
+		return err
+	}
+	if c.stale == nil {
+		c.stale = err
+	}
+	return nil
+}
+
+// isStale reports whether there is an old answer beside an error.
+func isStale(err error) bool {
+	if err == nil {
+		return false
+	}
+	var old interface{ Stale() bool }
+	return errors.As(err, &old) && old.Stale()
 }
 
 // outcome is what check_host() says of one domain, with what explains it.
@@ -31,6 +54,17 @@ type outcome struct {
 	err    error  // of TempError
 	exp    string // domain-spec of the record that decided
 	domain string // the owner of that record, for the macro d of exp
+}
+
+// fromStale is an outcome to which an old answer has led, that may not be true
+// any more: what has passed stays so, and nothing fails for it. A failure of DNS
+// that ended the check says more.
+func (o outcome) fromStale(err error) outcome {
+	o.reason += "; old DNS answer"
+	if o.status != Pass && o.status != TempError {
+		o.status, o.err = TempError, err
+	}
+	return o
 }
 
 // failure ends a check: permerror or temperror, wherever it occurs.
@@ -59,11 +93,11 @@ func (f *failure) outcome(term string) outcome {
 // checkHost is check_host(). It calls itself for include and redirect, of which
 // maxTerms bounds the depth.
 func (c *checker) checkHost(ctx context.Context, domain string) outcome {
-	rec, found, f := c.record(ctx, domain)
+	rec, f := c.record(ctx, domain)
 	switch {
 	case f != nil:
 		return f.outcome("")
-	case !found:
+	case !rec.published:
 		return outcome{status: None, reason: "no SPF record"}
 	}
 	for i := range rec.terms {
@@ -85,29 +119,17 @@ func (c *checker) checkHost(ctx context.Context, domain string) outcome {
 	return outcome{status: Neutral, reason: "no mechanism matched"} // Section 4.7
 }
 
-// record finds the record of a domain (RFC 7208, Sections 4.3 to 4.5).
-func (c *checker) record(ctx context.Context, domain string) (rec record, found bool, f *failure) {
+// record finds the record of a domain. It may be in use elsewhere, too: nobody
+// changes it.
+func (c *checker) record(ctx context.Context, domain string) (record, *failure) {
 	if !isName(domain) {
-		return record{}, false, nil
+		return record{}, nil
 	}
-	txts, err := c.dns.TXT(ctx, domain)
-	if err != nil {
-		return record{}, false, temporary(err)
+	found, err := lookupRecord(ctx, c.dns, domain)
+	if err = c.usable(err); err != nil {
+		return record{}, temporary(err)
 	}
-	text := ""
-	for _, txt := range txts {
-		if !isRecord(txt) {
-			continue
-		}
-		if found {
-			return record{}, false, permanent("more than one SPF record")
-		}
-		text, found = txt, true
-	}
-	if found {
-		rec, f = parse(text)
-	}
-	return rec, found, f
+	return found.record, found.failure
 }
 
 // redirect goes on with another domain's record, whose exp counts then (RFC

@@ -29,7 +29,7 @@ func (c *checker) match(ctx context.Context, domain string, t *term) (bool, *fai
 	if t.mechanism == mExists {
 		ask = c.dns.A // of an IPv6 client too (Section 5.7)
 	}
-	addrs, void, f := lookup(ctx, ask, name)
+	addrs, void, f := lookup(ctx, c, ask, name)
 	if f != nil {
 		return false, f
 	}
@@ -79,7 +79,7 @@ func (c *checker) matchInclude(ctx context.Context, name string) (bool, *failure
 // matchMX compares with the mail hosts of a name. Without MX records there is
 // none, not even the name itself (RFC 7208, Section 5.4).
 func (c *checker) matchMX(ctx context.Context, name string, t *term) (bool, *failure) {
-	hosts, void, f := lookup(ctx, c.dns.MX, name)
+	hosts, void, f := lookup(ctx, c, c.dns.MX, name)
 	switch {
 	case f != nil:
 		return false, f
@@ -89,7 +89,7 @@ func (c *checker) matchMX(ctx context.Context, name string, t *term) (bool, *fai
 		return false, permanent("more than ten mail hosts of one mx")
 	}
 	for _, host := range hosts {
-		addrs, empty, f := lookup(ctx, c.addresses, host)
+		addrs, empty, f := lookup(ctx, c, c.addresses, host)
 		if f != nil {
 			return false, f
 		}
@@ -104,7 +104,7 @@ func (c *checker) matchMX(ctx context.Context, name string, t *term) (bool, *fai
 // lookup asks for a name. One that the DNS cannot have, as macros may make,
 // is not asked for and has nothing (RFC 7208, Section 4.8, leaves it open).
 // void is of a question with an empty answer (Section 4.6.4).
-func lookup[T any](ctx context.Context, ask func(context.Context, string) ([]T, error), name string) (found []T, void bool, f *failure) {
+func lookup[T any](ctx context.Context, c *checker, ask func(context.Context, string) ([]T, error), name string) (found []T, void bool, f *failure) {
 	if n := len(name); n > 0 && name[n-1] == '.' {
 		name = name[:n-1]
 	}
@@ -112,7 +112,7 @@ func lookup[T any](ctx context.Context, ask func(context.Context, string) ([]T, 
 		return nil, false, nil
 	}
 	found, err := ask(ctx, name)
-	if err != nil {
+	if err = c.usable(err); err != nil {
 		return nil, false, temporary(err)
 	}
 	return found, len(found) == 0, nil

@@ -23,7 +23,7 @@ const (
 // any is evaluated: an error anywhere is a permerror, also behind a term that
 // would match (RFC 7208, Section 4.6). The failure has the first bad term.
 func parse(txt string) (record, *failure) {
-	var rec record
+	rec := record{published: true}
 	for rest := txt[len(version):]; rest != ""; {
 		var word string
 		// Terms are separated by spaces, and by nothing else.

@@ -10,7 +10,8 @@ import (
 // are asked for at most once in a check, and so is each name.
 type claimed struct {
 	asked bool
-	void  bool // there are none
+	void  bool  // there are none
+	stale error // of an old answer
 	hosts []claim
 }
 
@@ -22,13 +23,20 @@ type claim struct {
 }
 
 // claims returns the names that the client claims. A failure of DNS is none:
-// it makes no temperror (RFC 7208, Section 5.5).
+// it makes no temperror (RFC 7208, Section 5.5). Of an old answer the names are
+// used; one without names is no more than the failure.
 func (c *checker) claims(ctx context.Context) []claim {
 	if c.names.asked {
 		return c.names.hosts
 	}
 	names, err := c.dns.PTR(ctx, c.ip)
 	c.names = claimed{asked: true, void: err == nil && len(names) == 0}
+	switch {
+	case isStale(err):
+		c.names.stale = err
+	case err != nil:
+		names = nil
+	}
 	// The domain owner has no power over the client's PTR records, so too
 	// many of them are no error (Section 4.6.4).
 	for _, name := range names[:min(len(names), maxPTR)] {
@@ -38,11 +46,20 @@ func (c *checker) claims(ctx context.Context) []claim {
 }
 
 // valid reports whether a claimed name has the client's address. A name that
-// cannot be asked for is skipped (RFC 7208, Section 5.5).
+// cannot be asked for is skipped (RFC 7208, Section 5.5). Old answers count only
+// where they make it valid: otherwise a client whose own DNS has gone silent
+// would make a temperror of what is a fail without any answer.
 func (c *checker) valid(ctx context.Context, h *claim) bool {
-	if !h.asked {
-		addrs, _, f := lookup(ctx, c.addresses, h.name)
-		h.asked, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
+	if h.asked {
+		return h.valid
+	}
+	before := c.stale
+	addrs, _, f := lookup(ctx, c, c.addresses, h.name)
+	h.asked, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
+	if !h.valid {
+		c.stale = before
+	} else {
+		c.usable(c.names.stale)
 	}
 	return h.valid
 }

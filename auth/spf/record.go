@@ -1,6 +1,7 @@
 package spf
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 )
@@ -8,11 +9,13 @@ import (
 // version begins every record, in any case (RFC 7208, Section 4.5).
 const version = "v=spf1"
 
-// record is a whole record, of which every term has been checked.
+// record is a whole record, of which every term has been checked. The zero
+// record is that of a domain without one.
 type record struct {
-	terms    []term
-	redirect string // domain-spec; empty when there is none
-	exp      string // domain-spec; empty when there is none
+	published bool
+	terms     []term
+	redirect  string // domain-spec; empty when there is none
+	exp       string // domain-spec; empty when there is none
 }
 
 // term is one directive (RFC 7208, Section 4.6.1).
@@ -64,4 +67,52 @@ func isRecord(txt string) bool {
 		return false
 	}
 	return len(txt) == len(version) || txt[len(version)] == ' '
+}
+
+// reading is what the TXT records of a name are to SPF.
+type reading struct {
+	record  record
+	failure *failure // a permerror
+}
+
+// lookupRecord returns what the TXT records of a name are to SPF, also beside
+// the error of an old answer.
+func lookupRecord(ctx context.Context, r Resolver, name string) (reading, error) {
+	if keeper, ok := r.(Keeper); ok {
+		kept, err := keeper.Parsed(ctx, name, readToKeep)
+		if found, ok := kept.(*reading); ok {
+			return *found, err
+		}
+		if err != nil && !isStale(err) {
+			return reading{}, err
+		}
+	}
+	txts, err := r.TXT(ctx, name)
+	if err != nil && !isStale(err) {
+		return reading{}, err
+	}
+	return read(txts), err
+}
+
+func readToKeep(txts []string) any {
+	r := read(txts)
+	return &r
+}
+
+// read selects the record of a domain and reads it (RFC 7208, Section 4.5).
+func read(txts []string) (r reading) {
+	text, found := "", false
+	for _, txt := range txts {
+		if !isRecord(txt) {
+			continue
+		}
+		if found {
+			return reading{failure: permanent("more than one SPF record")}
+		}
+		text, found = txt, true
+	}
+	if found {
+		r.record, r.failure = parse(text)
+	}
+	return r
 }

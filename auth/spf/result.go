@@ -17,7 +17,9 @@
 //
 // # Failures
 //
-// A DNS failure is temperror, never fail, and Result.Err carries its cause. A
+// A DNS failure is temperror, never fail, and Result.Err carries its cause. An
+// old answer that is given because no newer one can be had lets a check pass;
+// otherwise the check is temperror, too. A
 // record that cannot be understood is permerror. PTR records that cannot be
 // had match nothing, and an explanation that cannot be had is left out: so
 // the RFC wants it. The zero Result is none.
@@ -67,6 +69,7 @@ type Result struct {
 	Term     string // the term that matched or is at fault, as written; it may be of an included record
 	Reason   string // the matching mechanism or the error, in words of ours
 	Err      error  // with TempError: the failure of DNS
+	Stale    bool   // an old answer was used, because no newer one could be had
 
 	// Explanation is what the domain owner says of a fail, if Query.Explain
 	// asks for it. It is for the log and for people who look into a case, never

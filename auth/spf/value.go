@@ -64,7 +64,7 @@ func (c *checker) explain(ctx context.Context, o outcome) string {
 	if !isASCII(c.local) && uses(o.exp, "ls") {
 		return ""
 	}
-	texts, _, f := lookup(ctx, c.dns.TXT, expandName(o.exp, value))
+	texts, _, f := lookup(ctx, c, c.dns.TXT, expandName(o.exp, value))
 	if f != nil || len(texts) != 1 {
 		return ""
 	}
