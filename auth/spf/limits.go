@@ -27,6 +27,12 @@ const (
 	maxTerm        = 128
 	maxExplanation = 500
 
+	// keptTerms, and one more for keptBytes bytes of the TXT records, are how
+	// many terms of a record are kept as read, with some 80 bytes each. Records
+	// in use have fewer: a term with a network or a name is longer.
+	keptTerms = 2
+	keptBytes = 16
+
 	// explanationTime bounds the lookups for exp: nothing depends on them.
 	explanationTime = 2 * time.Second
 )

@@ -54,12 +54,11 @@ func (c *checker) valid(ctx context.Context, h *claim) bool {
 		return h.valid
 	}
 	before := c.stale
+	c.usable(c.names.stale)
 	addrs, _, f := lookup(ctx, c, c.addresses, h.name)
 	h.asked, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
 	if !h.valid {
 		c.stale = before
-	} else {
-		c.usable(c.names.stale)
 	}
 	return h.valid
 }

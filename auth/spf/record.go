@@ -3,6 +3,7 @@ package spf
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -73,6 +74,7 @@ func isRecord(txt string) bool {
 type reading struct {
 	record  record
 	failure *failure // a permerror
+	text    string   // of a record that is too large to be kept as read
 }
 
 // lookupRecord returns what the TXT records of a name are to SPF, also beside
@@ -81,7 +83,7 @@ func lookupRecord(ctx context.Context, r Resolver, name string) (reading, error)
 	if keeper, ok := r.(Keeper); ok {
 		kept, err := keeper.Parsed(ctx, name, readToKeep)
 		if found, ok := kept.(*reading); ok {
-			return *found, err
+			return found.whole(), err
 		}
 		if err != nil && !isStale(err) {
 			return reading{}, err
@@ -94,9 +96,29 @@ func lookupRecord(ctx context.Context, r Resolver, name string) (reading, error)
 	return read(txts), err
 }
 
+// readToKeep is read, in few bytes. A term has many times the bytes of its
+// text, and a stranger who publishes many short ones must not fill the memory
+// of a cache, which knows the text only: such a record is read again.
 func readToKeep(txts []string) any {
 	r := read(txts)
+	size := 0
+	for _, txt := range txts {
+		size += len(txt)
+	}
+	if len(r.record.terms) > keptTerms+size/keptBytes {
+		i := slices.IndexFunc(txts, isRecord)
+		return &reading{text: txts[i]}
+	}
+	r.record.terms = slices.Clone(r.record.terms) // without room for more
 	return &r
+}
+
+// whole returns what the text says, if that was not kept.
+func (r *reading) whole() reading {
+	if r.text != "" {
+		return read([]string{r.text})
+	}
+	return *r
 }
 
 // read selects the record of a domain and reads it (RFC 7208, Section 4.5).

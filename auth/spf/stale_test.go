@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"dmarcgate/internal/dnstest"
 )
@@ -274,6 +276,30 @@ func TestAKeptRecordCostsNoAllocationToFind(t *testing.T) {
 	var r Resolver = remembering{kept: kept}
 	if got := testing.AllocsPerRun(100, func() { lookupRecord(t.Context(), r, "x.example") }); got != 0 {
 		t.Errorf("finding a record that is kept costs %v allocations; want 0", got)
+	}
+}
+
+// TestWhatIsKeptIsNoMultipleOfTheText has the size of what a cache holds for a
+// record, of which it knows the text.
+func TestWhatIsKeptIsNoMultipleOfTheText(t *testing.T) {
+	for _, tt := range []struct {
+		terms string
+		whole bool
+	}{
+		{" ip4:192.0.2.0/24 include:_spf.example.net -all", true},
+		{strings.Repeat(" ip4:192.0.2.0/24", 20) + " -all", true},
+		{strings.Repeat(" a", 20) + " -all", false},
+		{strings.Repeat(" a", 30000) + " -all", false},
+		{" nonsense" + strings.Repeat(" a", 30000), true},
+	} {
+		txts := []string{"other", "v=spf1" + tt.terms}
+		got := readToKeep(txts).(*reading)
+		if most := 8*len(txts[1]) + 256; (got.text == "") != tt.whole || cap(got.record.terms)*int(unsafe.Sizeof(term{})) > most {
+			t.Errorf("of %.40s... %d terms are kept; want the record as read: %v, and at most %d bytes", tt.terms, cap(got.record.terms), tt.whole, most)
+		}
+		if want := read(txts); !reflect.DeepEqual(got.whole(), want) {
+			t.Errorf("of %.40s... is kept %+v; want %+v", tt.terms, got.whole(), want)
+		}
 	}
 }
 
