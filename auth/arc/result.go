@@ -25,7 +25,9 @@
 // # Failures
 //
 // Every error is permanent, a DNS failure included (RFC 8617, Section 5.2.1):
-// the chain fails, and Err tells why. A panic in a lookup is raised by the
+// the chain fails, and Err tells why. So it does for a signature that does not
+// verify with a key in an old answer, given because no newer one can be had; one
+// that does verify is as good as others. A panic in a lookup is raised by the
 // Finish of the dkim.Run. The zero Result is none.
 package arc
 
@@ -91,4 +93,6 @@ type Result struct {
 
 	Sets []Set // oldest first, if the structure is right, also when the chain failed
 	Err  error // the DNS failure for which the chain failed
+
+	Stale bool // a key was that of an old answer, because no newer one could be had
 }

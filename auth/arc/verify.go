@@ -85,7 +85,7 @@ func (r *Run) Finish() Result {
 		return r.known
 	}
 	newest := r.sets[len(r.sets)-1][message]
-	if found := newest.link.Verify(); found.Status != dkim.Pass {
+	if found := r.noted(newest.link.Verify()); found.Status != dkim.Pass {
 		r.fail(newest.failed(found.Reason), found.Err)
 		return r.known
 	}
@@ -96,7 +96,7 @@ func (r *Run) Finish() Result {
 	}
 	for i := len(r.sets) - 1; i >= 0; i-- {
 		f := r.sets[i][seal]
-		found := f.link.VerifyAfter(before[i])
+		found := r.noted(f.link.VerifyAfter(before[i]))
 		r.known.Sets[i].KeyBits = found.KeyBits
 		if found.Status != dkim.Pass {
 			r.fail(f.failed(found.Reason), found.Err)
@@ -106,6 +106,12 @@ func (r *Run) Finish() Result {
 	r.known.Status, r.known.Reason = Pass, "all seals verified"
 	r.known.OldestPass = r.oldestPass()
 	return r.known
+}
+
+// noted takes down whether the key of a signature was old.
+func (r *Run) noted(found dkim.Result) dkim.Result {
+	r.known.Stale = r.known.Stale || found.Stale
+	return found
 }
 
 func (r *Run) fail(reason string, err error) {
@@ -135,7 +141,7 @@ func (r *Run) prefixes(running hash.Hash) ([]hash.Hash, error) {
 // cannot be fetched. Since it changes no verdict it comes last.
 func (r *Run) oldestPass() int {
 	i := len(r.sets) - 1 // the newest has been verified
-	for i > 0 && r.sets[i-1][message].link.Verify().Status == dkim.Pass {
+	for i > 0 && r.noted(r.sets[i-1][message].link.Verify()).Status == dkim.Pass {
 		i--
 	}
 	if i == 0 {

@@ -10,13 +10,14 @@ import (
 
 // record is a key record (RFC 6376, Section 3.6.1).
 type record struct {
-	version  bool   // it has no v=, or the right one in the right place
-	kind     string // k=, in lower case
-	material string // p= without white space, empty when the key is revoked
-	sha256   bool   // h= allows it
-	email    bool   // s= allows it
-	testing  bool   // t=y
-	strict   bool   // t=s
+	kind    string  // k=, in lower case
+	refused finding // why no signature can use it, whatever the key is
+	testing bool    // t=y
+	strict  bool    // t=s
+
+	public   crypto.PublicKey // nil when it cannot be used
+	bits     int              // its size, 0 when that is not known
+	unusable finding          // why it cannot be used
 }
 
 // parseRecord reads a TXT record. It is false for text that is no key: other
@@ -30,43 +31,52 @@ func parseRecord(text string) (record, bool) {
 		return record{}, false
 	}
 	p, ok := list.find("p")
-	v, versioned := list.find("v")
+	if !ok {
+		return record{}, false
+	}
 	flags := list.value("t", "")
-	return record{
-		version:  !versioned || v.value == "DKIM1" && list[0].name == "v",
-		kind:     strings.ToLower(list.value("k", "rsa")),
-		material: compact(p.value),
-		sha256:   lists(list.value("h", "sha256"), "sha256"),
-		email:    lists(list.value("s", "*"), "*") || lists(list.value("s", "*"), "email"),
-		testing:  lists(flags, "y"),
-		strict:   lists(flags, "s"),
-	}, ok
+	r := record{kind: strings.ToLower(list.value("k", "rsa")), testing: lists(flags, "y"), strict: lists(flags, "s")}
+	material := compact(p.value)
+	if r.refused = refuse(list, material, r.kind); r.refused.status == None {
+		r.public, r.bits, r.unusable = parseKey(r.kind, material)
+	}
+	return r, true
 }
 
-// public returns the key of a record for an algorithm, its size in bits, and
-// what keeps it from being used.
-func (r record) public(algorithm string) (crypto.PublicKey, int, finding) {
-	if !r.version {
-		return nil, 0, permanent("unknown version of the key record")
+// refuse tells what is wrong with a record beside its key.
+func refuse(list tagList, material, kind string) finding {
+	switch v, versioned := list.find("v"); {
+	case versioned && (v.value != "DKIM1" || list[0].name != "v"):
+		return permanent("unknown version of the key record")
+	case material == "": // RFC 6376, Section 3.6.1: as if it had been removed
+		return permanent("key revoked")
+	case !lists(list.value("h", "sha256"), "sha256"):
+		return permanent("key does not allow SHA-256")
+	case !lists(list.value("s", "*"), "*") && !lists(list.value("s", "*"), "email"):
+		return permanent("key is not for mail")
+	case kind != "rsa" && kind != "ed25519":
+		return permanent("unknown kind of key")
 	}
-	if r.material == "" { // RFC 6376, Section 3.6.1: as if it had been removed
-		return nil, 0, permanent("key revoked")
+	return finding{}
+}
+
+// parseKey reads p=, and returns the size of the key in bits, too.
+func parseKey(kind, material string) (crypto.PublicKey, int, finding) {
+	if kind == "rsa" {
+		return parseRSA(material)
 	}
-	if !r.sha256 {
-		return nil, 0, permanent("key does not allow SHA-256")
-	}
-	if !r.email {
-		return nil, 0, permanent("key is not for mail")
-	}
+	return parseEd25519(material)
+}
+
+// fits tells what keeps a key from being used with an algorithm, and its size.
+func (r record) fits(algorithm string) (bits int, _ finding) {
 	switch {
-	case r.kind != "rsa" && r.kind != "ed25519":
-		return nil, 0, permanent("unknown kind of key")
+	case r.refused.status != None:
+		return 0, r.refused
 	case !strings.HasPrefix(algorithm, r.kind+"-"):
-		return nil, 0, permanent("key of another kind than a=")
-	case r.kind == "rsa":
-		return parseRSA(r.material)
+		return 0, permanent("key of another kind than a=")
 	}
-	return parseEd25519(r.material)
+	return r.bits, r.unusable
 }
 
 // parseRSA reads both forms in use: RFC 6376 names RSAPublicKey, what everybody

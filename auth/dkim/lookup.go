@@ -8,9 +8,22 @@ import (
 )
 
 // Resolver fetches key records. No record (NXDOMAIN or no data) is an empty
-// list without an error; every error is temporary.
+// list without an error; every error is temporary. One that has a method
+// Stale() bool, which returns true, comes with an answer: the last that was
+// known, because no newer one could be had.
+//
+// A Resolver that is a Keeper, too, spares the reading of keys.
 type Resolver interface {
 	TXT(ctx context.Context, name string) ([]string, error)
+}
+
+// Keeper keeps what was made of an answer as long as the answer itself.
+type Keeper interface {
+	// Parsed returns what parse makes of the TXT records of name, or made of
+	// the same ones before. The value is shared, also by messages at the same
+	// time. Beside a stale answer's error it is that of the stale answer; with
+	// every other error it is nil.
+	Parsed(ctx context.Context, name string, parse func(txts []string) any) (any, error)
 }
 
 var errBug = errors.New("panic in a key lookup")
@@ -18,11 +31,17 @@ var errBug = errors.New("panic in a key lookup")
 // key is what stands at the name of a key, on its way. It is read once for all
 // signatures that name it.
 type key struct {
-	done    chan struct{}
+	done  chan struct{}
+	found *keySet // nil when the lookup failed
+	err   error   // the failure of DNS; beside found: it is an old answer
+	bug   any     // the panic with which the lookup ended: it belongs to the goroutine of the message
+}
+
+// keySet is the records at the name of a key. It may be in use by other
+// messages: nobody changes it.
+type keySet struct {
 	records []record
 	refused finding // why there are none
-	err     error   // the failure of DNS
-	bug     any     // the panic with which the lookup ended: it belongs to the goroutine of the message
 }
 
 // over is what a key waits for whose records are there.
@@ -32,13 +51,6 @@ var over = func() chan struct{} {
 	return c
 }()
 
-// known is a key whose records are there.
-func known(txts []string) *key {
-	k := &key{done: over}
-	k.records, k.refused = readRecords(txts)
-	return k
-}
-
 // fetch starts a lookup, which ends with ctx.
 func fetch(ctx context.Context, r Resolver, name string) *key {
 	k := &key{done: make(chan struct{})}
@@ -47,43 +59,61 @@ func fetch(ctx context.Context, r Resolver, name string) *key {
 		defer func() {
 			if k.bug = recover(); k.bug != nil {
 				k.bug = fmt.Sprintf("%v\n%s", k.bug, debug.Stack())
-				k.fail(errBug)
+				k.found, k.err = nil, errBug
 			}
 		}()
-		txts, err := r.TXT(ctx, name)
-		if err != nil {
-			k.fail(err)
-			return
-		}
-		k.records, k.refused = readRecords(txts)
+		k.found, k.err = lookUp(ctx, r, name)
 	}()
 	return k
 }
 
-func (k *key) fail(err error) {
-	k.err, k.refused = err, finding{TempError, "key lookup failed"}
+// lookUp returns the records at the name of a key, also beside the error of an
+// old answer.
+func lookUp(ctx context.Context, r Resolver, name string) (*keySet, error) {
+	if keeper, ok := r.(Keeper); ok {
+		kept, err := keeper.Parsed(ctx, name, readToKeep)
+		if found, ok := kept.(*keySet); ok {
+			return found, err
+		}
+		if err != nil && !isStale(err) {
+			return nil, err
+		}
+	}
+	txts, err := r.TXT(ctx, name)
+	if err != nil && !isStale(err) {
+		return nil, err
+	}
+	return readRecords(txts), err
 }
 
-// wait returns what the lookup brought.
-func (k *key) wait() ([]record, finding) {
-	<-k.done
-	return k.records, k.refused
+// isStale reports whether there is an old answer beside an error.
+func isStale(err error) bool {
+	if err == nil {
+		return false
+	}
+	var old interface{ Stale() bool }
+	return errors.As(err, &old) && old.Stale()
 }
+
+func readToKeep(txts []string) any { return readRecords(txts) }
 
 // readRecords returns the records that are keys. How several are to be treated
 // is not defined (RFC 6376, Section 6.1.2): some are tried.
-func readRecords(txts []string) ([]record, finding) {
+func readRecords(txts []string) *keySet {
 	if len(txts) == 0 {
-		return nil, permanent("no key record")
+		return &keySet{refused: permanent("no key record")}
 	}
 	var keys []record
 	for _, txt := range txts {
-		if r, ok := parseRecord(txt); ok && len(keys) < maxKeys {
+		if len(keys) == maxKeys {
+			break
+		}
+		if r, ok := parseRecord(txt); ok {
 			keys = append(keys, r)
 		}
 	}
 	if len(keys) == 0 {
-		return nil, permanent("key record cannot be read")
+		return &keySet{refused: permanent("key record cannot be read")}
 	}
-	return keys, finding{}
+	return &keySet{records: keys}
 }

@@ -20,9 +20,10 @@
 // # Failures
 //
 // A key that could not be fetched is temperror with the failure in Err, never
-// fail; but a signature whose body hash differs is fail even then, and one with
-// l= is policy, unless Options.BodyLength has it otherwise. The zero Result is
-// none.
+// fail; and so is what a key in an old answer, given because no newer one can be
+// had, does not let pass. But a signature whose body hash differs is fail even
+// then, and one with l= is policy, unless Options.BodyLength has it otherwise.
+// The zero Result is none.
 package dkim
 
 import "time"
@@ -97,6 +98,7 @@ type Result struct {
 	SignedAt time.Time // t=, zero without it
 	Reason   string    // in words of ours
 	Err      error     // with TempError: the failure of DNS
+	Stale    bool      // the key is that of an old answer, because no newer one could be had
 }
 
 // finding is a status with its reason. The zero finding has found nothing

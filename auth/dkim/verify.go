@@ -20,9 +20,10 @@ type Options struct {
 	BodyLength BodyLength       // what a signature with l= is worth
 	MaxKeyBits int              // of RSA keys that are used, 0 is 4096; the most is 8192 (RFC 8301, Section 3.2)
 
-	// Known returns the records at the name of a key, as Resolver does, if they
-	// can be told without asking. May be nil.
-	Known func(name string) ([]string, bool)
+	// Known answers at once or not at all: its errors say that it does not
+	// know, and the other Resolver is asked. It is used by the goroutine that
+	// calls Start. May be nil.
+	Known Resolver
 }
 
 // BodyLength says what becomes of signatures with l=, which leave to others
@@ -90,8 +91,8 @@ func (r *Run) fetch(ctx context.Context, s *signature) {
 
 func (r *Run) lookUp(ctx context.Context, name string) *key {
 	if r.opt.Known != nil {
-		if txts, ok := r.opt.Known(name); ok {
-			return known(txts)
+		if found, err := lookUp(ctx, r.opt.Known, name); err == nil {
+			return &key{done: over, found: found}
 		}
 	}
 	return fetch(ctx, r.dns, name)
@@ -301,15 +302,33 @@ func (r *Run) body(s *signature) finding {
 	return finding{}
 }
 
-// tryKeys verifies a hash with each key of its name until one fits, and notes
-// the key in the result: that one, or the first.
+// tryKeys verifies a hash with the keys of its name. With old ones a signature
+// may verify; that it does not may be because they have changed.
 func (r *Run) tryKeys(s *signature, res *Result, hash func() []byte) finding {
-	keys, best := s.key.wait()
+	<-s.key.done
+	keys := s.key.found
+	if keys == nil {
+		return finding{TempError, "key lookup failed"}
+	}
+	best := r.tryEach(keys, s, res, hash)
+	if res.Stale = s.key.err != nil; res.Stale {
+		best.reason += "; old DNS answer"
+		if best.status != Pass {
+			best.status = TempError
+		}
+	}
+	return best
+}
+
+// tryEach verifies a hash with each key until one fits, and notes the key in
+// the result: that one, or the first.
+func (r *Run) tryEach(keys *keySet, s *signature, res *Result, hash func() []byte) finding {
+	best := keys.refused
 	if best.status != None {
 		return best
 	}
 	sum := hash()
-	for i, k := range keys {
+	for i, k := range keys.records {
 		bits, found := k.try(s, sum, r.opt.keyBits())
 		if i == 0 || found.status == Pass || found.status == Fail && best.status != Fail {
 			best = found
@@ -325,7 +344,7 @@ func (r *Run) tryKeys(s *signature, res *Result, hash func() []byte) finding {
 // try verifies a signature with one key. Under t=s the identity is the
 // signing domain itself (RFC 6376, Section 3.6.1).
 func (k record) try(s *signature, hash []byte, most int) (bits int, _ finding) {
-	public, bits, found := k.public(s.result.Algorithm)
+	bits, found := k.fits(s.result.Algorithm)
 	switch {
 	case found.status != None:
 		return bits, found
@@ -333,7 +352,7 @@ func (k record) try(s *signature, hash []byte, most int) (bits int, _ finding) {
 		return bits, finding{Policy, "key too long"}
 	case k.strict && s.result.Identity != s.result.Domain:
 		return bits, permanent("key does not allow i= below d=")
-	case !verifies(public, hash, s.b):
+	case !verifies(k.public, hash, s.b):
 		return bits, finding{Fail, "signature did not verify"}
 	}
 	return bits, finding{Pass, "signature verified"}
