@@ -32,9 +32,9 @@ var errBug = errors.New("panic in a key lookup")
 // signatures that name it.
 type key struct {
 	done  chan struct{}
-	found *keySet // nil when the lookup failed
-	err   error   // the failure of DNS; beside found: it is an old answer
-	bug   any     // the panic with which the lookup ended: it belongs to the goroutine of the message
+	found keySet
+	err   error // the failure of DNS; when it isStale, found is an old answer
+	bug   any   // the panic with which the lookup ended: it belongs to the goroutine of the message
 }
 
 // keySet is the records at the name of a key. It may be in use by other
@@ -59,7 +59,7 @@ func fetch(ctx context.Context, r Resolver, name string) *key {
 		defer func() {
 			if k.bug = recover(); k.bug != nil {
 				k.bug = fmt.Sprintf("%v\n%s", k.bug, debug.Stack())
-				k.found, k.err = nil, errBug
+				k.err = errBug
 			}
 		}()
 		k.found, k.err = lookUp(ctx, r, name)
@@ -69,19 +69,19 @@ func fetch(ctx context.Context, r Resolver, name string) *key {
 
 // lookUp returns the records at the name of a key, also beside the error of an
 // old answer.
-func lookUp(ctx context.Context, r Resolver, name string) (*keySet, error) {
+func lookUp(ctx context.Context, r Resolver, name string) (keySet, error) {
 	if keeper, ok := r.(Keeper); ok {
 		kept, err := keeper.Parsed(ctx, name, readToKeep)
 		if found, ok := kept.(*keySet); ok {
-			return found, err
+			return *found, err
 		}
 		if err != nil && !isStale(err) {
-			return nil, err
+			return keySet{}, err
 		}
 	}
 	txts, err := r.TXT(ctx, name)
 	if err != nil && !isStale(err) {
-		return nil, err
+		return keySet{}, err
 	}
 	return readRecords(txts), err
 }
@@ -95,13 +95,16 @@ func isStale(err error) bool {
 	return errors.As(err, &old) && old.Stale()
 }
 
-func readToKeep(txts []string) any { return readRecords(txts) }
+func readToKeep(txts []string) any {
+	found := readRecords(txts)
+	return &found
+}
 
 // readRecords returns the records that are keys. How several are to be treated
 // is not defined (RFC 6376, Section 6.1.2): some are tried.
-func readRecords(txts []string) *keySet {
+func readRecords(txts []string) keySet {
 	if len(txts) == 0 {
-		return &keySet{refused: permanent("no key record")}
+		return keySet{refused: permanent("no key record")}
 	}
 	var keys []record
 	for _, txt := range txts {
@@ -113,7 +116,7 @@ func readRecords(txts []string) *keySet {
 		}
 	}
 	if len(keys) == 0 {
-		return &keySet{refused: permanent("key record cannot be read")}
+		return keySet{refused: permanent("key record cannot be read")}
 	}
-	return &keySet{records: keys}
+	return keySet{records: keys}
 }

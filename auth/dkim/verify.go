@@ -306,12 +306,11 @@ func (r *Run) body(s *signature) finding {
 // may verify; that it does not may be because they have changed.
 func (r *Run) tryKeys(s *signature, res *Result, hash func() []byte) finding {
 	<-s.key.done
-	keys := s.key.found
-	if keys == nil {
+	if res.Stale = isStale(s.key.err); s.key.err != nil && !res.Stale {
 		return finding{TempError, "key lookup failed"}
 	}
-	best := r.tryEach(keys, s, res, hash)
-	if res.Stale = s.key.err != nil; res.Stale {
+	best := r.tryEach(s, res, hash)
+	if res.Stale {
 		best.reason += "; old DNS answer"
 		if best.status != Pass {
 			best.status = TempError
@@ -322,13 +321,13 @@ func (r *Run) tryKeys(s *signature, res *Result, hash func() []byte) finding {
 
 // tryEach verifies a hash with each key until one fits, and notes the key in
 // the result: that one, or the first.
-func (r *Run) tryEach(keys *keySet, s *signature, res *Result, hash func() []byte) finding {
-	best := keys.refused
+func (r *Run) tryEach(s *signature, res *Result, hash func() []byte) finding {
+	best := s.key.found.refused
 	if best.status != None {
 		return best
 	}
 	sum := hash()
-	for i, k := range keys.records {
+	for i, k := range s.key.found.records {
 		bits, found := k.try(s, sum, r.opt.keyBits())
 		if i == 0 || found.status == Pass || found.status == Fail && best.status != Fail {
 			best = found
