@@ -23,7 +23,9 @@ const (
 // Resolver answers the questions of discovery, for lower-case A-labels without
 // a trailing dot. Nothing there (NXDOMAIN or NODATA) is an empty answer without
 // error; every error is temporary. An error that has a method Ours() bool tells
-// by it whether our own resolver is to blame.
+// by it whether our own resolver is to blame. One that has a method Stale()
+// bool, which returns true, comes with an answer: the last that was known,
+// because no newer one could be had. Of TXT it is taken for a fresh one.
 type Resolver interface {
 	// TXT returns the TXT records of name, the character-strings of each
 	// joined without a separator (RFC 9989, Section 4.5).
@@ -74,6 +76,8 @@ type Discovery struct {
 
 	Err    error // temporary: it is not known which record applies
 	OrgErr error // temporary: the record is known, Org is not
+
+	Stale bool // an answer in Walk is an old one
 }
 
 // Step is what one name of a walk holds.
@@ -82,6 +86,7 @@ type Step struct {
 	Records []string // the DMARC records found; two or more count as none
 	Others  int      // other TXT records, which do not count
 	Err     error    // temporary: nothing is known of this name
+	Stale   bool     // the answer is an old one, because no newer one could be had
 
 	Defects []Defect // of the one in Records, and of the name
 
@@ -107,6 +112,7 @@ func (f *Finder) Find(ctx context.Context, author string) Discovery {
 	default:
 		f.findByWalk(ctx, &d)
 	}
+	d.Stale = anyStale(d.Walk)
 	f.findExistence(ctx, &d)
 	return d
 }
@@ -187,7 +193,9 @@ func (d Discovery) Defects() []Defect {
 
 // findExistence asks whether the author domain exists, if np would then give
 // another policy (RFC 9989, Section 4.7). An error leaves it unknown: such a
-// domain is treated as one that exists, never as one that does not.
+// domain is treated as one that exists, never as one that does not. So does an
+// old answer beside one: np is mostly stricter than sp, and a name that was not
+// there an hour ago may be there now.
 func (f *Finder) findExistence(ctx context.Context, d *Discovery) {
 	np := d.Record.NP
 	if d.Method != TreeWalk || d.Source == SourceNone || d.Source == SourceAuthor ||

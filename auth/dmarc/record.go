@@ -26,7 +26,9 @@
 // existence query more.
 //
 // Failures: every error of the [Resolver] is temporary. It makes the verdict
-// [TempError] only where another answer could have made another verdict. A
+// [TempError] only where another answer could have made another verdict. With an
+// old answer beside the error the verdict is that of the old answer: a domain
+// whose DNS does not answer keeps its policy. A
 // record with errors is read as far as it can be; what is wrong with it is told
 // as a list of [Defect], each with its [Severity]: whether the record then means
 // something else than its owner wrote.

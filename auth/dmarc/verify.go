@@ -18,6 +18,7 @@ type Identifier struct {
 
 	Org    string // Organizational Domain, if Identify found that it matters
 	OrgErr error  // temporary: Org is not known
+	Stale  bool   // Org comes from an old answer, because no newer one could be had
 }
 
 // AlignedWith reports whether id is aligned with the author domain of d (RFC
@@ -68,8 +69,9 @@ func (f *Finder) Identify(ctx context.Context, id Identifier, d Discovery) Ident
 		id.Org = f.suffixes().Org(id.Domain)
 		return id
 	}
-	end, err := settle(f.walk(ctx, id.Domain, d.Walk))
-	id.Org, id.OrgErr = end.org, err
+	walk := f.walk(ctx, id.Domain, d.Walk)
+	end, err := settle(walk)
+	id.Org, id.OrgErr, id.Stale = end.org, err, anyStale(walk)
 	return id
 }
 

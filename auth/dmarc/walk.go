@@ -2,6 +2,7 @@ package dmarc
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 )
@@ -126,10 +127,31 @@ func (f *Finder) ask(ctx context.Context, domain string) Step {
 		return Step{Domain: domain}
 	}
 	txts, err := f.Resolver.TXT(ctx, prefix+domain)
-	if err != nil {
+	stale := isStale(err)
+	if err != nil && !stale {
 		return Step{Domain: domain, Err: err}
 	}
-	return newStep(domain, txts)
+	s := newStep(domain, txts)
+	s.Stale = stale
+	return s
+}
+
+// isStale reports whether there is an old answer beside an error.
+func isStale(err error) bool {
+	if err == nil {
+		return false
+	}
+	var old interface{ Stale() bool }
+	return errors.As(err, &old) && old.Stale()
+}
+
+func anyStale(steps []Step) bool {
+	for i := range steps {
+		if steps[i].Stale {
+			return true
+		}
+	}
+	return false
 }
 
 // canExist reports whether the DNS can hold name (RFC 1035, Section 2.3.4).
