@@ -86,13 +86,16 @@ func lookUp(ctx context.Context, r Resolver, name string) (keySet, error) {
 	return readRecords(txts), err
 }
 
+// staleness is an error that may have an old answer beside it.
+type staleness interface {
+	error
+	Stale() bool
+}
+
 // isStale reports whether there is an old answer beside an error.
 func isStale(err error) bool {
-	if err == nil {
-		return false
-	}
-	var old interface{ Stale() bool }
-	return errors.As(err, &old) && old.Stale()
+	old, ok := errors.AsType[staleness](err)
+	return ok && old.Stale()
 }
 
 func readToKeep(txts []string) any {

@@ -137,10 +137,10 @@ func TestAnErrorThatIsNotStaleHasNoAnswer(t *testing.T) {
 	}
 }
 
-type notStale struct{ oldAnswer }
+// notStale could say that there is an old answer, and does not.
+type notStale struct{}
 
 func (notStale) Error() string { return "no answer" }
-func (notStale) Unwrap() error { return nil }
 func (notStale) Stale() bool   { return false }
 
 func TestAnOldAnswerBehindOtherErrorsIsOne(t *testing.T) {

@@ -136,13 +136,16 @@ func (f *Finder) ask(ctx context.Context, domain string) Step {
 	return s
 }
 
+// staleness is an error that may have an old answer beside it.
+type staleness interface {
+	error
+	Stale() bool
+}
+
 // isStale reports whether there is an old answer beside an error.
 func isStale(err error) bool {
-	if err == nil {
-		return false
-	}
-	var old interface{ Stale() bool }
-	return errors.As(err, &old) && old.Stale()
+	old, ok := errors.AsType[staleness](err)
+	return ok && old.Stale()
 }
 
 func anyStale(steps []Step) bool {

@@ -37,13 +37,16 @@ func (c *checker) usable(err error) error {
 	return nil
 }
 
+// staleness is an error that may have an old answer beside it.
+type staleness interface {
+	error
+	Stale() bool
+}
+
 // isStale reports whether there is an old answer beside an error.
 func isStale(err error) bool {
-	if err == nil {
-		return false
-	}
-	var old interface{ Stale() bool }
-	return errors.As(err, &old) && old.Stale()
+	old, ok := errors.AsType[staleness](err)
+	return ok && old.Stale()
 }
 
 // outcome is what check_host() says of one domain, with what explains it.
