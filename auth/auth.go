@@ -5,6 +5,12 @@
 // DMARC record. Write feeds the body, Finish waits and returns one Results.
 // Conclusions are not drawn here: auth/dmarc evaluates, policy decides.
 //
+// # Old answers
+//
+// DNS may give an old answer beside the error that there is no newer one. Such an
+// answer lets a mechanism pass, and never fail: what does not pass on it is a
+// temporary failure. A DMARC record is applied, and none is none.
+//
 // # Limits
 //
 // Checker.Budget bounds the time from Start; what is not done by then ends as
@@ -16,6 +22,7 @@ import (
 	"fmt"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -45,17 +52,6 @@ type Checker struct {
 	// Memory returns the same DNS as far as it is known without asking. May be
 	// nil.
 	Memory func() Memory
-}
-
-// Memory is DNS that answers at once or not at all. It is for one goroutine.
-type Memory struct {
-	SPF   spf.Resolver
-	DKIM  dkim.Resolver
-	DMARC dmarc.Resolver
-
-	// Complete reports whether all that was asked since the last call was
-	// known. When it was not, what came of the answers is worth nothing.
-	Complete func() bool
 }
 
 // Query is what the envelope says.
@@ -90,6 +86,18 @@ type Other struct {
 	Identifiers []dmarc.Identifier
 }
 
+// Stale reports whether an old answer was used for anything, because no newer
+// one could be had.
+func (r Results) Stale() bool {
+	return r.SPF.Stale || r.HELO.Stale || r.ARC.Stale ||
+		slices.ContainsFunc(r.DKIM, func(s dkim.Result) bool { return s.Stale }) ||
+		slices.ContainsFunc(r.Authors, Author.stale)
+}
+
+func (a Author) stale() bool {
+	return a.Discovery.Stale || slices.ContainsFunc(a.Identifiers, func(id dmarc.Identifier) bool { return id.Stale })
+}
+
 // Run is the check of one message.
 type Run struct {
 	checker *Checker
@@ -118,7 +126,7 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	}
 	known := r.known
 	r.dkim = dkim.Start(ctx, c.DKIM, h, dkim.Options{
-		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keyRecords(ctx),
+		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keys(),
 	})
 	r.arc = arc.Start(ctx, r.dkim)
 	r.results.Authors = make([]Author, len(q.Authors))
@@ -135,17 +143,6 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 		}
 	}
 	return r
-}
-
-// keyRecords returns the lookup of DKIM keys that are known, nil without Memory.
-func (m Memory) keyRecords(ctx context.Context) func(string) ([]string, bool) {
-	if m.Complete == nil {
-		return nil
-	}
-	return func(name string) ([]string, bool) {
-		txts, err := m.DKIM.TXT(ctx, name)
-		return txts, m.Complete() && err == nil
-	}
 }
 
 // do runs a check with the DNS that is known, which for most mail is all that

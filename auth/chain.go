@@ -19,6 +19,7 @@ type Chain struct {
 	Status     arc.Status
 	Reason     string
 	OldestPass int // see arc.Result
+	Stale      bool
 	Sealers    []Sealer
 }
 
@@ -36,7 +37,7 @@ type Recorded struct {
 
 // chain reads what the sealers recorded.
 func (r *Run) chain(found arc.Result) Chain {
-	c := Chain{Status: found.Status, Reason: found.Reason, OldestPass: found.OldestPass}
+	c := Chain{Status: found.Status, Reason: found.Reason, OldestPass: found.OldestPass, Stale: found.Stale}
 	left := maxRecorded
 	for _, s := range found.Sets {
 		sealer := Sealer{Domain: s.Domain, Selector: s.Selector, Recorded: r.recorded(s.Results)}

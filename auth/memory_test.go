@@ -2,7 +2,6 @@ package auth
 
 import (
 	"context"
-	"errors"
 	"net/netip"
 	"reflect"
 	"testing"
@@ -18,8 +17,6 @@ type partial struct {
 	missed bool
 	asked  int
 }
-
-var errUnknown = errors.New("not in the cache")
 
 func recall[T any](p *partial, name string, ask func() (T, error)) (T, error) {
 	p.asked++

@@ -9,7 +9,8 @@ import (
 
 // Standing is what an author domain tells in the DNS about sending mail. It is
 // asked for a message that failed under p=reject, where it is evidence: other
-// mail costs no lookup.
+// mail costs no lookup. What is old is no evidence, as what could not be asked
+// is none: both come with an error.
 type Standing struct {
 	Asked   bool // and answered; otherwise the rest says nothing
 	NoSPF   bool // its SPF record is v=spf1 -all and no more

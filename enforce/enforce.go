@@ -173,6 +173,7 @@ func (m *mail) facts(now time.Time) policy.Facts {
 // judge adds what the checks found, and DMARC's verdict on it.
 func (m *mail) judge(f *policy.Facts, res auth.Results) {
 	f.SPF, f.HELO, f.ARC = spfFacts(res.SPF), spfFacts(res.HELO), arcFacts(res.ARC)
+	f.Stale = res.Stale()
 	for _, s := range res.DKIM {
 		f.DKIM = append(f.DKIM, policy.DKIM{
 			Result: s.Status.String(), Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm, B: s.B, Canon: s.Canon,

@@ -86,7 +86,7 @@ func applied(d policy.Decision) string {
 }
 
 // mostAttrs is how many keys a line has.
-const mostAttrs = 21
+const mostAttrs = 22
 
 // log writes the one line of this message. The queue id comes first, because
 // that is what operators search for. Text from the message is quoted by the
@@ -104,6 +104,9 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 		attrs = append(attrs, slog.String("skip", string(f.Skip)))
 	} else {
 		attrs = append(attrs, m.verdictAttrs(f, d)...)
+	}
+	if f.Stale {
+		attrs = append(attrs, slog.String("stale", "yes"))
 	}
 	if d.Evidence != "" {
 		attrs = append(attrs, slog.String("evidence", string(d.Evidence)))

@@ -52,6 +52,11 @@ type Facts struct {
 	DKIM    []DKIM   `json:"dkim,omitempty"`
 	ARC     ARC      `json:"arc,omitzero"`
 
+	// Stale tells that an old answer of DNS was used, because no newer one could
+	// be had. What that may decide is in the results already: nothing more
+	// follows from it.
+	Stale bool `json:"stale,omitempty"`
+
 	// Deferred is how long this author domain and client network have been
 	// answered with tempfail so far; zero for the first time.
 	Deferred time.Duration `json:"deferred_ns,omitempty"`

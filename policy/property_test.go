@@ -210,6 +210,16 @@ func TestWhatAStrangerCanWriteChangesNothing(t *testing.T) {
 	}
 }
 
+func TestThatAnAnswerWasOldChangesNothingBesideTheVerdict(t *testing.T) {
+	each(t, func(_ maker, s Settings, f Facts) {
+		fresh := s.Decide(f)
+		f.Stale = true
+		if got := s.Decide(f); !reflect.DeepEqual(got, fresh) {
+			t.Errorf("Decide(%s) = %s; want %s, as without Stale", text(f), text(got), text(fresh))
+		}
+	})
+}
+
 // What conformant may not do, and what nobody may.
 func TestNoMessageIsRefusedForPRejectAlone(t *testing.T) {
 	each(t, func(_ maker, s Settings, f Facts) {
