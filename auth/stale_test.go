@@ -339,6 +339,6 @@ func TestAKeyThatIsNotKnownIsAskedFor(t *testing.T) {
 type keptPartial struct{ *partial }
 
 func (k keptPartial) Parsed(ctx context.Context, name string, parse func([]string) any) (any, error) {
-	txts, err := k.TXT(ctx, name)
-	return parse(txts), err
+	txts, _ := k.TXT(ctx, name)
+	return parse(txts), nil
 }

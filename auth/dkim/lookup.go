@@ -67,8 +67,8 @@ func fetch(ctx context.Context, r Resolver, name string) *key {
 	return k
 }
 
-// lookUp returns the records at the name of a key, also beside the error of an
-// old answer.
+// lookUp returns the records at the name of a key. They mean something beside
+// the error of an old answer, and beside no other.
 func lookUp(ctx context.Context, r Resolver, name string) (keySet, error) {
 	if keeper, ok := r.(Keeper); ok {
 		kept, err := keeper.Parsed(ctx, name, readToKeep)
@@ -80,9 +80,6 @@ func lookUp(ctx context.Context, r Resolver, name string) (keySet, error) {
 		}
 	}
 	txts, err := r.TXT(ctx, name)
-	if err != nil && !isStale(err) {
-		return keySet{}, err
-	}
 	return readRecords(txts), err
 }
 

@@ -57,6 +57,9 @@ func TestAnOldKeyLetsASignaturePassAndNeverFail(t *testing.T) {
 			if got.Status != tt.want || !strings.Contains(got.Reason, tt.reason) || !got.Stale || got.HeaderOK != tt.header {
 				t.Errorf("result = %+v; want %v, because of %q, Stale, HeaderOK %v", got, tt.want, tt.reason, tt.header)
 			}
+			if strings.HasPrefix(got.Reason, "key of another kind") && got.KeyBits != 0 {
+				t.Errorf("KeyBits = %d; want 0 of a key that was not needed", got.KeyBits)
+			}
 			if got.Status == TempError && got.Err != oldAnswer(ownName) || got.Status != TempError && got.Err != nil {
 				t.Errorf("Err = %v with %v; want that of the old answer with temperror only", got.Err, got.Status)
 			}

@@ -11,7 +11,7 @@ import (
 type claimed struct {
 	asked bool
 	void  bool  // there are none
-	stale error // of an old answer
+	err   error // with which they came
 	hosts []claim
 }
 
@@ -30,13 +30,7 @@ func (c *checker) claims(ctx context.Context) []claim {
 		return c.names.hosts
 	}
 	names, err := c.dns.PTR(ctx, c.ip)
-	c.names = claimed{asked: true, void: err == nil && len(names) == 0}
-	switch {
-	case isStale(err):
-		c.names.stale = err
-	case err != nil:
-		names = nil
-	}
+	c.names = claimed{asked: true, void: err == nil && len(names) == 0, err: err}
 	// The domain owner has no power over the client's PTR records, so too
 	// many of them are no error (Section 4.6.4).
 	for _, name := range names[:min(len(names), maxPTR)] {
@@ -54,7 +48,7 @@ func (c *checker) valid(ctx context.Context, h *claim) bool {
 		return h.valid
 	}
 	before := c.stale
-	c.usable(c.names.stale)
+	c.usable(c.names.err)
 	addrs, _, f := lookup(ctx, c, c.addresses, h.name)
 	h.asked, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
 	if !h.valid {

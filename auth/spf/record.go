@@ -77,8 +77,8 @@ type reading struct {
 	text    string   // of a record that is too large to be kept as read
 }
 
-// lookupRecord returns what the TXT records of a name are to SPF, also beside
-// the error of an old answer.
+// lookupRecord returns what the TXT records of a name are to SPF. It means
+// something beside the error of an old answer, and beside no other.
 func lookupRecord(ctx context.Context, r Resolver, name string) (reading, error) {
 	if keeper, ok := r.(Keeper); ok {
 		kept, err := keeper.Parsed(ctx, name, readToKeep)
@@ -90,9 +90,6 @@ func lookupRecord(ctx context.Context, r Resolver, name string) (reading, error)
 		}
 	}
 	txts, err := r.TXT(ctx, name)
-	if err != nil && !isStale(err) {
-		return reading{}, err
-	}
 	return read(txts), err
 }
 
