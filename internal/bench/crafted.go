@@ -174,7 +174,7 @@ func (s *engineStage) memory() ([]string, error) {
 		var made []uint64
 		for _, size := range []int{short, s.long} {
 			made = append(made, allocated(func() {
-				run := s.record.start(l, dkim.Options{Known: s.record.known})
+				run := s.record.start(l, dkim.Options{Known: s.record})
 				for range size / short {
 					l.chunks(func(p []byte) { _, _ = run.Write(p) })
 				}

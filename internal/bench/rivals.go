@@ -46,12 +46,9 @@ type keyRecord []string
 
 func (r keyRecord) TXT(context.Context, string) ([]string, error) { return r, nil }
 
-// known is the same as the cache of the daemon gives it without waiting.
-func (r keyRecord) known(string) ([]string, bool) { return r, true }
-
 // ours verifies a letter with the engine of this program.
 func (r keyRecord) ours(l letter) []dkim.Result {
-	run := r.start(l, dkim.Options{Known: r.known})
+	run := r.start(l, dkim.Options{Known: r}) // as the cache of the daemon, without waiting
 	l.chunks(func(p []byte) { _, _ = run.Write(p) }) // it never fails
 	return run.Finish()
 }
