@@ -7,6 +7,7 @@ import (
 	"dmarcgate/metrics"
 
 	"github.com/maypok86/otter/v2"
+	"github.com/miekg/dns"
 )
 
 // key is a question. The name is lower-case dotted bytes without a final dot.
@@ -20,39 +21,25 @@ type answer struct {
 	records  []string     // TXT, MX, PTR, NS; of an SOA its server and its mailbox
 	addrs    []netip.Addr // A, AAAA
 	nxdomain bool         // the name itself does not exist
+	ad       bool         // a trusted server has validated it
 	ttl      time.Duration
-	expires  time.Time
 }
 
 func (a *answer) empty() bool { return len(a.records) == 0 && len(a.addrs) == 0 }
 
-// entryOverhead is about what an entry costs beside its text: the node and
-// table slot of the cache, key, answer and slice headers.
-const entryOverhead = 320
-
-func weigh(k key, a *answer) uint32 {
-	n := entryOverhead + len(k.name) + len(a.addrs)*24
-	for _, s := range a.records {
-		n += 16 + len(s)
-	}
-	return uint32(n) // an answer comes from one message of at most 64 KiB
-}
-
-func newCache(cfg Config, m *metrics.Metrics) (*otter.Cache[key, *answer], error) {
-	opts := otter.Options[key, *answer]{
+func newCache(cfg Config, now clock, m *metrics.Metrics) (*otter.Cache[key, *entry], error) {
+	return otter.New(&otter.Options[key, *entry]{
 		MaximumWeight: cfg.MaxBytes,
 		Weigher:       weigh,
-		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[key, *answer]) time.Duration {
-			return e.Value.ttl
+		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[key, *entry]) time.Duration {
+			return time.Duration(e.Value.gone(cfg) - e.SnapshotAtNano)
 		}),
-		OnAtomicDeletion: func(e otter.DeletionEvent[key, *answer]) { countEviction(m, e.Cause) },
-	}
-	if cfg.Now != nil {
-		opts.Clock = clock(cfg.Now)
-	}
-	return otter.New(&opts)
+		OnAtomicDeletion: func(e otter.DeletionEvent[key, *entry]) { countEviction(m, e.Cause) },
+		Clock:            now,
+	})
 }
 
+// countEviction counts what the cache drops by itself; Flush counts its own.
 func countEviction(m *metrics.Metrics, cause otter.DeletionCause) {
 	switch cause {
 	case otter.CauseOverflow:
@@ -62,18 +49,52 @@ func countEviction(m *metrics.Metrics, cause otter.DeletionCause) {
 	}
 }
 
-// clock lets the cache live by Config.Now.
-type clock func() time.Time
+// clock is the time that entries live by: nanoseconds since the resolver was
+// made, which no setting of the host's clock moves, or those of Config.Now.
+type clock struct {
+	start time.Time
+	now   func() time.Time // may be nil
+}
 
-func (c clock) NowNano() int64                        { return c().UnixNano() }
+func (c clock) NowNano() int64 {
+	if c.now != nil {
+		return c.now().UnixNano()
+	}
+	return int64(time.Since(c.start))
+}
+
 func (c clock) Tick(d time.Duration) <-chan time.Time { return time.Tick(d) }
 
-// keep stores an answer for its TTL. An answer with TTL 0 serves those who
-// wait for it and nobody else (RFC 1035, Section 3.2.1).
-func (r *Resolver) keep(k key, a *answer) {
-	if a.ttl <= 0 {
+// cached returns the entry for k, or nil, and the time. One reading of the
+// clock serves both: it is a large part of what a hit costs.
+func (r *Resolver) cached(k key) (*entry, int64) {
+	e, ok := r.cache.GetEntry(k)
+	if !ok {
+		return nil, 0
+	}
+	return e.Value, e.SnapshotAtNano
+}
+
+// peek is cached without being a use of the entry, in the eyes of eviction.
+func (r *Resolver) peek(k key) (*entry, int64) {
+	e, ok := r.cache.GetEntryQuietly(k)
+	if !ok {
+		return nil, 0
+	}
+	return e.Value, e.SnapshotAtNano
+}
+
+// weighAgain tells the cache that the slot of an entry for TXT was filled,
+// unless the entry has left it.
+func (r *Resolver) weighAgain(name string, e *entry) {
+	name, ok := clean(name)
+	if !ok {
 		return
 	}
-	r.cache.Set(k, a)
-	r.metrics.CacheSize(r.cache.EstimatedSize(), r.cache.WeightedSize())
+	r.cache.Compute(key{dns.TypeTXT, name}, func(now *entry, found bool) (*entry, otter.ComputeOp) {
+		if !found || now != e {
+			return now, otter.CancelOp
+		}
+		return e, otter.WriteOp
+	})
 }

@@ -47,7 +47,7 @@ func TestAnswersAreKeptForTheirTTL(t *testing.T) {
 		{"NXDOMAIN by the TTL of the SOA below the MINIMUM", "gone.example.com", "example.com. 9 SOA a. b. 1 2 3 4 20", 9 * time.Second},
 		{"nothing there, no longer than the ceiling", "gone.example.com", "!negttl 99999", time.Minute},
 		{"nothing there, without an SOA, is not kept", "gone.example.com", "!nosoa", 0},
-		{"SERVFAIL is not kept", "sf.example.com", "!servfail sf.example.com", 0},
+		{"a failure", "sf.example.com", "!servfail sf.example.com", defaultFailureTTL},
 	} {
 		t.Run(c.about, func(t *testing.T) {
 			srv := dnstest.New(t, text+c.line)

@@ -3,6 +3,8 @@ package dnscache
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -11,84 +13,182 @@ import (
 const (
 	hit         = "hit"
 	negativeHit = "negative_hit"
+	stale       = "stale"  // an answer past its TTL
+	failed      = "failed" // a remembered failure
 	coalesced   = "coalesced"
 	miss        = "miss"
 )
 
-// flight is a lookup that somebody waits for. ans and err are set before done
-// is closed.
+const (
+	// aheadPart is the last part of its TTL in which an answer that is asked
+	// for is asked for again (as the prefetch of Unbound: a tenth).
+	aheadPart = 10
+
+	// aheadLeast is the least TTL of such an answer: of a shorter one the last
+	// part is hardly longer than the query.
+	aheadLeast = 10 * time.Second
+
+	// aheadShare is the part of Config.MaxInFlight that such queries may take.
+	aheadShare = 4
+
+	// aheadNews is by how much an answer has to outlive the one before to be a
+	// new one and not the server's own, with what is left of its TTL. That is
+	// rounded to seconds (RFC 1035, Section 3.2.1), and on the way for some time.
+	aheadNews = 2 * time.Second
+)
+
+// flight is a lookup under way. entry and err are set before done is closed.
 type flight struct {
-	done chan struct{}
-	ans  *answer
-	err  error
+	began   time.Time // by the clock of timers
+	left    time.Time // by Config.Now
+	ahead   bool      // nobody waited for it when it began
+	flushed bool      // what it brings is not kept; guarded by Resolver.mu
+	done    chan struct{}
+	entry   *entry
+	err     error
+}
+
+// wait returns what the flight brings, if it lands before ctx ends.
+func (f *flight) wait(ctx context.Context) (*entry, error) {
+	select {
+	case <-f.done:
+		return f.entry, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // lookup answers k from the cache, from an equal lookup in flight or from a
-// new one, and waits for the latter two no longer than ctx.
-func (r *Resolver) lookup(ctx context.Context, p Purpose, k key) (*answer, string, error) {
-	a, f, outcome := r.find(p, k)
+// new one, and waits for the latter two no longer than ctx. The entry may be
+// nil, but not beside a *StaleError.
+func (r *Resolver) lookup(ctx context.Context, p Purpose, k key) (*entry, string, error) {
+	if e, now := r.cached(k); e.fresh(now) {
+		r.used(p, k, e, now)
+		outcome := e.hit()
+		r.metrics.CacheRequest(p.String(), outcome)
+		return e, outcome, nil
+	}
+	e, f, outcome := r.find(p, k)
+	if f != nil && !e.known() {
+		r.metrics.CacheRequest(p.String(), outcome)
+		e, err := f.wait(ctx)
+		return e, outcome, err
+	}
+	var err error
+	switch {
+	case f != nil:
+		e, outcome, err = r.orOld(ctx, f, k, e, outcome)
+	case outcome == failed:
+		e, outcome, err = r.instead(e, outcome, e.failed.err)
+	}
 	r.metrics.CacheRequest(p.String(), outcome)
-	if f == nil {
-		return a, outcome, nil
-	}
-	select {
-	case <-f.done:
-		return f.ans, outcome, f.err
-	case <-ctx.Done():
-		return nil, outcome, ctx.Err()
-	}
+	return e, outcome, err
 }
 
-// find returns a cached answer, or the flight to wait for.
-func (r *Resolver) find(p Purpose, k key) (*answer, *flight, string) {
-	if a, ok := r.cache.GetIfPresent(k); ok {
-		return a, nil, hitOutcome(a)
-	}
+// find returns what the cache has, and the flight to wait for, if any.
+func (r *Resolver) find(p Purpose, k key) (*entry, *flight, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f, ok := r.flights[k]; ok {
-		return nil, f, coalesced
-	}
 	// The flight that was here a moment ago may have landed meanwhile.
-	if a, ok := r.cache.GetIfPresent(k); ok {
-		return a, nil, hitOutcome(a)
+	e, now := r.peek(k)
+	if e.fresh(now) {
+		return e, nil, e.hit()
 	}
-	return nil, r.start(p, k), miss
+	if e.failing(now) {
+		return e, nil, failed
+	}
+	if f, ok := r.flights[k]; ok {
+		return e, f, coalesced
+	}
+	return e, r.start(p, k, false), miss
 }
 
-func hitOutcome(a *answer) string {
-	if a.empty() {
+func (e *entry) hit() string {
+	if e.empty() {
 		return negativeHit
 	}
 	return hit
 }
 
+// used asks ahead of time for an answer that is about to expire, since it is
+// still asked for.
+func (r *Resolver) used(p Purpose, k key, e *entry, now int64) {
+	if e.left(now) <= e.ttl/aheadPart && e.ttl >= aheadLeast && !e.settled && !e.failing(now) {
+		r.askAhead(p, k, e)
+	}
+}
+
+// askAhead starts a flight that nobody waits for, when not too many of them
+// are under way. It may fail: the answer stays as long as it would have.
+func (r *Resolver) askAhead(p Purpose, k key, seen *entry) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e, _ := r.peek(k); e != seen || r.closed || r.flights[k] != nil || r.ahead >= max(1, r.cfg.MaxInFlight/aheadShare) {
+		return
+	}
+	r.ahead++
+	r.start(p, k, true)
+}
+
 // start begins a lookup of the resolver's own; r.mu is held.
-func (r *Resolver) start(p Purpose, k key) *flight {
-	f := &flight{done: make(chan struct{})}
+func (r *Resolver) start(p Purpose, k key, ahead bool) *flight {
+	f := &flight{began: time.Now(), left: r.now(), ahead: ahead, done: make(chan struct{})}
 	if r.closed {
 		f.err = k.failed(Closed, nil)
 		close(f.done)
 		return f
 	}
+	// The name may be a part of a message, which must not live as long.
+	k.name = strings.Clone(k.name)
 	r.flights[k] = f
 	r.wg.Go(func() { r.fly(p, k, f) })
 	return f
 }
 
-// fly runs the lookup and tells those who wait. The answer is in the cache
-// before the flight is gone, so that no equal query starts in between.
+// fly runs the lookup and tells those who wait.
 func (r *Resolver) fly(p Purpose, k key, f *flight) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Timeout)
 	defer cancel()
-	f.ans, f.err = r.guarded(ctx, p, k)
-	if f.err == nil {
-		r.keep(k, f.ans)
-	}
-	r.mu.Lock()
-	delete(r.flights, k)
-	r.mu.Unlock()
+	a, err := r.guarded(ctx, p, k)
+	r.land(k, f, a, err)
+	r.metrics.CacheSize(r.cache.EstimatedSize(), r.cache.WeightedSize())
 	close(f.done)
+}
+
+// land ends a flight. What it brought is in the cache before the flight is
+// gone, so that no equal query starts in between.
+func (r *Resolver) land(k key, f *flight, a *answer, err error) {
+	now := r.clock.NowNano()
+	if err == nil {
+		f.entry = newEntry(r.cfg, a, now)
+	}
+	f.err = err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.ahead {
+		r.ahead--
+	}
+	if f.flushed {
+		return
+	}
+	if err == nil {
+		r.keep(k, f.entry)
+	} else {
+		r.remember(k, err, now)
+	}
+	delete(r.flights, k)
+}
+
+// keep puts a new answer into the place of the old one; r.mu is held.
+func (r *Resolver) keep(k key, e *entry) {
+	if e.ttl == 0 {
+		r.cache.Invalidate(k) // whatever was there is not the last answer any more
+		return
+	}
+	if old, _ := r.peek(k); old.known() {
+		e.settled = e.expires <= old.expires+int64(aheadNews)
+	}
+	r.cache.Set(k, e)
 }
 
 // guarded turns a panic into an error: this goroutine is no message's, so no

@@ -226,13 +226,3 @@ func TestManyCallersAtOnceAgree(t *testing.T) {
 		t.Errorf("%d flights left", n)
 	}
 }
-
-func BenchmarkCacheHit(b *testing.B) {
-	v := newRig(b, Config{}, dnstest.New(b, "_dmarc.example.com. TXT \"v=DMARC1; p=reject\"")).View(DMARC)
-	b.ReportAllocs()
-	for b.Loop() {
-		if txts, err := v.TXT(background, "_dmarc.example.com"); len(txts) != 1 || err != nil {
-			b.Fatalf("TXT = %q, %v", txts, err)
-		}
-	}
-}

@@ -102,7 +102,6 @@ func (r *Resolver) dated(rep reply) *answer {
 		ceiling = r.cfg.MaxNegativeTTL
 	}
 	a.ttl = min(a.ttl, ceiling)
-	a.expires = r.now().Add(a.ttl)
 	return &a
 }
 

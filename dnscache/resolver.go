@@ -15,14 +15,17 @@ import (
 	"github.com/maypok86/otter/v2"
 )
 
-// Purpose says what a lookup is for. It labels metrics and nothing else.
+// Purpose says what a lookup is for. It labels metrics, and tells what one
+// reader made of an answer from what another did (View.Parsed).
 type Purpose uint8
 
 const (
-	DMARC Purpose = iota // records and discovery
-	SPF                  // SPF records and what they name
-	DKIM                 // DKIM keys
-	probe                // Resolver.Probe
+	DMARC      Purpose = iota // records and discovery
+	SPF                       // SPF records and what they name
+	DKIM                      // DKIM keys
+	PTR                       // names of addresses, whoever asks for them
+	ReportAuth                // consent to receive reports
+	probe                     // Resolver.Probe
 )
 
 // String returns the purpose as the metrics spell it.
@@ -34,6 +37,10 @@ func (p Purpose) String() string {
 		return "spf"
 	case DKIM:
 		return "dkim"
+	case PTR:
+		return "ptr"
+	case ReportAuth:
+		return "report_auth"
 	case probe:
 		return "probe"
 	}
@@ -48,6 +55,10 @@ const (
 	defaultMaxTTL         = 24 * time.Hour
 	defaultMaxNegativeTTL = 15 * time.Minute // below the 3 h that RFC 2308, Section 5, allows: a new record is seen soon
 	defaultMaxInFlight    = 1000             // each is a socket
+	defaultFailureTTL     = 5 * time.Second
+	defaultStaleTTL       = 24 * time.Hour // RFC 8767, Section 5, suggests 1 to 3 days
+	defaultStaleNegTTL    = time.Hour
+	defaultStaleAfter     = 1800 * time.Millisecond
 )
 
 // Config is what a Resolver needs to know. A zero field other than Servers
@@ -60,10 +71,10 @@ type Config struct {
 	MaxBytes       uint64           // estimated size of the cache; default 64 MiB
 	MaxTTL         time.Duration    // ceiling for records; default 24 h
 	MaxNegativeTTL time.Duration    // ceiling for "there is none"; default 15 min
-	MinTTL         time.Duration    // floor for records; default none
+	MinTTL         time.Duration    // floor for records, below the ceiling; default none
 	FailureTTL     time.Duration    // how long a failure is remembered; default 5 s (RFC 9520, Section 3.2: 1 s to 5 min)
 	StaleTTL       time.Duration    // how long records are kept past their TTL for times when the servers fail; default 24 h, negative: not at all
-	StaleNegTTL    time.Duration    // the same for "there is none"; default 1 h
+	StaleNegTTL    time.Duration    // the same for "there is none"; default 1 h, negative: not at all
 	StaleAfter     time.Duration    // how long a caller waits for news where there is a stale answer; default 1.8 s (RFC 8767, Section 5)
 	MaxInFlight    int              // queries to servers at once; default 1000
 	Now            func() time.Time // the clock that TTLs are kept by; default time.Now
@@ -76,6 +87,10 @@ func (c Config) withDefaults() Config {
 	c.MaxTTL = cmp.Or(c.MaxTTL, defaultMaxTTL)
 	c.MaxNegativeTTL = cmp.Or(c.MaxNegativeTTL, defaultMaxNegativeTTL)
 	c.MaxInFlight = cmp.Or(c.MaxInFlight, defaultMaxInFlight)
+	c.FailureTTL = cmp.Or(c.FailureTTL, defaultFailureTTL)
+	c.StaleTTL = max(0, cmp.Or(c.StaleTTL, defaultStaleTTL))
+	c.StaleNegTTL = max(0, cmp.Or(c.StaleNegTTL, defaultStaleNegTTL))
+	c.StaleAfter = cmp.Or(c.StaleAfter, defaultStaleAfter)
 	return c
 }
 
@@ -85,7 +100,8 @@ type Resolver struct {
 	servers []netip.AddrPort
 	now     func() time.Time
 	metrics *metrics.Metrics
-	cache   *otter.Cache[key, *answer]
+	clock   clock
+	cache   *otter.Cache[key, *entry]
 	slots   chan struct{} // one element for each query in flight
 
 	lastAnswer atomic.Int64 // when a server last answered, Unix nanoseconds; 0 = never
@@ -97,6 +113,7 @@ type Resolver struct {
 	mu      sync.Mutex
 	closed  bool
 	flights map[key]*flight
+	ahead   int // flights that began ahead of time
 }
 
 // New makes a resolver; it sends nothing yet. It fails without a server, and
@@ -106,11 +123,12 @@ func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	if min(cfg.QueryTimeout, cfg.Timeout, cfg.MaxTTL, cfg.MaxNegativeTTL) < 0 || cfg.MaxInFlight < 0 {
+	if min(cfg.QueryTimeout, cfg.Timeout, cfg.MaxTTL, cfg.MaxNegativeTTL, cfg.MinTTL, cfg.FailureTTL, cfg.StaleAfter) < 0 || cfg.MaxInFlight < 0 {
 		return nil, errors.New("dnscache: negative limit")
 	}
 	r := &Resolver{cfg: cfg.withDefaults(), servers: servers, now: cfg.Now, metrics: m, flights: make(map[key]*flight)}
-	if r.cache, err = newCache(r.cfg, m); err != nil {
+	r.clock = clock{start: time.Now(), now: cfg.Now}
+	if r.cache, err = newCache(r.cfg, r.clock, m); err != nil {
 		return nil, fmt.Errorf("dnscache: %w", err)
 	}
 	if r.now == nil {

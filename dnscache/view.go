@@ -1,10 +1,10 @@
 package dnscache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/miekg/dns"
@@ -15,8 +15,9 @@ import (
 //
 // In all its methods "there is none" is an empty result without an error,
 // for a text too that cannot be a name in the DNS. Every error is temporary:
-// an *Error, or ctx's own when ctx ended the wait. Results are shared with the
-// cache: they may be kept, and are not to be changed.
+// an *Error, a *StaleError, or ctx's own when ctx ended the wait. Beside a
+// *StaleError there is the last answer that was known, past its TTL. Results are
+// shared with the cache: they may be kept, and are not to be changed.
 type View struct {
 	r       *Resolver
 	purpose Purpose
@@ -26,9 +27,21 @@ type View struct {
 
 // memory is what came of the lookups of a view that only remembers.
 type memory struct {
-	off            bool // it remembers nothing
-	missed         bool
-	hits, negative int
+	off    bool // it remembers nothing
+	missed bool
+	own    tally // of the view's purpose
+	ptr    tally
+}
+
+// tally counts answers with records and without.
+type tally struct{ hits, negative int }
+
+func (t *tally) add(e *entry) {
+	if e.empty() {
+		t.negative++
+	} else {
+		t.hits++
+	}
 }
 
 // errUnknown is the failure of a lookup that the cache cannot answer.
@@ -36,16 +49,17 @@ var errUnknown = errors.New("dnscache: not in the cache")
 
 // Remembered returns a view that answers from the cache alone, at once, for use
 // by one goroutine, and a function that reports whether all that was asked of
-// it since the last call was there. Only then were the lookups counted: whoever
-// missed something will ask again. A traced view remembers nothing, so that
-// its trace shows every lookup.
+// it since the last call was there, and fresh. Only then were the lookups
+// counted: whoever missed something will ask again. A traced view remembers
+// nothing, so that its trace shows every lookup.
 func (v View) Remembered() (View, func() bool) {
 	m := &memory{off: v.trace != nil}
 	v.memory, v.trace = m, nil
 	return v, func() bool {
 		complete := !m.missed && !m.off
 		if complete {
-			v.r.metrics.CacheHits(v.purpose.String(), m.hits, m.negative)
+			v.r.metrics.CacheHits(v.purpose.String(), m.own.hits, m.own.negative)
+			v.r.metrics.CacheHits(PTR.String(), m.ptr.hits, m.ptr.negative)
 		}
 		*m = memory{off: m.off}
 		return complete
@@ -54,12 +68,12 @@ func (v View) Remembered() (View, func() bool) {
 
 // Lookup is one lookup and what came of it, for explanations.
 type Lookup struct {
-	Purpose    string // of the view: dmarc, spf or dkim
+	Purpose    string // of the view
 	Name, Type string
-	Outcome    string        // hit, negative_hit, stale, coalesced or miss; empty when Name cannot be a name and nothing was asked
+	Outcome    string        // hit, negative_hit, stale, failed, coalesced or miss; empty when Name cannot be a name and nothing was asked
 	Records    []string      // addresses in their text form
 	NXDomain   bool          // the name itself does not exist
-	TTL        time.Duration // what is left of it; 0 when stale
+	TTL        time.Duration // what is left of it; 0 when stale, and of an answer that is not kept
 	Age        time.Duration // since the answer was given
 	AD         bool          // a server that is trusted to say so has validated the answer (RFC 4035, Section 3.2.3)
 	Err        error
@@ -85,11 +99,15 @@ func (v View) TXT(ctx context.Context, name string) ([]string, error) {
 // records is not returned. Beside a *StaleError the value is that of the stale
 // records; with every other error it is nil, and parse was not called.
 func (v View) Parsed(ctx context.Context, name string, parse func(txts []string) any) (any, error) {
-	txts, err := v.TXT(ctx, name)
-	if err != nil {
+	e, err := v.lookup(ctx, name, dns.TypeTXT)
+	if err != nil && !isStale(err) {
 		return nil, err
 	}
-	return parse(txts), nil
+	value, filled := e.parsed(v.purpose, parse)
+	if filled {
+		v.r.weighAgain(name, e)
+	}
+	return value, err
 }
 
 // A returns the IPv4 addresses of name.
@@ -135,6 +153,11 @@ func (v View) PTR(ctx context.Context, ip netip.Addr) ([]string, error) {
 	return a.records, err
 }
 
+func isStale(err error) bool {
+	_, ok := err.(*StaleError)
+	return ok
+}
+
 // Exists reports whether name exists, with records of whatever type or none.
 // It is false only when the servers say NXDOMAIN of the name itself to a
 // question for TXT, which SPF has mostly asked already, and to one for A too:
@@ -143,71 +166,83 @@ func (v View) Exists(ctx context.Context, name string) (bool, error) {
 	if _, ok := clean(name); !ok {
 		return false, nil
 	}
-	for _, qtype := range []uint16{dns.TypeTXT, dns.TypeA} {
+	var old error
+	for _, qtype := range [...]uint16{dns.TypeTXT, dns.TypeA} {
 		a, err := v.lookup(ctx, name, qtype)
-		if err != nil {
+		if err != nil && !isStale(err) {
 			return false, err
 		}
 		if !a.nxdomain {
-			return true, nil
+			return true, err
 		}
+		old = cmp.Or(old, err)
 	}
-	return false, nil
+	return false, old
 }
 
 // lookup never returns nil.
-func (v View) lookup(ctx context.Context, name string, qtype uint16) (*answer, error) {
+func (v View) lookup(ctx context.Context, name string, qtype uint16) (*entry, error) {
 	var (
-		a       *answer
+		e       *entry
 		outcome string
 		err     error
 	)
 	if clean, ok := clean(name); ok {
 		k := key{qtype: qtype, name: clean}
 		if v.memory != nil {
-			a, err = v.recall(k)
+			e, err = v.recall(k)
 		} else {
-			a, outcome, err = v.r.lookup(ctx, v.purpose, k)
+			e, outcome, err = v.r.lookup(ctx, v.purposeOf(k), k)
 		}
 	}
-	if a == nil {
-		a = new(answer)
+	if e == nil {
+		e = new(entry)
 	}
 	if v.trace != nil {
-		v.trace(v.traced(a, name, qtype, outcome, err))
+		v.trace(v.traced(e, name, qtype, outcome, err))
 	}
-	return a, err
+	return e, err
 }
 
-func (v View) recall(k key) (*answer, error) {
+// purposeOf is what a lookup is counted as.
+func (v View) purposeOf(k key) Purpose {
+	if k.qtype == dns.TypePTR {
+		return PTR
+	}
+	return v.purpose
+}
+
+// recall is a lookup in the cache alone. It, too, is a use of the answer: most
+// messages need nothing else.
+func (v View) recall(k key) (*entry, error) {
 	m := v.memory
 	if m.missed || m.off {
 		return nil, errUnknown
 	}
-	a, ok := v.r.cache.GetIfPresent(k)
-	switch {
-	case !ok:
+	e, now := v.r.cached(k)
+	if !e.fresh(now) {
 		m.missed = true
 		return nil, errUnknown
-	case a.empty():
-		m.negative++
-	default:
-		m.hits++
 	}
-	return a, nil
+	p := v.purposeOf(k)
+	v.r.used(p, k, e, now)
+	if p == v.purpose {
+		m.own.add(e)
+	} else {
+		m.ptr.add(e)
+	}
+	return e, nil
 }
 
-func (v View) traced(a *answer, name string, qtype uint16, outcome string, err error) Lookup {
+func (v View) traced(e *entry, name string, qtype uint16, outcome string, err error) Lookup {
 	l := Lookup{
 		Purpose: v.purpose.String(),
 		Name:    name, Type: dns.TypeToString[qtype], Outcome: outcome,
-		Records: slices.Clone(a.records), NXDomain: a.nxdomain, Err: err,
+		Records: e.texts(), NXDomain: e.nxdomain, AD: e.ad, Err: err,
 	}
-	for _, ip := range a.addrs {
-		l.Records = append(l.Records, ip.String())
-	}
-	if a.ttl > 0 {
-		l.TTL = max(0, a.expires.Sub(v.r.now()))
+	if e.known() {
+		now := v.r.clock.NowNano()
+		l.TTL, l.Age = e.left(now), e.age(now)
 	}
 	return l
 }

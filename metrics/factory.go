@@ -96,6 +96,18 @@ func each(labels []label, f func([]string)) {
 	fill(0)
 }
 
+// series returns the counters of a vector with two labels, in the order of
+// their values.
+func series(v *prometheus.CounterVec, first, second []string) [][]prometheus.Counter {
+	table := make([][]prometheus.Counter, len(first))
+	for i, a := range first {
+		for _, b := range second {
+			table[i] = append(table[i], v.WithLabelValues(a, b))
+		}
+	}
+	return table
+}
+
 // known returns v when it is on the list, and "other" when it is not.
 func known(list []string, v string) string {
 	if slices.Contains(list, v) {

@@ -45,7 +45,7 @@ var (
 	purposes       = []string{"dmarc", "spf", "dkim", "ptr", "report_auth", "probe"}
 	outcomes       = []string{"hit", "negative_hit", "stale", "failed", "coalesced", "miss"}
 	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed", "bogus"}
-	evictions      = []string{"size", "expired"}
+	evictions      = []string{"size", "expired", "flushed"}
 	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
 	// The short names of auth/dmarc's defects; a test there compares the two.
@@ -74,6 +74,7 @@ type Metrics struct {
 	compared, differences       *prometheus.CounterVec
 	evidence                    *prometheus.CounterVec
 	cacheRequests, queries      *prometheus.CounterVec
+	cacheRequest                [][]prometheus.Counter // the series of cacheRequests by purpose and outcome
 	cacheEvictions              *prometheus.CounterVec
 	queryDuration               *prometheus.HistogramVec
 	cacheEntries, cacheBytes    prometheus.Gauge
@@ -132,6 +133,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),
 		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),
 	}
+	m.cacheRequest = series(m.cacheRequests, purposes, outcomes)
 	m.storeWrite = f.plainHistogram("store_write_duration_seconds", "Duration of one commit.", latencyBuckets)
 	return m
 }

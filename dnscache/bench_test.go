@@ -1,0 +1,123 @@
+package dnscache
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"dmarcgate/metrics"
+
+	"github.com/maypok86/otter/v2"
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// manyNames is how many names the caches of the benchmarks hold.
+const manyNames = 1000
+
+// published is a record of usual length.
+const published = "v=DMARC1; p=reject; sp=quarantine; rua=mailto:dmarc@reports.example; adkim=s; aspf=s; fo=1"
+
+func dmarcName(i int) string { return fmt.Sprintf("_dmarc.d%07d.example", i) }
+
+// offline makes a resolver without servers that answer.
+func offline(t testing.TB, cfg Config) *Resolver {
+	t.Helper()
+	cfg.Servers = []string{"127.0.0.1:9"} // discard: nothing is ever sent
+	r, err := New(cfg, metrics.New(prometheus.NewRegistry(), nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.Close)
+	return r
+}
+
+// put caches an answer as if a server had given it.
+func (r *Resolver) put(k key, a answer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.keep(k, newEntry(r.cfg, &a, r.clock.NowNano()))
+}
+
+func (r *Resolver) putTXT(name, text string) {
+	r.put(key{dns.TypeTXT, name}, answer{records: []string{text}, ttl: time.Hour})
+}
+
+// filled is a resolver that knows manyNames, and these.
+func filled(t testing.TB) (*Resolver, []string) {
+	r := offline(t, Config{})
+	names := make([]string, manyNames)
+	for i := range names {
+		names[i] = dmarcName(i)
+		r.putTXT(names[i], published)
+	}
+	r.cache.CleanUp()
+	return r, names
+}
+
+type parsedRecord struct{ text string }
+
+func parseRecord(txts []string) any { return &parsedRecord{txts[0]} }
+
+// BenchmarkHit is a lookup that the cache answers; at most three times
+// BenchmarkBareOtter, and without an allocation.
+func BenchmarkHit(b *testing.B) {
+	r, names := filled(b)
+	v := r.View(DMARC)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if txts, err := v.TXT(background, names[i%manyNames]); len(txts) != 1 || err != nil {
+			b.Fatalf("TXT = %q, %v", txts, err)
+		}
+	}
+}
+
+// BenchmarkHitParsed is the same with the parsed record.
+func BenchmarkHitParsed(b *testing.B) {
+	r, names := filled(b)
+	v := r.View(DMARC)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if rec, err := v.Parsed(background, names[i%manyNames], parseRecord); rec == nil || err != nil {
+			b.Fatalf("Parsed = %v, %v", rec, err)
+		}
+	}
+}
+
+// BenchmarkHitRemembered is the same for the view that asks the cache alone.
+func BenchmarkHitRemembered(b *testing.B) {
+	r, names := filled(b)
+	v, complete := r.View(DMARC).Remembered()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if rec, err := v.Parsed(background, names[i%manyNames], parseRecord); rec == nil || err != nil {
+			b.Fatalf("Parsed = %v, %v", rec, err)
+		}
+		complete()
+	}
+}
+
+// BenchmarkBareOtter is what the library alone needs, with the same keys and
+// the options of newCache but for the clock, which is its own.
+func BenchmarkBareOtter(b *testing.B) {
+	_, names := filled(b)
+	c, err := otter.New(&otter.Options[key, *entry]{
+		MaximumWeight:    defaultMaxBytes,
+		Weigher:          weigh,
+		ExpiryCalculator: otter.ExpiryWriting[key, *entry](time.Hour),
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.StopAllGoroutines()
+	for _, name := range names {
+		c.Set(key{dns.TypeTXT, name}, &entry{answer: answer{records: []string{published}}})
+	}
+	c.CleanUp()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		if e, ok := c.GetIfPresent(key{dns.TypeTXT, names[i%manyNames]}); !ok || len(e.records) != 1 {
+			b.Fatal("not there")
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package dnscache
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// instead is what there is without news: the old answer beside the reason, or
+// the reason alone.
+func (r *Resolver) instead(old *entry, outcome string, err error) (*entry, string, error) {
+	if !old.known() {
+		return nil, outcome, err
+	}
+	return old, stale, &StaleError{Age: old.age(r.clock.NowNano()), Err: err}
+}
+
+// orOld waits for a flight no longer than until it is StaleAfter old; then the
+// old answer is given, and the flight goes on without its passengers (RFC 8767,
+// Section 5, the client response timer). So it is when ctx runs out of time.
+func (r *Resolver) orOld(ctx context.Context, f *flight, k key, old *entry, outcome string) (*entry, string, error) {
+	timer := time.NewTimer(time.Until(f.began.Add(r.cfg.StaleAfter)))
+	defer timer.Stop()
+	select {
+	case <-f.done:
+		if f.err != nil {
+			return r.instead(old, outcome, f.err)
+		}
+		return f.entry, outcome, nil
+	case <-timer.C:
+		return r.instead(old, outcome, r.late(f, k, nil))
+	case <-ctx.Done():
+		if errors.Is(ctx.Err(), context.Canceled) {
+			return nil, outcome, ctx.Err()
+		}
+		return r.instead(old, outcome, r.late(f, k, ctx.Err()))
+	}
+}
+
+// late is the failure of a flight that has not landed in time.
+func (r *Resolver) late(f *flight, k key, cause error) *Error {
+	e := k.failed(Timeout, cause)
+	e.ours = !r.answeredSince(f.left.Add(-recently))
+	return e
+}
+
+// remember keeps a failure in mind, beside the old answer when there is one;
+// r.mu is held.
+func (r *Resolver) remember(k key, err error, now int64) {
+	if !memorable(err) {
+		return
+	}
+	old, _ := r.peek(k)
+	r.cache.Set(k, old.withFailure(&remembered{err: err, at: now, until: now + int64(r.cfg.FailureTTL)}))
+}
+
+// memorable reports whether a lookup that is repeated at once would fail in the
+// same way at somebody else's cost. What the health of the servers tells (Down)
+// is not remembered twice, and of the rest only the moment is to blame.
+func memorable(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Kind {
+	case Closed, Internal, Overload, Down:
+		return false
+	}
+	return true
+}
