@@ -32,15 +32,13 @@ func offline(t testing.TB, cfg Config) *Resolver {
 	return r
 }
 
-// put caches an answer as if a server had given it.
-func (r *Resolver) put(k key, a answer) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.keep(k, newEntry(r.cfg, &a, r.clock.NowNano()))
+// put caches an answer as if a server had given it to whoever asked.
+func (r *Resolver) put(u use, k key, a answer) {
+	r.land(k, &flight{parses: u.parses}, &a, nil)
 }
 
 func (r *Resolver) putTXT(name, text string) {
-	r.put(key{dns.TypeTXT, name}, answer{records: []string{text}, ttl: time.Hour})
+	r.put(use{}, key{dns.TypeTXT, name}, answer{records: []string{text}, ttl: time.Hour})
 }
 
 // filled is a resolver that knows manyNames, and these.

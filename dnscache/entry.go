@@ -13,6 +13,9 @@ type entry struct {
 	failed  *remembered
 	slot    atomic.Pointer[slot]
 
+	// parses: who asked first will fill the slot, which is weighed beforehand.
+	parses bool
+
 	// settled: the server gave the answer that it had given before, with what
 	// was left of its TTL. To ask it ahead of time once more is of no use.
 	settled bool
@@ -48,7 +51,7 @@ func (old *entry) withFailure(f *remembered) *entry {
 	if !old.known() {
 		return &entry{failed: f}
 	}
-	e := &entry{answer: old.answer, expires: old.expires, settled: old.settled, failed: f}
+	e := &entry{answer: old.answer, expires: old.expires, settled: old.settled, parses: old.parses, failed: f}
 	e.slot.Store(old.slot.Load())
 	return e
 }
@@ -88,9 +91,12 @@ func (e *entry) gone(cfg Config) int64 {
 	return e.expires + int64(cfg.StaleTTL)
 }
 
-// parsed returns what purpose has made of the records, or makes it. fill is
+// hasSlot reports whether the slot is in use, or soon will be.
+func (e *entry) hasSlot() bool { return e.parses || e.slot.Load() != nil }
+
+// parsed returns what purpose has made of the records, or makes it. filled is
 // true when that now is in the slot.
-func (e *entry) parsed(p Purpose, parse func([]string) any) (value any, fill bool) {
+func (e *entry) parsed(p Purpose, parse func([]string) any) (value any, filled bool) {
 	if s := e.slot.Load(); s != nil && s.purpose == p {
 		return s.value, false
 	}

@@ -42,7 +42,7 @@ func parseAlike(txts []string) any {
 }
 
 func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
-	const limit = 8 << 20
+	const limit = 2 << 20
 	for _, c := range []struct {
 		about string
 		fill  func(r *Resolver, i int)
@@ -59,17 +59,17 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 			_, _ = r.View(DKIM).Parsed(context.Background(), name, parseAlike)
 		}},
 		{"names that do not exist", func(r *Resolver, i int) {
-			r.put(key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
+			r.put(use{}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
 		}},
 		{"many TXT records", func(r *Resolver, i int) {
 			var list []string
 			for n := range 20 {
 				list = append(list, text(40+n))
 			}
-			r.put(key{dns.TypeTXT, dmarcName(i)}, answer{records: list, ttl: time.Hour})
+			r.put(use{}, key{dns.TypeTXT, dmarcName(i)}, answer{records: list, ttl: time.Hour})
 		}},
 		{"addresses", func(r *Resolver, i int) {
-			r.put(key{dns.TypeA, dmarcName(i)}, answer{addrs: make([]netip.Addr, 4), ttl: time.Hour})
+			r.put(use{}, key{dns.TypeA, dmarcName(i)}, answer{addrs: make([]netip.Addr, 4), ttl: time.Hour})
 		}},
 		{"failures", func(r *Resolver, i int) {
 			k := key{dns.TypeTXT, dmarcName(i)}
@@ -81,9 +81,9 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 		}},
 	} {
 		t.Run(c.about, func(t *testing.T) {
-			r := offline(t, Config{MaxBytes: limit, FailureTTL: time.Hour})
 			before := live()
-			for i := range 40_000 {
+			r := offline(t, Config{MaxBytes: limit, FailureTTL: time.Hour})
+			for i := range 10_000 {
 				c.fill(r, i)
 			}
 			r.cache.CleanUp()
@@ -99,9 +99,9 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 }
 
 func TestADMARCNameTakesLittleHeap(t *testing.T) {
-	const names = 50_000
-	r := offline(t, Config{MaxBytes: 1 << 30})
+	const names = 20_000
 	before := live()
+	r := offline(t, Config{MaxBytes: 16 << 20})
 	for i := range names {
 		r.putTXT(dmarcName(i), strings.Clone(published))
 	}

@@ -37,12 +37,19 @@ const (
 	aheadNews = 2 * time.Second
 )
 
+// use is what a lookup is for.
+type use struct {
+	purpose Purpose
+	parses  bool // the records are going to be parsed
+}
+
 // flight is a lookup under way. entry and err are set before done is closed.
 type flight struct {
 	began   time.Time // by the clock of timers
 	left    time.Time // by Config.Now
 	ahead   bool      // nobody waited for it when it began
-	flushed bool      // what it brings is not kept; guarded by Resolver.mu
+	parses  bool      // of anybody who waits; this and the next are guarded by Resolver.mu
+	flushed bool      // what it brings is not kept
 	done    chan struct{}
 	entry   *entry
 	err     error
@@ -61,16 +68,16 @@ func (f *flight) wait(ctx context.Context) (*entry, error) {
 // lookup answers k from the cache, from an equal lookup in flight or from a
 // new one, and waits for the latter two no longer than ctx. The entry may be
 // nil, but not beside a *StaleError.
-func (r *Resolver) lookup(ctx context.Context, p Purpose, k key) (*entry, string, error) {
+func (r *Resolver) lookup(ctx context.Context, u use, k key) (*entry, string, error) {
 	if e, now := r.cached(k); e.fresh(now) {
-		r.used(p, k, e, now)
+		r.used(u, k, e, now)
 		outcome := e.hit()
-		r.metrics.CacheRequest(p.String(), outcome)
+		r.metrics.CacheRequest(u.purpose.String(), outcome)
 		return e, outcome, nil
 	}
-	e, f, outcome := r.find(p, k)
+	e, f, outcome := r.find(u, k)
 	if f != nil && !e.known() {
-		r.metrics.CacheRequest(p.String(), outcome)
+		r.metrics.CacheRequest(u.purpose.String(), outcome)
 		e, err := f.wait(ctx)
 		return e, outcome, err
 	}
@@ -81,12 +88,12 @@ func (r *Resolver) lookup(ctx context.Context, p Purpose, k key) (*entry, string
 	case outcome == failed:
 		e, outcome, err = r.instead(e, outcome, e.failed.err)
 	}
-	r.metrics.CacheRequest(p.String(), outcome)
+	r.metrics.CacheRequest(u.purpose.String(), outcome)
 	return e, outcome, err
 }
 
 // find returns what the cache has, and the flight to wait for, if any.
-func (r *Resolver) find(p Purpose, k key) (*entry, *flight, string) {
+func (r *Resolver) find(u use, k key) (*entry, *flight, string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	// The flight that was here a moment ago may have landed meanwhile.
@@ -98,9 +105,10 @@ func (r *Resolver) find(p Purpose, k key) (*entry, *flight, string) {
 		return e, nil, failed
 	}
 	if f, ok := r.flights[k]; ok {
+		f.parses = f.parses || u.parses
 		return e, f, coalesced
 	}
-	return e, r.start(p, k, false), miss
+	return e, r.start(u, k, false), miss
 }
 
 func (e *entry) hit() string {
@@ -112,27 +120,28 @@ func (e *entry) hit() string {
 
 // used asks ahead of time for an answer that is about to expire, since it is
 // still asked for.
-func (r *Resolver) used(p Purpose, k key, e *entry, now int64) {
+func (r *Resolver) used(u use, k key, e *entry, now int64) {
 	if e.left(now) <= e.ttl/aheadPart && e.ttl >= aheadLeast && !e.settled && !e.failing(now) {
-		r.askAhead(p, k, e)
+		r.askAhead(u, k, e)
 	}
 }
 
 // askAhead starts a flight that nobody waits for, when not too many of them
 // are under way. It may fail: the answer stays as long as it would have.
-func (r *Resolver) askAhead(p Purpose, k key, seen *entry) {
+func (r *Resolver) askAhead(u use, k key, seen *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if e, _ := r.peek(k); e != seen || r.closed || r.flights[k] != nil || r.ahead >= max(1, r.cfg.MaxInFlight/aheadShare) {
 		return
 	}
 	r.ahead++
-	r.start(p, k, true)
+	u.parses = u.parses || seen.hasSlot()
+	r.start(u, k, true)
 }
 
 // start begins a lookup of the resolver's own; r.mu is held.
-func (r *Resolver) start(p Purpose, k key, ahead bool) *flight {
-	f := &flight{began: time.Now(), left: r.now(), ahead: ahead, done: make(chan struct{})}
+func (r *Resolver) start(u use, k key, ahead bool) *flight {
+	f := &flight{began: time.Now(), left: r.now(), ahead: ahead, parses: u.parses, done: make(chan struct{})}
 	if r.closed {
 		f.err = k.failed(Closed, nil)
 		close(f.done)
@@ -141,7 +150,7 @@ func (r *Resolver) start(p Purpose, k key, ahead bool) *flight {
 	// The name may be a part of a message, which must not live as long.
 	k.name = strings.Clone(k.name)
 	r.flights[k] = f
-	r.wg.Go(func() { r.fly(p, k, f) })
+	r.wg.Go(func() { r.fly(u.purpose, k, f) })
 	return f
 }
 
@@ -172,6 +181,7 @@ func (r *Resolver) land(k key, f *flight, a *answer, err error) {
 		return
 	}
 	if err == nil {
+		f.entry.parses = f.parses
 		r.keep(k, f.entry)
 	} else {
 		r.remember(k, err, now)

@@ -21,6 +21,7 @@ import (
 type View struct {
 	r       *Resolver
 	purpose Purpose
+	parses  bool // in Parsed
 	trace   func(Lookup)
 	memory  *memory // set: the cache alone answers
 }
@@ -99,12 +100,13 @@ func (v View) TXT(ctx context.Context, name string) ([]string, error) {
 // records is not returned. Beside a *StaleError the value is that of the stale
 // records; with every other error it is nil, and parse was not called.
 func (v View) Parsed(ctx context.Context, name string, parse func(txts []string) any) (any, error) {
+	v.parses = true
 	e, err := v.lookup(ctx, name, dns.TypeTXT)
 	if err != nil && !isStale(err) {
 		return nil, err
 	}
 	value, filled := e.parsed(v.purpose, parse)
-	if filled {
+	if filled && !e.parses {
 		v.r.weighAgain(name, e)
 	}
 	return value, err
@@ -192,7 +194,7 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*entry, er
 		if v.memory != nil {
 			e, err = v.recall(k)
 		} else {
-			e, outcome, err = v.r.lookup(ctx, v.purposeOf(k), k)
+			e, outcome, err = v.r.lookup(ctx, v.use(k), k)
 		}
 	}
 	if e == nil {
@@ -204,12 +206,11 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*entry, er
 	return e, err
 }
 
-// purposeOf is what a lookup is counted as.
-func (v View) purposeOf(k key) Purpose {
+func (v View) use(k key) use {
 	if k.qtype == dns.TypePTR {
-		return PTR
+		return use{purpose: PTR}
 	}
-	return v.purpose
+	return use{v.purpose, v.parses}
 }
 
 // recall is a lookup in the cache alone. It, too, is a use of the answer: most
@@ -224,9 +225,9 @@ func (v View) recall(k key) (*entry, error) {
 		m.missed = true
 		return nil, errUnknown
 	}
-	p := v.purposeOf(k)
-	v.r.used(p, k, e, now)
-	if p == v.purpose {
+	u := v.use(k)
+	v.r.used(u, k, e, now)
+	if u.purpose == v.purpose {
 		m.own.add(e)
 	} else {
 		m.ptr.add(e)

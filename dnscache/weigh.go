@@ -3,7 +3,7 @@ package dnscache
 // What an entry costs on the heap, as measured with Go 1.26 and otter 2.4.0 on
 // amd64. TestTheEstimateOfTheHeapIsTrue holds it.
 const (
-	entryOverhead   = 230    // the node, its place in the table and in the count of uses, the entry
+	entryOverhead   = 256    // the node, its place in the table and in the count of uses, the entry
 	stringOverhead  = 16 + 8 // a header, and about what rounding up to a size class adds
 	addrSize        = 24
 	failureOverhead = 320 // mostly the chain of errors
@@ -21,7 +21,7 @@ func weigh(k key, e *entry) uint32 {
 	if e.failed != nil {
 		n += failureOverhead
 	}
-	if e.slot.Load() != nil {
+	if e.hasSlot() {
 		n += slotOverhead + slotFactor*text
 	}
 	return uint32(n) // an answer comes from one message of at most 64 KiB

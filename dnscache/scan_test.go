@@ -1,0 +1,72 @@
+package dnscache
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// A small image of the real thing: a million names through 64 MiB.
+const (
+	scanBytes = 2 << 20
+	scanHot   = 64
+	scanNames = 30_000 // about five to twelve times as many as there is room for
+)
+
+func TestAScanLeavesTheNamesInUse(t *testing.T) {
+	for _, c := range []struct {
+		about string
+		there bool // the scanned names
+		every int  // one name in use is asked for after so many of the scan; 0: none
+	}{
+		{"names that do not exist, without mail", false, 0},
+		{"names below a wildcard, with mail meanwhile", true, 10},
+		{"names below a wildcard, without mail", true, 0},
+	} {
+		t.Run(c.about, func(t *testing.T) {
+			r := offline(t, Config{MaxBytes: scanBytes})
+			v := r.View(DMARC)
+			ask := func(i int) (hit bool) {
+				k := key{dns.TypeTXT, dmarcName(i % scanHot)}
+				if e, now := r.cached(k); e.fresh(now) {
+					return true
+				}
+				r.put(use{DMARC, true}, k, answer{records: []string{strings.Clone(published)}, ttl: time.Hour})
+				_, _ = v.Parsed(background, k.name, parseAlike)
+				return false
+			}
+			for i := range 10 * scanHot {
+				ask(i)
+				r.cache.CleanUp() // as if time passed: a burst of reads is not counted in full
+			}
+			asked, hits := 0, 0
+			for i := range scanNames {
+				k, a := key{dns.TypeTXT, fmt.Sprintf("%016x.example.net", uint64(i)*0x9e3779b97f4a7c15)}, answer{nxdomain: true, ttl: time.Hour}
+				if c.there {
+					a = answer{records: []string{strings.Clone(published)}, ttl: time.Hour}
+				}
+				r.put(use{DMARC, true}, k, a)
+				if c.every > 0 && i%c.every == 0 {
+					if asked++; ask(asked) {
+						hits++
+					}
+				}
+			}
+			for i := range scanHot {
+				if asked++; ask(i) {
+					hits++
+				}
+			}
+			r.cache.CleanUp()
+			if n := r.cache.EstimatedSize(); n >= scanNames/3 {
+				t.Fatalf("%d entries: nothing was at stake", n)
+			}
+			if rate := float64(hits) / float64(asked); rate < 0.99 {
+				t.Errorf("hits of the names in use = %.2f %%; want 99 %%", 100*rate)
+			}
+		})
+	}
+}
