@@ -17,9 +17,30 @@
 // with a random ID. Time: Config.QueryTimeout for one exchange,
 // Config.Timeout for a lookup with all its attempts, and each caller's own
 // context. From one answer: maxRecords records and maxAliases CNAMEs of a
-// message of at most 64 KiB. The cache: Config.MaxBytes, estimated.
+// message of at most 64 KiB. The cache: Config.MaxBytes of heap, estimated; a
+// tenth of it is taken from the start. What is asked for once, as by somebody who
+// makes up names, does not drive out what is asked for often.
 // Equal questions at one time are one lookup, which belongs to the resolver:
 // a caller who gives up neither ends it nor fails the others.
+//
+// # The cache
+//
+// Records are kept for their TTL, between Config.MinTTL and MaxTTL; "there is
+// none" by the SOA (RFC 2308), up to MaxNegativeTTL. With TTL 0 an answer serves
+// those who wait for it and nobody else. An answer that is used in the last
+// tenth of a TTL of at least 10 s is asked for again in the background, by at
+// most a quarter of MaxInFlight queries; so a name in use does not expire, and a
+// change is seen no later than after the TTL.
+//
+// A lookup that failed is remembered for Config.FailureTTL (RFC 9520): who asks
+// for the same meanwhile gets the same error at once. Not remembered is what
+// does not depend on the name: too many queries, a bug, servers that are down.
+//
+// An answer stays behind its TTL for Config.StaleTTL, or StaleNegTTL when it is
+// "there is none". As long as there is no newer one, because the lookup failed
+// or has taken longer than StaleAfter, it is given beside a *StaleError
+// (RFC 8767). It is the last that was known, not what is true now: what it may
+// decide is for the caller to know, and who does not know has an error.
 //
 // # Failures
 //
@@ -29,8 +50,8 @@
 // A server that is silent, refuses or fails is passed over for the next one;
 // a silent one is asked once more when time is left. A datagram that does not
 // answer our question is overlooked, as it may be forged. A truncated answer
-// is asked for again over TCP, and its part is never used. No failure is
-// cached. Error.Ours tells a resolver that answers nobody from a domain that
-// does not resolve; see there for the rule. A bug that panics while an answer
-// is read fails that lookup only.
+// is asked for again over TCP, and its part is never used. Error.Ours tells a
+// resolver that answers nobody from a domain that does not resolve; see there
+// for the rule. A bug that panics while an answer is read fails that lookup
+// only.
 package dnscache

@@ -2,6 +2,7 @@ package dnscache
 
 import (
 	"fmt"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -27,7 +28,7 @@ func parseEdition(txts []string) any { return strings.Join(txts, "") }
 // flushes run against each other. Whatever is read after a flush was asked for
 // after it, fresh or stale, and a value is that of its records.
 func TestNothingOldComesBack(t *testing.T) {
-	const readers, editions = 6, 40
+	const readers, editions = 3, 12
 	srv := dnstest.New(t, edition(0, false))
 	g := newRig(t, Config{StaleAfter: time.Millisecond, FailureTTL: time.Second, MaxInFlight: 8}, srv)
 	names := []string{"x.a.example.com", "y.a.example.com", "x.b.example.com", "x.c.example.com", "y.c.example.com"}
@@ -59,6 +60,7 @@ func TestNothingOldComesBack(t *testing.T) {
 				read(asking, i)
 				read(memory, i)
 				complete()
+				runtime.Gosched() // or the flights have no time on few processors
 			}
 		})
 	}
@@ -81,7 +83,7 @@ func TestNothingOldComesBack(t *testing.T) {
 			g.Flush("example.com")
 		}
 		flushed.Store(int64(n))
-		for i := range 20 * len(names) {
+		for i := range 3 * len(names) {
 			read(g.View(SPF), i)
 		}
 	}

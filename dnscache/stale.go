@@ -54,17 +54,17 @@ func (r *Resolver) remember(k key, err error, now int64) {
 	r.cache.Set(k, old.withFailure(&remembered{err: err, at: now, until: now + int64(r.cfg.FailureTTL)}))
 }
 
-// memorable reports whether a lookup that is repeated at once would fail in the
-// same way at somebody else's cost. What the health of the servers tells (Down)
-// is not remembered twice, and of the rest only the moment is to blame.
+// memorable reports whether the same lookup, repeated at once, would fail in
+// the same way. Of the other failures the moment is to blame, or the servers,
+// whose health is remembered elsewhere (Down).
 func memorable(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
 		return false
 	}
 	switch e.Kind {
-	case Closed, Internal, Overload, Down:
-		return false
+	case ServFail, Refused, Timeout, Network, Malformed, Bogus:
+		return true
 	}
-	return true
+	return false
 }
