@@ -106,3 +106,10 @@ func (r *Resolver) weighAgain(name string, e *entry) {
 		return e, otter.WriteOp
 	})
 }
+
+// measure tells the metrics how large the cache is. What was just written is
+// weighed by the clean-up.
+func (r *Resolver) measure() {
+	r.cache.CleanUp()
+	r.metrics.CacheSize(r.cache.EstimatedSize(), r.cache.WeightedSize())
+}

@@ -157,6 +157,6 @@ func (r *Resolver) flush(named func(key) bool) int {
 			n++
 		}
 	}
-	r.metrics.CacheSize(r.cache.EstimatedSize(), r.cache.WeightedSize())
+	r.measure()
 	return n
 }

@@ -160,7 +160,7 @@ func (r *Resolver) fly(p Purpose, k key, f *flight) {
 	defer cancel()
 	a, err := r.guarded(ctx, p, k)
 	r.land(k, f, a, err)
-	r.metrics.CacheSize(r.cache.EstimatedSize(), r.cache.WeightedSize())
+	r.measure()
 	close(f.done)
 }
 
