@@ -119,12 +119,18 @@ type Conformant struct {
 // DNS is how names are looked up and remembered.
 type DNS struct {
 	Servers        []string // "ip:port"; empty means those of /etc/resolv.conf
+	Trusted        []string // those of Servers whose AD bit is believed
 	QueryTimeout   Duration // one exchange with one server
 	Timeout        Duration // one lookup with all its attempts
 	CacheSize      Size
+	MinTTL         Duration // 0 is no floor
 	MaxTTL         Duration
 	MaxNegativeTTL Duration
-	MaxInFlight    int // queries to servers at once
+	FailureTTL     Duration
+	StaleTTL       Duration // past the TTL; 0 is not at all
+	StaleNegTTL    Duration // the same for "there is none"
+	StaleAfter     Duration // what a message waits for news where there is a stale answer
+	MaxInFlight    int      // queries to servers at once
 }
 
 // Limits bound what a stranger or an MTA can make us spend.
@@ -202,6 +208,10 @@ func Default() Config {
 			CacheSize:      64 * MiB,
 			MaxTTL:         24 * hour,
 			MaxNegativeTTL: 15 * minute,
+			FailureTTL:     5 * second,
+			StaleTTL:       24 * hour,
+			StaleNegTTL:    hour,
+			StaleAfter:     second * 18 / 10,
 			MaxInFlight:    1000,
 		},
 		Limits: Limits{

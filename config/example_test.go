@@ -43,7 +43,7 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 		t.Errorf("the example shows %d trusted relays; want one", len(got.TrustedRelays))
 	}
 	got.TrustedRelays = nil // by default there is none
-	got.AuthservIDsAlso, got.DNS.Servers, got.Listeners[0].TrustedNetworks = nil, nil, nil
+	got.AuthservIDsAlso, got.DNS.Servers, got.DNS.Trusted, got.Listeners[0].TrustedNetworks = nil, nil, nil, nil
 	got.Conformant = Conformant{}
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
@@ -142,7 +142,13 @@ forwarder_networks = ["192.0.2.0/24", "2001:db8::25"]
 forwarder_domains = ["forwarder.example.net", ".lists.example.net"]
 [dns]
 servers = ["192.0.2.53", "2001:db8::53", "[2001:db8::54]:5353"]
+trusted = ["2001:db8::53"]
 timeout = "1m"
+min_ttl = "30s"
+failure_ttl = "1s"
+stale_ttl = "0s"
+stale_negative_ttl = "15m"
+stale_after = "500ms"
 cache_size = "50MB"
 [limits]
 message_budget = "1m30s"
@@ -171,7 +177,10 @@ allow_remote = true
 		ForwarderDomains:  patterns(t, "forwarder.example.net", ".lists.example.net"),
 	}
 	want.DNS.Servers = []string{"192.0.2.53:53", "[2001:db8::53]:53", "[2001:db8::54]:5353"}
+	want.DNS.Trusted = []string{"[2001:db8::53]:53"}
 	want.DNS.Timeout = minute
+	want.DNS.MinTTL, want.DNS.FailureTTL, want.DNS.StaleTTL = 30*second, second, 0
+	want.DNS.StaleNegTTL, want.DNS.StaleAfter = 15*minute, second/2
 	want.DNS.CacheSize = 50e6
 	want.Limits.MessageBudget = 90 * second
 	want.Limits.IdleTimeout = 24 * hour

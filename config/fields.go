@@ -41,12 +41,18 @@ func fields(c *Config) []field {
 		list("conformant.forwarder_domains", &c.Conformant.ForwarderDomains, parseForwarder),
 
 		list("dns.servers", &c.DNS.Servers, parseServer),
+		list("dns.trusted", &c.DNS.Trusted, parseServer),
 		duration("dns.query_timeout", &c.DNS.QueryTimeout, second/10, 30*second),
 		duration("dns.timeout", &c.DNS.Timeout, second/10, minute),
 		size("dns.cache_size", &c.DNS.CacheSize, MiB, 64*GiB),
+		duration("dns.min_ttl", &c.DNS.MinTTL, 0, 5*minute),
 		duration("dns.max_ttl", &c.DNS.MaxTTL, minute, 7*day), // RFC 8767, Section 4: a cap on the order of days
 		// One to three hours are sensible, more than a day is a problem (RFC 2308, Section 5).
 		duration("dns.max_negative_ttl", &c.DNS.MaxNegativeTTL, second, 3*hour),
+		duration("dns.failure_ttl", &c.DNS.FailureTTL, second, 5*minute), // RFC 9520, Section 3.2
+		duration("dns.stale_ttl", &c.DNS.StaleTTL, 0, 7*day),             // RFC 8767, Section 5: one to three days
+		duration("dns.stale_negative_ttl", &c.DNS.StaleNegTTL, 0, day),
+		duration("dns.stale_after", &c.DNS.StaleAfter, second/10, 30*second), // RFC 8767, Section 5: 1.8 s
 		number("dns.max_in_flight", &c.DNS.MaxInFlight, 1, 100_000),
 
 		// Postfix waits 300 s for the answer (milter_content_timeout).
@@ -167,7 +173,7 @@ func checkListeners(ls []Listener) []fault {
 
 // checkTogether checks what concerns several keys.
 func checkTogether(c *Config) []fault {
-	var faults []fault
+	faults := checkDNS(c.DNS)
 	if c.DNS.QueryTimeout > c.DNS.Timeout {
 		faults = append(faults, fault{
 			at: "dns.query_timeout", or: "dns.timeout",
@@ -188,6 +194,44 @@ func checkTogether(c *Config) []fault {
 			text: fmt.Sprintf("%q can be reached from other hosts, without a password", c.Admin.Listen),
 			mend: `write "127.0.0.1:9435", or also allow_remote = true behind a firewall`,
 		})
+	}
+	return faults
+}
+
+// checkDNS checks what concerns several keys of [dns].
+func checkDNS(d DNS) []fault {
+	faults := checkTrusted(d)
+	// Its default does no harm: a lookup that ends sooner fails sooner, and the
+	// stale answer is there at once.
+	if d.StaleAfter >= d.Timeout && d.StaleAfter != Default().DNS.StaleAfter {
+		faults = append(faults, fault{
+			at:   "dns.stale_after",
+			text: fmt.Sprintf("%v is not below dns.timeout, %v", d.StaleAfter, d.Timeout),
+			mend: "a lookup that has failed waits for nothing: make dns.timeout the longer one",
+		})
+	}
+	if d.MinTTL > d.MaxTTL {
+		faults = append(faults, fault{
+			at:   "dns.min_ttl",
+			text: fmt.Sprintf("%v is longer than dns.max_ttl, %v", d.MinTTL, d.MaxTTL),
+			mend: "make dns.max_ttl the longer one",
+		})
+	}
+	return faults
+}
+
+// checkTrusted checks that trust is in servers that are asked.
+func checkTrusted(d DNS) []fault {
+	var faults []fault
+	for i, s := range d.Trusted {
+		if slices.Contains(d.Servers, s) {
+			continue
+		}
+		f := fault{at: element("dns.trusted", i), text: fmt.Sprintf("%q is not one of dns.servers", s), mend: "name it there, too"}
+		if len(d.Servers) == 0 {
+			f.mend = `name it there, too; those of /etc/resolv.conf are trusted by "options trust-ad" in that file`
+		}
+		faults = append(faults, f)
 	}
 	return faults
 }

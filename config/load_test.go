@@ -162,3 +162,11 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A short timeout alone is no fault: the default of stale_after stands above it.
+func TestAShortTimeoutNeedsNoOtherStaleAfter(t *testing.T) {
+	c, err := Parse("f", []byte("[[listener]]\nname = \"a\"\naddress = \"unix:/a\"\nprofile = \"strict\"\n[dns]\nquery_timeout = \"500ms\"\ntimeout = \"1s\"\n"))
+	if err != nil || c.DNS.StaleAfter != Default().DNS.StaleAfter {
+		t.Errorf("Parse = %+v, %v; want the default of stale_after", c, err)
+	}
+}
