@@ -29,6 +29,28 @@ type Status struct {
 	Store     string            `json:"store"`
 	Listeners []ListenerStatus  `json:"listeners"`
 	Checks    map[string]string `json:"checks"` // "ok", or what is wrong
+	DNS       DNSStatus         `json:"dns"`
+}
+
+// DNSStatus is how names are looked up.
+type DNSStatus struct {
+	Servers []ServerStatus `json:"servers"` // in the order in which they are asked
+	Entries int            `json:"cache_entries"`
+	Bytes   uint64         `json:"cache_bytes"`    // estimated
+	Lookups uint64         `json:"lookups"`        // since the start
+	Cached  uint64         `json:"lookups_cached"` // those of them that the cache served or that joined another one
+}
+
+// ServerStatus is the health of a name server.
+type ServerStatus struct {
+	Address  string    `json:"address"`
+	Trusted  bool      `json:"trusted,omitempty"` // its word for DNSSEC is believed
+	Down     bool      `json:"down,omitempty"`    // found dead, and passed over until it answers a check
+	Since    time.Time `json:"since,omitzero"`    // of Down
+	Failures int       `json:"failures,omitempty"`
+	Queries  uint64    `json:"queries"`
+	RTT      float64   `json:"rtt_seconds,omitempty"` // smoothed; absent before the first answer
+	Err      string    `json:"last_failure,omitempty"`
 }
 
 // ListenerStatus is one listener.
@@ -50,6 +72,7 @@ type Control struct {
 	Status func(context.Context) Status
 	Reload func() ReloadResult
 	Tail   *Tail
+	Cache  Cache
 }
 
 // NewControl makes the server of the control socket. It speaks HTTP with
@@ -59,6 +82,7 @@ func NewControl(c Control) *http.Server {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.Status(r.Context())) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Reload()) })
 	mux.HandleFunc("GET /tail", c.tail)
+	c.routeCache(mux)
 	return &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
 }
 
