@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os/signal"
 	"slices"
@@ -73,15 +74,38 @@ func statusTree(s admin.Status, now time.Time) *node {
 	for _, l := range s.Listeners {
 		root.add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
 	}
-	var names []string
-	for name := range s.Checks {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
+	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
 		root.add("%s: %s", name, s.Checks[name])
 	}
+	dnsNodes(root, s.DNS, now)
 	return root
+}
+
+// dnsNodes shows the name servers and the cache.
+func dnsNodes(root *node, s admin.DNSStatus, now time.Time) {
+	for _, n := range s.Servers {
+		text := "name server " + n.Address
+		if n.Trusted {
+			text += ", trusted"
+		}
+		if n.Down {
+			text += fmt.Sprintf(": DOWN for %s", now.Sub(n.Since).Round(time.Second))
+		} else {
+			text += ": up"
+		}
+		text += fmt.Sprintf(", %d queries", n.Queries)
+		if n.RTT > 0 {
+			text += fmt.Sprintf(", answers in %.1f ms", n.RTT*1000)
+		}
+		server := root.add("%s", text)
+		if n.Err != "" {
+			server.add("last failure: %s", printable(n.Err))
+		}
+	}
+	cache := root.add("DNS cache: %d entries, about %d KiB", s.Entries, s.Bytes>>10)
+	if s.Lookups > 0 {
+		cache.text += fmt.Sprintf("; %d lookups, %d of 100 without a query", s.Lookups, 100*s.Cached/s.Lookups)
+	}
 }
 
 type reloadCmd struct {

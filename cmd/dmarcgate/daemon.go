@@ -22,9 +22,6 @@ import (
 	"dmarcgate/results"
 )
 
-// resolvConf is where the servers are when the configuration names none.
-const resolvConf = "/etc/resolv.conf"
-
 // controlMode lets the daemon's group use the control socket.
 const controlMode = 0o660
 
@@ -34,6 +31,7 @@ type daemon struct {
 	registry *prometheus.Registry
 	metrics  *metrics.Metrics
 	dns      *dnscache.Resolver
+	servers  *nameservers   // of dns
 	store    *results.Store // nil when nothing is recorded
 	recorder enforce.Recorder
 	sampler  policy.Sampler
@@ -83,6 +81,7 @@ func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daem
 	if d.dns, err = newResolver(in.cfg, d.metrics); err != nil {
 		return nil, err
 	}
+	d.servers = &nameservers{dns: d.dns, path: resolvConf, log: log.Logger, cfg: in.cfg.DNS}
 	d.prober = &prober{probe: d.dns.Probe, log: log.Logger, setting: in.cfg.TempError.Ours, err: errNotProbed}
 	secret, err := loadSecret(in.cfg.Sampling.SecretFile)
 	if err != nil {
@@ -111,21 +110,6 @@ func (d *daemon) registerMetrics(cfg *config.Config) {
 	d.metrics = metrics.New(d.registry, names)
 	metrics.RegisterBuildInfo(d.registry, version, revision())
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-}
-
-func newResolver(cfg *config.Config, m *metrics.Metrics) (*dnscache.Resolver, error) {
-	servers := cfg.DNS.Servers
-	if len(servers) == 0 {
-		var err error
-		if servers, err = dnscache.ResolvConf(resolvConf); err != nil {
-			return nil, fmt.Errorf("finding a DNS server: %w; set servers in [dns]", err)
-		}
-	}
-	return dnscache.New(dnscache.Config{
-		Servers: servers, QueryTimeout: cfg.DNS.QueryTimeout.Std(), Timeout: cfg.DNS.Timeout.Std(),
-		MaxBytes: uint64(cfg.DNS.CacheSize), MaxTTL: cfg.DNS.MaxTTL.Std(), MaxNegativeTTL: cfg.DNS.MaxNegativeTTL.Std(),
-		MaxInFlight: cfg.DNS.MaxInFlight,
-	}, m)
 }
 
 func (d *daemon) openStore(ctx context.Context, cfg *config.Config) (err error) {
@@ -190,7 +174,7 @@ func (d *daemon) openAdmin(cfg config.Admin) error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	d.control = &server{admin.NewControl(admin.Control{Status: d.status, Reload: d.reload, Tail: &d.tail}), ln}
+	d.control = &server{admin.NewControl(admin.Control{Status: d.status, Reload: d.reload, Tail: &d.tail, Cache: loggedCache{d.dns, d.log.Logger}}), ln}
 	return nil
 }
 
@@ -206,6 +190,7 @@ func (d *daemon) checks() []admin.Check {
 // and mail goes on by the temperror settings.
 func (d *daemon) start(ctx context.Context) {
 	ctx, d.stop = context.WithCancel(ctx)
+	d.servers.start(ctx)
 	for _, g := range d.gates {
 		for _, ln := range g.sockets {
 			d.wg.Go(func() {
@@ -258,6 +243,9 @@ func (d *daemon) shutdown(ctx context.Context) {
 		}
 	}
 	d.wg.Wait()
+	d.reloading.Lock() // one that began before the socket was closed
+	d.servers.stop()
+	d.reloading.Unlock()
 	d.close()
 }
 

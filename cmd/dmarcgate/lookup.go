@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
@@ -31,6 +32,7 @@ func (r resolverFlags) load() (inputs, error) {
 	}
 	if len(r.DNS) > 0 {
 		cfg.DNS.Servers = r.DNS
+		cfg.DNS.Trusted = slices.DeleteFunc(cfg.DNS.Trusted, func(s string) bool { return !slices.Contains(r.DNS, s) })
 	}
 	return withFiles(cfg)
 }

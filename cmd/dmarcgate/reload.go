@@ -40,6 +40,9 @@ func (d *daemon) reload() admin.ReloadResult {
 	if err != nil {
 		return d.reloadFailed(err)
 	}
+	if err := d.servers.use(in.cfg.DNS); err != nil {
+		return d.reloadFailed(err)
+	}
 	restart := needRestart(d.state.first, in.cfg)
 	for _, g := range d.gates {
 		for _, l := range in.cfg.Listeners {
@@ -80,7 +83,7 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 	s := admin.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, Config: state.path, Reloaded: state.at,
 		Failure: state.failure, Restart: state.restart, Rules: state.inputs.rules.Len(), RulesHash: state.inputs.rules.Hash(),
-		Store: "off", Checks: make(map[string]string),
+		Store: "off", Checks: make(map[string]string), DNS: d.dnsStatus(),
 	}
 	if d.store != nil {
 		s.Store = state.first.Store.Path + ", durability " + state.first.Store.Durability

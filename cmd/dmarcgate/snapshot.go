@@ -182,7 +182,7 @@ func needRestart(old, new *config.Config) []string {
 		}
 	}
 	note("state_dir", old.StateDir, new.StateDir)
-	note("dns", old.DNS, new.DNS)
+	note("dns", fixedDNS(old.DNS), fixedDNS(new.DNS))
 	note("store", old.Store, new.Store)
 	note("sampling", old.Sampling, new.Sampling)
 	note("admin", old.Admin, new.Admin)
@@ -190,6 +190,12 @@ func needRestart(old, new *config.Config) []string {
 	note("limits", fixedLimits(old.Limits), fixedLimits(new.Limits))
 	note("listener", sockets(old), sockets(new))
 	return keys
+}
+
+// fixedDNS is [dns] without what a reload changes.
+func fixedDNS(d config.DNS) config.DNS {
+	d.Servers, d.Trusted = nil, nil
+	return d
 }
 
 // fixedLimits are the limits without those that a reload changes.
