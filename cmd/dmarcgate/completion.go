@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -28,9 +29,11 @@ func (c *completionCmd) Run(e *env, k *kong.Kong) error {
 	return err
 }
 
-// commandWord is a command with its flags, "--" included.
+// commandWord is a command with what may follow it: commands below it and
+// flags, "--" included.
 type commandWord struct {
 	name, help string
+	below      []string
 	flags      []string
 }
 
@@ -38,12 +41,22 @@ func commandWords(k *kong.Kong) []commandWord {
 	var out []commandWord
 	for _, n := range k.Model.Children {
 		w := commandWord{name: n.Name, help: n.Help}
-		for _, f := range n.Flags {
-			w.flags = append(w.flags, "--"+f.Name)
+		w.addFlags(n)
+		for _, sub := range n.Children {
+			w.below = append(w.below, sub.Name)
+			w.addFlags(sub)
 		}
 		out = append(out, w)
 	}
 	return out
+}
+
+func (w *commandWord) addFlags(n *kong.Node) {
+	for _, f := range n.Flags {
+		if flag := "--" + f.Name; !slices.Contains(w.flags, flag) {
+			w.flags = append(w.flags, flag)
+		}
+	}
 }
 
 func bashScript(words []commandWord) string {
@@ -51,7 +64,7 @@ func bashScript(words []commandWord) string {
 	var cases strings.Builder
 	for _, w := range words {
 		names = append(names, w.name)
-		fmt.Fprintf(&cases, "\t\t%s) words=%q ;;\n", w.name, strings.Join(w.flags, " "))
+		fmt.Fprintf(&cases, "\t\t%s) words=%q ;;\n", w.name, strings.Join(slices.Concat(w.below, w.flags), " "))
 	}
 	return fmt.Sprintf(`_dmarcgate() {
 	local words="%s"
@@ -70,6 +83,9 @@ func fishScript(words []commandWord) string {
 	var b strings.Builder
 	for _, w := range words {
 		fmt.Fprintf(&b, "complete -c dmarcgate -n __fish_use_subcommand -a %s -d '%s'\n", w.name, strings.ReplaceAll(w.help, "'", ""))
+		if len(w.below) > 0 {
+			fmt.Fprintf(&b, "complete -c dmarcgate -n '__fish_seen_subcommand_from %s' -a '%s'\n", w.name, strings.Join(w.below, " "))
+		}
 		for _, f := range w.flags {
 			fmt.Fprintf(&b, "complete -c dmarcgate -n '__fish_seen_subcommand_from %s' -l %s\n", w.name, strings.TrimPrefix(f, "--"))
 		}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/admin"
 	"dmarcgate/auth/spf"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
@@ -42,6 +43,7 @@ type explainCmd struct {
 	Bundle    string   `help:"Write the message with its DNS and its decision as a test case to FILE, - for standard output. Redacted." placeholder:"FILE"`
 	NoRedact  bool     `help:"Leave everything in the bundle as it is."`
 	QID       string   `name:"qid" help:"Explain the messages of a queue id from the store, instead of a file." placeholder:"ID"`
+	NoDaemon  bool     `help:"Do not ask the running daemon what its cache has of these names."`
 	JSON      bool     `help:"Print JSON."`
 }
 
@@ -100,6 +102,9 @@ func (c *explainCmd) Run(e *env) error {
 	x, err := explain(in, listener, m, c.Second)
 	if err != nil {
 		return err
+	}
+	if !c.NoDaemon {
+		x.addDaemon(admin.Dial(in.cfg.Admin.Control))
 	}
 	if c.Bundle != "" {
 		if x.Bundle, err = bundle(in, listener, m, x, !c.NoRedact); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,10 @@ import (
 )
 
 // asked is one lookup of the path.
-type asked struct{ dnscache.Lookup }
+type asked struct {
+	dnscache.Lookup
+	daemon *dnscache.Entry // what the running daemon has instead, when that is known
+}
 
 // question is what identifies a lookup: "TXT example.com".
 func (a asked) question() string { return a.Type + " " + a.Name }
@@ -29,23 +33,60 @@ func (a asked) question() string { return a.Type + " " + a.Name }
 // all its names at once.
 func (a asked) dropped() bool { return errors.Is(a.Err, context.Canceled) }
 
-// answer is what came of it, with the state of the cache.
+// answered reports whether there is an answer, were it an old one.
+func (a asked) answered() bool { return a.Err == nil || isStale(a.Err) }
+
+// answer is what came of it, printable, with the state of the cache.
 func (a asked) answer() string {
-	state := fmt.Sprintf(" (%s, TTL %s)", a.Outcome, a.TTL.Round(time.Second))
+	state := " (" + lookupState(a.Lookup) + ")"
 	switch {
 	case a.dropped():
 		return "not waited for: it was settled without"
+	case isStale(a.Err):
+		return foundWords(a.Records, a.NXDomain) + state + "; no newer answer: " + errorText(a.Err)
+	case a.Err != nil && a.Outcome != "":
+		return errorText(a.Err) + state
 	case a.Err != nil:
-		return a.Err.Error()
+		return errorText(a.Err)
 	case a.Outcome == "":
 		return "not asked: it cannot be a name in the DNS"
-	case a.NXDomain:
-		return "no such name" + state
-	case len(a.Records) == 0:
-		return "no record of this type" + state
 	}
-	return fmt.Sprintf("%q%s", a.Records, state)
+	return foundWords(a.Records, a.NXDomain) + state
 }
+
+// foundWords is an answer on one line, printable. What is said behind it is not
+// cut with it.
+func foundWords(records []string, nxdomain bool) string {
+	switch {
+	case nxdomain:
+		return "no such name"
+	case len(records) == 0:
+		return "no record of this type"
+	}
+	return printable(fmt.Sprintf("%q", records))
+}
+
+// isStale reports whether an old answer stands beside the failure.
+func isStale(err error) bool {
+	var stale *dnscache.StaleError
+	return errors.As(err, &stale)
+}
+
+// lookupState is how the cache served a lookup, and how old its answer is.
+func lookupState(l dnscache.Lookup) string {
+	state := l.Outcome
+	if l.Err == nil || isStale(l.Err) {
+		state += fmt.Sprintf(", age %s, TTL %s", wholeSeconds(l.Age), wholeSeconds(l.TTL))
+	}
+	if l.AD {
+		state += ", AD"
+	}
+	return state
+}
+
+func wholeSeconds(d time.Duration) time.Duration { return d.Round(time.Second) }
+
+func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }
 
 // MarshalJSON writes the failure as text.
 func (a asked) MarshalJSON() ([]byte, error) {
@@ -56,9 +97,13 @@ func (a asked) MarshalJSON() ([]byte, error) {
 		Records  []string `json:"records,omitempty"`
 		NXDomain bool     `json:"nxdomain,omitempty"`
 		Outcome  string   `json:"outcome,omitempty"`
+		Age      int      `json:"age_seconds"`
 		TTL      int      `json:"ttl_seconds"`
+		AD       bool     `json:"ad,omitempty"`
 		Error    string   `json:"error,omitempty"`
-	}{a.Purpose, a.Type, a.Name, a.Records, a.NXDomain, a.Outcome, int(a.TTL.Round(time.Second) / time.Second), ""}
+
+		Daemon *dnscache.Entry `json:"daemon,omitempty"`
+	}{a.Purpose, a.Type, a.Name, a.Records, a.NXDomain, a.Outcome, seconds(a.Age), seconds(a.TTL), a.AD, "", a.daemon}
 	if a.Err != nil {
 		v.Error = printable(a.Err.Error())
 	}
@@ -74,7 +119,7 @@ type dnsLog struct {
 func (l *dnsLog) note(got dnscache.Lookup) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = append(l.list, asked{got})
+	l.list = append(l.list, asked{Lookup: got})
 }
 
 // find returns the first answer to a question, in the form of the log.
@@ -125,11 +170,11 @@ func (p playedDNS) get(kind, name string, ask func(dnscache.View) error) asked {
 		return a
 	}
 	if p.dns == nil {
-		return asked{dnscache.Lookup{NXDomain: !p.log.exists(name)}}
+		return asked{Lookup: dnscache.Lookup{NXDomain: !p.log.exists(name)}}
 	}
 	err := ask(p.dns.View(p.purpose).Traced(p.log.note))
 	if a, known = p.log.find(kind, name); !known {
-		return asked{dnscache.Lookup{Err: err}}
+		return asked{Lookup: dnscache.Lookup{Err: err}}
 	}
 	return a
 }
@@ -140,7 +185,7 @@ func (l *dnsLog) exists(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.list, func(a asked) bool {
-		return a.Err == nil && a.Outcome != "" && !a.NXDomain && (a.Name == name || strings.HasSuffix(a.Name, "."+name))
+		return a.answered() && a.Outcome != "" && !a.NXDomain && (a.Name == name || strings.HasSuffix(a.Name, "."+name))
 	})
 }
 
@@ -180,10 +225,11 @@ func (p playedDNS) PTR(ctx context.Context, ip netip.Addr) ([]string, error) {
 // Exists asks as dnscache does.
 func (p playedDNS) Exists(ctx context.Context, name string) (bool, error) {
 	a := p.get("TXT", name, func(v dnscache.View) error { _, err := v.TXT(ctx, name); return err })
-	if a.Err == nil && a.NXDomain {
+	old := a.Err
+	if a.NXDomain && a.answered() {
 		a = p.get("A", name, func(v dnscache.View) error { _, err := v.A(ctx, name); return err })
 	}
-	return a.Err == nil && !a.NXDomain, a.Err
+	return a.answered() && !a.NXDomain, cmp.Or(a.Err, old)
 }
 
 // addresses reads those that the trace wrote.

@@ -63,7 +63,7 @@ body
 `)
 	out := explained(t, c)
 	for _, want := range []string{
-		"spf mailfrom: pass for mail.news.bank.example", "TXT mail.news.bank.example: [\"v=spf1 include:_spf.bank.example ~all\"] (miss, TTL 5m0s)",
+		"spf mailfrom: pass for mail.news.bank.example", "TXT mail.news.bank.example: [\"v=spf1 include:_spf.bank.example ~all\"] (miss, age 0s, TTL 5m0s)",
 		"TXT _spf.bank.example: [", "spf helo: fail for mx.bank.example", "not used for alignment", "dkim: 2 signatures",
 		"a=rsa-sha256 c=relaxed/relaxed b=", "key of 1024 bits", "made at 20", "(t=)", "the key says t=y", "header and body are as they were signed",
 		"arc: no chain", "search by treewalk, 3 names, stopped at _dmarc.example, the last name", "no DMARC record, 1 other TXT", "defect: ",

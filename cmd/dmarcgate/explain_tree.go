@@ -87,7 +87,15 @@ func (x *explanation) query(n *node, question string) {
 		n.add("%s", printable(question))
 		return
 	}
-	n.add("%s: %s", printable(question), printable(x.Lookups[i].answer()))
+	x.Lookups[i].draw(n, "")
+}
+
+// draw shows a lookup, and what the daemon has instead.
+func (a asked) draw(parent *node, number string) {
+	n := parent.add("%s%s: %s", number, printable(a.question()), a.answer())
+	if a.daemon != nil {
+		n.add("the daemon has: %s", cached(*a.daemon))
+	}
 }
 
 // signature shows all that is known of one.
@@ -345,7 +353,7 @@ func (x *explanation) queries(root *node) {
 			if of == nil {
 				of = n.add("%s", p.words)
 			}
-			of.add("%d. %s: %s", i+1, printable(a.question()), printable(a.answer()))
+			a.draw(of, fmt.Sprintf("%d. ", i+1))
 		}
 	}
 }

@@ -79,7 +79,7 @@ func failureWord(err error) string {
 	var e *dnscache.Error
 	if errors.As(err, &e) {
 		switch e.Kind {
-		case dnscache.ServFail:
+		case dnscache.ServFail, dnscache.Bogus:
 			return "servfail"
 		case dnscache.Refused:
 			return "refuse"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"time"
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
@@ -79,9 +78,14 @@ type askedName struct {
 	Type     string   `json:"type"`
 	Records  []string `json:"records"`
 	NXDomain bool     `json:"nxdomain,omitempty"`
+	Age      int      `json:"age_seconds"`
 	TTL      int      `json:"ttl_seconds"`
+	AD       bool     `json:"ad,omitempty"`
 	Outcome  string   `json:"outcome,omitempty"` // of the cache; empty when the DNS cannot have the name
 	Error    string   `json:"error,omitempty"`
+
+	state string // of the cache; empty like Outcome
+	stale bool   // the records stand beside the error
 }
 
 // newSight puts a discovery into words.
@@ -138,7 +142,7 @@ func (s *sight) addLookups(list []dnscache.Lookup) {
 		s.lookups = append(s.lookups, l)
 		a := askedName{
 			Name: bounded(l.Name, dmarc.MaxNameBytes), Type: l.Type, Records: []string{}, NXDomain: l.NXDomain,
-			TTL: int(l.TTL.Round(time.Second) / time.Second), Outcome: l.Outcome, Error: errorText(l.Err),
+			Age: seconds(l.Age), TTL: seconds(l.TTL), AD: l.AD, Outcome: l.Outcome, Error: errorText(l.Err), state: lookupState(l), stale: isStale(l.Err),
 		}
 		for _, r := range l.Records {
 			a.Records = append(a.Records, bounded(r, maxText))

@@ -100,8 +100,8 @@ func TestLookupShowsTheRecordAndItsDefects(t *testing.T) {
 		"policy for failing mail of news.bank.example: quarantine, pct=100",
 		`bad_pct in _dmarc.bank.example, at byte 39: "abc"; it changes what the record means`, "mend: write a whole number from 0 to 100",
 		`bad_uri in _dmarc.bank.example, at byte 70: "dmarc@bank.example"`,
-		"TXT _dmarc.news.bank.example (miss, TTL 5m0s)\n   │  └─ no such name",
-		"TXT _dmarc.bank.example (miss, TTL 10m0s)\n   │  └─ \"v=DMARC1; p=reject",
+		"TXT _dmarc.news.bank.example (miss, age 0s, TTL 5m0s)\n   │  └─ no such name",
+		"TXT _dmarc.bank.example (miss, age 0s, TTL 10m0s)\n   │  └─ \"v=DMARC1; p=reject",
 	)
 	walk := []string{"TXT _dmarc.news.bank.example", "TXT _dmarc.bank.example", "TXT _dmarc.example"}
 	if at := []int{strings.Index(out, walk[0]), strings.Index(out, walk[1]), strings.Index(out, walk[2])}; !slices.IsSorted(at) || at[0] < 0 {
@@ -136,7 +136,7 @@ func TestLookupTellsADomainThatCannotBeLookedUp(t *testing.T) {
 	if code != 1 || !strings.Contains(stderr, "broken.example cannot be looked up") {
 		t.Errorf("lookup = %d, %s; want 1 and that it cannot be looked up", code, stderr)
 	}
-	shows(t, out, "record: not known: ", "TXT _dmarc.broken.example\n", "no answer: ", "strict: tempfail")
+	shows(t, out, "record: not known: ", "TXT _dmarc.broken.example (miss)\n", "no answer: ", "strict: tempfail")
 	if code, s := sightOf(t, dns.Addr(), "broken.example"); code != 1 || s.Error == "" || s.Result != "temperror" {
 		t.Errorf("lookup --json = %d, %+v; want 1, the error and temperror", code, s)
 	}

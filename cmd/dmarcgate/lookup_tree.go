@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"dmarcgate/auth/dmarc"
 )
@@ -138,22 +137,33 @@ var consentWords = map[consent]string{
 // draw shows a question and what came of it.
 func (a askedName) draw(parent *node) {
 	n := parent.add("%s %s", a.Type, printable(a.Name))
-	if a.Outcome != "" && a.Error == "" {
-		n.text += fmt.Sprintf(" (%s, TTL %s)", a.Outcome, time.Duration(a.TTL)*time.Second)
+	if a.Outcome != "" {
+		n.text += " (" + a.state + ")"
 	}
 	switch {
+	case a.Outcome == "" && a.Error == "":
+		n.add("not asked: no name of the DNS")
+		return
+	case a.stale:
+		n.add("no newer answer: %s", a.Error)
 	case a.Error != "":
 		n.add("no answer: %s", a.Error)
-	case a.Outcome == "":
-		n.add("not asked: no name of the DNS")
-	case a.NXDomain:
+		return
+	}
+	answerNodes(n, a.Records, a.NXDomain)
+}
+
+// answerNodes shows the records of an answer, or that there are none.
+func answerNodes(n *node, records []string, nxdomain bool) {
+	switch {
+	case nxdomain:
 		n.add("no such name")
-	case len(a.Records) == 0:
+	case len(records) == 0:
 		n.add("no record")
 	}
-	for i, r := range a.Records {
+	for i, r := range records {
 		if i == maxAnswers {
-			n.add("and %d more", len(a.Records)-i)
+			n.add("and %d more", len(records)-i)
 			return
 		}
 		n.add("%q", printable(r))

@@ -35,6 +35,7 @@ type cli struct {
 	Status      statusCmd      `cmd:"" help:"Show what the running daemon does."`
 	Reload      reloadCmd      `cmd:"" help:"Have the running daemon read its configuration, rules and suffix list again."`
 	Tail        tailCmd        `cmd:"" help:"Show decisions as they are made."`
+	Cache       cacheCmd       `cmd:"" help:"Show and flush the DNS cache of the running daemon."`
 	Demo        demoCmd        `cmd:"" help:"Send a dozen messages through a daemon of its own and show what becomes of them."`
 	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
