@@ -262,7 +262,7 @@ func TestStatusShowsNameServersAndTheUseOfTheCache(t *testing.T) {
 	for _, want := range []string{
 		"name server 192.0.2.53:53, trusted: up, 7 queries, answers in 12.3 ms\n",
 		"name server 192.0.2.54:53: DOWN for 1m0s, 2 queries\n", "last failure: timeout?\n",
-		"DNS cache: 3 entries, about 4 KiB; 10 lookups, 90 of 100 without a query\n",
+		"DNS cache: 3 entries, about 4 KiB; 10 lookups, 90 % of them without a query\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("status prints\n%s\nwant %q in it", b.String(), want)

@@ -102,9 +102,9 @@ func dnsNodes(root *node, s admin.DNSStatus, now time.Time) {
 			server.add("last failure: %s", printable(n.Err))
 		}
 	}
-	cache := root.add("DNS cache: %d entries, about %d KiB", s.Entries, s.Bytes>>10)
+	cache := root.add("DNS cache: %d entries, about %d KiB", s.Entries, (s.Bytes+1023)>>10)
 	if s.Lookups > 0 {
-		cache.text += fmt.Sprintf("; %d lookups, %d of 100 without a query", s.Lookups, 100*s.Cached/s.Lookups)
+		cache.text += fmt.Sprintf("; %d lookups, %d %% of them without a query", s.Lookups, 100*s.Cached/s.Lookups)
 	}
 }
 

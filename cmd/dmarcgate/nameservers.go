@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -89,6 +90,9 @@ func (n *nameservers) stop() {
 
 // use puts another list in force. On an error nothing has changed.
 func (n *nameservers) use(cfg config.DNS) error {
+	if slices.Equal(cfg.Servers, n.cfg.Servers) && slices.Equal(cfg.Trusted, n.cfg.Trusted) {
+		return nil // what is followed may be unreadable just now
+	}
 	list, err := serverList(cfg, n.path)
 	if err != nil {
 		return err

@@ -55,6 +55,9 @@ func TestServersComeFromTheConfigurationOrTheFile(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
+	if err := n.use(n.cfg); err != nil {
+		t.Errorf("use of what is in force = %v; want nil, whatever the file says", err)
+	}
 	if err := n.use(config.DNS{}); err == nil || !strings.Contains(err.Error(), "set servers in [dns]") {
 		t.Errorf("use without a file = %v; want an error that says what to set", err)
 	}
@@ -118,7 +121,7 @@ func TestTheCacheOfADaemonIsShownAndFlushed(t *testing.T) {
 	}{
 		{[]string{"cache", "show", "_dmarc.bank.example"}, []string{"TXT (age ", `"v=DMARC1; p=reject"`}},
 		{[]string{"cache", "dump"}, []string{`TXT _dmarc.bank.example: ["v=DMARC1; p=reject"] (age `, "TXT bank.example: "}},
-		{[]string{"status"}, []string{"name server " + dns.Addr() + ": up", "DNS cache: ", "without a query"}},
+		{[]string{"status"}, []string{"name server " + dns.Addr() + ": up", "DNS cache: ", "of them without a query"}},
 		{[]string{"cache", "flush", "_dmarc.bank.example"}, []string{"1 entries removed\n"}},
 		{[]string{"cache", "show", "_dmarc.bank.example"}, []string{"nothing is cached"}},
 	} {
