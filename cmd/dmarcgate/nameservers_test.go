@@ -146,3 +146,14 @@ func TestNoStaleAnswersMeansNone(t *testing.T) {
 		}
 	}
 }
+
+// Trust is in a server of the configuration, not in one that --dns names.
+func TestOtherServersOfACommandAreNotTrusted(t *testing.T) {
+	dns := dnstest.New(t, lookupZone)
+	cfg := write(t, "dmarcgate.toml", "authserv_id = \"mx.example\"\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"strict\"\n[dns]\nservers = [\"192.0.2.53\"]\ntrusted = [\"192.0.2.53\"]\n")
+	code, out, stderr := command("lookup", "-c", cfg, "--dns", dns.Addr(), "quiet.example")
+	if code != 0 {
+		t.Fatalf("lookup = %d, %s; want 0", code, stderr)
+	}
+	shows(t, out, "record: none")
+}
