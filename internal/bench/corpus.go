@@ -68,10 +68,12 @@ func makeCorpus(seed uint64, n int) (*corpus, error) {
 	return c, nil
 }
 
-// finish writes the zone and marks the messages that warm the cache.
+// finish writes the zone and marks the messages that warm the cache. TTLs, those
+// of negative answers too, are as long as the cache lets them be: a run should
+// not see them end.
 func (c *corpus) finish(keys signers) {
 	var zone strings.Builder
-	fmt.Fprintf(&zone, "$TTL 86400\n%s. TXT \"v=spf1 -all\"\n_spf.%s. TXT \"v=spf1 ip4:198.18.0.0/15 -all\"\n%s!any\n", service, service, keys.rsa.Zone(rsaSelector, service))
+	fmt.Fprintf(&zone, "$TTL 86400\n%s. TXT \"v=spf1 -all\"\n_spf.%s. TXT \"v=spf1 ip4:198.18.0.0/15 -all\"\n%s!any\n!negttl 86400\n", service, service, keys.rsa.Zone(rsaSelector, service))
 	type sender struct {
 		domain int
 		sign   signing
@@ -162,9 +164,12 @@ func (k signers) sign(text []byte, p plan) ([]byte, error) {
 }
 
 // parallel calls f for 0 to n-1 on all processors and returns the first error.
-func parallel(n int, f func(int) error) error {
+func parallel(n int, f func(int) error) error { return concurrent(runtime.GOMAXPROCS(0), n, f) }
+
+// concurrent calls f for 0 to n-1 in so many goroutines and returns the first
+// error.
+func concurrent(workers, n int, f func(int) error) error {
 	var next atomic.Int64
-	workers := runtime.GOMAXPROCS(0)
 	errs := make([]error, workers)
 	var wg sync.WaitGroup
 	for w := range workers {

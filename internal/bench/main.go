@@ -44,6 +44,7 @@ type flags struct {
 const (
 	partMix     = "mix"
 	partEngines = "engines"
+	partDNS     = "dns"
 )
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -88,7 +89,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.daemon, "daemon", "", "dmarcgate binary to measure; built from the checkout when empty")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
-	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, or "+partEngines+", DKIM and SPF beside other implementations")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, "+partEngines+", DKIM and SPF beside other implementations, or "+partDNS+", the cache and what is promised of it")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -118,8 +119,8 @@ func (f *flags) complete(rest int, scale string) error {
 		}
 		f.messages *= n
 	}
-	if f.only != "" && f.only != partMix && f.only != partEngines {
-		return fmt.Errorf("-only %q; want %s or %s", f.only, partMix, partEngines)
+	if f.only != "" && f.only != partMix && f.only != partEngines && f.only != partDNS {
+		return fmt.Errorf("-only %q; want %s, %s or %s", f.only, partMix, partEngines, partDNS)
 	}
 	if f.messages < 1 || f.connections < 1 || f.repeat < 1 || rest > 0 {
 		return fmt.Errorf("messages, connections and repeat are numbers from 1 up, and nothing else is wanted")
@@ -127,28 +128,11 @@ func (f *flags) complete(rest int, scale string) error {
 	return nil
 }
 
-func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
-	if f.only != partEngines {
-		if err := f.runMix(ctx, stdout, stderr); err != nil {
-			return err
-		}
-	}
-	if f.only == partMix {
-		return nil
-	}
-	fmt.Fprintln(stdout)
-	engines := fullEngines
-	engines.seed, engines.repeat = f.seed, f.engineRepeat
-	return compareEngines(ctx, engines, stdout, stderr)
-}
+// wants reports whether a part is measured.
+func (f *flags) wants(part string) bool { return f.only == "" || f.only == part }
 
-// runMix plays the mix on daemons.
-func (f *flags) runMix(ctx context.Context, stdout, stderr io.Writer) error {
-	past, err := readHistory(f.history)
-	if err != nil {
-		return err
-	}
-	if f.daemon == "" {
+func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
+	if f.daemon == "" && (f.wants(partMix) || f.wants(partDNS)) {
 		dir, err := os.MkdirTemp("", "dmarcgate-bench-build")
 		if err != nil {
 			return err
@@ -158,17 +142,62 @@ func (f *flags) runMix(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
-	now := newRecord(f.options, time.Now())
-	rows, err := measureAll(ctx, f.options, stderr)
+	var rows []*row
+	if f.wants(partMix) {
+		var err error
+		if rows, err = f.runMix(ctx, stdout, stderr); err != nil {
+			return err
+		}
+	}
+	if f.wants(partEngines) {
+		fmt.Fprintln(stdout)
+		engines := fullEngines
+		engines.seed, engines.repeat = f.seed, f.engineRepeat
+		if err := compareEngines(ctx, engines, stdout, stderr); err != nil {
+			return err
+		}
+	}
+	if f.wants(partDNS) {
+		fmt.Fprintln(stdout)
+		return f.runDNS(ctx, rows, stdout, stderr)
+	}
+	return nil
+}
+
+// runMix plays the mix on daemons and returns every row.
+func (f *flags) runMix(ctx context.Context, stdout, stderr io.Writer) ([]*row, error) {
+	past, err := readHistory(f.history)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	now := newRecord(f.options, time.Now())
+	rows, err := measureAll(ctx, f.options, everyRow, stderr)
+	if err != nil {
+		return nil, err
 	}
 	figures := now.enter(rows)
 	if err := f.show(stdout, rows, now, past.last()); err != nil || !f.record {
-		return err
+		return rows, err
 	}
 	past.add(now, figures)
-	return past.save(f.history)
+	return rows, past.save(f.history)
+}
+
+// runDNS measures the cache. rows are those of the mix; without them it plays
+// what it needs of it.
+func (f *flags) runDNS(ctx context.Context, rows []*row, stdout, stderr io.Writer) error {
+	if rows == nil {
+		var err error
+		if rows, err = measureAll(ctx, f.options, rowsForDNS, stderr); err != nil {
+			return err
+		}
+	}
+	opts := fullDNS
+	if f.quick {
+		opts = quickDNS
+	}
+	opts.seed, opts.repeat = f.seed, f.engineRepeat
+	return compareDNS(ctx, opts, rows, stdout, stderr)
 }
 
 // show prints the run, and the last recorded one beside it.

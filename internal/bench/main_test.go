@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -75,6 +77,27 @@ func TestARunMeasuresEveryRow(t *testing.T) {
 	}
 	if want := "\nagainst long ago"; !strings.Contains(stdout.String(), want) {
 		t.Errorf("output has no %q:\n%s", want, stdout.String())
+	}
+}
+
+func TestALineupHasItsRowsAndNoOthers(t *testing.T) {
+	runtime.LockOSThread() // see startProcess
+	defer runtime.UnlockOSThread()
+	daemon := filepath.Join(t.TempDir(), "dmarcgate")
+	buildDaemon(t, daemon)
+	rows, err := measureAll(t.Context(), options{messages: 5, connections: 2, repeat: 2, seed: 1, daemon: daemon}, rowsForDNS, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for _, r := range rows {
+		keys = append(keys, r.key)
+		if len(r.samples) != 2 {
+			t.Errorf("%s was measured %d times; want 2", r.title, len(r.samples))
+		}
+	}
+	if want := []string{nearKey, farKey}; !slices.Equal(keys, want) {
+		t.Errorf("rows = %q; want %q", keys, want)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"dmarcgate/internal/dnstest"
@@ -24,11 +25,32 @@ type configuration struct {
 var configurations = []configuration{
 	{key: "off", title: "off (no store)", durability: "off"},
 	{key: "async", title: "async", durability: "async"},
-	{key: "ack", title: "ack", durability: "ack"},
-	{key: "ack_dns20", title: "ack, DNS 20 ms away", durability: "ack", slowDNS: true},
+	{key: nearKey, title: "ack", durability: "ack"},
+	{key: farKey, title: "ack, DNS 20 ms away", durability: "ack", slowDNS: true},
 	{key: "ack_dns20_cold", title: "ack, DNS 20 ms away, cold", durability: "ack", slowDNS: true, cold: true},
 	{key: "ack_idle1000", title: "ack, 1,000 idle", durability: "ack", idle: 1000},
 }
+
+// The rows that tell what DNS that is far away costs: they have nothing else
+// that differs.
+const (
+	nearKey = "ack"
+	farKey  = "ack_dns20"
+)
+
+// lineup is which rows are measured.
+type lineup struct {
+	floors bool
+	keys   []string // of configurations; nil is all
+}
+
+// has reports whether a configuration is measured.
+func (l lineup) has(c configuration) bool { return l.keys == nil || slices.Contains(l.keys, c.key) }
+
+var (
+	everyRow   = lineup{floors: true}
+	rowsForDNS = lineup{keys: []string{nearKey, farKey}}
+)
 
 // slowDNS is how far away the slow name server is.
 const slowDNS = 20 * time.Millisecond
@@ -49,6 +71,7 @@ type row struct {
 // stage holds everything that is running.
 type stage struct {
 	opts   options
+	lineup lineup
 	corpus *corpus
 	dir    string
 	near   *dnstest.Server
@@ -68,10 +91,15 @@ func (s *stage) open(ctx context.Context) (err error) {
 	if s.far, err = s.serve(s.corpus.zone + fmt.Sprintf("!delay %v\n", slowDNS)); err != nil {
 		return err
 	}
-	if err := s.addFloors(ctx); err != nil {
-		return err
+	if s.lineup.floors {
+		if err := s.addFloors(ctx); err != nil {
+			return err
+		}
 	}
 	for _, c := range configurations {
+		if !s.lineup.has(c) {
+			continue
+		}
 		if err := s.add(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}

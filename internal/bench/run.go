@@ -22,14 +22,14 @@ type options struct {
 // maxCorpus bounds the memory for messages: 46 KB each, on average.
 const maxCorpus = 3000
 
-// measureAll measures every row opts.repeat times, in turns: what slows the
+// measureAll measures every row of a lineup opts.repeat times, in turns: what slows the
 // machine down for a while slows all rows.
-func measureAll(ctx context.Context, opts options, progress io.Writer) (rows []*row, err error) {
+func measureAll(ctx context.Context, opts options, who lineup, progress io.Writer) (rows []*row, err error) {
 	dir, err := os.MkdirTemp("", "dmarcgate-bench")
 	if err != nil {
 		return nil, err
 	}
-	s := &stage{opts: opts, dir: dir}
+	s := &stage{opts: opts, lineup: who, dir: dir}
 	defer func() { err = errors.Join(err, s.close(), os.RemoveAll(dir)) }()
 	fmt.Fprintln(progress, "making messages and starting daemons")
 	if err := s.open(ctx); err != nil {
@@ -40,6 +40,9 @@ func measureAll(ctx context.Context, opts options, progress io.Writer) (rows []*
 		if err := s.repetition(ctx, i); err != nil {
 			return nil, err
 		}
+	}
+	for _, r := range s.rows {
+		r.measure = nil // it holds all messages
 	}
 	return s.rows, nil
 }
