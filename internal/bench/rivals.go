@@ -48,7 +48,7 @@ func (r keyRecord) TXT(context.Context, string) ([]string, error) { return r, ni
 
 // ours verifies a letter with the engine of this program.
 func (r keyRecord) ours(l letter) []dkim.Result {
-	run := r.start(l, dkim.Options{Known: r}) // as the cache of the daemon, without waiting
+	run := r.start(l, dkim.Options{Known: r})        // as the cache of the daemon, without waiting
 	l.chunks(func(p []byte) { _, _ = run.Write(p) }) // it never fails
 	return run.Finish()
 }
