@@ -41,7 +41,7 @@ var allowed = map[string][]string{
 	"metrics":       {},
 
 	"internal/mutate":      {},
-	"internal/bench":       {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "policy", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/bench":       {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
 	"internal/dkimtest":    {},
 	"internal/conformance": {},
 	"internal/dnstest":     {},
