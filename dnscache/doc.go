@@ -14,12 +14,15 @@
 // # Limits
 //
 // Queries to servers: Config.MaxInFlight at once, each over a new socket and
-// with a random ID. Time: Config.QueryTimeout for one exchange,
-// Config.Timeout for a lookup with all its attempts, and each caller's own
-// context. From one answer: maxRecords records and maxAliases CNAMEs of a
-// message of at most 64 KiB. The cache: Config.MaxBytes of heap, estimated; a
-// tenth of it is taken from the start. What is asked for once, as by somebody who
-// makes up names, does not drive out what is asked for often.
+// with a random ID; a lookup that finds no slot waits for one. Beside them go
+// at most one check query to each server, and what Resolver.Probe sends.
+// Time: Config.QueryTimeout for one exchange, with a second query without EDNS
+// and TCP where it needs them, Config.Timeout for a lookup with all its
+// attempts, and each caller's own context. From one answer: maxRecords records
+// and maxAliases CNAMEs of a message of at most 64 KiB. The cache:
+// Config.MaxBytes of heap, estimated; a tenth of it is taken from the start.
+// What is asked for once, as by somebody who makes up names, does not drive out
+// what is asked for often.
 // Equal questions at one time are one lookup, which belongs to the resolver:
 // a caller who gives up neither ends it nor fails the others.
 //
@@ -48,10 +51,36 @@
 // error. Every error is temporary and is either an *Error or the error of the
 // caller's context; what it means for a message is not decided here.
 // A server that is silent, refuses or fails is passed over for the next one;
-// a silent one is asked once more when time is left. A datagram that does not
+// a silent one is asked once more when time is left. Only when a trusted server
+// says that an answer is bogus, no other is asked. A datagram that does not
 // answer our question is overlooked, as it may be forged. A truncated answer
 // is asked for again over TCP, and its part is never used. Error.Ours tells a
 // resolver that answers nobody from a domain that does not resolve; see there
 // for the rule. A bug that panics while an answer is read fails that lookup
 // only.
+//
+// What a server does, and the Kind if no other server does better:
+//
+//	silence, or only what answers another question   Timeout
+//	cannot be reached                                Network
+//	truncates, and then fails over TCP               Network, Timeout or Malformed; not ours
+//	a reply that cannot be read, a CNAME loop        Malformed (over UDP when the time is up)
+//	FORMERR, NOTIMP or BADVERS without EDNS, too     ServFail
+//	SERVFAIL with a DNSSEC reason (RFC 8914)         Bogus
+//	SERVFAIL without, and every other code           ServFail
+//	REFUSED, or a referral                           Refused
+//
+// And without a server: Overload (no free slot in time), Local (this host has
+// no socket left to give), Down (below) and Closed.
+//
+// # Dead servers
+//
+// Mail chooses the names that are looked up, so their timeouts condemn no
+// server. A server that was silent, or not to be understood, and has answered
+// nothing else meanwhile, gets one check query for the name servers of the
+// root. Any reply shows that it is alive. Without one it is down: passed over
+// as long as another is up, and checked again after 0.5 s and then each time
+// after twice as long, at most 5 s, until it answers anything. With all of them
+// down lookups fail at once and send nothing, so that a server that comes
+// back meets no herd. Resolver.Servers tells all this.
 package dnscache

@@ -21,12 +21,13 @@ const (
 	Bogus                     // the server has the answer, and its DNSSEC signatures are wrong (RFC 8914, Section 4.7)
 	Down                      // no query was sent: every server was found dead and has not come back
 	Internal                  // a bug
+	Local                     // no query was sent: this host has no descriptor, memory or port left for it
 )
 
 var kinds = [...]string{
 	ServFail: "servfail", Refused: "refused", Timeout: "timeout", Network: "network",
 	Malformed: "malformed", Overload: "overload", Closed: "closed", Internal: "internal",
-	Bogus: "bogus", Down: "down",
+	Bogus: "bogus", Down: "down", Local: "local",
 }
 
 // String returns the name of the kind, as in the metrics.
@@ -45,6 +46,24 @@ func (k Kind) silent() bool {
 	}
 	return false
 }
+
+// local reports whether nobody but this host and its servers can be to blame.
+func (k Kind) local() bool { return k == Local || k == Down || k == Closed }
+
+// tells ranks failures by what they tell: nothing of our side, of this host,
+// of a server that is alive.
+func (k Kind) tells() int {
+	switch {
+	case k == Local:
+		return 1
+	case k.silent():
+		return 0
+	}
+	return 2
+}
+
+// suspicious reports whether a dead server fails like this.
+func (k Kind) suspicious() bool { return k == Timeout || k == Network || k == Malformed }
 
 // retryable reports whether the same server, asked again, may well answer.
 func (k Kind) retryable() bool { return k == Timeout || k == Network }
@@ -78,14 +97,12 @@ func (e *Error) Unwrap() error { return e.Err }
 // Temporary is true: another attempt may succeed.
 func (e *Error) Temporary() bool { return true }
 
-// Ours reports whether our resolver is to blame, not the domain: every server
-// was silent or refused, and no server has answered any question with NOERROR
-// or NXDOMAIN since recently (10 s) before this lookup began. A SERVFAIL shows
-// that the server is alive and blames the domain, as does an answer to another
-// name meanwhile.
-//
-// On a host with little traffic nothing else may have been asked; a call of
-// Resolver.Probe every few seconds keeps the distinction sharp.
+// Ours reports whether our side is to blame, not the domain: this host had no
+// socket for a query, or every server was silent or refused and either all of
+// them are down, or none has answered any question with NOERROR or NXDOMAIN
+// since recently (10 s) before this lookup began. A SERVFAIL shows that the
+// server is alive and blames the domain, as does an answer to another name
+// meanwhile; a check query asks for one when a server is silent.
 func (e *Error) Ours() bool { return e.ours }
 
 // StaleError comes with an answer: the last that was known, past its TTL, given

@@ -9,6 +9,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
+	"slices"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -24,6 +27,13 @@ const (
 	maxDatagram = 4096
 )
 
+// question is what is asked of one server, and how.
+type question struct {
+	key
+	edns bool
+	ad   bool // we want to know whether the server has validated the answer (RFC 6840, Section 5.7)
+}
+
 // query is a question as it is sent, with a random ID.
 type query struct {
 	wire     []byte
@@ -33,12 +43,13 @@ type query struct {
 	name     string // the name as unpacking spells it, to compare with
 }
 
-func newQuery(k key, edns bool) (query, error) {
+func newQuery(q question) (query, error) {
 	m := new(dns.Msg)
 	m.Id = dns.Id()
 	m.RecursionDesired = true
-	m.Question = []dns.Question{{Name: escape(k.name), Qtype: k.qtype, Qclass: dns.ClassINET}}
-	if edns {
+	m.AuthenticatedData = q.ad
+	m.Question = []dns.Question{{Name: escape(q.name), Qtype: q.qtype, Qclass: dns.ClassINET}}
+	if q.edns {
 		m.SetEdns0(ednsSize, false)
 	}
 	wire, err := m.Pack()
@@ -49,14 +60,52 @@ func newQuery(k key, edns bool) (query, error) {
 	if err != nil {
 		return query{}, fmt.Errorf("packing the query: %w", err)
 	}
-	return query{wire: wire, question: wire[headerLen : end+4], id: m.Id, qtype: k.qtype, name: name}, nil
+	return query{wire: wire, question: wire[headerLen : end+4], id: m.Id, qtype: q.qtype, name: name}, nil
+}
+
+// exchange asks one server once, as far as the caller can tell: without EDNS
+// when the server does not know it, and over TCP when the answer does not fit
+// into a datagram (RFC 7766, Section 5). The kind is 0 when the server answered.
+func (r *Resolver) exchange(ctx context.Context, s *server, k key) (reply, Kind, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.QueryTimeout)
+	defer cancel()
+	q := question{key: k, edns: true, ad: s.trusted}
+	rep, err := r.send(ctx, "udp", s, q)
+	if err == nil && rep.withoutEDNS() {
+		q.edns = false
+		rep, err = r.send(ctx, "udp", s, q)
+	}
+	if err == nil && rep.truncated {
+		rep, err = r.send(ctx, "tcp", s, q)
+	}
+	if err != nil {
+		return reply{}, kindOf(ctx, err), err
+	}
+	return rep, rep.failure(), nil
+}
+
+// send notes what a reply proves, be it only half an answer: that the server
+// is alive, and that the servers answer somebody.
+func (r *Resolver) send(ctx context.Context, network string, s *server, q question) (reply, error) {
+	began := r.now()
+	rep, err := send(ctx, network, s.addr, q)
+	if err != nil {
+		return reply{}, err
+	}
+	now := r.now()
+	s.answered(now.Sub(began))
+	if rep.failure() == 0 {
+		r.lastAnswer.Store(now.UnixNano())
+	}
+	return rep, nil
 }
 
 // send asks the question on a connection of its own, over "udp" or "tcp". A
 // new UDP socket for each query has a new source port, which a forger must
-// guess as well as the ID (RFC 5452, Section 9.2).
-func send(ctx context.Context, network string, server netip.AddrPort, k key, edns bool) (reply, error) {
-	q, err := newQuery(k, edns)
+// guess as well as the ID (RFC 5452, Section 9.2). It is connected: the kernel
+// drops what comes from other addresses.
+func send(ctx context.Context, network string, server netip.AddrPort, ask question) (reply, error) {
+	q, err := newQuery(ask)
 	if err != nil {
 		return reply{}, err
 	}
@@ -88,6 +137,9 @@ func overUDP(conn net.Conn, q query) (reply, error) {
 		n, err := conn.Read(buf)
 		if err != nil {
 			return reply{}, cmp.Or(unread, err)
+		}
+		if n == maxDatagram {
+			buf[2] |= bitTC >> 8 // the rest is lost
 		}
 		rep, err := parse(buf[:n], q)
 		if err == nil {
@@ -121,4 +173,21 @@ func overTCP(conn net.Conn, q query) (reply, error) {
 		return reply{}, fmt.Errorf("%w: truncated over TCP", errMalformed)
 	}
 	return rep, nil
+}
+
+// shortages are what a host says that has no socket left to give: descriptors
+// of the process and of the host, memory, and UDP ports (connect(2)). Not
+// EADDRNOTAVAIL: it is mostly said of IPv6 where there is none, for good.
+var shortages = [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EAGAIN}
+
+func kindOf(ctx context.Context, err error) Kind {
+	switch {
+	case errors.Is(err, errMalformed):
+		return Malformed
+	case slices.ContainsFunc(shortages[:], func(e error) bool { return errors.Is(err, e) }):
+		return Local
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		return Timeout
+	}
+	return Network
 }

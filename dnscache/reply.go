@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/dns"
 )
@@ -36,6 +37,7 @@ const (
 	bitAA     = 0x0400
 	bitTC     = 0x0200
 	bitRA     = 0x0080
+	bitAD     = 0x0020
 	opcodes   = 0x7800
 	rcodeMask = 0x000f
 )
@@ -55,6 +57,8 @@ func readHeader(wire []byte) header {
 type reply struct {
 	rcode     int
 	truncated bool
+	ad        bool // the server says that it has validated the answer
+	bogus     bool // the server says that the signatures are wrong
 	referral  bool // neither an answer nor the will to find one
 	answer    answer
 }
@@ -66,8 +70,21 @@ func (rep reply) failure() Kind {
 		return Refused
 	case rep.rcode == dns.RcodeSuccess, rep.rcode == dns.RcodeNameError:
 		return 0
+	case rep.bogus:
+		return Bogus
 	}
 	return ServFail
+}
+
+// withoutEDNS reports whether the server may answer a query without EDNS. One
+// that does not know it says FORMERR (RFC 6891, Section 7) or NOTIMP; one that
+// says BADVERS to version 0 does not know it well.
+func (rep reply) withoutEDNS() bool {
+	switch rep.rcode {
+	case dns.RcodeFormatError, dns.RcodeNotImplemented, dns.RcodeBadVers:
+		return true
+	}
+	return false
 }
 
 // word returns the reply's name in the metrics.
@@ -85,8 +102,8 @@ func (rep reply) word(kind Kind) string {
 
 // parse reads a message as the reply to q. A message with another ID, opcode
 // or question is errNotOurs (RFC 5452, Section 9.1); the question must be the
-// same to the byte. Of a truncated reply and of one with an error code nothing
-// else is read.
+// same to the byte. Of a truncated reply nothing else is read, and of one with
+// an error code only the reason for it, as far as that is possible.
 func parse(wire []byte, q query) (reply, error) {
 	if len(wire) < headerLen {
 		return reply{}, errNotOurs
@@ -95,7 +112,7 @@ func parse(wire []byte, q query) (reply, error) {
 	if h.id != q.id || h.bits&bitQR == 0 || h.bits&opcodes != 0 {
 		return reply{}, errNotOurs
 	}
-	rep := reply{rcode: int(h.bits & rcodeMask), truncated: h.bits&bitTC != 0}
+	rep := reply{rcode: int(h.bits & rcodeMask), truncated: h.bits&bitTC != 0, ad: h.bits&bitAD != 0}
 	answers := rep.rcode == dns.RcodeSuccess || rep.rcode == dns.RcodeNameError
 	// A server that could not read the query may leave the question out.
 	if h.qd == 0 && !answers {
@@ -104,7 +121,12 @@ func parse(wire []byte, q query) (reply, error) {
 	if h.qd != 1 || !bytes.HasPrefix(wire[headerLen:], q.question) {
 		return reply{}, errNotOurs
 	}
-	if rep.truncated || !answers {
+	if rep.truncated {
+		return rep, nil
+	}
+	if !answers {
+		rrs, _, _ := unpack(wire, headerLen+len(q.question), h.an+h.ns+h.ar, maxOthers)
+		rep.bogus = rep.rcode == dns.RcodeServerFailure && saysBogus(rrs)
 		return rep, nil
 	}
 	return rep.read(wire, h, q)
@@ -135,18 +157,19 @@ func (rep reply) read(wire []byte, h header, q query) (reply, error) {
 	return rep, nil
 }
 
-// unpack reads the first records of a section, at most limit. Unlike the
+// unpack reads the first records of a section, at most limit; those before an
+// error come with it. Unlike the
 // library's Msg.Unpack it minds when there are fewer than the header says:
 // an answer cut short would look like "there is none".
 func unpack(wire []byte, off, count, limit int) ([]dns.RR, int, error) {
 	var rrs []dns.RR
 	for range min(count, limit) {
 		if off >= len(wire) {
-			return nil, 0, fmt.Errorf("%w: cut short", errMalformed)
+			return rrs, off, fmt.Errorf("%w: cut short", errMalformed)
 		}
 		rr, next, err := dns.UnpackRR(wire, off)
 		if err != nil {
-			return nil, 0, fmt.Errorf("%w: %w", errMalformed, err)
+			return rrs, off, fmt.Errorf("%w: %w", errMalformed, err)
 		}
 		rrs, off = append(rrs, rr), next
 	}
@@ -162,6 +185,34 @@ func extendedRcode(rrs []dns.RR) int {
 		}
 	}
 	return 0
+}
+
+// saysBogus looks for an extended error of the DNSSEC family (RFC 8914,
+// Sections 4.2, 4.3 and 4.6 to 4.13).
+func saysBogus(rrs []dns.RR) bool {
+	for _, rr := range rrs {
+		opt, ok := rr.(*dns.OPT)
+		if ok && slices.ContainsFunc(opt.Option, isBogus) {
+			return true
+		}
+	}
+	return false
+}
+
+func isBogus(o dns.EDNS0) bool {
+	ede, ok := o.(*dns.EDNS0_EDE)
+	if !ok {
+		return false
+	}
+	switch ede.InfoCode {
+	case dns.ExtendedErrorCodeUnsupportedDNSKEYAlgorithm, dns.ExtendedErrorCodeUnsupportedDSDigestType,
+		dns.ExtendedErrorCodeDNSSECIndeterminate, dns.ExtendedErrorCodeDNSBogus,
+		dns.ExtendedErrorCodeSignatureExpired, dns.ExtendedErrorCodeSignatureNotYetValid,
+		dns.ExtendedErrorCodeDNSKEYMissing, dns.ExtendedErrorCodeRRSIGsMissing,
+		dns.ExtendedErrorCodeNoZoneKeyBitSet, dns.ExtendedErrorCodeNSECMissing:
+		return true
+	}
+	return false
 }
 
 func findSOA(rrs []dns.RR) *dns.SOA {

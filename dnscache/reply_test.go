@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 func mustQuery(t testing.TB, name string, qtype uint16) query {
 	t.Helper()
-	q, err := newQuery(key{qtype: qtype, name: name}, true)
+	q, err := newQuery(question{key: key{qtype: qtype, name: name}, edns: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,6 +97,38 @@ func TestReplyCodesAreTold(t *testing.T) {
 		rep, err := parse(replyTo(t, q, c.change), q)
 		if err != nil || rep.failure() != c.want {
 			t.Errorf("parse of %s fails with %v, %v; want %v", c.about, rep.failure(), err, c.want)
+		}
+	}
+}
+
+func TestTheReasonOfAServFailIsRead(t *testing.T) {
+	q := mustQuery(t, "example.com", dns.TypeTXT)
+	withReason := func(rcode int, code uint16) []byte {
+		return replyTo(t, q, func(m *dns.Msg) {
+			m.SetEdns0(ednsSize, false)
+			m.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_NSID{Code: dns.EDNS0NSID}, &dns.EDNS0_EDE{InfoCode: code, ExtraText: "signature\r\nexpired"}}
+			m.Rcode = rcode
+		})
+	}
+	for code := range uint16(40) {
+		want := ServFail
+		if slices.Contains([]uint16{1, 2, 5, 6, 7, 8, 9, 10, 11, 12}, code) {
+			want = Bogus
+		}
+		rep, err := parse(withReason(dns.RcodeServerFailure, code), q)
+		if err != nil || rep.failure() != want {
+			t.Errorf("SERVFAIL with reason %d fails with %v, %v; want %v", code, rep.failure(), err, want)
+		}
+		for rcode, want := range map[int]Kind{dns.RcodeRefused: Refused, dns.RcodeSuccess: 0} {
+			if rep, err := parse(withReason(rcode, code), q); err != nil || rep.failure() != want {
+				t.Errorf("code %d with reason %d fails with %v, %v; want %v", rcode, code, rep.failure(), err, want)
+			}
+		}
+	}
+	wire := withReason(dns.RcodeServerFailure, dns.ExtendedErrorCodeDNSBogus)
+	for n := headerLen + len(q.question); n < len(wire); n++ {
+		if rep, err := parse(wire[:n], q); err != nil || rep.failure() != ServFail {
+			t.Errorf("parse of %d of %d bytes fails with %v, %v; want %v", n, len(wire), rep.failure(), err, ServFail)
 		}
 	}
 }
@@ -243,7 +276,7 @@ func checkAnswer(t *testing.T, rep reply, qtype uint16, size int) {
 	if a.ttl < 0 || a.ttl > (1<<31-1)*time.Second {
 		t.Errorf("TTL %v", a.ttl)
 	}
-	if (rep.truncated || rep.failure() == ServFail) && !a.empty() {
+	if (rep.truncated || rep.failure() == ServFail || rep.failure() == Bogus) && !a.empty() {
 		t.Errorf("an answer from code %d, truncated %v", rep.rcode, rep.truncated)
 	}
 	if qtype == dns.TypeSOA {

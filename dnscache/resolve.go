@@ -3,10 +3,8 @@ package dnscache
 import (
 	"context"
 	"errors"
-	"net/netip"
+	"fmt"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 const (
@@ -19,42 +17,80 @@ const (
 	recently = 10 * time.Second
 )
 
-// resolve asks the servers in their order until one answers.
+// resolve asks the servers in their order until one answers, when there is a
+// free slot. With all of them down it fails at once and sends nothing.
 func (r *Resolver) resolve(ctx context.Context, p Purpose, k key) (*answer, error) {
 	began := r.now()
+	servers := *r.servers.Load()
+	a, failure := r.inSlot(ctx, p, k, servers)
+	if failure == nil {
+		return a, nil
+	}
+	return nil, r.gaveUp(ctx, failure, servers, began)
+}
+
+// inSlot is ask with a slot, which is one query in flight.
+func (r *Resolver) inSlot(ctx context.Context, p Purpose, k key, servers []*server) (*answer, *Error) {
+	if allDown(servers) {
+		return nil, k.failed(Down, nil)
+	}
+	select {
+	case r.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, k.failed(Overload, ctx.Err())
+	}
+	defer func() { <-r.slots }()
+	return r.ask(ctx, p, k, servers)
+}
+
+// ask asks the servers in their order until one answers. Those that are down
+// are passed over, except by a probe.
+func (r *Resolver) ask(ctx context.Context, p Purpose, k key, servers []*server) (*answer, *Error) {
 	var failure *Error
-	servers := r.servers
 	for range maxRounds {
-		var silent []netip.AddrPort
-		for _, server := range servers {
-			a, err := r.try(ctx, p, server, k)
+		var again []*server
+		for _, s := range servers {
+			if p != probe && s.isDown() {
+				continue
+			}
+			a, err := r.once(ctx, p, s, k)
 			if err == nil {
 				return a, nil
 			}
-			if failure = worse(failure, err); ctx.Err() != nil {
-				return nil, r.gaveUp(ctx, failure, began)
+			failure = worse(failure, err)
+			if ctx.Err() != nil || s.trusted && err.Kind == Bogus {
+				return nil, failure
 			}
 			if err.Kind.retryable() {
-				silent = append(silent, server)
+				again = append(again, s)
 			}
 		}
-		servers = silent
+		servers = again
 	}
-	return nil, r.gaveUp(ctx, failure, began)
+	if failure == nil { // all went down meanwhile
+		failure = k.failed(Down, nil)
+	}
+	return nil, failure
 }
 
-// worse keeps the failure that tells most: one from a server that is alive,
-// or else the last.
+// worse keeps the failure that tells most: the first from a server that is
+// alive, or else the first of this host, or else the first.
 func worse(old, new *Error) *Error {
-	if old != nil && !old.Kind.silent() {
+	if old != nil && old.Kind.tells() >= new.Kind.tells() {
 		return old
 	}
 	return new
 }
 
 // gaveUp completes the failure of a lookup: the context's own error when the
-// caller withdrew, or else whose fault it was.
-func (r *Resolver) gaveUp(ctx context.Context, failure *Error, began time.Time) error {
+// caller withdrew, or else whose fault it was. The check of a server that was
+// silent knows more about that, and is waited for.
+func (r *Resolver) gaveUp(ctx context.Context, failure *Error, servers []*server, began time.Time) error {
+	if failure.Kind.silent() {
+		for _, s := range servers {
+			s.settled(ctx)
+		}
+	}
 	if r.ctx.Err() != nil {
 		failure.Kind, failure.ours = Closed, true
 		return failure
@@ -62,7 +98,8 @@ func (r *Resolver) gaveUp(ctx context.Context, failure *Error, began time.Time) 
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
-	failure.ours = failure.Kind.silent() && !r.answeredSince(began.Add(-recently))
+	nobody := allDown(servers) || !r.answeredSince(began.Add(-recently))
+	failure.ours = failure.Kind.local() || failure.Kind.silent() && nobody
 	return failure
 }
 
@@ -71,68 +108,45 @@ func (r *Resolver) answeredSince(t time.Time) bool {
 	return last != 0 && last >= t.UnixNano()
 }
 
-// try asks one server, when there is a free slot, and counts what came of it.
-func (r *Resolver) try(ctx context.Context, p Purpose, server netip.AddrPort, k key) (*answer, *Error) {
-	select {
-	case r.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, k.failed(Overload, ctx.Err())
-	}
-	defer func() { <-r.slots }()
+// once asks one server once, and keeps account of it.
+func (r *Resolver) once(ctx context.Context, p Purpose, s *server, k key) (*answer, *Error) {
 	r.metrics.QueryInFlight(1)
 	defer r.metrics.QueryInFlight(-1)
 
-	began := r.now()
-	rep, kind, err := r.exchange(ctx, server, k)
+	began, seen := r.now(), s.asked()
+	rep, kind, err := r.safely(ctx, s, k)
 	r.metrics.Query(p.String(), rep.word(kind), r.now().Sub(began))
-	if kind != 0 {
-		e := k.failed(kind, err)
-		e.Server = server.String()
-		return nil, e
+	if kind == 0 {
+		return r.dated(rep, s), nil
 	}
-	r.lastAnswer.Store(r.now().UnixNano())
-	return r.dated(rep), nil
+	e := k.failed(kind, err)
+	e.Server = s.addr.String()
+	withdrawn := errors.Is(ctx.Err(), context.Canceled)
+	if kind.suspicious() && !withdrawn && s.failed(seen, e) {
+		r.suspect(s)
+	}
+	return nil, e
+}
+
+// safely is exchange, with a panic turned into an error: the goroutines of
+// checks and probes are no message's, so no message's recover would catch it.
+func (r *Resolver) safely(ctx context.Context, s *server, k key) (rep reply, kind Kind, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			rep, kind, err = reply{}, Internal, fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return r.exchange(ctx, s, k)
 }
 
 // dated makes the answer of a reply, its TTL under our ceilings.
-func (r *Resolver) dated(rep reply) *answer {
+func (r *Resolver) dated(rep reply, s *server) *answer {
 	a := rep.answer
 	ceiling := r.cfg.MaxTTL
 	if a.empty() {
 		ceiling = r.cfg.MaxNegativeTTL
 	}
 	a.ttl = min(a.ttl, ceiling)
+	a.ad = rep.ad && s.trusted
 	return &a
-}
-
-// exchange asks one server once, as far as the caller can tell: without EDNS
-// when the server does not know it (RFC 6891, Section 7), and over TCP when the
-// answer does not fit into a datagram (RFC 7766, Section 5). The kind is 0
-// when the server answered.
-func (r *Resolver) exchange(ctx context.Context, server netip.AddrPort, k key) (reply, Kind, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.QueryTimeout)
-	defer cancel()
-	edns := true
-	rep, err := send(ctx, "udp", server, k, edns)
-	if err == nil && rep.rcode == dns.RcodeFormatError {
-		edns = false
-		rep, err = send(ctx, "udp", server, k, edns)
-	}
-	if err == nil && rep.truncated {
-		rep, err = send(ctx, "tcp", server, k, edns)
-	}
-	if err != nil {
-		return reply{}, kindOf(ctx, err), err
-	}
-	return rep, rep.failure(), nil
-}
-
-func kindOf(ctx context.Context, err error) Kind {
-	switch {
-	case errors.Is(err, errMalformed):
-		return Malformed
-	case ctx.Err() != nil:
-		return Timeout
-	}
-	return Network
 }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,8 +96,9 @@ func (c Config) withDefaults() Config {
 // Resolver asks and remembers. Its methods may be called from any goroutine.
 type Resolver struct {
 	cfg     Config
-	servers []netip.AddrPort
+	servers atomic.Pointer[[]*server] // never changed, only replaced
 	now     func() time.Time
+	after   func(time.Duration) <-chan time.Time // time.After; tests have their own
 	metrics *metrics.Metrics
 	clock   clock
 	cache   *otter.Cache[key, *entry]
@@ -117,17 +117,18 @@ type Resolver struct {
 }
 
 // New makes a resolver; it sends nothing yet. It fails without a server, and
-// when a server is not "ip:port" or a limit is negative. A nil m counts nothing.
+// when a server is not "ip:port", a trusted one is none of the servers, or a
+// limit is negative. A nil m counts nothing.
 func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
-	servers, err := parseServers(cfg.Servers)
-	if err != nil {
-		return nil, err
-	}
 	if min(cfg.QueryTimeout, cfg.Timeout, cfg.MaxTTL, cfg.MaxNegativeTTL, cfg.MinTTL, cfg.FailureTTL, cfg.StaleAfter) < 0 || cfg.MaxInFlight < 0 {
 		return nil, errors.New("dnscache: negative limit")
 	}
-	r := &Resolver{cfg: cfg.withDefaults(), servers: servers, now: cfg.Now, metrics: m, flights: make(map[key]*flight)}
+	r := &Resolver{cfg: cfg.withDefaults(), now: cfg.Now, after: time.After, metrics: m, flights: make(map[key]*flight)}
+	if err := r.SetServers(cfg.Servers, cfg.Trusted); err != nil {
+		return nil, err
+	}
 	r.clock = clock{start: time.Now(), now: cfg.Now}
+	var err error
 	if r.cache, err = newCache(r.cfg, r.clock, m); err != nil {
 		return nil, fmt.Errorf("dnscache: %w", err)
 	}
@@ -137,21 +138,6 @@ func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
 	r.slots = make(chan struct{}, r.cfg.MaxInFlight)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
-}
-
-func parseServers(list []string) ([]netip.AddrPort, error) {
-	if len(list) == 0 {
-		return nil, errors.New("dnscache: no servers")
-	}
-	servers := make([]netip.AddrPort, 0, len(list))
-	for _, s := range list {
-		addr, err := netip.ParseAddrPort(s)
-		if err != nil || addr.Port() == 0 {
-			return nil, fmt.Errorf("dnscache: server %q is not ip:port", s)
-		}
-		servers = append(servers, addr)
-	}
-	return servers, nil
 }
 
 // Close ends the lookups in flight with errors of kind Closed and waits for
@@ -169,15 +155,17 @@ func (r *Resolver) Close() {
 func (r *Resolver) View(p Purpose) View { return View{r: r, purpose: p} }
 
 // Probe asks whether any server answers at all, with an uncached query for
-// the name servers of the root. Only NOERROR and NXDOMAIN count: a server that
-// refuses or fails even this is of no use. The error is an *Error or ctx's.
+// the name servers of the root, those that are down as well. Only NOERROR and
+// NXDOMAIN count: a server that refuses or fails even this is of no use. It
+// waits for no slot. The error is an *Error or ctx's.
 func (r *Resolver) Probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(r.ctx, cancel)
 	defer stop()
-	if _, err := r.resolve(ctx, probe, rootNS); err != nil {
-		return err
+	began, servers := r.now(), upFirst(*r.servers.Load())
+	if _, err := r.ask(ctx, probe, rootNS, servers); err != nil {
+		return r.gaveUp(ctx, err, servers, began)
 	}
 	return nil
 }
