@@ -197,12 +197,11 @@ func TestCloseEndsLookupsAndLeavesNoGoroutine(t *testing.T) {
 
 func TestABugFailsItsLookupOnly(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
-	servers := g.servers
-	g.servers = nil // New would not have it, so resolve trips over it
+	servers := g.servers.Swap(nil) // New would not have it, so resolve trips over it
 	if e := failure(t, g.View(SPF), "example.com"); e.Kind != Internal || e.Ours() {
 		t.Errorf("after a panic: %v, ours %v; want %v of the domain", e, e.Ours(), Internal)
 	}
-	g.servers = servers
+	g.servers.Store(servers)
 	if txts, err := g.View(SPF).TXT(background, "example.com"); err != nil || len(txts) != 1 {
 		t.Errorf("the next lookup = %q, %v; want the record", txts, err)
 	}

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -202,14 +200,15 @@ func TestOursIsAResolverThatAnswersNobody(t *testing.T) {
 		ago               time.Duration // how long before
 		want              bool
 	}{
-		{"silence, and nothing was ever answered", lame, "drop.example.com", "", 0, true},
+		{"silence, and the check query was answered", lame, "drop.example.com", "", 0, false},
 		{"refused, and nothing was ever answered", lame, "refuse.example.com", "", 0, true},
 		{"SERVFAIL shows a server that is alive", lame, "sf.example.com", "", 0, false},
 		{"silence, but another name was answered just now", lame, "drop.example.com", "ok.example.com", time.Second, false},
 		{"silence, but another name was found missing just now", lame, "drop.example.com", "no.example.com", time.Second, false},
 		{"refused, but another name was answered just now", lame, "refuse.example.com", "ok.example.com", time.Second, false},
-		{"silence, and the last answer is old", lame, "drop.example.com", "ok.example.com", recently + time.Second, true},
-		{"silence after a SERVFAIL", lame, "drop.example.com", "sf.example.com", 0, true},
+		{"refused, and the last answer is old", lame, "refuse.example.com", "ok.example.com", recently + time.Second, true},
+		{"refused after a SERVFAIL", lame, "refuse.example.com", "sf.example.com", 0, true},
+		{"silence of a server that fails the check query", lame + "\n!servfail .", "drop.example.com", "", 0, true},
 		{"silence of everything", "!down\n!any", "example.com", "", 0, true},
 	} {
 		t.Run(c.about, func(t *testing.T) {
@@ -273,36 +272,18 @@ func TestProbeEndsWithItsContext(t *testing.T) {
 func TestNewRefusesABadConfiguration(t *testing.T) {
 	ok := []string{"127.0.0.1:53"}
 	for about, cfg := range map[string]Config{
-		"no servers":       {},
-		"a name":           {Servers: []string{"localhost:53"}},
-		"no port":          {Servers: []string{"127.0.0.1"}},
-		"port 0":           {Servers: []string{"127.0.0.1:0"}},
-		"negative timeout": {Servers: ok, QueryTimeout: -1},
-		"negative limit":   {Servers: ok, MaxInFlight: -1},
+		"no servers":         {},
+		"a name":             {Servers: []string{"localhost:53"}},
+		"no port":            {Servers: []string{"127.0.0.1"}},
+		"port 0":             {Servers: []string{"127.0.0.1:0"}},
+		"a stranger trusted": {Servers: ok, Trusted: []string{"127.0.0.2:53"}},
+		"a name trusted":     {Servers: ok, Trusted: []string{"localhost:53"}},
+		"negative timeout":   {Servers: ok, QueryTimeout: -1},
+		"negative limit":     {Servers: ok, MaxInFlight: -1},
 	} {
 		if r, err := New(cfg, nil); err == nil {
 			r.Close()
 			t.Errorf("New with %s: no error", about)
 		}
-	}
-}
-
-func TestResolvConfListsTheFirstServers(t *testing.T) {
-	for text, want := range map[string][]string{
-		"# local\nnameserver 127.0.0.53\nnameserver ::1\nnameserver fe80::1%eth0\nnameserver 192.0.2.9\n": {"127.0.0.53:53", "[::1]:53", "[fe80::1%eth0]:53"},
-		"search example.com\n":   nil,
-		"nameserver localhost\n": nil,
-	} {
-		path := filepath.Join(t.TempDir(), "resolv.conf")
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		got, err := ResolvConf(path)
-		if !slices.Equal(got, want) || (err == nil) != (want != nil) {
-			t.Errorf("ResolvConf(%q) = %q, %v; want %q", text, got, err, want)
-		}
-	}
-	if _, err := ResolvConf(filepath.Join(t.TempDir(), "none")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("ResolvConf of no file = %v; want %v", err, os.ErrNotExist)
 	}
 }

@@ -1,0 +1,355 @@
+package dnscache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/dnstest"
+
+	"github.com/miekg/dns"
+)
+
+// mortal is a server that can die and come back.
+type mortal struct {
+	*fakeServer
+	dead atomic.Bool
+}
+
+func newMortal(t testing.TB) *mortal {
+	m := &mortal{}
+	m.fakeServer = newFake(t, func(p peer) {
+		if !m.dead.Load() {
+			p.says("alive")
+		}
+	})
+	return m
+}
+
+// hasty is for servers that do not answer.
+func hasty(servers ...string) Config {
+	return Config{Servers: servers, QueryTimeout: 2 * brief, Timeout: generous}
+}
+
+// bury makes a rig with a dead server that has been found dead, and the timer
+// of its next check.
+func bury(t *testing.T, m *mortal, others ...string) (*rig, *fakeTimers, fakeTimer) {
+	t.Helper()
+	cfg := hasty(append([]string{m.addr}, others...)...)
+	cfg.MaxInFlight = 10
+	g := newRig(t, cfg)
+	timers := newTimers(g.Resolver)
+	m.dead.Store(true)
+	_, _ = g.View(DMARC).TXT(background, "first.example.com")
+	timer := timers.next(t)
+	if st := g.Servers()[0]; !st.Down || st.Failures == 0 || st.Err == "" || !st.Since.Equal(g.clock.now()) {
+		t.Fatalf("after a silent check: %+v; want a server that is down", st)
+	}
+	return g, timers, timer
+}
+
+func TestAStrangersSilentDomainTakesNoServerDown(t *testing.T) {
+	srv := dnstest.New(t, "!drop slow.example.com\nexample.com. TXT x")
+	g := newRig(t, hasty(srv.Addr()))
+	g.cfg.QueryTimeout = 10 * brief
+	if e := failure(t, g.View(DMARC), "slow.example.com"); e.Kind != Timeout || e.Ours() {
+		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), Timeout)
+	}
+	if st := g.Servers()[0]; st.Down || st.Queries < 3 {
+		t.Errorf("%+v; want it up after 2 queries and a check", st)
+	}
+	if got, err := g.View(DMARC).TXT(background, "example.com"); err != nil || len(got) != 1 {
+		t.Errorf("another domain: %q, %v; want its record", got, err)
+	}
+}
+
+func TestAServerThatAnswersOthersMeanwhileIsNotChecked(t *testing.T) {
+	h := new(health)
+	seen := h.asked()
+	h.answered(time.Millisecond)
+	if h.failed(seen, &Error{Kind: Timeout}) {
+		t.Error("a reply to another query did not count")
+	}
+	if !h.failed(h.asked(), &Error{Kind: Timeout}) {
+		t.Error("a reply before the query counted")
+	}
+}
+
+func TestEqualSuspicionsAreOneCheck(t *testing.T) {
+	const lookups = 50
+	var checks atomic.Int64
+	srv := newFake(t, func(p peer) {
+		if p.root() {
+			checks.Add(1)
+		}
+	})
+	g := newRig(t, hasty(srv.addr))
+	timers := newTimers(g.Resolver)
+	var wg sync.WaitGroup
+	for i := range lookups {
+		wg.Go(func() {
+			var e *Error
+			_, err := g.View(SPF).TXT(background, fmt.Sprintf("n%d.example.com", i))
+			if !errors.As(err, &e) || !e.Ours() {
+				t.Errorf("TXT = %v; want a failure of ours", err)
+			}
+		})
+	}
+	timers.next(t)
+	wg.Wait()
+	if n := checks.Load(); n != 1 {
+		t.Errorf("%d check queries; want 1", n)
+	}
+}
+
+func TestADeadServerIsAskedNothingAndCheckedLessAndLess(t *testing.T) {
+	m := newMortal(t)
+	g, timers, timer := bury(t, m)
+	want := firstRecheck
+	for range 8 {
+		low, high := float64(want)*(1-recheckJitter), float64(want)*(1+recheckJitter)
+		if d := float64(timer.d); d < low || d > high {
+			t.Errorf("next check after %v; want %v ± 20 %%", timer.d, want)
+		}
+		before := m.queries.Load()
+		if e := failure(t, g.View(DMARC), "second.example.com"); e.Kind != Down || !e.Ours() {
+			t.Errorf("%v, ours %v; want %v of ours", e, e.Ours(), Down)
+		}
+		if n := m.queries.Load(); n != before {
+			t.Errorf("%d queries were sent to a dead server", n-before)
+		}
+		timer.fire()
+		timer = timers.next(t)
+		want = min(2*want, lastRecheck)
+	}
+}
+
+func TestADeadServerIsNotWaitedFor(t *testing.T) {
+	g, _, _ := bury(t, newMortal(t))
+	for range cap(g.slots) {
+		g.slots <- struct{}{} // as queries in flight do
+	}
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Down {
+		t.Errorf("without a free slot: %v; want %v", e, Down)
+	}
+}
+
+func TestAServerThatJustAnsweredAndDiedIsOurs(t *testing.T) {
+	m := newMortal(t)
+	g := newRig(t, hasty(m.addr))
+	newTimers(g.Resolver)
+	if _, err := g.View(DMARC).TXT(background, "before.example.com"); err != nil {
+		t.Fatal(err)
+	}
+	m.dead.Store(true)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Timeout || !e.Ours() {
+		t.Errorf("%v, ours %v; want %v of ours: the check has failed as well", e, e.Ours(), Timeout)
+	}
+}
+
+// watched is a context that tells when somebody waits for it.
+type watched struct {
+	context.Context
+	waits func()
+}
+
+func (w watched) Done() <-chan struct{} {
+	w.waits()
+	return w.Context.Done()
+}
+
+func TestAFailedLookupWaitsForTheCheck(t *testing.T) {
+	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
+	servers := *g.servers.Load()
+	g.lastAnswer.Store(g.clock.now().UnixNano())
+	_, c := servers[0].begin(background)
+	waits, done := make(chan struct{}), make(chan error, 1)
+	ctx := watched{background, sync.OnceFunc(func() { close(waits) })}
+	go func() { done <- g.gaveUp(ctx, rootNS.failed(Timeout, nil), servers, g.clock.now()) }()
+	select {
+	case <-waits:
+		servers[0].judge(c, rootNS.failed(Timeout, nil), g.clock.now())
+	case <-time.After(generous):
+		t.Error("nobody waits")
+	}
+	var e *Error
+	if err := <-done; !errors.As(err, &e) || !e.Ours() {
+		t.Errorf("%v; want a failure of ours, as the check has shown", err)
+	}
+}
+
+func TestAServerThatIsBackServesAtOnceWithoutAHerd(t *testing.T) {
+	m := newMortal(t)
+	g, _, timer := bury(t, m)
+	var wg sync.WaitGroup
+	for i := range 100 {
+		wg.Go(func() {
+			if _, err := g.View(SPF).TXT(background, fmt.Sprintf("n%d.example.com", i)); err == nil {
+				t.Error("a dead server answered")
+			}
+		})
+	}
+	wg.Wait()
+	before := m.queries.Load()
+	m.dead.Store(false)
+	g.cfg.QueryTimeout = generous
+	timer.fire()
+	eventually(t, "the server is up", func() bool { return !g.Servers()[0].Down })
+	if n := m.queries.Load() - before; n != 1 {
+		t.Errorf("%d queries when the server was back; want the check alone", n)
+	}
+	if got, err := g.View(DMARC).TXT(background, "example.com"); err != nil || !slices.Equal(got, []string{"alive"}) {
+		t.Errorf("TXT = %q, %v; want the record", got, err)
+	}
+	if st := g.Servers()[0]; st.Failures != 0 || st.Err != "" || !st.Since.IsZero() {
+		t.Errorf("%+v; want a clean record", st)
+	}
+}
+
+func TestADeadServerIsPassedOver(t *testing.T) {
+	m, good := newMortal(t), newMortal(t)
+	g, _, _ := bury(t, m, good.addr)
+	g.cfg.QueryTimeout = generous
+	before := m.queries.Load()
+	for i := range 5 {
+		if got, err := g.View(DMARC).TXT(background, fmt.Sprintf("n%d.example.com", i)); err != nil || len(got) != 1 {
+			t.Errorf("TXT = %q, %v; want the answer of the second server", got, err)
+		}
+	}
+	if err := g.Probe(background); err != nil {
+		t.Errorf("Probe = %v; want the answer of the second server", err)
+	}
+	if n := m.queries.Load() - before; n != 0 {
+		t.Errorf("%d queries to the dead server; want none", n)
+	}
+}
+
+func TestAProbeAsksDeadServersAndBringsThemUp(t *testing.T) {
+	m := newMortal(t)
+	g, _, _ := bury(t, m)
+	var e *Error
+	if err := g.Probe(background); !errors.As(err, &e) || e.Kind != Timeout || !e.Ours() {
+		t.Errorf("Probe of a dead server = %v; want %v of ours", err, Timeout)
+	}
+	m.dead.Store(false)
+	g.cfg.QueryTimeout = generous
+	if err := g.Probe(background); err != nil || g.Servers()[0].Down {
+		t.Errorf("Probe = %v, %+v; want a server that is up", err, g.Servers()[0])
+	}
+	eventually(t, "the checks have ended", func() bool {
+		s := (*g.servers.Load())[0]
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.checks == nil
+	})
+}
+
+func TestAnyReplyToACheckShowsLife(t *testing.T) {
+	for _, rcode := range []int{dns.RcodeRefused, dns.RcodeServerFailure, dns.RcodeNotImplemented, dns.RcodeNameError} {
+		t.Run(dns.RcodeToString[rcode], func(t *testing.T) {
+			t.Parallel()
+			srv := newFake(t, func(p peer) {
+				if p.root() {
+					p.fails(rcode)
+				}
+			})
+			g := newRig(t, hasty(srv.addr))
+			g.cfg.QueryTimeout = 10 * brief
+			e := failure(t, g.View(DMARC), "example.com")
+			if known := rcode == dns.RcodeNameError; e.Kind != Timeout || e.Ours() == known || g.Servers()[0].Down {
+				t.Errorf("%v, ours %v, %+v; want %v, ours %v, and a server that is up", e, e.Ours(), g.Servers()[0], Timeout, !known)
+			}
+		})
+	}
+}
+
+func TestAServerThatTalksGarbageIsDead(t *testing.T) {
+	srv := newFake(t, func(p peer) {
+		m := new(dns.Msg).SetReply(p.Msg)
+		wire, _ := m.Pack()
+		wire[7] = 1 // an answer that is not there
+		_, _ = p.w.Write(wire)
+	})
+	g := newRig(t, hasty(srv.addr))
+	newTimers(g.Resolver)
+	failure(t, g.View(DMARC), "example.com")
+	eventually(t, "the server is down", func() bool { return g.Servers()[0].Down })
+}
+
+func TestAShortageOfThisHostCondemnsNoServer(t *testing.T) {
+	h := new(health)
+	_, c := h.begin(background)
+	if h.judge(c, &Error{Kind: Local}, time.Now()) || h.status().Down {
+		t.Error("a check that was not sent condemned the server")
+	}
+	if !h.judge(c, &Error{Kind: Timeout}, time.Now()) || !h.judge(c, &Error{Kind: Local}, time.Now()) {
+		t.Error("the checks of a dead server ended")
+	}
+	h.end(c)
+}
+
+func TestCloseEndsTheChecks(t *testing.T) {
+	m := newMortal(t)
+	g, timers, _ := bury(t, m)
+	g.Close() // waits for them
+	if len(timers.started) != 0 {
+		t.Error("a check went on")
+	}
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Closed {
+		t.Errorf("after Close: %v; want %v", e, Closed)
+	}
+}
+
+func TestServersAreReplaced(t *testing.T) {
+	m, good := newMortal(t), newMortal(t)
+	g, _, _ := bury(t, m)
+	g.cfg.QueryTimeout = generous
+	for about, bad := range map[string][2][]string{
+		"no servers": {}, "a name": {{"localhost:53"}}, "a stranger trusted": {{good.addr}, {m.addr}},
+	} {
+		if err := g.SetServers(bad[0], bad[1]); err == nil || len(g.Servers()) != 1 || g.Servers()[0].Address != m.addr {
+			t.Errorf("SetServers with %s = %v, %+v; want an error and the old server", about, err, g.Servers())
+		}
+	}
+	if err := g.SetServers([]string{good.addr, m.addr, good.addr}, []string{good.addr}); err != nil {
+		t.Fatal(err)
+	}
+	list := g.Servers()
+	if len(list) != 2 || list[0].Address != good.addr || !list[0].Trusted || list[1].Trusted || !list[1].Down {
+		t.Errorf("%+v; want the new server, trusted, and the old one, still down", list)
+	}
+	if got, err := g.View(DMARC).TXT(background, "example.com"); err != nil || len(got) != 1 {
+		t.Errorf("TXT = %q, %v; want the answer of the new server", got, err)
+	}
+	if err := g.SetServers([]string{good.addr}, nil); err != nil || g.Servers()[0].Queries == 0 || g.Servers()[0].Trusted {
+		t.Errorf("%v, %+v; want the server with its account, not trusted", err, g.Servers())
+	}
+	eventually(t, "the checks of the removed server have ended", func() bool {
+		stacks := make([]byte, 1<<20)
+		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "dnscache.(*Resolver).check")
+	})
+}
+
+func TestALateFailureOfARemovedServerStartsNoCheck(t *testing.T) {
+	h := new(health)
+	h.retire()
+	if _, c := h.begin(background); c != nil {
+		t.Error("a removed server is checked")
+	}
+}
+
+func TestServerTimesAreSmoothed(t *testing.T) {
+	h := new(health)
+	h.answered(80 * time.Millisecond)
+	h.answered(160 * time.Millisecond)
+	if got, want := h.status().RTT, 90*time.Millisecond; got != want {
+		t.Errorf("RTT of 80 ms and 160 ms = %v; want %v", got, want)
+	}
+}
