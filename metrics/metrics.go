@@ -44,7 +44,7 @@ var (
 	fromDefects    = []string{"missing", "several_fields", "several_domains", "unparsable", "empty_group"}
 	purposes       = []string{"dmarc", "spf", "dkim", "ptr", "report_auth", "probe"}
 	outcomes       = []string{"hit", "negative_hit", "stale", "failed", "coalesced", "miss"}
-	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed", "bogus"}
+	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed", "bogus", "local"}
 	evictions      = []string{"size", "expired", "flushed"}
 	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
