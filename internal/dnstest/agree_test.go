@@ -28,6 +28,10 @@ const agreeZone = `
 	!servfail sf.example.com
 	!refuse *.refused.example.com
 	!truncate raw.example.com
+	!ad a.example.com
+	!truncate notcp.example.com
+	!notcp notcp.example.com
+	!bogus bogus.example.com
 	!noise example.com
 `
 
@@ -74,7 +78,8 @@ func TestAZoneMeansTheSameInProcessAndServed(t *testing.T) {
 	for _, name := range []string{
 		"example.com", "EXAMPLE.com.", "raw.example.com", "a.example.com", "x.wild.example.com", "wild.example.com",
 		"alias.example.com", "dangling.example.com", "loop.example.com", "empty.example.com", "gone.example.com",
-		"sf.example.com", "x.refused.example.com", "refused.example.com", "a..example.com", "\\\"@.example.com", "_dmarc.com",
+		"sf.example.com", "x.refused.example.com", "refused.example.com", "notcp.example.com", "bogus.example.com",
+		"a..example.com", "\\\"@.example.com", "_dmarc.com",
 	} {
 		if direct, served := show(srv.Zone, name), show(r.View(dnscache.SPF), name); direct != served {
 			t.Errorf("%s in process:\n%sserved:\n%s", name, direct, served)

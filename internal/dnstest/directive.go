@@ -2,6 +2,7 @@ package dnstest
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,11 +22,18 @@ const (
 	lie
 	noise
 	broken
+	bogus
+	ad
+	garbage
+	loop
+	elsewhere
+	notcp
 )
 
 var actions = map[string]action{
 	"servfail": servfail, "refuse": refuse, "drop": drop, "slow": slow,
 	"truncate": truncate, "lie": lie, "noise": noise, "broken": broken,
+	"bogus": bogus, "ad": ad, "garbage": garbage, "loop": loop, "elsewhere": elsewhere, "notcp": notcp,
 }
 
 // rule is a directive with a name.
@@ -60,6 +68,10 @@ func (d *data) rule(a action, name string, qtype uint16) (rule, bool) {
 func (d *data) has(a action, name string, qtype uint16) bool {
 	_, ok := d.rule(a, name, qtype)
 	return ok
+}
+
+func (d *data) hasAny(name string, qtype uint16, actions ...action) bool {
+	return slices.ContainsFunc(actions, func(a action) bool { return d.has(a, name, qtype) })
 }
 
 // latency returns how long the answer to a query takes.

@@ -19,20 +19,29 @@
 // A line whose first mark is "!" is a directive. Where one takes a name, "*.name"
 // means every name below it, and a type after it restricts it to that type:
 //
-//	!servfail NAME [TYPE]     answers SERVFAIL
-//	!refuse   NAME [TYPE]     answers REFUSED
-//	!drop     NAME [TYPE]     never answers
-//	!slow     NAME TIME       answers after TIME, for example 200ms
-//	!truncate NAME [TYPE]     answers UDP with TC and one record only
-//	!lie      NAME [TYPE]     answers another question instead
-//	!noise    NAME [TYPE]     over UDP, sends forged and broken datagrams first
-//	!broken   NAME [TYPE]     answers with a record that cannot be read
+//	!servfail  NAME [TYPE]    answers SERVFAIL
+//	!bogus     NAME [TYPE]    answers SERVFAIL and says that DNSSEC is why (RFC 8914)
+//	!refuse    NAME [TYPE]    answers REFUSED
+//	!drop      NAME [TYPE]    never answers
+//	!slow      NAME TIME      answers after TIME, for example 200ms
+//	!truncate  NAME [TYPE]    answers UDP with TC and one record only
+//	!notcp     NAME [TYPE]    closes a TCP connection instead of an answer
+//	!loop      NAME [TYPE]    answers with two CNAMEs that point to each other
+//	!lie       NAME [TYPE]    answers another question instead
+//	!garbage   NAME [TYPE]    answers random bytes behind the right ID
+//	!broken    NAME [TYPE]    answers with a record that cannot be read
+//	!noise     NAME [TYPE]    over UDP, sends forged and broken datagrams first
+//	!elsewhere NAME [TYPE]    over UDP, answers from another port and another address only
+//	!ad        NAME [TYPE]    sets the AD bit, asked to or not
 //	!down                     never answers anything
 //	!delay    TIME            answers everything after TIME; !slow has precedence
 //	!noedns                   answers FORMERR to queries with EDNS
 //	!nosoa                    leaves the SOA out of negative answers
 //	!negttl   SECONDS         TTL and MINIMUM of that SOA; default 300
 //	!any                      no query is unexpected
+//
+// Zone.Set changes records while the zone is served, Zone.Fault switches
+// directives on and off.
 //
 // A negative answer carries the SOA of the text that encloses the name, or one
 // made up for the name's last label.

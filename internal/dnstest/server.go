@@ -94,6 +94,10 @@ func (s *Server) Close() {
 	s.wg.Wait()
 }
 
+// RefuseUDP closes the UDP socket, so that the kernel refuses queries. The port
+// stays taken, as it is open for TCP. It cannot be undone.
+func (s *Server) RefuseUDP() { _ = s.udp.Shutdown() }
+
 // Addr returns the address of the server, "127.0.0.1:port".
 func (s *Server) Addr() string { return s.addr }
 
@@ -144,8 +148,32 @@ func (s *Server) handle(w dns.ResponseWriter, req *dns.Msg) {
 	if wait(s.ctx, d.latency(name, q.Qtype)) != nil {
 		return
 	}
-	_, udp := w.RemoteAddr().(*net.UDPAddr)
+	asker, udp := w.RemoteAddr().(*net.UDPAddr)
+	switch {
+	case !udp && d.has(notcp, name, q.Qtype):
+		_ = w.Close()
+		return
+	case udp && d.has(elsewhere, name, q.Qtype):
+		s.strayed(asker, d.respond(req, udp))
+		return
+	}
 	for _, wire := range d.respond(req, udp) {
 		_, _ = w.Write(wire)
+	}
+}
+
+// strayed sends answers from another port, and from another address with the
+// right port.
+func (s *Server) strayed(to *net.UDPAddr, wires [][]byte) {
+	_, port, _ := net.SplitHostPort(s.addr)
+	for _, from := range []string{"127.0.0.1:0", net.JoinHostPort("127.0.0.2", port)} {
+		pc, err := net.ListenPacket("udp4", from)
+		if err != nil {
+			continue // a host may have 127.0.0.1 alone
+		}
+		for _, wire := range wires {
+			_, _ = pc.WriteTo(wire, to)
+		}
+		pc.Close()
 	}
 }

@@ -1,9 +1,11 @@
 package dnstest
 
 import (
+	"errors"
 	"net"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -132,4 +134,131 @@ func TestClosingEndsHeldAnswersAndFreesThePort(t *testing.T) {
 		t.Fatalf("the port is still taken: %v", err)
 	}
 	ln.Close()
+}
+
+// raw sends a query for TXT as a client that takes answers from anywhere does,
+// and returns the first n datagrams with their senders.
+func raw(t *testing.T, s *Server, name string, n int) (wires [][]byte, from []string) {
+	t.Helper()
+	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pc.Close()
+	to, err := net.ResolveUDPAddr("udp4", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := new(dns.Msg).SetQuestion(name, dns.TypeTXT)
+	m.Id = 0x1234
+	wire, err := m.Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pc.WriteTo(wire, to); err != nil {
+		t.Fatal(err)
+	}
+	_ = pc.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for range n {
+		buf := make([]byte, 1<<16)
+		size, sender, err := pc.ReadFrom(buf)
+		if err != nil {
+			t.Fatalf("answers to a query for %s = %d; want %d: %v", name, len(wires), n, err)
+		}
+		wires, from = append(wires, buf[:size]), append(from, sender.String())
+	}
+	return wires, from
+}
+
+func TestABogusNameIsSERVFAILWithItsReason(t *testing.T) {
+	s := New(t, "bogus.example. TXT x\n!bogus bogus.example")
+	rep := query(t, s, "udp", "bogus.example.", true)
+	var reason uint16
+	if opt := rep.IsEdns0(); opt != nil && len(opt.Option) == 1 {
+		reason = opt.Option[0].(*dns.EDNS0_EDE).InfoCode
+	}
+	if rep.Rcode != dns.RcodeServerFailure || len(rep.Answer) > 0 || reason != 6 { // RFC 8914, Section 4.7
+		t.Errorf("with EDNS: %v; want SERVFAIL with code 6", rep)
+	}
+	if rep := query(t, s, "udp", "bogus.example.", false); rep.Rcode != dns.RcodeServerFailure || rep.IsEdns0() != nil {
+		t.Errorf("without EDNS: %v; want SERVFAIL and nothing more", rep)
+	}
+}
+
+func TestTheADBitIsSetWhereTheTextSaysSo(t *testing.T) {
+	s := New(t, "a.example. TXT a\nb.example. TXT b\n!ad a.example")
+	for name, want := range map[string]bool{"a.example.": true, "b.example.": false} {
+		if rep := query(t, s, "udp", name, true); rep.AuthenticatedData != want || len(rep.Answer) != 1 {
+			t.Errorf("%s: %v; want AD %v", name, rep, want)
+		}
+	}
+}
+
+func TestAliasesGoRoundInOneAnswer(t *testing.T) {
+	s := New(t, "a.example. TXT a\n!loop a.example")
+	rep := query(t, s, "udp", "a.example.", true)
+	if len(rep.Answer) != 2 || rep.Rcode != dns.RcodeSuccess {
+		t.Fatalf("%v; want two records", rep)
+	}
+	first, second := rep.Answer[0].(*dns.CNAME), rep.Answer[1].(*dns.CNAME)
+	if first.Hdr.Name != "a.example." || first.Target != second.Hdr.Name || second.Target != first.Hdr.Name {
+		t.Errorf("aliases %v and %v; want a circle from a.example.", first, second)
+	}
+}
+
+func TestGarbageHasTheRightID(t *testing.T) {
+	s := New(t, "a.example. TXT a\n!garbage a.example")
+	seen := make(map[string]bool)
+	for range 3 {
+		wires, _ := raw(t, s, "a.example.", 1)
+		if wire := wires[0]; len(wire) <= headerLen || wire[0] != 0x12 || wire[1] != 0x34 {
+			t.Errorf("answer = %x; want more than a header, with the ID 1234", wire)
+		}
+		seen[string(wires[0])] = true
+	}
+	if len(seen) < 2 {
+		t.Errorf("three answers are the same; want random ones")
+	}
+}
+
+func TestAnswersFromElsewhereDoNotComeFromTheServer(t *testing.T) {
+	s := New(t, "a.example. TXT a\n!elsewhere a.example")
+	wires, from := raw(t, s, "a.example.", 2)
+	for i, sender := range from {
+		m := new(dns.Msg)
+		if err := m.Unpack(wires[i]); err != nil || len(m.Answer) != 1 || sender == s.Addr() {
+			t.Errorf("answer %v, %v from %s; want the right one from elsewhere", m, err, sender)
+		}
+	}
+	_, port, _ := net.SplitHostPort(s.Addr())
+	if want := "127.0.0.2:" + port; !slices.Contains(from, want) {
+		t.Errorf("senders = %q; want %s among them", from, want)
+	}
+	if rep := query(t, s, "tcp", "a.example.", true); len(rep.Answer) != 1 {
+		t.Errorf("over TCP: %v; want one record", rep)
+	}
+}
+
+func TestTCPIsClosedWithoutAnAnswer(t *testing.T) {
+	s := New(t, "a.example. TXT a\n!truncate a.example\n!notcp a.example")
+	if rep := query(t, s, "udp", "a.example.", true); !rep.Truncated {
+		t.Errorf("over UDP: %v; want TC", rep)
+	}
+	c := dns.Client{Net: "tcp", Timeout: 10 * time.Second}
+	begin := time.Now()
+	if rep, _, err := c.Exchange(new(dns.Msg).SetQuestion("a.example.", dns.TypeTXT), s.Addr()); err == nil || time.Since(begin) > c.Timeout/2 {
+		t.Errorf("over TCP: %v, %v after %v; want an error at once", rep, err, time.Since(begin))
+	}
+}
+
+func TestARefusingServerIsRefusedByTheKernel(t *testing.T) {
+	s := New(t, "a.example. TXT a")
+	s.RefuseUDP()
+	c := dns.Client{Timeout: 10 * time.Second}
+	if rep, _, err := c.Exchange(new(dns.Msg).SetQuestion("a.example.", dns.TypeTXT), s.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("over UDP: %v, %v; want connection refused", rep, err)
+	}
+	if rep := query(t, s, "tcp", "a.example.", false); len(rep.Answer) != 1 {
+		t.Errorf("over TCP: %v; want one record", rep)
+	}
 }

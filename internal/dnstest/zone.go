@@ -18,7 +18,9 @@ import (
 // be served. Its methods may be called from any goroutine.
 type Zone struct {
 	mu         sync.Mutex
-	data       *data
+	base       *data   // of the text and of Set
+	faults     []*data // of Fault, the latest last
+	data       *data   // all together: what answers
 	queries    []string
 	unexpected []string
 }
@@ -29,7 +31,7 @@ func Parse(zoneText string) (*Zone, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Zone{data: d}, nil
+	return &Zone{base: d, data: d}, nil
 }
 
 // NewZone parses zone text for a test, and fails the test when the text is bad
@@ -51,8 +53,9 @@ func (z *Zone) check(t testing.TB) {
 	}
 }
 
-// Replace puts other zone text in place of the present one. The log goes on.
-// On an error nothing is changed.
+// Replace puts other zone text in place of the present one, and of what Set
+// changed. Faults that are switched on stay. The log goes on. On an error
+// nothing is changed.
 func (z *Zone) Replace(zoneText string) error {
 	d, err := parse(zoneText)
 	if err != nil {
@@ -60,7 +63,7 @@ func (z *Zone) Replace(zoneText string) error {
 	}
 	z.mu.Lock()
 	defer z.mu.Unlock()
-	z.data = d
+	z.become(d)
 	return nil
 }
 
@@ -125,13 +128,17 @@ func (z *Zone) lookup(ctx context.Context, name string, qtype uint16) (reply, er
 // failure returns how a lookup fails, as the kinds of dnscache are spelt.
 func (d *data) failure(name string, qtype uint16) string {
 	switch {
-	case d.down, d.has(drop, name, qtype), d.has(lie, name, qtype):
+	case d.down, d.hasAny(name, qtype, drop, lie, garbage, elsewhere):
 		return "timeout"
 	case d.has(servfail, name, qtype):
 		return "servfail"
+	case d.has(bogus, name, qtype):
+		return "bogus"
+	case d.has(truncate, name, qtype) && d.has(notcp, name, qtype):
+		return "network"
 	case d.has(refuse, name, qtype):
 		return "refused"
-	case d.has(broken, name, qtype):
+	case d.hasAny(name, qtype, broken, loop):
 		return "malformed"
 	}
 	return ""
@@ -238,7 +245,7 @@ func rawText(rr *dns.TXT) string {
 // Error is a failed lookup in process, in the manner of dnscache.Error.
 type Error struct {
 	Name, Type string
-	Kind       string // servfail, refused, timeout or malformed
+	Kind       string // servfail, bogus, refused, timeout, network or malformed
 	ours       bool
 }
 

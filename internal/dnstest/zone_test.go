@@ -33,6 +33,14 @@ const sampleZone = `
 	!refuse   *.refused.example.com
 	!broken   broken.example.com
 	!lie      lie.example.com
+	!bogus    bogus.example.com
+	!garbage  garbage.example.com
+	!loop     circle.example.com
+	!elsewhere elsewhere.example.com
+	!truncate notcp.example.com
+	!notcp    notcp.example.com
+	cut.example.com.         TXT  "cut"
+	!truncate cut.example.com
 `
 
 func TestAZoneAnswersDirectly(t *testing.T) {
@@ -52,6 +60,7 @@ func TestAZoneAnswersDirectly(t *testing.T) {
 		{"a wildcard does not answer for a name that is there", txt("there.wild.example.com"), `[]`},
 		{"a wildcard does not answer below a name that is there", txt("x.there.wild.example.com"), `[]`},
 		{"bytes that cannot be a name are nothing", txt("a..example.com"), `[]`},
+		{"a truncated answer is whole over TCP", txt("cut.example.com"), `["cut"]`},
 		{"the empty name is nothing", txt(""), `[]`},
 		{"addresses come through an alias", func() (any, error) { return z.A(ctx, "alias.example.com") }, `["192.0.2.1"]`},
 		{"IPv6 addresses", func() (any, error) { return z.AAAA(ctx, "a.example.com") }, `["2001:db8::1"]`},
@@ -85,6 +94,8 @@ func TestDirectivesFail(t *testing.T) {
 	for name, want := range map[string]string{
 		"sf.example.com": "servfail", "drop.example.com": "timeout", "x.refused.example.com": "refused",
 		"broken.example.com": "malformed", "lie.example.com": "timeout", "loop.example.com": "servfail",
+		"bogus.example.com": "bogus", "garbage.example.com": "timeout", "circle.example.com": "malformed",
+		"elsewhere.example.com": "timeout", "notcp.example.com": "network",
 	} {
 		_, err := z.TXT(context.Background(), name)
 		var e *Error
