@@ -23,13 +23,16 @@ const (
 )
 
 // DNS is a real resolver on loopback: unbound, with its cache, retries and
-// iteration, asking an NSD that serves one zone of the test's own. It does not
-// validate DNSSEC.
+// iteration, asking an NSD that serves one zone of the test's own, and maybe a
+// signed one, which unbound validates.
 type DNS struct {
 	t        testing.TB
+	dir      string
 	addr     string
 	resolver *server // unbound
 	zone     *server // nsd
+	zonePort int
+	serial   uint32 // of the root zone
 	once     sync.Once
 }
 
@@ -47,44 +50,64 @@ type DNS struct {
 // the resolver try for half a minute and more.
 func StartDNS(t testing.TB, zoneText string, broken ...string) *DNS {
 	t.Helper()
+	return startDNS(t, zoneText, nil, broken)
+}
+
+// StartValidatingDNS is StartDNS with a signed zone beside the root zone, and
+// with a resolver that validates what is below it. What is not stays unsigned.
+func StartValidatingDNS(t testing.TB, zoneText string, signed *SignedZone) *DNS {
+	t.Helper()
+	return startDNS(t, zoneText, signed, nil)
+}
+
+func startDNS(t testing.TB, zoneText string, signed *SignedZone, broken []string) *DNS {
+	t.Helper()
 	if err := need(unboundProgram, nsdProgram, sbin+"nsd-checkzone"); err != nil {
 		t.Fatal(err)
 	}
-	d := &DNS{t: t}
-	dir := workDir(t, "")
+	d := &DNS{t: t, dir: workDir(t, "")}
 	t.Cleanup(d.Stop)
-	if err := d.start(dir, zoneText, broken); err != nil {
+	if err := d.start(zoneText, signed, broken); err != nil {
 		t.Fatalf("starting DNS: %v", err)
 	}
 	return d
 }
 
-func (d *DNS) start(dir, zoneText string, broken []string) error {
+func (d *DNS) start(zoneText string, signed *SignedZone, broken []string) error {
 	nsdPort, err := freePort()
 	if err != nil {
 		return err
 	}
-	if err := d.startZone(dir, nsdPort, zoneText, broken); err != nil {
+	d.zonePort, d.serial = nsdPort, 1
+	if err := writeZone(d.dir, d.serial, zoneText); err != nil {
 		return err
 	}
-	return d.startResolver(dir, nsdPort)
+	zones := fmt.Sprintf(nsdConf, d.dir, nsdPort)
+	for _, domain := range broken {
+		zones += fmt.Sprintf(nsdBroken, domain)
+	}
+	modules := `module-config: "iterator"`
+	if signed != nil {
+		if err := writeFile(filepath.Join(d.dir, "signed.zone"), signed.text); err != nil {
+			return err
+		}
+		zones += fmt.Sprintf(nsdSigned, signed.apex)
+		modules = fmt.Sprintf(unboundValidating, signed.anchor)
+	}
+	if err := d.startZones(nsdPort, zones); err != nil {
+		return err
+	}
+	return d.startResolver(nsdPort, modules)
 }
 
-// startZone starts NSD.
-func (d *DNS) startZone(dir string, port int, zoneText string, broken []string) error {
-	if err := writeZone(dir, zoneText); err != nil {
-		return err
-	}
-	text := fmt.Sprintf(nsdConf, dir, port)
-	for _, domain := range broken {
-		text += fmt.Sprintf(nsdBroken, domain)
-	}
-	conf := filepath.Join(dir, "nsd.conf")
+// startZones starts NSD.
+func (d *DNS) startZones(port int, text string) error {
+	conf := filepath.Join(d.dir, "nsd.conf")
 	if err := writeFile(conf, text); err != nil {
 		return err
 	}
 	var err error
-	d.zone, err = run(filepath.Join(dir, "nsd.log"), nsdProgram, "-d", "-c", conf)
+	d.zone, err = run(filepath.Join(d.dir, "nsd.log"), nsdProgram, "-d", "-c", conf)
 	if err != nil {
 		return err
 	}
@@ -92,21 +115,21 @@ func (d *DNS) startZone(dir string, port int, zoneText string, broken []string) 
 }
 
 // startResolver starts unbound.
-func (d *DNS) startResolver(dir string, nsdPort int) error {
+func (d *DNS) startResolver(nsdPort int, modules string) error {
 	port, err := freePort()
 	if err != nil {
 		return err
 	}
 	d.addr = loopback(port)
-	conf := filepath.Join(dir, "unbound.conf")
-	if err := writeFile(conf, fmt.Sprintf(unboundConf, dir, port, nsdPort)); err != nil {
+	conf := filepath.Join(d.dir, "unbound.conf")
+	if err := writeFile(conf, fmt.Sprintf(unboundConf, d.dir, port, nsdPort, modules)); err != nil {
 		return err
 	}
-	program, err := unconfined(dir, unboundProgram)
+	program, err := unconfined(d.dir, unboundProgram)
 	if err != nil {
 		return err
 	}
-	d.resolver, err = run(filepath.Join(dir, "unbound.log"), program, "-d", "-c", conf)
+	d.resolver, err = run(filepath.Join(d.dir, "unbound.log"), program, "-d", "-c", conf)
 	if err != nil {
 		return err
 	}
@@ -114,9 +137,9 @@ func (d *DNS) startResolver(dir string, nsdPort int) error {
 }
 
 // writeZone writes the root zone, and says what is wrong with it.
-func writeZone(dir, zoneText string) error {
+func writeZone(dir string, serial uint32, zoneText string) error {
 	file := filepath.Join(dir, "root.zone")
-	if err := writeFile(file, zoneHead+zoneText+"\n"); err != nil {
+	if err := writeFile(file, fmt.Sprintf(zoneHead, serial)+zoneText+"\n"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
@@ -131,7 +154,7 @@ func writeZone(dir, zoneText string) error {
 
 const zoneHead = `$ORIGIN .
 $TTL 300
-@ SOA mtatest-root. hostmaster.mtatest-root. 1 3600 600 86400 60
+@ SOA mtatest-root. hostmaster.mtatest-root. %d 3600 600 86400 60
 @ NS mtatest-root.
 mtatest-root. A 127.0.0.1
 `
@@ -162,8 +185,20 @@ const nsdBroken = `zone:
 	zonefile: there-is-no-such-file
 `
 
+// nsdSigned is the signed zone.
+const nsdSigned = `zone:
+	name: "%s"
+	zonefile: signed.zone
+`
+
+// unboundValidating has unbound validate below a key, and say why an answer is
+// refused (RFC 8914).
+const unboundValidating = `module-config: "validator iterator"
+	ede: yes
+	trust-anchor: "%s"`
+
 // unboundConf makes a resolver that believes the test's root zone and nothing
-// of its own: no DNSSEC, none of the built-in zones (for test., invalid.,
+// of its own: no DNSSEC unless the test has a signed zone, none of the built-in zones (for test., invalid.,
 // reverse zones of documentation addresses and so on), names asked in full.
 const unboundConf = `server:
 	interface: 127.0.0.1
@@ -177,7 +212,7 @@ const unboundConf = `server:
 	do-daemonize: no
 	num-threads: 1
 	do-ip6: no
-	module-config: "iterator"
+	%[4]s
 	do-not-query-localhost: no
 	qname-minimisation: no
 	target-fetch-policy: "0 0 0 0 0"
@@ -214,17 +249,54 @@ func unconfined(dir, program string) (string, error) {
 	return own, os.WriteFile(own, bytes, 0o755)
 }
 
-// answers asks a server for the SOA of the root.
-func answers(addr string) bool {
+// answers reports whether a server has the SOA of the root.
+func answers(addr string) bool { return serial(addr) > 0 }
+
+// serial asks a server for the serial of the root zone; 0 when there is none.
+func serial(addr string) uint32 {
 	c := dns.Client{Timeout: probeTime}
 	q := new(dns.Msg).SetQuestion(".", dns.TypeSOA)
 	r, _, err := c.Exchange(q, addr)
-	return err == nil && r.Rcode == dns.RcodeSuccess && len(r.Answer) == 1
+	if err != nil || r.Rcode != dns.RcodeSuccess || len(r.Answer) != 1 {
+		return 0
+	}
+	return r.Answer[0].(*dns.SOA).Serial
 }
 
 // Addr returns the address of the resolver, as "127.0.0.1:port", for UDP and
 // TCP.
 func (d *DNS) Addr() string { return d.addr }
+
+// SetZone replaces the zone that is served. What the resolver has in its cache
+// stays there until its TTL is over. It returns when NSD answers by the new
+// zone, whose serial is the number of the change.
+func (d *DNS) SetZone(zoneText string) {
+	d.t.Helper()
+	d.serial++
+	if err := d.setZone(zoneText); err != nil {
+		d.t.Fatalf("changing the zone: %v", err)
+	}
+}
+
+func (d *DNS) setZone(zoneText string) error {
+	file := filepath.Join(d.dir, "root.zone")
+	before, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if err := writeZone(d.dir, d.serial, zoneText); err != nil {
+		return err
+	}
+	// NSD compares times, of a resolution that the file system chooses.
+	later := before.ModTime().Add(time.Second)
+	if err := os.Chtimes(file, later, later); err != nil {
+		return err
+	}
+	if err := syscall.Kill(d.zone.pid, syscall.SIGHUP); err != nil {
+		return err
+	}
+	return d.zone.ready(func() bool { return serial(loopback(d.zonePort)) == d.serial })
+}
 
 // StopResolver suspends the resolver: questions get no answer, and are
 // answered late when it is resumed while they wait. Its cache is kept.

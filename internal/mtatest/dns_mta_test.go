@@ -4,6 +4,7 @@ package mtatest
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -163,10 +164,50 @@ func TestALameDelegationGetsNoAnswer(t *testing.T) {
 }
 
 func TestAWrongZoneIsExplained(t *testing.T) {
-	d := &DNS{t: t}
-	err := d.start(Dir(t), "a.example. TXT \"x\na.example. A 300.0.0.1\n", nil)
+	d := &DNS{t: t, dir: Dir(t)}
+	err := d.start("a.example. TXT \"x\na.example. A 300.0.0.1\n", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), "root.zone:") {
 		t.Errorf("start = %v; want the line of the zone", err)
 	}
 	d.Stop()
+}
+
+func TestAChangedZoneIsServed(t *testing.T) {
+	d := StartDNS(t, "a.example. TXT one\n")
+	d.SetZone("a.example. TXT two\nb.example. TXT three\n")
+	d.SetZone("a.example. TXT four\nb.example. TXT three\n")
+	r, err := ask(t, "udp", d.Addr(), "a.example", dns.TypeTXT)
+	if err != nil || len(r.Answer) != 1 || r.Answer[0].(*dns.TXT).Txt[0] != "four" {
+		t.Errorf("after two changes: %v, %v; want the second", r, err)
+	}
+}
+
+func TestASignedZoneIsValidated(t *testing.T) {
+	signed, err := SignZone("signed.example", "good.signed.example. TXT good\nbad.signed.example. TXT bad\n", "bad.signed.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := StartValidatingDNS(t, "plain.example. TXT plain\n", signed)
+	for name, want := range map[string]string{"good.signed.example": "NOERROR AD true EDE []", "bad.signed.example": "SERVFAIL AD false EDE [6]", "plain.example": "NOERROR AD false EDE []"} {
+		c := dns.Client{Timeout: 5 * time.Second}
+		q := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeTXT)
+		q.SetEdns0(1232, false)
+		q.AuthenticatedData = true
+		r, _, err := c.Exchange(q, d.Addr())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		reasons := []uint16{}
+		if opt := r.IsEdns0(); opt != nil {
+			for _, o := range opt.Option {
+				if ede, ok := o.(*dns.EDNS0_EDE); ok {
+					reasons = append(reasons, ede.InfoCode)
+				}
+			}
+		}
+		if got := fmt.Sprintf("%s AD %v EDE %v", dns.RcodeToString[r.Rcode], r.AuthenticatedData, reasons); got != want {
+			t.Errorf("%s = %s; want %s", name, got, want)
+		}
+	}
 }
