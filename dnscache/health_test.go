@@ -353,3 +353,32 @@ func TestServerTimesAreSmoothed(t *testing.T) {
 		t.Errorf("RTT of 80 ms and 160 ms = %v; want %v", got, want)
 	}
 }
+
+func TestAFailureIsOursOnceEveryServerIsFoundDead(t *testing.T) {
+	var dead atomic.Bool
+	server := newFake(t, func(p peer) {
+		if !dead.Load() && p.Question[0].Name != "silent.example.com." {
+			p.says("alive")
+		}
+	})
+	g := newRig(t, hasty(server.addr))
+	newTimers(g.Resolver)
+	ask := func(name string) bool {
+		_, err := g.View(DMARC).TXT(background, name)
+		var e *Error
+		if !errors.As(err, &e) {
+			t.Fatalf("TXT %s = %v; want an *Error", name, err)
+		}
+		return e.Ours()
+	}
+	if ask("silent.example.com") {
+		t.Fatal("one silent domain is ours; want its own fault while the server answers others")
+	}
+	dead.Store(true)
+	if !ask("other.example.com") {
+		t.Fatal("a lookup at a dead server is the domain's; want ours")
+	}
+	if !ask("silent.example.com") {
+		t.Error("the remembered failure is the domain's still; want ours, as nobody could be asked")
+	}
+}

@@ -9,10 +9,23 @@ import (
 // instead is what there is without news: the old answer beside the reason, or
 // the reason alone.
 func (r *Resolver) instead(old *entry, outcome string, err error) (*entry, string, error) {
+	err = r.blamed(err)
 	if !old.known() {
 		return nil, outcome, err
 	}
 	return old, stale, &StaleError{Age: old.age(r.clock.NowNano()), Err: err}
+}
+
+// blamed is a failure as it is to be seen now: one that may have been nobody's
+// answer turns out to be ours when every server is found dead meanwhile.
+func (r *Resolver) blamed(err error) error {
+	e, ok := err.(*Error)
+	if !ok || e.ours || !e.Kind.silent() || !allDown(*r.servers.Load()) {
+		return err
+	}
+	seen := *e
+	seen.ours = true
+	return &seen
 }
 
 // orOld waits for a flight no longer than until it is StaleAfter old; then the
