@@ -28,17 +28,14 @@ func live() int {
 func text(n int) string { return strings.Repeat("x", n) }
 
 // Values of about the make and size of what readers keep in the slot.
-type (
-	tags  struct{ fields [24]uint64 }
-	value struct {
-		tags  tags
-		parts []string
-	}
-)
+type value struct {
+	fields [24]int
+	parts  []string
+}
 
 func parseAlike(txts []string) any {
 	n := len(txts[0])
-	return &value{parts: []string{text(n / 2), text(n / 2), text(n / 2)}}
+	return &value{fields: [24]int{n}, parts: []string{text(n / 2), text(n / 2), text(n / 2)}}
 }
 
 func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
