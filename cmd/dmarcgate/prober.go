@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"dmarcgate/dnscache"
 )
 
 // probeEvery is how often the name servers are asked whether they are there.
@@ -20,6 +22,8 @@ type prober struct {
 	probe   func(context.Context) error
 	log     *slog.Logger
 	setting string // what becomes of mail meanwhile
+	servers func() []dnscache.ServerStatus
+	down    map[string]bool // by address: those that were dead the last time
 
 	mu  sync.Mutex // guards what follows
 	err error
@@ -39,6 +43,7 @@ func (p *prober) run(ctx context.Context, every time.Duration) {
 			return
 		}
 		p.note(err)
+		p.noteServers()
 		select {
 		case <-ctx.Done():
 			return
@@ -58,6 +63,22 @@ func (p *prober) note(err error) {
 	case err == nil && before != nil && !errors.Is(before, errNotProbed):
 		p.log.Info("name servers answer again")
 	}
+}
+
+// noteServers logs each server that died or came back: while another answers,
+// mail does not show it.
+func (p *prober) noteServers() {
+	down := make(map[string]bool)
+	for _, s := range p.servers() {
+		down[s.Address] = s.Down
+		switch before := p.down[s.Address]; {
+		case s.Down && !before:
+			p.log.Warn("a name server does not answer; it is passed over", "server", s.Address, "since", s.Since, "err", s.Err)
+		case before && !s.Down:
+			p.log.Info("a name server answers again", "server", s.Address)
+		}
+	}
+	p.down = down
 }
 
 // check is the readiness check.
