@@ -63,12 +63,35 @@ func newQuery(q question) (query, error) {
 	return query{wire: wire, question: wire[headerLen : end+4], id: m.Id, qtype: q.qtype, name: name}, nil
 }
 
-// exchange asks one server once, as far as the caller can tell: without EDNS
-// when the server does not know it, and over TCP when the answer does not fit
-// into a datagram (RFC 7766, Section 5). The kind is 0 when the server answered.
+// exchange asks one server once, as far as the caller can tell. A chain of
+// CNAMEs without its end is followed by further questions: recursive servers
+// give the whole of it, forwarders in small routers may not, and it must not
+// pass for "there is none". The kind is 0 when the server answered.
 func (r *Resolver) exchange(ctx context.Context, s *server, k key) (reply, Kind, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.QueryTimeout)
 	defer cancel()
+	rep, err := r.question(ctx, s, k)
+	for range maxChase {
+		name, ok := host(rep.rest)
+		if err != nil || rep.failure() != 0 || !ok {
+			break
+		}
+		var next reply
+		next, err = r.question(ctx, s, key{qtype: k.qtype, name: name})
+		rep = rep.join(next)
+	}
+	if err == nil && rep.failure() == 0 && rep.rest != "" {
+		err = fmt.Errorf("%w: an alias without its target", errMalformed)
+	}
+	if err != nil {
+		return reply{}, kindOf(ctx, err), err
+	}
+	return rep, rep.failure(), nil
+}
+
+// question asks one question: without EDNS when the server does not know it, and over
+// TCP when the answer does not fit into a datagram (RFC 7766, Section 5).
+func (r *Resolver) question(ctx context.Context, s *server, k key) (reply, error) {
 	q := question{key: k, edns: true, ad: s.trusted}
 	rep, err := r.send(ctx, "udp", s, q)
 	if err == nil && rep.withoutEDNS() {
@@ -78,10 +101,7 @@ func (r *Resolver) exchange(ctx context.Context, s *server, k key) (reply, Kind,
 	if err == nil && rep.truncated {
 		rep, err = r.send(ctx, "tcp", s, q)
 	}
-	if err != nil {
-		return reply{}, kindOf(ctx, err), err
-	}
-	return rep, rep.failure(), nil
+	return rep, err
 }
 
 // send notes what a reply proves, be it only half an answer: that the server

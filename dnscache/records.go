@@ -16,6 +16,9 @@ import (
 // give up at about as many (Unbound at 11, BIND at 16).
 const maxAliases = 16
 
+// maxChase is how many questions a chain may cost that comes in pieces.
+const maxChase = 4
+
 // collect takes the records that answer q out of an answer section: those at
 // the end of the chain of CNAMEs that starts at the question. nxdomain is set
 // when there is no chain: with one, NXDOMAIN is about its end and the name

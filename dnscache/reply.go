@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -61,6 +62,10 @@ type reply struct {
 	bogus     bool // the server says that the signatures are wrong
 	referral  bool // neither an answer nor the will to find one
 	answer    answer
+
+	// rest is set when the answer is a chain of CNAMEs without its end: the
+	// name that it ends at, as unpacking spells it, of which nothing is said.
+	rest string
 }
 
 // failure returns why a reply is no answer, or 0 when it is one.
@@ -153,8 +158,29 @@ func (rep reply) read(wire []byte, h header, q query) (reply, error) {
 		return reply{}, err
 	}
 	rep.answer.nxdomain = rep.answer.nxdomain && rep.rcode == dns.RcodeNameError
-	rep.referral = rep.rcode == dns.RcodeSuccess && rep.answer.empty() && soa == nil && h.bits&(bitAA|bitRA) == 0
+	if rep.rcode == dns.RcodeSuccess && rep.answer.empty() && soa == nil {
+		rep.referral = h.bits&(bitAA|bitRA) == 0
+		rep.rest, rep.answer.ttl = unfinished(answers, q)
+	}
 	return rep, nil
+}
+
+// unfinished returns the end of a chain of CNAMEs, and how long the chain may
+// be kept; an empty name when there is none.
+func unfinished(answers []dns.RR, q query) (string, time.Duration) {
+	end, ttl, err := follow(answers, q.name)
+	if err != nil || end == q.name {
+		return "", 0
+	}
+	return end, time.Duration(ttl) * time.Second
+}
+
+// join is a reply that ends in an alias, together with the one about its target.
+func (rep reply) join(next reply) reply {
+	next.answer.nxdomain = false // that is the target (RFC 6604, Section 3)
+	next.answer.ttl = min(rep.answer.ttl, next.answer.ttl)
+	next.ad = rep.ad && next.ad
+	return next
 }
 
 // unpack reads the first records of a section, at most limit; those before an
