@@ -20,11 +20,11 @@ const published = "v=DMARC1; p=reject; sp=quarantine; rua=mailto:dmarc@reports.e
 
 func dmarcName(i int) string { return fmt.Sprintf("_dmarc.d%07d.example", i) }
 
-// offline makes a resolver without servers that answer.
-func offline(t testing.TB, cfg Config) *Resolver {
+// offline makes a resolver without servers that answer; m may be nil.
+func offline(t testing.TB, cfg Config, m *metrics.Metrics) *Resolver {
 	t.Helper()
 	cfg.Servers = []string{"127.0.0.1:9"} // discard: nothing is ever sent
-	r, err := New(cfg, metrics.New(prometheus.NewRegistry(), nil))
+	r, err := New(cfg, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func (r *Resolver) putTXT(name, text string) {
 
 // filled is a resolver that knows manyNames, and these.
 func filled(t testing.TB) (*Resolver, []string) {
-	r := offline(t, Config{})
+	r := offline(t, Config{}, metrics.New(prometheus.NewRegistry(), nil))
 	names := make([]string, manyNames)
 	for i := range names {
 		names[i] = dmarcName(i)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"dmarcgate/internal/dnstest"
 )
@@ -52,6 +53,7 @@ func TestAnswersAreKeptForTheirTTL(t *testing.T) {
 		t.Run(c.about, func(t *testing.T) {
 			srv := dnstest.New(t, text+c.line)
 			g := newRig(t, Config{MaxTTL: time.Hour, MaxNegativeTTL: time.Minute}, srv)
+			g.ahead = g.cfg.MaxInFlight // nothing is asked ahead of time
 			ask := func(want int) {
 				t.Helper()
 				_, _ = g.View(DMARC).TXT(background, c.name)
@@ -98,4 +100,18 @@ func TestTheCacheIsBoundedInBytes(t *testing.T) {
 		t.Errorf("%d entries of %d bytes in a cache of %d", n, text, limit)
 	}
 	eventually(t, "evictions are counted", func() bool { return g.metric(t, "dmarcgate_dns_cache_evictions_total", "size") > 100 })
+}
+
+func TestTheCacheKeepsNoPartOfAMessage(t *testing.T) {
+	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
+	message := strings.Repeat("header ", 1000) + "example.com"
+	name := message[len(message)-len("example.com"):]
+	if _, err := g.View(DKIM).TXT(background, name); err != nil {
+		t.Fatal(err)
+	}
+	for k := range g.cache.Keys() {
+		if unsafe.StringData(k.name) == unsafe.StringData(name) {
+			t.Error("the key is a part of the message")
+		}
+	}
 }

@@ -20,7 +20,7 @@
 // and TCP where it needs them, Config.Timeout for a lookup with all its
 // attempts, and each caller's own context. From one answer: maxRecords records
 // and maxAliases CNAMEs of a message of at most 64 KiB. The cache:
-// Config.MaxBytes of heap, estimated; a tenth of it is taken from the start.
+// Config.MaxBytes of heap, estimated; a sixth of it is taken from the start.
 // What is asked for once, as by somebody who makes up names, does not drive
 // out what is asked for often.
 // Equal questions at one time are one lookup, which belongs to the resolver:

@@ -1,7 +1,6 @@
 package dnscache
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -27,13 +26,16 @@ func live() int {
 
 func text(n int) string { return strings.Repeat("x", n) }
 
-// Values of about the make and size of what readers keep in the slot.
+// value is of about the make and size of what readers keep in the slot.
 type value struct {
 	fields [24]int
 	parts  []string
 }
 
 func parseAlike(txts []string) any {
+	if len(txts) == 0 {
+		return (*value)(nil)
+	}
 	n := len(txts[0])
 	return &value{fields: [24]int{n}, parts: []string{text(n / 2), text(n / 2), text(n / 2)}}
 }
@@ -47,16 +49,20 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 		{"DMARC records", func(r *Resolver, i int) { r.putTXT(dmarcName(i), strings.Clone(published)) }},
 		{"DMARC records that were parsed", func(r *Resolver, i int) {
 			r.putTXT(dmarcName(i), strings.Clone(published))
-			_, _ = r.View(DMARC).Parsed(context.Background(), dmarcName(i), parseAlike)
+			_, _ = r.View(DMARC).Parsed(background, dmarcName(i), parseAlike)
 		}},
 		{"DKIM keys", func(r *Resolver, i int) { r.putTXT(fmt.Sprintf("s1._domainkey.d%07d.example", i), text(400)) }},
 		{"DKIM keys that were parsed", func(r *Resolver, i int) {
 			name := fmt.Sprintf("s1._domainkey.d%07d.example", i)
 			r.putTXT(name, text(400))
-			_, _ = r.View(DKIM).Parsed(context.Background(), name, parseAlike)
+			_, _ = r.View(DKIM).Parsed(background, name, parseAlike)
 		}},
 		{"names that do not exist", func(r *Resolver, i int) {
 			r.put(use{}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
+		}},
+		{"names that do not exist, as parsed", func(r *Resolver, i int) {
+			r.put(use{DMARC, true}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
+			_, _ = r.View(DMARC).Parsed(background, dmarcName(i), parseAlike)
 		}},
 		{"many TXT records", func(r *Resolver, i int) {
 			var list []string
@@ -79,7 +85,7 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 	} {
 		t.Run(c.about, func(t *testing.T) {
 			before := live()
-			r := offline(t, Config{MaxBytes: limit, FailureTTL: time.Hour})
+			r := offline(t, Config{MaxBytes: limit, FailureTTL: time.Hour}, nil)
 			for i := range 10_000 {
 				c.fill(r, i)
 			}
@@ -98,7 +104,7 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 func TestADMARCNameTakesLittleHeap(t *testing.T) {
 	const names = 20_000
 	before := live()
-	r := offline(t, Config{MaxBytes: 16 << 20})
+	r := offline(t, Config{MaxBytes: 16 << 20}, nil)
 	for i := range names {
 		r.putTXT(dmarcName(i), strings.Clone(published))
 	}

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"dmarcgate/internal/dnstest"
+
+	"github.com/miekg/dns"
 )
 
 const inspectZone = `
@@ -21,7 +23,7 @@ notexample.com.       100 TXT x
 !negttl 50
 `
 
-// known fills a cache from inspectZone.
+// inspected is a cache filled from inspectZone.
 func inspected(t *testing.T) (*rig, *dnstest.Server) {
 	t.Helper()
 	srv := dnstest.New(t, inspectZone)
@@ -91,6 +93,18 @@ func TestShowTellsWhatIsKnownOfAName(t *testing.T) {
 	}
 	if got := show("sf.example.com"); got != "" {
 		t.Errorf("Show of a forgotten failure = %s; want nothing", got)
+	}
+}
+
+func TestWhatAServerHasValidatedIsMarked(t *testing.T) {
+	g := newRig(t, Config{}, dnstest.New(t, ""))
+	g.put(use{}, key{dns.TypeTXT, "example.com"}, answer{records: []string{"x"}, ad: true, ttl: time.Hour})
+	var seen lookups
+	if _, err := g.View(DKIM).Traced(seen.add).TXT(background, "example.com"); err != nil || !seen.last(t).AD {
+		t.Errorf("traced %+v, %v; want AD", seen.last(t), err)
+	}
+	if list := g.Show("example.com"); len(list) != 1 || !list[0].AD {
+		t.Errorf("Show = %+v; want AD", list)
 	}
 }
 

@@ -71,7 +71,7 @@ func (f *flight) wait(ctx context.Context) (*entry, error) {
 func (r *Resolver) lookup(ctx context.Context, u use, k key) (*entry, string, error) {
 	if e, now := r.cached(k); e.fresh(now) {
 		r.used(u, k, e, now)
-		outcome := e.hit()
+		outcome := e.outcome()
 		r.metrics.CacheRequest(u.purpose.String(), outcome)
 		return e, outcome, nil
 	}
@@ -99,7 +99,7 @@ func (r *Resolver) find(u use, k key) (*entry, *flight, string) {
 	// The flight that was here a moment ago may have landed meanwhile.
 	e, now := r.peek(k)
 	if e.fresh(now) {
-		return e, nil, e.hit()
+		return e, nil, e.outcome()
 	}
 	if e.failing(now) {
 		return e, nil, failed
@@ -111,7 +111,8 @@ func (r *Resolver) find(u use, k key) (*entry, *flight, string) {
 	return e, r.start(u, k, false), miss
 }
 
-func (e *entry) hit() string {
+// outcome of a lookup that finds the entry fresh.
+func (e *entry) outcome() string {
 	if e.empty() {
 		return negativeHit
 	}

@@ -27,7 +27,7 @@ func TestAScanLeavesTheNamesInUse(t *testing.T) {
 		{"names below a wildcard, without mail", true, 0},
 	} {
 		t.Run(c.about, func(t *testing.T) {
-			r := offline(t, Config{MaxBytes: scanBytes})
+			r := offline(t, Config{MaxBytes: scanBytes}, nil)
 			v := r.View(DMARC)
 			ask := func(i int) (hit bool) {
 				k := key{dns.TypeTXT, dmarcName(i % scanHot)}

@@ -93,7 +93,7 @@ func TestReadersAtOnceGetOneValue(t *testing.T) {
 }
 
 func TestTheSlotIsWeighed(t *testing.T) {
-	r := offline(t, Config{})
+	r := offline(t, Config{}, nil)
 	k := key{dns.TypeTXT, "example.com"}
 	weight := func() int {
 		r.cache.CleanUp()

@@ -8,7 +8,8 @@ const (
 	addrSize        = 24
 	failureOverhead = 320 // mostly the chain of errors
 	slotOverhead    = 240
-	slotFactor      = 2 // a parsed record, in lengths of its text
+	slotFactor      = 2  // a parsed record, in lengths of its text
+	slotOfNothing   = 48 // what is made of no record
 )
 
 // weigh estimates the heap that an entry keeps, in bytes.
@@ -21,7 +22,11 @@ func weigh(k key, e *entry) uint32 {
 	if e.failed != nil {
 		n += failureOverhead
 	}
-	if e.hasSlot() {
+	switch {
+	case !e.hasSlot():
+	case text == 0:
+		n += slotOfNothing
+	default:
 		n += slotOverhead + slotFactor*text
 	}
 	return uint32(n) // an answer comes from one message of at most 64 KiB

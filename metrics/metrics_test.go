@@ -56,6 +56,27 @@ func TestTextOfAStrangerNeverBecomesALabelValue(t *testing.T) {
 	}
 }
 
+func TestALookupIsCountedAsWhatItWas(t *testing.T) {
+	m := New(prometheus.NewRegistry(), nil)
+	for _, p := range append(purposes, "nonsense") {
+		for i, o := range append(outcomes, "nonsense") {
+			for range i + 1 {
+				m.CacheRequest(p, o)
+			}
+			if got, want := testutil.ToFloat64(m.cacheRequests.WithLabelValues(known(purposes, p), known(outcomes, o))), float64(i+1); got != want {
+				t.Errorf("%s, %s: %v counted; want %v", p, o, got, want)
+			}
+		}
+	}
+	m.CacheHits("spf", 2, 3)
+	if got := testutil.ToFloat64(m.cacheRequests.WithLabelValues("spf", "negative_hit")); got != 5 {
+		t.Errorf("negative hits of spf = %v; want 5", got)
+	}
+	if n := testing.AllocsPerRun(100, func() { m.CacheRequest("dmarc", "hit") }); n != 0 {
+		t.Errorf("counting allocates %v times; want 0", n)
+	}
+}
+
 func TestTheSeriesCountStaysSmall(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	New(reg, []string{"mta"})
