@@ -154,3 +154,37 @@ func TestAHitAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestTheSlotIsWeighedForWhoeverWaits(t *testing.T) {
+	srv := dnstest.New(t, "example.com. 100 TXT x")
+	g := newRig(t, Config{}, srv)
+	bytes := func() int {
+		g.ready(t)
+		return g.Show("example.com")[0].Bytes
+	}
+	arrived, release := srv.Hold("example.com")
+	plain, cancel := context.WithCancel(background)
+	started := make(chan error)
+	go func() {
+		_, err := g.View(SPF).TXT(plain, "example.com")
+		started <- err
+	}()
+	<-arrived
+	cancel()
+	<-started
+	if _, err := g.View(DMARC).Parsed(plain, "example.com", parseRecord); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Parsed of a caller who left: %v", err)
+	}
+	release()
+	want := bytes()
+	if bare := int(weigh(key{dns.TypeTXT, "example.com"}, &entry{answer: answer{records: []string{"x"}}})); want <= bare {
+		t.Errorf("weight = %d; want more than that without a slot, %d", want, bare)
+	}
+	g.clock.advance(95 * time.Second)
+	if _, err := g.View(SPF).TXT(background, "example.com"); err != nil { // asks ahead of time
+		t.Fatal(err)
+	}
+	if got := bytes(); got != want || g.Show("example.com")[0].Age != 0 {
+		t.Errorf("%d bytes, %+v; want the new entry with %d", got, g.Show("example.com"), want)
+	}
+}

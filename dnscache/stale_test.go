@@ -217,6 +217,7 @@ func TestATimeoutIsOursWhenNobodyElseWasAnswered(t *testing.T) {
 				if _, err := v.TXT(background, "other.example.com"); err != nil {
 					t.Fatal(err)
 				}
+				g.clock.advance(recently)
 			}
 			_, err := v.TXT(background, "example.com")
 			var e *Error
@@ -290,9 +291,51 @@ func TestAfterCloseOldAnswersAreStillGiven(t *testing.T) {
 	if txts, err := g.View(SPF).TXT(background, "example.com"); len(txts) != 1 || err != nil {
 		t.Errorf("TXT = %q, %v; want the record", txts, err)
 	}
+	if g.ahead != 0 {
+		t.Error("a lookup began after Close")
+	}
 	g.clock.advance(6 * time.Second)
 	var e *Error
 	if txts, err := g.View(SPF).TXT(background, "example.com"); len(txts) != 1 || !isStale(err) || !errors.As(err, &e) || e.Kind != Closed {
 		t.Errorf("TXT = %q, %v; want the old record beside kind %v", txts, err, Closed)
+	}
+}
+
+func TestWhoComesLateToAFlightDoesNotWaitAnew(t *testing.T) {
+	srv := dnstest.New(t, staleZone)
+	g := newRig(t, Config{StaleAfter: generous}, srv)
+	v := g.View(SPF)
+	if _, err := v.TXT(background, "example.com"); err != nil {
+		t.Fatal(err)
+	}
+	arrived, release := srv.Hold("example.com")
+	defer release()
+	g.clock.advance(95 * time.Second)
+	if _, err := v.TXT(background, "example.com"); err != nil { // starts a flight ahead of time
+		t.Fatal(err)
+	}
+	<-arrived
+	g.mu.Lock()
+	for _, f := range g.flights {
+		f.began = f.began.Add(-generous)
+	}
+	g.mu.Unlock()
+	g.clock.advance(6 * time.Second)
+	began := time.Now()
+	if txts, err := v.TXT(background, "example.com"); len(txts) != 1 || !isStale(err) || time.Since(began) > generous/2 {
+		t.Errorf("TXT = %q, %v after %v; want the old record at once", txts, err, time.Since(began))
+	}
+}
+
+func TestAnEntryBesideItsFailureIsTheSame(t *testing.T) {
+	old := &entry{answer: answer{records: []string{"x"}, ad: true, ttl: time.Hour}, expires: 7, settled: true, parses: true}
+	old.slot.Store(&slot{SPF, "value"})
+	f := &remembered{until: 9}
+	e := old.withFailure(f)
+	if e.records[0] != "x" || !e.ad || e.ttl != time.Hour || e.expires != 7 || !e.settled || !e.parses || e.slot.Load().value != "value" || e.failed != f || old.failed != nil {
+		t.Errorf("withFailure = %+v; want %+v with the failure", e, old)
+	}
+	if e := (*entry)(nil).withFailure(f); e.known() || !e.failing(8) || e.failing(9) {
+		t.Errorf("withFailure of nothing = %+v; want the failure alone", e)
 	}
 }

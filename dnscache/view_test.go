@@ -246,6 +246,27 @@ func TestPurposesLabelTheMetrics(t *testing.T) {
 	}
 }
 
+func TestReverseLookupsAreCountedAsSuch(t *testing.T) {
+	g := newRig(t, Config{}, dnstest.New(t, viewZone))
+	ip := netip.MustParseAddr("192.0.2.1")
+	var seen lookups
+	for _, p := range []Purpose{SPF, PTR} {
+		if names, err := g.View(p).Traced(seen.add).PTR(background, ip); len(names) != 1 || err != nil || seen.last(t).Purpose != p.String() {
+			t.Errorf("PTR = %q, %v, traced %+v; want a name for %v", names, err, seen.last(t), p)
+		}
+	}
+	v, complete := g.View(SPF).Remembered()
+	if names, err := v.PTR(background, ip); len(names) != 1 || err != nil || !complete() {
+		t.Errorf("PTR from memory = %q, %v; want the name", names, err)
+	}
+	for outcome, want := range map[string]float64{miss: 1, hit: 2} {
+		if got := g.metric(t, "dmarcgate_dns_cache_requests_total", "ptr", outcome); got != want {
+			t.Errorf("%v lookups of ptr counted as %s; want %v", got, outcome, want)
+		}
+		wantRequests(t, g, outcome, 0)
+	}
+}
+
 func TestAnEndedContextStillGetsWhatIsCached(t *testing.T) {
 	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(SPF)
 	if _, err := v.TXT(background, "example.com"); err != nil {
