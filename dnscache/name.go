@@ -24,15 +24,11 @@ func clean(name string) (string, bool) {
 	if name == "" || len(name) > maxName {
 		return "", false
 	}
-	start := 0
-	for i := 0; i <= len(name); i++ {
-		if i < len(name) && name[i] != '.' {
-			continue
-		}
-		if n := i - start; n < 1 || n > maxLabel {
+	for rest, more := name, true; more; {
+		var label string
+		if label, rest, more = strings.Cut(rest, "."); len(label) < 1 || len(label) > maxLabel {
 			return "", false
 		}
-		start = i + 1
 	}
 	return lower(name), true
 }
