@@ -21,10 +21,14 @@ func TestAScanLeavesTheNamesInUse(t *testing.T) {
 		about string
 		there bool // the scanned names
 		every int  // one name in use is asked for after so many of the scan; 0: none
+		least float64
 	}{
-		{"names that do not exist, without mail", false, 0},
-		{"names below a wildcard, with mail meanwhile", true, 10},
-		{"names below a wildcard, without mail", true, 0},
+		{"names that do not exist, with mail meanwhile", false, 10, 0.99},
+		{"names below a wildcard, with mail meanwhile", true, 10, 0.99},
+		// Names that nobody asks for during the scan are in use only as far as the
+		// cache has counted before, which is not exact.
+		{"names that do not exist, without mail", false, 0, 0.9},
+		{"names below a wildcard, without mail", true, 0, 0.9},
 	} {
 		t.Run(c.about, func(t *testing.T) {
 			r := offline(t, Config{MaxBytes: scanBytes}, nil)
@@ -64,8 +68,8 @@ func TestAScanLeavesTheNamesInUse(t *testing.T) {
 			if n := r.cache.EstimatedSize(); n >= scanNames/3 {
 				t.Fatalf("%d entries: nothing was at stake", n)
 			}
-			if rate := float64(hits) / float64(asked); rate < 0.99 {
-				t.Errorf("hits of the names in use = %.2f %%; want 99 %%", 100*rate)
+			if rate := float64(hits) / float64(asked); rate < c.least {
+				t.Errorf("hits of the names in use = %.2f %%; want %.0f %%", 100*rate, 100*c.least)
 			}
 		})
 	}
