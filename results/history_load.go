@@ -2,7 +2,7 @@ package results
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,19 +91,17 @@ func (s *Store) readHistory(ctx context.Context, last int64) (rows int64, err er
 }
 
 func (s *Store) readSlice(ctx context.Context, first, last int64) error {
-	rs, err := s.db.QueryContext(ctx, "SELECT facts FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = 'pass'", first, last, Answered)
+	rs, err := s.db.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = ?",
+		first, last, Answered, resultPass)
 	if err != nil {
 		return fmt.Errorf("reading rows %d to %d: %w", first, last, err)
 	}
 	defer rs.Close()
 	for rs.Next() {
-		var text []byte
-		if err := rs.Scan(&text); err != nil {
+		if r, err := scan(rs); err == nil {
+			s.history.count(&r.Facts)
+		} else if !errors.Is(err, errDamaged) { // what cannot be read proves nothing
 			return fmt.Errorf("reading rows %d to %d: %w", first, last, err)
-		}
-		var f policy.Facts
-		if json.Unmarshal(text, &f) == nil { // what cannot be read proves nothing
-			s.history.count(&f)
 		}
 	}
 	return rs.Err()

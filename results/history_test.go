@@ -273,7 +273,7 @@ func TestRowsThatCannotBeReadProveNothing(t *testing.T) {
 	fill(t, opt, Row{Facts: *genuine("a.example", today, true)}, Row{Facts: *genuine("b.example", today, true)})
 	s := open(t, opt)
 	<-s.loaded
-	if _, err := s.conn.ExecContext(context.Background(), "UPDATE message SET facts = '{' WHERE seq = 1"); err != nil {
+	if _, err := s.session.conn.ExecContext(context.Background(), "UPDATE message SET row = '{' WHERE seq = 1"); err != nil {
 		t.Fatal(err)
 	}
 	s.history = newHistory()
@@ -289,7 +289,7 @@ func TestRowsThatCannotBeReadProveNothing(t *testing.T) {
 func TestAHistoryThatCannotBeReadIsNoEvidence(t *testing.T) {
 	s := open(t, historyOptions(t))
 	<-s.loaded
-	if _, err := s.conn.ExecContext(context.Background(), "DROP TABLE message"); err != nil {
+	if _, err := s.session.conn.ExecContext(context.Background(), "DROP TABLE message"); err != nil {
 		t.Fatal(err)
 	}
 	s.history, s.loaded = newHistory(), make(chan struct{})

@@ -3,7 +3,6 @@ package results
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -60,13 +59,13 @@ func (r *Reader) Close() error { return r.db.Close() }
 
 // Recent returns the newest rows, newest first, at most limit.
 func (r *Reader) Recent(ctx context.Context, limit int) ([]Row, error) {
-	return r.rows(ctx, "SELECT seq, state, facts, decision FROM message ORDER BY seq DESC LIMIT ?", limit)
+	return r.rows(ctx, "SELECT "+rowSelection+" FROM message ORDER BY seq DESC LIMIT ?", limit)
 }
 
 // ByQueueID returns the rows of one queue id, oldest first. MTAs use their
 // ids again, so there may be several.
 func (r *Reader) ByQueueID(ctx context.Context, qid string) ([]Row, error) {
-	return r.rows(ctx, "SELECT seq, state, facts, decision FROM message WHERE qid = ? ORDER BY seq LIMIT 100", qid)
+	return r.rows(ctx, "SELECT "+rowSelection+" FROM message WHERE qid = ? ORDER BY seq LIMIT 100", qid)
 }
 
 func (r *Reader) rows(ctx context.Context, query string, args ...any) ([]Row, error) {
@@ -86,17 +85,13 @@ func (r *Reader) rows(ctx context.Context, query string, args ...any) ([]Row, er
 	return out, rs.Err()
 }
 
+// rowSelection is what toRow needs, in the order of scan.
+const rowSelection = "seq, time, state, qid, client, author, policy_domain, row"
+
 func scan(rs *sql.Rows) (Row, error) {
-	var r Row
-	var facts, decision []byte
-	if err := rs.Scan(&r.Sequence, &r.State, &facts, &decision); err != nil {
+	var c columns
+	if err := rs.Scan(&c.sequence, &c.time, &c.state, &c.qid, &c.client, &c.author, &c.policyDomain, &c.row); err != nil {
 		return Row{}, fmt.Errorf("reading a row: %w", err)
 	}
-	if err := json.Unmarshal(facts, &r.Facts); err != nil {
-		return Row{}, fmt.Errorf("row %d: facts: %w", r.Sequence, err)
-	}
-	if err := json.Unmarshal(decision, &r.Decision); err != nil {
-		return Row{}, fmt.Errorf("row %d: decision: %w", r.Sequence, err)
-	}
-	return r, nil
+	return c.toRow()
 }

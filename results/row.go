@@ -1,8 +1,9 @@
 package results
 
 import (
-	"encoding/json"
 	"fmt"
+	"net/netip"
+	"time"
 
 	"dmarcgate/policy"
 )
@@ -10,7 +11,7 @@ import (
 // State says whether a row counts in reports.
 type State uint8
 
-// The states of a row.
+// The states of a row. Files hold their numbers.
 const (
 	Answered   State = iota // the MTA has the final answer
 	Deferred                // answered with tempfail: the message will come again
@@ -25,39 +26,131 @@ type Row struct {
 	Decision policy.Decision
 }
 
-// columns are the values that rows are searched by, beside the two documents.
-func (r Row) columns() ([]any, error) {
-	facts, err := json.Marshal(r.Facts)
-	if err != nil {
-		return nil, fmt.Errorf("encoding facts: %w", err)
-	}
-	decision, err := json.Marshal(r.Decision)
-	if err != nil {
-		return nil, fmt.Errorf("encoding decision: %w", err)
-	}
-	author := r.author()
-	return []any{
-		r.Facts.Time.UTC().UnixMilli(), r.State, r.Facts.QueueID, r.Facts.Listener, addr(r.Facts),
-		author.Domain, author.PolicyDomain, author.Verdict.Status.String(), r.Decision.Requested.String(),
-		r.Decision.Disposition.String(), r.Decision.Action.String(), string(r.Decision.Override),
-		string(r.Facts.Skip), facts, decision,
-	}, nil
-}
-
 // author returns the author domain that decided, or else the first.
-func (r Row) author() policy.Author {
-	var out policy.Author
-	for i, a := range r.Facts.Authors {
-		if i == 0 || a.Domain == r.Decision.Author {
-			out = a
+func (r *Row) author() *policy.Author {
+	for i := range r.Facts.Authors {
+		if r.Facts.Authors[i].Domain == r.Decision.Author {
+			return &r.Facts.Authors[i]
 		}
 	}
-	return out
+	if len(r.Facts.Authors) > 0 {
+		return &r.Facts.Authors[0]
+	}
+	return &policy.Author{}
 }
 
-func addr(f policy.Facts) string {
-	if !f.Client.IsValid() {
-		return ""
+// The bits of columns.flags. Files hold them.
+const (
+	flagOverridden = 1 << iota // the decision is not what the owner asked for
+	flagMalformed              // of the DMARC record or of the From field
+	flagStale                  // decided with DNS answers that had expired
+	flagSkipped                // not evaluated
+)
+
+// The numbers of results in SQL, which are those of dmarc.Status.
+const (
+	resultPass      = 1
+	resultFail      = 2
+	resultPermError = 4
+)
+
+// columns is a row as tables hold it: what rows are searched by, and the rest
+// as a blob.
+type columns struct {
+	sequence     int64
+	time         int64 // milliseconds since 1970, UTC
+	state        State
+	qid          string
+	client       []byte // 4 or 16; none when the client has no address
+	author       string
+	policyDomain string // empty when it is the author's own name
+	result       uint8
+	requested    uint8
+	disposition  uint8
+	action       uint8
+	override     string
+	flags        uint8
+	row          []byte
+}
+
+// columns returns the columns of a row. The bytes are valid until the next
+// call.
+func (e *encoder) columns(r *Row) (*columns, error) {
+	author := r.author()
+	e.out = columns{
+		time: r.Facts.Time.UnixMilli(), state: r.State, qid: r.Facts.QueueID, client: e.address(r.Facts.Client),
+		author: author.Domain, policyDomain: author.PolicyDomain, result: uint8(author.Verdict.Status),
+		requested: uint8(r.Decision.Requested), disposition: uint8(r.Decision.Disposition), action: uint8(r.Decision.Action),
+		override: string(r.Decision.Override), flags: r.flags(), row: e.out.row[:0],
 	}
-	return f.Client.String()
+	c := &e.out
+	if c.policyDomain == c.author {
+		c.policyDomain = ""
+	}
+	e.begin(c.author, c.policyDomain)
+	e.row(r)
+	var err error
+	c.row, err = e.appendTo(c.row)
+	return c, err
+}
+
+// address returns the bytes of an address, in a buffer of the encoder.
+func (e *encoder) address(a netip.Addr) []byte {
+	switch {
+	case a.Is4():
+		b := a.As4()
+		return append(e.client[:0], b[:]...)
+	case a.Is6():
+		b := a.As16()
+		return append(e.client[:0], b[:]...)
+	}
+	return e.client[:0]
+}
+
+func (r *Row) flags() uint8 {
+	var flags uint8
+	if r.Decision.Override != policy.AsPublished {
+		flags |= flagOverridden
+	}
+	if r.malformed() {
+		flags |= flagMalformed
+	}
+	if r.Facts.Skip != policy.Evaluated {
+		flags |= flagSkipped
+	}
+	return flags
+}
+
+// malformed reports whether a DMARC record or the From field has a defect.
+// What was not evaluated has none.
+func (r *Row) malformed() bool {
+	if r.Facts.Skip != policy.Evaluated {
+		return false
+	}
+	for i := range r.Facts.Authors {
+		if len(r.Facts.Authors[i].Defects) > 0 || r.Facts.Authors[i].Verdict.Status == resultPermError {
+			return true
+		}
+	}
+	switch r.Facts.From {
+	case policy.FromOneMailbox, policy.FromSeveralMailboxes, policy.FromSeveralDomains:
+		return r.Facts.Cut
+	}
+	return true
+}
+
+// toRow returns the row.
+func (c *columns) toRow() (Row, error) {
+	r := Row{Sequence: c.sequence, State: c.state}
+	r.Facts.Time, r.Facts.QueueID = time.UnixMilli(c.time).UTC(), c.qid
+	r.Facts.Client, _ = netip.AddrFromSlice(c.client)
+	m, err := readBlob(c.row, c.author, c.policyDomain)
+	if err == nil {
+		m.row(&r)
+		err = m.err
+	}
+	if err != nil {
+		return Row{}, fmt.Errorf("row %d: %w", c.sequence, err)
+	}
+	return r, nil
 }

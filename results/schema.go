@@ -10,7 +10,7 @@ import (
 
 // schemaVersion is the version that this program writes, in PRAGMA
 // user_version. migrations[n] takes a file from version n to n+1.
-const schemaVersion = 1
+const schemaVersion = 2
 
 var migrations = [schemaVersion]string{`
 CREATE TABLE meta (
@@ -37,6 +37,67 @@ CREATE TABLE message (
 );
 CREATE INDEX message_time ON message (time);
 CREATE INDEX message_qid ON message (qid);
+`,
+	// The rows of version 1 are moved afterwards (convert), in slices: until
+	// then there is message_1. The comments tell what the numbers are; those of
+	// enumerations are the values of their types in Go.
+	`
+DROP INDEX message_time;
+DROP INDEX message_qid;
+ALTER TABLE message RENAME TO message_1;
+CREATE TABLE message (
+	seq           INTEGER PRIMARY KEY AUTOINCREMENT,
+	time          INTEGER NOT NULL, -- milliseconds since 1970, UTC
+	state         INTEGER NOT NULL, -- 0 answered, 1 deferred, 2 unanswered
+	qid           TEXT NOT NULL,
+	client        BLOB NOT NULL,    -- address, 4 or 16 bytes, or none
+	author        TEXT NOT NULL,    -- author domain that decided
+	policy_domain TEXT NOT NULL,    -- of its record; '' when the author's
+	result        INTEGER NOT NULL, -- 0 none, 1 pass, 2 fail, 3 temperror, 4 permerror
+	requested     INTEGER NOT NULL, -- 0 none, 1 quarantine, 2 reject
+	disposition   INTEGER NOT NULL, -- 0 none, 1 quarantine, 2 reject
+	action        INTEGER NOT NULL, -- 0 accept, 1 tag, 2 hold, 3 tempfail, 4 reject
+	override      TEXT NOT NULL,    -- as in RFC 9990; '' without
+	flags         INTEGER NOT NULL, -- 1 overridden, 2 malformed, 4 stale DNS, 8 not evaluated
+	row           BLOB NOT NULL     -- the rest: codec.go
+);
+INSERT INTO sqlite_sequence SELECT 'message', seq FROM sqlite_sequence WHERE name = 'message_1';
+CREATE INDEX message_time ON message (time);
+CREATE INDEX message_qid ON message (qid);
+-- What "top" counts is in these alone.
+CREATE INDEX message_failing ON message (time, author, disposition, client) WHERE result = 2 AND state = 0;
+CREATE INDEX message_overridden ON message (time, author, override, disposition) WHERE override <> '' AND state = 0;
+CREATE INDEX message_malformed ON message (time, policy_domain, author) WHERE flags & 2 AND state = 0;
+-- Who sent mail of an organization, from what network.
+CREATE TABLE sender (
+	org    TEXT NOT NULL,
+	net    BLOB NOT NULL,    -- /24 or /48: 3 or 6 bytes
+	first  INTEGER NOT NULL, -- milliseconds since 1970, UTC, of the first message
+	last   INTEGER NOT NULL, -- the same, of the first message on the last day
+	seq    INTEGER NOT NULL, -- of the first message
+	passed INTEGER NOT NULL, -- 1 when DMARC has passed once
+	PRIMARY KEY (org, net)
+) WITHOUT ROWID;
+CREATE INDEX sender_first ON sender (first);
+-- The ids of the file, each from a row on: a copy that is used beside the
+-- original gets another one.
+CREATE TABLE identity (
+	first_seq INTEGER PRIMARY KEY,
+	store_id  TEXT NOT NULL
+);
+INSERT INTO identity SELECT 1, value FROM meta WHERE key = 'store_id';
+-- Each time that a daemon opened the file, and the row that it began with: two
+-- files with the same beginning tell here where they parted.
+CREATE TABLE opening (
+	token     BLOB PRIMARY KEY, -- random, 16 bytes
+	first_seq INTEGER NOT NULL,
+	time      INTEGER NOT NULL  -- milliseconds since 1970, UTC
+);
+-- States that changed and are not shipped yet, while meta has "shipped".
+CREATE TABLE restate (
+	seq   INTEGER PRIMARY KEY,
+	state INTEGER NOT NULL
+);
 `}
 
 // migrate brings the file to schemaVersion, and gives a new file its id.
@@ -79,7 +140,11 @@ func step(ctx context.Context, db *sql.DB, from int) error {
 // newID makes a random 128-bit id, so that rows of several hosts can be told
 // apart for ever.
 func newID() string {
-	var id [16]byte
-	rand.Read(id[:])
+	id := newToken()
 	return hex.EncodeToString(id[:])
+}
+
+func newToken() (id [16]byte) {
+	rand.Read(id[:])
+	return id
 }

@@ -42,15 +42,14 @@ type Options struct {
 type Store struct {
 	opt    Options
 	id     string
-	last   int64 // the newest row when the file was opened
 	writer *sql.DB
 	*Reader
-	conn                               *sql.Conn // of writer, the one that it has
-	begin, end, rollback, insert, mark *sql.Stmt
-	group                              []*op // the writer's, to be used again
-	history                            *history
-	loaded                             chan struct{} // closed when the history needs the files no longer
-	stopLoading                        context.CancelFunc
+	session     *session // on the one connection of writer
+	group, rows []*op    // the writer's, to be used again
+	met         met      // the writer's
+	history     *history
+	loaded      chan struct{} // closed when the history needs the files no longer
+	stopLoading context.CancelFunc
 
 	mu      sync.RWMutex // guards closed and the sends into queue
 	closed  bool
@@ -72,7 +71,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	}
 	loading, stop := context.WithCancel(context.Background())
 	s.stopLoading = stop
-	go s.loadHistory(loading, s.last)
+	go s.loadHistory(loading, s.session.next-1)
 	go s.write()
 	return s, nil
 }
@@ -97,39 +96,18 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&s.id); err != nil {
 		return fmt.Errorf("reading the store id: %w", err)
 	}
-	if err := s.prepare(ctx); err != nil {
+	if s.session, err = newSession(ctx, s.writer); err != nil {
 		return err
 	}
-	if s.Reader, err = newReader(dsn(s.opt) + "&_pragma=query_only(1)"); err != nil {
-		return err
+	if err := s.session.convert(ctx, s.opt.Log); err != nil {
+		return fmt.Errorf("converting rows of schema version 1: %w", err)
 	}
-	if err := s.db.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM message").Scan(&s.last); err != nil {
-		return fmt.Errorf("reading the last row: %w", err)
+	if err := s.session.noteOpening(ctx, s.opt.now()); err != nil {
+		return fmt.Errorf("noting the opening: %w", err)
 	}
-	return nil
+	s.Reader, err = newReader(dsn(s.opt) + "&_pragma=query_only(1)")
+	return err
 }
-
-func (s *Store) prepare(ctx context.Context) (err error) {
-	if s.conn, err = s.writer.Conn(ctx); err != nil {
-		return err
-	}
-	for _, p := range []struct {
-		stmt **sql.Stmt
-		text string
-	}{
-		{&s.begin, "BEGIN IMMEDIATE"}, {&s.end, "COMMIT"}, {&s.rollback, "ROLLBACK"},
-		{&s.insert, insertSQL}, {&s.mark, "UPDATE message SET state = ? WHERE seq = ?"},
-	} {
-		if *p.stmt, err = s.conn.PrepareContext(ctx, p.text); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-const insertSQL = `INSERT INTO message (time, state, qid, listener, client, author, policy_domain,
-	result, requested, disposition, action, override, skip, facts, decision)
-	VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 // dsn sets auto_vacuum before journal_mode, because it only takes effect on a
 // file without pages.
@@ -175,15 +153,8 @@ func (s *Store) Close() error {
 
 func (s *Store) closeFiles() error {
 	var first error
-	// SQLite moves the log into the file when its last connection closes, and
-	// a statement that is left keeps that from happening.
-	for _, stmt := range []*sql.Stmt{s.begin, s.end, s.rollback, s.insert, s.mark} {
-		if stmt != nil {
-			_ = stmt.Close()
-		}
-	}
-	if s.conn != nil {
-		first = s.conn.Close()
+	if s.session != nil {
+		first = s.session.close()
 	}
 	if s.Reader != nil {
 		first = cmp.Or(first, s.Reader.Close())

@@ -1,8 +1,6 @@
 package results
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"time"
 )
@@ -165,8 +163,9 @@ func (s *Store) gather(first *op) []*op {
 // commit writes a group, and tells those who wait for it.
 func (s *Store) commit(group []*op) {
 	start := time.Now()
-	err := s.commitGroup(group)
+	err := s.session.transaction(func() error { return s.apply(group) })
 	if err != nil {
+		s.met = met{}
 		s.failed.Store(&err)
 		s.opt.Log.Error("results could not be written; mail goes on", "rows", len(group), "err", err)
 	} else {
@@ -174,8 +173,8 @@ func (s *Store) commit(group []*op) {
 		s.opt.Metrics.StoreCommit(time.Since(start), time.Now())
 	}
 	for _, o := range group {
-		if o.err == nil {
-			o.err = err
+		if err != nil {
+			o.err, o.seq = err, 0 // another row will have the number
 		}
 		s.count(o)
 		s.remember(o)
@@ -193,53 +192,36 @@ func (s *Store) count(o *op) {
 	}
 }
 
-// commitGroup writes a group in one transaction. database/sql's own would
-// prepare its two statements anew and start a goroutine each time.
-func (s *Store) commitGroup(group []*op) error {
-	ctx := context.Background()
-	if _, err := s.begin.ExecContext(ctx); err != nil {
-		return fmt.Errorf("beginning: %w", err)
-	}
-	err := s.applyAll(ctx, group)
-	if err == nil {
-		if _, err = s.end.ExecContext(ctx); err == nil {
-			return nil
+// apply writes a group within its transaction: first the rows, since a mark is
+// always for an earlier one.
+func (s *Store) apply(group []*op) error {
+	s.rows = s.rows[:0]
+	for _, o := range group {
+		if o.after == nil {
+			s.rows = append(s.rows, o)
 		}
 	}
-	// It fails when SQLite has rolled back by itself, as it does when the disk
-	// is full.
-	_, _ = s.rollback.ExecContext(ctx)
-	return err
-}
-
-func (s *Store) applyAll(ctx context.Context, group []*op) error {
+	if err := s.session.insertRows(s.rows); err != nil {
+		return err
+	}
+	if err := s.session.meetSenders(&s.met, s.rows); err != nil {
+		return fmt.Errorf("noting senders: %w", err)
+	}
 	for _, o := range group {
-		if err := apply(ctx, o, s.insert, s.mark); err != nil {
-			return err
+		if err := s.markRow(o); err != nil {
+			return fmt.Errorf("marking row %d: %w", o.after.op.seq, err)
 		}
 	}
 	return nil
 }
 
-// apply writes one op. A row that cannot be encoded fails alone, not the
-// group.
-func apply(ctx context.Context, o *op, insert, mark *sql.Stmt) error {
-	if o.after != nil {
-		if o.after.op.seq == 0 {
-			return nil // its row was never written
-		}
-		_, err := mark.ExecContext(ctx, o.state, o.after.op.seq)
+func (s *Store) markRow(o *op) error {
+	if o.after == nil || o.after.op.seq == 0 {
+		return nil // its row was never written
+	}
+	seq, state := o.after.op.seq, int64(o.state)
+	if err := s.session.exec(s.session.mark, state, seq); err != nil {
 		return err
 	}
-	columns, err := o.row.columns()
-	if err != nil {
-		o.err = err
-		return nil
-	}
-	res, err := insert.ExecContext(ctx, columns...)
-	if err != nil {
-		return fmt.Errorf("inserting: %w", err)
-	}
-	o.seq, err = res.LastInsertId()
-	return err
+	return s.session.exec(s.session.restate, seq, state)
 }

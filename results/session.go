@@ -1,0 +1,206 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// batch is how many rows one statement inserts when there are so many. What a
+// statement costs apart from its rows is half of what a row costs.
+const batch = 8
+
+// rowColumns is how many columns an insertion sets.
+const rowColumns = 14
+
+// session is the connection of the writer with its statements. They are the
+// driver's own: database/sql takes longer for a statement than SQLite does.
+type session struct {
+	conn *sql.Conn
+	statements
+	all      []driver.Stmt
+	encoders [batch]encoder
+	args     []driver.NamedValue
+	next     int64 // the number of the next row
+}
+
+type statements struct {
+	begin, commit, rollback, insert, insertBatch, mark, restate, meet driver.Stmt
+}
+
+const insertSQL = `INSERT INTO message (seq, time, state, qid, client, author, policy_domain,
+	result, requested, disposition, action, override, flags, row) VALUES `
+
+const insertValues = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+
+// newSession takes the connection of db.
+func newSession(ctx context.Context, db *sql.DB) (*session, error) {
+	s := &session{}
+	var err error
+	if s.conn, err = db.Conn(ctx); err != nil {
+		return nil, err
+	}
+	if err = s.prepare(); err == nil {
+		err = s.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'message'").Scan(&s.next)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.close())
+	}
+	return s, nil
+}
+
+func (s *session) prepare() (err error) {
+	for _, p := range []struct {
+		stmt *driver.Stmt
+		text string
+	}{
+		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"}, {&s.rollback, "ROLLBACK"},
+		{&s.insert, insertSQL + insertValues}, {&s.insertBatch, insertSQL + insertValues + strings.Repeat(", "+insertValues, batch-1)},
+		{&s.mark, "UPDATE message SET state = ? WHERE seq = ?"},
+		{&s.restate, "INSERT OR REPLACE INTO restate SELECT ?, ? WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'shipped')"},
+		{&s.meet, meetSQL},
+	} {
+		if *p.stmt, err = s.prepareOne(p.text); err != nil {
+			return err
+		}
+		s.all = append(s.all, *p.stmt)
+	}
+	return nil
+}
+
+func (s *session) prepareOne(text string) (stmt driver.Stmt, err error) {
+	err = s.conn.Raw(func(c any) error {
+		stmt, err = c.(driver.Conn).Prepare(text)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("preparing %q: %w", text, err)
+	}
+	return stmt, nil
+}
+
+// close gives the connection back. A statement that is left would keep SQLite
+// from moving the log into the file.
+func (s *session) close() error {
+	err := s.conn.Raw(func(any) error {
+		var first error
+		for _, stmt := range s.all {
+			first = errors.Join(first, stmt.Close())
+		}
+		return first
+	})
+	return errors.Join(err, s.conn.Close())
+}
+
+// transaction does f in a transaction.
+func (s *session) transaction(f func() error) error {
+	return s.conn.Raw(func(any) error {
+		if err := s.exec(s.begin); err != nil {
+			return fmt.Errorf("beginning: %w", err)
+		}
+		next := s.next
+		err := f()
+		if err == nil {
+			if err = s.exec(s.commit); err == nil {
+				return nil
+			}
+		}
+		s.next = next
+		// It fails when SQLite has rolled back by itself, as it does when the disk
+		// is full.
+		_ = s.exec(s.rollback)
+		return err
+	})
+}
+
+// exec runs a statement, with values of the types that a driver takes.
+func (s *session) exec(stmt driver.Stmt, values ...driver.Value) error {
+	s.args = s.args[:0]
+	for _, v := range values {
+		s.arg(v)
+	}
+	return s.run(stmt)
+}
+
+func (s *session) arg(v driver.Value) {
+	s.args = append(s.args, driver.NamedValue{Ordinal: len(s.args) + 1, Value: v})
+}
+
+func (s *session) run(stmt driver.Stmt) error {
+	_, err := stmt.(driver.StmtExecContext).ExecContext(context.Background(), s.args)
+	return err
+}
+
+// insertRows inserts the rows and gives numbers to those without one. A row
+// that cannot be encoded fails alone.
+func (s *session) insertRows(ops []*op) error {
+	for part := range slices.Chunk(ops, batch) {
+		s.args = s.args[:0]
+		n := 0
+		for i, o := range part {
+			var c *columns
+			if c, o.err = s.encoders[i].columns(&o.row); o.err != nil {
+				continue
+			}
+			if o.seq == 0 {
+				o.seq = s.next
+				s.next++
+			}
+			c.sequence = o.seq
+			s.bind(c)
+			n++
+		}
+		if err := s.insertBound(n); err != nil {
+			return fmt.Errorf("inserting: %w", err)
+		}
+	}
+	return nil
+}
+
+// insertBound inserts n rows whose values are bound.
+func (s *session) insertBound(n int) error {
+	if n == batch {
+		return s.run(s.insertBatch)
+	}
+	all := s.args
+	defer func() { s.args = all }()
+	for i := range n {
+		s.args = all[i*rowColumns : (i+1)*rowColumns]
+		for j := range s.args {
+			s.args[j].Ordinal = j + 1
+		}
+		if err := s.run(s.insert); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *session) bind(c *columns) {
+	s.arg(c.sequence)
+	s.arg(c.time)
+	s.arg(int64(c.state))
+	s.arg(c.qid)
+	s.arg(c.client)
+	s.arg(c.author)
+	s.arg(c.policyDomain)
+	s.arg(int64(c.result))
+	s.arg(int64(c.requested))
+	s.arg(int64(c.disposition))
+	s.arg(int64(c.action))
+	s.arg(c.override)
+	s.arg(int64(c.flags))
+	s.arg(c.row)
+}
+
+// noteOpening notes that the file was opened to be written.
+func (s *session) noteOpening(ctx context.Context, now time.Time) error {
+	token := newToken()
+	_, err := s.conn.ExecContext(ctx, "INSERT INTO opening VALUES (?, ?, ?)", token[:], s.next, now.UnixMilli())
+	return err
+}
