@@ -62,12 +62,6 @@ func (r *Reader) Recent(ctx context.Context, limit int) ([]Row, error) {
 	return r.rows(ctx, "SELECT "+rowSelection+" FROM message ORDER BY seq DESC LIMIT ?", limit)
 }
 
-// ByQueueID returns the rows of one queue id, oldest first. MTAs use their
-// ids again, so there may be several.
-func (r *Reader) ByQueueID(ctx context.Context, qid string) ([]Row, error) {
-	return r.rows(ctx, "SELECT "+rowSelection+" FROM message WHERE qid = ? ORDER BY seq LIMIT 100", qid)
-}
-
 func (r *Reader) rows(ctx context.Context, query string, args ...any) ([]Row, error) {
 	rs, err := r.db.QueryContext(ctx, query, args...)
 	if err != nil {

@@ -63,7 +63,12 @@ CREATE TABLE message (
 );
 INSERT INTO sqlite_sequence SELECT 'message', seq FROM sqlite_sequence WHERE name = 'message_1';
 CREATE INDEX message_time ON message (time);
-CREATE INDEX message_qid ON message (qid);
+-- The queue ids of rows in blocks (digest.go), instead of an index.
+CREATE TABLE digest (
+	first_seq INTEGER PRIMARY KEY,
+	last_seq  INTEGER NOT NULL,
+	qids      BLOB NOT NULL
+);
 -- What "top" counts is in these alone.
 CREATE INDEX message_failing ON message (time, author, disposition, client) WHERE result = 2 AND state = 0;
 CREATE INDEX message_overridden ON message (time, author, override, disposition) WHERE override <> '' AND state = 0;

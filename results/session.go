@@ -26,14 +26,23 @@ type session struct {
 	all      []driver.Stmt
 	encoders [batch]encoder
 	args     []driver.NamedValue
-	next     int64 // the number of the next row
+	position
+}
+
+// position is what the next rows depend on. A transaction that fails takes it
+// back.
+type position struct {
+	next   int64   // the number of the next row
+	recent []noted // rows whose queue ids are in no block
 }
 
 type statements struct {
-	begin, commit, rollback, insert, insertBatch, mark, restate, meet driver.Stmt
+	begin, commit, rollback, insert, insertBatch, mark, restate, meet, digest driver.Stmt
 }
 
-const insertSQL = `INSERT INTO message (seq, time, state, qid, client, author, policy_domain,
+// insertSQL has OR ROLLBACK, which is what happens on an error anyway: without
+// it, SQLite keeps a journal of what a statement for several rows changes.
+const insertSQL = `INSERT OR ROLLBACK INTO message (seq, time, state, qid, client, author, policy_domain,
 	result, requested, disposition, action, override, flags, row) VALUES `
 
 const insertValues = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -47,6 +56,9 @@ func newSession(ctx context.Context, db *sql.DB) (*session, error) {
 	}
 	if err = s.prepare(); err == nil {
 		err = s.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'message'").Scan(&s.next)
+	}
+	if err == nil {
+		err = s.readRecent(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.close())
@@ -63,7 +75,7 @@ func (s *session) prepare() (err error) {
 		{&s.insert, insertSQL + insertValues}, {&s.insertBatch, insertSQL + insertValues + strings.Repeat(", "+insertValues, batch-1)},
 		{&s.mark, "UPDATE message SET state = ? WHERE seq = ?"},
 		{&s.restate, "INSERT OR REPLACE INTO restate SELECT ?, ? WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'shipped')"},
-		{&s.meet, meetSQL},
+		{&s.meet, meetSQL}, {&s.digest, digestSQL},
 	} {
 		if *p.stmt, err = s.prepareOne(p.text); err != nil {
 			return err
@@ -103,14 +115,14 @@ func (s *session) transaction(f func() error) error {
 		if err := s.exec(s.begin); err != nil {
 			return fmt.Errorf("beginning: %w", err)
 		}
-		next := s.next
+		before := s.position
 		err := f()
 		if err == nil {
 			if err = s.exec(s.commit); err == nil {
 				return nil
 			}
 		}
-		s.next = next
+		s.position = before
 		// It fails when SQLite has rolled back by itself, as it does when the disk
 		// is full.
 		_ = s.exec(s.rollback)
@@ -157,6 +169,9 @@ func (s *session) insertRows(ops []*op) error {
 		}
 		if err := s.insertBound(n); err != nil {
 			return fmt.Errorf("inserting: %w", err)
+		}
+		if err := s.note(part); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -109,6 +109,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return err
 }
 
+// checkpointPages is how long the log grows before SQLite moves it into the
+// file: 16 MB. A page that many commits wrote is moved once.
+const checkpointPages = 4000
+
 // dsn sets auto_vacuum before journal_mode, because it only takes effect on a
 // file without pages.
 func dsn(opt Options) string {
@@ -117,8 +121,8 @@ func dsn(opt Options) string {
 		synchronous = "FULL"
 	}
 	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: opt.Path}).EscapedPath()}
-	return file.String() + "?_pragma=auto_vacuum(INCREMENTAL)&_pragma=journal_mode(WAL)&_pragma=synchronous(" +
-		synchronous + ")&_pragma=busy_timeout(5000)&_txlock=immediate"
+	return fmt.Sprintf("%s?_pragma=auto_vacuum(INCREMENTAL)&_pragma=journal_mode(WAL)&_pragma=synchronous(%s)"+
+		"&_pragma=wal_autocheckpoint(%d)&_pragma=busy_timeout(5000)&_txlock=immediate", &file, synchronous, checkpointPages)
 }
 
 // ID returns the id of the file: 32 hexadecimal digits, made with the file.

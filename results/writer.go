@@ -9,11 +9,12 @@ import (
 // hundred the cost per row no longer falls, and a reader waits longer.
 const maxGroup = 512
 
-// A transaction costs several times what a row costs. So that a busy host pays
-// for it less often than once a row, there is one in each of these times at
-// most; when mail is less frequent, each row is committed at once.
+// A transaction costs as much as ten rows, most of it for waking up and writing
+// pages. So that a busy host pays for it less often than once a row, there is
+// one in each of these times at most; when mail is less frequent, each row is
+// committed at once.
 const (
-	pace      = 2 * time.Millisecond  // answers wait for it
+	pace      = 3 * time.Millisecond  // answers wait for it
 	asyncPace = 20 * time.Millisecond // no answer waits
 )
 
@@ -61,9 +62,8 @@ type Receipt struct {
 // longer than Options.Wait.
 func (s *Store) Add(row Row) *Receipt {
 	o := &op{row: row, done: make(chan struct{})}
-	timer := time.NewTimer(s.opt.Wait)
-	defer timer.Stop()
-	if !s.enqueue(o, timer.C) {
+	begin := time.Now()
+	if !s.enqueue(o, s.opt.Wait) {
 		s.opt.Metrics.RecordDropped("queue_full")
 		return &Receipt{Outcome: Dropped}
 	}
@@ -71,6 +71,8 @@ func (s *Store) Add(row Row) *Receipt {
 	if s.opt.Durability == Async {
 		return r
 	}
+	timer := time.NewTimer(s.opt.Wait - time.Since(begin))
+	defer timer.Stop()
 	select {
 	case <-o.done:
 		if o.err != nil {
@@ -84,8 +86,8 @@ func (s *Store) Add(row Row) *Receipt {
 	return r
 }
 
-// enqueue waits for room in the queue until the timer fires.
-func (s *Store) enqueue(o *op, timeout <-chan time.Time) bool {
+// enqueue waits for room in the queue, so long at most.
+func (s *Store) enqueue(o *op, wait time.Duration) bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
@@ -96,10 +98,15 @@ func (s *Store) enqueue(o *op, timeout <-chan time.Time) bool {
 		return true
 	default:
 	}
+	if wait <= 0 {
+		return false
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
 	select {
 	case s.queue <- o:
 		return true
-	case <-timeout:
+	case <-timer.C:
 		return false
 	}
 }
@@ -110,9 +117,7 @@ func (s *Store) MarkUnanswered(r *Receipt) {
 	if r == nil || r.op == nil {
 		return
 	}
-	now := make(chan time.Time)
-	close(now)
-	if !s.enqueue(&op{after: r, state: Unanswered, done: make(chan struct{})}, now) {
+	if !s.enqueue(&op{after: r, state: Unanswered, done: make(chan struct{})}, 0) {
 		s.opt.Log.Error("a row could not be marked as unanswered: the store's queue is full", "qid", r.op.row.Facts.QueueID)
 	}
 }
