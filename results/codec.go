@@ -8,8 +8,8 @@ import (
 )
 
 // The blob of a row: facts and decision without what stands in the columns
-// beside it. A JSON document of the same takes three times as much room, and
-// most of the time of an insertion.
+// beside it. JSON documents of the same take three times as much room, and half
+// of the time of an insertion.
 //
 //	version  one byte, codecVersion
 //	count    of the strings that follow: uvarint (encoding/binary)

@@ -61,6 +61,7 @@ func (e *encoder) facts(f *policy.Facts) {
 	}
 	e.arc(&f.ARC)
 	e.number(factsDeferred, uint64(f.Deferred))
+	e.flag(factsStale, f.Stale)
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -97,8 +98,8 @@ func (m *message) facts(f *policy.Facts) {
 	}
 }
 
-// checks reads the fields of facts that are messages, and those that came
-// later.
+// checks reads the other fields of facts: those that are messages, and those
+// that came later.
 func (m *message) checks(f *policy.Facts) {
 	switch m.field {
 	case factsAuthors:
@@ -120,6 +121,8 @@ func (m *message) checks(f *policy.Facts) {
 		in.arc(&f.ARC)
 	case factsDeferred:
 		f.Deferred = time.Duration(m.number())
+	case factsStale:
+		f.Stale = m.flag()
 	}
 }
 

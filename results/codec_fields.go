@@ -24,6 +24,7 @@ const (
 	factsDKIM       = 16
 	factsARC        = 17
 	factsDeferred   = 18
+	factsStale      = 19
 
 	addrBytes = 1
 	addrZone  = 2

@@ -115,6 +115,9 @@ func (r *Row) flags() uint8 {
 	if r.malformed() {
 		flags |= flagMalformed
 	}
+	if r.Facts.Stale {
+		flags |= flagStale
+	}
 	if r.Facts.Skip != policy.Evaluated {
 		flags |= flagSkipped
 	}

@@ -72,7 +72,7 @@ CREATE TABLE digest (
 -- What "top" counts is in these alone.
 CREATE INDEX message_failing ON message (time, author, disposition, client) WHERE result = 2 AND state = 0;
 CREATE INDEX message_overridden ON message (time, author, override, disposition) WHERE override <> '' AND state = 0;
-CREATE INDEX message_malformed ON message (time, policy_domain, author) WHERE flags & 2 AND state = 0;
+CREATE INDEX message_malformed ON message (time, policy_domain, author, flags) WHERE flags & 2 AND state = 0;
 -- Who sent mail of an organization, from what network.
 CREATE TABLE sender (
 	org    TEXT NOT NULL,
