@@ -1,0 +1,51 @@
+package results
+
+import (
+	"context"
+	"testing"
+)
+
+func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
+	s, ctx := open(t, options(t)), context.Background()
+	if _, err := s.session.conn.ExecContext(ctx, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
+		t.Fatal(err)
+	}
+	lost := s.Add(row("lost"))
+	if lost.Outcome != Dropped {
+		t.Fatalf("Add() = %v; want %v", lost.Outcome, Dropped)
+	}
+	if _, err := s.session.conn.ExecContext(ctx, "DROP TRIGGER fails"); err != nil {
+		t.Fatal(err)
+	}
+	s.Add(row("next")) // with the number that the lost one would have had
+	s.MarkUnanswered(lost)
+	s.Add(row("last")) // committed after the mark
+	for _, r := range contents(t, s.Reader) {
+		if r.State != Answered {
+			t.Errorf("row %d of %s is in state %d; want %d", r.Sequence, r.Facts.QueueID, r.State, Answered)
+		}
+	}
+}
+
+func TestAStateThatChangesIsKeptForWhatShipsRows(t *testing.T) {
+	s, ctx := open(t, options(t)), context.Background()
+	restated := func() (n int) {
+		if err := s.db.QueryRow("SELECT count(*) FROM restate WHERE state = ?", Unanswered).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	s.MarkUnanswered(s.Add(row("a")))
+	s.Add(row("b")) // committed after the mark
+	if n := restated(); n != 0 {
+		t.Errorf("%d states are kept though nothing ships rows; want 0", n)
+	}
+	if _, err := s.session.conn.ExecContext(ctx, "INSERT INTO meta VALUES ('shipped', '0')"); err != nil {
+		t.Fatal(err)
+	}
+	s.MarkUnanswered(s.Add(row("c")))
+	s.Add(row("d"))
+	if n := restated(); n != 1 {
+		t.Errorf("%d states are kept; want 1", n)
+	}
+}
