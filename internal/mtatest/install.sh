@@ -1,10 +1,10 @@
 #!/bin/sh
 # Installs from Debian's packages what `make test` needs, when it is missing:
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
-# resolver over a zone of the test's own), and ip(8). The tests start private
-# instances of the servers; this script neither starts nor leaves a system
-# service. Sendmail, which as a package excludes Postfix, is unpacked into the
-# checkout's own cache folder (sendmail.sh).
+# resolver over a zone of the test's own), PostgreSQL, and ip(8). The tests
+# start private instances of the servers; this script neither starts nor leaves
+# a system service. Sendmail, which as a package excludes Postfix, is unpacked
+# into the checkout's own cache folder (sendmail.sh).
 #
 # Run it as often as you like: with everything there it calls nothing and
 # answers at once. Exit status 0 means that everything is there.
@@ -22,6 +22,7 @@ missing() {
 	command -v unbound >/dev/null || echo unbound
 	command -v nsd >/dev/null || echo nsd
 	command -v ip >/dev/null || echo iproute2
+	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
 }
 
 fail() {
@@ -47,6 +48,24 @@ disable() {
 	for unit in "$@"; do
 		systemctl disable $now "$unit" >/dev/null 2>&1 || true
 	done
+}
+
+# install installs packages. With --no-remove: another mail server of this host
+# is not ours to take away.
+install() {
+	apt-get install -y -qq --no-install-recommends --no-remove \
+		-o DPkg::Lock::Timeout=120 "$@" 9<&- ||
+		fail "apt-get could not install: $*"
+}
+
+# forbid_cluster keeps the package of PostgreSQL from making a database of the
+# system beside the program (pg_createcluster(8)). A site that has its
+# packages' common files already has decided for itself.
+forbid_cluster() {
+	common=/etc/postgresql-common/createcluster.conf
+	[ ! -e "$common" ] || return 0
+	install postgresql-common
+	sed -i 's/^#* *create_main_cluster *=.*/create_main_cluster = false/' "$common"
 }
 
 # finish does what is left when all packages are there.
@@ -78,17 +97,16 @@ echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-se
 echo "install.sh: installing $want"
 # Package lists that cannot be refreshed may still be good enough.
 apt-get update -qq || echo "install.sh: apt-get update failed; going on with the lists there are" >&2
-# --no-remove: another mail server of this host is not ours to take away.
+case " $want " in *" postgresql "*) forbid_cluster ;; esac
 # shellcheck disable=SC2086 # one word per package
-apt-get install -y -qq --no-install-recommends --no-remove \
-	-o DPkg::Lock::Timeout=120 $want 9<&- ||
-	fail "apt-get could not install: $want"
+install $want
 
 for package in $want; do
 	case $package in
 	postfix) disable postfix.service ;;
 	unbound) disable unbound.service unbound-resolvconf.service ;;
 	nsd) disable nsd.service ;;
+	postgresql) disable postgresql.service ;;
 	esac
 done
 

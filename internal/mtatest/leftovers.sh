@@ -16,7 +16,7 @@ word=$1 cache=$2
 processes() {
 	for p in /proc/[0-9]*; do
 		tr '\0' ' ' <"$p/cmdline" 2>/dev/null && echo
-	done | grep -E '^[^ ]*(/postfix/sbin/|/master |unbound |nsd |sendmail:? |\.test |dmarcgate )' | sort || true
+	done | grep -E '^[^ ]*(/postfix/sbin/|/master |postgres |unbound |nsd |sendmail:? |\.test |dmarcgate )' | sort || true
 }
 
 # sockets lists the addresses on which somebody listens.
@@ -27,7 +27,7 @@ sockets() {
 
 # files lists the places where tests of Go and of servers leave things.
 files() {
-	find /tmp /var/tmp /run -maxdepth 1 \( -name 'mta*' -o -name 'dg[0-9]*' -o -name 'Test*' -o -name 'dmarcgate*' \) 2>/dev/null | sort || true
+	find /tmp /var/tmp /run -maxdepth 1 \( -name 'mta*' -o -name 'dg[0-9]*' -o -name 'pgtest*' -o -name 'Test*' -o -name 'dmarcgate*' \) 2>/dev/null | sort || true
 }
 
 case $word in

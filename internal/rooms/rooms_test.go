@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"admin":         {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"auth":          {"message", "auth/*"},
 	"results":       {"policy", "metrics"},
+	"results/pg":    {"results", "policy", "metrics"},
 	"config":        {"policy"},
 	"policy":        {"auth/dmarc"},
 	"auth/arc":      {"message", "auth/dkim"},
@@ -47,6 +48,7 @@ var allowed = map[string][]string{
 	"internal/dnstest":     {},
 	"internal/miltertest":  {},
 	"internal/mtatest":     {},
+	"internal/pgtest":      {},
 	"internal/rooms":       {},
 	"internal/suites":      {},
 }

@@ -1,0 +1,49 @@
+package results
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Identity says under which store id rows are kept by a database that has the
+// rows of several files: those with a sequence from FirstSeq on, up to the
+// next identity of the file. A file has more than one after it was found to be
+// a copy of another (results/pg).
+type Identity struct {
+	StoreID  string // 32 hexadecimal digits
+	FirstSeq int64
+}
+
+// Opening is one time that a file was opened to be written. Two files with the
+// same openings up to one of them have the same rows up to there.
+type Opening struct {
+	Token    string // 32 hexadecimal digits, random
+	FirstSeq int64  // no row before it was written in this opening
+}
+
+// Shipment is a row as it is stored: its columns, and the encoded rest.
+type Shipment struct {
+	Sequence                               int64
+	Time                                   time.Time // to the millisecond; the rest is in Encoded
+	State                                  State
+	QueueID                                string
+	Client                                 netip.Addr // zero when there is none
+	Author                                 string
+	PolicyDomain                           string // "" when it is Author
+	Result, Requested, Disposition, Action uint8  // the store's own numbers
+	Override                               string
+	Flags                                  uint32
+	Encoded                                []byte
+}
+
+// Restate is a state that a row was given after it was stored.
+type Restate struct {
+	Sequence int64
+	State    State
+}
+
+// Waiting is what has not been shipped yet.
+type Waiting struct {
+	Rows   int64     // rows that were purged may count, too
+	Oldest time.Time // time of the first of them; zero when nothing waits
+}
