@@ -83,6 +83,7 @@ type Metrics struct {
 	storeLate                   prometheus.Counter
 	storeWrite                  prometheus.Histogram
 	storeQueue, storeLastCommit prometheus.Gauge
+	ship                        shipMetrics
 	reloadOK, reloadTime        prometheus.Gauge
 }
 
@@ -129,6 +130,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		storeDropped:    f.counter("store_dropped_total", "Results lost, by cause.", label{"why", drops}),
 		storeLate:       f.plainCounter("store_late_total", "Results whose message was answered before their commit."),
 		storeQueue:      f.plainGauge("store_queue_records", "Results waiting for the writer."),
+		ship:            newShipMetrics(f),
 		reloadOK:        f.plainGauge("config_last_reload_successful", "1 when the last reading of the configuration succeeded, else 0."),
 		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),
 		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),

@@ -17,6 +17,8 @@ func TestANilMetricsCountsNothingAndDoesNotPanic(t *testing.T) {
 	m.DKIM("pass", "rsa-sha256", 2048)
 	m.Query("spf", "ok", time.Second)
 	m.StoreCommit(time.Second, time.Now())
+	m.Spool(1, time.Now())
+	m.ShipBatch("failed")
 }
 
 func TestEverySeriesOfAClosedListExistsFromTheStart(t *testing.T) {

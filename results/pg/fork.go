@@ -1,0 +1,49 @@
+package pg
+
+import (
+	"math"
+
+	"dmarcgate/results"
+)
+
+// never is a sequence that no row has.
+const never = math.MaxInt64
+
+// fork compares a file with what PostgreSQL knows of the store that the file
+// says it is. openings are the file's, known are those that PostgreSQL has, and
+// shipped is how far that store is shipped. attempted is how far this process
+// itself may have shipped it, 0 before it has begun.
+//
+// It returns the first row that can differ between the file and the store, and
+// whether there is one: then the file is a copy of the one that was shipped, or
+// that one is a copy of this file, and each has written rows of its own.
+//
+// A file and its copy have the same openings up to some point, since each
+// opening adds a random token. What was shipped in an opening that both know,
+// before either was opened anew, both have.
+func fork(openings, known []results.Opening, shipped, attempted int64) (first int64, forked bool) {
+	ours := make(map[string]bool, len(openings))
+	for _, o := range openings {
+		ours[o.Token] = true
+	}
+	theirs, foreign := make(map[string]bool, len(known)), int64(never)
+	for _, o := range known {
+		theirs[o.Token] = true
+		if !ours[o.Token] {
+			foreign = min(foreign, o.FirstSeq)
+		}
+	}
+	own := int64(never)
+	for i := len(openings) - 1; i >= 0 && !theirs[openings[i].Token]; i-- {
+		own = openings[i].FirstSeq
+	}
+	switch {
+	case foreign != never: // another file was opened as this store
+		return min(own, foreign), true
+	case shipped >= own: // rows that we wrote later have been shipped already
+		return own, true
+	case attempted > 0 && shipped > attempted: // a running machine was set back
+		return attempted + 1, true
+	}
+	return 0, false
+}

@@ -1,0 +1,189 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// session is one connection, with what is known while it lasts.
+type session struct {
+	*Shipper
+	conn    *pgx.Conn
+	claimed []claim
+	known   map[time.Time]bool // days with a partition
+	upkeep  time.Time          // of the partitions, the last one
+	beaten  time.Time          // the mark, the last time
+}
+
+// session ships until something fails, or nothing is left after Stop: then the
+// error is nil.
+func (s *Shipper) session(ctx context.Context) error {
+	conn, err := s.connect(ctx, s.name)
+	if err != nil {
+		return err
+	}
+	defer hangUp(conn)
+	c := &session{Shipper: s, conn: conn}
+	if err := c.begin(ctx); err != nil {
+		return err
+	}
+	for {
+		more, err := c.turn(ctx)
+		if err != nil {
+			return err
+		}
+		c.well()
+		switch {
+		case more:
+		case c.stopping():
+			return c.bounded(ctx, c.farewell)
+		default:
+			c.idle(ctx)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// bounded gives a function the time that the server may take.
+func (c *session) bounded(ctx context.Context, f func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout())
+	defer cancel()
+	return f(ctx)
+}
+
+// begin makes the session one that may ship.
+func (c *session) begin(ctx context.Context) error {
+	err := c.bounded(ctx, func(ctx context.Context) error {
+		if err := migrate(ctx, c.conn); err != nil {
+			return err
+		}
+		if err := c.clock(ctx); err != nil {
+			return err
+		}
+		return c.claims(ctx)
+	})
+	if err != nil {
+		return err
+	}
+	c.adopted = false
+	return c.resume(ctx)
+}
+
+// resume goes on where PostgreSQL says that the store is, whatever the local
+// mark says: a database that was restored gets again what it has lost.
+func (c *session) resume(ctx context.Context) error {
+	done := c.current().done
+	if c.attempted > 0 && done > c.Status().Shipped {
+		c.Metrics.ShipBatch("repeated") // done, and never heard of
+	}
+	c.attempted = max(c.attempted, done)
+	c.mu.Lock()
+	c.status.Shipped = done
+	c.mu.Unlock()
+	if err := c.src.SetShipped(ctx, done); err != nil {
+		return fmt.Errorf("marking rows as shipped: %w", err)
+	}
+	return nil
+}
+
+// turn does what there is to do once.
+func (c *session) turn(ctx context.Context) (more bool, err error) {
+	if err := c.bounded(ctx, c.clock); err != nil {
+		return false, err
+	}
+	if err := c.keepUp(ctx); err != nil {
+		return false, err
+	}
+	more, err = c.ship(ctx)
+	if err != nil {
+		return false, err
+	}
+	c.look(ctx)
+	if more {
+		c.beaten = c.Now()
+		return true, nil
+	}
+	if now := c.Now(); now.Sub(c.beaten) >= beatEvery {
+		c.beaten = now
+		return false, c.bounded(ctx, c.beat)
+	}
+	return false, nil
+}
+
+// idle waits for rows.
+func (c *session) idle(ctx context.Context) {
+	timer := time.NewTimer(idleWait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.stop:
+	case <-ctx.Done():
+	}
+}
+
+// clock measures how far the host's clock is ahead of the server's, which
+// answered in the middle of the question.
+func (c *session) clock(ctx context.Context) error {
+	var server time.Time
+	asked := time.Now()
+	ours := c.Now()
+	if err := c.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&server); err != nil {
+		return fmt.Errorf("asking for the time: %w", err)
+	}
+	c.measured(ours.Add(time.Since(asked) / 2).Sub(server))
+	return nil
+}
+
+// beat moves the watermark of a store that has nothing to ship.
+func (c *session) beat(ctx context.Context) error {
+	_, err := c.conn.Exec(ctx, "UPDATE dmarcgate.store SET watermark = $2, skew_ms = $3, seen = clock_timestamp() WHERE id = $1",
+		c.current().id, c.Now().Add(-settle), c.skew().Milliseconds())
+	if err != nil {
+		return fmt.Errorf("moving the watermark: %w", err)
+	}
+	return nil
+}
+
+// farewell says that nothing more comes until the next start.
+func (c *session) farewell(ctx context.Context) error {
+	_, err := c.conn.Exec(ctx, "UPDATE dmarcgate.store SET watermark = $2, stopped = clock_timestamp() WHERE id = $1",
+		c.current().id, c.Now().Add(-settle))
+	if err != nil {
+		return fmt.Errorf("taking leave: %w", err)
+	}
+	return nil
+}
+
+// keepUp makes partitions ahead and drops those that are over, once an hour.
+func (c *session) keepUp(ctx context.Context) error {
+	now := c.serverNow()
+	if now.Sub(c.upkeep) < upkeepEvery && day(now).Equal(day(c.upkeep)) {
+		return nil
+	}
+	c.upkeep = now
+	return c.bounded(ctx, func(ctx context.Context) error {
+		for n := range daysAhead + 1 {
+			if err := c.addDay(ctx, day(now).AddDate(0, 0, n)); err != nil {
+				return err
+			}
+		}
+		oldest := c.oldest(now)
+		if oldest.IsZero() {
+			return nil
+		}
+		dropped, err := dropBefore(ctx, c.conn, oldest)
+		if dropped > 0 {
+			c.known = nil
+			c.Log.Info("days that are no longer kept were dropped from PostgreSQL", "days", dropped, "before", oldest.Format(time.DateOnly))
+		}
+		if err != nil { // shipping does not depend on it
+			c.Log.Warn("old days could not be dropped from PostgreSQL now", "err", err)
+		}
+		return nil
+	})
+}
