@@ -47,12 +47,12 @@ func addDay(ctx context.Context, conn *pgx.Conn, d time.Time) error {
 		if _, err := tx.Exec(ctx, "SELECT pg_advisory_xact_lock($1, $2)", lockClass, lockPartitions); err != nil {
 			return err
 		}
-		var there bool
-		if err := tx.QueryRow(ctx, "SELECT to_regclass('dmarcgate.' || $1) IS NOT NULL", partitionName(d)).Scan(&there); err != nil || there {
+		there, err := tableExists(ctx, tx, partitionName(d))
+		if err != nil || there {
 			return err
 		}
 		const layout = "2006-01-02 15:04:05+00"
-		_, err := tx.Exec(ctx, fmt.Sprintf(`
+		_, err = tx.Exec(ctx, fmt.Sprintf(`
 			CREATE TABLE dmarcgate.%[1]s (LIKE dmarcgate.message INCLUDING ALL);
 			ALTER TABLE dmarcgate.message ATTACH PARTITION dmarcgate.%[1]s FOR VALUES FROM ('%[2]s') TO ('%[3]s')`,
 			partitionName(d), d.Format(layout), d.AddDate(0, 0, 1).Format(layout)))

@@ -137,7 +137,7 @@ func steps(ctx context.Context, tx pgx.Tx, v version) error {
 // may not: IF NOT EXISTS asks for that right first.
 func begin(ctx context.Context, tx pgx.Tx) error {
 	var there bool
-	if err := tx.QueryRow(ctx, "SELECT to_regnamespace('dmarcgate') IS NOT NULL").Scan(&there); err != nil {
+	if err := tx.QueryRow(ctx, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'dmarcgate')").Scan(&there); err != nil {
 		return err
 	}
 	if !there {
@@ -152,8 +152,7 @@ func begin(ctx context.Context, tx pgx.Tx) error {
 
 // readVersion returns zero for a database without our tables.
 func readVersion(ctx context.Context, q querier) (v version, err error) {
-	var there bool
-	if err := q.QueryRow(ctx, "SELECT to_regclass('dmarcgate.schema_version') IS NOT NULL").Scan(&there); err != nil || !there {
+	if there, err := tableExists(ctx, q, "schema_version"); err != nil || !there {
 		return version{}, err
 	}
 	err = q.QueryRow(ctx, "SELECT version, min_version FROM dmarcgate.schema_version").Scan(&v.version, &v.min)
@@ -161,6 +160,14 @@ func readVersion(ctx context.Context, q querier) (v version, err error) {
 		return version{}, fmt.Errorf("reading the schema version: %w", err)
 	}
 	return v, nil
+}
+
+// tableExists reads the catalogue as any table: to_regclass may answer from
+// before the transaction waited for an advisory lock.
+func tableExists(ctx context.Context, q querier, name string) (there bool, err error) {
+	err = q.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE n.nspname = 'dmarcgate' AND c.relname = $1)`, name).Scan(&there)
+	return there, err
 }
 
 // querier is a connection or a transaction.

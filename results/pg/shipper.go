@@ -20,6 +20,9 @@ const (
 	// the server; it doubles with each that fails.
 	firstWait   = 500 * time.Millisecond
 	longestWait = 30 * time.Second
+	// maxChanges is how often a session begins anew at once, because of what it
+	// found and not because of a failure.
+	maxChanges = 5
 	// idleWait is the time between two looks for rows when there were none.
 	idleWait = time.Second
 	// beatEvery is how often a host that has nothing to ship says so.
@@ -151,14 +154,19 @@ func (s *Shipper) Status() Status {
 func (s *Shipper) run(ctx context.Context) {
 	defer close(s.done)
 	defer s.set(Stopped, nil)
-	for failures := 0; ; failures++ {
+	for failures, changes := 0, 0; ; failures++ {
 		before := s.Status().Last
 		err := s.session(ctx)
 		if s.Status().Last != before {
-			failures = 0
+			failures, changes = 0, 0
 		}
-		if err == nil || ctx.Err() != nil {
+		switch {
+		case err == nil || ctx.Err() != nil:
 			return
+		case errors.Is(err, errOver) && changes < maxChanges:
+			s.Log.Debug("the shipping of results begins anew", "why", err)
+			changes++
+			continue
 		}
 		s.failed(err)
 		if !s.rest(ctx, pause(failures)) {
@@ -206,10 +214,6 @@ func (s *Shipper) stopping() bool {
 
 // failed notes why a session ended.
 func (s *Shipper) failed(err error) {
-	if errors.Is(err, errOver) {
-		s.Log.Debug("the shipping of results begins anew", "why", err)
-		return
-	}
 	state := Connecting
 	if errors.Is(err, ErrRefused) || errors.Is(err, ErrSchema) {
 		state = Refused
