@@ -47,3 +47,13 @@ type Waiting struct {
 	Rows   int64     // rows that were purged may count, too
 	Oldest time.Time // time of the first of them; zero when nothing waits
 }
+
+// Row returns the row itself.
+func (s *Shipment) Row() (Row, error) {
+	var e encoder
+	c := columns{
+		sequence: s.Sequence, time: s.Time.UnixMilli(), state: s.State, qid: s.QueueID, client: e.address(s.Client),
+		author: s.Author, policyDomain: s.PolicyDomain, row: s.Encoded,
+	}
+	return c.toRow()
+}

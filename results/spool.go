@@ -1,0 +1,171 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// metaShipped is the key of the mark up to which all rows are elsewhere, too.
+const metaShipped = "shipped"
+
+// Spool is a store as what ships its rows sees it (results/pg). What it writes
+// are marks: seldom, and on a connection of its own, beside the writer.
+type Spool struct {
+	read *sql.DB // the store's
+	mark *sql.DB
+}
+
+// Spool returns the store as a spool. Close it before the store.
+func (s *Store) Spool(ctx context.Context) (*Spool, error) {
+	// Checkpoints are the writer's. A mark that is lost is found again, but an
+	// id under which rows are elsewhere must never be lost: see Renew.
+	db, err := sql.Open("sqlite", dsn(s.opt)+"&_pragma=wal_autocheckpoint(0)")
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	if err := db.PingContext(ctx); err != nil {
+		db.Close()
+		return nil, fmt.Errorf("opening the store as a spool: %w", err)
+	}
+	return &Spool{s.db, db}, nil
+}
+
+// Close ends it.
+func (s *Spool) Close() error { return s.mark.Close() }
+
+// Identities returns the ids of the file, oldest first.
+func (s *Spool) Identities(ctx context.Context) ([]Identity, error) {
+	return list(ctx, s.read, func(rs *sql.Rows) (id Identity, err error) {
+		return id, rs.Scan(&id.StoreID, &id.FirstSeq)
+	}, "SELECT store_id, first_seq FROM identity ORDER BY first_seq")
+}
+
+// Renew gives the rows from first on, and all that come, a new id. It returns
+// when that is on the disk: rows that are elsewhere under an id which the file
+// has lost would be shipped again under another one.
+func (s *Spool) Renew(ctx context.Context, first int64) error {
+	conn, err := s.mark.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	var before int
+	if err := conn.QueryRowContext(ctx, "PRAGMA synchronous").Scan(&before); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {
+		return err
+	}
+	_, err = conn.ExecContext(ctx, "INSERT OR REPLACE INTO identity (first_seq, store_id) VALUES (?, ?)", first, newID())
+	_, undo := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA synchronous = %d", before))
+	return errors.Join(err, undo)
+}
+
+// Openings returns all openings of the file, oldest first.
+func (s *Spool) Openings(ctx context.Context) ([]Opening, error) {
+	return list(ctx, s.read, func(rs *sql.Rows) (o Opening, err error) {
+		var token []byte
+		err = rs.Scan(&token, &o.FirstSeq)
+		o.Token = hex.EncodeToString(token)
+		return o, err
+	}, "SELECT token, first_seq FROM opening ORDER BY rowid")
+}
+
+// After returns the rows after seq in their order: at most limit, and no
+// further one once their Encoded has maxBytes.
+func (s *Spool) After(ctx context.Context, seq int64, limit, maxBytes int) ([]Shipment, error) {
+	rs, err := s.read.QueryContext(ctx, `SELECT seq, time, state, qid, client, author, policy_domain,
+		result, requested, disposition, action, override, flags, row FROM message WHERE seq > ? ORDER BY seq LIMIT ?`, seq, limit)
+	if err != nil {
+		return nil, fmt.Errorf("reading rows after %d: %w", seq, err)
+	}
+	defer rs.Close()
+	var out []Shipment
+	for maxBytes > 0 && rs.Next() {
+		r, err := scanShipment(rs)
+		if err != nil {
+			return nil, fmt.Errorf("reading rows after %d: %w", seq, err)
+		}
+		maxBytes -= len(r.Encoded)
+		out = append(out, r)
+	}
+	return out, rs.Err()
+}
+
+func scanShipment(rs *sql.Rows) (r Shipment, err error) {
+	var at int64
+	var client []byte
+	err = rs.Scan(&r.Sequence, &at, &r.State, &r.QueueID, &client, &r.Author, &r.PolicyDomain,
+		&r.Result, &r.Requested, &r.Disposition, &r.Action, &r.Override, &r.Flags, &r.Encoded)
+	r.Time = time.UnixMilli(at).UTC()
+	r.Client, _ = netip.AddrFromSlice(client)
+	return r, err
+}
+
+// SetShipped notes that all rows up to seq, and no other, are elsewhere, too.
+func (s *Spool) SetShipped(ctx context.Context, seq int64) error {
+	_, err := s.mark.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaShipped, strconv.FormatInt(seq, 10))
+	return err
+}
+
+// Restates returns states that changed after their row was stored, at most
+// limit, of rows up to seq.
+func (s *Spool) Restates(ctx context.Context, seq int64, limit int) ([]Restate, error) {
+	return list(ctx, s.read, func(rs *sql.Rows) (r Restate, err error) {
+		return r, rs.Scan(&r.Sequence, &r.State)
+	}, "SELECT seq, state FROM restate WHERE seq <= ? ORDER BY seq LIMIT ?", seq, limit)
+}
+
+// ClearRestates forgets those that Restates returned.
+func (s *Spool) ClearRestates(ctx context.Context, done []Restate) error {
+	tx, err := s.mark.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, r := range done {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM restate WHERE seq = ? AND state = ?", r.Sequence, r.State); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// Waiting returns what comes after the mark of SetShipped.
+func (s *Spool) Waiting(ctx context.Context) (Waiting, error) {
+	var first, last, at sql.NullInt64
+	err := s.read.QueryRowContext(ctx, `SELECT seq, (SELECT max(seq) FROM message), time FROM message
+		WHERE seq > coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0) ORDER BY seq LIMIT 1`, metaShipped).Scan(&first, &last, &at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Waiting{}, nil
+	}
+	if err != nil {
+		return Waiting{}, fmt.Errorf("asking what waits: %w", err)
+	}
+	return Waiting{Rows: last.Int64 - first.Int64 + 1, Oldest: time.UnixMilli(at.Int64).UTC()}, nil
+}
+
+// list reads all rows of a query.
+func list[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	rs, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rs.Close()
+	var out []T
+	for rs.Next() {
+		v, err := scan(rs)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rs.Err()
+}
