@@ -57,3 +57,23 @@ func (s *Shipment) Row() (Row, error) {
 	}
 	return c.toRow()
 }
+
+// Sender is an organization and a network that mail of it came from, with one
+// message of it.
+type Sender struct {
+	Org      string
+	Net      netip.Prefix // /24 or /48
+	Sequence int64
+	Time     time.Time
+	Passed   bool // DMARC did
+}
+
+// Sender returns what the row adds to the senders; false when it adds nothing.
+func (s *Shipment) Sender() (Sender, bool) {
+	r, err := s.Row()
+	if err != nil {
+		return Sender{}, false
+	}
+	who, ok := senderOf(&r)
+	return Sender{who.org, who.net, s.Sequence, s.Time, r.author().Verdict.Status == resultPass}, ok
+}

@@ -59,6 +59,7 @@ type batch struct {
 	from, to int64 // the mark, before and after
 	rows     []results.Shipment
 	refused  []refusal
+	senders  []results.Sender
 	restates []results.Restate
 	before   time.Time // by the host's clock, as rows are: all before it is here then
 }
@@ -89,6 +90,7 @@ func (c *session) ship(ctx context.Context) (bool, error) {
 		b.to = cl.end // nothing more comes before it
 	}
 	b.rows, b.refused = c.sort(rows)
+	b.senders = c.met.news(b.rows)
 	if b.restates, err = c.src.Restates(ctx, b.to, batchRestates); err != nil {
 		return false, fmt.Errorf("reading states to ship: %w", err)
 	}
@@ -159,7 +161,7 @@ func (c *session) send(ctx context.Context, cl *claim, b batch) error {
 		return err
 	case 1:
 		b.refused = append(b.refused, refusal{b.rows[0].Sequence, whyDatabase, err.Error()})
-		b.rows = nil
+		b.rows, b.senders = nil, nil
 		return c.commit(ctx, cl, b)
 	default:
 		first, second := b.halves(n / 2)
@@ -171,12 +173,14 @@ func (c *session) send(ctx context.Context, cl *claim, b batch) error {
 }
 
 // halves splits a batch before its row n. States belong to the second half:
-// they may be of its rows.
+// they may be of its rows. Senders are left out, as they may be what is wrong:
+// they are met again with their next message.
 func (b batch) halves(n int) (first, second batch) {
 	first, second = b, b
 	first.to, second.from = b.rows[n].Sequence-1, b.rows[n].Sequence-1
 	first.rows, second.rows = b.rows[:n], b.rows[n:]
 	first.restates, first.refused, second.refused = nil, nil, nil
+	first.senders, second.senders = nil, nil
 	for _, r := range b.refused {
 		if r.seq <= first.to {
 			first.refused = append(first.refused, r)
@@ -253,6 +257,9 @@ func (c *session) write(ctx context.Context, tx pgx.Tx, b batch) error {
 			return c.copyError(ctx, err)
 		}
 	}
+	if err := writeSenders(ctx, tx, b); err != nil {
+		return err
+	}
 	return c.writeRest(ctx, tx, b)
 }
 
@@ -297,6 +304,7 @@ func (c *session) storeOf(seq int64) int32 {
 // committed tells the local store, the counters and the log.
 func (c *session) committed(ctx context.Context, b batch) error {
 	c.note(b)
+	c.met.add(b.senders)
 	for _, r := range b.refused {
 		c.Metrics.ShipRefused(r.why)
 		if r.why != whyExpired {

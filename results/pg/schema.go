@@ -18,6 +18,8 @@ const (
 	minVersion    = 1
 )
 
+// The columns and numbers of message are those of the local store, which says
+// what they mean.
 var migrations = [schemaVersion]string{`
 CREATE TABLE dmarcgate.store (
 	id        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -66,6 +68,21 @@ CREATE TABLE dmarcgate.message (
 ) PARTITION BY RANGE (time);
 CREATE INDEX message_time ON dmarcgate.message (time);
 CREATE INDEX message_qid ON dmarcgate.message (qid);
+-- What "top" counts is in these alone.
+CREATE INDEX message_failing ON dmarcgate.message (time, author, disposition, client) WHERE result = 2 AND state = 0;
+CREATE INDEX message_overridden ON dmarcgate.message (time, author, override, disposition) WHERE override <> '' AND state = 0;
+CREATE INDEX message_malformed ON dmarcgate.message (time, policy_domain, author) WHERE flags & 2 <> 0 AND state = 0;
+CREATE TABLE dmarcgate.sender ( -- as in the local store
+	org    text NOT NULL,
+	net    cidr NOT NULL,
+	first  timestamptz NOT NULL,
+	last   timestamptz NOT NULL,
+	store  integer NOT NULL, -- of the first message, like
+	seq    bigint NOT NULL,
+	passed boolean NOT NULL,
+	PRIMARY KEY (org, net)
+);
+CREATE INDEX sender_first ON dmarcgate.sender (first);
 `}
 
 // The advisory locks of two numbers; those of one number are the stores' own.

@@ -177,6 +177,9 @@ func (c *session) keepUp(ctx context.Context) error {
 			return nil
 		}
 		dropped, err := dropBefore(ctx, c.conn, oldest)
+		if err == nil {
+			err = forgetSenders(ctx, c.conn, oldest)
+		}
 		if dropped > 0 {
 			c.known = nil
 			c.Log.Info("days that are no longer kept were dropped from PostgreSQL", "days", dropped, "before", oldest.Format(time.DateOnly))

@@ -29,3 +29,5 @@ type Source interface {
 	// Waiting returns what comes after the mark of SetShipped.
 	Waiting(ctx context.Context) (results.Waiting, error)
 }
+
+var _ Source = (*results.Spool)(nil)
