@@ -90,10 +90,14 @@ func (c *session) claim(ctx context.Context, cl *claim, openings []results.Openi
 			return err
 		}
 	}
+	take := c.register
 	if err := c.lock(ctx, cl.StoreID); err != nil {
-		return err
+		if !c.adopted || cl.end != never || !errors.Is(err, ErrRefused) {
+			return err
+		}
+		take = c.part // the other daemon keeps the store
 	}
-	err := pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error { return c.register(ctx, tx, cl, openings) })
+	err := pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error { return take(ctx, tx, cl, openings) })
 	if errors.Is(err, errRenew) {
 		return c.renew(ctx, cl)
 	}
@@ -207,6 +211,23 @@ func (c *session) refuse(cl *claim, r record, first int64) error {
 	}
 	return fmt.Errorf("%w: this file (%s) is a copy of the store %s, which was shipped from %s with rows that this file does not have. To give this file an id of its own: dmarcgate results adopt",
 		ErrRefused, c.Place, cl.StoreID, r.place)
+}
+
+// part leaves the store to the daemon that ships it now, from the first row on
+// that this file may not share with it.
+func (c *session) part(ctx context.Context, tx pgx.Tx, cl *claim, openings []results.Opening) error {
+	r, err := readRecord(ctx, tx, cl.StoreID)
+	if err != nil {
+		return fmt.Errorf("reading the store's record: %w", err)
+	}
+	first, forked := fork(openings, r.openings, r.shipped, c.attempted)
+	if !forked {
+		first = ownBegin(openings, r.openings)
+	}
+	if first == never {
+		return fmt.Errorf("%w: all openings of this file are known of the store %s, which another daemon ships: restart this one, and adopt again", ErrRefused, cl.StoreID)
+	}
+	return c.refuse(cl, r, max(first, cl.FirstSeq))
 }
 
 // renew gives the file a new id after the end that refuse has found.

@@ -26,18 +26,13 @@ func fork(openings, known []results.Opening, shipped, attempted int64) (first in
 	for _, o := range openings {
 		ours[o.Token] = true
 	}
-	theirs, foreign := make(map[string]bool, len(known)), int64(never)
+	foreign := int64(never)
 	for _, o := range known {
-		theirs[o.Token] = true
 		if !ours[o.Token] {
 			foreign = min(foreign, o.FirstSeq)
 		}
 	}
-	own := int64(never)
-	for i := len(openings) - 1; i >= 0 && !theirs[openings[i].Token]; i-- {
-		own = openings[i].FirstSeq
-	}
-	switch {
+	switch own := ownBegin(openings, known); {
 	case foreign != never: // another file was opened as this store
 		return min(own, foreign), true
 	case shipped >= own: // rows that we wrote later have been shipped already
@@ -46,4 +41,18 @@ func fork(openings, known []results.Opening, shipped, attempted int64) (first in
 		return attempted + 1, true
 	}
 	return 0, false
+}
+
+// ownBegin returns the first row of the openings that are the file's alone,
+// never when there are none.
+func ownBegin(openings, known []results.Opening) int64 {
+	theirs := make(map[string]bool, len(known))
+	for _, o := range known {
+		theirs[o.Token] = true
+	}
+	own := int64(never)
+	for i := len(openings) - 1; i >= 0 && !theirs[openings[i].Token]; i-- {
+		own = openings[i].FirstSeq
+	}
+	return own
 }

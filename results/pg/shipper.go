@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
@@ -221,8 +220,8 @@ func (s *Shipper) failed(err error) {
 	}
 	s.set(state, err)
 	s.Metrics.ShipBatch("failed")
-	if kind := fmt.Sprint(state); kind != s.said || s.Now().Sub(s.saidAt) >= repeatEvery {
-		s.said, s.saidAt = kind, s.Now()
+	if text := err.Error(); text != s.said || s.Now().Sub(s.saidAt) >= repeatEvery {
+		s.said, s.saidAt = text, s.Now()
 		s.Log.Error("results are not shipped to PostgreSQL; they wait in the local store", "state", state, "err", err)
 	}
 }

@@ -426,6 +426,26 @@ func TestCopiesOfAStore(t *testing.T) {
 		wantOnce(t, url, f, twin)
 	})
 
+	t.Run("an adopted copy leaves the store to the original", func(t *testing.T) {
+		url, f := server.Database(), newFake()
+		f.add("a", 50)
+		original := ship(t, f, url, "a")
+		eventually(t, "the rows", shipped(f))
+		twin := f.copy()
+		twin.add("twin", 50)
+		s := ship(t, twin, url, "b")
+		eventually(t, "the refusal", inState(s, Refused))
+		s.Adopt()
+		eventually(t, "the rows of the adopted copy", shipped(twin))
+		f.add("original", 50)
+		finish(t, original)
+		finish(t, s)
+		wantOnce(t, url, f, twin)
+		if len(f.ids) != 1 || len(twin.ids) != 2 {
+			t.Errorf("ids of the original and of the copy = %d, %d; want 1, 2", len(f.ids), len(twin.ids))
+		}
+	})
+
 	t.Run("a copy that comes first does not take the original's place", func(t *testing.T) {
 		url, f := server.Database(), newFake()
 		f.add("a", 50)
