@@ -3,6 +3,8 @@ package results
 import (
 	"net/netip"
 	"time"
+
+	"dmarcgate/policy"
 )
 
 // Identity says under which store id rows are kept by a database that has the
@@ -77,3 +79,7 @@ func (s *Shipment) Sender() (Sender, bool) {
 	who, ok := senderOf(&r)
 	return Sender{who.org, who.net, s.Sequence, s.Time, r.author().Verdict.Status == resultPass}, ok
 }
+
+// Author returns the author domain that decided, or else the first, or one
+// without a name.
+func (r *Row) Author() *policy.Author { return r.author() }

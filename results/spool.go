@@ -42,7 +42,7 @@ func (s *Spool) Close() error { return s.mark.Close() }
 
 // Identities returns the ids of the file, oldest first.
 func (s *Spool) Identities(ctx context.Context) ([]Identity, error) {
-	return list(ctx, s.read, func(rs *sql.Rows) (id Identity, err error) {
+	return query(ctx, s.read, "the ids of the store", func(rs *sql.Rows) (id Identity, err error) {
 		return id, rs.Scan(&id.StoreID, &id.FirstSeq)
 	}, "SELECT store_id, first_seq FROM identity ORDER BY first_seq")
 }
@@ -70,7 +70,7 @@ func (s *Spool) Renew(ctx context.Context, first int64) error {
 
 // Openings returns all openings of the file, oldest first.
 func (s *Spool) Openings(ctx context.Context) ([]Opening, error) {
-	return list(ctx, s.read, func(rs *sql.Rows) (o Opening, err error) {
+	return query(ctx, s.read, "the openings of the store", func(rs *sql.Rows) (o Opening, err error) {
 		var token []byte
 		err = rs.Scan(&token, &o.FirstSeq)
 		o.Token = hex.EncodeToString(token)
@@ -118,7 +118,7 @@ func (s *Spool) SetShipped(ctx context.Context, seq int64) error {
 // Restates returns states that changed after their row was stored, at most
 // limit, of rows up to seq.
 func (s *Spool) Restates(ctx context.Context, seq int64, limit int) ([]Restate, error) {
-	return list(ctx, s.read, func(rs *sql.Rows) (r Restate, err error) {
+	return query(ctx, s.read, "changed states", func(rs *sql.Rows) (r Restate, err error) {
 		return r, rs.Scan(&r.Sequence, &r.State)
 	}, "SELECT seq, state FROM restate WHERE seq <= ? ORDER BY seq LIMIT ?", seq, limit)
 }
@@ -150,22 +150,4 @@ func (s *Spool) Waiting(ctx context.Context) (Waiting, error) {
 		return Waiting{}, fmt.Errorf("asking what waits: %w", err)
 	}
 	return Waiting{Rows: last.Int64 - first.Int64 + 1, Oldest: time.UnixMilli(at.Int64).UTC()}, nil
-}
-
-// list reads all rows of a query.
-func list[T any](ctx context.Context, db *sql.DB, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	rs, err := db.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rs.Close()
-	var out []T
-	for rs.Next() {
-		v, err := scan(rs)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, v)
-	}
-	return out, rs.Err()
 }

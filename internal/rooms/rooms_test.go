@@ -49,6 +49,7 @@ var allowed = map[string][]string{
 	"internal/miltertest":  {},
 	"internal/mtatest":     {},
 	"internal/pgtest":      {},
+	"internal/resultstest": {"results", "policy", "auth/dmarc"},
 	"internal/rooms":       {},
 	"internal/suites":      {},
 }

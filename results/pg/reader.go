@@ -12,9 +12,6 @@ import (
 	"dmarcgate/results"
 )
 
-// maxSameID is how many rows of one queue id are read.
-const maxSameID = 100
-
 // Reader reads the rows of all hosts. Its methods may be called at once, and
 // wait for each other: it has one connection, made anew after a failure.
 type Reader struct {
@@ -87,29 +84,23 @@ func (r *Reader) drop() {
 	}
 }
 
-// Recent returns the newest rows, newest first, at most limit.
-func (r *Reader) Recent(ctx context.Context, limit int) ([]results.Row, error) {
-	return r.rows(ctx, "SELECT "+rowSelection+" FROM dmarcgate.message ORDER BY time DESC, store DESC, seq DESC LIMIT $1", limit)
-}
-
-// ByQueueID returns the rows of one queue id, oldest first, at most 100. MTAs
-// use their ids again, and several hosts may have the same, so there may be
-// several.
-func (r *Reader) ByQueueID(ctx context.Context, qid string) ([]results.Row, error) {
-	if !storable(qid) {
-		return nil, nil
-	}
-	return r.rows(ctx, "SELECT "+rowSelection+" FROM dmarcgate.message WHERE qid = $1 ORDER BY time, store, seq LIMIT $2", qid, maxSameID)
-}
-
 // rowSelection is what a row is made from, in the order of scanRow.
 const rowSelection = "seq, time, state, qid, client, author, policy_domain, row"
 
-func scanRow(row pgx.CollectableRow) (results.Row, error) {
+func scanRow(row pgx.CollectableRow) (results.Row, error) { return scanWith(row) }
+
+func scanPlaced(row pgx.CollectableRow) (p placed, err error) {
+	p.Row, err = scanWith(row, &p.store)
+	return p, err
+}
+
+// scanWith reads a row, and further columns that follow.
+func scanWith(row pgx.CollectableRow, more ...any) (results.Row, error) {
 	var s results.Shipment
 	var state int16
 	var client *netip.Addr
-	if err := row.Scan(&s.Sequence, &s.Time, &state, &s.QueueID, &client, &s.Author, &s.PolicyDomain, &s.Encoded); err != nil {
+	columns := []any{&s.Sequence, &s.Time, &state, &s.QueueID, &client, &s.Author, &s.PolicyDomain, &s.Encoded}
+	if err := row.Scan(append(columns, more...)...); err != nil {
 		return results.Row{}, err
 	}
 	s.State, s.Time = results.State(state), s.Time.UTC()
@@ -117,20 +108,6 @@ func scanRow(row pgx.CollectableRow) (results.Row, error) {
 		s.Client = *client
 	}
 	return s.Row()
-}
-
-func (r *Reader) rows(ctx context.Context, query string, args ...any) (out []results.Row, err error) {
-	err = r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, query, args...)
-		if err == nil {
-			out, err = pgx.CollectRows(rows, scanRow)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading results from PostgreSQL: %w", err)
-	}
-	return out, nil
 }
 
 // Host is a store as PostgreSQL knows it.
@@ -146,20 +123,10 @@ type Host struct {
 }
 
 // Hosts returns the stores that are in use: the last one of each place.
-func (r *Reader) Hosts(ctx context.Context) (out []Host, err error) {
-	err = r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, `SELECT replace(uuid::text, '-', ''), host, machine, path, shipped, coalesce(watermark, 'epoch'), skew_ms,
-				seen, stopped IS NOT NULL, (SELECT count(*) FROM dmarcgate.refused WHERE store = id)
-			FROM dmarcgate.store WHERE ended IS NULL ORDER BY host, path`)
-		if err == nil {
-			out, err = pgx.CollectRows(rows, scanHost)
-		}
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("reading hosts from PostgreSQL: %w", err)
-	}
-	return out, nil
+func (r *Reader) Hosts(ctx context.Context) ([]Host, error) {
+	return query(ctx, r, "hosts", scanHost, `SELECT replace(uuid::text, '-', ''), host, machine, path, shipped, coalesce(watermark, 'epoch'), skew_ms,
+			seen, stopped IS NOT NULL, (SELECT count(*) FROM dmarcgate.refused WHERE store = id)
+		FROM dmarcgate.store WHERE ended IS NULL ORDER BY host, path`)
 }
 
 func scanHost(row pgx.CollectableRow) (h Host, err error) {

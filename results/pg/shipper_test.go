@@ -83,7 +83,7 @@ func shipped(fakes ...*fake) func() bool {
 	}
 }
 
-func query[T any](t *testing.T, url, sql string) (v T) {
+func ask[T any](t *testing.T, url, sql string) (v T) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {
@@ -105,7 +105,7 @@ func wantOnce(t *testing.T, url string, fakes ...*fake) {
 			want[r.QueueID] = true
 		}
 	}
-	rows, distinct := query[int](t, url, "SELECT count(*) FROM dmarcgate.message"), query[int](t, url, "SELECT count(DISTINCT qid) FROM dmarcgate.message")
+	rows, distinct := ask[int](t, url, "SELECT count(*) FROM dmarcgate.message"), ask[int](t, url, "SELECT count(DISTINCT qid) FROM dmarcgate.message")
 	if rows != len(want) || distinct != len(want) {
 		t.Errorf("PostgreSQL has %d rows, %d different ones; want %d, each once", rows, distinct, len(want))
 	}
@@ -120,11 +120,11 @@ func TestRowsAreShipped(t *testing.T) {
 		f.rows[7].Client, f.rows[8].Encoded = f.rows[7].Client.WithZone("eth0"), bytes.Repeat([]byte{0, 255}, 5000)
 		finish(t, ship(t, f, url, "a"))
 		wantOnce(t, url, f)
-		got := query[string](t, url, "SELECT concat_ws(' ', state, client, author, policy_domain, result, requested, disposition, action, override, flags, encode(row, 'hex')) FROM dmarcgate.message WHERE seq = 8")
+		got := ask[string](t, url, "SELECT concat_ws(' ', state, client, author, policy_domain, result, requested, disposition, action, override, flags, encode(row, 'hex')) FROM dmarcgate.message WHERE seq = 8")
 		if want := "0 2001:db8::1 bank.example  2 2 2 4  1 0100"; got != want {
 			t.Errorf("row 8 = %q; want %q", got, want)
 		}
-		if got := query[int](t, url, "SELECT length(row) FROM dmarcgate.message WHERE seq = 9"); got != 10000 {
+		if got := ask[int](t, url, "SELECT length(row) FROM dmarcgate.message WHERE seq = 9"); got != 10000 {
 			t.Errorf("bytes of row 9 = %d; want 10000", got)
 		}
 	})
@@ -139,7 +139,7 @@ func TestRowsAreShipped(t *testing.T) {
 		f.restate(20, results.Unanswered) // perhaps not
 		finish(t, s)
 		wantOnce(t, url, f)
-		if got := query[string](t, url, "SELECT string_agg(seq::text, ' ' ORDER BY seq) FROM dmarcgate.message WHERE state = 2"); got != "3 20" {
+		if got := ask[string](t, url, "SELECT string_agg(seq::text, ' ' ORDER BY seq) FROM dmarcgate.message WHERE state = 2"); got != "3 20" {
 			t.Errorf("unanswered rows = %q; want 3 20", got)
 		}
 		if len(f.restates) > 0 {
@@ -152,12 +152,12 @@ func TestRowsAreShipped(t *testing.T) {
 		f.add("a", 1)
 		s := ship(t, f, url, "a")
 		eventually(t, "the row", shipped(f))
-		behind := query[float64](t, url, "SELECT extract(epoch FROM clock_timestamp() - watermark)::float8 FROM dmarcgate.store")
+		behind := ask[float64](t, url, "SELECT extract(epoch FROM clock_timestamp() - watermark)::float8 FROM dmarcgate.store")
 		if behind < settle.Seconds() || behind > settle.Seconds()+30 {
 			t.Errorf("watermark = %.1f s ago; want some %v", behind, settle)
 		}
 		finish(t, s)
-		if !query[bool](t, url, "SELECT stopped IS NOT NULL FROM dmarcgate.store") {
+		if !ask[bool](t, url, "SELECT stopped IS NOT NULL FROM dmarcgate.store") {
 			t.Error("after Stop, the store is not noted as stopped")
 		}
 	})
@@ -186,10 +186,10 @@ func TestRowsAreShipped(t *testing.T) {
 		server.Exec(url, "ALTER TABLE dmarcgate.message ADD CHECK (seq <> 77)")
 		f.add("a", 50)
 		finish(t, s)
-		if got := query[int](t, url, "SELECT count(*) FROM dmarcgate.message"); got != 97 {
+		if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.message"); got != 97 {
 			t.Errorf("rows = %d; want 97", got)
 		}
-		if got := query[string](t, url, "SELECT string_agg(seq || ' ' || why, ', ' ORDER BY seq) FROM dmarcgate.refused"); got != "11 bad_value, 21 too_big, 77 database" {
+		if got := ask[string](t, url, "SELECT string_agg(seq || ' ' || why, ', ' ORDER BY seq) FROM dmarcgate.refused"); got != "11 bad_value, 21 too_big, 77 database" {
 			t.Errorf("refused = %q; want rows 11, 21 and 77", got)
 		}
 		if got := strings.Count(log.String(), "stays in the local store alone"); got != 3 {
@@ -218,7 +218,7 @@ func TestRowsAreShipped(t *testing.T) {
 		if got := strings.Count(log.String(), "clocks"); got != 1 {
 			t.Errorf("log tells of the clocks %d times; want once:\n%s", got, log.String())
 		}
-		if got := query[int](t, url, "SELECT skew_ms / 10000 FROM dmarcgate.store"); got != 9 && got != 8 {
+		if got := ask[int](t, url, "SELECT skew_ms / 10000 FROM dmarcgate.store"); got != 9 && got != 8 {
 			t.Errorf("skew in PostgreSQL = %d0 s; want 90 s", got)
 		}
 	})
@@ -255,7 +255,7 @@ func TestDaysComeAndGo(t *testing.T) {
 	if got := strings.Join(list(), " "); got != "-10 0 1 2" {
 		t.Errorf("days = %s; want -10 0 1 2", got)
 	}
-	if got := query[int](t, url, "SELECT count(*) FROM dmarcgate.message"); got != 4 {
+	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.message"); got != 4 {
 		t.Errorf("rows = %d; want 4, without the one that is too old", got)
 	}
 	keep(7)
@@ -273,7 +273,7 @@ func TestDaysComeAndGo(t *testing.T) {
 		server.Exec(url, "DROP TABLE dmarcgate."+partitionName(today))
 		f.add("b", 2)
 		finish(t, s)
-		if got := query[int](t, url, "SELECT count(*) FROM dmarcgate.message"); got != 2 {
+		if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.message"); got != 2 {
 			t.Errorf("rows = %d; want the 2 that came later", got)
 		}
 	})
@@ -328,7 +328,7 @@ func TestEveryRowComesOnceWhateverTheServerDoes(t *testing.T) {
 	if proxy.Lost() < 6 {
 		t.Errorf("commits lost = %d; want 6 at least", proxy.Lost())
 	}
-	if got := query[int](t, url, "SELECT count(*) FROM dmarcgate.store"); got != 3 {
+	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.store"); got != 3 {
 		t.Errorf("stores = %d; want 3", got)
 	}
 }
@@ -375,7 +375,7 @@ func TestCopiesOfAStore(t *testing.T) {
 		if got, err := testutil.GatherAndCount(reg, "dmarcgate_store_renewed_total"); got != 1 || err != nil {
 			t.Errorf("renewed_total = %d series, %v", got, err)
 		}
-		if got := query[int](t, url, "SELECT count(*) FROM dmarcgate.store WHERE ended IS NULL"); got != 1 {
+		if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.store WHERE ended IS NULL"); got != 1 {
 			t.Errorf("stores that go on = %d; want 1", got)
 		}
 	})
@@ -484,7 +484,7 @@ func TestCopiesOfAStore(t *testing.T) {
 		g.add("new", 50)
 		finish(t, ship(t, g, url, "a"))
 		wantOnce(t, url, f, g)
-		if got := query[int](t, url, "SELECT count(*) FROM dmarcgate.store WHERE ended IS NULL"); got != 1 {
+		if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.store WHERE ended IS NULL"); got != 1 {
 			t.Errorf("stores that go on = %d; want 1", got)
 		}
 	})
@@ -548,7 +548,7 @@ func TestManyHostsMigrateAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := query[int](t, url, "SELECT count(*) FROM dmarcgate.schema_version WHERE version = 1"); got != 1 {
+	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.schema_version WHERE version = 1"); got != 1 {
 		t.Errorf("versions = %d; want one", got)
 	}
 
@@ -607,7 +607,7 @@ func TestTheServerAndTheDaemonProveWhoTheyAre(t *testing.T) {
 	eventually(t, "the wrong password", func() bool { return strings.Contains(s.Status().Err, "password") })
 	password(pgtest.Password) // the file is read for each connection
 	eventually(t, "the rows", shipped(f))
-	if !query[bool](t, url, "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name LIKE 'dmarcgate %'") {
+	if !ask[bool](t, url, "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name LIKE 'dmarcgate %'") {
 		t.Error("the connection has no TLS")
 	}
 	finish(t, s)

@@ -13,6 +13,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/internal/pgtest"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 )
@@ -91,7 +92,7 @@ func TestRowsOfALocalStoreComeBackAsTheyWere(t *testing.T) {
 	if err != nil || len(hosts) != 1 || hosts[0].StoreID != l.ID() || hosts[0].Shipped != 22 || hosts[0].Place != place("a") || !hosts[0].Stopped {
 		t.Errorf("Hosts() = %+v, %v; want the store %s at 22", hosts, err, l.ID())
 	}
-	sender := query[string](t, url, "SELECT concat_ws(' ', org, net, seq, passed) FROM dmarcgate.sender")
+	sender := ask[string](t, url, "SELECT concat_ws(' ', org, net, seq, passed) FROM dmarcgate.sender")
 	if want := "bank.example 192.0.2.0/24 1 f"; sender != want {
 		t.Errorf("sender = %q; want %q", sender, want)
 	}
@@ -132,7 +133,7 @@ func TestAFileThatIsPutBackGoesOnUnderANewID(t *testing.T) {
 	move(t, backup, path)
 	run("restored", 10)
 	run("again", 10)
-	if got := query[string](t, url, "SELECT count(*) || ' ' || count(DISTINCT qid) || ' ' || count(DISTINCT store) FROM dmarcgate.message"); got != "40 40 2" {
+	if got := ask[string](t, url, "SELECT count(*) || ' ' || count(DISTINCT qid) || ' ' || count(DISTINCT store) FROM dmarcgate.message"); got != "40 40 2" {
 		t.Errorf("rows, different ones, stores = %s; want 40 40 2", got)
 	}
 }
@@ -153,4 +154,20 @@ func TestAReaderOfADatabaseWithoutResultsSaysWhatToDo(t *testing.T) {
 	if _, err := OpenReader(t.Context(), Config{URL: server.Database()}); err == nil {
 		t.Error("OpenReader() of an empty database = nil; want an error")
 	}
+}
+
+func TestPostgreSQLAnswersTheQuestionsOfALocalStore(t *testing.T) {
+	server := pgtest.Start(t)
+	resultstest.Queries(t, func(t *testing.T, rows []results.Row) results.Queries {
+		url := server.Database()
+		l := openLocal(t, filepath.Join(t.TempDir(), "results.db"))
+		resultstest.Fill(t, l.Store, rows)
+		finish(t, ship(t, l, url, "a"))
+		r, err := OpenReader(t.Context(), Config{URL: url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { r.Close() })
+		return r
+	})
 }
