@@ -74,6 +74,9 @@ type refusal struct {
 // ship moves what comes next, and reports whether there was anything.
 func (c *session) ship(ctx context.Context) (bool, error) {
 	cl := c.current()
+	if c.own.store != cl.StoreID {
+		c.own = mark{cl.StoreID, cl.done, cl.done}
+	}
 	ready := c.Now().Add(-settle)
 	rows, err := c.src.After(ctx, cl.done, batchRows, batchBytes)
 	if err != nil {
@@ -218,7 +221,6 @@ func (c *session) commit(ctx context.Context, cl *claim, b batch) error {
 	if err := c.addDays(ctx, b.rows); err != nil {
 		return err
 	}
-	c.attempted = max(c.attempted, b.to)
 	err := pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) error { return c.write(ctx, tx, b) })
 	if missingPartition(err) { // dropped by another host since we have seen it
 		c.known = nil
@@ -260,7 +262,11 @@ func (c *session) write(ctx context.Context, tx pgx.Tx, b batch) error {
 	if err := writeSenders(ctx, tx, b); err != nil {
 		return err
 	}
-	return c.writeRest(ctx, tx, b)
+	if err := c.writeRest(ctx, tx, b); err != nil {
+		return err
+	}
+	c.own.tried = b.to // the COMMIT comes next
+	return nil
 }
 
 // copyError tells rows that cannot be encoded from a connection that failed.
@@ -303,6 +309,7 @@ func (c *session) storeOf(seq int64) int32 {
 
 // committed tells the local store, the counters and the log.
 func (c *session) committed(ctx context.Context, b batch) error {
+	c.own.done = b.to
 	c.note(b)
 	c.met.add(b.senders)
 	for _, r := range b.refused {
@@ -311,9 +318,7 @@ func (c *session) committed(ctx context.Context, b batch) error {
 			c.Log.Error("a row was not taken by PostgreSQL and stays in the local store alone", "seq", r.seq, "why", r.why, "err", r.err)
 		}
 	}
-	if err := c.src.SetShipped(ctx, b.to); err != nil {
-		return fmt.Errorf("marking rows as shipped: %w", err)
-	}
+	c.setShipped(ctx, b.to)
 	if len(b.restates) == 0 {
 		return nil
 	}
@@ -321,6 +326,14 @@ func (c *session) committed(ctx context.Context, b batch) error {
 		return fmt.Errorf("marking states as shipped: %w", err)
 	}
 	return nil
+}
+
+// setShipped moves the local mark. PostgreSQL has the one that counts, so rows
+// go on being shipped when the local disk is full.
+func (c *session) setShipped(ctx context.Context, seq int64) {
+	if err := c.src.SetShipped(ctx, seq); err != nil {
+		c.Log.Warn("rows could not be marked as shipped in the local store", "seq", seq, "err", err)
+	}
 }
 
 // addDays makes the partitions that rows need.

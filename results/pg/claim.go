@@ -184,7 +184,7 @@ func (c *session) register(ctx context.Context, tx pgx.Tx, cl *claim, openings [
 	if cl.end != never {
 		return nil // what differs begins after its end
 	}
-	if first, forked := fork(openings, r.openings, r.shipped, c.attempted); forked {
+	if first, forked := fork(openings, r.openings, r.shipped, c.ownOf(cl)); forked {
 		return c.refuse(cl, r, max(first, cl.FirstSeq))
 	}
 	if r.place != c.Place && !r.stopped && r.quiet < patience && !c.adopted {
@@ -196,6 +196,14 @@ func (c *session) register(ctx context.Context, tx pgx.Tx, cl *claim, openings [
 		return fmt.Errorf("noting the store's place: %w", err)
 	}
 	return addOpenings(ctx, tx, r.id, openings)
+}
+
+// ownOf returns what this process has done to a store.
+func (c *session) ownOf(cl *claim) mark {
+	if c.own.store != cl.StoreID {
+		return mark{}
+	}
+	return c.own
 }
 
 // refuse answers a file that is not what the store has become. At the place
@@ -220,7 +228,7 @@ func (c *session) part(ctx context.Context, tx pgx.Tx, cl *claim, openings []res
 	if err != nil {
 		return fmt.Errorf("reading the store's record: %w", err)
 	}
-	first, forked := fork(openings, r.openings, r.shipped, c.attempted)
+	first, forked := fork(openings, r.openings, r.shipped, c.ownOf(cl))
 	if !forked {
 		first = ownBegin(openings, r.openings)
 	}
@@ -235,7 +243,7 @@ func (c *session) renew(ctx context.Context, cl *claim) error {
 	if err := c.src.Renew(ctx, cl.end+1); err != nil {
 		return fmt.Errorf("giving the store a new id: %w", err)
 	}
-	c.attempted = 0
+	c.own = mark{}
 	c.Metrics.StoreRenewed()
 	return errOver
 }

@@ -9,10 +9,18 @@ import (
 // never is a sequence that no row has.
 const never = math.MaxInt64
 
+// mark is how far this process has shipped a store. The zero value is that of
+// one that has not begun.
+type mark struct {
+	store string // its id
+	done  int64  // for certain
+	tried int64  // perhaps: the answer to a COMMIT was lost
+}
+
 // fork compares a file with what PostgreSQL knows of the store that the file
 // says it is. openings are the file's, known are those that PostgreSQL has, and
-// shipped is how far that store is shipped. attempted is how far this process
-// itself may have shipped it, 0 before it has begun.
+// shipped is how far that store is shipped. own is what this process itself has
+// done to that, the zero value when it has not begun.
 //
 // It returns the first row that can differ between the file and the store, and
 // whether there is one: then the file is a copy of the one that was shipped, or
@@ -21,7 +29,7 @@ const never = math.MaxInt64
 // A file and its copy have the same openings up to some point, since each
 // opening adds a random token. What was shipped in an opening that both know,
 // before either was opened anew, both have.
-func fork(openings, known []results.Opening, shipped, attempted int64) (first int64, forked bool) {
+func fork(openings, known []results.Opening, shipped int64, own mark) (first int64, forked bool) {
 	ours := make(map[string]bool, len(openings))
 	for _, o := range openings {
 		ours[o.Token] = true
@@ -32,13 +40,13 @@ func fork(openings, known []results.Opening, shipped, attempted int64) (first in
 			foreign = min(foreign, o.FirstSeq)
 		}
 	}
-	switch own := ownBegin(openings, known); {
+	switch begin := ownBegin(openings, known); {
 	case foreign != never: // another file was opened as this store
-		return min(own, foreign), true
-	case shipped >= own: // rows that we wrote later have been shipped already
-		return own, true
-	case attempted > 0 && shipped > attempted: // a running machine was set back
-		return attempted + 1, true
+		return min(begin, foreign), true
+	case shipped >= begin: // rows that we wrote later have been shipped already
+		return begin, true
+	case own.store != "" && shipped > own.done && shipped != own.tried: // a running machine was set back
+		return own.done + 1, true
 	}
 	return 0, false
 }

@@ -71,24 +71,23 @@ func (c *session) begin(ctx context.Context) error {
 		return err
 	}
 	c.adopted = false
-	return c.resume(ctx)
+	c.resume(ctx)
+	return nil
 }
 
 // resume goes on where PostgreSQL says that the store is, whatever the local
 // mark says: a database that was restored gets again what it has lost.
-func (c *session) resume(ctx context.Context) error {
-	done := c.current().done
-	if c.attempted > 0 && done > c.Status().Shipped {
+func (c *session) resume(ctx context.Context) {
+	cl := c.current()
+	done := cl.done
+	if own := c.ownOf(cl); own.store != "" && done > own.done {
 		c.Metrics.ShipBatch("repeated") // done, and never heard of
 	}
-	c.attempted = max(c.attempted, done)
+	c.own = mark{cl.StoreID, done, done}
 	c.mu.Lock()
 	c.status.Shipped = done
 	c.mu.Unlock()
-	if err := c.src.SetShipped(ctx, done); err != nil {
-		return fmt.Errorf("marking rows as shipped: %w", err)
-	}
-	return nil
+	c.setShipped(ctx, done)
 }
 
 // turn does what there is to do once.

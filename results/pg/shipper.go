@@ -83,11 +83,11 @@ type Shipper struct {
 	once   sync.Once
 
 	// What follows belongs to the goroutine.
-	attempted int64 // the last row that may have been shipped by this process; 0 before its first claim
-	adopted   bool  // an operator has said that this file is to go on
-	met       met
-	said      string
-	saidAt    time.Time
+	own     mark
+	adopted bool // an operator has said that this file is to go on
+	met     met
+	said    string
+	saidAt  time.Time
 
 	mu     sync.Mutex // guards what stands below
 	status Status
