@@ -71,6 +71,10 @@ func (c *session) begin(ctx context.Context) error {
 		return err
 	}
 	c.adopted = false
+	select {
+	case <-c.adopt: // it came too late, and must not count another time
+	default:
+	}
 	c.resume(ctx)
 	return nil
 }
@@ -80,12 +84,16 @@ func (c *session) begin(ctx context.Context) error {
 func (c *session) resume(ctx context.Context) {
 	cl := c.current()
 	done := cl.done
+	var unheard int64
 	if own := c.ownOf(cl); own.store != "" && done > own.done {
-		c.Metrics.ShipBatch("repeated") // done, and never heard of
+		unheard = done - own.done
+		c.Metrics.ShipBatch("repeated")
+		c.Metrics.Shipped(int(unheard))
 	}
 	c.own = mark{cl.StoreID, done, done}
 	c.mu.Lock()
 	c.status.Shipped = done
+	c.status.Rows += unheard
 	c.mu.Unlock()
 	c.setShipped(ctx, done)
 }

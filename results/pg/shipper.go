@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"sync"
@@ -133,14 +134,18 @@ func (s *Shipper) Stop(ctx context.Context) {
 	<-s.done
 }
 
-// Adopt tells the Shipper that its file is to go on although it is a copy of a
-// store that was shipped from elsewhere: it gets an id of its own from the
-// first row on that the two do not share.
-func (s *Shipper) Adopt() {
+// Adopt tells a Shipper that is refused that its file is to go on although it
+// is a copy of a store that was shipped from elsewhere: it gets an id of its own
+// from the first row on that the two do not share.
+func (s *Shipper) Adopt() error {
+	if st := s.Status(); st.State != Refused {
+		return fmt.Errorf("the store is not refused: its shipper is %v", st.State)
+	}
 	select {
 	case s.adopt <- struct{}{}:
 	default: // one that is not yet taken up
 	}
+	return nil
 }
 
 // Status returns what the Shipper is at.

@@ -17,7 +17,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"dmarcgate/internal/pgtest"
 	"dmarcgate/metrics"
@@ -197,8 +196,10 @@ func TestRowsAreShipped(t *testing.T) {
 		if st := s.Status(); st.Aside != 3 || st.Rows != 97 {
 			t.Errorf("Status() = %+v; want 97 rows and 3 aside", st)
 		}
-		if got, err := testutil.GatherAndCount(reg, "dmarcgate_store_ship_refused_total"); err != nil || got != 5 {
-			t.Errorf("series of refusals = %d, %v; want 5", got, err)
+		for _, why := range []string{whyBadValue, whyTooBig, whyDatabase} {
+			if got := value(t, reg, "dmarcgate_store_ship_refused_total", why); got != 1 {
+				t.Errorf("refused with %s = %v; want 1", why, got)
+			}
 		}
 	})
 
@@ -282,13 +283,14 @@ func TestDaysComeAndGo(t *testing.T) {
 // off, before commits arrive and before their acknowledgement does.
 func TestEveryRowComesOnceWhateverTheServerDoes(t *testing.T) {
 	server := pgtest.Start(t)
-	url := server.Database()
+	url, reg := server.Database(), prometheus.NewRegistry()
+	m := metrics.New(reg, nil)
 	proxy := server.Proxy(t)
 	name := url[strings.LastIndex(url, "/")+1 : strings.Index(url, "?")]
 	fakes, shippers := make([]*fake, 3), make([]*Shipper, 3)
 	for i := range fakes {
 		fakes[i] = newFake()
-		shippers[i] = ship(t, fakes[i], proxy.URL(name), fmt.Sprint(i))
+		shippers[i] = shipWith(t, fakes[i], Options{Config: Config{URL: proxy.URL(name)}, Place: place(fmt.Sprint(i)), Log: quiet(t), Metrics: m})
 	}
 	each := 500 * scale(t)
 	add := func(step string) {
@@ -324,12 +326,35 @@ func TestEveryRowComesOnceWhateverTheServerDoes(t *testing.T) {
 		finish(t, s)
 	}
 	wantOnce(t, url, fakes...)
+	if got := value(t, reg, "dmarcgate_store_batches_total", "repeated"); got == 0 {
+		t.Error("no batch was found committed; want those whose acknowledgement was lost")
+	}
+	if got, want := value(t, reg, "dmarcgate_store_shipped_records_total", ""), float64(3*len(fakes[0].rows)); got != want {
+		t.Errorf("rows counted as shipped = %v; want %v", got, want)
+	}
 	if proxy.Lost() < 6 {
 		t.Errorf("commits lost = %d; want 6 at least", proxy.Lost())
 	}
 	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.store"); got != 3 {
 		t.Errorf("stores = %d; want 3", got)
 	}
+}
+
+// value returns the value of a series with this label value.
+func value(t *testing.T, reg *prometheus.Registry, name, label string) (v float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name && (label == "" || m.GetLabel()[0].GetValue() == label) {
+				v += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return v
 }
 
 func TestAServerThatHangsDoesNotHangTheDaemon(t *testing.T) {
@@ -371,8 +396,8 @@ func TestCopiesOfAStore(t *testing.T) {
 		if len(old.ids) != 2 || old.ids[1].FirstSeq != 51 {
 			t.Errorf("ids = %+v; want a second one from 51 on", old.ids)
 		}
-		if got, err := testutil.GatherAndCount(reg, "dmarcgate_store_renewed_total"); got != 1 || err != nil {
-			t.Errorf("renewed_total = %d series, %v", got, err)
+		if got := value(t, reg, "dmarcgate_store_renewed_total", ""); got != 1 {
+			t.Errorf("renewed_total = %v; want 1", got)
 		}
 		if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.store WHERE ended IS NULL"); got != 1 {
 			t.Errorf("stores that go on = %d; want 1", got)
@@ -410,6 +435,9 @@ func TestCopiesOfAStore(t *testing.T) {
 		if err := s.Status().Err; !strings.Contains(err, "dmarcgate results adopt") {
 			t.Errorf("Status().Err = %q; want what mends it", err)
 		}
+		if got := value(t, reg, "dmarcgate_store_shipping_refused", ""); got != 1 {
+			t.Errorf("shipping_refused = %v; want 1", got)
+		}
 		finish(t, s)
 		if !strings.Contains(log.String(), "level=ERROR") {
 			t.Errorf("log = %q; want an error", log.String())
@@ -419,7 +447,9 @@ func TestCopiesOfAStore(t *testing.T) {
 
 		s = ship(t, twin, url, "b")
 		eventually(t, "the refusal without the original", inState(s, Refused))
-		s.Adopt()
+		if err := s.Adopt(); err != nil {
+			t.Errorf("Adopt() = %v", err)
+		}
 		eventually(t, "the rows of the adopted copy", shipped(twin))
 		finish(t, s)
 		wantOnce(t, url, f, twin)
@@ -434,8 +464,13 @@ func TestCopiesOfAStore(t *testing.T) {
 		twin.add("twin", 50)
 		s := ship(t, twin, url, "b")
 		eventually(t, "the refusal", inState(s, Refused))
-		s.Adopt()
+		if err := s.Adopt(); err != nil {
+			t.Errorf("Adopt() = %v", err)
+		}
 		eventually(t, "the rows of the adopted copy", shipped(twin))
+		if err := s.Adopt(); err == nil {
+			t.Error("Adopt() of what is not refused = nil; want an error")
+		}
 		f.add("original", 50)
 		finish(t, original)
 		finish(t, s)
