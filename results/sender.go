@@ -24,12 +24,7 @@ func senderOf(r *Row) (sender, bool) {
 	if org == "" || !client.IsValid() || r.Facts.Skip != policy.Evaluated {
 		return sender{}, false
 	}
-	bits := 24
-	if client.Is6() {
-		bits = 48
-	}
-	net, _ := client.Prefix(bits)
-	return sender{org, net}, true
+	return sender{org, network(client)}, true
 }
 
 // netBytes are the bytes of the network in the table.

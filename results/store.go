@@ -35,7 +35,15 @@ type Options struct {
 	Queue      int           // rows that may wait for the writer
 	Metrics    *metrics.Metrics
 	Log        *slog.Logger
-	Now        func() time.Time // for History; nil is time.Now
+	Now        func() time.Time // for History, Retention and Privacy; nil is time.Now
+	Retention  Retention
+	Privacy    Privacy
+	// Ship says that the rows go to PostgreSQL, too (Spool): none is deleted
+	// before, unless Retention.MaxBytes asks for it.
+	Ship bool
+	// Free returns what is free on the file system of a path, and its size, in
+	// bytes; nil asks the system.
+	Free func(path string) (free, size int64, err error)
 }
 
 // Store is an open file of results. Its methods may be called at once.

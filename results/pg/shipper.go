@@ -40,6 +40,9 @@ type Options struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time // nil is time.Now
+	// ShortenIPAfter is as in results.Privacy, for the rows of all hosts; let
+	// all say the same.
+	ShortenIPAfter time.Duration
 }
 
 // State says what a Shipper is at.

@@ -1,0 +1,107 @@
+package results
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Privacy says what of a message is not kept, or not for long. The zero value
+// keeps everything that a Row has.
+type Privacy struct {
+	// ShortenIPAfter is the age from which a row has the network of the client
+	// (/24 or /48) instead of its address, and neither the client's name nor
+	// names that are address literals; 0 never. What is older when it is added
+	// is shortened at once.
+	ShortenIPAfter time.Duration
+	// DropRecipients leaves the recipient domains out. Rules that match on them
+	// cannot be tried on such rows.
+	DropRecipients bool
+	// QueueIDKey is the key under which queue ids are hashed (HashQueueID); nil
+	// keeps them as they are. Who looks for a message asks ByQueueID for the
+	// hash, and for the id itself when there are rows from before.
+	QueueIDKey []byte
+}
+
+// hashedID begins a queue id that was hashed; no MTA's id does.
+const hashedID = "#"
+
+// HashQueueID returns what is stored of a queue id under Privacy.QueueIDKey: a
+// mark and 128 bits of HMAC-SHA-256. Without a key, and for a message without
+// an id, that is the id itself.
+func HashQueueID(key []byte, qid string) string {
+	if len(key) == 0 || qid == "" {
+		return qid
+	}
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(qid))
+	return hashedID + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
+}
+
+// conceal returns the row as it is to be stored.
+func (p *Privacy) conceal(r Row, now time.Time) Row {
+	if p.DropRecipients {
+		r.Facts.Recipients = nil
+	}
+	r.Facts.QueueID = HashQueueID(p.QueueIDKey, r.Facts.QueueID)
+	if p.ShortenIPAfter > 0 && now.Sub(r.Facts.Time) > p.ShortenIPAfter {
+		r.shorten()
+	}
+	return r
+}
+
+// shorten makes the network of what tells the client's address. Names of the
+// client may hold its address in any form, so the name goes; what it said in
+// HELO and MAIL FROM is shortened when it is an address literal.
+func (r *Row) shorten() {
+	r.Facts.Client = shortAddr(r.Facts.Client)
+	r.Facts.ClientName = ""
+	for _, name := range []*string{&r.Facts.Helo, &r.Facts.HELO.Domain, &r.Facts.MailFrom, &r.Facts.SPF.Domain} {
+		*name = shortLiteral(*name)
+	}
+}
+
+// shortAddr returns the first address of the network, /24 or /48.
+func shortAddr(a netip.Addr) netip.Addr {
+	if !a.IsValid() {
+		return a
+	}
+	short := network(a).Addr()
+	if a.Is4In6() {
+		return netip.AddrFrom16(short.As16())
+	}
+	return short
+}
+
+// network is the network that stands for a client: /24 or /48.
+func network(a netip.Addr) netip.Prefix {
+	a = a.Unmap().WithZone("")
+	bits := 24
+	if a.Is6() {
+		bits = 48
+	}
+	net, _ := a.Prefix(bits)
+	return net
+}
+
+// shortLiteral shortens an address literal (RFC 5321, Section 4.1.3), also one
+// without its brackets, and leaves any other name as it is.
+func shortLiteral(name string) string {
+	inner, bracketed := strings.CutPrefix(name, "[")
+	inner = strings.TrimSuffix(inner, "]")
+	tag := ""
+	if len(inner) > 5 && strings.EqualFold(inner[:5], "IPv6:") {
+		tag, inner = inner[:5], inner[5:]
+	}
+	a, err := netip.ParseAddr(inner)
+	switch {
+	case err != nil:
+		return name
+	case bracketed:
+		return "[" + tag + shortAddr(a).String() + "]"
+	}
+	return tag + shortAddr(a).String()
+}
