@@ -51,7 +51,6 @@ var (
 	// The short names of auth/dmarc's defects; a test there compares the two.
 	defects = []string{"multiple", "bad_version", "tag_syntax", "tag_case", "dup_tag", "unknown_tag", "missing_p", "bad_p", "bad_sp", "bad_np",
 		"bad_alignment", "bad_fo", "bad_uri", "bad_t", "bad_psd", "bad_pct", "bad_rf", "bad_ri", "too_long", "too_many_tags", "too_many_uris"}
-	drops = []string{"queue_full", "write_failed"}
 )
 
 // latencyBuckets span a cached answer (1 ms) to the message budget (20 s).
@@ -84,6 +83,7 @@ type Metrics struct {
 	storeWrite                  prometheus.Histogram
 	storeQueue, storeLastCommit prometheus.Gauge
 	ship                        shipMetrics
+	keep                        keepMetrics
 	reloadOK, reloadTime        prometheus.Gauge
 }
 
@@ -131,6 +131,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		storeLate:       f.plainCounter("store_late_total", "Results whose message was answered before their commit."),
 		storeQueue:      f.plainGauge("store_queue_records", "Results waiting for the writer."),
 		ship:            newShipMetrics(f),
+		keep:            newKeepMetrics(f),
 		reloadOK:        f.plainGauge("config_last_reload_successful", "1 when the last reading of the configuration succeeded, else 0."),
 		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),
 		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),

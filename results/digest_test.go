@@ -35,7 +35,7 @@ func TestQueueIDsAreFoundInBlocksAndBehindThem(t *testing.T) {
 	fill(t, opt, rows[digestRows+10:]...)
 	s := open(t, opt)
 	var blocks, last int
-	if err := s.db.QueryRow("SELECT count(*), max(last_seq) FROM digest").Scan(&blocks, &last); err != nil || blocks != 2 || last != 2*digestRows {
+	if err := s.db.QueryRowContext(context.Background(), "SELECT count(*), max(last_seq) FROM digest").Scan(&blocks, &last); err != nil || blocks != 2 || last != 2*digestRows {
 		t.Errorf("%d blocks to row %d, %v; want 2 of %d rows each", blocks, last, err, digestRows)
 	}
 	for i, want := range map[int][]int64{
@@ -78,17 +78,13 @@ func TestRowsOfATransactionThatFailedAreInNoBlock(t *testing.T) {
 	opt.Durability = Ack
 	s = open(t, opt)
 	ctx := context.Background()
-	if _, err := s.session.conn.ExecContext(ctx, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END")
 	for _, qid := range []string{"lost-1", "lost-2", "lost-3"} {
 		if got := s.Add(row(qid)).Outcome; got != Dropped {
 			t.Errorf("Add(%s) = %v; want %v", qid, got, Dropped)
 		}
 	}
-	if _, err := s.session.conn.ExecContext(ctx, "DROP TRIGGER fails"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "DROP TRIGGER fails")
 	s.Add(row("a"))
 	s.Add(row("b"))
 	for qid, want := range map[string][]int64{"q0": {1}, "lost-1": nil, "a": {digestRows}, "b": {digestRows + 1}} {
@@ -113,7 +109,7 @@ func BenchmarkByQueueID(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	if err := migrate(context.Background(), db); err != nil {
+	if err := migrate(context.Background(), db, 0); err != nil {
 		b.Fatal(err)
 	}
 	const rows = 1_000_000
@@ -126,7 +122,7 @@ func BenchmarkByQueueID(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	r := &Reader{db}
+	r := &Reader{newHandle(db)}
 	for b.Loop() {
 		if _, err := r.ByQueueID(context.Background(), "3XyZabc"); err != nil {
 			b.Fatal(err)

@@ -2,6 +2,7 @@ package results
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"time"
@@ -48,18 +49,17 @@ func (s *Store) remember(o *op) {
 	}
 }
 
-// loadHistory counts what is stored, up to the row with the number last: the
-// writer counts what comes later. It ends early with ctx. After a failure the
-// history stays unready.
-func (s *Store) loadHistory(ctx context.Context, last int64) {
+// loadHistory counts what is stored in a file: the writer counts what comes
+// later. It ends early with ctx. After a failure the history stays unready.
+func (s *Store) loadHistory(ctx context.Context, f *file) {
 	defer close(s.loaded)
 	start := time.Now()
-	rows, err := s.readHistory(ctx, last)
+	rows, err := s.readHistory(ctx, f.reads, f.opened-1)
 	switch {
 	case ctx.Err() != nil:
-	case err != nil:
+	case err != nil && f == s.current.Load():
 		s.opt.Log.Error("the history of senders could not be read; until the next start it is no evidence", "err", err)
-	default:
+	default: // of another file, what was counted up to now is all there is
 		s.history.finish()
 		s.opt.Log.Debug("the history of senders is complete", "rows", rows, "took", time.Since(start).Round(time.Millisecond))
 	}
@@ -67,10 +67,10 @@ func (s *Store) loadHistory(ctx context.Context, last int64) {
 
 // readHistory reads slices from the oldest row on, because what counts is the
 // order in which senders were seen, and rests after each as long as it took.
-func (s *Store) readHistory(ctx context.Context, last int64) (rows int64, err error) {
+func (s *Store) readHistory(ctx context.Context, db *sql.DB, last int64) (rows int64, err error) {
 	begin := s.opt.now().AddDate(0, 0, -policy.HistoryDays)
 	var first int64
-	err = s.db.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM message WHERE time >= ? ORDER BY time LIMIT 1), ?)",
+	err = db.QueryRowContext(ctx, "SELECT coalesce((SELECT seq FROM message WHERE time >= ? ORDER BY time LIMIT 1), ?)",
 		begin.UnixMilli(), last+1).Scan(&first)
 	if err != nil {
 		return 0, fmt.Errorf("looking for the first row: %w", err)
@@ -78,7 +78,7 @@ func (s *Store) readHistory(ctx context.Context, last int64) (rows int64, err er
 	first = max(first, last-maxHistoryRows+1)
 	for seq := first; seq <= last; seq += historySlice {
 		start := time.Now()
-		if err := s.readSlice(ctx, seq, min(seq+historySlice-1, last)); err != nil {
+		if err := s.readSlice(ctx, db, seq, min(seq+historySlice-1, last)); err != nil {
 			return 0, err
 		}
 		select {
@@ -90,8 +90,8 @@ func (s *Store) readHistory(ctx context.Context, last int64) (rows int64, err er
 	return last - first + 1, nil
 }
 
-func (s *Store) readSlice(ctx context.Context, first, last int64) error {
-	rs, err := s.db.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = ?",
+func (s *Store) readSlice(ctx context.Context, db *sql.DB, first, last int64) error {
+	rs, err := db.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = ?",
 		first, last, Answered, resultPass)
 	if err != nil {
 		return fmt.Errorf("reading rows %d to %d: %w", first, last, err)

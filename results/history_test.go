@@ -273,11 +273,9 @@ func TestRowsThatCannotBeReadProveNothing(t *testing.T) {
 	fill(t, opt, Row{Facts: *genuine("a.example", today, true)}, Row{Facts: *genuine("b.example", today, true)})
 	s := open(t, opt)
 	<-s.loaded
-	if _, err := s.session.conn.ExecContext(context.Background(), "UPDATE message SET row = '{' WHERE seq = 1"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "UPDATE message SET row = '{' WHERE seq = 1")
 	s.history = newHistory()
-	if _, err := s.readHistory(context.Background(), 2); err != nil {
+	if _, err := s.readHistory(context.Background(), s.reads, 2); err != nil {
 		t.Fatal(err)
 	}
 	s.history.finish()
@@ -289,11 +287,9 @@ func TestRowsThatCannotBeReadProveNothing(t *testing.T) {
 func TestAHistoryThatCannotBeReadIsNoEvidence(t *testing.T) {
 	s := open(t, historyOptions(t))
 	<-s.loaded
-	if _, err := s.session.conn.ExecContext(context.Background(), "DROP TABLE message"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "DROP TABLE message")
 	s.history, s.loaded = newHistory(), make(chan struct{})
-	s.loadHistory(context.Background(), 1)
+	s.loadHistory(context.Background(), s.file)
 	if s.history.ready {
 		t.Error("the history is ready though it could not be read")
 	}

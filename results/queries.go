@@ -217,7 +217,7 @@ func (m *milliseconds) Scan(v any) error {
 }
 
 // query returns what scan makes of the rows that a query finds.
-func query[T any](ctx context.Context, db *sql.DB, what string, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
+func query[T any](ctx context.Context, db queryer, what string, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
 	rs, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", what, err)

@@ -127,9 +127,7 @@ func TestNewSendersAreThoseSeenForTheFirstTime(t *testing.T) {
 	})
 	s.Add(at(13, "shop.example", "198.51.100.9", passed))
 	s.Add(at(14, "old.example", "192.0.2.250", nil))
-	if _, err := s.session.conn.ExecContext(context.Background(), "DELETE FROM message WHERE qid = 'q4'"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "DELETE FROM message WHERE qid = 'q4'")
 	got, err = s.NewSenders(context.Background(), clock(3), 2)
 	expect(t, "NewSenders(newer, 2)", got, err, []NewSender{
 		{Org: "old.example", Net: net("203.0.113.0/24"), First: clock(12), QueueID: "q12", Author: "old.example"},
@@ -179,7 +177,7 @@ func TestQueriesUseAnIndex(t *testing.T) {
 		if text == scanSQL {
 			args = []any{0, 0, 1, 1}
 		}
-		rs, err := s.db.Query("EXPLAIN QUERY PLAN "+text, args...)
+		rs, err := s.db.QueryContext(context.Background(), "EXPLAIN QUERY PLAN "+text, args...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,15 +13,15 @@ import (
 const readers = 4
 
 // Reader reads a store. A Store is one, too.
-type Reader struct{ db *sql.DB }
+type Reader struct{ db *handle }
 
-func newReader(dsn string) (*Reader, error) {
+func openReads(dsn string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", dsn)
 	if err != nil {
 		return nil, err
 	}
 	db.SetMaxOpenConns(readers)
-	return &Reader{db}, nil
+	return db, nil
 }
 
 // OpenReader opens a store to read, also while a daemon writes to it. It makes
@@ -39,10 +39,11 @@ func openReader(ctx context.Context, path string) (*Reader, error) {
 		return nil, errors.Unwrap(err)
 	}
 	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}
-	r, err := newReader(file.String() + "?mode=ro&_pragma=busy_timeout(5000)")
+	db, err := openReads(file.String() + "?mode=ro&_pragma=busy_timeout(5000)")
 	if err != nil {
 		return nil, err
 	}
+	r := &Reader{newHandle(db)}
 	var version int
 	if err = r.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err == nil && version != schemaVersion {
 		err = fmt.Errorf("the file has schema version %d and this program reads %d: use the program of the daemon", version, schemaVersion)

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 )
 
@@ -105,15 +106,25 @@ CREATE TABLE restate (
 );
 `}
 
-// migrate brings the file to schemaVersion, and gives a new file its id.
-func migrate(ctx context.Context, db *sql.DB) error {
-	var version int
-	if err := db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return fmt.Errorf("reading the schema version: %w", err)
+// readVersion returns the schema version of a file that this program can use, 0
+// for a new one.
+func readVersion(ctx context.Context, db *sql.DB) (version int, err error) {
+	var tables int
+	err = db.QueryRowContext(ctx, "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version").Scan(&version, &tables)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("reading the schema version: %w", err)
+	case version > schemaVersion:
+		return 0, fmt.Errorf("the file has schema version %d and this program knows %d: run the program that wrote it, or a newer one", version, schemaVersion)
+	case version < 0 || version == 0 && tables > 0:
+		return 0, errors.New("the file is a database of another program: give the store a path of its own")
 	}
-	if version > schemaVersion {
-		return fmt.Errorf("the file has schema version %d and this program knows %d: run the program that wrote it, or a newer one", version, schemaVersion)
-	}
+	return version, nil
+}
+
+// migrate brings the file from a version to schemaVersion, and gives a new file
+// its id.
+func migrate(ctx context.Context, db *sql.DB, version int) error {
 	for ; version < schemaVersion; version++ {
 		if err := step(ctx, db, version); err != nil {
 			return fmt.Errorf("migrating from schema version %d: %w", version, err)

@@ -74,7 +74,7 @@ func sameSchema(t *testing.T, s *Store) {
 
 func schemaOf(t *testing.T, s *Store) map[string]string {
 	t.Helper()
-	rs, err := s.db.Query("SELECT name, coalesce(sql, '') FROM sqlite_schema")
+	rs, err := s.db.QueryContext(context.Background(), "SELECT name, coalesce(sql, '') FROM sqlite_schema")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestAConversionThatWasInterruptedGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
-	if err := migrate(context.Background(), db); err != nil {
+	if err := migrate(context.Background(), db, 1); err != nil {
 		t.Fatal(err)
 	}
 	half, err := newSession(context.Background(), db)
@@ -148,9 +148,7 @@ func TestNumbersAreNotGivenAgain(t *testing.T) {
 	s := open(t, opt)
 	s.Add(row("a"))
 	s.Add(row("b"))
-	if _, err := s.session.conn.ExecContext(context.Background(), "DELETE FROM message"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "DELETE FROM message")
 	s.Close()
 	s = open(t, opt)
 	s.Add(row("c"))
@@ -165,12 +163,12 @@ func TestEachOpeningIsNoted(t *testing.T) {
 	fill(t, opt)
 	s := open(t, opt)
 	var tokens, first, second, third int
-	if err := s.db.QueryRow("SELECT count(DISTINCT token), min(first_seq), sum(first_seq), max(first_seq) FROM opening WHERE length(token) = 16 AND time > 0").
+	if err := s.db.QueryRowContext(context.Background(), "SELECT count(DISTINCT token), min(first_seq), sum(first_seq), max(first_seq) FROM opening WHERE length(token) = 16 AND time > 0").
 		Scan(&tokens, &first, &second, &third); err != nil || tokens != 3 || first != 1 || second != 1+3+3 || third != 3 {
 		t.Errorf("openings = %d, rows from %d, sum %d, to %d, %v; want 3, at row 1, 3 and 3", tokens, first, second, third, err)
 	}
 	var id string
-	if err := s.db.QueryRow("SELECT store_id FROM identity WHERE first_seq = 1").Scan(&id); err != nil || id != s.ID() {
+	if err := s.db.QueryRowContext(context.Background(), "SELECT store_id FROM identity WHERE first_seq = 1").Scan(&id); err != nil || id != s.ID() {
 		t.Errorf("identity from row 1 = %q, %v; want %q", id, err, s.ID())
 	}
 }

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"bytes"
 	"net/netip"
 	"time"
 
@@ -58,6 +59,26 @@ func (s *Shipment) Row() (Row, error) {
 		author: s.Author, policyDomain: s.PolicyDomain, row: s.Encoded,
 	}
 	return c.toRow()
+}
+
+// Shorten makes the network of what tells the client's address (Privacy), and
+// reports whether that changed anything. Of a row that cannot be read, it
+// shortens the address in the column.
+func (s *Shipment) Shorten() bool {
+	before, blob := s.Client, s.Encoded
+	s.Client = shortAddr(s.Client)
+	r, err := s.Row()
+	if err != nil {
+		return s.Client != before
+	}
+	r.shorten()
+	var e encoder
+	c, err := e.columns(&r)
+	if err != nil {
+		return s.Client != before
+	}
+	s.Encoded = c.row
+	return s.Client != before || !bytes.Equal(s.Encoded, blob)
 }
 
 // Sender is an organization and a network that mail of it came from, with one

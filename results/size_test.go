@@ -16,7 +16,7 @@ func TestARowTakesLessThan600Bytes(t *testing.T) {
 	fill(t, opt, rows...)
 	s := open(t, opt)
 	var pages, size int
-	if err := s.db.QueryRow("SELECT page_count, page_size FROM pragma_page_count, pragma_page_size").Scan(&pages, &size); err != nil {
+	if err := s.db.QueryRowContext(context.Background(), "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size").Scan(&pages, &size); err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range partsOf(t, s.Reader) {
@@ -26,7 +26,7 @@ func TestARowTakesLessThan600Bytes(t *testing.T) {
 		t.Errorf("a row takes %d bytes of file; want less than 600", got)
 	}
 	var blob int
-	if err := s.db.QueryRow("SELECT CAST(avg(length(row)) AS INTEGER) FROM message").Scan(&blob); err == nil {
+	if err := s.db.QueryRowContext(context.Background(), "SELECT CAST(avg(length(row)) AS INTEGER) FROM message").Scan(&blob); err == nil {
 		t.Logf("blob: %d bytes", blob)
 	}
 }

@@ -8,41 +8,92 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"sync"
 	"time"
 )
 
 // metaShipped is the key of the mark up to which all rows are elsewhere, too.
 const metaShipped = "shipped"
 
+// ErrReplaced means that the file of the store has become another one, with an
+// id and numbers of its own: what was known of it has to be read anew, beginning
+// with Identities.
+var ErrReplaced = errors.New("the store has a new file")
+
 // Spool is a store as what ships its rows sees it (results/pg). What it writes
-// are marks: seldom, and on a connection of its own, beside the writer.
+// are marks: seldom, and on a connection of its own, beside the writer. It stays
+// with one file until it is asked for Identities again.
 type Spool struct {
-	read *sql.DB // the store's
-	mark *sql.DB
+	store *Store
+	mu    sync.Mutex // guards what stands below
+	file  *file
+	mark  *sql.DB
 }
 
 // Spool returns the store as a spool. Close it before the store.
 func (s *Store) Spool(ctx context.Context) (*Spool, error) {
+	sp := &Spool{store: s}
+	if err := sp.renew(ctx); err != nil {
+		return nil, fmt.Errorf("opening the store as a spool: %w", err)
+	}
+	return sp, nil
+}
+
+// renew goes to the file that the store has now.
+func (s *Spool) renew(ctx context.Context) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.store.current.Load()
+	if f == s.file {
+		return nil
+	}
 	// Checkpoints are the writer's. A mark that is lost is found again, but an
 	// id under which rows are elsewhere must never be lost: see Renew.
-	db, err := sql.Open("sqlite", dsn(s.opt)+"&_pragma=wal_autocheckpoint(0)")
+	db, err := sql.Open("sqlite", dsn(s.store.opt)+"&_pragma=wal_autocheckpoint(0)")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	db.SetMaxOpenConns(1)
 	if err := db.PingContext(ctx); err != nil {
 		db.Close()
-		return nil, fmt.Errorf("opening the store as a spool: %w", err)
+		return err
 	}
-	return &Spool{s.db, db}, nil
+	if s.mark != nil {
+		s.mark.Close() // of a file that is no longer used
+	}
+	s.file, s.mark = f, db
+	return nil
+}
+
+// bound is what the spool reads and marks.
+type bound struct{ read, mark *sql.DB }
+
+func (s *Spool) bound() (bound, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file != s.store.current.Load() {
+		return bound{}, ErrReplaced
+	}
+	return bound{s.file.reads, s.mark}, nil
 }
 
 // Close ends it.
-func (s *Spool) Close() error { return s.mark.Close() }
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mark.Close()
+}
 
 // Identities returns the ids of the file, oldest first.
 func (s *Spool) Identities(ctx context.Context) ([]Identity, error) {
-	return query(ctx, s.read, "the ids of the store", func(rs *sql.Rows) (id Identity, err error) {
+	if err := s.renew(ctx); err != nil {
+		return nil, err
+	}
+	b, err := s.bound()
+	if err != nil {
+		return nil, err
+	}
+	return query(ctx, b.read, "the ids of the store", func(rs *sql.Rows) (id Identity, err error) {
 		return id, rs.Scan(&id.StoreID, &id.FirstSeq)
 	}, "SELECT store_id, first_seq FROM identity ORDER BY first_seq")
 }
@@ -51,7 +102,11 @@ func (s *Spool) Identities(ctx context.Context) ([]Identity, error) {
 // when that is on the disk: rows that are elsewhere under an id which the file
 // has lost would be shipped again under another one.
 func (s *Spool) Renew(ctx context.Context, first int64) error {
-	conn, err := s.mark.Conn(ctx)
+	b, err := s.bound()
+	if err != nil {
+		return err
+	}
+	conn, err := b.mark.Conn(ctx)
 	if err != nil {
 		return err
 	}
@@ -70,7 +125,11 @@ func (s *Spool) Renew(ctx context.Context, first int64) error {
 
 // Openings returns all openings of the file, oldest first.
 func (s *Spool) Openings(ctx context.Context) ([]Opening, error) {
-	return query(ctx, s.read, "the openings of the store", func(rs *sql.Rows) (o Opening, err error) {
+	b, err := s.bound()
+	if err != nil {
+		return nil, err
+	}
+	return query(ctx, b.read, "the openings of the store", func(rs *sql.Rows) (o Opening, err error) {
 		var token []byte
 		err = rs.Scan(&token, &o.FirstSeq)
 		o.Token = hex.EncodeToString(token)
@@ -81,8 +140,11 @@ func (s *Spool) Openings(ctx context.Context) ([]Opening, error) {
 // After returns the rows after seq in their order: at most limit, and no
 // further one once their Encoded has maxBytes.
 func (s *Spool) After(ctx context.Context, seq int64, limit, maxBytes int) ([]Shipment, error) {
-	rs, err := s.read.QueryContext(ctx, `SELECT seq, time, state, qid, client, author, policy_domain,
-		result, requested, disposition, action, override, flags, row FROM message WHERE seq > ? ORDER BY seq LIMIT ?`, seq, limit)
+	b, err := s.bound()
+	if err != nil {
+		return nil, err
+	}
+	rs, err := b.read.QueryContext(ctx, shipmentSQL+"WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit)
 	if err != nil {
 		return nil, fmt.Errorf("reading rows after %d: %w", seq, err)
 	}
@@ -99,6 +161,9 @@ func (s *Spool) After(ctx context.Context, seq int64, limit, maxBytes int) ([]Sh
 	return out, rs.Err()
 }
 
+const shipmentSQL = `SELECT seq, time, state, qid, client, author, policy_domain,
+	result, requested, disposition, action, override, flags, row FROM message `
+
 func scanShipment(rs *sql.Rows) (r Shipment, err error) {
 	var at int64
 	var client []byte
@@ -111,21 +176,33 @@ func scanShipment(rs *sql.Rows) (r Shipment, err error) {
 
 // SetShipped notes that all rows up to seq, and no other, are elsewhere, too.
 func (s *Spool) SetShipped(ctx context.Context, seq int64) error {
-	_, err := s.mark.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaShipped, strconv.FormatInt(seq, 10))
+	b, err := s.bound()
+	if err != nil {
+		return err
+	}
+	_, err = b.mark.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaShipped, strconv.FormatInt(seq, 10))
 	return err
 }
 
 // Restates returns states that changed after their row was stored, at most
 // limit, of rows up to seq.
 func (s *Spool) Restates(ctx context.Context, seq int64, limit int) ([]Restate, error) {
-	return query(ctx, s.read, "changed states", func(rs *sql.Rows) (r Restate, err error) {
+	b, err := s.bound()
+	if err != nil {
+		return nil, err
+	}
+	return query(ctx, b.read, "changed states", func(rs *sql.Rows) (r Restate, err error) {
 		return r, rs.Scan(&r.Sequence, &r.State)
 	}, "SELECT seq, state FROM restate WHERE seq <= ? ORDER BY seq LIMIT ?", seq, limit)
 }
 
 // ClearRestates forgets those that Restates returned.
 func (s *Spool) ClearRestates(ctx context.Context, done []Restate) error {
-	tx, err := s.mark.BeginTx(ctx, nil)
+	b, err := s.bound()
+	if err != nil {
+		return err
+	}
+	tx, err := b.mark.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
@@ -140,8 +217,12 @@ func (s *Spool) ClearRestates(ctx context.Context, done []Restate) error {
 
 // Waiting returns what comes after the mark of SetShipped.
 func (s *Spool) Waiting(ctx context.Context) (Waiting, error) {
+	b, err := s.bound()
+	if err != nil {
+		return Waiting{}, err
+	}
 	var first, last, at sql.NullInt64
-	err := s.read.QueryRowContext(ctx, `SELECT seq, (SELECT max(seq) FROM message), time FROM message
+	err = b.read.QueryRowContext(ctx, `SELECT seq, (SELECT max(seq) FROM message), time FROM message
 		WHERE seq > coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0) ORDER BY seq LIMIT 1`, metaShipped).Scan(&first, &last, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Waiting{}, nil

@@ -29,6 +29,8 @@ type StoreStatus struct {
 	// Dropped is how many rows were lost since the start, by cause: the labels
 	// of dmarcgate_store_dropped_total.
 	Dropped map[string]int64
+	// Deleted is the same for dmarcgate_store_deleted_total.
+	Deleted map[string]int64
 	// Guard tells that rows are dropped because too little is free.
 	Guard bool
 	// SetAside is what the file was renamed to that was damaged or had gone, the

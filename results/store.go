@@ -1,13 +1,11 @@
 package results
 
 import (
-	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -48,16 +46,20 @@ type Options struct {
 
 // Store is an open file of results. Its methods may be called at once.
 type Store struct {
-	opt    Options
-	id     string
-	writer *sql.DB
+	opt Options
 	*Reader
-	session     *session // on the one connection of writer
-	group, rows []*op    // the writer's, to be used again
-	met         met      // the writer's
+	*file             // the writer's; nil when there is none, and it tries to open one
+	group, rows []*op // the writer's, to be used again
+	met         met   // the writer's
+	space       space // the writer's
+	mend        mend  // the writer's
+	current     atomic.Pointer[file]
+	jobs        chan job
+	tallies     tallies
 	history     *history
-	loaded      chan struct{} // closed when the history needs the files no longer
-	stopLoading context.CancelFunc
+	loaded      chan struct{}      // closed when the history needs the files no longer
+	stop        context.CancelFunc // ends what goes on beside the mail
+	beside      sync.WaitGroup
 
 	mu      sync.RWMutex // guards closed and the sends into queue
 	closed  bool
@@ -67,74 +69,69 @@ type Store struct {
 	failed  atomic.Pointer[error] // of the last commit; nil when it went well
 }
 
-// Open opens the file, or makes it. An error says what an operator can mend.
+// Open opens the file, or makes it. One that is damaged is set aside: it is
+// renamed, and a new one begun. An error says what an operator can mend.
 func Open(ctx context.Context, opt Options) (*Store, error) {
-	s := &Store{
-		opt: opt, queue: make(chan *op, opt.Queue), closing: make(chan struct{}), done: make(chan struct{}),
-		history: newHistory(), loaded: make(chan struct{}),
-	}
-	if err := s.open(ctx); err != nil {
-		s.closeFiles()
+	s := newStore(opt)
+	f, err := s.openOrSetAside(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("opening the store %s: %w", opt.Path, err)
 	}
-	loading, stop := context.WithCancel(context.Background())
-	s.stopLoading = stop
-	go s.loadHistory(loading, s.session.next-1)
+	s.use(f)
+	s.Reader = &Reader{newHandle(f.reads)}
+	beside, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.beside.Go(func() { s.loadHistory(beside, f) })
+	s.beside.Go(func() { s.upkeep(beside) })
 	go s.write()
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context) (err error) {
-	// SQLite would make the file readable by everybody; its other files take
-	// over the mode of this one.
-	f, err := os.OpenFile(s.opt.Path, os.O_RDWR|os.O_CREATE, 0o640)
-	if err != nil {
-		return err
+func newStore(opt Options) *Store {
+	return &Store{
+		opt: opt, queue: make(chan *op, opt.Queue), closing: make(chan struct{}), done: make(chan struct{}),
+		jobs: make(chan job), history: newHistory(), loaded: make(chan struct{}),
 	}
-	if err := f.Close(); err != nil {
-		return err
+}
+
+// use makes a file the one that rows go to.
+func (s *Store) use(f *file) {
+	s.file, s.met = f, met{}
+	s.current.Store(f)
+	if s.Reader != nil {
+		s.db.current.Store(f.reads)
 	}
-	if s.writer, err = sql.Open("sqlite", dsn(s.opt)); err != nil {
-		return err
-	}
-	s.writer.SetMaxOpenConns(1) // one writer: SQLite has one anyway, and this one queues fairly
-	if err := migrate(ctx, s.writer); err != nil {
-		return err
-	}
-	if err := s.writer.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&s.id); err != nil {
-		return fmt.Errorf("reading the store id: %w", err)
-	}
-	if s.session, err = newSession(ctx, s.writer); err != nil {
-		return err
-	}
-	if err := s.session.convert(ctx, s.opt.Log); err != nil {
-		return fmt.Errorf("converting rows of schema version 1: %w", err)
-	}
-	if err := s.session.noteOpening(ctx, s.opt.now()); err != nil {
-		return fmt.Errorf("noting the opening: %w", err)
-	}
-	s.Reader, err = newReader(dsn(s.opt) + "&_pragma=query_only(1)")
-	return err
 }
 
 // checkpointPages is how long the log grows before SQLite moves it into the
 // file: 16 MB. A page that many commits wrote is moved once.
 const checkpointPages = 4000
 
+// maxIdleLog is what a log may keep of its size once it was moved into the
+// file: readers that are slow make it longer.
+const maxIdleLog = 32 << 20
+
+// busyTimeout is how long a statement waits for another process.
+const busyTimeout = 5 * time.Second
+
 // dsn sets auto_vacuum before journal_mode, because it only takes effect on a
-// file without pages.
+// file without pages. What is deleted within a page is overwritten
+// (secure_delete); pages that become free go back to the file system.
 func dsn(opt Options) string {
 	synchronous := "NORMAL"
 	if opt.Durability == Disk {
 		synchronous = "FULL"
 	}
 	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: opt.Path}).EscapedPath()}
-	return fmt.Sprintf("%s?_pragma=auto_vacuum(INCREMENTAL)&_pragma=journal_mode(WAL)&_pragma=synchronous(%s)"+
-		"&_pragma=wal_autocheckpoint(%d)&_pragma=busy_timeout(5000)&_txlock=immediate", &file, synchronous, checkpointPages)
+	return fmt.Sprintf("%s?_pragma=auto_vacuum(INCREMENTAL)&_pragma=journal_mode(WAL)&_pragma=synchronous(%s)&_pragma=secure_delete(FAST)"+
+		"&_pragma=wal_autocheckpoint(%d)&_pragma=journal_size_limit(%d)&_pragma=busy_timeout(%d)&_txlock=immediate",
+		&file, synchronous, checkpointPages, maxIdleLog, busyTimeout.Milliseconds())
 }
 
+func (o *Options) dir() string { return filepath.Dir(o.Path) }
+
 // ID returns the id of the file: 32 hexadecimal digits, made with the file.
-func (s *Store) ID() string { return s.id }
+func (s *Store) ID() string { return s.current.Load().id }
 
 // Check reports whether the last commit went well and the file can be read.
 func (s *Store) Check(ctx context.Context) error {
@@ -157,22 +154,11 @@ func (s *Store) Close() error {
 	close(s.closing)
 	close(s.queue)
 	s.mu.Unlock()
-	s.stopLoading()
-	<-s.loaded
+	s.stop()
+	s.beside.Wait()
 	<-s.done
-	return s.closeFiles()
-}
-
-func (s *Store) closeFiles() error {
-	var first error
-	if s.session != nil {
-		first = s.session.close()
+	if s.file == nil {
+		return nil
 	}
-	if s.Reader != nil {
-		first = cmp.Or(first, s.Reader.Close())
-	}
-	if s.writer != nil {
-		first = cmp.Or(first, s.writer.Close())
-	}
-	return first
+	return s.file.close()
 }

@@ -50,24 +50,26 @@ type op struct {
 	done  chan struct{} // closed after the commit, or the failure
 	err   error         // set before done is closed
 	seq   int64
+	file  *file // that seq is of
 }
 
 // Receipt stands for a row handed to the store.
 type Receipt struct {
 	Outcome Outcome
 	op      *op
+	qid     string // as the log has it
 }
 
 // Add hands a row to the writer and waits as the durability says, never
 // longer than Options.Wait.
 func (s *Store) Add(row Row) *Receipt {
-	o := &op{row: row, done: make(chan struct{})}
+	o := &op{row: s.opt.Privacy.conceal(row, s.opt.now()), done: make(chan struct{})}
 	begin := time.Now()
 	if !s.enqueue(o, s.opt.Wait) {
-		s.opt.Metrics.RecordDropped("queue_full")
+		s.drop("queue_full")
 		return &Receipt{Outcome: Dropped}
 	}
-	r := &Receipt{Outcome: Late, op: o}
+	r := &Receipt{Outcome: Late, op: o, qid: row.Facts.QueueID}
 	if s.opt.Durability == Async {
 		return r
 	}
@@ -118,7 +120,7 @@ func (s *Store) MarkUnanswered(r *Receipt) {
 		return
 	}
 	if !s.enqueue(&op{after: r, state: Unanswered, done: make(chan struct{})}, 0) {
-		s.opt.Log.Error("a row could not be marked as unanswered: the store's queue is full", "qid", r.op.row.Facts.QueueID)
+		s.opt.Log.Error("a row could not be marked as unanswered: the store's queue is full", "qid", r.qid)
 	}
 }
 
@@ -132,18 +134,26 @@ func (s *Store) write() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var last time.Time
-	for o := range s.queue {
-		if rest := every - time.Since(last); rest > 0 {
-			timer.Reset(rest)
-			select {
-			case <-timer.C:
-			case <-s.closing:
+	for {
+		select {
+		case o, open := <-s.queue:
+			if !open {
+				return
 			}
+			if rest := every - time.Since(last); rest > 0 {
+				timer.Reset(rest)
+				select {
+				case <-timer.C:
+				case <-s.closing:
+				}
+			}
+			last = time.Now()
+			group := s.gather(o)
+			s.opt.Metrics.StoreQueue(len(s.queue))
+			s.commit(group)
+		case j := <-s.jobs:
+			j.done <- s.run(j)
 		}
-		last = time.Now()
-		group := s.gather(o)
-		s.opt.Metrics.StoreQueue(len(s.queue))
-		s.commit(group)
 	}
 }
 
@@ -165,16 +175,18 @@ func (s *Store) gather(first *op) []*op {
 	return group
 }
 
-// commit writes a group, and tells those who wait for it.
+// commit writes a group, and tells those who wait for it. When the file turns
+// out to be damaged or gone, the group goes into a new one.
 func (s *Store) commit(group []*op) {
 	start := time.Now()
-	err := s.session.transaction(func() error { return s.apply(group) })
+	err := s.attempt(group)
+	if s.replaced(err) {
+		err = s.attempt(group)
+	}
 	if err != nil {
 		s.met = met{}
-		s.failed.Store(&err)
 		s.opt.Log.Error("results could not be written; mail goes on", "rows", len(group), "err", err)
 	} else {
-		s.failed.Store(nil)
 		s.opt.Metrics.StoreCommit(time.Since(start), time.Now())
 	}
 	for _, o := range group {
@@ -183,7 +195,24 @@ func (s *Store) commit(group []*op) {
 		}
 		s.count(o)
 		s.remember(o)
+	}
+	s.note(err, group)
+	for _, o := range group {
 		close(o.done)
+	}
+}
+
+// note keeps the last failure for Check.
+func (s *Store) note(err error, group []*op) {
+	for _, o := range group {
+		if err == nil && o.after == nil {
+			err = o.err
+		}
+	}
+	if err != nil {
+		s.failed.Store(&err)
+	} else {
+		s.failed.Store(nil)
 	}
 }
 
@@ -193,19 +222,46 @@ func (s *Store) count(o *op) {
 	case o.err == nil:
 		s.opt.Metrics.Recorded()
 	default:
-		s.opt.Metrics.RecordDropped("write_failed")
+		s.drop(cause(o.err))
 	}
 }
 
-// apply writes a group within its transaction: first the rows, since a mark is
-// always for an earlier one.
-func (s *Store) apply(group []*op) error {
+// attempt makes one transaction of a group. It looks afterwards whether the
+// file was still the one that the path names: a file that was removed takes
+// rows, too.
+func (s *Store) attempt(group []*op) error {
+	if err := s.ensure(); err != nil {
+		return err
+	}
+	room := s.roomy()
 	s.rows = s.rows[:0]
+	marks := 0
 	for _, o := range group {
-		if o.after == nil {
+		o.err, o.seq, o.file = nil, 0, s.file
+		switch {
+		case o.after != nil:
+			marks++
+		case room:
 			s.rows = append(s.rows, o)
+		default:
+			o.err = errNoSpace
 		}
 	}
+	if len(s.rows)+marks == 0 {
+		return nil
+	}
+	if err := s.session.transaction(func() error { return s.apply(group) }); err != nil {
+		return err
+	}
+	if s.gone(s.opt.Path) {
+		return errGone
+	}
+	return nil
+}
+
+// apply writes s.rows and the marks of a group within its transaction: first
+// the rows, since a mark is always for an earlier one.
+func (s *Store) apply(group []*op) error {
 	if err := s.session.insertRows(s.rows); err != nil {
 		return err
 	}
@@ -221,8 +277,8 @@ func (s *Store) apply(group []*op) error {
 }
 
 func (s *Store) markRow(o *op) error {
-	if o.after == nil || o.after.op.seq == 0 {
-		return nil // its row was never written
+	if o.after == nil || o.after.op.seq == 0 || o.after.op.file != s.file {
+		return nil // its row was never written, or is in a file that is gone
 	}
 	seq, state := o.after.op.seq, int64(o.state)
 	if err := s.session.exec(s.session.mark, state, seq); err != nil {

@@ -7,16 +7,12 @@ import (
 
 func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
 	s, ctx := open(t, options(t)), context.Background()
-	if _, err := s.session.conn.ExecContext(ctx, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END")
 	lost := s.Add(row("lost"))
 	if lost.Outcome != Dropped {
 		t.Fatalf("Add() = %v; want %v", lost.Outcome, Dropped)
 	}
-	if _, err := s.session.conn.ExecContext(ctx, "DROP TRIGGER fails"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "DROP TRIGGER fails")
 	s.Add(row("next")) // with the number that the lost one would have had
 	s.MarkUnanswered(lost)
 	s.Add(row("last")) // committed after the mark
@@ -30,7 +26,7 @@ func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
 func TestAStateThatChangesIsKeptForWhatShipsRows(t *testing.T) {
 	s, ctx := open(t, options(t)), context.Background()
 	restated := func() (n int) {
-		if err := s.db.QueryRow("SELECT count(*) FROM restate WHERE state = ?", Unanswered).Scan(&n); err != nil {
+		if err := s.db.QueryRowContext(context.Background(), "SELECT count(*) FROM restate WHERE state = ?", Unanswered).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -40,9 +36,7 @@ func TestAStateThatChangesIsKeptForWhatShipsRows(t *testing.T) {
 	if n := restated(); n != 0 {
 		t.Errorf("%d states are kept though nothing ships rows; want 0", n)
 	}
-	if _, err := s.session.conn.ExecContext(ctx, "INSERT INTO meta VALUES ('shipped', '0')"); err != nil {
-		t.Fatal(err)
-	}
+	tamper(t, s, "INSERT INTO meta VALUES ('shipped', '0')")
 	s.MarkUnanswered(s.Add(row("c")))
 	s.Add(row("d"))
 	if n := restated(); n != 1 {

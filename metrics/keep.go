@@ -1,0 +1,67 @@
+package metrics
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// The closed lists of label values of the local store's upkeep.
+var (
+	drops     = []string{"queue_full", "no_space", "disk_full", "locked", "damaged", "write_failed"}
+	deletions = []string{"age", "size", "unshipped", "purge"}
+	damages   = []string{"file", "log", "gone"}
+)
+
+// keepMetrics are of the upkeep of the local store.
+type keepMetrics struct {
+	deleted, damaged   *prometheus.CounterVec
+	guard, bytes, free prometheus.Gauge
+}
+
+func newKeepMetrics(f factory) keepMetrics {
+	return keepMetrics{
+		deleted: f.counter("store_deleted_total", "Results deleted from the local store, by cause.", label{"why", deletions}),
+		damaged: f.counter("store_damaged_total", "Times that the local store or a part of it was lost.", label{"what", damages}),
+		guard:   f.plainGauge("store_guard", "1 while results are dropped because too little space is free, else 0."),
+		bytes:   f.plainGauge("store_bytes", "Size of the local store, its log included."),
+		free:    f.plainGauge("store_free_bytes", "What is free on the file system of the local store."),
+	}
+}
+
+// StoreDeleted counts results that were deleted.
+func (m *Metrics) StoreDeleted(why string, n int64) {
+	if m == nil {
+		return
+	}
+	m.keep.deleted.WithLabelValues(known(deletions, why)).Add(float64(n))
+}
+
+// StoreDamaged counts a file that was set aside, a log of which not everything
+// could be read, or a file that was gone.
+func (m *Metrics) StoreDamaged(what string) {
+	if m == nil {
+		return
+	}
+	m.keep.damaged.WithLabelValues(known(damages, what)).Inc()
+}
+
+// StoreGuard sets whether results are dropped for want of space.
+func (m *Metrics) StoreGuard(on bool) {
+	if m == nil {
+		return
+	}
+	m.keep.guard.Set(number(on))
+}
+
+// StoreSize sets the size of the store.
+func (m *Metrics) StoreSize(bytes int64) {
+	if m == nil {
+		return
+	}
+	m.keep.bytes.Set(float64(bytes))
+}
+
+// StoreFree sets what is free beside the store.
+func (m *Metrics) StoreFree(bytes int64) {
+	if m == nil {
+		return
+	}
+	m.keep.free.Set(float64(bytes))
+}
