@@ -77,7 +77,6 @@ func TestRowsOfATransactionThatFailedAreInNoBlock(t *testing.T) {
 	s.Close()
 	opt.Durability = Ack
 	s = open(t, opt)
-	ctx := context.Background()
 	tamper(t, s, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END")
 	for _, qid := range []string{"lost-1", "lost-2", "lost-3"} {
 		if got := s.Add(row(qid)).Outcome; got != Dropped {

@@ -2,7 +2,9 @@ package results
 
 import (
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -89,12 +91,161 @@ func names(r *Row, domain string) bool {
 	return false
 }
 
-// Purge deletes the rows that are meant, and gives their space back. It works
-// in slices beside the mail; what it has deleted stays deleted when it ends
-// early. It returns how many rows it deleted.
+// Normal returns the purge with its domain in the form that rows have, and an
+// error when it means nothing.
+func (p Purge) Normal() (Purge, error) {
+	p.Domain = strings.ToLower(strings.TrimSuffix(p.Domain, "."))
+	if p.Empty() {
+		return p, errEmptyPurge
+	}
+	return p, nil
+}
+
+// purgeSlice is how many rows are looked at for one transaction.
+const purgeSlice = 500
+
+// Purge deletes the rows that are meant, what is known of their senders, and
+// the history of their organizations, and gives the space back. It works in
+// slices beside the mail; what it has deleted stays deleted when it ends early.
+// It returns how many rows it deleted. Rows that come meanwhile may stay.
 //
 // Rows that were shipped are deleted here alone: PostgreSQL has a purge of its
 // own (pg.Reader.Purge), to be run after this one on all hosts.
 func (s *Store) Purge(ctx context.Context, p Purge) (int64, error) {
-	return 0, errors.New("not built yet")
+	p, err := p.Normal()
+	if err != nil {
+		return 0, err
+	}
+	w := &purger{Store: s, f: s.current.Load(), p: p}
+	n, err := slicewise(ctx, func() (int64, error) { return w.slice(ctx) })
+	s.deleted("purge", w.deleted)
+	if err == nil {
+		err = w.finish(ctx)
+	}
+	if err != nil {
+		return w.deleted, fmt.Errorf("purging, after %d of %d rows that were looked at: %w", w.deleted, n, err)
+	}
+	if w.unreadable > 0 {
+		return w.deleted, fmt.Errorf("%d rows cannot be read, so that nobody can say whether they are meant; they stay", w.unreadable)
+	}
+	return w.deleted, nil
+}
+
+// purger is one purge of a store.
+type purger struct {
+	*Store
+	f                   *file
+	p                   Purge
+	last                int64 // the number of the last row that was looked at
+	deleted, unreadable int64
+}
+
+// slice looks at some rows, deletes those that are meant, and returns at how
+// many it has looked.
+func (w *purger) slice(ctx context.Context) (looked int64, err error) {
+	before := int64(1) << 62
+	if !w.p.Before.IsZero() {
+		before = w.p.Before.UnixMilli() + 1 // within the millisecond, Matches tells
+	}
+	rs, err := w.f.reads.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq > ? AND time < ? ORDER BY seq LIMIT ?", w.last, before, purgeSlice)
+	if err != nil {
+		return 0, err
+	}
+	defer rs.Close()
+	var meant []int64
+	for rs.Next() {
+		looked++
+		var c columns
+		if err := c.scan(rs); err != nil {
+			return 0, err
+		}
+		w.last = c.sequence
+		if r, err := c.toRow(); err != nil {
+			w.unreadable++
+		} else if Matches(&r, w.p) {
+			meant = append(meant, c.sequence)
+		}
+	}
+	if err := errors.Join(rs.Err(), rs.Close()); err != nil || len(meant) == 0 {
+		return looked, err
+	}
+	return looked, w.delete(ctx, meant)
+}
+
+func (w *purger) delete(ctx context.Context, rows []int64) error {
+	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(rows)), ","), "[]") // numbers alone
+	return w.in(ctx, w.f, func(tx *sql.Tx) error {
+		n, err := changed(tx.ExecContext(context.Background(), "DELETE FROM message WHERE seq IN ("+list+")"))
+		if err == nil {
+			_, err = tx.ExecContext(context.Background(), "DELETE FROM restate WHERE seq IN ("+list+")")
+		}
+		if err == nil {
+			w.deleted += n
+		}
+		return err
+	})
+}
+
+// finish deletes what belongs to the rows, and gives their space back.
+func (w *purger) finish(ctx context.Context) error {
+	senders, err := w.senders(ctx)
+	if err != nil {
+		return err
+	}
+	err = w.in(ctx, w.f, func(tx *sql.Tx) error {
+		for _, who := range senders {
+			if _, err := tx.ExecContext(context.Background(), "DELETE FROM sender WHERE org = ? AND net = ?", who.org, who.netBytes()); err != nil {
+				return err
+			}
+		}
+		w.met = met{} // of the writer, which this runs in
+		_, err := tx.ExecContext(context.Background(), pruneSQL)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if w.p.Domain != "" {
+		w.history.forget(func(org string) bool { return below(org, w.p.Domain) })
+	}
+	return w.vacuum(ctx, w.f, 0)
+}
+
+// senders returns the senders that are meant.
+func (w *purger) senders(ctx context.Context) ([]sender, error) {
+	all, err := query(ctx, w.f.reads, "senders", func(rs *sql.Rows) (Sender, error) {
+		var who Sender
+		var net []byte
+		err := rs.Scan(&who.Org, &net, (*milliseconds)(&who.Time))
+		who.Net = netOf(net)
+		return who, err
+	}, "SELECT org, net, last FROM sender")
+	var out []sender
+	for _, who := range all {
+		if who.Matches(w.p) {
+			out = append(out, sender{who.Org, who.Net})
+		}
+	}
+	return out, err
+}
+
+// Matches reports whether what is known of a sender is meant, Time being that
+// of its last message. That a network holds the client is enough: it is met
+// again, as a new one, with its next message.
+func (s *Sender) Matches(p Purge) bool {
+	return !p.Empty() && (p.Before.IsZero() || s.Time.Before(p.Before)) &&
+		(!p.Client.IsValid() || s.Net.Overlaps(unmapped(p.Client))) &&
+		(p.Domain == "" || below(s.Org, p.Domain))
+}
+
+// forget forgets organizations.
+func (h *history) forget(meant func(org string) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name, o := range h.orgs {
+		if meant(name) {
+			h.queueOf(o).remove(o)
+			delete(h.orgs, name)
+		}
+	}
 }

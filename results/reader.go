@@ -85,8 +85,15 @@ const rowSelection = "seq, time, state, qid, client, author, policy_domain, row"
 
 func scan(rs *sql.Rows) (Row, error) {
 	var c columns
-	if err := rs.Scan(&c.sequence, &c.time, &c.state, &c.qid, &c.client, &c.author, &c.policyDomain, &c.row); err != nil {
-		return Row{}, fmt.Errorf("reading a row: %w", err)
+	if err := c.scan(rs); err != nil {
+		return Row{}, err
 	}
 	return c.toRow()
+}
+
+func (c *columns) scan(rs *sql.Rows) error {
+	if err := rs.Scan(&c.sequence, &c.time, &c.state, &c.qid, &c.client, &c.author, &c.policyDomain, &c.row); err != nil {
+		return fmt.Errorf("reading a row: %w", err)
+	}
+	return nil
 }

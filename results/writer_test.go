@@ -6,7 +6,7 @@ import (
 )
 
 func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
-	s, ctx := open(t, options(t)), context.Background()
+	s := open(t, options(t))
 	tamper(t, s, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END")
 	lost := s.Add(row("lost"))
 	if lost.Outcome != Dropped {
@@ -24,7 +24,7 @@ func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
 }
 
 func TestAStateThatChangesIsKeptForWhatShipsRows(t *testing.T) {
-	s, ctx := open(t, options(t)), context.Background()
+	s := open(t, options(t))
 	restated := func() (n int) {
 		if err := s.db.QueryRowContext(context.Background(), "SELECT count(*) FROM restate WHERE state = ?", Unanswered).Scan(&n); err != nil {
 			t.Fatal(err)
