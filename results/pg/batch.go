@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -44,12 +43,7 @@ var columns = []string{"store", "seq", "time", "state", "qid", "client", "author
 	"result", "requested", "disposition", "action", "override", "flags", "row"}
 
 func values(store int32, r results.Shipment) []any {
-	var client *netip.Addr
-	if r.Client.IsValid() {
-		addr := r.Client.WithZone("") // inet has none; Encoded has it
-		client = &addr
-	}
-	return []any{store, r.Sequence, r.Time.UTC(), int16(r.State), r.QueueID, client, r.Author, r.PolicyDomain,
+	return []any{store, r.Sequence, r.Time.UTC(), int16(r.State), r.QueueID, inet(r.Client), r.Author, r.PolicyDomain,
 		int16(r.Result), int16(r.Requested), int16(r.Disposition), int16(r.Action), r.Override, int32(r.Flags), r.Encoded}
 }
 
@@ -79,6 +73,9 @@ func (c *session) ship(ctx context.Context) (bool, error) {
 	}
 	ready := c.Now().Add(-settle)
 	rows, err := c.src.After(ctx, cl.done, batchRows, batchBytes)
+	if errors.Is(err, results.ErrReplaced) {
+		return false, fmt.Errorf("%w: %w", errOver, err)
+	}
 	if err != nil {
 		return false, fmt.Errorf("reading rows to ship: %w", err)
 	}
@@ -122,6 +119,9 @@ func (c *session) sort(rows []results.Shipment) (good []results.Shipment, bad []
 		if why := fault(r, oldest, now.Add(maxFuture)); why != "" {
 			bad = append(bad, refusal{r.Sequence, why, ""})
 		} else {
+			if c.tooOld(r, now) {
+				r.Shorten()
+			}
 			good = append(good, r)
 		}
 	}

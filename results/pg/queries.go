@@ -65,7 +65,7 @@ type placed struct {
 func (r *Reader) Scan(ctx context.Context, span results.Span, f func(results.Row) error) error {
 	to := whole(span.To)
 	if to.IsZero() {
-		to = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+		to = end
 	}
 	at, store, seq := whole(span.From), int32(-1), int64(-1)
 	for {
@@ -134,6 +134,9 @@ func (r *Reader) NewSenders(ctx context.Context, since time.Time, limit int) ([]
 		return n, err
 	}, newSendersSQL, whole(since), max(0, limit))
 }
+
+// end is after all rows.
+var end = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // whole returns a time as the column has it.
 func whole(t time.Time) time.Time { return t.Truncate(time.Millisecond) }

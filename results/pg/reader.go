@@ -96,18 +96,25 @@ func scanPlaced(row pgx.CollectableRow) (p placed, err error) {
 
 // scanWith reads a row, and further columns that follow.
 func scanWith(row pgx.CollectableRow, more ...any) (results.Row, error) {
-	var s results.Shipment
+	s, err := scanShipment(row, more...)
+	if err != nil {
+		return results.Row{}, err
+	}
+	return s.Row()
+}
+
+func scanShipment(row pgx.CollectableRow, more ...any) (s results.Shipment, err error) {
 	var state int16
 	var client *netip.Addr
 	columns := []any{&s.Sequence, &s.Time, &state, &s.QueueID, &client, &s.Author, &s.PolicyDomain, &s.Encoded}
 	if err := row.Scan(append(columns, more...)...); err != nil {
-		return results.Row{}, err
+		return s, err
 	}
 	s.State, s.Time = results.State(state), s.Time.UTC()
 	if client != nil {
 		s.Client = *client
 	}
-	return s.Row()
+	return s, nil
 }
 
 // Host is a store as PostgreSQL knows it.

@@ -14,7 +14,7 @@ import (
 // programs of earlier versions at work, so that hosts can be upgraded one after
 // the other. One that does more has to raise minVersion to its own version.
 const (
-	schemaVersion = 1
+	schemaVersion = 2
 	minVersion    = 1
 )
 
@@ -83,6 +83,11 @@ CREATE TABLE dmarcgate.sender ( -- as in the local store
 	PRIMARY KEY (org, net)
 );
 CREATE INDEX sender_first ON dmarcgate.sender (first);
+`, `
+CREATE TABLE dmarcgate.mark ( -- how far work on the rows of all hosts has come
+	name  text PRIMARY KEY,
+	value text NOT NULL
+);
 `}
 
 // The advisory locks of two numbers; those of one number are the stores' own.

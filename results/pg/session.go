@@ -16,6 +16,8 @@ type session struct {
 	known   map[time.Time]bool // days with a partition
 	upkeep  time.Time          // of the partitions, the last one
 	beaten  time.Time          // the mark, the last time
+
+	shortening bool // there may be addresses to shorten
 }
 
 // session ships until something fails, or nothing is left after Stop: then the
@@ -106,6 +108,7 @@ func (c *session) turn(ctx context.Context) (more bool, err error) {
 	if err := c.keepUp(ctx); err != nil {
 		return false, err
 	}
+	c.shorten(ctx)
 	more, err = c.ship(ctx)
 	if err != nil {
 		return false, err
@@ -172,7 +175,7 @@ func (c *session) keepUp(ctx context.Context) error {
 	if now.Sub(c.upkeep) < upkeepEvery && day(now).Equal(day(c.upkeep)) {
 		return nil
 	}
-	c.upkeep = now
+	c.upkeep, c.shortening = now, c.ShortenIPAfter > 0
 	return c.bounded(ctx, func(ctx context.Context) error {
 		for n := range daysAhead + 1 {
 			if err := c.addDay(ctx, day(now).AddDate(0, 0, n)); err != nil {

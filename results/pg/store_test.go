@@ -26,7 +26,7 @@ type realStore struct {
 
 func openLocal(t *testing.T, path string) realStore {
 	t.Helper()
-	s, err := results.Open(t.Context(), results.Options{Path: path, Durability: results.Ack, Wait: time.Minute, Queue: 100, Log: quiet(t)})
+	s, err := results.Open(t.Context(), results.Options{Path: path, Durability: results.Ack, Wait: time.Minute, Queue: 100, Ship: true, Log: quiet(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
