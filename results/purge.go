@@ -107,7 +107,9 @@ const purgeSlice = 500
 // Purge deletes the rows that are meant, what is known of their senders, and
 // the history of their organizations, and gives the space back. It works in
 // slices beside the mail; what it has deleted stays deleted when it ends early.
-// It returns how many rows it deleted. Rows that come meanwhile may stay.
+// It returns how many rows it deleted. Rows that come meanwhile may stay, and so
+// may remains in unused parts of pages, until those are written again: SQLite's
+// VACUUM, while no daemon runs, leaves none.
 //
 // Rows that were shipped are deleted here alone: PostgreSQL has a purge of its
 // own (pg.Reader.Purge), to be run after this one on all hosts.
@@ -153,6 +155,7 @@ func (w *purger) slice(ctx context.Context) (looked int64, err error) {
 	}
 	defer rs.Close()
 	var meant []int64
+	first := w.last + 1
 	for rs.Next() {
 		looked++
 		var c columns
@@ -169,21 +172,38 @@ func (w *purger) slice(ctx context.Context) (looked int64, err error) {
 	if err := errors.Join(rs.Err(), rs.Close()); err != nil || len(meant) == 0 {
 		return looked, err
 	}
-	return looked, w.delete(ctx, meant)
-}
-
-func (w *purger) delete(ctx context.Context, rows []int64) error {
-	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(rows)), ","), "[]") // numbers alone
-	return w.in(ctx, w.f, func(tx *sql.Tx) error {
-		n, err := changed(tx.ExecContext(context.Background(), "DELETE FROM message WHERE seq IN ("+list+")"))
-		if err == nil {
-			_, err = tx.ExecContext(context.Background(), "DELETE FROM restate WHERE seq IN ("+list+")")
+	return looked, w.in(ctx, w.f, func(tx *sql.Tx) error {
+		n, err := deleteRows(tx, meant)
+		if err == nil && n*packPart >= looked {
+			err = pack(tx, first, w.last)
 		}
 		if err == nil {
 			w.deleted += n
 		}
 		return err
 	})
+}
+
+func deleteRows(tx *sql.Tx, rows []int64) (int64, error) {
+	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(rows)), ","), "[]") // numbers alone
+	if _, err := tx.ExecContext(context.Background(), "DELETE FROM restate WHERE seq IN ("+list+")"); err != nil {
+		return 0, err
+	}
+	return changed(tx.ExecContext(context.Background(), "DELETE FROM message WHERE seq IN ("+list+")"))
+}
+
+// packPart is the part of the rows, a sixteenth, from which on the others are
+// put together again.
+const packPart = 16
+
+// pack writes the rows of a span anew, so that pages become free: SQLite leaves
+// those that are half empty as they are.
+func pack(tx *sql.Tx, first, last int64) error {
+	_, err := tx.ExecContext(context.Background(), `CREATE TEMP TABLE pack AS SELECT * FROM message WHERE seq BETWEEN ?1 AND ?2;
+		DELETE FROM message WHERE seq BETWEEN ?1 AND ?2;
+		INSERT INTO message SELECT * FROM pack ORDER BY seq;
+		DROP TABLE pack`, first, last)
+	return err
 }
 
 // finish deletes what belongs to the rows, and gives their space back.

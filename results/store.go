@@ -123,7 +123,7 @@ func dsn(opt Options) string {
 		synchronous = "FULL"
 	}
 	file := url.URL{Scheme: "file", Opaque: (&url.URL{Path: opt.Path}).EscapedPath()}
-	return fmt.Sprintf("%s?_pragma=auto_vacuum(INCREMENTAL)&_pragma=journal_mode(WAL)&_pragma=synchronous(%s)&_pragma=secure_delete(FAST)"+
+	return fmt.Sprintf("%s?_pragma=auto_vacuum(INCREMENTAL)&_pragma=journal_mode(WAL)&_pragma=synchronous(%s)&_pragma=secure_delete(FAST)&_pragma=temp_store(MEMORY)"+
 		"&_pragma=wal_autocheckpoint(%d)&_pragma=journal_size_limit(%d)&_pragma=busy_timeout(%d)&_txlock=immediate",
 		&file, synchronous, checkpointPages, maxIdleLog, busyTimeout.Milliseconds())
 }

@@ -15,7 +15,7 @@ const (
 	upkeepEvery = 10 * time.Second
 	// upkeepSlice is how many rows one transaction deletes or rewrites: it takes
 	// some 5 ms, and rows that come meanwhile wait so long.
-	upkeepSlice = 200
+	upkeepSlice = 100
 	// vacuumSlice is how many pages one transaction gives back.
 	vacuumSlice = 64
 	// pruneEvery is the time between two looks for what rows have left behind.
@@ -105,6 +105,11 @@ func (s *Store) upkeep(ctx context.Context) {
 	ticker := time.NewTicker(upkeepEvery)
 	defer ticker.Stop()
 	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
 		err := s.tend(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -115,11 +120,6 @@ func (s *Store) upkeep(ctx context.Context) {
 			}
 		case s.tallies.fail(err.Error()):
 			s.opt.Log.Error("the upkeep of the store failed; it is tried again", "err", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
 		}
 	}
 }
@@ -132,7 +132,11 @@ func (s *Store) tend(ctx context.Context) error {
 	}
 	f := s.current.Load()
 	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.prune, s.tidy} {
-		if err := task(ctx, f); err != nil {
+		err := task(ctx, f)
+		if f != s.current.Load() {
+			return nil // the file that it was about is no longer used
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -226,12 +226,15 @@ func (s *Store) count(o *op) {
 	}
 }
 
-// attempt makes one transaction of a group. It looks afterwards whether the
-// file was still the one that the path names: a file that was removed takes
-// rows, too.
+// attempt makes one transaction of a group. It looks before and afterwards
+// whether the file is the one that the path names: a file that was removed
+// takes rows, too.
 func (s *Store) attempt(group []*op) error {
 	if err := s.ensure(); err != nil {
 		return err
+	}
+	if s.gone(s.opt.Path) {
+		return errGone
 	}
 	room := s.roomy()
 	s.rows = s.rows[:0]
