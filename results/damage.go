@@ -25,6 +25,8 @@ const (
 	codeCorrupt = 11
 	codeFull    = 13
 	codeNotADB  = 26
+
+	extendedShmSize = 10 | 19<<8 // the index of the log could not be made longer
 )
 
 // codeOf returns the primary result code of SQLite, 0 when the error is not
@@ -44,6 +46,12 @@ func isDamage(err error) bool {
 	return errors.Is(err, errMalformed) || code == codeCorrupt || code == codeNotADB
 }
 
+// isFull reports whether the disk has no room.
+func isFull(err error) bool {
+	var e *sqlite.Error
+	return errors.Is(err, syscall.ENOSPC) || errors.As(err, &e) && (e.Code()&0xff == codeFull || e.Code() == extendedShmSize)
+}
+
 // cause is the label of rows that were lost with an error.
 func cause(err error) string {
 	switch code := codeOf(err); {
@@ -51,7 +59,7 @@ func cause(err error) string {
 		return "no_space"
 	case isDamage(err):
 		return "damaged"
-	case code == codeFull || errors.Is(err, syscall.ENOSPC):
+	case isFull(err):
 		return "disk_full"
 	case code == codeBusy || code == codeLocked:
 		return "locked"

@@ -21,6 +21,15 @@
 // a tempfail, or could not be written to the MTA, is marked and does not count
 // in reports: the sender will try again.
 //
+// A file that is damaged is renamed to NAME.damaged-TIME, with its log, and a new
+// one begun with an id of its own: at the start when a check finds it (check,
+// inspect), later when a commit does, whose rows go into the new file. A file
+// that was removed, renamed or replaced under the daemon is left, and the path
+// opened again. Whatever is not damage is none: without permission, with a newer
+// schema or another program's database, Open fails and says why. On a full disk
+// the store goes on without a file until it can have one. Rows are dropped
+// before the disk is full, so that the MTA keeps its room (Retention.FreeBytes).
+//
 // A history that cannot be read is logged, and nothing is known of anybody
 // until the next start: no evidence, no refusal because of it.
 //

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 )
@@ -47,6 +48,14 @@ func (s *Store) openFile(ctx context.Context) (*file, error) {
 		s.opt.Log.Error("the end of the store's log cannot be read: what was committed last before the start is lost", "commits", lost)
 	}
 	return f, nil
+}
+
+// noFile stands for the file of a store that has none yet: it can be asked, and
+// fails.
+func noFile(opt *Options) (*file, error) {
+	path := url.URL{Scheme: "file", Opaque: (&url.URL{Path: opt.Path}).EscapedPath()}
+	reads, err := openReads(path.String() + "?mode=ro")
+	return &file{reads: reads, opened: 1}, err
 }
 
 func (f *file) open(ctx context.Context, opt *Options) (err error) {

@@ -29,6 +29,31 @@ type mend struct {
 	tried time.Time // to open one
 	aside time.Time // one was set aside
 	err   error     // of the last attempt to open one
+
+	said   string // to the log, of commits that fail
+	saidAt time.Time
+	failed int // commits since then
+}
+
+// sayEvery is how often the log is told of commits that go on failing alike.
+const sayEvery = 10 * time.Second
+
+// complain tells the log of a commit that failed.
+func (s *Store) complain(err error) {
+	m := &s.mend
+	m.failed++
+	if text := err.Error(); text != m.said || time.Since(m.saidAt) >= sayEvery {
+		s.opt.Log.Error("results could not be written; mail goes on", "commits", m.failed, "err", err)
+		m.said, m.saidAt, m.failed = text, time.Now(), 0
+	}
+}
+
+// relax tells the log that commits go well again.
+func (s *Store) relax() {
+	if s.mend.said != "" {
+		s.opt.Log.Info("results are written again", "more_failed_commits", s.mend.failed)
+		s.mend.said, s.mend.failed = "", 0
+	}
 }
 
 // ensure sees to it that there is a file.

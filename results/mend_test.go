@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -247,5 +248,55 @@ func TestErrorsHaveACause(t *testing.T) {
 		if got := cause(tt.err); got != tt.want {
 			t.Errorf("cause(%v) = %s; want %s", tt.err, got, tt.want)
 		}
+	}
+}
+
+// A small tmpfs is a disk that is really full.
+func TestAStoreStartsOnAFullDiskAndHasAFileWhenThereIsRoom(t *testing.T) {
+	dir := t.TempDir()
+	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=1m"); err != nil {
+		t.Skip("no tmpfs of its own: ", err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	full := filepath.Join(dir, "full")
+	if err := os.WriteFile(full, make([]byte, 2<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	opt := options(t)
+	opt.Path, opt.Retention.FreeBytes = filepath.Join(dir, "r.db"), -1
+	s := open(t, opt)
+	if got := s.Add(row("a")).Outcome; got != Dropped {
+		t.Errorf("Add() on a full disk = %v; want %v", got, Dropped)
+	}
+	if err := s.Check(t.Context()); err == nil {
+		t.Error("Check() on a full disk = nil; want an error")
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	s.mend.tried = time.Time{} // a second later
+	if got := s.Add(row("b")).Outcome; got != Written {
+		t.Errorf("Add() with room = %v; want %v", got, Written)
+	}
+	if err := os.WriteFile(full, make([]byte, 2<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	written, dropped := 1, 0
+	for i := 0; dropped < 20; i++ {
+		if s.Add(mixRow(i)).Outcome == Written {
+			written++
+		} else {
+			dropped++
+		}
+	}
+	if err := os.Remove(full); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.Add(row("c")).Outcome; got != Written {
+		t.Errorf("Add() with room again = %v; want %v", got, Written)
+	}
+	st, err := s.Status(t.Context())
+	if err != nil || st.Rows != int64(written)+1 || st.Dropped["disk_full"] != 21 || st.SetAside != "" {
+		t.Errorf("Status() = %+v, %v; want %d rows, and 21 dropped", st, err, written+1)
 	}
 }

@@ -70,14 +70,23 @@ type Store struct {
 }
 
 // Open opens the file, or makes it. One that is damaged is set aside: it is
-// renamed, and a new one begun. An error says what an operator can mend.
+// renamed, and a new one begun. On a full disk the store goes without a file
+// until it can have one. An error says what an operator can mend.
 func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := newStore(opt)
 	f, err := s.openOrSetAside(ctx)
+	switch {
+	case err == nil:
+		s.use(f)
+	case isFull(err):
+		opt.Log.Error("the store cannot be opened, since the disk is full; until it can, results are dropped and mail goes on", "err", err)
+		if f, err = noFile(&opt); err == nil {
+			s.current.Store(f)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the store %s: %w", opt.Path, err)
 	}
-	s.use(f)
 	s.Reader = &Reader{newHandle(f.reads)}
 	beside, stop := context.WithCancel(context.Background())
 	s.stop = stop

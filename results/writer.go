@@ -185,8 +185,9 @@ func (s *Store) commit(group []*op) {
 	}
 	if err != nil {
 		s.met = met{}
-		s.opt.Log.Error("results could not be written; mail goes on", "rows", len(group), "err", err)
+		s.complain(err)
 	} else {
+		s.relax()
 		s.opt.Metrics.StoreCommit(time.Since(start), time.Now())
 	}
 	for _, o := range group {
