@@ -36,7 +36,7 @@ import (
 type Config struct {
 	AuthservID      string   // our name in Authentication-Results (RFC 8601, Section 2.5); the host name when not set
 	AuthservIDsAlso []string // further names whose Authentication-Results are forgeries when they arrive from outside
-	StateDir        string   // absolute; holds the result store and the sampling key
+	StateDir        string   // absolute; holds the result store and the keys
 	RulesDir        string   // absolute; the override rules, "" is none
 
 	Listeners     []Listener // at least one
@@ -50,6 +50,7 @@ type Config struct {
 	DNS        DNS
 	Limits     Limits
 	Store      Store
+	Privacy    Privacy
 	Sampling   Sampling
 	Reply      Reply
 	Header     Header
@@ -150,6 +151,25 @@ type Store struct {
 	Durability string   // off, async, ack or disk
 	Wait       Duration // the longest that an answer waits for its row
 	Queue      int      // rows that may wait to be written
+	Retention  Duration // how long rows are kept, whole days; 0 is for ever
+	MaxSize    Size     // of the database; 0 is no limit
+	MinFree    Size     // what the database leaves free on its file system
+	Postgres   Postgres
+}
+
+// Postgres is the database that the rows of several hosts are moved to.
+type Postgres struct {
+	URL          string   // without a password; "" is none
+	PasswordFile string   // absolute; "" when the server asks for none
+	Retention    Duration // how long rows are kept there, whole days; 0 is for ever
+}
+
+// Privacy says what is kept of whom.
+type Privacy struct {
+	ShortenIPAfter Duration // clients become networks, of rows older than this; 0 is never
+	KeepRecipients bool     // the domains of recipients
+	HashQueueIDs   bool     // queue ids are kept as a keyed hash
+	KeyFile        string   // absolute; StateDir/queueid.key when not set
 }
 
 // Sampling is what the draws for pct depend on.
@@ -223,7 +243,16 @@ func Default() Config {
 			Recipients:    1000,
 			DrainTimeout:  10 * second,
 		},
-		Store: Store{Durability: "ack", Wait: 2 * second, Queue: 10000},
+		Store: Store{
+			Durability: "ack",
+			Wait:       2 * second,
+			Queue:      10000,
+			Retention:  30 * day, // as long as policy.HistoryDays looks back
+			MaxSize:    20 * GiB,
+			MinFree:    256 * MiB,
+			Postgres:   Postgres{Retention: 90 * day},
+		},
+		Privacy: Privacy{KeepRecipients: true},
 		Reply: Reply{
 			Reject:   "Email rejected per DMARC policy for {domain}: {reason} (qid {qid})",
 			TempFail: "DMARC check for {domain} could not be completed, try again later: {reason} (qid {qid})",
@@ -243,6 +272,9 @@ func defaultListener() Listener {
 func (c *Config) derive() error {
 	if c.Store.Path == "" {
 		c.Store.Path = filepath.Join(c.StateDir, "results.db")
+	}
+	if c.Privacy.KeyFile == "" {
+		c.Privacy.KeyFile = filepath.Join(c.StateDir, "queueid.key")
 	}
 	if c.Sampling.SecretFile == "" {
 		c.Sampling.SecretFile = filepath.Join(c.StateDir, "sampling.key")

@@ -155,6 +155,17 @@ message_budget = "1m30s"
 idle_timeout = "1d"
 [store]
 path = "/srv/results.db"
+retention = "7d"
+max_size = "0B"
+min_free = "1GB"
+[store.postgres]
+url = "postgres://dmarcgate@db.example.org/dmarcgate?sslmode=verify-full"
+password_file = "/etc/dmarcgate/pg-password"
+retention = "0s"
+[privacy]
+shorten_ip_after = "2d"
+keep_recipients = false
+hash_queue_ids = true
 [admin]
 listen = "[::]:9435"
 allow_remote = true
@@ -185,6 +196,9 @@ allow_remote = true
 	want.Limits.MessageBudget = 90 * second
 	want.Limits.IdleTimeout = 24 * hour
 	want.Store.Path = "/srv/results.db"
+	want.Store.Retention, want.Store.MaxSize, want.Store.MinFree = 7*day, 0, 1e9
+	want.Store.Postgres = Postgres{URL: "postgres://dmarcgate@db.example.org/dmarcgate?sslmode=verify-full", PasswordFile: "/etc/dmarcgate/pg-password"}
+	want.Privacy = Privacy{ShortenIPAfter: 2 * day, HashQueueIDs: true, KeyFile: "/srv/dmarcgate/queueid.key"}
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
 	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
 	if !reflect.DeepEqual(*c, want) {

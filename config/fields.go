@@ -69,6 +69,17 @@ func fields(c *Config) []field {
 		choice("store.durability", &c.Store.Durability, "off", "async", "ack", "disk"),
 		duration("store.wait", &c.Store.Wait, second/100, 30*second),
 		number("store.queue", &c.Store.Queue, 1, 10_000_000),
+		duration("store.retention", &c.Store.Retention, 0, maxRetention),
+		size("store.max_size", &c.Store.MaxSize, 0, 1024*GiB),
+		size("store.min_free", &c.Store.MinFree, 0, 1024*GiB),
+		text("store.postgres.url", &c.Store.Postgres.URL, checkPostgres),
+		parsed("store.postgres.password_file", &c.Store.Postgres.PasswordFile, parseOptionalPath),
+		duration("store.postgres.retention", &c.Store.Postgres.Retention, 0, maxRetention),
+
+		duration("privacy.shorten_ip_after", &c.Privacy.ShortenIPAfter, 0, maxRetention),
+		flag("privacy.keep_recipients", &c.Privacy.KeepRecipients),
+		flag("privacy.hash_queue_ids", &c.Privacy.HashQueueIDs),
+		parsed("privacy.key_file", &c.Privacy.KeyFile, parseOptionalPath),
 
 		parsed("sampling.secret_file", &c.Sampling.SecretFile, parseOptionalPath),
 
@@ -85,6 +96,9 @@ func fields(c *Config) []field {
 		choice("log.level", &c.Log.Level, "debug", "info", "warn", "error"),
 	}
 }
+
+// maxRetention is ten years: longer than any law known to us asks for.
+const maxRetention = 3650 * day
 
 func fromAnswer(key string, p *string) field {
 	return choice(key, p, "profile", "accept", "quarantine", "reject")
@@ -173,7 +187,7 @@ func checkListeners(ls []Listener) []fault {
 
 // checkTogether checks what concerns several keys.
 func checkTogether(c *Config) []fault {
-	faults := checkDNS(c.DNS)
+	faults := append(checkDNS(c.DNS), checkStore(c)...)
 	if c.DNS.QueryTimeout > c.DNS.Timeout {
 		faults = append(faults, fault{
 			at: "dns.query_timeout", or: "dns.timeout",

@@ -1,0 +1,89 @@
+package config
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+)
+
+// minMaxSize is the smallest database that keeps anything worth reading: some
+// 100,000 rows.
+const minMaxSize = 64 * MiB
+
+// checkPostgres checks the form of the URL of a database, "" being none. It
+// never shows what it refuses, which may hold a password. What the parameters
+// mean, the driver knows.
+func checkPostgres(s string) error {
+	if s == "" {
+		return nil
+	}
+	const form = `write for example "postgres://dmarcgate@db.example.org/dmarcgate?sslmode=verify-full"`
+	u, err := url.Parse(s)
+	switch {
+	case err != nil || u.Opaque != "" || u.Scheme != "postgres" && u.Scheme != "postgresql":
+		return faultf(form, "is not the URL of a PostgreSQL database")
+	case hasPassword(u):
+		return faultf("write it into a file that only the daemon can read, and name that in password_file", "holds a password")
+	case strings.Trim(u.Path, "/") == "" && !u.Query().Has("dbname"):
+		return faultf(form, "names no database")
+	}
+	return nil
+}
+
+func hasPassword(u *url.URL) bool {
+	_, set := u.User.Password()
+	return set || u.Query().Has("password") || u.Query().Has("sslpassword")
+}
+
+// checkStore checks what concerns several keys of [store] and [privacy].
+func checkStore(c *Config) []fault {
+	faults := append(wholeDays("store.retention", c.Store.Retention), wholeDays("store.postgres.retention", c.Store.Postgres.Retention)...)
+	faults = append(faults, checkShorten(c)...)
+	if size := c.Store.MaxSize; size > 0 && size < minMaxSize {
+		faults = append(faults, fault{
+			at:   "store.max_size",
+			text: fmt.Sprintf("%v leaves no room", size),
+			mend: fmt.Sprintf(`write %v or more, or "0B" for no limit`, minMaxSize),
+		})
+	}
+	pg := c.Store.Postgres
+	if pg.PasswordFile != "" && pg.URL == "" {
+		faults = append(faults, fault{at: "store.postgres.password_file", text: "there is no url that it is for", mend: "set url, too"})
+	}
+	if pg.URL != "" && c.Store.Durability == "off" {
+		faults = append(faults, fault{
+			at: "store.postgres.url", or: "store.durability",
+			text: `there is nothing to move while durability is "off"`,
+			mend: `write durability = "ack", or remove url`,
+		})
+	}
+	return faults
+}
+
+// wholeDays refuses parts of a day: rows are dropped by the day.
+func wholeDays(key string, d Duration) []fault {
+	if d%day == 0 {
+		return nil
+	}
+	return []fault{{at: key, text: fmt.Sprintf("%v is not a number of whole days", d), mend: `write for example "30d", or "0s" to keep everything`}}
+}
+
+// checkShorten checks that there is something left to shorten.
+func checkShorten(c *Config) []fault {
+	after := c.Privacy.ShortenIPAfter
+	switch keep := c.Store.Retention; {
+	case after > 0 && after < hour:
+		return []fault{{
+			at:   "privacy.shorten_ip_after",
+			text: fmt.Sprintf("%v is out of range", after),
+			mend: fmt.Sprintf(`write %v or more, or "0s" for never`, hour),
+		}}
+	case after > 0 && keep > 0 && after >= keep:
+		return []fault{{
+			at: "privacy.shorten_ip_after", or: "store.retention",
+			text: fmt.Sprintf("%v is not below store.retention, %v", after, keep),
+			mend: "rows are gone by then: make store.retention the longer one",
+		}}
+	}
+	return nil
+}
