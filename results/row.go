@@ -16,6 +16,7 @@ const (
 	Answered   State = iota // the MTA has the final answer
 	Deferred                // answered with tempfail: the message will come again
 	Unanswered              // the answer could not be written to the MTA
+	Imported                // of another program: it only tells, and counts nowhere
 )
 
 // Row is one message: what was known, and what was decided.
