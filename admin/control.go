@@ -27,6 +27,7 @@ type Status struct {
 	Rules     int               `json:"rules"`
 	RulesHash string            `json:"rules_hash"`
 	Store     string            `json:"store"`
+	Results   *ResultsStatus    `json:"results,omitempty"` // nil without a store
 	Listeners []ListenerStatus  `json:"listeners"`
 	Checks    map[string]string `json:"checks"` // "ok", or what is wrong
 	DNS       DNSStatus         `json:"dns"`
@@ -73,6 +74,8 @@ type Control struct {
 	Reload func() ReloadResult
 	Tail   *Tail
 	Cache  Cache
+
+	Results Results // nil without a store
 }
 
 // NewControl makes the server of the control socket. It speaks HTTP with
@@ -83,6 +86,7 @@ func NewControl(c Control) *http.Server {
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Reload()) })
 	mux.HandleFunc("GET /tail", c.tail)
 	c.routeCache(mux)
+	c.routeResults(mux)
 	return &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
 }
 
@@ -198,7 +202,16 @@ func (c *Client) Tail(ctx context.Context, filter Filter, f func(results.Row) er
 }
 
 func (c *Client) call(ctx context.Context, method, path string, v any) error {
-	body, err := c.open(ctx, method, path)
+	return c.decode(ctx, method, path, nil, v)
+}
+
+// send posts a body, and decodes the answer.
+func (c *Client) send(ctx context.Context, path string, body io.Reader, v any) error {
+	return c.decode(ctx, http.MethodPost, path, body, v)
+}
+
+func (c *Client) decode(ctx context.Context, method, path string, send io.Reader, v any) error {
+	body, err := c.do(ctx, method, path, send)
 	if err != nil {
 		return err
 	}
@@ -207,7 +220,11 @@ func (c *Client) call(ctx context.Context, method, path string, v any) error {
 }
 
 func (c *Client) open(ctx context.Context, method, path string) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, nil)
+	return c.do(ctx, method, path, nil)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, send io.Reader) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://control"+path, send)
 	if err != nil {
 		return nil, err
 	}

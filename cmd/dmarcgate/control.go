@@ -70,7 +70,11 @@ func statusTree(s admin.Status, now time.Time) *node {
 		cfg.add("%s has changed and waits for a restart", key)
 	}
 	root.add("%d rules, hash %s", s.Rules, s.RulesHash)
-	root.add("store %s", s.Store)
+	if s.Results == nil {
+		root.add("store %s", s.Store)
+	} else {
+		storeNodes(root, s.Results, now)
+	}
 	for _, l := range s.Listeners {
 		root.add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
 	}

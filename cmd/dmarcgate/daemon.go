@@ -20,6 +20,7 @@ import (
 	"dmarcgate/milter"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/pg"
 )
 
 // controlMode lets the daemon's group use the control socket.
@@ -33,6 +34,8 @@ type daemon struct {
 	dns      *dnscache.Resolver
 	servers  *nameservers   // of dns
 	store    *results.Store // nil when nothing is recorded
+	shipping *shipping      // nil without a store or PostgreSQL
+	keeper   *storekeeper   // nil when nothing is recorded
 	recorder enforce.Recorder
 	sampler  policy.Sampler
 	prober   *prober
@@ -112,18 +115,28 @@ func (d *daemon) registerMetrics(cfg *config.Config) {
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 }
 
-func (d *daemon) openStore(ctx context.Context, cfg *config.Config) (err error) {
+// openStore opens the store, and begins to ship it when PostgreSQL is
+// configured: whether that answers does not matter to mail.
+func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 	if cfg.Store.Durability == "off" {
 		return nil
 	}
-	d.store, err = results.Open(ctx, results.Options{
-		Path: cfg.Store.Path, Durability: results.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
-		Queue: cfg.Store.Queue, Metrics: d.metrics, Log: d.log.Logger,
-	})
-	if err == nil {
-		d.recorder = d.store
+	opt, err := storeOptions(cfg, d.metrics, d.log.Logger)
+	if err != nil {
+		return err
 	}
-	return err
+	if d.store, err = results.Open(ctx, opt); err != nil {
+		return err
+	}
+	d.recorder = d.store
+	if opt.Ship {
+		ship := pg.Options{Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger}
+		if d.shipping, err = startShipping(ctx, d.store, ship); err != nil {
+			return err
+		}
+	}
+	d.keeper = newStorekeeper(d.store, d.shipping, opt)
+	return nil
 }
 
 // openGates opens the milter sockets.
@@ -174,10 +187,17 @@ func (d *daemon) openAdmin(cfg config.Admin) error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	d.control = &server{admin.NewControl(admin.Control{Status: d.status, Reload: d.reload, Tail: &d.tail, Cache: loggedCache{d.dns, d.log.Logger}}), ln}
+	control := admin.Control{Status: d.status, Reload: d.reload, Tail: &d.tail, Cache: loggedCache{d.dns, d.log.Logger}}
+	if d.store != nil {
+		control.Results = d.keeper
+	}
+	d.control = &server{admin.NewControl(control), ln}
 	return nil
 }
 
+// checks are what readiness needs. PostgreSQL is not among them: the local store
+// holds what it cannot take, and a host that leaves the service for it would
+// lose mail for nothing.
 func (d *daemon) checks() []admin.Check {
 	checks := []admin.Check{{Name: "resolver", Run: d.prober.check}}
 	if d.store != nil {
@@ -261,6 +281,7 @@ func (d *daemon) close() {
 			s.socket.Close()
 		}
 	}
+	d.shipping.stop()
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {
 			d.log.Error("closing the store", "err", err)

@@ -43,6 +43,7 @@ type explainCmd struct {
 	Bundle    string   `help:"Write the message with its DNS and its decision as a test case to FILE, - for standard output. Redacted." placeholder:"FILE"`
 	NoRedact  bool     `help:"Leave everything in the bundle as it is."`
 	QID       string   `name:"qid" help:"Explain the messages of a queue id from the store, instead of a file." placeholder:"ID"`
+	AllHosts  bool     `help:"With --qid: look at all hosts, in PostgreSQL."`
 	NoDaemon  bool     `help:"Do not ask the running daemon what its cache has of these names."`
 	JSON      bool     `help:"Print JSON."`
 }
@@ -73,6 +74,8 @@ func (c *explainCmd) Validate() error {
 	switch {
 	case len(missing) > 0:
 		return fmt.Errorf("missing %s; or --qid", strings.Join(missing, ", "))
+	case c.AllHosts:
+		return errors.New("--all-hosts: it is about --qid")
 	case c.NoRedact && c.Bundle == "":
 		return errors.New("--no-redact: it is about --bundle")
 	case c.Bundle == "-" && c.ForSender && !c.JSON:

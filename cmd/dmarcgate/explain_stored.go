@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
 
@@ -19,7 +21,7 @@ func (c *explainCmd) stored(e *env) error {
 	if err != nil {
 		return err
 	}
-	rows, err := storedRows(in.cfg.Store.Path, c.QID)
+	rows, err := storedRows(e, in.cfg, c.AllHosts, c.QID)
 	if err != nil {
 		return err
 	}
@@ -34,13 +36,35 @@ func (c *explainCmd) stored(e *env) error {
 	return nil
 }
 
-func storedRows(path, qid string) ([]results.Row, error) {
-	store, err := results.OpenReader(context.Background(), path)
+// storedRows returns the rows of a queue id, and of its hash: rows of before
+// hash_queue_ids was changed have the other one.
+func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]results.Row, error) {
+	key, err := queueIDKey(cfg.Privacy)
+	if err != nil {
+		return nil, err
+	}
+	ctx := context.Background()
+	store, err := openBackend(ctx, e, cfg, allHosts)
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
-	return store.ByQueueID(context.Background(), qid)
+	rows, err := store.ByQueueID(ctx, qid)
+	if err != nil || key == nil {
+		return rows, err
+	}
+	hashed, err := store.ByQueueID(ctx, results.HashQueueID(key, qid))
+	return append(rows, hashed...), err
+}
+
+// queueIDKey returns the key that ids may be hashed with, nil when there is
+// none.
+func queueIDKey(p config.Privacy) ([]byte, error) {
+	key, err := readKey(p.KeyFile, "queue id key")
+	if errors.Is(err, fs.ErrNotExist) || err != nil && !p.HashQueueIDs {
+		return nil, nil
+	}
+	return key, err
 }
 
 // decidedAgain is what the settings and rules in force now make of a message.
@@ -72,6 +96,7 @@ func (c *explainCmd) recall(in inputs, r results.Row) *explanation {
 
 var stateWords = map[results.State]string{
 	results.Answered: "answered", results.Deferred: "deferred: the message was to come again", results.Unanswered: "the answer did not reach the MTA",
+	results.Imported: "imported: another program decided",
 }
 
 // sameDecision compares decisions as they are stored: an empty list is none.

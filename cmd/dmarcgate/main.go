@@ -35,6 +35,9 @@ type cli struct {
 	Status      statusCmd      `cmd:"" help:"Show what the running daemon does."`
 	Reload      reloadCmd      `cmd:"" help:"Have the running daemon read its configuration, rules and suffix list again."`
 	Tail        tailCmd        `cmd:"" help:"Show decisions as they are made."`
+	Top         topCmd         `cmd:"" help:"Show which domains fail most, are overridden, are malformed, or have new senders."`
+	Results     resultsCmd     `cmd:"" help:"Look after the recorded results: status, export, purge, adopt."`
+	Import      importCmd      `cmd:"" help:"Take over the results of another program."`
 	Cache       cacheCmd       `cmd:"" help:"Show and flush the DNS cache of the running daemon."`
 	Demo        demoCmd        `cmd:"" help:"Send a dozen messages through a daemon of its own and show what becomes of them."`
 	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
@@ -44,6 +47,7 @@ type cli struct {
 // env is what commands may use of the world.
 type env struct {
 	stdout, stderr io.Writer
+	ask            func(question string) (bool, error) // nil without a terminal
 }
 
 func main() {
@@ -78,7 +82,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 		fmt.Fprintln(stderr, "Run dmarcgate --help, or dmarcgate COMMAND --help.")
 		return exitUsage
 	}
-	return report(ctx.Run(&env{stdout: stdout, stderr: stderr}), stderr)
+	return report(ctx.Run(&env{stdout: stdout, stderr: stderr, ask: asker(os.Stdin, stderr)}), stderr)
 }
 
 // exit is the exit code of a run that kong ended.

@@ -43,6 +43,7 @@ func (d *daemon) reload() admin.ReloadResult {
 	if err := d.servers.use(in.cfg.DNS); err != nil {
 		return d.reloadFailed(err)
 	}
+	d.shipping.use(pgConfig(in.cfg))
 	restart := needRestart(d.state.first, in.cfg)
 	for _, g := range d.gates {
 		for _, l := range in.cfg.Listeners {
@@ -87,6 +88,7 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 	}
 	if d.store != nil {
 		s.Store = state.first.Store.Path + ", durability " + state.first.Store.Durability
+		s.Results = d.resultsStatus(ctx, state.first.Store)
 	}
 	for _, g := range d.gates {
 		profile := g.Snapshot.Load().Settings.Policy.Profile

@@ -7,34 +7,53 @@ import (
 	"io/fs"
 	"os"
 
+	"dmarcgate/config"
 	"dmarcgate/policy"
 )
 
-// loadSecret reads the sampling secret, or makes it at the first start. The
-// file is linked into place whole, so two daemons that start at once agree.
-func loadSecret(path string) ([]byte, error) {
-	secret, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := makeSecret(path); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("making the sampling secret: %w", err)
-		}
-		secret, err = os.ReadFile(path)
+// loadSecret reads the sampling secret, or makes it at the first start.
+func loadSecret(path string) ([]byte, error) { return loadKey(path, "sampling secret") }
+
+// loadQueueIDKey reads the key for queue ids, or makes it at the first start
+// that needs it. Without one, ids are kept as they are.
+func loadQueueIDKey(p config.Privacy) ([]byte, error) {
+	if !p.HashQueueIDs {
+		return nil, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("reading the sampling secret: %w", err)
-	}
-	if len(secret) < policy.MinSecret {
-		return nil, fmt.Errorf("the sampling secret %s has %d bytes and must have at least %d: remove the file and a new one is made", path, len(secret), policy.MinSecret)
-	}
-	return secret, nil
+	return loadKey(p.KeyFile, "queue id key")
 }
 
-func makeSecret(path string) error {
-	secret := make([]byte, policy.MinSecret)
-	rand.Read(secret)
+// loadKey reads a key, or makes it when there is none. The file is linked into
+// place whole, so two daemons that start at once agree.
+func loadKey(path, what string) ([]byte, error) {
+	key, err := readKey(path, what)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeKey(path); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("making the %s: %w", what, err)
+		}
+		key, err = readKey(path, what)
+	}
+	return key, err
+}
+
+// readKey reads a key that is there.
+func readKey(path, what string) ([]byte, error) {
+	key, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s: %w", what, err)
+	}
+	if len(key) < policy.MinSecret {
+		return nil, fmt.Errorf("the %s %s has %d bytes and must have at least %d: remove the file and a new one is made", what, path, len(key), policy.MinSecret)
+	}
+	return key, nil
+}
+
+func makeKey(path string) error {
+	key := make([]byte, policy.MinSecret)
+	rand.Read(key)
 	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
 	defer os.Remove(tmp)
-	if err := os.WriteFile(tmp, secret, 0o600); err != nil {
+	if err := os.WriteFile(tmp, key, 0o600); err != nil {
 		return err
 	}
 	return os.Link(tmp, path)

@@ -37,6 +37,11 @@ func readInputs(path string) (in inputs, err error) {
 // withFiles adds what the configuration refers to.
 func withFiles(cfg *config.Config) (in inputs, err error) {
 	in.cfg = cfg
+	if cfg.Store.Postgres.URL != "" {
+		if err := pgConfig(cfg).Check(); err != nil {
+			return inputs{}, fmt.Errorf("store.postgres.url: %w", err)
+		}
+	}
 	if cfg.RulesDir != "" {
 		rules, err := config.LoadRules(cfg.RulesDir)
 		if err != nil {
@@ -183,7 +188,8 @@ func needRestart(old, new *config.Config) []string {
 	}
 	note("state_dir", old.StateDir, new.StateDir)
 	note("dns", fixedDNS(old.DNS), fixedDNS(new.DNS))
-	note("store", old.Store, new.Store)
+	note("store", fixedStore(old.Store), fixedStore(new.Store))
+	note("privacy", old.Privacy, new.Privacy)
 	note("sampling", old.Sampling, new.Sampling)
 	note("admin", old.Admin, new.Admin)
 	note("log.format", old.Log.Format, new.Log.Format)
@@ -196,6 +202,17 @@ func needRestart(old, new *config.Config) []string {
 func fixedDNS(d config.DNS) config.DNS {
 	d.Servers, d.Trusted = nil, nil
 	return d
+}
+
+// fixedStore is [store] without what a reload changes. Whether there is a
+// PostgreSQL at all is for a restart: what the store may delete depends on it.
+func fixedStore(s config.Store) config.Store {
+	url := ""
+	if s.Postgres.URL != "" {
+		url = "set"
+	}
+	s.Postgres = config.Postgres{URL: url}
+	return s
 }
 
 // fixedLimits are the limits without those that a reload changes.

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+	"dmarcgate/results/pg"
+)
+
+// resultsCmd is about the recorded results.
+type resultsCmd struct {
+	Status resultsStatusCmd `cmd:"" help:"Show how the store and PostgreSQL do, and which hosts there are."`
+	Export exportCmd        `cmd:"" help:"Print results, one a line, as JSON or CSV."`
+	Purge  purgeCmd         `cmd:"" help:"Delete the results of a domain, of clients, or from before a time."`
+	Adopt  adoptCmd         `cmd:"" help:"Let a store that is a copy of another, and that PostgreSQL refuses, go on under an id of its own."`
+}
+
+type resultsStatusCmd struct {
+	controlFlags
+	JSON bool `help:"Print JSON."`
+}
+
+// fullStatus is the store of this host, and all hosts when there is a
+// PostgreSQL.
+type fullStatus struct {
+	*admin.ResultsStatus
+	Hosts   []hostStatus `json:"hosts,omitempty"`
+	Problem string       `json:"hosts_failure,omitempty"` // why there are no hosts
+}
+
+// hostStatus is a store that PostgreSQL knows.
+type hostStatus struct {
+	StoreID   string    `json:"store"`
+	Place     string    `json:"place"`
+	Shipped   int64     `json:"shipped"`
+	Watermark time.Time `json:"watermark,omitzero"`
+	Seen      time.Time `json:"seen"`
+	Stopped   bool      `json:"stopped,omitempty"`
+	Skew      float64   `json:"skew_seconds"`
+	Refused   int64     `json:"refused,omitempty"`
+}
+
+// hostsTimeout is how long PostgreSQL may take to tell of its hosts.
+const hostsTimeout = 10 * time.Second
+
+func (c *resultsStatusCmd) Run(e *env) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+	defer cancel()
+	s, err := client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Results == nil {
+		return errNoResults
+	}
+	full := fullStatus{ResultsStatus: s.Results}
+	if s.Results.Postgres != nil {
+		full.addHosts(ctx, s.Config)
+	}
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(full)
+	}
+	root := &node{text: "results"}
+	storeNodes(root, s.Results, time.Now())
+	full.hostNodes(root, time.Now())
+	return root.print(e.stdout)
+}
+
+// addHosts asks PostgreSQL, by the configuration of the daemon, for all hosts.
+// That it cannot be asked is part of the status.
+func (f *fullStatus) addHosts(ctx context.Context, path string) {
+	hosts, err := askHosts(ctx, path)
+	if err != nil {
+		f.Problem = err.Error()
+		return
+	}
+	for _, h := range hosts {
+		f.Hosts = append(f.Hosts, hostStatus{
+			StoreID: h.StoreID, Place: h.Place.String(), Shipped: h.Shipped, Watermark: h.Watermark, Seen: h.Seen,
+			Stopped: h.Stopped, Skew: h.Skew.Seconds(), Refused: h.Refused,
+		})
+	}
+}
+
+func askHosts(ctx context.Context, path string) ([]pg.Host, error) {
+	ctx, cancel := context.WithTimeout(ctx, hostsTimeout)
+	defer cancel()
+	cfg, err := config.Load(path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := openPostgres(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return r.Hosts(ctx)
+}
+
+func (f *fullStatus) hostNodes(root *node, now time.Time) {
+	if f.Problem != "" {
+		root.add("hosts: %s", printable(f.Problem))
+	}
+	for _, h := range f.Hosts {
+		n := root.add("host %s: %d rows, seen %s ago", printable(h.Place), h.Shipped, age(now, h.Seen))
+		if h.Stopped {
+			n.text += ", stopped"
+		}
+		n.add("store %s", h.StoreID)
+		if !h.Watermark.IsZero() {
+			n.add("complete up to %s", stamp(h.Watermark))
+		}
+		n.add("clock %+.1f s", h.Skew)
+		if h.Refused > 0 {
+			n.add("%d rows stay on that host, because PostgreSQL does not take them", h.Refused)
+		}
+	}
+}
+
+// storeNodes shows the store and the way to PostgreSQL.
+func storeNodes(root *node, s *admin.ResultsStatus, now time.Time) {
+	store := root.add("store %s: %d rows, %s, durability %s", s.Path, s.Rows, mebibytes(s.Bytes), s.Durability)
+	store.add("id %s", s.ID)
+	if !s.Oldest.IsZero() {
+		store.add("from %s to %s", stamp(s.Oldest), stamp(s.Newest))
+	}
+	store.add("%s free on its file system", mebibytes(s.FreeBytes))
+	if s.Guard {
+		store.add("TOO LITTLE IS FREE: results are dropped, mail goes on")
+	}
+	for _, why := range slices.Sorted(maps.Keys(s.Dropped)) {
+		if n := s.Dropped[why]; n > 0 {
+			store.add("%d rows lost since the start: %s", n, why)
+		}
+	}
+	if s.SetAside != "" {
+		store.add("a damaged store was set aside as %s", printable(s.SetAside))
+	}
+	if s.Failure != "" {
+		store.add("failure: %s", printable(s.Failure))
+	}
+	postgresNodes(root, s.Postgres, now)
+}
+
+func postgresNodes(root *node, s *admin.PostgresStatus, now time.Time) {
+	if s == nil {
+		return
+	}
+	n := root.add("PostgreSQL: %s for %s", s.State, age(now, s.Since))
+	if s.Failure != "" {
+		n.add("%s", bounded(s.Failure, maxText))
+	}
+	if s.Waiting > 0 {
+		n.add("%d rows wait, the oldest for %s", s.Waiting, age(now, s.Oldest))
+	} else {
+		n.add("no rows wait")
+	}
+	n.add("%d rows moved since the start", s.Shipped)
+	if s.Aside > 0 {
+		n.add("%d rows stay in the local store, because PostgreSQL does not take them", s.Aside)
+	}
+	if s.Skew != nil {
+		n.add("this clock is %+.1f s ahead of the server's", *s.Skew)
+	}
+}
+
+func age(now, then time.Time) time.Duration { return max(0, now.Sub(then).Round(time.Second)) }
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
+
+type adoptCmd struct {
+	controlFlags
+}
+
+func (c *adoptCmd) Run(e *env) error {
+	client, err := c.client()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
+	defer cancel()
+	if err := client.Adopt(ctx); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(e.stdout, "the store goes on under an id of its own from the first row on that it does not share; results status shows it")
+	return err
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+	"dmarcgate/results"
+)
+
+// errNoResults means that nothing is recorded.
+var errNoResults = errors.New(`nothing is recorded: [store] durability is "off"`)
+
+// storeOwner does what only the owner of the store may: *admin.Client, when the
+// daemon runs, or this process.
+type storeOwner interface {
+	Purge(context.Context, results.Purge) (int64, error)
+	Import(context.Context, func() (results.Row, error)) (admin.Imported, error)
+}
+
+// takeStore returns the daemon, when one answers on the control socket, and
+// else the store itself, opened as the daemon does. Call the function at the
+// end.
+func takeStore(ctx context.Context, e *env, cfg *config.Config, socket string) (storeOwner, func() error, error) {
+	if socket == "" {
+		socket = cfg.Admin.Control
+	}
+	client := admin.Dial(socket)
+	_, err := client.Status(ctx)
+	if err == nil {
+		return client, func() error { return nil }, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+		return nil, nil, err // it may run, and only not let us in
+	}
+	if cfg.Store.Durability == "off" {
+		return nil, nil, errNoResults
+	}
+	fmt.Fprintf(e.stderr, "no daemon answers at %s: the store is opened here\n", socket)
+	return openOwn(ctx, e, cfg)
+}
+
+// openOwn opens a store that is there.
+func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func() error, error) {
+	if _, err := os.Stat(cfg.Store.Path); err != nil {
+		return nil, nil, err
+	}
+	log := newLogger(e.stderr, cfg.Log.Format, "warn")
+	opt, err := storeOptions(cfg, nil, log.Logger)
+	if err != nil {
+		return nil, nil, err
+	}
+	store, err := results.Open(ctx, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	return newStorekeeper(store, nil, opt), store.Close, nil
+}
+
+// atEnd adds the error of a close to that of the work.
+func atEnd(end func() error, err *error) { *err = errors.Join(*err, end()) }

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+	"dmarcgate/metrics"
+	"dmarcgate/results"
+)
+
+// storeOptions is [store] and [privacy] in the words of package results.
+func storeOptions(cfg *config.Config, m *metrics.Metrics, log *slog.Logger) (results.Options, error) {
+	key, err := loadQueueIDKey(cfg.Privacy)
+	if err != nil {
+		return results.Options{}, err
+	}
+	return results.Options{
+		Path: cfg.Store.Path, Durability: results.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
+		Queue: cfg.Store.Queue, Metrics: m, Log: log,
+		Retention: results.Retention{Days: days(cfg.Store.Retention), MaxBytes: int64(cfg.Store.MaxSize), FreeBytes: freeBytes(cfg.Store.MinFree)},
+		Privacy: results.Privacy{
+			ShortenIPAfter: cfg.Privacy.ShortenIPAfter.Std(), DropRecipients: !cfg.Privacy.KeepRecipients, QueueIDKey: key,
+		},
+		Ship: cfg.Store.Postgres.URL != "",
+	}, nil
+}
+
+// freeBytes is min_free as results.Retention has it: the default of both fits
+// itself to a small file system, and none is below 0.
+func freeBytes(size config.Size) int64 {
+	switch size {
+	case config.Default().Store.MinFree:
+		return 0
+	case 0:
+		return -1
+	}
+	return int64(size)
+}
+
+// storekeeper does with the store what its owner alone may do.
+type storekeeper struct {
+	store     *results.Store
+	shipping  *shipping     // nil without PostgreSQL
+	retention time.Duration // 0 is for ever
+	key       []byte        // of queue ids; nil when they are as they are
+	log       *slog.Logger
+}
+
+func newStorekeeper(store *results.Store, shipping *shipping, opt results.Options) *storekeeper {
+	return &storekeeper{store: store, shipping: shipping, retention: time.Duration(opt.Retention.Days) * 24 * time.Hour, key: opt.Privacy.QueueIDKey, log: opt.Log}
+}
+
+// Purge implements admin.Results. What is deleted is in the log as far as that
+// names nobody.
+func (k *storekeeper) Purge(ctx context.Context, p results.Purge) (int64, error) {
+	n, err := k.store.Purge(ctx, p)
+	k.log.Info("results were purged", "rows", n, "by_domain", p.Domain != "", "by_client", p.Client.IsValid(), "before", p.Before, "err", err)
+	return n, err
+}
+
+// Adopt implements admin.Results.
+func (k *storekeeper) Adopt() error { return k.shipping.adopt() }
+
+const (
+	// importSlice is how many rows are compared with the store at once.
+	importSlice = 2000
+	// importing is how many rows of an import wait for the writer: mail comes in
+	// between.
+	importing = 64
+)
+
+// errNotWritten means that the store does not take rows now.
+var errNotWritten = errors.New("the store does not take results now; what was taken stays, and another import goes on from there")
+
+// importKey is what one message is known by: queue id, reporter and time; with
+// no queue id, also by client and author.
+type importKey [sha256.Size]byte
+
+func keyOf(r *results.Row, qid string) importKey {
+	h := sha256.New()
+	part := func(s string) { fmt.Fprintf(h, "%d:%s,", len(s), s) }
+	part(qid)
+	part(r.Facts.Listener)
+	part(fmt.Sprint(r.Facts.Time.UnixMilli()))
+	if qid == "" {
+		part(r.Facts.Client.String())
+		part(r.Decision.Author)
+	}
+	return importKey(h.Sum(nil))
+}
+
+// importer adds rows of another program that the store does not have.
+type importer struct {
+	store  *results.Store
+	key    []byte             // of queue ids
+	oldest time.Time          // of what is kept
+	seen   map[importKey]bool // in the store, or taken
+	done   admin.Imported
+}
+
+// Import implements admin.Results. It ends with the first row that the store
+// does not take.
+func (k *storekeeper) Import(ctx context.Context, next func() (results.Row, error)) (admin.Imported, error) {
+	i := importer{store: k.store, key: k.key, seen: make(map[importKey]bool)}
+	if k.retention > 0 {
+		i.oldest = time.Now().Add(-k.retention)
+	}
+	err := i.run(ctx, next)
+	k.log.Info("results were imported", "taken", i.done.Taken, "present", i.done.Present, "expired", i.done.Expired, "err", err)
+	return i.done, err
+}
+
+func (i *importer) run(ctx context.Context, next func() (results.Row, error)) error {
+	for {
+		slice, err := i.slice(next)
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("reading what to import: %w", err)
+		}
+		if addErr := i.add(ctx, slice); addErr != nil || err != nil {
+			return addErr
+		}
+	}
+}
+
+// slice collects rows that are young enough to be kept.
+func (i *importer) slice(next func() (results.Row, error)) (rows []results.Row, err error) {
+	for len(rows) < importSlice {
+		row, err := next()
+		if err != nil {
+			return rows, err
+		}
+		if row.Facts.Time.Before(i.oldest) {
+			i.done.Expired++
+			continue
+		}
+		row.State = results.Imported // whatever was sent: it must not count
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// add writes those rows of a slice that the store does not have.
+func (i *importer) add(ctx context.Context, rows []results.Row) error {
+	if err := i.look(ctx, rows); err != nil {
+		return fmt.Errorf("looking for what is there: %w", err)
+	}
+	fresh := rows[:0]
+	for _, r := range rows {
+		if i.present(&r) {
+			i.done.Present++
+			continue
+		}
+		i.seen[keyOf(&r, r.Facts.QueueID)] = true
+		fresh = append(fresh, r)
+	}
+	n := i.write(ctx, fresh)
+	i.done.Taken += n
+	if n < int64(len(fresh)) {
+		return errors.Join(errNotWritten, ctx.Err())
+	}
+	return nil
+}
+
+// present reports whether a row is there: under its queue id, or the hash of
+// that.
+func (i *importer) present(r *results.Row) bool {
+	return i.seen[keyOf(r, r.Facts.QueueID)] || i.seen[keyOf(r, results.HashQueueID(i.key, r.Facts.QueueID))]
+}
+
+// look notes the imported rows of the time of a slice. Files are in the order
+// of time, so that is about as many as the slice has.
+func (i *importer) look(ctx context.Context, rows []results.Row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	span := results.Span{From: rows[0].Facts.Time, To: rows[0].Facts.Time}
+	for _, r := range rows {
+		if r.Facts.Time.Before(span.From) {
+			span.From = r.Facts.Time
+		}
+		if r.Facts.Time.After(span.To) {
+			span.To = r.Facts.Time
+		}
+	}
+	span.To = span.To.Add(time.Millisecond)
+	return i.store.Scan(ctx, span, func(r results.Row) error {
+		if r.State == results.Imported {
+			i.seen[keyOf(&r, r.Facts.QueueID)] = true
+		}
+		return nil
+	})
+}
+
+// write hands rows to the writer, several at once, and returns how many it
+// took.
+func (i *importer) write(ctx context.Context, rows []results.Row) int64 {
+	var mu sync.Mutex // guards what stands below
+	var next int
+	var taken int64
+	var wg sync.WaitGroup
+	for range importing {
+		wg.Go(func() {
+			for {
+				mu.Lock()
+				at := next
+				next++
+				mu.Unlock()
+				if at >= len(rows) || ctx.Err() != nil {
+					return
+				}
+				if i.store.Add(rows[at]).Outcome == results.Dropped {
+					return
+				}
+				mu.Lock()
+				taken++
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return taken
+}
+
+// resultsStatus is what the control socket tells of the store.
+func (d *daemon) resultsStatus(ctx context.Context, conf config.Store) *admin.ResultsStatus {
+	st, err := d.store.Status(ctx)
+	s := &admin.ResultsStatus{
+		Path: conf.Path, Durability: conf.Durability, ID: st.ID, Rows: st.Rows, Bytes: st.Bytes, FreeBytes: st.FreeBytes,
+		Oldest: st.Oldest, Newest: st.Newest, Dropped: st.Dropped, Guard: st.Guard, SetAside: st.SetAside, Failure: st.Failure,
+	}
+	if err != nil {
+		s.Failure = err.Error()
+	}
+	if d.shipping != nil {
+		s.Postgres = postgresStatus(d.shipping)
+	}
+	return s
+}
+
+func postgresStatus(from *shipping) *admin.PostgresStatus {
+	st := from.status()
+	s := &admin.PostgresStatus{
+		State: st.State.String(), Since: st.Since, Failure: st.Err, Waiting: st.Waiting.Rows, Oldest: st.Waiting.Oldest,
+		Shipped: st.Rows, Last: st.Last, Aside: st.Aside,
+	}
+	if st.Skewed {
+		skew := st.Skew.Seconds()
+		s.Skew = &skew
+	}
+	return s
+}
