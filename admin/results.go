@@ -42,6 +42,7 @@ type ResultsStatus struct {
 	Oldest     time.Time        `json:"oldest,omitzero"`
 	Newest     time.Time        `json:"newest,omitzero"`
 	Dropped    map[string]int64 `json:"dropped,omitempty"`   // rows lost since the start, by cause
+	Deleted    map[string]int64 `json:"deleted,omitempty"`   // the same of rows that went by age, size or purge
 	Guard      bool             `json:"guard,omitempty"`     // too little is free: rows are dropped
 	SetAside   string           `json:"set_aside,omitempty"` // a damaged file, by its new name
 	Failure    string           `json:"failure,omitempty"`

@@ -139,9 +139,10 @@ func storeNodes(root *node, s *admin.ResultsStatus, now time.Time) {
 		store.add("TOO LITTLE IS FREE: results are dropped, mail goes on")
 	}
 	for _, why := range slices.Sorted(maps.Keys(s.Dropped)) {
-		if n := s.Dropped[why]; n > 0 {
-			store.add("%d rows lost since the start: %s", n, why)
-		}
+		store.add("%d rows LOST since the start: %s", s.Dropped[why], why)
+	}
+	for _, why := range slices.Sorted(maps.Keys(s.Deleted)) {
+		store.add("%d rows deleted since the start: %s", s.Deleted[why], why)
 	}
 	if s.SetAside != "" {
 		store.add("a damaged store was set aside as %s", printable(s.SetAside))

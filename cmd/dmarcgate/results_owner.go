@@ -50,6 +50,9 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 	if _, err := os.Stat(cfg.Store.Path); err != nil {
 		return nil, nil, err
 	}
+	if results.InUse(cfg.Store.Path) {
+		return nil, nil, fmt.Errorf("another process has the store %s open: if that is the daemon, --socket names its control socket", cfg.Store.Path)
+	}
 	log := newLogger(e.stderr, cfg.Log.Format, "warn")
 	opt, err := storeOptions(cfg, nil, log.Logger)
 	if err != nil {

@@ -14,6 +14,9 @@ func asker(in *os.File, out io.Writer) func(string) (bool, error) {
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
 		return nil
 	}
+	if null, err := os.Stat(os.DevNull); err == nil && os.SameFile(info, null) {
+		return nil // as cron and systemd give it
+	}
 	return func(question string) (bool, error) { return askOn(in, out, question) }
 }
 
