@@ -1,0 +1,167 @@
+//go:build mta
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/pgtest"
+)
+
+// documentedDatabase makes the role and the database as docs/store.md says, but
+// named gate, and returns its URL and a file with the password.
+func documentedDatabase(t *testing.T, server *pgtest.Server) (url, passwordFile string) {
+	t.Helper()
+	found := blocks(t, "docs/store.md", "sql")
+	if len(found) != 1 {
+		t.Fatalf("docs/store.md has %d blocks of SQL; want one", len(found))
+	}
+	for statement := range strings.SplitSeq(strings.ReplaceAll(found[0], "dmarcgate", "gate"), ";") {
+		if strings.TrimSpace(statement) != "" {
+			server.Exec(server.URL("postgres"), statement)
+		}
+	}
+	passwordFile = filepath.Join(t.TempDir(), "pg-password")
+	if err := os.WriteFile(passwordFile, []byte("a long random password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("postgres://gate@%s/gate?sslmode=verify-full&sslrootcert=%s", server.Addr(), server.CA()), passwordFile
+}
+
+// shippingDaemon runs a daemon that moves its results, and a client of it.
+func shippingDaemon(t *testing.T, server *pgtest.Server) (*daemon, *miltertest.Client) {
+	t.Helper()
+	url, password := documentedDatabase(t, server)
+	dns := dnstest.New(t, toolZone+". NS ns.example.\n!any\n")
+	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255",
+		extra: fmt.Sprintf("[store.postgres]\nurl = %q\npassword_file = %q\n", url, password)})
+	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	return d, client
+}
+
+func sendSpoof(t *testing.T, client *miltertest.Client, qid string) {
+	t.Helper()
+	if res, err := client.Send(spoofMail(qid)); err != nil || res.Code != 550 {
+		t.Fatalf("Send(%s) = %+v, %v; want 550", qid, res, err)
+	}
+}
+
+func waitShipped(t *testing.T, d *daemon) {
+	t.Helper()
+	eventually(t, "all results to be in PostgreSQL", func() bool {
+		st := d.shipping.status()
+		rows, err := d.store.Status(t.Context())
+		return err == nil && st.State.String() == "shipping" && st.Shipped >= rows.Rows && st.Waiting.Rows == 0
+	})
+}
+
+func TestResultsOfAllHostsAreReadFromPostgreSQL(t *testing.T) {
+	d, client := shippingDaemon(t, pgtest.Start(t))
+	cfg := d.state.path
+	sendSpoof(t, client, "4XyZ1")
+	waitShipped(t, d)
+	tests := []struct {
+		args []string
+		want string
+	}{
+		{[]string{"top", "failing", "--all-hosts"}, "bank.example"},
+		{[]string{"explain", "--qid", "4XyZ1", "--all-hosts"}, "dmarc bank.example: fail"},
+		{[]string{"results", "export", "--all-hosts", "--domain", "bank.example"}, `"qid":"4XyZ1"`},
+		{[]string{"results", "status"}, "host "},
+		{[]string{"results", "status"}, "PostgreSQL: shipping"},
+		{[]string{"results", "purge", "--postgres", "--domain", "bank.example", "--dry-run"}, "1 results would be deleted"},
+		{[]string{"results", "purge", "--postgres", "--domain", "bank.example", "--yes"}, "1 results deleted"},
+		{[]string{"results", "purge", "--postgres", "--domain", "bank.example", "--yes"}, "0 results deleted"},
+	}
+	for _, tt := range tests {
+		if code, out, stderr := command(append(tt.args, "-c", cfg)...); code != 0 || !strings.Contains(out, tt.want) {
+			t.Errorf("%q = %d, %s%s; want %q in it", tt.args, code, out, stderr, tt.want)
+		}
+	}
+	code, out, _ := command("results", "status", "-c", cfg, "--json")
+	var s fullStatus
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || len(s.Hosts) != 1 || s.Hosts[0].StoreID != d.store.ID() || s.Postgres == nil {
+		t.Errorf("results status --json = %d, %s, %v; want this host and PostgreSQL", code, out, err)
+	}
+	if code, _, stderr := command("results", "adopt", "-c", cfg); code != 1 || !strings.Contains(stderr, "not refused") {
+		t.Errorf("results adopt of a store that is not refused = %d, %q; want 1 and why", code, stderr)
+	}
+}
+
+// A machine that reads alone has no store, and is told of PostgreSQL.
+func TestWithoutAStoreAllHostsAreRead(t *testing.T) {
+	d, client := shippingDaemon(t, pgtest.Start(t))
+	sendSpoof(t, client, "4XyZ1")
+	waitShipped(t, d)
+	text, err := os.ReadFile(d.state.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := write(t, "reader.toml", strings.Replace(string(text), "[store.postgres]", "[store]\npath = \"/nonexistent/results.db\"\n[store.postgres]", 1))
+	code, out, stderr := command("top", "failing", "-c", elsewhere)
+	if code != 0 || !strings.Contains(out, "bank.example") || !strings.Contains(stderr, "results of all hosts") {
+		t.Errorf("top without a store = %d, %s, %q; want those of all hosts, and that it says so", code, out, stderr)
+	}
+}
+
+func TestMailAndReadinessDoNotNeedPostgreSQL(t *testing.T) {
+	server := pgtest.Start(t)
+	d, client := shippingDaemon(t, server)
+	sendSpoof(t, client, "1")
+	waitShipped(t, d)
+	server.Stop()
+	sendSpoof(t, client, "2")
+	eventually(t, "the status to tell that a row waits", func() bool {
+		_, out, _ := command("status", "-c", d.state.path)
+		return strings.Contains(out, "PostgreSQL: connecting") && strings.Contains(out, "1 rows wait, the oldest for")
+	})
+	web := "http://" + d.web.socket.Addr().String()
+	eventually(t, "readiness", func() bool { code, _ := get(t, web+"/readyz"); return code == 200 })
+	if _, body := get(t, web+"/readyz"); strings.Contains(strings.ToLower(body), "postgres") {
+		t.Errorf("GET /readyz = %q; want nothing of PostgreSQL", body)
+	}
+	_, out, _ := command("results", "status", "-c", d.state.path)
+	if !strings.Contains(out, "hosts: ") {
+		t.Errorf("results status = %s; want that the hosts cannot be asked", out)
+	}
+	server.Restart()
+	waitShipped(t, d)
+}
+
+func TestAReloadChangesTheWayToPostgreSQL(t *testing.T) {
+	d, client := shippingDaemon(t, pgtest.Start(t))
+	sendSpoof(t, client, "1")
+	waitShipped(t, d)
+	change(t, d, "password_file = ", "retention = \"7d\"\npassword_file = ")
+	if r := d.reload(); !r.OK || len(r.Restart) != 0 {
+		t.Fatalf("reload() = %+v; want success without a restart", r)
+	}
+	if got := d.shipping.opt.RetentionDays; got != 7 {
+		t.Errorf("retention in force = %d days; want 7", got)
+	}
+	sendSpoof(t, client, "2")
+	eventually(t, "the next row", func() bool { return d.shipping.status().Rows == 1 })
+	change(t, d, "sslmode=verify-full", "sslmode=sometimes")
+	if r := d.reload(); r.OK || !strings.Contains(r.Problem, "store.postgres.url") {
+		t.Errorf("reload() with a broken URL = %+v; want a failure that names the key", r)
+	}
+	change(t, d, "url = ", "#url = ")
+	change(t, d, "password_file = ", "#password_file = ")
+	if r := d.reload(); !r.OK || !slices.Equal(r.Restart, []string{"store"}) {
+		t.Errorf("reload() without a URL = %+v; want it to wait for a restart", r)
+	}
+	sendSpoof(t, client, "3")
+	eventually(t, "the row after it", func() bool { return d.shipping.status().Rows == 2 })
+}
