@@ -70,20 +70,32 @@ func wholeDays(key string, d Duration) []fault {
 
 // checkShorten checks that there is something left to shorten.
 func checkShorten(c *Config) []fault {
-	after := c.Privacy.ShortenIPAfter
-	switch keep := c.Store.Retention; {
+	const key = "privacy.shorten_ip_after"
+	after, keep := c.Privacy.ShortenIPAfter, longest(c.Store)
+	switch {
 	case after > 0 && after < hour:
 		return []fault{{
-			at:   "privacy.shorten_ip_after",
+			at:   key,
 			text: fmt.Sprintf("%v is out of range", after),
 			mend: fmt.Sprintf(`write %v or more, or "0s" for never`, hour),
 		}}
 	case after > 0 && keep > 0 && after >= keep:
 		return []fault{{
-			at: "privacy.shorten_ip_after", or: "store.retention",
-			text: fmt.Sprintf("%v is not below store.retention, %v", after, keep),
-			mend: "rows are gone by then: make store.retention the longer one",
+			at: key, or: "store.retention",
+			text: fmt.Sprintf("%v is not below %v, which is how long results are kept", after, keep),
+			mend: "rows are gone by then: make the retention the longer one",
 		}}
 	}
 	return nil
+}
+
+// longest is how long rows are kept where they are kept longest; 0 is for ever.
+func longest(s Store) Duration {
+	if s.Postgres.URL == "" {
+		return s.Retention
+	}
+	if s.Retention == 0 || s.Postgres.Retention == 0 {
+		return 0
+	}
+	return max(s.Retention, s.Postgres.Retention)
 }

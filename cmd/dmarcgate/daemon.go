@@ -121,16 +121,20 @@ func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 	if cfg.Store.Durability == "off" {
 		return nil
 	}
-	opt, err := storeOptions(cfg, d.metrics, d.log.Logger)
+	key, err := loadQueueIDKey(cfg.Privacy)
 	if err != nil {
 		return err
 	}
+	opt := storeOptions(cfg, key, d.metrics, d.log.Logger)
 	if d.store, err = results.Open(ctx, opt); err != nil {
 		return err
 	}
 	d.recorder = d.store
 	if opt.Ship {
-		ship := pg.Options{Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger}
+		ship := pg.Options{
+			Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger,
+			ShortenIPAfter: opt.Privacy.ShortenIPAfter,
+		}
 		if d.shipping, err = startShipping(ctx, d.store, ship); err != nil {
 			return err
 		}

@@ -54,10 +54,14 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 		return nil, nil, fmt.Errorf("another process has the store %s open: if that is the daemon, --socket names its control socket", cfg.Store.Path)
 	}
 	log := newLogger(e.stderr, cfg.Log.Format, "warn")
-	opt, err := storeOptions(cfg, nil, log.Logger)
-	if err != nil {
-		return nil, nil, err
+	var key []byte
+	if cfg.Privacy.HashQueueIDs { // made by the daemon alone, so that it is the one to own it
+		var err error
+		if key, err = readKey(cfg.Privacy.KeyFile, "queue id key"); err != nil {
+			return nil, nil, err
+		}
 	}
+	opt := storeOptions(cfg, key, nil, log.Logger)
 	store, err := results.Open(ctx, opt)
 	if err != nil {
 		return nil, nil, err

@@ -61,11 +61,11 @@ func storeWith(t *testing.T, extra string, rows ...results.Row) (cfg string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt, err := storeOptions(in.cfg, nil, slog.New(slog.DiscardHandler))
+	key, err := loadQueueIDKey(in.cfg.Privacy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := results.Open(t.Context(), opt)
+	store, err := results.Open(t.Context(), storeOptions(in.cfg, key, nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,12 +16,9 @@ import (
 	"dmarcgate/results"
 )
 
-// storeOptions is [store] and [privacy] in the words of package results.
-func storeOptions(cfg *config.Config, m *metrics.Metrics, log *slog.Logger) (results.Options, error) {
-	key, err := loadQueueIDKey(cfg.Privacy)
-	if err != nil {
-		return results.Options{}, err
-	}
+// storeOptions is [store] and [privacy] in the words of package results. key is
+// that of queue ids.
+func storeOptions(cfg *config.Config, key []byte, m *metrics.Metrics, log *slog.Logger) results.Options {
 	return results.Options{
 		Path: cfg.Store.Path, Durability: results.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
 		Queue: cfg.Store.Queue, Metrics: m, Log: log,
@@ -30,7 +27,7 @@ func storeOptions(cfg *config.Config, m *metrics.Metrics, log *slog.Logger) (res
 			ShortenIPAfter: cfg.Privacy.ShortenIPAfter.Std(), DropRecipients: !cfg.Privacy.KeepRecipients, QueueIDKey: key,
 		},
 		Ship: cfg.Store.Postgres.URL != "",
-	}, nil
+	}
 }
 
 // freeBytes is min_free as results.Retention has it: the default of both fits
