@@ -172,10 +172,14 @@ func TestWhatCannotBeARowIsRefusedWithItsLineAndReadingGoesOn(t *testing.T) {
 		{"a reporter that is no name", "job q\nreporter <b>\nreceived 1763700000\n", BadReporter},
 		{"a job with control characters", "job \x1b[31m\nreporter mx.example\nreceived 1763700000\n", BadJob},
 		{"a line without end", with("rua " + strings.Repeat("x", maxLine)), TooLong},
+		{"a job without end", "job " + strings.Repeat("x", maxLine) + "\nreporter mx.example\nreceived 1763700000\n", TooLong},
 		{"very many lines", with(strings.Repeat("x\n", maxLines)), TooMany},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
+			if second := readAll(t, with("spf 0")+tt.text); tt.why != NoJob && (len(second) != 2 || second[1].Why != tt.why) {
+				t.Errorf("after another block, Next() = %.200v; want %q", second, tt.why)
+			}
 			got := readAll(t, "\n"+tt.text+with("spf 0"))
 			if len(got) != 2 || got[0].Why != tt.why || got[0].Line != 2 {
 				t.Fatalf("Next() = %.200v; want %q at line 2, and another", got, tt.why)

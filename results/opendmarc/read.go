@@ -63,6 +63,9 @@ func (r *Reader) Next() (Message, error) {
 	b := block{why: NoJob}
 	if r.ahead != nil {
 		b = newBlock(*r.ahead, r.line)
+		if r.long {
+			b.refuse(TooLong)
+		}
 		r.ahead = nil
 	}
 	for {
@@ -78,7 +81,7 @@ func (r *Reader) Next() (Message, error) {
 		case key == "":
 			continue
 		case key == "job" && b.line > 0:
-			r.ahead = &text
+			r.ahead, r.long = &text, long
 			return b.message(r.now), nil
 		case key == "job":
 			b = newBlock(text, r.line)
