@@ -499,3 +499,38 @@ func TestAHashedQueueIDIsFoundByTheID(t *testing.T) {
 		t.Errorf("explain with a broken key = %d, %q; want 1 and the key", code, stderr)
 	}
 }
+
+func TestThePrivacySettingsReachTheStore(t *testing.T) {
+	old := failure(1, "bank.example")
+	old.Facts.Time = old.Facts.Time.AddDate(0, 0, -2)
+	cfg := storeWith(t, "[privacy]\nkeep_recipients = false\nshorten_ip_after = \"1d\"\n", old, failure(2, "bank.example"))
+	out := export(t, cfg)
+	if strings.Contains(out, "receiver.example") {
+		t.Errorf("results export = %s; want no recipients", out)
+	}
+	for _, want := range []string{`"client":"203.0.113.0"`, `"client":"203.0.113.2"`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("results export = %s; want %s: the old address shortened, the new one whole", out, want)
+		}
+	}
+}
+
+func TestTheLimitsOfTheStoreAreThoseOfTheConfiguration(t *testing.T) {
+	tests := []struct {
+		toml string
+		want results.Retention
+	}{
+		{"", results.Retention{Days: 30, MaxBytes: 20 << 30, FreeBytes: 0}}, // the store's own default, which fits small file systems
+		{"retention = \"0s\"\nmax_size = \"0B\"\nmin_free = \"0B\"\n", results.Retention{FreeBytes: -1}},
+		{"retention = \"7d\"\nmax_size = \"1GiB\"\nmin_free = \"1MiB\"\n", results.Retention{Days: 7, MaxBytes: 1 << 30, FreeBytes: 1 << 20}},
+	}
+	for _, tt := range tests {
+		in, err := readInputs(storeWith(t, "[store]\n"+tt.toml))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := storeOptions(in.cfg, nil, nil, nil).Retention; got != tt.want {
+			t.Errorf("retention of %q = %+v; want %+v", tt.toml, got, tt.want)
+		}
+	}
+}
