@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"dmarcgate/results"
+)
+
+// The tests in store_fault_*_test.go do to the store of a daemon what happens
+// to files: the process that writes them dies, the disk is full, files go away
+// or are put back from a copy. Their failures say which row is missing, or is
+// there twice.
+
+// storeFiles are the endings of what belongs to a store. The third is an index
+// of the second and is made anew after a crash.
+var storeFiles = []string{"", "-wal", "-shm"}
+
+func (h *host) storePath() string { return filepath.Join(h.dir, "results.db") }
+
+// copyStore copies the files of a store as they are, in the order of ends, and
+// returns the path of the copy.
+func copyStore(t *testing.T, path, dir string, ends ...string) string {
+	t.Helper()
+	to := filepath.Join(dir, filepath.Base(path))
+	for _, end := range ends {
+		text, err := os.ReadFile(path + end)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(to+end, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
+
+// openStore opens a file that no daemon uses.
+func openStore(path string) (*results.Store, error) {
+	return results.Open(context.Background(), results.Options{
+		Path: path, Durability: results.Ack, Wait: time.Second, Queue: 1, Log: slog.New(slog.DiscardHandler),
+	})
+}
+
+// readStore opens a file as the next daemon would, checks it, and returns all
+// its rows, each decoded, in their order.
+func readStore(path string) (rows []results.Row, err error) {
+	store, err := openStore(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	if err := checkIntegrity(path); err != nil {
+		return nil, err
+	}
+	rows, err = store.Recent(context.Background(), math.MaxInt32)
+	slices.Reverse(rows)
+	return rows, err
+}
+
+// checkIntegrity asks SQLite for all that it can find, including an index that
+// does not agree with its table.
+func checkIntegrity(path string) error {
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var verdict string
+	if err := db.QueryRow("PRAGMA integrity_check").Scan(&verdict); err != nil {
+		return err
+	}
+	if verdict != "ok" {
+		return fmt.Errorf("integrity_check says %q", verdict)
+	}
+	return nil
+}
