@@ -83,6 +83,7 @@ type host struct {
 	ready  string   // path that answers 200 when the daemon has started
 	ulimit int      // for descriptors; 0 is ours
 	env    []string // beside ours
+	tracer []string // a command that runs the daemon's
 	starts int
 }
 
@@ -185,7 +186,8 @@ func (h *host) launch() *process {
 	if h.passed != nil { // sd_listen_fds(3): the variable has the pid of the process itself
 		script = "export LISTEN_PID=$$; " + script
 	}
-	cmd := exec.Command("/bin/sh", "-c", script, binary(h.t), "serve", "-c", h.config())
+	args := append([]string{"-c", script}, h.tracer...)
+	cmd := exec.Command("/bin/sh", append(args, binary(h.t), "serve", "-c", h.config())...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test process die
 	cmd.Env = append(os.Environ(), h.env...)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,19 +57,35 @@ func openStore(path string) (*results.Store, error) {
 }
 
 // readStore opens a file as the next daemon would, checks it, and returns all
-// its rows, each decoded, in their order.
+// its rows, each decoded, in their order. A file that was set aside because it
+// is damaged is an error.
 func readStore(path string) (rows []results.Row, err error) {
+	if err := checkIntegrity(path); err != nil {
+		return nil, err
+	}
 	store, err := openStore(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := checkIntegrity(path); err != nil {
+	if err := checkAlone(path); err != nil {
 		return nil, err
 	}
 	rows, err = store.Recent(context.Background(), math.MaxInt32)
 	slices.Reverse(rows)
 	return rows, err
+}
+
+// checkAlone fails when there is a file with a longer name than those of a
+// store.
+func checkAlone(path string) error {
+	names, err := filepath.Glob(path + "*")
+	for _, name := range names {
+		if !slices.Contains(storeFiles, strings.TrimPrefix(name, path)) {
+			err = errors.Join(err, fmt.Errorf("there is a file %s now", name))
+		}
+	}
+	return err
 }
 
 // checkIntegrity asks SQLite for all that it can find, including an index that

@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 
 	"internal/mutate":      {},
 	"internal/bench":       {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/disktest":    {},
 	"internal/dkimtest":    {},
 	"internal/conformance": {},
 	"internal/dnstest":     {},

@@ -1,0 +1,18 @@
+// Package disktest tells tests what a disk may hold after a process was killed
+// or the power was cut, at any moment of what the process has done to its
+// files.
+//
+// The process runs under strace (Trace), which writes down every write,
+// truncation, removal and sync (Parse). A Disk takes them one after the other.
+// At each point it knows what a kill leaves, which is all that was written
+// (Killed), and what a power cut may leave: all that was synced, and of the
+// rest any sectors (Cut).
+//
+// It is not for unit tests: what needs strace carries the build tag mta, like
+// all tests that need programs; internal/mtatest/install.sh installs it.
+//
+// Limits: Linux. A sector of 512 bytes is written whole or not at all, and a
+// disk that says that it has synced has. Names are durable: a file that was
+// made does not vanish, though one that was removed may come back until it is
+// synced anew. What a process does to a mapped file is not seen.
+package disktest
