@@ -24,7 +24,6 @@ type diskRun struct {
 	ops  []disktest.Op
 	path string // of the store
 	log  string // of the daemon
-	dir  string // of the configuration
 }
 
 // traceDaemon lets a daemon serve n messages and stop, under strace.
@@ -56,7 +55,7 @@ func traceDaemon(t *testing.T, durability string, n int) diskRun {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return diskRun{ops, h.storePath(), p.logFile, h.dir}
+	return diskRun{ops, h.storePath(), p.logFile}
 }
 
 // sendMany sends the messages part, part+step, part+2*step … below n.
@@ -116,18 +115,25 @@ func TestTheFilesOfEveryMomentAreAStore(t *testing.T) {
 	}
 }
 
-// moments chooses operations before which to look: as many of the syncs as
-// wanted, the operations right after them, and as many of the others.
+// moments chooses operations before which to look: a quarter of what is wanted
+// are syncs, with the operations right after them, a quarter is when the log
+// moves into the file, and the rest is anything.
 func (run diskRun) moments(r *rand.Rand, n int) map[int]bool {
-	var syncs []int
+	var syncs, moves []int
 	for i, op := range run.ops {
-		if op.Kind == disktest.Sync {
+		switch {
+		case op.Kind == disktest.Sync:
 			syncs = append(syncs, i)
+		case op.Path == run.path:
+			moves = append(moves, i)
 		}
 	}
 	out := make(map[int]bool)
 	for _, i := range r.Perm(len(syncs))[:min(n/4, len(syncs))] {
 		out[syncs[i]], out[min(syncs[i]+1, len(run.ops)-1)] = true, true
+	}
+	for _, i := range r.Perm(len(moves))[:min(n/4, len(moves))] {
+		out[moves[i]] = true
 	}
 	for len(out) < min(n, len(run.ops)) {
 		out[r.IntN(len(run.ops))] = true
