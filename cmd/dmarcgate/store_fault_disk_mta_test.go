@@ -18,54 +18,68 @@ import (
 	"dmarcgate/results"
 )
 
-// diskRun is what a daemon has done to its files, and what it has promised of
-// them meanwhile.
+// diskRun is what daemons have done to their files one after the other.
 type diskRun struct {
 	ops  []disktest.Op
 	path string // of the store
-	log  string // of the daemon
 }
 
-// traceDaemon lets a daemon serve n messages and stop, under strace.
-func traceDaemon(t *testing.T, durability string, n int) diskRun {
+// lives is how many daemons there are; one in the middle is killed.
+const lives = 3
+
+// traceDaemons lets daemons serve n messages in all, under strace.
+func traceDaemons(t *testing.T, durability string, n int) (run diskRun) {
 	t.Helper()
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), extra: fmt.Sprintf("[store]\ndurability = %q\nwait = \"20s\"\n", durability)})
-	trace := filepath.Join(t.TempDir(), "trace")
-	h.tracer = disktest.Trace(trace)
-	p := h.start()
-	var wg sync.WaitGroup
-	const clients = 8
-	for part := range clients {
-		wg.Go(func() {
-			if err := sendMany(h, part, n, clients); err != nil {
-				t.Error(err)
-			}
-		})
+	run.path = h.storePath()
+	for life := range lives {
+		trace := filepath.Join(t.TempDir(), "trace")
+		h.tracer = disktest.Trace(trace)
+		p := h.start()
+		var wg sync.WaitGroup
+		const clients = 8
+		for part := range clients {
+			wg.Go(func() {
+				if err := sendMany(h, n*life/lives+part, n*(life+1)/lives, clients); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if life == 1 {
+			p.kill()
+		} else {
+			p.stop()
+		}
+		run.ops = append(run.ops, readTrace(t, trace, h.dir, p.pid())...)
 	}
-	wg.Wait()
-	p.stop()
+	return run
+}
+
+func readTrace(t *testing.T, path, dir string, pid int) []disktest.Op {
+	t.Helper()
 	var text []byte
-	eventually(t, "the end of the trace", func() (ok bool) {
+	eventually(t, "the end of the trace", func() bool {
 		var err error
-		text, err = os.ReadFile(trace)
-		return err == nil && disktest.Exited(text, p.pid())
+		text, err = os.ReadFile(path)
+		return err == nil && disktest.Exited(text, pid)
 	})
-	ops, err := disktest.Parse(bytes.NewReader(text), h.dir)
+	ops, err := disktest.Parse(bytes.NewReader(text), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return diskRun{ops, h.storePath(), p.logFile}
+	return ops
 }
 
-// sendMany sends the messages part, part+step, part+2*step … below n.
-func sendMany(h *host, part, n, step int) error {
+// sendMany sends the messages first, first+step, first+2*step … below end.
+func sendMany(h *host, first, end, step int) error {
 	c, err := h.dial()
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	for i := part; i < n; i += step {
+	for i := first; i < end; i += step {
 		if err := sendDomain(c, []string{"good.example", "bad.example"}[i%2], fmt.Sprintf("4X%d", i)); err != nil {
 			return err
 		}
@@ -80,38 +94,55 @@ func sendMany(h *host, part, n, step int) error {
 func TestTheFilesOfEveryMomentAreAStore(t *testing.T) {
 	for _, durability := range []results.Durability{results.Ack, results.Disk} {
 		t.Run(string(durability), func(t *testing.T) {
-			run := traceDaemon(t, string(durability), 300*scale(t))
+			n := 300 * scale(t)
+			run := traceDaemons(t, string(durability), n)
 			r := rand.New(rand.NewPCG(1, uint64(len(run.ops))))
 			moments := run.moments(r, 40*scale(t))
-			var disk disktest.Disk
-			acked := make(map[string]bool)
-			most := 0
+			w := diskWatch{t: t, r: r, synced: durability == results.Disk, acked: make(map[string]bool)}
 			for i, op := range run.ops {
-				if moments[i] {
-					text := fmt.Sprintf("before operation %d of %d, on %s", i, len(run.ops), filepath.Base(op.Path))
-					checkMoment(t, text+", after a kill", disk.Killed(), acked)
-					for _, share := range []float64{0, 0.5, 0.95} {
-						must := acked
-						if durability != results.Disk {
-							must = nil
-						}
-						most = max(most, checkMoment(t, fmt.Sprintf("%s, after a power cut that left %v of what was not synced", text, share), disk.Cut(r, share), must))
-					}
+				if moments[i] && !t.Failed() {
+					w.look(fmt.Sprintf("before operation %d of %d, on %s", i, len(run.ops), filepath.Base(op.Path)))
 				}
-				if op.Path == run.log {
-					noteAcked(acked, op.Data)
-				} else {
-					disk.Do(op)
-				}
-				if t.Failed() {
-					break
-				}
+				w.do(op)
 			}
-			if len(acked) < 300*scale(t) || most == 0 {
-				t.Errorf("%d rows acknowledged, at most %d rows after a cut: the test has not looked at what it should", len(acked), most)
+			w.look("at the end")
+			if len(w.acked) != n || w.most != n {
+				t.Errorf("%d rows acknowledged, at most %d rows after a cut; want both to come to %d", len(w.acked), w.most, n)
 			}
-			t.Logf("%d operations, %d moments, %d rows acknowledged", len(run.ops), len(moments), len(acked))
+			t.Logf("%d operations, %d moments, %d rows acknowledged, at most %d lost in a power cut", len(run.ops), len(moments), n, w.lost)
 		})
+	}
+}
+
+// diskWatch looks at the files while operations are done.
+type diskWatch struct {
+	t      *testing.T
+	r      *rand.Rand
+	synced bool // what was acknowledged has to survive a power cut, too
+	disk   disktest.Disk
+	acked  map[string]bool
+	most   int // rows after a power cut
+	lost   int // rows that were acknowledged and that a power cut took away, at most
+}
+
+func (w *diskWatch) do(op disktest.Op) {
+	if strings.HasPrefix(filepath.Base(op.Path), "log.") {
+		noteAcked(w.acked, op.Data)
+		return
+	}
+	w.disk.Do(op)
+}
+
+func (w *diskWatch) look(when string) {
+	w.t.Helper()
+	checkMoment(w.t, when+", after a kill", w.disk.Killed(), w.acked)
+	must := w.acked
+	if !w.synced {
+		must = nil
+	}
+	for _, share := range []float64{0, 0.5, 0.95} {
+		n := checkMoment(w.t, fmt.Sprintf("%s, after a power cut that left %v of what was not synced", when, share), w.disk.Cut(w.r, share), must)
+		w.most, w.lost = max(w.most, n), max(w.lost, len(w.acked)-n)
 	}
 }
 

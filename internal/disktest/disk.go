@@ -3,6 +3,8 @@ package disktest
 import (
 	"bytes"
 	"math/rand/v2"
+	"path/filepath"
+	"slices"
 )
 
 // sector is what a disk writes whole or not at all.
@@ -24,6 +26,9 @@ func (d *Disk) Do(op Op) {
 	if d.files == nil {
 		d.files = make(map[string]*file)
 	}
+	if op.Kind == Sync {
+		d.syncNames(op.Path)
+	}
 	f := d.files[op.Path]
 	if f == nil {
 		f = &file{}
@@ -41,6 +46,21 @@ func (d *Disk) Do(op Op) {
 	}
 	f.now = apply(f.now, op)
 	f.since = append(f.since, op)
+}
+
+// syncNames makes what was removed from a directory stay away.
+func (d *Disk) syncNames(dir string) {
+	for path, f := range d.files {
+		if filepath.Dir(path) != dir {
+			continue
+		}
+		for i, op := range slices.Backward(f.since) {
+			if op.Kind == Remove {
+				f.synced, f.since = nil, f.since[i+1:]
+				break
+			}
+		}
+	}
 }
 
 // apply returns the content after an Op.

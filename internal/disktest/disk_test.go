@@ -100,4 +100,10 @@ func TestARemovedFileComesBackUntilItIsSynced(t *testing.T) {
 	if got := string(d.Cut(r, 0)["a"]); got != "n" {
 		t.Errorf("after a sync: %q; want the new content alone", got)
 	}
+	d.Do(Op{Remove, "a", 0, nil})
+	d.Do(Op{Write, "a", 0, []byte("newer")})
+	d.Do(Op{Sync, ".", 0, nil})
+	if got, there := d.Cut(r, 0)["a"]; there {
+		t.Errorf("after a sync of the directory: %q; want neither the old content nor what was not synced", got)
+	}
 }

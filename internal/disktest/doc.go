@@ -12,7 +12,8 @@
 // all tests that need programs; internal/mtatest/install.sh installs it.
 //
 // Limits: Linux. A sector of 512 bytes is written whole or not at all, and a
-// disk that says that it has synced has. Names are durable: a file that was
-// made does not vanish, though one that was removed may come back until it is
-// synced anew. What a process does to a mapped file is not seen.
+// disk that says that it has synced has. A file that was made does not vanish
+// with its name; one that was removed may come back until its directory is
+// synced, or a new file of its name. What a process does to a mapped file is
+// not seen.
 package disktest

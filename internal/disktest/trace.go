@@ -36,7 +36,7 @@ const maxLine = 8 << 20
 // signals reach it; the file is complete when it has Exited.
 func Trace(file string, command ...string) []string {
 	return append([]string{
-		"strace", "-D", "-f", "-q", "-y", "-xx", "-s", "1048576", "--seccomp-bpf", "-e", "signal=none", "-o", file,
+		"strace", "-D", "-f", "-q", "-y", "-xx", "-s", "1048576", "--seccomp-bpf", "-e", "signal=KILL", "-o", file,
 		"-e", "trace=write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,fallocate,fsync,fdatasync,sync_file_range,unlink,unlinkat,rename,renameat,renameat2", "--",
 	}, command...)
 }
@@ -53,7 +53,7 @@ func Exited(trace []byte, pid int) bool {
 	return false
 }
 
-// Parse reads a trace, and returns what was done to the files below dir. A
+// Parse reads a trace, and returns what was done to dir and the files below. A
 // call that it does not know is an error: what it did would be left out.
 func Parse(r io.Reader, dir string) ([]Op, error) {
 	var ops []Op
@@ -95,7 +95,7 @@ var (
 func parseCall(call, dir string) (op Op, ok bool, err error) {
 	if m := onFile.FindStringSubmatch(call); m != nil {
 		op.Path, err = unescape(m[2])
-		if err != nil || !strings.HasPrefix(op.Path, dir+"/") || m[4][0] == '-' {
+		if err != nil || !within(op.Path, dir) || m[4][0] == '-' {
 			return op, false, err
 		}
 		return descriptorOp(op, m[1], m[3], m[4])
@@ -103,7 +103,7 @@ func parseCall(call, dir string) (op Op, ok bool, err error) {
 	if m := onName.FindStringSubmatch(call); m != nil {
 		op.Kind = Remove
 		op.Path, err = unescape(m[2])
-		if err != nil || !strings.HasPrefix(op.Path, dir+"/") || m[3][0] == '-' {
+		if err != nil || !within(op.Path, dir) || m[3][0] == '-' {
 			return op, false, err
 		}
 		if !strings.HasPrefix(m[1], "unlink") {
@@ -113,6 +113,8 @@ func parseCall(call, dir string) (op Op, ok bool, err error) {
 	}
 	return op, false, nil
 }
+
+func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 func descriptorOp(op Op, name, args, result string) (Op, bool, error) {
 	switch name {
