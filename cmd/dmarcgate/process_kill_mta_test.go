@@ -32,17 +32,17 @@ type senders struct {
 	kills    []time.Time // of the daemon
 
 	mu      sync.Mutex
-	answers map[string]answer // by queue id
+	answers map[string]told // by queue id
 }
 
-// answer is what a sender was told, and when.
-type answer struct {
+// told is what a sender was told, and when.
+type told struct {
 	code int
 	at   time.Time
 }
 
 func newSenders(t *testing.T, p *mtatest.Postfix) *senders {
-	return &senders{t: t, postfix: p, answers: make(map[string]answer)}
+	return &senders{t: t, postfix: p, answers: make(map[string]told)}
 }
 
 // start begins n clients, each with one session after the other.
@@ -127,7 +127,7 @@ func (s *senders) note(reply mtatest.Reply, code int) (goOn bool, err error) {
 	case reply.Code == code && qid != "":
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.answers[qid] = answer{code, time.Now()}
+		s.answers[qid] = told{code, time.Now()}
 		s.answered.Add(1)
 		return true, nil
 	case reply.Code/100 == 4 && !s.perfect:

@@ -148,7 +148,8 @@ func (w *diskWatch) look(when string) {
 
 // moments chooses operations before which to look: a quarter of what is wanted
 // are syncs, with the operations right after them, a quarter is when the log
-// moves into the file, and the rest is anything.
+// moves into the file, and the rest is anything. A log that begins is always
+// looked at.
 func (run diskRun) moments(r *rand.Rand, n int) map[int]bool {
 	var syncs, moves []int
 	for i, op := range run.ops {
@@ -160,6 +161,11 @@ func (run diskRun) moments(r *rand.Rand, n int) map[int]bool {
 		}
 	}
 	out := make(map[int]bool)
+	for i, op := range run.ops[:len(run.ops)-1] {
+		if op.Path == run.path+"-wal" && op.Kind == disktest.Write && op.At == 0 {
+			out[i], out[i+1] = true, true
+		}
+	}
 	for _, i := range r.Perm(len(syncs))[:min(n/4, len(syncs))] {
 		out[syncs[i]], out[min(syncs[i]+1, len(run.ops)-1)] = true, true
 	}

@@ -60,15 +60,12 @@ func openStore(path string) (*results.Store, error) {
 // its rows, each decoded, in their order. A file that was set aside because it
 // is damaged is an error.
 func readStore(path string) (rows []results.Row, err error) {
-	if err := checkIntegrity(path); err != nil {
-		return nil, err
-	}
 	store, err := openStore(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	if err := checkAlone(path); err != nil {
+	if err := errors.Join(checkAlone(path), checkIntegrity(path)); err != nil {
 		return nil, err
 	}
 	rows, err = store.Recent(context.Background(), math.MaxInt32)

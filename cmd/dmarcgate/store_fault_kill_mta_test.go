@@ -12,12 +12,12 @@ import (
 )
 
 // mayLose says whose row may be missing after a daemon was killed.
-type mayLose func(a answer, late bool, kills []time.Time) bool
+type mayLose func(a told, late bool, kills []time.Time) bool
 
-func lostNever(answer, bool, []time.Time) bool { return false }
+func lostNever(told, bool, []time.Time) bool { return false }
 
 // lostLate is what a bounded wait promises: who does not wait is told so.
-func lostLate(_ answer, late bool, _ []time.Time) bool { return late }
+func lostLate(_ told, late bool, _ []time.Time) bool { return late }
 
 // asyncWindow is the 20 ms that async may lose, and what a busy machine puts
 // between an answer and the client's looking at its clock.
@@ -25,7 +25,7 @@ const asyncWindow = 500 * time.Millisecond
 
 // lostAtTheKill is what async promises: only what was answered at the last
 // moment, and each such line says that it did not wait.
-func lostAtTheKill(a answer, late bool, kills []time.Time) bool {
+func lostAtTheKill(a told, late bool, kills []time.Time) bool {
 	for _, k := range kills {
 		if gap := k.Sub(a.at); late && gap.Abs() < asyncWindow {
 			return true

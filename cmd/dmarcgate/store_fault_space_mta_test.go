@@ -1,0 +1,109 @@
+//go:build mta
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"dmarcgate/internal/dnstest"
+)
+
+// smallDisk mounts a file system of a size for the store of a host, and returns
+// its directory. Where mounting is refused, the test is not run and says so.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "dg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(dir) })
+	err = syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size+",mode=0755")
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EACCES) {
+		t.Skipf("NOT RUN: this host does not let us mount a small file system (%v). What happens on a full disk was not tested", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, 0); err != nil {
+			t.Errorf("unmounting: %v", err)
+			_ = syscall.Unmount(dir, syscall.MNT_DETACH)
+		}
+	})
+	return dir
+}
+
+// fill takes all that is free on a file system but for keep bytes, and returns
+// what gives it back.
+func fill(t *testing.T, dir string, keep int64) (release func()) {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 4096)
+	for {
+		var st syscall.Statfs_t
+		if err := syscall.Statfs(dir, &st); err != nil {
+			t.Fatal(err)
+		}
+		if int64(st.Bavail)*st.Bsize <= keep {
+			break
+		}
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return func() {
+		if err := os.Remove(path); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// A full disk costs rows and no mail: each message gets its answer, each row
+// that is lost is counted and in the log, and the daemon recovers by itself.
+func TestAFullDiskCostsRowsAndNoMail(t *testing.T) {
+	tests := []struct {
+		name, minFree, why string
+		metric             string
+	}{
+		{"there is no limit, and the disk is full to the last page", "0B", "disk_full", "dmarcgate_store_dropped_total"},
+		{"the store stops before the disk is full", "1MiB", "no_space", "dmarcgate_store_guard"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			disk := smallDisk(t, "24m")
+			path := filepath.Join(disk, "results.db")
+			dns := dnstest.New(t, processZone)
+			h := newHost(t, hostConfig{dns: dns.Addr(), extra: patientStore + fmt.Sprintf("path = %q\nmin_free = %q\n", path, tt.minFree)})
+			p := h.start()
+			f := startFeed(h, "f", 6, 0)
+			for range 2 * scale(t) {
+				f.more(100)
+				release := fill(t, disk, 0)
+				before := p.metric("dmarcgate_store_dropped_total", fmt.Sprintf("why=%q", tt.why))
+				p.awaitMetric("to grow", func(v float64) bool { return v > before+50 }, "dmarcgate_store_dropped_total", fmt.Sprintf("why=%q", tt.why))
+				if p.metric(tt.metric) == 0 {
+					t.Errorf("%s = 0 on a full disk", tt.metric)
+				}
+				release()
+				p.recovers(t, f)
+			}
+			f.stop()
+			counted := p.counts()
+			p.metricIs(0, "dmarcgate_store_guard")
+			p.stop()
+			f.checkFeed(counted, path)
+		})
+	}
+}
