@@ -18,6 +18,7 @@ import (
 // daemon is a dmarcgate process.
 type daemon struct {
 	*process
+	dir string // its configuration, socket and state
 	web string // "http://host:port" of its metrics
 }
 
@@ -70,7 +71,7 @@ func startDaemon(ctx context.Context, binary, dir string, cfg daemonConfig) (*da
 		}
 		return nil, &refusedError{strings.ReplaceAll(text, dir+"/", "")}
 	}
-	d := &daemon{web: "http://" + web}
+	d := &daemon{dir: dir, web: "http://" + web}
 	d.process, err = startProcess(ctx, dir, d.ready, binary, "serve", "-c", path)
 	if err != nil {
 		return nil, err

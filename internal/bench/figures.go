@@ -10,20 +10,25 @@ import (
 type column uint8
 
 const (
-	rate    column = iota // messages per second
-	p50                   // ms
-	p99                   // ms
-	cpu                   // ms a message
-	ratio                 // cpu to the sum of the floors
-	objects               // allocations a message
-	volume                // allocated bytes a message
-	peak                  // bytes
-	queries               // DNS queries a message
-	columns               // how many there are
+	rate         column = iota // messages per second
+	p50                        // ms
+	p99                        // ms
+	cpu                        // ms a message
+	ratio                      // cpu to the sum of the floors
+	objects                    // allocations a message
+	volume                     // allocated bytes a message
+	peak                       // bytes
+	queries                    // DNS queries a message
+	addedCPU                   // ms a message, to a daemon without a store
+	addedShare                 // the same, by the CPU of that daemon
+	addedP50                   // ms, to the same
+	addedObjects               // allocations a message, to the same
+	columns                    // how many there are
 )
 
 // keys are the names of the columns in the history.
-var keys = [columns]string{"rate", "p50_ms", "p99_ms", "cpu_ms", "ratio", "allocs", "alloc_bytes", "peak_bytes", "dns_queries"}
+var keys = [columns]string{"rate", "p50_ms", "p99_ms", "cpu_ms", "ratio", "allocs", "alloc_bytes", "peak_bytes", "dns_queries",
+	"added_cpu_ms", "added_share", "added_p50_ms", "added_allocs"}
 
 // sample holds the figures of one repetition; what was not measured is NaN.
 type sample [columns]float64

@@ -71,12 +71,14 @@ func parseHistory(r io.Reader) (*history, error) {
 	return h, nil
 }
 
-// last returns the last run, or nil.
-func (h *history) last() record {
-	if len(h.records) == 0 {
-		return nil
+// last returns the last run that has one of these figures, or nil.
+func (h *history) last(figures []string) record {
+	for _, rec := range slices.Backward(h.records) {
+		if slices.ContainsFunc(figures, func(name string) bool { return rec[name] != "" }) {
+			return rec
+		}
 	}
-	return h.records[len(h.records)-1]
+	return nil
 }
 
 // add appends a run. Columns of its figures that are new come last.
@@ -114,6 +116,35 @@ func (h *history) save(path string) error {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// book is the history with the run that will be entered into it.
+type book struct {
+	past    *history
+	now     record
+	figures []string // of now, in order
+}
+
+// newBook reads the history for a run that is about to begin.
+func newBook(path string, opts options) (*book, error) {
+	past, err := readHistory(path)
+	if err != nil {
+		return nil, err
+	}
+	return &book{past: past, now: newRecord(opts, time.Now())}, nil
+}
+
+// enter enters rows, and returns the last run that has such rows, or nil.
+func (b *book) enter(rows []*row) record {
+	figures := b.now.enter(rows)
+	b.figures = append(b.figures, figures...)
+	return b.past.last(figures)
+}
+
+// save appends the run to the history.
+func (b *book) save(path string) error {
+	b.past.add(b.now, b.figures)
+	return b.past.save(path)
 }
 
 // newRecord makes the record of a run that is about to begin.
@@ -180,7 +211,7 @@ func checkoutRevision() string {
 }
 
 // compared are the columns that the comparison shows.
-var compared = []column{ratio, cpu, rate, p99, objects}
+var compared = []column{ratio, addedShare, cpu, rate, p99, objects}
 
 // compare prints a run beside an earlier one.
 func compare(w io.Writer, rows []*row, now, old record) {

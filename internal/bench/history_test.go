@@ -34,7 +34,7 @@ func TestAHistoryGrowsByLinesAndColumns(t *testing.T) {
 	if want := append(append([]string{}, runColumns...), "ack.cpu_ms", "off.cpu_ms"); !reflect.DeepEqual(h.columns, want) {
 		t.Errorf("columns = %q; want %q", h.columns, want)
 	}
-	if got := h.last(); got["date"] != "d2" || got["off.cpu_ms"] != "0.3" {
+	if got := h.last([]string{"off.cpu_ms"}); got["date"] != "d2" || got["off.cpu_ms"] != "0.3" {
 		t.Errorf("last run = %v", got)
 	}
 	if got := h.records[0]; got["ack.cpu_ms"] != "0.5" || got["off.cpu_ms"] != "" {

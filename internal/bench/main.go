@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -10,9 +11,10 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
-	"time"
 )
 
 const (
@@ -38,6 +40,8 @@ type flags struct {
 	record  bool
 	history string
 	only    string
+
+	storeMessages, storeRepeat int
 }
 
 // Parts of a run, for -only.
@@ -45,7 +49,10 @@ const (
 	partMix     = "mix"
 	partEngines = "engines"
 	partDNS     = "dns"
+	partStore   = "store"
 )
+
+var parts = []string{partMix, partStore, partEngines, partDNS}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
@@ -89,7 +96,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.daemon, "daemon", "", "dmarcgate binary to measure; built from the checkout when empty")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
-	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, "+partEngines+", DKIM and SPF beside other implementations, or "+partDNS+", the cache and what is promised of it")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, "+partEngines+", DKIM and SPF beside other implementations, "+partDNS+", the cache and what is promised of it, or "+partStore+", what each durability adds to a message, and the size of a row")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -103,24 +110,23 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 // complete fills in defaults and refuses what makes no sense.
 func (f *flags) complete(rest int, scale string) error {
 	messages, repeat, engineRepeat := defaultMessages, defaultRepeat, defaultEngineRepeat
+	storeMessages, storeRepeat := defaultStoreMessages, defaultStoreRepeat
 	if f.quick {
 		messages, repeat, engineRepeat = quickMessages, quickRepeat, quickEngineRepeat
+		storeMessages, storeRepeat = quickStoreMessages, quickStoreRepeat
 	}
-	if f.engineRepeat = f.repeat; f.repeat == 0 {
-		f.repeat, f.engineRepeat = repeat, engineRepeat
-	}
-	if f.messages == 0 {
-		f.messages = messages
-	}
+	f.engineRepeat, f.storeRepeat, f.repeat = cmp.Or(f.repeat, engineRepeat), cmp.Or(f.repeat, storeRepeat), cmp.Or(f.repeat, repeat)
+	f.storeMessages, f.messages = cmp.Or(f.messages, storeMessages), cmp.Or(f.messages, messages)
 	if scale != "" {
 		n, err := strconv.Atoi(scale)
 		if err != nil {
 			return fmt.Errorf("DMARCGATE_SCALE = %q; want a whole number", scale)
 		}
 		f.messages *= n
+		f.storeMessages *= n
 	}
-	if f.only != "" && f.only != partMix && f.only != partEngines && f.only != partDNS {
-		return fmt.Errorf("-only %q; want %s, %s or %s", f.only, partMix, partEngines, partDNS)
+	if f.only != "" && !slices.Contains(parts, f.only) {
+		return fmt.Errorf("-only %q; want one of %s", f.only, strings.Join(parts, ", "))
 	}
 	if f.messages < 1 || f.connections < 1 || f.repeat < 1 || rest > 0 {
 		return fmt.Errorf("messages, connections and repeat are numbers from 1 up, and nothing else is wanted")
@@ -132,7 +138,7 @@ func (f *flags) complete(rest int, scale string) error {
 func (f *flags) wants(part string) bool { return f.only == "" || f.only == part }
 
 func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
-	if f.daemon == "" && (f.wants(partMix) || f.wants(partDNS)) {
+	if f.daemon == "" && f.only != partEngines {
 		dir, err := os.MkdirTemp("", "dmarcgate-bench-build")
 		if err != nil {
 			return err
@@ -142,45 +148,71 @@ func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
 			return err
 		}
 	}
+	b, err := newBook(f.history, f.options)
+	if err != nil {
+		return err
+	}
+	if err := f.runParts(ctx, b, stdout, stderr); err != nil || !f.record {
+		return err
+	}
+	return b.save(f.history)
+}
+
+// runParts runs what is wanted, one after the other.
+func (f *flags) runParts(ctx context.Context, b *book, stdout, stderr io.Writer) error {
 	var rows []*row
-	if f.wants(partMix) {
-		var err error
-		if rows, err = f.runMix(ctx, stdout, stderr); err != nil {
+	for _, p := range []struct {
+		name string
+		run  func() error
+	}{
+		{partMix, func() (err error) { rows, err = f.runMix(ctx, b, stdout, stderr); return err }},
+		{partStore, func() error { return f.runStore(ctx, b, stdout, stderr) }},
+		{partEngines, func() error {
+			engines := fullEngines
+			engines.seed, engines.repeat = f.seed, f.engineRepeat
+			return compareEngines(ctx, engines, stdout, stderr)
+		}},
+		{partDNS, func() error { return f.runDNS(ctx, rows, stdout, stderr) }},
+	} {
+		if !f.wants(p.name) {
+			continue
+		}
+		if err := p.run(); err != nil {
 			return err
 		}
-	}
-	if f.wants(partEngines) {
 		fmt.Fprintln(stdout)
-		engines := fullEngines
-		engines.seed, engines.repeat = f.seed, f.engineRepeat
-		if err := compareEngines(ctx, engines, stdout, stderr); err != nil {
-			return err
-		}
-	}
-	if f.wants(partDNS) {
-		fmt.Fprintln(stdout)
-		return f.runDNS(ctx, rows, stdout, stderr)
 	}
 	return nil
 }
 
 // runMix plays the mix on daemons and returns every row.
-func (f *flags) runMix(ctx context.Context, stdout, stderr io.Writer) ([]*row, error) {
-	past, err := readHistory(f.history)
-	if err != nil {
-		return nil, err
-	}
-	now := newRecord(f.options, time.Now())
+func (f *flags) runMix(ctx context.Context, b *book, stdout, stderr io.Writer) ([]*row, error) {
 	rows, err := measureAll(ctx, f.options, everyRow, stderr)
 	if err != nil {
 		return nil, err
 	}
-	figures := now.enter(rows)
-	if err := f.show(stdout, rows, now, past.last()); err != nil || !f.record {
-		return rows, err
+	old := b.enter(rows)
+	return rows, f.show(stdout, rows, b.now, old)
+}
+
+// runStore measures what the store adds, and what it keeps.
+func (f *flags) runStore(ctx context.Context, b *book, stdout, stderr io.Writer) error {
+	opts := storeOptions{options: f.options, connections: storeConnections, alone: storeRows}
+	opts.messages, opts.repeat = f.storeMessages, f.storeRepeat
+	if f.quick {
+		opts.alone = quickStoreRows
 	}
-	past.add(now, figures)
-	return rows, past.save(f.history)
+	part, err := measureStore(ctx, opts, stderr)
+	if err != nil {
+		return err
+	}
+	if err := part.print(stdout, opts); err != nil {
+		return err
+	}
+	if old := b.enter(part.rows()); old != nil {
+		compare(stdout, part.rows(), b.now, old)
+	}
+	return nil
 }
 
 // runDNS measures the cache. rows are those of the mix; without them it plays

@@ -71,7 +71,7 @@ func TestARunMeasuresEveryRow(t *testing.T) {
 		t.Fatalf("history = %+v, %v; want two runs", h, err)
 	}
 	for _, c := range configurations {
-		if h.last()[c.key+".ratio"] == "" && !strings.Contains(stdout.String(), c.title+": not measured:") {
+		if h.records[1][c.key+".ratio"] == "" && !strings.Contains(stdout.String(), c.title+": not measured:") {
 			t.Errorf("no ratio of %s and no reason; the output is:\n%s", c.title, stdout.String())
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,11 +16,12 @@ import (
 
 // configuration is a row of the table that a daemon fills.
 type configuration struct {
-	key, title string
-	durability string
-	slowDNS    bool
-	cold       bool // a new daemon for each repetition, which knows no name yet
-	idle       int  // connections that only exist
+	key, title  string
+	durability  string
+	slowDNS     bool
+	cold        bool // a new daemon for each repetition, which knows no name yet
+	idle        int  // connections that only exist
+	connections int  // those that send; 0 is what the command line says
 }
 
 var configurations = []configuration{
@@ -41,15 +43,12 @@ const (
 // lineup is which rows are measured.
 type lineup struct {
 	floors bool
-	keys   []string // of configurations; nil is all
+	rows   []configuration
 }
 
-// has reports whether a configuration is measured.
-func (l lineup) has(c configuration) bool { return l.keys == nil || slices.Contains(l.keys, c.key) }
-
 var (
-	everyRow   = lineup{floors: true}
-	rowsForDNS = lineup{keys: []string{nearKey, farKey}}
+	everyRow   = lineup{floors: true, rows: configurations}
+	rowsForDNS = lineup{rows: slices.DeleteFunc(slices.Clone(configurations), func(c configuration) bool { return c.key != nearKey && c.key != farKey })}
 )
 
 // slowDNS is how far away the slow name server is.
@@ -96,10 +95,7 @@ func (s *stage) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	for _, c := range configurations {
-		if !s.lineup.has(c) {
-			continue
-		}
+	for _, c := range s.lineup.rows {
 		if err := s.add(ctx, c); err != nil {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}
@@ -152,7 +148,7 @@ func (s *stage) addFloors(ctx context.Context) error {
 	s.opened = append(s.opened, p.stop)
 	p.address = address
 	s.rows = append(s.rows,
-		&row{key: milterFloor, title: "milter floor", measure: func(ctx context.Context) (sample, error) { return s.playOn(ctx, p, false) }},
+		&row{key: milterFloor, title: "milter floor", measure: func(ctx context.Context) (sample, error) { return s.playOn(ctx, p, s.opts.connections, false) }},
 		&row{key: cryptoFloor, title: "crypto floor", measure: s.crypto})
 	return nil
 }
@@ -240,7 +236,7 @@ func (s *stage) measure(ctx context.Context, c configuration, d *daemon) (sample
 		}
 	}
 	asked := s.dns(c).Zone.Asked()
-	out, err := s.playOn(ctx, d.process, true)
+	out, err := s.playOn(ctx, d.process, cmp.Or(c.connections, s.opts.connections), true)
 	if err != nil {
 		return sample{}, err
 	}
@@ -253,13 +249,13 @@ func (s *stage) measure(ctx context.Context, c configuration, d *daemon) (sample
 }
 
 // playOn plays the mix on a process and reads its CPU clock before and after.
-func (s *stage) playOn(ctx context.Context, p *process, checked bool) (sample, error) {
+func (s *stage) playOn(ctx context.Context, p *process, connections int, checked bool) (sample, error) {
 	out := newSample()
 	begin, err := p.cpu()
 	if err != nil {
 		return out, err
 	}
-	result, err := player{p.address, s.opts.connections, checked}.play(ctx, s.corpus.mails, s.opts.messages)
+	result, err := player{p.address, connections, checked}.play(ctx, s.corpus.mails, s.opts.messages)
 	if ctx.Err() != nil {
 		return out, ctx.Err()
 	}

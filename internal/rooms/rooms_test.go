@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"metrics":           {},
 
 	"internal/mutate":      {},
-	"internal/bench":       {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/bench":       {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "results", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
 	"internal/disktest":    {},
 	"internal/dkimtest":    {},
 	"internal/conformance": {},
