@@ -11,9 +11,10 @@ import (
 	"time"
 )
 
-// batch is how many rows one statement inserts when there are so many. What a
-// statement costs apart from its rows is half of what a row costs.
-const batch = 8
+// batch is how many rows one statement inserts at most. What a statement costs
+// apart from its rows is half of what a row costs, so a group is inserted by as
+// few as can be.
+const batch = 32
 
 // rowColumns is how many columns an insertion sets.
 const rowColumns = 14
@@ -22,6 +23,7 @@ const rowColumns = 14
 // driver's own: database/sql takes longer for a statement than SQLite does.
 type session struct {
 	conn *sql.Conn
+	raw  driver.Conn // of conn
 	statements
 	all      []driver.Stmt
 	encoders [batch]encoder
@@ -37,7 +39,9 @@ type position struct {
 }
 
 type statements struct {
-	begin, commit, rollback, insert, insertBatch, mark, restate, meet, digest driver.Stmt
+	begin, commit, rollback, mark, restate, meet, digest driver.Stmt
+
+	insert [batch + 1]driver.Stmt // by number of rows; made when first needed
 }
 
 // insertSQL has OR ROLLBACK, which is what happens on an error anyway: without
@@ -54,7 +58,11 @@ func newSession(ctx context.Context, db *sql.DB) (*session, error) {
 	if s.conn, err = db.Conn(ctx); err != nil {
 		return nil, err
 	}
-	if err = s.prepare(); err == nil {
+	err = s.conn.Raw(func(c any) error {
+		s.raw = c.(driver.Conn)
+		return s.prepare()
+	})
+	if err == nil {
 		err = s.conn.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) + 1 FROM sqlite_sequence WHERE name = 'message'").Scan(&s.next)
 	}
 	if err == nil {
@@ -72,7 +80,6 @@ func (s *session) prepare() (err error) {
 		text string
 	}{
 		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"}, {&s.rollback, "ROLLBACK"},
-		{&s.insert, insertSQL + insertValues}, {&s.insertBatch, insertSQL + insertValues + strings.Repeat(", "+insertValues, batch-1)},
 		{&s.mark, "UPDATE message SET state = ? WHERE seq = ?"},
 		{&s.restate, "INSERT OR REPLACE INTO restate SELECT ?, ? WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'shipped')"},
 		{&s.meet, meetSQL}, {&s.digest, digestSQL},
@@ -86,11 +93,7 @@ func (s *session) prepare() (err error) {
 }
 
 func (s *session) prepareOne(text string) (stmt driver.Stmt, err error) {
-	err = s.conn.Raw(func(c any) error {
-		stmt, err = c.(driver.Conn).Prepare(text)
-		return err
-	})
-	if err != nil {
+	if stmt, err = s.raw.Prepare(text); err != nil {
 		return nil, fmt.Errorf("preparing %q: %w", text, err)
 	}
 	return stmt, nil
@@ -178,22 +181,18 @@ func (s *session) insertRows(ops []*op) error {
 }
 
 // insertBound inserts n rows whose values are bound.
-func (s *session) insertBound(n int) error {
-	if n == batch {
-		return s.run(s.insertBatch)
+func (s *session) insertBound(n int) (err error) {
+	if n == 0 {
+		return nil
 	}
-	all := s.args
-	defer func() { s.args = all }()
-	for i := range n {
-		s.args = all[i*rowColumns : (i+1)*rowColumns]
-		for j := range s.args {
-			s.args[j].Ordinal = j + 1
-		}
-		if err := s.run(s.insert); err != nil {
+	stmt := &s.insert[n]
+	if *stmt == nil {
+		if *stmt, err = s.prepareOne(insertSQL + insertValues + strings.Repeat(", "+insertValues, n-1)); err != nil {
 			return err
 		}
+		s.all = append(s.all, *stmt)
 	}
-	return nil
+	return s.run(*stmt)
 }
 
 func (s *session) bind(c *columns) {
