@@ -5,7 +5,7 @@
 // all. The store is one SQLite file (WAL) with one
 // writer: the writer commits as soon as it is free, and the rows that came
 // meanwhile go into the same transaction. On a busy host it makes at most one
-// in 3 ms (pace), with Async in 20 ms.
+// in 4 ms (pace), with Async in 20 ms.
 //
 // Beside the file it keeps a summary in memory of how each organization
 // authenticates its mail (Store.History): bounded, made from the file when that

@@ -14,7 +14,7 @@ const maxGroup = 512
 // one in each of these times at most; when mail is less frequent, each row is
 // committed at once.
 const (
-	pace      = 3 * time.Millisecond  // answers wait for it
+	pace      = 4 * time.Millisecond  // answers wait for it
 	asyncPace = 20 * time.Millisecond // no answer waits
 )
 
@@ -133,27 +133,33 @@ func (s *Store) write() {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var last time.Time
 	for {
 		select {
 		case o, open := <-s.queue:
 			if !open {
 				return
 			}
-			if rest := every - time.Since(last); rest > 0 {
-				timer.Reset(rest)
-				select {
-				case <-timer.C:
-				case <-s.closing:
-				}
-			}
-			last = time.Now()
+			next := time.Now().Add(every)
 			group := s.gather(o)
 			s.opt.Metrics.StoreQueue(len(s.queue))
 			s.commit(group)
+			s.rest(timer, time.Until(next))
 		case j := <-s.jobs:
 			j.done <- s.run(j)
 		}
+	}
+}
+
+// rest waits before the queue is looked into, not once there is a row in it:
+// waking up for the first row and again for the commit would cost twice.
+func (s *Store) rest(timer *time.Timer, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	timer.Reset(d)
+	select {
+	case <-timer.C:
+	case <-s.closing:
 	}
 }
 

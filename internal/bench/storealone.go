@@ -45,7 +45,7 @@ func measureAlone(ctx context.Context, opts storeOptions, rows []results.Row) ([
 			for _, d := range durabilities[1:] {
 				a := &aloneRow{durability: d, connections: n}
 				out = append(out, a)
-				if err := a.measure(ctx, opts.alone, rows); err != nil {
+				if err := a.measure(ctx, opts.alone/max(1, 10/n), rows); err != nil {
 					done <- fmt.Errorf("store alone, %s, %d: %w", d, n, err)
 					return
 				}

@@ -12,13 +12,14 @@ import (
 )
 
 const (
-	offDurability = "off"
-	ackDurability = "ack"
+	offDurability  = "off"
+	ackDurability  = "ack"
+	diskDurability = "disk"
 )
 
 // durabilities are those of the store; the first is what the others are
 // compared with.
-var durabilities = []string{offDurability, "async", ackDurability, "disk"}
+var durabilities = []string{offDurability, "async", ackDurability, diskDurability}
 
 // cell is a durability at a number of connections.
 type cell struct {

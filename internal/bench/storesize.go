@@ -24,6 +24,9 @@ type filePart struct {
 	bytes, unused int64
 }
 
+// leastPart is what a part has of the file at least to be shown.
+const leastPart = 0.005
+
 // columnsOfRow are the columns that take more than a byte or two.
 var columnsOfRow = []string{"row", "qid", "author", "policy_domain", "client"}
 
@@ -79,7 +82,7 @@ func (s fileSize) facts() []string {
 	size := float64(s.bytes) / n
 	var lines []string
 	for _, p := range s.parts {
-		if each := float64(p.bytes) / n; each >= 0.5 {
+		if each := float64(p.bytes) / n; each >= leastPart*size {
 			lines = append(lines, fmt.Sprintf("%-20s %6.1f MB, of which %.1f unused", p.name, each, float64(p.unused)/n))
 		}
 	}
