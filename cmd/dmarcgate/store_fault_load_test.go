@@ -70,10 +70,13 @@ func (f *feed) stop() int64 {
 	return f.wait()
 }
 
-// more waits for n further messages.
+// more waits for n further messages, or for all there are.
 func (f *feed) more(n int64) {
 	f.h.t.Helper()
 	goal := f.sent.Load() + n
+	if f.most > 0 {
+		goal = min(goal, f.most)
+	}
 	await(f.h.t, stopTime, func() string { return fmt.Sprintf("%d messages; there are %d", goal, f.sent.Load()) }, func() bool {
 		return f.sent.Load() >= goal || f.h.t.Failed()
 	})
