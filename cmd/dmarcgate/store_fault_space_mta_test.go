@@ -107,3 +107,31 @@ func TestAFullDiskCostsRowsAndNoMail(t *testing.T) {
 		})
 	}
 }
+
+// A disk that is full when the daemon stops and starts costs no start.
+func TestADaemonStartsOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t, "24m")
+	path := filepath.Join(disk, "results.db")
+	dns := dnstest.New(t, processZone)
+	h := newHost(t, hostConfig{dns: dns.Addr(), extra: patientStore + fmt.Sprintf("path = %q\n", path)})
+	p := h.start()
+	f := startFeed(h, "f", 6, 200)
+	f.wait()
+	p.metricIs(200, "dmarcgate_store_records_total", `outcome="written"`)
+	release := fill(t, disk, 0)
+	p.kill()
+	p = h.start()
+	during := startFeed(h, "during", 6, 100)
+	during.wait()
+	p.metricIs(100, "dmarcgate_store_dropped_total")
+	release()
+	after := startFeed(h, "after", 6, 0)
+	p.recovers(t, after)
+	after.stop()
+	counted := p.counts()
+	p.stop()
+	rows, err := readStore(path)
+	if err != nil || len(rows) != 200+int(counted.written) || int64(counted.written+counted.dropped) != 100+after.sent.Load() {
+		t.Errorf("%d rows, %v; counted %+v after 200 rows, 100 messages on a full disk and %d later", len(rows), err, counted, after.sent.Load())
+	}
+}

@@ -220,6 +220,16 @@ func (s *Server) URL(database string) string { return urlOf(s.Addr(), database) 
 // Addr is where the server listens.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
+// Log returns what the server has logged.
+func (s *Server) Log() string {
+	s.t.Helper()
+	text, err := os.ReadFile(s.path("log"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(text)
+}
+
 func (s *Server) path(name string) string { return filepath.Join(s.dir, name) }
 func (s *Server) data() string            { return s.path("data") }
 
