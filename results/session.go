@@ -16,9 +16,6 @@ import (
 // few as can be.
 const batch = 32
 
-// rowColumns is how many columns an insertion sets.
-const rowColumns = 14
-
 // session is the connection of the writer with its statements. They are the
 // driver's own: database/sql takes longer for a statement than SQLite does.
 type session struct {
