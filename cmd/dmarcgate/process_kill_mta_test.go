@@ -153,19 +153,6 @@ func (h *host) startPostfix() *mtatest.Postfix {
 	return mtatest.StartPostfix(h.t, mtatest.PostfixConfig{MainCF: postfixLines(h.t, h.socket)})
 }
 
-// logs returns what all daemons of this host have logged.
-func (h *host) logs() string {
-	var all strings.Builder
-	for i := range h.starts {
-		text, err := os.ReadFile(filepath.Join(h.dir, fmt.Sprintf("log.%d", i+1)))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		all.Write(text)
-	}
-	return all.String()
-}
-
 var lateID = regexp.MustCompile(`qid=(\w+) .*record=late`)
 
 // lateIDs returns the queue ids of the messages that were answered before their
