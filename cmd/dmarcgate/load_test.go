@@ -38,7 +38,7 @@ _dmarc.good.example.  TXT "v=DMARC1; p=reject"
 bad.example.          TXT "v=spf1 -all"
 _dmarc.bad.example.   TXT "v=DMARC1; p=reject"
 `)
-	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255"})
+	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", extra: patientStore})
 	var wg sync.WaitGroup
 	for c := range connections {
 		wg.Go(func() {
