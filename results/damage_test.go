@@ -21,7 +21,7 @@ import (
 )
 
 // damagedRows is how many rows the file of these tests has.
-const damagedRows = 800
+const damagedRows = 300
 
 // wholeFile makes a file with pages of all kinds.
 func wholeFile(t *testing.T) (path string) {
@@ -31,7 +31,7 @@ func wholeFile(t *testing.T) (path string) {
 	rows := make([]Row, damagedRows)
 	for i := range rows {
 		rows[i] = mixRow(i)
-		if i%200 == 0 {
+		if i%100 == 0 {
 			rows[i].Facts.Authors[0].Record = strings.Repeat("long ", 3000)
 		}
 	}
@@ -81,7 +81,7 @@ func kindsOf(t *testing.T, path string) map[string][]int64 {
 			t.Fatal(err)
 		}
 		known[page] = true
-		if key := name + " " + kind; len(kinds[key]) < 2 {
+		if key := name + " " + kind; len(kinds[key]) < 1 {
 			kinds[key] = append(kinds[key], page)
 		}
 	}
@@ -89,7 +89,7 @@ func kindsOf(t *testing.T, path string) map[string][]int64 {
 	if err := db.QueryRow("PRAGMA page_count").Scan(&pages); err != nil {
 		t.Fatal(err)
 	}
-	for page := int64(3); page <= pages && len(kinds["free"]) < 4; page++ {
+	for page := int64(3); page <= pages && len(kinds["free"]) < 2; page++ {
 		if !known[page] {
 			kinds["free"] = append(kinds["free"], page)
 		}
@@ -183,7 +183,7 @@ func TestNothingIsLostWithoutAWordWhateverIsDamaged(t *testing.T) {
 	}
 	try("a header of zeros", func(f *os.File) error { _, err := f.WriteAt(make([]byte, 100), 0); return err })
 	t.Log(outcomes)
-	if outcomes["set aside"] < 50 || outcomes["whole"] == 0 {
+	if outcomes["set aside"] < 25 || outcomes["whole"] == 0 {
 		t.Errorf("outcomes = %v; want that most damage is found, and some does not matter", outcomes)
 	}
 }

@@ -25,7 +25,7 @@ func TestAPurgeLeavesNothingOfADomain(t *testing.T) {
 	opt := options(t)
 	opt.Now = func() time.Time { return today.AddDate(0, 0, 1) }
 	var rows []Row
-	for i := range 6000 {
+	for i := range 1600 {
 		rows = append(rows, mixRow(i))
 		if i%2 == 0 {
 			rows = append(rows, victimRow(i))
@@ -34,17 +34,17 @@ func TestAPurgeLeavesNothingOfADomain(t *testing.T) {
 	fill(t, opt, rows...)
 	s := open(t, opt)
 	<-s.loaded
-	if got := s.History("victim.example").Messages; got != 3000 {
-		t.Fatalf("history before = %d messages; want 3000", got)
+	if got := s.History("victim.example").Messages; got != 800 {
+		t.Fatalf("history before = %d messages; want 800", got)
 	}
 	before := bytesOf(opt.Path)
 	n, err := s.Purge(t.Context(), Purge{Domain: "Victim.Example."})
-	if err != nil || n != 3000 {
-		t.Errorf("Purge() = %d, %v; want 3000", n, err)
+	if err != nil || n != 800 {
+		t.Errorf("Purge() = %d, %v; want 800", n, err)
 	}
 	st, err := s.Status(t.Context())
-	if err != nil || st.Rows != 6000 || st.Deleted["purge"] != 3000 {
-		t.Errorf("Status() = %+v, %v; want 6000 rows", st, err)
+	if err != nil || st.Rows != 1600 || st.Deleted["purge"] != 800 {
+		t.Errorf("Status() = %+v, %v; want 1600 rows", st, err)
 	}
 	if got := s.History("victim.example").Messages; got != 0 {
 		t.Errorf("history after = %d messages; want none", got)
