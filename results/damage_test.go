@@ -386,6 +386,7 @@ func TestDamageThatIsFoundWhileRowsAreWrittenCostsNoRow(t *testing.T) {
 // damage spoils all pages of an open file, and what SQLite remembers of them.
 func damage(t *testing.T, s *Store) {
 	t.Helper()
+	<-s.loaded // whoever reads keeps the log from being emptied
 	if err := s.on(context.Background(), nil, func(conn *sql.Conn) error {
 		err := checkpoint(context.Background(), conn)
 		info, failed := os.Stat(s.opt.Path)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -169,9 +170,10 @@ func TestAFullDiskCostsTheRowsThatAreCounted(t *testing.T) {
 
 func TestRowsAreDroppedBeforeTheDiskIsFull(t *testing.T) {
 	opt := options(t)
-	now, free := today, int64(1000)
-	opt.Now = func() time.Time { now = now.Add(spaceEvery); return now }
-	opt.Free = func(string) (int64, int64, error) { return free, 100_000, nil }
+	var asked, free atomic.Int64
+	free.Store(1000)
+	opt.Now = func() time.Time { return today.Add(time.Duration(asked.Add(1)) * spaceEvery) }
+	opt.Free = func(string) (int64, int64, error) { return free.Load(), 100_000, nil }
 	opt.Retention.FreeBytes = 400
 	s := open(t, opt)
 	first := s.Add(row("a"))
@@ -179,9 +181,9 @@ func TestRowsAreDroppedBeforeTheDiskIsFull(t *testing.T) {
 		free int64
 		want Outcome
 	}{{400, Written}, {399, Dropped}, {400, Dropped}, {499, Dropped}, {500, Written}, {400, Written}, {0, Dropped}} {
-		free = step.free
+		free.Store(step.free)
 		if got := s.Add(row(fmt.Sprint(step.free))).Outcome; got != step.want {
-			t.Errorf("Add() with %d bytes free = %v; want %v", free, got, step.want)
+			t.Errorf("Add() with %d bytes free = %v; want %v", step.free, got, step.want)
 		}
 	}
 	s.MarkUnanswered(first)

@@ -41,16 +41,18 @@ func HashQueueID(key []byte, qid string) string {
 	return hashedID + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// conceal returns the row as it is to be stored.
-func (p *Privacy) conceal(r Row, now time.Time) Row {
+// conceal makes a row what is to be stored. It changes no list that the row
+// shares with others.
+func (p *Privacy) conceal(r *Row, now func() time.Time) {
 	if p.DropRecipients {
 		r.Facts.Recipients = nil
 	}
-	r.Facts.QueueID = HashQueueID(p.QueueIDKey, r.Facts.QueueID)
-	if p.ShortenIPAfter > 0 && now.Sub(r.Facts.Time) > p.ShortenIPAfter {
+	if len(p.QueueIDKey) > 0 {
+		r.Facts.QueueID = HashQueueID(p.QueueIDKey, r.Facts.QueueID)
+	}
+	if p.ShortenIPAfter > 0 && now().Sub(r.Facts.Time) > p.ShortenIPAfter {
 		r.shorten()
 	}
-	return r
 }
 
 // shorten makes the network of what tells the client's address. Names of the

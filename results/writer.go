@@ -63,7 +63,8 @@ type Receipt struct {
 // Add hands a row to the writer and waits as the durability says, never
 // longer than Options.Wait.
 func (s *Store) Add(row Row) *Receipt {
-	o := &op{row: s.opt.Privacy.conceal(row, s.opt.now()), done: make(chan struct{})}
+	o := &op{row: row, done: make(chan struct{})}
+	s.opt.Privacy.conceal(&o.row, s.opt.now)
 	begin := time.Now()
 	if !s.enqueue(o, s.opt.Wait) {
 		s.drop("queue_full")
