@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"os"
 	"syscall"
 	"time"
 )
@@ -232,80 +231,6 @@ func sizeOf(ctx context.Context, db queryer) (z size, err error) {
 	return z, errors.Join(err, rs.Err())
 }
 
-// metaShortened is the key of the mark up to which addresses were shortened:
-// the time and the number of a row.
-const metaShortened = "shortened"
-
-// shortenOld shortens the addresses in rows that are old enough. Those that
-// come later with an old time were shortened before (Privacy.conceal).
-func (s *Store) shortenOld(ctx context.Context, f *file) error {
-	after := s.opt.Privacy.ShortenIPAfter
-	if after <= 0 {
-		return nil
-	}
-	before := s.opt.now().Add(-after - time.Minute) // what is being added is not missed
-	_, err := slicewise(ctx, func() (n int64, err error) {
-		err = s.in(ctx, f, func(tx *sql.Tx) error {
-			n, err = shortenSlice(tx, before.UnixMilli())
-			return err
-		})
-		return n, err
-	})
-	if err != nil {
-		return fmt.Errorf("shortening addresses: %w", err)
-	}
-	return nil
-}
-
-// shortenSlice shortens what comes after the mark, and moves it.
-func shortenSlice(tx *sql.Tx, before int64) (int64, error) {
-	ctx := context.Background()
-	var at, seq int64 = -1 << 62, 0
-	var mark string
-	err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaShortened).Scan(&mark)
-	if err == nil {
-		_, err = fmt.Sscan(mark, &at, &seq)
-	} else if errors.Is(err, sql.ErrNoRows) {
-		err = nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("reading the mark: %w", err)
-	}
-	rows, err := encodedRows(tx, `WHERE (time, seq) > (?, ?) AND time < ? ORDER BY time, seq LIMIT ?`, at, seq, before, upkeepSlice)
-	if err != nil || len(rows) == 0 {
-		return 0, err
-	}
-	for i := range rows {
-		at, seq = rows[i].Time.UnixMilli(), rows[i].Sequence
-		if !rows[i].Shorten() {
-			continue
-		}
-		var e encoder
-		if _, err := tx.ExecContext(ctx, "UPDATE message SET client = ?, row = ? WHERE seq = ?", e.address(rows[i].Client), rows[i].Encoded, seq); err != nil {
-			return 0, err
-		}
-	}
-	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaShortened, fmt.Sprint(at, seq))
-	return int64(len(rows)), err
-}
-
-// encodedRows reads rows as they are stored.
-func encodedRows(tx *sql.Tx, where string, args ...any) (out []Shipment, err error) {
-	rs, err := tx.QueryContext(context.Background(), shipmentSQL+where, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rs.Close()
-	for rs.Next() {
-		r, err := scanShipment(rs)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, r)
-	}
-	return out, rs.Err()
-}
-
 // prune deletes what belongs to rows that are no longer there.
 func (s *Store) prune(ctx context.Context, f *file) error {
 	now := s.opt.now()
@@ -349,69 +274,4 @@ func changed(done sql.Result, err error) (int64, error) {
 		return 0, err
 	}
 	return done.RowsAffected()
-}
-
-// slack is how much of a file may be free: the next rows take it.
-func slack(z size) int64 { return max(1024, z.pages/10) }
-
-// tidy gives back what is free beyond some slack, and tells the sizes.
-func (s *Store) tidy(ctx context.Context, f *file) error {
-	z, err := sizeOf(ctx, f.reads)
-	if err == nil && z.free > slack(z) {
-		err = s.vacuum(ctx, f, slack(z)/2)
-	}
-	if err != nil {
-		return fmt.Errorf("giving space back: %w", err)
-	}
-	s.opt.Metrics.StoreSize(bytesOf(s.opt.Path))
-	return nil
-}
-
-// vacuum makes the file smaller until no more pages than these are free.
-func (s *Store) vacuum(ctx context.Context, f *file, keep int64) error {
-	_, err := slicewise(ctx, func() (int64, error) {
-		z, err := sizeOf(ctx, f.reads)
-		if err != nil || z.free <= keep {
-			return 0, err
-		}
-		return 1, s.on(ctx, f, vacuumSome)
-	})
-	if err != nil {
-		return err
-	}
-	return s.on(ctx, f, func(conn *sql.Conn) error { return checkpoint(context.Background(), conn) })
-}
-
-// vacuumSome gives some pages back: one for each row of the answer.
-func vacuumSome(conn *sql.Conn) error {
-	rs, err := conn.QueryContext(context.Background(), fmt.Sprintf("PRAGMA incremental_vacuum(%d)", vacuumSlice))
-	if err != nil {
-		return err
-	}
-	defer rs.Close()
-	for rs.Next() {
-	}
-	return rs.Err()
-}
-
-// checkpoint moves the log into the file, which gets its size then, and empties
-// it unless somebody reads. It waits for nobody.
-func checkpoint(ctx context.Context, conn *sql.Conn) error {
-	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
-		return err
-	}
-	var busy, log, moved int
-	err := conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved)
-	_, undo := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
-	return errors.Join(err, undo)
-}
-
-// bytesOf is the size of a file and its log.
-func bytesOf(path string) (n int64) {
-	for _, suffix := range suffixes[:2] {
-		if info, err := os.Stat(path + suffix); err == nil {
-			n += info.Size()
-		}
-	}
-	return n
 }

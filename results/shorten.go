@@ -1,0 +1,83 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// metaShortened is the key of the mark up to which addresses were shortened:
+// the time and the number of a row.
+const metaShortened = "shortened"
+
+// shortenOld shortens the addresses in rows that are old enough. Those that
+// come later with an old time were shortened before (Privacy.conceal).
+func (s *Store) shortenOld(ctx context.Context, f *file) error {
+	after := s.opt.Privacy.ShortenIPAfter
+	if after <= 0 {
+		return nil
+	}
+	before := s.opt.now().Add(-after - time.Minute) // what is being added is not missed
+	_, err := slicewise(ctx, func() (n int64, err error) {
+		err = s.in(ctx, f, func(tx *sql.Tx) error {
+			n, err = shortenSlice(tx, before.UnixMilli())
+			return err
+		})
+		return n, err
+	})
+	if err != nil {
+		return fmt.Errorf("shortening addresses: %w", err)
+	}
+	return nil
+}
+
+// shortenSlice shortens what comes after the mark, and moves it.
+func shortenSlice(tx *sql.Tx, before int64) (int64, error) {
+	ctx := context.Background()
+	var at, seq int64 = -1 << 62, 0
+	var mark string
+	err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaShortened).Scan(&mark)
+	if err == nil {
+		_, err = fmt.Sscan(mark, &at, &seq)
+	} else if errors.Is(err, sql.ErrNoRows) {
+		err = nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("reading the mark: %w", err)
+	}
+	rows, err := encodedRows(tx, `WHERE (time, seq) > (?, ?) AND time < ? ORDER BY time, seq LIMIT ?`, at, seq, before, upkeepSlice)
+	if err != nil || len(rows) == 0 {
+		return 0, err
+	}
+	for i := range rows {
+		at, seq = rows[i].Time.UnixMilli(), rows[i].Sequence
+		if !rows[i].Shorten() {
+			continue
+		}
+		var e encoder
+		if _, err := tx.ExecContext(ctx, "UPDATE message SET client = ?, row = ? WHERE seq = ?", e.address(rows[i].Client), rows[i].Encoded, seq); err != nil {
+			return 0, err
+		}
+	}
+	_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaShortened, fmt.Sprint(at, seq))
+	return int64(len(rows)), err
+}
+
+// encodedRows reads rows as they are stored.
+func encodedRows(tx *sql.Tx, where string, args ...any) (out []Shipment, err error) {
+	rs, err := tx.QueryContext(context.Background(), shipmentSQL+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rs.Close()
+	for rs.Next() {
+		r, err := scanShipment(rs)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, rs.Err()
+}
