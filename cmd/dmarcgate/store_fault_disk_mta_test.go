@@ -94,10 +94,11 @@ func sendMany(h *host, first, end, step int) error {
 func TestTheFilesOfEveryMomentAreAStore(t *testing.T) {
 	for _, durability := range []results.Durability{results.Ack, results.Disk} {
 		t.Run(string(durability), func(t *testing.T) {
-			n := 300 * scale(t)
+			size := min(scale(t), 10) // each moment reads all rows, four times
+			n := 300 * size
 			run := traceDaemons(t, string(durability), n)
 			r := rand.New(rand.NewPCG(1, uint64(len(run.ops))))
-			moments := run.moments(r, 40*scale(t))
+			moments := run.moments(r, 40*size)
 			w := diskWatch{t: t, r: r, synced: durability == results.Disk, acked: make(map[string]bool)}
 			for i, op := range run.ops {
 				if moments[i] && !t.Failed() {
