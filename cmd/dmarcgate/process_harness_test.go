@@ -248,6 +248,19 @@ func (h *host) rows() map[string]results.Row {
 	return byID
 }
 
+// logs returns what all daemons of this host have logged.
+func (h *host) logs() string {
+	var all strings.Builder
+	for i := range h.starts {
+		text, err := os.ReadFile(filepath.Join(h.dir, fmt.Sprintf("log.%d", i+1)))
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
+}
+
 // processZone is the DNS of these tests. It answers the readiness check.
 const processZone = `
 .                    NS  ns.example.

@@ -5,14 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"dmarcgate/results"
@@ -28,26 +25,6 @@ import (
 var storeFiles = []string{"", "-wal", "-shm"}
 
 func (h *host) storePath() string { return filepath.Join(h.dir, "results.db") }
-
-// copyStore copies the files of a store as they are, in the order of ends, and
-// returns the path of the copy.
-func copyStore(t *testing.T, path, dir string, ends ...string) string {
-	t.Helper()
-	to := filepath.Join(dir, filepath.Base(path))
-	for _, end := range ends {
-		text, err := os.ReadFile(path + end)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = os.WriteFile(to+end, text, 0o600)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return to
-}
 
 // openStore opens a file that no daemon uses.
 func openStore(path string) (*results.Store, error) {

@@ -3,7 +3,11 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -80,6 +84,26 @@ func (h *host) checkFiles() {
 	if _, err := readStore(copyStore(h.t, h.storePath(), h.t.TempDir(), storeFiles...)); err != nil {
 		h.t.Errorf("the store that a killed daemon left: %v", err)
 	}
+}
+
+// copyStore copies the files of a store as they are, in the order of ends, and
+// returns the path of the copy.
+func copyStore(t *testing.T, path, dir string, ends ...string) string {
+	t.Helper()
+	to := filepath.Join(dir, filepath.Base(path))
+	for _, end := range ends {
+		text, err := os.ReadFile(path + end)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = os.WriteFile(to+end, text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
 }
 
 // checkRows checks that every answered message has its one row, and returns how
