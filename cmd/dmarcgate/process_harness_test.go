@@ -296,16 +296,3 @@ func sendDomain(c *miltertest.Client, domain, qid string) error {
 	return fmt.Errorf("message %s from %s: answer %v %d %s %s; want it delivered if it is from good.example, else 550",
 		qid, domain, res.Action, res.Code, res.Enhanced, res.Text)
 }
-
-// logs returns what all daemons of this host have logged.
-func (h *host) logs() string {
-	var all strings.Builder
-	for i := range h.starts {
-		text, err := os.ReadFile(filepath.Join(h.dir, fmt.Sprintf("log.%d", i+1)))
-		if err != nil {
-			h.t.Fatal(err)
-		}
-		all.Write(text)
-	}
-	return all.String()
-}

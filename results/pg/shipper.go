@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	mathrand "math/rand/v2"
 	"sync"
 	"time"
@@ -220,6 +221,9 @@ func (s *Shipper) stopping() bool {
 	}
 }
 
+// ports are what makes each failure to connect read differently.
+var ports = regexp.MustCompile(`[0-9]+`)
+
 // failed notes why a session ended.
 func (s *Shipper) failed(err error) {
 	state := Connecting
@@ -228,7 +232,7 @@ func (s *Shipper) failed(err error) {
 	}
 	s.set(state, err)
 	s.Metrics.ShipBatch("failed")
-	if text := err.Error(); text != s.said || s.Now().Sub(s.saidAt) >= repeatEvery {
+	if text := ports.ReplaceAllString(err.Error(), "#"); text != s.said || s.Now().Sub(s.saidAt) >= repeatEvery {
 		s.said, s.saidAt = text, s.Now()
 		s.Log.Error("results are not shipped to PostgreSQL; they wait in the local store", "state", state, "err", err)
 	}
