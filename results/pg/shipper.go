@@ -7,8 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	mathrand "math/rand/v2"
+	"regexp"
 	"sync"
 	"time"
 
