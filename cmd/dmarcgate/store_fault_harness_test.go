@@ -50,13 +50,16 @@ func readStore(path string) (rows []results.Row, err error) {
 	return rows, err
 }
 
+// errSetAside is a store that was found damaged.
+var errSetAside = errors.New("set aside")
+
 // checkAlone fails when there is a file with a longer name than those of a
 // store.
 func checkAlone(path string) error {
 	names, err := filepath.Glob(path + "*")
 	for _, name := range names {
 		if !slices.Contains(storeFiles, strings.TrimPrefix(name, path)) {
-			err = errors.Join(err, fmt.Errorf("there is a file %s now", name))
+			err = errors.Join(err, fmt.Errorf("%w: there is a file %s now", errSetAside, name))
 		}
 	}
 	return err
