@@ -39,16 +39,6 @@ const (
 // of its own then, and no host with one connection is short of CPU.
 var storeConnections = []int{1, 10, 50}
 
-// promise says whether what a cell adds to the CPU is as promised. Nothing is
-// promised of disk: most of what it adds is the file system's work for a sync,
-// which ten rows share at ten connections, and which other disks do otherwise.
-func (c *cell) promise(share float64) string {
-	if c.durability == diskDurability {
-		return " (a sync for each transaction: not judged)"
-	}
-	return fmt.Sprintf(" < %.0f %% %s", 100*storeShare, verdict(share < storeShare))
-}
-
 // leastJudged is the least number of connections for which storeShare is
 // promised.
 const leastJudged = 10
@@ -135,8 +125,8 @@ func storeFacts(cells []*cell) []string {
 			continue
 		}
 		s := over(c.samples, addedShare)
-		out = append(out, fmt.Sprintf("%s, %d connections: CPU added = %.1f %% (%.1f-%.1f)%s", c.durability, c.connections,
-			100*s.median, 100*s.least, 100*s.most, c.promise(s.median)))
+		out = append(out, fmt.Sprintf("%s, %d connections: CPU added = %.1f %% (%.1f-%.1f) < %.0f %% %s", c.durability, c.connections,
+			100*s.median, 100*s.least, 100*s.most, 100*storeShare, verdict(s.median < storeShare)))
 		if c.durability == ackDurability && c.connections == ackJudgedAt {
 			s := over(c.samples, addedP50)
 			out = append(out, fmt.Sprintf("%s, %d connections: added to the median answer = %.2f ms (%.2f-%.2f) < %g ms %s", c.durability, c.connections,

@@ -12,14 +12,13 @@ import (
 )
 
 const (
-	offDurability  = "off"
-	ackDurability  = "ack"
-	diskDurability = "disk"
+	offDurability = "off"
+	ackDurability = "ack"
 )
 
 // durabilities are those of the store; the first is what the others are
 // compared with.
-var durabilities = []string{offDurability, "async", ackDurability, diskDurability}
+var durabilities = []string{offDurability, "async", ackDurability, "disk"}
 
 // cell is a durability at a number of connections.
 type cell struct {
