@@ -30,7 +30,7 @@ func parseForwarder(s string) (policy.DomainPattern, error) {
 
 // parseForwarderNetwork reads a network that is not too wide to be believed.
 func parseForwarderNetwork(s string) (netip.Prefix, error) {
-	p, err := parseRuleNetwork(s)
+	p, err := parseSomeNetwork(s)
 	if err != nil {
 		return netip.Prefix{}, err
 	}

@@ -20,6 +20,19 @@ const (
 	defaultPriority = 100
 )
 
+// RuleSet is the rules of a site, with what is to be said about them.
+type RuleSet struct {
+	Rules    policy.Rules
+	Findings []policy.Finding // warnings alone: with an error there is no set
+	Maps     []MapFile
+}
+
+// MapFile is a file with a long list that rules name.
+type MapFile struct {
+	Path    string
+	Entries int
+}
+
 // LoadRules reads the override rules in dir: every file whose name ends in
 // ".toml" and does not begin with a dot, in the order of their names. A
 // directory without any has no rules.
@@ -302,7 +315,13 @@ func parsePattern(s string) (policy.DomainPattern, error) {
 }
 
 // parseRuleNetwork reads what parseNetwork does.
-func parseRuleNetwork(s string) (netip.Prefix, error) {
+func parseRuleNetwork(s string) (policy.NetPattern, error) {
+	p, err := parseSomeNetwork(s)
+	return policy.NetOf(p), err
+}
+
+// parseSomeNetwork is parseNetwork for what is not to hold everybody.
+func parseSomeNetwork(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil && p.Bits() == 0 {
 		return netip.Prefix{}, faultf("name the networks that are meant, or remove the key", "%q is every host", s)
 	}

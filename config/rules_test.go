@@ -80,7 +80,7 @@ reason = "mailing_list"
 		ID: "a", Owner: "o", Comment: "c", Created: midnight(2026, 11, 2), Expires: midnight(2027, 5, 1),
 		Mode: policy.Shadow, Priority: 7, Action: policy.RuleTempfail, Reason: policy.Other,
 		Match: policy.Match{
-			ClientIP: []netip.Prefix{netip.MustParsePrefix("192.0.2.7/32"), netip.MustParsePrefix("2001:db8::/32")},
+			ClientIP: []policy.NetPattern{policy.NetOf(netip.MustParsePrefix("192.0.2.7/32")), policy.NetOf(netip.MustParsePrefix("2001:db8::/32"))},
 			Listener: []string{"mta"},
 		},
 		File: "f", Line: 2,

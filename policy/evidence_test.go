@@ -27,7 +27,7 @@ func weighed() Facts {
 
 // knowing is conformant and knows a list.
 var knowing = Settings{Profile: Conformant, Quarantine: Tag, Known: Known{
-	Sealers: []string{"lists.example", "mx.example"}, Networks: nets("192.0.2.0/24", "2001:db8::/32"), Domains: pats("forwarder.example", ".lists.example"),
+	Sealers: []string{"lists.example", "mx.example"}, Networks: prefixes("192.0.2.0/24", "2001:db8::/32"), Domains: pats("forwarder.example", ".lists.example"),
 }}
 
 // sealed adds a chain that passes, with a hop for each domain. All of them

@@ -57,15 +57,66 @@ type Facts struct {
 	// follows from it.
 	Stale bool `json:"stale,omitempty"`
 
+	// What the header says of itself; anybody can write it. A message may say
+	// so and not be it.
+	IsList    bool   `json:"list_headers,omitempty"`   // a field of RFC 2369 or RFC 2919
+	ListID    string `json:"list_id,omitempty"`        // the List-Id (RFC 2919, Section 2) without its first label, which names one list
+	Automatic bool   `json:"auto_submitted,omitempty"` // Auto-Submitted other than "no" (RFC 3834, Section 5)
+	TLS       bool   `json:"tls,omitempty"`            // the client used TLS
+
+	// Seed is what the draws of this message are made from, for rules and the
+	// share of messages that are enforced: a keyed hash, the same for a retry,
+	// and not computable by the sender. Zero is none.
+	Seed uint64 `json:"seed,omitempty"`
+
+	// Version says which facts were taken down, FactsVersion at most; Lacks
+	// which were not, or are no longer kept. See Lacking.
+	Version uint8 `json:"version,omitempty"`
+	Lacks   Lack  `json:"lacks,omitempty"`
+
 	// Deferred is how long this author domain and client network have been
 	// answered with tempfail so far; zero for the first time.
 	Deferred time.Duration `json:"deferred_ns,omitempty"`
+}
+
+// FactsVersion is the version of facts that this program takes down: 1 came
+// with list_headers, list_id, auto_submitted, tls, seed, and with the history
+// of each author domain that does not pass.
+const FactsVersion = 1
+
+// Lack is a set of facts that are not known of a message. A rule that needs one
+// cannot be tried on it.
+type Lack uint8
+
+// The facts that can lack.
+const (
+	LackClient     Lack = 1 << iota // the address has become that of its network, /24 or /48
+	LackClientName                  // the client's name
+	LackRecipients                  // the domains of the recipients
+	LackHeader                      // IsList, ListID, Automatic and TLS
+	LackSeed                        // Seed
+	LackHistory                     // Author.History, where the policy is not reject
+)
+
+// Lacking returns the facts that are not known of a message.
+func (f *Facts) Lacking() Lack {
+	lacks := f.Lacks
+	if f.Version == 0 {
+		lacks |= LackHeader | LackSeed | LackHistory
+	}
+	return lacks
 }
 
 // clientIn reports whether the client is in one of the networks.
 func (f *Facts) clientIn(networks []netip.Prefix) bool {
 	client := f.Client.Unmap().WithZone("")
 	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(client) })
+}
+
+// clientHeld reports whether the client is held by one of the patterns.
+func (f *Facts) clientHeld(patterns []NetPattern) bool {
+	client := f.Client.Unmap().WithZone("")
+	return slices.ContainsFunc(patterns, func(p NetPattern) bool { return p.holds(client) })
 }
 
 // spfPass reports whether SPF passed for a domain of the patterns.

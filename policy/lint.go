@@ -5,13 +5,20 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Limits of rules.
 const (
-	MaxRules    = 1000 // each message tries every one
+	MaxRules    = 10_000
 	MaxRuleID   = 64
 	MaxPriority = 1000
+
+	MaxReportComment = 200 // our limit; a report repeats it in each row
+
+	// MaxNamed is how many rules a decision names beside the one that decided,
+	// and how many in shadow: a row is kept for each message.
+	MaxNamed = 32
 
 	// The widest networks that anchor a rule by themselves: our limit. Nobody's
 	// own networks are wider.
@@ -198,7 +205,8 @@ func checkWideNetwork(r Rule) (Fault, bool) {
 	if r.Action != RuleAccept || len(r.Match.SPFPass)+len(r.Match.DKIMPass) > 0 {
 		return Fault{}, false
 	}
-	for _, p := range r.Match.ClientIP {
+	for _, pattern := range r.Match.ClientIP {
+		p, _ := pattern.Prefix()
 		if most := widest(p); p.Bits() < most {
 			return fault(true, "match.client_ip", fmt.Sprintf("%v is too wide to be trusted", p),
 				fmt.Sprintf("name networks of the sender, /%d or narrower, or add spf_pass or dkim_pass", most))
@@ -224,3 +232,34 @@ func checkWideDomain(r Rule) (Fault, bool) {
 func everybody(p DomainPattern) (Fault, bool) {
 	return fault(p.wide(), "", fmt.Sprintf("%q is everybody below a public suffix", p), "name the domains of the sender")
 }
+
+// Level is how bad a finding is.
+type Level uint8
+
+// The levels. The zero value is the milder one.
+const (
+	Warning Level = iota // the rules work, perhaps not as they are meant
+	Error                // the rules are not loaded
+)
+
+// Finding is what Lint says about a rule.
+type Finding struct {
+	Level Level
+	Code  string // one word of a closed list, for programs
+	Rule  string // id
+	File  string
+	Line  int
+	Fault
+}
+
+// LintOptions are what Lint knows besides the rules. The zero value knows
+// nothing.
+type LintOptions struct {
+	Now       time.Time
+	ReportsOf string               // schema of the reports: "rfc9990" or "rfc7489"
+	LastMatch map[string]time.Time // by id; nil when it is not known
+	Listeners []string             // names; nil when they are not known
+}
+
+// Lint returns what is wrong or doubtful in a set of rules, errors first.
+func Lint(rules []Rule, o LintOptions) []Finding { return nil }

@@ -150,7 +150,7 @@ func (d *Decision) name(about []subject) {
 // origin reports whether the keys hold that are about where the message came
 // from.
 func (m *Match) origin(f *Facts) bool {
-	return (m.ClientIP == nil || f.clientIn(m.ClientIP)) && (m.SPFPass == nil || f.spfPass(m.SPFPass)) &&
+	return (m.ClientIP == nil || f.clientHeld(m.ClientIP)) && (m.SPFPass == nil || f.spfPass(m.SPFPass)) &&
 		(m.DKIMPass == nil || f.dkimPass(m.DKIMPass)) && (m.Listener == nil || slices.Contains(m.Listener, f.Listener))
 }
 

@@ -13,7 +13,8 @@ import (
 // none.
 type DomainPattern struct {
 	kind   patternKind
-	domain string // lower-case A-labels
+	domain string // lower-case A-labels; of a map its name
+	list   *DomainMap
 }
 
 type patternKind uint8

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"net/netip"
 	"slices"
 	"time"
 )
@@ -21,7 +20,17 @@ type Rule struct {
 	// Reason is reported when the rule does less than the owner asked for.
 	// Empty means LocalPolicy, which is also what doing more is reported as.
 	Reason Override `json:"reason,omitempty"`
-	Match  Match    `json:"match"`
+	// ReportComment goes to domain owners with Reason, at most MaxReportComment
+	// printable ASCII characters. Comment never does.
+	ReportComment string `json:"report_comment,omitempty"`
+	// Sample is the share of the messages for which the rule holds, 1 to 100
+	// percent; zero means all.
+	Sample uint8 `json:"sample,omitempty"`
+	// Idle is after how long without a match the rule is worth a warning; zero
+	// means never.
+	Idle  time.Duration `json:"idle,omitempty"`
+	Match Match         `json:"match"`
+	Tests []Test        `json:"-"` // of what the rule shall do; they change nothing
 
 	File string `json:"file,omitempty"` // where it is written, for messages to the operator
 	Line int    `json:"line,omitempty"`
@@ -36,18 +45,57 @@ func (r Rule) reason() Override { return cmp.Or(r.Reason, LocalPolicy) }
 // Match says which messages a rule is about: every key that is set must hold,
 // and a key holds when one item of its list does. Which of several author
 // domains and recipients must hold depends on what the rule does, see
-// Settings.Decide.
+// Settings.Decide. A key is set when it is not nil.
 type Match struct {
-	ClientIP   []netip.Prefix  `json:"client_ip,omitempty"`
-	HeaderFrom []DomainPattern `json:"header_from,omitempty"` // author domains
-	SPFPass    []DomainPattern `json:"spf_pass,omitempty"`    // the domain of MAIL FROM, if SPF passed for it
-	DKIMPass   []DomainPattern `json:"dkim_pass,omitempty"`   // the d= of a signature that passed with a key not in test mode
-	RcptDomain []DomainPattern `json:"rcpt_domain,omitempty"`
-	Listener   []string        `json:"listener,omitempty"`
+	// Where the message came from.
+	ClientIP  []NetPattern    `json:"client_ip,omitempty"`
+	IPRev     []DomainPattern `json:"iprev,omitempty"`     // the client's name, which the MTA has confirmed by an address lookup
+	SPFPass   []DomainPattern `json:"spf_pass,omitempty"`  // the domain of MAIL FROM, if SPF passed for it
+	DKIMPass  []DomainPattern `json:"dkim_pass,omitempty"` // the d= of a signature that passed with a key not in test mode
+	ARCPass   []DomainPattern `json:"arc_pass,omitempty"`  // every sealer of a chain that passes, when one recorded a pass for the author domain
+	Listener  []string        `json:"listener,omitempty"`
+	TLS       *bool           `json:"tls,omitempty"`
+	HELO      []DomainPattern `json:"helo,omitempty"`
+	MailFrom  []DomainPattern `json:"mail_from_domain,omitempty"` // whatever SPF says
+	NullPath  *bool           `json:"null_path,omitempty"`        // MAIL FROM:<>
+	Hours     []Hours         `json:"time,omitempty"`             // of the time of decision
+	Weekdays  []Weekday       `json:"weekday,omitempty"`          // the same
+	ListID    []DomainPattern `json:"list_id,omitempty"`          // Facts.ListID
+	IsList    *bool           `json:"list_headers,omitempty"`     // Facts.IsList
+	Automatic *bool           `json:"auto_submitted,omitempty"`   // Facts.Automatic
+
+	// What it says to be, and what DMARC found.
+	HeaderFrom   []DomainPattern `json:"header_from,omitempty"`   // author domains
+	PolicyDomain []DomainPattern `json:"policy_domain,omitempty"` // where the record of the author domain is
 	// Result lists the DMARC results of an author domain that the rule is
 	// about: fail, none, permerror, temperror. None means fail alone. A From
 	// field that gives nothing to evaluate counts as permerror.
-	Result []string `json:"result,omitempty"`
+	Result      []string `json:"result,omitempty"`
+	Requested   []string `json:"requested,omitempty"`    // the policy that a failing author domain publishes: none, quarantine, reject
+	From        []From   `json:"from,omitempty"`         // what the From field gave
+	BodyChanged *bool    `json:"body_changed,omitempty"` // an aligned signature verifies but for the body: DKIM.HeaderOK
+	HistoryMin  *int     `json:"history_min,omitempty"`  // Author.History.Messages, at least
+	HistoryMax  *int     `json:"history_max,omitempty"`  // the same, at most
+
+	RcptDomain []DomainPattern `json:"rcpt_domain,omitempty"`
+
+	// Not has the keys that are written with "not_" before their names. They
+	// hold when no item of their list does.
+	Not Exclude `json:"not,omitzero"`
+}
+
+// Exclude is the keys of Match that can be denied.
+type Exclude struct {
+	ClientIP     []NetPattern    `json:"client_ip,omitempty"`
+	IPRev        []DomainPattern `json:"iprev,omitempty"`
+	SPFPass      []DomainPattern `json:"spf_pass,omitempty"`
+	DKIMPass     []DomainPattern `json:"dkim_pass,omitempty"`
+	HELO         []DomainPattern `json:"helo,omitempty"`
+	MailFrom     []DomainPattern `json:"mail_from_domain,omitempty"`
+	ListID       []DomainPattern `json:"list_id,omitempty"`
+	HeaderFrom   []DomainPattern `json:"header_from,omitempty"`
+	PolicyDomain []DomainPattern `json:"policy_domain,omitempty"`
+	RcptDomain   []DomainPattern `json:"rcpt_domain,omitempty"`
 }
 
 // clone returns a copy that shares no list with m.
@@ -58,6 +106,13 @@ func (m Match) clone() Match {
 		Listener: slices.Clone(m.Listener), Result: slices.Clone(m.Result),
 	}
 }
+
+// Hours is a part of each day in UTC, in minutes after midnight: from Begin to
+// before End, over midnight when Begin is not before End.
+type Hours struct{ Begin, End int }
+
+// Weekday is a day of the week in UTC, which a rule file writes as "mon".
+type Weekday time.Weekday
 
 // Mode says how much a rule counts.
 type Mode uint8
@@ -90,9 +145,10 @@ const (
 	RuleQuarantine                    // what quarantine means for the listener
 	RuleTempfail                      // 4xx, each time
 	RuleReject                        // 5xx
+	RuleSkipReport                    // handled as without the rule, and left out of reports to the domain owner
 )
 
-var ruleActions = []string{"as_published", "accept", "quarantine", "tempfail", "reject"}
+var ruleActions = []string{"as_published", "accept", "quarantine", "tempfail", "reject", "skip_report"}
 
 // String returns the word of a rule file.
 func (a RuleAction) String() string { return name(ruleActions, a) }

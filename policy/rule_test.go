@@ -22,7 +22,15 @@ func pats(texts ...string) []DomainPattern {
 	return out
 }
 
-func nets(texts ...string) []netip.Prefix {
+func nets(texts ...string) []NetPattern {
+	var out []NetPattern
+	for _, s := range texts {
+		out = append(out, NetOf(netip.MustParsePrefix(s)))
+	}
+	return out
+}
+
+func prefixes(texts ...string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range texts {
 		out = append(out, netip.MustParsePrefix(s))
@@ -272,8 +280,8 @@ func TestASetOfRulesCannotBeChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := rs.Hash()
-	r.Match.ClientIP[0] = netip.MustParsePrefix("0.0.0.0/0")
-	rs.List()[0].Match.ClientIP[0] = netip.MustParsePrefix("0.0.0.0/0")
+	r.Match.ClientIP[0] = NetOf(netip.MustParsePrefix("0.0.0.0/0"))
+	rs.List()[0].Match.ClientIP[0] = NetOf(netip.MustParsePrefix("0.0.0.0/0"))
 	if got := rs.List()[0].Match.ClientIP[0].String(); got != "192.0.2.0/24" || rs.Hash() != before {
 		t.Errorf("after changes of copies the set names %s; want it as it was", got)
 	}

@@ -32,9 +32,13 @@ type Sample struct {
 	Client    netip.Addr
 }
 
-// Draw returns a number from 0 to 99. purpose is "pct", "ramp" or the id of a
-// rule; draws for different purposes are independent.
+// Draw returns a number from 0 to 99. Draws for different purposes are
+// independent.
 func (s Sampler) Draw(purpose string, m Sample) uint8 {
+	return uint8(s.number(purpose, m) % 100) // 2^64 is so much larger than 100 that the bias is below 1e-17
+}
+
+func (s Sampler) number(purpose string, m Sample) uint64 {
 	h := hmac.New(sha256.New, s.key)
 	for _, part := range []string{purpose, m.Author, m.MessageID, m.Date, m.MailFrom, Network(m.Client)} {
 		var n [8]byte
@@ -42,8 +46,7 @@ func (s Sampler) Draw(purpose string, m Sample) uint8 {
 		h.Write(n[:])
 		h.Write([]byte(part))
 	}
-	// 2^64 is so much larger than 100 that the bias is below 1e-17.
-	return uint8(binary.BigEndian.Uint64(h.Sum(nil)) % 100)
+	return binary.BigEndian.Uint64(h.Sum(nil))
 }
 
 // Network returns the client's network as text: /24 of IPv4, /64 of IPv6. The
@@ -59,4 +62,15 @@ func Network(a netip.Addr) string {
 		bits = 24
 	}
 	return netip.PrefixFrom(a, bits).Masked().String()
+}
+
+// Seed returns what the other draws of a message are made from, never zero.
+func (s Sampler) Seed(m Sample) uint64 { return max(1, s.number("seed", m)) }
+
+// DrawFrom returns a number from 0 to 99 for a purpose: "ramp", or the id of a
+// rule. Draws for different purposes are independent, and who does not know
+// the seed cannot compute any.
+func DrawFrom(seed uint64, purpose string) uint8 {
+	sum := sha256.Sum256(binary.BigEndian.AppendUint64([]byte(purpose), seed))
+	return uint8(binary.BigEndian.Uint64(sum[:]) % 100)
 }

@@ -40,7 +40,17 @@ type Queries interface {
 var _ Queries = (*Reader)(nil)
 
 // Span is the rows from a time, included, to another, excluded.
-type Span struct{ From, To time.Time }
+type Span struct {
+	From, To time.Time
+	Ruled    bool // only those that name a rule, of any mode
+}
+
+// RuleUse is what is known of a rule beyond the rows that are kept.
+type RuleUse struct {
+	Rule        string    `json:"rule"`
+	First, Last time.Time // of its matches, in any mode
+	Matches     int64
+}
 
 // milliseconds returns the limits as the tables have them.
 func (s Span) milliseconds() (from, to int64) {

@@ -25,6 +25,7 @@ type Row struct {
 	State    State
 	Facts    policy.Facts
 	Decision policy.Decision
+	Settings string // policy.Settings.Sum of what decided; "" is not known
 }
 
 // author returns the author domain that decided, or else the first.

@@ -1,0 +1,50 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// NetPattern is a set of addresses that a rule names: a network, or a map of
+// them. The zero value holds none.
+type NetPattern struct {
+	prefix netip.Prefix
+	list   *NetMap
+}
+
+// NetOf is the pattern that holds the addresses of a network.
+func NetOf(p netip.Prefix) NetPattern { return NetPattern{prefix: p} }
+
+// Prefix returns the network, and whether the pattern is one.
+func (p NetPattern) Prefix() (netip.Prefix, bool) {
+	return p.prefix, p.list == nil && p.prefix.IsValid()
+}
+
+// String returns the pattern as it is written in a rule.
+func (p NetPattern) String() string {
+	if p.list != nil {
+		return "map:" + p.list.Name
+	}
+	return p.prefix.String()
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (p NetPattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads a network or an address.
+func (p *NetPattern) UnmarshalText(text []byte) error {
+	prefix, err := netip.ParsePrefix(string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a network", text)
+	}
+	*p = NetOf(prefix)
+	return nil
+}
+
+// holds reports whether an address, without zone and not in IPv6 form, is in p.
+func (p NetPattern) holds(a netip.Addr) bool {
+	if p.list != nil {
+		return p.list.Holds(a)
+	}
+	return p.prefix.Contains(a)
+}

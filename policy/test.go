@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Test says what the rules shall do with a message: a [[rule.test]] of a rule
+// file.
+type Test struct {
+	Given  Given
+	Expect Expect
+	Line   int // of the rule's file
+}
+
+// Given is the message. What is not given is as in a message without anything
+// special: one recipient, one author domain, nothing that passes.
+type Given struct {
+	From        []string // author domains
+	Policy      string   // that each of them publishes: none, quarantine, reject; "" is no record
+	Result      string   // of DMARC, when it is not what SPF and DKIM below conclude: temperror or permerror
+	IP          netip.Addr
+	Name        string // of the client, confirmed
+	Helo        string
+	MailFrom    string   // domain
+	NullPath    bool     // MAIL FROM:<>
+	Rcpt        []string // domains
+	Listener    string
+	SPF         string   // result of MailFrom: "pass", "fail", …; "" is none
+	DKIM        []string // "pass:example.org": result and d= of each signature; result "body" is one whose body hash alone differs
+	ARC         []string // sealers of a chain that passes, of which the first recorded that DMARC passed for From
+	ListID      string
+	ListHeaders bool
+	Automatic   bool
+	TLS         bool
+	History     int // messages of the organization that were proved to be its own
+	Time        time.Time
+	Profile     Profile // zero: strict, since rules only watch under monitor
+}
+
+// Expect is what shall come out. What is empty is not compared.
+type Expect struct {
+	Rule    *string // id of the rule that decides; "" none
+	Applied string  // none, quarantine, reject or tempfail
+	Reason  Override
+}
+
+// TestFailure is a test that did not come out as it says.
+type TestFailure struct {
+	Rule     string // whose test it is
+	File     string
+	Line     int
+	Got      Decision
+	Expected Expect
+}
+
+// RunTests runs the tests of all rules.
+func (rs Rules) RunTests() []TestFailure { return nil }
