@@ -33,6 +33,12 @@ type MapFile struct {
 	Entries int
 }
 
+// RuleOptions are what LoadRules knows besides the files.
+type RuleOptions struct {
+	policy.LintOptions
+	SkipTests bool // for commands that show what the tests say
+}
+
 // LoadRules reads the override rules in dir: every file whose name ends in
 // ".toml" and does not begin with a dot, in the order of their names. A
 // directory without any has no rules.
@@ -41,7 +47,7 @@ type MapFile struct {
 // system's error when dir or a file cannot be read. There are either rules or
 // an error, so that a caller who reloads keeps the rules it has. Rules that
 // are returned are a set that policy.NewRules takes.
-func LoadRules(dir string) ([]policy.Rule, error) {
+func LoadRules(dir string, o RuleOptions) (*RuleSet, error) {
 	paths, err := ruleFiles(dir)
 	if err != nil {
 		return nil, err
@@ -67,7 +73,15 @@ func LoadRules(dir string) ([]policy.Rule, error) {
 			Mend: "a rule can name many networks and domains: join those that do the same",
 		})
 	}
-	return all.result()
+	list, err := all.result()
+	if err != nil {
+		return nil, err
+	}
+	rules, err := policy.NewRules(list)
+	if err != nil {
+		return nil, err
+	}
+	return &RuleSet{Rules: rules}, nil
 }
 
 // ruleFiles returns the paths of the rule files in dir.

@@ -120,7 +120,7 @@ func TestRuleFilesAreReadInTheOrderOfTheirNames(t *testing.T) {
 		"20-b.toml": ruleFile("second"), "10-a.toml": ruleFile("first") + ruleFile("too"), "30.toml": "# none\n",
 		".#10-a.toml": "not TOML", "10-a.toml~": "not TOML", "README": "not TOML",
 	})
-	rules, err := LoadRules(dir)
+	rules, err := loaded(LoadRules(dir, RuleOptions{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,10 +135,10 @@ func TestRuleFilesAreReadInTheOrderOfTheirNames(t *testing.T) {
 }
 
 func TestADirectoryWithoutFilesHasNoRulesAndAMissingOneIsAnError(t *testing.T) {
-	if rules, err := LoadRules(t.TempDir()); len(rules) != 0 || err != nil {
+	if rules, err := loaded(LoadRules(t.TempDir(), RuleOptions{})); len(rules) != 0 || err != nil {
 		t.Errorf("LoadRules of an empty directory = %v, %v; want no rules", rules, err)
 	}
-	if _, err := LoadRules(filepath.Join(t.TempDir(), "absent")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := LoadRules(filepath.Join(t.TempDir(), "absent"), RuleOptions{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("LoadRules of no directory = %v; want %v", err, os.ErrNotExist)
 	}
 }
@@ -154,7 +154,7 @@ func TestProblemsOfAllRuleFilesAreReportedTogether(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(dir, "6.toml"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rules, err := LoadRules(dir)
+	rules, err := loaded(LoadRules(dir, RuleOptions{}))
 	if rules != nil || err == nil {
 		t.Fatalf("LoadRules = %v, %v; want no rules and an error", rules, err)
 	}
@@ -179,15 +179,15 @@ func TestTooManyRulesAreRefused(t *testing.T) {
 		}
 		files[fmt.Sprintf("%03d.toml", i)] = text
 	}
-	if rules, err := LoadRules(ruleDir(t, files)); len(rules) != policy.MaxRules || err != nil {
+	if rules, err := loaded(LoadRules(ruleDir(t, files), RuleOptions{})); len(rules) != policy.MaxRules || err != nil {
 		t.Errorf("LoadRules = %d rules, %v; want %d", len(rules), err, policy.MaxRules)
 	}
 	files["000.toml"] += ruleFile("more")
-	if _, err := LoadRules(ruleDir(t, files)); err == nil || !strings.Contains(err.Error(), "has 1001 rules, more than 1000; ") {
+	if _, err := LoadRules(ruleDir(t, files), RuleOptions{}); err == nil || !strings.Contains(err.Error(), "has 10001 rules, more than 10000; ") {
 		t.Errorf("LoadRules of one rule more = %v; want an error", err)
 	}
 	files["more.toml"] = ""
-	if _, err := LoadRules(ruleDir(t, files)); err == nil || !strings.Contains(err.Error(), "has 201 rule files, more than 200; ") {
+	if _, err := LoadRules(ruleDir(t, files), RuleOptions{}); err == nil || !strings.Contains(err.Error(), "has 201 rule files, more than 200; ") {
 		t.Errorf("LoadRules of one file more = %v; want an error", err)
 	}
 }
@@ -288,4 +288,11 @@ func FuzzParseRules(f *testing.F) {
 			}
 		}
 	})
+}
+
+func loaded(set *RuleSet, err error) ([]policy.Rule, error) {
+	if err != nil {
+		return nil, err
+	}
+	return set.Rules.List(), nil
 }

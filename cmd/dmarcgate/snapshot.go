@@ -43,16 +43,14 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 		}
 	}
 	if cfg.RulesDir != "" {
-		rules, err := config.LoadRules(cfg.RulesDir)
+		set, err := config.LoadRules(cfg.RulesDir, config.RuleOptions{})
 		if err != nil {
 			return inputs{}, err
 		}
-		if err := cfg.CheckRules(rules); err != nil {
+		if err := cfg.CheckRules(set.Rules.List()); err != nil {
 			return inputs{}, err
 		}
-		if in.rules, err = policy.NewRules(rules); err != nil {
-			return inputs{}, fmt.Errorf("%s: %w", cfg.RulesDir, err)
-		}
+		in.rules = set.Rules
 	}
 	if cfg.Discovery.Method == "psl" || cfg.Discovery.Compare {
 		if in.list, err = suffixList(cfg.Discovery.PSLFile); err != nil {
