@@ -2,7 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"slices"
 	"time"
 )
 
@@ -97,22 +96,6 @@ type Exclude struct {
 	PolicyDomain []DomainPattern `json:"policy_domain,omitempty"`
 	RcptDomain   []DomainPattern `json:"rcpt_domain,omitempty"`
 }
-
-// clone returns a copy that shares no list with m.
-func (m Match) clone() Match {
-	return Match{
-		ClientIP: slices.Clone(m.ClientIP), HeaderFrom: slices.Clone(m.HeaderFrom), SPFPass: slices.Clone(m.SPFPass),
-		DKIMPass: slices.Clone(m.DKIMPass), RcptDomain: slices.Clone(m.RcptDomain),
-		Listener: slices.Clone(m.Listener), Result: slices.Clone(m.Result),
-	}
-}
-
-// Hours is a part of each day in UTC, in minutes after midnight: from Begin to
-// before End, over midnight when Begin is not before End.
-type Hours struct{ Begin, End int }
-
-// Weekday is a day of the week in UTC, which a rule file writes as "mon".
-type Weekday time.Weekday
 
 // Mode says how much a rule counts.
 type Mode uint8
