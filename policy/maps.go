@@ -1,19 +1,125 @@
 package policy
 
-import "net/netip"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net/netip"
+)
 
-// DomainMap is a long list of domains that rules name as "map:NAME". It does
-// not change. The zero value holds none.
-type DomainMap struct {
-	Name string // as rules write it
-	Sum  string // 12 hexadecimal digits of what it holds
+// Limits of map files, ours: the longest lists that sites have, the public
+// ones of networks among them, stay below a tenth of it.
+const (
+	MaxMapEntries = 1_000_000
+	MaxMapBytes   = 64 << 20
+
+	maxMapProblems = 20
+	maxMapItem     = 300 // bytes: more than the longest name with "org:" before it
+)
+
+// MapProblem is what is wrong in a line of a map file.
+type MapProblem struct {
+	Line int // counted from 1; 0 for the file
+	Fault
 }
 
-// NetMap is the same of networks.
-type NetMap struct {
-	Name string
-	Sum  string
+// ParseDomainMap reads a map file of domains: on each line one pattern as in a
+// rule, "example.org", ".example.org" or "org:example.org". From "#" on a line
+// is a comment. name is what rules call the map.
+//
+// There is a map or at least one problem; after maxMapProblems nobody looks
+// for more.
+func ParseDomainMap(name string, data []byte) (*DomainMap, []MapProblem) {
+	b := newDomainMapBuilder(name, lines(data))
+	problems := eachItem(data, func(item string) error {
+		p, err := ParsePattern(item)
+		if err == nil {
+			b.add(p)
+		}
+		return err
+	})
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return b.finish(), nil
 }
 
-// Holds reports whether an address is in one of the networks.
-func (m *NetMap) Holds(netip.Addr) bool { return false }
+// ParseNetMap reads a map file of networks in the same way: on each line
+// "192.0.2.0/24", or an address, which is a network of one.
+func ParseNetMap(name string, data []byte) (*NetMap, []MapProblem) {
+	b := newNetMapBuilder(name, lines(data))
+	problems := eachItem(data, func(item string) error {
+		p, err := parseNetwork(item)
+		if err == nil {
+			b.add(p)
+		}
+		return err
+	})
+	if len(problems) > 0 {
+		return nil, problems
+	}
+	return b.finish(), nil
+}
+
+// parseNetwork reads a network or an address. The error is a Fault without a
+// key.
+func parseNetwork(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		a, err := netip.ParseAddr(s)
+		if err != nil || a.Zone() != "" {
+			return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is not a network", s), Mend: `write "192.0.2.0/24", "2001:db8::/32" or an address`}
+		}
+		p = netip.PrefixFrom(a, a.BitLen())
+	}
+	switch {
+	case p.Bits() == 0:
+		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is every host", s), Mend: "name the networks that are meant"}
+	case p.Addr().Is4In6():
+		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is IPv4 in the form of IPv6", s), Mend: "write it as IPv4, as clients are compared"}
+	case p != p.Masked():
+		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q has bits set behind the network", s), Mend: fmt.Sprintf("write %q", p.Masked())}
+	}
+	return p, nil
+}
+
+// lines is how many items data can have at most.
+func lines(data []byte) int { return min(bytes.Count(data, []byte("\n"))+1, MaxMapEntries) }
+
+// eachItem calls add for the item of each line that has one, and returns what
+// is wrong.
+func eachItem(data []byte, add func(item string) error) []MapProblem {
+	if len(data) > MaxMapBytes {
+		return []MapProblem{{Fault: Fault{Text: fmt.Sprintf("has %d bytes, more than %d", len(data), MaxMapBytes), Mend: "write two maps"}}}
+	}
+	var problems []MapProblem
+	line, items := 0, 0
+	for text := range bytes.Lines(data) {
+		line++
+		text, _, _ = bytes.Cut(text, []byte("#"))
+		if text = bytes.TrimSpace(text); len(text) == 0 {
+			continue
+		}
+		if items++; items > MaxMapEntries {
+			return append(problems, MapProblem{line, Fault{Text: fmt.Sprintf("is item %d; a map has at most %d", items, MaxMapEntries), Mend: "write two maps"}})
+		}
+		if f, bad := addItem(text, add); bad {
+			problems = append(problems, MapProblem{line, f})
+		}
+		if len(problems) == maxMapProblems {
+			return problems
+		}
+	}
+	return problems
+}
+
+func addItem(text []byte, add func(item string) error) (f Fault, bad bool) {
+	if len(text) > maxMapItem {
+		return Fault{Text: fmt.Sprintf("has %d bytes", len(text)), Mend: "write one item on each line"}, true
+	}
+	err := add(string(text))
+	if err != nil && !errors.As(err, &f) {
+		f = Fault{Text: err.Error(), Mend: "mend or remove the line"}
+	}
+	return f, err != nil
+}

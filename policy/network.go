@@ -15,6 +15,12 @@ type NetPattern struct {
 // NetOf is the pattern that holds the addresses of a network.
 func NetOf(p netip.Prefix) NetPattern { return NetPattern{prefix: p} }
 
+// NetMapPattern is the pattern that holds what a map does.
+func NetMapPattern(m *NetMap) NetPattern { return NetPattern{list: m} }
+
+// Map returns the map that p is, or nil.
+func (p NetPattern) Map() *NetMap { return p.list }
+
 // Prefix returns the network, and whether the pattern is one.
 func (p NetPattern) Prefix() (netip.Prefix, bool) {
 	return p.prefix, p.list == nil && p.prefix.IsValid()
@@ -31,7 +37,7 @@ func (p NetPattern) String() string {
 // MarshalText implements encoding.TextMarshaler.
 func (p NetPattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// UnmarshalText reads a network or an address.
+// UnmarshalText reads a network.
 func (p *NetPattern) UnmarshalText(text []byte) error {
 	prefix, err := netip.ParsePrefix(string(text))
 	if err != nil {
@@ -47,4 +53,18 @@ func (p NetPattern) holds(a netip.Addr) bool {
 		return p.list.Holds(a)
 	}
 	return p.prefix.Contains(a)
+}
+
+// within reports whether the addresses of a network are in p: all, some, or
+// none of them.
+func (p NetPattern) within(n netip.Prefix) truth {
+	switch {
+	case p.list != nil:
+		return p.list.within(n)
+	case !p.prefix.Overlaps(n):
+		return no
+	case p.prefix.Bits() <= n.Bits():
+		return yes
+	}
+	return unsure
 }

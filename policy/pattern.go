@@ -24,9 +24,18 @@ const (
 	exact                    // "example.org": that domain alone
 	below                    // ".example.org": every name below it, not itself
 	organization             // "org:example.org": those whose Organizational Domain it is
+	listed                   // "map:NAME": what a DomainMap holds
 )
 
-var patternForms = []string{"", "", ".", "org:"}
+var patternForms = []string{"", "", ".", "org:", "map:"}
+
+// MapPattern is the pattern that holds what a map does.
+func MapPattern(m *DomainMap) DomainPattern {
+	return DomainPattern{kind: listed, domain: m.Name, list: m}
+}
+
+// Map returns the map that p is, or nil.
+func (p DomainPattern) Map() *DomainMap { return p.list }
 
 // String returns the pattern as it is written in a rule.
 func (p DomainPattern) String() string { return patternForms[p.kind] + p.domain }
@@ -34,7 +43,8 @@ func (p DomainPattern) String() string { return patternForms[p.kind] + p.domain 
 // MarshalText implements encoding.TextMarshaler.
 func (p DomainPattern) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// UnmarshalText accepts what ParsePattern does.
+// UnmarshalText accepts what ParsePattern does, so no map: what one holds is
+// not in its name.
 func (p *DomainPattern) UnmarshalText(text []byte) error {
 	parsed, err := ParsePattern(string(text))
 	*p = parsed
@@ -98,13 +108,16 @@ func (p DomainPattern) holds(domain, org string) bool {
 	case below:
 		return strings.HasSuffix(domain, "."+p.domain)
 	case organization:
-		return org == p.domain || org == "" && domain == p.domain
+		return orgOrSelf(domain, org) == p.domain
+	case listed:
+		return p.list.holds(domain, org)
 	}
 	return false
 }
 
 // wide reports whether p holds domains of owners that have nothing to do with
-// each other: everything below a public suffix.
+// each other: everything below a public suffix. Whoever asks about a map looks
+// at what it holds.
 func (p DomainPattern) wide() bool {
-	return p.kind != exact && dmarc.PublicSuffix().Org(p.domain) == ""
+	return p.kind != listed && p.kind != exact && dmarc.PublicSuffix().Org(p.domain) == ""
 }

@@ -1,0 +1,219 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"hash/maphash"
+	"iter"
+	"strings"
+)
+
+// DomainMap is a long list of domains that rules name as "map:NAME". It does
+// not change. The zero value holds none.
+//
+// A million names take about 40 MB, and no memory that the garbage collector
+// has to walk through; to look one up allocates nothing.
+type DomainMap struct {
+	Name string // as rules write it
+	Sum  string // 12 hexadecimal digits of what it holds, in whatever order it was written
+
+	sets [listed]nameSet // by the kind of pattern
+}
+
+// NewDomainMap makes a map of patterns. Those that are none or maps themselves
+// are left out.
+func NewDomainMap(name string, items []DomainPattern) *DomainMap {
+	b := newDomainMapBuilder(name, len(items))
+	for _, p := range items {
+		if p.kind != nothing && p.kind != listed {
+			b.add(p)
+		}
+	}
+	return b.finish()
+}
+
+// Len returns how many different patterns m has.
+func (m *DomainMap) Len() int {
+	n := 0
+	for i := range m.sets {
+		n += m.sets[i].len()
+	}
+	return n
+}
+
+// All returns every pattern of m, in no order that means anything.
+func (m *DomainMap) All() iter.Seq[DomainPattern] {
+	return func(yield func(DomainPattern) bool) {
+		for kind := range m.sets {
+			for i := range m.sets[kind].len() {
+				if !yield(DomainPattern{kind: patternKind(kind), domain: m.sets[kind].at(i)}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// HasOrgs reports whether m has patterns of the form "org:example.org", which
+// only keys about author domains can use.
+func (m *DomainMap) HasOrgs() bool { return m.sets[organization].len() > 0 }
+
+// holds is DomainPattern.holds for all patterns of m together.
+func (m *DomainMap) holds(domain, org string) bool {
+	if m.sets[exact].has(domain) {
+		return true
+	}
+	if s := &m.sets[organization]; s.len() > 0 && s.has(orgOrSelf(domain, org)) {
+		return true
+	}
+	if s := &m.sets[below]; s.len() > 0 {
+		for name := range above(domain) {
+			if s.has(name) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// orgOrSelf is the Organizational Domain as patterns see it: while that is not
+// known, it may be domain itself.
+func orgOrSelf(domain, org string) string {
+	if org == "" {
+		return domain
+	}
+	return org
+}
+
+// above returns the names that domain is below: "b.c" and "c" for "a.b.c".
+func above(domain string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			i := strings.IndexByte(domain, '.')
+			if i < 0 {
+				return
+			}
+			if domain = domain[i+1:]; !yield(domain) {
+				return
+			}
+		}
+	}
+}
+
+type domainMapBuilder struct {
+	m   *DomainMap
+	sum setSum
+}
+
+// newDomainMapBuilder makes room for size exact domains, which is what long
+// lists have.
+func newDomainMapBuilder(name string, size int) *domainMapBuilder {
+	b := &domainMapBuilder{m: &DomainMap{Name: name}}
+	seed := maphash.MakeSeed()
+	for i := range b.m.sets {
+		b.m.sets[i].seed = seed
+	}
+	b.m.sets[exact].grow(size)
+	return b
+}
+
+func (b *domainMapBuilder) add(p DomainPattern) {
+	if b.m.sets[p.kind].add(p.domain) {
+		b.sum.add(p.String())
+	}
+}
+
+func (b *domainMapBuilder) finish() *DomainMap {
+	b.m.Sum = b.sum.String()
+	return b.m
+}
+
+// nameSet is a set of names in three pieces of memory without pointers: the
+// text of all of them, where each ends, and a hash table of their numbers. The
+// zero value, with a seed, is empty.
+type nameSet struct {
+	seed  maphash.Seed
+	text  []byte
+	ends  []uint32
+	slots []uint32 // open addressing, a power of two of them, at most 3/4 taken; number + 1
+}
+
+func (s *nameSet) len() int { return len(s.ends) }
+
+func (s *nameSet) at(i int) string { return string(s.bytes(i)) }
+
+func (s *nameSet) bytes(i int) []byte {
+	begin := uint32(0)
+	if i > 0 {
+		begin = s.ends[i-1]
+	}
+	return s.text[begin:s.ends[i]]
+}
+
+func (s *nameSet) has(name string) bool {
+	return len(s.slots) > 0 && s.slots[s.slot(name)] != 0
+}
+
+// slot returns where name is, or would be.
+func (s *nameSet) slot(name string) int {
+	mask := len(s.slots) - 1
+	i := int(maphash.String(s.seed, name)) & mask
+	for s.slots[i] != 0 && string(s.bytes(int(s.slots[i]-1))) != name {
+		i = (i + 1) & mask
+	}
+	return i
+}
+
+// add reports whether name was not there before.
+func (s *nameSet) add(name string) bool {
+	s.grow(s.len() + 1)
+	i := s.slot(name)
+	if s.slots[i] != 0 {
+		return false
+	}
+	s.text = append(s.text, name...)
+	s.ends = append(s.ends, uint32(len(s.text))) // MaxMapBytes is far below
+	s.slots[i] = uint32(len(s.ends))
+	return true
+}
+
+// grow makes the table large enough for n names.
+func (s *nameSet) grow(n int) {
+	size := max(8, len(s.slots))
+	for n > size/4*3 {
+		size *= 2
+	}
+	if size == len(s.slots) {
+		return
+	}
+	s.slots = make([]uint32, size)
+	for i := range s.ends {
+		s.slots[s.slot(s.at(i))] = uint32(i + 1)
+	}
+}
+
+// setSum is the sum of a set, in which order means nothing: hashes of its
+// items are added. Each item may be added once.
+type setSum struct {
+	n   uint64
+	sum [4]uint64
+}
+
+func (s *setSum) add(item string) {
+	h := sha256.Sum256([]byte(item))
+	for i := range s.sum {
+		s.sum[i] += binary.BigEndian.Uint64(h[8*i:])
+	}
+	s.n++
+}
+
+// String returns 12 hexadecimal digits.
+func (s *setSum) String() string {
+	text := binary.BigEndian.AppendUint64(nil, s.n)
+	for _, part := range s.sum {
+		text = binary.BigEndian.AppendUint64(text, part)
+	}
+	h := sha256.Sum256(text)
+	return hex.EncodeToString(h[:6])
+}

@@ -1,0 +1,171 @@
+package policy
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"sort"
+)
+
+// NetMap is a long list of networks that rules name as "map:NAME". It does not
+// change. The zero value holds none.
+//
+// A million networks take at most 32 MB, and no memory that the garbage
+// collector has to walk through; to look one up allocates nothing.
+type NetMap struct {
+	Name string // as rules write it
+	Sum  string // 12 hexadecimal digits of the addresses it holds, however they were written
+
+	n      int
+	v4, v6 []span // sorted, and none touches another
+	widest [2]netip.Prefix
+}
+
+// NewNetMap makes a map of networks. Those that are not valid are left out.
+func NewNetMap(name string, items []netip.Prefix) *NetMap {
+	b := newNetMapBuilder(name, len(items))
+	for _, p := range items {
+		if p.IsValid() {
+			b.add(p)
+		}
+	}
+	return b.finish()
+}
+
+// Len returns how many networks m was made of.
+func (m *NetMap) Len() int { return m.n }
+
+// Widest returns the widest network of IPv4 and the widest of IPv6, as far as m
+// has any.
+func (m *NetMap) Widest() []netip.Prefix {
+	return slices.DeleteFunc(slices.Clone(m.widest[:]), func(p netip.Prefix) bool { return !p.IsValid() })
+}
+
+// Holds reports whether an address, without zone and not in IPv6 form, is in
+// one of the networks.
+func (m *NetMap) Holds(a netip.Addr) bool {
+	return a.IsValid() && m.within(netip.PrefixFrom(a, a.BitLen())) == yes
+}
+
+// within reports whether the addresses of a network are in m: all, some, or
+// none of them.
+func (m *NetMap) within(p netip.Prefix) truth {
+	s := spanOf(p)
+	list := m.v6
+	if p.Addr().Is4() {
+		list = m.v4
+	}
+	i := sort.Search(len(list), func(i int) bool { return !list[i].last.less(s.first) })
+	switch {
+	case i == len(list) || s.last.less(list[i].first):
+		return no
+	case !s.first.less(list[i].first) && !list[i].last.less(s.last):
+		return yes
+	}
+	return unsure
+}
+
+// number is an address as one.
+type number struct{ hi, lo uint64 }
+
+func (a number) less(b number) bool { return a.hi < b.hi || a.hi == b.hi && a.lo < b.lo }
+
+// next returns the number behind a, and whether there is one.
+func (a number) next() (number, bool) {
+	lo, carry := bits.Add64(a.lo, 1, 0)
+	hi, over := bits.Add64(a.hi, 0, carry)
+	return number{hi, lo}, over == 0
+}
+
+// span is the addresses from first to last.
+type span struct{ first, last number }
+
+// spanOf returns the addresses of a network, those of IPv4 as IPv6 has them.
+func spanOf(p netip.Prefix) span {
+	b := p.Addr().As16()
+	a := number{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+	ones := p.Bits() + 128 - p.Addr().BitLen()
+	var host number // the bits behind the network
+	switch {
+	case ones < 64:
+		host = number{1<<(64-ones) - 1, ^uint64(0)}
+	case ones < 128:
+		host.lo = 1<<(128-ones) - 1
+	}
+	if ones == 0 {
+		host.hi = ^uint64(0)
+	}
+	return span{number{a.hi &^ host.hi, a.lo &^ host.lo}, number{a.hi | host.hi, a.lo | host.lo}}
+}
+
+type netMapBuilder struct {
+	m    *NetMap
+	size int
+}
+
+func newNetMapBuilder(name string, size int) *netMapBuilder {
+	return &netMapBuilder{m: &NetMap{Name: name}, size: size}
+}
+
+func (b *netMapBuilder) add(p netip.Prefix) {
+	list, widest := &b.m.v6, &b.m.widest[1]
+	if p.Addr().Is4() {
+		list, widest = &b.m.v4, &b.m.widest[0]
+	}
+	if *list == nil {
+		*list = make([]span, 0, b.size)
+	}
+	*list = append(*list, spanOf(p))
+	b.m.n++
+	if !widest.IsValid() || p.Bits() < widest.Bits() {
+		*widest = p
+	}
+}
+
+func (b *netMapBuilder) finish() *NetMap {
+	b.m.v4, b.m.v6 = joined(b.m.v4), joined(b.m.v6)
+	h := sha256.New()
+	var text []byte
+	for _, list := range [][]span{b.m.v4, b.m.v6} {
+		text = binary.BigEndian.AppendUint64(text[:0], uint64(len(list)))
+		h.Write(text)
+		for _, s := range list {
+			text = binary.BigEndian.AppendUint64(text[:0], s.first.hi)
+			for _, part := range []uint64{s.first.lo, s.last.hi, s.last.lo} {
+				text = binary.BigEndian.AppendUint64(text, part)
+			}
+			h.Write(text)
+		}
+	}
+	b.m.Sum = hex.EncodeToString(h.Sum(nil)[:6])
+	return b.m
+}
+
+// joined sorts list in its place and joins what overlaps or touches.
+func joined(list []span) []span {
+	slices.SortFunc(list, func(a, b span) int {
+		return cmp.Or(cmp.Compare(a.first.hi, b.first.hi), cmp.Compare(a.first.lo, b.first.lo))
+	})
+	out := list[:0]
+	for _, s := range list {
+		if len(out) == 0 || !out[len(out)-1].join(s) {
+			out = append(out, s)
+		}
+	}
+	return slices.Clip(out)
+}
+
+// join adds b, which does not begin before a, if nothing is between them.
+func (a *span) join(b span) bool {
+	if next, ok := a.last.next(); ok && next.less(b.first) {
+		return false
+	}
+	if a.last.less(b.last) {
+		a.last = b.last
+	}
+	return true
+}
