@@ -69,33 +69,48 @@ type Policy struct {
 	Override Override     `json:"override,omitempty"`
 }
 
-// Decide turns facts into a decision. It does no I/O and cannot fail.
+// Decide turns facts into a decision. It does no I/O and cannot fail. What the
+// facts lack (Facts.Lacking) counts as not holding, see Again.
 //
 // First the profile decides, then the rules: the enforced rule of the highest
-// priority that matches has the last word, and those below it are named.
+// priority that matches has the last word, and those below it are named in
+// Also. A rule that skips reports never has it: the first of them that is
+// enforced and matches is named in Unreported, others in Also, and the rest go
+// on as if there were none. At most MaxNamed rules are named in Also and in
+// Shadow.
 //
 // There is one answer for a message, whoever its recipients are, so what a
-// rule makes milder must be wanted for all of it. A rule that accepts, or that
-// does less than the profile would, matches only if rcpt_domain holds for
-// every recipient, header_from for every author domain, and result for every
-// author domain that did not pass. Any other rule matches if rcpt_domain holds
-// for one recipient, and header_from and result for one author domain.
+// rule makes milder must be wanted for all of it. A rule that accepts, that
+// skips reports, or that does less than the profile would, matches only if its
+// keys about recipients (rcpt_domain and not_rcpt_domain) hold together for
+// every recipient, and those about author domains (header_from, policy_domain,
+// their not_, result, requested, arc_pass, body_changed, history_min and
+// history_max) together for every author domain that did not pass. Any other
+// rule matches if they hold for one recipient, and for one author domain that
+// did not pass.
+//
+// A rule with a sample holds for messages whose draw is below it, and the
+// profile is Monitor for those whose draw is below Observed. A message without
+// Seed is in no sample, and is observed if any are.
 func (s Settings) Decide(f Facts) Decision {
-	if f.Skip != Evaluated {
-		return Decision{Reason: "not evaluated: " + string(f.Skip)}
-	}
-	return s.overrule(f, s.decideProfile(f))
+	d, _ := s.again(&f, -1)
+	return d
 }
 
 // Again decides about facts that were stored. They may lack some that the
 // settings need: then sure is false, and the decision is the one that would be
 // made if the rules and evidence that need them did not hold.
-func (s Settings) Again(f Facts) (d Decision, sure bool) { return s.Decide(f), true }
+//
+// A client whose address has become that of its network still tells for sure
+// whether it is in networks that are wider or elsewhere.
+func (s Settings) Again(f Facts) (d Decision, sure bool) { return s.again(&f, -1) }
 
-// Sum returns 12 hexadecimal digits that two settings share only if they make
-// the same decisions of the same facts: it covers the rules, the maps, and the
-// version of this program's way to decide.
-func (s Settings) Sum() string { return "" }
+// decideTrying is Decide with the rule of that id enforced for all messages,
+// whatever its mode and sample. An id that no rule has changes nothing.
+func (s Settings) decideTrying(f Facts, id string) Decision {
+	d, _ := s.again(&f, s.Rules.position(id))
+	return d
+}
 
 // decideProfile decides without the rules.
 func (s Settings) decideProfile(f Facts) Decision {
@@ -185,7 +200,7 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 		return d
 	case s.Profile == Monitor:
 		d.Override = LocalPolicy
-		d.Reason += "; not enforced: profile monitor"
+		d.Reason += "; not enforced: " + s.unenforced()
 		return d
 	case p == dmarc.Quarantine:
 		return s.quarantine(d)
@@ -194,6 +209,14 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 	}
 	d.Action, d.Disposition = Refuse, Reject
 	return d
+}
+
+// unenforced is why a message is only watched.
+func (s Settings) unenforced() string {
+	if s.Observed > 0 { // see settled
+		return "outside enforce_share"
+	}
+	return "profile monitor"
 }
 
 func (s Settings) quarantine(d Decision) Decision {

@@ -140,7 +140,7 @@ func (a Author) aligned(r Recorded) bool {
 }
 
 func forwarded(f Facts, _ Author, s Settings) bool {
-	return f.clientIn(s.Known.Networks) || f.spfPass(s.Known.Domains) || f.dkimPass(s.Known.Domains)
+	return f.clientIn(s.Known.Networks) == yes || f.spfPass(s.Known.Domains) || f.dkimPass(s.Known.Domains)
 }
 
 // bodyChanged: lists add footers. A signature without t= could be of any age,

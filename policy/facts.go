@@ -107,30 +107,47 @@ func (f *Facts) Lacking() Lack {
 	return lacks
 }
 
-// clientIn reports whether the client is in one of the networks.
-func (f *Facts) clientIn(networks []netip.Prefix) bool {
-	client := f.Client.Unmap().WithZone("")
-	return slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(client) })
-}
-
-// clientHeld reports whether the client is held by one of the patterns.
-func (f *Facts) clientHeld(patterns []NetPattern) bool {
-	client := f.Client.Unmap().WithZone("")
-	return slices.ContainsFunc(patterns, func(p NetPattern) bool { return p.holds(client) })
-}
-
 // spfPass reports whether SPF passed for a domain of the patterns.
 func (f *Facts) spfPass(patterns []DomainPattern) bool {
 	return f.SPF.Result == "pass" && oneHolds(patterns, f.SPF.Domain, "")
 }
 
 // dkimPass reports whether a signature of a domain of the patterns passed.
-// Signatures with a key in test mode count like none (RFC 6376, Section
-// 3.6.1).
 func (f *Facts) dkimPass(patterns []DomainPattern) bool {
-	return slices.ContainsFunc(f.DKIM, func(s DKIM) bool {
-		return s.Result == "pass" && !s.Testing && oneHolds(patterns, s.Domain, "")
-	})
+	return slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.passes() && oneHolds(patterns, s.Domain, "") })
+}
+
+// passes: signatures with a key in test mode count like none (RFC 6376,
+// Section 3.6.1).
+func (s *DKIM) passes() bool { return s.Result == "pass" && !s.Testing }
+
+// arcPass reports whether the chain passes, the patterns hold every sealer, and
+// one of them recorded a pass for an author domain: see sealedPass.
+func (f *Facts) arcPass(patterns []DomainPattern, a *Author) bool {
+	if f.ARC.Result != "pass" || a.Domain == "" {
+		return false
+	}
+	for i := range f.ARC.Sealers {
+		if !oneHolds(patterns, f.ARC.Sealers[i].Domain, "") {
+			return false
+		}
+	}
+	return slices.ContainsFunc(f.ARC.Sealers, a.passedAt)
+}
+
+// bodyChanged reports whether a signature that is aligned with a verifies but
+// for the body. Of what age it is does not count, as it does for evidence.
+func (f *Facts) bodyChanged(a *Author) bool {
+	return slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.Result == "fail" && s.HeaderOK && a.signed(s.Domain) })
+}
+
+// signed reports whether a signature of domain is aligned with a. Signers are
+// known where they are evidence; elsewhere names are compared.
+func (a *Author) signed(domain string) bool {
+	if EvidenceMatters(a.Verdict) {
+		return slices.Contains(a.Signers, domain)
+	}
+	return a.Domain != "" && (slices.Contains(a.Signers, domain) || a.aligned(Recorded{Method: "dkim", Domain: domain}))
 }
 
 // SPF is the result for one identity (RFC 7208). Result is a word of RFC

@@ -1,6 +1,12 @@
 package policy
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+)
 
 // matchKey is one key of a Match as a rule file writes it.
 type matchKey struct {
@@ -78,3 +84,154 @@ func clonePtr[T any](p *T) *T {
 	v := *p
 	return &v
 }
+
+// message is what m says of the message as a whole. The keys about author
+// domains and recipients are not in it.
+func (m *Match) message(f *Facts, lacks Lack) truth {
+	if !m.envelope(f) || !m.proved(f) || !m.clock(f.Time) {
+		return no
+	}
+	return m.client(f, lacks).and(m.clientName(f, lacks)).and(m.header(f, lacks))
+}
+
+func (m *Match) envelope(f *Facts) bool {
+	return (m.Listener == nil || slices.Contains(m.Listener, f.Listener)) &&
+		(m.From == nil || slices.Contains(m.From, cmp.Or(f.From, FromUnparsable))) &&
+		equals(m.NullPath, f.NullPath) &&
+		named(m.HELO, m.Not.HELO, f.Helo) && named(m.MailFrom, m.Not.MailFrom, f.MailFrom)
+}
+
+// proved is about what nobody can write who is not it.
+func (m *Match) proved(f *Facts) bool {
+	return (m.SPFPass == nil || f.spfPass(m.SPFPass)) && !f.spfPass(m.Not.SPFPass) &&
+		(m.DKIMPass == nil || f.dkimPass(m.DKIMPass)) && !f.dkimPass(m.Not.DKIMPass)
+}
+
+func (m *Match) clock(at time.Time) bool {
+	return (m.Hours == nil || slices.ContainsFunc(m.Hours, func(h Hours) bool { return h.holds(at) })) &&
+		(m.Weekdays == nil || slices.ContainsFunc(m.Weekdays, func(d Weekday) bool { return d.holds(at) }))
+}
+
+func (m *Match) client(f *Facts, lacks Lack) truth {
+	v := yes
+	if m.ClientIP != nil {
+		v = f.clientHeld(m.ClientIP, lacks)
+	}
+	if m.Not.ClientIP != nil {
+		v = v.and(f.clientHeld(m.Not.ClientIP, lacks).not())
+	}
+	return v
+}
+
+func (m *Match) clientName(f *Facts, lacks Lack) truth {
+	switch {
+	case m.IPRev == nil && m.Not.IPRev == nil:
+		return yes
+	case lacks&LackClientName != 0:
+		return unsure
+	}
+	return is(named(m.IPRev, m.Not.IPRev, f.ClientName))
+}
+
+func (m *Match) header(f *Facts, lacks Lack) truth {
+	switch {
+	case m.ListID == nil && m.Not.ListID == nil && m.IsList == nil && m.Automatic == nil && m.TLS == nil:
+		return yes
+	case lacks&LackHeader != 0:
+		return unsure
+	}
+	return is(named(m.ListID, m.Not.ListID, f.ListID) && equals(m.IsList, f.IsList) && equals(m.Automatic, f.Automatic) && equals(m.TLS, f.TLS))
+}
+
+// author is what m says of one author domain that did not pass.
+func (m *Match) author(f *Facts, lacks Lack, s *subject) truth {
+	if m.result(s.result) && m.domains(s) && m.requested(s) &&
+		(m.ARCPass == nil || f.arcPass(m.ARCPass, s.Author)) &&
+		(m.BodyChanged == nil || *m.BodyChanged == f.bodyChanged(s.Author)) {
+		return m.history(lacks, s)
+	}
+	return no
+}
+
+func (m *Match) result(result string) bool {
+	if m.Result == nil {
+		return result == dmarc.Fail.String()
+	}
+	return slices.Contains(m.Result, result)
+}
+
+func (m *Match) requested(s *subject) bool {
+	return m.Requested == nil || s.result == dmarc.Fail.String() && slices.Contains(m.Requested, s.Verdict.Policy.String())
+}
+
+func (m *Match) domains(s *subject) bool {
+	org := s.policyOrg()
+	return (m.HeaderFrom == nil || oneHolds(m.HeaderFrom, s.Domain, s.Org)) && !oneHolds(m.Not.HeaderFrom, s.Domain, s.Org) &&
+		(m.PolicyDomain == nil || oneHolds(m.PolicyDomain, s.PolicyDomain, org)) && !oneHolds(m.Not.PolicyDomain, s.PolicyDomain, org)
+}
+
+// history: nobody has seen anything of no domain, not even that it never
+// wrote. LackHistory is about domains for which no evidence was looked for.
+func (m *Match) history(lacks Lack, s *subject) truth {
+	switch {
+	case m.HistoryMin == nil && m.HistoryMax == nil:
+		return yes
+	case s.Domain == "":
+		return no
+	case lacks&LackHistory != 0 && !EvidenceMatters(s.Verdict):
+		return unsure
+	}
+	n := s.History.Messages
+	return is((m.HistoryMin == nil || n >= *m.HistoryMin) && (m.HistoryMax == nil || n <= *m.HistoryMax))
+}
+
+// authors is what m says of the author domains that did not pass: of all, or of
+// one of them. about has a bit for each for which it holds.
+func (m *Match) authors(t *trial, every bool) (about uint8, v truth) {
+	all, some := yes, no
+	for i := range t.subjects() {
+		s := &t.room[i]
+		if s.result == dmarc.Pass.String() {
+			continue
+		}
+		holds := m.author(&t.facts, t.lacks, s)
+		if holds == yes {
+			about |= 1 << i
+		}
+		all, some = all.and(holds), some.or(holds)
+	}
+	if every {
+		return about, all.and(some)
+	}
+	return about, some
+}
+
+// recipients is what m says of the recipients: of all, or of one of them. A
+// message of which no recipient is known is nobody's.
+func (m *Match) recipients(f *Facts, lacks Lack, every bool) truth {
+	switch {
+	case m.RcptDomain == nil && m.Not.RcptDomain == nil:
+		return yes
+	case lacks&LackRecipients != 0:
+		return unsure
+	}
+	n := 0
+	for _, d := range f.Recipients {
+		if named(m.RcptDomain, m.Not.RcptDomain, d) {
+			n++
+		}
+	}
+	return is(n > 0 && (!every || n == len(f.Recipients)))
+}
+
+// named reports whether the patterns of a key hold a domain and those of its
+// denial do not. A key that is not there holds.
+func named(key, not []DomainPattern, domain string) bool {
+	return (key == nil || oneHolds(key, domain, "")) && !oneHolds(not, domain, "")
+}
+
+func oneHolds(patterns []DomainPattern, domain, org string) bool {
+	return slices.ContainsFunc(patterns, func(p DomainPattern) bool { return p.holds(domain, org) })
+}
+
+func equals(key *bool, fact bool) bool { return key == nil || *key == fact }

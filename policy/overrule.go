@@ -1,72 +1,168 @@
 package policy
 
 import (
+	"math/bits"
 	"slices"
 
 	"dmarcgate/auth/dmarc"
 )
 
-// overrule applies the rules to what the profile decided.
-func (s Settings) overrule(f Facts, profile Decision) Decision {
-	if s.Rules.Len() == 0 || !s.unusable(f) && !slices.ContainsFunc(f.Authors, fallible) {
-		return profile
+// overrule applies the rules to what the profile decided. trying is the
+// position of a rule that is enforced whatever its mode and sample, or -1. The
+// answer is not sure when a rule that needs a fact which lacks could have
+// changed it.
+func (s Settings) overrule(f *Facts, profile Decision, trying int) (d Decision, sure bool) {
+	if s.Rules.Len() == 0 || !s.unusable(*f) && !slices.ContainsFunc(f.Authors, fallible) {
+		return profile, true
 	}
 	t := s.trial(f, profile)
-	d := profile
-	for i := range s.Rules.list {
-		r := &s.Rules.list[i]
-		out, matches := t.try(r)
-		switch {
-		case !matches:
-		case r.Mode != Enforce || s.Profile == Monitor:
-			d.Shadow = append(d.Shadow, ShadowDecision{Rule: r.ID, Action: out.Action, Disposition: out.Disposition})
-		case d.Rule == "":
-			out.Shadow = d.Shadow
-			d = out
-		default:
-			d.Also = append(d.Also, r.ID)
+	var some ruleBits
+	s.Rules.index.find(&some, &t)
+	if trying >= 0 {
+		some.set(trying)
+	}
+	out := ruling{Decision: profile, sure: true, watch: s.Profile == Monitor}
+	for w, word := range some[:some.words(s.Rules.Len())] {
+		for ; word != 0; word &= word - 1 {
+			i := w*64 + bits.TrailingZeros64(word)
+			r := &s.Rules.list[i]
+			if i == trying {
+				r = r.tried()
+			}
+			out.apply(&t, r)
 		}
 	}
-	return d
+	return out.finish(), out.sure
+}
+
+// tried is r as its tests try it.
+func (r *Rule) tried() *Rule {
+	enforced := *r
+	enforced.Mode, enforced.Sample = Enforce, 0
+	return &enforced
+}
+
+// ruling is a decision while rules are applied, in their order.
+type ruling struct {
+	Decision
+	sure  bool
+	watch bool   // no rule decides
+	skips uint32 // a bit for each of Shadow that would leave the decision as it is; MaxNamed are enough
+}
+
+func (u *ruling) apply(t *trial, r *Rule) {
+	d, matches := t.try(r)
+	switch {
+	case matches == no:
+	case matches == unsure:
+		u.sure = false
+	case u.watch || r.Mode == Shadow:
+		u.see(r, d)
+	case r.Action == RuleSkipReport && u.Unreported == "":
+		u.Unreported = r.ID
+	case r.Action != RuleSkipReport && u.Rule == "":
+		d.Rule, d.Reason = r.ID, d.Reason+"; rule "+r.ID
+		d.Shadow, d.Unreported, d.Also = u.Shadow, u.Unreported, u.Also
+		u.Decision = d
+	case len(u.Also) < MaxNamed:
+		u.Also = append(u.Also, r.ID)
+	}
+}
+
+func (u *ruling) see(r *Rule, d Decision) {
+	if len(u.Shadow) == MaxNamed {
+		return
+	}
+	if r.Action == RuleSkipReport {
+		u.skips |= 1 << len(u.Shadow)
+	}
+	u.Shadow = append(u.Shadow, ShadowDecision{Rule: r.ID, Action: d.Action, Disposition: d.Disposition})
+}
+
+// finish says of the rules that would only have kept the message out of
+// reports that they leave what was decided in the end.
+func (u *ruling) finish() Decision {
+	for skips := u.skips; skips != 0; skips &= skips - 1 {
+		s := &u.Shadow[bits.TrailingZeros32(skips)]
+		s.Action, s.Disposition = u.Action, u.Disposition
+	}
+	return u.Decision
 }
 
 // fallible reports whether rules can be about a: they never are about a pass.
 func fallible(a Author) bool { return resultOf(a.Verdict) != dmarc.Pass.String() }
 
-// trial is one message before the rules.
+// trial is one message before the rules. It has copies, because what it pointed
+// to would have to be allocated for each message.
 type trial struct {
+	settings   Settings
 	facts      Facts
-	subjects   []subject
+	lacks      Lack
+	room       [MaxAuthors]subject
+	count      int
+	unusable   bool
 	quarantine Action
 	profile    Decision // what is done without a rule
-	published  Decision // what is done under the profile strict
-	asked      Decision // what the domain owners ask for, after t and pct
+	strict     Decision // see published
+	asks       Decision // see asked
+	haveStrict bool
+	haveAsks   bool
 }
 
 // subject is an author domain as rules see it.
 type subject struct {
-	Author
+	*Author
 	result string // pass, or one of ruleResults
 }
 
-func (s Settings) trial(f Facts, profile Decision) trial {
-	t := trial{facts: f, profile: profile, quarantine: s.Quarantine}
-	strict := s
-	strict.Profile = Strict
-	t.published = strict.decideProfile(f)
-	t.published.Evidence = profile.Evidence
-	if s.unusable(f) {
-		t.subjects = []subject{{result: dmarc.PermError.String()}}
+// policyOrg is the Organizational Domain of the policy domain: that of the
+// author domain, but for a record of a public suffix (RFC 9989, Section 4.10),
+// which is above it.
+func (s *subject) policyOrg() string {
+	if atOrBelow(s.PolicyDomain, s.Org) {
+		return s.Org
+	}
+	return ""
+}
+
+func (s Settings) trial(f *Facts, profile Decision) trial {
+	t := trial{settings: s, facts: *f, lacks: f.Lacking(), profile: profile, quarantine: s.Quarantine, unusable: s.unusable(*f)}
+	if t.unusable {
+		t.room[0], t.count = subject{Author: &Author{}, result: dmarc.PermError.String()}, 1
 		return t
 	}
-	t.asked = Settings{Profile: Strict, Quarantine: Tag, IgnorePct: s.IgnorePct}.decideProfile(f)
-	for _, a := range f.Authors {
-		t.subjects = append(t.subjects, subject{Author: a, result: resultOf(a.Verdict)})
+	for i := range f.Authors {
+		t.room[i] = subject{Author: &f.Authors[i], result: resultOf(f.Authors[i].Verdict)}
 	}
+	t.count = len(f.Authors)
 	if t.quarantine == Refuse && t.undecided() {
 		t.quarantine = Tag // temperror is never a rejection
 	}
 	return t
+}
+
+// subjects returns the author domains, or nobody for a From field that gives
+// none.
+func (t *trial) subjects() []subject { return t.room[:t.count] }
+
+// published is what is done under the profile strict.
+func (t *trial) published() Decision {
+	if !t.haveStrict {
+		strict := t.settings
+		strict.Profile = Strict
+		t.strict, t.haveStrict = strict.decideProfile(t.facts), true
+		t.strict.Evidence = t.profile.Evidence
+	}
+	return t.strict
+}
+
+// asked is what the domain owners ask for, after t and pct.
+func (t *trial) asked() *Decision {
+	if !t.haveAsks && !t.unusable {
+		t.asks = Settings{Profile: Strict, Quarantine: Tag, IgnorePct: t.settings.IgnorePct}.decideProfile(t.facts)
+	}
+	t.haveAsks = true
+	return &t.asks
 }
 
 // resultOf takes a message whose record is not known for passed when an
@@ -79,32 +175,49 @@ func resultOf(v dmarc.Verdict) string {
 }
 
 func (t *trial) undecided() bool {
-	return slices.ContainsFunc(t.subjects, func(s subject) bool { return s.result == dmarc.TempError.String() })
+	return slices.ContainsFunc(t.subjects(), func(s subject) bool { return s.result == dmarc.TempError.String() })
 }
 
 // try returns what r makes of the message, if r matches it.
-func (t *trial) try(r *Rule) (Decision, bool) {
-	if r.Mode == Off || r.Expired(t.facts.Time) || !r.Match.origin(&t.facts) {
-		return Decision{}, false
+func (t *trial) try(r *Rule) (Decision, truth) {
+	if r.Expired(t.facts.Time) {
+		return Decision{}, no
+	}
+	matches := r.Match.message(&t.facts, t.lacks)
+	if matches == no {
+		return Decision{}, no
 	}
 	d := t.outcome(r)
-	milder := r.Action == RuleAccept || d.Action < t.profile.Action
-	about, ok := r.Match.authors(t.subjects, milder)
-	if !ok || !r.Match.recipients(t.facts.Recipients, milder) {
-		return Decision{}, false
+	milder := r.Action == RuleAccept || r.Action == RuleSkipReport || d.Action < t.profile.Action
+	about, holds := r.Match.authors(t, milder)
+	matches = matches.and(holds).and(r.Match.recipients(&t.facts, t.lacks, milder))
+	if matches != no {
+		matches = matches.and(t.drawn(r))
 	}
-	if !milder && r.Action != RuleAsPublished {
-		d.name(about)
+	if matches == yes && !milder && r.Action != RuleAsPublished {
+		t.name(&d, about)
 	}
-	d.Rule = r.ID
-	d.Reason += "; rule " + r.ID
-	return d, true
+	return d, matches
+}
+
+// drawn reports whether the message is in the sample of r: who raises it adds
+// messages, and loses none.
+func (t *trial) drawn(r *Rule) truth {
+	switch {
+	case r.Sample == 0 || r.Sample >= 100:
+		return yes
+	case t.lacks&LackSeed != 0:
+		return unsure
+	}
+	return is(t.facts.Seed != 0 && DrawFrom(t.facts.Seed, r.ID) < r.Sample)
 }
 
 // outcome is what r does with a message that it matches.
 func (t *trial) outcome(r *Rule) Decision {
 	d := t.profile
 	switch r.Action {
+	case RuleSkipReport:
+		return d
 	case RuleAccept:
 		d.Action, d.Disposition = Accept, None
 	case RuleQuarantine:
@@ -117,81 +230,40 @@ func (t *trial) outcome(r *Rule) Decision {
 	case RuleReject:
 		d.Action, d.Disposition = Refuse, Reject
 	default:
-		return t.published
+		return t.published()
 	}
 	d.Override = t.override(r, d)
+	if d.Override == r.reason() {
+		d.ReportComment = r.ReportComment
+	}
 	return d
 }
 
 // override says how d differs from what the owners asked for. Doing more than
 // that is local policy, whatever the rule is for (RFC 9990, Section 3.1.6).
 func (t *trial) override(r *Rule, d Decision) Override {
+	asked := t.asked()
 	switch {
-	case d.Action == Tempfail && t.asked.Disposition < Reject:
+	case d.Action == Tempfail && asked.Disposition < Reject:
 		return LocalPolicy
 	case d.Action == Tempfail:
 		return r.reason()
-	case d.Disposition > t.asked.Disposition:
+	case d.Disposition > asked.Disposition:
 		return LocalPolicy
-	case d.Disposition < t.asked.Disposition:
+	case d.Disposition < asked.Disposition:
 		return r.reason()
 	}
-	return t.asked.Override
+	return asked.Override
 }
 
-// name makes the decision one about an author domain that the rule is about.
-func (d *Decision) name(about []subject) {
-	if slices.ContainsFunc(about, func(s subject) bool { return s.Domain == d.Author }) {
-		return
-	}
-	d.Author, d.Reason, d.Evidence = about[0].Domain, about[0].Verdict.Reason, NotWeighed
-}
-
-// origin reports whether the keys hold that are about where the message came
-// from.
-func (m *Match) origin(f *Facts) bool {
-	return (m.ClientIP == nil || f.clientHeld(m.ClientIP)) && (m.SPFPass == nil || f.spfPass(m.SPFPass)) &&
-		(m.DKIMPass == nil || f.dkimPass(m.DKIMPass)) && (m.Listener == nil || slices.Contains(m.Listener, f.Listener))
-}
-
-// recipients reports whether rcpt_domain holds, for every recipient or for
-// one. A message of which no recipient is known is nobody's.
-func (m *Match) recipients(domains []string, every bool) bool {
-	if m.RcptDomain == nil {
-		return true
-	}
-	n := 0
-	for _, d := range domains {
-		if oneHolds(m.RcptDomain, d, "") {
-			n++
+// name makes a decision one about an author domain that its rule is about, of
+// which about has the bits.
+func (t *trial) name(d *Decision, about uint8) {
+	for i, s := range t.subjects() {
+		if about&(1<<i) != 0 && s.Domain == d.Author {
+			return
 		}
 	}
-	return n > 0 && (!every || n == len(domains))
-}
-
-// authors returns the author domains for which header_from and result hold,
-// and whether that is enough of them.
-func (m *Match) authors(all []subject, every bool) ([]subject, bool) {
-	var about []subject
-	complete := true
-	for _, s := range all {
-		from := m.HeaderFrom == nil || oneHolds(m.HeaderFrom, s.Domain, s.Org)
-		result := m.result(s.result)
-		if from && result {
-			about = append(about, s)
-		}
-		complete = complete && from && (result || s.result == dmarc.Pass.String())
-	}
-	return about, len(about) > 0 && (complete || !every)
-}
-
-func (m *Match) result(result string) bool {
-	if m.Result == nil {
-		return result == dmarc.Fail.String()
-	}
-	return slices.Contains(m.Result, result)
-}
-
-func oneHolds(patterns []DomainPattern, domain, org string) bool {
-	return slices.ContainsFunc(patterns, func(p DomainPattern) bool { return p.holds(domain, org) })
+	s := t.room[bits.TrailingZeros8(about)]
+	d.Author, d.Reason, d.Evidence = s.Domain, s.Verdict.Reason, NotWeighed
 }

@@ -172,7 +172,8 @@ func TestAnAcceptingRuleMustBeAboutEveryAuthorDomain(t *testing.T) {
 	}{
 		{"accept, both named", accept("bank.example", "other.example"), []Author{fail, other}, true},
 		{"accept, one named", accept("bank.example"), []Author{fail, other}, false},
-		{"accept, one named and the other passed", accept("bank.example"), []Author{fail, pass}, false},
+		{"accept, one named and the other passed", accept("bank.example"), []Author{fail, pass}, true},
+		{"accept, the other named and passed", accept("good.example"), []Author{fail, pass}, false},
 		{"accept, no names, one passed", accept(), []Author{pass, fail}, true},
 		{"accept, no names, one of another result", accept(), []Author{fail, open}, false},
 		{"accept, no names, all passed", accept(), []Author{pass}, false},

@@ -261,14 +261,14 @@ func TestRulesAreTriedByPriorityThenId(t *testing.T) {
 	if _, err := NewRules([]Rule{rule("b", 1), rule("b", 2)}); err == nil || !strings.Contains(err.Error(), "another rule has this id") {
 		t.Errorf("NewRules with an id twice = %v; want an error", err)
 	}
-	most := make([]Rule, 1000)
+	most := make([]Rule, MaxRules)
 	for i := range most {
 		most[i] = rule(fmt.Sprint(i), 0)
 	}
-	if rs, err := NewRules(most); err != nil || rs.Len() != 1000 {
-		t.Errorf("NewRules of 1000 = %d of them, %v; want all", rs.Len(), err)
+	if rs, err := NewRules(most); err != nil || rs.Len() != 10_000 {
+		t.Errorf("NewRules of 10,000 = %d of them, %v; want all", rs.Len(), err)
 	}
-	if _, err := NewRules(make([]Rule, 1001)); err == nil || !strings.Contains(err.Error(), "1001 rules; at most 1000") {
+	if _, err := NewRules(make([]Rule, MaxRules+1)); err == nil || err.Error() != "10001 rules; at most 10000" {
 		t.Errorf("NewRules with too many = %v; want an error", err)
 	}
 }

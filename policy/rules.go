@@ -2,9 +2,6 @@ package policy
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,16 +10,18 @@ import (
 // Rules is a set of rules in the order in which they are tried: higher
 // priority first, then by id. It does not change. The zero value has none.
 type Rules struct {
-	list []Rule
+	list  []Rule
+	index *index
+	sum   string // of what decisions depend on
 }
 
 // NewRules makes a set. The error is permanent and names every rule that is
-// none (see Rule.Faults), every id that two rules have, and more than
-// MaxRules of them.
+// none (see Rule.Faults) and every id that two rules have, or says that there
+// are more than MaxRules.
 func NewRules(rules []Rule) (Rules, error) {
 	var errs []error
 	if len(rules) > MaxRules {
-		errs = append(errs, fmt.Errorf("%d rules; at most %d", len(rules), MaxRules))
+		return Rules{}, fmt.Errorf("%d rules; at most %d", len(rules), MaxRules)
 	}
 	seen := make(map[string]bool)
 	list := make([]Rule, len(rules))
@@ -42,12 +41,17 @@ func NewRules(rules []Rule) (Rules, error) {
 	slices.SortFunc(list, func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 	})
-	return Rules{list: list}, nil
+	return Rules{list: list, index: newIndex(list), sum: sumRules(list)}, nil
 }
 
 func (r Rule) clone() Rule {
 	r.Match = r.Match.clone()
 	return r
+}
+
+// position returns where in the order of trial the rule of that id is, or -1.
+func (rs Rules) position(id string) int {
+	return slices.IndexFunc(rs.list, func(r Rule) bool { return r.ID == id })
 }
 
 // Len returns how many rules there are, those that are off among them.
@@ -60,19 +64,4 @@ func (rs Rules) List() []Rule {
 		list[i] = r.clone()
 	}
 	return list
-}
-
-// Hash returns 12 hexadecimal digits that two sets share only if they have
-// the same rules. In which files and lines the rules stand does not count.
-func (rs Rules) Hash() string {
-	h := sha256.New()
-	for _, r := range rs.list {
-		r.File, r.Line = "", 0
-		text, err := json.Marshal(r)
-		if err != nil { // only a year that has five digits
-			text = fmt.Appendf(nil, "%+v", r)
-		}
-		fmt.Fprintf(h, "%s\n", text)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:6])
 }

@@ -1,0 +1,102 @@
+package policy
+
+import (
+	"net/netip"
+	"reflect"
+	"slices"
+
+	"dmarcgate/auth/dmarc"
+)
+
+// Bits of the network by which a client is known whose address is no longer
+// kept.
+const (
+	shortBits4 = 24
+	shortBits6 = 48
+)
+
+// shortened returns the network of a client, without zone and not in IPv6
+// form, that is left of its address under LackClient.
+func shortened(client netip.Addr) netip.Prefix {
+	bits := shortBits6
+	if client.Is4() {
+		bits = shortBits4
+	}
+	p, _ := client.Prefix(bits)
+	return p
+}
+
+// clientWithin reports whether one of the sets of addresses holds the client.
+func clientWithin[P any](f *Facts, lacks Lack, sets []P, within func(P, netip.Prefix) truth) truth {
+	if !f.Client.IsValid() {
+		return no
+	}
+	client := f.Client.Unmap().WithZone("")
+	around := netip.PrefixFrom(client, client.BitLen())
+	if lacks&LackClient != 0 {
+		around = shortened(client)
+	}
+	v := no
+	for _, set := range sets {
+		if v = v.or(within(set, around)); v == yes {
+			break
+		}
+	}
+	return v
+}
+
+// clientIn reports whether the client is in one of the networks.
+func (f *Facts) clientIn(networks []netip.Prefix) truth {
+	return clientWithin(f, f.Lacking(), networks, func(p, around netip.Prefix) truth { return NetOf(p).within(around) })
+}
+
+// clientHeld reports whether the client is held by one of the patterns.
+func (f *Facts) clientHeld(patterns []NetPattern, lacks Lack) truth {
+	return clientWithin(f, lacks, patterns, NetPattern.within)
+}
+
+// weighedSurely reports whether every fact was at hand that the evidence needs:
+// of networks of forwarders, that is the client.
+func (s *Settings) weighedSurely(f *Facts) bool {
+	if s.Profile != Conformant || f.Lacking()&LackClient == 0 || s.unusable(*f) || f.clientIn(s.Known.Networks) != unsure {
+		return true
+	}
+	if f.spfPass(s.Known.Domains) || f.dkimPass(s.Known.Domains) {
+		return true
+	}
+	return !slices.ContainsFunc(f.Authors, func(a Author) bool {
+		return a.Verdict.Status == dmarc.Fail && s.lower(a).Applied == dmarc.Reject && !sealedPass(*f, a, *s)
+	})
+}
+
+// again is Again with a rule that is tried, see overrule.
+func (s Settings) again(f *Facts, trying int) (Decision, bool) {
+	if f.Skip != Evaluated {
+		return Decision{Reason: "not evaluated: " + string(f.Skip)}, true
+	}
+	if s.Profile == Monitor || s.Observed == 0 {
+		s.Observed = 0
+		return s.settled(f, trying)
+	}
+	watched, enforced := s, s
+	watched.Profile, watched.Observed, enforced.Observed = Monitor, 100, 0
+	switch {
+	case s.Observed >= 100:
+		return watched.settled(f, trying)
+	case f.Lacking()&LackSeed == 0 && f.Seed != 0 && DrawFrom(f.Seed, "ramp") >= s.Observed:
+		return enforced.settled(f, trying)
+	case f.Lacking()&LackSeed == 0:
+		return watched.settled(f, trying)
+	}
+	d, sure := watched.settled(f, trying)
+	other, otherSure := enforced.settled(f, trying)
+	return d, sure && otherSure && reflect.DeepEqual(d, other)
+}
+
+// settled decides when the profile is that of the message: Monitor with
+// Observed is that of one outside the share that is enforced.
+func (s Settings) settled(f *Facts, trying int) (Decision, bool) {
+	profile := s.decideProfile(*f)
+	d, sure := s.overrule(f, profile, trying)
+	return d, sure && s.weighedSurely(f)
+}

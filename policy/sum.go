@@ -1,0 +1,107 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"time"
+)
+
+// decisionRevision is raised whenever this package decides otherwise about the
+// same facts under the same settings: rows that were decided before are then
+// not expected to come out the same.
+const decisionRevision = 1
+
+// sumDigits is how many hexadecimal digits sums have.
+const sumDigits = 12
+
+// Sum returns 12 hexadecimal digits that two settings share only if they make
+// the same decisions of the same facts: it covers the rules, the maps, and the
+// version of this program's way to decide. Who wrote a rule, when, why, where
+// and with which tests does not count, and neither do rules that are off.
+func (s Settings) Sum() string {
+	h := sha256.New()
+	rules := s.Rules.sum
+	known := s.Known
+	s.Rules, s.Known = Rules{}, Known{}
+	writeJSON(h, s)
+	fmt.Fprintf(h, "%q %v %v\n", known.Sealers, known.Networks, known.Domains) // an empty list is none
+	sumDomains(h, known.Domains)
+	fmt.Fprintf(h, "%s %d\n", rules, decisionRevision)
+	return digits(h)
+}
+
+// Hash returns 12 hexadecimal digits that two sets share only if they have
+// the same rules, and maps with the same items. In which files and lines the
+// rules stand does not count.
+func (rs Rules) Hash() string {
+	h := sha256.New()
+	for _, r := range rs.list {
+		r.File, r.Line = "", 0
+		writeRule(h, r)
+	}
+	return digits(h)
+}
+
+// sumRules is Settings.Sum of the rules, "" for none that does anything.
+func sumRules(rules []Rule) string {
+	h, n := sha256.New(), 0
+	for _, r := range rules {
+		if r.Mode == Off {
+			continue
+		}
+		r.Owner, r.Comment, r.Created, r.Idle, r.File, r.Line = "", "", time.Time{}, 0, "", 0
+		writeRule(h, r)
+		n++
+	}
+	if n == 0 {
+		return ""
+	}
+	return digits(h)
+}
+
+// writeRule writes all of r but its tests, and the sums of the maps it names.
+// Times apart: JSON has no years of five digits.
+func writeRule(h hash.Hash, r Rule) {
+	fmt.Fprintf(h, "%d %d\n", unix(r.Created), unix(r.Expires))
+	r.Created, r.Expires = time.Time{}, time.Time{}
+	writeJSON(h, r)
+	for _, k := range r.Match.keys() {
+		sumDomains(h, k.domains)
+		for _, p := range k.networks {
+			if m := p.Map(); m != nil {
+				fmt.Fprintln(h, m.Sum)
+			}
+		}
+	}
+}
+
+// unix tells instants apart; no time is 0.
+func unix(t time.Time) [2]int64 {
+	if t.IsZero() {
+		return [2]int64{}
+	}
+	return [2]int64{t.Unix(), int64(t.Nanosecond())}
+}
+
+func sumDomains(h hash.Hash, patterns []DomainPattern) {
+	for _, p := range patterns {
+		if m := p.Map(); m != nil {
+			fmt.Fprintln(h, m.Sum)
+		}
+	}
+}
+
+// writeJSON writes a value whose types all have a text form: there is no
+// error.
+func writeJSON(h hash.Hash, v any) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	h.Write(append(text, '\n'))
+}
+
+func digits(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil))[:sumDigits] }
