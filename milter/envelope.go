@@ -32,6 +32,9 @@ type Envelope struct {
 	// Daemon is {daemon_name}, AuthType and Authenticated are {auth_type}
 	// and {auth_authen}, MTAName is j.
 	Daemon, AuthType, Authenticated, MTAName string
+	// TLS is {tls_version}, the version that the client speaks; "" without
+	// encryption, and when the MTA does not tell.
+	TLS string
 	// Received is when MAIL came.
 	Received time.Time
 	// HeaderTruncated tells that the header was longer than Limits allow, and

@@ -13,11 +13,12 @@ const (
 	macroAuthen                  // {auth_authen}
 	macroQueueID                 // i
 	macroRcptMailer              // {rcpt_mailer}
+	macroTLSVersion              // {tls_version}
 	macroCount
 )
 
 var macroNames = [macroCount]string{
-	"j", "{daemon_name}", "{client_addr}", "{auth_type}", "{auth_authen}", "i", "{rcpt_mailer}",
+	"j", "{daemon_name}", "{client_addr}", "{auth_type}", "{auth_authen}", "i", "{rcpt_mailer}", "{tls_version}",
 }
 
 // macroStages are the commands that macros are sent for, in the order of a
@@ -87,6 +88,10 @@ func (m *macros) get(k macro) string {
 	}
 	return ""
 }
+
+// beginSession forgets the stages after CONNECT, whose own macros arrived just
+// before it: the next client has not said HELO.
+func (m *macros) beginSession() { clear(m[1:]) }
 
 // beginMessage forgets the stages after MAIL, whose own macros arrived just
 // before it.

@@ -56,7 +56,7 @@ func TestMacroListsNameEveryStage(t *testing.T) {
 	c := start(t, &recorder{}, Limits{}).dial(t, miltertest.Options{})
 	got := c.Agreed().SymLists
 	want := map[uint32]string{
-		0: "j {daemon_name} {client_addr}", 1: "j", 2: "i {auth_type} {auth_authen}", 3: "i {rcpt_mailer}", 4: "i", 5: "i", 6: "i",
+		0: "j {daemon_name} {client_addr}", 1: "j {tls_version}", 2: "i {auth_type} {auth_authen} {tls_version}", 3: "i {rcpt_mailer}", 4: "i", 5: "i", 6: "i",
 	}
 	if !maps.Equal(got, want) {
 		t.Errorf("macro lists = %v; want %v", got, want)

@@ -148,7 +148,7 @@ func (s *session) refuse(err error) (gomilter.Response, error) {
 
 // Connect implements milter.Milter. receive has read the frame.
 func (s *session) Connect(string, string, uint16, net.IP, *gomilter.Modifier) (gomilter.Response, error) {
-	s.abandon(errAborted)
+	s.abandonFor(errAborted, s.macros.beginSession)
 	s.helo = ""
 	return s.proceed()
 }
@@ -223,7 +223,7 @@ func (s *session) start() {
 	t.ctx, t.cancel = context.WithCancel(s.conn.ctx)
 	t.env.MTAName, t.env.Daemon = s.macros.get(macroMTAName), s.macros.get(macroDaemon)
 	t.env.AuthType, t.env.Authenticated = s.macros.get(macroAuthType), s.macros.get(macroAuthen)
-	t.env.QueueID = s.macros.get(macroQueueID)
+	t.env.TLS, t.env.QueueID = s.macros.get(macroTLSVersion), s.macros.get(macroQueueID)
 	s.srv.Metrics.MessageStarted(s.srv.Name)
 	s.guard(func() { t.message = s.srv.Handler.Start(t.ctx, &t.env, t.header.fields()) })
 }

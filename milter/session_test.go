@@ -158,6 +158,60 @@ func TestEnvelopeFollowsTheSMTPSession(t *testing.T) {
 	}
 }
 
+func TestTLSIsThatOfTheClient(t *testing.T) {
+	type client = miltertest.Client
+	hello := func(version ...string) func(*client) {
+		return func(c *client) {
+			must(t, c.Macros('H', append([]string{"j", "mx.receiver.example"}, version...)...))
+			ok(t)(c.Helo("x"))
+		}
+	}
+	mailWith := func(version ...string) func(*client) {
+		return func(c *client) {
+			must(t, c.Macros('M', append([]string{"{mail_addr}", "a@b.example"}, version...)...))
+			ok(t)(c.Mail("a@b.example"))
+			ok(t)(c.EndOfHeader())
+		}
+	}
+	connect := func(c *client) {
+		must(t, c.Macros('C', "j", "mx.receiver.example"))
+		ok(t)(c.Connect("x", netip.MustParseAddr("192.0.2.1"), 1))
+	}
+	plain, tls := hello(), hello("{tls_version}", "TLSv1.3")
+	abort := func(c *client) { must(t, c.Abort()) }
+	quit := func(c *client) { must(t, c.QuitNewConnection()) }
+	tests := []struct {
+		name  string
+		steps []func(*client)
+		want  string // of the last message
+	}{
+		{"none", []func(*client){connect, plain, mailWith()}, ""},
+		{"from the first HELO on", []func(*client){connect, tls, mailWith()}, "TLSv1.3"},
+		{"STARTTLS after the first HELO", []func(*client){connect, plain, abort, tls, abort, mailWith()}, "TLSv1.3"},
+		{"STARTTLS without another HELO", []func(*client){connect, plain, mailWith("{tls_version}", "TLSv1.2")}, "TLSv1.2"},
+		{"what is said at MAIL is for that message", []func(*client){connect, plain, mailWith("{tls_version}", "TLSv1.2"), mailWith()}, ""},
+		{"the second message", []func(*client){connect, tls, mailWith(), abort, mailWith()}, "TLSv1.3"},
+		{"a HELO without it takes it back", []func(*client){connect, tls, mailWith(), abort, plain, mailWith()}, ""},
+		{"an empty value is none", []func(*client){connect, hello("{tls_version}", ""), mailWith()}, ""},
+		{"another client on the same connection", []func(*client){connect, tls, mailWith(), quit, connect, mailWith()}, ""},
+		{"another client without a word between", []func(*client){connect, tls, mailWith(), connect, mailWith()}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rec := &recorder{}
+			c := start(t, rec, Limits{}).dial(t, miltertest.Options{})
+			for _, step := range tt.steps {
+				step(c)
+			}
+			rec.mu.Lock()
+			defer rec.mu.Unlock()
+			if got := rec.msgs[len(rec.msgs)-1].env.TLS; got != tt.want {
+				t.Errorf("TLS = %q; want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestAbortCancelsTheMessage(t *testing.T) {
 	rec := &recorder{}
 	g := start(t, rec, Limits{})
