@@ -9,14 +9,16 @@
 // has several domains, never the reading that suits the author.
 //
 // [ParseReceived] finds the client in what a relay of one's own wrote.
+// [ParseClaims] takes down what anybody can write: that a message came by a
+// list, or from a robot.
 //
 // It is not for showing mail, for other address fields, or for the body, and
 // it decodes no encoded-words: what they hide is a display name.
 //
 // # Limits
 //
-// [MaxFromBytes], [MaxMailboxes], [MaxCommentDepth] and [MaxAuthorDomains].
-// Work is linear in the bytes looked at.
+// [MaxFromBytes], [MaxMailboxes], [MaxCommentDepth] and [MaxAuthorDomains]; 255
+// bytes of a list identifier. Work is linear in the bytes looked at.
 //
 // # Failures
 //
