@@ -39,7 +39,7 @@ func readFile(path string) ([]byte, error) {
 // Parse reads a configuration. name stands for the file in problems. The error
 // is always *Errors.
 func Parse(name string, data []byte) (*Config, error) {
-	r := reader{file: name, known: knownKeys(), bad: map[string]bool{}}
+	r := reader{file: name, known: knownKeys, bad: map[string]bool{}}
 	c := Default()
 	if tree := r.toml(data); tree != nil {
 		r.listeners(tree, &c)
@@ -55,11 +55,12 @@ func Parse(name string, data []byte) (*Config, error) {
 
 // reader turns one file into a Config and collects what is wrong on the way.
 type reader struct {
-	file  string
-	known []string        // every key of such a file, dotted
-	lines map[string]int  // path of a key or list element to its line
-	bad   map[string]bool // paths that have a problem already
-	errs  Errors
+	file    string
+	known   func() []string                        // every key of such a file, dotted
+	explain func(table, name string) (fault, bool) // why there is no such key, for those that people try; may be nil
+	lines   map[string]int                         // path of a key or list element to its line
+	bad     map[string]bool                        // paths that have a problem already
+	errs    Errors
 }
 
 // toml decodes data, or returns nil. TOML that is broken is reported once:
@@ -95,36 +96,37 @@ func syntaxProblem(file string, err error) Problem {
 
 // listeners takes the [[listener]] tables out of tree.
 func (r *reader) listeners(tree map[string]any, c *Config) {
-	r.tables(tree, "listener", func(at string) []field {
+	r.tables("", tree, "listener", func(at string, _ map[string]any) []field {
 		c.Listeners = append(c.Listeners, defaultListener())
 		return listenerFields(at, &c.Listeners[len(c.Listeners)-1])
 	})
-	r.tables(tree, "trusted_relay", func(at string) []field {
+	r.tables("", tree, "trusted_relay", func(at string, _ map[string]any) []field {
 		c.TrustedRelays = append(c.TrustedRelays, TrustedRelay{})
 		return relayFields(at, &c.TrustedRelays[len(c.TrustedRelays)-1])
 	})
 }
 
-// tables takes the [[name]] tables out of tree; begin makes the fields of the
-// next one.
-func (r *reader) tables(tree map[string]any, name string, begin func(at string) []field) {
+// tables takes the [[name]] tables out of tree, which is the table at path;
+// begin makes the fields of the next one.
+func (r *reader) tables(path string, tree map[string]any, name string, begin func(at string, sub map[string]any) []field) {
 	v, present := tree[name]
 	delete(tree, name)
 	if !present {
 		return // validate misses what must be there
 	}
 	list, _ := v.([]any)
+	path = join(path, name)
 	for i, item := range list {
 		sub, ok := item.(map[string]any)
 		if !ok {
 			list = nil
 			break
 		}
-		at := element(name, i)
-		r.table(at, sub, begin(at))
+		at := element(path, i)
+		r.table(at, sub, begin(at, sub))
 	}
 	if len(list) == 0 {
-		r.add(name, fault{text: "is not a list of tables", mend: "write [[" + name + "]], with two brackets, above its keys"})
+		r.add(path, fault{text: "is not a list of tables", mend: "write [[" + withoutIndexes(path) + "]], with two brackets, above its keys"})
 	}
 }
 
@@ -157,14 +159,26 @@ func (r *reader) entry(table, name string, v any, fields []field) {
 	sub, ok := v.(map[string]any)
 	switch {
 	case !isTable:
-		meant, err := unknown(r.known, table, name)
-		r.add(path, err)
-		r.bad[join(table, meant)] = true // it is not missing too
+		r.unknown(table, name)
 	case !ok:
 		r.add(path, fault{text: "is not a table", mend: "write [" + withoutIndexes(path) + "] above its keys"})
 	default:
 		r.table(path, sub, fields)
 	}
+}
+
+// unknown reports a key that is none.
+func (r *reader) unknown(table, name string) {
+	path := join(table, name)
+	if r.explain != nil {
+		if f, ok := r.explain(table, name); ok {
+			r.add(path, f)
+			return
+		}
+	}
+	meant, err := unknown(r.known(), table, name)
+	r.add(path, err)
+	r.bad[join(table, meant)] = true // it is not missing too
 }
 
 // verify reports what validate finds in values that could be read, then
@@ -197,6 +211,10 @@ func (r *reader) add(path string, err error) {
 	f, ok := err.(fault)
 	if !ok {
 		f = fault{text: err.Error()}
+	}
+	if f.told {
+		r.bad[path] = true
+		return
 	}
 	line := r.line(path + f.at)
 	if _, written := r.lines[path]; !written && f.or != "" {

@@ -48,6 +48,15 @@ func (e *Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+func (e *Errors) add(p Problem) { e.Problems = append(e.Problems, p) }
+
+// byFile sorts the problems of several files.
+func (e *Errors) byFile() {
+	slices.SortStableFunc(e.Problems, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
+	})
+}
+
 func (e *Errors) sort() {
 	slices.SortStableFunc(e.Problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
@@ -60,6 +69,7 @@ type fault struct {
 	or   string // another path to take the line from, when at is at its default
 	text string
 	mend string
+	told bool // where it stands already: nothing more is to be said here
 }
 
 func (f fault) Error() string { return f.text + "; " + f.mend }

@@ -1,36 +1,37 @@
 package config
 
 import (
+	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/pelletier/go-toml/v2"
 
 	"dmarcgate/policy"
 )
 
-const (
-	// maxRuleFiles is our limit: one file for each forwarder of a large site.
-	maxRuleFiles = 200
+// maxRuleFiles is our limit: one file for each forwarder of a large site.
+const maxRuleFiles = 200
 
-	defaultPriority = 100
-)
-
-// RuleSet is the rules of a site, with what is to be said about them.
+// RuleSet is the rules of a site, with what is to be said about them. It does
+// not change: Refresh makes another one.
 type RuleSet struct {
 	Rules    policy.Rules
 	Findings []policy.Finding // warnings alone: with an error there is no set
-	Maps     []MapFile
+	Maps     []MapFile        // in the order of their paths
+	Tests    int              // how many there are
+
+	sources []source // the rule files as they were
+	maps    *maps
 }
 
 // MapFile is a file with a long list that rules name.
 type MapFile struct {
 	Path    string
 	Entries int
+	Read    time.Time // when it was, by RuleOptions.Now
 }
 
 // RuleOptions are what LoadRules knows besides the files.
@@ -39,49 +40,55 @@ type RuleOptions struct {
 	SkipTests bool // for commands that show what the tests say
 }
 
+// source is a rule file in memory.
+type source struct {
+	path string
+	data []byte
+}
+
 // LoadRules reads the override rules in dir: every file whose name ends in
-// ".toml" and does not begin with a dot, in the order of their names. A
-// directory without any has no rules.
+// ".toml" and does not begin with a dot, in the order of their names, and the
+// map files that they name. A directory without any has no rules.
 //
-// The error is *Errors for what the files say, all of it together, and the
-// system's error when dir or a file cannot be read. There are either rules or
-// an error, so that a caller who reloads keeps the rules it has. Rules that
-// are returned are a set that policy.NewRules takes.
+// The rules are parsed, linted (policy.Lint), made a set (policy.NewRules), and
+// their tests are run. The error is *Errors for what the files say, all of it
+// together, and the system's error when dir or a rule file cannot be read. There
+// are either rules or an error, so that a caller who reloads keeps the rules it
+// has.
 func LoadRules(dir string, o RuleOptions) (*RuleSet, error) {
 	paths, err := ruleFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	var all ruleSet
+	var sources []source
+	var errs Errors
 	for _, path := range paths {
-		if info, err := os.Stat(path); err != nil {
+		data, _, err := readWhole(path, maxFile)
+		switch {
+		case errors.Is(err, errNoFile):
+			errs.add(Problem{File: path, Text: "is not a file", Mend: "remove it, or choose another name"})
+		case errors.Is(err, errChanging):
+			errs.add(Problem{File: path, Text: err.Error(), Mend: mendChanging})
+		case err != nil:
 			return nil, fmt.Errorf("rules: %w", err)
-		} else if !info.Mode().IsRegular() { // to open a FIFO is to wait
-			all.problem(Problem{File: path, Text: "is not a file", Mend: "remove it, or choose another name"})
-			continue
+		default:
+			sources = append(sources, source{path, data})
 		}
-		data, err := readFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("rules: %w", err)
-		}
-		all.parse(path, data)
 	}
-	if len(all.rules) > policy.MaxRules {
-		all.problem(Problem{
-			File: dir,
-			Text: fmt.Sprintf("has %d rules, more than %d", len(all.rules), policy.MaxRules),
-			Mend: "a rule can name many networks and domains: join those that do the same",
-		})
+	return loadRules(dir, sources, newMaps(dir, o.Now, nil), errs, o)
+}
+
+// Stale reports whether a map file has changed since it was read.
+func (s *RuleSet) Stale() bool { return s.maps != nil && s.maps.stale() }
+
+// Refresh reads the maps again that have changed, and makes the set that the
+// rule files would give, had they not changed since LoadRules. The error is as
+// of LoadRules, and s stays as it is.
+func (s *RuleSet) Refresh(o RuleOptions) (*RuleSet, error) {
+	if s.maps == nil {
+		return s, nil
 	}
-	list, err := all.result()
-	if err != nil {
-		return nil, err
-	}
-	rules, err := policy.NewRules(list)
-	if err != nil {
-		return nil, err
-	}
-	return &RuleSet{Rules: rules}, nil
+	return loadRules(s.maps.dir, s.sources, newMaps(s.maps.dir, o.Now, s.maps), Errors{}, o)
 }
 
 // ruleFiles returns the paths of the rule files in dir.
@@ -106,12 +113,52 @@ func ruleFiles(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// ParseRules reads the rules of one file. name stands for the file in
-// problems. The error is always *Errors.
+// loadRules makes a set of rule files that have been read. errs is what was
+// wrong with others.
+func loadRules(dir string, sources []source, m *maps, errs Errors, o RuleOptions) (*RuleSet, error) {
+	all := ruleTexts{maps: m}
+	for _, s := range sources {
+		all.parse(s.path, s.data)
+	}
+	all.limits(dir)
+	errs.Problems = slices.Concat(errs.Problems, all.errs.Problems, m.errs.Problems)
+	errs.byFile()
+	findings := all.lint(&errs, o.LintOptions)
+	if len(errs.Problems) > 0 {
+		return nil, &errs
+	}
+	rules, err := policy.NewRules(all.rules)
+	if err != nil {
+		return nil, &Errors{Problems: []Problem{{File: dir, Text: oneLine(err.Error())}}}
+	}
+	if !o.SkipTests {
+		for _, f := range rules.RunTests() {
+			errs.add(red(f))
+		}
+	}
+	if len(errs.Problems) > 0 {
+		errs.byFile()
+		return nil, &errs
+	}
+	return &RuleSet{Rules: rules, Findings: findings, Maps: m.files(), Tests: all.tests, sources: sources, maps: m}, nil
+}
+
+// red is a test that failed, as a problem.
+func red(f policy.TestFailure) Problem {
+	return Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "mend the rule or the test"}
+}
+
+// ParseRules reads the rules of one file, which can name no maps. name stands
+// for the file in problems. The error is always *Errors. The rules are not
+// linted, and their tests are not run.
 func ParseRules(name string, data []byte) ([]policy.Rule, error) {
-	var all ruleSet
+	var all ruleTexts
 	all.parse(name, data)
-	return all.result()
+	all.limits(name)
+	if len(all.errs.Problems) > 0 {
+		return nil, &all.errs
+	}
+	return all.rules, nil
 }
 
 // CheckRules reports rules that name a listener which c does not have: they
@@ -126,7 +173,7 @@ func (c *Config) CheckRules(rules []policy.Rule) error {
 		for _, l := range r.Match.Listener {
 			if err := oneOf(l, names); err != nil {
 				f := at("", err)
-				errs.Problems = append(errs.Problems, Problem{File: r.File, Line: r.Line, Key: "rule.match.listener", Text: f.text, Mend: f.mend})
+				errs.add(Problem{File: r.File, Line: r.Line, Key: "rule.match.listener", Text: f.text, Mend: f.mend})
 			}
 		}
 	}
@@ -136,31 +183,32 @@ func (c *Config) CheckRules(rules []policy.Rule) error {
 	return nil
 }
 
-// ruleSet collects the rules of all files.
-type ruleSet struct {
+// ruleTexts collects the rules of all files.
+type ruleTexts struct {
+	maps  *maps // nil where there can be none
 	rules []policy.Rule
-	ids   map[string]policy.Rule // the first rule of each id
+	tests int
+	ids   map[string]rulePlace // of the first rule of each id
 	errs  Errors
 }
 
-func (s *ruleSet) problem(p Problem) { s.errs.Problems = append(s.errs.Problems, p) }
-
-func (s *ruleSet) result() ([]policy.Rule, error) {
-	if len(s.errs.Problems) > 0 {
-		return nil, &s.errs
-	}
-	return s.rules, nil
+// rulePlace is where a rule is written.
+type rulePlace struct {
+	file string
+	line int
+	at   func(key string) int // the line of a key, or of what is around it
 }
 
 // parse adds the rules of one file.
-func (s *ruleSet) parse(file string, data []byte) {
-	r := reader{file: file, known: ruleKeys(), bad: map[string]bool{}}
+func (s *ruleTexts) parse(file string, data []byte) {
+	r := reader{file: file, known: ruleKeys, explain: explainMatch, bad: map[string]bool{}}
 	var texts []*ruleText
 	if tree := r.toml(data); tree != nil {
-		r.tables(tree, "rule", func(at string) []field {
-			t := newRuleText(at)
+		r.tables("", tree, "rule", func(at string, sub map[string]any) []field {
+			t := newRuleText(at, s.maps)
 			texts = append(texts, t)
-			return t.fields()
+			t.readTests(&r, sub)
+			return t.fields
 		})
 		r.table("", tree, nil)
 	}
@@ -173,173 +221,62 @@ func (s *ruleSet) parse(file string, data []byte) {
 }
 
 // add adds a rule that has been read, unless its id is taken.
-func (s *ruleSet) add(t *ruleText, r *reader) {
+func (s *ruleTexts) add(t *ruleText, r *reader) {
 	if t.rule.ID == "" {
 		return
 	}
 	if first, taken := s.ids[t.rule.ID]; taken {
 		r.add(t.at+".id", fault{
-			text: fmt.Sprintf("%q is the id of the rule at %s:%d", t.rule.ID, first.File, first.Line),
+			text: fmt.Sprintf("%q is the id of the rule at %s:%d", t.rule.ID, first.file, first.line),
 			mend: "give each rule its own",
 		})
 		return
 	}
 	if s.ids == nil {
-		s.ids = make(map[string]policy.Rule)
+		s.ids = make(map[string]rulePlace)
 	}
-	s.ids[t.rule.ID] = t.rule
-	s.rules = append(s.rules, t.rule)
-}
-
-// ruleText is one [[rule]] while it is read.
-type ruleText struct {
-	at                   string // its path
-	rule                 policy.Rule
-	mode, action, reason string
-}
-
-func newRuleText(at string) *ruleText {
-	return &ruleText{at: at, rule: policy.Rule{Priority: defaultPriority}}
-}
-
-// fields is the table of what may be written in a rule.
-func (t *ruleText) fields() []field {
-	r, m, at := &t.rule, &t.rule.Match, t.at
-	return []field{
-		required(`write a name that stays, for example id = "alumni-relay"`, text(at+".id", &r.ID, anyText)),
-		required(`write who answers for the rule, an address or a team`, text(at+".owner", &r.Owner, anyText)),
-		text(at+".comment", &r.Comment, anyText),
-		required(`write the day, as in created = 2026-11-02`, date(at+".created", &r.Created)),
-		dateOrNever(at+".expires", &r.Expires),
-		required(`write mode = "shadow" to see what the rule would do, "enforce" or "off"`,
-			choice(at+".mode", &t.mode, "enforce", "shadow", "off")),
-		number(at+".priority", &r.Priority, 0, policy.MaxPriority),
-		required(`write "accept", "quarantine", "reject", "tempfail" or "as_published"`,
-			choice(at+".action", &t.action, "accept", "quarantine", "reject", "tempfail", "as_published")),
-		choice(at+".reason", &t.reason, "trusted_forwarder", "mailing_list", "local_policy", "other"),
-
-		list(at+".match.client_ip", &m.ClientIP, parseRuleNetwork),
-		list(at+".match.header_from", &m.HeaderFrom, parsePattern),
-		list(at+".match.spf_pass", &m.SPFPass, parsePattern),
-		list(at+".match.dkim_pass", &m.DKIMPass, parsePattern),
-		list(at+".match.rcpt_domain", &m.RcptDomain, parsePattern),
-		list(at+".match.listener", &m.Listener, parseListenerName),
-		list(at+".match.result", &m.Result, func(s string) (string, error) { return s, nil }),
+	s.ids[t.rule.ID] = rulePlace{t.rule.File, t.rule.Line, func(key string) int { return r.line(t.at + "." + key) }}
+	if !r.badWithin(t.at) {
+		s.rules = append(s.rules, t.rule)
+		s.tests += len(t.rule.Tests)
 	}
 }
 
-// ruleKeys returns every key of a rule file, dotted.
-func ruleKeys() []string {
-	var keys []string
-	for _, f := range newRuleText("rule").fields() {
-		keys = append(keys, f.key)
+// limits reports what is too much over all files, which are those of dir.
+func (s *ruleTexts) limits(dir string) {
+	if len(s.rules) > policy.MaxRules {
+		s.errs.add(Problem{
+			File: dir,
+			Text: fmt.Sprintf("has %d rules, more than %d", len(s.rules), policy.MaxRules),
+			Mend: "a rule can name many networks and domains: join those that do the same",
+		})
 	}
-	return keys
+	if s.tests > maxTests {
+		s.errs.add(Problem{
+			File: dir,
+			Text: fmt.Sprintf("has %d tests of rules, more than %d", s.tests, maxTests),
+			Mend: "keep for each rule one message that it is about, and one that it is not",
+		})
+	}
 }
 
-// finish checks what the table has read and makes the rule of it.
-func (t *ruleText) finish(r *reader) {
-	t.rule.File, t.rule.Line = r.file, r.line(t.at)
-	for _, f := range t.fields() {
-		if f.check == nil || r.bad[f.key] || !r.written(f.key) {
+// lint adds the errors that policy.Lint finds to errs and returns the warnings,
+// each with the line of its key.
+func (s *ruleTexts) lint(errs *Errors, o policy.LintOptions) []policy.Finding {
+	var warnings []policy.Finding
+	for _, f := range policy.Lint(s.rules, o) {
+		if place, ok := s.ids[f.Rule]; ok && f.Key != "" && f.Line == place.line {
+			f.Line = place.at(f.Key)
+		}
+		if f.Level == policy.Warning {
+			warnings = append(warnings, f)
 			continue
 		}
-		if err := f.check(); err != nil {
-			r.add(f.key, err)
+		key := "rule"
+		if f.Key != "" {
+			key += "." + f.Key
 		}
+		errs.add(Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Mend: f.Mend})
 	}
-	t.words()
-	for _, key := range []struct{ name, mend string }{
-		{"expires", `write the day, as in expires = 2027-05-01, or "never" with a comment that says why`},
-		{"reason", `write what reports shall say: "trusted_forwarder", "mailing_list", "local_policy" or "other"`},
-	} {
-		if path := t.at + "." + key.name; t.rule.Action == policy.RuleAccept && !r.written(path) {
-			r.add(path, fault{text: "is missing, and the rule accepts", mend: key.mend})
-		}
-	}
-	if path := t.at + ".match"; !r.written(path) {
-		r.add(path, fault{text: "is missing", mend: "write [rule.match] below the other keys, and there what the rule is about"})
-	}
-	for _, f := range t.rule.Faults() {
-		if path := t.at + "." + f.Key; !r.badWithin(path) {
-			r.add(path, fault{text: f.Text, mend: f.Mend})
-		}
-	}
+	return warnings
 }
-
-// words turns the words of the file into values. Those that are unknown have
-// been reported. An unknown action makes no demands on the other keys, so one
-// that makes none stands for it.
-func (t *ruleText) words() {
-	t.rule.Reason = policy.Override(t.reason)
-	_ = t.rule.Mode.UnmarshalText([]byte(t.mode))
-	if t.rule.Action.UnmarshalText([]byte(t.action)) != nil {
-		t.rule.Action = policy.RuleQuarantine
-	}
-}
-
-// written reports whether the file has the key.
-func (r *reader) written(path string) bool {
-	_, ok := r.lines[path]
-	return ok
-}
-
-// badWithin reports whether path, or a key below it, has a problem already.
-func (r *reader) badWithin(path string) bool {
-	for bad := range r.bad {
-		if bad == path || strings.HasPrefix(bad, path+".") {
-			return true
-		}
-	}
-	return false
-}
-
-// anyText leaves what a text may be to policy.Rule.Faults.
-func anyText(string) error { return nil }
-
-// date is a TOML date without a time: its beginning in UTC.
-func date(key string, p *time.Time) field {
-	return field{key: key, read: func(v any) error { return readDate(v, p, "") }}
-}
-
-// dateOrNever also takes the text "never", which is no time.
-func dateOrNever(key string, p *time.Time) field {
-	return field{key: key, read: func(v any) error {
-		if v == "never" {
-			return nil
-		}
-		return readDate(v, p, `, or "never"`)
-	}}
-}
-
-func readDate(v any, p *time.Time, or string) error {
-	d, ok := v.(toml.LocalDate)
-	if !ok {
-		have, _ := typeName(v)
-		return faultf("write a day without quotes and without a time, as in 2026-11-02"+or, "is %s, not a date alone", have)
-	}
-	*p = d.AsTime(time.UTC)
-	return nil
-}
-
-// parsePattern reads what policy.ParsePattern does.
-func parsePattern(s string) (policy.DomainPattern, error) {
-	p, err := policy.ParsePattern(s)
-	return p, asFault(err)
-}
-
-// parseRuleNetwork reads what parseNetwork does.
-func parseRuleNetwork(s string) (policy.NetPattern, error) {
-	p, err := parseSomeNetwork(s)
-	return policy.NetOf(p), err
-}
-
-// parseSomeNetwork is parseNetwork for what is not to hold everybody.
-func parseSomeNetwork(s string) (netip.Prefix, error) {
-	if p, err := netip.ParsePrefix(s); err == nil && p.Bits() == 0 {
-		return netip.Prefix{}, faultf("name the networks that are meant, or remove the key", "%q is every host", s)
-	}
-	return parseNetwork(s)
-}
-
-func parseListenerName(s string) (string, error) { return s, checkName(s) }

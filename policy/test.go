@@ -16,33 +16,35 @@ type Test struct {
 // Given is the message. What is not given is as in a message without anything
 // special: one recipient, one author domain, nothing that passes.
 type Given struct {
-	From        []string // author domains
-	Policy      string   // that each of them publishes: none, quarantine, reject; "" is no record
-	Result      string   // of DMARC, when it is not what SPF and DKIM below conclude: temperror or permerror
-	IP          netip.Addr
-	Name        string // of the client, confirmed
-	Helo        string
-	MailFrom    string   // domain
-	NullPath    bool     // MAIL FROM:<>
-	Rcpt        []string // domains
-	Listener    string
-	SPF         string   // result of MailFrom: "pass", "fail", …; "" is none
-	DKIM        []string // "pass:example.org": result and d= of each signature; result "body" is one whose body hash alone differs
-	ARC         []string // sealers of a chain that passes, of which the first recorded that DMARC passed for From
-	ListID      string
-	ListHeaders bool
-	Automatic   bool
-	TLS         bool
-	History     int // messages of the organization that were proved to be its own
-	Time        time.Time
-	Profile     Profile // zero: strict, since rules only watch under monitor
+	From         []string   // author domains; none is "author.example"
+	FromField    From       // what the From field gave, when that is not From
+	Policy       string     // that each of them publishes: none, quarantine, reject; "" is no record
+	PolicyDomain string     // where that record is; "" is at the author domain
+	Result       string     // of DMARC, when it is not what SPF and DKIM below conclude: temperror or permerror
+	IP           netip.Addr // of the client
+	Name         string     // of the client, confirmed
+	Helo         string
+	MailFrom     string   // domain; "" is that of From
+	NullPath     bool     // MAIL FROM:<>, of which SPF checks Helo
+	Rcpt         []string // domains; none is "rcpt.example"
+	Listener     string
+	SPF          string   // its result: "pass", "fail", …; "" is none
+	DKIM         []string // "pass:example.org": result and d= of each signature; result "body" is one whose body hash alone differs
+	ARC          []string // sealers of a chain that passes, of which the first recorded that DMARC passed for From
+	ListID       string
+	ListHeaders  bool
+	Automatic    bool
+	TLS          bool
+	History      int       // messages of the organization that were proved to be its own
+	Time         time.Time // zero: noon of the day on which the rule was created
+	Profile      Profile   // zero: strict, since rules only watch under monitor
 }
 
-// Expect is what shall come out. What is empty is not compared.
+// Expect is what shall come out. What is absent is not compared.
 type Expect struct {
-	Rule    *string // id of the rule that decides; "" none
-	Applied string  // none, quarantine, reject or tempfail
-	Reason  Override
+	Rule    *string   // id of the rule that decides; "" none. Of a rule that skips reports: of the one that does so
+	Applied string    // none, quarantine, reject or tempfail
+	Reason  *Override // "" is as published
 }
 
 // TestFailure is a test that did not come out as it says.
@@ -53,6 +55,9 @@ type TestFailure struct {
 	Got      Decision
 	Expected Expect
 }
+
+// Text says what was expected and what came, on one line.
+func (f TestFailure) Text() string { return "" }
 
 // RunTests runs the tests of all rules.
 func (rs Rules) RunTests() []TestFailure { return nil }

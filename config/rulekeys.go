@@ -1,0 +1,66 @@
+package config
+
+import (
+	"strings"
+)
+
+// onlyFacts is why keys that other filters have are none here.
+const onlyFacts = "rules match facts and nothing else"
+
+// tried are keys that people try in [rule.match], and what to write instead.
+// Rules must come out the same for the stored facts of a message, and nothing
+// in there can be of its text.
+var tried = map[string]fault{
+	"rcpt":       {text: "addresses of recipients are not kept: " + onlyFacts, mend: "write rcpt_domain, with their domains"},
+	"sender":     {text: "addresses of senders are not kept: " + onlyFacts, mend: "write header_from or mail_from_domain, with their domains"},
+	"subject":    {text: "the subject is not kept: " + onlyFacts, mend: "leave it to a filter of content"},
+	"body":       {text: "the body is not kept: " + onlyFacts, mend: "leave it to a filter of content, or write body_changed"},
+	"message_id": {text: "the Message-ID is not kept: " + onlyFacts, mend: "name the sender by client_ip, spf_pass, dkim_pass or header_from"},
+	"header":     {text: "header fields can be written by anybody and are not kept: " + onlyFacts, mend: "write list_headers, list_id or auto_submitted"},
+	"mail_from":  {text: "of the envelope sender only the domain is kept", mend: "write mail_from_domain, or spf_pass for one that is proved"},
+	"spf":        {text: "a rule names the domain for which SPF passes", mend: "write spf_pass or not_spf_pass"},
+	"dkim":       {text: "a rule names the domain whose signature passes", mend: "write dkim_pass, not_dkim_pass or body_changed"},
+	"arc":        {text: "a rule names the sealers of a chain that passes", mend: "write arc_pass"},
+	"ptr":        {text: "a name counts only when the MTA has confirmed it", mend: "write iprev"},
+	"policy":     {text: "a record has a place and a policy", mend: "write requested for the policy, or policy_domain for the place"},
+	"country":    {text: "where an address is, no fact tells: " + onlyFacts, mend: `write client_ip, with networks or "map:FILE"`},
+}
+
+// otherwise are further names of the same.
+var otherwise = map[string]string{
+	"rcpt_to": "rcpt", "recipient": "rcpt", "recipients": "rcpt", "to": "rcpt", "rcpt_user": "rcpt", "user": "rcpt",
+	"envelope_from": "mail_from", "return_path": "mail_from", "mail_from_user": "sender", "from_address": "sender", "reply_to": "header",
+	"headers": "header", "header_regex": "header", "text": "body", "content": "body", "attachment": "body", "msgid": "message_id",
+	"spf_fail": "spf", "dkim_fail": "dkim", "dkim_selector": "dkim", "selector": "dkim", "arc_sealer": "arc", "sealer": "arc",
+	"client_name": "ptr", "rdns": "ptr", "hostname": "ptr", "asn": "country", "geoip": "country", "p": "policy",
+}
+
+// explainMatch says of a key of [rule.match] that is none why there is no such
+// key.
+func explainMatch(table, name string) (fault, bool) {
+	if withoutIndexes(table) != "rule.match" {
+		return fault{}, false
+	}
+	key := strings.ReplaceAll(strings.ToLower(name), "-", "_")
+	key, no := strings.CutPrefix(key, "not_")
+	if no && isMatchKey(key) {
+		return fault{text: "this key cannot be denied", mend: "list what is meant with " + key}, true
+	}
+	if strings.HasPrefix(key, "header.") {
+		key = "header"
+	}
+	if other, ok := otherwise[key]; ok {
+		key = other
+	}
+	f, ok := tried[key]
+	return f, ok
+}
+
+func isMatchKey(name string) bool {
+	for _, f := range newRuleText("rule", nil).match() {
+		if f.key == "rule.match."+name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"dmarcgate/policy"
+)
+
+// optional is a value that may be absent, which is not the same as its zero.
+func optional[T any](key string, p **T, kind func(string, *T) field) field {
+	v := new(T)
+	f := kind(key, v)
+	read := f.read
+	f.read = func(written any) error {
+		if err := read(written); err != nil {
+			return err
+		}
+		*p = v
+		return nil
+	}
+	return f
+}
+
+// word takes one of a closed list.
+func word[T ~string](words []string) func(string) (T, error) {
+	return func(s string) (T, error) { return T(s), oneOf(s, words) }
+}
+
+// texts is a list of texts with a meaning, which may be a single text.
+func texts[T any](key string, p *[]T, parse func(string) (T, error)) field {
+	f := list(key, p, parse)
+	read := f.read
+	f.read = func(v any) error {
+		if s, ok := v.(string); ok {
+			v = []any{s}
+		}
+		return read(v)
+	}
+	return f
+}
+
+// share is a part of the messages in hundredths, kept in percent: all of them
+// are 100. none says what to write for none of them.
+func share(key string, p *uint8, none string) field {
+	return field{key: key, read: func(v any) error {
+		n, isWhole := v.(int64)
+		part, isPart := v.(float64)
+		if isWhole {
+			part = float64(n)
+		} else if !isPart {
+			have, _ := typeName(v)
+			return faultf("write it without quotes, as in 0.05", "is %s, not a number", have)
+		}
+		percent := math.Round(part * 100)
+		switch {
+		case part == 0:
+			return faultf(none, "0 is none of the messages")
+		case !(part > 0 && part <= 1):
+			return faultf("write 0.01 to 1", "%v is out of range", v)
+		case math.Abs(part*100-percent) > 1e-9 || percent == 0:
+			return faultf("write hundredths, 0.01 to 1", "%v is too fine", v)
+		}
+		*p = uint8(percent)
+		return nil
+	}}
+}
+
+// date is a TOML date without a time: its beginning in UTC.
+func date(key string, p *time.Time) field {
+	return field{key: key, read: func(v any) error { return readDate(v, p, "") }}
+}
+
+// dateOrNever also takes the text "never", which is no time.
+func dateOrNever(key string, p *time.Time) field {
+	return field{key: key, read: func(v any) error {
+		if v == "never" {
+			return nil
+		}
+		return readDate(v, p, `, or "never"`)
+	}}
+}
+
+func readDate(v any, p *time.Time, or string) error {
+	d, ok := v.(toml.LocalDate)
+	if !ok {
+		have, _ := typeName(v)
+		return faultf("write a day without quotes and without a time, as in 2026-11-02"+or, "is %s, not a date alone", have)
+	}
+	*p = d.AsTime(time.UTC)
+	return nil
+}
+
+// moment is a TOML date with a time, in UTC when it has no offset.
+func moment(key string, p *time.Time) field {
+	return field{key: key, read: func(v any) error {
+		switch v := v.(type) {
+		case time.Time:
+			*p = v.UTC()
+		case toml.LocalDateTime:
+			*p = v.AsTime(time.UTC)
+		default:
+			have, _ := typeName(v)
+			return faultf("write it without quotes, as in 2026-11-02T12:00:00Z", "is %s, not a date with a time", have)
+		}
+		return nil
+	}}
+}
+
+// minutesOfDay is also 24:00, which only an end can be.
+const minutesOfDay = 24 * 60
+
+// parseHours reads "22:00-06:00".
+func parseHours(s string) (policy.Hours, error) {
+	const example = `write for example "08:00-18:00", in UTC, or "22:00-06:00" over midnight`
+	from, to, _ := strings.Cut(s, "-")
+	begin, okBegin := parseClock(from)
+	end, okEnd := parseClock(to)
+	switch {
+	case !okBegin || !okEnd || begin == minutesOfDay:
+		return policy.Hours{}, faultf(example, "%q is not a part of the day", s)
+	case begin == end:
+		return policy.Hours{}, faultf(example+"; the whole day needs no key", "%q begins where it ends", s)
+	}
+	return policy.Hours{Begin: begin, End: end}, nil
+}
+
+// parseClock reads "HH:MM" and returns minutes after midnight.
+func parseClock(s string) (int, bool) {
+	if len(s) != len("00:00") || s[2] != ':' {
+		return 0, false
+	}
+	h, errH := strconv.ParseUint(s[:2], 10, 8)
+	m, errM := strconv.ParseUint(s[3:], 10, 8)
+	minutes := int(h*60 + m)
+	return minutes, errH == nil && errM == nil && m < 60 && minutes <= minutesOfDay
+}
+
+var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} // as time.Weekday counts
+
+func parseWeekday(s string) (policy.Weekday, error) {
+	for i, w := range weekdays {
+		if s == w {
+			return policy.Weekday(i), nil
+		}
+	}
+	if len(s) >= 3 {
+		for _, w := range weekdays {
+			if strings.EqualFold(s[:3], w) { // "Monday"
+				return 0, faultf("write \""+w+"\"", "unknown word %q", s)
+			}
+		}
+	}
+	return 0, oneOf(s, weekdays)
+}

@@ -1,0 +1,171 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"dmarcgate/policy"
+)
+
+// Limits of tests: ours. They run at every reload.
+const (
+	maxTestsOfRule = 100
+	maxTests       = 20_000
+)
+
+// The words of [[rule.test]].
+var (
+	testResults  = []string{"temperror", "permerror"}
+	spfResults   = []string{"pass", "fail", "softfail", "neutral", "none", "temperror", "permerror"} // RFC 8601, Section 2.7.2
+	dkimResults  = []string{"pass", "fail", "body", "policy", "neutral", "temperror", "permerror"}   // Section 2.7.1; "body": fails for the body alone
+	appliedWords = []string{"none", "quarantine", "reject", "tempfail"}
+	reasonWords  = []string{
+		"", string(policy.LocalPolicy), string(policy.TrustedForwarder), string(policy.MailingList), string(policy.Other),
+	}
+)
+
+// testText is one [[rule.test]] while it is read.
+type testText struct {
+	at     string // its path
+	test   policy.Test
+	fields []field
+}
+
+func newTestText(at string) *testText {
+	t := &testText{at: at}
+	t.fields = append(t.given(), t.expect()...)
+	return t
+}
+
+// readTests takes the [[rule.test]] tables out of a rule.
+func (t *ruleText) readTests(r *reader, sub map[string]any) {
+	r.tables(t.at, sub, "test", func(at string, _ map[string]any) []field {
+		test := newTestText(at)
+		t.tests = append(t.tests, test)
+		return test.fields
+	})
+	if n := len(t.tests); n > maxTestsOfRule {
+		r.add(t.at+".test", fault{text: fmt.Sprintf("there are %d, more than %d", n, maxTestsOfRule), mend: "keep those that differ"})
+	}
+}
+
+func (t *testText) given() []field {
+	g, at := &t.test.Given, t.at+".given."
+	return []field{
+		texts(at+"from", &g.From, parseAddressDomain),
+		parsed(at+"from_field", &g.FromField, word[policy.From](fromWords)),
+		parsed(at+"policy", &g.Policy, word[string](requestedWords)),
+		parsed(at+"policy_domain", &g.PolicyDomain, parseDomain),
+		parsed(at+"result", &g.Result, parseTestResult),
+		parsed(at+"ip", &g.IP, parseIP),
+		parsed(at+"name", &g.Name, parseDomain),
+		parsed(at+"helo", &g.Helo, parseDomain),
+		parsed(at+"mail_from", &g.MailFrom, parseAddressDomain),
+		flag(at+"null_path", &g.NullPath),
+		texts(at+"rcpt", &g.Rcpt, parseAddressDomain),
+		parsed(at+"listener", &g.Listener, parseListenerName),
+		parsed(at+"spf", &g.SPF, word[string](spfResults)),
+		texts(at+"dkim", &g.DKIM, parseSignature),
+		texts(at+"arc", &g.ARC, parseDomain),
+		parsed(at+"list_id", &g.ListID, parseDomain),
+		flag(at+"list_headers", &g.ListHeaders),
+		flag(at+"auto_submitted", &g.Automatic),
+		flag(at+"tls", &g.TLS),
+		number(at+"history", &g.History, 0, maxHistory),
+		moment(at+"time", &g.Time),
+		parsed(at+"profile", &g.Profile, parseTestProfile),
+	}
+}
+
+func (t *testText) expect() []field {
+	e, at := &t.test.Expect, t.at+".expect."
+	return []field{
+		optional(at+"rule", &e.Rule, anyTextField),
+		parsed(at+"applied", &e.Applied, word[string](appliedWords)),
+		optional(at+"reason", &e.Reason, func(key string, p *policy.Override) field {
+			return parsed(key, p, word[policy.Override](reasonWords))
+		}),
+	}
+}
+
+func anyTextField(key string, p *string) field { return text(key, p, anyText) }
+
+// finish checks the test and returns it.
+func (t *testText) finish(r *reader) policy.Test {
+	t.test.Line = r.line(t.at)
+	r.check(t.fields)
+	e, g := t.test.Expect, t.test.Given
+	for _, name := range []string{"given", "expect"} {
+		if path := t.at + "." + name; !r.written(path) && !r.badWithin(path) {
+			r.add(path, fault{text: "is missing", mend: `write given = { … }, the message, and expect = { … }, what becomes of it`})
+		}
+	}
+	if path := t.at + ".expect"; r.written(path) && !r.badWithin(path) && e.Rule == nil && e.Applied == "" && e.Reason == nil {
+		r.add(path, fault{text: "is empty, so the test can never fail", mend: "write rule, applied or reason"})
+	}
+	if path := t.at + ".given.null_path"; g.NullPath && g.MailFrom != "" && !r.bad[path] {
+		r.add(path, fault{text: "there is a mail_from, too", mend: "remove one of them"})
+	}
+	return t.test
+}
+
+// parseDomain reads one domain, in ASCII and any letter case.
+func parseDomain(s string) (string, error) {
+	p, err := policy.ParsePattern(s)
+	if err != nil || p.String() != strings.ToLower(s) || strings.HasPrefix(s, ".") || strings.Contains(s, ":") {
+		return "", faultf(`write one domain, as in "mail.example.org"`, "%q is not a domain", s)
+	}
+	return p.String(), nil
+}
+
+// parseAddressDomain reads a domain, or an address, of which it keeps the
+// domain.
+func parseAddressDomain(s string) (string, error) {
+	d, err := parseDomain(s[strings.LastIndex(s, "@")+1:])
+	if err != nil {
+		return "", faultf(`write an address or its domain, as in "mail.example.org"`, "%q is not an address or a domain", s)
+	}
+	return d, nil
+}
+
+func parseIP(s string) (netip.Addr, error) {
+	a, err := netip.ParseAddr(s)
+	if err != nil || a.Zone() != "" || a.Is4In6() {
+		return netip.Addr{}, faultf(`write for example "192.0.2.7" or "2001:db8::7"`, "%q is not an address", s)
+	}
+	return a, nil
+}
+
+// parseSignature reads "pass:example.org".
+func parseSignature(s string) (string, error) {
+	result, domain, _ := strings.Cut(s, ":")
+	d, err := parseDomain(domain)
+	if err != nil {
+		return "", faultf(`write result and d= of a signature, as in "pass:example.org"`, "%q is not a signature", s)
+	}
+	if err := oneOf(result, dkimResults); err != nil {
+		return "", err
+	}
+	return result + ":" + d, nil
+}
+
+func parseTestResult(s string) (string, error) {
+	switch s {
+	case "pass", "fail", "none":
+		return "", faultf("remove it", "%q follows from policy, spf and dkim", s)
+	}
+	return s, oneOf(s, testResults)
+}
+
+func parseTestProfile(s string) (policy.Profile, error) {
+	if s == "monitor" {
+		return 0, faultf(`write "conformant" or "strict"`, "under monitor every rule only watches")
+	}
+	if err := oneOf(s, []string{"conformant", "strict"}); err != nil {
+		return 0, err
+	}
+	var p policy.Profile
+	err := p.UnmarshalText([]byte(s))
+	return p, err
+}
