@@ -3,7 +3,6 @@ package config
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -16,16 +15,163 @@ import (
 	"dmarcgate/policy"
 )
 
-// Limits of map files: ours. A million networks of the longest form take 50 MB.
-const (
-	maxMapFile = 64 << 20
-	maxMaps    = 100
-)
+// maxMaps is our limit: all of them are in memory.
+const maxMaps = 100
 
 // mapPrefix begins an item that names a map file.
 const mapPrefix = "map:"
 
-// reads is how often a file that changes meanwhile is read.
+// maps are the map files that the rules of one set name. Each is read once for
+// domains and once for networks, however many keys name it.
+type maps struct {
+	dir        string
+	now        time.Time
+	old        *maps // of the set before, whose unchanged files are not read again
+	domainsOf  map[string]*mapOf[policy.DomainPattern]
+	networksOf map[string]*mapOf[policy.NetPattern]
+	errs       Errors // what is wrong in the files
+}
+
+// mapOf is one map file as domains or as networks.
+type mapOf[P any] struct {
+	file    MapFile
+	info    fs.FileInfo // as it was when it was read
+	pattern P
+	err     error // why there is no pattern
+}
+
+func newMaps(dir string, now time.Time, old *maps) *maps {
+	if old == nil {
+		old = &maps{}
+	}
+	return &maps{
+		dir: dir, now: now, old: &maps{domainsOf: old.domainsOf, networksOf: old.networksOf},
+		domainsOf: make(map[string]*mapOf[policy.DomainPattern]), networksOf: make(map[string]*mapOf[policy.NetPattern]),
+	}
+}
+
+// domains returns the pattern of a map of domains.
+func (m *maps) domains(name string) (policy.DomainPattern, error) {
+	if m == nil {
+		return policy.DomainPattern{}, errNoMaps
+	}
+	return load(m, m.domainsOf, m.old.domainsOf, name, func(data []byte) (policy.DomainPattern, int, []policy.MapProblem) {
+		list, problems := policy.ParseDomainMap(name, data)
+		if list == nil {
+			return policy.DomainPattern{}, 0, problems
+		}
+		return policy.MapPattern(list), list.Len(), nil
+	})
+}
+
+// networks returns the pattern of a map of networks.
+func (m *maps) networks(name string) (policy.NetPattern, error) {
+	if m == nil {
+		return policy.NetPattern{}, errNoMaps
+	}
+	return load(m, m.networksOf, m.old.networksOf, name, func(data []byte) (policy.NetPattern, int, []policy.MapProblem) {
+		list, problems := policy.ParseNetMap(name, data)
+		if list == nil {
+			return policy.NetPattern{}, 0, problems
+		}
+		return policy.NetMapPattern(list), list.Len(), nil
+	})
+}
+
+var errNoMaps = faultf("write its items here", "there are no map files where this is read")
+
+// load returns the pattern of a map, from known when it was asked for before, or
+// from old when the file has not changed since.
+func load[P any](m *maps, known, old map[string]*mapOf[P], name string, parse func([]byte) (P, int, []policy.MapProblem)) (P, error) {
+	if o, ok := known[name]; ok {
+		return o.pattern, o.err
+	}
+	o := &mapOf[P]{file: MapFile{Path: filepath.Join(m.dir, name), Read: m.now}}
+	before, ok := old[name]
+	switch {
+	case !isMapName(name):
+		o.err = faultf(`write the path of a file below rules_dir, as in "map:maps/partners.txt"`, "%q cannot name a map", name)
+	case len(m.domainsOf)+len(m.networksOf) >= maxMaps:
+		o.err = faultf("join some", "there are more than %d maps", maxMaps)
+		return o.pattern, o.err
+	case ok && !changed(before.file.Path, before.info):
+		o = before
+	default:
+		o.read(m, parse)
+	}
+	known[name] = o
+	return o.pattern, o.err
+}
+
+// read reads the file. What is wrong in it is said with its lines, and where
+// rules name it only what keeps it from being read.
+func (o *mapOf[P]) read(m *maps, parse func([]byte) (P, int, []policy.MapProblem)) {
+	data, info, err := readWhole(o.file.Path, policy.MaxMapBytes)
+	if err != nil {
+		o.err = mapFault(err)
+		return
+	}
+	o.info = info
+	var problems []policy.MapProblem
+	o.pattern, o.file.Entries, problems = parse(data)
+	for _, p := range problems {
+		m.errs.add(Problem{File: o.file.Path, Line: p.Line, Text: p.Text, Mend: p.Mend})
+		o.err = fault{told: true}
+	}
+}
+
+func mapFault(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return faultf("make it, with one item on each line, or mend the name", "there is no such file: %v", err)
+	case errors.Is(err, errNoFile):
+		return faultf("name a file", "the map is not a file")
+	case errors.Is(err, errChanging):
+		return faultf(mendChanging, "the map %v", err)
+	}
+	return faultf("let the daemon read it", "the map cannot be read: %v", err)
+}
+
+// isMapName allows paths that stay below the directory of the rules. Files that
+// begin with a dot are those of editors and of programs that copy.
+func isMapName(name string) bool {
+	if !fs.ValidPath(name) || name == "." || strings.ContainsFunc(name, func(c rune) bool { return c < ' ' || c > '~' }) {
+		return false
+	}
+	return !slices.ContainsFunc(strings.Split(name, "/"), func(part string) bool { return part[0] == '.' })
+}
+
+// stale reports whether a file has changed since it was read.
+func (m *maps) stale() bool {
+	for _, o := range m.domainsOf {
+		if changed(o.file.Path, o.info) {
+			return true
+		}
+	}
+	for _, o := range m.networksOf {
+		if changed(o.file.Path, o.info) {
+			return true
+		}
+	}
+	return false
+}
+
+// files returns the files in the order of their paths.
+func (m *maps) files() []MapFile {
+	var files []MapFile
+	for _, o := range m.domainsOf {
+		files = append(files, o.file)
+	}
+	for _, o := range m.networksOf {
+		files = append(files, o.file)
+	}
+	slices.SortFunc(files, func(a, b MapFile) int {
+		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Entries, b.Entries))
+	})
+	return files
+}
+
+// reads is how often a file is read that changes meanwhile.
 const reads = 3
 
 var (
@@ -34,48 +180,6 @@ var (
 )
 
 const mendChanging = "write a new file beside it, and rename that"
-
-// maps are the map files that the rules of one set name. Each is read once for
-// domains and once for networks.
-type maps struct {
-	dir  string
-	now  time.Time
-	old  *maps // of the set before, whose unchanged files are not read again
-	doms map[string]*mapOf[policy.DomainPattern]
-	nets map[string]*mapOf[policy.NetPattern]
-	errs Errors
-}
-
-// mapOf is one map file.
-type mapOf[P any] struct {
-	MapFile
-	info    fs.FileInfo // as it was when it was read
-	pattern P
-	err     error // why there is no pattern
-}
-
-func newMaps(dir string, now time.Time, old *maps) *maps {
-	if old != nil {
-		old.old = nil
-	}
-	return &maps{
-		dir: dir, now: now, old: old,
-		doms: make(map[string]*mapOf[policy.DomainPattern]), nets: make(map[string]*mapOf[policy.NetPattern]),
-	}
-}
-
-// domains returns the pattern of a map of domains.
-func (m *maps) domains(name string) (policy.DomainPattern, error) {
-	return policy.DomainPattern{}, faultf("TODO", "TODO")
-}
-
-// networks returns the pattern of a map of networks.
-func (m *maps) networks(name string) (policy.NetPattern, error) {
-	return policy.NetPattern{}, faultf("TODO", "TODO")
-}
-
-func (m *maps) stale() bool      { return false }
-func (m *maps) files() []MapFile { return nil }
 
 // readWhole returns what a regular file holds, and no more of it than shows that
 // it is larger than limit. A file that changes meanwhile is read again: who
@@ -86,8 +190,7 @@ func readWhole(path string, limit int64) ([]byte, fs.FileInfo, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		after, err := os.Stat(path)
-		if err == nil && unchanged(before, after) {
+		if !changed(path, before) {
 			return data, before, nil
 		}
 	}
@@ -113,14 +216,9 @@ func readOnce(path string, limit int64) ([]byte, fs.FileInfo, error) {
 	return data, info, err
 }
 
-// unchanged reports whether two looks at a path found the same file with the
-// same content, as far as a file system tells.
-func unchanged(a, b fs.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+// changed reports whether path is another file than it was, or the same one
+// with another content, as far as a file system tells.
+func changed(path string, was fs.FileInfo) bool {
+	info, err := os.Stat(path)
+	return err != nil || was == nil || !os.SameFile(info, was) || info.Size() != was.Size() || !info.ModTime().Equal(was.ModTime())
 }
-
-var _ = cmp.Compare[int]
-var _ = fmt.Sprint
-var _ = filepath.Join
-var _ = slices.Contains[[]int]
-var _ = strings.Cut

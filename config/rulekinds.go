@@ -2,8 +2,6 @@ package config
 
 import (
 	"math"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
@@ -111,49 +109,14 @@ func moment(key string, p *time.Time) field {
 	}}
 }
 
-// minutesOfDay is also 24:00, which only an end can be.
-const minutesOfDay = 24 * 60
-
 // parseHours reads "22:00-06:00".
-func parseHours(s string) (policy.Hours, error) {
-	const example = `write for example "08:00-18:00", in UTC, or "22:00-06:00" over midnight`
-	from, to, _ := strings.Cut(s, "-")
-	begin, okBegin := parseClock(from)
-	end, okEnd := parseClock(to)
-	switch {
-	case !okBegin || !okEnd || begin == minutesOfDay:
-		return policy.Hours{}, faultf(example, "%q is not a part of the day", s)
-	case begin == end:
-		return policy.Hours{}, faultf(example+"; the whole day needs no key", "%q begins where it ends", s)
-	}
-	return policy.Hours{Begin: begin, End: end}, nil
+func parseHours(s string) (h policy.Hours, err error) {
+	err = h.UnmarshalText([]byte(s))
+	return h, asFault(err)
 }
 
-// parseClock reads "HH:MM" and returns minutes after midnight.
-func parseClock(s string) (int, bool) {
-	if len(s) != len("00:00") || s[2] != ':' {
-		return 0, false
-	}
-	h, errH := strconv.ParseUint(s[:2], 10, 8)
-	m, errM := strconv.ParseUint(s[3:], 10, 8)
-	minutes := int(h*60 + m)
-	return minutes, errH == nil && errM == nil && m < 60 && minutes <= minutesOfDay
-}
-
-var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"} // as time.Weekday counts
-
-func parseWeekday(s string) (policy.Weekday, error) {
-	for i, w := range weekdays {
-		if s == w {
-			return policy.Weekday(i), nil
-		}
-	}
-	if len(s) >= 3 {
-		for _, w := range weekdays {
-			if strings.EqualFold(s[:3], w) { // "Monday"
-				return 0, faultf("write \""+w+"\"", "unknown word %q", s)
-			}
-		}
-	}
-	return 0, oneOf(s, weekdays)
+// parseWeekday reads "mon".
+func parseWeekday(s string) (d policy.Weekday, err error) {
+	err = d.UnmarshalText([]byte(s))
+	return d, asFault(err)
 }

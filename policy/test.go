@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -42,7 +44,7 @@ type Given struct {
 
 // Expect is what shall come out. What is absent is not compared.
 type Expect struct {
-	Rule    *string   // id of the rule that decides; "" none. Of a rule that skips reports: of the one that does so
+	Rule    *string   // id of the rule that decides, "" for none; in a test of a rule that skips reports, of the one that does so
 	Applied string    // none, quarantine, reject or tempfail
 	Reason  *Override // "" is as published
 }
@@ -54,10 +56,154 @@ type TestFailure struct {
 	Line     int
 	Got      Decision
 	Expected Expect
+	skips    bool // the rule skips reports
 }
 
-// Text says what was expected and what came, on one line.
-func (f TestFailure) Text() string { return "" }
+// Text says what was expected, what came, and by which rules, on one line.
+func (f TestFailure) Text() string {
+	var want, got []string
+	compare := func(what, expected, came string) {
+		if expected != came {
+			want, got = append(want, fmt.Sprintf("%s %q", what, expected)), append(got, fmt.Sprintf("%s %q", what, came))
+		}
+	}
+	if e := f.Expected; e.Rule != nil {
+		compare("rule", *e.Rule, f.Got.named(f.skips))
+	}
+	if e := f.Expected; e.Applied != "" {
+		compare("applied", e.Applied, f.Got.applied())
+	}
+	if e := f.Expected; e.Reason != nil {
+		compare("reason", string(*e.Reason), string(f.Got.Override))
+	}
+	text := "expected " + strings.Join(want, ", ") + "; came " + strings.Join(got, ", ") + " (" + f.Got.Reason
+	if len(f.Got.Also) > 0 {
+		text += "; also matched: " + strings.Join(f.Got.Also, ", ")
+	}
+	return text + ")"
+}
 
-// RunTests runs the tests of all rules.
-func (rs Rules) RunTests() []TestFailure { return nil }
+// named is the rule that a test is about: the one that decided, or the one that
+// keeps the message out of reports.
+func (d Decision) named(skips bool) string {
+	if skips {
+		return d.Unreported
+	}
+	return d.Rule
+}
+
+// applied is what was done, in the words of a test.
+func (d Decision) applied() string {
+	if d.Action == Tempfail {
+		return "tempfail"
+	}
+	return d.Disposition.String()
+}
+
+func (e Expect) met(d Decision, skips bool) bool {
+	return (e.Rule == nil || *e.Rule == d.named(skips)) && (e.Applied == "" || e.Applied == d.applied()) && (e.Reason == nil || *e.Reason == d.Override)
+}
+
+// RunTests runs the tests of all rules, and returns those that did not come out
+// as they say.
+//
+// A test runs in the whole set. The rule that it belongs to counts as enforced,
+// the others are as they are, and no rule with a sample is left out by a draw.
+// Everything else is as by default: quarantine tags, and a domain whose own DNS
+// fails gets tempfail. Domains belong together by the public suffix list built
+// in, and alignment is relaxed.
+func (rs Rules) RunTests() []TestFailure {
+	b := newTestBench(rs)
+	var failures []TestFailure
+	for i := range rs.list {
+		r := &rs.list[i]
+		for _, t := range r.Tests {
+			d, skips := b.decide(r, t.Given), r.Action == RuleSkipReport
+			if !t.Expect.met(d, skips) {
+				failures = append(failures, TestFailure{Rule: r.ID, File: r.File, Line: t.Line, Got: d, Expected: t.Expect, skips: skips})
+			}
+		}
+	}
+	return failures
+}
+
+// testBench is a set of rules prepared for tests.
+type testBench struct {
+	rules    []Rule
+	asIs     Rules          // no rule is left out by a draw
+	loud     Rules          // the same, and rules in shadow are enforced
+	places   map[string]int // in rules, by id
+	skippers []int          // the enforced rules that skip reports: where one holds, others are not named
+}
+
+func newTestBench(rs Rules) *testBench {
+	b := &testBench{rules: rs.List(), places: make(map[string]int)}
+	loud := make([]Rule, len(b.rules))
+	for i := range b.rules {
+		r := &b.rules[i]
+		r.Sample, r.Tests = 0, nil
+		b.places[r.ID] = i
+		if r.Action == RuleSkipReport && r.Mode == Enforce {
+			b.skippers = append(b.skippers, i)
+		}
+		loud[i] = *r
+		if r.Mode == Shadow {
+			loud[i].Mode = Enforce
+		}
+	}
+	b.asIs, b.loud = setOf(b.rules), setOf(loud)
+	return b
+}
+
+// setOf makes a set of rules that are those of one.
+func setOf(rules []Rule) Rules {
+	rs, _ := NewRules(rules)
+	return rs
+}
+
+// decide returns what becomes of a message in a test of r.
+func (b *testBench) decide(r *Rule, g Given) Decision {
+	f := g.facts(r.Created)
+	s := Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: testMaxDefer, Rules: b.asIs}
+	if g.Profile != Monitor {
+		s.Profile = g.Profile
+	}
+	if r.Mode != Enforce {
+		s.Rules = b.around(r, s, f)
+	}
+	return s.Decide(f)
+}
+
+// testMaxDefer is the default of max_defer.
+const testMaxDefer = 4 * time.Hour
+
+// around is the set in which r is enforced and the others are as they are, as
+// far as they can have a say about a message: to make all of it again for each
+// test would take a time that grows with the square of the rules.
+func (b *testBench) around(r *Rule, s Settings, f Facts) Rules {
+	s.Rules = b.loud
+	d := s.Decide(f)
+	places := make(map[int]bool)
+	for _, id := range append(d.Also, d.Rule) {
+		if i, ok := b.places[id]; ok {
+			places[i] = true
+		}
+	}
+	for _, i := range b.skippers {
+		places[i] = true
+	}
+	if len(d.Also) >= MaxNamed { // there may be more
+		for i := range b.rules {
+			places[i] = true
+		}
+	}
+	places[b.places[r.ID]] = true
+	var rules []Rule
+	for i := range places {
+		rules = append(rules, b.rules[i])
+		if b.rules[i].ID == r.ID {
+			rules[len(rules)-1].Mode = Enforce
+		}
+	}
+	return setOf(rules)
+}
