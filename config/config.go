@@ -13,8 +13,9 @@
 // unsafe (policy knows), or for anything that needs the network: a
 // configuration can be checked on any host.
 //
-// Limits: a file has at most 1 MiB; there are at most 200 files of rules, and
-// policy.MaxRules rules.
+// Limits: a file has at most 1 MiB; there are at most 200 files of rules,
+// policy.MaxRules rules, 100 tests of each and 20,000 of all, and 100 maps of
+// policy.MaxMapEntries items.
 //
 // Failures: Load and Parse return either a complete Config or an error, never
 // both. A caller that reloads keeps the Config it has when Load fails.
@@ -52,6 +53,7 @@ type Config struct {
 	Store      Store
 	Privacy    Privacy
 	Sampling   Sampling
+	Reports    Reports
 	Reply      Reply
 	Header     Header
 	Admin      Admin
@@ -66,6 +68,7 @@ type Listener struct {
 	SocketMode      fs.FileMode    // permission bits of a Unix socket
 	SocketOwner     string         // "user:group" of a Unix socket; "" is the daemon's own
 	Profile         string         // monitor, conformant or strict; has no default
+	EnforceShare    uint8          // percent of the messages for which Profile holds, 1 to 100; the others are only observed
 	Quarantine      string         // tag, hold or reject
 	TrustedNetworks []netip.Prefix // mail from here is cleaned of forged fields and not evaluated
 }
@@ -177,6 +180,11 @@ type Sampling struct {
 	SecretFile string // absolute; StateDir/sampling.key when not set
 }
 
+// Reports is what is reported to domain owners.
+type Reports struct {
+	Schema string // rfc9990 or rfc7489
+}
+
 // Reply holds the texts of SMTP replies, without codes. Each may contain
 // {domain}, {reason} and {qid}.
 type Reply struct {
@@ -253,6 +261,7 @@ func Default() Config {
 			Postgres:   Postgres{Retention: 90 * day},
 		},
 		Privacy: Privacy{KeepRecipients: true},
+		Reports: Reports{Schema: "rfc9990"},
 		Reply: Reply{
 			Reject:   "Email rejected per DMARC policy for {domain}: {reason} (qid {qid})",
 			TempFail: "DMARC check for {domain} could not be completed, try again later: {reason} (qid {qid})",
@@ -265,7 +274,7 @@ func Default() Config {
 
 // defaultListener returns the listener of a table that sets nothing.
 func defaultListener() Listener {
-	return Listener{SocketMode: 0o660, Quarantine: "tag"}
+	return Listener{SocketMode: 0o660, EnforceShare: 100, Quarantine: "tag"}
 }
 
 // derive fills in the values that depend on other values or on the host.

@@ -131,7 +131,7 @@ func TestAFullConfigurationIsReadAsWritten(t *testing.T) {
 authserv_id = "mx.example.org"
 authserv_ids_also = ["old.example.org"]
 state_dir = "/srv/dmarcgate/"
-listener = [{name = "in", address = "local:/run/a.sock", profile = "strict", socket_mode = "660"}]
+listener = [{name = "in", address = "local:/run/a.sock", profile = "strict", socket_mode = "660", enforce_share = 0.07}]
 [from]
 missing = "reject"
 several_fields = "quarantine"
@@ -166,6 +166,8 @@ retention = "0s"
 shorten_ip_after = "2d"
 keep_recipients = false
 hash_queue_ids = true
+[reports]
+schema = "rfc7489"
 [admin]
 listen = "[::]:9435"
 allow_remote = true
@@ -178,7 +180,7 @@ allow_remote = true
 	want.AuthservIDsAlso = []string{"old.example.org"}
 	want.StateDir = "/srv/dmarcgate"
 	want.Listeners = []Listener{{
-		Name: "in", Address: Address{"unix", "/run/a.sock"}, Profile: "strict", SocketMode: 0o660, Quarantine: "tag",
+		Name: "in", Address: Address{"unix", "/run/a.sock"}, Profile: "strict", SocketMode: 0o660, EnforceShare: 7, Quarantine: "tag",
 		AuthservID: "mx.example.org",
 	}}
 	want.From.Missing, want.From.SeveralFields, want.From.NullPathMissing = "reject", "quarantine", "accept"
@@ -200,6 +202,7 @@ allow_remote = true
 	want.Store.Postgres = Postgres{URL: "postgres://dmarcgate@db.example.org/dmarcgate?sslmode=verify-full", PasswordFile: "/etc/dmarcgate/pg-password"}
 	want.Privacy = Privacy{ShortenIPAfter: 2 * day, HashQueueIDs: true, KeyFile: "/srv/dmarcgate/queueid.key"}
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
+	want.Reports.Schema = "rfc7489"
 	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("Parse = %+v; want %+v", *c, want)

@@ -83,6 +83,8 @@ func fields(c *Config) []field {
 
 		parsed("sampling.secret_file", &c.Sampling.SecretFile, parseOptionalPath),
 
+		choice("reports.schema", &c.Reports.Schema, "rfc9990", "rfc7489"),
+
 		text("reply.reject", &c.Reply.Reject, checkReply),
 		text("reply.tempfail", &c.Reply.TempFail, checkReply),
 
@@ -116,6 +118,7 @@ func listenerFields(path string, l *Listener) []field {
 		text(path+".socket_owner", &l.SocketOwner, checkOwner),
 		required(`write profile = "monitor" to record and enforce nothing, or "conformant" or "strict"`,
 			choice(path+".profile", &l.Profile, "monitor", "conformant", "strict")),
+		share(path+".enforce_share", &l.EnforceShare, `to enforce nothing, write profile = "monitor"`),
 		choice(path+".quarantine", &l.Quarantine, "tag", "hold", "reject"),
 		list(path+".trusted_networks", &l.TrustedNetworks, parseNetwork),
 	}

@@ -1,8 +1,6 @@
 package config
 
-import (
-	"strings"
-)
+import "strings"
 
 // onlyFacts is why keys that other filters have are none here.
 const onlyFacts = "rules match facts and nothing else"
@@ -42,6 +40,9 @@ func explainMatch(table, name string) (fault, bool) {
 		return fault{}, false
 	}
 	key := strings.ReplaceAll(strings.ToLower(name), "-", "_")
+	if isMatchKey(key) {
+		return fault{}, false // only the spelling is wrong
+	}
 	key, no := strings.CutPrefix(key, "not_")
 	if no && isMatchKey(key) {
 		return fault{text: "this key cannot be denied", mend: "list what is meant with " + key}, true

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -58,6 +59,8 @@ func share(key string, p *uint8, none string) field {
 		switch {
 		case part == 0:
 			return faultf(none, "0 is none of the messages")
+		case part > 1 && part <= 100:
+			return faultf(fmt.Sprintf("write %v for %v percent", part/100, v), "%v is more than all", v)
 		case !(part > 0 && part <= 1):
 			return faultf("write 0.01 to 1", "%v is out of range", v)
 		case math.Abs(part*100-percent) > 1e-9 || percent == 0:
@@ -102,8 +105,7 @@ func moment(key string, p *time.Time) field {
 		case toml.LocalDateTime:
 			*p = v.AsTime(time.UTC)
 		default:
-			have, _ := typeName(v)
-			return faultf("write it without quotes, as in 2026-11-02T12:00:00Z", "is %s, not a date with a time", have)
+			return faultf("write it without quotes, as in 2026-11-02T12:00:00Z", "is not a date with a time")
 		}
 		return nil
 	}}

@@ -115,7 +115,8 @@ func ruleDir(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-func TestRuleFilesAreReadInTheOrderOfTheirNames(t *testing.T) {
+// The order in which rules are tried does not depend on files.
+func TestRuleFilesAreReadByTheirNames(t *testing.T) {
 	dir := ruleDir(t, map[string]string{
 		"20-b.toml": ruleFile("second"), "10-a.toml": ruleFile("first") + ruleFile("too"), "30.toml": "# none\n",
 		".#10-a.toml": "not TOML", "10-a.toml~": "not TOML", "README": "not TOML",
@@ -128,7 +129,7 @@ func TestRuleFilesAreReadInTheOrderOfTheirNames(t *testing.T) {
 	for _, r := range rules {
 		got = append(got, fmt.Sprintf("%s %s:%d", r.ID, filepath.Base(r.File), r.Line))
 	}
-	want := []string{"first 10-a.toml:1", "too 10-a.toml:8", "second 20-b.toml:1"}
+	want := []string{"first 10-a.toml:1", "second 20-b.toml:1", "too 10-a.toml:8"}
 	if !slices.Equal(got, want) {
 		t.Errorf("LoadRules = %q; want %q", got, want)
 	}

@@ -61,7 +61,7 @@ func (t *ruleText) head() []field {
 			choice(at+".action", &t.action, "accept", "quarantine", "reject", "tempfail", "as_published", "skip_report")),
 		choice(at+".reason", &t.reason, "trusted_forwarder", "mailing_list", "local_policy", "other"),
 		text(at+".report_comment", &r.ReportComment, checkReportComment),
-		share(at+".sample", &r.Sample, "remove the key to hold for none, or set mode"),
+		share(at+".sample", &r.Sample, `write mode = "shadow" or "off"`),
 	}
 }
 
