@@ -38,7 +38,7 @@
 //
 // # The DNS cache
 //
-// The last part holds the cache against what is promised of it (dns.go), within
+// Another part holds the cache against what is promised of it (dns.go), within
 // this process, in front of a name server of its own that keeps nothing: what a
 // hit costs beside a get of the library below, by the CPU clock and in turns as
 // above; what a DMARC name takes of the live heap; and what scans of random
@@ -55,6 +55,13 @@
 // store may add to CPU and to the answer, and what a row may take of the file,
 // is in store.go. The file that is left is taken apart, and a store in this
 // process is filled with its rows to show what they cost without mail.
+//
+// # The rules
+//
+// The last part has policy decide about one message with as many rules as
+// could match it, and with thousands of others beside them, in turns as above;
+// and it has the command what-if read a store, beside a bare scan of the same
+// rows. What may be at most is in rules.go.
 //
 // # The mix
 //

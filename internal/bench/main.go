@@ -50,9 +50,10 @@ const (
 	partEngines = "engines"
 	partDNS     = "dns"
 	partStore   = "store"
+	partRules   = "rules"
 )
 
-var parts = []string{partMix, partStore, partEngines, partDNS}
+var parts = []string{partMix, partStore, partEngines, partDNS, partRules}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
@@ -96,7 +97,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.daemon, "daemon", "", "dmarcgate binary to measure; built from the checkout when empty")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
-	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, "+partEngines+", DKIM and SPF beside other implementations, "+partDNS+", the cache and what is promised of it, or "+partStore+", what each durability adds to a message, and the size of a row")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, "+partEngines+", DKIM and SPF beside other implementations, "+partDNS+", the cache and what is promised of it, "+partStore+", what each durability adds to a message, and the size of a row, or "+partRules+", decisions with many rules, and what-if")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -173,6 +174,7 @@ func (f *flags) runParts(ctx context.Context, b *book, stdout, stderr io.Writer)
 			return compareEngines(ctx, engines, stdout, stderr)
 		}},
 		{partDNS, func() error { return f.runDNS(ctx, rows, stdout, stderr) }},
+		{partRules, func() error { return f.runRules(ctx, stdout, stderr) }},
 	} {
 		if !f.wants(p.name) {
 			continue
@@ -230,6 +232,16 @@ func (f *flags) runDNS(ctx context.Context, rows []*row, stdout, stderr io.Write
 	}
 	opts.seed, opts.repeat = f.seed, f.engineRepeat
 	return compareDNS(ctx, opts, rows, stdout, stderr)
+}
+
+// runRules measures decisions with many rules, and what-if.
+func (f *flags) runRules(ctx context.Context, stdout, stderr io.Writer) error {
+	opts := fullRules
+	if f.quick {
+		opts = quickRules
+	}
+	opts.repeat = f.engineRepeat
+	return compareRules(ctx, opts, f.daemon, stdout, stderr)
 }
 
 // show prints the run, and the last recorded one beside it.

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// replay is what "what-if" costs beside a bare scan of the same rows.
+type replay struct {
+	rows   int
+	scan   []float64 // ms of CPU
+	whatIf []float64 // ms of CPU of the command, its start included
+	peak   float64   // bytes, the most of all runs
+}
+
+// replayDays is the span of the rows.
+const replayDays = 5
+
+// measureReplay fills a store and has it read by turns: by a scan in this
+// process, and by the command.
+func measureReplay(ctx context.Context, opts rulesOptions, daemon string, progress io.Writer) (r replay, err error) {
+	dir, err := os.MkdirTemp("", "dmarcgate-bench-replay")
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	fmt.Fprintf(progress, "what-if: %d rows, load %s\n", opts.rows, load())
+	path := filepath.Join(dir, storeFile)
+	if err := fillReplay(ctx, path, opts.rows); err != nil {
+		return r, err
+	}
+	config, err := replayConfig(dir, path)
+	if err != nil {
+		return r, err
+	}
+	r.rows = opts.rows
+	for i := range opts.scans {
+		fmt.Fprintf(progress, "what-if: repetition %d of %d, load %s\n", i+1, opts.scans, load())
+		scan, err := inTurn(func() (time.Duration, error) { return bareScan(ctx, path, opts.rows) })
+		if err != nil {
+			return r, err
+		}
+		used, peak, err := runWhatIf(ctx, daemon, config)
+		if err != nil {
+			return r, err
+		}
+		r.scan, r.whatIf = append(r.scan, milliseconds(scan)), append(r.whatIf, milliseconds(used))
+		r.peak = max(r.peak, peak)
+	}
+	return r, nil
+}
+
+// inTurn calls f in a goroutine of its own: see hold.
+func inTurn(f func() (time.Duration, error)) (d time.Duration, err error) {
+	done := make(chan struct{})
+	go func() { d, err = f(); close(done) }()
+	<-done
+	return d, err
+}
+
+// fillReplay makes a store of a site that only watches.
+func fillReplay(ctx context.Context, path string, n int) error {
+	store, err := results.Open(ctx, results.Options{
+		Path: path, Durability: results.Async, Wait: aloneWait, Queue: aloneQueue, Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return err
+	}
+	watch := policy.Settings{Profile: policy.Monitor, Quarantine: policy.Tag}
+	sum, begin := watch.Sum(), time.Now().Add(-replayDays*24*time.Hour)
+	for i := range n {
+		f := replayFacts(i)
+		f.Time = begin.Add(time.Duration(i) * (replayDays * 24 * time.Hour / time.Duration(n))).UTC()
+		if got := store.Add(results.Row{Facts: f, Decision: watch.Decide(f), Settings: sum}).Outcome; got == results.Dropped {
+			return errors.Join(fmt.Errorf("row %d was %s", i, got), store.Close())
+		}
+	}
+	return store.Close()
+}
+
+// replayFacts are those of message i: of ten, six pass, one is forwarded, two
+// are forged, and one has no record.
+func replayFacts(i int) policy.Facts {
+	org := fmt.Sprintf("d%04d.example", i%2000)
+	f := policy.Facts{
+		Listener: "mta", QueueID: fmt.Sprintf("%05X%06X", uint32(i)*2654435761%1000000, i%512+0x3a0000),
+		Client: netip.AddrFrom4([4]byte{198, 18, byte(i % 2000 >> 8), byte(i)}), ClientName: "mx." + org, Helo: "mx." + org, MailFrom: "bounce." + org,
+		Recipients: []string{fmt.Sprintf("r%d.example", i%20)}, From: policy.FromOneMailbox, Version: policy.FactsVersion,
+		SPF:  policy.SPF{Result: "pass", Domain: "bounce." + org, Term: "include:_spf.esp.example", Reason: "matched include"},
+		HELO: policy.SPF{Result: "pass", Domain: "mx." + org, Term: "a", Reason: "matched a"},
+		DKIM: []policy.DKIM{{Result: "pass", Domain: org, Selector: "r1", Algorithm: "rsa-sha256", B: fmt.Sprintf("%08x", uint32(i)*2654435761), Canon: "relaxed/relaxed", KeyBits: 2048, Reason: "signature verified", HeaderOK: true, SignedAt: time.Unix(1_800_000_000, 0).UTC()}},
+	}
+	a := policy.Author{Domain: org, Org: org, PolicyDomain: org, Source: "author", Record: "v=DMARC1; p=reject; rua=mailto:dmarc@" + org, Draw: uint8(i % 100)}
+	a.Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Reason: "aligned SPF pass for bounce." + org + ", DKIM pass for " + org}
+	if i%10 < 6 {
+		f.Authors = []policy.Author{a}
+		return f
+	}
+	f.Seed = uint64(i)*2654435761 + 1
+	a.Verdict = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass for " + org}
+	a.Standing.Asked = true
+	a.History = policy.History{Messages: 200, DKIMPass: 199}
+	switch i % 10 {
+	case 6: // forwarded
+		relay := fmt.Sprintf("f%03d.example", i%300)
+		f.MailFrom, f.SPF, f.DKIM[0].Result = relay, policy.SPF{Result: "pass", Domain: relay, Term: "mx", Reason: "matched mx"}, "fail"
+		a.Signers = []string{org}
+	case 9:
+		a.Verdict, a.Record, a.PolicyDomain, a.Source = dmarc.Verdict{Reason: "no record"}, "", "", "none"
+	default:
+		f.SPF.Result, f.DKIM = "fail", nil
+	}
+	f.Authors = []policy.Author{a}
+	return f
+}
+
+// replayConfig writes the configuration of the site.
+func replayConfig(dir, store string) (string, error) {
+	path := filepath.Join(dir, "dmarcgate.toml")
+	text := fmt.Sprintf("state_dir = %q\n[store]\npath = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:%s/milter.sock\"\nprofile = \"monitor\"\n", dir, store, dir)
+	return path, os.WriteFile(path, []byte(text), 0o600)
+}
+
+// bareScan reads every row, and returns the CPU that it took.
+func bareScan(ctx context.Context, path string, rows int) (time.Duration, error) {
+	runtime.GC()
+	begin, err := readClock(processClock(os.Getpid()))
+	if err != nil {
+		return 0, err
+	}
+	reader, err := results.OpenReader(ctx, path)
+	if err != nil {
+		return 0, err
+	}
+	defer reader.Close()
+	n := 0
+	if err := reader.Scan(ctx, results.Span{}, func(results.Row) error { n++; return nil }); err != nil {
+		return 0, err
+	}
+	if n != rows {
+		return 0, fmt.Errorf("a scan read %d rows; want %d", n, rows)
+	}
+	end, err := readClock(processClock(os.Getpid()))
+	return end - begin, err
+}
+
+// runWhatIf tries the profile conformant, and returns what the command took of
+// CPU and memory.
+func runWhatIf(ctx context.Context, daemon, config string) (time.Duration, float64, error) {
+	cmd := exec.CommandContext(ctx, daemon, "what-if", "-c", config, "--profile", "conformant", "--days", fmt.Sprint(replayDays+1), "--json")
+	if out, err := cmd.Output(); err != nil {
+		return 0, 0, fmt.Errorf("what-if: %w\n%s", err, out)
+	}
+	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	if !ok {
+		return 0, 0, errors.New("what-if: no figures of the process")
+	}
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), float64(usage.Maxrss) * 1024, nil // KiB, getrusage(2)
+}
+
+// facts say what was found, and hold it against what is promised.
+func (r replay) facts() []string {
+	ratios := make([]float64, len(r.scan))
+	for i := range r.scan {
+		ratios[i] = r.whatIf[i] / r.scan[i]
+	}
+	scan, used := spreadOf(r.scan), spreadOf(r.whatIf)
+	const mib = 1 << 20
+	return []string{
+		fmt.Sprintf("%d rows: a bare scan takes %.0f ms of CPU, what-if %.0f", r.rows, scan.median, used.median),
+		"what-if / bare scan = " + want{atMost: whatIfOver}.cell(spreadOf(ratios)),
+		fmt.Sprintf("memory of what-if = %.0f MiB < %d MiB %s", r.peak/mib, whatIfMemory, verdict(r.peak < whatIfMemory*mib)),
+	}
+}
