@@ -50,7 +50,7 @@ func compareRules(ctx context.Context, opts rulesOptions, daemon string, w, prog
 		return err
 	}
 	out := printer{w: w}
-	out.line("Rules: CPU in µs a decision, medians of %d repetitions, ratios with (least-most); %v, load %s.\n", opts.repeat, time.Since(begin).Round(time.Second), load())
+	out.line("Rules: CPU in ms a decision, medians of %d repetitions, ratios with (least-most); %v, load %s.\n", opts.repeat, time.Since(begin).Round(time.Second), load())
 	out.table(contests)
 	for _, f := range replay.facts() {
 		out.line("%s", f)
