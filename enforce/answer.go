@@ -16,6 +16,7 @@ const authenticationResults = "Authentication-Results"
 // answer turns a decision into the reply and the header edits.
 func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	s := m.set
+	d.Reason = withoutRule(d)
 	switch d.Action {
 	case policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
 		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", replyText(s.RejectText, f, d))}
@@ -35,6 +36,15 @@ func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	// Ours last, so that it ends up on top of all others (RFC 8601, Section 4.1).
 	a.Edits = append(a.Edits, milter.InsertField(authenticationResults, authres.Format(s.AuthservID, authResults(f, d))))
 	return a
+}
+
+// withoutRule returns the reason for those who read the answer or the message:
+// what a rule of the site is called, they need not know.
+func withoutRule(d policy.Decision) string {
+	if d.Rule == "" {
+		return d.Reason
+	}
+	return strings.Replace(d.Reason, "; rule "+d.Rule, "", 1)
 }
 
 // clean removes the fields that only we may write (RFC 8601, Section 5): from

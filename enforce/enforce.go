@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,7 @@ import (
 // Settings are what a site chose for one listener.
 type Settings struct {
 	Policy       policy.Settings
+	PolicySum    string // Policy.Sum(), which costs too much to be made for each message
 	Sampler      policy.Sampler
 	Trusted      []netip.Prefix // mail from here is not evaluated
 	Relays       []Relay        // hosts of ours that hand over mail from outside
@@ -155,11 +157,14 @@ func (m *mail) Finish() milter.Answer {
 // facts takes down what is known without any check.
 func (m *mail) facts(now time.Time) policy.Facts {
 	mailFrom, _ := message.AddressDomain(m.env.MailFrom)
+	claims := message.ParseClaims(m.header)
 	f := policy.Facts{
 		Time: now.UTC(), Listener: m.gate.Listener, QueueID: m.env.QueueID,
 		Client: m.client.addr, ClientName: m.client.name, Helo: m.client.helo, Relay: m.client.relay,
 		NullPath: m.env.MailFrom == "", MailFrom: mailFrom,
 		Skip: m.skip, From: policy.From(m.author.Outcome.String()), Cut: m.env.HeaderTruncated,
+		IsList: claims.IsList, ListID: claims.ListID, Automatic: claims.Automatic, TLS: m.client.tls,
+		Version: policy.FactsVersion,
 	}
 	for _, rcpt := range m.env.Rcpts {
 		d, _ := message.AddressDomain(rcpt) // "" for a local user such as <postmaster>
@@ -180,10 +185,26 @@ func (m *mail) judge(f *policy.Facts, res auth.Results) {
 			KeyBits: s.KeyBits, Testing: s.Testing, Reason: s.Reason, HeaderOK: s.HeaderOK, SignedAt: s.SignedAt,
 		})
 	}
+	sample := policy.Sample{MessageID: m.first("Message-ID"), Date: m.first("Date"), MailFrom: m.env.MailFrom, Client: m.client.addr}
 	for i, a := range res.Authors {
-		f.Authors = append(f.Authors, m.judgeAuthor(m.author.Domains[i], a))
+		sample.Author = m.author.Domains[i]
+		f.Authors = append(f.Authors, m.judgeAuthor(a, sample))
 	}
+	f.Seed = m.seed(f.Authors, sample)
 	f.Deferred = m.gate.Deferrals.age(*f, m.set.Policy.MaxDefer) // a fact, so that the decision can be made again
+}
+
+// seed is zero for a message that no rule and no profile does anything to,
+// because every author domain passed.
+func (m *mail) seed(authors []policy.Author, sample policy.Sample) uint64 {
+	if len(authors) > 0 && !slices.ContainsFunc(authors, func(a policy.Author) bool { return a.Verdict.Status != dmarc.Pass }) {
+		return 0
+	}
+	sample.Author = ""
+	if len(authors) > 0 {
+		sample.Author = authors[0].Domain
+	}
+	return m.set.Sampler.Seed(sample)
 }
 
 func spfFacts(r spf.Result) policy.SPF {
@@ -205,9 +226,10 @@ func arcFacts(c auth.Chain) policy.ARC {
 	return out
 }
 
-func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {
+// judgeAuthor concludes for the author domain that sample names.
+func (m *mail) judgeAuthor(a auth.Author, sample policy.Sample) policy.Author {
 	out := policy.Author{
-		Domain: domain, Org: a.Discovery.Org, PolicyDomain: a.Discovery.PolicyDomain,
+		Domain: sample.Author, Org: a.Discovery.Org, PolicyDomain: a.Discovery.PolicyDomain,
 		Source:  a.Discovery.Source.String(),
 		Verdict: dmarc.Evaluate(a.Discovery, a.Identifiers),
 	}
@@ -216,9 +238,9 @@ func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {
 	}
 	if policy.EvidenceMatters(out.Verdict) {
 		out.Standing, out.Signers = standingFacts(a.Standing), signers(a)
-		if m.gate.History != nil {
-			out.History = m.gate.History(out.Org)
-		}
+	}
+	if out.Verdict.Status != dmarc.Pass && m.gate.History != nil {
+		out.History = m.gate.History(out.Org)
 	}
 	m.remember(a, out.Verdict)
 	for _, d := range a.Discovery.Defects() {
@@ -226,10 +248,7 @@ func (m *mail) judgeAuthor(domain string, a auth.Author) policy.Author {
 			out.Defects = append(out.Defects, kind)
 		}
 	}
-	out.Draw = m.set.Sampler.Draw("pct", policy.Sample{
-		Author: domain, MessageID: m.first("Message-ID"), Date: m.first("Date"),
-		MailFrom: m.env.MailFrom, Client: m.client.addr,
-	})
+	out.Draw = m.set.Sampler.Draw("pct", sample)
 	return out
 }
 
@@ -256,17 +275,18 @@ func signers(a auth.Author) []string {
 	return out
 }
 
+// first returns the value of the first field of that name, or "".
 func (m *mail) first(name string) string {
-	fields := m.header.Named(name)
-	if len(fields) == 0 {
+	i := slices.IndexFunc(m.header, func(f message.Field) bool { return strings.EqualFold(f.Name, name) })
+	if i < 0 {
 		return ""
 	}
-	return fields[0].Value()
+	return m.header[i].Value()
 }
 
 func (m *mail) record(f policy.Facts, d policy.Decision) *results.Receipt {
 	start := m.gate.Now()
-	row := results.Row{Facts: f, Decision: d}
+	row := results.Row{Facts: f, Decision: d, Settings: m.set.PolicySum}
 	if d.Action == policy.Tempfail {
 		row.State = results.Deferred
 	}

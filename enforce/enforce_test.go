@@ -46,7 +46,7 @@ type rig struct {
 	log     *strings.Builder
 }
 
-func newRig(t *testing.T, zone string) *rig {
+func newRig(t testing.TB, zone string) *rig {
 	t.Helper()
 	z := dnstest.NewZone(t, zone)
 	r := &rig{store: &memory{outcome: results.Written}, reg: prometheus.NewRegistry(), log: &strings.Builder{}}

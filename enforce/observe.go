@@ -35,11 +35,31 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 		m.countAuthor(a)
 	}
 	mm.Disposition(d.Requested.String(), applied(d), string(d.Override))
-	if d.Rule != "" {
-		mm.RuleMatched(d.Rule, d.Action.String(), policy.Enforce.String())
+	m.countRules(f, d)
+}
+
+// countRules counts the rules that matched. Those that another one outranked
+// have only their time noted.
+func (m *mail) countRules(f policy.Facts, d policy.Decision) {
+	mm := m.gate.Metrics
+	matched := func(rule string, a policy.Action, mode policy.Mode) {
+		mm.RuleMatched(rule, a.String(), mode.String())
+		mm.RuleLastMatch(rule, f.Time)
 	}
-	for _, shadow := range d.Shadow {
-		mm.RuleMatched(shadow.Rule, shadow.Action.String(), policy.Shadow.String())
+	if d.Rule != "" {
+		matched(d.Rule, d.Action, policy.Enforce)
+	}
+	if d.Unreported != "" {
+		matched(d.Unreported, d.Action, policy.Enforce)
+	}
+	for _, rule := range d.Also {
+		mm.RuleLastMatch(rule, f.Time)
+	}
+	for _, s := range d.Shadow {
+		matched(s.Rule, s.Action, policy.Shadow)
+		if s.Action != d.Action {
+			mm.RuleShadowChanged(s.Rule, d.Action.String(), s.Action.String())
+		}
 	}
 }
 
@@ -85,8 +105,14 @@ func applied(d policy.Decision) string {
 	return d.Disposition.String()
 }
 
-// mostAttrs is how many keys a line has.
-const mostAttrs = 22
+const (
+	// mostAttrs is how many keys a line has.
+	mostAttrs = 24
+
+	// mostShadows is how many rules in shadow mode a line names, so that a
+	// hundred that somebody tries do not fill the log.
+	mostShadows = 5
+)
 
 // log writes the one line of this message. The queue id comes first, because
 // that is what operators search for. Text from the message is quoted by the
@@ -113,6 +139,12 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	}
 	if d.Rule != "" {
 		attrs = append(attrs, slog.String("rule", d.Rule))
+	}
+	if d.Unreported != "" {
+		attrs = append(attrs, slog.String("unreported", d.Unreported))
+	}
+	if shadow := shadowSummary(d); shadow != "" {
+		attrs = append(attrs, slog.String("shadow", shadow))
 	}
 	attrs = append(attrs, slog.String("dur", strconv.FormatFloat(took.Seconds()*1000, 'f', 1, 64)+"ms"), slog.String("action", d.Action.String()))
 	if r.Outcome != results.Written {
@@ -166,6 +198,22 @@ func arcSummary(c policy.ARC) string {
 	default:
 		return c.Result + ":" + c.Sealers[n-1].Domain
 	}
+}
+
+// shadowSummary is "partner:accept,lists:tag": the rules in shadow mode that
+// would have done another thing, and what. After mostShadows it ends in ",…".
+func shadowSummary(d policy.Decision) string {
+	var out []string
+	for _, s := range d.Shadow {
+		switch {
+		case s.Action == d.Action:
+		case len(out) == mostShadows:
+			return strings.Join(append(out, "…"), ",")
+		default:
+			out = append(out, s.Rule+":"+s.Action.String())
+		}
+	}
+	return strings.Join(out, ",")
 }
 
 func addr(f policy.Facts) string {

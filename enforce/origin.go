@@ -22,14 +22,15 @@ type Relay struct {
 type client struct {
 	addr       netip.Addr
 	name, helo string
-	relay      netip.Addr // set when the rest was read from a Received field
+	tls        bool
+	relay      netip.Addr // set when addr and helo were read from a Received field; the others are not known then
 }
 
 // origin returns the client to evaluate, and why the message is not evaluated,
 // if it is not. Submissions and mail of our own hosts are not what a domain
 // owner's policy speaks about.
 func (s Settings) origin(env *milter.Envelope, h message.Header) (client, policy.Skip) {
-	c := client{addr: env.Client, name: env.ClientName, helo: env.Helo}
+	c := client{addr: env.Client, name: env.ClientName, helo: env.Helo, tls: env.TLS != ""}
 	switch {
 	case env.Authenticated != "":
 		return c, policy.Authenticated

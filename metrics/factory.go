@@ -3,6 +3,7 @@ package metrics
 import (
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -115,6 +116,9 @@ func known(list []string, v string) string {
 	}
 	return other
 }
+
+// seconds is a time as Prometheus has it.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
 func (m *Metrics) listener(name string) string { return known(m.listeners, name) }
 

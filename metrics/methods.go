@@ -327,7 +327,7 @@ func (m *Metrics) StoreCommit(d time.Duration, at time.Time) {
 		return
 	}
 	m.storeWrite.Observe(d.Seconds())
-	m.storeLastCommit.Set(float64(at.UnixMilli()) / 1000)
+	m.storeLastCommit.Set(seconds(at))
 }
 
 // StoreQueue sets the number of results that wait for the writer.
@@ -349,5 +349,5 @@ func (m *Metrics) ConfigRead(ok bool, at time.Time) {
 		return
 	}
 	m.reloadOK.Set(1)
-	m.reloadTime.Set(float64(at.UnixMilli()) / 1000)
+	m.reloadTime.Set(seconds(at))
 }

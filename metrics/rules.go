@@ -1,9 +1,13 @@
 package metrics
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -21,18 +25,24 @@ const (
 	otherRule = "_other"
 )
 
-// ruleMetrics count what the operator's rules do.
+// ruleMetrics tell what the operator's rules do.
 type ruleMetrics struct {
-	matches *prometheus.CounterVec
-	ruleset *prometheus.GaugeVec
-	ids     *ruleIDs
+	matches, changes           *prometheus.CounterVec
+	lastMatch, expiry, ruleset *prometheus.GaugeVec
+	warnings                   prometheus.Gauge
+	ids                        *ruleIDs
 }
 
 func newRuleMetrics(f factory) ruleMetrics {
+	rule := label{name: "rule"}
 	return ruleMetrics{
-		matches: f.counter("rule_matches_total", "Messages that a rule decided, or would have.", label{name: "rule"}, label{name: "action"}, label{name: "mode"}),
-		ruleset: f.gauge("ruleset_info", "A constant 1, labelled by the rules in force.", label{name: "sha256"}, label{name: "rules"}),
-		ids:     &ruleIDs{},
+		matches:   f.counter("rule_matches_total", "Messages that a rule decided, or would have.", rule, label{name: "action"}, label{name: "mode"}),
+		changes:   f.counter("rule_shadow_changes_total", "Messages that a rule in shadow mode would have answered otherwise.", rule, label{name: "from"}, label{name: "to"}),
+		lastMatch: f.gauge("rule_last_match_timestamp_seconds", "Time of the last message that a rule matched.", rule),
+		expiry:    f.gauge("rule_expiry_timestamp_seconds", "Time from which on a rule matches nothing.", rule),
+		ruleset:   f.gauge("ruleset_info", "A constant 1, labelled by the rules in force.", label{name: "sha256"}, label{name: "rules"}),
+		warnings:  f.plainGauge("rules_warnings", "What is doubtful about the rules in force."),
+		ids:       &ruleIDs{seen: make(map[string]bool), last: make(map[string]time.Time)},
 	}
 }
 
@@ -40,11 +50,12 @@ func newRuleMetrics(f factory) ruleMetrics {
 type ruleIDs struct {
 	mu   sync.Mutex
 	seen map[string]bool
+	last map[string]time.Time // match, by label value
 }
 
 // label returns the label value of a rule.
 func (r *ruleIDs) label(id string) string {
-	if id == "" || len(id) > maxRuleID || strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+	if !isRuleID(id) {
 		return otherRule
 	}
 	r.mu.Lock()
@@ -55,21 +66,77 @@ func (r *ruleIDs) label(id string) string {
 	if len(r.seen) >= maxRuleIDs {
 		return otherRule
 	}
-	if r.seen == nil {
-		r.seen = make(map[string]bool)
-	}
 	r.seen[id] = true
 	return id
 }
 
-// RuleMatched counts a message that a rule decided (mode enforce), or would
-// have decided (shadow), by the answer that the rule gives: accept, tag, hold,
-// tempfail or reject. Only ids of rules that are loaded may be counted.
+func isRuleID(id string) bool {
+	return id != "" && len(id) <= maxRuleID && strings.Trim(id, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// RuleMatched counts a message that a rule decided or keeps out of reports
+// (mode enforce), or would have (shadow), by the answer that comes of it:
+// accept, tag, hold, tempfail or reject. Only ids of rules that are loaded may
+// be counted.
 func (m *Metrics) RuleMatched(rule, action, mode string) {
 	if m == nil {
 		return
 	}
 	m.rules.matches.WithLabelValues(m.rules.ids.label(rule), known(ruleActions, action), known(ruleModes, mode)).Inc()
+}
+
+// RuleShadowChanged counts a message with which a rule in shadow mode would
+// have done another thing than was done. Both are actions of RuleMatched.
+func (m *Metrics) RuleShadowChanged(rule, done, would string) {
+	if m == nil {
+		return
+	}
+	m.rules.changes.WithLabelValues(m.rules.ids.label(rule), known(ruleActions, done), known(ruleActions, would)).Inc()
+}
+
+// RuleLastMatch notes when a rule matched: at each match, and at start what
+// the store knows of the rules in force. An earlier time than the one known
+// changes nothing.
+func (m *Metrics) RuleLastMatch(rule string, at time.Time) {
+	if m == nil || at.IsZero() {
+		return
+	}
+	ids := m.rules.ids
+	value := ids.label(rule)
+	ids.mu.Lock()
+	defer ids.mu.Unlock()
+	if at.After(ids.last[value]) {
+		ids.last[value] = at
+		m.rules.lastMatch.WithLabelValues(value).Set(seconds(at))
+	}
+}
+
+// RuleExpiry tells when the rules in force expire, by id; a zero time is never.
+// Series of other rules are removed. They take no place from rules that match:
+// the maxRuleIDs that expire first have series, and of the others it shows
+// when the next one does.
+func (m *Metrics) RuleExpiry(expires map[string]time.Time) {
+	if m == nil {
+		return
+	}
+	ids := slices.DeleteFunc(slices.Collect(maps.Keys(expires)), func(id string) bool { return expires[id].IsZero() })
+	slices.SortFunc(ids, func(a, b string) int { return cmp.Or(expires[a].Compare(expires[b]), cmp.Compare(a, b)) })
+	m.rules.expiry.Reset()
+	for i, id := range slices.Backward(ids) { // so that the first of the others is the one that stays
+		value := id
+		if i >= maxRuleIDs || !isRuleID(id) {
+			value = otherRule
+		}
+		m.rules.expiry.WithLabelValues(value).Set(seconds(expires[id]))
+	}
+}
+
+// RulesWarnings sets how many warnings there are about the rules in force.
+func (m *Metrics) RulesWarnings(n int) {
+	if m == nil {
+		return
+	}
+	m.rules.warnings.Set(float64(n))
 }
 
 // Ruleset tells which rules are in force: the hash of the set, and how many

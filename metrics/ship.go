@@ -40,7 +40,7 @@ func (m *Metrics) Spool(records int64, oldest time.Time) {
 		return
 	}
 	m.ship.spool.Set(float64(records))
-	m.ship.oldest.Set(float64(oldest.UnixMilli()) / 1000)
+	m.ship.oldest.Set(seconds(oldest))
 }
 
 // Shipped counts results that PostgreSQL has taken.

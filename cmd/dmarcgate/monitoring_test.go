@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -25,6 +26,9 @@ func TestTheListOfMetricsIsComplete(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, []string{"mta"})
 	m.RuleMatched("a-rule", "accept", "enforce") // rules have no series before
+	m.RuleShadowChanged("a-rule", "accept", "reject")
+	m.RuleLastMatch("a-rule", time.Now())
+	m.RuleExpiry(map[string]time.Time{"a-rule": time.Now()})
 	m.Ruleset("0123456789ab", 1)
 	metrics.RegisterBuildInfo(reg, version, revision())
 	families, err := reg.Gather()

@@ -125,8 +125,9 @@ func remembered(view func(dnscache.Purpose) dnscache.View) auth.Memory {
 
 // settings puts the configuration of one listener into the words of the rooms.
 func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Settings {
+	decide := in.policy(l)
 	s := enforce.Settings{
-		Policy: in.policy(l), Sampler: sampler, Trusted: l.TrustedNetworks,
+		Policy: decide, PolicySum: decide.Sum(), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: append([]string{l.AuthservID, in.cfg.AuthservID}, in.cfg.AuthservIDsAlso...),
 		TagField: in.cfg.Header.Tag, RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
 	}

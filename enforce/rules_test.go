@@ -1,0 +1,236 @@
+package enforce
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"dmarcgate/milter"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+func TestWhatTheHeaderClaimsAndTLSAreFacts(t *testing.T) {
+	relay := netip.MustParseAddr("10.0.0.1")
+	const byRelay = "Received: from mx.bank.example (mx.bank.example [192.0.2.1])\r\n\tby relay.receiver.example (Postfix) with ESMTPS id 4X; Sat, 21 Nov 2026 10:00:00 +0000"
+	type facts struct {
+		IsList    bool
+		ListID    string
+		Automatic bool
+		TLS       bool
+	}
+	tests := []struct {
+		name   string
+		env    milter.Envelope
+		fields []string
+		want   facts
+	}{
+		{"nothing", milter.Envelope{Client: good}, nil, facts{}},
+		{"a list", milter.Envelope{Client: good}, []string{"List-Id: Devs <Dev.Lists.example.org>"}, facts{IsList: true, ListID: "lists.example.org"}},
+		{"a list without a name", milter.Envelope{Client: good}, []string{"List-Post: NO"}, facts{IsList: true}},
+		{"a robot", milter.Envelope{Client: good}, []string{"Auto-Submitted: (x) auto-replied"}, facts{Automatic: true}},
+		{"TLS", milter.Envelope{Client: good, TLS: "TLSv1.3"}, nil, facts{TLS: true}},
+		{"TLS of our own relay is not the client's", milter.Envelope{Client: relay, TLS: "TLSv1.3"}, []string{byRelay}, facts{}},
+		{"a submission", milter.Envelope{Client: good, TLS: "TLSv1.3", Authenticated: "user"}, []string{"Auto-Submitted: auto-generated"}, facts{Automatic: true, TLS: true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, bankZone+"mx.bank.example. A 192.0.2.1\n")
+			r.set.Relays = []Relay{{Networks: []netip.Prefix{netip.PrefixFrom(relay, 32)}, Names: []string{"relay.receiver.example"}}}
+			r.use()
+			tt.env.MailFrom = "a@bank.example"
+			r.send(tt.env, append(tt.fields, "From: a@bank.example")...)
+			f := r.store.rows[0].Facts
+			if got := (facts{f.IsList, f.ListID, f.Automatic, f.TLS}); got != tt.want {
+				t.Errorf("facts of %q = %+v; want %+v", tt.fields, got, tt.want)
+			}
+			if lacks := f.Lacking(); lacks != 0 {
+				t.Errorf("the row lacks facts %b; want none", lacks)
+			}
+		})
+	}
+}
+
+const seedZone = bankZone + `
+plain.example.       TXT "v=spf1 ip4:192.0.2.1 -all"
+relaxed.example.        TXT "v=spf1 ip4:192.0.2.1 -all"
+_dmarc.relaxed.example. TXT "v=DMARC1; p=none"
+!any
+`
+
+func TestOnlyWhatRulesCanBeAboutHasASeed(t *testing.T) {
+	tests := []struct {
+		name   string
+		env    milter.Envelope
+		from   []string
+		author string // that the seed is made of; "-" for no seed
+	}{
+		{"a pass", milter.Envelope{Client: good, MailFrom: "a@bank.example"}, []string{"a@bank.example"}, "-"},
+		{"a fail", milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, []string{"a@bank.example"}, "bank.example"},
+		{"a fail under p=none", milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, []string{"a@relaxed.example"}, "relaxed.example"},
+		{"no policy", milter.Envelope{Client: good, MailFrom: "a@plain.example"}, []string{"a@plain.example"}, "plain.example"},
+		{"DNS that fails", milter.Envelope{Client: evil, MailFrom: "a@lame.example"}, []string{"a@lame.example"}, "lame.example"},
+		{"one that passes and one that does not", milter.Envelope{Client: good, MailFrom: "a@bank.example"}, []string{"a@bank.example, a@relaxed.example"}, "bank.example"},
+		{"no From", milter.Envelope{Client: good, MailFrom: "a@bank.example"}, nil, ""},
+		{"two From fields", milter.Envelope{Client: good, MailFrom: "a@bank.example"}, []string{"a@bank.example", "a@bank.example"}, ""},
+		{"a header that was cut", milter.Envelope{Client: good, MailFrom: "a@bank.example", HeaderTruncated: true}, []string{"a@bank.example"}, ""},
+		{"a submission", milter.Envelope{Client: good, MailFrom: "a@bank.example", Authenticated: "user"}, nil, "-"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, seedZone)
+			fields := []string{"Message-ID: <1@x>", "Date: today", "Message-ID: <2@x>"}
+			for _, from := range tt.from {
+				fields = append(fields, "From: "+from)
+			}
+			r.send(tt.env, fields...)
+			r.send(tt.env, fields...) // again, as a sender does that was deferred
+			var want uint64
+			if tt.author != "-" {
+				want = r.set.Sampler.Seed(policy.Sample{Author: tt.author, MessageID: "<1@x>", Date: "today", MailFrom: tt.env.MailFrom, Client: tt.env.Client})
+			}
+			for _, row := range r.store.rows {
+				if row.Facts.Seed != want {
+					t.Errorf("seed = %d; want %d, of %q", row.Facts.Seed, want, tt.author)
+				}
+			}
+		})
+	}
+}
+
+func TestHistoryIsTakenDownOfWhatDoesNotPass(t *testing.T) {
+	r := newRig(t, seedZone)
+	var asked []string
+	r.gate.History = func(org string) policy.History {
+		asked = append(asked, org)
+		return policy.History{Messages: len(org)}
+	}
+	r.send(milter.Envelope{Client: good, MailFrom: "a@bank.example"}, "From: a@bank.example, a@relaxed.example, a@plain.example")
+	if want := []string{"relaxed.example", "plain.example"}; !slices.Equal(asked, want) {
+		t.Errorf("history was asked of %q; want %q", asked, want)
+	}
+	for _, a := range r.store.rows[0].Facts.Authors {
+		if want := len(a.Domain); a.Domain != "bank.example" && a.History.Messages != want || a.Domain == "bank.example" && a.History.Messages != 0 {
+			t.Errorf("history of %s, %v = %+v", a.Domain, a.Verdict.Status, a.History)
+		}
+	}
+}
+
+func TestARowNamesTheSettingsThatDecided(t *testing.T) {
+	r := newRig(t, bankZone)
+	r.set.PolicySum = "0123456789ab"
+	r.use()
+	env := milter.Envelope{Client: good, MailFrom: "a@bank.example"}
+	m := r.gate.Start(t.Context(), &env, [][]byte{[]byte("From: a@bank.example\r\n")})
+	r.set.PolicySum = "ba9876543210" // a reload while the message is under way
+	r.use()
+	m.Finish()
+	r.send(milter.Envelope{Client: good, Authenticated: "user"}, "From: a@bank.example")
+	for i, want := range []string{"0123456789ab", "ba9876543210"} {
+		if got := r.store.rows[i].Settings; got != want {
+			t.Errorf("settings of message %d = %q; want %q", i, got, want)
+		}
+	}
+}
+
+// ruled is a decision that rules had a part in.
+func ruled() policy.Decision {
+	return policy.Decision{
+		Action: policy.Tag, Disposition: policy.Quarantine, Author: "bank.example", Reason: "nothing aligned; rule partner",
+		Rule: "partner", Unreported: "quiet", Also: []string{"lists"},
+		Shadow: []policy.ShadowDecision{
+			{Rule: "same", Action: policy.Tag}, {Rule: "milder", Action: policy.Accept}, {Rule: "harder", Action: policy.Refuse},
+		},
+	}
+}
+
+func TestEveryRuleThatMatchedIsCounted(t *testing.T) {
+	r := newRig(t, bankZone)
+	f := policy.Facts{Time: time.Unix(1_800_000_000, 0), Listener: "mta"}
+	m := &mail{gate: r.gate}
+	m.count(f, ruled())
+	const head = "# HELP dmarcgate_%[1]s %[2]s\n# TYPE dmarcgate_%[1]s %[3]s\n"
+	want := fmt.Sprintf(head, "rule_last_match_timestamp_seconds", "Time of the last message that a rule matched.", "gauge")
+	for _, id := range []string{"harder", "lists", "milder", "partner", "quiet", "same"} {
+		want += fmt.Sprintf("dmarcgate_rule_last_match_timestamp_seconds{rule=%q} 1.8e+09\n", id)
+	}
+	want += fmt.Sprintf(head, "rule_matches_total", "Messages that a rule decided, or would have.", "counter")
+	for _, s := range []string{
+		`action="reject",mode="shadow",rule="harder"`, `action="accept",mode="shadow",rule="milder"`, `action="tag",mode="enforce",rule="partner"`,
+		`action="tag",mode="enforce",rule="quiet"`, `action="tag",mode="shadow",rule="same"`,
+	} {
+		want += "dmarcgate_rule_matches_total{" + s + "} 1\n"
+	}
+	want += fmt.Sprintf(head, "rule_shadow_changes_total", "Messages that a rule in shadow mode would have answered otherwise.", "counter")
+	for _, s := range []string{`from="tag",rule="harder",to="reject"`, `from="tag",rule="milder",to="accept"`} {
+		want += "dmarcgate_rule_shadow_changes_total{" + s + "} 1\n"
+	}
+	err := testutil.GatherAndCompare(r.reg, strings.NewReader(want), "dmarcgate_rule_matches_total", "dmarcgate_rule_last_match_timestamp_seconds", "dmarcgate_rule_shadow_changes_total")
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheLogLineNamesRules(t *testing.T) {
+	crowd := policy.Decision{}
+	for i := range mostShadows + 2 {
+		crowd.Shadow = append(crowd.Shadow, policy.ShadowDecision{Rule: fmt.Sprint("r-", i), Action: policy.Refuse})
+	}
+	five := policy.Decision{Shadow: crowd.Shadow[:mostShadows]}
+	for _, tt := range []struct {
+		name string
+		d    policy.Decision
+		want string
+	}{
+		{"none", policy.Decision{}, ""},
+		{"those that decided and those that would", ruled(), " rule=partner unreported=quiet shadow=milder:accept,harder:reject"},
+		{"one in shadow that changes nothing", policy.Decision{Shadow: []policy.ShadowDecision{{Rule: "same"}}}, ""},
+		{"as many as are named", five, " shadow=r-0:reject,r-1:reject,r-2:reject,r-3:reject,r-4:reject"},
+		{"more", crowd, " shadow=r-0:reject,r-1:reject,r-2:reject,r-3:reject,r-4:reject,…"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, bankZone)
+			m := &mail{gate: r.gate}
+			m.log(policy.Facts{}, tt.d, &results.Receipt{}, 0)
+			_, line, _ := strings.Cut(r.log.String(), " why=")
+			if i := strings.Index(line, " dur="); i < 0 || !strings.HasSuffix(line[:i], tt.want) || tt.want == "" && strings.Contains(line[:i], "=") {
+				t.Errorf("log line = …%s; want %q in it", line, tt.want)
+			}
+		})
+	}
+}
+
+func TestWhichRuleDecidedIsNotShownToStrangers(t *testing.T) {
+	r := newRig(t, bankZone)
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	for _, action := range []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleTempfail, policy.RuleReject} {
+		for _, from := range []string{"From: a@bank.example", "Subject: x"} {
+			for _, quarantine := range []policy.Action{policy.Tag, policy.Hold} {
+				rules, err := policy.NewRules([]policy.Rule{{
+					ID: "secretpartner", Owner: "o", Mode: policy.Enforce, Action: action, Reason: policy.LocalPolicy,
+					Created: day, Expires: day.AddDate(1, 0, 0),
+					Match: policy.Match{ClientIP: []policy.NetPattern{policy.NetOf(netip.PrefixFrom(evil, 32))}, Result: []string{"fail", "permerror"}},
+				}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.set.Policy.Rules, r.set.Policy.Quarantine = rules, quarantine
+				r.set.TempfailText = "{domain}: {reason}"
+				r.use()
+				a := r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, from)
+				row := r.store.rows[len(r.store.rows)-1]
+				if row.Decision.Rule != "secretpartner" || !strings.Contains(row.Decision.Reason, "secretpartner") {
+					t.Fatalf("decision = %+v; want the rule in it", row.Decision)
+				}
+				if got := a.Reply.String() + fmt.Sprint(a.Edits); strings.Contains(got, "secretpartner") {
+					t.Errorf("%v, %v of %q: answer = %s; want nothing of the rule", action, quarantine, from, got)
+				}
+			}
+		}
+	}
+}
