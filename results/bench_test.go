@@ -46,7 +46,7 @@ func mixRow(i int) Row {
 	reason := fmt.Sprintf("aligned SPF pass for %s, DKIM pass for %s", bounce, org)
 	return Row{
 		Facts: policy.Facts{
-			Time: today.Add(time.Duration(i) * 777 * time.Microsecond), Listener: "bench",
+			Time: today.Add(time.Duration(i) * 777 * time.Microsecond), Listener: "bench", TLS: true, Version: policy.FactsVersion,
 			QueueID: mixID(i),
 			Client:  netip.AddrFrom4([4]byte{198, 18, byte(i % 2000 >> 8), byte(i)}), Helo: "mx." + org, MailFrom: bounce,
 			Recipients: []string{"receiver.example"}, From: policy.FromOneMailbox,
@@ -59,6 +59,7 @@ func mixRow(i int) Row {
 			}},
 		},
 		Decision: policy.Decision{Reason: reason, Author: author, Effective: []policy.Policy{{Applied: dmarc.Reject}}},
+		Settings: "3f9a0c51d27e",
 	}
 }
 

@@ -166,11 +166,13 @@ func (e *encoder) close(start int) {
 	e.fields = slices.Replace(e.fields, start-1, start, length[:binary.PutUvarint(length[:], uint64(n))]...)
 }
 
-// blob is what all messages of a row share while it is read.
+// blob is what all messages of a row share while it is read. It can be used for
+// one row after the other.
 type blob struct {
 	texts  []string
 	nested int
 	err    error
+	sum    sum // of the last row that had one: the next mostly has the same
 }
 
 // message is a message while it is read: next goes to the next field.
@@ -183,15 +185,12 @@ type message struct {
 	inner []byte
 }
 
-// readBlob begins to read a blob that was written with these known strings.
-func readBlob(data []byte, known ...string) (message, error) {
-	if len(data) == 0 || data[0] != codecVersion {
-		return message{}, fmt.Errorf("%w: no row of this or an earlier program", errDamaged)
-	}
-	m := message{blob: &blob{texts: known}, rest: data[1:]}
-	count := m.uvarint()
-	if count > uint64(len(m.rest)) { // each has at least its length
-		return message{}, errDamaged
+// begin begins to read a row that was written with these known strings.
+func (b *blob) begin(data []byte, known ...string) (message, error) {
+	b.texts = append(b.texts[:0], known...)
+	m, count, err := b.front(data)
+	if err != nil {
+		return message{}, err
 	}
 	m.texts = slices.Grow(m.texts, int(count))
 	all := string(data) // once, not for each string
@@ -201,6 +200,19 @@ func readBlob(data []byte, known ...string) (message, error) {
 		m.texts = append(m.texts, all[end-n:end])
 	}
 	return m, m.err
+}
+
+// front reads up to the strings, and how many they are.
+func (b *blob) front(data []byte) (m message, count uint64, err error) {
+	if len(data) == 0 || data[0] != codecVersion {
+		return message{}, 0, fmt.Errorf("%w: no row of this or an earlier program", errDamaged)
+	}
+	b.nested, b.err = 0, nil
+	m = message{blob: b, rest: data[1:]}
+	if count = m.uvarint(); count > uint64(len(m.rest)) { // each has at least its length
+		return message{}, 0, errDamaged
+	}
+	return m, count, nil
 }
 
 func (m *message) fail() { m.err, m.rest = errDamaged, nil }

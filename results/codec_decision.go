@@ -111,6 +111,8 @@ func (e *encoder) decision(d *policy.Decision) {
 		e.number(shadowDisposition, uint64(s.Disposition))
 		e.close(in)
 	}
+	e.text(decisionComment, d.ReportComment)
+	e.text(decisionUnreported, d.Unreported)
 }
 
 func (m *message) decision(d *policy.Decision) {
@@ -142,6 +144,10 @@ func (m *message) decision(d *policy.Decision) {
 			in := m.open()
 			d.Shadow = append(d.Shadow, policy.ShadowDecision{})
 			in.shadow(&d.Shadow[len(d.Shadow)-1])
+		case decisionComment:
+			d.ReportComment = m.text()
+		case decisionUnreported:
+			d.Unreported = m.text()
 		}
 	}
 }

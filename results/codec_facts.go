@@ -14,6 +14,7 @@ func (e *encoder) row(r *Row) {
 	in = e.open(rowDecision)
 	e.decision(&r.Decision)
 	e.close(in)
+	e.settings(r.Settings)
 }
 
 func (m *message) row(r *Row) {
@@ -25,6 +26,10 @@ func (m *message) row(r *Row) {
 		case rowDecision:
 			in := m.open()
 			in.decision(&r.Decision)
+		case rowSettings:
+			r.Settings = m.settings()
+		case rowSum:
+			r.Settings = m.text()
 		}
 	}
 }
@@ -62,6 +67,10 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.arc(&f.ARC)
 	e.number(factsDeferred, uint64(f.Deferred))
 	e.flag(factsStale, f.Stale)
+	e.number(factsMarks, marks(f))
+	e.text(factsListID, f.ListID)
+	e.number(factsSeed, f.Seed)
+	e.number(factsLacks, uint64(f.Lacks))
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -123,6 +132,14 @@ func (m *message) checks(f *policy.Facts) {
 		f.Deferred = time.Duration(m.number())
 	case factsStale:
 		f.Stale = m.flag()
+	case factsMarks:
+		m.marks(f)
+	case factsListID:
+		f.ListID = m.text()
+	case factsSeed:
+		f.Seed = m.number()
+	case factsLacks:
+		small(m, &f.Lacks)
 	}
 }
 

@@ -5,6 +5,8 @@ package results
 const (
 	rowFacts    = 1
 	rowDecision = 2
+	rowSettings = 3 // of 12 hexadecimal digits, their number
+	rowSum      = 4 // any other text of Settings
 
 	factsNanos      = 1 // of Time, beyond the milliseconds of the column
 	factsListener   = 2
@@ -25,6 +27,10 @@ const (
 	factsARC        = 17
 	factsDeferred   = 18
 	factsStale      = 19
+	factsMarks      = 20 // Version and three flags, see marks
+	factsListID     = 21
+	factsSeed       = 22
+	factsLacks      = 23
 
 	addrBytes = 1
 	addrZone  = 2
@@ -94,6 +100,8 @@ const (
 	decisionRule        = 9
 	decisionAlso        = 10
 	decisionShadow      = 11
+	decisionComment     = 12
+	decisionUnreported  = 13
 
 	policyApplied  = 1
 	policyOverride = 2

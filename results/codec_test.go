@@ -50,6 +50,8 @@ func (f *filler) fill(v reflect.Value) {
 		v.SetBool(true)
 	case reflect.Uint8:
 		v.SetUint(uint64(f.n%2 + 1)) // every enumeration has that many values
+	case reflect.Uint64:
+		v.SetUint(uint64(f.n) << 56)
 	case reflect.Int, reflect.Int64:
 		v.SetInt(int64(f.n) << 20)
 	default:
@@ -63,7 +65,7 @@ func filled() Row {
 	var f filler
 	f.fill(reflect.ValueOf(&r.Facts).Elem())
 	f.fill(reflect.ValueOf(&r.Decision).Elem())
-	r.Sequence, r.State = 7, Unanswered
+	r.Sequence, r.State, r.Settings = 7, Unanswered, "00c0ffee1234"
 	return r
 }
 
@@ -194,7 +196,7 @@ func TestFieldsOfNewerProgramsAreSkipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := readBlob(data)
+	m, err := new(blob).begin(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +255,7 @@ func TestDamagedRowsAreErrors(t *testing.T) {
 		c.row = whole[:n]
 		if _, err := c.toRow(); err == nil && n < len(whole)-1 {
 			// A row may end where a field of it ends, and only there.
-			m, _ := readBlob(c.row)
+			m, _ := new(blob).begin(c.row)
 			for m.next() {
 			}
 			if m.err != nil {

@@ -89,5 +89,8 @@ func (s *session) move(slice oldSlice, forget driver.Stmt) error {
 	if err := s.meetSenders(&met{}, slice.rows); err != nil {
 		return err
 	}
+	if err := s.noteRules(slice.rows); err != nil {
+		return err
+	}
 	return s.exec(forget, slice.last)
 }

@@ -313,7 +313,7 @@ func TestWhatIsNotDamageIsAnErrorAndTheFileStays(t *testing.T) {
 		{"a newer schema", func(t *testing.T, path string) { script(t, path, "PRAGMA user_version = 99") }, "schema version 99"},
 		{"a database of another program", func(t *testing.T, path string) { script(t, path, "CREATE TABLE theirs (a)") }, "another program"},
 		{"a store without a table", func(t *testing.T, path string) {
-			script(t, path, "CREATE TABLE meta (key, value); PRAGMA user_version = 2")
+			script(t, path, fmt.Sprint("CREATE TABLE meta (key, value); PRAGMA user_version = ", schemaVersion))
 		}, "store id"},
 		{"a path below a file", func(t *testing.T, path string) {
 			os.WriteFile(filepath.Dir(path), nil, 0o600)

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"dmarcgate/policy"
 )
 
 // Privacy says what of a message is not kept, or not for long. The zero value
@@ -44,8 +46,9 @@ func HashQueueID(key []byte, qid string) string {
 // conceal makes a row what is to be stored. It changes no list that the row
 // shares with others.
 func (p *Privacy) conceal(r *Row, now func() time.Time) {
-	if p.DropRecipients {
+	if p.DropRecipients && len(r.Facts.Recipients) > 0 {
 		r.Facts.Recipients = nil
+		r.Facts.Lacks |= policy.LackRecipients
 	}
 	if len(p.QueueIDKey) > 0 {
 		r.Facts.QueueID = HashQueueID(p.QueueIDKey, r.Facts.QueueID)
@@ -57,12 +60,29 @@ func (p *Privacy) conceal(r *Row, now func() time.Time) {
 
 // shorten makes the network of what tells the client's address. Names of the
 // client may hold its address in any form, so the name goes; what it said in
-// HELO and MAIL FROM is shortened when it is an address literal.
+// HELO and MAIL FROM is shortened when it is an address literal. A client that
+// is the first address of its network is marked as shortened, too: without that,
+// a row would tell of it that it was just this one.
 func (r *Row) shorten() {
-	r.Facts.Client = shortAddr(r.Facts.Client)
-	r.Facts.ClientName = ""
+	if r.Facts.Client.IsValid() {
+		r.Facts.Client = shortAddr(r.Facts.Client)
+		r.Facts.Lacks |= policy.LackClient
+	}
+	if r.Facts.ClientName != "" {
+		r.Facts.ClientName = ""
+		r.Facts.Lacks |= policy.LackClientName
+	}
 	for _, name := range []*string{&r.Facts.Helo, &r.Facts.HELO.Domain, &r.Facts.MailFrom, &r.Facts.SPF.Domain} {
 		*name = shortLiteral(*name)
+	}
+}
+
+// inferShortened marks what may have been shortened before rows said so: a
+// client that is the first address of its network, and has no name.
+func (r *Row) inferShortened() {
+	f := &r.Facts
+	if f.Version == 0 && f.Client.IsValid() && f.ClientName == "" && f.Client == shortAddr(f.Client) {
+		f.Lacks |= policy.LackClient | policy.LackClientName
 	}
 }
 

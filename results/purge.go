@@ -185,11 +185,16 @@ func (w *purger) slice(ctx context.Context) (looked int64, err error) {
 }
 
 func deleteRows(tx *sql.Tx, rows []int64) (int64, error) {
-	list := strings.Trim(strings.Join(strings.Fields(fmt.Sprint(rows)), ","), "[]") // numbers alone
-	if _, err := tx.ExecContext(context.Background(), "DELETE FROM restate WHERE seq IN ("+list+")"); err != nil {
+	list := inList(rows)
+	if _, err := tx.ExecContext(context.Background(), "DELETE FROM restate WHERE seq IN "+list); err != nil {
 		return 0, err
 	}
-	return changed(tx.ExecContext(context.Background(), "DELETE FROM message WHERE seq IN ("+list+")"))
+	return changed(tx.ExecContext(context.Background(), "DELETE FROM message WHERE seq IN "+list))
+}
+
+// inList returns the numbers of rows as SQL has them after IN.
+func inList(rows []int64) string {
+	return "(" + strings.Trim(strings.Join(strings.Fields(fmt.Sprint(rows)), ","), "[]") + ")"
 }
 
 // packPart is the part of the rows, a sixteenth, from which on the others are
@@ -202,6 +207,7 @@ func pack(tx *sql.Tx, first, last int64) error {
 	_, err := tx.ExecContext(context.Background(), `CREATE TEMP TABLE pack AS SELECT * FROM message WHERE seq BETWEEN ?1 AND ?2;
 		DELETE FROM message WHERE seq BETWEEN ?1 AND ?2;
 		INSERT INTO message SELECT * FROM pack ORDER BY seq;
+		INSERT INTO ruled SELECT time, seq FROM pack WHERE flags & 16;
 		DROP TABLE pack`, first, last)
 	return err
 }

@@ -35,6 +35,16 @@ type Queries interface {
 	// NewSenders returns the senders whose first message is not older, the
 	// newest first.
 	NewSenders(ctx context.Context, since time.Time, limit int) ([]NewSender, error)
+
+	// RuleUse returns what is known of the rules that have ever matched, by id:
+	// also of those whose rows are no longer kept, up to 20,000 for each store,
+	// of which it forgets those that have not matched for longest. A message
+	// counts for each rule that it names, also when it was deferred; rows of
+	// other programs do not.
+	RuleUse(ctx context.Context) ([]RuleUse, error)
+	// RuleHits returns what rules did with the messages since a time, or would
+	// have done, by id.
+	RuleHits(ctx context.Context, since time.Time) ([]RuleHit, error)
 }
 
 var _ Queries = (*Reader)(nil)
@@ -43,13 +53,6 @@ var _ Queries = (*Reader)(nil)
 type Span struct {
 	From, To time.Time
 	Ruled    bool // only those that name a rule, of any mode
-}
-
-// RuleUse is what is known of a rule beyond the rows that are kept.
-type RuleUse struct {
-	Rule        string    `json:"rule"`
-	First, Last time.Time // of its matches, in any mode
-	Matches     int64
 }
 
 // milliseconds returns the limits as the tables have them.
@@ -183,34 +186,6 @@ func (r *Reader) NewSenders(ctx context.Context, from time.Time, limit int) ([]N
 		}
 	}
 	return out, nil
-}
-
-// scanSlice is how many rows one read of Scan takes: some 10 ms.
-const scanSlice = 1000
-
-const scanSQL = "SELECT " + rowSelection + ` FROM message
-	WHERE (time, seq) > (?, ?) AND time < ? ORDER BY time, seq LIMIT ?`
-
-// Scan implements Queries.
-func (r *Reader) Scan(ctx context.Context, span Span, f func(Row) error) error {
-	from, to := span.milliseconds()
-	after, seq := from-1, int64(1)<<62
-	for {
-		rows, err := r.rows(ctx, scanSQL, after, seq, to, scanSlice)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if err := f(row); err != nil {
-				return err
-			}
-		}
-		if len(rows) < scanSlice {
-			return nil
-		}
-		last := &rows[len(rows)-1]
-		after, seq = last.Facts.Time.UnixMilli(), last.Sequence
-	}
 }
 
 // milliseconds reads a time of a table.

@@ -234,3 +234,25 @@ func BenchmarkTop(b *testing.B) {
 		b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms-"+name)
 	}
 }
+
+// BenchmarkScan reads b.N rows.
+func BenchmarkScan(b *testing.B) {
+	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r.db"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for i := range b.N {
+		r := mixRow(i % 100_000)
+		r.Facts.QueueID, r.Facts.Time = mixID(i), today.Add(time.Duration(i)*777*time.Microsecond)
+		s.Add(r)
+	}
+	<-s.Add(Row{}).op.done
+	b.ReportAllocs()
+	b.ResetTimer()
+	n := 0
+	if err := s.Scan(context.Background(), Span{}, func(Row) error { n++; return nil }); err != nil || n != b.N+1 {
+		b.Fatal(n, err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}

@@ -91,8 +91,9 @@ func scan(rs *sql.Rows) (Row, error) {
 	return c.toRow()
 }
 
+// scan reads the columns. The bytes are valid until the next row.
 func (c *columns) scan(rs *sql.Rows) error {
-	if err := rs.Scan(&c.sequence, &c.time, &c.state, &c.qid, &c.client, &c.author, &c.policyDomain, &c.row); err != nil {
+	if err := rs.Scan(&c.sequence, &c.time, &c.state, &c.qid, (*sql.RawBytes)(&c.client), &c.author, &c.policyDomain, (*sql.RawBytes)(&c.row)); err != nil {
 		return fmt.Errorf("reading a row: %w", err)
 	}
 	return nil

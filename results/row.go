@@ -47,6 +47,7 @@ const (
 	flagMalformed              // of the DMARC record or of the From field
 	flagStale                  // decided with DNS answers that had expired
 	flagSkipped                // not evaluated
+	flagRuled                  // names a rule, see ruled
 )
 
 // The numbers of results in SQL, which are those of dmarc.Status.
@@ -123,6 +124,9 @@ func (r *Row) flags() uint8 {
 	if r.Facts.Skip != policy.Evaluated {
 		flags |= flagSkipped
 	}
+	if r.ruled() {
+		flags |= flagRuled
+	}
 	return flags
 }
 
@@ -145,17 +149,22 @@ func (r *Row) malformed() bool {
 }
 
 // toRow returns the row.
-func (c *columns) toRow() (Row, error) {
-	r := Row{Sequence: c.sequence, State: c.state}
+func (c *columns) toRow() (r Row, err error) { return r, new(blob).read(c, &r) }
+
+// read makes a row of its columns.
+func (b *blob) read(c *columns, r *Row) error {
+	*r = Row{Sequence: c.sequence, State: c.state}
 	r.Facts.Time, r.Facts.QueueID = time.UnixMilli(c.time).UTC(), c.qid
 	r.Facts.Client, _ = netip.AddrFromSlice(c.client)
-	m, err := readBlob(c.row, c.author, c.policyDomain)
+	m, err := b.begin(c.row, c.author, c.policyDomain)
 	if err == nil {
-		m.row(&r)
+		m.row(r)
 		err = m.err
 	}
 	if err != nil {
-		return Row{}, fmt.Errorf("row %d: %w", c.sequence, err)
+		*r = Row{}
+		return fmt.Errorf("row %d: %w", c.sequence, err)
 	}
-	return r, nil
+	r.inferShortened()
+	return nil
 }

@@ -11,7 +11,7 @@ import (
 
 // schemaVersion is the version that this program writes, in PRAGMA
 // user_version. migrations[n] takes a file from version n to n+1.
-const schemaVersion = 2
+const schemaVersion = 3
 
 var migrations = [schemaVersion]string{`
 CREATE TABLE meta (
@@ -104,6 +104,27 @@ CREATE TABLE restate (
 	seq   INTEGER PRIMARY KEY,
 	state INTEGER NOT NULL
 );
+`,
+	// A partial index on message would be the same, but making one reads the
+	// whole file. Rows of version 2 are looked through later (sift).
+	`
+-- The rows that name a rule: from this version on, those with 16 in flags.
+CREATE TABLE ruled (
+	time INTEGER NOT NULL,
+	seq  INTEGER NOT NULL,
+	PRIMARY KEY (time, seq)
+) WITHOUT ROWID;
+CREATE TRIGGER message_ruled AFTER DELETE ON message WHEN old.flags & 16 BEGIN
+	DELETE FROM ruled WHERE time = old.time AND seq = old.seq;
+END;
+-- What is known of rules, also when the rows are gone.
+CREATE TABLE rule_use (
+	rule    TEXT PRIMARY KEY,
+	first   INTEGER NOT NULL, -- match, milliseconds since 1970, UTC
+	last    INTEGER NOT NULL,
+	matches INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO meta SELECT 'unsifted', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
 `}
 
 // readVersion returns the schema version of a file that this program can use, 0

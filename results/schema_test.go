@@ -4,17 +4,18 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"testing"
 )
 
-// oldStore makes the file that schema version 1 would have made, and returns
+// oldStore makes the file that a schema version would have made, and returns
 // the rows in it. The script and the rows were written by the program that had
 // that schema.
-func oldStore(t *testing.T, opt Options) []Row {
+func oldStore(t *testing.T, opt Options, version int) []Row {
 	t.Helper()
-	script, err := os.ReadFile("testdata/schema-1.sql")
+	script, err := os.ReadFile(fmt.Sprintf("testdata/schema-%d.sql", version))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -26,7 +27,7 @@ func oldStore(t *testing.T, opt Options) []Row {
 	if _, err := db.Exec(string(script)); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile("testdata/schema-1.json")
+	text, err := os.ReadFile(fmt.Sprintf("testdata/schema-%d.json", version))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +50,7 @@ func contents(t *testing.T, r *Reader) []Row {
 
 func TestAFileOfSchema1IsConverted(t *testing.T) {
 	opt := options(t)
-	want := oldStore(t, opt)
+	want := oldStore(t, opt, 1)
 	s := open(t, opt)
 	if got := contents(t, s.Reader); !reflect.DeepEqual(got, want) {
 		t.Errorf("rows after the migration = %+v; want %+v", got, want)
@@ -92,7 +93,7 @@ func schemaOf(t *testing.T, s *Store) map[string]string {
 
 func TestAConversionThatWasInterruptedGoesOn(t *testing.T) {
 	opt := options(t)
-	want := oldStore(t, opt)
+	want := oldStore(t, opt, 1)
 	db, err := sql.Open("sqlite", dsn(opt))
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +130,7 @@ func TestAConversionThatWasInterruptedGoesOn(t *testing.T) {
 
 func TestARowOfSchema1ThatCannotBeReadIsLeftOut(t *testing.T) {
 	opt := options(t)
-	want := oldStore(t, opt)
+	want := oldStore(t, opt, 1)
 	db, err := sql.Open("sqlite", dsn(opt))
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,7 @@ type session struct {
 	all      []driver.Stmt
 	encoders [batch]encoder
 	args     []driver.NamedValue
+	uses     RuleUses // of the rows that are written, empty in between
 	position
 }
 
@@ -36,7 +37,7 @@ type position struct {
 }
 
 type statements struct {
-	begin, commit, rollback, mark, restate, meet, digest driver.Stmt
+	begin, commit, rollback, mark, restate, meet, digest, ruled, use driver.Stmt
 
 	insert [batch + 1]driver.Stmt // by number of rows; made when first needed
 }
@@ -50,7 +51,7 @@ const insertValues = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 // newSession takes the connection of db.
 func newSession(ctx context.Context, db *sql.DB) (*session, error) {
-	s := &session{}
+	s := &session{uses: make(RuleUses)}
 	var err error
 	if s.conn, err = db.Conn(ctx); err != nil {
 		return nil, err
@@ -79,7 +80,7 @@ func (s *session) prepare() (err error) {
 		{&s.begin, "BEGIN IMMEDIATE"}, {&s.commit, "COMMIT"}, {&s.rollback, "ROLLBACK"},
 		{&s.mark, "UPDATE message SET state = ? WHERE seq = ?"},
 		{&s.restate, "INSERT OR REPLACE INTO restate SELECT ?, ? WHERE EXISTS (SELECT 1 FROM meta WHERE key = 'shipped')"},
-		{&s.meet, meetSQL}, {&s.digest, digestSQL},
+		{&s.meet, meetSQL}, {&s.digest, digestSQL}, {&s.ruled, ruledSQL}, {&s.use, useSQL},
 	} {
 		if *p.stmt, err = s.prepareOne(p.text); err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 )
 
 // The size per row is promised for rows like those of the fixed mix.
-func TestARowTakesLessThan600Bytes(t *testing.T) {
+func TestARowTakesLessThan450Bytes(t *testing.T) {
 	opt := options(t)
 	const n = 20_000
 	rows := make([]Row, n)
@@ -24,8 +24,8 @@ func TestARowTakesLessThan600Bytes(t *testing.T) {
 	for _, part := range partsOf(t, s.Reader) {
 		t.Logf("%-20s %4d bytes per row, %d of them unused", part.name, part.size/n, part.unused/n)
 	}
-	if got := pages * size / n; got >= 600 {
-		t.Errorf("a row takes %d bytes of file; want less than 600", got)
+	if got := pages * size / n; got >= 450 {
+		t.Errorf("a row takes %d bytes of file; want less than 450", got)
 	}
 	var blob int
 	if err := s.db.QueryRowContext(context.Background(), "SELECT CAST(avg(length(row)) AS INTEGER) FROM message").Scan(&blob); err == nil {

@@ -130,7 +130,7 @@ func (s *Store) tend(ctx context.Context) error {
 		return err
 	}
 	f := s.current.Load()
-	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.prune, s.tidy} {
+	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.prune, s.tidy} {
 		err := task(ctx, f)
 		if f != s.current.Load() {
 			return nil // the file that it was about is no longer used
@@ -244,9 +244,11 @@ func (s *Store) prune(ctx context.Context, f *file) error {
 	return nil
 }
 
-// pruneSQL: the blocks of queue ids, and states that wait for PostgreSQL.
+// pruneSQL: the blocks of queue ids, states that wait for PostgreSQL, and the
+// rules that have not matched for longest.
 const pruneSQL = `DELETE FROM digest WHERE NOT EXISTS (SELECT 1 FROM message WHERE seq BETWEEN first_seq AND last_seq);
-	DELETE FROM restate WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.seq = restate.seq)`
+	DELETE FROM restate WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.seq = restate.seq);
+	DELETE FROM rule_use WHERE rule NOT IN (SELECT rule FROM rule_use ORDER BY last DESC LIMIT ` + maxRuleUses + `)`
 
 func (s *Store) pruneNow(ctx context.Context, f *file) error {
 	if err := s.in(ctx, f, func(tx *sql.Tx) error {

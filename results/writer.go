@@ -279,6 +279,9 @@ func (s *Store) apply(group []*op) error {
 	if err := s.session.meetSenders(&s.met, s.rows); err != nil {
 		return fmt.Errorf("noting senders: %w", err)
 	}
+	if err := s.session.noteRules(s.rows); err != nil {
+		return fmt.Errorf("noting rules: %w", err)
+	}
 	for _, o := range group {
 		if err := s.markRow(o); err != nil {
 			return fmt.Errorf("marking row %d: %w", o.after.op.seq, err)

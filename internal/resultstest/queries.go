@@ -26,7 +26,7 @@ func Rows() []results.Row {
 		n := len(out)
 		r := results.Row{Facts: policy.Facts{
 			Time: Begin.Add(time.Duration(n)*time.Second + 123456*time.Nanosecond), Listener: "mta", QueueID: fmt.Sprint("q", n),
-			Client: netip.MustParseAddr(client), From: policy.FromOneMailbox,
+			Client: netip.MustParseAddr(client), From: policy.FromOneMailbox, Version: policy.FactsVersion,
 			Authors: []policy.Author{{Domain: "good.example", Org: "good.example", PolicyDomain: "good.example", Source: "author",
 				Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedDKIM: true}}},
 		}}
@@ -49,8 +49,18 @@ func Rows() []results.Row {
 		}
 	}
 	add("192.0.2.77", func(r *results.Row) { fail(r, "later.example", "later.example"); r.State = results.Deferred })
-	add("192.0.2.1", func(r *results.Row) { r.Facts.QueueID = "q0" }) // used again
-	add("fe80::1%eth0", func(r *results.Row) { r.Facts.Skip, r.Facts.Authors = policy.Loopback, nil })
+	add("192.0.2.9", func(r *results.Row) {
+		overridden(r)
+		r.Decision.Also, r.Decision.Unreported = []string{"partner", "quiet"}, "quiet"
+		r.State = results.Deferred
+	})
+	add("192.0.2.1", func(r *results.Row) {
+		r.Decision.Shadow = []policy.ShadowDecision{{Rule: "trial", Action: policy.Refuse, Disposition: policy.Reject}, {Rule: "partner"}}
+	})
+	add("192.0.2.1", func(r *results.Row) { r.Decision.Rule, r.State = "foreign", results.Imported })
+	add("fe80::1%eth0", func(r *results.Row) {
+		r.Facts.Skip, r.Facts.Authors, r.Facts.QueueID = policy.Loopback, nil, "q0" // used again
+	})
 	return out
 }
 
@@ -82,6 +92,8 @@ func Queries(t *testing.T, open func(t *testing.T, rows []results.Row) results.Q
 	}
 	t.Run("rows come back as they were", func(t *testing.T) { readBack(t, q, rows) })
 	t.Run("a scan reads its span in order", func(t *testing.T) { scan(t, q, rows) })
+	t.Run("a scan reads the rows that name rules", func(t *testing.T) { scanRuled(t, q, rows) })
+	t.Run("rules", func(t *testing.T) { rules(t, q, rows) })
 	t.Run("top counts", func(t *testing.T) { top(t, q) })
 	t.Run("new senders", func(t *testing.T) { newSenders(t, q) })
 }
@@ -94,19 +106,22 @@ func readBack(t *testing.T, q results.Queries, rows []results.Row) {
 	none, err := q.Recent(ctx, 0)
 	check(t, "Recent(0)", len(none), err, 0)
 	same, err := q.ByQueueID(ctx, "q0")
-	check(t, "ByQueueID(q0)", same, err, []results.Row{rows[0], rows[last-1]})
+	check(t, "ByQueueID(q0)", same, err, []results.Row{rows[0], rows[last]})
 	unknown, err := q.ByQueueID(ctx, "nobody's")
 	check(t, "ByQueueID of an unknown id", len(unknown), err, 0)
 }
 
+// read returns the rows of a span.
+func read(t *testing.T, q results.Queries, span results.Span) (out []results.Row, err error) {
+	err = q.Scan(t.Context(), span, func(r results.Row) error {
+		out = append(out, r)
+		return nil
+	})
+	return out, err
+}
+
 func scan(t *testing.T, q results.Queries, rows []results.Row) {
-	read := func(span results.Span) (out []results.Row, err error) {
-		err = q.Scan(t.Context(), span, func(r results.Row) error {
-			out = append(out, r)
-			return nil
-		})
-		return out, err
-	}
+	read := func(span results.Span) ([]results.Row, error) { return read(t, q, span) }
 	all, err := read(results.Span{})
 	check(t, "Scan of everything", all, err, rows)
 	some, err := read(results.Span{From: Begin.Add(10 * time.Second), To: Begin.Add(20 * time.Second)})
@@ -124,6 +139,50 @@ func scan(t *testing.T, q results.Queries, rows []results.Row) {
 	if !errors.Is(err, enough) || n != 3 {
 		t.Errorf("Scan() = %v after %d rows; want the function's error after 3", err, n)
 	}
+}
+
+func scanRuled(t *testing.T, q results.Queries, rows []results.Row) {
+	var want []results.Row
+	for _, r := range rows {
+		if d := r.Decision; d.Rule != "" || d.Shadow != nil {
+			want = append(want, r)
+		}
+	}
+	all, err := read(t, q, results.Span{Ruled: true})
+	check(t, "Scan of all that name rules", all, err, want)
+	some, err := read(t, q, results.Span{Ruled: true, From: want[3].Facts.Time, To: want[5].Facts.Time})
+	check(t, "Scan of some that name rules", some, err, want[3:5])
+}
+
+// rules checks what is known of rules: "lists" decided 15 times, and once about
+// a message that was deferred.
+func rules(t *testing.T, q results.Queries, rows []results.Row) {
+	at := func(back int) time.Time { return rows[len(rows)-back].Facts.Time.Truncate(time.Millisecond) }
+	var first time.Time
+	for _, r := range rows {
+		if r.Decision.Rule == "lists" {
+			first = r.Facts.Time.Truncate(time.Millisecond)
+			break
+		}
+	}
+	uses, err := q.RuleUse(t.Context())
+	check(t, "RuleUse()", uses, err, []results.RuleUse{
+		{Rule: "lists", First: first, Last: at(4), Matches: 16},
+		{Rule: "partner", First: at(4), Last: at(3), Matches: 2},
+		{Rule: "quiet", First: at(4), Last: at(4), Matches: 1},
+		{Rule: "trial", First: at(3), Last: at(3), Matches: 1},
+	})
+	hits, err := q.RuleHits(t.Context(), Begin.Add(time.Second))
+	forget(hits, func(h *results.RuleHit) *time.Time { return &h.Last })
+	check(t, "RuleHits()", hits, err, []results.RuleHit{
+		{Rule: "lists", Mode: policy.Enforce, Action: policy.Tag, Messages: 16},
+		{Rule: "partner", Mode: policy.Shadow, Action: policy.Accept, Messages: 1},
+		{Rule: "partner", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
+		{Rule: "quiet", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
+		{Rule: "trial", Mode: policy.Shadow, Action: policy.Refuse, Messages: 1, Changed: 1},
+	})
+	none, err := q.RuleHits(t.Context(), Begin.AddDate(1, 0, 0))
+	check(t, "RuleHits(since next year)", len(none), err, 0)
 }
 
 func top(t *testing.T, q results.Queries) {

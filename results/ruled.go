@@ -1,0 +1,221 @@
+package results
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"slices"
+	"time"
+
+	"dmarcgate/policy"
+)
+
+// RuleUse is what is known of a rule beyond the rows that are kept.
+type RuleUse struct {
+	Rule    string    `json:"rule"`
+	First   time.Time `json:"first"` // of its matches, in any mode
+	Last    time.Time `json:"last"`
+	Matches int64     `json:"matches"`
+}
+
+// maxRuleUses is how many rules a store knows the use of: twice as many as can
+// be in force at once, which leaves room for those of the past.
+const maxRuleUses = "20000"
+
+// ruled reports whether a row names a rule.
+func (r *Row) ruled() bool {
+	d := &r.Decision
+	return d.Rule != "" || d.Unreported != "" || len(d.Also)+len(d.Shadow) > 0
+}
+
+// rules returns the rules that a decision names, each once.
+func rules(d *policy.Decision) []string {
+	all := append([]string{d.Rule, d.Unreported}, d.Also...)
+	for _, s := range d.Shadow {
+		all = append(all, s.Rule)
+	}
+	slices.Sort(all)
+	all = slices.Compact(all)
+	return slices.DeleteFunc(all, func(id string) bool { return id == "" })
+}
+
+// namesRule reports whether a row names a rule, without reading it. Of a row
+// that is damaged it says no.
+func (b *blob) namesRule(data []byte) bool {
+	m, count, err := b.front(data)
+	if err != nil {
+		return false
+	}
+	for range count {
+		m.bytes()
+	}
+	for m.next() {
+		if m.field != rowDecision {
+			continue
+		}
+		for in := m.open(); in.next(); {
+			switch in.field {
+			case decisionRule, decisionAlso, decisionShadow, decisionUnreported:
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// RuleUses counts by rule how rows use them.
+type RuleUses map[string]RuleUse
+
+// Add counts a row, unless another program decided it.
+func (u RuleUses) Add(r *Row) {
+	if r.State == Imported || !r.ruled() {
+		return
+	}
+	at := r.Facts.Time.UTC().Truncate(time.Millisecond)
+	for _, id := range rules(&r.Decision) {
+		use, found := u[id]
+		if !found {
+			use = RuleUse{Rule: id, First: at, Last: at}
+		}
+		if at.Before(use.First) {
+			use.First = at
+		}
+		if at.After(use.Last) {
+			use.Last = at
+		}
+		use.Matches++
+		u[id] = use
+	}
+}
+
+const (
+	// ruledSQL notes those of a span of new rows that name a rule.
+	ruledSQL = "INSERT OR IGNORE INTO ruled SELECT time, seq FROM message WHERE seq BETWEEN ? AND ? AND flags & 16"
+	useSQL   = `INSERT INTO rule_use VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE
+		SET first = min(first, excluded.first), last = max(last, excluded.last), matches = matches + excluded.matches`
+)
+
+// noteRules notes which of the inserted rows name rules, and the use of these.
+func (s *session) noteRules(ops []*op) error {
+	var first, last int64
+	clear(s.uses)
+	for _, o := range ops {
+		if o.err == nil && o.row.ruled() {
+			if first == 0 {
+				first = o.seq
+			}
+			last = o.seq
+			s.uses.Add(&o.row)
+		}
+	}
+	if first == 0 {
+		return nil
+	}
+	if err := s.exec(s.ruled, first, last); err != nil {
+		return err
+	}
+	for _, u := range s.uses {
+		if err := s.exec(s.use, u.Rule, u.First.UnixMilli(), u.Last.UnixMilli(), u.Matches); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RuleUse implements Queries.
+func (r *Reader) RuleUse(ctx context.Context) ([]RuleUse, error) {
+	return query(ctx, r.db, "the use of rules", func(rs *sql.Rows) (u RuleUse, err error) {
+		return u, rs.Scan(&u.Rule, (*milliseconds)(&u.First), (*milliseconds)(&u.Last), &u.Matches)
+	}, "SELECT rule, first, last, matches FROM rule_use ORDER BY rule")
+}
+
+// metaUnsifted is the key of the mark up to which rows, which were written with
+// schema version 2, have not been looked through for those that name a rule.
+const metaUnsifted = "unsifted"
+
+const (
+	// siftSlice is how many rows are looked through for one transaction, which
+	// takes some 10 ms when all of them name a rule.
+	siftSlice = 500
+	// siftTime is for how long one round of upkeep does so. 1,000,000 rows take
+	// some 30 s of it.
+	siftTime = 5 * time.Second
+)
+
+// sift looks through rows of schema version 2, the newest first. Until it has
+// come to the end, Scan reads the others itself.
+func (s *Store) sift(ctx context.Context, f *file) error {
+	end := time.Now().Add(siftTime)
+	_, err := slicewise(ctx, func() (int64, error) {
+		mark, err := unsifted(ctx, f.reads)
+		if err != nil || mark == 0 || time.Now().After(end) {
+			return 0, err
+		}
+		return 1, s.siftSlice(ctx, f, mark)
+	})
+	if err != nil {
+		return fmt.Errorf("looking for rows that name rules: %w", err)
+	}
+	return nil
+}
+
+// siftSlice looks through the rows up to the mark, and moves it.
+func (s *Store) siftSlice(ctx context.Context, f *file, mark int64) error {
+	found, err := findRuled(ctx, f.reads, mark)
+	if err != nil {
+		return err
+	}
+	return s.in(ctx, f, func(tx *sql.Tx) error { return found.write(tx) })
+}
+
+// sifted is what a slice was found to have.
+type sifted struct {
+	mark int64 // the next one; 0 when nothing is left
+	rows []int64
+	uses RuleUses
+}
+
+func findRuled(ctx context.Context, db *sql.DB, mark int64) (out sifted, err error) {
+	rs, err := db.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq <= ? ORDER BY seq DESC LIMIT ?", mark, siftSlice)
+	if err != nil {
+		return out, err
+	}
+	defer rs.Close()
+	var b blob
+	var c columns
+	var r Row
+	out.uses = make(RuleUses)
+	for rs.Next() {
+		if err := c.scan(rs); err != nil {
+			return out, err
+		}
+		out.mark = c.sequence - 1
+		if b.namesRule(c.row) && b.read(&c, &r) == nil {
+			out.rows = append(out.rows, c.sequence)
+			out.uses.Add(&r)
+		}
+	}
+	return out, rs.Err()
+}
+
+func (s sifted) write(tx *sql.Tx) error {
+	ctx := context.Background()
+	if len(s.rows) > 0 {
+		list := inList(s.rows)
+		if _, err := tx.ExecContext(ctx, "UPDATE message SET flags = flags | 16 WHERE seq IN "+list+
+			"; INSERT OR IGNORE INTO ruled SELECT time, seq FROM message WHERE seq IN "+list); err != nil {
+			return err
+		}
+	}
+	for _, u := range s.uses {
+		if _, err := tx.ExecContext(ctx, useSQL, u.Rule, u.First.UnixMilli(), u.Last.UnixMilli(), u.Matches); err != nil {
+			return err
+		}
+	}
+	if s.mark == 0 {
+		_, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE key = ?", metaUnsifted)
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = ?", s.mark, metaUnsifted)
+	return err
+}
