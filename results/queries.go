@@ -52,7 +52,9 @@ var _ Queries = (*Reader)(nil)
 // Span is the rows from a time, included, to another, excluded.
 type Span struct {
 	From, To time.Time
-	Ruled    bool // only those that name a rule, of any mode
+	// Ruled leaves out the rows that name no rule, of any mode. Those of earlier
+	// versions, which have no mark for it, come first.
+	Ruled bool
 }
 
 // milliseconds returns the limits as the tables have them.

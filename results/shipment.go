@@ -61,6 +61,16 @@ func (s *Shipment) Row() (Row, error) {
 	return c.toRow()
 }
 
+// MarkRuled reports whether the row names a rule, and sees to it that Flags say
+// so: those of schema version 2 do not, until the store has looked through them.
+func (s *Shipment) MarkRuled() bool {
+	named := new(blob).namesRule(s.Encoded)
+	if named {
+		s.Flags |= flagRuled
+	}
+	return named
+}
+
 // Shorten makes the network of what tells the client's address (Privacy), and
 // reports whether that changed anything. Of a row that cannot be read, it
 // shortens the address in the column.

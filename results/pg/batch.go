@@ -122,6 +122,7 @@ func (c *session) sort(rows []results.Shipment) (good []results.Shipment, bad []
 			if c.tooOld(r, now) {
 				r.Shorten()
 			}
+			r.MarkRuled()
 			good = append(good, r)
 		}
 	}
@@ -245,7 +246,8 @@ func missingPartition(err error) bool {
 // write is the transaction. The mark comes first: another one that is still
 // under way for this store ends before it is changed.
 func (c *session) write(ctx context.Context, tx pgx.Tx, b batch) error {
-	tag, err := tx.Exec(ctx, `UPDATE dmarcgate.store SET shipped = $3, watermark = $4, skew_ms = $5, seen = clock_timestamp()
+	tag, err := tx.Exec(ctx, `UPDATE dmarcgate.store SET shipped = $3, watermark = $4, skew_ms = $5, seen = clock_timestamp(),
+			ruled_from = coalesce(ruled_from, $2 + 1)
 		WHERE id = $1 AND shipped = $2`, b.store, b.from, b.to, b.before, c.skew().Milliseconds())
 	if err != nil {
 		return fmt.Errorf("moving the mark: %w", err)
@@ -260,6 +262,9 @@ func (c *session) write(ctx context.Context, tx pgx.Tx, b batch) error {
 		}
 	}
 	if err := writeSenders(ctx, tx, b); err != nil {
+		return err
+	}
+	if err := writeRules(ctx, tx, b); err != nil {
 		return err
 	}
 	if err := c.writeRest(ctx, tx, b); err != nil {

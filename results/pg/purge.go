@@ -99,10 +99,12 @@ func readKept(ctx context.Context, q interface {
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (s kept, err error) {
-		s.Shipment, err = scanShipment(row, &s.store)
-		return s, err
-	})
+	return pgx.CollectRows(rows, scanKept)
+}
+
+func scanKept(row pgx.CollectableRow) (s kept, err error) {
+	s.Shipment, err = scanShipment(row, &s.store)
+	return s, err
 }
 
 func (w *purger) read(ctx context.Context) ([]kept, error) {
@@ -136,6 +138,11 @@ func (w *purger) delete(ctx context.Context, k keys) error {
 		USING unnest($1::integer[], $2::bigint[], $3::timestamptz[]) AS d (store, seq, time)
 		WHERE m.store = d.store AND m.seq = d.seq AND m.time = d.time`, k.stores, k.seqs, k.times)
 	w.deleted += tag.RowsAffected()
+	if err == nil {
+		_, err = w.conn.Exec(ctx, `DELETE FROM dmarcgate.ruled AS r
+			USING unnest($1::integer[], $2::bigint[], $3::timestamptz[]) AS d (store, seq, time)
+			WHERE r.store = d.store AND r.seq = d.seq AND r.time = d.time`, k.stores, k.seqs, k.times)
+	}
 	return err
 }
 

@@ -12,20 +12,14 @@ import (
 
 var _ results.Queries = (*Reader)(nil)
 
-const (
-	// maxSameID is how many rows of one queue id are read.
-	maxSameID = 100
-	// scanSlice is how many rows one read of Scan takes.
-	scanSlice = 1000
-)
+// maxSameID is how many rows of one queue id are read.
+const maxSameID = 100
 
 // The queries read one index of each day and no table (schema.go), once the
 // server has looked after it. Names are put in order as the local store does.
 const (
-	recentSQL = "SELECT " + rowSelection + " FROM dmarcgate.message ORDER BY time DESC, store DESC, seq DESC LIMIT $1"
-	byIDSQL   = "SELECT " + rowSelection + " FROM dmarcgate.message WHERE qid = $1 ORDER BY time, store, seq LIMIT $2"
-	scanSQL   = "SELECT " + rowSelection + `, store FROM dmarcgate.message
-		WHERE time >= $1 AND time < $2 AND (time, store, seq) > ($1, $3, $4) ORDER BY time, store, seq LIMIT $5`
+	recentSQL  = "SELECT " + rowSelection + " FROM dmarcgate.message ORDER BY time DESC, store DESC, seq DESC LIMIT $1"
+	byIDSQL    = "SELECT " + rowSelection + " FROM dmarcgate.message WHERE qid = $1 ORDER BY time, store, seq LIMIT $2"
 	failingSQL = `SELECT author, count(*), count(*) FILTER (WHERE disposition = 1), count(*) FILTER (WHERE disposition = 2), count(DISTINCT client), max(time)
 		FROM dmarcgate.message WHERE result = 2 AND state = 0 AND time >= $1 GROUP BY author ORDER BY 2 DESC, author COLLATE "C" LIMIT $2`
 	overriddenSQL = `SELECT author, override, count(*), count(*) FILTER (WHERE disposition = 1), count(*) FILTER (WHERE disposition = 2), max(time)
@@ -53,37 +47,6 @@ func (r *Reader) ByQueueID(ctx context.Context, qid string) ([]results.Row, erro
 		return nil, nil
 	}
 	return query(ctx, r, "rows of a queue id", scanRow, byIDSQL, qid, maxSameID)
-}
-
-// placed is a row with its store.
-type placed struct {
-	results.Row
-	store int32
-}
-
-// Scan implements results.Queries.
-func (r *Reader) Scan(ctx context.Context, span results.Span, f func(results.Row) error) error {
-	to := whole(span.To)
-	if to.IsZero() {
-		to = end
-	}
-	at, store, seq := whole(span.From), int32(-1), int64(-1)
-	for {
-		rows, err := query(ctx, r, "rows", scanPlaced, scanSQL, at, to, store, seq, scanSlice)
-		if err != nil {
-			return err
-		}
-		for _, row := range rows {
-			if err := f(row.Row); err != nil {
-				return err
-			}
-		}
-		if len(rows) < scanSlice {
-			return nil
-		}
-		last := &rows[len(rows)-1]
-		at, store, seq = whole(last.Facts.Time), last.store, last.Sequence
-	}
 }
 
 // TopFailing implements results.Queries.
@@ -134,9 +97,6 @@ func (r *Reader) NewSenders(ctx context.Context, since time.Time, limit int) ([]
 		return n, err
 	}, newSendersSQL, whole(since), max(0, limit))
 }
-
-// end is after all rows.
-var end = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // whole returns a time as the column has it.
 func whole(t time.Time) time.Time { return t.Truncate(time.Millisecond) }

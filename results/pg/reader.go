@@ -87,16 +87,8 @@ func (r *Reader) drop() {
 // rowSelection is what a row is made from, in the order of scanRow.
 const rowSelection = "seq, time, state, qid, client, author, policy_domain, row"
 
-func scanRow(row pgx.CollectableRow) (results.Row, error) { return scanWith(row) }
-
-func scanPlaced(row pgx.CollectableRow) (p placed, err error) {
-	p.Row, err = scanWith(row, &p.store)
-	return p, err
-}
-
-// scanWith reads a row, and further columns that follow.
-func scanWith(row pgx.CollectableRow, more ...any) (results.Row, error) {
-	s, err := scanShipment(row, more...)
+func scanRow(row pgx.CollectableRow) (results.Row, error) {
+	s, err := scanShipment(row)
 	if err != nil {
 		return results.Row{}, err
 	}

@@ -14,7 +14,7 @@ import (
 // programs of earlier versions at work, so that hosts can be upgraded one after
 // the other. One that does more has to raise minVersion to its own version.
 const (
-	schemaVersion = 2
+	schemaVersion = 3
 	minVersion    = 1
 )
 
@@ -87,6 +87,25 @@ CREATE INDEX sender_first ON dmarcgate.sender (first);
 CREATE TABLE dmarcgate.mark ( -- how far work on the rows of all hosts has come
 	name  text PRIMARY KEY,
 	value text NOT NULL
+);
+`, `
+-- The rows that name a rule. An index on message would be the same, but making
+-- one reads all days. Programs of before do not write it: ruled_from is the first
+-- row of a store that was shipped by one that does, and null when none was.
+CREATE TABLE dmarcgate.ruled (
+	time  timestamptz NOT NULL,
+	store integer NOT NULL,
+	seq   bigint NOT NULL,
+	PRIMARY KEY (time, store, seq)
+);
+ALTER TABLE dmarcgate.store ADD ruled_from bigint;
+CREATE TABLE dmarcgate.rule_use ( -- as in the local store, of rows from ruled_from on
+	store   integer NOT NULL REFERENCES dmarcgate.store,
+	rule    text NOT NULL,
+	first   timestamptz NOT NULL,
+	last    timestamptz NOT NULL,
+	matches bigint NOT NULL,
+	PRIMARY KEY (store, rule)
 );
 `}
 

@@ -183,6 +183,9 @@ func (c *session) keepUp(ctx context.Context) error {
 			}
 		}
 		oldest := c.oldest(now)
+		if err := forgetRules(ctx, c.conn, oldest); err != nil {
+			c.Log.Warn("rules could not be forgotten in PostgreSQL now", "err", err)
+		}
 		if oldest.IsZero() {
 			return nil
 		}

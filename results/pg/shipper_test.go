@@ -578,7 +578,7 @@ func TestManyHostsMigrateAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.schema_version WHERE version = 2"); got != 1 {
+	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.schema_version WHERE version = 3"); got != 1 {
 		t.Errorf("versions = %d; want one", got)
 	}
 

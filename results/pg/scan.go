@@ -1,0 +1,125 @@
+package pg
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"dmarcgate/results"
+)
+
+// scanSlice is how many rows one read of Scan takes.
+const scanSlice = 1000
+
+// end is after all rows.
+var end = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const (
+	scanSQL = "SELECT " + rowSelection + `, store FROM dmarcgate.message
+		WHERE time >= $1 AND time < $2 AND (time, store, seq) > ($1, $3, $4) ORDER BY time, store, seq LIMIT $5`
+	// The limit is within, so that the server looks up one row after the other. A
+	// row that is gone has no Encoded.
+	ruledSQL = `SELECT r.seq, r.time, coalesce(state, 0::smallint), coalesce(qid, ''), client, coalesce(author, ''), coalesce(policy_domain, ''), row, r.store
+		FROM (SELECT * FROM dmarcgate.ruled WHERE time >= $1 AND time < $2 AND (time, store, seq) > ($1, $3, $4) AND store <> ALL ($6)
+			ORDER BY time, store, seq LIMIT $5) AS r
+			LEFT JOIN dmarcgate.message m ON m.store = r.store AND m.seq = r.seq AND m.time = r.time
+		ORDER BY r.time, r.store, r.seq`
+	olderSQL = "SELECT " + rowSelection + `, store FROM dmarcgate.message
+		WHERE time >= $1 AND time < $2 AND store = $3 AND seq > $4 AND seq < $6 ORDER BY seq LIMIT $5`
+)
+
+// Scan implements results.Queries.
+func (r *Reader) Scan(ctx context.Context, span results.Span, f func(results.Row) error) error {
+	s := &scanner{Reader: r, f: f, to: whole(span.To)}
+	if s.to.IsZero() {
+		s.to = end
+	}
+	if !span.Ruled {
+		return s.all(ctx, whole(span.From), scanSQL)
+	}
+	older, err := query(ctx, r, "stores", pgx.RowToStructByPos[olderStore], `SELECT id, coalesce(ruled_from, $1) FROM dmarcgate.store
+		WHERE ruled_from IS NULL OR ruled_from > 1 ORDER BY id`, int64(math.MaxInt64))
+	if err != nil {
+		return err
+	}
+	unmarked := []int32{} // stores with no row in ruled
+	for _, o := range older {
+		if err := s.older(ctx, whole(span.From), o); err != nil {
+			return err
+		}
+		if o.Before == math.MaxInt64 {
+			unmarked = append(unmarked, o.ID)
+		}
+	}
+	return s.all(ctx, whole(span.From), ruledSQL, unmarked)
+}
+
+// olderStore is a store whose rows before one are not in the table ruled.
+type olderStore struct {
+	ID     int32
+	Before int64
+}
+
+// scanner is one scan.
+type scanner struct {
+	*Reader
+	f  func(results.Row) error
+	to time.Time
+}
+
+// all reads in the order of time.
+func (s *scanner) all(ctx context.Context, from time.Time, text string, more ...any) error {
+	last := kept{Shipment: results.Shipment{Time: from, Sequence: -1}, store: -1}
+	for n := scanSlice; n == scanSlice; {
+		rows, err := query(ctx, s.Reader, "rows", scanKept, text, append([]any{last.Time, s.to, last.store, last.Sequence, scanSlice}, more...)...)
+		if err != nil {
+			return err
+		}
+		if n = len(rows); n > 0 {
+			last = rows[n-1]
+		}
+		for i := range rows {
+			if err := s.give(&rows[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// older reads the rows that name a rule of those that are not in ruled.
+func (s *scanner) older(ctx context.Context, from time.Time, store olderStore) error {
+	last := int64(-1)
+	for n := scanSlice; n == scanSlice; {
+		rows, err := query(ctx, s.Reader, "rows", scanKept, olderSQL, from, s.to, store.ID, last, scanSlice, store.Before)
+		if err != nil {
+			return err
+		}
+		if n = len(rows); n > 0 {
+			last = rows[n-1].Sequence
+		}
+		for i := range rows {
+			if !rows[i].MarkRuled() {
+				continue
+			}
+			if err := s.give(&rows[i]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *scanner) give(k *kept) error {
+	if k.Encoded == nil {
+		return nil
+	}
+	row, err := k.Row()
+	if err != nil {
+		return fmt.Errorf("reading rows from PostgreSQL: %w", err)
+	}
+	return s.f(row)
+}
