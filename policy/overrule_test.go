@@ -341,22 +341,3 @@ func TestADecisionNamesTheAuthorDomainThatTheRuleIsAbout(t *testing.T) {
 		})
 	}
 }
-
-func BenchmarkDecideWithAThousandRules(b *testing.B) {
-	var rules []Rule
-	for i := range MaxRules {
-		r := good()
-		r.ID, r.Action = "r-"+strings.Repeat("a", i%50)+string(rune('a'+i/50)), RuleReject
-		r.Match = Match{HeaderFrom: pats("x.example")}
-		rules = append(rules, r)
-	}
-	rs, err := NewRules(rules)
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, f := Settings{Profile: Strict, Rules: rs}, relayed(fails(dmarc.Reject))
-	b.ReportAllocs()
-	for b.Loop() {
-		s.Decide(f)
-	}
-}

@@ -38,10 +38,15 @@ func NewRules(rules []Rule) (Rules, error) {
 	if len(errs) > 0 {
 		return Rules{}, errors.Join(errs...)
 	}
+	return compile(list), nil
+}
+
+// compile makes a set of a list of its own that has been checked.
+func compile(list []Rule) Rules {
 	slices.SortFunc(list, func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 	})
-	return Rules{list: list, index: newIndex(list), sum: sumRules(list)}, nil
+	return Rules{list: list, index: newIndex(list), sum: sumRules(list)}
 }
 
 func (r Rule) clone() Rule {

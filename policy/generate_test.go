@@ -1,0 +1,308 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// Words of generated messages and rules, so few that they meet.
+var (
+	someDomains = []string{"bank.example", "news.bank.example", "shop.example", "forwarder.example", "a.lists.example", "lists.example", "stranger.example"}
+	someClients = []string{"192.0.2.1", "192.0.2.200", "203.0.113.1", "2001:db8::1", "2001:db8:0:1::1", "2001:db8:1::1"}
+	someNets    = prefixes("192.0.2.0/24", "192.0.2.0/25", "192.0.2.1/32", "192.0.0.0/16", "203.0.113.0/26", "2001:db8::/32", "2001:db8::/48", "2001:db8::/64", "2001:db8:1::1/128")
+)
+
+// known is facts with everything that rules can look at.
+func (m maker) known() Facts {
+	f := m.facts()
+	f.Version, f.Seed = FactsVersion, 1+m.Uint64N(1<<63)
+	f.Client = netip.Addr{}
+	if m.yes(90) {
+		f.Client = netip.MustParseAddr(pick(m, someClients...))
+	}
+	f.ClientName, f.Helo, f.MailFrom, f.ListID = m.maybe(), m.maybe(), m.maybe(), m.maybe()
+	f.IsList, f.Automatic, f.TLS = m.yes(50), m.yes(50), m.yes(50)
+	f.Recipients = nil
+	for range m.IntN(4) {
+		f.Recipients = append(f.Recipients, pick(m, someDomains...))
+	}
+	for i := range f.Authors {
+		a := &f.Authors[i]
+		a.PolicyDomain = pick(m, "", a.Domain, a.Org, "example")
+		a.History.Messages = m.IntN(4) * 50
+	}
+	return f
+}
+
+// maybe is a domain that may not be known.
+func (m maker) maybe() string { return pick(m, append(someDomains, "")...) }
+
+// maps are the same in all rules of a test, as map files are.
+type maps struct {
+	domains []*DomainMap
+	nets    []*NetMap
+}
+
+func (m maker) maps() maps {
+	var out maps
+	for i := range 3 {
+		name := fmt.Sprintf("maps/%d", i)
+		out.domains = append(out.domains, NewDomainMap(name, m.patterns(maps{}, true)))
+		out.nets = append(out.nets, NewNetMap(name, []netip.Prefix{pick(m, someNets...), pick(m, someNets...)}))
+	}
+	return out
+}
+
+func (m maker) patterns(lists maps, orgs bool) []DomainPattern {
+	var out []DomainPattern
+	for range 1 + m.IntN(3) {
+		p := DomainPattern{kind: pick(m, exact, exact, below), domain: pick(m, someDomains...)}
+		switch {
+		case m.yes(20) && len(lists.domains) > 0:
+			p = MapPattern(pick(m, lists.domains...))
+		case m.yes(20) && orgs:
+			p.kind = organization
+		case m.yes(10):
+			p = DomainPattern{kind: below, domain: "example"}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func (m maker) networks(lists maps) []NetPattern {
+	var out []NetPattern
+	for range 1 + m.IntN(3) {
+		p := NetOf(pick(m, someNets...))
+		if m.yes(20) {
+			p = NetMapPattern(pick(m, lists.nets...))
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// match has each key with some chance.
+func (m maker) match(lists maps) Match {
+	var out Match
+	const share = 8
+	domains := func(orgs bool, keys ...*[]DomainPattern) {
+		for _, k := range keys {
+			if m.yes(share) {
+				*k = m.patterns(lists, orgs)
+			}
+		}
+	}
+	domains(false, &out.IPRev, &out.SPFPass, &out.DKIMPass, &out.ARCPass, &out.HELO, &out.MailFrom, &out.ListID, &out.RcptDomain)
+	domains(true, &out.HeaderFrom, &out.PolicyDomain, &out.HeaderFrom)
+	domains(false, &out.Not.IPRev, &out.Not.SPFPass, &out.Not.DKIMPass, &out.Not.HELO, &out.Not.MailFrom, &out.Not.ListID, &out.Not.RcptDomain)
+	domains(true, &out.Not.HeaderFrom, &out.Not.PolicyDomain)
+	for _, k := range []*[]NetPattern{&out.ClientIP, &out.ClientIP, &out.Not.ClientIP} {
+		if m.yes(share) {
+			*k = m.networks(lists)
+		}
+	}
+	for _, k := range []**bool{&out.TLS, &out.NullPath, &out.IsList, &out.Automatic, &out.BodyChanged} {
+		if m.yes(share) {
+			v := m.yes(50)
+			*k = &v
+		}
+	}
+	for _, k := range []**int{&out.HistoryMin, &out.HistoryMax} {
+		if m.yes(share) {
+			v := m.IntN(200)
+			*k = &v
+		}
+	}
+	m.words(&out)
+	return out
+}
+
+func (m maker) words(out *Match) {
+	if m.yes(10) {
+		out.Listener = pick(m, []string{"mta"}, []string{"x", "y"}, []string{"mta", "x"})
+	}
+	if m.yes(50) {
+		out.Result = pick(m, []string{"fail"}, []string{"none", "temperror"}, []string{"fail", "permerror"}, ruleResults)
+	}
+	if m.yes(10) {
+		out.Requested = pick(m, []string{"reject"}, []string{"none", "quarantine"})
+	}
+	if m.yes(10) {
+		out.From = pick(m, []From{FromOneMailbox}, []From{FromSeveralDomains, FromUnparsable})
+	}
+	if m.yes(10) {
+		out.Hours = pick(m, []Hours{{22 * 60, 6 * 60}}, []Hours{{0, 14 * 60}, {15 * 60, 24 * 60}})
+	}
+	if m.yes(10) {
+		out.Weekdays = pick(m, []Weekday{Weekday(time.Saturday)}, []Weekday{Weekday(time.Sunday), Weekday(time.Saturday)})
+	}
+}
+
+func (m maker) rule(id int, lists maps) Rule {
+	return Rule{
+		ID: fmt.Sprintf("r%03d", id), Mode: pick(m, Off, Shadow, Enforce, Enforce), Priority: m.IntN(5), Action: RuleAction(m.IntN(6)),
+		Reason: pick(m, append(ruleReasons, "")...), ReportComment: pick(m, "", "as agreed"), Sample: pick(m, uint8(0), 0, 30, 70, 100),
+		Expires: pick(m, time.Time{}, time.Time{}, noon.Add(8*time.Hour)), Match: m.match(lists),
+	}
+}
+
+func (m maker) rules(n int) []Rule {
+	lists := m.maps()
+	var out []Rule
+	for i := range n {
+		out = append(out, m.rule(i, lists))
+	}
+	return out
+}
+
+// ruled calls f with generated settings that have generated rules, checked or
+// not, and messages of which everything is known.
+func ruled(t *testing.T, f func(maker, Settings, Facts)) {
+	t.Helper()
+	m := newMaker()
+	for range generated(t) {
+		s := m.settings(t)
+		s.Rules = compile(m.rules(pick(m, 1, 5, 20, 20, 65))) // more than one word of ruleBits has
+		if m.yes(50) {
+			s.Known.Networks = prefixes("192.0.2.0/25", "2001:db8::/64")
+		}
+		s.Observed = pick(m, uint8(0), 0, 50, 100)
+		f(m, s, m.known())
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// unindexed is rs, each of which is tried on every message.
+func unindexed(rs Rules) Rules {
+	rs.index = &index{}
+	for i, r := range rs.list {
+		if r.Mode != Off {
+			rs.index.always.set(i)
+		}
+	}
+	return rs
+}
+
+func TestTheIndexFindsEveryRuleThatMatches(t *testing.T) {
+	matched := 0
+	ruled(t, func(m maker, s Settings, f Facts) {
+		f = m.forget(f)
+		plain := s
+		plain.Rules = unindexed(s.Rules)
+		got, gotSure := s.Again(f)
+		want, wantSure := plain.Again(f)
+		if text(got) != text(want) || gotSure != wantSure {
+			t.Errorf("Again(%s) = %s, %v; want %s, %v, as when every rule of %s is tried", text(f), text(got), gotSure, text(want), wantSure, text(s.Rules.List()))
+		}
+		matched += min(1, len(want.Rule)+len(want.Unreported)+len(want.Shadow))
+	})
+	if share := generated(t) / 3; matched < share {
+		t.Errorf("rules match %d messages; want at least %d, or the property says nothing", matched, share)
+	}
+}
+
+func TestARuleInShadowChangesNoDecision(t *testing.T) {
+	named := 0
+	ruled(t, func(m maker, s Settings, f Facts) {
+		more := s
+		extra := m.rule(0, m.maps())
+		extra.Mode, extra.ID = Shadow, pick(m, "a", "r010a", "z")
+		if m.yes(50) {
+			extra.Match = Match{Result: ruleResults}
+		}
+		more.Rules = compile(append(s.Rules.List(), extra))
+		want, got := s.Decide(f), more.Decide(f)
+		for _, shadow := range got.Shadow {
+			if shadow.Rule == extra.ID {
+				named++
+			}
+		}
+		want.Shadow, got.Shadow = nil, nil
+		if text(got) != text(want) {
+			t.Errorf("Decide(%s) with the rule %s in shadow = %s; want %s", text(f), text(extra), text(got), text(want))
+		}
+	})
+	if share := generated(t) / 10; named < share {
+		t.Errorf("the rule in shadow matches %d messages; want at least %d, or the property says nothing", named, share)
+	}
+}
+
+// forget takes some facts away, as time and settings of privacy do.
+func (m maker) forget(f Facts) Facts {
+	if m.yes(30) {
+		return f
+	}
+	f.Lacks = Lack(m.IntN(1 << 6))
+	if m.yes(50) {
+		f.Lacks = 1 << m.IntN(6)
+	}
+	if m.yes(10) {
+		f.Version = 0 // as before such facts were taken down
+	}
+	return lacking(f)
+}
+
+// lacking takes away what f.Lacks says.
+func lacking(f Facts) Facts {
+	has := func(l Lack) bool { return f.Lacking()&l != 0 }
+	if has(LackClient) && f.Client.IsValid() {
+		f.Client = shortened(f.Client).Addr()
+	}
+	if has(LackClientName) {
+		f.ClientName = ""
+	}
+	if has(LackRecipients) {
+		f.Recipients = nil
+	}
+	if has(LackHeader) {
+		f.IsList, f.ListID, f.Automatic, f.TLS = false, "", false, false
+	}
+	if has(LackSeed) {
+		f.Seed = 0
+	}
+	if has(LackHistory) {
+		f.Authors = slices.Clone(f.Authors)
+		for i := range f.Authors {
+			if !EvidenceMatters(f.Authors[i].Verdict) {
+				f.Authors[i].History = History{}
+			}
+		}
+	}
+	return f
+}
+
+func TestADecisionThatIsSureIsTheOneOfAllFacts(t *testing.T) {
+	var sures, unsures [6]int
+	ruled(t, func(m maker, s Settings, f Facts) {
+		want, sure := s.Again(f)
+		if !sure {
+			t.Errorf("Again(%s) is not sure; want it sure, nothing lacks", text(f))
+		}
+		forgotten := m.forget(f)
+		got, sure := s.Again(forgotten)
+		if sure && text(got) != text(want) {
+			t.Errorf("Again(%s) = %s, sure; want %s, with the rules %s", text(forgotten), text(got), text(want), text(s.Rules.List()))
+		}
+		if d := s.Decide(forgotten); text(d) != text(got) {
+			t.Errorf("Decide(%s) = %s; want %s, as Again", text(forgotten), text(d), text(got))
+		}
+		for i := range sures {
+			switch {
+			case forgotten.Lacks != 1<<i:
+			case sure:
+				sures[i]++
+			default:
+				unsures[i]++
+			}
+		}
+	})
+	if slices.Min(sures[:]) == 0 || slices.Min(unsures[:]) == 0 {
+		t.Errorf("by the fact that lacks, %v decisions are sure and %v are not; want some of each", sures, unsures)
+	}
+}
