@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"hash/maphash"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -24,7 +25,7 @@ type DomainMap struct {
 // NewDomainMap makes a map of patterns. Those that are none or maps themselves
 // are left out.
 func NewDomainMap(name string, items []DomainPattern) *DomainMap {
-	b := newDomainMapBuilder(name, len(items))
+	b := newDomainMapBuilder(name, len(items), 0)
 	for _, p := range items {
 		if p.kind != nothing && p.kind != listed {
 			b.add(p)
@@ -106,25 +107,31 @@ type domainMapBuilder struct {
 	sum setSum
 }
 
-// newDomainMapBuilder makes room for size exact domains, which is what long
-// lists have.
-func newDomainMapBuilder(name string, size int) *domainMapBuilder {
+// newDomainMapBuilder makes room for so many exact domains, which is what long
+// lists have, and for their text.
+func newDomainMapBuilder(name string, size, text int) *domainMapBuilder {
 	b := &domainMapBuilder{m: &DomainMap{Name: name}}
 	seed := maphash.MakeSeed()
 	for i := range b.m.sets {
 		b.m.sets[i].seed = seed
 	}
-	b.m.sets[exact].grow(size)
+	set := &b.m.sets[exact]
+	set.grow(size)
+	set.ends, set.text = make([]uint32, 0, size), make([]byte, 0, text)
 	return b
 }
 
 func (b *domainMapBuilder) add(p DomainPattern) {
 	if b.m.sets[p.kind].add(p.domain) {
-		b.sum.add(p.String())
+		b.sum.add(patternForms[p.kind], p.domain)
 	}
 }
 
 func (b *domainMapBuilder) finish() *DomainMap {
+	for i := range b.m.sets {
+		s := &b.m.sets[i]
+		s.ends, s.text = fitted(s.ends), fitted(s.text)
+	}
 	b.m.Sum = b.sum.String()
 	return b.m
 }
@@ -193,15 +200,26 @@ func (s *nameSet) grow(n int) {
 	}
 }
 
+// fitted returns list without much room behind it.
+func fitted[T any](list []T) []T {
+	if cap(list)-len(list) > len(list)/4 {
+		return slices.Clone(list)
+	}
+	return list
+}
+
 // setSum is the sum of a set, in which order means nothing: hashes of its
 // items are added. Each item may be added once.
 type setSum struct {
 	n   uint64
 	sum [4]uint64
+	buf []byte
 }
 
-func (s *setSum) add(item string) {
-	h := sha256.Sum256([]byte(item))
+// add adds an item of two parts.
+func (s *setSum) add(form, item string) {
+	s.buf = append(append(s.buf[:0], form...), item...)
+	h := sha256.Sum256(s.buf)
 	for i := range s.sum {
 		s.sum[i] += binary.BigEndian.Uint64(h[8*i:])
 	}

@@ -30,7 +30,7 @@ type MapProblem struct {
 // There is a map or at least one problem; after maxMapProblems nobody looks
 // for more.
 func ParseDomainMap(name string, data []byte) (*DomainMap, []MapProblem) {
-	b := newDomainMapBuilder(name, lines(data))
+	b := newDomainMapBuilder(name, lines(data), len(data))
 	problems := eachItem(data, func(item string) error {
 		p, err := ParsePattern(item)
 		if err == nil {
@@ -47,7 +47,8 @@ func ParseDomainMap(name string, data []byte) (*DomainMap, []MapProblem) {
 // ParseNetMap reads a map file of networks in the same way: on each line
 // "192.0.2.0/24", or an address, which is a network of one.
 func ParseNetMap(name string, data []byte) (*NetMap, []MapProblem) {
-	b := newNetMapBuilder(name, lines(data))
+	size6 := min(bytes.Count(data, []byte("::")), MaxMapEntries) // in nearly all networks, and in few comments
+	b := newNetMapBuilder(name, lines(data)-min(size6, lines(data)), size6)
 	problems := eachItem(data, func(item string) error {
 		p, err := parseNetwork(item)
 		if err == nil {
@@ -117,9 +118,16 @@ func addItem(text []byte, add func(item string) error) (f Fault, bad bool) {
 	if len(text) > maxMapItem {
 		return Fault{Text: fmt.Sprintf("has %d bytes", len(text)), Mend: "write one item on each line"}, true
 	}
-	err := add(string(text))
-	if err != nil && !errors.As(err, &f) {
+	if err := add(string(text)); err != nil {
+		return asFault(err), true
+	}
+	return Fault{}, false
+}
+
+func asFault(err error) Fault {
+	var f Fault
+	if !errors.As(err, &f) {
 		f = Fault{Text: err.Error(), Mend: "mend or remove the line"}
 	}
-	return f, err != nil
+	return f
 }

@@ -27,7 +27,13 @@ type NetMap struct {
 
 // NewNetMap makes a map of networks. Those that are not valid are left out.
 func NewNetMap(name string, items []netip.Prefix) *NetMap {
-	b := newNetMapBuilder(name, len(items))
+	size6 := 0
+	for _, p := range items {
+		if p.Addr().Is6() {
+			size6++
+		}
+	}
+	b := newNetMapBuilder(name, len(items)-size6, size6)
 	for _, p := range items {
 		if p.IsValid() {
 			b.add(p)
@@ -102,22 +108,17 @@ func spanOf(p netip.Prefix) span {
 	return span{number{a.hi &^ host.hi, a.lo &^ host.lo}, number{a.hi | host.hi, a.lo | host.lo}}
 }
 
-type netMapBuilder struct {
-	m    *NetMap
-	size int
-}
+type netMapBuilder struct{ m *NetMap }
 
-func newNetMapBuilder(name string, size int) *netMapBuilder {
-	return &netMapBuilder{m: &NetMap{Name: name}, size: size}
+// newNetMapBuilder makes room for so many networks of IPv4 and of IPv6.
+func newNetMapBuilder(name string, size4, size6 int) *netMapBuilder {
+	return &netMapBuilder{m: &NetMap{Name: name, v4: make([]span, 0, size4), v6: make([]span, 0, size6)}}
 }
 
 func (b *netMapBuilder) add(p netip.Prefix) {
 	list, widest := &b.m.v6, &b.m.widest[1]
 	if p.Addr().Is4() {
 		list, widest = &b.m.v4, &b.m.widest[0]
-	}
-	if *list == nil {
-		*list = make([]span, 0, b.size)
 	}
 	*list = append(*list, spanOf(p))
 	b.m.n++
@@ -156,7 +157,7 @@ func joined(list []span) []span {
 			out = append(out, s)
 		}
 	}
-	return slices.Clip(out)
+	return fitted(out)
 }
 
 // join adds b, which does not begin before a, if nothing is between them.

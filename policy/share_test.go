@@ -1,0 +1,170 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"dmarcgate/auth/dmarc"
+)
+
+// everything is a match that every failing message has.
+var everything = Match{Result: []string{"fail"}}
+
+func TestARuleThatSkipsReportsNeverDecides(t *testing.T) {
+	skip := func(id string, mode Mode) Rule {
+		return Rule{ID: id, Mode: mode, Priority: 900, Action: RuleSkipReport, Match: everything}
+	}
+	accept := Rule{ID: "accept", Mode: Enforce, Action: RuleAccept, Match: everything}
+	reject := Rule{ID: "reject", Mode: Shadow, Action: RuleReject, Match: everything}
+	strict, monitor := Settings{Profile: Strict}, Settings{Profile: Monitor}
+	tests := []struct {
+		name   string
+		s      Settings
+		rules  []Rule
+		want   string // unreported; rule; also
+		shadow []ShadowDecision
+	}{
+		{"alone", strict, []Rule{skip("a", Enforce)}, "a;;", nil},
+		{"before one that decides", strict, []Rule{skip("a", Enforce), accept}, "a;accept;", nil},
+		{"the first is named, others beside", strict, []Rule{skip("a", Enforce), skip("b", Enforce), accept}, "a;accept;b", nil},
+		{"in shadow, with what is done in the end", strict, []Rule{skip("a", Shadow), accept, reject}, ";accept;", []ShadowDecision{{"a", Accept, None}, {"reject", Refuse, Reject}}},
+		{"under monitor", monitor, []Rule{skip("a", Enforce), accept}, ";;", []ShadowDecision{{"a", Accept, None}, {"accept", Accept, None}}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			plain := tt.s
+			plain.Rules = compile(slices.DeleteFunc(slices.Clone(tt.rules), func(r Rule) bool { return r.Action == RuleSkipReport }))
+			tt.s.Rules = compile(tt.rules)
+			d, without := tt.s.Decide(full()), plain.Decide(full())
+			if got := d.Unreported + ";" + d.Rule + ";" + strings.Join(d.Also, " "); got != tt.want || !slices.Equal(d.Shadow, tt.shadow) {
+				t.Errorf("Decide() = %+v; want %s and shadow %v", d, tt.want, tt.shadow)
+			}
+			if d.Action != without.Action || d.Override != without.Override || d.Reason != without.Reason {
+				t.Errorf("Decide() = %+v; want it done as without, %+v", d, without)
+			}
+		})
+	}
+}
+
+func TestADecisionNamesSoManyRulesAndNoMore(t *testing.T) {
+	var rules []Rule
+	for i := range 100 {
+		rules = append(rules,
+			Rule{ID: fmt.Sprintf("e%02d", i), Mode: Enforce, Action: RuleAccept, Match: everything},
+			Rule{ID: fmt.Sprintf("s%02d", i), Mode: Shadow, Action: pick(newMaker(), RuleReject, RuleSkipReport), Match: everything})
+	}
+	d := Settings{Profile: Strict, Rules: compile(rules)}.Decide(full())
+	if d.Rule != "e00" || len(d.Also) != MaxNamed || d.Also[31] != "e32" || len(d.Shadow) != MaxNamed || d.Shadow[31].Rule != "s31" {
+		t.Errorf("Decide() = %+v; want e00, and of the others the first %d each", d, MaxNamed)
+	}
+}
+
+func TestACommentGoesToReportsWithTheReasonOfTheRule(t *testing.T) {
+	tests := []struct {
+		name   string
+		action RuleAction
+		reason Override
+		policy dmarc.Policy
+		want   string
+	}{
+		{"less than asked", RuleAccept, MailingList, dmarc.Reject, "as agreed"},
+		{"less than asked, without a reason", RuleAccept, "", dmarc.Reject, "as agreed"},
+		{"more than asked is not for the reason", RuleReject, MailingList, dmarc.None, ""},
+		{"as asked", RuleReject, MailingList, dmarc.Reject, ""},
+		{"as published", RuleAsPublished, LocalPolicy, dmarc.Quarantine, ""},
+	}
+	for _, tt := range tests {
+		f := full()
+		f.Authors[0].Verdict.Policy = tt.policy
+		rule := Rule{ID: "r", Mode: Enforce, Action: tt.action, Reason: tt.reason, ReportComment: "as agreed", Match: everything}
+		d := Settings{Profile: Strict, Quarantine: Refuse, Rules: compile([]Rule{rule})}.Decide(f)
+		if d.ReportComment != tt.want || d.Rule != "r" {
+			t.Errorf("%s: Decide() = %+v; want the comment %q", tt.name, d, tt.want)
+		}
+	}
+}
+
+// Who raises a sample or the share adds messages and loses none.
+func TestSamplesAndSharesGrow(t *testing.T) {
+	const messages = 1000
+	accepts := Rule{ID: "r", Mode: Enforce, Action: RuleAccept, Match: everything}
+	for _, tt := range []struct {
+		name string
+		at   func(percent int) Settings
+		in   Action
+	}{
+		{"share", func(p int) Settings { return Settings{Profile: Strict, Observed: uint8(100 - p)} }, Refuse},
+		{"sample", func(p int) Settings {
+			accepts.Sample = uint8(p) // 0 is all, and is not asked for here
+			return Settings{Profile: Strict, Rules: compile([]Rule{accepts})}
+		}, Accept},
+	} {
+		var counts [101]int
+		var last [messages]bool
+		for percent := 1; percent <= 100; percent++ {
+			s, f := tt.at(percent), full()
+			for i := range messages {
+				f.Seed = uint64(i + 1)
+				in := s.Decide(f).Action == tt.in
+				if last[i] && !in {
+					t.Fatalf("seed %d is in the %s of %d percent and not of %d", f.Seed, tt.name, percent-1, percent)
+				}
+				last[i] = in
+				if in {
+					counts[percent]++
+				}
+			}
+		}
+		if counts[100] != messages || counts[1] > 30 || counts[30] < 250 || counts[30] > 350 {
+			t.Errorf("of %d messages, the %s has %d at 1, %d at 30 and %d at 100 percent; want about 10, about 300, and all",
+				messages, tt.name, counts[1], counts[30], counts[100])
+		}
+	}
+}
+
+func TestOutsideTheShareAMessageIsWatched(t *testing.T) {
+	f := full()
+	rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: RuleAccept, Match: everything}})
+	d := Settings{Profile: Strict, Quarantine: Tag, Observed: 100, Rules: rules}.Decide(f)
+	if d.Action != Accept || d.Override != LocalPolicy || d.Reason != "nothing aligned passed; not enforced: outside enforce_share" || d.Rule != "" || len(d.Shadow) != 1 {
+		t.Errorf("Decide() = %+v; want it watched, outside enforce_share", d)
+	}
+	monitor := Settings{Profile: Monitor, Quarantine: Tag, Observed: 100, Rules: rules}.Decide(f)
+	if monitor.Reason != "nothing aligned passed; not enforced: profile monitor" {
+		t.Errorf("Reason = %q; want the profile monitor, which has no share", monitor.Reason)
+	}
+	d.Reason = monitor.Reason
+	if text(d) != text(monitor) {
+		t.Errorf("Decide() = %+v; want it as under monitor, %+v", d, monitor)
+	}
+	f.Authors[0].Verdict.Policy = dmarc.None
+	if d := (Settings{Profile: Strict, Observed: 100}).Decide(f); d.Override != AsPublished || strings.Contains(d.Reason, "enforce_share") {
+		t.Errorf("Decide() = %+v; want nothing said where nothing was to be enforced", d)
+	}
+	f = full()
+	f.Seed = 0
+	if d := (Settings{Profile: Strict, Observed: 1}).Decide(f); d.Action != Accept {
+		t.Errorf("Decide() without a seed = %v; want it observed", d.Action)
+	}
+}
+
+func TestARuleCanBeTriedAsIfItWereEnforced(t *testing.T) {
+	f := full()
+	f.Seed = 0
+	s := Settings{Profile: Strict, Rules: compile([]Rule{
+		{ID: "off", Mode: Off, Action: RuleQuarantine, Sample: 1, Match: everything},
+		{ID: "other", Mode: Off, Priority: 9, Action: RuleAccept, Match: everything},
+		{ID: "watches", Mode: Shadow, Action: RuleAccept, Match: everything},
+		{ID: "elsewhere", Mode: Enforce, Action: RuleAccept, Match: Match{Listener: []string{"x"}}},
+	})}
+	for id, want := range map[string]string{"off": "off", "watches": "watches", "elsewhere": "", "nobody": ""} {
+		if d := s.decideTrying(f, id); d.Rule != want {
+			t.Errorf("decideTrying(%s) = %+v; want the rule %q", id, d, want)
+		}
+	}
+	if d := s.Decide(f); d.Rule != "" || len(d.Shadow) != 1 {
+		t.Errorf("Decide() = %+v; want it as before", d)
+	}
+}
