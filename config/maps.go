@@ -182,11 +182,16 @@ var (
 const mendChanging = "write a new file beside it, and rename that"
 
 // readWhole returns what a regular file holds, and no more of it than shows that
-// it is larger than limit. A file that changes meanwhile is read again: who
-// rewrites a file in place leaves half of it there for a moment.
+// it is larger than limit.
 func readWhole(path string, limit int64) ([]byte, fs.FileInfo, error) {
+	return readSettled(path, func() ([]byte, fs.FileInfo, error) { return readOnce(path, limit) })
+}
+
+// readSettled reads again what changes meanwhile: who rewrites a file in place
+// leaves half of it there for a moment.
+func readSettled(path string, read func() ([]byte, fs.FileInfo, error)) ([]byte, fs.FileInfo, error) {
 	for range reads {
-		data, before, err := readOnce(path, limit)
+		data, before, err := read()
 		if err != nil {
 			return nil, nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 )
 
@@ -297,3 +298,6 @@ func loaded(set *RuleSet, err error) ([]policy.Rule, error) {
 	}
 	return set.Rules.List(), nil
 }
+
+// failed is the verdict on a message that its author domain asks to reject.
+var failed = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100}
