@@ -52,14 +52,19 @@ func withExample(err error, mend string) error {
 	return err
 }
 
+// The widest networks of forwarders: our limit. They may be wider than what
+// anchors a rule, since nothing is accepted because of them: a rejection becomes
+// quarantine.
+const forwarders4, forwarders6 = 8, 16
+
 // CheckForwarders refuses networks that nobody owns alone. The error is a
 // Fault without a key.
 func CheckForwarders(p netip.Prefix) error {
-	if most := widest(p); p.Bits() < most {
-		return Fault{
-			Text: fmt.Sprintf("%v is too wide to be trusted", p),
-			Mend: fmt.Sprintf("name networks of the forwarder, /%d or narrower", most),
-		}
+	if !wider(p, forwarders4, forwarders6) {
+		return nil
 	}
-	return nil
+	return Fault{
+		Text: fmt.Sprintf("%v is too wide to be trusted", p),
+		Mend: fmt.Sprintf("name networks of the forwarder, /%d or narrower", bitsOf(p, forwarders4, forwarders6)),
+	}
 }

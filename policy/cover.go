@@ -1,0 +1,244 @@
+package policy
+
+import (
+	"cmp"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// These files compare matches: whether one holds whenever another does, and
+// whether both can hold for one message. Where that cannot be told, as of two
+// maps, the answer is no: a finding must be true.
+
+// item is one thing that a key lists: a pattern of domains or networks, a word,
+// or a range of numbers. It is comparable.
+type item struct {
+	domain  DomainPattern
+	network NetPattern
+	word    string
+	numbers numbers
+}
+
+// numbers are those from low to before high.
+type numbers struct{ low, high int }
+
+func (it item) isMap() bool { return it.domain.list != nil || it.network.list != nil }
+
+// covers reports whether whatever b holds is held by a, of the same key.
+func (a item) covers(b item) bool {
+	switch {
+	case a == b:
+		return true
+	case a.numbers.high > 0:
+		return a.numbers.low <= b.numbers.low && b.numbers.high <= a.numbers.high
+	}
+	return a.domain.covers(b.domain)
+}
+
+// touches reports whether there is something that both hold.
+func (a item) touches(b item) bool {
+	if a.numbers.high > 0 {
+		return a.numbers.low < b.numbers.high && b.numbers.low < a.numbers.high
+	}
+	return a.covers(b) || b.covers(a) || a.domain.sharesOrg(b.domain)
+}
+
+func (p DomainPattern) covers(q DomainPattern) bool {
+	switch {
+	case p == q:
+		return true
+	case p.list != nil:
+		return q.kind == exact && p.list.holds(q.domain, "-") // no pattern names this organization: which one q has is not known
+	}
+	return p.kind == below && q.list == nil && strings.HasSuffix(q.domain, "."+p.domain)
+}
+
+// sharesOrg: which names belong to an organization, DNS tells. They are at or
+// below its domain.
+func (p DomainPattern) sharesOrg(q DomainPattern) bool {
+	if p.list != nil || q.list != nil || p.kind != organization && q.kind != organization {
+		return false
+	}
+	return p.kind != exact && atOrBelow(q.domain, p.domain) || q.kind != exact && atOrBelow(p.domain, q.domain)
+}
+
+// above returns every item that can hold something that it holds, and is
+// neither a map nor narrower.
+func (it item) above() iter.Seq[item] {
+	return func(yield func(item) bool) {
+		if !yield(it) {
+			return
+		}
+		if p, ok := it.network.Prefix(); ok {
+			for bits := p.Bits() - 1; bits >= 0 && yield(networkItem(p.Addr(), bits)); bits-- {
+			}
+		}
+		if it.domain.list == nil {
+			it.domain.above(yield)
+		}
+	}
+}
+
+func networkItem(a netip.Addr, bits int) item {
+	return item{network: NetOf(netip.PrefixFrom(a, bits).Masked())}
+}
+
+func (p DomainPattern) above(yield func(item) bool) {
+	for name := p.domain; name != ""; _, name, _ = strings.Cut(name, ".") {
+		for kind := below; kind <= organization; kind++ {
+			if q := (DomainPattern{kind: kind, domain: name}); q != p && !yield(item{domain: q}) {
+				return
+			}
+		}
+	}
+}
+
+// keySet is one key of a match with what it lists.
+type keySet struct {
+	name  string
+	not   bool
+	items []item
+	maps  []item          // those of the items that are maps
+	nets  *NetMap         // of the networks
+	index map[item]bool   // of a long list: its items
+	under map[string]bool // and every name that one of them is or is below
+}
+
+// longList is how many items a list has at most that is searched from end to
+// end.
+const longList = 16
+
+func newKeySet(name string, items []item) keySet {
+	bare, not := strings.CutPrefix(name, "not_")
+	k := keySet{name: bare, not: not, items: items}
+	var nets []netip.Prefix
+	for _, it := range items {
+		if it.isMap() {
+			k.maps = append(k.maps, it)
+		} else if p, ok := it.network.Prefix(); ok {
+			nets = append(nets, p)
+		}
+	}
+	if nets != nil {
+		k.nets = NewNetMap("", nets)
+	} else if len(items) > longList {
+		k.makeIndex()
+	}
+	return k
+}
+
+func (k *keySet) makeIndex() {
+	k.index, k.under = make(map[item]bool), make(map[string]bool)
+	for _, it := range k.items {
+		k.index[it] = true
+		if it.domain.list == nil {
+			for name := it.domain.domain; name != ""; _, name, _ = strings.Cut(name, ".") {
+				k.under[name] = true
+			}
+		}
+	}
+}
+
+// covers reports whether every item of b is held by k.
+func (k *keySet) covers(b *keySet) bool {
+	return !slices.ContainsFunc(b.items, func(it item) bool { return !k.coversItem(it) })
+}
+
+func (k *keySet) coversItem(it item) bool {
+	return k.anyMap(it) || k.some(it, item.covers, func(n *NetMap, p netip.Prefix) bool { return n.within(p) == yes })
+}
+
+// touches reports whether there is something that both hold.
+func (k *keySet) touches(b *keySet) bool {
+	if len(b.items) < len(k.items) {
+		k, b = b, k
+	}
+	return slices.ContainsFunc(k.items, b.touchesItem)
+}
+
+func (k *keySet) touchesItem(it item) bool {
+	wide := it.domain.kind == below || it.domain.kind == organization
+	return k.anyMap(it) || k.index != nil && wide && k.under[it.domain.domain] ||
+		k.some(it, item.touches, func(n *NetMap, p netip.Prefix) bool { return n.within(p) != no })
+}
+
+// anyMap reports whether one of the maps holds all of it.
+func (k *keySet) anyMap(it item) bool {
+	p, isNet := it.network.Prefix()
+	return slices.ContainsFunc(k.maps, func(m item) bool {
+		return m == it || isNet && m.network.list != nil && m.network.list.within(p) == yes || m.domain.list != nil && m.domain.covers(it.domain)
+	})
+}
+
+// some reports whether test holds for it and an item of k that is no map.
+func (k *keySet) some(it item, test func(a, b item) bool, inNets func(*NetMap, netip.Prefix) bool) bool {
+	if p, ok := it.network.Prefix(); ok {
+		return k.nets != nil && inNets(k.nets, p)
+	}
+	if k.index == nil {
+		return slices.ContainsFunc(k.items, func(a item) bool { return test(a, it) })
+	}
+	for a := range it.above() {
+		if k.index[a] && test(a, it) {
+			return true
+		}
+	}
+	return false
+}
+
+// shape is the keys of a match that are written, in the order of compareKeys.
+// result is always one of them.
+type shape []keySet
+
+func compareKeys(a, b *keySet) int {
+	if a.not != b.not {
+		if a.not {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Compare(a.name, b.name)
+}
+
+func (s shape) find(name string, not bool) *keySet {
+	i, ok := slices.BinarySearchFunc(s, keySet{name: name, not: not}, func(a, b keySet) int { return compareKeys(&a, &b) })
+	if !ok {
+		return nil
+	}
+	return &s[i]
+}
+
+// covers reports whether s holds for whatever b holds for.
+func (s shape) covers(b shape) bool {
+	for i := range s {
+		k := &s[i]
+		other := b.find(k.name, k.not)
+		switch {
+		case other == nil:
+			return false
+		case k.not && !other.covers(k), !k.not && !k.covers(other):
+			return false
+		}
+	}
+	return true
+}
+
+// meets reports whether one message can be what both are about: where both
+// list the same key, one client, one author domain, one recipient, one
+// signature holds for both, and neither denies what the other lists. Of two
+// lists that have nothing in common it says no, although a message can have two
+// signatures.
+func (s shape) meets(b shape) bool {
+	for i := range s {
+		k := &s[i]
+		if other := b.find(k.name, false); other != nil && (k.not && k.covers(other) || !k.not && !k.touches(other)) {
+			return false
+		}
+		if other := b.find(k.name, true); other != nil && !k.not && other.covers(k) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,100 @@
+package policy
+
+import (
+	"math"
+	"slices"
+)
+
+// shapeOf returns what m lists, for comparison.
+func shapeOf(m *Match) shape {
+	var s shape
+	add := func(name string, items []item) {
+		if len(items) > 0 {
+			s = append(s, newKeySet(name, items))
+		}
+	}
+	for _, k := range m.keys() {
+		add(k.name, patternItems(k))
+	}
+	result := m.Result
+	if result == nil {
+		result = []string{"fail"}
+	}
+	add("result", wordItems(result))
+	add("listener", wordItems(m.Listener))
+	add("requested", wordItems(m.Requested))
+	add("from", wordItems(m.From))
+	add("weekday", dayItems(m.Weekdays))
+	add("time", hourItems(m.Hours))
+	add("history", historyItems(m))
+	for name, flag := range m.flags() {
+		if flag != nil {
+			add(name, []item{{word: map[bool]string{true: "true", false: "false"}[*flag]}})
+		}
+	}
+	slices.SortFunc(s, func(a, b keySet) int { return compareKeys(&a, &b) })
+	return s
+}
+
+func (m *Match) flags() map[string]*bool {
+	return map[string]*bool{
+		"tls": m.TLS, "null_path": m.NullPath, "list_headers": m.IsList, "auto_submitted": m.Automatic, "body_changed": m.BodyChanged,
+	}
+}
+
+func patternItems(k matchKey) []item {
+	var items []item
+	for _, p := range k.domains {
+		items = append(items, item{domain: p})
+	}
+	for _, p := range k.networks {
+		items = append(items, item{network: p})
+	}
+	return items
+}
+
+func wordItems[T ~string](list []T) []item {
+	var items []item
+	for _, w := range list {
+		items = append(items, item{word: string(w)})
+	}
+	return items
+}
+
+func dayItems(days []Weekday) []item {
+	var items []item
+	for _, d := range days {
+		items = append(items, item{word: d.String()})
+	}
+	return items
+}
+
+// hourItems cuts hours at midnight.
+func hourItems(hours []Hours) []item {
+	var items []item
+	for _, h := range hours {
+		if h.Begin < h.End {
+			items = append(items, item{numbers: numbers{h.Begin, h.End}})
+			continue
+		}
+		items = append(items, item{numbers: numbers{h.Begin, dayMinutes}})
+		if h.End > 0 {
+			items = append(items, item{numbers: numbers{0, h.End}})
+		}
+	}
+	return items
+}
+
+func historyItems(m *Match) []item {
+	if m.HistoryMin == nil && m.HistoryMax == nil {
+		return nil
+	}
+	n := numbers{0, math.MaxInt}
+	if m.HistoryMin != nil {
+		n.low = *m.HistoryMin
+	}
+	if m.HistoryMax != nil && *m.HistoryMax < math.MaxInt {
+		n.high = *m.HistoryMax + 1
+	}
+	return []item{{numbers: n}}
+}

@@ -1,0 +1,187 @@
+package policy
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// anchor is a key of a rule that a stranger cannot make hold by what he
+// writes, with what it names.
+type anchor struct {
+	key      string // "match.client_ip"
+	networks []NetPattern
+	domains  []DomainPattern
+}
+
+// anchors returns those that m has. All of them must hold, so that one which is
+// narrow is enough to trust m; of its list any item is enough, so that it is as
+// good as the worst of them. What is denied anchors nothing: anybody can be not
+// somebody.
+func (m *Match) anchors() []anchor {
+	all := []anchor{
+		{"match.client_ip", m.ClientIP, nil}, {"match.iprev", nil, m.IPRev}, {"match.spf_pass", nil, m.SPFPass},
+		{"match.dkim_pass", nil, m.DKIMPass}, {"match.arc_pass", nil, m.ARCPass},
+	}
+	return slices.DeleteFunc(all, func(a anchor) bool { return len(a.networks)+len(a.domains) == 0 })
+}
+
+// grade is how few can make an anchor hold.
+type grade uint8
+
+const (
+	narrow grade = iota // one sender
+	wide                // many hosts or names, of one owner as it seems
+	sealer              // everybody who writes to the customers of a provider that records what it receives
+	shared              // everybody who gets an account
+)
+
+func (a anchor) grade() grade {
+	worst := narrow
+	for _, n := range a.networks {
+		if wideNet(n) {
+			worst = max(worst, wide)
+		}
+	}
+	for _, p := range a.domains {
+		if m, ok := mailerOf(p); ok {
+			worst = max(worst, a.gradeOf(m, p))
+		} else if p.kind == below || p.list != nil && p.list.sets[below].len() > 0 {
+			worst = max(worst, wide)
+		}
+	}
+	return worst
+}
+
+// gradeOf is the grade of a domain of a shared service.
+func (a anchor) gradeOf(m mailer, p DomainPattern) grade {
+	arc := a.key == "match.arc_pass"
+	switch {
+	case arc && (m.kind == mailboxes || m.kind == sealing):
+		return sealer
+	case m.kind == sealing, a.key == "match.dkim_pass" && m.signsForTenant(p):
+		return narrow
+	}
+	return shared
+}
+
+// carries reports whether everything hangs on key: no other anchor of an
+// accepting rule is narrow.
+func (r *Rule) carries(key string) bool {
+	return r.Action == RuleAccept && !slices.ContainsFunc(r.Match.anchors(), func(a anchor) bool { return a.key != key && a.grade() == narrow })
+}
+
+// namesAuthors reports whether m is about the mail of certain authors alone:
+// domains and organizations, but not every name below one.
+func (m *Match) namesAuthors() bool {
+	return len(m.HeaderFrom) > 0 && !slices.ContainsFunc(m.HeaderFrom, func(p DomainPattern) bool {
+		return p.kind == below || p.wide() || p.list != nil && p.list.sets[below].len() > 0
+	})
+}
+
+func unanchored(r *Rule, _ *LintOptions) (Fault, bool) {
+	return fault(r.Action == RuleAccept && len(r.Match.anchors()) == 0, "match",
+		"anybody can write what it accepts", "add client_ip, iprev, spf_pass, dkim_pass or arc_pass of the sender that is meant")
+}
+
+func publicSuffix(r *Rule, _ *LintOptions) (Fault, bool) {
+	if r.Action != RuleAccept {
+		return Fault{}, false
+	}
+	for _, a := range r.Match.anchors() {
+		for _, p := range a.domains {
+			for q := range p.wideOnes() {
+				if f, bad := everybody(q); bad {
+					f.Key = a.key
+					if p.list != nil {
+						f.Text += fmt.Sprintf(", in %q", p)
+					}
+					return f, true
+				}
+			}
+		}
+	}
+	return Fault{}, false
+}
+
+// wideOnes returns p, or what a map has that can hold more than one domain.
+func (p DomainPattern) wideOnes() iter.Seq[DomainPattern] {
+	return func(yield func(DomainPattern) bool) {
+		if p.list == nil {
+			yield(p)
+			return
+		}
+		set := &p.list.sets[below]
+		for i := 0; i < set.len() && yield(DomainPattern{kind: below, domain: set.at(i)}); i++ {
+		}
+	}
+}
+
+func everybody(p DomainPattern) (Fault, bool) {
+	return fault(p.wide(), "", fmt.Sprintf("%q is everybody below a public suffix", p), "name the domains of the sender")
+}
+
+// sharedSender: whoever gets an account there can use the rule, in the name of
+// every author that it does not exclude.
+func sharedSender(r *Rule, o *LintOptions) (Fault, bool) {
+	if r.Match.namesAuthors() {
+		return Fault{}, false
+	}
+	return anySharedSender(r, o)
+}
+
+func sharedSenderOfAuthors(r *Rule, o *LintOptions) (Fault, bool) {
+	f, bad := anySharedSender(r, o)
+	f.Mend = "make sure that these authors write through it, or name a narrower sender"
+	return f, bad && r.Match.namesAuthors()
+}
+
+func anySharedSender(r *Rule, _ *LintOptions) (Fault, bool) {
+	if !r.carries("") {
+		return Fault{}, false
+	}
+	for _, a := range r.Match.anchors() {
+		for _, p := range a.domains {
+			if m, ok := mailerOf(p); ok && a.gradeOf(m, p) == shared {
+				return fault(true, a.key, fmt.Sprintf("%q is %v, where anybody can get an account%s", p, m.kind, m.within(p)),
+					"name the sender itself, or the authors that are meant in header_from")
+			}
+		}
+	}
+	return Fault{}, false
+}
+
+// wildcards: many hosts in the name of many authors. Of a provider's servers
+// that is said already, and of networks nobody has.
+func wildcards(r *Rule, o *LintOptions) (Fault, bool) {
+	anchors := r.Match.anchors()
+	if r.Action != RuleAccept || len(anchors) == 0 || r.Match.namesAuthors() {
+		return Fault{}, false
+	}
+	if slices.ContainsFunc(anchors, func(a anchor) bool { return a.grade() != wide }) {
+		return Fault{}, false
+	}
+	for _, worse := range []func(*Rule, *LintOptions) (Fault, bool){publicSuffix, wideNetwork, openNetwork, tooManyAddresses, mappedNetwork} {
+		if _, bad := worse(r, o); bad {
+			return Fault{}, false
+		}
+	}
+	return fault(true, anchors[0].key, "many senders can write in the name of any author",
+		fmt.Sprintf("name the hosts or domains of the sender (networks of at most /%d and /%d), or the authors in header_from", narrow4, narrow6))
+}
+
+// openSealer: a large provider seals whatever its customers forward. It records
+// truly what it received, which is good for the recipients that use it.
+func openSealer(r *Rule, _ *LintOptions) (Fault, bool) {
+	anchors := r.Match.anchors()
+	if r.Action != RuleAccept || len(r.Match.RcptDomain) > 0 || r.Match.namesAuthors() || !r.carries("match.arc_pass") {
+		return Fault{}, false
+	}
+	for _, a := range anchors {
+		if a.grade() == sealer {
+			return fault(true, a.key, "seals are there for everybody who forwards through a large provider",
+				"name the authors in header_from, or the recipients who have their mail forwarded in rcpt_domain")
+		}
+	}
+	return Fault{}, false
+}

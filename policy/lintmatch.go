@@ -1,0 +1,142 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+var (
+	ruleResults   = []string{"fail", "none", "permerror", "temperror"}
+	ruleRequested = []string{"none", "quarantine", "reject"}
+	ruleFroms     = []From{
+		FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains, FromSeveralFields, FromMissing, FromEmptyGroup, FromUnparsable,
+	}
+	// orgKeys: Facts have the Organizational Domain of authors alone.
+	orgKeys = []string{"header_from", "not_header_from"}
+)
+
+func noMatch(r *Rule, _ *LintOptions) (Fault, bool) {
+	some := slices.ContainsFunc(r.Match.keys(), func(k matchKey) bool { return k.there })
+	return fault(!some, "match", "names no mail", "say what the rule is about, for example with client_ip or header_from")
+}
+
+// emptyList: no item of an empty list can hold, but a key that is not there
+// holds always. Whoever writes an empty list means one or the other.
+func emptyList(r *Rule, _ *LintOptions) (Fault, bool) {
+	for _, k := range r.Match.keys() {
+		if k.there && k.items == 0 {
+			return fault(true, "match."+k.name, "is empty", "write at least one item, or remove the key")
+		}
+	}
+	return Fault{}, false
+}
+
+func unknownWord(r *Rule, _ *LintOptions) (Fault, bool) {
+	m := &r.Match
+	if f, bad := strangeWord("match.result", m.Result, append([]string{"pass"}, ruleResults...), ruleResults); bad {
+		return f, true
+	}
+	if f, bad := strangeWord("match.requested", m.Requested, ruleRequested, ruleRequested); bad {
+		return f, true
+	}
+	return strangeWord("match.from", m.From, ruleFroms, ruleFroms)
+}
+
+// strangeWord finds a word that is not among known; better are those to offer.
+func strangeWord[T ~string](key string, list, known, better []T) (Fault, bool) {
+	for _, w := range list {
+		if !slices.Contains(known, w) {
+			return fault(true, key, fmt.Sprintf("unknown word %q", w), "write "+alternatives(better))
+		}
+	}
+	return Fault{}, false
+}
+
+// alternatives returns the words as `"a", "b" or "c"`.
+func alternatives[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", string(w))
+	}
+	return b.String()
+}
+
+func badRange(r *Rule, _ *LintOptions) (Fault, bool) {
+	m := &r.Match
+	for _, h := range m.Hours {
+		if h.Begin == h.End || min(h.Begin, h.End) < 0 || max(h.Begin, h.End) > dayMinutes || h.Begin == dayMinutes {
+			return fault(true, "match.time", fmt.Sprintf("%q is not a part of the day", h), `write it in UTC, as "22:00-06:00"; the whole day needs no key`)
+		}
+	}
+	for _, d := range m.Weekdays {
+		if d < 0 || int(d) >= len(weekdays) {
+			return fault(true, "match.weekday", fmt.Sprintf("%d is not a day of the week", int(d)), "write "+alternatives(weekdays))
+		}
+	}
+	low, high := m.HistoryMin, m.HistoryMax
+	switch {
+	case low != nil && *low < 0:
+		return fault(true, "match.history_min", "is negative", "write a number of messages")
+	case high != nil && *high < 0:
+		return fault(true, "match.history_max", "is negative", "write a number of messages")
+	case low != nil && high != nil && *low > *high:
+		return fault(true, "match.history_min", fmt.Sprintf("%d is more than history_max, %d", *low, *high), "write the smaller number in history_min")
+	}
+	return Fault{}, false
+}
+
+func resultPass(r *Rule, _ *LintOptions) (Fault, bool) {
+	return fault(slices.Contains(r.Match.Result, "pass"), "match.result", "a rule is never about mail that passes", `remove "pass"`)
+}
+
+// wrongResult: a message that could not be judged is never refused for good
+// (RFC 9989, Section 5.3.6), and only a fail has a policy to apply.
+func wrongResult(r *Rule, _ *LintOptions) (Fault, bool) {
+	results := slices.DeleteFunc(slices.Clone(r.Match.Result), func(s string) bool { return !slices.Contains(ruleResults, s) })
+	switch {
+	case r.Action == RuleReject && slices.Contains(results, "temperror"):
+		return fault(true, "match.result", "temperror is never a reason to reject", `remove "temperror", or write action = "tempfail"`)
+	case r.Action == RuleAsPublished && slices.ContainsFunc(results, func(s string) bool { return s != "fail" }):
+		return fault(true, "match.result", "only mail that fails has a published policy", `write result = ["fail"], or another action`)
+	}
+	return Fault{}, false
+}
+
+func wrongOrg(r *Rule, _ *LintOptions) (Fault, bool) {
+	for _, k := range r.Match.keys() {
+		if slices.Contains(orgKeys, k.name) {
+			continue
+		}
+		for _, p := range k.domains {
+			if p.kind == organization {
+				return fault(true, "match."+k.name, fmt.Sprintf("%q is for header_from alone", p), fmt.Sprintf("write %q and %q", p.domain, "."+p.domain))
+			}
+			if p.list != nil && p.list.HasOrgs() {
+				return fault(true, "match."+k.name, fmt.Sprintf(`%q has items with "org:", which are for header_from alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
+			}
+		}
+	}
+	return Fault{}, false
+}
+
+// mappedNetwork: clients are compared without the form that IPv6 sockets give
+// to IPv4 (RFC 4291, Section 2.5.5.2), so such a network holds nobody.
+func mappedNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+	for _, k := range r.Match.keys() {
+		for _, n := range k.networks {
+			if p, ok := n.Prefix(); ok && p.Addr().Is4In6() && p.Bits() >= 96 {
+				return fault(true, "match."+k.name, fmt.Sprintf("%v holds no client: IPv4 is compared as IPv4", p),
+					fmt.Sprintf("write \"%v\"", netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)))
+			}
+		}
+	}
+	return Fault{}, false
+}

@@ -1,0 +1,163 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// What anchors may hold, our limits. Those of IPv6 count in the networks that
+// sites get, /48 (RFC 6177, Section 2), so that they are as wide as those of
+// IPv4 in addresses.
+const (
+	narrow4, narrow6 = 24, 48 // a network of one sender has at most so many addresses
+	widest4, widest6 = 16, 32 // the widest network that may anchor a rule, with the authors named
+
+	manyAddresses    = 1 << 18 // all networks of a rule together: a warning
+	tooMuchAddresses = 1 << 20 // and an error
+)
+
+var (
+	// openNetworks have an address for everybody who has one of IPv4.
+	openNetworks = networks(
+		"2002::/16",      // 6to4, RFC 3056
+		"2001::/32",      // Teredo, RFC 4380
+		"64:ff9b::/96",   // translators, RFC 6052
+		"::/96",          // IPv4-compatible, RFC 4291, Section 2.5.5.1
+		"192.88.99.0/24", // relays of 6to4, RFC 7526
+	)
+	// privateNetworks are in every site (RFC 6890), or in none as a client.
+	privateNetworks = networks(
+		"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/10", "0.0.0.0/8", "224.0.0.0/3",
+		"fc00::/7", "fe80::/10", "::1/128", "ff00::/8", "64:ff9b:1::/48",
+	)
+)
+
+func networks(list ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, s := range list {
+		out = append(out, netip.MustParsePrefix(s))
+	}
+	return out
+}
+
+// prefixes returns the network, or the widest ones of a map.
+func (p NetPattern) prefixes() []netip.Prefix {
+	if p.list != nil {
+		return p.list.Widest()
+	}
+	return []netip.Prefix{p.prefix}
+}
+
+func wider(p netip.Prefix, bits4, bits6 int) bool { return p.Bits() < bitsOf(p, bits4, bits6) }
+
+// bitsOf returns the limit for the family of p.
+func bitsOf(p netip.Prefix, bits4, bits6 int) int {
+	if p.Addr().Is4() {
+		return bits4
+	}
+	return bits6
+}
+
+func wideNet(n NetPattern) bool {
+	return slices.ContainsFunc(n.prefixes(), func(p netip.Prefix) bool { return wider(p, narrow4, narrow6) })
+}
+
+// inMap tells which map has the network that is at fault.
+func inMap(n NetPattern) string {
+	if n.list == nil {
+		return ""
+	}
+	return fmt.Sprintf(", in %q", n)
+}
+
+func wideNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+	if !r.carries("match.client_ip") {
+		return Fault{}, false
+	}
+	for _, n := range r.Match.ClientIP {
+		for _, p := range n.prefixes() {
+			if wider(p, widest4, widest6) {
+				return fault(true, "match.client_ip", fmt.Sprintf("%v is too wide to be trusted%s", p, inMap(n)),
+					fmt.Sprintf("name networks of the sender, /%d or narrower, or add spf_pass or dkim_pass", bitsOf(p, widest4, widest6)))
+			}
+		}
+	}
+	return Fault{}, false
+}
+
+func openNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+	return inside(r, openNetworks, "is a tunnel or translator through which anybody comes", "name networks of the sender, or add spf_pass or dkim_pass")
+}
+
+func privateNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+	return inside(r, privateNetworks, "can be every client behind a NAT or proxy of yours", "name the address that the sender has outside, or add spf_pass or dkim_pass")
+}
+
+// inside finds a network that is in special ones, unless something else is
+// trusted. One that is around them is too wide anyway.
+func inside(r *Rule, special []netip.Prefix, text, mend string) (Fault, bool) {
+	if !r.carries("match.client_ip") {
+		return Fault{}, false
+	}
+	for _, n := range r.Match.ClientIP {
+		for _, s := range special {
+			if n.within(s) == no {
+				continue
+			}
+			name := n.String()
+			if n.list != nil {
+				name = fmt.Sprintf("%v, in %q,", s, n)
+			}
+			return fault(true, "match.client_ip", name+" "+text, mend)
+		}
+	}
+	return Fault{}, false
+}
+
+func tooManyAddresses(r *Rule, _ *LintOptions) (Fault, bool) {
+	if _, bad := wideNetwork(r, nil); bad {
+		return Fault{}, false
+	}
+	n4, n6 := r.addresses()
+	return addressFault(n4, n6, tooMuchAddresses)
+}
+
+func quiteManyAddresses(r *Rule, _ *LintOptions) (Fault, bool) {
+	n4, n6 := r.addresses()
+	return addressFault(n4, n6, manyAddresses)
+}
+
+// addressFault: to write a wide network in pieces makes it no narrower.
+func addressFault(n4, n6, most uint64) (Fault, bool) {
+	text := fmt.Sprintf("has %d addresses of IPv4, more than %d", n4, most)
+	if n4 <= most {
+		text = fmt.Sprintf("has %d networks /%d of IPv6, more than %d", n6, narrow6, most)
+	}
+	return fault(n4 > most || n6 > most, "match.client_ip", text, "name the hosts that send, or add spf_pass or dkim_pass")
+}
+
+// addresses returns how many addresses of IPv4, and how many networks /48 of
+// IPv6, a rule accepts by nothing else: all of them together, each once.
+func (r *Rule) addresses() (n4, n6 uint64) {
+	if len(r.Match.ClientIP) == 0 || !r.carries("match.client_ip") {
+		return 0, 0
+	}
+	var own []netip.Prefix
+	var lists [2][]span
+	for _, n := range r.Match.ClientIP {
+		if n.list != nil {
+			lists[0], lists[1] = append(lists[0], n.list.v4...), append(lists[1], n.list.v6...)
+		} else if p, ok := n.Prefix(); ok {
+			own = append(own, p)
+		}
+	}
+	all := NewNetMap("", own)
+	for _, s := range joined(append(lists[0], all.v4...)) {
+		n4 += s.last.lo - s.first.lo + 1
+	}
+	for _, s := range joined(append(lists[1], all.v6...)) {
+		n6 += s.last.hi>>16 - s.first.hi>>16 + 1
+	}
+	return n4, n6
+}

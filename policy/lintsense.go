@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// contradiction finds keys, or items of one, that never hold.
+func contradiction(r *Rule, _ *LintOptions) (Fault, bool) {
+	m := &r.Match
+	s := shapeOf(m)
+	for i := range s {
+		if f, bad := s[i].denied(s); bad {
+			return f, true
+		}
+	}
+	unusable := m.From != nil && !slices.ContainsFunc(m.From, From.usable)
+	aboutAuthors := len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.ARCPass)+len(m.Requested) > 0
+	switch {
+	case m.Requested != nil && m.Result != nil && !slices.Contains(m.Result, "fail"):
+		return fault(true, "match.requested", "only mail that fails has a policy, and result leaves it out", `add "fail" to result, or remove requested`)
+	case unusable && !slices.Contains(m.Result, "permerror"):
+		return fault(true, "match.from", "such a From field counts as permerror, and result leaves it out", `write result = ["permerror"]`)
+	case unusable && aboutAuthors:
+		return fault(true, "match.from", "such a From field has no author domain", "remove the keys that are about one")
+	case m.NullPath != nil && *m.NullPath && m.MailFrom != nil:
+		return fault(true, "match.mail_from_domain", "the null reverse path has no domain", "remove null_path or mail_from_domain")
+	case m.IsList != nil && !*m.IsList && m.ListID != nil:
+		return fault(true, "match.list_id", "who has a List-Id has list headers", "remove list_headers or list_id")
+	case m.SPFPass != nil && m.MailFrom != nil && !s.find("spf_pass", false).touches(s.find("mail_from_domain", false)):
+		return fault(true, "match.mail_from_domain", "spf_pass is about the same domain and has none of these", "remove mail_from_domain")
+	case m.HeaderFrom != nil && m.PolicyDomain != nil && apart(m.HeaderFrom, m.PolicyDomain):
+		return fault(true, "match.policy_domain", "the record of these authors cannot be there", "name the author domains, or domains above them")
+	}
+	return Fault{}, false
+}
+
+// usable reports whether a From field gives author domains.
+func (f From) usable() bool {
+	return f == FromOneMailbox || f == FromSeveralMailboxes || f == FromSeveralDomains
+}
+
+// denied finds an item that the key with not_ denies wholly.
+func (k *keySet) denied(s shape) (Fault, bool) {
+	not := s.find(k.name, true)
+	if k.not || not == nil {
+		return Fault{}, false
+	}
+	i := slices.IndexFunc(k.items, not.coversItem)
+	if i < 0 {
+		return Fault{}, false
+	}
+	text := k.items[i].domain.String()
+	if text == "" {
+		text = k.items[i].network.String()
+	}
+	return fault(true, "match."+k.name, fmt.Sprintf("%q never holds: not_%s has it too", text, k.name), "remove it here or there")
+}
+
+// maxPairs bounds what is compared item by item: our limit, far above what
+// people write by hand.
+const maxPairs = 10_000
+
+// apart reports whether no name of authors is one of records or below one: an
+// author's record is at its domain or above it (RFC 9989, Section 4.10).
+func apart(authors, records []DomainPattern) bool {
+	if len(authors)*len(records) > maxPairs {
+		return false
+	}
+	for _, a := range authors {
+		if slices.ContainsFunc(records, func(p DomainPattern) bool { return p.canServe(a) }) {
+			return false
+		}
+	}
+	return true
+}
+
+// canServe reports whether the record of an author that a holds can be at a
+// domain that p holds.
+func (p DomainPattern) canServe(a DomainPattern) bool {
+	switch {
+	case p.list != nil || a.list != nil:
+		return true
+	case a.kind == exact && p.kind == exact:
+		return atOrBelow(a.domain, p.domain)
+	case a.kind == exact:
+		return strings.HasSuffix(a.domain, "."+p.domain)
+	}
+	return atOrBelow(a.domain, p.domain) || atOrBelow(p.domain, a.domain)
+}
+
+// meant says which of the words was probably meant by one that is none of
+// them, or what they are.
+func meant(word string, words []string) string {
+	best, least := "", max(1, len(word)/3)+1
+	for _, w := range words {
+		if d := distance(word, w); d < least {
+			best, least = w, d
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf("did you mean %q?", best)
+	}
+	return "write " + alternatives(words)
+}
+
+// distance is the Levenshtein distance of a and b: the fewest bytes inserted,
+// removed or replaced that make one the other.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1) // distances of a[:i] to each b[:j]
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replace := diagonal
+			if a[i] != b[j] {
+				replace++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

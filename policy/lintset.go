@@ -1,0 +1,140 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+func tooMany(n int) Finding {
+	return Finding{Level: Error, Code: CodeTooMany, Fault: Fault{
+		Text: fmt.Sprintf("%d rules are more than %d", n, MaxRules),
+		Mend: "a rule can name many networks and domains: join those that do the same",
+	}}
+}
+
+func takenID(ids map[string]*Rule, r *Rule) []Finding {
+	first, taken := ids[r.ID]
+	if !taken {
+		ids[r.ID] = r
+		return nil
+	}
+	return []Finding{{Level: Error, Code: CodeDuplicateID, Fault: Fault{
+		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, first.place()), Mend: "give each rule its own",
+	}}}
+}
+
+// place tells where a rule is written.
+func (r *Rule) place() string {
+	if r.File == "" {
+		return ""
+	}
+	return fmt.Sprintf(" at %s:%d", r.File, r.Line)
+}
+
+// compareRules returns what is to be said about rules beside each other.
+func compareRules(rules []*Rule, now time.Time) map[*Rule][]Finding {
+	deciding := rankedRules(slices.DeleteFunc(slices.Clone(rules), func(r *Rule) bool {
+		return r.Action == RuleSkipReport || r.Expired(now)
+	}))
+	found := make(map[*Rule][]Finding)
+	index := coverIndex(slices.DeleteFunc(slices.Clone(deciding), func(r ranked) bool { return !r.always() }))
+	for i := range deciding {
+		r := &deciding[i]
+		if upper := index.hiding(r); upper != nil {
+			found[r.Rule] = append(found[r.Rule], hidden(r, upper))
+		}
+	}
+	for _, o := range overlaps(deciding) {
+		if found[o.rule.Rule] == nil {
+			found[o.rule.Rule] = append(found[o.rule.Rule], o.finding())
+		}
+	}
+	return found
+}
+
+// always reports whether r decides about every message that it matches, as far
+// as no rule of higher rank does. One that only watches decides nothing, and
+// one for a sample leaves the rest to others.
+func (r *ranked) always() bool { return r.Mode == Enforce && (r.Sample == 0 || r.Sample == 100) }
+
+// hiding returns a rule that decides whenever r would, or nil.
+func (x ruleIndex) hiding(r *ranked) *ranked {
+	compared := 0
+	for i := range r.shape {
+		k := &r.shape[i]
+		if k.not || k.items[0].numbers.high > 0 {
+			continue
+		}
+		for _, list := range x.holding(k.name, k.items[:1]) { // what holds all of the items holds the first
+			for _, upper := range list {
+				if upper.rank >= r.rank || compared == maxCompared {
+					break
+				}
+				compared++
+				if upper.hides(r) {
+					return upper
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (r *ranked) hides(lower *ranked) bool {
+	lasts := r.Expires.IsZero() || !lower.Expires.IsZero() && !r.Expires.Before(lower.Expires)
+	return lasts && r.quantified(lower) && r.shape.covers(lower.shape)
+}
+
+// perSubject are the keys of which a rule that makes the answer milder needs
+// each author domain and each recipient, and any other rule one.
+var perSubject = []string{"header_from", "policy_domain", "requested", "from", "arc_pass", "body_changed", "history", "rcpt_domain"}
+
+// quantified reports whether r, where its keys hold for one author domain and
+// one recipient, also holds for as many as it must when lower holds. A From
+// field with several domains of which one has no record is left aside.
+func (r *ranked) quantified(lower *ranked) bool {
+	if r.Action == RuleReject || lower.Action == RuleAccept || r.Action == lower.Action {
+		return true
+	}
+	return !slices.ContainsFunc(r.shape, func(k keySet) bool { return slices.Contains(perSubject, k.name) })
+}
+
+// hidden says that a rule has no effect. That is a mistake, but mail goes on;
+// only two rules that contradict each other in so many words are an error,
+// since nobody can know which of them is meant.
+func hidden(r, upper *ranked) Finding {
+	f := Finding{Level: Warning, Code: CodeUnreachable, Fault: Fault{
+		Text: fmt.Sprintf("it never decides: whatever it matches, rule %q%s does before", upper.ID, upper.place()),
+		Mend: fmt.Sprintf("raise its priority above %d, or remove it", upper.Priority),
+	}}
+	switch {
+	case r.Mode != Enforce:
+		f.Text = fmt.Sprintf("enforced, it would never decide: whatever it matches, rule %q%s does before", upper.ID, upper.place())
+	case upper.Action != r.Action && r.shape.covers(upper.shape):
+		f.Level, f.Code = Error, CodeConflict
+		f.Text = fmt.Sprintf("rule %q%s has the same match and another action, %v", upper.ID, upper.place(), upper.Action)
+		f.Mend = "keep the one that is meant"
+	}
+	if f.Level == Warning {
+		f.Key = "priority"
+	} else {
+		f.Key = "match"
+	}
+	return f
+}
+
+// overlap is a rule that another one of the same priority goes before.
+type overlap struct {
+	rule   *ranked
+	others []*ranked
+}
+
+func (o overlap) finding() Finding {
+	first := o.others[0]
+	text := fmt.Sprintf("rule %q%s can match the same message, does something else (%v), and goes first only by its id", first.ID, first.place(), first.Action)
+	if n := len(o.others) - 1; n > 0 {
+		text += fmt.Sprintf(", as do %d more", n)
+	}
+	return Finding{Level: Warning, Code: CodeOverlap, Fault: Fault{Key: "priority", Text: text, Mend: "give the two different priorities"}}
+}
