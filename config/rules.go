@@ -40,6 +40,15 @@ type RuleOptions struct {
 	SkipTests bool // for commands that show what the tests say
 }
 
+// RuleOptions returns what c says about rules. The zero time is none.
+func (c *Config) RuleOptions(now time.Time) RuleOptions {
+	o := RuleOptions{LintOptions: policy.LintOptions{Now: now, ReportsOf: c.Reports.Schema, Listeners: []string{}}}
+	for _, l := range c.Listeners {
+		o.Listeners = append(o.Listeners, l.Name)
+	}
+	return o
+}
+
 // source is a rule file in memory.
 type source struct {
 	path string
@@ -161,28 +170,6 @@ func ParseRules(name string, data []byte) ([]policy.Rule, error) {
 	return all.rules, nil
 }
 
-// CheckRules reports rules that name a listener which c does not have: they
-// would never match. The error is always *Errors.
-func (c *Config) CheckRules(rules []policy.Rule) error {
-	var names []string
-	for _, l := range c.Listeners {
-		names = append(names, l.Name)
-	}
-	var errs Errors
-	for _, r := range rules {
-		for _, l := range r.Match.Listener {
-			if err := oneOf(l, names); err != nil {
-				f := at("", err)
-				errs.add(Problem{File: r.File, Line: r.Line, Key: "rule.match.listener", Text: f.text, Mend: f.mend})
-			}
-		}
-	}
-	if len(errs.Problems) > 0 {
-		return &errs
-	}
-	return nil
-}
-
 // ruleTexts collects the rules of all files.
 type ruleTexts struct {
 	maps  *maps // nil where there can be none
@@ -268,8 +255,11 @@ func (s *ruleTexts) lint(errs *Errors, o policy.LintOptions) []policy.Finding {
 		if place, ok := s.ids[f.Rule]; ok && f.Key != "" && f.Line == place.line {
 			f.Line = place.at(f.Key)
 		}
-		if f.Level == policy.Warning {
+		switch {
+		case f.Level == policy.Warning:
 			warnings = append(warnings, f)
+			continue
+		case f.Code == policy.CodeTooMany: // see limits
 			continue
 		}
 		key := "rule"

@@ -196,66 +196,117 @@ func TestTooManyRulesAreRefused(t *testing.T) {
 
 func TestARuleForAListenerThatDoesNotExistIsReported(t *testing.T) {
 	c := &Config{Listeners: []Listener{{Name: "mta"}, {Name: "inbound"}}}
-	rule := func(listeners ...string) policy.Rule {
-		return policy.Rule{File: "f", Line: 3, Match: policy.Match{Listener: listeners}}
+	o := c.RuleOptions(midnight(2026, 11, 3))
+	good := strings.Replace(ruleFile("a"), "result", `listener = ["mta", "inbound"], result`, 1)
+	if _, err := LoadRules(ruleDir(t, map[string]string{"f.toml": good}), o); err != nil {
+		t.Errorf("LoadRules = %v; want no error", err)
 	}
-	if err := c.CheckRules([]policy.Rule{rule(), rule("mta", "inbound")}); err != nil {
-		t.Errorf("CheckRules = %v; want no error", err)
-	}
-	err := c.CheckRules([]policy.Rule{rule("mta", "inbond"), rule("x")})
-	want := "f:3: rule.match.listener: unknown word \"inbond\"; did you mean \"inbound\"?\n" +
-		"f:3: rule.match.listener: unknown word \"x\"; write \"mta\" or \"inbound\""
+	dir := ruleDir(t, map[string]string{"f.toml": strings.Replace(good, `"inbound"`, `"inbond"`, 1)})
+	_, err := LoadRules(dir, o)
+	want := dir + `/f.toml:7: rule.match.listener: unknown word "inbond"; did you mean "inbound"?`
 	if err == nil || err.Error() != want {
-		t.Errorf("CheckRules = \n%v\nwant\n%s", err, want)
+		t.Errorf("LoadRules = \n%v\nwant\n%s", err, want)
 	}
 }
 
+// keysExplained returns the keys of a rule file that have an explanation in the
+// line above them where they are.
+func keysExplained(text string) []string {
+	var keys []string
+	table := ""
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		if name, ok := strings.CutPrefix(line, "["); ok {
+			table = strings.Trim(name, "[]")
+		}
+		if name, _, ok := strings.Cut(line, " = "); ok && !strings.HasPrefix(line, "#") && strings.HasPrefix(lines[i-1], "# ") {
+			keys = append(keys, table+"."+name)
+		}
+	}
+	return keys
+}
+
 func TestTheExampleRulesHaveEveryKeyExplainedAndAreOff(t *testing.T) {
+	s, err := LoadRules(filepath.Dir(exampleRules), (&Config{Listeners: []Listener{{Name: "mta"}}}).RuleOptions(midnight(2026, 11, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Rules.List() {
+		if r.Mode != policy.Off || len(r.Tests) == 0 {
+			t.Errorf("the example %q is %v and has %d tests; want off, and tests", r.ID, r.Mode, len(r.Tests))
+		}
+	}
+	if len(s.Maps) != 1 || s.Maps[0].Entries == 0 {
+		t.Errorf("maps of the example = %v; want one with entries", s.Maps)
+	}
 	data, err := os.ReadFile(exampleRules)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rules, err := ParseRules(exampleRules, data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range rules {
-		if r.Mode != policy.Off {
-			t.Errorf("mode of the example %q = %v; want off", r.ID, r.Mode)
-		}
-	}
-	lines := strings.Split(string(data), "\n")
+	explained := keysExplained(string(data))
 	for _, key := range ruleKeys() {
-		name := key[strings.LastIndex(key, ".")+1:]
-		explained := false
-		for i, line := range lines {
-			explained = explained || strings.HasPrefix(line, name+" = ") && strings.HasPrefix(lines[i-1], "# ")
-		}
-		if !explained {
+		if !slices.Contains(explained, key) {
 			t.Errorf("%s does not explain %s in the line above it", exampleRules, key)
 		}
 	}
 }
 
-func TestTheRulesInTheDocumentationAreRules(t *testing.T) {
+// As whoever copies them would have them: enforced, and without a warning.
+func TestTheExampleRulesWorkWhenTheyAreEnforced(t *testing.T) {
+	data, err := os.ReadFile(exampleRules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := ruleDir(t, map[string]string{"example.toml": strings.ReplaceAll(string(data), `mode = "off"`, `mode = "enforce"`)})
+	partners, err := os.ReadFile(filepath.Join(filepath.Dir(exampleRules), "maps/partners.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "maps/partners.txt", string(partners))
+	s, err := LoadRules(dir, (&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}).RuleOptions(midnight(2026, 11, 2)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.Findings {
+		t.Errorf("%s:%d: %v; want no finding", f.File, f.Line, f)
+	}
+}
+
+func TestTheRulesInTheDocumentationAreRulesWhoseTestsPass(t *testing.T) {
 	text, err := os.ReadFile("../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	snippets := regexp.MustCompile("(?ms)^```toml\n(.*?)^```").FindAllStringSubmatch(string(text), -1)
-	if len(snippets) < 3 {
-		t.Fatalf("docs/rules.md has %d snippets; want 3", len(snippets))
+	if len(snippets) < 4 {
+		t.Fatalf("docs/rules.md has %d snippets; want 4", len(snippets))
 	}
-	var all strings.Builder
-	for _, s := range snippets {
-		all.WriteString(s[1])
+	o := (&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}).RuleOptions(midnight(2026, 11, 2))
+	all := make(map[string]string)
+	for i, s := range snippets {
+		all[fmt.Sprintf("%02d.toml", i)] = s[1]
 	}
-	if rules, err := ParseRules("docs/rules.md", []byte(all.String())); err != nil || len(rules) != len(snippets) {
-		t.Errorf("ParseRules = %d rules, %v; want %d", len(rules), err, len(snippets))
+	dir := ruleDir(t, all)
+	write(t, dir, "maps/partners.txt", "partner.example\n")
+	s, err := LoadRules(dir, o)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, key := range ruleKeys() {
-		if name, ok := strings.CutPrefix(key, "rule.match."); ok && !strings.Contains(string(text), "| `"+name+"` |") {
+	if s.Rules.Len() != len(snippets) || s.Tests < len(snippets) {
+		t.Errorf("docs/rules.md has %d rules with %d tests; want %d, and a test of each", s.Rules.Len(), s.Tests, len(snippets))
+	}
+	for _, f := range s.Findings {
+		t.Errorf("docs/rules.md: rule %s: %v; want no finding", f.Rule, f)
+	}
+	for _, f := range newRuleText("rule", nil).match() {
+		name, _ := strings.CutPrefix(f.key, "rule.match.")
+		if !strings.Contains(string(text), "`"+name+"`") {
 			t.Errorf("docs/rules.md does not say when %s holds", name)
+		}
+	}
+	for _, code := range policy.Codes() {
+		if !strings.Contains(string(text), "`"+code+"`") {
+			t.Errorf("docs/rules.md does not explain the finding %s", code)
 		}
 	}
 }

@@ -21,7 +21,7 @@ var (
 	dkimResults  = []string{"pass", "fail", "body", "policy", "neutral", "temperror", "permerror"}   // Section 2.7.1; "body": fails for the body alone
 	appliedWords = []string{"none", "quarantine", "reject", "tempfail"}
 	reasonWords  = []string{
-		"", string(policy.LocalPolicy), string(policy.TrustedForwarder), string(policy.MailingList), string(policy.Other),
+		"", string(policy.TrustedForwarder), string(policy.MailingList), string(policy.LocalPolicy), "forwarded", string(policy.Other), // "" is no override
 	}
 )
 

@@ -59,8 +59,8 @@ func (t *ruleText) head() []field {
 		number(at+".priority", &r.Priority, 0, policy.MaxPriority),
 		required(`write "accept", "quarantine", "reject", "tempfail", "as_published" or "skip_report"`,
 			choice(at+".action", &t.action, "accept", "quarantine", "reject", "tempfail", "as_published", "skip_report")),
-		choice(at+".reason", &t.reason, "trusted_forwarder", "mailing_list", "local_policy", "other"),
-		text(at+".report_comment", &r.ReportComment, checkReportComment),
+		text(at+".reason", &t.reason, checkReason),
+		text(at+".report_comment", &r.ReportComment, anyText),
 		share(at+".sample", &r.Sample, `write mode = "shadow" or "off"`),
 	}
 }
@@ -149,7 +149,7 @@ func (t *ruleText) finish(r *reader) {
 	t.words()
 	for _, key := range []struct{ name, mend string }{
 		{"expires", `write the day, as in expires = 2027-05-01, or "never" with a comment that says why`},
-		{"reason", `write what reports shall say: "trusted_forwarder", "mailing_list", "local_policy" or "other"`},
+		{"reason", "write what reports shall say: " + quoted(reasonWords[1:])},
 	} {
 		if path := t.at + "." + key.name; t.rule.Action == policy.RuleAccept && !r.written(path) {
 			r.add(path, fault{text: "is missing, and the rule accepts", mend: key.mend})
@@ -211,15 +211,12 @@ func (r *reader) badWithin(path string) bool {
 // anyText leaves what a text may be to policy.Rule.Faults.
 func anyText(string) error { return nil }
 
-// checkReportComment: a report is XML that others read, and repeats the comment.
-func checkReportComment(s string) error {
-	if len(s) > policy.MaxReportComment {
-		return faultf("shorten it: a report repeats it in each row", "has %d characters, more than %d", len(s), policy.MaxReportComment)
+// checkReason leaves to policy.Rule.Faults what is a reason, but none of a rule.
+func checkReason(s string) error {
+	if s == string(policy.SampledOut) || s == string(policy.PolicyTestMode) {
+		return nil
 	}
-	if strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c > '~' }) {
-		return faultf("use printable ASCII on one line", "has a character that is not printable ASCII")
-	}
-	return nil
+	return oneOf(s, reasonWords[1:])
 }
 
 // parseSomeNetwork is parseNetwork for what is not to hold everybody.

@@ -16,7 +16,19 @@ const (
 	testRcpt   = "rcpt.example"
 )
 
+// testMaxDefer is the default of max_defer.
+const testMaxDefer = 4 * time.Hour
+
 var errTestDNS = errors.New("as the test has it")
+
+// settings are those that the message is decided under.
+func (g Given) settings(rules Rules) Settings {
+	s := Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: testMaxDefer, Rules: rules}
+	if g.Profile != Monitor {
+		s.Profile = g.Profile
+	}
+	return s
+}
 
 // facts returns the message. created is the day on which the rule was.
 func (g Given) facts(created time.Time) Facts {

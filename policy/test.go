@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -113,13 +114,14 @@ func (e Expect) met(d Decision, skips bool) bool {
 // fails gets tempfail. Domains belong together by the public suffix list built
 // in, and alignment is relaxed.
 func (rs Rules) RunTests() []TestFailure {
-	b := newTestBench(rs)
+	drawn := rs.drawn()
 	var failures []TestFailure
 	for i := range rs.list {
 		r := &rs.list[i]
 		for _, t := range r.Tests {
-			d, skips := b.decide(r, t.Given), r.Action == RuleSkipReport
-			if !t.Expect.met(d, skips) {
+			f := t.Given.facts(r.Created)
+			d, _ := t.Given.settings(drawn).again(&f, i)
+			if skips := r.Action == RuleSkipReport; !t.Expect.met(d, skips) {
 				failures = append(failures, TestFailure{Rule: r.ID, File: r.File, Line: t.Line, Got: d, Expected: t.Expect, skips: skips})
 			}
 		}
@@ -127,83 +129,12 @@ func (rs Rules) RunTests() []TestFailure {
 	return failures
 }
 
-// testBench is a set of rules prepared for tests.
-type testBench struct {
-	rules    []Rule
-	asIs     Rules          // no rule is left out by a draw
-	loud     Rules          // the same, and rules in shadow are enforced
-	places   map[string]int // in rules, by id
-	skippers []int          // the enforced rules that skip reports: where one holds, others are not named
-}
-
-func newTestBench(rs Rules) *testBench {
-	b := &testBench{rules: rs.List(), places: make(map[string]int)}
-	loud := make([]Rule, len(b.rules))
-	for i := range b.rules {
-		r := &b.rules[i]
-		r.Sample, r.Tests = 0, nil
-		b.places[r.ID] = i
-		if r.Action == RuleSkipReport && r.Mode == Enforce {
-			b.skippers = append(b.skippers, i)
-		}
-		loud[i] = *r
-		if r.Mode == Shadow {
-			loud[i].Mode = Enforce
-		}
+// drawn returns the rules without their samples, which the index does not look
+// at.
+func (rs Rules) drawn() Rules {
+	rs.list = slices.Clone(rs.list)
+	for i := range rs.list {
+		rs.list[i].Sample = 0
 	}
-	b.asIs, b.loud = setOf(b.rules), setOf(loud)
-	return b
-}
-
-// setOf makes a set of rules that are those of one.
-func setOf(rules []Rule) Rules {
-	rs, _ := NewRules(rules)
 	return rs
-}
-
-// decide returns what becomes of a message in a test of r.
-func (b *testBench) decide(r *Rule, g Given) Decision {
-	f := g.facts(r.Created)
-	s := Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: testMaxDefer, Rules: b.asIs}
-	if g.Profile != Monitor {
-		s.Profile = g.Profile
-	}
-	if r.Mode != Enforce {
-		s.Rules = b.around(r, s, f)
-	}
-	return s.Decide(f)
-}
-
-// testMaxDefer is the default of max_defer.
-const testMaxDefer = 4 * time.Hour
-
-// around is the set in which r is enforced and the others are as they are, as
-// far as they can have a say about a message: to make all of it again for each
-// test would take a time that grows with the square of the rules.
-func (b *testBench) around(r *Rule, s Settings, f Facts) Rules {
-	s.Rules = b.loud
-	d := s.Decide(f)
-	places := make(map[int]bool)
-	for _, id := range append(d.Also, d.Rule) {
-		if i, ok := b.places[id]; ok {
-			places[i] = true
-		}
-	}
-	for _, i := range b.skippers {
-		places[i] = true
-	}
-	if len(d.Also) >= MaxNamed { // there may be more
-		for i := range b.rules {
-			places[i] = true
-		}
-	}
-	places[b.places[r.ID]] = true
-	var rules []Rule
-	for i := range places {
-		rules = append(rules, b.rules[i])
-		if b.rules[i].ID == r.ID {
-			rules[len(rules)-1].Mode = Enforce
-		}
-	}
-	return setOf(rules)
 }

@@ -43,11 +43,8 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 		}
 	}
 	if cfg.RulesDir != "" {
-		set, err := config.LoadRules(cfg.RulesDir, config.RuleOptions{})
+		set, err := config.LoadRules(cfg.RulesDir, cfg.RuleOptions(time.Now()))
 		if err != nil {
-			return inputs{}, err
-		}
-		if err := cfg.CheckRules(set.Rules.List()); err != nil {
 			return inputs{}, err
 		}
 		in.rules = set.Rules
