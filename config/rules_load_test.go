@@ -45,3 +45,85 @@ func TestTenThousandRulesWithTestsAreLoaded(t *testing.T) {
 		t.Errorf("%d rules with %d tests; want %d of both", s.Rules.Len(), s.Tests, policy.MaxRules)
 	}
 }
+
+const relayRule = `[[rule]]
+id = "relay"
+owner = "o"
+created = 2026-11-02
+expires = 2027-05-01
+mode = "shadow"
+action = "accept"
+reason = "trusted_forwarder"
+[rule.match]
+client_ip = ["192.0.2.0/28"]
+rcpt_domain = ["example.edu"]
+`
+
+func TestRulesWithARedTestAreNotLoaded(t *testing.T) {
+	dir := ruleDir(t, map[string]string{
+		"a.toml": relayRule + `[[rule.test]]
+given = { from = "bank.example", policy = "reject", ip = "192.0.2.3", rcpt = "x@example.edu" }
+expect = { rule = "relay", applied = "none" }
+[[rule.test]]
+given = { from = "bank.example", policy = "reject", ip = "192.0.2.3", rcpt = ["x@example.edu", "x@example.com"] }
+expect = { rule = "relay", reason = "trusted_forwarder" }
+`,
+		"b.toml": strings.ReplaceAll(relayRule, "relay", "other") + `[[rule.test]]
+given = { from = "bank.example", policy = "reject", ip = "192.0.2.3", rcpt = "x@example.edu" }
+expect = { rule = "" }
+`,
+	})
+	want := strings.Join([]string{
+		`/a.toml:15: rule.test: of rule "relay": expected rule "relay", reason "trusted_forwarder"; came rule "", reason "" ` +
+			`(no aligned SPF or DKIM pass: nothing authenticated); mend the rule or the test`,
+		`/b.toml:12: rule.test: of rule "other": expected rule ""; came rule "other" (no aligned SPF or DKIM pass: nothing authenticated; rule other); mend the rule or the test`,
+	}, "\n")
+	_, err := LoadRules(dir, RuleOptions{})
+	if got := strings.ReplaceAll(fmt.Sprint(err), dir, ""); got != want {
+		t.Errorf("LoadRules = \n%s\nwant\n%s", got, want)
+	}
+	s, err := LoadRules(dir, RuleOptions{SkipTests: true})
+	if err != nil || s.Tests != 3 || len(s.Rules.RunTests()) != 2 {
+		t.Errorf("LoadRules without tests = %v; want 3 tests, 2 of them red", err)
+	}
+}
+
+// What keeps one rule from being read does not hide what is wrong with others.
+func TestProblemsOfReadingAndOfLintAreReportedTogether(t *testing.T) {
+	dir := ruleDir(t, map[string]string{
+		"a.toml": strings.Replace(relayRule, "rcpt_domain", "rcpt", 1),
+		"b.toml": strings.ReplaceAll(relayRule, "relay", "other") + "listener = [\"mta\"]\n" +
+			"[[rule.test]]\ngiven = { from = \"a.example\" }\nexpect = { rule = \"nobody\" }\n",
+	})
+	_, err := LoadRules(dir, RuleOptions{LintOptions: policy.LintOptions{Listeners: []string{}}})
+	got := strings.ReplaceAll(fmt.Sprint(err), dir, "")
+	if !strings.HasPrefix(got, "/a.toml:11: rule.match.rcpt: ") || !strings.Contains(got, "\n/b.toml:12: rule.match.listener: ") || strings.Contains(got, "nobody") {
+		t.Errorf("LoadRules = \n%s\nwant the key of a.toml, the listener of b.toml, and no test of rules that do not work", got)
+	}
+}
+
+func TestFindingsNameTheLineOfTheirKey(t *testing.T) {
+	dir := ruleDir(t, map[string]string{"a.toml": "# ours\n" + relayRule})
+	s, err := LoadRules(dir, RuleOptions{LintOptions: policy.LintOptions{Now: midnight(2027, 6, 1)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range s.Findings {
+		if f.Code == policy.CodeExpired && f.Line == 6 && f.File == dir+"/a.toml" && f.Level == policy.Warning {
+			return
+		}
+	}
+	t.Errorf("Findings = %+v; want that the rule has expired, in line 6", s.Findings)
+}
+
+func TestTooManyTestsAreRefused(t *testing.T) {
+	tests := strings.Repeat("[[rule.test]]\ngiven.from = \"a.example\"\nexpect.applied = \"none\"\n", maxTestsOfRule)
+	files := make(map[string]string)
+	for i := range maxTests/maxTestsOfRule + 1 {
+		files[fmt.Sprintf("%d.toml", i%10)] += strings.Replace(ruleFile(fmt.Sprintf("r-%d", i)), "fail", "none", 1) + tests
+	}
+	_, err := LoadRules(ruleDir(t, files), RuleOptions{})
+	if err == nil || !strings.Contains(err.Error(), "has 20100 tests of rules, more than 20000; ") {
+		t.Errorf("LoadRules = %.200v; want an error", err)
+	}
+}

@@ -181,9 +181,6 @@ func TestTooManyRulesAreRefused(t *testing.T) {
 		}
 		files[fmt.Sprintf("%03d.toml", i)] = text
 	}
-	if rules, err := loaded(LoadRules(ruleDir(t, files), RuleOptions{})); len(rules) != policy.MaxRules || err != nil {
-		t.Errorf("LoadRules = %d rules, %v; want %d", len(rules), err, policy.MaxRules)
-	}
 	files["000.toml"] += ruleFile("more")
 	if _, err := LoadRules(ruleDir(t, files), RuleOptions{}); err == nil || !strings.Contains(err.Error(), "has 10001 rules, more than 10000; ") {
 		t.Errorf("LoadRules of one rule more = %v; want an error", err)
