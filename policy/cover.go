@@ -34,7 +34,7 @@ func (a item) covers(b item) bool {
 	case a.numbers.high > 0:
 		return a.numbers.low <= b.numbers.low && b.numbers.high <= a.numbers.high
 	}
-	return a.domain.covers(b.domain)
+	return a.domain.kind != nothing && a.domain.covers(b.domain)
 }
 
 // touches reports whether there is something that both hold.

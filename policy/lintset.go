@@ -83,7 +83,7 @@ func (x ruleIndex) hiding(r *ranked) *ranked {
 
 func (r *ranked) hides(lower *ranked) bool {
 	lasts := r.Expires.IsZero() || !lower.Expires.IsZero() && !r.Expires.Before(lower.Expires)
-	return lasts && r.quantified(lower) && r.shape.covers(lower.shape)
+	return lasts && r.shape.covers(lower.shape) && (r.quantified(lower) || lower.shape.covers(r.shape))
 }
 
 // perSubject are the keys of which a rule that makes the answer milder needs
@@ -105,21 +105,20 @@ func (r *ranked) quantified(lower *ranked) bool {
 // since nobody can know which of them is meant.
 func hidden(r, upper *ranked) Finding {
 	f := Finding{Level: Warning, Code: CodeUnreachable, Fault: Fault{
+		Key:  "priority",
 		Text: fmt.Sprintf("it never decides: whatever it matches, rule %q%s does before", upper.ID, upper.place()),
 		Mend: fmt.Sprintf("raise its priority above %d, or remove it", upper.Priority),
 	}}
+	contrary := upper.Action != r.Action && r.shape.covers(upper.shape)
 	switch {
+	case contrary && r.Mode == Enforce:
+		f.Level, f.Code, f.Key = Error, CodeConflict, "match"
+		fallthrough
+	case contrary:
+		f.Text = fmt.Sprintf("rule %q%s has the same match and another action, %v", upper.ID, upper.place(), upper.Action)
+		f.Mend = "keep the one that is meant, or write what tells them apart"
 	case r.Mode != Enforce:
 		f.Text = fmt.Sprintf("enforced, it would never decide: whatever it matches, rule %q%s does before", upper.ID, upper.place())
-	case upper.Action != r.Action && r.shape.covers(upper.shape):
-		f.Level, f.Code = Error, CodeConflict
-		f.Text = fmt.Sprintf("rule %q%s has the same match and another action, %v", upper.ID, upper.place(), upper.Action)
-		f.Mend = "keep the one that is meant"
-	}
-	if f.Level == Warning {
-		f.Key = "priority"
-	} else {
-		f.Key = "match"
 	}
 	return f
 }

@@ -1,0 +1,486 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Rule)
+		want   string // keys with a fault
+	}{
+		{"a good one", func(*Rule) {}, ""},
+		{"no id", func(r *Rule) { r.ID = "" }, "id"},
+		{"an id in capitals", func(r *Rule) { r.ID = "Relay" }, "id"},
+		{"an id with a hyphen first", func(r *Rule) { r.ID = "-relay" }, "id"},
+		{"the longest id", func(r *Rule) { r.ID = strings.Repeat("a", 64) }, ""},
+		{"an id that is too long", func(r *Rule) { r.ID = strings.Repeat("a", 65) }, "id"},
+		{"no owner", func(r *Rule) { r.Owner = "" }, "owner"},
+		{"no day of creation", func(r *Rule) { r.Created = time.Time{} }, "created"},
+		{"the highest priority", func(r *Rule) { r.Priority = 1000 }, ""},
+		{"a priority that is too high", func(r *Rule) { r.Priority = 1001 }, "priority"},
+		{"a priority below zero", func(r *Rule) { r.Priority = -1 }, "priority"},
+		{"accept without a reason", func(r *Rule) { r.Reason = "" }, "reason"},
+		{"quarantine without a reason", func(r *Rule) { r.Reason, r.Action = "", RuleQuarantine }, ""},
+		{"a reason that is not one of rules", func(r *Rule) { r.Reason, r.Action = SampledOut, RuleQuarantine }, "reason"},
+		{"accept for ever without a comment", func(r *Rule) { r.Comment = "" }, "expires"},
+		{"accept for a time without a comment", func(r *Rule) { r.Comment, r.Expires = "", r.Created.AddDate(0, 0, 1) }, ""},
+		{"reject for ever without a comment", func(r *Rule) { r.Comment, r.Action = "", RuleReject }, ""},
+		{"an end at the beginning", func(r *Rule) { r.Expires = r.Created }, "expires"},
+		{"nothing to match", func(r *Rule) { r.Match, r.Action = Match{}, RuleReject }, "match"},
+		{"an empty list", func(r *Rule) { r.Match.RcptDomain = pats() }, ""},
+		{"an empty list that is there", func(r *Rule) { r.Match.RcptDomain = []DomainPattern{} }, "match.rcpt_domain"},
+		{"a result that is a pass", func(r *Rule) { r.Match.Result = []string{"fail", "pass"} }, "match.result"},
+		{"a result that is none", func(r *Rule) { r.Match.Result = []string{"softfail"} }, "match.result"},
+		{"all results", func(r *Rule) { r.Match.Result = []string{"fail", "none", "permerror", "temperror"} }, ""},
+		{"reject of a temperror", func(r *Rule) { r.Match.Result, r.Action = []string{"fail", "temperror"}, RuleReject }, "match.result"},
+		{"tempfail of a temperror", func(r *Rule) { r.Match.Result, r.Action = []string{"temperror"}, RuleTempfail }, ""},
+		{"as published without a policy", func(r *Rule) { r.Match.Result, r.Action = []string{"none"}, RuleAsPublished }, "match.result"},
+		{"as published for fail", func(r *Rule) { r.Match.Result, r.Action = []string{"fail"}, RuleAsPublished }, ""},
+		{"accept by the author domain", func(r *Rule) { r.Match = Match{HeaderFrom: pats("a.example")} }, "match"},
+		{"accept by the recipient", func(r *Rule) { r.Match = Match{RcptDomain: pats("a.example")} }, "match"},
+		{"accept by listener and result", func(r *Rule) { r.Match = Match{Listener: []string{"mta"}, Result: []string{"fail"}} }, "match"},
+		{"reject by the author domain", func(r *Rule) { r.Match, r.Action = Match{HeaderFrom: pats("a.example")}, RuleReject }, ""},
+		{"accept by SPF", func(r *Rule) { r.Match = Match{SPFPass: pats("a.example")} }, ""},
+		{"accept by DKIM", func(r *Rule) { r.Match = Match{DKIMPass: pats("a.example")} }, ""},
+		{"the widest networks, of certain authors", func(r *Rule) {
+			r.Match = Match{ClientIP: nets("192.168.0.0/16", "2a00::/32"), HeaderFrom: pats("a.example")}
+		}, ""},
+		{"too wide a network of IPv4", func(r *Rule) { r.Match.ClientIP = nets("192.0.2.0/24", "192.168.0.0/15") }, "match.client_ip"},
+		{"too wide a network of IPv6", func(r *Rule) { r.Match.ClientIP = nets("2a00::/31") }, "match.client_ip"},
+		{"a wide network beside DKIM", func(r *Rule) { r.Match.ClientIP, r.Match.DKIMPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"a wide network beside SPF", func(r *Rule) { r.Match.ClientIP, r.Match.SPFPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"reject of a wide network", func(r *Rule) { r.Match.ClientIP, r.Action = nets("0.0.0.0/1"), RuleReject }, ""},
+		{"everybody below a suffix, by DKIM", func(r *Rule) { r.Match = Match{DKIMPass: pats("a.example", ".co.uk")} }, "match.dkim_pass"},
+		{"everybody below a suffix, by SPF", func(r *Rule) { r.Match = Match{SPFPass: pats(".co.uk")} }, "match.spf_pass"},
+		{"quarantine of everybody below a suffix", func(r *Rule) { r.Match, r.Action = Match{HeaderFrom: pats(".co.uk")}, RuleQuarantine }, ""},
+		{"reject of everybody below a suffix, by SPF", func(r *Rule) { r.Match, r.Action = Match{SPFPass: pats(".co.uk")}, RuleReject }, ""},
+		{"an organization of signatures", func(r *Rule) { r.Match = Match{DKIMPass: pats("org:a.example")} }, "match.dkim_pass"},
+		{"an organization of SPF", func(r *Rule) { r.Match.SPFPass = pats("org:a.example") }, "match.spf_pass"},
+		{"an organization of recipients", func(r *Rule) { r.Match.RcptDomain = pats("org:a.example") }, "match.rcpt_domain"},
+		{"an organization of records", func(r *Rule) { r.Match.PolicyDomain = pats("org:a.example") }, ""},
+		{"an organization of authors", func(r *Rule) { r.Match.HeaderFrom = pats("org:a.example") }, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := good()
+			tt.change(&r)
+			var keys []string
+			for _, f := range r.Faults() {
+				keys = append(keys, f.Key)
+				if f.Text == "" || f.Mend == "" {
+					t.Errorf("fault %+v; want what is wrong and how to mend it", f)
+				}
+			}
+			if got := strings.Join(keys, " "); got != tt.want {
+				t.Errorf("Faults = %q; want %q", got, tt.want)
+			}
+			if _, err := NewRules([]Rule{r}); (err != nil) != (tt.want != "") {
+				t.Errorf("NewRules = %v; want an error for %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestAFaultSaysWhereAndWhatAndHowToMendIt(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*Rule)
+		want   string
+	}{
+		{"a key of the rule", func(r *Rule) { r.Owner = "" }, `rule "relay": owner: is empty; write who answers for the rule, an address or a team`},
+		{"a result that rules are never about", func(r *Rule) { r.Match.Result = []string{"pass"} },
+			`rule "relay": match.result: a rule is never about mail that passes; remove "pass"`},
+		{"a result that there is not", func(r *Rule) { r.Match.Result = []string{"softfail"} },
+			`rule "relay": match.result: unknown word "softfail"; write "fail", "none", "permerror" or "temperror"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := good()
+			tt.change(&r)
+			if _, err := NewRules([]Rule{r}); err == nil || err.Error() != tt.want {
+				t.Errorf("NewRules = %v; want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// today is the day of lint in these tests, after the creation of good rules.
+var today = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+
+// sound is a rule about which there is nothing to say.
+func sound() Rule {
+	r := good()
+	r.Comment, r.Expires = "", r.Created.AddDate(0, 6, 0)
+	r.Match = Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: pats("us.example")}
+	r.Tests = []Test{{}}
+	r.File, r.Line = "f", 3
+	return r
+}
+
+// lintOf returns what Lint says of the rules, as "rule:code" with a "!" after an
+// error.
+func lintOf(t *testing.T, o LintOptions, rules ...Rule) string {
+	t.Helper()
+	var words []string
+	level := Error
+	for _, f := range Lint(rules, o) {
+		if f.Text == "" || f.Mend == "" || f.File == "" || f.Line == 0 || !slices.Contains(Codes(), f.Code) {
+			t.Errorf("finding %+v; want a known code, a place, what is wrong and how to mend it", f)
+		}
+		if f.Level > level {
+			t.Errorf("an error after a warning: %+v", f)
+		}
+		level = f.Level
+		words = append(words, f.Rule+":"+f.Code+map[Level]string{Error: "!"}[f.Level])
+	}
+	return strings.Join(words, " ")
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
+	match := func(m Match) func(*Rule) { return func(r *Rule) { r.Match = m } }
+	us := pats("us.example")
+	tests := []struct {
+		name   string
+		change func(*Rule)
+		want   string // "" or a code
+	}{
+		{"nothing", func(*Rule) {}, ""},
+		{"nothing, for ever, with idle", func(r *Rule) { r.Expires, r.Comment, r.Idle = time.Time{}, "c", 1<<62 }, ""},
+		{"forwarded, as RFC 7489 has it", func(r *Rule) { r.Reason = "forwarded" }, ""},
+		{"what a domain owner published", func(r *Rule) { r.Reason = PolicyTestMode }, "bad_reason!"},
+		{"a comment with a line end", func(r *Rule) { r.ReportComment = "a\nb" }, "bad_report_comment!"},
+		{"the longest comment", func(r *Rule) { r.ReportComment = strings.Repeat("~", MaxReportComment) }, ""},
+		{"too long a comment", func(r *Rule) { r.ReportComment = strings.Repeat("~", MaxReportComment+1) }, "bad_report_comment!"},
+		{"all of the messages", func(r *Rule) { r.Sample = 100 }, ""},
+		{"more than all", func(r *Rule) { r.Sample = 101 }, "bad_sample!"},
+		{"idle before it began", func(r *Rule) { r.Idle = -1 }, "bad_idle!"},
+		{"an empty list of what is not", func(r *Rule) { r.Match.Not.HELO = []DomainPattern{} }, "empty_list!"},
+		{"an empty list of words", func(r *Rule) { r.Match.Weekdays = []Weekday{} }, "empty_list!"},
+		{"a policy that nobody publishes", func(r *Rule) { r.Match.Requested = []string{"discard"} }, "unknown_word!"},
+		{"a From field of another kind", func(r *Rule) { r.Match.From = []From{"two"} }, "unknown_word!"},
+		{"no hours", func(r *Rule) { r.Match.Hours = []Hours{{60, 60}} }, "bad_range!"},
+		{"hours of another planet", func(r *Rule) { r.Match.Hours = []Hours{{60, 24*60 + 1}} }, "bad_range!"},
+		{"hours over midnight", func(r *Rule) { r.Match.Hours = []Hours{{22 * 60, 6 * 60}} }, ""},
+		{"an eighth day", func(r *Rule) { r.Match.Weekdays = []Weekday{7} }, "bad_range!"},
+		{"more history than there may be", func(r *Rule) { r.Match.HistoryMin, r.Match.HistoryMax = ptr(2), ptr(1) }, "bad_range!"},
+		{"exactly so much history", func(r *Rule) { r.Match.HistoryMin, r.Match.HistoryMax = ptr(1), ptr(1) }, ""},
+		{"less history than none", func(r *Rule) { r.Match.HistoryMax = ptr(-1) }, "bad_range!"},
+		{"an organization of lists", func(r *Rule) { r.Match.ListID = pats("org:a.example") }, "wrong_org!"},
+		{"an organization of lists, in a map", func(r *Rule) {
+			r.Match.ListID = []DomainPattern{MapPattern(NewDomainMap("m", pats("org:a.example")))}
+		}, "wrong_org!"},
+		{"an organization of authors, in a map", func(r *Rule) {
+			r.Match.HeaderFrom = []DomainPattern{MapPattern(NewDomainMap("m", pats("org:a.example")))}
+		}, ""},
+		{"IPv4 in the form of IPv6", func(r *Rule) { r.Match.Not.ClientIP = nets("::ffff:192.0.2.0/120") }, "mapped_network!"},
+		{"what is not named anchors nothing", match(Match{RcptDomain: us, Not: Exclude{ClientIP: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "unanchored!"},
+		{"a list that anybody can name", match(Match{RcptDomain: us, ListID: pats("a.example"), IsList: ptr(true)}), "unanchored!"},
+		{"a confirmed name", match(Match{RcptDomain: us, IPRev: pats("mx.a.example")}), ""},
+		{"a sealer", match(Match{RcptDomain: us, ARCPass: pats("a.example")}), ""},
+		{"a confirmed name below a suffix", match(Match{RcptDomain: us, IPRev: pats(".co.uk")}), "public_suffix!"},
+		{"a map with a suffix", match(Match{RcptDomain: us, SPFPass: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example", ".co.uk")))}}), "public_suffix!"},
+		{"a map with a wide network", match(Match{RcptDomain: us, ClientIP: []NetPattern{NetMapPattern(netMap("192.0.2.1/32", "198.0.0.0/10"))}}), "wide_network!"},
+		{"a map of narrow networks", match(Match{RcptDomain: us, ClientIP: []NetPattern{NetMapPattern(netMap("192.0.2.1/32", "198.51.100.0/24"))}}), ""},
+		{"a wide network beside a wide domain", match(Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), DKIMPass: pats(".a.example")}), "wide_network!"},
+		{"a wide network beside a sealer", match(Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), ARCPass: pats("a.example")}), ""},
+		{"6to4", match(Match{RcptDomain: us, ClientIP: nets("2002:c000:200::/48")}), "open_network!"},
+		{"Teredo, in a map", match(Match{RcptDomain: us, ClientIP: []NetPattern{NetMapPattern(netMap("2001::/32"))}}), "open_network!"},
+		{"a translator beside DKIM", match(Match{RcptDomain: us, ClientIP: nets("64:ff9b::/96"), DKIMPass: pats("a.example")}), ""},
+		{"a network a little too wide", match(Match{RcptDomain: us, ClientIP: nets("192.0.2.0/23")}), "wildcards!"},
+		{"a network a little too wide, in IPv6", match(Match{RcptDomain: us, ClientIP: nets("2a00:1::/47")}), "wildcards!"},
+		{"one wide network of two", match(Match{RcptDomain: us, ClientIP: nets("192.0.2.0/24", "192.0.0.0/20")}), "wildcards!"},
+		{"every name of a domain", match(Match{RcptDomain: us, DKIMPass: pats("b.example", ".a.example")}), "wildcards!"},
+		{"every name, in a map", match(Match{RcptDomain: us, DKIMPass: []DomainPattern{MapPattern(NewDomainMap("m", pats(".a.example")))}}), "wildcards!"},
+		{"every name, of certain authors", match(Match{HeaderFrom: pats("b.example"), DKIMPass: pats(".a.example")}), ""},
+		{"every name, of an organization", match(Match{HeaderFrom: pats("org:b.example"), DKIMPass: pats(".a.example")}), ""},
+		{"every name, of every name", match(Match{HeaderFrom: pats(".b.example"), DKIMPass: pats(".a.example")}), "wildcards!"},
+		{"every name, and one address", match(Match{RcptDomain: us, DKIMPass: pats(".a.example"), ClientIP: nets("192.0.2.1/32")}), ""},
+		{"a mailbox provider", match(Match{RcptDomain: us, DKIMPass: pats("a.example", "gmail.com")}), "shared_sender!"},
+		{"a mailbox provider's hosts", match(Match{RcptDomain: us, IPRev: pats("mail-ed1-f42.google.com")}), "shared_sender!"},
+		{"a wildcard around a mailer", match(Match{RcptDomain: us, IPRev: pats(".azure.com")}), "shared_sender!"},
+		{"a mailer, of certain authors", match(Match{HeaderFrom: pats("a.example"), SPFPass: pats("amazonses.com")}), "shared_sender"},
+		{"a mailer, of every author in a domain", match(Match{HeaderFrom: pats(".a.example"), SPFPass: pats("amazonses.com")}), "shared_sender!"},
+		{"a mailer, from one address", match(Match{RcptDomain: us, SPFPass: pats("amazonses.com"), ClientIP: nets("192.0.2.1/32")}), ""},
+		{"a mailer, in a map", match(Match{RcptDomain: us, SPFPass: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example", "sendgrid.net")))}}), "shared_sender!"},
+		{"names below a mailer, in a map", match(Match{RcptDomain: us, SPFPass: []DomainPattern{MapPattern(NewDomainMap("m", pats(".sendgrid.net")))}}), "shared_sender!"},
+		{"a tenant's signature", match(Match{RcptDomain: us, DKIMPass: pats("a.onmicrosoft.com")}), ""},
+		{"a tenant's SPF", match(Match{RcptDomain: us, SPFPass: pats("a.onmicrosoft.com")}), "shared_sender!"},
+		{"all tenants' signatures", match(Match{RcptDomain: us, DKIMPass: pats(".onmicrosoft.com")}), "shared_sender!"},
+		{"a company that seals", match(Match{RcptDomain: us, DKIMPass: pats("microsoft.com")}), ""},
+		{"a company that looks like a mailer", match(Match{RcptDomain: us, DKIMPass: pats("notgmail.com")}), ""},
+		{"seals of a provider, for our users", match(Match{RcptDomain: us, ARCPass: pats("google.com")}), ""},
+		{"seals of a provider, of certain authors", match(Match{HeaderFrom: pats("a.example"), ARCPass: pats("google.com")}), ""},
+		{"seals of a provider", match(Match{ARCPass: pats("a.example", "microsoft.com")}), "open_sealer"},
+		{"seals of a mailer", match(Match{RcptDomain: us, ARCPass: pats("sendgrid.net")}), "shared_sender!"},
+		{"a private network", func(r *Rule) { r.Match.ClientIP = nets("192.168.1.0/24") }, "private_network"},
+		{"a private network beside DKIM", func(r *Rule) { r.Match.ClientIP, r.Match.DKIMPass = nets("192.168.0.0/16"), pats("a.example") }, ""},
+		{"as many addresses as there may be", match(Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16")}), ""},
+		{"the same twice", match(Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "20.3.4.0/24")}), ""},
+		{"one address more", match(Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "192.0.2.1/32")}), "many_addresses"},
+		{"a wide network in pieces", match(Match{HeaderFrom: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), "many_addresses!"},
+		{"a wide network in pieces, in a map", match(Match{HeaderFrom: pats("a.example"), ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))))}}), "many_addresses!"},
+		{"a wide network in pieces, beside DKIM", match(Match{HeaderFrom: pats("a.example"), DKIMPass: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), ""},
+		{"many networks of IPv6", match(Match{HeaderFrom: pats("a.example"), ClientIP: append(pieces("2a00::/30", 32), nets("2b00::/48")...)}), "many_addresses"},
+		{"too many networks of IPv6", match(Match{HeaderFrom: pats("a.example"), ClientIP: pieces("2a00::/27", 32)}), "many_addresses!"},
+		{"no reports at all", func(r *Rule) { r.Action, r.Match = RuleSkipReport, Match{Result: []string{"fail"}, HistoryMin: ptr(0)} }, "hides_reports!"},
+		{"no reports of a domain", func(r *Rule) { r.Action, r.Match = RuleSkipReport, Match{HeaderFrom: pats("a.example")} }, ""},
+		{"no reports of a domain, for ever", func(r *Rule) {
+			r.Action, r.Match, r.Expires = RuleSkipReport, Match{HeaderFrom: pats("a.example")}, time.Time{}
+		}, "long_lived"},
+		{"a listener that there is not", func(r *Rule) { r.Match.Listener = []string{"inbond"} }, "unknown_listener!"},
+		{"a listener that there is", func(r *Rule) { r.Match.Listener = []string{"inbound"} }, ""},
+		{"a network that is there and not there", func(r *Rule) { r.Match.Not.ClientIP = nets("192.0.2.0/23") }, "contradiction"},
+		{"a part of a network that is not there", func(r *Rule) { r.Match.Not.ClientIP = nets("192.0.2.128/25") }, ""},
+		{"a domain that is there and not there", func(r *Rule) { r.Match.Not.RcptDomain = pats("us.example") }, "contradiction"},
+		{"a policy of what does not fail", func(r *Rule) { r.Match.Requested, r.Match.Result = []string{"none"}, []string{"none"} }, "contradiction"},
+		{"a From field that is no fail", func(r *Rule) { r.Match.From = []From{FromMissing} }, "contradiction"},
+		{"a From field that is a permerror", func(r *Rule) { r.Match.From, r.Match.Result = []From{FromMissing}, []string{"permerror"} }, ""},
+		{"a From field without an author", func(r *Rule) {
+			r.Match.From, r.Match.Result, r.Match.HeaderFrom = []From{FromMissing}, []string{"permerror"}, pats("a.example")
+		}, "contradiction"},
+		{"a domain of the null path", func(r *Rule) { r.Match.NullPath, r.Match.MailFrom = ptr(true), pats("a.example") }, "contradiction"},
+		{"a list without a list", func(r *Rule) { r.Match.IsList, r.Match.ListID = ptr(false), pats("a.example") }, "contradiction"},
+		{"two domains of MAIL FROM", func(r *Rule) { r.Match.SPFPass, r.Match.MailFrom = pats("a.example"), pats("b.example", ".a.example") }, "contradiction"},
+		{"one domain of MAIL FROM", func(r *Rule) { r.Match.SPFPass, r.Match.MailFrom = pats(".a.example"), pats("b.a.example") }, ""},
+		{"a record beside its author", func(r *Rule) { r.Match.HeaderFrom, r.Match.PolicyDomain = pats("a.example"), pats("b.a.example") }, "contradiction"},
+		{"a record above its author", func(r *Rule) {
+			r.Match.HeaderFrom, r.Match.PolicyDomain = pats("b.a.example"), pats("x.example", "a.example")
+		}, ""},
+		{"everybody for everybody", match(Match{ClientIP: nets("192.0.2.0/24")}), "everybody"},
+		{"our own domain", func(r *Rule) { r.Match.HeaderFrom = pats("a.example", "us.example") }, "own_domain"},
+		{"our own organization", func(r *Rule) { r.Match.HeaderFrom = pats("org:us.example") }, "own_domain"},
+		{"quarantine of whoever asks for it", func(r *Rule) { r.Action, r.Match = RuleQuarantine, Match{HeaderFrom: pats("a.example")} }, "softens"},
+		{"quarantine instead of less", func(r *Rule) {
+			r.Action, r.Match = RuleQuarantine, Match{HeaderFrom: pats("a.example"), Requested: []string{"none", "quarantine"}}
+		}, ""},
+		{"quarantine where nothing is published", func(r *Rule) {
+			r.Action, r.Match = RuleQuarantine, Match{HeaderFrom: pats("a.example"), Result: []string{"none"}}
+		}, ""},
+		{"quarantine because DNS failed", func(r *Rule) { r.Action, r.Match.Result = RuleQuarantine, []string{"temperror"} }, "temperror"},
+		{"it has ended", func(r *Rule) { r.Expires = today }, "expired"},
+		{"it ends soon", func(r *Rule) { r.Expires = today.Add(SoonExpires) }, "expires_soon"},
+		{"it does not end soon", func(r *Rule) { r.Expires = today.Add(SoonExpires + 1) }, ""},
+		{"a year and a day", func(r *Rule) { r.Expires = r.Created.AddDate(1, 0, 1) }, ""},
+		{"a year and two days", func(r *Rule) { r.Expires = r.Created.AddDate(1, 0, 2) }, "long_lived"},
+		{"a reject for ever", func(r *Rule) { r.Action, r.Expires = RuleReject, time.Time{} }, ""},
+		{"for ever, with a comment", func(r *Rule) { r.Expires, r.Comment = time.Time{}, "c" }, "long_lived"},
+		{"never used", func(r *Rule) { r.Idle = 24 * time.Hour }, "idle"},
+		{"never used, but new", func(r *Rule) { r.Idle = 30 * 24 * time.Hour }, ""},
+		{"no longer used", func(r *Rule) { r.ID, r.Idle = "used", 4*24*time.Hour }, "idle"},
+		{"still used", func(r *Rule) { r.ID, r.Idle = "used", 6*24*time.Hour }, ""},
+		{"no test", func(r *Rule) { r.Tests = nil }, "untested"},
+		{"no test, in shadow", func(r *Rule) { r.Tests, r.Mode = nil, Shadow }, ""},
+		{"doubtful, but off", func(r *Rule) { r.Tests, r.Expires, r.Mode = nil, today, Off }, ""},
+		{"wrong, though off", func(r *Rule) { r.Match, r.Mode = Match{RcptDomain: us}, Off }, "unanchored!"},
+	}
+	o := LintOptions{
+		Now: today, ReportsOf: "rfc7489", Listeners: []string{"mta", "inbound"},
+		LastMatch: map[string]time.Time{"used": today.AddDate(0, 0, -5)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := sound()
+			tt.change(&r)
+			want := tt.want
+			if want != "" {
+				want = r.ID + ":" + want
+			}
+			if got := lintOf(t, o, r); got != want {
+				t.Errorf("Lint = %q; want %q", got, want)
+			}
+			if _, err := NewRules([]Rule{r}); (err != nil) != strings.HasSuffix(want, "!") && tt.want != "unknown_listener!" {
+				t.Errorf("NewRules = %v; want an error only for %q", err, want)
+			}
+		})
+	}
+}
+
+func netMap(list ...string) *NetMap { return NewNetMap("m", prefixesOf(nets(list...))) }
+
+func prefixesOf(list []NetPattern) []netip.Prefix {
+	var out []netip.Prefix
+	for _, n := range list {
+		p, _ := n.Prefix()
+		out = append(out, p)
+	}
+	return out
+}
+
+// pieces cuts a network.
+func pieces(network string, bits int) []NetPattern {
+	p := netip.MustParsePrefix(network)
+	var out []NetPattern
+	for a := p.Addr(); p.Contains(a); {
+		piece := netip.PrefixFrom(a, bits)
+		out = append(out, NetOf(piece))
+		b := a.AsSlice()
+		for i := (bits - 1) / 8; ; i-- {
+			step := byte(1)
+			if i == (bits-1)/8 {
+				step = 1 << (7 - (bits-1)%8)
+			}
+			if b[i] += step; b[i] >= step {
+				break
+			}
+		}
+		a, _ = netip.AddrFromSlice(b)
+	}
+	return out
+}
+
+func TestLintWithoutOptionsKnowsNothing(t *testing.T) {
+	r := sound()
+	r.Expires, r.Idle, r.Reason, r.Match.Listener = r.Created.AddDate(0, 0, 1), 1, "forwarded", []string{"x"}
+	if got := lintOf(t, LintOptions{}, r); got != "" {
+		t.Errorf("Lint = %q; want nothing", got)
+	}
+	if got := lintOf(t, LintOptions{ReportsOf: "rfc9990"}, r); got != "relay:report_reason" {
+		t.Errorf("Lint for RFC 9990 = %q; want report_reason", got)
+	}
+}
+
+func TestAListenerThatIsMissedIsNamed(t *testing.T) {
+	r := sound()
+	for listener, want := range map[string]string{"inbond": `did you mean "inbound"?`, "x": `write "mta" or "inbound"`} {
+		r.Match.Listener = []string{listener}
+		found := Lint([]Rule{r}, LintOptions{Listeners: []string{"mta", "inbound"}})
+		if len(found) != 1 || found[0].Mend != want {
+			t.Errorf("Lint of listener %q = %+v; want %s", listener, found, want)
+		}
+	}
+}
+
+func TestLintComparesRules(t *testing.T) {
+	rule := func(id string, action RuleAction, change func(*Rule)) Rule {
+		r := sound()
+		r.ID, r.Action = id, action
+		if change != nil {
+			change(&r)
+		}
+		return r
+	}
+	match := func(m Match) func(*Rule) { return func(r *Rule) { r.Match = m } }
+	both := func(a, b func(*Rule)) func(*Rule) { return func(r *Rule) { a(r); b(r) } }
+	low := func(r *Rule) { r.Priority = 1 }
+	us := pats("us.example")
+	tests := []struct {
+		name string
+		a, b Rule
+		want string
+	}{
+		{"the same twice", rule("a", RuleAccept, nil), rule("b", RuleAccept, nil), "b:unreachable"},
+		{"the same with another action", rule("a", RuleAccept, nil), rule("b", RuleReject, nil), "b:conflict!"},
+		{"the same with another action, of lower rank", rule("a", RuleAccept, low), rule("b", RuleReject, nil), "a:conflict!"},
+		{"the same, in another order", rule("a", RuleReject, match(Match{ClientIP: nets("192.0.2.0/24", "192.0.4.0/24")})),
+			rule("b", RuleTempfail, match(Match{ClientIP: nets("192.0.4.0/24", "192.0.2.0/24"), Result: []string{"fail"}})), "b:conflict!"},
+		{"the second in shadow", rule("a", RuleAccept, nil), rule("b", RuleReject, func(r *Rule) { r.Mode = Shadow }), "b:unreachable"},
+		{"the first in shadow", rule("a", RuleAccept, func(r *Rule) { r.Mode = Shadow }), rule("b", RuleReject, nil), ""},
+		{"the first off", rule("a", RuleAccept, func(r *Rule) { r.Mode = Off }), rule("b", RuleReject, nil), ""},
+		{"the first for a sample", rule("a", RuleAccept, func(r *Rule) { r.Sample = 99 }), rule("b", RuleReject, nil), "b:overlap"},
+		{"the first ends before", rule("a", RuleAccept, func(r *Rule) { r.Expires = r.Expires.AddDate(0, 0, -1) }), rule("b", RuleReject, nil), "b:overlap"},
+		{"the first has ended", rule("a", RuleAccept, func(r *Rule) { r.Expires = today }), rule("b", RuleReject, nil), "a:expired"},
+		{"the first keeps out of reports", rule("a", RuleSkipReport, nil), rule("b", RuleReject, nil), ""},
+		{"a narrower network", rule("a", RuleReject, match(Match{ClientIP: nets("192.0.0.0/16")})), rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.0/24")})), "b:unreachable"},
+		{"two halves of a network", rule("a", RuleReject, match(Match{ClientIP: nets("192.0.2.0/25", "192.0.2.128/25")})), rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.128/25", "192.0.2.0/25")})), "b:unreachable"},
+		{"a wider network", rule("a", RuleReject, match(Match{ClientIP: nets("192.0.2.0/24")})), rule("b", RuleReject, match(Match{ClientIP: nets("192.0.0.0/16")})), ""},
+		{"a name below", rule("a", RuleReject, match(Match{HeaderFrom: pats(".a.example")})), rule("b", RuleReject, match(Match{HeaderFrom: pats("x.a.example", ".y.a.example")})), "b:unreachable"},
+		{"a name beside", rule("a", RuleReject, match(Match{HeaderFrom: pats(".a.example")})), rule("b", RuleReject, match(Match{HeaderFrom: pats("x.a.example", "a.example")})), ""},
+		{"a map that has it", rule("a", RuleReject, match(Match{HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example")))}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example")})), "b:unreachable"},
+		{"a map that has not", rule("a", RuleReject, match(Match{HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("b.example")))}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example")})), ""},
+		{"one key more", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example")})), rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), TLS: ptr(true)})), "b:unreachable"},
+		{"another value of a flag", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), TLS: ptr(false)})),
+			rule("b", RuleTempfail, match(Match{HeaderFrom: pats("a.example"), TLS: ptr(true)})), ""},
+		{"less that is not meant", rule("a", RuleReject, match(Match{HeaderFrom: pats("org:a.example"), Not: Exclude{HELO: pats("x.example")}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("org:a.example"), Not: Exclude{HELO: pats("x.example", "y.example")}})), "b:unreachable"},
+		{"more that is not meant", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Not: Exclude{HELO: pats("x.example", "y.example")}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), Not: Exclude{HELO: pats("x.example")}})), ""},
+		{"fewer hours", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{22 * 60, 6 * 60}}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{60, 120}}})), "b:unreachable"},
+		{"other hours", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{22 * 60, 6 * 60}}})),
+			rule("b", RuleTempfail, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{6 * 60, 22 * 60}}})), ""},
+		{"more history", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(5)})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(6), HistoryMax: ptr(9)})), "b:unreachable"},
+		{"other history", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(5)})),
+			rule("b", RuleTempfail, match(Match{HeaderFrom: pats("a.example"), HistoryMax: ptr(4)})), ""},
+		{"other results", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example")})),
+			rule("b", RuleTempfail, match(Match{HeaderFrom: pats("a.example"), Result: []string{"none"}})), ""},
+		{"accept for all recipients, before a rejection for one", rule("a", RuleAccept, nil),
+			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: us, TLS: ptr(true)})), "b:overlap"},
+		{"reject for one recipient, before an accept for all", rule("a", RuleReject, nil),
+			rule("b", RuleAccept, match(Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: us, TLS: ptr(true)})), "b:unreachable"},
+		{"the same sender", rule("a", RuleTempfail, match(Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats("a.example")})),
+			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.7/32"), RcptDomain: us})), "b:overlap"},
+		{"the same sender, the wider one first", rule("a", RuleTempfail, match(Match{ClientIP: nets("192.0.2.7/32"), HeaderFrom: pats("a.example")})),
+			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: us})), "b:overlap"},
+		{"the same sender, in a map", rule("a", RuleTempfail, match(Match{HELO: pats("x.example"), HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example")))}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), RcptDomain: us})), "b:overlap"},
+		{"the same sender with another priority", rule("a", RuleTempfail, both(low, match(Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats("a.example")}))),
+			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.7/32"), RcptDomain: us})), ""},
+		{"an organization and a name in it", rule("a", RuleTempfail, match(Match{HeaderFrom: pats("org:a.example")})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("b.a.example")})), "b:overlap"},
+		{"the same sender, but denied", rule("a", RuleTempfail, match(Match{HeaderFrom: pats("org:a.example"), Not: Exclude{HeaderFrom: pats("b.a.example")}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("b.a.example")})), ""},
+		{"senders of different kinds", rule("a", RuleTempfail, match(Match{HeaderFrom: pats("a.example")})),
+			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.7/32")})), ""},
+		{"any sender", rule("a", RuleTempfail, match(Match{Requested: []string{"reject"}})),
+			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.7/32")})), "b:overlap"},
+		{"one id", rule("a", RuleAccept, nil), rule("a", RuleAccept, func(r *Rule) { r.Match.ClientIP = nets("192.0.4.0/24") }), "a:duplicate_id!"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, rules := range [][]Rule{{tt.a, tt.b}, {tt.b, tt.a}} {
+				if got := lintOf(t, LintOptions{Now: today}, rules...); got != tt.want {
+					t.Errorf("Lint = %q; want %q", got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestOverlapsAreCountedInOneFinding(t *testing.T) {
+	var rules []Rule
+	for i := range 5 {
+		r := sound()
+		r.ID, r.Action = fmt.Sprintf("r%d", i), RuleReject
+		r.Match = Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats(fmt.Sprintf("%d.example", i))}
+		rules = append(rules, r)
+	}
+	last := sound()
+	last.ID, last.Action, last.Match = "z", RuleTempfail, Match{ClientIP: nets("192.0.2.0/25"), RcptDomain: pats("us.example")}
+	found := Lint(append(rules, last), LintOptions{})
+	want := `rule "r0" at f:3 can match the same message, does something else (reject), and goes first only by its id, as do 4 more`
+	if len(found) != 1 || found[0].Rule != "z" || found[0].Text != want {
+		t.Errorf("Lint = %+v; want %q of z alone", found, want)
+	}
+}
+
+func TestTooManyRulesAreSaid(t *testing.T) {
+	found := Lint(make([]Rule, MaxRules+1), LintOptions{})
+	if !slices.ContainsFunc(found, func(f Finding) bool { return f.Code == CodeTooMany }) {
+		t.Errorf("Lint of %d rules does not say that they are too many", MaxRules+1)
+	}
+}
+
+// Each mailer is in the list once, and as a domain.
+func TestTheMailersAreDomains(t *testing.T) {
+	seen := map[string]bool{}
+	for _, domains := range mailerDomains {
+		for domain := range strings.FieldsSeq(domains) {
+			if p, err := ParsePattern(domain); err != nil || p.kind != exact || p.String() != domain || seen[domain] {
+				t.Errorf("mailer %q: %v, seen before: %v; want a domain, once", domain, err, seen[domain])
+			}
+			seen[domain] = true
+		}
+	}
+}
