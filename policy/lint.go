@@ -79,7 +79,7 @@ func Lint(rules []Rule, o LintOptions) []Finding {
 	ids := make(map[string]*Rule)
 	for i := range rules {
 		r := &rules[i]
-		wrong := append(run(faultChecks, r, &o), takenID(ids, r)...)
+		wrong := append(r.errors(&o), takenID(ids, r)...)
 		add(wrong, r)
 		if len(wrong) == 0 && r.Mode != Off {
 			sound = append(sound, r)
@@ -100,10 +100,19 @@ func Lint(rules []Rule, o LintOptions) []Finding {
 // is checked like any other.
 func (r Rule) Faults() []Fault {
 	var faults []Fault
-	for _, f := range run(faultChecks, &r, &LintOptions{}) {
+	for _, f := range r.errors(&LintOptions{}) {
 		faults = append(faults, f.Fault)
 	}
 	return faults
+}
+
+// errors returns the errors of r by itself, of its anchors the worst.
+func (r *Rule) errors(o *LintOptions) []Finding {
+	found := run(faultChecks, r, o)
+	if weak := run(anchorChecks, r, o); len(weak) > 0 {
+		found = append(found, weak[0])
+	}
+	return found
 }
 
 // check looks at one rule by itself.

@@ -6,6 +6,18 @@ import (
 	"slices"
 )
 
+// anchorChecks are the errors of a rule that accepts, the worst first: whether
+// what it accepts by can be trusted. One is enough to say.
+var anchorChecks = []check{
+	{CodeUnanchored, Error, unanchored},
+	{CodePublicSuffix, Error, publicSuffix},
+	{CodeWideNetwork, Error, wideNetwork},
+	{CodeOpenNetwork, Error, openNetwork},
+	{CodeManyAddresses, Error, tooManyAddresses},
+	{CodeSharedSender, Error, sharedSender},
+	{CodeWildcards, Error, wildcards},
+}
+
 // anchor is a key of a rule that a stranger cannot make hold by what he
 // writes, with what it names.
 type anchor struct {
@@ -59,7 +71,7 @@ func (a anchor) gradeOf(m mailer, p DomainPattern) grade {
 	switch {
 	case arc && (m.kind == mailboxes || m.kind == sealing):
 		return sealer
-	case m.kind == sealing, a.key == "match.dkim_pass" && m.signsForTenant(p):
+	case m.kind == sealing && p.kind == exact, a.key == "match.dkim_pass" && m.signsForTenant(p):
 		return narrow
 	}
 	return shared
@@ -151,20 +163,12 @@ func anySharedSender(r *Rule, _ *LintOptions) (Fault, bool) {
 	return Fault{}, false
 }
 
-// wildcards: many hosts in the name of many authors. Of a provider's servers
-// that is said already, and of networks nobody has.
-func wildcards(r *Rule, o *LintOptions) (Fault, bool) {
+// wildcards: many hosts in the name of many authors.
+func wildcards(r *Rule, _ *LintOptions) (Fault, bool) {
 	anchors := r.Match.anchors()
-	if r.Action != RuleAccept || len(anchors) == 0 || r.Match.namesAuthors() {
+	if r.Action != RuleAccept || len(anchors) == 0 || r.Match.namesAuthors() ||
+		slices.ContainsFunc(anchors, func(a anchor) bool { return a.grade() != wide }) {
 		return Fault{}, false
-	}
-	if slices.ContainsFunc(anchors, func(a anchor) bool { return a.grade() != wide }) {
-		return Fault{}, false
-	}
-	for _, worse := range []func(*Rule, *LintOptions) (Fault, bool){publicSuffix, wideNetwork, openNetwork, tooManyAddresses, mappedNetwork} {
-		if _, bad := worse(r, o); bad {
-			return Fault{}, false
-		}
 	}
 	return fault(true, anchors[0].key, "many senders can write in the name of any author",
 		fmt.Sprintf("name the hosts or domains of the sender (networks of at most /%d and /%d), or the authors in header_from", narrow4, narrow6))

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// faultChecks are the errors of one rule: what it says of itself, what it is
-// about, and whether it can be trusted with that.
+// faultChecks are the errors of one rule in what it says of itself and what it
+// is about. anchorChecks tell whether it can be trusted with that.
 var faultChecks = []check{
 	{CodeBadID, Error, badID},
 	{CodeNoOwner, Error, noOwner},
@@ -27,18 +27,11 @@ var faultChecks = []check{
 	{CodeWrongResult, Error, wrongResult},
 	{CodeWrongOrg, Error, wrongOrg},
 	{CodeMappedNetwork, Error, mappedNetwork},
-	{CodeUnanchored, Error, unanchored},
-	{CodePublicSuffix, Error, publicSuffix},
-	{CodeWideNetwork, Error, wideNetwork},
-	{CodeOpenNetwork, Error, openNetwork},
-	{CodeManyAddresses, Error, tooManyAddresses},
-	{CodeSharedSender, Error, sharedSender},
-	{CodeWildcards, Error, wildcards},
 	{CodeHidesReports, Error, hidesReports},
 	{CodeUnknownListener, Error, unknownListener},
 }
 
-// forwarded is a reason of RFC 7489, Appendix C, that RFC 9990 no longer has.
+// forwardedReason is a reason of RFC 7489, Appendix C, that RFC 9990 no longer has.
 const forwardedReason Override = "forwarded"
 
 var ruleReasons = []Override{TrustedForwarder, MailingList, LocalPolicy, Other, forwardedReason}

@@ -13,8 +13,9 @@ var (
 	ruleFroms     = []From{
 		FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains, FromSeveralFields, FromMissing, FromEmptyGroup, FromUnparsable,
 	}
-	// orgKeys: Facts have the Organizational Domain of authors alone.
-	orgKeys = []string{"header_from", "not_header_from"}
+	// orgKeys: Facts have the Organizational Domain of authors alone, which is
+	// that of their records.
+	orgKeys = []string{"header_from", "not_header_from", "policy_domain", "not_policy_domain"}
 )
 
 func noMatch(r *Rule, _ *LintOptions) (Fault, bool) {

@@ -116,9 +116,6 @@ func inside(r *Rule, special []netip.Prefix, text, mend string) (Fault, bool) {
 }
 
 func tooManyAddresses(r *Rule, _ *LintOptions) (Fault, bool) {
-	if _, bad := wideNetwork(r, nil); bad {
-		return Fault{}, false
-	}
 	n4, n6 := r.addresses()
 	return addressFault(n4, n6, tooMuchAddresses)
 }

@@ -96,7 +96,7 @@ func TestEveryKeyMustHoldAndOfAListOneItem(t *testing.T) {
 			func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.TempError, AlignedSPF: true} }, false},
 		{"a temperror whose author domain passed by DKIM", Match{ClientIP: relay, Result: []string{"temperror"}},
 			func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.TempError, AlignedDKIM: true} }, false},
-		{"client with a zone", Match{ClientIP: nets("fe80::/16")}, func(f *Facts) { f.Client = netip.MustParseAddr("fe80::1%eth0") }, true},
+		{"client with a zone", Match{ClientIP: nets("fe80::/64")}, func(f *Facts) { f.Client = netip.MustParseAddr("fe80::1%eth0") }, true},
 		{"a From field that gives nothing", Match{ClientIP: relay, Result: []string{"permerror"}}, func(f *Facts) { f.From = FromUnparsable }, true},
 		{"a From field that gives nothing has no author domain", Match{ClientIP: relay, Result: []string{"permerror"}, HeaderFrom: pats("bank.example")},
 			func(f *Facts) { f.From = FromSeveralFields }, false},
