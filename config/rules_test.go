@@ -308,38 +308,6 @@ func TestTheRulesInTheDocumentationAreRulesWhoseTestsPass(t *testing.T) {
 	}
 }
 
-// FuzzParseRules wants printable problems alone, or rules that are a set.
-func FuzzParseRules(f *testing.F) {
-	for _, s := range []string{
-		"", ruleFile("a"), ruleFile("a") + ruleFile("a"), ruleFile("a") + "[rule.match.x]\n", "rule = [{}, 3]", "[rule]\n[[rule.match]]\n",
-		"[[rule]]\nid = \"\\u0000\\n\"\nmatch = {client_ip = [[]], \"\\n\" = 1}\nexpires = 07:32:00\n",
-		"[[rule]]\ncreated = 9999-12-31\nexpires = 0001-01-01\n[rule.match]\nheader_from = [\"org:\", \".\", \"\\u202e.example\"]\n",
-	} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		rules, err := ParseRules("f", data)
-		if err == nil {
-			if _, err := policy.NewRules(rules); err != nil && len(rules) <= policy.MaxRules {
-				t.Errorf("NewRules(%q) = %v; want a set of what ParseRules takes", data, err)
-			}
-			return
-		}
-		var errs *Errors
-		if rules != nil || !errors.As(err, &errs) || len(errs.Problems) == 0 {
-			t.Fatalf("ParseRules(%q) = %v, %v; want problems alone", data, rules, err)
-		}
-		for _, p := range errs.Problems {
-			if p.Line < 0 || p.Line > strings.Count(string(data), "\n")+1 {
-				t.Errorf("ParseRules(%q): line %d is not in the file", data, p.Line)
-			}
-			if s := p.String(); strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
-				t.Errorf("ParseRules(%q): %q has a control character", data, s)
-			}
-		}
-	})
-}
-
 func loaded(set *RuleSet, err error) ([]policy.Rule, error) {
 	if err != nil {
 		return nil, err
