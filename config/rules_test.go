@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -96,6 +97,99 @@ reason = "mailing_list"
 	}}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("ParseRules = \n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// Each key has an item of its own, so that none can take the place of another.
+func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
+	rules, err := ParseRules("f", []byte(ruleFile("a")[:strings.Index(ruleFile("a"), "match")]+`idle = "45d"
+report_comment = "known relay"
+sample = 0.25
+[rule.match]
+client_ip = ["192.0.2.1"]
+iprev = ["iprev.example"]
+spf_pass = ["spf-pass.example"]
+dkim_pass = ["dkim-pass.example"]
+arc_pass = ["arc-pass.example"]
+listener = ["mta"]
+tls = true
+helo = ["helo.example"]
+mail_from_domain = ["mail-from.example"]
+null_path = false
+time = ["22:00-06:00", "12:00-24:00"]
+weekday = ["sun", "sat"]
+list_id = ["list-id.example"]
+list_headers = true
+auto_submitted = false
+header_from = ["org:header-from.example"]
+policy_domain = [".policy-domain.example"]
+result = ["fail"]
+requested = ["none", "reject"]
+from = ["one", "several_domains"]
+body_changed = true
+history_min = 0
+history_max = 7
+rcpt_domain = ["rcpt.example"]
+not_client_ip = ["192.0.2.2"]
+not_iprev = ["no-iprev.example"]
+not_spf_pass = ["no-spf-pass.example"]
+not_dkim_pass = ["no-dkim-pass.example"]
+not_helo = ["no-helo.example"]
+not_mail_from_domain = ["no-mail-from.example"]
+not_list_id = ["no-list-id.example"]
+not_header_from = ["no-header-from.example"]
+not_policy_domain = ["no-policy-domain.example"]
+not_rcpt_domain = ["no-rcpt.example"]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := rules[0]; r.Idle != 45*24*time.Hour || r.ReportComment != "known relay" || r.Sample != 25 {
+		t.Errorf("idle %v, report_comment %q, sample %d; want 1080h, as written, and 25", r.Idle, r.ReportComment, r.Sample)
+	}
+	got, err := json.Marshal(rules[0].Match)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"client_ip":["192.0.2.1/32"],"iprev":["iprev.example"],"spf_pass":["spf-pass.example"],"dkim_pass":["dkim-pass.example"],` +
+		`"arc_pass":["arc-pass.example"],"listener":["mta"],"tls":true,"helo":["helo.example"],"mail_from_domain":["mail-from.example"],` +
+		`"null_path":false,"time":["22:00-06:00","12:00-24:00"],"weekday":["sun","sat"],"list_id":["list-id.example"],"list_headers":true,` +
+		`"auto_submitted":false,"header_from":["org:header-from.example"],"policy_domain":[".policy-domain.example"],"result":["fail"],` +
+		`"requested":["none","reject"],"from":["one","several_domains"],"body_changed":true,"history_min":0,"history_max":7,` +
+		`"rcpt_domain":["rcpt.example"],"not":{"client_ip":["192.0.2.2/32"],"iprev":["no-iprev.example"],"spf_pass":["no-spf-pass.example"],` +
+		`"dkim_pass":["no-dkim-pass.example"],"helo":["no-helo.example"],"mail_from_domain":["no-mail-from.example"],` +
+		`"list_id":["no-list-id.example"],"header_from":["no-header-from.example"],"policy_domain":["no-policy-domain.example"],` +
+		`"rcpt_domain":["no-rcpt.example"]}}`
+	if string(got) != want {
+		t.Errorf("match = %s; want %s", got, want)
+	}
+}
+
+func TestATestIsReadAsWritten(t *testing.T) {
+	rules, err := ParseRules("f", []byte(relayRule+`[[rule.test]]
+given = {from = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", ip = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
+expect = {rule = "", applied = "tempfail", reason = ""}
+[[rule.test]]
+given = {null_path = true, time = 2026-11-02T22:00:00}
+expect.reason = "mailing_list"
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 11, 2, 22, 0, 0, 0, time.UTC)
+	rule, asPublished, list := "", policy.AsPublished, policy.MailingList
+	want := []policy.Test{{
+		Line: 12,
+		Given: policy.Given{
+			From: []string{"b.example", "c.example"}, FromField: policy.FromSeveralFields, Policy: "reject", PolicyDomain: "b.example", Result: "permerror",
+			IP: netip.MustParseAddr("2001:db8::1"), Name: "n.example", Helo: "h.example", MailFrom: "m.example", Rcpt: []string{"r.example"}, Listener: "mta",
+			SPF: "softfail", DKIM: []string{"pass:d.example", "body:e.example"}, ARC: []string{"s.example"}, ListID: "l.example", ListHeaders: true,
+			Automatic: true, TLS: true, History: 7, Time: at, Profile: policy.Conformant,
+		},
+		Expect: policy.Expect{Rule: &rule, Applied: "tempfail", Reason: &asPublished},
+	}, {Line: 15, Given: policy.Given{NullPath: true, Time: at}, Expect: policy.Expect{Reason: &list}}}
+	if got := rules[0].Tests; !reflect.DeepEqual(got, want) {
+		t.Errorf("tests = \n%+v\nwant\n%+v", got, want)
 	}
 }
 
