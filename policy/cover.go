@@ -101,8 +101,8 @@ type keySet struct {
 	not   bool
 	items []item
 	maps  []item          // those of the items that are maps
-	nets  *NetMap         // of the networks
-	index map[item]bool   // of a long list: its items
+	nets  *NetMap         // of the networks that are no maps, see networks
+	index map[item]bool   // of a long list, see long: its items
 	under map[string]bool // and every name that one of them is or is below
 }
 
@@ -113,20 +113,36 @@ const longList = 16
 func newKeySet(name string, items []item) keySet {
 	bare, not := strings.CutPrefix(name, "not_")
 	k := keySet{name: bare, not: not, items: items}
-	var nets []netip.Prefix
-	for _, it := range items {
-		if it.isMap() {
-			k.maps = append(k.maps, it)
-		} else if p, ok := it.network.Prefix(); ok {
-			nets = append(nets, p)
+	for i := range items {
+		if items[i].isMap() {
+			k.maps = append(k.maps, items[i])
 		}
 	}
-	if nets != nil {
+	return k
+}
+
+// networks returns those of k in one map, which is made when it is first asked
+// for: most rules are never compared.
+func (k *keySet) networks() *NetMap {
+	if k.nets == nil {
+		var nets []netip.Prefix
+		for i := range k.items {
+			if p, ok := k.items[i].network.Prefix(); ok {
+				nets = append(nets, p)
+			}
+		}
 		k.nets = NewNetMap("", nets)
-	} else if len(items) > longList {
+	}
+	return k.nets
+}
+
+// long reports whether k is looked up instead of being searched, and prepares
+// that.
+func (k *keySet) long() bool {
+	if k.index == nil && len(k.items) > longList {
 		k.makeIndex()
 	}
-	return k
+	return k.index != nil
 }
 
 func (k *keySet) makeIndex() {
@@ -160,7 +176,7 @@ func (k *keySet) touches(b *keySet) bool {
 
 func (k *keySet) touchesItem(it item) bool {
 	wide := it.domain.kind == below || it.domain.kind == organization
-	return k.anyMap(it) || k.index != nil && wide && k.under[it.domain.domain] ||
+	return k.anyMap(it) || wide && k.long() && k.under[it.domain.domain] ||
 		k.some(it, item.touches, func(n *NetMap, p netip.Prefix) bool { return n.within(p) != no })
 }
 
@@ -175,9 +191,9 @@ func (k *keySet) anyMap(it item) bool {
 // some reports whether test holds for it and an item of k that is no map.
 func (k *keySet) some(it item, test func(a, b item) bool, inNets func(*NetMap, netip.Prefix) bool) bool {
 	if p, ok := it.network.Prefix(); ok {
-		return k.nets != nil && inNets(k.nets, p)
+		return inNets(k.networks(), p)
 	}
-	if k.index == nil {
+	if !k.long() {
 		return slices.ContainsFunc(k.items, func(a item) bool { return test(a, it) })
 	}
 	for a := range it.above() {
@@ -203,11 +219,12 @@ func compareKeys(a, b *keySet) int {
 }
 
 func (s shape) find(name string, not bool) *keySet {
-	i, ok := slices.BinarySearchFunc(s, keySet{name: name, not: not}, func(a, b keySet) int { return compareKeys(&a, &b) })
-	if !ok {
-		return nil
+	for i := range s {
+		if s[i].not == not && s[i].name == name {
+			return &s[i]
+		}
 	}
-	return &s[i]
+	return nil
 }
 
 // covers reports whether s holds for whatever b holds for.

@@ -2,14 +2,17 @@ package policy
 
 import (
 	"cmp"
+	"encoding/binary"
+	"hash/maphash"
 	"maps"
+	"net/netip"
 	"slices"
 )
 
 // maxCompared is with how many others a rule is compared at most, those that
 // list the rarest things first: our limit, so that 10,000 rules are compared in
 // about a second.
-const maxCompared = 1000
+const maxCompared = 200
 
 // ranked is a rule as it is compared with others.
 type ranked struct {
@@ -31,69 +34,116 @@ func rankedRules(rules []*Rule) []ranked {
 	return out
 }
 
-// listing is an item of a key.
-type listing struct {
-	key string
-	item
+// ruleIndex finds the rules that list something, in the order of their ranks.
+// It goes by hashes: whoever asks compares what it gives.
+type ruleIndex struct {
+	seed  maphash.Seed
+	lists map[uint64][]*ranked
+	bits  map[int]bool           // of networks that are listed, see bitsKey
+	kinds [organization + 1]bool // of patterns that are listed
 }
 
-// mapped stands for any map of a key.
-func mapped(key string) listing { return listing{key: key, item: item{word: "map:"}} }
+func newRuleIndex() *ruleIndex {
+	return &ruleIndex{seed: maphash.MakeSeed(), lists: make(map[uint64][]*ranked), bits: make(map[int]bool)}
+}
 
-// ruleIndex finds the rules that list something, in the order of their ranks.
-type ruleIndex map[listing][]*ranked
+// bitsKey tells the families apart.
+func bitsKey(p netip.Prefix) int { return p.Bits()*256 + p.Addr().BitLen() }
 
-func (x ruleIndex) add(k *keySet, r *ranked) {
-	for _, it := range k.items {
-		at := listing{k.name, it}
-		if it.isMap() {
-			at = mapped(k.name)
+// hash is that of an item of a key. All maps of a key have the same.
+func (x *ruleIndex) hash(key string, it *item) uint64 {
+	var h maphash.Hash
+	h.SetSeed(x.seed)
+	h.WriteString(key)
+	switch p, isNet := it.network.Prefix(); {
+	case it.isMap():
+		h.WriteByte(0)
+	case isNet:
+		var b [20]byte
+		a := p.Addr().As16()
+		copy(b[:], a[:])
+		binary.BigEndian.PutUint32(b[16:], uint32(bitsKey(p)))
+		h.Write(b[:])
+	case it.domain.kind != nothing:
+		h.WriteByte(byte(it.domain.kind))
+		h.WriteString(it.domain.domain)
+	default:
+		h.WriteString(it.word)
+	}
+	return h.Sum64()
+}
+
+func (x *ruleIndex) add(k *keySet, r *ranked) {
+	for i := range k.items {
+		it := &k.items[i]
+		if p, ok := it.network.Prefix(); ok {
+			x.bits[bitsKey(p)] = true
+		} else if it.domain.list == nil {
+			x.kinds[it.domain.kind] = true
 		}
-		if list := x[at]; len(list) == 0 || list[len(list)-1] != r {
-			x[at] = append(list, r)
+		h := x.hash(k.name, it)
+		if list := x.lists[h]; len(list) == 0 || list[len(list)-1] != r {
+			x.lists[h] = append(list, r)
 		}
 	}
 }
 
 // holding returns the lists of the rules that may hold an item of a key, the
 // shortest first.
-func (x ruleIndex) holding(key string, items []item) [][]*ranked {
-	found := make(map[listing][]*ranked)
-	look := func(at listing) {
-		if list := x[at]; len(list) > 0 {
-			found[at] = list
+func (x *ruleIndex) holding(key string, items []item) [][]*ranked {
+	found := make(map[uint64][]*ranked)
+	look := func(it *item) {
+		h := x.hash(key, it)
+		if list := x.lists[h]; len(list) > 0 {
+			found[h] = list
 		}
 	}
-	look(mapped(key))
-	for _, it := range items {
-		for above := range it.above() {
-			look(listing{key, above})
-		}
+	look(&item{network: NetPattern{list: new(NetMap)}})
+	for i := range items {
+		look(&items[i])
+		x.above(&items[i], look)
 	}
 	return slices.SortedStableFunc(maps.Values(found), func(a, b []*ranked) int { return cmp.Compare(len(a), len(b)) })
 }
 
-// coverIndex finds rules that hold for whatever another one holds for. Each is
-// in it under one key that it lists: the one whose items are rarest.
-func coverIndex(rules []ranked) ruleIndex {
-	count := make(map[listing]int)
-	for i := range rules {
-		for _, k := range rules[i].shape {
-			for _, it := range k.items {
-				count[listing{k.name, it}]++
+// above calls look for what can hold it, as far as the index has such things.
+func (x *ruleIndex) above(it *item, look func(*item)) {
+	if p, ok := it.network.Prefix(); ok {
+		for bits := p.Bits() - 1; bits >= 0; bits-- {
+			if above := netip.PrefixFrom(p.Addr(), bits); x.bits[bitsKey(above)] {
+				look(&item{network: NetOf(above.Masked())})
 			}
 		}
 	}
-	x := make(ruleIndex)
+	if it.domain.list == nil && (x.kinds[below] || x.kinds[organization]) {
+		it.domain.above(func(above item) bool {
+			look(&above)
+			return true
+		})
+	}
+}
+
+// coverIndex finds rules that hold for whatever another one holds for. Each is
+// in it under one key that it lists: the one whose items are rarest.
+func coverIndex(rules []ranked) *ruleIndex {
+	x := newRuleIndex()
+	count := make(map[uint64]int)
+	for i := range rules {
+		for _, k := range rules[i].shape {
+			for j := range k.items {
+				count[x.hash(k.name, &k.items[j])]++
+			}
+		}
+	}
 	for i := range rules {
 		var rarest *keySet
 		least := 0
 		for j := range rules[i].shape {
 			k := &rules[i].shape[j]
-			if k.not || k.items[0].numbers.high > 0 { // what is denied, and numbers, cannot be looked up; result is always there
+			if k.not || k.isNumbers() { // cannot be looked up; result, which is always there, can
 				continue
 			}
-			if n := k.commonest(count); rarest == nil || n < least {
+			if n := x.commonest(k, count); rarest == nil || n < least {
 				rarest, least = k, n
 			}
 		}
@@ -103,10 +153,12 @@ func coverIndex(rules []ranked) ruleIndex {
 }
 
 // commonest returns how many rules list what most of them do.
-func (k *keySet) commonest(count map[listing]int) int {
+func (x *ruleIndex) commonest(k *keySet, count map[uint64]int) int {
 	most := 0
-	for _, it := range k.items {
-		most = max(most, count[listing{k.name, it}])
+	for i := range k.items {
+		most = max(most, count[x.hash(k.name, &k.items[i])])
 	}
 	return most
 }
+
+func (k *keySet) isNumbers() bool { return k.items[0].numbers.high > 0 }

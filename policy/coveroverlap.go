@@ -12,7 +12,7 @@ var senderKeys = []string{
 	"client_ip", "iprev", "spf_pass", "dkim_pass", "arc_pass", "helo", "mail_from_domain", "list_id", "header_from", "policy_domain",
 }
 
-// overlaps returns the rules before which others go that have the same
+// overlaps returns the enforced rules before which others go that have the same
 // priority, do something else, and can match the same message: either they
 // name the same sender, or one of them is about any sender.
 func overlaps(rules []ranked) []overlap {
@@ -29,11 +29,10 @@ func overlaps(rules []ranked) []overlap {
 }
 
 func overlapsAmong(rules []ranked) []overlap {
-	rules = slices.DeleteFunc(slices.Clone(rules), func(r ranked) bool { return r.Mode != Enforce })
 	if !slices.ContainsFunc(rules, func(r ranked) bool { return r.Action != rules[0].Action }) {
 		return nil
 	}
-	f := overlapFinder{index: make(ruleIndex), before: make(map[*ranked][]*ranked)}
+	f := overlapFinder{index: newRuleIndex(), before: make(map[*ranked][]*ranked)}
 	for i := range rules {
 		f.add(&rules[i])
 	}
@@ -45,7 +44,7 @@ func overlapsAmong(rules []ranked) []overlap {
 
 // overlapFinder compares rules of one priority.
 type overlapFinder struct {
-	index  ruleIndex
+	index  *ruleIndex
 	any    []*ranked             // rules about any sender
 	before map[*ranked][]*ranked // by the one that comes later
 }

@@ -39,16 +39,17 @@ func compareRules(rules []*Rule, now time.Time) map[*Rule][]Finding {
 	}))
 	found := make(map[*Rule][]Finding)
 	index := coverIndex(slices.DeleteFunc(slices.Clone(deciding), func(r ranked) bool { return !r.always() }))
+	var open []ranked
 	for i := range deciding {
 		r := &deciding[i]
 		if upper := index.hiding(r); upper != nil {
-			found[r.Rule] = append(found[r.Rule], hidden(r, upper))
+			found[r.Rule] = []Finding{hidden(r, upper)}
+		} else if r.Mode == Enforce {
+			open = append(open, *r)
 		}
 	}
-	for _, o := range overlaps(deciding) {
-		if found[o.rule.Rule] == nil {
-			found[o.rule.Rule] = append(found[o.rule.Rule], o.finding())
-		}
+	for _, o := range overlaps(open) {
+		found[o.rule.Rule] = []Finding{o.finding()}
 	}
 	return found
 }
@@ -59,11 +60,11 @@ func compareRules(rules []*Rule, now time.Time) map[*Rule][]Finding {
 func (r *ranked) always() bool { return r.Mode == Enforce && (r.Sample == 0 || r.Sample == 100) }
 
 // hiding returns a rule that decides whenever r would, or nil.
-func (x ruleIndex) hiding(r *ranked) *ranked {
+func (x *ruleIndex) hiding(r *ranked) *ranked {
 	compared := 0
 	for i := range r.shape {
 		k := &r.shape[i]
-		if k.not || k.items[0].numbers.high > 0 {
+		if k.not || k.isNumbers() {
 			continue
 		}
 		for _, list := range x.holding(k.name, k.items[:1]) { // what holds all of the items holds the first

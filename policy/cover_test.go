@@ -1,0 +1,109 @@
+package policy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+// What comparison says of two lists must be so for every domain and address.
+func TestWhatListsHaveInCommonIsTrueOfEachDomain(t *testing.T) {
+	names := []string{"a.example", "b.a.example", "c.b.a.example", "example.org", "x.example.org"}
+	pattern := func() DomainPattern {
+		p := DomainPattern{kind: patternKind(1 + rand.IntN(3)), domain: names[rand.IntN(len(names))]}
+		if rand.IntN(5) == 0 {
+			return MapPattern(NewDomainMap(p.String(), []DomainPattern{p}))
+		}
+		return p
+	}
+	for range 20_000 {
+		a, b := someSet(pattern), someSet(pattern)
+		k, other := newKeySet("header_from", a), newKeySet("header_from", b)
+		if rand.IntN(2) == 0 {
+			k.makeIndex()
+		}
+		covers, touches := k.covers(&other), k.touches(&other)
+		for i, domain := range names {
+			org := names[i/3*3] // a.example or example.org
+			inA := slices.ContainsFunc(a, func(it item) bool { return it.domain.holds(domain, org) })
+			inB := slices.ContainsFunc(b, func(it item) bool { return it.domain.holds(domain, org) })
+			maps := slices.ContainsFunc(slices.Concat(a, b), item.isMap)
+			if covers && inB && !inA || !maps && inA && inB && !touches {
+				t.Fatalf("%v and %v: covers %v, touches %v; but %s is in them: %v, %v", a, b, covers, touches, domain, inA, inB)
+			}
+		}
+	}
+}
+
+func someSet(pattern func() DomainPattern) []item {
+	var items []item
+	for range 1 + rand.IntN(3) {
+		items = append(items, item{domain: pattern()})
+	}
+	return items
+}
+
+func TestWhatNetworksHaveInCommonIsTrueOfEachAddress(t *testing.T) {
+	address := func() netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(rand.IntN(16))}) }
+	some := func() []item {
+		var items []item
+		for range 1 + rand.IntN(3) {
+			items = append(items, networkItem(address(), 26+rand.IntN(7)))
+		}
+		return items
+	}
+	for range 20_000 {
+		a, b := some(), some()
+		k, other := newKeySet("client_ip", a), newKeySet("client_ip", b)
+		inBoth, missing := false, false
+		for i := range 64 {
+			addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
+			inA := slices.ContainsFunc(a, func(it item) bool { return it.network.holds(addr) })
+			inB := slices.ContainsFunc(b, func(it item) bool { return it.network.holds(addr) })
+			inBoth, missing = inBoth || inA && inB, missing || inB && !inA
+		}
+		if covers, touches := k.covers(&other), k.touches(&other); covers == missing || touches != inBoth {
+			t.Fatalf("%v and %v: covers %v, touches %v; want %v, %v", a, b, covers, touches, !missing, inBoth)
+		}
+	}
+}
+
+// BenchmarkLint wants 2 seconds at most for any of these sets of MaxRules.
+func BenchmarkLint(b *testing.B) {
+	sets := map[string]func(i int) Match{
+		"forwarders of one site": func(i int) Match {
+			return Match{ClientIP: nets(fmt.Sprintf("20.%d.%d.0/28", i/256, i%256)), RcptDomain: pats("us.example")}
+		},
+		"the same": func(int) Match { return Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: pats("us.example")} },
+		"one sender, many authors": func(i int) Match {
+			return Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats(fmt.Sprintf("a%d.example", i))}
+		},
+		"many senders of many authors": func(i int) Match {
+			return Match{ClientIP: nets(fmt.Sprintf("20.0.%d.0/24", i%100)), HeaderFrom: pats(fmt.Sprintf("a%d.example", i/100))}
+		},
+		"long lists": func(i int) Match {
+			var m Match
+			for j := range 100 {
+				m.HeaderFrom = append(m.HeaderFrom, pats(fmt.Sprintf("a%d.b%d.example", j, i))...)
+				m.ClientIP = append(m.ClientIP, nets(fmt.Sprintf("20.%d.%d.%d/32", i/256, i%256, j))...)
+			}
+			return m
+		},
+		"anybody": func(i int) Match { return Match{Result: []string{"fail"}, HistoryMin: ptr(i)} },
+	}
+	for name, match := range sets {
+		rules := make([]Rule, MaxRules)
+		for i := range rules {
+			rules[i] = sound()
+			rules[i].ID, rules[i].Match = fmt.Sprintf("r%d", i), match(i)
+			rules[i].Action = []RuleAction{RuleReject, RuleTempfail}[i%2]
+		}
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				Lint(rules, LintOptions{Now: today})
+			}
+		})
+	}
+}
