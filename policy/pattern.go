@@ -91,12 +91,21 @@ func isName(s string) bool {
 	}
 	last := ""
 	for label := range strings.SplitSeq(s, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+		if label == "" || len(label) > 63 || !isLabel(label) {
 			return false
 		}
 		last = label
 	}
 	return strings.Trim(last, "0123456789") != ""
+}
+
+func isLabel(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
 
 // holds reports whether domain is in p, org being its Organizational Domain,
