@@ -40,23 +40,23 @@ func (m maker) known() Facts {
 // maybe is a domain that may not be known.
 func (m maker) maybe() string { return pick(m, append(someDomains, "")...) }
 
-// maps are the same in all rules of a test, as map files are.
-type maps struct {
+// someMaps are the same in all rules of a test, as map files are.
+type someMaps struct {
 	domains []*DomainMap
 	nets    []*NetMap
 }
 
-func (m maker) maps() maps {
-	var out maps
+func (m maker) maps() someMaps {
+	var out someMaps
 	for i := range 3 {
 		name := fmt.Sprintf("maps/%d", i)
-		out.domains = append(out.domains, NewDomainMap(name, m.patterns(maps{}, true)))
+		out.domains = append(out.domains, NewDomainMap(name, m.patterns(someMaps{}, true)))
 		out.nets = append(out.nets, NewNetMap(name, []netip.Prefix{pick(m, someNets...), pick(m, someNets...)}))
 	}
 	return out
 }
 
-func (m maker) patterns(lists maps, orgs bool) []DomainPattern {
+func (m maker) patterns(lists someMaps, orgs bool) []DomainPattern {
 	var out []DomainPattern
 	for range 1 + m.IntN(3) {
 		p := DomainPattern{kind: pick(m, exact, exact, below), domain: pick(m, someDomains...)}
@@ -73,7 +73,7 @@ func (m maker) patterns(lists maps, orgs bool) []DomainPattern {
 	return out
 }
 
-func (m maker) networks(lists maps) []NetPattern {
+func (m maker) networks(lists someMaps) []NetPattern {
 	var out []NetPattern
 	for range 1 + m.IntN(3) {
 		p := NetOf(pick(m, someNets...))
@@ -86,7 +86,7 @@ func (m maker) networks(lists maps) []NetPattern {
 }
 
 // match has each key with some chance.
-func (m maker) match(lists maps) Match {
+func (m maker) match(lists someMaps) Match {
 	var out Match
 	const share = 8
 	domains := func(orgs bool, keys ...*[]DomainPattern) {
@@ -142,7 +142,7 @@ func (m maker) words(out *Match) {
 	}
 }
 
-func (m maker) rule(id int, lists maps) Rule {
+func (m maker) rule(id int, lists someMaps) Rule {
 	return Rule{
 		ID: fmt.Sprintf("r%03d", id), Mode: pick(m, Off, Shadow, Enforce, Enforce), Priority: m.IntN(5), Action: RuleAction(m.IntN(6)),
 		Reason: pick(m, append(ruleReasons, "")...), ReportComment: pick(m, "", "as agreed"), Sample: pick(m, uint8(0), 0, 30, 70, 100),
@@ -166,7 +166,7 @@ func ruled(t *testing.T, f func(maker, Settings, Facts)) {
 	m := newMaker()
 	for range generated(t) {
 		s := m.settings(t)
-		s.Rules = compile(m.rules(pick(m, 1, 5, 20, 20, 65))) // more than one word of ruleBits has
+		s.Rules = compile(m.rules(pick(m, 1, 5, 5, 20, 65))) // more than one word of ruleBits has
 		if m.yes(50) {
 			s.Known.Networks = prefixes("192.0.2.0/25", "2001:db8::/64")
 		}
