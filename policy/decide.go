@@ -105,13 +105,6 @@ func (s Settings) Decide(f Facts) Decision {
 // whether it is in networks that are wider or elsewhere.
 func (s Settings) Again(f Facts) (d Decision, sure bool) { return s.again(&f, -1) }
 
-// decideTrying is Decide with the rule of that id enforced for all messages,
-// whatever its mode and sample. An id that no rule has changes nothing.
-func (s Settings) decideTrying(f Facts, id string) Decision {
-	d, _ := s.again(&f, s.Rules.position(id))
-	return d
-}
-
 // decideProfile decides without the rules.
 func (s Settings) decideProfile(f Facts) Decision {
 	if s.unusable(f) {

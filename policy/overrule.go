@@ -194,6 +194,9 @@ func (t *trial) try(r *Rule) (Decision, truth) {
 	if matches != no {
 		matches = matches.and(t.drawn(r))
 	}
+	if matches == yes {
+		t.explain(r, &d)
+	}
 	if matches == yes && !milder && r.Action != RuleAsPublished {
 		t.name(&d, about)
 	}
@@ -212,7 +215,7 @@ func (t *trial) drawn(r *Rule) truth {
 	return is(t.facts.Seed != 0 && DrawFrom(t.facts.Seed, r.ID) < r.Sample)
 }
 
-// outcome is what r does with a message that it matches.
+// outcome is what r does with a message that it matches, see explain.
 func (t *trial) outcome(r *Rule) Decision {
 	d := t.profile
 	switch r.Action {
@@ -232,16 +235,23 @@ func (t *trial) outcome(r *Rule) Decision {
 	default:
 		return t.published()
 	}
+	return d
+}
+
+// explain says how d differs from what the owners asked for.
+func (t *trial) explain(r *Rule, d *Decision) {
+	if r.Action == RuleSkipReport || r.Action == RuleAsPublished {
+		return
+	}
 	d.Override = t.override(r, d)
 	if d.Override == r.reason() {
 		d.ReportComment = r.ReportComment
 	}
-	return d
 }
 
-// override says how d differs from what the owners asked for. Doing more than
-// that is local policy, whatever the rule is for (RFC 9990, Section 3.1.6).
-func (t *trial) override(r *Rule, d Decision) Override {
+// override: doing more than was asked for is local policy, whatever the rule is
+// for (RFC 9990, Section 3.1.6).
+func (t *trial) override(r *Rule, d *Decision) Override {
 	asked := t.asked()
 	switch {
 	case d.Action == Tempfail && asked.Disposition < Reject:

@@ -54,11 +54,6 @@ func (r Rule) clone() Rule {
 	return r
 }
 
-// position returns where in the order of trial the rule of that id is, or -1.
-func (rs Rules) position(id string) int {
-	return slices.IndexFunc(rs.list, func(r Rule) bool { return r.ID == id })
-}
-
 // Len returns how many rules there are, those that are off among them.
 func (rs Rules) Len() int { return len(rs.list) }
 

@@ -159,9 +159,13 @@ func TestARuleCanBeTriedAsIfItWereEnforced(t *testing.T) {
 		{ID: "watches", Mode: Shadow, Action: RuleAccept, Match: everything},
 		{ID: "elsewhere", Mode: Enforce, Action: RuleAccept, Match: Match{Listener: []string{"x"}}},
 	})}
-	for id, want := range map[string]string{"off": "off", "watches": "watches", "elsewhere": "", "nobody": ""} {
-		if d := s.decideTrying(f, id); d.Rule != want {
-			t.Errorf("decideTrying(%s) = %+v; want the rule %q", id, d, want)
+	for i, r := range s.Rules.List() {
+		want := r.ID
+		if want == "elsewhere" {
+			want = ""
+		}
+		if d, _ := s.again(&f, i); d.Rule != want {
+			t.Errorf("again() with %s tried = %+v; want the rule %q", r.ID, d, want)
 		}
 	}
 	if d := s.Decide(f); d.Rule != "" || len(d.Shadow) != 1 {
