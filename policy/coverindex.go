@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/binary"
 	"hash/maphash"
-	"maps"
 	"net/netip"
 	"slices"
 )
@@ -91,11 +90,13 @@ func (x *ruleIndex) add(k *keySet, r *ranked) {
 // holding returns the lists of the rules that may hold an item of a key, the
 // shortest first.
 func (x *ruleIndex) holding(key string, items []item) [][]*ranked {
-	found := make(map[uint64][]*ranked)
+	var found [][]*ranked
+	seen := make(map[uint64]bool)
 	look := func(it *item) {
 		h := x.hash(key, it)
-		if list := x.lists[h]; len(list) > 0 {
-			found[h] = list
+		if list := x.lists[h]; len(list) > 0 && !seen[h] {
+			seen[h] = true
+			found = append(found, list)
 		}
 	}
 	look(&item{network: NetPattern{list: new(NetMap)}})
@@ -103,7 +104,8 @@ func (x *ruleIndex) holding(key string, items []item) [][]*ranked {
 		look(&items[i])
 		x.above(&items[i], look)
 	}
-	return slices.SortedStableFunc(maps.Values(found), func(a, b []*ranked) int { return cmp.Compare(len(a), len(b)) })
+	slices.SortStableFunc(found, func(a, b []*ranked) int { return cmp.Compare(len(a), len(b)) })
+	return found
 }
 
 // above calls look for what can hold it, as far as the index has such things.
