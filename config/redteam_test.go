@@ -1,0 +1,210 @@
+package config
+
+import (
+	"errors"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
+)
+
+const redteam = "testdata/redteam"
+
+// lintDay is when red-team rules are looked at.
+var lintDay = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+
+func lintOptions() RuleOptions {
+	return RuleOptions{LintOptions: policy.LintOptions{
+		Now: lintDay, ReportsOf: "rfc9990", Listeners: []string{"mta"}, LastMatch: map[string]time.Time{},
+	}}
+}
+
+// Every file is a rule that would let spoofs in or hide them. Its first line
+// says what becomes of it, its second why it is dangerous: adding one needs no
+// Go.
+func TestRulesThatWouldLetSpoofsInAreRefusedOrFlagged(t *testing.T) {
+	paths, err := filepath.Glob(redteam + "/*.toml")
+	if err != nil || len(paths) < 40 {
+		t.Fatalf("%d files in %s: %v; want at least 40", len(paths), redteam, err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".toml"), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			lines := strings.SplitN(string(data), "\n", 3)
+			if !strings.HasPrefix(lines[1], "# ") || !strings.HasSuffix(lines[1], ".") {
+				t.Errorf("second line %q; want a sentence that says why", lines[1])
+			}
+			dir := redteamDir(t, string(data))
+			set, err := LoadRules(dir, lintOptions())
+			how, what, _ := strings.Cut(strings.TrimPrefix(lines[0], "# "), " ")
+			switch how {
+			case "problem:":
+				wantProblem(t, err, what)
+			case "error":
+				wantError(t, err, redteamLint(dir, data), what)
+			case "warning":
+				wantWarning(t, set, err, what)
+			case "holds":
+				if err != nil || len(set.Findings) > 0 {
+					t.Errorf("LoadRules = %+v, %v; want rules", set, err)
+				}
+			default:
+				t.Errorf("first line %q; want what becomes of the rule", lines[0])
+			}
+		})
+	}
+}
+
+// redteamDir makes a directory with the rules and the maps of the red team.
+func redteamDir(t *testing.T, rules string) string {
+	t.Helper()
+	dir := ruleDir(t, map[string]string{"f.toml": rules})
+	if err := os.CopyFS(filepath.Join(dir, "maps"), os.DirFS(redteam+"/maps")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// redteamLint lints rules as they are read, for the codes of errors: a problem
+// has none.
+func redteamLint(dir string, data []byte) []policy.Finding {
+	all := ruleTexts{maps: newMaps(dir, lintDay, nil)}
+	r := reader{file: filepath.Join(dir, "f.toml"), known: ruleKeys, explain: explainMatch, bad: map[string]bool{}}
+	var texts []*ruleText
+	r.tables("", r.toml(data), "rule", func(at string, sub map[string]any) []field {
+		rule := newRuleText(at, all.maps)
+		texts = append(texts, rule)
+		rule.readTests(&r, sub)
+		return rule.fields
+	})
+	for _, rule := range texts {
+		rule.finish(&r)
+		all.rules = append(all.rules, rule.rule)
+	}
+	return policy.Lint(all.rules, lintOptions().LintOptions)
+}
+
+// one returns the only problem of an error.
+func one(t *testing.T, err error) Problem {
+	t.Helper()
+	var errs *Errors
+	if !errors.As(err, &errs) || len(errs.Problems) != 1 {
+		t.Fatalf("LoadRules = %v; want one problem", err)
+	}
+	p := errs.Problems[0]
+	if p.File == "" || p.Line == 0 || p.Mend == "" {
+		t.Errorf("problem %+v; want file, line and mend", p)
+	}
+	return p
+}
+
+func wantProblem(t *testing.T, err error, text string) {
+	t.Helper()
+	if p := one(t, err); !strings.Contains(p.String(), text) {
+		t.Errorf("problem %v; want %q in it", p, text)
+	}
+}
+
+func wantError(t *testing.T, err error, findings []policy.Finding, code string) {
+	t.Helper()
+	p := one(t, err)
+	for _, f := range findings {
+		if f.Level == policy.Error && (f.Code != code || f.Text != p.Text || f.Mend != p.Mend) {
+			t.Errorf("finding %+v; want %s with %v", f, code, p)
+		}
+	}
+	if len(findings) == 0 || findings[0].Level != policy.Error {
+		t.Errorf("findings %+v; want an error", findings)
+	}
+}
+
+func wantWarning(t *testing.T, set *RuleSet, err error, code string) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("LoadRules = %v; want rules with a warning", err)
+	}
+	if len(set.Findings) != 1 || set.Findings[0].Code != code {
+		t.Fatalf("findings %+v; want %s alone", set.Findings, code)
+	}
+	if f := set.Findings[0]; f.File == "" || f.Line == 0 || f.Text == "" || f.Mend == "" {
+		t.Errorf("finding %+v; want file, line, text and mend", f)
+	}
+}
+
+// A chain of trusted sealers of which none says that the message passed is no
+// proof: the rule that trusts them lets nothing in by it.
+func TestASealerThatRecordsNothingLetsNothingIn(t *testing.T) {
+	paths, _ := filepath.Glob(redteam + "/*-sealer-that-records-nothing.toml")
+	if len(paths) != 1 {
+		t.Fatal("the red team has no sealer that records nothing")
+	}
+	data, err := os.ReadFile(paths[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := LoadRules(redteamDir(t, string(data)), lintOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	recorded := func(result string) []policy.Recorded {
+		return []policy.Recorded{{Method: "dmarc", Result: result, Domain: "bank.example"}}
+	}
+	for name, tt := range map[string]struct {
+		recorded []policy.Recorded
+		want     policy.Action
+	}{
+		"nothing": {nil, policy.Refuse}, "a fail": {recorded("fail"), policy.Refuse}, "a pass": {recorded("pass"), policy.Accept},
+		"a pass of another": {[]policy.Recorded{{Method: "dmarc", Result: "pass", Domain: "other.example"}}, policy.Refuse},
+	} {
+		spoof := policy.Facts{
+			Time: lintDay, Client: netip.MustParseAddr("198.51.100.1"), Recipients: []string{"us.example"}, From: policy.FromOneMailbox,
+			Authors: []policy.Author{{
+				Domain: "bank.example", Org: "bank.example", PolicyDomain: "bank.example",
+				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100},
+			}},
+			ARC:     policy.ARC{Result: "pass", Sealers: []policy.Sealer{{Domain: "relay.example", Recorded: tt.recorded}}},
+			Version: policy.FactsVersion, Seed: 1,
+		}
+		d := policy.Settings{Profile: policy.Strict, Rules: set.Rules}.Decide(spoof)
+		if d.Action != tt.want {
+			t.Errorf("Decide of a chain whose sealer recorded %s = %v; want %v", name, d.Action, tt.want)
+		}
+	}
+}
+
+// What is shown as good has to be good.
+func TestLintSaysNothingOfTheExamples(t *testing.T) {
+	o := lintOptions()
+	o.Now, o.LastMatch = midnight(2026, 11, 3), nil // when they are written
+	if set, err := LoadRules(filepath.Dir(exampleRules), o); err != nil || len(set.Findings) > 0 {
+		t.Errorf("LoadRules of the examples = %+v, %v; want no finding", set, err)
+	}
+	text, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, s := range regexp.MustCompile("(?ms)^```toml\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
+		all.WriteString(s[1])
+	}
+	dir := ruleDir(t, map[string]string{"rules.toml": all.String()})
+	if err := os.CopyFS(filepath.Join(dir, "maps"), os.DirFS(filepath.Dir(exampleRules)+"/maps")); err != nil {
+		t.Fatal(err)
+	}
+	set, err := LoadRules(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range set.Findings {
+		t.Errorf("docs/rules.md: rule %s: %s: %v", f.Rule, f.Code, f.Fault)
+	}
+}
