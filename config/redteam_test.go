@@ -188,12 +188,9 @@ func TestLintSaysNothingOfTheExamples(t *testing.T) {
 	if set, err := LoadRules(filepath.Dir(exampleRules), o); err != nil || len(set.Findings) > 0 {
 		t.Errorf("LoadRules of the examples = %+v, %v; want no finding", set, err)
 	}
-	text, err := os.ReadFile("../docs/rules.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := rulesPage(t)
 	var all strings.Builder
-	for _, s := range regexp.MustCompile("(?ms)^```toml\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
+	for _, s := range regexp.MustCompile("(?ms)^```toml\n(.*?)^```").FindAllStringSubmatch(text, -1) {
 		all.WriteString(s[1])
 	}
 	dir := ruleDir(t, map[string]string{"rules.toml": all.String()})
@@ -206,5 +203,23 @@ func TestLintSaysNothingOfTheExamples(t *testing.T) {
 	}
 	for _, f := range set.Findings {
 		t.Errorf("docs/rules.md: rule %s: %s: %v", f.Rule, f.Code, f.Fault)
+	}
+}
+
+func rulesPage(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/rules.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func TestEachCodeOfAFindingIsExplained(t *testing.T) {
+	page := rulesPage(t)
+	for _, code := range policy.Codes() {
+		if !strings.Contains(page, "`"+code+"`") {
+			t.Errorf("docs/rules.md does not explain %s", code)
+		}
 	}
 }

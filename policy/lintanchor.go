@@ -155,7 +155,7 @@ func anySharedSender(r *Rule, _ *LintOptions) (Fault, bool) {
 	for _, a := range r.Match.anchors() {
 		for _, p := range a.domains {
 			if m, ok := mailerOf(p); ok && a.gradeOf(m, p) == shared {
-				return fault(true, a.key, fmt.Sprintf("%q is %v, where anybody can get an account%s", p, m.kind, m.within(p)),
+				return fault(true, a.key, fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind),
 					"name the sender itself, or the authors that are meant in header_from")
 			}
 		}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"fmt"
 	"slices"
 	"time"
 )
@@ -82,7 +81,7 @@ func expiresSoon(r *Rule, o *LintOptions) (Fault, bool) {
 	if o.Now.IsZero() || r.Expires.IsZero() || r.Expired(o.Now) || r.Expires.Sub(o.Now) > SoonExpires {
 		return Fault{}, false
 	}
-	return fault(true, "expires", fmt.Sprintf("it ends in %d days", int(r.Expires.Sub(o.Now)/(24*time.Hour))), "ask its owner whether it is still needed, and write a later day or remove it")
+	return fault(true, "expires", "it ends on "+r.Expires.Format(time.DateOnly), "ask its owner whether it is still needed, and write a later day or remove it")
 }
 
 // longLived: a rule that nobody has to look at again outlives its reason, but
@@ -104,13 +103,11 @@ func idle(r *Rule, o *LintOptions) (Fault, bool) {
 		return Fault{}, false
 	}
 	last, matched := o.LastMatch[r.ID]
-	since := "it has never matched, since created"
-	if matched {
-		since = "it has not matched since " + last.UTC().Format(time.DateOnly)
-	} else {
-		last = r.Created
+	text := "it has not matched since " + last.UTC().Format(time.DateOnly)
+	if !matched {
+		last, text = r.Created, "it has never matched"
 	}
-	return fault(o.Now.Sub(last) > r.Idle, "idle", since, "remove the rule if nobody needs it, or raise idle")
+	return fault(o.Now.Sub(last) > r.Idle, "idle", text, "remove the rule if nobody needs it, or raise idle")
 }
 
 func untested(r *Rule, _ *LintOptions) (Fault, bool) {

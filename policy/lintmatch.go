@@ -118,10 +118,10 @@ func wrongOrg(r *Rule, _ *LintOptions) (Fault, bool) {
 		}
 		for _, p := range k.domains {
 			if p.kind == organization {
-				return fault(true, "match."+k.name, fmt.Sprintf("%q is for header_from alone", p), fmt.Sprintf("write %q and %q", p.domain, "."+p.domain))
+				return fault(true, "match."+k.name, fmt.Sprintf("%q is for header_from and policy_domain alone", p), fmt.Sprintf("write %q and %q", p.domain, "."+p.domain))
 			}
 			if p.list != nil && p.list.HasOrgs() {
-				return fault(true, "match."+k.name, fmt.Sprintf(`%q has items with "org:", which are for header_from alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
+				return fault(true, "match."+k.name, fmt.Sprintf(`%q has items with "org:", which are for header_from and policy_domain alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
 			}
 		}
 	}

@@ -140,10 +140,13 @@ func (m mailer) signsForTenant(p DomainPattern) bool {
 	return p.kind == exact && p.domain != m.domain && (m.domain == "onmicrosoft.com" || m.domain == "gappssmtp.com")
 }
 
-// within tells which domain is meant, when that is not what p says.
-func (m mailer) within(p DomainPattern) string {
-	if p.domain == m.domain && p.list == nil {
-		return ""
+// nameIn tells where a rule names it.
+func (m mailer) nameIn(p DomainPattern) string {
+	switch {
+	case p.list != nil:
+		return fmt.Sprintf("%q, in %q,", m.domain, p)
+	case p.domain == m.domain:
+		return fmt.Sprintf("%q", p)
 	}
-	return fmt.Sprintf(" (%s)", m.domain)
+	return fmt.Sprintf("%q (%s)", p, m.domain)
 }
