@@ -201,6 +201,45 @@ func TestAFileThatChangesIsReadAgainSomeTimes(t *testing.T) {
 	}
 }
 
+func TestAFileHasChangedWhenSizeTimeOrInodeHas(t *testing.T) {
+	at := midnight(2026, 11, 2)
+	tests := []struct {
+		name   string
+		change func(dir, path string) error
+		want   bool
+	}{
+		{"nothing", func(_, _ string) error { return nil }, false},
+		{"size alone", func(_, path string) error {
+			return errors.Join(os.WriteFile(path, []byte("ab"), 0o600), os.Chtimes(path, at, at))
+		}, true},
+		{"time alone", func(_, path string) error { return os.Chtimes(path, at, at.Add(time.Nanosecond)) }, true},
+		{"another file of the same size and time", func(dir, path string) error {
+			other := filepath.Join(dir, "other")
+			return errors.Join(os.WriteFile(other, []byte("b"), 0o600), os.Chtimes(other, at, at), os.Rename(other, path))
+		}, true},
+		{"no file any more", func(_, path string) error { return os.Remove(path) }, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "f")
+			if err := errors.Join(os.WriteFile(path, []byte("a"), 0o600), os.Chtimes(path, at, at)); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := tt.change(dir, path); err != nil {
+				t.Fatal(err)
+			}
+			if got := changed(path, info); got != tt.want {
+				t.Errorf("changed() = %v; want %v", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestAMapOfAMillionLinesIsLoadedAndMatched(t *testing.T) {
 	var names, nets strings.Builder
 	for i := range policy.MaxMapEntries / scale {

@@ -48,10 +48,6 @@ func checkSet(t *testing.T, s *RuleSet) {
 
 // FuzzParseRules loads a rule file: it is parsed, linted, made a set and tested.
 func FuzzParseRules(f *testing.F) {
-	example, err := os.ReadFile(exampleRules)
-	if err != nil {
-		f.Fatal(err)
-	}
 	const test = "[[rule.test]]\ngiven = {from = \"a@b.example\", policy = \"none\"}\nexpect = {applied = \"none\"}\n"
 	for _, s := range []string{
 		"", ruleFile("a"), ruleFile("a") + ruleFile("a"), ruleFile("a") + "[rule.match.x]\n", "rule = [{}, 3]", "[rule]\n[[rule.match]]\n",
@@ -59,7 +55,8 @@ func FuzzParseRules(f *testing.F) {
 		"[[rule]]\ncreated = 9999-12-31\nexpires = 0001-01-01\n[rule.match]\nheader_from = [\"org:\", \".\", \"\\u202e.example\"]\n",
 		ruleFile("a") + test, relayRule + test + test, mapRule("a", `header_from = ["map:maps/a.txt", "map:..", "map:\u0000"]`) + test,
 		relayRule + "[[rule.test]]\ngiven = {dkim = [\"pass:\", 1], time = 0000-01-01T00:00:00Z, \"\\n\" = 1}\nexpect = {rule = \"\\n\\u0007\"}\n",
-		relayRule + "sample = inf\nidle = \"9999999d\"\n[[rule.test.given]]\n[rule.test.expect]\n", string(example),
+		relayRule + "sample = inf\nidle = \"9999999d\"\n[[rule.test.given]]\n[rule.test.expect]\n",
+		relayRule + "iprev = [\"a.example\"]\ntime = [\"22:00-06:00\"]\nweekday = [\"sat\"]\ntls = true\nhistory_min = 3\nfrom = [\"one\"]\nnot_helo = [\".a.example\"]\n" + test,
 	} {
 		f.Add([]byte(s))
 	}

@@ -81,6 +81,34 @@ func TestARuleIsTestedAsIfItWereEnforcedAndTheOthersAsTheyAre(t *testing.T) {
 	}
 }
 
+// Which messages are drawn is nothing that a test could say.
+func TestTestsDoNotDependOnDraws(t *testing.T) {
+	few := testedRule("a", Enforce)
+	few.Sample = 1
+	if got := failures(t, few, testedRule("b", Enforce, Test{Given: fromRelay, Expect: Expect{Rule: pointer("a")}})); len(got) > 0 {
+		t.Errorf("RunTests beside a rule for a sample = %q; want that it holds", got)
+	}
+	set, err := NewRules([]Rule{few})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.RunTests(); set.List()[0].Sample != 1 {
+		t.Error("RunTests changes the rules")
+	}
+}
+
+func TestARuleThatSkipsReportsIsTestedForThat(t *testing.T) {
+	r := testedRule("skip", Shadow,
+		Test{Given: fromRelay, Expect: Expect{Rule: pointer("skip"), Applied: "none"}, Line: 1},
+		Test{Given: Given{From: []string{"bank.example"}, Policy: "reject"}, Expect: Expect{Rule: pointer("skip")}, Line: 2},
+	)
+	r.Action, r.Reason = RuleSkipReport, ""
+	got := failures(t, r, testedRule("a", Enforce))
+	if len(got) != 1 || !strings.HasPrefix(got[0], `f:2: expected rule "skip"; came rule "" (`) {
+		t.Errorf("RunTests = %q; want that the second message is reported", got)
+	}
+}
+
 func TestATestSeesTheOtherRulesHoweverManyMatch(t *testing.T) {
 	var rules []Rule
 	for i := range 2 * MaxNamed {
