@@ -181,6 +181,54 @@ func TestRowsOfEarlierProgramsCanBeRead(t *testing.T) {
 	}
 }
 
+func TestSettingsAreKeptAsTheyAre(t *testing.T) {
+	sizes := make(map[string]int)
+	for _, text := range []string{"", "000000000000", "ffffffffffff", "00c0ffee1234", "00C0FFEE1234", "00c0ffee123", "00c0ffee12345", "00c0ffee123g", "pass"} {
+		var e encoder
+		r := Row{Settings: text}
+		c, err := e.columns(&r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes[text] = len(c.row)
+		if got := there(t, r).Settings; got != text {
+			t.Errorf("Settings = %q; want %q", got, text)
+		}
+	}
+	if got := sizes["ffffffffffff"] - sizes[""]; got != 8 {
+		t.Errorf("12 digits take %d bytes; want 8", got)
+	}
+	e := encoder{}
+	e.begin()
+	e.element(rowSettings, 1<<48)
+	data, _ := e.appendTo(nil)
+	if r, err := (&columns{row: data}).toRow(); err == nil {
+		t.Errorf("settings of 49 bits are %q; want an error", r.Settings)
+	}
+}
+
+func TestOneBlobReadsRowsOneAfterTheOther(t *testing.T) {
+	var b blob
+	rows := []Row{filled(), mixRow(1), {}, mixRow(10), {Settings: "000000000000"}, filled()}
+	for i, want := range rows {
+		var e encoder
+		c, err := e.columns(&want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.sequence = want.Sequence
+		if i == 3 {
+			if err := b.read(&columns{row: c.row[:len(c.row)-3]}, new(Row)); err == nil {
+				t.Error("a row that was cut off was read")
+			}
+		}
+		var got Row
+		if err := b.read(c, &got); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("row = %+v, %v; want %+v", got, err, want)
+		}
+	}
+}
+
 func TestFieldsOfNewerProgramsAreSkipped(t *testing.T) {
 	var e encoder
 	e.begin()

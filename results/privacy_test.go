@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dmarcgate/policy"
 )
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -34,6 +36,69 @@ func TestRecipientsAndQueueIDsAreConcealed(t *testing.T) {
 	}
 	s.Close()
 	absent(t, opt.Path, "4XyZ1PlainID", "receiver.example")
+}
+
+func TestARowSaysWhatWasTakenFromIt(t *testing.T) {
+	old := func() time.Time { return today.AddDate(0, 0, 8) }
+	week := Privacy{ShortenIPAfter: 7 * 24 * time.Hour}
+	for _, tt := range []struct {
+		name     string
+		privacy  Privacy
+		client   string
+		hostname string
+		rcpt     []string
+		want     policy.Lack
+	}{
+		{"nothing", Privacy{}, "192.0.2.0", "", []string{"a.example"}, 0},
+		{"the recipients", Privacy{DropRecipients: true}, "192.0.2.1", "mx.example", []string{"a.example"}, policy.LackRecipients},
+		{"recipients that it had none of", Privacy{DropRecipients: true}, "192.0.2.1", "mx.example", nil, 0},
+		{"address and name", week, "192.0.2.1", "mx.example", []string{"a.example"}, policy.LackClient | policy.LackClientName},
+		{"an address without a name", week, "2001:db8:1:2::3", "", []string{"a.example"}, policy.LackClient},
+		{"an address that is its network's first", week, "192.0.2.0", "", nil, policy.LackClient},
+		{"a client without an address", week, "", "", nil, 0},
+		{"all", Privacy{DropRecipients: true, ShortenIPAfter: time.Hour}, "192.0.2.1", "mx.example", []string{""},
+			policy.LackClient | policy.LackClientName | policy.LackRecipients},
+	} {
+		r := Row{Facts: policy.Facts{Time: today, Version: policy.FactsVersion, ClientName: tt.hostname, Recipients: tt.rcpt}}
+		if tt.client != "" {
+			r.Facts.Client = addr(tt.client)
+		}
+		tt.privacy.conceal(&r, old)
+		if got := there(t, r).Facts.Lacks; got != tt.want {
+			t.Errorf("%s was taken: Lacks = %b; want %b", tt.name, got, tt.want)
+		}
+		tt.privacy.conceal(&r, old)
+		if got := r.Facts.Lacks; got != tt.want {
+			t.Errorf("%s was taken, and once more: Lacks = %b; want %b", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestRowsOfBeforeMayHaveBeenShortened(t *testing.T) {
+	const both = policy.LackClient | policy.LackClientName
+	for _, tt := range []struct {
+		name    string
+		version uint8
+		client  string
+		host    string
+		want    policy.Lack
+	}{
+		{"a whole address", 0, "192.0.2.1", "", 0},
+		{"a network", 0, "192.0.2.0", "", both},
+		{"a network of IPv6", 0, "2001:db8:1::", "", both},
+		{"a mapped network", 0, "::ffff:192.0.2.0", "", both},
+		{"a name, which shortening would have removed", 0, "192.0.2.0", "mx.example", 0},
+		{"an address of this version", 1, "192.0.2.0", "", 0},
+		{"none", 0, "", "", 0},
+	} {
+		r := Row{Facts: policy.Facts{Version: tt.version, ClientName: tt.host}}
+		if tt.client != "" {
+			r.Facts.Client = addr(tt.client)
+		}
+		if got := there(t, r).Facts.Lacks; got != tt.want {
+			t.Errorf("%s: Lacks = %b; want %b", tt.name, got, tt.want)
+		}
+	}
 }
 
 func TestHashesOfQueueIDsNeedTheKey(t *testing.T) {

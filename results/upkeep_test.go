@@ -212,6 +212,7 @@ func TestAddressesAreShortenedWhenTheyAreOld(t *testing.T) {
 		r.Facts.Time = today.Add(time.Duration(-hours) * time.Hour)
 		r.Facts.Client = addr(client)
 		r.Facts.ClientName, r.Facts.Helo, r.Facts.HELO.Domain = "host-77.isp.example", "["+client+"]", "["+client+"]"
+		r.Facts.Version = policy.FactsVersion
 		return r
 	}
 	fill(t, opt, named(100, "192.0.2.77"), named(90, "2001:db8:1:2::77"), named(80, "::ffff:192.0.2.77"), named(10, "192.0.2.78"))
@@ -225,6 +226,9 @@ func TestAddressesAreShortenedWhenTheyAreOld(t *testing.T) {
 	for i, r := range contents(t, s.Reader) {
 		if got := fmt.Sprint(r.Facts.Client, " ", r.Facts.ClientName, " ", r.Facts.Helo); got != want[i] {
 			t.Errorf("row %d = %q; want %q", i, got, want[i])
+		}
+		if got, want := r.Facts.Lacks != 0, r.Facts.ClientName == ""; got != want {
+			t.Errorf("row %d lacks %b; want that it tells what was taken", i, r.Facts.Lacks)
 		}
 		if r.Facts.HELO.Domain != r.Facts.Helo || r.Facts.Authors[0].Domain != "bank.example" || r.Decision.Action != policy.Refuse {
 			t.Errorf("row %d = %+v; want the rest as it was", i, r)

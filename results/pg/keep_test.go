@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/internal/pgtest"
+	"dmarcgate/policy"
 	"dmarcgate/results"
 )
 
@@ -69,7 +70,7 @@ func TestAddressesAreShortenedForAllHosts(t *testing.T) {
 	now := time.Now().UTC()
 	for i := range 2 * shortenSlice {
 		m := message(fmt.Sprint("q", i), now.Add(-100*time.Hour))
-		m.Facts.ClientName = "host.example"
+		m.Facts.ClientName, m.Facts.Version = "host.example", policy.FactsVersion
 		l.Add(m)
 	}
 	l.Add(message("new", now))
@@ -89,10 +90,16 @@ func TestAddressesAreShortenedForAllHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	for qid, want := range map[string]string{"q0": "::ffff:192.0.2.0", "q999": "::ffff:192.0.2.0", "late": "::ffff:192.0.2.0", "new": "::ffff:192.0.2.7"} {
-		rows, err := r.ByQueueID(t.Context(), qid)
-		if err != nil || len(rows) != 1 || rows[0].Facts.Client.String() != want || rows[0].Facts.ClientName != "" || rows[0].Facts.Helo != "mx.example" {
-			t.Errorf("row %s = %+v, %v; want the client %s and the rest", qid, rows, err, want)
+	const whole, net = "::ffff:192.0.2.7", "::ffff:192.0.2.0"
+	const both = policy.LackClient | policy.LackClientName
+	for _, want := range []struct {
+		qid, client string
+		lacks       policy.Lack
+	}{{"q0", net, both}, {"q999", net, both}, {"late", net, both}, {"new", whole, 0}} { // of "late", which is of Version 0, nobody can tell whether it had a name
+		rows, err := r.ByQueueID(t.Context(), want.qid)
+		if err != nil || len(rows) != 1 || rows[0].Facts.Client.String() != want.client || rows[0].Facts.ClientName != "" || rows[0].Facts.Helo != "mx.example" ||
+			rows[0].Facts.Lacks != want.lacks {
+			t.Errorf("row %s = %+v, %v; want %+v and the rest", want.qid, rows, err, want)
 		}
 	}
 }

@@ -20,12 +20,12 @@ var end = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 const (
 	scanSQL = "SELECT " + rowSelection + `, store FROM dmarcgate.message
 		WHERE time >= $1 AND time < $2 AND (time, store, seq) > ($1, $3, $4) ORDER BY time, store, seq LIMIT $5`
-	// The limit is within, so that the server looks up one row after the other. A
-	// row that is gone has no Encoded.
+	// The limits keep the server to looking up one row after the other, whatever
+	// it thinks of the size of the tables. A row that is gone has no Encoded.
 	ruledSQL = `SELECT r.seq, r.time, coalesce(state, 0::smallint), coalesce(qid, ''), client, coalesce(author, ''), coalesce(policy_domain, ''), row, r.store
 		FROM (SELECT * FROM dmarcgate.ruled WHERE time >= $1 AND time < $2 AND (time, store, seq) > ($1, $3, $4) AND store <> ALL ($6)
 			ORDER BY time, store, seq LIMIT $5) AS r
-			LEFT JOIN dmarcgate.message m ON m.store = r.store AND m.seq = r.seq AND m.time = r.time
+			LEFT JOIN LATERAL (SELECT * FROM dmarcgate.message AS m WHERE m.store = r.store AND m.seq = r.seq AND m.time = r.time LIMIT 1) AS m ON true
 		ORDER BY r.time, r.store, r.seq`
 	olderSQL = "SELECT " + rowSelection + `, store FROM dmarcgate.message
 		WHERE time >= $1 AND time < $2 AND store = $3 AND seq > $4 AND seq < $6 ORDER BY seq LIMIT $5`
