@@ -75,12 +75,13 @@ type exported struct {
 	State    string          `json:"state"`
 	Facts    policy.Facts    `json:"facts"`
 	Decision policy.Decision `json:"decision"`
+	Settings string          `json:"settings,omitempty"`
 }
 
 func jsonLines(out *bufio.Writer) (add func(*results.Row) error, flush func() error) {
 	enc := json.NewEncoder(out)
 	return func(r *results.Row) error {
-		return enc.Encode(exported{r.Sequence, stateNames[r.State], r.Facts, r.Decision})
+		return enc.Encode(exported{r.Sequence, stateNames[r.State], r.Facts, r.Decision, r.Settings})
 	}, func() error { return nil }
 }
 
@@ -125,6 +126,9 @@ var csvColumns = []struct {
 	{"dkim", func(r *results.Row, _ *policy.Author) string { return dkimText(r) }},
 	{"arc", func(r *results.Row, _ *policy.Author) string { return r.Facts.ARC.Result }},
 	{"stale", func(r *results.Row, _ *policy.Author) string { return yesNo(r.Facts.Stale) }},
+	{"also", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Decision.Also, " ") }},
+	{"shadow", func(r *results.Row, _ *policy.Author) string { return shadowText(r) }},
+	{"unreported", func(r *results.Row, _ *policy.Author) string { return r.Decision.Unreported }},
 }
 
 func addressText(r *results.Row) string {
@@ -139,6 +143,15 @@ func dkimText(r *results.Row) string {
 	texts := make([]string, len(r.Facts.DKIM))
 	for i, s := range r.Facts.DKIM {
 		texts[i] = s.Result + ":" + s.Domain + ":" + s.Selector
+	}
+	return strings.Join(texts, " ")
+}
+
+// shadowText is each rule in shadow as "rule:action".
+func shadowText(r *results.Row) string {
+	texts := make([]string, len(r.Decision.Shadow))
+	for i, s := range r.Decision.Shadow {
+		texts[i] = s.Rule + ":" + s.Action.String()
 	}
 	return strings.Join(texts, " ")
 }
