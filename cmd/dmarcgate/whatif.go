@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"dmarcgate/results"
+)
+
+// whatIfCmd decides stored messages again, under settings that are not in force.
+type whatIfCmd struct {
+	Config   string `short:"c" default:"${config}" type:"path" help:"Configuration to try; the store is the one that it names."`
+	Rules    string `type:"path" placeholder:"DIR" help:"Rules to try, instead of those of the configuration."`
+	Profile  string `enum:",monitor,conformant,strict" default:"" help:"Profile to try: monitor, conformant or strict."`
+	Listener string `help:"Listener that --profile is for; all by default."`
+
+	Days     *int   `xor:"begin" placeholder:"7" help:"Messages of so many days; 7 by default."`
+	Since    string `xor:"begin" help:"From when, instead: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
+	Until    string `help:"Up to when, in the same forms."`
+	AllHosts bool   `help:"Of all hosts, from PostgreSQL."`
+
+	FailIf []string `sep:"none" placeholder:"COND" help:"Exit with 1 if it holds, as relaxed>0.1% or tightened>=100; of changed, relaxed, tightened, rejected, quarantined, deferred, cannot_tell. Several times."`
+	Limit  int      `short:"n" default:"10" help:"How many lines of each table."`
+	JSON   bool     `help:"Print JSON, with all lines."`
+	Quiet  bool     `short:"q" help:"Show no progress."`
+}
+
+const (
+	defaultDays = 7
+	maxDays     = 36_500 // a century: longer than any store
+)
+
+// Validate is called by kong; what it finds is a usage error.
+func (c *whatIfCmd) Validate() error {
+	var errs []error
+	if c.Limit < 1 || c.Limit > maxTop {
+		errs = append(errs, fmt.Errorf("--limit: %d is not 1 to %d", c.Limit, maxTop))
+	}
+	if c.Days != nil && (*c.Days < 1 || *c.Days > maxDays) {
+		errs = append(errs, fmt.Errorf("--days: %d is not 1 to %d", *c.Days, maxDays))
+	}
+	if c.Listener != "" && c.Profile == "" {
+		errs = append(errs, errors.New("--listener is for --profile"))
+	}
+	_, err := c.span(time.Now())
+	_, bad := c.conditions()
+	return errors.Join(append(errs, err, bad)...)
+}
+
+// span is the messages that are meant. It ends now, so that a daemon which goes
+// on recording is not chased.
+func (c *whatIfCmd) span(now time.Time) (s results.Span, err error) {
+	days := defaultDays
+	if c.Days != nil {
+		days = *c.Days
+	}
+	s = results.Span{From: now.AddDate(0, 0, -days), To: now}
+	if c.Since != "" {
+		if s.From, err = parseWhen("since", c.Since, now); err != nil {
+			return s, err
+		}
+	}
+	if c.Until != "" {
+		s.To, err = parseWhen("until", c.Until, now)
+	}
+	if err == nil && !s.From.Before(s.To) {
+		err = errors.New("--until: nothing lies between it and the beginning")
+	}
+	return s, err
+}
+
+func (c *whatIfCmd) conditions() ([]condition, error) {
+	var list []condition
+	var errs []error
+	for _, text := range c.FailIf {
+		cond, err := parseCondition(text)
+		list, errs = append(list, cond), append(errs, err)
+	}
+	return list, errors.Join(errs...)
+}
+
+func (c *whatIfCmd) Run(e *env) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	span, err := c.span(time.Now())
+	if err != nil {
+		return err
+	}
+	conditions, err := c.conditions()
+	if err != nil {
+		return err
+	}
+	tried, cfg, err := c.candidate()
+	if err != nil {
+		return err
+	}
+	store, err := openBackend(ctx, e, cfg, c.AllHosts)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	var from scanner = store
+	if !c.Quiet && isTerminal(e.stderr) {
+		from = &bar{scanner: store, out: e.stderr, now: time.Now}
+	}
+	t, err := whatIf(ctx, from, tried, span)
+	if err != nil {
+		return err
+	}
+	r := whatIfReport{tally: t, tried: tried, span: span, conditions: conditions, limit: c.Limit}
+	write := r.text
+	if c.JSON {
+		write = r.json
+	}
+	return errors.Join(write(e.stdout), r.failure())
+}
+
+// whatIfReport is what is printed.
+type whatIfReport struct {
+	*tally
+	tried      *candidate
+	span       results.Span
+	conditions []condition
+	limit      int
+}
+
+// failure is why the command is to exit with 1.
+func (r *whatIfReport) failure() error {
+	var errs []error
+	if r.Different > 0 {
+		errs = append(errs, fmt.Errorf("%d stored decisions came out differently under the settings that made them: a fault of this program, please report it; queue ids: %s",
+			r.Different, r.differentIDs()))
+	}
+	for _, c := range r.conditions {
+		if c.holds(r.tally) {
+			errs = append(errs, fmt.Errorf("--fail-if %q holds: %s", printable(c.text), r.measured(c)))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *whatIfReport) differentIDs() string {
+	ids := make([]string, len(r.differences))
+	for i, d := range r.differences {
+		ids[i] = orNone(printable(d.QueueID))
+	}
+	return strings.Join(ids, " ")
+}
+
+// measured is what a condition was compared with.
+func (r *whatIfReport) measured(c condition) string {
+	n := c.count(r.tally)
+	return fmt.Sprintf("%d of %d messages, %s", n, r.Messages, share(n, r.Messages))
+}
+
+// share is a part in percent. What is not nothing is not shown as nothing.
+func share(n, of int64) string {
+	switch percent := 100 * float64(n) / float64(max(1, of)); {
+	case n > 0 && percent < 0.01:
+		return "<0.01%"
+	default:
+		return fmt.Sprintf("%.2f%%", percent)
+	}
+}

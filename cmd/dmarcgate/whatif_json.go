@@ -1,0 +1,178 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"strings"
+	"time"
+)
+
+// json prints all of the report.
+func (r *whatIfReport) json(w io.Writer) error {
+	return json.NewEncoder(w).Encode(r.document())
+}
+
+// whatIfDocument is the report as JSON has it.
+type whatIfDocument struct {
+	Candidate string    `json:"candidate"`
+	From      time.Time `json:"from"`
+	To        time.Time `json:"to"`
+	*tally
+	Unchanged   int64                     `json:"unchanged"`
+	Differences []difference              `json:"differences"` // the first ones of not_reproduced
+	Causes      tableJSON[causeJSON]      `json:"cannot_tell_by_cause"`
+	Changes     []changeJSON              `json:"changes"`
+	Rules       tableJSON[ruleEffect]     `json:"by_rule"`
+	Authors     tableJSON[domainEffect]   `json:"by_author_domain"`
+	Recipients  tableJSON[domainEffect]   `json:"by_recipient_domain"`
+	Shadow      tableJSON[shadowRuleJSON] `json:"shadow_rules"`
+	Readiness   *readinessJSON            `json:"readiness,omitempty"`
+	FailIf      []conditionJSON           `json:"fail_if"`
+}
+
+// tableJSON is a table with what was not kept apart, see capped.
+type tableJSON[L any] struct {
+	Lines   []L   `json:"lines"`
+	Others  int64 `json:"others"`   // messages of dropped lines
+	MayLack int64 `json:"may_lack"` // so many may be missing in a line
+}
+
+type causeJSON struct {
+	Cause    string `json:"cause"`
+	Messages int64  `json:"messages"`
+}
+
+type changeJSON struct {
+	shift
+	Messages int64    `json:"messages"`
+	Samples  []string `json:"samples"`
+}
+
+type ruleEffect struct {
+	by
+	effect
+}
+
+type domainEffect struct {
+	Domain string `json:"domain"`
+	effect
+}
+
+type shadowRuleJSON struct {
+	Rule    string `json:"rule"`
+	Matched int64  `json:"matched"`
+	effect
+}
+
+type conditionJSON struct {
+	Condition string `json:"condition"`
+	Holds     bool   `json:"holds"`
+	Messages  int64  `json:"messages"`
+}
+
+type readinessJSON struct {
+	ByRule     int64          `json:"by_rule"`
+	Deferred   int64          `json:"deferred"`
+	NoAuthor   int64          `json:"no_author"`
+	Evidence   []evidenceJSON `json:"evidence"`
+	Forwarders []sourceJSON   `json:"forwarders"`
+	Direct     []sourceJSON   `json:"direct_senders"`
+	Neither    []sourceJSON   `json:"neither"`
+	Others     int64          `json:"others"`
+	MayLack    int64          `json:"may_lack"`
+}
+
+type evidenceJSON struct {
+	Evidence string `json:"evidence"`
+	Says     string `json:"says"`
+	halted
+}
+
+type sourceJSON struct {
+	source
+	halted
+	Messages    int64     `json:"messages"`
+	First       time.Time `json:"first"`
+	Last        time.Time `json:"last"`
+	Authors     fewJSON   `json:"authors"`
+	Recipients  fewJSON   `json:"recipients"`
+	Networks    fewJSON   `json:"networks"`
+	Known       int64     `json:"known"`
+	BodyChanged int64     `json:"body_changed"`
+	ARC         int64     `json:"arc"`
+	List        int64     `json:"list_headers"`
+}
+
+type fewJSON struct {
+	Names []string `json:"names"`
+	More  bool     `json:"more,omitempty"`
+}
+
+func (r *whatIfReport) document() whatIfDocument {
+	d := whatIfDocument{
+		Candidate: r.tried.words, From: r.span.From.UTC(), To: r.span.To.UTC(), tally: r.tally, Unchanged: r.unchanged(),
+		Differences: append([]difference{}, r.differences...), Changes: []changeJSON{}, FailIf: []conditionJSON{},
+		Causes: toJSON(r.causes, strings.Compare, func(k string, n int64, _ struct{}) causeJSON { return causeJSON{k, n} }),
+		Rules:  toJSON(r.rules, byRule, func(k by, _ int64, e effect) ruleEffect { return ruleEffect{k, e.full()} }),
+		Shadow: toJSON(r.shadow, strings.Compare, func(k string, n int64, s watched) shadowRuleJSON {
+			return shadowRuleJSON{k, n, s.full()}
+		}),
+		Authors: toJSON(r.authors, strings.Compare, domainJSON), Recipients: toJSON(r.recipients, strings.Compare, domainJSON),
+	}
+	d.Samples = append([]string{}, d.Samples...)
+	for _, c := range r.sortedChanges() {
+		e := r.changes[c].full()
+		d.Changes = append(d.Changes, changeJSON{c, e.Changed, e.Samples})
+	}
+	for _, c := range r.conditions {
+		d.FailIf = append(d.FailIf, conditionJSON{c.text, c.holds(r.tally), c.count(r.tally)})
+	}
+	if r.readiness != nil {
+		d.Readiness = r.readiness.document()
+	}
+	return d
+}
+
+func domainJSON(k string, _ int64, e effect) domainEffect { return domainEffect{k, e.full()} }
+
+// full is e with a list, also when it is empty.
+func (e effect) full() effect {
+	e.Samples = append([]string{}, e.Samples...)
+	return e
+}
+
+func toJSON[K comparable, V, L any](c *capped[K, V], order func(a, b K) int, line func(K, int64, V) L) tableJSON[L] {
+	out := tableJSON[L]{Lines: []L{}, Others: c.dropped, MayLack: c.missed}
+	for _, k := range c.sorted(func(a, b ranked[K, V]) int { return order(a.key, b.key) }) {
+		out.Lines = append(out.Lines, line(k.key, k.entry.n, k.entry.value))
+	}
+	return out
+}
+
+func (r *readiness) document() *readinessJSON {
+	d := &readinessJSON{
+		ByRule: r.ruled, Deferred: r.deferred, NoAuthor: r.nameless, Evidence: []evidenceJSON{},
+		Others: r.sources.dropped, MayLack: r.sources.missed,
+		Forwarders: r.sourcesJSON(source.forwards), Direct: r.sourcesJSON(source.direct), Neither: r.sourcesJSON(unclear),
+	}
+	for _, why := range r.evidences() {
+		d.Evidence = append(d.Evidence, evidenceJSON{orNotWeighed(why), says(why), *r.evidence[why]})
+	}
+	return d
+}
+
+func (r *readiness) sourcesJSON(is func(source, *traffic) bool) []sourceJSON {
+	out := []sourceJSON{}
+	list, _ := r.sorted(is)
+	for _, k := range list {
+		t := &k.entry.value
+		out = append(out, sourceJSON{
+			source: k.key, halted: t.halted, Messages: k.entry.n, First: t.first.UTC(), Last: t.last.UTC(),
+			Authors: t.authors.json(), Recipients: t.recipients.json(), Networks: t.networks.json(),
+			Known: t.known, BodyChanged: t.bodyChanged, ARC: t.arc, List: t.list,
+		})
+	}
+	return out
+}
+
+func (f few) json() fewJSON { return fewJSON{append([]string{}, f.list...), f.more} }

@@ -1,0 +1,296 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// answered is what a message is answered with.
+type handling struct {
+	Action      policy.Action      `json:"action"`
+	Disposition policy.Disposition `json:"disposition"`
+}
+
+func answerOf(d *policy.Decision) handling { return handling{d.Action, d.Disposition} }
+
+// usual are the dispositions that go without saying.
+var usual = map[policy.Action]policy.Disposition{
+	policy.Tag: policy.Quarantine, policy.Hold: policy.Quarantine, policy.Refuse: policy.Reject,
+}
+
+// String returns the action, and the disposition where it is not the usual one.
+func (o handling) String() string {
+	if o.Disposition == usual[o.Action] {
+		return o.Action.String()
+	}
+	return o.Action.String() + " (" + o.Disposition.String() + ")"
+}
+
+// compare orders answers from mild to severe.
+func (o handling) compare(p handling) int {
+	return cmp.Or(cmp.Compare(o.Action, p.Action), cmp.Compare(o.Disposition, p.Disposition))
+}
+
+// shift is from one answer to another.
+type shift struct {
+	From handling `json:"from"`
+	To   handling `json:"to"`
+}
+
+// maxSamples is how many queue ids stand for a line.
+const maxSamples = 3
+
+// effect counts changes.
+type effect struct {
+	Changed     int64    `json:"changed"`
+	Relaxed     int64    `json:"relaxed"`     // to something milder
+	Tightened   int64    `json:"tightened"`   // to something severer
+	Rejected    int64    `json:"rejected"`    // newly refused
+	Quarantined int64    `json:"quarantined"` // newly tagged or held
+	Deferred    int64    `json:"deferred"`    // newly answered with tempfail
+	Samples     []string `json:"samples"`     // queue ids
+}
+
+func (e *effect) add(c shift, qid string) {
+	e.Changed++
+	if c.To.compare(c.From) < 0 {
+		e.Relaxed++
+	} else {
+		e.Tightened++
+	}
+	quarantined := func(o handling) bool { return o.Action == policy.Tag || o.Action == policy.Hold }
+	switch {
+	case c.To.Action == policy.Refuse && c.From.Action != policy.Refuse:
+		e.Rejected++
+	case c.To.Action == policy.Tempfail && c.From.Action != policy.Tempfail:
+		e.Deferred++
+	case quarantined(c.To) && !quarantined(c.From):
+		e.Quarantined++
+	}
+	if len(e.Samples) < maxSamples && qid != "" {
+		e.Samples = append(e.Samples, strings.Clone(qid))
+	}
+}
+
+// by is the rule that changes belong to: the one that decides now, or else the
+// one that did before. Both empty is none.
+type by struct {
+	Rule   string `json:"rule"`
+	Before bool   `json:"before,omitempty"`
+}
+
+// watched is what a rule in shadow mode would do on top of the candidate.
+type watched struct{ effect }
+
+// difference is a stored decision that the settings which made it do not make
+// again.
+type difference struct {
+	QueueID  string          `json:"qid"`
+	Time     time.Time       `json:"time"`
+	Listener string          `json:"listener"`
+	Stored   policy.Decision `json:"stored"`
+	Again    policy.Decision `json:"again"`
+}
+
+// maxDifferences is how many of them are shown.
+const maxDifferences = 5
+
+// tally is what a candidate makes of stored messages.
+type tally struct {
+	Imported     int64 `json:"imported"` // of another program; they count nowhere else
+	Messages     int64 `json:"messages"`
+	NotEvaluated int64 `json:"not_evaluated"` // nor would they be: unchanged
+	Relabelled   int64 `json:"relabelled"`    // answered the same, with another rule or override
+	CannotTell   int64 `json:"cannot_tell"`
+	Reproduced   int64 `json:"reproduced"`     // decided by the candidate's own settings, and again so
+	Unchecked    int64 `json:"unchecked"`      // the same, but facts for a check lack
+	Different    int64 `json:"not_reproduced"` // the same, but decided otherwise: a fault of this program
+	effect
+
+	differences []difference
+	causes      *capped[string, struct{}]
+	changes     map[shift]*effect // of actions and dispositions: a few dozen
+	rules       *capped[by, effect]
+	authors     *capped[string, effect]
+	recipients  *capped[string, effect]
+	shadow      *capped[string, watched]
+	readiness   *readiness // nil when the candidate does not ask for it
+}
+
+func newTally(c *candidate, lines int) *tally {
+	t := &tally{
+		causes: newCapped[string, struct{}](lines), changes: make(map[shift]*effect), rules: newCapped[by, effect](lines),
+		authors: newCapped[string, effect](lines), recipients: newCapped[string, effect](lines), shadow: newCapped[string, watched](lines),
+	}
+	if c.readiness {
+		t.readiness = newReadiness(lines / 2)
+	}
+	return t
+}
+
+// unchanged is how many messages are answered as they were.
+func (t *tally) unchanged() int64 { return t.Messages - t.Changed - t.CannotTell }
+
+// scanner is what what-if needs of a store.
+type scanner interface {
+	Scan(ctx context.Context, span results.Span, f func(results.Row) error) error
+}
+
+// whatIf decides the messages of a span again. Its memory does not grow with
+// them.
+func whatIf(ctx context.Context, store scanner, c *candidate, span results.Span) (*tally, error) {
+	t := newTally(c, maxLines)
+	err := store.Scan(ctx, span, func(row results.Row) error {
+		t.add(&row, c)
+		return ctx.Err()
+	})
+	return t, err
+}
+
+// add counts one row.
+func (t *tally) add(row *results.Row, c *candidate) {
+	if row.State == results.Imported {
+		t.Imported++
+		return
+	}
+	t.Messages++
+	s := c.listeners[row.Facts.Listener]
+	same := s != nil && s.sum != "" && row.Settings == s.sum
+	if row.Facts.Skip != policy.Evaluated {
+		t.NotEvaluated++
+		if !same {
+			return
+		}
+	}
+	if s == nil {
+		t.cannotTell("no listener " + row.Facts.Listener)
+		return
+	}
+	d, sure := s.again(row.Facts)
+	switch {
+	case same && !sure: // whatever it was made from, these settings made it
+		t.Unchecked++
+		d = row.Decision
+	case same:
+		t.check(row, d)
+	case !sure:
+		t.cannotTell(lacks(row.Facts.Lacking()))
+		return
+	default:
+		t.compare(row, &d, s)
+	}
+	t.watch(row, &d)
+}
+
+func (t *tally) cannotTell(cause string) {
+	t.CannotTell++
+	t.causes.count(cause, strings.Clone)
+}
+
+// check holds a decision against the one that the same settings made.
+func (t *tally) check(row *results.Row, d policy.Decision) {
+	if equalDecisions(&row.Decision, &d) {
+		t.Reproduced++
+		return
+	}
+	t.Different++
+	if len(t.differences) < maxDifferences {
+		t.differences = append(t.differences, difference{row.Facts.QueueID, row.Facts.Time, row.Facts.Listener, row.Decision, d})
+	}
+}
+
+// compare counts what a message is answered with now and was before.
+func (t *tally) compare(row *results.Row, d *policy.Decision, s *judge) {
+	c := shift{answerOf(&row.Decision), answerOf(d)}
+	if c.From == c.To {
+		if row.Decision.Rule != d.Rule || row.Decision.Override != d.Override || row.Decision.Unreported != d.Unreported {
+			t.Relabelled++
+		}
+		return
+	}
+	qid := row.Facts.QueueID
+	t.add1(c, qid)
+	t.rules.count(ruleOf(&row.Decision, d), func(b by) by { return by{strings.Clone(b.Rule), b.Before} }).add(c, qid)
+	t.authors.count(authorOf(&row.Facts, &row.Decision, d), strings.Clone).add(c, qid)
+	for _, domain := range row.Facts.Recipients {
+		t.recipients.count(domain, strings.Clone).add(c, qid)
+	}
+	if t.readiness != nil && c.To.compare(c.From) > 0 {
+		t.readiness.add(&row.Facts, d, s)
+	}
+}
+
+// add1 counts a change for the whole.
+func (t *tally) add1(c shift, qid string) {
+	t.effect.add(c, qid)
+	e := t.changes[c]
+	if e == nil {
+		e = new(effect)
+		t.changes[c] = e
+	}
+	e.add(c, qid)
+}
+
+// watch counts what rules in shadow mode would do on top of d.
+func (t *tally) watch(row *results.Row, d *policy.Decision) {
+	for _, s := range d.Shadow {
+		w := t.shadow.count(s.Rule, strings.Clone)
+		if c := (shift{answerOf(d), handling{s.Action, s.Disposition}}); c.From != c.To {
+			w.add(c, row.Facts.QueueID)
+		}
+	}
+}
+
+func ruleOf(before, now *policy.Decision) by {
+	if now.Rule != "" || before.Rule == "" {
+		return by{Rule: now.Rule}
+	}
+	return by{Rule: before.Rule, Before: true}
+}
+
+// authorOf is the author domain that decides, or else the one that did, or the
+// first; "" when From gives none.
+func authorOf(f *policy.Facts, before, now *policy.Decision) string {
+	author := cmp.Or(now.Author, before.Author)
+	if author == "" && len(f.Authors) > 0 {
+		author = f.Authors[0].Domain
+	}
+	return author
+}
+
+// lackNames are the facts that can lack, in words.
+var lackNames = []struct {
+	bit  policy.Lack
+	name string
+}{
+	{policy.LackClient, "client address"}, {policy.LackClientName, "client name"}, {policy.LackRecipients, "recipients"},
+	{policy.LackHeader, "list fields, Auto-Submitted and TLS"}, {policy.LackSeed, "draws"}, {policy.LackHistory, "history"},
+}
+
+// lacks names facts.
+func lacks(l policy.Lack) string {
+	var names []string
+	for _, n := range lackNames {
+		if l&n.bit != 0 {
+			names = append(names, n.name)
+		}
+	}
+	if names == nil {
+		return "some fact is not in the store"
+	}
+	return "not in the store: " + strings.Join(names, ", ")
+}
+
+// equalDecisions compares decisions as they are stored: an empty list is none.
+func equalDecisions(a, b *policy.Decision) bool {
+	return a.Action == b.Action && a.Disposition == b.Disposition && a.Requested == b.Requested && a.Override == b.Override &&
+		a.Evidence == b.Evidence && a.Reason == b.Reason && a.Author == b.Author && slices.Equal(a.Effective, b.Effective) &&
+		a.Rule == b.Rule && slices.Equal(a.Also, b.Also) && slices.Equal(a.Shadow, b.Shadow) &&
+		a.ReportComment == b.ReportComment && a.Unreported == b.Unreported
+}
