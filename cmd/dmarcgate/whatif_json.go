@@ -114,8 +114,8 @@ func (r *whatIfReport) document() whatIfDocument {
 		Differences: append([]difference{}, r.differences...), Changes: []changeJSON{}, FailIf: []conditionJSON{},
 		Causes: toJSON(r.causes, strings.Compare, func(k string, n int64, _ struct{}) causeJSON { return causeJSON{k, n} }),
 		Rules:  toJSON(r.rules, byRule, func(k by, _ int64, e effect) ruleEffect { return ruleEffect{k, e.full()} }),
-		Shadow: toJSON(r.shadow, strings.Compare, func(k string, n int64, s watched) shadowRuleJSON {
-			return shadowRuleJSON{k, n, s.full()}
+		Shadow: toJSON(r.shadow, strings.Compare, func(k string, n int64, e effect) shadowRuleJSON {
+			return shadowRuleJSON{k, n, e.full()}
 		}),
 		Authors: toJSON(r.authors, strings.Compare, domainJSON), Recipients: toJSON(r.recipients, strings.Compare, domainJSON),
 	}

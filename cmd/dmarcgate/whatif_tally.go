@@ -85,9 +85,6 @@ type by struct {
 	Before bool   `json:"before,omitempty"`
 }
 
-// watched is what a rule in shadow mode would do on top of the candidate.
-type watched struct{ effect }
-
 // difference is a stored decision that the settings which made it do not make
 // again.
 type difference struct {
@@ -119,14 +116,14 @@ type tally struct {
 	rules       *capped[by, effect]
 	authors     *capped[string, effect]
 	recipients  *capped[string, effect]
-	shadow      *capped[string, watched]
+	shadow      *capped[string, effect]
 	readiness   *readiness // nil when the candidate does not ask for it
 }
 
 func newTally(c *candidate, lines int) *tally {
 	t := &tally{
 		causes: newCapped[string, struct{}](lines), changes: make(map[shift]*effect), rules: newCapped[by, effect](lines),
-		authors: newCapped[string, effect](lines), recipients: newCapped[string, effect](lines), shadow: newCapped[string, watched](lines),
+		authors: newCapped[string, effect](lines), recipients: newCapped[string, effect](lines), shadow: newCapped[string, effect](lines),
 	}
 	if c.readiness {
 		t.readiness = newReadiness(lines / 2)
@@ -147,14 +144,14 @@ type scanner interface {
 func whatIf(ctx context.Context, store scanner, c *candidate, span results.Span) (*tally, error) {
 	t := newTally(c, maxLines)
 	err := store.Scan(ctx, span, func(row results.Row) error {
-		t.add(&row, c)
+		t.take(&row, c)
 		return ctx.Err()
 	})
 	return t, err
 }
 
-// add counts one row.
-func (t *tally) add(row *results.Row, c *candidate) {
+// take counts one row.
+func (t *tally) take(row *results.Row, c *candidate) {
 	if row.State == results.Imported {
 		t.Imported++
 		return
@@ -215,7 +212,7 @@ func (t *tally) compare(row *results.Row, d *policy.Decision, s *judge) {
 		return
 	}
 	qid := row.Facts.QueueID
-	t.add1(c, qid)
+	t.move(c, qid)
 	t.rules.count(ruleOf(&row.Decision, d), func(b by) by { return by{strings.Clone(b.Rule), b.Before} }).add(c, qid)
 	t.authors.count(authorOf(&row.Facts, &row.Decision, d), strings.Clone).add(c, qid)
 	for _, domain := range row.Facts.Recipients {
@@ -226,8 +223,8 @@ func (t *tally) compare(row *results.Row, d *policy.Decision, s *judge) {
 	}
 }
 
-// add1 counts a change for the whole.
-func (t *tally) add1(c shift, qid string) {
+// move counts a change for the whole.
+func (t *tally) move(c shift, qid string) {
 	t.effect.add(c, qid)
 	e := t.changes[c]
 	if e == nil {

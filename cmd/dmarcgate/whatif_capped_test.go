@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"strings"
+	"testing"
+
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+func TestTablesOfStrangersNamesAreBounded(t *testing.T) {
+	c := newCapped[string, struct{}](100)
+	own := func(s string) string { return s }
+	for n := range 10_000 {
+		c.count(fmt.Sprint("once-", n), own)
+		if n > 5_000 && n%10 == 0 {
+			c.count("late", own)
+		}
+	}
+	if len(c.lines) > 100 {
+		t.Errorf("%d lines; want at most 100", len(c.lines))
+	}
+	late := c.lines["late"]
+	if late == nil || late.n > 499 || late.n+c.missed < 499 {
+		t.Fatalf("late = %+v, may lack %d; want 499 within that", late, c.missed)
+	}
+	kept := int64(0)
+	for _, e := range c.lines {
+		kept += e.n
+	}
+	if kept+c.dropped != 10_499 {
+		t.Errorf("%d counted in lines and %d beside them; want 10499 together", kept, c.dropped)
+	}
+	if first := c.sorted(func(_, _ ranked[string, struct{}]) int { return 0 })[0]; first.key != "late" {
+		t.Errorf("the largest line is %s; want late", first.key)
+	}
+}
+
+// hostileRows are rows of which each has names that no other has.
+type hostileRows struct {
+	n        int
+	settings policy.Settings
+}
+
+func (h hostileRows) Scan(_ context.Context, _ results.Span, f func(results.Row) error) error {
+	long := strings.Repeat("x", 200)
+	for n := range h.n {
+		name := fmt.Sprintf("%s%d.example", long, n)
+		facts := someFacts(n, author(name, name))
+		facts.QueueID, facts.Recipients, facts.SPF.Domain = name, []string{name, "b." + name}, name
+		r := decided(h.settings, facts)
+		r.Decision.Rule, r.Settings = name, "others"
+		if n%2 == 0 {
+			r.Facts.Listener = name
+		}
+		if err := f(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestMemoryDoesNotGrowWithTheNamesOfStrangers(t *testing.T) {
+	c := trying(profileSettings(t, "strict"))
+	c.readiness = true
+	heap := func() uint64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := heap()
+	got, err := whatIf(t.Context(), hostileRows{60_000, profileSettings(t, "monitor")}, c, results.Span{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	grown := heap() - before
+	if most := uint64(100 << 20); grown > most { // of 256 MiB, for a program that collects its garbage late
+		t.Errorf("hostile rows leave %d MiB; want at most %d", grown>>20, most>>20)
+	}
+	for name, n := range map[string]int{
+		"causes": len(got.causes.lines), "rules": len(got.rules.lines), "authors": len(got.authors.lines),
+		"recipients": len(got.recipients.lines), "sources": len(got.readiness.sources.lines),
+	} {
+		if n > maxLines || n < maxLines/4 {
+			t.Errorf("%s: %d lines; want some, at most %d", name, n, maxLines)
+		}
+	}
+	var text strings.Builder
+	if err := (&whatIfReport{tally: got, tried: c, limit: 5}).text(&text); err != nil || !strings.Contains(text.String(), "(others): ") {
+		t.Errorf("text() = %v\n%s\nwant that it was capped", err, text.String())
+	}
+}
