@@ -31,7 +31,7 @@ func whatIfRows(t *testing.T) []results.Row {
 			{Result: "pass", Domain: "lists.example.org", Selector: "s"},
 			{Result: "fail", Domain: f.Authors[0].Org, HeaderOK: true},
 		}
-		f.Authors[0].Signers = []string{f.Authors[0].Org}
+		f.Authors[0].Signers, f.IsList = []string{f.Authors[0].Org}, true
 		f.Recipients = []string{"receiver.example", "other.example"}
 	}
 	add(25, verdict(dmarc.Pass, dmarc.Reject))
