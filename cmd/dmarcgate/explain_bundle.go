@@ -28,6 +28,8 @@ const (
 	caseRcpt = "user@receiver.example"
 	caseID   = "mx.receiver.example"
 	caseQID  = "4XyZ1"
+
+	caseListener = "mta"
 )
 
 // caseConfig is the configuration that cases run with.
@@ -35,7 +37,7 @@ const caseConfig = `authserv_id = "` + caseID + `"
 state_dir = "/nonexistent"
 %s
 [[listener]]
-name = "mta"
+name = "` + caseListener + `"
 address = "unix:/nonexistent/milter.sock"
 profile = %q
 quarantine = %q
@@ -60,10 +62,16 @@ type replay struct {
 // bundle writes the case file of a message that was explained.
 func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool) (string, error) {
 	r := &replay{config: caseSettings(in.cfg), profile: l.Profile, quarantine: l.Quarantine, letter: m, answers: x.Lookups}
+	if policy.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
+		r.profile = policy.Monitor.String() // by a draw that hangs on our secret
+	}
 	if x.Facts.Skip == policy.TrustedNetwork {
 		r.trusted = netip.PrefixFrom(x.Facts.Client, x.Facts.Client.BitLen()).String()
 	}
-	r.rules = caseRules(in.rules.List(), l.Name, x.Decision, redact)
+	var cut bool
+	if r.rules, cut = caseRules(in.rules.List(), l.Name, x, redact); cut {
+		r.note("of maps, only the items that are about this message are here")
+	}
 	if redact {
 		r.letter = (&redactor{}).letter(m, x.Facts)
 		r.note("redacted: signatures over what was replaced no longer verify")

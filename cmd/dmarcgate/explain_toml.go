@@ -10,6 +10,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"dmarcgate/config"
 	"dmarcgate/policy"
 )
 
@@ -71,11 +72,12 @@ func texts[T fmt.Stringer](list []T) []string {
 	return out
 }
 
-// caseRules writes the rules that can be about mail of a listener. A redacted
-// bundle has only those that matched, without who wrote them and why.
-func caseRules(rules []policy.Rule, listener string, d policy.Decision, redact bool) string {
-	matched := append([]string{d.Rule}, d.Also...)
-	for _, s := range d.Shadow {
+// caseRules writes the rules that can be about mail of a listener, and reports
+// whether it has left out items of maps. A redacted bundle has only those that
+// matched, without who wrote them and why.
+func caseRules(rules []policy.Rule, listener string, x *explanation, redact bool) (text string, cut bool) {
+	matched := append([]string{x.Decision.Rule, x.Decision.Unreported}, x.Decision.Also...)
+	for _, s := range x.Decision.Shadow {
 		matched = append(matched, s.Rule)
 	}
 	var list []map[string]any
@@ -85,44 +87,67 @@ func caseRules(rules []policy.Rule, listener string, d policy.Decision, redact b
 			continue
 		}
 		if redact {
-			r.Owner, r.Comment = "postmaster@receiver.example", redacted
+			r.Owner, r.Comment, r.ReportComment = "postmaster@receiver.example", redacted, ""
 		}
-		list = append(list, tomlRule(r))
+		if r.Sample > 0 && !slices.Contains(matched, r.ID) {
+			continue // if it is about the message, that was not drawn
+		}
+		r.Sample = 0
+		r, had := withoutMaps(r, x.Facts)
+		cut = cut || had
+		doc := tomlRule(r)
+		if len(r.Match.Listener) > 0 {
+			doc["match"].(map[string]any)["listener"] = []string{caseListener}
+		}
+		list = append(list, doc)
 	}
 	if len(list) == 0 {
-		return ""
+		return "", false
 	}
-	return tomlText(map[string]any{"rule": list})
+	return tomlText(map[string]any{"rule": list}), cut
 }
 
-// tomlRule writes a rule for every listener.
+// tomlRule writes a rule, but for its tests and its listeners.
 func tomlRule(r policy.Rule) map[string]any {
-	match := map[string]any{}
-	m := r.Match
-	for _, key := range []struct {
-		name string
-		list []string
-	}{
-		{"client_ip", texts(m.ClientIP)}, {"header_from", texts(m.HeaderFrom)}, {"spf_pass", texts(m.SPFPass)},
-		{"dkim_pass", texts(m.DKIMPass)}, {"rcpt_domain", texts(m.RcptDomain)}, {"result", m.Result},
-	} {
-		if len(key.list) > 0 {
-			match[key.name] = key.list
-		}
-	}
 	out := map[string]any{
 		"id": r.ID, "owner": r.Owner, "created": tomlDate(r.Created), "mode": r.Mode.String(),
-		"priority": r.Priority, "action": r.Action.String(), "match": match, "expires": any("never"),
+		"priority": r.Priority, "action": r.Action.String(), "match": tomlMatch(r.Match), "expires": any("never"),
 	}
 	if !r.Expires.IsZero() {
 		out["expires"] = tomlDate(r.Expires)
 	}
-	if r.Comment != "" {
-		out["comment"] = r.Comment
+	if r.Idle > 0 {
+		out["idle"] = config.Duration(r.Idle).String()
 	}
-	if r.Reason != "" {
-		out["reason"] = string(r.Reason)
+	if r.Sample > 0 {
+		out["sample"] = float64(r.Sample) / 100
 	}
+	for key, text := range map[string]string{"comment": r.Comment, "reason": string(r.Reason), "report_comment": r.ReportComment} {
+		if text != "" {
+			out[key] = text
+		}
+	}
+	return out
+}
+
+// tomlMatch writes the keys that are set, for every listener. Their names are
+// those that Match has for JSON.
+func tomlMatch(m policy.Match) map[string]any {
+	out := map[string]any{}
+	add := func(prefix string, keys reflect.Value) {
+		for i := range keys.NumField() {
+			name, _, _ := strings.Cut(keys.Type().Field(i).Tag.Get("json"), ",")
+			switch v := keys.Field(i); {
+			case name == "not" || name == "listener" || v.IsNil():
+			case v.Kind() == reflect.Pointer:
+				out[prefix+name] = v.Elem().Interface()
+			default:
+				out[prefix+name] = tomlValue(v)
+			}
+		}
+	}
+	add("", reflect.ValueOf(m))
+	add("not_", reflect.ValueOf(m.Not))
 	return out
 }
 
