@@ -17,20 +17,42 @@ import (
 
 // Status is what the control socket tells of the daemon.
 type Status struct {
-	Version   string            `json:"version"`
-	PID       int               `json:"pid"`
-	Started   time.Time         `json:"started"`
-	Config    string            `json:"config"`
-	Reloaded  time.Time         `json:"reloaded"`          // when the settings in force were read
-	Failure   string            `json:"failure,omitempty"` // of the last reload; the settings before it are in force
-	Restart   []string          `json:"restart,omitempty"` // changed settings that wait for a restart
-	Rules     int               `json:"rules"`
-	RulesHash string            `json:"rules_hash"`
-	Store     string            `json:"store"`
-	Results   *ResultsStatus    `json:"results,omitempty"` // nil without a store
-	Listeners []ListenerStatus  `json:"listeners"`
-	Checks    map[string]string `json:"checks"` // "ok", or what is wrong
-	DNS       DNSStatus         `json:"dns"`
+	Version   string    `json:"version"`
+	PID       int       `json:"pid"`
+	Started   time.Time `json:"started"`
+	Config    string    `json:"config"`
+	Reloaded  time.Time `json:"reloaded"`          // when the settings in force were read
+	Failure   string    `json:"failure,omitempty"` // of the last reload; the settings before it are in force
+	Restart   []string  `json:"restart,omitempty"` // changed settings that wait for a restart
+	Rules     int       `json:"rules"`
+	RulesHash string    `json:"rules_hash"`
+	RuleMaps  []RuleMap `json:"rule_maps,omitempty"`
+	// RuleWarnings is how much there is to say against the rules in force;
+	// RuleFindings is the first of it.
+	RuleWarnings int               `json:"rule_warnings"`
+	RuleFindings []RuleFinding     `json:"rule_findings,omitempty"`
+	Store        string            `json:"store"`
+	Results      *ResultsStatus    `json:"results,omitempty"` // nil without a store
+	Listeners    []ListenerStatus  `json:"listeners"`
+	Checks       map[string]string `json:"checks"` // "ok", or what is wrong
+	DNS          DNSStatus         `json:"dns"`
+}
+
+// RuleMap is a map file that rules name.
+type RuleMap struct {
+	Path    string `json:"path"`
+	Entries int    `json:"entries"`
+}
+
+// RuleFinding is what is doubtful about a rule.
+type RuleFinding struct {
+	Code string `json:"code"`
+	Rule string `json:"rule,omitempty"`
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+	Key  string `json:"key,omitempty"`
+	Text string `json:"text"`
+	Mend string `json:"mend,omitempty"`
 }
 
 // DNSStatus is how names are looked up.
@@ -59,6 +81,8 @@ type ListenerStatus struct {
 	Name    string `json:"name"`
 	Address string `json:"address"`
 	Profile string `json:"profile"`
+
+	EnforceShare int `json:"enforce_share"` // percent of the messages for which the profile is enforced
 }
 
 // ReloadResult is what became of a reload.

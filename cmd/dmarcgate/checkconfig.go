@@ -4,44 +4,68 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"dmarcgate/config"
 )
 
 type checkConfigCmd struct {
 	Config string `short:"c" default:"${config}" help:"Configuration file." type:"path"`
+	Strict bool   `help:"Fail for warnings, too."`
 	JSON   bool   `help:"Print JSON."`
+}
+
+// checked is what check-config prints.
+type checked struct {
+	OK       bool             `json:"ok"` // it can be used
+	Problems []config.Problem `json:"problems"`
+	Warnings []ruleRemark     `json:"warnings"`
+	Rules    int              `json:"rules"`
+	Tests    int              `json:"tests"`
+	Maps     int              `json:"maps"`
 }
 
 func (c *checkConfigCmd) Run(e *env) error {
 	in, err := readInputs(c.Config)
 	if c.JSON {
-		return c.json(e, err)
+		if encErr := json.NewEncoder(e.stdout).Encode(newChecked(in, err)); encErr != nil {
+			return encErr
+		}
 	}
 	if err != nil {
 		return err
 	}
-	for _, l := range in.cfg.Listeners {
-		fmt.Fprintf(e.stdout, "listener %s: %s, profile %s, quarantine %s\n", l.Name, l.Address, l.Profile, l.Quarantine)
+	if !c.JSON {
+		if err := c.print(e.stdout, in); err != nil {
+			return err
+		}
 	}
-	if in.cfg.RulesDir != "" {
-		fmt.Fprintf(e.stdout, "rules in %s: %d, hash %s\n", in.cfg.RulesDir, in.rules.Len(), in.rules.Hash())
-	}
-	_, err = fmt.Fprintf(e.stdout, "%s is good\n", c.Config)
-	return err
+	return worst(in.findings(), c.Strict)
 }
 
-func (c *checkConfigCmd) json(e *env, err error) error {
-	out := struct {
-		OK       bool             `json:"ok"`
-		Problems []config.Problem `json:"problems"`
-	}{OK: err == nil, Problems: []config.Problem{}}
+func newChecked(in inputs, err error) checked {
+	out := checked{OK: err == nil, Problems: []config.Problem{}, Warnings: append([]ruleRemark{}, in.findings()...)}
 	var broken *config.Errors
 	if errors.As(err, &broken) {
 		out.Problems = broken.Problems
 	}
-	if encErr := json.NewEncoder(e.stdout).Encode(out); encErr != nil {
-		return encErr
+	if in.set != nil {
+		out.Rules, out.Tests, out.Maps = in.rules.Len(), testsOf(in.rules.List()), len(in.set.Maps)
 	}
+	return out
+}
+
+func (c *checkConfigCmd) print(w io.Writer, in inputs) error {
+	for _, l := range in.cfg.Listeners {
+		fmt.Fprintf(w, "listener %s: %s, profile %s, quarantine %s\n", l.Name, l.Address, l.Profile, l.Quarantine)
+	}
+	for _, f := range in.findings() {
+		fmt.Fprintln(w, f)
+	}
+	if in.set != nil {
+		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.cfg.RulesDir, in.rules.Len(), in.rules.Hash(),
+			count(testsOf(in.rules.List()), "test"), count(len(in.set.Maps), "map"), count(len(in.findings()), "warning"))
+	}
+	_, err := fmt.Fprintf(w, "%s is good\n", c.Config)
 	return err
 }

@@ -69,20 +69,35 @@ func statusTree(s admin.Status, now time.Time) *node {
 	for _, key := range s.Restart {
 		cfg.add("%s has changed and waits for a restart", key)
 	}
-	root.add("%d rules, hash %s", s.Rules, s.RulesHash)
+	ruleNodes(root, s)
 	if s.Results == nil {
 		root.add("store %s", s.Store)
 	} else {
 		storeNodes(root, s.Results, now)
 	}
 	for _, l := range s.Listeners {
-		root.add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
+		n := root.add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
+		if l.EnforceShare < 100 {
+			n.text += fmt.Sprintf(", enforced for %d %% of the messages", l.EnforceShare)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
 		root.add("%s: %s", name, s.Checks[name])
 	}
 	dnsNodes(root, s.DNS, now)
 	return root
+}
+
+// ruleNodes shows the rules in force. What is doubtful about them is counted:
+// rules lint lists it, and --json.
+func ruleNodes(root *node, s admin.Status) {
+	n := root.add("%s, hash %s", count(s.Rules, "rule"), s.RulesHash)
+	if s.RuleWarnings > 0 {
+		n.text += fmt.Sprintf(", %s: see dmarcgate rules lint", count(s.RuleWarnings, "warning"))
+	}
+	for _, m := range s.RuleMaps {
+		n.add("map %s: %d entries", m.Path, m.Entries)
+	}
 }
 
 // dnsNodes shows the name servers and the cache.

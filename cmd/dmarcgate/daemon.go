@@ -101,7 +101,8 @@ func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daem
 		return nil, err
 	}
 	d.metrics.ConfigRead(true, d.started)
-	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
+	d.announceRules(in)
+	d.announceUse(ctx)
 	return d, nil
 }
 
@@ -232,6 +233,7 @@ func (d *daemon) start(ctx context.Context) {
 	}
 	d.wg.Go(func() { d.prober.run(ctx, probeEvery) })
 	d.wg.Go(func() { d.watchdog(ctx) })
+	d.wg.Go(func() { d.watchMaps(ctx, mapsEvery) })
 }
 
 func (d *daemon) serve(name string, s *server) {

@@ -37,6 +37,7 @@ type cli struct {
 	Tail        tailCmd        `cmd:"" help:"Show decisions as they are made."`
 	Top         topCmd         `cmd:"" help:"Show which domains fail most, are overridden, are malformed, or have new senders."`
 	WhatIf      whatIfCmd      `cmd:"" help:"Decide stored messages again under other settings, and show what would change."`
+	Rules       rulesCmd       `cmd:"" help:"Look after the override rules: list, show, lint, test, hits, add."`
 	Results     resultsCmd     `cmd:"" help:"Look after the recorded results: status, export, purge, adopt."`
 	Import      importCmd      `cmd:"" help:"Take over the results of another program."`
 	Cache       cacheCmd       `cmd:"" help:"Show and flush the DNS cache of the running daemon."`

@@ -18,6 +18,8 @@ type reloadState struct {
 	at      time.Time
 	failure string   // of the last reload
 	restart []string // settings that wait for a restart
+
+	mapFailure string // of the maps that have changed since
 }
 
 func (d *daemon) inputs() inputs {
@@ -54,10 +56,10 @@ func (d *daemon) reload() admin.ReloadResult {
 	}
 	d.log.setLevel(in.cfg.Log.Level)
 	d.mu.Lock()
-	d.state.inputs, d.state.at, d.state.failure, d.state.restart = in, now, "", restart
+	d.state.inputs, d.state.at, d.state.failure, d.state.mapFailure, d.state.restart = in, now, "", "", restart
 	d.mu.Unlock()
 	d.metrics.ConfigRead(true, now)
-	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
+	d.announceRules(in)
 	d.log.Info("reloaded", "rules", in.rules.Len(), "rules_hash", in.rules.Hash())
 	if len(restart) > 0 {
 		d.log.Warn("settings have changed that need a restart; until then the old ones are in force", "settings", strings.Join(restart, " "))
@@ -83,16 +85,19 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 	d.mu.RUnlock()
 	s := admin.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, Config: state.path, Reloaded: state.at,
-		Failure: state.failure, Restart: state.restart, Rules: state.inputs.rules.Len(), RulesHash: state.inputs.rules.Hash(),
+		Failure: state.failures(), Restart: state.restart,
 		Store: "off", Checks: make(map[string]string), DNS: d.dnsStatus(),
 	}
+	ruleStatus(&s, state.inputs)
 	if d.store != nil {
 		s.Store = state.first.Store.Path + ", durability " + state.first.Store.Durability
 		s.Results = d.resultsStatus(ctx, state.first.Store)
 	}
 	for _, g := range d.gates {
-		profile := g.Snapshot.Load().Settings.Policy.Profile
-		s.Listeners = append(s.Listeners, admin.ListenerStatus{Name: g.Listener, Address: g.listener.Address.String(), Profile: profile.String()})
+		p := g.Snapshot.Load().Settings.Policy
+		s.Listeners = append(s.Listeners, admin.ListenerStatus{
+			Name: g.Listener, Address: g.listener.Address.String(), Profile: p.Profile.String(), EnforceShare: 100 - int(p.Observed),
+		})
 	}
 	for _, c := range d.checks() {
 		s.Checks[c.Name] = "ok"

@@ -21,8 +21,9 @@ import (
 type inputs struct {
 	cfg      *config.Config
 	rules    policy.Rules
-	suffixes dmarc.Suffixes // nil with discovery by tree walk
-	list     dmarc.Suffixes // the same, also when it only serves to compare
+	set      *config.RuleSet // of rules, with what is to be said about them; nil without rules_dir
+	suffixes dmarc.Suffixes  // nil with discovery by tree walk
+	list     dmarc.Suffixes  // the same, also when it only serves to compare
 }
 
 // readInputs reads the configuration, the rules and the suffix list. On an
@@ -43,11 +44,10 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 		}
 	}
 	if cfg.RulesDir != "" {
-		set, err := config.LoadRules(cfg.RulesDir, cfg.RuleOptions(time.Now()))
-		if err != nil {
+		if in.set, err = config.LoadRules(cfg.RulesDir, ruleOptions(cfg)); err != nil {
 			return inputs{}, err
 		}
-		in.rules = set.Rules
+		in.rules = in.set.Rules
 	}
 	if cfg.Discovery.Method == "psl" || cfg.Discovery.Compare {
 		if in.list, err = suffixList(cfg.Discovery.PSLFile); err != nil {
@@ -138,6 +138,7 @@ func (in inputs) policy(l config.Listener) policy.Settings {
 	t := in.cfg.TempError
 	s := policy.Settings{
 		Profile:    profiles[l.Profile],
+		Observed:   100 - l.EnforceShare,
 		Quarantine: quarantines[l.Quarantine],
 		IgnorePct:  in.cfg.Discovery.Pct == "ignore",
 		TempOurs:   temporaries[t.Ours],

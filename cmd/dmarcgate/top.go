@@ -86,9 +86,14 @@ func show[T any](c *topCmd, e *env, a answer[T], head string, line func(T) []any
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(append([]T{}, a.list...))
 	}
-	w := tabwriter.NewWriter(e.stdout, 0, 8, 2, ' ', 0)
+	return table(e.stdout, head, a.list, line)
+}
+
+// table prints a line for each value below a head, in columns.
+func table[T any](out io.Writer, head string, list []T, line func(T) []any) error {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	fmt.Fprintln(w, head)
-	for _, v := range a.list {
+	for _, v := range list {
 		printLine(w, line(v))
 	}
 	return w.Flush()

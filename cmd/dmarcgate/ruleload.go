@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+const (
+	// useTimeout is how long the store may take to tell of the use of rules. It
+	// reads one small table.
+	useTimeout = 10 * time.Second
+	// mapsEvery is how often map files are looked at.
+	mapsEvery = 30 * time.Second
+	// maxLoggedFindings and maxToldFindings bound what a reload says of rules that
+	// work: our limits.
+	maxLoggedFindings = 50
+	maxToldFindings   = 200
+)
+
+// ruleOptions are what rules are checked by, besides their files.
+func ruleOptions(cfg *config.Config) config.RuleOptions {
+	o := cfg.RuleOptions(time.Now())
+	if use, err := ruleUse(cfg); err == nil {
+		o.LastMatch = make(map[string]time.Time, len(use))
+		for _, u := range use {
+			o.LastMatch[u.Rule] = u.Last
+		}
+	}
+	return o
+}
+
+// ruleUse asks the store of this host, which the daemon may have open, when
+// rules matched. Where there is none yet, or none that can be read, nothing is
+// known of their use.
+func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
+	if cfg.Store.Durability == "off" {
+		return nil, errNoResults
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), useTimeout)
+	defer cancel()
+	r, err := results.OpenReader(ctx, cfg.Store.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return r.RuleUse(ctx)
+}
+
+// announceRules tells of the rules that have come into force.
+func (d *daemon) announceRules(in inputs) {
+	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
+	expiry := make(map[string]time.Time)
+	for _, r := range in.rules.List() {
+		if r.Mode != policy.Off && !r.Expires.IsZero() {
+			expiry[r.ID] = r.Expires
+		}
+	}
+	d.metrics.RuleExpiry(expiry)
+	found := in.findings()
+	d.metrics.RulesWarnings(len(found))
+	for _, f := range found[:min(len(found), maxLoggedFindings)] {
+		d.log.Warn("rule is doubtful", "code", f.Code, "rule", f.Rule, "what", f.Problem.String())
+	}
+	if more := len(found) - maxLoggedFindings; more > 0 {
+		d.log.Warn("further rules are doubtful: dmarcgate rules lint lists them all", "count", more)
+	}
+}
+
+// findings are the warnings of the rules in force.
+func (in inputs) findings() []ruleRemark {
+	if in.set == nil {
+		return nil
+	}
+	return ruleRemarks(in.set.Findings)
+}
+
+// announceUse gives the metrics the last matches from before the start.
+func (d *daemon) announceUse(ctx context.Context) {
+	if d.store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, useTimeout)
+	defer cancel()
+	use, err := d.store.RuleUse(ctx)
+	if err != nil {
+		d.log.Warn("the last matches of rules are not known", "err", err)
+		return
+	}
+	in := d.inputs()
+	for _, r := range in.rules.List() {
+		for _, u := range use {
+			if u.Rule == r.ID && !u.Last.IsZero() {
+				d.metrics.RuleLastMatch(r.ID, u.Last)
+			}
+		}
+	}
+}
+
+// watchMaps looks for map files that have changed.
+func (d *daemon) watchMaps(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			d.refreshMaps()
+		}
+	}
+}
+
+// refreshMaps puts changed map files in force, for all listeners and for the
+// messages that begin afterwards. The rules themselves and all other settings
+// stay as they were at the last reload, and a failure leaves the maps as they
+// are.
+func (d *daemon) refreshMaps() {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	in := d.inputs()
+	if in.set == nil || !in.set.Stale() {
+		return
+	}
+	next, err := in.set.Refresh(ruleOptions(in.cfg))
+	if err != nil {
+		d.mapsFailed(err)
+		return
+	}
+	in.set, in.rules = next, next.Rules
+	for _, g := range d.gates {
+		now := *g.Snapshot.Load()
+		now.Settings.Policy.Rules = in.rules
+		now.Settings.PolicySum = now.Settings.Policy.Sum()
+		g.Snapshot.Store(&now)
+	}
+	d.mu.Lock()
+	d.state.inputs, d.state.mapFailure = in, ""
+	good := d.state.failure == ""
+	d.mu.Unlock()
+	if good {
+		d.metrics.ConfigRead(true, time.Now())
+	}
+	d.announceRules(in)
+	for _, m := range next.Maps {
+		d.log.Info("map of rules in force", "file", m.Path, "entries", m.Entries)
+	}
+	d.log.Info("maps of rules were read again", "rules_hash", in.rules.Hash())
+}
+
+// mapsFailed notes a failure, and logs it when it is a new one: the files are
+// looked at again and again until they are mended.
+func (d *daemon) mapsFailed(err error) {
+	d.metrics.ConfigRead(false, time.Time{})
+	d.mu.Lock()
+	before := d.state.mapFailure
+	d.state.mapFailure = err.Error()
+	d.mu.Unlock()
+	if before == err.Error() {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		d.log.Error("changed maps of rules cannot be used; those before them stay in force", "err", strings.TrimSpace(line))
+	}
+}
+
+// ruleStatus adds the rules to the status.
+func ruleStatus(s *admin.Status, in inputs) {
+	s.Rules, s.RulesHash = in.rules.Len(), in.rules.Hash()
+	found := in.findings()
+	s.RuleWarnings = len(found)
+	for _, f := range found[:min(len(found), maxToldFindings)] {
+		s.RuleFindings = append(s.RuleFindings, admin.RuleFinding{
+			Code: f.Code, Rule: f.Rule, File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Mend: f.Mend,
+		})
+	}
+	if in.set == nil {
+		return
+	}
+	for _, m := range in.set.Maps {
+		s.RuleMaps = append(s.RuleMaps, admin.RuleMap{Path: m.Path, Entries: m.Entries})
+	}
+}
+
+// failures joins what went wrong at the last reload and with maps since.
+func (s *reloadState) failures() string {
+	var errs []error
+	for _, text := range []string{s.failure, s.mapFailure} {
+		if text != "" {
+			errs = append(errs, errors.New(text))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err.Error()
+	}
+	return ""
+}

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/config"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+type rulesAddCmd struct {
+	rulesFlags
+	FromQID string `name:"from-qid" required:"" help:"Queue id of a stored message that failed and is wanted." placeholder:"ID"`
+	ID      string `help:"Id of the rule; made from what anchors it without."`
+	Owner   string `help:"Who answers for the rule; the postmaster of this host without."`
+	Days    int    `default:"90" help:"After how many days it expires."`
+}
+
+// What the rule gets that add proposes.
+const (
+	addIdle     = 45 * 24 * time.Hour
+	addPriority = 100 // as without the key
+	maxAddDays  = 3650
+	maxAddRcpt  = 20 // domains of recipients that are named; with more, none is
+)
+
+// Validate is called by kong; what it finds is a usage error.
+func (c *rulesAddCmd) Validate() error {
+	if c.Days < 1 || c.Days > maxAddDays {
+		return fmt.Errorf("--days: %d is not 1 to %d", c.Days, maxAddDays)
+	}
+	return nil
+}
+
+// added is a rule that is proposed.
+type added struct {
+	ID    string   `json:"id"`
+	Key   string   `json:"anchor"` // key of [rule.match]
+	Value []string `json:"value"`
+	TOML  string   `json:"toml"`
+	Notes []string `json:"notes"` // what the operator should know; in the text, too
+}
+
+func (c *rulesAddCmd) Run(e *env) error {
+	b, err := c.locate()
+	if errors.Is(err, errNoRules) { // the first rule of a site
+		err = nil
+		if b, err = c.withoutRules(); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if b.cfg == nil {
+		return fmt.Errorf("%s: %w", c.Config, errNoConfig)
+	}
+	if b.dir != "" {
+		b.opts.SkipTests = true
+		if b.set, err = config.LoadRules(b.dir, b.opts); err != nil {
+			fmt.Fprintf(e.stderr, "the rules that there are cannot be read, so nothing is known of their ids and priorities: %v\n", err)
+		}
+	}
+	rows, err := storedRows(e, b.cfg, c.AllHosts, c.FromQID)
+	if err != nil {
+		return err
+	}
+	a, err := b.propose(rows, c.wishes(b.cfg))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(e.stdout).Encode(a)
+	}
+	_, err = io.WriteString(e.stdout, a.TOML)
+	return err
+}
+
+func (c *rulesAddCmd) withoutRules() (*ruleBook, error) {
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return nil, err
+	}
+	return &ruleBook{cfg: cfg, opts: ruleOptions(cfg)}, nil
+}
+
+// wishes are what the operator says of the rule.
+type wishes struct {
+	qid, id, owner string
+	days           int
+}
+
+func (c *rulesAddCmd) wishes(cfg *config.Config) wishes {
+	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+cfg.AuthservID), days: c.Days}
+}
+
+// propose makes the narrowest rule with an anchor that accepts mail like the
+// newest of the rows. The error says why there is none.
+func (b *ruleBook) propose(rows []results.Row, w wishes) (*added, error) {
+	if len(rows) == 0 {
+		return nil, fmt.Errorf("the store has no message with the queue id %q", printable(w.qid))
+	}
+	row := rows[len(rows)-1]
+	failing, err := needsRule(&row)
+	if err != nil {
+		return nil, err
+	}
+	p := &proposal{book: b, wishes: w, facts: row.Facts, failing: failing}
+	if len(rows) > 1 {
+		p.note("%d messages have this queue id; this is about the newest, of %s", len(rows), stamp(row.Facts.Time))
+	}
+	for _, a := range p.anchors() {
+		if out, ok := p.try(a); ok {
+			return out, nil
+		}
+	}
+	return nil, p.unanchored()
+}
+
+// needsRule returns the author domains that a rule for the message must be
+// about, or why it needs none.
+func needsRule(r *results.Row) ([]policy.Author, error) {
+	f := &r.Facts
+	switch {
+	case r.State == results.Imported:
+		return nil, errors.New("another program has decided about this message; what a rule would need was not taken down")
+	case f.Skip != policy.Evaluated:
+		return nil, fmt.Errorf("this message was not evaluated (%s): rules are never about such mail, and it is let through", f.Skip)
+	case f.Cut || len(f.Authors) == 0:
+		return nil, fmt.Errorf("the From field of this message gives no author domain to evaluate (%s); its sender has to mend that", cmp.Or(string(f.From), "unknown"))
+	}
+	var failing []policy.Author
+	for _, a := range f.Authors {
+		switch v := a.Verdict; {
+		case v.Status == dmarc.Fail:
+			failing = append(failing, a)
+		case v.Status != dmarc.Pass && v.Status != dmarc.StatusNone:
+			return nil, fmt.Errorf("the DMARC result of %s is %s, which is for its DNS to mend; a rule for a moment's trouble would stay", printable(a.Domain), v.Status)
+		}
+	}
+	if len(failing) == 0 {
+		return nil, errors.New("this message did not fail, so it needs no rule: explain --qid says how it passed")
+	}
+	if !slices.ContainsFunc(failing, func(a policy.Author) bool { return a.Verdict.Policy != dmarc.None }) {
+		return nil, errors.New("this message failed, but its author domain asks for nothing (p=none), so it needs no rule")
+	}
+	return failing, nil
+}
+
+// proposal is a rule in the making.
+type proposal struct {
+	book    *ruleBook
+	wishes  wishes
+	facts   policy.Facts
+	failing []policy.Author
+	notes   []string
+}
+
+func (p *proposal) note(format string, args ...any) {
+	p.notes = append(p.notes, fmt.Sprintf(format, args...))
+}
+
+// anchor is what ties a rule to the sender of the message.
+type anchor struct {
+	key   string
+	value []string
+	why   string
+	set   func(*policy.Match, *policy.Given)
+}
+
+// anchors returns what could be one, the best first.
+func (p *proposal) anchors() []anchor {
+	return slices.Concat(p.signatures(), p.envelope(), p.chain(), p.name(), p.address())
+}
+
+// signatures of somebody who is not the author: a forwarder or a list that signs
+// what it sends.
+func (p *proposal) signatures() (out []anchor) {
+	for _, s := range p.facts.DKIM {
+		pattern, ok := p.stranger(s.Domain)
+		if s.Result != "pass" || s.Testing || !ok {
+			continue
+		}
+		out = append(out, anchor{
+			key: "dkim_pass", value: []string{s.Domain}, why: "its signature passed; nobody else can sign so",
+			set: func(m *policy.Match, g *policy.Given) {
+				m.DKIMPass, g.DKIM = []policy.DomainPattern{pattern}, []string{"pass:" + s.Domain}
+			},
+		})
+	}
+	return out
+}
+
+func (p *proposal) envelope() []anchor {
+	d := p.facts.SPF.Domain
+	pattern, ok := p.stranger(d)
+	if p.facts.SPF.Result != "pass" || !ok {
+		return nil
+	}
+	return []anchor{{
+		key: "spf_pass", value: []string{d}, why: "SPF passed for this envelope sender; who sends for it says its DNS",
+		set: func(m *policy.Match, g *policy.Given) {
+			m.SPFPass, g.SPF, g.MailFrom = []policy.DomainPattern{pattern}, "pass", d
+		},
+	}}
+}
+
+// stranger is the pattern of a domain that is not of an author: mail that is
+// the author's own would have passed.
+func (p *proposal) stranger(domain string) (policy.DomainPattern, bool) {
+	pattern, err := policy.ParsePattern(domain)
+	if err != nil || pattern.String() != domain {
+		return policy.DomainPattern{}, false
+	}
+	org := dmarc.PublicSuffix().Org(domain)
+	for _, a := range p.facts.Authors {
+		if org == "" || org == dmarc.PublicSuffix().Org(a.Domain) || domain == a.Domain || a.Org != "" && (domain == a.Org || strings.HasSuffix(domain, "."+a.Org)) {
+			return policy.DomainPattern{}, false
+		}
+	}
+	return pattern, true
+}
+
+// chain is the sealers of ARC, if it passes. Whether one of them recorded a pass
+// shows when the rule is tried.
+func (p *proposal) chain() []anchor {
+	var names []string
+	var patterns []policy.DomainPattern
+	for _, s := range p.facts.ARC.Sealers {
+		pattern, err := policy.ParsePattern(s.Domain)
+		if err != nil || pattern.String() != s.Domain {
+			return nil
+		}
+		if !slices.Contains(names, s.Domain) {
+			names, patterns = append(names, s.Domain), append(patterns, pattern)
+		}
+	}
+	if p.facts.ARC.Result != "pass" || len(names) == 0 {
+		return nil
+	}
+	return []anchor{{
+		key: "arc_pass", value: names, why: "they sealed the message, and saw it pass before it was changed",
+		set: func(m *policy.Match, g *policy.Given) { m.ARCPass, g.ARC = patterns, names },
+	}}
+}
+
+func (p *proposal) name() []anchor {
+	name := p.facts.ClientName
+	pattern, err := policy.ParsePattern(name)
+	if err != nil || pattern.String() != name || !strings.Contains(name, ".") {
+		return nil
+	}
+	return []anchor{{
+		key: "iprev", value: []string{name}, why: "the client's name, which its address confirms",
+		set: func(m *policy.Match, g *policy.Given) { m.IPRev, g.Name = []policy.DomainPattern{pattern}, name },
+	}}
+}
+
+func (p *proposal) address() []anchor {
+	client := p.facts.Client.Unmap().WithZone("")
+	if !client.IsValid() || p.lacks(policy.LackClient) {
+		return nil
+	}
+	host := netip.PrefixFrom(client, client.BitLen())
+	return []anchor{{
+		key: "client_ip", value: []string{host.String()}, why: "nothing else tells who sent it; the address may change",
+		set: func(m *policy.Match, _ *policy.Given) { m.ClientIP = []policy.NetPattern{policy.NetOf(host)} },
+	}}
+}
+
+func (p *proposal) lacks(l policy.Lack) bool { return p.facts.Lacking()&l != 0 }
+
+// unanchored says why there is no rule.
+func (p *proposal) unanchored() error {
+	text := "nothing ties this message to its sender: no signature or SPF of a forwarder passed, no sealer of ARC recorded a pass"
+	switch {
+	case p.lacks(policy.LackClient):
+		text += ", and of the client only the network is still stored"
+	case !p.facts.Client.IsValid():
+		text += ", and the client has no address"
+	default:
+		text += ", and no rule about the client holds"
+	}
+	return errors.New(text + ". What it says of itself anybody can write, so there is no safe rule for it")
+}

@@ -1,0 +1,250 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/config"
+	"dmarcgate/policy"
+)
+
+// Somebody else, for the test of what the rule must not match: names of RFC
+// 2606, addresses of RFC 5737.
+const elseDomain = "somebody-else.example"
+
+// What tells the two tests apart until they stand in a file.
+const (
+	likeLine = 1 + iota
+	elseLine
+)
+
+var elseAddresses = []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, 250}), netip.AddrFrom4([4]byte{198, 51, 100, 250})}
+
+// try makes the rule for an anchor. It is one if it loads, matches the message,
+// and its tests are green.
+func (p *proposal) try(a anchor) (*added, bool) {
+	q := *p
+	q.notes = slices.Clone(p.notes)
+	r, ok := q.rule(a)
+	if !ok || !q.trusted(r) || !q.matches(r) {
+		return nil, false
+	}
+	if q.book.set != nil {
+		r = q.fit(r)
+	}
+	out := &added{ID: r.ID, Key: a.key, Value: a.value, TOML: q.text(r, a), Notes: append([]string{}, q.notes...)}
+	return out, q.loads(out.TOML)
+}
+
+// rule is the rule before it is tried.
+func (p *proposal) rule(a anchor) (policy.Rule, bool) {
+	today := p.book.opts.Now.UTC().Truncate(24 * time.Hour)
+	r := policy.Rule{
+		ID: p.id(a), Owner: printable(p.wishes.owner), Comment: "made from the message " + printable(p.wishes.qid) + " of " + p.facts.Time.UTC().Format(time.DateOnly),
+		Created: today, Expires: today.AddDate(0, 0, p.wishes.days), Idle: addIdle,
+		Mode: policy.Shadow, Priority: addPriority, Action: policy.RuleAccept, Reason: policy.TrustedForwarder,
+	}
+	if p.facts.IsList {
+		r.Reason = policy.MailingList
+	}
+	g := policy.Given{Policy: p.requested(), Rcpt: p.recipients(), ListHeaders: p.facts.IsList}
+	if c := p.facts.Client.Unmap().WithZone(""); c.IsValid() && !p.lacks(policy.LackClient) {
+		g.IP = c
+	}
+	for _, author := range p.failing {
+		pattern, err := policy.ParsePattern(author.Domain)
+		if err != nil || pattern.String() != author.Domain {
+			return r, false // a rule without it would be about any author
+		}
+		g.From = append(g.From, author.Domain)
+		r.Match.HeaderFrom = append(r.Match.HeaderFrom, pattern)
+		if asked := author.Verdict.Policy.String(); !slices.Contains(r.Match.Requested, asked) {
+			r.Match.Requested = append(r.Match.Requested, asked)
+		}
+	}
+	for _, d := range g.Rcpt {
+		pattern, _ := policy.ParsePattern(d) // of recipients
+		r.Match.RcptDomain = append(r.Match.RcptDomain, pattern)
+	}
+	r.Tests = tests(r, g, a)
+	a.set(&r.Match, &policy.Given{})
+	return r, true
+}
+
+// tests are that the message is accepted, and that the same from somebody else
+// is not.
+func tests(r policy.Rule, g policy.Given, a anchor) []policy.Test {
+	like, other := g, g
+	a.set(&policy.Match{}, &like)
+	other.IP = elseAddresses[0]
+	if other.IP == g.IP {
+		other.IP = elseAddresses[1]
+	}
+	other.DKIM, other.SPF, other.MailFrom = []string{"pass:" + elseDomain}, "pass", elseDomain
+	nobody := ""
+	return []policy.Test{
+		{Given: like, Expect: policy.Expect{Rule: &r.ID, Applied: policy.None.String(), Reason: &r.Reason}, Line: likeLine},
+		{Given: other, Expect: policy.Expect{Rule: &nobody}, Line: elseLine},
+	}
+}
+
+// requested is the strictest policy that was asked for.
+func (p *proposal) requested() string {
+	asked := dmarc.None
+	for _, a := range p.failing {
+		asked = max(asked, a.Verdict.Policy)
+	}
+	return asked.String()
+}
+
+// recipients are the domains that the rule is for, nil when they are not known
+// or too many.
+func (p *proposal) recipients() []string {
+	var out []string
+	for _, d := range p.facts.Recipients {
+		pattern, err := policy.ParsePattern(d)
+		if err != nil || pattern.String() != d {
+			return nil
+		}
+		out = append(out, d)
+	}
+	if p.lacks(policy.LackRecipients) || len(out) > maxAddRcpt {
+		return nil
+	}
+	return out
+}
+
+// id is the wish of the operator, or made of the anchor, and not that of
+// another rule.
+func (p *proposal) id(a anchor) string {
+	if p.wishes.id != "" {
+		return p.wishes.id
+	}
+	key, _, _ := strings.Cut(a.key, "_")
+	base := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= '0' && c <= '9' {
+			return c
+		}
+		return '-'
+	}, key+"-"+a.value[0])
+	const room = len("-1000")
+	base = strings.TrimRight(base[:min(len(base), policy.MaxRuleID-room)], "-")
+	id := base
+	for n := 2; p.taken(id) && n < policy.MaxRules; n++ {
+		id = fmt.Sprintf("%s-%d", base, n)
+	}
+	return id
+}
+
+func (p *proposal) taken(id string) bool {
+	return p.book.set != nil && slices.ContainsFunc(p.book.set.Rules.List(), func(r policy.Rule) bool { return r.ID == id })
+}
+
+// trusted reports whether the anchor is one by itself, whoever the author is: a
+// mailer for everybody is none.
+func (p *proposal) trusted(r policy.Rule) bool {
+	r.Match.HeaderFrom = nil
+	return !p.faulty([]policy.Rule{r})
+}
+
+// faulty reports whether there are errors in rules.
+func (p *proposal) faulty(rules []policy.Rule) bool {
+	found := policy.Lint(rules, p.book.opts.LintOptions)
+	return slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Level == policy.Error })
+}
+
+// matches reports whether the rule accepts the message that it is made from.
+func (p *proposal) matches(r policy.Rule) bool {
+	r.Mode = policy.Enforce
+	rules, err := policy.NewRules([]policy.Rule{r})
+	if err != nil {
+		return false
+	}
+	d := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: rules}.Decide(p.facts)
+	return d.Rule == r.ID && d.Action == policy.Accept
+}
+
+// fit makes the rule one of the set: other rules decide about its mail, too.
+func (p *proposal) fit(r policy.Rule) policy.Rule {
+	others := slices.DeleteFunc(p.book.set.Rules.List(), func(o policy.Rule) bool { return o.ID == r.ID })
+	rank := make(map[string]int)
+	for _, o := range others {
+		rank[o.ID] = o.Priority
+	}
+	for range len(r.Tests) {
+		all, err := policy.NewRules(append(slices.Clone(others), r))
+		if err != nil {
+			return r
+		}
+		for _, f := range all.RunTests() {
+			winner := f.Got.Rule
+			switch {
+			case f.Rule != r.ID || winner == "" || winner == r.ID:
+			case f.Line == likeLine && rank[winner] < policy.MaxPriority:
+				r.Priority = max(r.Priority, rank[winner]+1)
+				p.note("the rule %s decides about this mail, too; this one has a higher priority", winner)
+			case f.Line == elseLine:
+				r.Tests[1].Expect.Rule = &winner
+				p.note("the rule %s decides about the same mail from anybody else", winner)
+			}
+		}
+	}
+	return r
+}
+
+// loads reports whether the text is rules without a fault or an error, with
+// green tests.
+func (p *proposal) loads(text string) bool {
+	rules, err := config.ParseRules("proposal", []byte(text))
+	if err != nil || p.faulty(rules) {
+		return false
+	}
+	set, err := policy.NewRules(rules)
+	return err == nil && (p.book.set != nil || len(set.RunTests()) == 0)
+}
+
+// text writes the rule with comments. Whatever comes from the message has been
+// parsed as a domain or an address, or goes through printable.
+func (p *proposal) text(r policy.Rule, a anchor) string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	line("# Made from the message %s of %s, which failed DMARC for %s.", printable(p.wishes.qid), stamp(p.facts.Time), printable(p.failing[0].Domain))
+	line("# In shadow mode it changes nothing: see what it would do with dmarcgate rules test %s", r.ID)
+	line("# and dmarcgate rules hits, then write mode = \"enforce\".")
+	for _, n := range p.notes {
+		line("# Note: %s.", printable(n))
+	}
+	line("[[rule]]")
+	line("id       = %s", quoted(r.ID))
+	line("owner    = %s", quoted(r.Owner))
+	line("comment  = %s", quoted(r.Comment))
+	line("created  = %s", r.Created.Format(time.DateOnly))
+	line("expires  = %s  # then it is looked at again", r.Expires.Format(time.DateOnly))
+	line("idle     = %s  # a warning when nothing has matched for so long", quoted(config.Duration(r.Idle).String()))
+	line("mode     = %s", quoted(r.Mode.String()))
+	line("priority = %d", r.Priority)
+	line("action   = %s", quoted(r.Action.String()))
+	line("reason   = %s  # what reports say to the author domain", quoted(string(r.Reason)))
+	line("[rule.match]")
+	line("# The anchor: %s.", a.why)
+	line("%s = %s", a.key, quotedList(a.value))
+	line("header_from = %s", quotedList(texts(r.Match.HeaderFrom)))
+	line("requested = %s", quotedList(r.Match.Requested))
+	if len(r.Match.RcptDomain) > 0 {
+		line("rcpt_domain = %s", quotedList(texts(r.Match.RcptDomain)))
+	} else {
+		line("# rcpt_domain would narrow it, but the message does not tell: see docs/store.md on privacy.")
+	}
+	for i, t := range r.Tests {
+		line("")
+		line("# %s", []string{"The message.", "The same from somebody else."}[i])
+		line("[[rule.test]]")
+		line("given  = %s", inlineGiven(t.Given))
+		line("expect = %s", inlineExpect(t.Expect))
+	}
+	return b.String()
+}

@@ -1,0 +1,366 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// siteRules are the rules of a site: one is enforced, one watches, one is red.
+const siteRules = `
+[[rule]]
+id = "alumni"
+owner = "postmaster@receiver.example"
+created = 2026-01-01
+expires = 2099-01-01
+mode = "shadow"
+priority = 200
+action = "accept"
+reason = "trusted_forwarder"
+[rule.match]
+dkim_pass = ["alumni.example"]
+[[rule.test]]
+given  = { from = "bank.example", policy = "reject", dkim = "pass:alumni.example" }
+expect = { rule = "alumni", applied = "none", reason = "trusted_forwarder" }
+
+[[rule]]
+id = "strangers"
+owner = "abuse@receiver.example"
+created = 2026-01-01
+mode = "enforce"
+action = "quarantine"
+[rule.match]
+header_from = ["org:bank.example"]
+`
+
+// redTest is a test that does not come out.
+const redTest = `
+[[rule.test]]
+given  = { from = "news.bank.example", policy = "reject" }
+expect = { rule = "", applied = "none" }
+`
+
+// ruledSite makes a configuration with rules and a store.
+func ruledSite(t *testing.T, rules string, rows ...results.Row) (cfg, dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "site.toml"), []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg = storeWith(t, "", rows...)
+	text, err := os.ReadFile(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg, append(fmt.Appendf(nil, "rules_dir = %q\n", dir), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return cfg, dir
+}
+
+// decided is a row with the decision that the rules of the site make.
+func decided(t *testing.T, rules string, rows ...results.Row) []results.Row {
+	t.Helper()
+	set := loadsAsItIs(t, rules)
+	for i := range rows {
+		s := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: set.Rules}
+		rows[i].Decision = s.Decide(rows[i].Facts)
+		rows[i].Facts.QueueID = fmt.Sprint("q", i+1)
+		rows[i].Facts.Time = rows[i].Facts.Time.Add(time.Duration(i) * time.Second)
+	}
+	return rows
+}
+
+func TestRulesListShowsUseAndExpiry(t *testing.T) {
+	cfg, _ := ruledSite(t, siteRules, decided(t, siteRules, with(signedBy("alumni.example")), with())...)
+	code, out, stderr := command("rules", "list", "-c", cfg)
+	lines := strings.Split(out, "\n")
+	if code != 0 || len(lines) < 3 {
+		t.Fatalf("rules list = %d, %s%s; want a table", code, out, stderr)
+	}
+	for i, want := range [][]string{{"alumni", "shadow", "accept", "200", "dkim_pass=alumni.example", "2099-01-01,"}, {"strangers", "enforce", "quarantine", "100", "-", "never"}} {
+		if got := strings.Fields(lines[i+1]); !slices.Equal(got[:len(want)], want) || got[len(got)-1] != fmt.Sprint(i+1) {
+			t.Errorf("line %q; want it to begin with %q and to end with %d hits", lines[i+1], want, i+1)
+		}
+	}
+	code, out, _ = command("rules", "list", "-c", cfg, "--json")
+	var list []ruleLine
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 2 || list[1].Use == nil || list[1].Use.Matches != 2 || list[1].Use.Day != 2 {
+		t.Errorf("rules list --json = %d, %s, %v; want two rules with their use", code, out, err)
+	}
+}
+
+func TestRulesListPrintsIDsForAShell(t *testing.T) {
+	cfg, _ := ruledSite(t, siteRules)
+	if code, out, _ := command("rules", "list", "--ids", "-c", cfg); code != 0 || out != "alumni\nstrangers\n" {
+		t.Errorf("rules list --ids = %d, %q; want the ids", code, out)
+	}
+}
+
+func TestRulesAreListedWithoutAStore(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "site.toml"), []byte(siteRules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := toolConfig(t, "127.0.0.1:53")
+	if code, out, stderr := command("rules", "list", "-c", cfg, "--dir", dir); code != 0 || !strings.Contains(out, "strangers") || !strings.Contains(stderr, "without the store") {
+		t.Errorf("rules list without a store = %d, %s%s; want the rules, and that there is no store", code, out, stderr)
+	}
+	if code, out, _ := command("rules", "list", "-c", "/nonexistent.toml", "--dir", dir); code != 0 || !strings.Contains(out, "strangers") {
+		t.Errorf("rules list without a configuration = %d, %s; want the rules", code, out)
+	}
+	if code, _, stderr := command("rules", "list", "-c", cfg); code != 1 || !strings.Contains(stderr, "rules_dir") {
+		t.Errorf("rules list without rules = %d, %s; want 1 and what is missing", code, stderr)
+	}
+	if code, _, stderr := command("rules", "show", "nobody", "-c", cfg, "--dir", dir); code != 1 || !strings.Contains(stderr, `"nobody"`) {
+		t.Errorf("rules show nobody = %d, %s; want 1 and the id", code, stderr)
+	}
+}
+
+func TestRulesShowPrintsARuleThatLoadsAgain(t *testing.T) {
+	cfg, dir := ruledSite(t, siteRules+redTest, decided(t, siteRules, with())...)
+	code, out, stderr := command("rules", "show", "strangers", "-c", cfg)
+	if code != 0 {
+		t.Fatalf("rules show = %d, %s", code, stderr)
+	}
+	for _, want := range []string{"# " + filepath.Join(dir, "site.toml") + ":17\n", "RED", "expected rule none, applied none", "got rule strangers, applied quarantine", "use: 1 message since"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("rules show prints\n%s\nwant %q in it", out, want)
+		}
+	}
+	_, out, _ = command("rules", "show", "alumni", "-c", cfg, "--json")
+	var shown shownRule
+	if err := json.Unmarshal([]byte(out), &shown); err != nil || len(shown.Tests) != 1 || !shown.Tests[0].Green {
+		t.Fatalf("rules show --json = %s, %v; want a green test", out, err)
+	}
+	if again := loadsAsItIs(t, shown.TOML).Rules.List(); len(again[0].Tests) != 1 || again[0].Expires.Year() != 2099 {
+		t.Errorf("the text is read as %+v; want the rule with its test", again)
+	}
+}
+
+func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
+	expired := strings.Replace(siteRules, "2099-01-01", "2026-02-01", 1)
+	tests := []struct {
+		name  string
+		rules string
+		args  []string
+		code  int
+		want  string
+	}{
+		{"good", siteRules, nil, 0, "2 rules"},
+		{"good, strictly", strings.Replace(siteRules, "quarantine", "tempfail", 1), nil, 0, "1 test"},
+		{"expired", expired, nil, 0, "warning: "},
+		{"expired, strictly", expired, []string{"--strict"}, 1, "expire"},
+		{"anybody", strings.Replace(siteRules, "dkim_pass", "helo", 1), nil, 1, "error: "},
+		{"not TOML", "[[rule]\n", nil, 1, "site.toml:1"},
+		{"red", siteRules + redTest, nil, 1, "error: "},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, _ := ruledSite(t, siteRules)
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "site.toml"), []byte(tt.rules), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			code, out, stderr := command(append([]string{"rules", "lint", "-c", cfg, "--dir", dir}, tt.args...)...)
+			if code != tt.code || !strings.Contains(out, tt.want) {
+				t.Errorf("rules lint %q = %d, %s%s; want %d and %q", tt.args, code, out, stderr, tt.code, tt.want)
+			}
+			code, out, _ = command(append([]string{"rules", "lint", "--json", "-c", cfg, "--dir", dir}, tt.args...)...)
+			var list []ruleRemark
+			if err := json.Unmarshal([]byte(out), &list); err != nil || code != tt.code || code == 1 && len(list) == 0 {
+				t.Errorf("rules lint --json = %d, %s, %v; want a list", code, out, err)
+			}
+		})
+	}
+}
+
+func TestRulesTestShowsRedTestsAndWhatWouldBeTouched(t *testing.T) {
+	rows := decided(t, siteRules, with(signedBy("alumni.example")), with(signedBy("alumni.example")), with(), with(sealedBy("lists.example", false)))
+	cfg, _ := ruledSite(t, siteRules+redTest, rows...)
+	code, out, stderr := command("rules", "test", "-c", cfg)
+	if code != 1 || !strings.Contains(stderr, "1 red test") {
+		t.Errorf("rules test = %d, %s; want 1 for a red test", code, stderr)
+	}
+	for _, want := range []string{
+		"green: rule alumni", "RED", "got rule strangers, applied quarantine", "because: ", "4 messages of 7 days tried", "2 tests, 1 red",
+		"in 7 days it would match 2 messages", "reject to accept: 2, such as [q1 q2]", "tag to accept: 2", "reject to tag: 4, such as [q1 q2 q3]",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("rules test prints\n%s\nwant %q in it", out, want)
+		}
+	}
+	code, out, _ = command("rules", "test", "alumni", "-c", cfg, "--json")
+	var got tested
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Rules) != 1 || got.Rules[0].Touch.Matched != 2 || got.Messages != 4 {
+		t.Errorf("rules test alumni --json = %d, %s, %v; want one rule with two messages", code, out, err)
+	}
+	if code, out, _ := command("rules", "test", "alumni", "-c", cfg, "--no-store"); code != 0 || strings.Contains(out, "match") {
+		t.Errorf("rules test --no-store = %d, %s; want the tests alone", code, out)
+	}
+	if code, _, _ := command("rules", "test", "--days", "0", "-c", cfg); code != 2 {
+		t.Errorf("rules test --days 0 = %d; want 2", code)
+	}
+}
+
+func TestRulesTestNamesSealersThatRecordNothing(t *testing.T) {
+	const rules = `
+[[rule]]
+id = "arc"
+owner = "x"
+created = 2026-01-01
+expires = 2099-01-01
+mode = "shadow"
+action = "accept"
+reason = "mailing_list"
+[rule.match]
+arc_pass = ["mute.example", ".lists.example", "unused.example"]
+header_from = ["bank.example"]
+`
+	rows := decided(t, rules, with(sealedBy("mute.example", false)), with(sealedBy("a.lists.example", true)), with(sealedBy("stranger.example", true)))
+	cfg, _ := ruledSite(t, rules, rows...)
+	code, out, stderr := command("rules", "test", "-c", cfg)
+	for _, want := range []string{
+		"sealer mute.example: sealed 1 message, and recorded a pass in 0: it RECORDS NOTHING", "sealer a.lists.example: sealed 1 message, and recorded a pass in 1\n",
+		"sealer unused.example: sealed 0 messages, and recorded a pass in 0\n", "it would match 1 message\n",
+	} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("rules test = %d, %s%s; want %q in it", code, out, stderr, want)
+		}
+	}
+	if strings.Contains(out, "stranger.example") {
+		t.Errorf("rules test = %s; want nothing about a sealer that no rule names", out)
+	}
+}
+
+func TestMessagesThatLackFactsAreNotJudged(t *testing.T) {
+	const rules = `
+[[rule]]
+id = "robots"
+owner = "x"
+created = 2026-01-01
+mode = "shadow"
+action = "quarantine"
+[rule.match]
+auto_submitted = true
+`
+	old := with(func(r *results.Row) { r.Facts.Version, r.Facts.Seed = 0, 0 })
+	cfg, _ := ruledSite(t, rules, decided(t, rules, old, with(func(r *results.Row) { r.Facts.Automatic = true }))...)
+	code, out, stderr := command("rules", "test", "-c", cfg)
+	for _, want := range []string{"it would match 1 message\n", "cannot tell for 1 message"} {
+		if code != 0 || !strings.Contains(out, want) {
+			t.Errorf("rules test = %d, %s%s; want %q in it", code, out, stderr, want)
+		}
+	}
+}
+
+func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
+	rows := decided(t, siteRules, with(signedBy("alumni.example")), with(), with())
+	rows[2].Facts.Time = time.Now().Add(-100 * time.Hour)
+	unused := strings.ReplaceAll(siteRules, `"alumni"`, `"unused"`)
+	cfg, _ := ruledSite(t, unused, rows...)
+	code, out, stderr := command("rules", "hits", "-c", cfg, "--json")
+	var list []ruleHits
+	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 3 {
+		t.Fatalf("rules hits --json = %d, %s%s, %v; want three lines", code, out, stderr, err)
+	}
+	got := make([]string, len(list))
+	for i, h := range list {
+		got[i] = fmt.Sprint(h.Rule, h.Mode, h.Hits["24h"], h.Hits["7d"], h.Hits["30d"], h.Changed, h.InForce, h.Last.IsZero())
+	}
+	want := []string{fmt.Sprint("strangers", "enforce", 2, 3, 3, 0, true, false), fmt.Sprint("unused", "shadow", 0, 0, 0, 0, true, true), fmt.Sprint("alumni", "shadow", 1, 1, 1, 1, false, false)}
+	if !slices.Equal(got, want) {
+		t.Errorf("rules hits = %q; want %q", got, want)
+	}
+	if code, out, _ := command("rules", "hits", "-c", cfg, "--since", "50h"); code != 0 || !strings.Contains(words(out), "RULE MODE 50h CHANGED LAST MATCH strangers enforce 2 0") {
+		t.Errorf("rules hits --since = %d, %s; want one window", code, out)
+	}
+	if code, _, _ := command("rules", "hits", "-c", cfg, "--since", "yesterday"); code != 2 {
+		t.Errorf("rules hits --since yesterday = %d; want 2", code)
+	}
+}
+
+// What rules test derives from one decision in which all rules watch must be
+// what the decisions themselves are.
+func TestWhatARuleWouldTouchIsWhatTheDecisionsSay(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	in := inputs{cfg: addBook(t).cfg}
+	actions := []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleReject, policy.RuleTempfail, policy.RuleAsPublished, policy.RuleSkipReport}
+	domain := func(s string) []policy.DomainPattern { return []policy.DomainPattern{must(policy.ParsePattern(s))} }
+	for range 300 {
+		var rules []policy.Rule
+		for i := range 1 + rng.IntN(5) {
+			r := policy.Rule{
+				ID: fmt.Sprint("r", i), Owner: "x", Comment: "x", Created: time.Unix(0, 0), Mode: policy.Mode(rng.IntN(3)), Action: pick(rng, actions...),
+				Reason: policy.LocalPolicy, Priority: rng.IntN(3),
+			}
+			r.Match.DKIMPass = domain(pick(rng, "a.example", "b.example"))
+			if rng.IntN(2) == 0 {
+				r.Match.HeaderFrom = domain("bank.example")
+			}
+			if r.Action == policy.RuleAccept {
+				r.Expires = time.Now().AddDate(1, 0, 0)
+			}
+			rules = append(rules, r)
+		}
+		row := with(signedBy(pick(rng, "a.example", "b.example", "c.example")))
+		row.Facts.Authors[0].Verdict.Policy = pick(rng, dmarc.None, dmarc.Quarantine, dmarc.Reject)
+		set, err := policy.NewRules(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := newToucher(in, set.List(), rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.add(&row)
+		for i, r := range rules {
+			compareTouch(t, in, n.asked[r.ID], rules, i, &row)
+		}
+	}
+}
+
+// compareTouch decides about a row without rule i and with it.
+func compareTouch(t *testing.T, in inputs, n *ruleTouch, rules []policy.Rule, i int, row *results.Row) {
+	t.Helper()
+	answer := func(mode policy.Mode, others bool) string {
+		list := slices.Clone(rules)
+		if !others {
+			list = list[i : i+1]
+			list[0].Mode = mode
+		} else {
+			list[i].Mode = mode
+		}
+		set, err := policy.NewRules(list)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := in.policy(in.cfg.Listeners[0])
+		s.Rules = set
+		d := s.Decide(row.Facts)
+		if d.Unreported != "" {
+			return d.Action.String() + ", not reported"
+		}
+		return d.Action.String()
+	}
+	for _, part := range []struct {
+		name   string
+		got    []*ruleChange
+		others bool
+	}{{"alone", n.Alone, false}, {"in set", n.InSet, true}} {
+		from, to := answer(policy.Off, part.others), answer(policy.Enforce, part.others)
+		if from == to && len(part.got) > 0 || from != to && (len(part.got) != 1 || part.got[0].From != from || part.got[0].To != to) {
+			t.Fatalf("%s %s: %+v; want %s to %s\n%+v", part.name, n.Rule, part.got, from, to, rules)
+		}
+	}
+}

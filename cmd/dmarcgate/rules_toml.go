@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"dmarcgate/policy"
+)
+
+// inline collects the entries of an inline table of TOML.
+type inline []string
+
+func (t *inline) add(key, value string) { *t = append(*t, key+" = "+value) }
+
+// text adds a text that is not empty.
+func (t *inline) text(key, value string) {
+	if value != "" {
+		t.add(key, quoted(value))
+	}
+}
+
+// list adds a list that is not empty.
+func (t *inline) list(key string, values []string) {
+	if len(values) > 0 {
+		t.add(key, quotedList(values))
+	}
+}
+
+func (t *inline) flag(key string, value bool) {
+	if value {
+		t.add(key, "true")
+	}
+}
+
+func (t inline) String() string {
+	if len(t) == 0 {
+		return "{}"
+	}
+	return "{ " + strings.Join(t, ", ") + " }"
+}
+
+// quoted writes printable text as a basic string of TOML, which has the escapes
+// of Go for what is printable ASCII.
+func quoted(s string) string { return strconv.Quote(printable(s)) }
+
+func quotedList(values []string) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = quoted(v)
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
+}
+
+// inlineGiven writes the message of a [[rule.test]].
+func inlineGiven(g policy.Given) string {
+	var t inline
+	t.list("from", g.From)
+	t.text("from_field", string(g.FromField))
+	t.text("policy", g.Policy)
+	t.text("policy_domain", g.PolicyDomain)
+	t.text("result", g.Result)
+	if g.IP.IsValid() {
+		t.text("ip", g.IP.String())
+	}
+	t.text("name", g.Name)
+	t.text("helo", g.Helo)
+	t.text("mail_from", g.MailFrom)
+	t.flag("null_path", g.NullPath)
+	t.list("rcpt", g.Rcpt)
+	t.text("listener", g.Listener)
+	t.text("spf", g.SPF)
+	t.list("dkim", g.DKIM)
+	t.list("arc", g.ARC)
+	t.text("list_id", g.ListID)
+	t.flag("list_headers", g.ListHeaders)
+	t.flag("auto_submitted", g.Automatic)
+	t.flag("tls", g.TLS)
+	if g.History > 0 {
+		t.add("history", fmt.Sprint(g.History))
+	}
+	if !g.Time.IsZero() {
+		t.add("time", g.Time.UTC().Format(time.RFC3339))
+	}
+	if g.Profile != policy.Monitor {
+		t.text("profile", g.Profile.String())
+	}
+	return t.String()
+}
+
+// inlineExpect writes what shall come of it.
+func inlineExpect(x policy.Expect) string {
+	var t inline
+	if x.Rule != nil {
+		t.add("rule", quoted(*x.Rule))
+	}
+	t.text("applied", x.Applied)
+	if x.Reason != nil {
+		t.add("reason", quoted(string(*x.Reason)))
+	}
+	return t.String()
+}
