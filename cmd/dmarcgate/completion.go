@@ -73,6 +73,9 @@ func bashScript(words []commandWord) string {
 		case ${COMP_WORDS[1]} in
 %s		esac
 	fi
+	case "${COMP_WORDS[*]:1:2}" in
+	"rules show"|"rules test") words="$words $(dmarcgate rules list --ids 2>/dev/null)" ;;
+	esac
 	COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _dmarcgate dmarcgate
@@ -90,5 +93,6 @@ func fishScript(words []commandWord) string {
 			fmt.Fprintf(&b, "complete -c dmarcgate -n '__fish_seen_subcommand_from %s' -l %s\n", w.name, strings.TrimPrefix(f, "--"))
 		}
 	}
+	b.WriteString("complete -c dmarcgate -n '__fish_seen_subcommand_from rules; and __fish_seen_subcommand_from show test' -f -a '(dmarcgate rules list --ids 2>/dev/null)'\n")
 	return b.String()
 }

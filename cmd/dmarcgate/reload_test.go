@@ -249,7 +249,7 @@ func TestTailShowsDecisionsAsTheyAreMade(t *testing.T) {
 func TestCompletionKnowsEveryCommand(t *testing.T) {
 	for _, shell := range []string{"bash", "zsh", "fish"} {
 		code, out, stderr := command("completion", shell)
-		for _, want := range []string{"serve", "explain", "mail-from", "reload", "check-config", "flush", "stale"} {
+		for _, want := range []string{"serve", "explain", "mail-from", "reload", "check-config", "flush", "stale", "rules list --ids"} {
 			if code != 0 || !strings.Contains(out, want) {
 				t.Errorf("completion %s = %d, %s%s; want %q in it", shell, code, out, stderr, want)
 			}
