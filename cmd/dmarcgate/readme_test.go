@@ -99,7 +99,8 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	dns := dnstest.New(t, toolZone+"!any\n")
-	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255"})
+	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", rules: siteRules})
+	d.store.Add(with(signedBy("alumni.example")))
 	cfg := d.state.path // of a daemon that runs
 	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
 	def, err := os.ReadFile("../../deploy/dmarcgate.toml")
@@ -111,7 +112,7 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := make(map[string]int)
-	for _, file := range []string{"README.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/monitoring.md", "docs/store.md", "docs/testing.md", "docs/decisions.md"} {
+	for _, file := range []string{"README.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/rules-commands.md", "docs/monitoring.md", "docs/store.md", "docs/testing.md", "docs/decisions.md"} {
 		for _, block := range blocks(t, file, "sh") {
 			for line := range strings.Lines(block) {
 				line, _, _ = strings.Cut(line, " #")
