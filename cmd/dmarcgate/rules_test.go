@@ -68,8 +68,8 @@ func ruledSite(t *testing.T, rules string, rows ...results.Row) (cfg, dir string
 	return cfg, dir
 }
 
-// decided is a row with the decision that the rules of the site make.
-func decided(t *testing.T, rules string, rows ...results.Row) []results.Row {
+// decidedBy is rows with the decisions that the rules of the site make.
+func decidedBy(t *testing.T, rules string, rows ...results.Row) []results.Row {
 	t.Helper()
 	set := loadsAsItIs(t, rules)
 	for i := range rows {
@@ -82,7 +82,7 @@ func decided(t *testing.T, rules string, rows ...results.Row) []results.Row {
 }
 
 func TestRulesListShowsUseAndExpiry(t *testing.T) {
-	cfg, _ := ruledSite(t, siteRules, decided(t, siteRules, with(signedBy("alumni.example")), with())...)
+	cfg, _ := ruledSite(t, siteRules, decidedBy(t, siteRules, with(signedBy("alumni.example")), with())...)
 	code, out, stderr := command("rules", "list", "-c", cfg)
 	lines := strings.Split(out, "\n")
 	if code != 0 || len(lines) < 3 {
@@ -128,7 +128,7 @@ func TestRulesAreListedWithoutAStore(t *testing.T) {
 }
 
 func TestRulesShowPrintsARuleThatLoadsAgain(t *testing.T) {
-	cfg, dir := ruledSite(t, siteRules+redTest, decided(t, siteRules, with())...)
+	cfg, dir := ruledSite(t, siteRules+redTest, decidedBy(t, siteRules, with())...)
 	code, out, stderr := command("rules", "show", "strangers", "-c", cfg)
 	if code != 0 {
 		t.Fatalf("rules show = %d, %s", code, stderr)
@@ -186,7 +186,7 @@ func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
 }
 
 func TestRulesTestShowsRedTestsAndWhatWouldBeTouched(t *testing.T) {
-	rows := decided(t, siteRules, with(signedBy("alumni.example")), with(signedBy("alumni.example")), with(), with(sealedBy("lists.example", false)))
+	rows := decidedBy(t, siteRules, with(signedBy("alumni.example")), with(signedBy("alumni.example")), with(), with(sealedBy("lists.example", false)))
 	cfg, _ := ruledSite(t, siteRules+redTest, rows...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
 	if code != 1 || !strings.Contains(stderr, "1 red test") {
@@ -227,7 +227,7 @@ reason = "mailing_list"
 arc_pass = ["mute.example", ".lists.example", "unused.example"]
 header_from = ["bank.example"]
 `
-	rows := decided(t, rules, with(sealedBy("mute.example", false)), with(sealedBy("a.lists.example", true)), with(sealedBy("stranger.example", true)))
+	rows := decidedBy(t, rules, with(sealedBy("mute.example", false)), with(sealedBy("a.lists.example", true)), with(sealedBy("stranger.example", true)))
 	cfg, _ := ruledSite(t, rules, rows...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
 	for _, want := range []string{
@@ -255,7 +255,7 @@ action = "quarantine"
 auto_submitted = true
 `
 	old := with(func(r *results.Row) { r.Facts.Version, r.Facts.Seed = 0, 0 })
-	cfg, _ := ruledSite(t, rules, decided(t, rules, old, with(func(r *results.Row) { r.Facts.Automatic = true }))...)
+	cfg, _ := ruledSite(t, rules, decidedBy(t, rules, old, with(func(r *results.Row) { r.Facts.Automatic = true }))...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
 	for _, want := range []string{"it would match 1 message\n", "cannot tell for 1 message"} {
 		if code != 0 || !strings.Contains(out, want) {
@@ -265,7 +265,7 @@ auto_submitted = true
 }
 
 func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
-	rows := decided(t, siteRules, with(signedBy("alumni.example")), with(), with())
+	rows := decidedBy(t, siteRules, with(signedBy("alumni.example")), with(), with())
 	rows[2].Facts.Time = time.Now().Add(-100 * time.Hour)
 	unused := strings.ReplaceAll(siteRules, `"alumni"`, `"unused"`)
 	cfg, _ := ruledSite(t, unused, rows...)
@@ -362,5 +362,27 @@ func compareTouch(t *testing.T, in inputs, n *ruleTouch, rules []policy.Rule, i 
 		if from == to && len(part.got) > 0 || from != to && (len(part.got) != 1 || part.got[0].From != from || part.got[0].To != to) {
 			t.Fatalf("%s %s: %+v; want %s to %s\n%+v", part.name, n.Rule, part.got, from, to, rules)
 		}
+	}
+}
+
+// A decision names a bounded number of rules. Of those that it does not name
+// nothing is claimed.
+func TestOfMoreRulesThanADecisionNamesNothingIsClaimed(t *testing.T) {
+	var b strings.Builder
+	for i := range policy.MaxNamed + 2 {
+		fmt.Fprintf(&b, "[[rule]]\nid = \"r%02d\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nheader_from = [\"bank.example\"]\n", i)
+	}
+	cfg, _ := ruledSite(t, b.String(), decidedBy(t, b.String(), with())...)
+	code, out, stderr := command("rules", "test", "r00", "r33", "-c", cfg, "--json")
+	var got tested
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Rules) != 2 {
+		t.Fatalf("rules test --json = %d, %s%s, %v; want two rules", code, out, stderr, err)
+	}
+	first, last := got.Rules[0].Touch, got.Rules[1].Touch
+	if first.Matched != 1 || len(first.Alone) != 1 || len(first.InSet) != 0 || first.Unsure != 1 {
+		t.Errorf("r00 = %+v; want it to match, with no word of the set", first)
+	}
+	if last.Matched != 0 || last.Unsure != 1 {
+		t.Errorf("r33 = %+v; want it not to be told", last)
 	}
 }

@@ -158,12 +158,13 @@ func (t *toucher) add(r *results.Row) {
 	bare, bareSure := g.bare.Again(r.Facts)
 	m := touched{
 		qid: r.Facts.QueueID, order: t.order, bare: bare, bareSure: bareSure, shadow: watched.Shadow,
-		setSure: sure && len(watched.Shadow) < policy.MaxNamed, // as many as a decision names: there may be more
+		setSure: sure && len(watched.Shadow) < policy.MaxNamed, // a decision names no more: there may be more
 	}
 	for id, n := range t.asked {
-		ruleSure := sure
-		if !sure {
-			_, ruleSure = g.each[id].Again(r.Facts)
+		ruleSure := true
+		if !m.setSure {
+			alone, known := g.each[id].Again(r.Facts)
+			ruleSure = known && len(alone.Shadow) > 0 == (m.match(id) >= 0)
 		}
 		n.add(m, ruleSure)
 	}
