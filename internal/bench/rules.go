@@ -88,7 +88,9 @@ func byNetwork(m *policy.Match, i int, mine bool) {
 }
 
 func bySigner(m *policy.Match, i int, mine bool) { m.DKIMPass = names(i, mine, "", "list.example") }
-func byAuthor(m *policy.Match, i int, mine bool) { m.HeaderFrom = names(i, mine, "", "mail.bank.example") }
+func byAuthor(m *policy.Match, i int, mine bool) {
+	m.HeaderFrom = names(i, mine, "", "mail.bank.example")
+}
 func bySuffix(m *policy.Match, i int, mine bool) { m.HeaderFrom = names(i, mine, ".", "bank.example") }
 
 func byAll(m *policy.Match, i int, mine bool) {
