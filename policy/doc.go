@@ -8,7 +8,10 @@
 //
 // The profile Conformant weighs evidence before it rejects (evidence.go has its
 // tables). Override rules (Rule, Rules) are tried after the profile has
-// decided. Both look at facts and settings and at nothing else.
+// decided: an index finds those that could match, so that the cost grows with
+// their number and not with that of all rules, and long lists are maps
+// (DomainMap, NetMap). All of it looks at facts and settings and at nothing
+// else; where stored facts lack something, Settings.Again says so.
 //
 // It is not the place for checks of mail (auth), nor for words of the milter
 // protocol (enforce turns a Decision into reply and header edits).

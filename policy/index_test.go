@@ -7,7 +7,7 @@ import (
 )
 
 // tried returns how many rules are tried on a message.
-func (s Settings) tried(f Facts) int {
+func (s *Settings) tried(f Facts) int {
 	var found ruleBits
 	t := s.trial(&f, Decision{})
 	s.Rules.index.find(&found, &t)

@@ -71,22 +71,26 @@ func (s *Settings) weighedSurely(f *Facts) bool {
 
 // again is Again with a rule that is tried, see overrule.
 func (s Settings) again(f *Facts, trying int) (Decision, bool) {
-	if f.Skip != Evaluated {
+	switch {
+	case f.Skip != Evaluated:
 		return Decision{Reason: "not evaluated: " + string(f.Skip)}, true
-	}
-	if s.Profile == Monitor || s.Observed == 0 {
+	case s.Profile == Monitor || s.Observed == 0:
 		s.Observed = 0
 		return s.settled(f, trying)
 	}
+	return s.shared(f, trying)
+}
+
+// shared is again where a share of the messages is only observed.
+func (s Settings) shared(f *Facts, trying int) (Decision, bool) {
 	watched, enforced := s, s
 	watched.Profile, watched.Observed, enforced.Observed = Monitor, 100, 0
+	lacks := f.Lacking()&LackSeed != 0
 	switch {
-	case s.Observed >= 100:
+	case s.Observed >= 100 || !lacks && (f.Seed == 0 || DrawFrom(f.Seed, "ramp") < s.Observed):
 		return watched.settled(f, trying)
-	case f.Lacking()&LackSeed == 0 && f.Seed != 0 && DrawFrom(f.Seed, "ramp") >= s.Observed:
+	case !lacks:
 		return enforced.settled(f, trying)
-	case f.Lacking()&LackSeed == 0:
-		return watched.settled(f, trying)
 	}
 	d, sure := watched.settled(f, trying)
 	other, otherSure := enforced.settled(f, trying)
@@ -95,8 +99,10 @@ func (s Settings) again(f *Facts, trying int) (Decision, bool) {
 
 // settled decides when the profile is that of the message: Monitor with
 // Observed is that of one outside the share that is enforced.
-func (s Settings) settled(f *Facts, trying int) (Decision, bool) {
-	profile := s.decideProfile(*f)
-	d, sure := s.overrule(f, profile, trying)
+func (s *Settings) settled(f *Facts, trying int) (d Decision, sure bool) {
+	d, sure = s.decideProfile(*f), true
+	if s.Rules.Len() > 0 && (s.unusable(*f) || slices.ContainsFunc(f.Authors, fallible)) {
+		d, sure = s.overrule(f, d, trying)
+	}
 	return d, sure && s.weighedSurely(f)
 }

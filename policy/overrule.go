@@ -11,10 +11,7 @@ import (
 // position of a rule that is enforced whatever its mode and sample, or -1. The
 // answer is not sure when a rule that needs a fact which lacks could have
 // changed it.
-func (s Settings) overrule(f *Facts, profile Decision, trying int) (d Decision, sure bool) {
-	if s.Rules.Len() == 0 || !s.unusable(*f) && !slices.ContainsFunc(f.Authors, fallible) {
-		return profile, true
-	}
+func (s *Settings) overrule(f *Facts, profile Decision, trying int) (d Decision, sure bool) {
 	t := s.trial(f, profile)
 	var some ruleBits
 	s.Rules.index.find(&some, &t)
@@ -125,8 +122,8 @@ func (s *subject) policyOrg() string {
 	return ""
 }
 
-func (s Settings) trial(f *Facts, profile Decision) trial {
-	t := trial{settings: s, facts: *f, lacks: f.Lacking(), profile: profile, quarantine: s.Quarantine, unusable: s.unusable(*f)}
+func (s *Settings) trial(f *Facts, profile Decision) trial {
+	t := trial{settings: *s, facts: *f, lacks: f.Lacking(), profile: profile, quarantine: s.Quarantine, unusable: s.unusable(*f)}
 	if t.unusable {
 		t.room[0], t.count = subject{Author: &Author{}, result: dmarc.PermError.String()}, 1
 		return t
