@@ -109,6 +109,17 @@ func TestProblemsOfMapsNameTheLineOfTheMapOrOfTheRule(t *testing.T) {
 	}
 }
 
+// What cannot be read is not judged as well.
+func TestARuleWithABrokenMapIsNoProblemBesideTheMap(t *testing.T) {
+	dir := ruleDir(t, map[string]string{"a.toml": strings.Replace(relayRule, `client_ip = ["192.0.2.0/28"]`, `spf_pass = ["map:bad.txt"]`, 1)})
+	write(t, dir, "bad.txt", "*\n")
+	_, err := LoadRules(dir, RuleOptions{})
+	var errs *Errors
+	if !errors.As(err, &errs) || len(errs.Problems) != 1 || errs.Problems[0].File != filepath.Join(dir, "bad.txt") || errs.Problems[0].Line != 1 {
+		t.Errorf("LoadRules = %v; want line 1 of the map alone", err)
+	}
+}
+
 func TestTooManyMapsAreRefused(t *testing.T) {
 	var items []string
 	dir := t.TempDir()
