@@ -77,15 +77,17 @@ var mailerDomains = [...]string{
 
 // mailersByName also has every name that mailers are below.
 type mailersByName struct {
+	list    []mailer
 	mailers map[string]mailer
 	below   map[string]mailer
 }
 
 var knownMailers = sync.OnceValue(func() mailersByName {
-	all := mailersByName{map[string]mailer{}, map[string]mailer{}}
+	all := mailersByName{mailers: map[string]mailer{}, below: map[string]mailer{}}
 	for kind, domains := range mailerDomains {
 		for domain := range strings.FieldsSeq(domains) {
 			m := mailer{domain, mailerKind(kind)}
+			all.list = append(all.list, m)
 			all.mailers[domain] = m
 			for parent := range above(domain) {
 				all.below[parent] = m
@@ -124,8 +126,8 @@ func (all mailersByName) of(domain string) (mailer, bool) {
 // in returns a mailer that a map holds, itself or the names below it. A single
 // name below one is not looked for: there can be a million in the map.
 func (all mailersByName) in(list *DomainMap) (mailer, bool) {
-	for domain, m := range all.mailers {
-		if list.holds(domain, "-") || list.sets[below].has(domain) {
+	for _, m := range all.list {
+		if list.holds(m.domain, "-") || list.sets[below].has(m.domain) {
 			return m, true
 		}
 	}
