@@ -20,7 +20,7 @@ type candidate struct {
 
 // judge decides the messages of one listener.
 type judge struct {
-	sum      string // of the settings; "" equals none
+	sum      string // of the settings; never ""
 	again    func(policy.Facts) (policy.Decision, bool)
 	evidence func(policy.Facts) policy.Evidence // what conformant would go by, rules aside
 	suffixes dmarc.Suffixes

@@ -39,6 +39,18 @@ func TestTablesOfStrangersNamesAreBounded(t *testing.T) {
 	}
 }
 
+func TestALineThatCameBackSaysHowMuchItMayLack(t *testing.T) {
+	c := newCapped[string, struct{}](4)
+	own := func(s string) string { return s }
+	for _, key := range []string{"gone", "gone", "a", "a", "a", "b", "b", "b", "c", "c", "d", "gone"} {
+		c.count(key, own)
+	}
+	gone := c.lines["gone"]
+	if gone == nil || gone.n != 1 || gone.n+c.missed < 3 || c.dropped != 4 {
+		t.Errorf("gone = %+v, may lack %d, %d dropped; want 1 that may lack 2, 4 dropped", gone, c.missed, c.dropped)
+	}
+}
+
 // hostileRows are rows of which each has names that no other has.
 type hostileRows struct {
 	n        int

@@ -162,7 +162,12 @@ func TestWhatIfRefusesWhatItCannotMean(t *testing.T) {
 	if code, _, stderr := command("what-if", "-c", cfg, "--profile", "strict", "--listener", "gone"); code != 1 || !strings.Contains(stderr, "there is mta") {
 		t.Errorf("what-if with an unknown listener = %d, %q; want 1 and those there are", code, stderr)
 	}
-	code, out, _ := command("what-if", "-c", cfg, "--profile", "strict", "--listener", "mta")
+	two := storeWith(t, "[[listener]]\nname = \"second\"\naddress = \"unix:/run/y.sock\"\nprofile = \"monitor\"\n", whatIfRows(t)...)
+	code, out, stderr := command("what-if", "-c", two, "--since", "2026-11-21", "--until", "2026-11-22", "--profile", "monitor", "--listener", "second")
+	if code != 0 || !strings.Contains(out, "tightened           15") {
+		t.Errorf("what-if for the other listener = %d, %s\n%s\nwant that mta is strict as its configuration says", code, stderr, out)
+	}
+	code, out, _ = command("what-if", "-c", cfg, "--profile", "strict", "--listener", "mta")
 	if code != 0 || !strings.Contains(out, " 0 messages") || !strings.Contains(out, "no message would be answered more severely") {
 		t.Errorf("what-if over nothing = %d\n%s\nwant that there is nothing", code, out)
 	}

@@ -158,7 +158,7 @@ func (t *tally) take(row *results.Row, c *candidate) {
 	}
 	t.Messages++
 	s := c.listeners[row.Facts.Listener]
-	same := s != nil && s.sum != "" && row.Settings == s.sum
+	same := s != nil && row.Settings == s.sum
 	if row.Facts.Skip != policy.Evaluated {
 		t.NotEvaluated++
 		if !same {

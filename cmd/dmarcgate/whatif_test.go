@@ -324,6 +324,18 @@ func TestAnotherRuleWithTheSameAnswerIsNoChange(t *testing.T) {
 	}
 }
 
+func TestALineShowsTheQueueIDsThatItHasRoomFor(t *testing.T) {
+	long := strings.Repeat("x", 20)
+	for _, tt := range []struct {
+		ids  []string
+		want string
+	}{{nil, ""}, {[]string{"a", "b", "c"}, "a b c"}, {[]string{long, "b", long}, long + " b"}, {[]string{long + long + "y", "b"}, long + long + "..."}} {
+		if got := samples(tt.ids); got != tt.want {
+			t.Errorf("samples(%q) = %q; want %q", tt.ids, got, tt.want)
+		}
+	}
+}
+
 func TestRulesInShadowAreCountedOnTop(t *testing.T) {
 	s := profileSettings(t, "strict")
 	c := trying(s)
