@@ -144,6 +144,9 @@ func TestHostsOfTwoVersionsShipBesideEachOther(t *testing.T) {
 	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.ruled"); got != 20 {
 		t.Errorf("marks = %d; want 20", got)
 	}
+	if got := ask[string](t, url, "SELECT string_agg(ruled_from::text, ' ' ORDER BY id) FROM dmarcgate.store"); got != "21 1" {
+		t.Errorf("rows from which on there are marks = %q; want 21 of the store that was shipped by both versions, and 1", got)
+	}
 }
 
 func TestRulesAreForgottenWithTheirRowsAndTheirUseIsNot(t *testing.T) {
