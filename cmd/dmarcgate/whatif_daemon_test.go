@@ -183,7 +183,7 @@ func (s *whatIfSite) send(c whatIfConfig) *whatIfRun {
 	n := len(s.runs)
 	var wg sync.WaitGroup
 	for k := range mixSessions {
-		wg.Go(func() { s.session(n, k, run.answers) })
+		wg.Go(func() { s.sendShare(n, k, run.answers) })
 	}
 	wg.Wait()
 	if s.host.t.Failed() {
@@ -194,8 +194,8 @@ func (s *whatIfSite) send(c whatIfConfig) *whatIfRun {
 	return &run
 }
 
-// session sends a share of the mix over one connection for each listener.
-func (s *whatIfSite) session(run, share int, answers []policy.Action) {
+// sendShare sends a share of the mix over one connection for each listener.
+func (s *whatIfSite) sendShare(run, share int, answers []policy.Action) {
 	clients := make(map[string]*miltertest.Client)
 	for i := share; i < len(s.mix.mails); i += mixSessions {
 		m := s.mix.mails[i]
