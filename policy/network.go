@@ -47,11 +47,6 @@ func (p *NetPattern) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// holds reports whether an address, without zone and not in IPv6 form, is in p.
-func (p NetPattern) holds(a netip.Addr) bool {
-	return a.IsValid() && p.within(netip.PrefixFrom(a, a.BitLen())) == yes
-}
-
 // within reports whether the addresses of a network are in p: all, some, or
 // none of them.
 func (p NetPattern) within(n netip.Prefix) truth {

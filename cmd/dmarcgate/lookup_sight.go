@@ -160,10 +160,11 @@ func (s *sight) knows(l dnscache.Lookup) bool {
 	return false
 }
 
-// judge adds what mail that fails would get under each profile. Rules are left
-// out: they are about messages, and there is none.
+// judge adds what mail that fails would get under each profile. Rules and the
+// share of messages that is enforced are left out: they are about messages, and
+// there is none.
 func (s *sight) judge(settings policy.Settings) {
-	settings.Rules = policy.Rules{}
+	settings.Rules, settings.Observed = policy.Rules{}, 0
 	v := dmarc.Evaluate(s.found, nil)
 	for _, p := range []policy.Profile{policy.Monitor, policy.Conformant, policy.Strict} {
 		settings.Profile = p

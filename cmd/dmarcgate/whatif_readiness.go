@@ -28,8 +28,6 @@ type halted struct {
 	Samples     []string `json:"samples"`
 }
 
-func (e *halted) messages() int64 { return e.Rejected + e.Quarantined }
-
 func (e *halted) add(d *policy.Decision, qid string) {
 	if d.Action == policy.Refuse {
 		e.Rejected++
