@@ -63,7 +63,7 @@ func (c *rulesHitsCmd) Run(e *env) error {
 	for _, w := range windows {
 		head += "\t" + printable(w)
 	}
-	return table(e.stdout, head+"\tCHANGED\tLAST MATCH", list, func(h ruleHits) []any {
+	return table(e.stdout, head+"\tWOULD CHANGE\tLAST MATCH", list, func(h ruleHits) []any {
 		cells := []any{h.Rule, h.Mode}
 		if !h.InForce {
 			cells[1] = h.Mode + " (then)"
@@ -71,8 +71,17 @@ func (c *rulesHitsCmd) Run(e *env) error {
 		for _, w := range windows {
 			cells = append(cells, h.Hits[w])
 		}
-		return append(cells, h.Changed, lastSeen(h.Last))
+		return append(cells, wouldChange(h), lastSeen(h.Last))
 	})
+}
+
+// wouldChange is only known of rules in shadow: what would have been done
+// without a rule that decided is nowhere.
+func wouldChange(h ruleHits) any {
+	if h.Mode != policy.Shadow.String() {
+		return "-"
+	}
+	return h.Changed
 }
 
 // hits counts for each rule and mode, from the shortest window to the longest,

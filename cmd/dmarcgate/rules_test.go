@@ -282,7 +282,7 @@ func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("rules hits = %q; want %q", got, want)
 	}
-	if code, out, _ := command("rules", "hits", "-c", cfg, "--since", "50h"); code != 0 || !strings.Contains(words(out), "RULE MODE 50h CHANGED LAST MATCH strangers enforce 2 0") {
+	if code, out, _ := command("rules", "hits", "-c", cfg, "--since", "50h"); code != 0 || !strings.Contains(words(out), "RULE MODE 50h WOULD CHANGE LAST MATCH strangers enforce 2 -") {
 		t.Errorf("rules hits --since = %d, %s; want one window", code, out)
 	}
 	if code, _, _ := command("rules", "hits", "-c", cfg, "--since", "yesterday"); code != 2 {
