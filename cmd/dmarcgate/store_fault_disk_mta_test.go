@@ -95,7 +95,7 @@ func sendMany(h *host, first, end, step int) error {
 func TestTheFilesOfEveryMomentAreAStore(t *testing.T) {
 	for _, durability := range []results.Durability{results.Ack, results.Disk} {
 		t.Run(string(durability), func(t *testing.T) {
-			size := min(scale(t), 10) // each moment reads all rows, four times
+			size := min(scale(t), 4) // each moment reads all rows, four times
 			n := 300 * size
 			run := traceDaemons(t, string(durability), n)
 			r := rand.New(rand.NewPCG(1, uint64(len(run.ops))))

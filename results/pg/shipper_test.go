@@ -292,7 +292,7 @@ func TestEveryRowComesOnceWhateverTheServerDoes(t *testing.T) {
 		fakes[i] = newFake()
 		shippers[i] = shipWith(t, fakes[i], Options{Config: Config{URL: proxy.URL(name)}, Place: place(fmt.Sprint(i)), Log: quiet(t), Metrics: m})
 	}
-	each := 500 * scale(t)
+	each := 500 + 50*(scale(t)-1) // of each there are more rounds, too
 	add := func(step string) {
 		for i, f := range fakes {
 			f.add(fmt.Sprint(i, step), each)
