@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"time"
 
 	"dmarcgate/auth/dmarc"
@@ -161,15 +161,37 @@ func bareScan(ctx context.Context, path string, rows int) (time.Duration, error)
 // runWhatIf tries the profile conformant, and returns what the command took of
 // CPU and memory.
 func runWhatIf(ctx context.Context, daemon, config string) (time.Duration, float64, error) {
+	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, daemon, "what-if", "-c", config, "--profile", "conformant", "--days", fmt.Sprint(replayDays+1), "--json")
-	if out, err := cmd.Output(); err != nil {
-		return 0, 0, fmt.Errorf("what-if: %w\n%s", err, out)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		return 0, 0, err
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0, 0, errors.New("what-if: no figures of the process")
+	done := make(chan error, 1)
+	go func() { done <- cmd.Wait() }()
+	peak, err := watchMemory(cmd.Process.Pid, done)
+	if err != nil {
+		return 0, 0, fmt.Errorf("what-if: %w\n%s", err, &out)
 	}
-	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), float64(usage.Maxrss) * 1024, nil // KiB, getrusage(2)
+	return cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), peak, nil
+}
+
+// watchMemory returns the most memory that a process has had in use, as seen
+// until shortly before its end: what the system tells afterwards is at least
+// what the process had that started it (ru_maxrss survives execve).
+func watchMemory(pid int, done <-chan error) (peak float64, err error) {
+	ticker := time.NewTicker(readyEvery)
+	defer ticker.Stop()
+	for {
+		if p, err := peakMemory(pid); err == nil { // else it has ended
+			peak = max(peak, p)
+		}
+		select {
+		case err := <-done:
+			return peak, err
+		case <-ticker.C:
+		}
+	}
 }
 
 // facts say what was found, and hold it against what is promised.
