@@ -5,6 +5,8 @@ import (
 	"encoding"
 	"fmt"
 	"slices"
+
+	"dmarcgate/policy"
 )
 
 // field is one key: how a value from the file is read into a Config, and what
@@ -39,7 +41,7 @@ func oneOf(s string, words []string) error {
 	if slices.Contains(words, s) {
 		return nil
 	}
-	if near := nearest(s, words); near != "" {
+	if near := policy.Nearest(s, words); near != "" {
 		return faultf(fmt.Sprintf("did you mean %q?", near), "unknown word %q", s)
 	}
 	return faultf("write "+quoted(words), "unknown word %q", s)

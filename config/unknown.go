@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dmarcgate/policy"
 )
 
 // unknown returns what is wrong with a key that is not among known, and the
@@ -14,7 +16,7 @@ func unknown(known []string, table, name string) (meant string, err error) {
 	if i := slices.IndexFunc(siblings, func(s string) bool { return squash(s) == squash(name) }); i >= 0 {
 		return siblings[i], faultf(fmt.Sprintf("write %q: keys are lower case, with underscores", siblings[i]), text)
 	}
-	if s := nearest(name, siblings); s != "" {
+	if s := policy.Nearest(name, siblings); s != "" {
 		return s, faultf(fmt.Sprintf("did you mean %q?", s), text)
 	}
 	for _, k := range known {
@@ -63,38 +65,4 @@ func keysOf(known []string, table string) []string {
 		}
 	}
 	return names
-}
-
-// nearest returns the candidate that differs from name in the fewest letters,
-// or "" when even that differs in more than a third of them.
-func nearest(name string, candidates []string) string {
-	best, limit := "", max(1, len(name)/3)
-	for _, c := range candidates {
-		if d := distance(name, c); d <= limit {
-			best, limit = c, d-1
-		}
-	}
-	return best
-}
-
-// distance is the Levenshtein distance of a and b: the fewest bytes inserted,
-// removed or replaced that make one the other.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of a[:i] to each b[:j]
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -93,36 +93,8 @@ func (p DomainPattern) canServe(a DomainPattern) bool {
 // meant says which of the words was probably meant by one that is none of
 // them, or what they are.
 func meant(word string, words []string) string {
-	best, least := "", max(1, len(word)/3)+1
-	for _, w := range words {
-		if d := distance(word, w); d < least {
-			best, least = w, d
-		}
-	}
-	if best != "" {
-		return fmt.Sprintf("did you mean %q?", best)
+	if near := Nearest(word, words); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "write " + alternatives(words)
-}
-
-// distance is the Levenshtein distance of a and b: the fewest bytes inserted,
-// removed or replaced that make one the other.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // distances of a[:i] to each b[:j]
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replace := diagonal
-			if a[i] != b[j] {
-				replace++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(replace, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
