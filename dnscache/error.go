@@ -22,12 +22,13 @@ const (
 	Down                      // no query was sent: every server was found dead and has not come back
 	Internal                  // a bug
 	Local                     // no query was sent: this host has no descriptor, memory or port left for it
+	Pressure                  // no query was sent, or it was given up: too much was asked at once, and this lookup had to give way
 )
 
 var kinds = [...]string{
 	ServFail: "servfail", Refused: "refused", Timeout: "timeout", Network: "network",
 	Malformed: "malformed", Overload: "overload", Closed: "closed", Internal: "internal",
-	Bogus: "bogus", Down: "down", Local: "local",
+	Bogus: "bogus", Down: "down", Local: "local", Pressure: "pressure",
 }
 
 // String returns the name of the kind, as in the metrics.
@@ -104,6 +105,10 @@ func (e *Error) Temporary() bool { return true }
 // server is alive and blames the domain, as does an answer to another name
 // meanwhile; a check query asks for one when a server is silent.
 func (e *Error) Ours() bool { return e.ours }
+
+// Pressure reports whether the lookup gave way because too much was asked at
+// once. It says nothing of the name servers nor of the domain.
+func (e *Error) Pressure() bool { return e.Kind == Pressure }
 
 // StaleError comes with an answer: the last that was known, past its TTL, given
 // because no newer one could be had (RFC 8767). Whoever cannot say what a stale

@@ -24,6 +24,8 @@ type View struct {
 	parses  bool // in Parsed
 	trace   func(Lookup)
 	memory  *memory // set: the cache alone answers
+	account *Account
+	class   Class
 }
 
 // memory is what came of the lookups of a view that only remembers.
