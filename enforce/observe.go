@@ -71,6 +71,9 @@ func (m *mail) countAuthor(a policy.Author) {
 		published = a.Verdict.Policy.String()
 	}
 	mm.Evaluation(a.Verdict.Status.String(), published)
+	if a.Verdict.Status == dmarc.TempError {
+		mm.TempError(a.Verdict.Cause.String())
+	}
 	for _, kind := range a.Defects {
 		mm.RecordMalformed("dmarc", kind)
 	}
