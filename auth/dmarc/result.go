@@ -80,10 +80,10 @@ type Cause uint8
 
 // The causes.
 const (
-	CauseNone   Cause = iota // no temporary failure
-	CauseOurs                // our resolver answers nobody
-	CauseDomain              // the domain's servers fail while others answer
-	CausePressure            // a lookup gave way to others, because too much was asked at once
+	CauseNone     Cause = iota // no temporary failure
+	CauseOurs                  // our resolver answers nobody
+	CauseDomain                // the domain's servers fail while others answer
+	CausePressure              // a lookup gave way to others, because too much was asked at once
 )
 
 // String returns none, ours, domain or pressure.
