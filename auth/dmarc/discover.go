@@ -209,7 +209,7 @@ func (f *Finder) findExistence(ctx context.Context, d *Discovery) {
 		return
 	}
 	switch exists, err := f.Resolver.Exists(ctx, d.Author); {
-	case gaveWay(err):
+	case GaveWay(err):
 		d.ExistenceErr = err
 	case err != nil:
 	case exists:

@@ -129,7 +129,7 @@ func Evaluate(d Discovery, ids []Identifier) Verdict {
 func (v Verdict) leftOpen(cause Cause, reason string) Verdict {
 	v.Status, v.Cause, v.Reason = TempError, cause, reason
 	if cause == CausePressure {
-		v.Reason += "; too many DNS lookups at once"
+		v.Reason += ": too many DNS lookups at once"
 	}
 	return v
 }
@@ -213,7 +213,7 @@ func causeOf(errs ...error) Cause {
 	for _, err := range errs {
 		switch {
 		case err == nil:
-		case gaveWay(err):
+		case GaveWay(err):
 			return CausePressure
 		case isOurs(err) && cause != CauseDomain:
 			cause = CauseOurs
@@ -231,9 +231,9 @@ func isOurs(err error) bool {
 	return errors.As(err, &blamed) && blamed.Ours()
 }
 
-// gaveWay reports whether a lookup had to give way to others, because too much
+// GaveWay reports whether a lookup had to give way to others, because too much
 // was asked at once.
-func gaveWay(err error) bool {
+func GaveWay(err error) bool {
 	var pressed interface{ Pressure() bool }
 	return errors.As(err, &pressed) && pressed.Pressure()
 }
