@@ -61,31 +61,32 @@ var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1
 type Metrics struct {
 	listeners []string
 
-	sessions, sessionsCut                  *prometheus.CounterVec
-	acceptPaused                           *prometheus.CounterVec
-	sessionsActive, inFlight               *prometheus.GaugeVec
-	messages, milterErrors                 *prometheus.CounterVec
-	eom, bytes, stage                      *prometheus.HistogramVec
-	evaluations, passes, skips, temperrors *prometheus.CounterVec
-	dispositions, policySource             *prometheus.CounterVec
-	rules                                  ruleMetrics
-	spf, dkim, keyBits, arc                *prometheus.CounterVec
-	malformed, fromMalformed               *prometheus.CounterVec
-	compared, differences                  *prometheus.CounterVec
-	evidence                               *prometheus.CounterVec
-	cacheRequests, queries                 *prometheus.CounterVec
-	cacheRequest                           [][]prometheus.Counter // the series of cacheRequests by purpose and outcome
-	cacheEvictions                         *prometheus.CounterVec
-	queryDuration                          *prometheus.HistogramVec
-	cacheEntries, cacheBytes               prometheus.Gauge
-	dnsInFlight                            prometheus.Gauge
-	storeRecords, storeDropped             *prometheus.CounterVec
-	storeLate                              prometheus.Counter
-	storeWrite                             prometheus.Histogram
-	storeQueue, storeLastCommit            prometheus.Gauge
-	ship                                   shipMetrics
-	keep                                   keepMetrics
-	reloadOK, reloadTime                   prometheus.Gauge
+	sessions, sessionsCut       *prometheus.CounterVec
+	acceptPaused                *prometheus.CounterVec
+	sessionsActive, inFlight    *prometheus.GaugeVec
+	messages, milterErrors      *prometheus.CounterVec
+	eom, bytes, stage           *prometheus.HistogramVec
+	evaluations, passes, skips  *prometheus.CounterVec
+	dispositions, policySource  *prometheus.CounterVec
+	rules                       ruleMetrics
+	spf, dkim, keyBits, arc     *prometheus.CounterVec
+	malformed, fromMalformed    *prometheus.CounterVec
+	compared, differences       *prometheus.CounterVec
+	evidence                    *prometheus.CounterVec
+	cacheRequests, queries      *prometheus.CounterVec
+	cacheRequest                [][]prometheus.Counter // the series of cacheRequests by purpose and outcome
+	cacheEvictions              *prometheus.CounterVec
+	queryDuration               *prometheus.HistogramVec
+	cacheEntries, cacheBytes    prometheus.Gauge
+	dnsInFlight                 prometheus.Gauge
+	storeRecords, storeDropped  *prometheus.CounterVec
+	storeLate                   prometheus.Counter
+	storeWrite                  prometheus.Histogram
+	storeQueue, storeLastCommit prometheus.Gauge
+	ship                        shipMetrics
+	keep                        keepMetrics
+	reloadOK, reloadTime        prometheus.Gauge
+	temperrors                  *prometheus.CounterVec
 }
 
 // New makes the metrics and registers them with reg. listeners are the
