@@ -1,6 +1,8 @@
 package dnscache
 
-import "net/netip"
+import (
+	"net/netip"
+)
 
 // Class says how much the verdict on a message needs a lookup. The zero Class
 // is the one that gives way first.
@@ -15,21 +17,73 @@ const (
 	// Author is the policy of the author domain, and what may align with it.
 	// These lookups have a reserve of their own.
 	Author
+
+	classes = 2
 )
+
+// String returns the class as the metrics spell it.
+func (c Class) String() string {
+	if c == Author {
+		return "author"
+	}
+	return "other"
+}
 
 // Account is what the lookups of one message are charged to, so that under
 // pressure no message, client or zone takes the share of another. It may be
 // used by many goroutines.
 type Account struct {
-	client netip.Addr // behind a trusted relay; the zero address shares with its like
+	client  netip.Prefix      // behind a trusted relay; the zero prefix shares with its like
+	message [classes]*account // guarded by scheduler.mu
 }
 
 // NewAccount makes the account of a message from client.
-func NewAccount(client netip.Addr) *Account { return &Account{client: client} }
+func NewAccount(client netip.Addr) *Account {
+	return &Account{client: networkOf(client), message: [classes]*account{{}, {}}}
+}
+
+// Networks of clients: a /24 and a /48 are held by one party more often than
+// not, and are rented as a whole for less than a domain costs a year. Shares by
+// address would give the holder 256 of them, or 2^80. A neighbour of an
+// attacker shares with them, but only while there is pressure. Deferrals count
+// the same networks.
+const (
+	clientBits4 = 24
+	clientBits6 = 48
+)
+
+// networkOf returns the network of a client, or the zero prefix without one.
+func networkOf(client netip.Addr) netip.Prefix {
+	client = client.Unmap().WithZone("")
+	bits := clientBits6
+	if client.Is4() {
+		bits = clientBits4
+	}
+	p, err := client.Prefix(bits)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return p
+}
 
 // Charged returns a view whose lookups are charged to a message. A view that
-// is not charged stands for one message of our own.
+// is not charged stands for one message of our own: its lookups are of class
+// Author.
 func (v View) Charged(a *Account, c Class) View {
 	v.account, v.class = a, c
 	return v
+}
+
+// bill is who a lookup is charged to, and in which class.
+type bill struct {
+	account *Account // nil: our own
+	class   Class
+}
+
+// bill of the view's lookups.
+func (v View) bill() bill {
+	if v.account == nil {
+		return bill{class: Author}
+	}
+	return bill{v.account, v.class}
 }

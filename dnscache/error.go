@@ -16,10 +16,9 @@ const (
 	Timeout                   // no answer in time
 	Network                   // the server could not be reached
 	Malformed                 // an answer to our question that cannot be read
-	Overload                  // no query was sent: too many were in flight
 	Closed                    // the resolver is closed
 	Bogus                     // the server has the answer, and its DNSSEC signatures are wrong (RFC 8914, Section 4.7)
-	Down                      // no query was sent: every server was found dead and has not come back
+	Down                      // no query was sent: every server was found dead, or to refuse everything, and has not come back
 	Internal                  // a bug
 	Local                     // no query was sent: this host has no descriptor, memory or port left for it
 	Pressure                  // no query was sent, or it was given up: too much was asked at once, and this lookup had to give way
@@ -27,7 +26,7 @@ const (
 
 var kinds = [...]string{
 	ServFail: "servfail", Refused: "refused", Timeout: "timeout", Network: "network",
-	Malformed: "malformed", Overload: "overload", Closed: "closed", Internal: "internal",
+	Malformed: "malformed", Closed: "closed", Internal: "internal",
 	Bogus: "bogus", Down: "down", Local: "local", Pressure: "pressure",
 }
 
@@ -42,14 +41,11 @@ func (k Kind) String() string {
 // silent reports whether the kind may mean that nobody is there at all.
 func (k Kind) silent() bool {
 	switch k {
-	case Refused, Timeout, Network, Overload, Closed, Down:
+	case Refused, Timeout, Network, Closed, Down:
 		return true
 	}
 	return false
 }
-
-// local reports whether nobody but this host and its servers can be to blame.
-func (k Kind) local() bool { return k == Local || k == Down || k == Closed }
 
 // tells ranks failures by what they tell: nothing of our side, of this host,
 // of a server that is alive.
@@ -76,8 +72,17 @@ type Error struct {
 	Server     string // the server that Kind is about, "ip:port"; may be empty
 	Err        error  // the cause below, or nil
 
-	ours bool
+	blame blame
 }
+
+// blame is whose fault a failed lookup is.
+type blame uint8
+
+const (
+	domains  blame = iota // the domain's
+	unproven              // it is not known whether the name servers answer anybody, or this host had to do without the lookup
+	ours                  // the name servers answer nobody
+)
 
 // Error describes the failure in one line. The name is quoted.
 func (e *Error) Error() string {
@@ -98,17 +103,18 @@ func (e *Error) Unwrap() error { return e.Err }
 // Temporary is true: another attempt may succeed.
 func (e *Error) Temporary() bool { return true }
 
-// Ours reports whether our side is to blame, not the domain: this host had no
-// socket for a query, or every server was silent or refused and either all of
-// them are down, or none has answered any question with NOERROR or NXDOMAIN
-// since recently (10 s) before this lookup began. A SERVFAIL shows that the
-// server is alive and blames the domain, as does an answer to another name
-// meanwhile; a check query asks for one when a server is silent.
-func (e *Error) Ours() bool { return e.ours }
+// Ours reports whether our side is to blame, not the domain: every server has
+// failed every check query for proofTime (30 s) with its window at one, and has
+// answered nothing else. No failure of a lookup leads there, nor anything else
+// that a sender can arrange. A SERVFAIL to a check query is a failure, one to a
+// lookup proves nothing.
+func (e *Error) Ours() bool { return e.blame == ours }
 
-// Pressure reports whether the lookup gave way because too much was asked at
-// once. It says nothing of the name servers nor of the domain.
-func (e *Error) Pressure() bool { return e.Kind == Pressure }
+// Pressure reports whether the failure says nothing of the domain, and is not
+// (yet) proven to be ours either: the lookup gave way because too much was
+// asked at once, this host had no socket for it, the resolver is closed, or the
+// servers fail or overflow just now.
+func (e *Error) Pressure() bool { return e.blame == unproven }
 
 // StaleError comes with an answer: the last that was known, past its TTL, given
 // because no newer one could be had (RFC 8767). Whoever cannot say what a stale

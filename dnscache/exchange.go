@@ -113,9 +113,12 @@ func (r *Resolver) send(ctx context.Context, network string, s *server, q questi
 		return reply{}, err
 	}
 	now := r.now()
-	s.answered(now.Sub(began))
-	if rep.failure() == 0 {
+	useful := rep.failure() == 0
+	if useful {
 		r.lastAnswer.Store(now.UnixNano())
+	}
+	if s.replied(now.Sub(began), useful) {
+		r.sched.forgive(s) // the queries given up died with it
 	}
 	return rep, nil
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -130,12 +131,20 @@ func TestAServerThatDislikesEDNSIsAskedWithout(t *testing.T) {
 
 func TestAServerThatDislikesEveryQueryFails(t *testing.T) {
 	for _, rcode := range []int{dns.RcodeFormatError, dns.RcodeNotImplemented} {
-		srv := newFake(t, func(p peer) { p.fails(rcode) })
+		var n atomic.Int64
+		srv := newFake(t, func(p peer) {
+			if p.root() {
+				p.says("alive")
+				return
+			}
+			n.Add(1)
+			p.fails(rcode)
+		})
 		g := newRig(t, Config{Servers: []string{srv.addr}})
-		if e := failure(t, g.View(DMARC), "example.com"); e.Kind != ServFail || e.Ours() {
+		if e := failure(t, g.View(DMARC), "example.com"); e.Kind != ServFail || e.Ours() || e.Pressure() {
 			t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), ServFail)
 		}
-		if n := srv.queries.Load(); n != 2 {
+		if n := n.Load(); n != 2 {
 			t.Errorf("%s: %d queries; want one with EDNS and one without", dns.RcodeToString[rcode], n)
 		}
 	}
@@ -217,7 +226,7 @@ func TestOnlyATrustedServersADBitIsKept(t *testing.T) {
 			cfg.Trusted = cfg.Servers
 		}
 		g := newRig(t, cfg)
-		a, err := g.resolve(background, DMARC, key{dns.TypeTXT, "example.com"})
+		a, err := g.resolveNow(background, DMARC, key{dns.TypeTXT, "example.com"})
 		if err != nil || a.ad != trusted {
 			t.Errorf("trusted %v: %+v, %v; want ad %v", trusted, a, err, trusted)
 		}
@@ -266,12 +275,12 @@ func TestALookupIsCancelledAtEveryStage(t *testing.T) {
 			srv := newFake(t, func(p peer) { stage(p, here) })
 			g := newRig(t, Config{Servers: []string{srv.addr}})
 			err := cancelled(t, ready, func(ctx context.Context) error {
-				_, err := g.resolve(ctx, DMARC, key{dns.TypeTXT, "example.com"})
+				_, err := g.resolveNow(ctx, DMARC, key{dns.TypeTXT, "example.com"})
 				return err
 			})
 			st := g.Servers()[0]
-			if !errors.Is(err, context.Canceled) || st.Failures != 0 || len(g.slots) != 0 {
-				t.Errorf("%v, %d slots taken, %+v; want %v, none and a blameless server", err, len(g.slots), st, context.Canceled)
+			if !errors.Is(err, context.Canceled) || st.Failures != 0 || st.InFlight != 0 {
+				t.Errorf("%v, %+v; want %v, nothing in flight and a blameless server", err, st, context.Canceled)
 			}
 		})
 	}
@@ -296,26 +305,26 @@ func cancelInTCP(sent []byte) func(peer, func()) {
 	}
 }
 
-func TestALookupIsCancelledWhileItWaitsForASlot(t *testing.T) {
+func TestALookupIsCancelledWhileItWaitsForAPlace(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	g := newRig(t, Config{MaxInFlight: 1}, srv)
-	g.slots <- struct{}{}
+	release := g.fill()
 	ready := make(chan struct{})
 	close(ready)
 	err := cancelled(t, ready, func(ctx context.Context) error {
-		_, err := g.resolve(ctx, DMARC, key{dns.TypeTXT, "example.com"})
+		_, err := g.resolveNow(ctx, DMARC, key{dns.TypeTXT, "example.com"})
 		return err
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("resolve = %v; want %v", err, context.Canceled)
 	}
-	<-g.slots
+	release()
 	if n := len(srv.Queries()); n != 0 {
-		t.Errorf("%d queries were sent without a slot", n)
+		t.Errorf("%d queries were sent without a place", n)
 	}
 }
 
-func TestLookupsWaitForASlotAndAllGetIt(t *testing.T) {
+func TestLookupsWaitForAPlaceAndAllGetIt(t *testing.T) {
 	const callers = 10
 	arrived, release := make(chan struct{}, callers), make(chan struct{})
 	srv := newFake(t, func(p peer) {
@@ -343,7 +352,7 @@ func TestLookupsWaitForASlotAndAllGetIt(t *testing.T) {
 	}
 }
 
-func TestAHostWithoutDescriptorsBlamesItself(t *testing.T) {
+func TestAHostWithoutDescriptorsBlamesNobody(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	g := newRig(t, Config{}, srv)
 	restore := noDescriptors(t)
@@ -351,11 +360,11 @@ func TestAHostWithoutDescriptorsBlamesItself(t *testing.T) {
 	probeErr := g.Probe(background)
 	restore()
 	var e *Error
-	if !errors.As(err, &e) || e.Kind != Local || !e.Ours() {
-		t.Errorf("TXT without descriptors = %v; want %v of ours", err, Local)
+	if !errors.As(err, &e) || e.Kind != Local || !e.Pressure() || e.Ours() {
+		t.Errorf("TXT without descriptors = %v; want %v, which is pressure: a sender can take them all", err, Local)
 	}
-	if !errors.As(probeErr, &e) || e.Kind != Local || !e.Ours() {
-		t.Errorf("Probe without descriptors = %v; want %v of ours", probeErr, Local)
+	if !errors.As(probeErr, &e) || e.Kind != Local || !e.Pressure() || e.Ours() {
+		t.Errorf("Probe without descriptors = %v; want %v, which is pressure", probeErr, Local)
 	}
 	if st := g.Servers()[0]; st.Down || st.Failures != 0 {
 		t.Errorf("%+v; want a blameless server", st)
@@ -426,7 +435,7 @@ func TestCancelledLookupsLeaveNothingBehind(t *testing.T) {
 		ctx, cancel := context.WithCancel(background)
 		wg.Go(func() {
 			k := key{dns.TypeTXT, fmt.Sprintf("n%d.example.com", i)}
-			if _, err := g.resolve(ctx, SPF, k); !errors.Is(err, context.Canceled) {
+			if _, err := g.resolveNow(ctx, SPF, k); !errors.Is(err, context.Canceled) {
 				t.Errorf("resolve = %v; want %v", err, context.Canceled)
 			}
 		})
@@ -437,7 +446,7 @@ func TestCancelledLookupsLeaveNothingBehind(t *testing.T) {
 	}
 	wg.Wait()
 	eventually(t, "the goroutines of the lookups are gone", func() bool { return runtime.NumGoroutine() <= before })
-	if st := g.Servers()[0]; len(g.slots) != 0 || st.Failures != 0 {
-		t.Errorf("%d slots taken, %+v; want none and a blameless server", len(g.slots), st)
+	if st := g.Servers()[0]; st.InFlight != 0 || st.Failures != 0 {
+		t.Errorf("%+v; want nothing in flight and a blameless server", st)
 	}
 }

@@ -4,53 +4,91 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 const (
 	// firstRecheck and lastRecheck are how long a dead server is left alone
 	// between two check queries: each time twice as long. The longest is what
-	// a server that is back waits for its work.
+	// a server that is back waits for its work. One that refuses is asked
+	// after firstRecheck until its window is at one.
 	firstRecheck = 500 * time.Millisecond
 	lastRecheck  = 5 * time.Second
 
 	// recheckJitter is the part by which these times differ at random, so
 	// that several hosts do not ask in step.
 	recheckJitter = 0.2
+
+	// refusalSpacing is the least time between two checks that refusals of
+	// mail's lookups cause, of which a sender may arrange any number.
+	refusalSpacing = 100 * time.Millisecond
+
+	// proofTime is for how long every server must have failed every check
+	// query, with its window at one, before a failure is ours: mail goes on
+	// then without a verdict, and nothing that a sender does may lead there.
+	proofTime = 30 * time.Second
+
+	// refusingTime is for how long a server is shown as refusing after the
+	// last time that it overflowed or refused a check query.
+	refusingTime = time.Minute
 )
 
-// health is what is known of a server. The zero health is that of a server
-// not asked yet: it is up.
+// health is what is known of a server. That of a server not asked yet says
+// that it is up. Make it with newHealth.
 type health struct {
+	gone atomic.Bool // down, read without the lock
+
 	mu       sync.Mutex
 	retired  bool // in no list any more
-	down     bool
-	since    time.Time // of down
-	answers  uint64    // readable replies
+	down     bool // by silence, or it refuses everything for proofTime
+	refuses  bool // down for the latter reason
+	since    time.Time
+	answered uint64 // readable replies
 	queries  uint64
 	failures int           // since the last readable reply
 	rtt      time.Duration // smoothed
 	err      string        // of the last of failures
 	checks   *checks       // under way, or nil
+	lastTime time.Time     // of a check
+
+	failing bool      // the last check query failed, and nothing was answered since
+	atOne   time.Time // since when, with the window at one; zero when not
+
+	refusing  time.Time // since when it refuses, with pauses of less than refusingTime; zero when it does not
+	refusedAt time.Time // the last time
+	refusal   string    // what it did then
+
+	win   window   // this and the next are guarded by scheduler.mu
+	signs evidence // of overflow
 }
+
+func newHealth(ceiling int) *health { return &health{win: newWindow(ceiling)} }
 
 // checks is the goroutine that checks a server.
 type checks struct {
-	cancel  context.CancelFunc // ends it
+	over    context.Context // done when there is no more to check
+	end     context.CancelFunc
+	cancel  context.CancelFunc // gives up the check query under way, too
 	decided <-chan struct{}    // closed when the first check has shown something
 	decide  context.CancelFunc
 }
 
-func (h *health) status() ServerStatus {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return ServerStatus{Down: h.down, Since: h.since, Failures: h.failures, Queries: h.queries, RTT: h.rtt, Err: h.err}
-}
+func (h *health) isDown() bool { return h.gone.Load() }
 
-func (h *health) isDown() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.down
+// inUse reports whether the server is asked.
+func (h *health) inUse() bool { return !h.gone.Load() }
+
+// setDown marks the server; h.mu is held.
+func (h *health) setDown(down, refuses bool, now time.Time) {
+	if down && !h.down {
+		h.since = now
+	}
+	if !down {
+		h.since = time.Time{}
+	}
+	h.down, h.refuses = down, refuses
+	h.gone.Store(down)
 }
 
 // asked counts a query, and returns the count of replies before it.
@@ -58,35 +96,85 @@ func (h *health) asked() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.queries++
-	return h.answers
+	return h.answered
 }
 
-// answered notes a readable reply of any kind: the server is alive.
-func (h *health) answered(took time.Duration) {
+// replied notes a readable reply: the server is alive. useful is one that
+// answers, which shows that it does not refuse everything either.
+func (h *health) replied(took time.Duration, useful bool) (back bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.answers++
+	h.answered++
 	h.failures, h.err = 0, ""
-	h.down, h.since = false, time.Time{}
-	h.endChecks()
+	if useful {
+		h.failing, h.atOne = false, time.Time{}
+	}
+	if h.down && (useful || !h.refuses) {
+		h.setDown(false, false, time.Time{})
+		back = true
+	}
+	if useful {
+		h.endChecks()
+	}
 	if h.rtt == 0 {
 		h.rtt = took
-		return
+		return back
 	}
 	h.rtt += (took - h.rtt) / 8 // the gain of RFC 6298, Section 2
+	return back
 }
 
 // failed notes a query without a readable reply, and reports whether there was
 // none to any other query since that one began.
 func (h *health) failed(seen uint64, err *Error) bool {
+	if !err.Kind.suspicious() {
+		return false
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.failures++
-	h.err = err.Kind.String()
-	if err.Err != nil {
-		h.err += ": " + err.Err.Error()
+	h.err = reason(err)
+	return h.answered == seen
+}
+
+func reason(err *Error) string {
+	if err.Err == nil {
+		return err.Kind.String()
 	}
-	return h.answers == seen
+	return err.Kind.String() + ": " + err.Err.Error()
+}
+
+// answers reports whether the server, as far as is known, answers somebody.
+func (h *health) answers() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.failing
+}
+
+// proven reports whether the server has failed every check query for
+// proofTime, with its window at one, and has answered nothing else.
+func (h *health) proven(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.provenAt(now)
+}
+
+func (h *health) provenAt(now time.Time) bool {
+	return h.failing && !h.atOne.IsZero() && now.Sub(h.atOne) >= proofTime
+}
+
+// refused notes that the server refuses or overflows.
+func (h *health) refused(how string, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.refusedNow(how, now)
+}
+
+func (h *health) refusedNow(how string, now time.Time) {
+	if h.refusing.IsZero() || now.Sub(h.refusedAt) >= refusingTime {
+		h.refusing = now
+	}
+	h.refusedAt, h.refusal = now, how
 }
 
 // retire ends the checks of a server that is in no list any more.
@@ -94,48 +182,77 @@ func (h *health) retire() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.retired = true
-	h.endChecks()
-}
-
-// endChecks ends the checks under way; h.mu is held.
-func (h *health) endChecks() {
 	if h.checks != nil {
 		h.checks.cancel()
 		h.checks = nil
 	}
 }
 
-// begin makes checks under ctx and the context that ends them, or returns nil
-// when there are some or none are wanted.
-func (h *health) begin(ctx context.Context) (context.Context, *checks) {
+// endChecks ends the checks under way, but for the query that is in flight: it
+// may show that the server overflows. h.mu is held.
+func (h *health) endChecks() {
+	if h.checks != nil {
+		h.checks.end()
+		h.checks = nil
+	}
+}
+
+// begin makes checks under ctx and the context of their queries, or returns
+// nil when there are some, none are wanted, or the last one because of kind was
+// a moment ago.
+func (h *health) begin(ctx context.Context, kind Kind, now time.Time) (context.Context, *checks) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.checks != nil || h.retired {
+	if h.checks != nil || h.retired || !kind.suspicious() && now.Sub(h.lastTime) < refusalSpacing {
 		return nil, nil
 	}
+	h.lastTime = now
 	ctx, cancel := context.WithCancel(ctx)
-	first, decide := context.WithCancel(ctx)
-	h.checks = &checks{cancel: cancel, decided: first.Done(), decide: decide}
+	over, end := context.WithCancel(ctx)
+	first, decide := context.WithCancel(over)
+	h.checks = &checks{over: over, end: end, cancel: cancel, decided: first.Done(), decide: decide}
 	return ctx, h.checks
 }
 
-// judge notes that a check failed, and reports whether to go on checking. A
-// failure of this host proves nothing about the server.
-func (h *health) judge(c *checks, err *Error, now time.Time) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.checks != c {
-		return false // a reply has ended them
-	}
-	if err.Kind.suspicious() && !h.down {
-		h.down, h.since = true, now
-	}
-	c.decide()
-	return h.down
+// checked is what a failed check query was.
+type checked struct {
+	err   *Error
+	dead  bool // no reply to any query since it was sent
+	atOne bool // the window of the server is at one
 }
 
-// end is the end of checks.
-func (h *health) end(c *checks) {
+// judge notes that a check query failed, and reports whether to go on checking.
+// A failure of this host proves nothing about the server.
+func (h *health) judge(c *checks, got checked, now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	mine := h.checks == c
+	if got.err.Kind == Local || got.err.Kind == Internal {
+		c.decide()
+		return mine && (h.down || h.failing)
+	}
+	if !got.dead {
+		h.refusedNow(reason(got.err), now)
+	}
+	if !mine {
+		return false // an answer has ended them
+	}
+	h.failing = true
+	if got.atOne && h.atOne.IsZero() {
+		h.atOne = now
+	}
+	switch {
+	case got.dead:
+		h.setDown(true, false, now)
+	case h.provenAt(now):
+		h.setDown(true, true, now)
+	}
+	c.decide()
+	return true
+}
+
+// finish is the end of checks.
+func (h *health) finish(c *checks) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	c.cancel()
@@ -159,11 +276,12 @@ func (h *health) settled(ctx context.Context) {
 	}
 }
 
-// suspect checks a server that did not answer: whether it is dead, or only
-// what it was asked cannot be resolved. Mail chooses the names that are looked
-// up, and a stranger's silent domain must not take our servers away.
-func (r *Resolver) suspect(s *server) {
-	ctx, c := s.begin(r.ctx)
+// suspect checks a server that did not answer: whether it is dead or refuses
+// everything, or only what it was asked cannot be resolved. Mail chooses the
+// names that are looked up, and a stranger's silent domain must not take our
+// servers away.
+func (r *Resolver) suspect(s *server, kind Kind) {
+	ctx, c := s.begin(r.ctx, kind, r.now())
 	if c == nil {
 		return
 	}
@@ -178,18 +296,47 @@ func (r *Resolver) suspect(s *server) {
 
 // check sends check queries to a server until it answers.
 func (r *Resolver) check(ctx context.Context, s *server, c *checks) {
-	defer s.end(c)
-	for delay := firstRecheck; ; delay = min(2*delay, lastRecheck) {
-		_, err := r.once(ctx, probe, s, rootNS)
-		if err == nil || ctx.Err() != nil || !s.judge(c, err, r.now()) {
+	defer s.finish(c)
+	for delay := firstRecheck; ; {
+		atOne, on := r.checkOnce(ctx, s, c)
+		if !on {
 			return
 		}
 		select {
 		case <-r.after(jitter(delay)):
-		case <-ctx.Done():
+		case <-c.over.Done():
 			return
 		}
+		if atOne {
+			delay = min(2*delay, lastRecheck)
+		}
 	}
+}
+
+// checkOnce sends one check query, and reports whether the window of the server
+// is at one and whether to send more.
+func (r *Resolver) checkOnce(ctx context.Context, s *server, c *checks) (atOne, on bool) {
+	seen := s.replies()
+	e := &errand{purpose: probe, key: rootNS}
+	_, err := r.once(ctx, e, &place{server: s})
+	if err == nil || ctx.Err() != nil {
+		return false, false
+	}
+	got := checked{err: err, dead: err.Kind.suspicious() && s.replies() == seen}
+	if err.Kind != Local && err.Kind != Internal {
+		got.atOne = r.sched.checkFailed(s, got.dead)
+	}
+	on = s.judge(c, got, r.now())
+	if s.isDown() {
+		r.sched.desert()
+	}
+	return got.atOne, on
+}
+
+func (h *health) replies() uint64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.answered
 }
 
 func jitter(d time.Duration) time.Duration {

@@ -71,9 +71,9 @@ func TestAStrangersSilentDomainTakesNoServerDown(t *testing.T) {
 }
 
 func TestAServerThatAnswersOthersMeanwhileIsNotChecked(t *testing.T) {
-	h := new(health)
+	h := newHealth(10)
 	seen := h.asked()
-	h.answered(time.Millisecond)
+	h.replied(time.Millisecond, true)
 	if h.failed(seen, &Error{Kind: Timeout}) {
 		t.Error("a reply to another query did not count")
 	}
@@ -97,8 +97,8 @@ func TestEqualSuspicionsAreOneCheck(t *testing.T) {
 		wg.Go(func() {
 			var e *Error
 			_, err := g.View(SPF).TXT(background, fmt.Sprintf("n%d.example.com", i))
-			if !errors.As(err, &e) || !e.Ours() {
-				t.Errorf("TXT = %v; want a failure of ours", err)
+			if !errors.As(err, &e) || !e.Pressure() {
+				t.Errorf("TXT = %v; want pressure, as it is not proven that nobody is answered", err)
 			}
 		})
 	}
@@ -119,8 +119,8 @@ func TestADeadServerIsAskedNothingAndCheckedLessAndLess(t *testing.T) {
 			t.Errorf("next check after %v; want %v ± 20 %%", timer.d, want)
 		}
 		before := m.queries.Load()
-		if e := failure(t, g.View(DMARC), "second.example.com"); e.Kind != Down || !e.Ours() {
-			t.Errorf("%v, ours %v; want %v of ours", e, e.Ours(), Down)
+		if e := failure(t, g.View(DMARC), "second.example.com"); e.Kind != Down || e.Ours() || !e.Pressure() {
+			t.Errorf("%v, ours %v; want %v, not proven", e, e.Ours(), Down)
 		}
 		if n := m.queries.Load(); n != before {
 			t.Errorf("%d queries were sent to a dead server", n-before)
@@ -133,15 +133,13 @@ func TestADeadServerIsAskedNothingAndCheckedLessAndLess(t *testing.T) {
 
 func TestADeadServerIsNotWaitedFor(t *testing.T) {
 	g, _, _ := bury(t, newMortal(t))
-	for range cap(g.slots) {
-		g.slots <- struct{}{} // as queries in flight do
-	}
+	defer g.fill()()
 	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Down {
-		t.Errorf("without a free slot: %v; want %v", e, Down)
+		t.Errorf("without a free place: %v; want %v", e, Down)
 	}
 }
 
-func TestAServerThatJustAnsweredAndDiedIsOurs(t *testing.T) {
+func TestAServerThatJustAnsweredAndDiedIsOursOnceProven(t *testing.T) {
 	m := newMortal(t)
 	g := newRig(t, hasty(m.addr))
 	newTimers(g.Resolver)
@@ -149,8 +147,16 @@ func TestAServerThatJustAnsweredAndDiedIsOurs(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.dead.Store(true)
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Timeout || !e.Ours() {
-		t.Errorf("%v, ours %v; want %v of ours: the check has failed as well", e, e.Ours(), Timeout)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Timeout || !e.Pressure() {
+		t.Errorf("%v, ours %v; want %v, not the domain's: the check has failed as well", e, e.Ours(), Timeout)
+	}
+	g.clock.advance(proofTime - 1)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Ours() || !e.Pressure() {
+		t.Errorf("before the proof: %v, ours %v; want pressure", e, e.Ours())
+	}
+	g.clock.advance(1)
+	if e := failure(t, g.View(DMARC), "example.com"); !e.Ours() || e.Pressure() {
+		t.Errorf("after %v: %v, ours %v; want ours", proofTime, e, e.Ours())
 	}
 }
 
@@ -169,19 +175,19 @@ func TestAFailedLookupWaitsForTheCheck(t *testing.T) {
 	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
 	servers := *g.servers.Load()
 	g.lastAnswer.Store(g.clock.now().UnixNano())
-	_, c := servers[0].begin(background)
+	_, c := servers[0].begin(background, Timeout, time.Now())
 	waits, done := make(chan struct{}), make(chan error, 1)
 	ctx := watched{background, sync.OnceFunc(func() { close(waits) })}
 	go func() { done <- g.gaveUp(ctx, rootNS.failed(Timeout, nil), servers, g.clock.now()) }()
 	select {
 	case <-waits:
-		servers[0].judge(c, rootNS.failed(Timeout, nil), g.clock.now())
+		servers[0].judge(c, checked{err: rootNS.failed(Timeout, nil), dead: true, atOne: true}, g.clock.now())
 	case <-time.After(generous):
 		t.Error("nobody waits")
 	}
 	var e *Error
-	if err := <-done; !errors.As(err, &e) || !e.Ours() {
-		t.Errorf("%v; want a failure of ours, as the check has shown", err)
+	if err := <-done; !errors.As(err, &e) || !e.Pressure() {
+		t.Errorf("%v; want pressure, as the check has shown", err)
 	}
 }
 
@@ -235,8 +241,8 @@ func TestAProbeAsksDeadServersAndBringsThemUp(t *testing.T) {
 	m := newMortal(t)
 	g, _, _ := bury(t, m)
 	var e *Error
-	if err := g.Probe(background); !errors.As(err, &e) || e.Kind != Timeout || !e.Ours() {
-		t.Errorf("Probe of a dead server = %v; want %v of ours", err, Timeout)
+	if err := g.Probe(background); !errors.As(err, &e) || e.Kind != Timeout || !e.Pressure() {
+		t.Errorf("Probe of a dead server = %v; want %v, not proven", err, Timeout)
 	}
 	m.dead.Store(false)
 	g.cfg.QueryTimeout = generous
@@ -263,8 +269,8 @@ func TestAnyReplyToACheckShowsLife(t *testing.T) {
 			g := newRig(t, hasty(srv.addr))
 			g.cfg.QueryTimeout = 10 * brief
 			e := failure(t, g.View(DMARC), "example.com")
-			if known := rcode == dns.RcodeNameError; e.Kind != Timeout || e.Ours() == known || g.Servers()[0].Down {
-				t.Errorf("%v, ours %v, %+v; want %v, ours %v, and a server that is up", e, e.Ours(), g.Servers()[0], Timeout, !known)
+			if known := rcode == dns.RcodeNameError; e.Kind != Timeout || e.Ours() || e.Pressure() == known || g.Servers()[0].Down {
+				t.Errorf("%v, pressure %v, %+v; want %v, pressure %v, and a server that is up", e, e.Pressure(), g.Servers()[0], Timeout, !known)
 			}
 		})
 	}
@@ -284,15 +290,15 @@ func TestAServerThatTalksGarbageIsDead(t *testing.T) {
 }
 
 func TestAShortageOfThisHostCondemnsNoServer(t *testing.T) {
-	h := new(health)
-	_, c := h.begin(background)
-	if h.judge(c, &Error{Kind: Local}, time.Now()) || h.status().Down {
+	h := newHealth(10)
+	_, c := h.begin(background, Timeout, time.Now())
+	if h.judge(c, checked{err: &Error{Kind: Local}}, time.Now()) || h.status(time.Now()).Down {
 		t.Error("a check that was not sent condemned the server")
 	}
-	if !h.judge(c, &Error{Kind: Timeout}, time.Now()) || !h.judge(c, &Error{Kind: Local}, time.Now()) {
+	if !h.judge(c, checked{err: &Error{Kind: Timeout}, dead: true}, time.Now()) || !h.judge(c, checked{err: &Error{Kind: Local}}, time.Now()) {
 		t.Error("the checks of a dead server ended")
 	}
-	h.end(c)
+	h.finish(c)
 }
 
 func TestCloseEndsTheChecks(t *testing.T) {
@@ -338,18 +344,18 @@ func TestServersAreReplaced(t *testing.T) {
 }
 
 func TestALateFailureOfARemovedServerStartsNoCheck(t *testing.T) {
-	h := new(health)
+	h := newHealth(10)
 	h.retire()
-	if _, c := h.begin(background); c != nil {
+	if _, c := h.begin(background, Timeout, time.Now()); c != nil {
 		t.Error("a removed server is checked")
 	}
 }
 
 func TestServerTimesAreSmoothed(t *testing.T) {
-	h := new(health)
-	h.answered(80 * time.Millisecond)
-	h.answered(160 * time.Millisecond)
-	if got, want := h.status().RTT, 90*time.Millisecond; got != want {
+	h := newHealth(10)
+	h.replied(80*time.Millisecond, true)
+	h.replied(160*time.Millisecond, true)
+	if got, want := h.status(time.Now()).RTT, 90*time.Millisecond; got != want {
 		t.Errorf("RTT of 80 ms and 160 ms = %v; want %v", got, want)
 	}
 }
@@ -375,8 +381,12 @@ func TestAFailureIsOursOnceEveryServerIsFoundDead(t *testing.T) {
 		t.Fatal("one silent domain is ours; want its own fault while the server answers others")
 	}
 	dead.Store(true)
+	if ask("other.example.com") {
+		t.Fatal("a lookup at a dead server is ours at once; want a proof first")
+	}
+	g.clock.advance(proofTime)
 	if !ask("other.example.com") {
-		t.Fatal("a lookup at a dead server is the domain's; want ours")
+		t.Fatal("a lookup at a server that is dead for long is not ours")
 	}
 	if !ask("silent.example.com") {
 		t.Error("the remembered failure is the domain's still; want ours, as nobody could be asked")

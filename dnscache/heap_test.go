@@ -61,7 +61,7 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 			r.put(use{}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
 		}},
 		{"names that do not exist, as parsed", func(r *Resolver, i int) {
-			r.put(use{DMARC, true}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
+			r.put(use{purpose: DMARC, parses: true}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
 			_, _ = r.View(DMARC).Parsed(background, dmarcName(i), parseAlike)
 		}},
 		{"many TXT records", func(r *Resolver, i int) {

@@ -129,4 +129,36 @@ func (l *lookups) last(t testing.TB) Lookup {
 	return l.list[len(l.list)-1]
 }
 
+// resolveNow is a lookup past the cache, in this goroutine.
+func (r *Resolver) resolveNow(ctx context.Context, p Purpose, k key) (*answer, error) {
+	return r.resolve(ctx, newErrand(p, k, bill{class: Author}, *r.servers.Load()))
+}
+
+// inFlight returns how many queries are in flight at all servers.
+func (r *Resolver) inFlight() int {
+	n := 0
+	for _, s := range r.Servers() {
+		n += s.InFlight
+	}
+	return n
+}
+
+// fill takes all places at the servers, as queries in flight do, until release.
+func (r *Resolver) fill() (release func()) {
+	var list []*place
+	q := r.sched
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range *r.servers.Load() {
+		for s.win.free(Author) > 0 {
+			list = append(list, q.occupy(s, charge{class: Author}, q.now()))
+		}
+	}
+	return func() {
+		for _, p := range list {
+			q.done(p, "", noSign, true)
+		}
+	}
+}
+
 var background = context.Background()

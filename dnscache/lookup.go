@@ -41,6 +41,7 @@ const (
 type use struct {
 	purpose Purpose
 	parses  bool // the records are going to be parsed
+	bill    bill
 }
 
 // flight is a lookup under way. entry and err are set before done is closed.
@@ -50,6 +51,7 @@ type flight struct {
 	ahead   bool      // nobody waited for it when it began
 	parses  bool      // of anybody who waits; this and the next are guarded by Resolver.mu
 	flushed bool      // what it brings is not kept
+	errand  *errand   // nil when there never was a place
 	done    chan struct{}
 	entry   *entry
 	err     error
@@ -76,6 +78,9 @@ func (r *Resolver) lookup(ctx context.Context, u use, k key) (*entry, string, er
 		return e, outcome, nil
 	}
 	e, f, outcome := r.find(u, k)
+	if outcome == coalesced {
+		r.sched.join(f.errand.ticket, u.bill)
+	}
 	if f != nil && !e.known() {
 		r.metrics.CacheRequest(u.purpose.String(), outcome)
 		e, err := f.wait(ctx)
@@ -135,32 +140,71 @@ func (r *Resolver) askAhead(u use, k key, seen *entry) {
 	if e, _ := r.peek(k); e != seen || r.closed || r.flights[k] != nil || r.ahead >= max(1, r.cfg.MaxInFlight/aheadShare) {
 		return
 	}
-	r.ahead++
 	u.parses = u.parses || seen.hasSlot()
+	u.bill = bill{class: Other}
 	r.start(u, k, true)
 }
 
-// start begins a lookup of the resolver's own; r.mu is held.
+// start begins a lookup of the resolver's own; r.mu is held. Without a free
+// place it waits for one, or fails at once: then it is in no list.
 func (r *Resolver) start(u use, k key, ahead bool) *flight {
+	// The name may be a part of a message, which must not live as long.
+	k.name = strings.Clone(k.name)
 	f := &flight{began: time.Now(), left: r.now(), ahead: ahead, parses: u.parses, done: make(chan struct{})}
-	if r.closed {
-		f.err = k.failed(Closed, nil)
+	e := newErrand(u.purpose, k, u.bill, *r.servers.Load())
+	e.launch = func(p *place) { r.launch(f, p) }
+	e.fall = func(err *Error) { r.fall(f, err) }
+	e.ticket.hurries = ahead
+	f.errand = e
+	p, err := r.sched.enter(e.ticket, e.servers)
+	if err != nil {
+		err.blame = r.blame(err.Kind, e.servers, f.left)
+		f.err = err
 		close(f.done)
 		return f
 	}
-	// The name may be a part of a message, which must not live as long.
-	k.name = strings.Clone(k.name)
 	r.flights[k] = f
-	r.wg.Go(func() { r.fly(u.purpose, k, f) })
+	if ahead {
+		r.ahead++
+	}
+	if p != nil {
+		e.launch, e.fall = nil, nil
+		r.depart(f, p)
+	}
 	return f
 }
 
+// depart runs a flight with its first place; r.mu is held.
+func (r *Resolver) depart(f *flight, p *place) {
+	f.errand.place = p
+	r.wg.Go(func() { r.fly(f) })
+}
+
+// launch is depart for a flight that has waited.
+func (r *Resolver) launch(f *flight, p *place) {
+	r.mu.Lock()
+	if !r.closed {
+		r.depart(f, p)
+		r.mu.Unlock()
+		return
+	}
+	r.mu.Unlock()
+	r.fall(f, f.errand.key.failed(Closed, nil))
+}
+
+// fall ends a flight that never had a place.
+func (r *Resolver) fall(f *flight, err *Error) {
+	err.blame = r.blame(err.Kind, f.errand.servers, f.left)
+	r.land(f.errand.key, f, nil, err)
+	close(f.done)
+}
+
 // fly runs the lookup and tells those who wait.
-func (r *Resolver) fly(p Purpose, k key, f *flight) {
+func (r *Resolver) fly(f *flight) {
 	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Timeout)
 	defer cancel()
-	a, err := r.guarded(ctx, p, k)
-	r.land(k, f, a, err)
+	a, err := r.guarded(ctx, f.errand)
+	r.land(f.errand.key, f, a, err)
 	r.measure()
 	close(f.done)
 }
@@ -204,15 +248,15 @@ func (r *Resolver) keep(k key, e *entry) {
 
 // guarded turns a panic into an error: this goroutine is no message's, so no
 // message's recover would catch it.
-func (r *Resolver) guarded(ctx context.Context, p Purpose, k key) (a *answer, err error) {
+func (r *Resolver) guarded(ctx context.Context, e *errand) (a *answer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			a, err = nil, k.failed(Internal, fmt.Errorf("panic: %v", v))
+			a, err = nil, e.key.failed(Internal, fmt.Errorf("panic: %v", v))
 		}
 	}()
-	return r.resolve(ctx, p, k)
+	return r.resolve(ctx, e)
 }
 
 func (k key) failed(kind Kind, err error) *Error {
-	return &Error{Name: k.name, Type: dns.TypeToString[k.qtype], Kind: kind, Err: err, ours: kind == Closed}
+	return &Error{Name: k.name, Type: dns.TypeToString[k.qtype], Kind: kind, Err: err}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"dmarcgate/internal/dnstest"
+
+	"github.com/miekg/dns"
 )
 
 // result of one of several callers.
@@ -119,24 +121,24 @@ func TestALookupThatNobodyWaitsForFillsTheCache(t *testing.T) {
 func TestQueriesInFlightAreBounded(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	g := newRig(t, Config{MaxInFlight: 1, QueryTimeout: generous, Timeout: brief}, srv)
-	g.slots <- struct{}{} // as a query in flight does
-	if e := failure(t, g.View(SPF), "example.com"); e.Kind != Overload {
-		t.Errorf("without a free slot: %v; want %v", e, Overload)
+	release := g.fill()
+	if e := failure(t, g.View(SPF), "example.com"); e.Kind != Pressure || !e.Pressure() || e.Ours() {
+		t.Errorf("without a free place: %v; want %v", e, Pressure)
 	}
 	if n := count(srv, "example.com"); n != 0 {
-		t.Errorf("asked %d times without a free slot", n)
+		t.Errorf("asked %d times without a free place", n)
 	}
-	<-g.slots
+	release()
 	g.cfg.Timeout = generous
 	if _, err := g.View(SPF).TXT(background, "example.com"); err != nil {
-		t.Errorf("with a free slot: %v", err)
+		t.Errorf("with a free place: %v", err)
 	}
-	if n := len(g.slots); n != 0 {
-		t.Errorf("%d slots taken after the answer", n)
+	if n := g.inFlight(); n != 0 {
+		t.Errorf("%d places taken after the answer", n)
 	}
 }
 
-func TestAQueryInFlightTakesASlot(t *testing.T) {
+func TestAQueryInFlightTakesAPlace(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	arrived, release := srv.Hold("example.com")
 	g := newRig(t, Config{}, srv)
@@ -146,8 +148,8 @@ func TestAQueryInFlightTakesASlot(t *testing.T) {
 		done <- err
 	}()
 	<-arrived
-	if n := g.metric(t, "dmarcgate_dns_in_flight"); n != 1 || len(g.slots) != 1 {
-		t.Errorf("dns_in_flight = %v with %d slots taken; want 1 and 1", n, len(g.slots))
+	if n := g.metric(t, "dmarcgate_dns_in_flight"); n != 1 || g.inFlight() != 1 {
+		t.Errorf("dns_in_flight = %v with %d places taken; want 1 and 1", n, g.inFlight())
 	}
 	release()
 	if err := <-done; err != nil {
@@ -174,7 +176,7 @@ func TestCloseEndsLookupsAndLeavesNoGoroutine(t *testing.T) {
 	<-arrived
 	go r.Close()
 	var e *Error
-	if err := <-done; !errors.As(err, &e) || e.Kind != Closed || !e.Ours() {
+	if err := <-done; !errors.As(err, &e) || e.Kind != Closed || e.Ours() || !e.Pressure() {
 		t.Errorf("a lookup at Close = %v; want kind %v", err, Closed)
 	}
 	r.Close()
@@ -197,11 +199,12 @@ func TestCloseEndsLookupsAndLeavesNoGoroutine(t *testing.T) {
 
 func TestABugFailsItsLookupOnly(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
-	servers := g.servers.Swap(nil) // New would not have it, so resolve trips over it
-	if e := failure(t, g.View(SPF), "example.com"); e.Kind != Internal || e.Ours() {
-		t.Errorf("after a panic: %v, ours %v; want %v of the domain", e, e.Ours(), Internal)
+	bad := newErrand(SPF, key{dns.TypeTXT, "example.com"}, bill{}, *g.servers.Load())
+	bad.place = &place{} // of no server, so that asking trips over it
+	var e *Error
+	if _, err := g.guarded(background, bad); !errors.As(err, &e) || e.Kind != Internal || e.Ours() {
+		t.Errorf("after a panic: %v; want %v of the domain", err, Internal)
 	}
-	g.servers.Store(servers)
 	if txts, err := g.View(SPF).TXT(background, "example.com"); err != nil || len(txts) != 1 {
 		t.Errorf("the next lookup = %q, %v; want the record", txts, err)
 	}

@@ -90,7 +90,7 @@ func TestNothingOldComesBack(t *testing.T) {
 	close(done)
 	wg.Wait()
 	g.ready(t)
-	if g.ahead != 0 || len(g.slots) != 0 {
-		t.Errorf("%d flights ahead of time and %d queries left", g.ahead, len(g.slots))
+	if g.ahead != 0 || g.inFlight() != 0 {
+		t.Errorf("%d flights ahead of time and %d queries left", g.ahead, g.inFlight())
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -12,65 +13,175 @@ const (
 	// resolv.conf(5): one lost datagram should not fail a lookup.
 	maxRounds = 2
 
+	// maxRefused is how often a server that overflows is asked about a lookup
+	// of class Author; refusedPause is the first of the pauses in between,
+	// each twice as long as the one before.
+	maxRefused   = 4
+	refusedPause = 100 * time.Millisecond
+
 	// recently is how old an answer may be to prove that the servers answer:
 	// longer than a lookup takes.
 	recently = 10 * time.Second
 )
 
-// resolve asks the servers in their order until one answers, when there is a
-// free slot. With all of them down it fails at once and sends nothing.
-func (r *Resolver) resolve(ctx context.Context, p Purpose, k key) (*answer, error) {
+// errand is a lookup on its way through the servers.
+type errand struct {
+	purpose Purpose
+	key     key
+	servers []*server
+	ticket  *ticket // nil for check queries and probes, which need no place
+	place   *place  // for the first query, had beforehand; or nil
+	wasted  []*place
+
+	launch func(*place) // what to do with the first place, if it was waited for; nil when that is done
+	fall   func(*Error) // the same when there is none
+	wake   chan grant   // later places that were waited for
+}
+
+// newErrand makes a lookup that is charged to b.
+func newErrand(p Purpose, k key, b bill, servers []*server) *errand {
+	e := &errand{purpose: p, key: k, servers: servers, wake: make(chan grant, 1)}
+	e.ticket = &ticket{
+		zone: zoneOf(k.name), bill: b, key: k,
+		granted: func(p *place) { e.tell(grant{place: p}) },
+		failed:  func(err *Error) { e.tell(grant{err: err}) },
+	}
+	return e
+}
+
+// tell hands over what came of waiting.
+func (e *errand) tell(g grant) {
+	launch, fall := e.launch, e.fall
+	e.launch, e.fall = nil, nil
+	switch {
+	case launch == nil:
+		e.wake <- g
+	case g.err != nil:
+		fall(g.err)
+	default:
+		launch(g.place)
+	}
+}
+
+// resolve asks the servers in their order until one answers, each when it has
+// a free place. With all of them down it fails at once and sends nothing.
+func (r *Resolver) resolve(ctx context.Context, e *errand) (*answer, error) {
 	began := r.now()
-	servers := *r.servers.Load()
-	a, failure := r.inSlot(ctx, p, k, servers)
+	a, failure := r.ask(ctx, e)
 	if failure == nil {
 		return a, nil
 	}
-	return nil, r.gaveUp(ctx, failure, servers, began)
+	return nil, r.gaveUp(ctx, failure, e.servers, began)
 }
 
-// inSlot is ask with a slot, which is one query in flight.
-func (r *Resolver) inSlot(ctx context.Context, p Purpose, k key, servers []*server) (*answer, *Error) {
-	if allDown(servers) {
-		return nil, k.failed(Down, nil)
-	}
-	select {
-	case r.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, k.failed(Overload, ctx.Err())
-	}
-	defer func() { <-r.slots }()
-	return r.ask(ctx, p, k, servers)
-}
-
-// ask asks the servers in their order until one answers. Those that are down
-// are passed over, except by a probe.
-func (r *Resolver) ask(ctx context.Context, p Purpose, k key, servers []*server) (*answer, *Error) {
+// ask asks the servers in rounds: in each the servers that may answer yet.
+func (r *Resolver) ask(ctx context.Context, e *errand) (*answer, *Error) {
 	var failure *Error
-	for range maxRounds {
-		var again []*server
-		for _, s := range servers {
-			if p != probe && s.isDown() {
-				continue
-			}
-			a, err := r.once(ctx, p, s, k)
-			if err == nil {
-				return a, nil
-			}
-			failure = worse(failure, err)
-			if ctx.Err() != nil || s.trusted && err.Kind == Bogus {
+	servers, pause := e.servers, refusedPause
+	for try := 1; ; try++ {
+		a, again, err := r.round(ctx, e, servers, try)
+		if err == nil {
+			return a, nil
+		}
+		if err.Kind == Pressure {
+			return nil, err // what came before may be for the same reason
+		}
+		failure = worse(failure, err)
+		if len(again) == 0 || ctx.Err() != nil {
+			return nil, failure
+		}
+		if try >= maxRounds || !err.Kind.retryable() {
+			if !sleep(ctx, pause) {
 				return nil, failure
 			}
-			if err.Kind.retryable() {
-				again = append(again, s)
-			}
+			pause *= 2
 		}
 		servers = again
 	}
-	if failure == nil { // all went down meanwhile
-		failure = k.failed(Down, nil)
+}
+
+// sleep waits, and reports whether ctx is not done.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
 	}
-	return nil, failure
+}
+
+// round asks each of the servers once until one answers, and returns those to
+// ask again.
+func (r *Resolver) round(ctx context.Context, e *errand, servers []*server, try int) (_ *answer, again []*server, failure *Error) {
+	for len(servers) > 0 {
+		p, err := r.placeAt(ctx, e, servers)
+		if err != nil && err.Kind == Down && failure != nil {
+			break // those that are left went down meanwhile
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		s := p.server
+		servers = without(servers, s)
+		a, err := r.once(ctx, e, p)
+		if err == nil {
+			return a, nil, nil
+		}
+		failure = worse(failure, err)
+		if ctx.Err() != nil || s.trusted && err.Kind == Bogus {
+			return nil, nil, failure
+		}
+		if r.relents(e, s, err.Kind, try) {
+			again = append(again, s)
+		}
+	}
+	return nil, again, failure
+}
+
+// relents reports whether a server, asked once more, may well answer.
+func (r *Resolver) relents(e *errand, s *server, kind Kind, try int) bool {
+	switch {
+	case kind.retryable():
+		return try < maxRounds
+	case e.ticket == nil || try >= maxRefused:
+		return false
+	case kind == Refused, kind == ServFail, kind == Local:
+		return r.sched.important(e.ticket) && r.sched.strained(s)
+	}
+	return false
+}
+
+func without(list []*server, s *server) []*server {
+	i := slices.Index(list, s)
+	return append(slices.Clone(list[:i]), list[i+1:]...)
+}
+
+// placeAt returns a place at one of the servers, for which it may have to wait.
+// A lookup without a ticket needs none.
+func (r *Resolver) placeAt(ctx context.Context, e *errand, servers []*server) (*place, *Error) {
+	if p := e.place; p != nil {
+		e.place = nil
+		return p, nil
+	}
+	if e.ticket == nil {
+		return &place{server: servers[0], sent: r.now()}, nil
+	}
+	p, err := r.sched.enter(e.ticket, servers)
+	if p != nil || err != nil {
+		return p, err
+	}
+	select {
+	case g := <-e.wake:
+		return g.place, g.err
+	case <-ctx.Done():
+	}
+	if r.sched.leave(e.ticket) {
+		return nil, e.key.failed(Pressure, ctx.Err())
+	}
+	g := <-e.wake // it came at the same time
+	return g.place, g.err
 }
 
 // worse keeps the failure that tells most: the first from a server that is
@@ -84,23 +195,49 @@ func worse(old, new *Error) *Error {
 
 // gaveUp completes the failure of a lookup: the context's own error when the
 // caller withdrew, or else whose fault it was. The check of a server that was
-// silent knows more about that, and is waited for.
+// silent or refused knows more about that, and is waited for.
 func (r *Resolver) gaveUp(ctx context.Context, failure *Error, servers []*server, began time.Time) error {
-	if failure.Kind.silent() {
+	if failure.Kind.silent() || failure.Kind == ServFail {
 		for _, s := range servers {
 			s.settled(ctx)
 		}
 	}
 	if r.ctx.Err() != nil {
-		failure.Kind, failure.ours = Closed, true
-		return failure
-	}
-	if errors.Is(ctx.Err(), context.Canceled) {
+		failure.Kind = Closed
+	} else if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
-	nobody := allDown(servers) || !r.answeredSince(began.Add(-recently))
-	failure.ours = failure.Kind.local() || failure.Kind.silent() && nobody
+	failure.blame = r.blame(failure.Kind, servers, began)
 	return failure
+}
+
+// blame says whose fault a failed lookup is that began at a time.
+func (r *Resolver) blame(kind Kind, servers []*server, began time.Time) blame {
+	switch kind {
+	case Pressure, Local, Closed:
+		return unproven
+	case Timeout, Network, Refused, ServFail, Down:
+	default:
+		return domains
+	}
+	if r.nobodyAnswers(servers) {
+		return ours
+	}
+	switch {
+	case kind == Down, !slices.ContainsFunc(servers, (*server).answers):
+		return unproven
+	case kind != ServFail && !r.answeredSince(began.Add(-recently)):
+		return unproven
+	case slices.ContainsFunc(servers, r.sched.strained):
+		return unproven
+	}
+	return domains
+}
+
+// nobodyAnswers reports whether it is proven that our servers answer nobody.
+func (r *Resolver) nobodyAnswers(servers []*server) bool {
+	now := r.now()
+	return !slices.ContainsFunc(servers, func(s *server) bool { return !s.proven(now) })
 }
 
 func (r *Resolver) answeredSince(t time.Time) bool {
@@ -109,23 +246,41 @@ func (r *Resolver) answeredSince(t time.Time) bool {
 }
 
 // once asks one server once, and keeps account of it.
-func (r *Resolver) once(ctx context.Context, p Purpose, s *server, k key) (*answer, *Error) {
+func (r *Resolver) once(ctx context.Context, e *errand, p *place) (*answer, *Error) {
 	r.metrics.QueryInFlight(1)
 	defer r.metrics.QueryInFlight(-1)
 
+	s := p.server
 	began, seen := r.now(), s.asked()
-	rep, kind, err := r.safely(ctx, s, k)
-	r.metrics.Query(p.String(), rep.word(kind), r.now().Sub(began))
+	rep, kind, err := r.safely(ctx, s, e.key)
+	r.metrics.Query(e.purpose.String(), rep.word(kind), r.now().Sub(began))
+	withdrawn := errors.Is(ctx.Err(), context.Canceled)
+	overflows := r.giveBack(e, p, kind, withdrawn)
 	if kind == 0 {
 		return r.dated(rep, s), nil
 	}
-	e := k.failed(kind, err)
-	e.Server = s.addr.String()
-	withdrawn := errors.Is(ctx.Err(), context.Canceled)
-	if kind.suspicious() && !withdrawn && s.failed(seen, e) {
-		r.suspect(s)
+	failure := e.key.failed(kind, err)
+	failure.Server = s.addr.String()
+	if !withdrawn && (s.failed(seen, failure) || overflows || kind == Refused || kind == ServFail) {
+		r.suspect(s, kind)
 	}
-	return nil, e
+	return nil, failure
+}
+
+// giveBack gives the place of a query back, if it had one, and reports whether
+// the server seems to overflow.
+func (r *Resolver) giveBack(e *errand, p *place, kind Kind, withdrawn bool) bool {
+	if e.ticket == nil {
+		return false
+	}
+	overflows := r.sched.done(p, e.ticket.zone, outcomeOf(kind, withdrawn), withdrawn)
+	switch {
+	case kind == 0:
+		r.sched.recover(e.wasted, p.server)
+	case kind == Timeout:
+		e.wasted = append(e.wasted, p)
+	}
+	return overflows
 }
 
 // safely is exchange, with a panic turned into an error: the goroutines of

@@ -192,24 +192,27 @@ func TestALookupEndsAtItsTimeout(t *testing.T) {
 	}
 }
 
-func TestOursIsAResolverThatAnswersNobody(t *testing.T) {
-	const lame = "!servfail sf.example.com\n!drop drop.example.com\n!refuse refuse.example.com\nok.example.com. TXT x"
+func TestOursIsAResolverThatFailsEveryCheck(t *testing.T) {
+	const lame = "!servfail sf.example.com\n!drop drop.example.com\n!refuse refuse.example.com\nok.example.com. TXT x\n"
 	for _, c := range []struct {
 		about, zone, name string
 		before            string        // asked first
 		ago               time.Duration // how long before
-		want              bool
+		want              blame         // at once
+		later             blame         // after proofTime
 	}{
-		{"silence, and the check query was answered", lame, "drop.example.com", "", 0, false},
-		{"refused, and nothing was ever answered", lame, "refuse.example.com", "", 0, true},
-		{"SERVFAIL shows a server that is alive", lame, "sf.example.com", "", 0, false},
-		{"silence, but another name was answered just now", lame, "drop.example.com", "ok.example.com", time.Second, false},
-		{"silence, but another name was found missing just now", lame, "drop.example.com", "no.example.com", time.Second, false},
-		{"refused, but another name was answered just now", lame, "refuse.example.com", "ok.example.com", time.Second, false},
-		{"refused, and the last answer is old", lame, "refuse.example.com", "ok.example.com", recently + time.Second, true},
-		{"refused after a SERVFAIL", lame, "refuse.example.com", "sf.example.com", 0, true},
-		{"silence of a server that fails the check query", lame + "\n!servfail .", "drop.example.com", "", 0, true},
-		{"silence of everything", "!down\n!any", "example.com", "", 0, true},
+		{"silence, and the check query was answered", lame, "drop.example.com", "", 0, domains, domains},
+		{"refused, and the check query was answered", lame, "refuse.example.com", "", 0, domains, domains},
+		{"SERVFAIL, and the check query was answered", lame, "sf.example.com", "", 0, domains, domains},
+		{"silence, but another name was answered just now", lame, "drop.example.com", "ok.example.com", time.Second, domains, domains},
+		{"silence, but another name was found missing just now", lame, "drop.example.com", "no.example.com", time.Second, domains, domains},
+		{"refused, but another name was answered just now", lame, "refuse.example.com", "ok.example.com", time.Second, domains, domains},
+		{"refused, and the last answer is old", lame, "refuse.example.com", "ok.example.com", recently + time.Second, domains, domains},
+		{"refused after a SERVFAIL", lame, "refuse.example.com", "sf.example.com", 0, domains, domains},
+		{"silence of a server that fails the check query", lame + "!servfail .", "drop.example.com", "", 0, unproven, ours},
+		{"refused by a server that refuses the check query", lame + "!refuse .", "refuse.example.com", "", 0, unproven, ours},
+		{"SERVFAIL of a server that fails the check query", lame + "!servfail .", "sf.example.com", "", 0, unproven, ours},
+		{"silence of everything", "!down\n!any", "example.com", "", 0, unproven, ours},
 	} {
 		t.Run(c.about, func(t *testing.T) {
 			t.Parallel()
@@ -219,8 +222,17 @@ func TestOursIsAResolverThatAnswersNobody(t *testing.T) {
 				g.clock.advance(c.ago)
 			}
 			g.cfg.QueryTimeout = 4 * brief
-			if e := failure(t, g.View(DMARC), c.name); e.Ours() != c.want {
-				t.Errorf("%v: Ours() = %v; want %v", e, e.Ours(), c.want)
+			if e := failure(t, g.View(DMARC), c.name); e.blame != c.want {
+				t.Errorf("%v: blame %v; want %v", e, e.blame, c.want)
+			}
+			if c.later == ours {
+				s := (*g.servers.Load())[0]
+				eventually(t, "the window is at one", func() bool { return g.Servers()[0].Window == 1 })
+				eventually(t, "the proof has begun", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return !s.atOne.IsZero() })
+			}
+			g.clock.advance(proofTime)
+			if e := failure(t, g.View(DMARC), c.name); e.blame != c.later {
+				t.Errorf("%v later, %v: blame %v; want %v", proofTime, e, e.blame, c.later)
 			}
 		})
 	}

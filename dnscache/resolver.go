@@ -75,7 +75,7 @@ type Config struct {
 	StaleTTL       time.Duration    // how long records are kept past their TTL for times when the servers fail; default 24 h, negative: not at all
 	StaleNegTTL    time.Duration    // the same for "there is none"; default 1 h, negative: not at all
 	StaleAfter     time.Duration    // how long a caller waits for news where there is a stale answer; default 1.8 s (RFC 8767, Section 5)
-	MaxInFlight    int              // queries to servers at once; default 1000
+	MaxInFlight    int              // queries in flight at a server, at most; default 1000
 	Now            func() time.Time // the clock that TTLs are kept by; default time.Now
 }
 
@@ -102,7 +102,7 @@ type Resolver struct {
 	metrics *metrics.Metrics
 	clock   clock
 	cache   *otter.Cache[key, *entry]
-	slots   chan struct{} // one element for each query in flight
+	sched   *scheduler
 
 	lastAnswer atomic.Int64 // when a server last answered, Unix nanoseconds; 0 = never
 
@@ -124,6 +124,10 @@ func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
 		return nil, errors.New("dnscache: negative limit")
 	}
 	r := &Resolver{cfg: cfg.withDefaults(), now: cfg.Now, after: time.After, metrics: m, flights: make(map[key]*flight)}
+	if r.now == nil {
+		r.now = time.Now
+	}
+	r.sched = newScheduler(r.now, r.cfg.Timeout, func(c Class, by string) { m.DNSPressure(c.String(), by) })
 	if err := r.SetServers(cfg.Servers, cfg.Trusted); err != nil {
 		return nil, err
 	}
@@ -132,10 +136,6 @@ func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
 	if r.cache, err = newCache(r.cfg, r.clock, m); err != nil {
 		return nil, fmt.Errorf("dnscache: %w", err)
 	}
-	if r.now == nil {
-		r.now = time.Now
-	}
-	r.slots = make(chan struct{}, r.cfg.MaxInFlight)
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r, nil
 }
@@ -147,6 +147,7 @@ func (r *Resolver) Close() {
 	r.closed = true
 	r.mu.Unlock()
 	r.cancel()
+	r.sched.close()
 	r.wg.Wait()
 	r.cache.StopAllGoroutines()
 }
@@ -157,15 +158,12 @@ func (r *Resolver) View(p Purpose) View { return View{r: r, purpose: p} }
 // Probe asks whether any server answers at all, with an uncached query for
 // the name servers of the root, those that are down as well. Only NOERROR and
 // NXDOMAIN count: a server that refuses or fails even this is of no use. It
-// waits for no slot. The error is an *Error or ctx's.
+// needs no place. The error is an *Error or ctx's.
 func (r *Resolver) Probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(r.ctx, cancel)
 	defer stop()
-	began, servers := r.now(), upFirst(*r.servers.Load())
-	if _, err := r.ask(ctx, probe, rootNS, servers); err != nil {
-		return r.gaveUp(ctx, err, servers, began)
-	}
-	return nil
+	_, err := r.resolve(ctx, &errand{purpose: probe, key: rootNS, servers: upFirst(*r.servers.Load())})
+	return err
 }

@@ -38,7 +38,7 @@ func TestAScanLeavesTheNamesInUse(t *testing.T) {
 				if e, now := r.cached(k); e.fresh(now) {
 					return true
 				}
-				r.put(use{DMARC, true}, k, answer{records: []string{strings.Clone(published)}, ttl: time.Hour})
+				r.put(use{purpose: DMARC, parses: true}, k, answer{records: []string{strings.Clone(published)}, ttl: time.Hour})
 				_, _ = v.Parsed(background, k.name, parseAlike)
 				return false
 			}
@@ -52,7 +52,7 @@ func TestAScanLeavesTheNamesInUse(t *testing.T) {
 				if c.there {
 					a = answer{records: []string{strings.Clone(published)}, ttl: time.Hour}
 				}
-				r.put(use{DMARC, true}, k, a)
+				r.put(use{purpose: DMARC, parses: true}, k, a)
 				if c.every > 0 && i%c.every == 0 {
 					if asked++; ask(asked) {
 						hits++

@@ -26,6 +26,12 @@ type ServerStatus struct {
 	Queries  uint64        // sent to it, check queries among them
 	RTT      time.Duration // from query to reply, smoothed; 0 before the first reply
 	Err      string        // the last of Failures; empty when there is none
+
+	Window   int       // how many queries may be in flight
+	InFlight int       // how many are
+	GivenUp  int       // queries that we do not wait for any more, but the server may; they count beside InFlight
+	Refusing time.Time // since when it refuses or drops queries, because there are too many or all of them; zero when it does not
+	Refusal  string    // what it did then; empty without Refusing
 }
 
 // SetServers replaces the servers: trusted are those of servers whose AD bit
@@ -41,6 +47,15 @@ func (r *Resolver) SetServers(servers, trusted []string) error {
 	if err != nil {
 		return err
 	}
+	for _, s := range r.replace(addrs, believed) {
+		r.sched.forgive(s)
+	}
+	return nil
+}
+
+// replace puts a list into the place of the old one, and returns the servers
+// that are gone.
+func (r *Resolver) replace(addrs, believed []netip.AddrPort) (gone []*server) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var old, list []*server
@@ -48,7 +63,7 @@ func (r *Resolver) SetServers(servers, trusted []string) error {
 		old = *p
 	}
 	for _, addr := range addrs {
-		s := &server{addr: addr, trusted: slices.Contains(believed, addr), health: new(health)}
+		s := &server{addr: addr, trusted: slices.Contains(believed, addr), health: newHealth(r.cfg.MaxInFlight)}
 		if before := findServer(old, addr); before != nil {
 			s.health = before.health
 		}
@@ -58,16 +73,17 @@ func (r *Resolver) SetServers(servers, trusted []string) error {
 	for _, s := range old {
 		if findServer(list, s.addr) == nil {
 			s.retire()
+			gone = append(gone, s)
 		}
 	}
-	return nil
+	return gone
 }
 
 // Servers returns the servers in the order in which they are asked.
 func (r *Resolver) Servers() []ServerStatus {
 	var list []ServerStatus
 	for _, s := range *r.servers.Load() {
-		st := s.status()
+		st := r.statusOf(s)
 		st.Address, st.Trusted = s.addr.String(), s.trusted
 		list = append(list, st)
 	}
@@ -83,9 +99,25 @@ func findServer(list []*server, addr netip.AddrPort) *server {
 	return nil
 }
 
-// allDown reports whether there is no server to ask.
-func allDown(list []*server) bool {
-	return !slices.ContainsFunc(list, func(s *server) bool { return !s.isDown() })
+// statusOf is Servers for one of them.
+func (r *Resolver) statusOf(s *server) ServerStatus {
+	st := s.status(r.now())
+	r.sched.mu.Lock()
+	defer r.sched.mu.Unlock()
+	r.sched.expire(s, r.sched.now())
+	st.Window, st.GivenUp = s.win.size, s.win.wasted()
+	st.InFlight = s.win.used() - st.GivenUp
+	return st
+}
+
+func (h *health) status(now time.Time) ServerStatus {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	st := ServerStatus{Down: h.down, Since: h.since, Failures: h.failures, Queries: h.queries, RTT: h.rtt, Err: h.err}
+	if !h.refusing.IsZero() && now.Sub(h.refusedAt) < refusingTime {
+		st.Refusing, st.Refusal = h.refusing, h.refusal
+	}
+	return st
 }
 
 // upFirst returns the servers that are up, then those that are down.

@@ -109,7 +109,7 @@ func TestTheSlotIsWeighed(t *testing.T) {
 		t.Errorf("weight with a value = %d; want %d", got, want)
 	}
 	r.FlushAll()
-	r.put(use{DMARC, true}, k, answer{records: []string{published}, ttl: time.Hour})
+	r.put(use{purpose: DMARC, parses: true}, k, answer{records: []string{published}, ttl: time.Hour})
 	if got := weight(); got != want {
 		t.Errorf("weight of an entry that is to be parsed = %d; want %d", got, want)
 	}

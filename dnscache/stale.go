@@ -20,11 +20,15 @@ func (r *Resolver) instead(old *entry, outcome string, err error) (*entry, strin
 // answer turns out to be ours when every server is found dead meanwhile.
 func (r *Resolver) blamed(err error) error {
 	e, ok := err.(*Error)
-	if !ok || e.ours || !e.Kind.silent() || !allDown(*r.servers.Load()) {
+	if !ok || e.blame == ours || !e.Kind.silent() {
+		return err
+	}
+	now := r.blame(e.Kind, *r.servers.Load(), r.now())
+	if now <= e.blame {
 		return err
 	}
 	seen := *e
-	seen.ours = true
+	seen.blame = now
 	return &seen
 }
 
@@ -53,7 +57,7 @@ func (r *Resolver) orOld(ctx context.Context, f *flight, k key, old *entry, outc
 // late is the failure of a flight that has not landed in time.
 func (r *Resolver) late(f *flight, k key, cause error) *Error {
 	e := k.failed(Timeout, cause)
-	e.ours = !r.answeredSince(f.left.Add(-recently))
+	e.blame = r.blame(Timeout, *r.servers.Load(), f.left)
 	return e
 }
 

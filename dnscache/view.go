@@ -210,9 +210,9 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*entry, er
 
 func (v View) use(k key) use {
 	if k.qtype == dns.TypePTR {
-		return use{purpose: PTR}
+		return use{purpose: PTR, bill: v.bill()}
 	}
-	return use{v.purpose, v.parses}
+	return use{v.purpose, v.parses, v.bill()}
 }
 
 // recall is a lookup in the cache alone. It, too, is a use of the answer: most

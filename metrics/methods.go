@@ -288,6 +288,22 @@ func (m *Metrics) QueryInFlight(delta int) {
 	m.dnsInFlight.Add(float64(delta))
 }
 
+// DNSPressure counts a lookup that gave way.
+func (m *Metrics) DNSPressure(class, by string) {
+	if m == nil {
+		return
+	}
+	m.dnsPressure.WithLabelValues(known(lookupClasses, class), known(pressures, by)).Inc()
+}
+
+// DNSWrongReply counts a datagram that came as a reply and is none.
+func (m *Metrics) DNSWrongReply(why string) {
+	if m == nil {
+		return
+	}
+	m.dnsWrong.WithLabelValues(known(wrongReplies, why)).Inc()
+}
+
 // CacheSize sets the size of the cache.
 func (m *Metrics) CacheSize(entries int, bytes uint64) {
 	if m == nil {

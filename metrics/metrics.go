@@ -47,6 +47,9 @@ var (
 	outcomes       = []string{"hit", "negative_hit", "stale", "failed", "coalesced", "miss"}
 	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed", "bogus", "local"}
 	evictions      = []string{"size", "expired", "flushed"}
+	lookupClasses  = []string{"author", "other"}
+	pressures      = []string{"message", "client", "zone", "window", "queue"}
+	wrongReplies   = []string{"id", "question", "case", "unreadable"}
 	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
 	// The short names of auth/dmarc's defects; a test there compares the two.
@@ -76,6 +79,7 @@ type Metrics struct {
 	cacheRequests, queries      *prometheus.CounterVec
 	cacheRequest                [][]prometheus.Counter // the series of cacheRequests by purpose and outcome
 	cacheEvictions              *prometheus.CounterVec
+	dnsPressure, dnsWrong       *prometheus.CounterVec
 	queryDuration               *prometheus.HistogramVec
 	cacheEntries, cacheBytes    prometheus.Gauge
 	dnsInFlight                 prometheus.Gauge
@@ -126,6 +130,8 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		queries:         f.counter("dns_queries_total", "Queries sent to the servers.", label{"purpose", purposes}, label{"result", queryKinds}),
 		queryDuration:   f.histogram("dns_query_duration_seconds", "Latency of queries to the servers.", latencyBuckets, label{"purpose", purposes}),
 		cacheEvictions:  f.counter("dns_cache_evictions_total", "Cache entries removed.", label{"reason", evictions}),
+		dnsPressure:     f.counter("dns_pressure_total", "Lookups that gave way because too much was asked at once, by what had its share.", label{"class", lookupClasses}, label{"by", pressures}),
+		dnsWrong:        f.counter("dns_wrong_replies_total", "Datagrams that came as a reply and do not answer the query.", label{"why", wrongReplies}),
 		cacheEntries:    f.plainGauge("dns_cache_entries", "Entries in the cache."),
 		cacheBytes:      f.plainGauge("dns_cache_bytes", "Estimated size of the cache."),
 		dnsInFlight:     f.plainGauge("dns_in_flight", "Queries waiting for a server."),
