@@ -235,6 +235,9 @@ func (b *battle) deliver(domain string, n int) bool {
 		b.t.Errorf("good mail of %s: %v", domain, err)
 		return false
 	}
+	if res.Code != 0 {
+		b.t.Logf("good mail of %s: %d %s", domain, res.Code, res.Text)
+	}
 	marked := slices.ContainsFunc(res.Edits, func(e miltertest.Edit) bool { return e.Name == "X-DMARC-Quarantine" })
 	return res.Action == miltertest.Continue && !marked
 }
