@@ -20,9 +20,9 @@ const (
 	// that several hosts do not ask in step.
 	recheckJitter = 0.2
 
-	// refusalSpacing is the least time between two checks that refusals of
-	// mail's lookups cause, of which a sender may arrange any number.
-	refusalSpacing = 100 * time.Millisecond
+	// checkSpacing is the least time between two checks that refusals of mail's
+	// lookups cause, or a full window: a sender may arrange any number of them.
+	checkSpacing = 100 * time.Millisecond
 
 	// proofTime is for how long every server must have failed every check
 	// query, with its window at one, before a failure is ours: mail goes on
@@ -203,7 +203,7 @@ func (h *health) endChecks() {
 func (h *health) begin(ctx context.Context, kind Kind, now time.Time) (context.Context, *checks) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.checks != nil || h.retired || !kind.suspicious() && now.Sub(h.lastTime) < refusalSpacing {
+	if h.checks != nil || h.retired || !kind.suspicious() && now.Sub(h.lastTime) < checkSpacing {
 		return nil, nil
 	}
 	h.lastTime = now
@@ -319,6 +319,9 @@ func (r *Resolver) checkOnce(ctx context.Context, s *server, c *checks) (atOne, 
 	seen := s.replies()
 	e := &errand{purpose: probe, key: rootNS}
 	_, err := r.once(ctx, e, &place{server: s})
+	if err == nil {
+		r.sched.checkAnswered(s)
+	}
 	if err == nil || ctx.Err() != nil {
 		return false, false
 	}

@@ -127,7 +127,8 @@ func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
 	if r.now == nil {
 		r.now = time.Now
 	}
-	r.sched = newScheduler(r.now, r.cfg.Timeout, func(c Class, by string) { m.DNSPressure(c.String(), by) })
+	r.sched = newScheduler(r.now, r.cfg.Timeout, func(c Class, by string) { m.DNSPressure(c.String(), by) },
+		func(s *server) { r.suspect(s, Pressure) })
 	if err := r.SetServers(cfg.Servers, cfg.Trusted); err != nil {
 		return nil, err
 	}

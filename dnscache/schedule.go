@@ -1,6 +1,7 @@
 package dnscache
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -55,9 +56,10 @@ type ticket struct {
 // long as there is no pressure; then shares decide (share.go).
 type scheduler struct {
 	now     func() time.Time
-	timeout time.Duration // Config.Timeout
-	began   time.Time     // of tick 0
-	lack    func(c Class, by string)
+	timeout time.Duration            // Config.Timeout
+	began   time.Time                // of tick 0
+	lack    func(c Class, by string) // called when a lookup gives way
+	full    func(*server)            // called without locks while lookups of class Author wait for a server's places
 
 	mu     sync.Mutex
 	books  [classes]book
@@ -68,9 +70,9 @@ type scheduler struct {
 	closed bool
 }
 
-func newScheduler(now func() time.Time, timeout time.Duration, lack func(Class, string)) *scheduler {
+func newScheduler(now func() time.Time, timeout time.Duration, lack func(Class, string), full func(*server)) *scheduler {
 	return &scheduler{
-		now: now, timeout: timeout, began: now(), lack: lack,
+		now: now, timeout: timeout, began: now(), lack: lack, full: full,
 		books: [classes]book{newBook(), newBook()}, own: [classes]*account{{}, {}},
 	}
 }
@@ -120,14 +122,12 @@ func (q *scheduler) enter(t *ticket, servers []*server) (*place, *Error) {
 
 // take takes a place for a ticket, or says what is in the way.
 func (q *scheduler) take(t *ticket, now time.Time) (*place, string) {
-	for _, s := range t.servers {
-		q.expire(s, now)
-	}
-	size, free := room(t.servers, t.charge.class)
+	size, free := q.room(t.servers, t.charge.class, now)
 	if free < 1 {
 		return nil, byWindow
 	}
-	if by := t.charge.obstacle(share(size, free), held); by != "" {
+	tick := q.tick(now)
+	if by := t.charge.obstacle(func(a *account) bool { return a.fits(size, free, tick) }); by != "" {
 		return nil, by
 	}
 	for _, s := range t.servers {
@@ -145,9 +145,10 @@ func (q *scheduler) occupy(s *server, c charge, now time.Time) *place {
 }
 
 // room returns how many places a class has at servers, and how many are free.
-func room(servers []*server, c Class) (size, free int) {
+func (q *scheduler) room(servers []*server, c Class, now time.Time) (size, free int) {
 	for _, s := range servers {
 		if s.inUse() {
+			q.expire(s, now)
 			size, free = size+s.win.capacity(c), free+s.win.free(c)
 		}
 	}
@@ -165,7 +166,7 @@ func (q *scheduler) mayWait(t *ticket) string {
 	if free < 1 {
 		return byQueue
 	}
-	return t.charge.obstacle(share(size, free), waiting)
+	return t.charge.obstacle(func(a *account) bool { return a.waits(size, free) })
 }
 
 // wait puts a ticket into the queue.
@@ -202,10 +203,11 @@ func (q *scheduler) giveUp(t *ticket) {
 		q.mu.Unlock()
 		return
 	}
-	size, free := room(t.servers, t.charge.class)
+	size, free := q.room(t.servers, t.charge.class, q.now())
 	by := byWindow
 	if free > 0 {
-		by = t.charge.obstacle(share(size, free), held)
+		tick := q.tick(q.now())
+		by = cmp.Or(t.charge.obstacle(func(a *account) bool { return a.fits(size, free, tick) }), byWindow)
 	}
 	q.unwait(t)
 	q.mu.Unlock()
@@ -292,7 +294,7 @@ func (q *scheduler) done(p *place, zone string, o outcome, withdrawn bool) (over
 	case o == refusing, o == silent:
 		if p.server.signs.note(zone, true, now) {
 			overflows = true
-			w.overflow(p.sent, now, firstWindow)
+			w.overflow(p.sent, now, firstThreshold)
 		}
 	case o == shortage:
 		w.overflow(p.sent, now, leastThreshold)
@@ -313,7 +315,7 @@ func (q *scheduler) waste(p *place, now time.Time) {
 	w := &p.server.win
 	w.waste = append(w.waste, waste{p.sent.Add(holdTime), p})
 	tick := q.tick(now)
-	p.charge.each(func(a *account) { a.use(holdTime, tick) })
+	p.charge.each(func(a *account) { a.use(holdTime, true, tick) })
 }
 
 // recover frees the places of queries given up, as the server has answered the
@@ -342,7 +344,7 @@ func (q *scheduler) release(p *place, now time.Time) {
 	p.charge.each(func(a *account) {
 		a.held--
 		if !p.wasted {
-			a.use(now.Sub(p.sent), tick)
+			a.use(now.Sub(p.sent), false, tick)
 		}
 	})
 }
@@ -402,26 +404,24 @@ func (q *scheduler) dispatch() {
 // next returns the first of those who wait and may have a place.
 func (q *scheduler) next(now time.Time) *ticket {
 	var (
-		best   *ticket
-		shares [classes]int // by class; all tickets mostly have the same servers
-		of     [classes]*ticket
-		tick   = q.tick(now)
+		best  *ticket
+		rooms [classes]struct{ size, free int } // all tickets of a class mostly have the same servers
+		of    [classes]*ticket
+		tick  = q.tick(now)
 	)
 	for _, t := range q.queue {
 		c := t.charge.class
+		room := &rooms[c]
 		if of[c] == nil || !slices.Equal(of[c].servers, t.servers) {
-			of[c], shares[c] = t, 0
-			for _, s := range t.servers {
-				q.expire(s, now)
-			}
-			if size, free := room(t.servers, c); free > 0 {
-				shares[c] = share(size, free)
-			}
+			of[c] = t
+			room.size, room.free = q.room(t.servers, c, now)
 		}
-		if shares[c] == 0 || best != nil && !t.charge.before(best.charge, tick) || t.charge.obstacle(shares[c], held) != "" {
+		if room.free < 1 || best != nil && !t.charge.before(best.charge, tick) {
 			continue
 		}
-		best = t
+		if t.charge.obstacle(func(a *account) bool { return a.fits(room.size, room.free, tick) }) == "" {
+			best = t
+		}
 	}
 	return best
 }
@@ -436,8 +436,25 @@ func (q *scheduler) pokeLater() {
 		q.mu.Lock()
 		q.poking = false
 		q.pokeLater()
+		wanted := q.wanted()
 		q.dispatch()
+		for _, s := range wanted {
+			q.full(s)
+		}
 	})
+}
+
+// wanted returns the servers that lookups of class Author wait for.
+func (q *scheduler) wanted() []*server {
+	if q.queued[Author] == 0 {
+		return nil
+	}
+	for _, t := range q.queue {
+		if t.charge.class == Author {
+			return t.servers
+		}
+	}
+	return nil
 }
 
 // desert fails those who wait for servers of which none is in use any more.
@@ -483,6 +500,14 @@ func (q *scheduler) checkFailed(s *server, dead bool) (atOne bool) {
 		s.win.halve(now, 1)
 	}
 	return s.win.size == 1
+}
+
+// checkAnswered tells the window of a server about a check query that was
+// answered.
+func (q *scheduler) checkAnswered(s *server) {
+	q.mu.Lock()
+	s.win.proved(q.now())
+	q.dispatch()
 }
 
 // important reports whether a lookup is of class Author by now.

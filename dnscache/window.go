@@ -8,12 +8,13 @@ const (
 	// firstWindow is how many queries may be in flight at a server that
 	// nothing is known of. It is a third of the lowest default limit that we
 	// know of a forwarder (dnsmasq, dns-forward-max: 150), and enough for some
-	// 1,500 lookups a second at 30 ms each. What mail's own lookups show never
-	// takes the window below it: mail can be arranged to fail.
+	// 1,500 lookups a second at 30 ms each.
 	firstWindow = 50
 
 	// firstThreshold is where slow start ends at such a server (RFC 5681,
-	// Section 3.1, ssthresh): below that limit of 150.
+	// Section 3.1, ssthresh): below that limit of 150. What mail's own lookups
+	// show never takes the window below it, as mail can be made to fail; only
+	// a check query that failed does.
 	firstThreshold = 100
 
 	// leastThreshold is the least that the threshold falls to, so that a
@@ -116,6 +117,21 @@ func (w *window) answered(now time.Time) {
 	}
 }
 
+// proved lets the window grow because a check query was answered while it was
+// full: to twice its size in slow start, then by one. Mail's lookups may all be
+// for names that are never answered; a window that grows by answers alone would
+// stay full of them.
+func (w *window) proved(now time.Time) {
+	limit := w.limit(now)
+	switch {
+	case 2*w.used() < w.size || w.size >= limit:
+	case w.size < w.threshold:
+		w.size = min(2*w.size, w.threshold, limit)
+	default:
+		w.size++
+	}
+}
+
 // limit is what the window may grow to.
 func (w *window) limit(now time.Time) int {
 	if now.Before(w.kneeUntil) {
@@ -157,9 +173,10 @@ func (w *window) collapse(now time.Time) {
 	w.size, w.credit, w.lastCut = 1, 0, now
 }
 
-// strained reports whether the server overflowed a short time ago.
+// strained reports whether the server overflowed a short time ago, or may well
+// overflow now.
 func (w *window) strained(now time.Time) bool {
-	return !w.lastCut.IsZero() && now.Sub(w.lastCut) < strainTime
+	return w.used() > firstWindow || !w.lastCut.IsZero() && now.Sub(w.lastCut) < strainTime
 }
 
 // evidence collects what replies to mail's lookups tell about the load of a
