@@ -50,7 +50,7 @@ func newLimited(t testing.TB, limit int, how string) *limited {
 			l.most.Store(n)
 		}
 		defer func() { <-l.places }()
-		if strings.Contains(strings.ToLower(p.Question[0].Name), "slow") {
+		if strings.Contains(p.name(), "slow") {
 			time.Sleep(attackSlow)
 		} else {
 			time.Sleep(attackRTT)

@@ -13,7 +13,7 @@ import (
 // each name points to the one after it, and the last has the record.
 func pieces(t *testing.T, names ...string) *fakeServer {
 	return newFake(t, func(p peer) {
-		asked := strings.TrimSuffix(p.Question[0].Name, ".")
+		asked := strings.TrimSuffix(p.name(), ".")
 		i := slices.Index(names, asked)
 		switch {
 		case i == len(names)-1:
@@ -68,7 +68,7 @@ func TestAnAliasWhoseEndDoesNotComeIsNoAnswer(t *testing.T) {
 
 func TestATargetThatIsNotThereIsNone(t *testing.T) {
 	server := newFake(t, func(p peer) {
-		if p.Question[0].Name != "a.example.com." {
+		if p.name() != "a.example.com." {
 			p.fails(dns.RcodeNameError)
 			return
 		}

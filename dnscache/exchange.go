@@ -3,6 +3,7 @@ package dnscache
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,12 +26,27 @@ const (
 	// maxDatagram is the largest that we read. Some servers send more than
 	// they were asked for.
 	maxDatagram = 4096
+
+	// maxWrong is how many datagrams may come that do not answer the query,
+	// before it is asked over TCP instead: a forger needs many of them, and
+	// cannot do the same there (RFC 5452, Section 9.3).
+	maxWrong = 3
+
+	// caseTime is for how long names are sent in lower case to a server that
+	// does not repeat the case of their letters. Then it is tried again.
+	caseTime = time.Hour
+
+	// maxRecased is how many replies in a row may come in another case while
+	// the server cannot be asked over TCP, where this cannot be forged, before
+	// it is taken to be such a server.
+	maxRecased = 3
 )
 
 // question is what is asked of one server, and how.
 type question struct {
 	key
 	edns bool
+	mix  bool // the case of the letters is random (draft-vixie-dnsext-dns0x20-00)
 	ad   bool // we want to know whether the server has validated the answer (RFC 6840, Section 5.7)
 }
 
@@ -56,11 +72,26 @@ func newQuery(q question) (query, error) {
 	if err != nil {
 		return query{}, fmt.Errorf("packing the query: %w", err)
 	}
+	if q.mix {
+		mixCase(wire[headerLen : headerLen+len(q.name)+1])
+	}
 	name, end, err := dns.UnpackDomainName(wire, headerLen)
 	if err != nil {
 		return query{}, fmt.Errorf("packing the query: %w", err)
 	}
 	return query{wire: wire, question: wire[headerLen : end+4], id: m.Id, qtype: q.qtype, name: name}, nil
+}
+
+// mixCase writes about half of the letters of a name in wire form as capitals,
+// at random. The lengths of labels are no letters: they are below 64.
+func mixCase(name []byte) {
+	var bits [maxName/8 + 1]byte
+	_, _ = rand.Read(bits[:]) // never fails
+	for i, c := range name {
+		if 'a' <= c && c <= 'z' && bits[i/8]>>(i%8)&1 == 1 {
+			name[i] = c - 'a' + 'A'
+		}
+	}
 }
 
 // exchange asks one server once, as far as the caller can tell. A chain of
@@ -89,17 +120,20 @@ func (r *Resolver) exchange(ctx context.Context, s *server, k key) (reply, Kind,
 	return rep, rep.failure(), nil
 }
 
-// question asks one question: without EDNS when the server does not know it, and over
-// TCP when the answer does not fit into a datagram (RFC 7766, Section 5).
+// question asks one question: without EDNS when the server does not know it, and
+// over TCP when the answer does not fit into a datagram (RFC 7766, Section 5),
+// or when datagrams come that may be forged.
 func (r *Resolver) question(ctx context.Context, s *server, k key) (reply, error) {
-	q := question{key: k, edns: true, ad: s.trusted}
+	q := question{key: k, edns: true, mix: s.mixes(r.now()), ad: s.trusted}
 	rep, err := r.send(ctx, "udp", s, q)
 	if err == nil && rep.withoutEDNS() {
 		q.edns = false
 		rep, err = r.send(ctx, "udp", s, q)
 	}
-	if err == nil && rep.truncated {
+	recased := errors.Is(err, errRecased)
+	if recased || errors.Is(err, errSpoofed) || err == nil && rep.truncated {
 		rep, err = r.send(ctx, "tcp", s, q)
+		s.noteCase(recased, err == nil, rep.recased, r.now())
 	}
 	return rep, err
 }
@@ -108,7 +142,7 @@ func (r *Resolver) question(ctx context.Context, s *server, k key) (reply, error
 // is alive, and that the servers answer somebody.
 func (r *Resolver) send(ctx context.Context, network string, s *server, q question) (reply, error) {
 	began := r.now()
-	rep, err := send(ctx, network, s.addr, q)
+	rep, err := r.sendTo(ctx, network, s.addr, q)
 	if err != nil {
 		return reply{}, err
 	}
@@ -123,11 +157,11 @@ func (r *Resolver) send(ctx context.Context, network string, s *server, q questi
 	return rep, nil
 }
 
-// send asks the question on a connection of its own, over "udp" or "tcp". A
+// sendTo asks the question on a connection of its own, over "udp" or "tcp". A
 // new UDP socket for each query has a new source port, which a forger must
 // guess as well as the ID (RFC 5452, Section 9.2). It is connected: the kernel
 // drops what comes from other addresses.
-func send(ctx context.Context, network string, server netip.AddrPort, ask question) (reply, error) {
+func (r *Resolver) sendTo(ctx context.Context, network string, server netip.AddrPort, ask question) (reply, error) {
 	q, err := newQuery(ask)
 	if err != nil {
 		return reply{}, err
@@ -144,34 +178,57 @@ func send(ctx context.Context, network string, server netip.AddrPort, ask questi
 	if network == "tcp" {
 		return overTCP(conn, q)
 	}
-	return overUDP(conn, q)
+	return overUDP(conn, q, r.metrics.DNSWrongReply)
 }
 
 // overUDP reads until a datagram answers the question. Others may be forged or
-// late and are overlooked; one that answers, but cannot be read, becomes the
-// error when nothing better comes in time.
-func overUDP(conn net.Conn, q query) (reply, error) {
+// late: they are told to wrong, and after maxWrong of them, or one that differs
+// in the case of letters alone, the query is given up. One that answers, but
+// cannot be read, becomes the error when nothing better comes in time.
+func overUDP(conn net.Conn, q query, wrong func(why string)) (reply, error) {
 	if _, err := conn.Write(q.wire); err != nil {
 		return reply{}, err
 	}
 	var unread error
 	buf := make([]byte, maxDatagram)
-	for {
-		n, err := conn.Read(buf)
+	for n := 0; ; {
+		size, err := conn.Read(buf)
 		if err != nil {
 			return reply{}, cmp.Or(unread, err)
 		}
-		if n == maxDatagram {
+		if size == maxDatagram {
 			buf[2] |= bitTC >> 8 // the rest is lost
 		}
-		rep, err := parse(buf[:n], q)
-		if err == nil {
-			return rep, nil
+		rep, err := parse(buf[:size], q)
+		if err == nil && rep.recased {
+			err = errRecased
 		}
-		if errors.Is(err, errMalformed) {
+		switch {
+		case err == nil:
+			return rep, nil
+		case errors.Is(err, errMalformed):
 			unread = err
+			continue
+		}
+		wrong(wrongness(err))
+		if n++; n >= maxWrong {
+			err = errSpoofed
+		}
+		if err == errRecased || err == errSpoofed {
+			return reply{}, err
 		}
 	}
+}
+
+// wrongness is the name of a wrong reply in the metrics.
+func wrongness(err error) string {
+	switch {
+	case errors.Is(err, errRecased):
+		return "case"
+	case errors.Is(err, errOtherQuestion):
+		return "question"
+	}
+	return "id"
 }
 
 // overTCP exchanges one message with its length in front (RFC 1035, Section 4.2.2).

@@ -3,6 +3,7 @@ package dnscache
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -51,7 +52,10 @@ func (p peer) truncates() {
 	p.send(m)
 }
 
-func (p peer) root() bool { return p.Question[0].Name == "." }
+// name is the one in the question, in lower case.
+func (p peer) name() string { return strings.ToLower(p.Question[0].Name) }
+
+func (p peer) root() bool { return p.name() == "." }
 
 // newFake serves until the end of the test.
 func newFake(t testing.TB, handle func(peer)) *fakeServer {

@@ -59,6 +59,9 @@ type health struct {
 	refusedAt time.Time // the last time
 	refusal   string    // what it did then
 
+	plainUntil time.Time // names are sent in lower case so long
+	recased    int       // replies in another case since the last that was not, or since TCP told
+
 	win   window   // this and the next are guarded by scheduler.mu
 	signs evidence // of overflow
 }
@@ -175,6 +178,32 @@ func (h *health) refusedNow(how string, now time.Time) {
 		h.refusing = now
 	}
 	h.refusedAt, h.refusal = now, how
+}
+
+// mixes reports whether names are sent in mixed case.
+func (h *health) mixes(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !now.Before(h.plainUntil)
+}
+
+// noteCase notes what the server does with the case of letters: whether a
+// datagram came in another case, and whether the same over TCP, if that was
+// possible. Only TCP is a proof at once: a datagram may be forged.
+func (h *health) noteCase(datagram, overTCP, tcp bool, now time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case overTCP && !tcp:
+		h.recased = 0
+	case overTCP:
+		h.recased = maxRecased
+	case datagram:
+		h.recased++
+	}
+	if h.recased >= maxRecased {
+		h.recased, h.plainUntil = 0, now.Add(caseTime)
+	}
 }
 
 // retire ends the checks of a server that is in no list any more.

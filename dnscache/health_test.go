@@ -363,7 +363,7 @@ func TestServerTimesAreSmoothed(t *testing.T) {
 func TestAFailureIsOursOnceEveryServerIsFoundDead(t *testing.T) {
 	var dead atomic.Bool
 	server := newFake(t, func(p peer) {
-		if !dead.Load() && p.Question[0].Name != "silent.example.com." {
+		if !dead.Load() && p.name() != "silent.example.com." {
 			p.says("alive")
 		}
 	})

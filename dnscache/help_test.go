@@ -150,7 +150,7 @@ func (r *Resolver) fill() (release func()) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, s := range *r.servers.Load() {
-		for s.win.free(Author) > 0 {
+		for s.win.free(Author, q.now()) > 0 {
 			list = append(list, q.occupy(s, charge{class: Author}, q.now()))
 		}
 	}

@@ -17,6 +17,16 @@ var (
 
 	// errNotOurs is a message that does not answer our question.
 	errNotOurs = errors.New("not a reply to this query")
+
+	// errOtherQuestion is one with the right ID.
+	errOtherQuestion = fmt.Errorf("%w: another question", errNotOurs)
+
+	// errRecased is a reply that spells the name in another case than the
+	// query: it is forged, or the server does not repeat the case.
+	errRecased = errors.New("a reply in another case than the query")
+
+	// errSpoofed is a query that got too many wrong replies.
+	errSpoofed = errors.New("too many replies that are wrong")
 )
 
 const (
@@ -60,6 +70,7 @@ type reply struct {
 	truncated bool
 	ad        bool // the server says that it has validated the answer
 	bogus     bool // the server says that the signatures are wrong
+	recased   bool // its question differs from that of the query in the case of letters
 	referral  bool // neither an answer nor the will to find one
 	answer    answer
 
@@ -107,7 +118,7 @@ func (rep reply) word(kind Kind) string {
 
 // parse reads a message as the reply to q. A message with another ID, opcode
 // or question is errNotOurs (RFC 5452, Section 9.1); the question must be the
-// same to the byte. Of a truncated reply nothing else is read, and of one with
+// same to the byte, or the reply is marked as recased. Of a truncated reply nothing else is read, and of one with
 // an error code only the reason for it, as far as that is possible.
 func parse(wire []byte, q query) (reply, error) {
 	if len(wire) < headerLen {
@@ -123,9 +134,10 @@ func parse(wire []byte, q query) (reply, error) {
 	if h.qd == 0 && !answers {
 		return rep, nil
 	}
-	if h.qd != 1 || !bytes.HasPrefix(wire[headerLen:], q.question) {
-		return reply{}, errNotOurs
+	if h.qd != 1 || !sameQuestion(wire[headerLen:], q.question) {
+		return reply{}, errOtherQuestion
 	}
+	rep.recased = !bytes.HasPrefix(wire[headerLen:], q.question)
 	if rep.truncated {
 		return rep, nil
 	}
@@ -135,6 +147,21 @@ func parse(wire []byte, q query) (reply, error) {
 		return rep, nil
 	}
 	return rep.read(wire, h, q)
+}
+
+// sameQuestion reports whether wire begins with a question, but for the case of
+// letters. Of the type and class behind the name all bytes count; those of the
+// types that are queried are no letters.
+func sameQuestion(wire, question []byte) bool {
+	if len(wire) < len(question) {
+		return false
+	}
+	for i, c := range question {
+		if lowerByte(wire[i]) != lowerByte(c) {
+			return false
+		}
+	}
+	return true
 }
 
 // read fills in the answer.

@@ -58,7 +58,6 @@ func TestOnlyAReplyToTheQuestionIsRead(t *testing.T) {
 		"a query":            func(m *dns.Msg) { m.Response = false },
 		"another opcode":     func(m *dns.Msg) { m.Opcode = dns.OpcodeNotify },
 		"another name":       func(m *dns.Msg) { m.Question[0].Name = "example.net." },
-		"another case":       func(m *dns.Msg) { m.Question[0].Name = "Example.com." },
 		"another type":       func(m *dns.Msg) { m.Question[0].Qtype = dns.TypeA },
 		"another class":      func(m *dns.Msg) { m.Question[0].Qclass = dns.ClassCHAOS },
 		"two questions":      func(m *dns.Msg) { m.Question = append(m.Question, m.Question[0]) },
@@ -68,6 +67,10 @@ func TestOnlyAReplyToTheQuestionIsRead(t *testing.T) {
 		if rep, err := parse(replyTo(t, q, change), q); !errors.Is(err, errNotOurs) {
 			t.Errorf("parse of a reply with %s = %+v, %v; want %v", about, rep, err, errNotOurs)
 		}
+	}
+	recased := replyTo(t, q, func(m *dns.Msg) { m.Question[0].Name = "Example.com." })
+	if rep, err := parse(recased, q); err != nil || !rep.recased {
+		t.Errorf("parse of a reply with another case = %+v, %v; want it marked", rep, err)
 	}
 	for n := range headerLen {
 		if _, err := parse(make([]byte, n), q); !errors.Is(err, errNotOurs) {

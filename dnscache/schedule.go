@@ -131,7 +131,7 @@ func (q *scheduler) take(t *ticket, now time.Time) (*place, string) {
 		return nil, by
 	}
 	for _, s := range t.servers {
-		if s.inUse() && s.win.free(t.charge.class) > 0 {
+		if s.inUse() && s.win.free(t.charge.class, now) > 0 {
 			return q.occupy(s, t.charge, now), ""
 		}
 	}
@@ -149,7 +149,7 @@ func (q *scheduler) room(servers []*server, c Class, now time.Time) (size, free 
 	for _, s := range servers {
 		if s.inUse() {
 			q.expire(s, now)
-			size, free = size+s.win.capacity(c), free+s.win.free(c)
+			size, free = size+s.win.capacity(c), free+s.win.free(c, now)
 		}
 	}
 	return size, free
@@ -314,6 +314,7 @@ func (q *scheduler) waste(p *place, now time.Time) {
 	p.wasted = true
 	w := &p.server.win
 	w.waste = append(w.waste, waste{p.sent.Add(holdTime), p})
+	w.lost[p.charge.class]++
 	tick := q.tick(now)
 	p.charge.each(func(a *account) { a.use(holdTime, true, tick) })
 }
@@ -340,6 +341,9 @@ func (q *scheduler) release(p *place, now time.Time) {
 	}
 	p.free = true
 	p.server.win.held[p.charge.class]--
+	if p.wasted {
+		p.server.win.lost[p.charge.class]--
+	}
 	tick := q.tick(now)
 	p.charge.each(func(a *account) {
 		a.held--

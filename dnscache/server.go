@@ -105,7 +105,7 @@ func (r *Resolver) statusOf(s *server) ServerStatus {
 	r.sched.mu.Lock()
 	defer r.sched.mu.Unlock()
 	r.sched.expire(s, r.sched.now())
-	st.Window, st.GivenUp = s.win.size, s.win.wasted()
+	st.Window, st.GivenUp = s.win.size, s.win.lost[Other]+s.win.lost[Author]
 	st.InFlight = s.win.used() - st.GivenUp
 	return st
 }

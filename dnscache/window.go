@@ -52,7 +52,8 @@ type window struct {
 	kneeUntil time.Time
 	lastCut   time.Time
 	held      [classes]int // queries in flight or given up, by class
-	waste     []waste      // of held, those given up, the oldest first
+	lost      [classes]int // of held, those given up
+	waste     []waste      // the same, the oldest first, with some that are free already
 }
 
 // waste is a place at a server that a query holds after it was given up.
@@ -68,17 +69,6 @@ func newWindow(ceiling int) window {
 // used returns how many places are taken.
 func (w *window) used() int { return w.held[Other] + w.held[Author] }
 
-// wasted returns how many of them are for queries that were given up.
-func (w *window) wasted() int {
-	n := 0
-	for _, x := range w.waste {
-		if !x.place.free {
-			n++
-		}
-	}
-	return n
-}
-
 // reserve is the part of the window that class Other never takes.
 func (w *window) reserve() int { return max(1, w.size/2) }
 
@@ -92,13 +82,18 @@ func (w *window) capacity(c Class) int {
 
 // free is how many more queries of a class may be sent. The reserve of class
 // Author is not consumed by what others hold, not even just after the window
-// was halved. Below two places the others get the only one when it is free.
-func (w *window) free(c Class) int {
+// was halved. Nor is it then by queries that were given up: the server may have
+// dropped them, and there would be no place for all of holdTime.
+func (w *window) free(c Class, now time.Time) int {
 	left := w.size - w.used()
-	if c == Author {
-		return max(0, left, w.reserve()-w.held[Author])
+	if c == Other {
+		return max(0, min(left, w.capacity(Other)-w.held[Other]))
 	}
-	return max(0, min(left, w.capacity(Other)-w.held[Other]))
+	held := w.held[Author]
+	if w.overflowed(now) {
+		held -= w.lost[Author]
+	}
+	return max(0, left, w.reserve()-held)
 }
 
 // answered lets the window grow, if it was in use (RFC 7661 has the reason why
@@ -176,7 +171,11 @@ func (w *window) collapse(now time.Time) {
 // strained reports whether the server overflowed a short time ago, or may well
 // overflow now.
 func (w *window) strained(now time.Time) bool {
-	return w.used() > firstWindow || !w.lastCut.IsZero() && now.Sub(w.lastCut) < strainTime
+	return w.used() > firstWindow || w.overflowed(now)
+}
+
+func (w *window) overflowed(now time.Time) bool {
+	return !w.lastCut.IsZero() && now.Sub(w.lastCut) < strainTime
 }
 
 // evidence collects what replies to mail's lookups tell about the load of a

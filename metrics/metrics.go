@@ -49,7 +49,7 @@ var (
 	evictions      = []string{"size", "expired", "flushed"}
 	lookupClasses  = []string{"author", "other"}
 	pressures      = []string{"message", "client", "zone", "window", "queue"}
-	wrongReplies   = []string{"id", "question", "case", "unreadable"}
+	wrongReplies   = []string{"id", "question", "case"}
 	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
 	// The short names of auth/dmarc's defects; a test there compares the two.
