@@ -10,7 +10,8 @@ type aside struct {
 	ready     bool // it came in time
 }
 
-// discoverAside begins a discovery for which no message waits.
+// discoverAside begins a discovery for which no message waits, and which gives
+// way to all others.
 func (r *Run) discoverAside(known Memory, author string) *aside {
 	a := &aside{done: make(chan struct{})}
 	other := forMessage(r.checker.Other)
@@ -26,7 +27,11 @@ func (r *Run) discoverAside(known Memory, author string) *aside {
 		return a
 	}
 	r.spawnIn(&r.asides, func() {
-		find(Memory{DMARC: r.checker.Other.Resolver})
+		dns := Memory{DMARC: r.checker.Other.Resolver}
+		if r.checker.Charge != nil {
+			dns = r.asking(OfStranger)
+		}
+		find(dns)
 		close(a.done)
 	})
 	return a

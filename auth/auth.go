@@ -1,9 +1,20 @@
 // Package auth runs every mechanism for one message at once.
 //
-// Start begins all DNS lookups at the end of the header: SPF for MAIL FROM
+// Start begins the DNS lookups at the end of the header: SPF for MAIL FROM
 // and HELO, the DKIM keys, and for each author domain the search for its
-// DMARC record. Write feeds the body, Finish waits and returns one Results.
-// Conclusions are not drawn here: auth/dmarc evaluates, policy decides.
+// DMARC record. Write feeds the body, Finish waits, looks up what only a message
+// that does not pass needs (the keys of ARC, whether the author domain sends
+// mail at all) and returns one Results. Conclusions are not drawn here:
+// auth/dmarc evaluates, policy decides.
+//
+// # Classes
+//
+// A sender chooses most of the names that a message has us look up. Checker.Charge
+// returns DNS for one message in two classes, so that under pressure what could
+// not change the verdict gives way first: OfAuthor has the search for the record,
+// and what may align with an author domain by its name (dmarc.Related); OfStranger
+// has all else. A lookup that gave way says so by its error, and leaves a verdict
+// open only if it could have changed it.
 //
 // # Old answers
 //
@@ -14,7 +25,11 @@
 // # Limits
 //
 // Checker.Budget bounds the time from Start; what is not done by then ends as
-// a temporary failure. MaxAuthors author domains are looked up.
+// a temporary failure. All author domains of a Query are looked up. At once are
+// looked up: for SPF one name for each of MAIL FROM and HELO, of DKIM and ARC the
+// keys that auth/dkim and auth/arc allow, and of each author domain the names of
+// one walk (dmarc.MaxWalk). How many lookups a message may have, in all and at
+// once, is for the DNS to bound (Checker.Charge).
 package auth
 
 import (
@@ -48,6 +63,14 @@ type Checker struct {
 	// Other finds records by another method, to compare the two. No message
 	// waits for it. May be nil.
 	Other *dmarc.Finder
+
+	// AllChains has the ARC chain of every message validated, not only of those
+	// that do not pass.
+	AllChains bool
+
+	// Charge returns the same DNS for one message from a client, by class. May be
+	// nil. It is called when there is something to ask that Memory has not.
+	Charge func(client netip.Addr) func(Class) Memory
 
 	// Memory returns the same DNS as far as it is known without asking. May be
 	// nil.
@@ -112,6 +135,10 @@ type Run struct {
 	results Results
 	orgs    [][]dmarc.Identifier // by author: what could be aligned with it
 	others  []*aside             // by author: what Checker.Other says
+	keys    keys                 // of DKIM, by class
+
+	charge  sync.Once
+	charged func(Class) Memory // since charge
 	asides  sync.WaitGroup
 	panics  chan any
 }
@@ -125,15 +152,17 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 		r.known = c.Memory()
 	}
 	known := r.known
-	r.dkim = dkim.Start(ctx, c.DKIM, h, dkim.Options{
+	r.keys.of(r)
+	r.dkim = dkim.Start(ctx, &r.keys.author, h, dkim.Options{
 		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keys(),
+		MayAlign: r.mayAlign, Strangers: &r.keys.stranger,
 	})
-	r.arc = arc.Start(ctx, r.dkim)
+	r.arc = arc.Start(r.dkim)
 	r.results.Authors = make([]Author, len(q.Authors))
 	r.orgs = make([][]dmarc.Identifier, len(q.Authors))
-	r.do(known, r.checkSPF)
+	r.do(known, r.senderClass(), r.checkSPF)
 	if q.MailFrom != "" {
-		r.do(known, r.checkHELO)
+		r.do(known, OfStranger, r.checkHELO)
 	}
 	r.finder = forMessage(c.Finder)
 	for i := range q.Authors {
@@ -148,9 +177,9 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 // do runs a check with the DNS that is known, which for most mail is all that
 // it needs and costs no goroutine. When something was missing, the check runs
 // once more beside the message, and waits for its answers.
-func (r *Run) do(known Memory, check func(Memory)) {
+func (r *Run) do(known Memory, c Class, check func(Memory)) {
 	if !r.try(known, check) {
-		r.spawn(func() { check(r.asking()) })
+		r.spawn(func() { check(r.asking(c)) })
 	}
 }
 
@@ -160,11 +189,6 @@ func (r *Run) try(known Memory, check func(Memory)) bool {
 	}
 	check(known)
 	return known.Complete()
-}
-
-// asking is DNS that waits for answers.
-func (r *Run) asking() Memory {
-	return Memory{SPF: r.checker.SPF, DKIM: r.checker.DKIM, DMARC: r.checker.Finder.Resolver}
 }
 
 // spawn runs f beside the message. A panic is kept and raised again by
@@ -227,7 +251,7 @@ func (r *Run) discover(known Memory, i int) {
 		return
 	}
 	r.spawn(func() {
-		find(r.asking())
+		find(r.asking(OfAuthor))
 		r.identify(Memory{}, i) // known belongs to another goroutine
 	})
 }
@@ -239,7 +263,7 @@ func (r *Run) identify(known Memory, i int) {
 	candidates := r.candidates()
 	r.orgs[i] = make([]dmarc.Identifier, len(candidates))
 	for n, id := range candidates {
-		r.do(known, func(dns Memory) { r.orgs[i][n] = with(r.finder, dns).Identify(r.ctx, id, d) })
+		r.do(known, OfAuthor, func(dns Memory) { r.orgs[i][n] = with(r.finder, dns).Identify(r.ctx, id, d) })
 	}
 }
 
@@ -304,15 +328,13 @@ func (r *Run) Write(p []byte) (int, error) { return r.dkim.Write(p) }
 func (r *Run) Finish() Results {
 	defer r.asides.Wait()
 	defer r.cancel()
-	chain := r.arc.Finish()
 	r.results.DKIM = r.dkim.Finish()
 	r.wg.Wait()
 	r.raise()
-	r.results.ARC = r.chain(chain)
 	for i := range r.results.Authors {
 		r.results.Authors[i].Identifiers = r.identifiers(r.orgs[i])
 	}
-	r.standings()
+	r.followUp()
 	r.raise()
 	r.takeAsides()
 	for i := range r.results.Authors {

@@ -253,7 +253,10 @@ func TestADomainThatSendsNoMailSaysSo(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			z := dnstest.NewZone(t, record+tt.zone+"\n")
 			got := check(z, Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n").Authors[0].Standing
-			if got != tt.want {
+			if failed := got.Err != nil; failed == got.Asked {
+				t.Errorf("standing = %+v; want an error when it is not known", got)
+			}
+			if got.Err = nil; got != tt.want {
 				t.Errorf("standing = %+v; want %+v", got, tt.want)
 			}
 		})

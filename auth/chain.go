@@ -20,6 +20,7 @@ type Chain struct {
 	Reason     string
 	OldestPass int // see arc.Result
 	Stale      bool
+	Err        error // the DNS failure for which the chain failed
 	Sealers    []Sealer
 }
 
@@ -37,7 +38,7 @@ type Recorded struct {
 
 // chain reads what the sealers recorded.
 func (r *Run) chain(found arc.Result) Chain {
-	c := Chain{Status: found.Status, Reason: found.Reason, OldestPass: found.OldestPass, Stale: found.Stale}
+	c := Chain{Status: found.Status, Reason: found.Reason, OldestPass: found.OldestPass, Stale: found.Stale, Err: found.Err}
 	left := maxRecorded
 	for _, s := range found.Sets {
 		sealer := Sealer{Domain: s.Domain, Selector: s.Selector, Recorded: r.recorded(s.Results)}

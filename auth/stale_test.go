@@ -211,7 +211,8 @@ func TestOldAnswersAreNoEvidenceOfStanding(t *testing.T) {
 		}
 		old := aged{Zone: zone, names: []string{"shop.example"}}
 		for _, dns := range []Memory{{SPF: old, DMARC: old}, {SPF: old, DMARC: zone}, {SPF: zone, DMARC: old}} {
-			if got := standing(t.Context(), dns, "shop.example"); got != (Standing{}) && (dns.DMARC != dmarc.Resolver(zone) || !fresh.Missing) {
+			got := standing(t.Context(), dns, "shop.example")
+			if got.Err = nil; got != (Standing{}) && (dns.DMARC != dmarc.Resolver(zone) || !fresh.Missing) {
 				t.Errorf("%s, old: standing = %+v; want none", tt.name, got)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"dmarcgate/auth/arc"
 	"dmarcgate/auth/dmarc"
 )
 
@@ -16,18 +17,35 @@ type Standing struct {
 	NoSPF   bool // its SPF record is v=spf1 -all and no more
 	NullMX  bool // RFC 7505
 	Missing bool // NXDOMAIN of the name itself
+
+	Err error // why it is not Asked, if it was tried
 }
 
-// standings asks for the authors to whom it matters.
-func (r *Run) standings() {
+// followUp looks up what matters to some messages only, when the verdicts are
+// known: the chain of ARC of one that does not pass, and the standing of an
+// author domain that failed under p=reject.
+func (r *Run) followUp() {
+	passed := len(r.results.Authors) > 0
 	for i := range r.results.Authors {
 		a := &r.results.Authors[i]
-		if v := dmarc.Evaluate(a.Discovery, a.Identifiers); v.Status == dmarc.Fail && v.Policy == dmarc.Reject {
+		v := dmarc.Evaluate(a.Discovery, a.Identifiers)
+		passed = passed && v.Status == dmarc.Pass
+		if v.Status == dmarc.Fail && v.Policy == dmarc.Reject {
 			author := r.query.Authors[i]
-			r.do(r.known, func(dns Memory) { a.Standing = standing(r.ctx, dns, author) })
+			r.do(r.known, OfAuthor, func(dns Memory) { a.Standing = standing(r.ctx, dns, author) })
 		}
 	}
+	r.results.ARC = r.chain(r.validate(passed))
 	r.wg.Wait()
+}
+
+// validate validates the chain of ARC, unless the message passed: then nothing
+// is decided by it.
+func (r *Run) validate(passed bool) arc.Result {
+	if passed && !r.checker.AllChains {
+		return r.arc.Unchecked()
+	}
+	return r.arc.Finish(r.ctx)
 }
 
 // standing asks first whether the name exists: that is TXT, which SPF has
@@ -35,17 +53,17 @@ func (r *Run) standings() {
 func standing(ctx context.Context, dns Memory, author string) Standing {
 	exists, err := dns.DMARC.Exists(ctx, author)
 	if err != nil || !exists {
-		return Standing{Asked: err == nil, Missing: err == nil}
+		return Standing{Asked: err == nil, Missing: err == nil, Err: err}
 	}
 	txts, err := dns.SPF.TXT(ctx, author)
 	if err != nil {
-		return Standing{}
+		return Standing{Err: err}
 	}
 	if sendsNothing(txts) {
 		return Standing{Asked: true, NoSPF: true}
 	}
 	hosts, err := dns.SPF.MX(ctx, author)
-	return Standing{Asked: err == nil, NullMX: err == nil && len(hosts) == 1 && hosts[0] == "."}
+	return Standing{Asked: err == nil, Err: err, NullMX: err == nil && len(hosts) == 1 && hosts[0] == "."}
 }
 
 // sendsNothing reports whether the only SPF record is "v=spf1 -all". One with

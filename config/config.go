@@ -44,6 +44,7 @@ type Config struct {
 	TrustedRelays []TrustedRelay
 
 	DKIM       DKIM
+	ARC        ARC
 	Discovery  Discovery
 	TempError  TempError
 	From       From
@@ -84,6 +85,11 @@ type TrustedRelay struct {
 type DKIM struct {
 	BodyLength string // refuse or whole: what a signature with l= is worth
 	MaxKeyBits int    // of RSA keys
+}
+
+// ARC says for which messages the chain is validated.
+type ARC struct {
+	Check string // failing (those that do not pass DMARC) or all
 }
 
 // Discovery says how the DMARC record of a domain is found.
@@ -224,6 +230,7 @@ func Default() Config {
 	return Config{
 		StateDir:  "/var/lib/dmarcgate",
 		DKIM:      DKIM{BodyLength: "refuse", MaxKeyBits: 4096},
+		ARC:       ARC{Check: "failing"},
 		Discovery: Discovery{Method: "treewalk", Pct: "honour"},
 		TempError: TempError{Ours: "accept", Domain: "tempfail", MaxDefer: 4 * hour},
 		From: From{

@@ -18,6 +18,7 @@ func fields(c *Config) []field {
 
 		choice("dkim.body_length", &c.DKIM.BodyLength, "refuse", "whole"),
 		number("dkim.max_key_bits", &c.DKIM.MaxKeyBits, 2048, 8192), // RFC 8301, Section 3.2; the cost grows with the square
+		choice("arc.check", &c.ARC.Check, "failing", "all"),
 
 		choice("discovery.method", &c.Discovery.Method, "treewalk", "psl"),
 		parsed("discovery.psl_file", &c.Discovery.PSLFile, parseOptionalPath),

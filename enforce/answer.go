@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"dmarcgate/auth/arc"
 	"dmarcgate/auth/authres"
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/milter"
@@ -96,7 +97,7 @@ func authResults(f policy.Facts, d policy.Decision) []authres.Result {
 	for _, s := range f.DKIM {
 		out = append(out, dkimResult(s))
 	}
-	if f.ARC.Result != "" {
+	if f.ARC.Result != "" && f.ARC.Result != arc.NotChecked.String() { // which is no word of RFC 8617, and no result
 		out = append(out, arcResult(f))
 	}
 	if len(f.Authors) == 0 {

@@ -27,10 +27,11 @@ type deferral struct{ author, network string }
 type span struct{ first, last time.Time }
 
 // keyOf returns the pair that is waited for: the first author domain whose
-// verdict is temperror by its own DNS.
+// verdict is temperror by its own DNS. A lookup that gave way to others is no
+// failure of that.
 func keyOf(f policy.Facts) (deferral, bool) {
 	for _, a := range f.Authors {
-		if a.Verdict.Status == dmarc.TempError && a.Verdict.Cause != dmarc.CauseOurs {
+		if a.Verdict.Status == dmarc.TempError && a.Verdict.Cause == dmarc.CauseDomain {
 			return deferral{a.Domain, policy.Network(f.Client)}, true
 		}
 	}

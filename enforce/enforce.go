@@ -178,7 +178,7 @@ func (m *mail) facts(now time.Time) policy.Facts {
 // judge adds what the checks found, and DMARC's verdict on it.
 func (m *mail) judge(f *policy.Facts, res auth.Results) {
 	f.SPF, f.HELO, f.ARC = spfFacts(res.SPF), spfFacts(res.HELO), arcFacts(res.ARC)
-	f.Stale = res.Stale()
+	f.Stale, f.Pressed = res.Stale(), pressed(res)
 	for _, s := range res.DKIM {
 		f.DKIM = append(f.DKIM, policy.DKIM{
 			Result: s.Status.String(), Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm, B: s.B, Canon: s.Canon,
@@ -250,6 +250,27 @@ func (m *mail) judgeAuthor(a auth.Author, sample policy.Sample) policy.Author {
 	}
 	out.Draw = m.set.Sampler.Draw("pct", sample)
 	return out
+}
+
+// pressed returns what could not be found out of a message, because lookups
+// gave way to others.
+func pressed(res auth.Results) []string {
+	var words []string
+	note := func(word string, err error) {
+		if dmarc.GaveWay(err) && !slices.Contains(words, word) {
+			words = append(words, word)
+		}
+	}
+	note(policy.PressedSPF, res.SPF.Err)
+	note(policy.PressedHELO, res.HELO.Err)
+	for i := range res.DKIM {
+		note(policy.PressedDKIM, res.DKIM[i].Err)
+	}
+	note(policy.PressedARC, res.ARC.Err)
+	for i := range res.Authors {
+		note(policy.PressedStanding, res.Authors[i].Standing.Err)
+	}
+	return words
 }
 
 func standingFacts(s auth.Standing) policy.Standing {

@@ -71,6 +71,9 @@ func (m *mail) countAuthor(a policy.Author) {
 		published = a.Verdict.Policy.String()
 	}
 	mm.Evaluation(a.Verdict.Status.String(), published)
+	if a.Verdict.Status == dmarc.TempError {
+		mm.TempError(a.Verdict.Cause.String())
+	}
 	for _, kind := range a.Defects {
 		mm.RecordMalformed("dmarc", kind)
 	}
@@ -107,7 +110,7 @@ func applied(d policy.Decision) string {
 
 const (
 	// mostAttrs is how many keys a line has.
-	mostAttrs = 24
+	mostAttrs = 26
 
 	// mostShadows is how many rules in shadow mode a line names, so that a
 	// hundred that somebody tries do not fill the log.
@@ -134,6 +137,9 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	if f.Stale {
 		attrs = append(attrs, slog.String("stale", "yes"))
 	}
+	if len(f.Pressed) > 0 {
+		attrs = append(attrs, slog.String("pressed", strings.Join(f.Pressed, ",")))
+	}
 	if d.Evidence != "" {
 		attrs = append(attrs, slog.String("evidence", string(d.Evidence)))
 	}
@@ -154,16 +160,16 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 }
 
 func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
-	result, policyText := string(f.From), "-"
+	result, policyText, cause := string(f.From), "-", dmarc.CauseNone
 	for _, a := range f.Authors {
 		if a.Domain == d.Author {
-			result, policyText = a.Verdict.Status.String(), "absent"
+			result, policyText, cause = a.Verdict.Status.String(), "absent", a.Verdict.Cause
 			if a.PolicyDomain != "" {
 				policyText = a.Verdict.Policy.String()
 			}
 		}
 	}
-	return []slog.Attr{
+	attrs := []slog.Attr{
 		slog.String("result", result),
 		slog.String("p", policyText),
 		slog.String("requested", d.Requested.String()),
@@ -174,6 +180,10 @@ func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
 		slog.String("arc", arcSummary(f.ARC)),
 		slog.String("why", d.Reason),
 	}
+	if cause != dmarc.CauseNone {
+		attrs = append(attrs, slog.String("cause", cause.String()))
+	}
+	return attrs
 }
 
 // dkimSummary is "pass:example.org,fail:example.net", or "none".

@@ -110,6 +110,15 @@ func (m *Metrics) Evaluation(result, policy string) {
 	m.evaluations.WithLabelValues(known(results, result), known(policies, policy)).Inc()
 }
 
+// TempError counts an author domain of which a failed lookup left the result
+// open, by whose fault it was.
+func (m *Metrics) TempError(cause string) {
+	if m == nil {
+		return
+	}
+	m.temperrors.WithLabelValues(known(causes, cause)).Inc()
+}
+
 // Pass counts a DMARC pass by the mechanism that carried it.
 func (m *Metrics) Pass(via string) {
 	if m == nil {

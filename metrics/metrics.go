@@ -25,6 +25,7 @@ var (
 	errorKinds     = []string{"protocol", "timeout", "io", "panic", "overload"}
 	workStages     = []string{"auth", "record"}
 	results        = []string{"pass", "fail", "none", "temperror", "permerror", "skipped"}
+	causes         = []string{"ours", "domain", "pressure"}
 	policies       = []string{"none", "quarantine", "reject", "absent"}
 	ruleActions    = []string{"accept", "tag", "hold", "tempfail", "reject"}
 	ruleModes      = []string{"enforce", "shadow"}
@@ -38,7 +39,7 @@ var (
 	comparisons    = []string{"same", "different", "unready"}
 	differences    = []string{"org", "record", "verdict", "disposition"}
 	evidences      = []string{"arc_sealer", "forwarder", "body_changed", "sends_no_mail", "no_such_domain", "history", "none"}
-	arcResults     = []string{"pass", "fail"}
+	arcResults     = []string{"pass", "fail", "not_checked"}
 	dkimResults    = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
 	algorithms     = []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1", "other"}
 	keyBits        = []string{"<1024", "1024", "1025-2047", "2048", ">2048", "ed25519"}
@@ -91,6 +92,7 @@ type Metrics struct {
 	ship                        shipMetrics
 	keep                        keepMetrics
 	reloadOK, reloadTime        prometheus.Gauge
+	temperrors                  *prometheus.CounterVec
 }
 
 // New makes the metrics and registers them with reg. listeners are the
@@ -111,6 +113,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		bytes:           f.histogram("milter_message_bytes", "Size of messages, header and body.", prometheus.ExponentialBuckets(1024, 4, 9), l),
 		stage:           f.histogram("stage_duration_seconds", "Where the time of a message goes.", latencyBuckets, label{"stage", workStages}),
 		evaluations:     f.counter("evaluations_total", "Author domains evaluated, by DMARC result and published policy.", label{"result", results}, label{"policy", policies}),
+		temperrors:      f.counter("temperrors_total", "Author domains of which a failed lookup left the result open, by whose fault it was.", label{"cause", causes}),
 		passes:          f.counter("pass_total", "DMARC passes, by the mechanism that was aligned.", label{"via", vias}),
 		skips:           f.counter("skipped_total", "Messages not evaluated.", label{"why", skips}),
 		dispositions:    f.counter("dispositions_total", "What the owner asked for and what was done.", label{"requested", policies}, label{"applied", applied}, label{"reason", reasons}),
@@ -119,7 +122,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
 		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
 		keyBits:         f.counter("dkim_key_bits_total", "Sizes of the DKIM keys seen.", label{"bits", keyBits}),
-		arc:             f.counter("arc_chains_total", "ARC chains validated.", label{"result", arcResults}),
+		arc:             f.counter("arc_chains_total", "ARC chains seen.", label{"result", arcResults}),
 		compared:        f.counter("discovery_compared_total", "Author domains looked up by both methods of discovery.", label{"outcome", comparisons}),
 		differences:     f.counter("discovery_differences_total", "In what the methods of discovery differ.", label{"what", differences}),
 		evidence:        f.counter("conformant_evidence_total", "What the profile conformant went by under p=reject.", label{"evidence", evidences}),

@@ -230,7 +230,13 @@ func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
 		return d
 	}
 	answer := s.TempOurs
-	if a.Verdict.Cause != dmarc.CauseOurs {
+	switch a.Verdict.Cause {
+	case dmarc.CauseOurs:
+	case dmarc.CausePressure:
+		// A sender can arrange it, so no setting delivers: the next attempt
+		// finds what was answered meanwhile.
+		answer = Tempfail
+	default:
 		answer = s.TempDomain
 		if answer == Tempfail && f.Deferred >= s.MaxDefer {
 			d.Reason += "; deferred long enough"

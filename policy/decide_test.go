@@ -136,6 +136,7 @@ func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 	s := Settings{Profile: Strict, Quarantine: Hold, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: 4 * time.Hour}
 	ours := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseOurs}
 	theirs := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseDomain}
+	pressed := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CausePressure}
 	tests := []struct {
 		name     string
 		s        Settings
@@ -149,6 +150,12 @@ func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 		{"the domain's DNS fails: try again", s, theirs, 0, Tempfail, None},
 		{"still", s, theirs, 4*time.Hour - 1, Tempfail, None},
 		{"but not for ever, and never past the policy", s, theirs, 4 * time.Hour, Hold, Quarantine},
+		{"a lookup gave way: try again", s, pressed, 0, Tempfail, None},
+		{"however long that goes on", s, pressed, 400 * time.Hour, Tempfail, None},
+		{"whatever the settings deliver", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag}, pressed, 0, Tempfail, None},
+		{"under the profile conformant, too", Settings{Profile: Conformant, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail}, pressed, time.Hour, Tempfail, None},
+		{"monitor does not defer for it", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, pressed, 0, Accept, None},
+		{"nor is what passes deferred for it", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CausePressure, AlignedSPF: true}, 0, Accept, None},
 		{"a pass of the author domain itself needs no record", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, AlignedDKIM: true}, 0, Accept, None},
 		{"monitor defers nobody", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, 0, Accept, None},
 		{"not even where quarantine is one", Settings{Profile: Strict, Quarantine: Refuse, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantine},

@@ -57,6 +57,11 @@ type Facts struct {
 	// follows from it.
 	Stale bool `json:"stale,omitempty"`
 
+	// Pressed is what could not be found out, because DNS lookups for it gave
+	// way to those of other messages: Pressed words. An answer that could hang
+	// on it is tempfail.
+	Pressed []string `json:"pressed,omitempty"`
+
 	// What the header says of itself; anybody can write it. A message may say
 	// so and not be it.
 	IsList    bool   `json:"list_headers,omitempty"`   // a field of RFC 2369 or RFC 2919
@@ -180,7 +185,7 @@ type DKIM struct {
 // ARC is the chain of a message (RFC 8617). Result is empty without one. What
 // it says is worth no more than its sealers.
 type ARC struct {
-	Result     string   `json:"result,omitempty"` // pass or fail
+	Result     string   `json:"result,omitempty"` // pass, fail, or not_checked: nothing is decided by it
 	Reason     string   `json:"reason,omitempty"`
 	OldestPass int      `json:"oldest_pass,omitempty"` // instance; 0 with a pass: the first
 	Sealers    []Sealer `json:"sealers,omitempty"`     // oldest first

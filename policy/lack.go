@@ -100,6 +100,15 @@ func (s Settings) shared(f *Facts, trying int) (Decision, bool) {
 // settled decides when the profile is that of the message: Monitor with
 // Observed is that of one outside the share that is enforced.
 func (s *Settings) settled(f *Facts, trying int) (d Decision, sure bool) {
+	d, sure = s.once(f, trying)
+	if len(f.Pressed) > 0 {
+		d = s.pressed(f, d, trying)
+	}
+	return d, sure
+}
+
+// once decides about the facts as they are.
+func (s *Settings) once(f *Facts, trying int) (d Decision, sure bool) {
 	d, sure = s.decideProfile(*f), true
 	if s.Rules.Len() > 0 && (s.unusable(*f) || slices.ContainsFunc(f.Authors, fallible)) {
 		d, sure = s.overrule(f, d, trying)

@@ -99,7 +99,7 @@ func (m maker) author(signatures []DKIM) Author {
 		Verdict: dmarc.Verdict{
 			Status: pick(m, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Pass, dmarc.StatusNone, dmarc.TempError, dmarc.PermError),
 			Policy: pick(m, dmarc.None, dmarc.Quarantine, dmarc.Reject, dmarc.Reject, dmarc.Reject, dmarc.Reject), Testing: m.yes(10), Pct: pick(m, uint8(100), 100, 100, 100, 50, 0),
-			AlignedSPF: m.yes(10), AlignedDKIM: m.yes(10), Cause: pick(m, dmarc.CauseOurs, dmarc.CauseDomain), Reason: "why",
+			AlignedSPF: m.yes(10), AlignedDKIM: m.yes(10), Cause: pick(m, dmarc.CauseOurs, dmarc.CauseDomain, dmarc.CausePressure), Reason: "why",
 		},
 		Standing: pick(m, Standing{}, Standing{Asked: true}, Standing{Asked: true}, Standing{Asked: true, NoMail: NoMailSPF}, Standing{Asked: true, Missing: true}),
 		History:  pick(m, History{}, History{10, 10}, History{100, 100}, History{100, 50}),

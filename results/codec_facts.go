@@ -71,6 +71,7 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.text(factsListID, f.ListID)
 	e.number(factsSeed, f.Seed)
 	e.number(factsLacks, uint64(f.Lacks))
+	e.list(factsPressed, f.Pressed)
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -140,6 +141,8 @@ func (m *message) checks(f *policy.Facts) {
 		f.Seed = m.number()
 	case factsLacks:
 		small(m, &f.Lacks)
+	case factsPressed:
+		f.Pressed = append(f.Pressed, m.text())
 	}
 }
 

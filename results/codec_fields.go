@@ -31,6 +31,7 @@ const (
 	factsListID     = 21
 	factsSeed       = 22
 	factsLacks      = 23
+	factsPressed    = 24
 
 	addrBytes = 1
 	addrZone  = 2

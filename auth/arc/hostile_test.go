@@ -47,9 +47,9 @@ func TestHostileChainsCostNoMoreThanTheirSize(t *testing.T) {
 			d := &dns{}
 			n := allocated(func() {
 				run := dkim.Start(t.Context(), d, h, dkim.Options{})
-				a := Start(t.Context(), run)
+				a := Start(run)
 				run.Write(body)
-				got = a.Finish()
+				got = a.Finish(t.Context())
 				run.Finish()
 			})
 			if size := len(tt.l.text()); n > uint64(tt.times*size+64<<10) {
@@ -79,7 +79,7 @@ func TestEachFieldIsHashedOnceForAllSeals(t *testing.T) {
 	l := bulky(t, 4<<10, MaxSets)
 	h, _ := headerOf(l.text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{})
-	r := Start(t.Context(), run)
+	r := Start(run)
 	hashed, want := 0, 0
 	before, err := r.prefixes(counter{sha256.New(), &hashed})
 	for _, set := range l.sets {
@@ -95,7 +95,7 @@ func TestAbandonedChainsLeaveNoGoroutine(t *testing.T) {
 	h, _ := headerOf(newLetter().sealed(t, 3).text())
 	before := runtime.NumGoroutine()
 	for range 50 {
-		Start(t.Context(), dkim.Start(t.Context(), &dns{}, h, dkim.Options{}))
+		Start(dkim.Start(t.Context(), &dns{}, h, dkim.Options{}))
 	}
 	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
 		if time.Now().After(deadline) {
@@ -139,9 +139,9 @@ func FuzzChain(f *testing.F) {
 		h, body := headerOf(top + l.text())
 		d := &dns{}
 		run := dkim.Start(t.Context(), d, h, dkim.Options{})
-		r := Start(t.Context(), run)
+		r := Start(run)
 		run.Write(body)
-		got := r.Finish()
+		got := r.Finish(t.Context())
 		words(t, got)
 		run.Finish()
 		if len(d.asked) > MaxKeys || got.Sets == nil && len(d.asked) > 0 {

@@ -1,7 +1,9 @@
 // Package arc validates the ARC chain of a message (RFC 8617, Section 5.2).
 //
-// Start reads the chain from the header of a dkim.Run and begins the lookups;
-// the body goes to that Run, which hashes it for both; Finish judges. What a
+// Start reads the chain from the header of a dkim.Run; the body goes to that
+// Run, which hashes it for both; Finish fetches keys as far as they are needed
+// and judges. For a message to which the chain is worth nothing, Unchecked says
+// what is known without a lookup. What a
 // chain that passes is worth is not decided here: anybody can seal a chain of
 // lies (RFC 8617, Section 9), so its sealers must be known to whoever believes
 // what they recorded, and that text is handed over and not read. It is not for
@@ -10,7 +12,7 @@
 //	d := dkim.Start(ctx, resolver, header, dkim.Options{})
 //	a := arc.Start(ctx, d)
 //	d.Write(body)
-//	chain, signatures := a.Finish(), d.Finish() // in any order
+//	signatures, chain := d.Finish(), a.Finish(ctx)
 //
 // # Limits
 //
@@ -18,8 +20,11 @@
 // them maxBytes; with more the chain fails, unread. The verdict needs the keys
 // of all seals and of the newest ARC-Message-Signature. Older ones matter for
 // OldestPass only, and so many are verified that it is maxTried in all: no
-// chain costs more than MaxKeys lookups, and one whose structure is wrong
-// costs none. Work is linear in the size of the header, for the seals share one
+// chain costs more than MaxKeys lookups. They go from the newest to the oldest,
+// and end with the first that does not verify: the newest ARC-Message-Signature
+// alone, then seals, maxBatch at once, then one older signature after the
+// other. A signature over another body, and a chain whose structure is wrong,
+// cost no lookup. Work is linear in the size of the header, for the seals share one
 // running hash. Keys, algorithms and l= are judged as by dkim.Options.
 //
 // # Failures
@@ -27,8 +32,8 @@
 // Every error is permanent, a DNS failure included (RFC 8617, Section 5.2.1):
 // the chain fails, and Err tells why. So it does for a signature that does not
 // verify with a key in an old answer, given because no newer one can be had; one
-// that does verify is as good as others. A panic in a lookup is raised by the
-// Finish of the dkim.Run. The zero Result is none.
+// that does verify is as good as others. A panic in a lookup is raised by
+// Finish. The zero Result is none.
 package arc
 
 const (
@@ -46,6 +51,7 @@ const (
 	maxFields = 3 * MaxSets
 	maxField  = 16 << 10  // bytes of one field; dkim takes 8 KiB of a signature, what large providers record has 2 KiB
 	maxBytes  = 256 << 10 // bytes of all (RFC 8617, Section 9.1): 50 sets of 5 KiB; one with keys of 4096 bits has 3 KiB
+	maxBatch  = 4         // seals whose keys are fetched at once: a chain of 50 waits for 13 answers, one of five for two
 	maxTried  = 10        // ARC-Message-Signatures verified; each costs what a DKIM signature does, see dkim.MaxSignatures
 )
 
@@ -57,10 +63,11 @@ const (
 	None Status = iota // no field of ARC
 	Pass
 	Fail
+	NotChecked // there is a chain, and no key was fetched: not a word of RFC 8617
 )
 
-// String returns the word of RFC 8617.
-func (s Status) String() string { return [...]string{"none", "pass", "fail"}[s] }
+// String returns the word of RFC 8617, or not_checked.
+func (s Status) String() string { return [...]string{"none", "pass", "fail", "not_checked"}[s] }
 
 // Set is one hop of a chain, as its seal tells it. All of it but KeyBits is
 // text of the message, and true only if the chain passes and the sealer is to
@@ -91,7 +98,7 @@ type Result struct {
 	// one might verify.
 	OldestPass int
 
-	Sets []Set // oldest first, if the structure is right, also when the chain failed
+	Sets []Set // oldest first, if the structure is right, also when the chain failed or was not checked
 	Err  error // the DNS failure for which the chain failed
 
 	Stale bool // a key was that of an old answer, because no newer one could be had

@@ -35,13 +35,13 @@ func headerOf(text string) (mail.Header, []byte) {
 func validate(r dkim.Resolver, text string) Result {
 	h, body := headerOf(text)
 	d := dkim.Start(context.Background(), r, h, dkim.Options{})
-	a := Start(context.Background(), d)
+	a := Start(d)
 	for len(body) > 0 {
 		n := min(7, len(body))
 		d.Write(body[:n])
 		body = body[n:]
 	}
-	res := a.Finish()
+	res := a.Finish(context.Background())
 	d.Finish()
 	return res
 }

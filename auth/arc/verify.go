@@ -16,10 +16,9 @@ type Run struct {
 	known Result
 }
 
-// Start reads the chain in the header of d and begins what it needs of d:
-// lookups of keys, which end with ctx, and hashes of the body, which must not
-// have come yet.
-func Start(ctx context.Context, d *dkim.Run) *Run {
+// Start reads the chain in the header of d and begins the hashes of the body,
+// which must not have come yet. It looks nothing up.
+func Start(d *dkim.Run) *Run {
 	r := &Run{dkim: d}
 	fields := find(d)
 	if len(fields) == 0 {
@@ -38,7 +37,7 @@ func Start(ctx context.Context, d *dkim.Run) *Run {
 		return r
 	}
 	r.sets = sets
-	r.begin(ctx)
+	r.hash()
 	return r
 }
 
@@ -63,49 +62,86 @@ func hopeless(sets []set) string {
 	return ""
 }
 
-// begin begins all seals and the newest signatures, as many as are tried. None
-// is behind one that cannot verify.
-func (r *Run) begin(ctx context.Context) {
+// hash has the body hashed for the newest signatures, as many as are tried.
+// None is behind one that cannot verify.
+func (r *Run) hash() {
 	for i := len(r.sets) - 1; i >= max(0, len(r.sets)-maxTried); i-- {
 		m := r.sets[i][message].link
 		if m.Refused() != "" {
 			break
 		}
-		m.Begin(ctx)
-	}
-	for _, s := range r.sets {
-		s[seal].link.Begin(ctx)
+		m.Hash()
 	}
 }
 
-// Finish judges the chain, when the body has ended, and waits for the keys
-// that it needs (RFC 8617, Section 5.2, steps 4 to 7). It is called once.
-func (r *Run) Finish() Result {
+// Unchecked returns what is known of the chain without a lookup: whether there
+// is one, its sets, and that it fails, if its structure is wrong.
+func (r *Run) Unchecked() Result {
+	if len(r.sets) > 0 {
+		r.known.Status, r.known.Reason = NotChecked, "the message passed without it"
+	}
+	return r.known
+}
+
+// Finish judges the chain, when the body has ended: it fetches the keys that
+// it needs, with lookups that end with ctx, and waits for them (RFC 8617,
+// Section 5.2, steps 4 to 7). It is called once.
+func (r *Run) Finish(ctx context.Context) Result {
 	if len(r.sets) == 0 {
 		return r.known
 	}
 	newest := r.sets[len(r.sets)-1][message]
-	if found := r.noted(newest.link.Verify()); found.Status != dkim.Pass {
+	if found := r.signature(ctx, newest); found.Status != dkim.Pass {
 		r.fail(newest.failed(found.Reason), found.Err)
 		return r.known
 	}
+	if !r.seals(ctx) {
+		return r.known
+	}
+	r.known.Status, r.known.Reason = Pass, "all seals verified"
+	r.known.OldestPass = r.oldestPass(ctx)
+	return r.known
+}
+
+// signature verifies an ARC-Message-Signature, whose key is fetched unless the
+// body is another.
+func (r *Run) signature(ctx context.Context, f *field) dkim.Result {
+	if f.link.Body() == "" {
+		r.dkim.Fetch(ctx, f.link)
+	}
+	return r.noted(f.link.Verify())
+}
+
+// seals verifies all seals, newest first, until one fails (RFC 8617, Section
+// 5.2, step 6).
+func (r *Run) seals(ctx context.Context) bool {
 	before, err := r.prefixes(sha256.New())
 	if err != nil {
 		r.fail("hash cannot be copied", nil)
-		return r.known
+		return false
 	}
 	for i := len(r.sets) - 1; i >= 0; i-- {
+		if (len(r.sets)-1-i)%maxBatch == 0 {
+			r.fetchSeals(ctx, i)
+		}
 		f := r.sets[i][seal]
 		found := r.noted(f.link.VerifyAfter(before[i]))
 		r.known.Sets[i].KeyBits = found.KeyBits
 		if found.Status != dkim.Pass {
 			r.fail(f.failed(found.Reason), found.Err)
-			return r.known
+			return false
 		}
 	}
-	r.known.Status, r.known.Reason = Pass, "all seals verified"
-	r.known.OldestPass = r.oldestPass()
-	return r.known
+	return true
+}
+
+// fetchSeals fetches the keys of a batch of seals, of which one is the newest.
+func (r *Run) fetchSeals(ctx context.Context, newest int) {
+	var links []*dkim.Link
+	for i := newest; i >= max(0, newest-maxBatch+1); i-- {
+		links = append(links, r.sets[i][seal].link)
+	}
+	r.dkim.Fetch(ctx, links...)
 }
 
 // noted takes down whether the key of a signature was old.
@@ -137,11 +173,11 @@ func (r *Run) prefixes(running hash.Hash) ([]hash.Hash, error) {
 }
 
 // oldestPass verifies the older signatures, newest first, until one fails
-// (RFC 8617, Section 5.2, step 5), as one does that was not begun, or whose key
+// (RFC 8617, Section 5.2, step 5), as one does that is not tried, or whose key
 // cannot be fetched. Since it changes no verdict it comes last.
-func (r *Run) oldestPass() int {
+func (r *Run) oldestPass(ctx context.Context) int {
 	i := len(r.sets) - 1 // the newest has been verified
-	for i > 0 && r.noted(r.sets[i-1][message].link.Verify()).Status == dkim.Pass {
+	for i > 0 && r.signature(ctx, r.sets[i-1][message]).Status == dkim.Pass {
 		i--
 	}
 	if i == 0 {

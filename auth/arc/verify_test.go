@@ -156,7 +156,7 @@ func TestStructuresThatFail(t *testing.T) {
 			d := &dns{}
 			h, _ := headerOf(tt.l.text())
 			run := dkim.Start(t.Context(), d, h, dkim.Options{})
-			got := Start(t.Context(), run).Finish()
+			got := Start(run).Finish(t.Context())
 			if got.Status != Fail || !strings.Contains(got.Reason, tt.reason) || got.Err != nil || got.OldestPass != 0 {
 				t.Errorf("result = %+v; want fail, because of %q", got, tt.reason)
 			}
@@ -288,7 +288,7 @@ func TestAChainSharesKeysAndBodyWithTheSignaturesOfTheMessage(t *testing.T) {
 	for _, first := range []string{"chain", "signatures"} {
 		d := &dns{}
 		run := dkim.Start(t.Context(), d, h, dkim.Options{})
-		chain := Start(t.Context(), run)
+		chain := Start(run)
 		if !run.Wanted() {
 			t.Error("Wanted() = false; want true")
 		}
@@ -297,7 +297,7 @@ func TestAChainSharesKeysAndBodyWithTheSignaturesOfTheMessage(t *testing.T) {
 		if first == "signatures" {
 			signatures = run.Finish()
 		}
-		got := chain.Finish()
+		got := chain.Finish(t.Context())
 		if first == "chain" {
 			signatures = run.Finish()
 		}
@@ -313,7 +313,7 @@ func TestTheChainAloneWantsTheBody(t *testing.T) {
 	if run.Wanted() {
 		t.Error("Wanted() = true without a DKIM signature; want false")
 	}
-	if chain := Start(t.Context(), run); !run.Wanted() {
+	if chain := Start(run); !run.Wanted() {
 		t.Errorf("Wanted() = false with %+v; want true", chain)
 	}
 	run.Finish()
@@ -323,7 +323,7 @@ func TestAChainThatStartsBehindTheBodyFails(t *testing.T) {
 	h, body := headerOf(newLetter().sealed(t, 1).text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{})
 	run.Write(body)
-	if got := Start(t.Context(), run).Finish(); got.Status != Fail || !strings.Contains(got.Reason, "begun behind the body") {
+	if got := Start(run).Finish(t.Context()); got.Status != Fail || !strings.Contains(got.Reason, "begun behind the body") {
 		t.Errorf("result = %+v; want fail", got)
 	}
 	run.Finish()
@@ -332,9 +332,9 @@ func TestAChainThatStartsBehindTheBodyFails(t *testing.T) {
 func TestBodyLengthIsThatOfTheSignatures(t *testing.T) {
 	h, body := headerOf(newLetter().seal(t, hop{tags: "l=16; "}).text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{BodyLength: dkim.AcceptWhole})
-	chain := Start(t.Context(), run)
+	chain := Start(run)
 	run.Write(body)
-	if got := chain.Finish(); got.Status != Pass {
+	if got := chain.Finish(t.Context()); got.Status != Pass {
 		t.Errorf("result = %+v; want pass", got)
 	}
 	run.Finish()

@@ -13,8 +13,9 @@ import (
 // and the hashes of the body with the signatures there. Links are for auth/arc
 // and for nobody else, and are no results of the Run.
 type Link struct {
-	run *Run
-	s   *signature
+	run    *Run
+	s      *signature
+	hashed bool // the body is hashed for it
 }
 
 // Header returns the header that the Run was started with.
@@ -29,7 +30,7 @@ func (r *Run) MessageSignature(place int) *Link {
 		required("a", "b", "bh", "d", "h", "s"), s.readDomain, s.readNames, s.checkOrder,
 		checkQuery, s.readCanon, s.readTimes(r.opt.now()), s.readLimit, checkAlgorithm, s.readBodyHash, s.readB,
 	)
-	return &Link{r, s}
+	return &Link{run: r, s: s}
 }
 
 // Seal reads the ARC-Seal at a place of the header: it has no body hash and no
@@ -38,7 +39,7 @@ func (r *Run) MessageSignature(place int) *Link {
 func (r *Run) Seal(place int) *Link {
 	s := open(r.fields[place], place)
 	s.check(required("a", "b", "d", "s"), s.readDomain, checkUnlisted, checkSigned, checkAlgorithm, s.readB)
-	return &Link{r, s}
+	return &Link{run: r, s: s}
 }
 
 // checkOrder refuses a signature over fields that are made after it, and over
@@ -82,26 +83,55 @@ func (l *Link) Refused() string { return l.s.refused.reason }
 // Known returns what is known of the signature before it is verified.
 func (l *Link) Known() Result { return l.s.close(l.s.result, l.s.refused) }
 
-// Begin starts the lookup of the key and, for an ARC-Message-Signature, has
-// the body hashed; the first part of the body must not have come yet. Without
-// Begin the signature does not verify.
-func (l *Link) Begin(ctx context.Context) {
-	if l.s.refused.status != None {
-		return
-	}
-	if isSeal := l.s.bh == nil; !isSeal && !l.run.want(l.s.body) {
+// Hash has the body hashed for an ARC-Message-Signature; the first part of the
+// body must not have come yet. Without Hash the signature does not verify.
+func (l *Link) Hash() {
+	switch {
+	case l.s.refused.status != None:
+	case l.run.want(l.s.body):
+		l.hashed = true
+	default:
 		l.s.refused = permanent("begun behind the body")
-		return
 	}
-	l.run.fetch(ctx, l.s)
+}
+
+// Body compares the hash of the body, when that has ended, and returns why the
+// signature cannot verify, whatever its key is: no key has to be fetched then.
+// It is empty when that is open.
+func (l *Link) Body() string {
+	if l.s.refused.status == None && !l.hashed {
+		l.s.refused = permanent("not begun")
+	}
+	if l.s.refused.status == None {
+		l.s.refused = l.run.bodyOf(l.s)
+	}
+	return l.s.refused.reason
+}
+
+// Fetch starts the lookup of the keys of signatures that can verify; it ends
+// with ctx. Without it they do not verify. How many are fetched at once is
+// for the caller to choose, up to maxFetched.
+func (r *Run) Fetch(ctx context.Context, links ...*Link) {
+	var unknown []*key
+	for _, l := range links {
+		if l.s.refused.status != None || l.s.key != nil {
+			continue
+		}
+		if k := r.prepare(ctx, l.s); k != nil {
+			k.dns, k.stranger = r.strangers(), true
+			unknown = append(unknown, k)
+		}
+	}
+	r.fetchAll(ctx, unknown)
 }
 
 // Verify judges an ARC-Message-Signature, when the body has ended. It waits
 // for the key.
 func (l *Link) Verify() Result {
-	if !l.begun() {
+	if l.Body() != "" || !l.begun() {
 		return l.Known()
 	}
+	l.s.key.wait()
 	return l.run.judge(l.s)
 }
 
@@ -112,6 +142,7 @@ func (l *Link) VerifyAfter(before hash.Hash) Result {
 	if !l.begun() {
 		return l.Known()
 	}
+	l.s.key.wait()
 	res := l.s.result
 	found := l.run.tryKeys(l.s, &res, func() []byte {
 		before.Write(bytes.TrimSuffix(relaxField(l.s.raw), crlfs[:2]))

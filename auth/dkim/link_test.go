@@ -72,20 +72,50 @@ func TestALinkBegunBehindTheBodyDoesNotVerify(t *testing.T) {
 	run := linked(dns, arcSignature)
 	run.Write([]byte("x"))
 	l := run.MessageSignature(0)
-	l.Begin(context.Background())
+	l.Hash()
+	run.Fetch(context.Background(), l)
 	if got := l.Verify(); got.Status != PermError || len(dns.asked) != 0 {
 		t.Errorf("Verify() = %+v after %d lookups; want permerror after none", got, len(dns.asked))
 	}
 	run.Finish()
 }
 
-func TestARunWaitsForTheLookupsOfItsLinks(t *testing.T) {
-	run := linked(broken{}, arcSignature)
-	run.MessageSignature(0).Begin(context.Background())
+func TestALinkWithAnotherBodyNeedsNoKey(t *testing.T) {
+	dns := counting{records{own()}, make(chan string, 1)}
+	run := linked(dns, arcSignature)
+	l := run.MessageSignature(0)
+	l.Hash()
+	run.Write([]byte("another body\r\n"))
+	if got := l.Body(); got != "body hash did not verify" {
+		t.Errorf("Body() = %q; want that its hash did not verify", got)
+	}
+	run.Fetch(context.Background(), l)
+	if got := l.Verify(); got.Status != Fail || len(dns.asked) != 0 {
+		t.Errorf("Verify() = %+v after %d lookups; want fail after none", got, len(dns.asked))
+	}
+	run.Finish()
+}
+
+func TestALinkIsFetchedFromStrangers(t *testing.T) {
+	near, far := counting{records{own()}, make(chan string, 9)}, counting{records{own()}, make(chan string, 9)}
+	run := Start(context.Background(), near, headerOf("ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA\r\n"+letter), Options{Strangers: far})
+	l := run.Seal(0)
+	run.Fetch(context.Background(), l)
+	run.Fetch(context.Background(), l) // which changes nothing
+	l.VerifyAfter(sha256.New())
+	if len(near.asked) != 0 || len(far.asked) != 1 {
+		t.Errorf("lookups = %d of aligned keys, %d of strangers'; want 0 and 1", len(near.asked), len(far.asked))
+	}
+}
+
+func TestALinkRaisesThePanicOfItsLookup(t *testing.T) {
+	run := linked(broken{}, "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA")
+	l := run.Seal(0)
+	run.Fetch(context.Background(), l)
 	defer func() {
 		if p := recover(); p == nil {
-			t.Error("Finish() returns; want the panic of the lookup")
+			t.Error("VerifyAfter() returns; want the panic of the lookup")
 		}
 	}()
-	run.Finish()
+	l.VerifyAfter(sha256.New())
 }

@@ -1,10 +1,13 @@
 package dkim
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
+	"sync/atomic"
 )
 
 // Resolver fetches key records. No record (NXDOMAIN or no data) is an empty
@@ -31,6 +34,11 @@ var errBug = errors.New("panic in a key lookup")
 // key is what stands at the name of a key, on its way. It is read once for all
 // signatures that name it.
 type key struct {
+	name     string
+	dns      Resolver // who is asked
+	stranger bool     // no signature with it can align
+	near     int      // as of its signature
+
 	done  chan struct{}
 	found keySet
 	err   error // the failure of DNS; when it isStale, found is an old answer
@@ -51,20 +59,39 @@ var over = func() chan struct{} {
 	return c
 }()
 
-// fetch starts a lookup, which ends with ctx.
-func fetch(ctx context.Context, r Resolver, name string) *key {
-	k := &key{done: make(chan struct{})}
-	go func() {
-		defer close(k.done)
-		defer func() {
-			if k.bug = recover(); k.bug != nil {
-				k.bug = fmt.Sprintf("%v\n%s", k.bug, debug.Stack())
-				k.err = errBug
+// fetchAll fetches keys, those first that could be aligned with an author
+// domain, maxFetched at once. The lookups end with ctx.
+func (r *Run) fetchAll(ctx context.Context, keys []*key) {
+	slices.SortStableFunc(keys, func(a, b *key) int {
+		return cmp.Or(compareBool(a.stranger, b.stranger), cmp.Compare(b.near, a.near))
+	})
+	var next atomic.Int64
+	for range min(len(keys), maxFetched) {
+		go func() {
+			for i := next.Add(1); i <= int64(len(keys)); i = next.Add(1) {
+				keys[i-1].fetch(ctx)
 			}
 		}()
-		k.found, k.err = lookUp(ctx, r, name)
+	}
+}
+
+// fetch looks the key up.
+func (k *key) fetch(ctx context.Context) {
+	defer close(k.done)
+	defer func() {
+		if k.bug = recover(); k.bug != nil {
+			k.bug = fmt.Sprintf("%v\n%s", k.bug, debug.Stack())
+			k.err = errBug
+		}
 	}()
-	return k
+	k.found, k.err = lookUp(ctx, k.dns, k.name)
+}
+
+// wait waits for the key, and raises the panic with which its lookup ended.
+func (k *key) wait() {
+	if <-k.done; k.bug != nil {
+		panic(k.bug)
+	}
 }
 
 // lookUp returns the records at the name of a key. They mean something beside

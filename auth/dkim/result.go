@@ -1,7 +1,7 @@
 // Package dkim verifies the DKIM signatures of a message (RFC 6376, with RFC
 // 8301 and RFC 8463).
 //
-// Start reads the signatures and begins all key lookups at once, Write takes
+// Start reads the signatures and begins the key lookups, Write takes
 // the body as it comes, Finish judges. Of the body nothing is kept: there is
 // one running hash for each canonicalization, shared by all signatures. Those
 // of ARC share it too, with the header and the keys, as Links. It is not for
@@ -11,7 +11,8 @@
 // # Limits
 //
 // Of all signatures MaxSignatures are verified, those first that could be
-// aligned with an author domain; MaxResults are reported. A signature field is
+// aligned with an author domain; MaxResults are reported. Of their keys
+// maxFetched are fetched at once, in the same order. A signature field is
 // read up to maxField bytes, maxTags tags and maxNames names in h=; of the TXT
 // records at the name of a key maxKeys keys are tried; RSA keys have minRSA to
 // Options.MaxKeyBits bits. Work is linear in the size of the message, memory
@@ -48,6 +49,8 @@ const (
 	maxField = 8 << 10 // bytes of a DKIM-Signature field; with two 4096-bit values it has 2 KiB
 	maxTags  = 64      // tags of one list; RFC 6376 defines 14
 	maxNames = 200     // names in h=; over-signing doubles the number of fields
+
+	maxFetched = 4 // keys of a message fetched at once: few good messages have more signatures (Google, Microsoft and mailing lists make one to three)
 
 	maxRecord = 8 << 10 // bytes of a key record; a 4096-bit key has 736 characters
 	maxKeys   = 4       // keys tried at one name: how many is undefined (RFC 6376, Section 6.1.2)

@@ -79,7 +79,7 @@ func TestAFreshKeyIsNotOld(t *testing.T) {
 func TestASealWithAnOldKeyNeverFails(t *testing.T) {
 	run := linked(aged{own()}, "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA")
 	l := run.Seal(0)
-	l.Begin(context.Background())
+	run.Fetch(context.Background(), l)
 	if got := l.VerifyAfter(sha256.New()); got.Status != TempError || !got.Stale || got.Err != oldAnswer(ownName) {
 		t.Errorf("VerifyAfter() = %+v; want temperror with the old answer", got)
 	}

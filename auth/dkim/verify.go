@@ -24,6 +24,13 @@ type Options struct {
 	// know, and the other Resolver is asked. It is used by the goroutine that
 	// calls Start. May be nil.
 	Known Resolver
+
+	// MayAlign reports whether a signing domain could be aligned with one of
+	// Authors, as far as names tell. Keys of those that may are fetched first;
+	// those of all others, and of Links, are fetched from Strangers. Each may
+	// be nil: then all may, and there is one Resolver.
+	MayAlign  func(domain string) bool
+	Strangers Resolver
 }
 
 // BodyLength says what becomes of signatures with l=, which leave to others
@@ -64,38 +71,59 @@ type Run struct {
 	digests    map[bool]*digest       // the same, since the last
 }
 
-// Start begins the verification: all key lookups start now and end with ctx.
+// Start begins the verification: the key lookups start now, maxFetched of them
+// at once, and end with ctx.
 func Start(ctx context.Context, r Resolver, h message.Header, opt Options) *Run {
 	run := &Run{dns: r, opt: opt, fields: h, keys: make(map[string]*key), limits: make(map[bool][]int64)}
 	run.signatures = choose(readAll(h, opt.now(), opt.Authors))
+	var unknown []*key
 	for _, s := range run.signatures {
 		if s.refused.status == None {
-			run.fetch(ctx, s)
+			if k := run.prepare(ctx, s); k != nil {
+				unknown = append(unknown, k)
+			}
 			run.want(s.body)
 		}
 	}
+	run.fetchAll(ctx, unknown)
 	return run
 }
 
-// fetch starts the lookup of the key of a signature, once for each name, and
-// prepares the header, which is hashed for it.
-func (r *Run) fetch(ctx context.Context, s *signature) {
+// prepare gives a signature its key, which is one for each name, and prepares
+// the header, which is hashed for it. It returns a key that is to be fetched.
+func (r *Run) prepare(ctx context.Context, s *signature) *key {
 	if r.header == nil {
 		r.header = newHeader(r.fields)
 	}
-	if s.key = r.keys[s.keyName]; s.key == nil {
-		s.key = r.lookUp(ctx, s.keyName)
-		r.keys[s.keyName] = s.key
+	if s.key = r.keys[s.keyName]; s.key != nil {
+		return nil
 	}
-}
-
-func (r *Run) lookUp(ctx context.Context, name string) *key {
 	if r.opt.Known != nil {
-		if found, err := lookUp(ctx, r.opt.Known, name); err == nil {
-			return &key{done: over, found: found}
+		if found, err := lookUp(ctx, r.opt.Known, s.keyName); err == nil {
+			s.key = &key{done: over, found: found}
+			r.keys[s.keyName] = s.key
+			return nil
 		}
 	}
-	return fetch(ctx, r.dns, name)
+	s.key = &key{name: s.keyName, near: s.near, done: make(chan struct{})}
+	s.key.dns, s.key.stranger = r.resolver(s.result.Domain)
+	r.keys[s.keyName] = s.key
+	return s.key
+}
+
+// resolver returns who is asked for a key of a domain.
+func (r *Run) resolver(domain string) (_ Resolver, stranger bool) {
+	if r.opt.MayAlign == nil || r.opt.MayAlign(domain) {
+		return r.dns, false
+	}
+	return r.strangers(), true
+}
+
+func (r *Run) strangers() Resolver {
+	if r.opt.Strangers == nil {
+		return r.dns
+	}
+	return r.opt.Strangers
 }
 
 // want has the body hashed up to a place. It is false when the body has begun.
@@ -239,16 +267,14 @@ func (r *Run) Write(p []byte) (int, error) {
 }
 
 // Finish judges the signatures, in the order of their fields, and waits for
-// all lookups, those of Links, too.
+// all lookups that have begun.
 func (r *Run) Finish() []Result {
 	var out []Result
 	for _, s := range r.signatures {
 		out = append(out, r.judge(s))
 	}
 	for _, k := range r.keys {
-		if <-k.done; k.bug != nil {
-			panic(k.bug)
-		}
+		k.wait()
 	}
 	return out
 }
@@ -300,6 +326,14 @@ func (r *Run) body(s *signature) finding {
 		return finding{Policy, "l= leaves a part of the body unsigned"}
 	}
 	return finding{}
+}
+
+// bodyOf is what the body alone says against a signature, whatever its key is.
+func (r *Run) bodyOf(s *signature) finding {
+	if s.limited && r.opt.BodyLength == Refuse {
+		return finding{Policy, "l= is not accepted"}
+	}
+	return r.body(s)
 }
 
 // tryKeys verifies a hash with the keys of its name. With old ones a signature

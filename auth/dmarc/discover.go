@@ -23,8 +23,9 @@ const (
 // Resolver answers the questions of discovery, for lower-case A-labels without
 // a trailing dot. Nothing there (NXDOMAIN or NODATA) is an empty answer without
 // error; every error is temporary. An error that has a method Ours() bool tells
-// by it whether our own resolver is to blame. One that has a method Stale()
-// bool, which returns true, comes with an answer: the last that was known,
+// by it whether our own resolver is to blame, and one that has a method
+// Pressure() bool whether the lookup gave way to others. One that has a method
+// Stale() bool, which returns true, comes with an answer: the last that was known,
 // because no newer one could be had. Of TXT it is taken for a fresh one.
 type Resolver interface {
 	// TXT returns the TXT records of name, the character-strings of each
@@ -76,6 +77,10 @@ type Discovery struct {
 
 	Err    error // temporary: it is not known which record applies
 	OrgErr error // temporary: the record is known, Org is not
+
+	// ExistenceErr is set when the lookup of Existence gave way to others: what
+	// np asks for must not be had out of the way by a sender who asks for much.
+	ExistenceErr error
 
 	Stale bool // an answer in Walk is an old one
 }
@@ -195,7 +200,8 @@ func (d Discovery) Defects() []Defect {
 // another policy (RFC 9989, Section 4.7). An error leaves it unknown: such a
 // domain is treated as one that exists, never as one that does not. So does an
 // old answer beside one: np is mostly stricter than sp, and a name that was not
-// there an hour ago may be there now.
+// there an hour ago may be there now. A lookup that gave way leaves the verdict
+// open instead: a sender can arrange that it does.
 func (f *Finder) findExistence(ctx context.Context, d *Discovery) {
 	np := d.Record.NP
 	if d.Method != TreeWalk || d.Source == SourceNone || d.Source == SourceAuthor ||
@@ -203,6 +209,8 @@ func (f *Finder) findExistence(ctx context.Context, d *Discovery) {
 		return
 	}
 	switch exists, err := f.Resolver.Exists(ctx, d.Author); {
+	case GaveWay(err):
+		d.ExistenceErr = err
 	case err != nil:
 	case exists:
 		d.Existence = Existing

@@ -40,6 +40,12 @@ func (f *fakeDNS) failing(err error, domains ...string) *fakeDNS {
 	return f
 }
 
+// failingExists makes the lookup fail by which a name would exist.
+func (f *fakeDNS) failingExists(err error, name string) *fakeDNS {
+	f.fail[name] = err
+	return f
+}
+
 // with adds one TXT record, word for word.
 func (f *fakeDNS) with(name, txt string) *fakeDNS {
 	f.txt[name] = append(f.txt[name], txt)
@@ -87,6 +93,13 @@ const (
 	theirs = blamed(false)
 	ours   = blamed(true)
 )
+
+// pressed is the failure of a lookup that gave way to others.
+type pressed struct{ blamed }
+
+func (pressed) Pressure() bool { return true }
+
+var gave = pressed{ours} // which is never ours, whatever it says
 
 var errTimeout = errors.New("timeout")
 

@@ -324,9 +324,9 @@ func TestLowerGoesOneStepDown(t *testing.T) {
 func TestEnumerationsPrintAsTheFieldSpellsThem(t *testing.T) {
 	got := fmt.Sprint(
 		[]Policy{None, Quarantine, Reject}, []Status{StatusNone, Pass, Fail, TempError, PermError},
-		[]Cause{CauseNone, CauseOurs, CauseDomain}, []Method{TreeWalk, PSL}, []Mechanism{SPF, DKIM},
+		[]Cause{CauseNone, CauseOurs, CauseDomain, CausePressure}, []Method{TreeWalk, PSL}, []Mechanism{SPF, DKIM},
 		[]Source{SourceNone, SourceAuthor, SourceOrg, SourcePSD}, []Existence{ExistenceUnknown, Existing, Missing})
-	want := "[none quarantine reject] [none pass fail temperror permerror] [none ours domain] " +
+	want := "[none quarantine reject] [none pass fail temperror permerror] [none ours domain pressure] " +
 		"[treewalk psl] [SPF DKIM] [none author org psd] [unknown existing missing]"
 	if got != want {
 		t.Errorf("enumerations print as\n%s; want\n%s", got, want)

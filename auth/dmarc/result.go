@@ -80,18 +80,21 @@ type Cause uint8
 
 // The causes.
 const (
-	CauseNone   Cause = iota // no temporary failure
-	CauseOurs                // our resolver answers nobody
-	CauseDomain              // the domain's servers fail while others answer
+	CauseNone     Cause = iota // no temporary failure
+	CauseOurs                  // our resolver answers nobody
+	CauseDomain                // the domain's servers fail while others answer
+	CausePressure              // a lookup gave way to others, because too much was asked at once
 )
 
-// String returns none, ours or domain.
+// String returns none, ours, domain or pressure.
 func (c Cause) String() string {
 	switch c {
 	case CauseOurs:
 		return "ours"
 	case CauseDomain:
 		return "domain"
+	case CausePressure:
+		return "pressure"
 	default:
 		return "none"
 	}

@@ -1,6 +1,8 @@
 package dmarc
 
 import (
+	"strings"
+
 	"golang.org/x/net/idna"
 	"golang.org/x/net/publicsuffix"
 )
@@ -26,6 +28,33 @@ func (builtinList) Org(domain string) string {
 		return "" // a suffix, an address, or an empty label
 	}
 	return org
+}
+
+// Related reports whether two domains, as lower-case A-labels, could be of one
+// organization as far as their names tell, before any record is known: one is
+// at or below the other, or both are below one registered domain. It is a guess
+// for the order of work and decides nothing.
+func Related(a, b string) bool {
+	if atOrBelow(a, b) || atOrBelow(b, a) {
+		return true
+	}
+	org := registrable(a)
+	return org != "" && atOrBelow(b, org)
+}
+
+// registrable returns the domain one label below the suffix of a registry, ""
+// when there is none. Suffixes that companies have listed, such as github.io,
+// count as registered: what is below them may be one organization by the tree
+// walk (RFC 9989, Section 4.10.2).
+func registrable(domain string) string {
+	suffix, ofRegistry := publicsuffix.PublicSuffix(domain)
+	for !ofRegistry && strings.Contains(suffix, ".") {
+		suffix, ofRegistry = publicsuffix.PublicSuffix(suffix[strings.IndexByte(suffix, '.')+1:])
+	}
+	if domain == suffix {
+		return ""
+	}
+	return lastLabels(domain, labels(suffix)+1)
 }
 
 // normal returns domain as lower-case A-labels, "" if it has none. Mail gives

@@ -116,10 +116,21 @@ func Evaluate(d Discovery, ids []Identifier) Verdict {
 		return v
 	}
 	if open := undecided(d, ids); len(open) > 0 {
-		v.Status, v.Cause, v.Reason = TempError, blame(d, open), openReason(open[0])
-		return v
+		return v.leftOpen(blame(d, open), openReason(open[0]))
+	}
+	if d.ExistenceErr != nil {
+		return v.leftOpen(causeOf(d.ExistenceErr), "no aligned pass, and no answer on whether "+show(d.Author)+" exists")
 	}
 	v.Status, v.Reason = Fail, failReason(d, ids)
+	return v
+}
+
+// leftOpen is a verdict that a temporary failure has left open.
+func (v Verdict) leftOpen(cause Cause, reason string) Verdict {
+	v.Status, v.Cause, v.Reason = TempError, cause, reason
+	if cause == CausePressure {
+		v.Reason += ": too many DNS lookups at once"
+	}
 	return v
 }
 
@@ -127,7 +138,7 @@ func Evaluate(d Discovery, ids []Identifier) Verdict {
 func withoutPolicy(d Discovery, ids []Identifier) (Verdict, bool) {
 	switch {
 	case d.Err != nil:
-		v := Verdict{Status: TempError, Cause: causeOf(d.Err), Reason: lookupReason(d)}
+		v := Verdict{}.leftOpen(causeOf(walkErrs(d)...), lookupReason(d))
 		v.align(d, ids)
 		return v, true
 	case d.Source == SourceNone:
@@ -166,21 +177,13 @@ func undecided(d Discovery, ids []Identifier) []Identifier {
 	return open
 }
 
-// blame says whose fault it is that identifiers are undecided: ours only if
-// every error is, because ours is the excuse that a sender must not arrange.
+// blame says whose fault it is that identifiers are undecided.
 func blame(d Discovery, open []Identifier) Cause {
-	cause := CauseNone
+	var errs []error
 	for _, id := range open {
-		for _, err := range []error{id.Err, id.OrgErr, orgErr(d, id)} {
-			if err == nil {
-				continue
-			}
-			if cause = causeOf(err); cause == CauseDomain {
-				return CauseDomain
-			}
-		}
+		errs = append(errs, id.Err, id.OrgErr, orgErr(d, id))
 	}
-	return cause
+	return causeOf(errs...)
 }
 
 // orgErr returns the error that hides the author's Organizational Domain, if id
@@ -192,12 +195,45 @@ func orgErr(d Discovery, id Identifier) error {
 	return d.OrgErr
 }
 
-// causeOf asks the error. One that cannot tell, such as a deadline that passed,
-// is the domain's: slow servers must not count as our own failure.
-func causeOf(err error) Cause {
-	var blamed interface{ Ours() bool }
-	if errors.As(err, &blamed) && blamed.Ours() {
-		return CauseOurs
+// walkErrs returns the errors that hide which record applies.
+func walkErrs(d Discovery) []error {
+	errs := []error{d.Err}
+	for i := range d.Walk {
+		errs = append(errs, d.Walk[i].Err)
 	}
-	return CauseDomain
+	return errs
+}
+
+// causeOf asks the errors, of which some may be nil. One that gave way to other
+// lookups decides: it says nothing of the domain, and must not count against
+// it. Ours is the cause only if it is that of every error, because ours is the
+// excuse that a sender must not arrange.
+func causeOf(errs ...error) Cause {
+	cause := CauseNone
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case GaveWay(err):
+			return CausePressure
+		case isOurs(err) && cause != CauseDomain:
+			cause = CauseOurs
+		default:
+			cause = CauseDomain
+		}
+	}
+	return cause
+}
+
+// isOurs asks an error. One that cannot tell, such as a deadline that passed,
+// is the domain's: slow servers must not count as our own failure.
+func isOurs(err error) bool {
+	var blamed interface{ Ours() bool }
+	return errors.As(err, &blamed) && blamed.Ours()
+}
+
+// GaveWay reports whether a lookup had to give way to others, because too much
+// was asked at once.
+func GaveWay(err error) bool {
+	var pressed interface{ Pressure() bool }
+	return errors.As(err, &pressed) && pressed.Pressure()
 }

@@ -23,6 +23,8 @@ type checker struct {
 	macro int // macros expanded, for the test that counts the work
 	names claimed
 	stale error // of the first old answer that was used
+
+	pressed error // of the first lookup about the client's own names that gave way to others
 }
 
 // usable takes an old answer for a fresh one, and remembers it. Any other error
@@ -35,6 +37,16 @@ func (c *checker) usable(err error) error {
 		c.stale = err
 	}
 	return nil
+}
+
+// gaveWay notes a lookup that had to give way to others, because too much was
+// asked at once. RFC 7208, Section 5.5, has a failure match nothing where the
+// client's own names are asked for; but this one a sender can arrange.
+func (c *checker) gaveWay(err error) {
+	var e interface{ Pressure() bool }
+	if c.pressed == nil && errors.As(err, &e) && e.Pressure() {
+		c.pressed = err
+	}
 }
 
 // staleness is an error that may have an old answer beside it.
@@ -169,7 +181,11 @@ func (c *checker) term(ctx context.Context, domain, spec string) (string, *failu
 			return "", f
 		}
 	}
-	return expandName(spec, func(letter byte) string { return c.value(ctx, letter, domain) }), nil
+	name := expandName(spec, func(letter byte) string { return c.value(ctx, letter, domain) })
+	if c.pressed != nil && uses(spec, "p") {
+		return "", temporary(c.pressed)
+	}
+	return name, nil
 }
 
 func (c *checker) count() *failure {

@@ -23,13 +23,15 @@ type claim struct {
 }
 
 // claims returns the names that the client claims. A failure of DNS is none:
-// it makes no temperror (RFC 7208, Section 5.5). Of an old answer the names are
+// it makes no temperror (RFC 7208, Section 5.5), unless the lookup gave way to
+// others. Of an old answer the names are
 // used; one without names is no more than the failure.
 func (c *checker) claims(ctx context.Context) []claim {
 	if c.names.asked {
 		return c.names.hosts
 	}
 	names, err := c.dns.PTR(ctx, c.ip)
+	c.gaveWay(err)
 	c.names = claimed{asked: true, void: err == nil && len(names) == 0, err: err}
 	// The domain owner has no power over the client's PTR records, so too
 	// many of them are no error (Section 4.6.4).
@@ -50,6 +52,9 @@ func (c *checker) valid(ctx context.Context, h *claim) bool {
 	before := c.stale
 	c.usable(c.names.err)
 	addrs, _, f := lookup(ctx, c, c.addresses, h.name)
+	if f != nil {
+		c.gaveWay(f.err)
+	}
 	h.asked, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
 	if !h.valid {
 		c.stale = before
@@ -68,6 +73,9 @@ func (c *checker) matchPTR(ctx context.Context, target string) (bool, *failure) 
 	}
 	if err := ctx.Err(); err != nil { // out of time is no answer (Section 4.6.4)
 		return false, temporary(err)
+	}
+	if c.pressed != nil {
+		return false, temporary(c.pressed)
 	}
 	return false, c.void(c.names.void)
 }

@@ -21,7 +21,8 @@
 // old answer that is given because no newer one can be had lets a check pass;
 // otherwise the check is temperror, too. A
 // record that cannot be understood is permerror. PTR records that cannot be
-// had match nothing, and an explanation that cannot be had is left out: so
+// had match nothing, unless their lookup gave way to others (an error whose method
+// Pressure returns true), which is temperror; and an explanation that cannot be had is left out: so
 // the RFC wants it. The zero Result is none.
 package spf
 

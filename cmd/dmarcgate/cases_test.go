@@ -184,6 +184,7 @@ func (c *caseFile) run(t *testing.T) {
 		profile: c.one("profile", "strict"), quarantine: c.one("quarantine", "tag"), trusted: c.one("trusted", "192.0.2.255"),
 		extra: c.sections["config"], rules: c.sections["rules"], dnsTimeout: c.one("dns-timeout", ""), hasStore: true,
 	})
+	press(d, dns.Zone)
 	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
 	if err != nil {
 		t.Fatal(err)

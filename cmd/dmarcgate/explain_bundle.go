@@ -106,7 +106,7 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 	l := in.cfg.Listeners[0]
 	now := in.snapshot(l, policy.NewSampler(nil), func(dnscache.Purpose) dnscache.View { return dnscache.View{} })
 	now.Checker.SPF, now.Checker.DKIM, now.Checker.Finder.Resolver = playedDNS{playback: p}, playedDNS{playback: p}, playedDNS{playback: p}
-	now.Checker.Memory, now.Checker.Other = nil, nil
+	now.Checker.Memory, now.Checker.Charge, now.Checker.Other = nil, nil, nil
 	env := *r.letter.env
 	env.Rcpts, env.QueueID = append(slices.Clone(env.Rcpts), caseRcpt), caseQID
 	y = passage(l, now, letter{&env, r.letter.header, r.letter.body})
@@ -339,7 +339,7 @@ func (w *wants) decision(y *explanation) {
 	}
 	reply := strings.Fields(y.Reply)
 	w.line("reply %s", strings.Join(reply[:min(len(reply), 2)], " "))
-	if y.Facts.ARC.Result != "" && len(reply) == 1 {
+	if result := y.Facts.ARC.Result; result != "" && result != "not_checked" && len(reply) == 1 {
 		w.line("results arc=%s", y.Facts.ARC.Result)
 	}
 }

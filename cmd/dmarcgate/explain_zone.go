@@ -85,6 +85,8 @@ func failureWord(err error) string {
 			return "refuse"
 		case dnscache.Malformed:
 			return "broken"
+		case dnscache.Pressure:
+			return "pressure"
 		}
 	}
 	return "drop"

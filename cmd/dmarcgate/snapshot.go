@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"reflect"
 	"slices"
 	"time"
@@ -94,7 +95,24 @@ func (in inputs) checker(view func(dnscache.Purpose) dnscache.View) *auth.Checke
 		Other: other,
 		SPF:   view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.cfg.Limits.MessageBudget.Std(),
 		BodyLength: bodyLengths[in.cfg.DKIM.BodyLength], MaxKeyBits: in.cfg.DKIM.MaxKeyBits,
-		Memory: func() auth.Memory { return remembered(view) },
+		AllChains: in.cfg.ARC.Check == "all",
+		Charge:    func(client netip.Addr) func(auth.Class) auth.Memory { return charged(view, client) },
+		Memory:    func() auth.Memory { return remembered(view) },
+	}
+}
+
+// charged is the resolver for one message: what it asks is charged to the
+// message and its client, so that a message that asks for much takes no other's
+// share.
+func charged(view func(dnscache.Purpose) dnscache.View, client netip.Addr) func(auth.Class) auth.Memory {
+	account := dnscache.NewAccount(client)
+	return func(c auth.Class) auth.Memory {
+		class := dnscache.Other
+		if c == auth.OfAuthor {
+			class = dnscache.Author
+		}
+		of := func(p dnscache.Purpose) dnscache.View { return view(p).Charged(account, class) }
+		return auth.Memory{SPF: of(dnscache.SPF), DKIM: of(dnscache.DKIM), DMARC: of(dnscache.DMARC)}
 	}
 }
 

@@ -28,12 +28,13 @@ const (
 	loop
 	elsewhere
 	notcp
+	pressure
 )
 
 var actions = map[string]action{
 	"servfail": servfail, "refuse": refuse, "drop": drop, "slow": slow,
 	"truncate": truncate, "lie": lie, "noise": noise, "broken": broken,
-	"bogus": bogus, "ad": ad, "garbage": garbage, "loop": loop, "elsewhere": elsewhere, "notcp": notcp,
+	"bogus": bogus, "ad": ad, "garbage": garbage, "loop": loop, "elsewhere": elsewhere, "notcp": notcp, "pressure": pressure,
 }
 
 // rule is a directive with a name.

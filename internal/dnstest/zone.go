@@ -128,6 +128,8 @@ func (z *Zone) lookup(ctx context.Context, name string, qtype uint16) (reply, er
 // failure returns how a lookup fails, as the kinds of dnscache are spelt.
 func (d *data) failure(name string, qtype uint16) string {
 	switch {
+	case d.has(pressure, name, qtype):
+		return pressureKind
 	case d.down, d.hasAny(name, qtype, drop, lie, garbage, elsewhere):
 		return "timeout"
 	case d.has(servfail, name, qtype):
@@ -142,6 +144,18 @@ func (d *data) failure(name string, qtype uint16) string {
 		return "malformed"
 	}
 	return ""
+}
+
+// Presses reports whether a directive has lookups of a name give way to others.
+// It is for those who stand between a served zone and who asks it.
+func (z *Zone) Presses(name, qtype string) bool {
+	canon, ok := fromBytes(name)
+	if !ok {
+		return false
+	}
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.data.has(pressure, canon, dns.StringToType[qtype])
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -209,6 +223,15 @@ func (z *Zone) Exists(ctx context.Context, name string) (bool, error) {
 	return rep.rcode != dns.RcodeNameError || len(rep.answers) > 0, nil
 }
 
+// Reverse returns the name under which an address has its PTR records.
+func Reverse(ip netip.Addr) string {
+	name, err := dns.ReverseAddr(ip.Unmap().WithZone("").String())
+	if err != nil {
+		return ""
+	}
+	return name
+}
+
 // collect returns the data of the records of one type that answer.
 func collect[R dns.RR, V any](z *Zone, ctx context.Context, name string, qtype uint16, value func(R) V) ([]V, error) {
 	rep, err := z.lookup(ctx, name, qtype)
@@ -245,9 +268,14 @@ func rawText(rr *dns.TXT) string {
 // Error is a failed lookup in process, in the manner of dnscache.Error.
 type Error struct {
 	Name, Type string
-	Kind       string // servfail, bogus, refused, timeout, network or malformed
+	Kind       string // servfail, bogus, refused, timeout, network, malformed or pressure
 	ours       bool
 }
+
+const pressureKind = "pressure"
+
+// Pressure is true with !pressure: the lookup gave way to others.
+func (e *Error) Pressure() bool { return e.Kind == pressureKind }
 
 // Error describes the failure.
 func (e *Error) Error() string { return "dnstest: " + e.Type + " " + e.Name + ": " + e.Kind }

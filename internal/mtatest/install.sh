@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs from Debian's packages what `make test` needs, when it is missing:
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
-# resolver over a zone of the test's own), PostgreSQL, strace and ip(8). The tests
+# resolver over a zone of the test's own), dnsmasq (the program without its
+# service), PostgreSQL, strace and ip(8). The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh).
@@ -21,6 +22,7 @@ missing() {
 	[ -x /usr/lib/postfix/sbin/master ] || echo postfix
 	command -v unbound >/dev/null || echo unbound
 	command -v nsd >/dev/null || echo nsd
+	command -v dnsmasq >/dev/null || echo dnsmasq-base
 	command -v ip >/dev/null || echo iproute2
 	command -v strace >/dev/null || echo strace
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
