@@ -105,14 +105,13 @@ func (q *scheduler) enter(t *ticket, servers []*server) (*place, *Error) {
 	if !slices.ContainsFunc(servers, (*server).inUse) {
 		return nil, t.key.failed(Down, nil)
 	}
-	p, by := q.take(t, now)
-	if p != nil {
+	if p, _ := q.take(t, now); p != nil {
 		return p, nil
 	}
 	if t.hurries {
 		return nil, t.key.failed(Pressure, nil)
 	}
-	if by = q.mayWait(t); by != "" {
+	if by := q.mayWait(t); by != "" {
 		q.lack(t.charge.class, by)
 		return nil, t.key.failed(Pressure, nil)
 	}

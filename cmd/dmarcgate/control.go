@@ -116,9 +116,18 @@ func dnsNodes(root *node, s admin.DNSStatus, now time.Time) {
 		if n.RTT > 0 {
 			text += fmt.Sprintf(", answers in %.1f ms", n.RTT*1000)
 		}
+		if n.Window > 0 {
+			text += fmt.Sprintf(", takes %d at once", n.Window)
+		}
+		if n.InFlight+n.GivenUp > 0 {
+			text += fmt.Sprintf(" (%d in flight, %d given up)", n.InFlight, n.GivenUp)
+		}
 		server := root.add("%s", text)
+		if n.Plain {
+			server.add("does not repeat the case of letters: forged replies are easier than with another server")
+		}
 		if !n.Refusing.IsZero() {
-			server.add("REFUSES queries for %s (%s), takes about %d at once: %s", now.Sub(n.Refusing).Round(time.Second), printable(n.Refusal), n.Window, refusalAdvice)
+			server.add("REFUSES queries for %s (%s): %s", now.Sub(n.Refusing).Round(time.Second), printable(n.Refusal), refusalAdvice)
 		}
 		if n.Err != "" {
 			server.add("last failure: %s", printable(n.Err))

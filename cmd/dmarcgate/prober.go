@@ -61,7 +61,7 @@ func (p *prober) note(err error) {
 	p.err, p.at = err, time.Now()
 	switch {
 	case err != nil && (before == nil || errors.Is(before, errNotProbed)):
-		p.log.Error("no name server answers; mail goes on as [temperror] ours says", "setting", p.setting, "err", err)
+		p.log.Error("no name server answers; mail is deferred, and after 30 s goes on as [temperror] ours says", "setting", p.setting, "err", err)
 	case err == nil && before != nil && !errors.Is(before, errNotProbed):
 		p.log.Info("name servers answer again")
 	}
