@@ -234,6 +234,9 @@ func isOurs(err error) bool {
 // GaveWay reports whether a lookup had to give way to others, because too much
 // was asked at once.
 func GaveWay(err error) bool {
+	if err == nil {
+		return false
+	}
 	var pressed interface{ Pressure() bool }
 	return errors.As(err, &pressed) && pressed.Pressure()
 }

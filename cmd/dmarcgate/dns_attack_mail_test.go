@@ -23,14 +23,24 @@ const (
 type shape struct {
 	name     string
 	domain   func(victim string) string // d= of the next signature
+	author   func() string              // the author domain of the next message; hostileAuthor when nil
 	networks int                        // that hostile mail comes from
 	relay    bool                       // all mail comes from our own relay, and good mail from one client behind it
 }
 
+// ownDomain is one of a thousand slow domains.
+func ownDomain(string) string { return fmt.Sprintf("h%d.example", rand.IntN(attackDomains)) }
+
 var attackShapes = []shape{
 	{name: "one slow zone", domain: func(string) string { return "slow.example" }, networks: 1},
-	{name: "a thousand domains", domain: func(string) string { return fmt.Sprintf("h%d.example", rand.IntN(attackDomains)) }, networks: attackNetworks},
+	{name: "a thousand domains", domain: ownDomain, networks: attackNetworks},
 	{name: "selectors of the victim", domain: func(victim string) string { return victim }, networks: attackNetworks},
+	{name: "authors of their own", domain: ownDomain, author: func() string {
+		return fmt.Sprintf("a%x.b.c.d.e.f.%s", rand.Uint64(), ownDomain(""))
+	}, networks: attackNetworks},
+	{name: "zones that fail", domain: func(string) string { return fmt.Sprintf("f%d.example", rand.IntN(attackDomains)) }, author: func() string {
+		return fmt.Sprintf("a%x.b.f%d.example", rand.Uint64(), rand.IntN(attackDomains))
+	}, networks: attackNetworks},
 	{name: "one relay", domain: func(string) string { return "slow.example" }, networks: attackNetworks, relay: true},
 }
 
@@ -95,6 +105,14 @@ func hostileMessage(s shape, author string) []byte {
 	}
 	fmt.Fprintf(&b, "From: x@%s\r\nTo: u@receiver.example\r\nSubject: hostile\r\n\r\n%s", author, attackBody)
 	return []byte(b.String())
+}
+
+// nextAuthor is the author domain of the next hostile message.
+func (s shape) nextAuthor() string {
+	if s.author != nil {
+		return s.author()
+	}
+	return hostileAuthor()
 }
 
 // hostileAuthor is the author domain of a hostile message: the sender's own,
