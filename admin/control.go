@@ -74,6 +74,13 @@ type ServerStatus struct {
 	Queries  uint64    `json:"queries"`
 	RTT      float64   `json:"rtt_seconds,omitempty"` // smoothed; absent before the first answer
 	Err      string    `json:"last_failure,omitempty"`
+
+	Window   int       `json:"window"`               // queries in flight at most, as the server takes them
+	InFlight int       `json:"in_flight"`            // queries that are
+	GivenUp  int       `json:"given_up"`             // queries that are not waited for any more, but the server may
+	Refusing time.Time `json:"refusing,omitzero"`    // since when it refuses or drops queries
+	Refusal  string    `json:"refusal,omitempty"`    // what it did then
+	Plain    bool      `json:"lower_case,omitempty"` // names are sent in lower case: it does not repeat the case of letters
 }
 
 // ListenerStatus is one listener.

@@ -61,6 +61,8 @@ func TestTheCaseOfTheNameIsRandomAndCompared(t *testing.T) {
 		}
 	}
 	capitals := 0
+	mu.Lock()
+	defer mu.Unlock()
 	for name := range spellings {
 		if name != strings.ToLower(name) {
 			capitals++

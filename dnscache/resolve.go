@@ -261,6 +261,9 @@ func (r *Resolver) once(ctx context.Context, e *errand, p *place) (*answer, *Err
 	}
 	failure := e.key.failed(kind, err)
 	failure.Server = s.addr.String()
+	if overflows && kind == Refused {
+		s.refused(reason(failure), r.now())
+	}
 	if !withdrawn && (s.failed(seen, failure) || overflows || kind == Refused || kind == ServFail) {
 		r.suspect(s, kind)
 	}

@@ -3,7 +3,8 @@
 // A Metrics is made for a given registry and handed to the rooms that count;
 // a nil *Metrics is usable and counts nothing, so no room asks whether it has
 // one. Label values come from the closed lists below, from the configured
-// listener names, from the ids of rules and from nowhere else: a value that is
+// listener names, the addresses of the name servers, the ids of rules and from
+// nowhere else: a value that is
 // not on its list is counted as "other", so that nothing a stranger writes (a
 // domain, an address, an error text) can become a series.
 //
@@ -83,6 +84,7 @@ type Metrics struct {
 	queryDuration               *prometheus.HistogramVec
 	cacheEntries, cacheBytes    prometheus.Gauge
 	dnsInFlight                 prometheus.Gauge
+	servers                     serverMetrics
 	storeRecords, storeDropped  *prometheus.CounterVec
 	storeLate                   prometheus.Counter
 	storeWrite                  prometheus.Histogram
@@ -135,6 +137,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		cacheEntries:    f.plainGauge("dns_cache_entries", "Entries in the cache."),
 		cacheBytes:      f.plainGauge("dns_cache_bytes", "Estimated size of the cache."),
 		dnsInFlight:     f.plainGauge("dns_in_flight", "Queries waiting for a server."),
+		servers:         newServerMetrics(f),
 		storeRecords:    f.counter("store_records_total", "Results, by what became of them.", label{"outcome", recordOutcomes}),
 		storeDropped:    f.counter("store_dropped_total", "Results lost, by cause.", label{"why", drops}),
 		storeLate:       f.plainCounter("store_late_total", "Results whose message was answered before their commit."),

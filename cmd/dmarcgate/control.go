@@ -117,6 +117,9 @@ func dnsNodes(root *node, s admin.DNSStatus, now time.Time) {
 			text += fmt.Sprintf(", answers in %.1f ms", n.RTT*1000)
 		}
 		server := root.add("%s", text)
+		if !n.Refusing.IsZero() {
+			server.add("REFUSES queries for %s (%s), takes about %d at once: %s", now.Sub(n.Refusing).Round(time.Second), printable(n.Refusal), n.Window, refusalAdvice)
+		}
 		if n.Err != "" {
 			server.add("last failure: %s", printable(n.Err))
 		}

@@ -30,6 +30,7 @@ func TestTheListOfMetricsIsComplete(t *testing.T) {
 	m.RuleLastMatch("a-rule", time.Now())
 	m.RuleExpiry(map[string]time.Time{"a-rule": time.Now()})
 	m.Ruleset("0123456789ab", 1)
+	m.NameServer("192.0.2.53:53", 50, 1, false, false) // nor have name servers
 	metrics.RegisterBuildInfo(reg, version, revision())
 	families, err := reg.Gather()
 	if err != nil {

@@ -138,6 +138,7 @@ func (d *daemon) dnsStatus() admin.DNSStatus {
 	for _, n := range d.dns.Servers() {
 		s.Servers = append(s.Servers, admin.ServerStatus{
 			Address: n.Address, Trusted: n.Trusted, Down: n.Down, Since: n.Since, Failures: n.Failures, Queries: n.Queries, RTT: n.RTT.Seconds(), Err: n.Err,
+			Window: n.Window, InFlight: n.InFlight, GivenUp: n.GivenUp, Refusing: n.Refusing, Refusal: n.Refusal, Plain: n.Plain,
 		})
 	}
 	return s

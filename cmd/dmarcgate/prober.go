@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache"
+	"dmarcgate/metrics"
 )
 
 // probeEvery is how often the name servers are asked whether they are there.
@@ -23,7 +24,8 @@ type prober struct {
 	log     *slog.Logger
 	setting string // what becomes of mail meanwhile
 	servers func() []dnscache.ServerStatus
-	down    map[string]bool // by address: those that were dead the last time
+	metrics *metrics.Metrics
+	before  map[string]dnscache.ServerStatus // by address: as of the last round
 
 	mu  sync.Mutex // guards what follows
 	err error
@@ -65,20 +67,39 @@ func (p *prober) note(err error) {
 	}
 }
 
-// noteServers logs each server that died or came back: while another answers,
-// mail does not show it.
+// refusalAdvice is what to do about a name server that refuses queries.
+const refusalAdvice = "raise its limit of queries at once (dnsmasq: dns-forward-max), or let it resolve for this host; see docs/dns.md"
+
+// noteServers logs each server that died or came back, that refuses queries or
+// no longer does: while another answers, mail does not show it.
 func (p *prober) noteServers() {
-	down := make(map[string]bool)
+	now := make(map[string]dnscache.ServerStatus)
 	for _, s := range p.servers() {
-		down[s.Address] = s.Down
-		switch before := p.down[s.Address]; {
-		case s.Down && !before:
-			p.log.Warn("a name server does not answer; it is passed over", "server", s.Address, "since", s.Since, "err", s.Err)
-		case before && !s.Down:
-			p.log.Info("a name server answers again", "server", s.Address)
+		now[s.Address] = s
+		p.noteServer(p.before[s.Address], s)
+		p.metrics.NameServer(s.Address, s.Window, s.InFlight+s.GivenUp, !s.Refusing.IsZero(), s.Down)
+	}
+	for address := range p.before {
+		if _, ok := now[address]; !ok {
+			p.metrics.NameServerGone(address)
 		}
 	}
-	p.down = down
+	p.before = now
+}
+
+func (p *prober) noteServer(before, s dnscache.ServerStatus) {
+	switch {
+	case s.Down && !before.Down:
+		p.log.Warn("a name server does not answer; it is passed over", "server", s.Address, "since", s.Since, "err", s.Err)
+	case before.Down && !s.Down:
+		p.log.Info("a name server answers again", "server", s.Address)
+	}
+	switch refuses, refused := !s.Refusing.IsZero(), !before.Refusing.IsZero(); {
+	case refuses && !refused:
+		p.log.Warn("a name server refuses queries, or drops them", "server", s.Address, "since", s.Refusing, "err", s.Refusal, "window", s.Window, "fix", refusalAdvice)
+	case refused && !refuses:
+		p.log.Info("a name server refuses no queries any more", "server", s.Address)
+	}
 }
 
 // check is the readiness check.
