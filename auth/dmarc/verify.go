@@ -129,7 +129,7 @@ func Evaluate(d Discovery, ids []Identifier) Verdict {
 func (v Verdict) leftOpen(cause Cause, reason string) Verdict {
 	v.Status, v.Cause, v.Reason = TempError, cause, reason
 	if cause == CausePressure {
-		v.Reason += ": too many DNS lookups at once"
+		v.Reason += ": our DNS is overloaded or down"
 	}
 	return v
 }

@@ -116,7 +116,7 @@ func (x *explanation) tell(t *letterText, i int) {
 		return
 	case dmarc.TempError:
 		if a.Verdict.Cause == dmarc.CausePressure {
-			t.para("Your message%s could not be judged by DMARC for %s, because we had too many DNS lookups at once: %s. There is nothing to mend; send it again.", x.from(), a.Domain, a.Verdict.Reason)
+			t.para("Your message%s could not be judged by DMARC for %s, because our DNS was overloaded or down: %s. There is nothing to mend; send it again.", x.from(), a.Domain, a.Verdict.Reason)
 			return
 		}
 		t.para("Your message%s could not be judged by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Reason)
