@@ -32,7 +32,13 @@ type ServerStatus struct {
 	GivenUp  int       // queries that we do not wait for any more, but the server may; they count beside InFlight
 	Refusing time.Time // since when it refuses or drops queries, because there are too many or all of them; zero when it does not
 	Refusal  string    // what it did then; empty without Refusing
-	Plain    bool      // names are sent in lower case, as it does not repeat the case of their letters
+
+	// FailingAtOne is since when it has failed every check query, with its
+	// window at one; zero when it has not. After proofTime (30 s) of all
+	// servers failures are ours.
+	FailingAtOne time.Time
+
+	Plain bool // names are sent in lower case, as it does not repeat the case of their letters
 }
 
 // SetServers replaces the servers: trusted are those of servers whose AD bit
@@ -114,7 +120,7 @@ func (r *Resolver) statusOf(s *server) ServerStatus {
 func (h *health) status(now time.Time) ServerStatus {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	st := ServerStatus{Down: h.down, Since: h.since, Failures: h.failures, Queries: h.queries, RTT: h.rtt, Err: h.err, Plain: now.Before(h.plainUntil)}
+	st := ServerStatus{Down: h.down, Since: h.since, Failures: h.failures, Queries: h.queries, RTT: h.rtt, Err: h.err, FailingAtOne: h.atOne, Plain: now.Before(h.plainUntil)}
 	if !h.refusing.IsZero() && now.Sub(h.refusedAt) < refusingTime {
 		st.Refusing, st.Refusal = h.refusing, h.refusal
 	}

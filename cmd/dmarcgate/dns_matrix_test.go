@@ -33,6 +33,7 @@ const (
 const (
 	targetTTL  = time.Minute
 	noticeTime = 11 * time.Second // after it, earlier answers prove no more that the servers are alive
+	proofTime  = 30 * time.Second // after it, servers that fail all checks are our failure
 )
 
 // dnsFault is what happens to the DNS.
@@ -40,6 +41,7 @@ type dnsFault struct {
 	name   string
 	names  string // directives about each target, "NAME" in place of its name
 	server func(w *matrixWorld) error
+	proven bool // the fault of the servers lasts longer than dnscache needs to be sure of it
 	heals  bool // an answer comes in time: everything is as without a fault
 }
 
@@ -51,12 +53,12 @@ var dnsFaults = []dnsFault{
 		return err
 	}},
 	{name: "answer comes too late", names: "!slow NAME 30s"},
-	{name: "all servers silent", server: func(w *matrixWorld) error { return w.both("!down") }},
-	{name: "connection refused", server: func(w *matrixWorld) error {
-		w.first.RefuseUDP()
-		w.second.RefuseUDP()
-		return nil
-	}},
+	{name: "all servers silent", server: allSilent},
+	{name: "all servers silent for 30 s", server: allSilent, proven: true},
+	{name: "connection refused", server: allClosed},
+	{name: "connection refused for 30 s", server: allClosed, proven: true},
+	{name: "all servers refuse everything", server: allRefuse},
+	{name: "all servers refuse everything for 30 s", server: allRefuse, proven: true},
 	{name: "SERVFAIL", names: "!servfail NAME"},
 	{name: "REFUSED", names: "!refuse NAME"},
 	{name: "DNSSEC bogus", names: "!bogus NAME"},
@@ -65,6 +67,19 @@ var dnsFaults = []dnsFault{
 	{name: "answer from another address", names: "!elsewhere NAME"},
 	{name: "truncated, TCP broken", names: "!truncate NAME\n!notcp NAME"},
 	{name: "CNAME loop", names: "!loop NAME"},
+}
+
+func allSilent(w *matrixWorld) error { return w.both("!down") }
+
+func allClosed(w *matrixWorld) error {
+	w.first.RefuseUDP()
+	w.second.RefuseUDP()
+	return nil
+}
+
+// allRefuse has both servers refuse every name there is here.
+func allRefuse(w *matrixWorld) error {
+	return w.both("!refuse .\n!refuse *.example\n")
 }
 
 // matter is a message and the one thing in the DNS that its fate hangs on.
@@ -237,6 +252,12 @@ func (w *matrixWorld) spoil(t *testing.T, f dnsFault) {
 		}
 	}
 	_ = w.host.resolver.Probe(t.Context())
+	if f.proven {
+		eventually(t, "all servers to fail with their windows at one", func() bool {
+			return !slices.ContainsFunc(w.host.resolver.Servers(), func(s dnscache.ServerStatus) bool { return s.FailingAtOne.IsZero() })
+		})
+		w.clock.move(proofTime)
+	}
 }
 
 // deliver sends all messages at once.
@@ -375,6 +396,10 @@ func (x matrix) judge(t *testing.T) {
 					}
 				case state == "cold" && a.stale():
 					t.Errorf("%s; want nothing stale where nothing was known", at)
+				case m.profile == "conformant" && f.server != nil && !f.proven: // it may be had later
+					if a.answer() != "451" {
+						t.Errorf("%s; want it deferred, as more may be known soon", at)
+					}
 				case m.profile == "conformant": // evidence that cannot be had is none
 					if a.answer() != "tagged" {
 						t.Errorf("%s; want it quarantined, as nothing but the fail is known", at)
@@ -410,15 +435,19 @@ func (x matrix) judgeStale(t *testing.T, m matter, a answered, at string) {
 	}
 }
 
-// judgeCause wants a dead resolver, and nothing else, to be ours.
+// judgeCause wants a resolver that is dead for long, and nothing else, to be
+// ours, and one that is dead no excuse for anybody until then.
 func (x matrix) judgeCause(t *testing.T, f dnsFault, a answered, at string) {
 	t.Helper()
 	if !strings.HasPrefix(a.dmarc(), "temperror") {
 		return
 	}
 	want := "temperror (domain)"
-	if f.server != nil {
+	switch {
+	case f.proven:
 		want = "temperror (ours)"
+	case f.server != nil:
+		want = "temperror (pressure)"
 	}
 	if a.dmarc() != want {
 		t.Errorf("%s; want %s", at, want)

@@ -65,11 +65,13 @@ func TestAnOutageLongerThanTheTTL(t *testing.T) {
 	for setting, unknown := range map[string]string{"accept": "tagged", "tempfail": "451"} {
 		t.Run("ours = "+setting, func(t *testing.T) {
 			srv := dnstest.New(t, outageZone(t, outageTTL))
+			clock := newDNSClock()
 			h := startDNSHost(t, dnscache.Config{
 				Servers: []string{srv.Addr()}, QueryTimeout: 600 * time.Millisecond, Timeout: 1200 * time.Millisecond,
 				StaleAfter: time.Second, FailureTTL: time.Second,
+				Now: func() time.Time { return time.Now().Add(time.Duration(clock.moved.Load())) },
 			}, testConfig{extra: fmt.Sprintf("[temperror]\nours = %q\n", setting)})
-			o := outage{t: t, dnsHost: h, srv: srv}
+			o := outage{t: t, dnsHost: h, srv: srv, clock: clock}
 			o.before()
 			mend, err := srv.Fault("!down")
 			if err != nil {
@@ -95,8 +97,9 @@ func TestAnOutageLongerThanTheTTL(t *testing.T) {
 type outage struct {
 	t *testing.T
 	*dnsHost
-	srv  *dnstest.Server
-	sent atomic.Int64
+	srv   *dnstest.Server
+	clock *dnsClock // how far the resolver's time is ahead
+	sent  atomic.Int64
 }
 
 // send delivers a message.
@@ -136,21 +139,29 @@ func (o *outage) before() {
 	})
 }
 
-// during waits until the records are past their TTL and the resolver knows
-// that nobody answers it, and looks at mail then.
+// during waits until the records are past their TTL and nobody answers the
+// resolver, and looks at mail then, and once more when it is sure of that.
 func (o *outage) during(unknown string) {
 	o.t.Helper()
 	start := time.Now()
-	eventually(o.t, "answers to be stale, and failures to be ours", func() bool {
-		return o.send("known0.example", true).stale() && o.send("unknown0.example", true).dmarc() == "temperror (ours)"
+	eventually(o.t, "answers to be stale, and the server to be down", func() bool {
+		return o.send("known0.example", true).stale() && o.resolver.Servers()[0].Down
 	})
-	o.t.Logf("answers were stale, and failures ours, %v after the servers fell silent", time.Since(start).Round(time.Millisecond))
+	o.t.Logf("answers were stale %v after the servers fell silent", time.Since(start).Round(time.Millisecond))
+	o.look("in the outage", "temperror (pressure)", "451")
+	o.clock.move(proofTime)
+	o.look("later in the outage", "temperror (ours)", unknown)
+}
+
+// look sends mail of known and unknown domains in the outage.
+func (o *outage) look(when, dmarc, unknown string) {
+	o.t.Helper()
 	o.each(func(i int) {
 		known, other := fmt.Sprintf("known%d.example", i), fmt.Sprintf("unknown%d.example", i)
-		o.want(known+", signed, in the outage", o.send(known, true), "pass", "delivered", true)
-		o.want(known+", forged, in the outage", o.send(known, false), "temperror (ours)", unknown, true)
+		o.want(known+", signed, "+when, o.send(known, true), "pass", "delivered", true)
+		o.want(known+", forged, "+when, o.send(known, false), dmarc, unknown, true)
 		a := o.send(other, true) // old or not: what is known of the names above is old
-		o.want(other+", signed, in the outage", a, "temperror (ours)", unknown, a.stale())
+		o.want(other+", signed, "+when, a, dmarc, unknown, a.stale())
 	})
 }
 
