@@ -372,7 +372,7 @@ func (w *wants) mechanisms(f policy.Facts) {
 }
 
 // caseTables are the tables of the configuration that decide about mail.
-var caseTables = []string{"DKIM", "Discovery", "TempError", "From", "Conformant"}
+var caseTables = []string{"DKIM", "ARC", "Discovery", "TempError", "From", "Conformant"}
 
 // caseSettings writes what of a configuration matters to a message and is not
 // the default.

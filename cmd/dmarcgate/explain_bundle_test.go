@@ -95,7 +95,10 @@ func TestARedactedBundleWantsWhatComesOfIt(t *testing.T) {
 }
 
 func TestABundleHasTheChainOfARC(t *testing.T) {
-	c := caseOf(t, "A chain of one hop that does not verify is recorded.\n\n"+`-- zone --
+	c := caseOf(t, "A chain of one hop that does not verify is recorded.\n\n"+`-- config --
+[arc]
+check = "all"
+-- zone --
 bank.example. TXT "v=spf1 ip4:192.0.2.10 -all"
 _dmarc.bank.example. TXT "v=DMARC1; p=reject"
 -- message --
