@@ -49,6 +49,9 @@ func (x *explanation) checks(root *node) {
 		signature(dkim, s)
 	}
 	x.chain(root)
+	if len(f.Pressed) > 0 {
+		root.add("not found out, because lookups gave way to those of other messages: %s", strings.Join(f.Pressed, ", "))
+	}
 	root.add("From: %s", f.From)
 	if f.Cut {
 		root.add("the header is longer than the limits, and its end is not known")
@@ -144,6 +147,11 @@ func (x *explanation) chain(root *node) {
 func (x *explanation) author(root *node, i int) {
 	a := x.Facts.Authors[i]
 	n := root.add("dmarc %s: %s", a.Domain, a.Verdict.Status)
+	if a.Verdict.Cause == dmarc.CausePressure {
+		n.add("cause: pressure: a lookup gave way to those of other messages, or our DNS is down; no setting delivers for it")
+	} else if a.Verdict.Cause != dmarc.CauseNone {
+		n.add("cause: %s; [temperror] %s decides", a.Verdict.Cause, a.Verdict.Cause)
+	}
 	if a.PolicyDomain == "" {
 		n.add("no record")
 	} else {
