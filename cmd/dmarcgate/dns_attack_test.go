@@ -56,7 +56,7 @@ type attack struct {
 type figures struct {
 	hostile                        atomic.Int64 // messages sent
 	victims, victimsDelivered      atomic.Int64 // of these in the name of a victim
-	good, goodInTime, goodPressure atomic.Int64
+	good, goodInTime               atomic.Int64
 	spoofs, spoofsDelivered        atomic.Int64
 	known, knownAtOnce             atomic.Int64
 	slowest, slowestKnown          atomic.Int64 // time, of good mail
