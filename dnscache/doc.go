@@ -13,8 +13,9 @@
 //
 // # Limits
 //
-// Queries to servers: Config.MaxInFlight at once, each over a new socket and
-// with a random ID; a lookup that finds no slot waits for one. Beside them go
+// Queries in flight at each server: its window, at most Config.MaxInFlight, each
+// over a new socket and with a random ID and case; a lookup that finds no place waits
+// for one, maxWaiting of them at most. Beside them go
 // at most one check query to each server, and what Resolver.Probe sends.
 // Time: Config.QueryTimeout for one exchange, with a second query without EDNS
 // and TCP where it needs them, Config.Timeout for a lookup with all its
@@ -37,7 +38,8 @@
 //
 // A lookup that failed is remembered for Config.FailureTTL (RFC 9520): who asks
 // for the same meanwhile gets the same error at once. Not remembered is what
-// does not depend on the name: too many queries, a bug, servers that are down.
+// does not depend on the name: too many queries, a bug, servers that are down,
+// that refuse or overflow just now.
 //
 // An answer stays behind its TTL for Config.StaleTTL, or StaleNegTTL when it is
 // "there is none". As long as there is no newer one, because the lookup failed
@@ -54,8 +56,10 @@
 // a silent one is asked once more when time is left. Only when a trusted server
 // says that an answer is bogus, no other is asked. A datagram that does not
 // answer our question is overlooked, as it may be forged. A truncated answer
-// is asked for again over TCP, and its part is never used. Error.Ours tells a
-// resolver that answers nobody from a domain that does not resolve; see there
+// is asked for again over TCP, and its part is never used; so is a question to
+// which three wrong replies came. Error.Ours tells a
+// resolver that answers nobody from a domain that does not resolve, and
+// Error.Pressure what tells of neither; see there
 // for the rule. A bug that panics while an answer is read fails that lookup
 // only.
 //
@@ -70,15 +74,25 @@
 //	SERVFAIL without, and every other code           ServFail
 //	REFUSED, or a referral                           Refused
 //
-// And without a server: Overload (no free slot in time), Local (this host has
+// And without a server: Pressure (no place in time), Local (this host has
 // no socket left to give), Down (below) and Closed.
+//
+// # Windows and shares
+//
+// How many queries a server takes is found out as TCP does (window.go): answers
+// let its window grow, a check query that fails halves it, and so do failures of
+// many zones at once, but not below a floor, as mail can be made to fail. A query
+// that was given up keeps its place for holdTime. Each lookup is charged to an
+// Account and a Class (View.Charged): under pressure no message, client or zone
+// takes the share of another (share.go), and class Author has a reserve
+// (schedule.go).
 //
 // # Dead servers
 //
 // Mail chooses the names that are looked up, so their timeouts condemn no
 // server. A server that was silent, or not to be understood, and has answered
-// nothing else meanwhile, gets one check query for the name servers of the
-// root. Any reply shows that it is alive. Without one it is down: passed over
+// nothing else meanwhile, or that refused or failed, gets one check query for the
+// name servers of the root. Any reply shows that it is alive. Without one it is down: passed over
 // as long as another is up, and checked again after 0.5 s and then each time
 // after twice as long, at most 5 s, until it answers anything. With all of them
 // down lookups fail at once and send nothing, so that a server that comes

@@ -133,21 +133,23 @@ func (r *Resolver) round(ctx context.Context, e *errand, servers []*server, try 
 		if ctx.Err() != nil || s.trusted && err.Kind == Bogus {
 			return nil, nil, failure
 		}
-		if r.relents(e, s, err.Kind, try) {
+		if r.relents(ctx, e, s, err.Kind, try) {
 			again = append(again, s)
 		}
 	}
 	return nil, again, failure
 }
 
-// relents reports whether a server, asked once more, may well answer.
-func (r *Resolver) relents(e *errand, s *server, kind Kind, try int) bool {
+// relents reports whether a server, asked once more, may well answer. Whether it
+// refused because too much was asked at once is for its check query to show.
+func (r *Resolver) relents(ctx context.Context, e *errand, s *server, kind Kind, try int) bool {
 	switch {
 	case kind.retryable():
 		return try < maxRounds
 	case e.ticket == nil || try >= maxRefused:
 		return false
 	case kind == Refused, kind == ServFail, kind == Local:
+		s.settled(ctx)
 		return r.sched.important(e.ticket) && r.sched.strained(s)
 	}
 	return false

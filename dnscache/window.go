@@ -29,6 +29,10 @@ const (
 	// kneePart is the part of that number that may be used, in eighths.
 	kneePart = 7
 
+	// lanePart is the part of the window that class Author may use after an
+	// overflow, whatever was given up.
+	lanePart = 8
+
 	// holdTime is for how long a query is taken to occupy the server when no
 	// reply came: a forwarder waits for its own upstream longer than we wait
 	// for it. It is counted from the sending. dnsmasq keeps a query for 10 s
@@ -82,18 +86,18 @@ func (w *window) capacity(c Class) int {
 
 // free is how many more queries of a class may be sent. The reserve of class
 // Author is not consumed by what others hold, not even just after the window
-// was halved. Nor is it then by queries that were given up: the server may have
-// dropped them, and there would be no place for all of holdTime.
+// was halved. Nor is a small lane of it then by queries that were given up: the
+// server may have dropped them, and there would be no place for all of holdTime.
 func (w *window) free(c Class, now time.Time) int {
 	left := w.size - w.used()
 	if c == Other {
 		return max(0, min(left, w.capacity(Other)-w.held[Other]))
 	}
-	held := w.held[Author]
+	free := max(0, left, w.reserve()-w.held[Author])
 	if w.overflowed(now) {
-		held -= w.lost[Author]
+		free = max(free, w.size/lanePart+1-(w.held[Author]-w.lost[Author]))
 	}
-	return max(0, left, w.reserve()-held)
+	return free
 }
 
 // answered lets the window grow, if it was in use (RFC 7661 has the reason why

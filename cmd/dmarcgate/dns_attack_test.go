@@ -54,15 +54,15 @@ type attack struct {
 
 // figures is what came of it.
 type figures struct {
-	hostile                        atomic.Int64 // messages sent
-	victims, victimsDelivered      atomic.Int64 // of these in the name of a victim
-	good, goodInTime               atomic.Int64
-	spoofs, spoofsDelivered        atomic.Int64
-	known, knownAtOnce             atomic.Int64
-	slowest, slowestKnown          atomic.Int64 // time, of good mail
-	most, over, slow               int64        // questions that the server had at once, above its limit, about slow names
-	resident                       int64        // bytes
-	stalled                        time.Duration
+	hostile                   atomic.Int64 // messages sent
+	victims, victimsDelivered atomic.Int64 // of these in the name of a victim
+	good, goodInTime          atomic.Int64
+	spoofs, spoofsDelivered   atomic.Int64
+	known, knownAtOnce        atomic.Int64
+	slowest, slowestKnown     atomic.Int64 // time, of good mail
+	most, over, slow          int64        // questions that the server had at once, above its limit, about slow names
+	resident                  int64        // bytes
+	stalled                   time.Duration
 }
 
 func (f *figures) String() string {
