@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net"
@@ -20,8 +21,8 @@ type nameServer struct {
 }
 
 // serveNames begins to answer on a free port of 127.0.0.1. txt returns the data
-// of the TXT record of a name in wire form, or nil when there is no such name;
-// it is called from several goroutines.
+// of the TXT record of a name in wire form and lower case, or nil when there is
+// no such name; it is called from several goroutines.
 func serveNames(txt func(name []byte) []byte) (*nameServer, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -60,7 +61,7 @@ func (s *nameServer) answerAll() {
 			continue
 		}
 		s.asked.Add(1)
-		out = appendReply(out[:0], in, name, s.txt(name))
+		out = appendReply(out[:0], in, name, s.txt(bytes.ToLower(name)))
 		_, _ = s.conn.WriteToUDPAddrPort(out, client) // who hears nothing asks again
 	}
 }
