@@ -60,6 +60,11 @@ type Query struct {
 	Helo     string
 	MailFrom string   // reverse path without angle brackets, empty when null
 	Authors  []string // author domains, lower-case A-labels
+
+	// Dropped tells which names, in lower case, the fields have that are missing
+	// from the end of the header. nil stands for a header that is whole; with it
+	// no ARC chain is looked for, since what is missing could belong to it.
+	Dropped func(name string) bool
 }
 
 // Results is what the mechanisms found.
@@ -126,7 +131,7 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	}
 	known := r.known
 	r.dkim = dkim.Start(ctx, c.DKIM, h, dkim.Options{
-		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keys(),
+		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keys(), Dropped: q.Dropped,
 	})
 	r.arc = arc.Start(ctx, r.dkim)
 	r.results.Authors = make([]Author, len(q.Authors))

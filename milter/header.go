@@ -66,6 +66,7 @@ func (h *header) show(to Overflow, name, value []byte, keepsSpace bool) {
 // Handler.Start.
 func (l Limits) Take(h Handler, env *Envelope, raw [][]byte) [][]byte {
 	l = l.withDefaults()
+	env.HeaderTruncated, env.Overflow = false, nil
 	var kept, last header
 	for _, field := range raw {
 		name, value, _ := bytes.Cut(field, []byte{':'})

@@ -71,6 +71,8 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.text(factsListID, f.ListID)
 	e.number(factsSeed, f.Seed)
 	e.number(factsLacks, uint64(f.Lacks))
+	e.number(factsForged, uint64(f.Forged))
+	e.flag(factsBIMI, f.BIMIEligible)
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -140,6 +142,10 @@ func (m *message) checks(f *policy.Facts) {
 		f.Seed = m.number()
 	case factsLacks:
 		small(m, &f.Lacks)
+	case factsForged:
+		f.Forged = int(m.number())
+	case factsBIMI:
+		f.BIMIEligible = m.flag()
 	}
 }
 

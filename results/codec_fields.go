@@ -31,6 +31,8 @@ const (
 	factsListID     = 21
 	factsSeed       = 22
 	factsLacks      = 23
+	factsForged     = 30
+	factsBIMI       = 31 // BIMIEligible
 
 	addrBytes = 1
 	addrZone  = 2

@@ -51,7 +51,12 @@ func (x *explanation) checks(root *node) {
 	x.chain(root)
 	root.add("From: %s", f.From)
 	if f.Cut {
-		root.add("the header is longer than the limits, and its end is not known")
+		root.add("header longer than limits.header_fields or limits.header_bytes: only its beginning was evaluated")
+	}
+	if f.BIMIEligible {
+		root.add("BIMI: eligible (one author domain, DMARC pass, policy at enforcement)")
+	} else {
+		root.add("BIMI: not eligible (needs one author domain, DMARC pass, and p=quarantine or reject without sp=none, pct below 100 and t=y)")
 	}
 }
 
@@ -123,7 +128,11 @@ func signature(parent *node, s policy.DKIM) {
 
 func (x *explanation) chain(root *node) {
 	c := x.Facts.ARC
-	if c.Result == "" {
+	switch {
+	case c.Result == "" && x.Facts.Cut:
+		root.add("arc: not evaluated, because a part of the header is missing")
+		return
+	case c.Result == "":
 		root.add("arc: no chain")
 		return
 	}
@@ -306,6 +315,9 @@ func (x *explanation) answer(root *node) {
 		return
 	}
 	n := root.add("answer to the MTA: %s", printable(x.Reply))
+	if x.Facts.Forged > 0 {
+		n.add("forged header fields from outside: %d", x.Facts.Forged)
+	}
 	for _, e := range x.Edits {
 		n.add("%s", printable(strings.ReplaceAll(e, "\n", "")))
 	}
