@@ -11,17 +11,17 @@ import (
 	"dmarcgate/policy"
 )
 
-// tooManyForged is the reply to a message with more than policy.MaxForged of
-// them. It is no answer of DMARC, so no configured text fits.
-const tooManyForged = "Message has more than %d header fields that only the receiving host may write (qid %s)"
+// tooManyForged is the reply to a message with more forged fields than are
+// removed. It is no answer of DMARC, so no configured text fits.
+const tooManyForged = "Message has too many header fields that only the receiving host may write (qid %s)"
 
 // answer turns a decision into the reply and the header edits.
 func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	s := m.set
 	d.Reason = withoutRule(d)
 	switch {
-	case f.Forged > policy.MaxForged:
-		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", fmt.Sprintf(tooManyForged, policy.MaxForged, f.QueueID))}
+	case f.TooManyForged:
+		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", fmt.Sprintf(tooManyForged, f.QueueID))}
 	case d.Action == policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
 		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", replyText(s.RejectText, f, d))}
 	case d.Action == policy.Tempfail:

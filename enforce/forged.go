@@ -6,7 +6,6 @@ import (
 	"dmarcgate/auth/authres"
 	"dmarcgate/message"
 	"dmarcgate/milter"
-	"dmarcgate/policy"
 )
 
 const authenticationResults = "Authentication-Results"
@@ -32,15 +31,33 @@ type watched struct {
 
 	seen  int   // fields of this name so far
 	nth   []int // those to remove: their places among the fields of this name, from 1
-	count int   // those to remove, also when nth has no room
+	count int   // those to remove, also when there are too many
 }
 
+// Bounds of what is removed from one message, in fields. A message beyond them
+// is refused, whatever the profile, the rules and the client are: to leave one
+// field would be to show it to a mail reader (RFC 8601, Section 5). Postfix
+// searches the header from its top for each removal, so that what a message
+// costs grows with the number of fields above those that are removed. At both
+// bounds together Postfix takes about a second (docs/flow.md has the
+// measurements). Honest mail has none of these fields, or a few.
+const (
+	// maxRemovals is how many fields are removed.
+	maxRemovals = 1000
+	// maxSearched is the sum of the places in the header of all that are
+	// removed, from 1.
+	maxSearched = 20_000_000
+)
+
 // forgeries finds the fields that have to be removed from a message. It is shown
-// all fields of the header, top first, and keeps policy.MaxForged places at
-// most. What is removed does not depend on where the limits of the header are.
+// all fields of the header, top first, and keeps maxRemovals places at most.
+// What is removed does not depend on where the limits of the header are.
 type forgeries struct {
-	names []watched
-	count int
+	names    []watched
+	place    int  // of the last field that was seen
+	count    int  // fields to remove
+	searched int  // see maxSearched
+	tooMany  bool // beyond the bounds: nothing is removed
 }
 
 // forgeries returns what finds the fields that come from outside although only
@@ -62,6 +79,7 @@ func (s *Settings) forgeries() forgeries {
 
 // see takes in the next field of the header.
 func (x *forgeries) see(f message.Field) {
+	x.place++
 	for i := range x.names {
 		w := &x.names[i]
 		if !f.Is(w.name) {
@@ -71,12 +89,22 @@ func (x *forgeries) see(f message.Field) {
 		if !w.forged(f) {
 			return
 		}
-		w.count++
-		if x.count++; x.count <= policy.MaxForged {
-			w.nth = append(w.nth, w.seen)
-		}
+		x.note(w)
 		return
 	}
+}
+
+// note takes in that the field at hand is to be removed.
+func (x *forgeries) note(w *watched) {
+	w.count++
+	x.count++
+	x.searched += x.place
+	x.tooMany = x.tooMany || x.count > maxRemovals || x.searched > maxSearched
+	if x.tooMany {
+		w.nth = nil
+		return
+	}
+	w.nth = append(w.nth, w.seen)
 }
 
 // removals returns the edits that remove them: from the last to the first,

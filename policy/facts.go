@@ -70,8 +70,9 @@ type Facts struct {
 
 	// Forged is how many header fields from outside there were that only this
 	// host, or its mail software, may write. They are removed from a message
-	// that is delivered. See MaxForged.
-	Forged int `json:"forged,omitempty"`
+	// that is delivered. TooManyForged tells that they are too many to remove.
+	Forged        int  `json:"forged,omitempty"`
+	TooManyForged bool `json:"too_many_forged,omitempty"`
 
 	// BIMIEligible tells that the owner of the one author domain may have an
 	// indicator shown, if there is one: see EligibleForBIMI of package dmarc.

@@ -73,6 +73,7 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.number(factsLacks, uint64(f.Lacks))
 	e.number(factsForged, uint64(f.Forged))
 	e.flag(factsBIMI, f.BIMIEligible)
+	e.flag(factsTooMany, f.TooManyForged)
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -146,6 +147,8 @@ func (m *message) checks(f *policy.Facts) {
 		f.Forged = int(m.number())
 	case factsBIMI:
 		f.BIMIEligible = m.flag()
+	case factsTooMany:
+		f.TooManyForged = m.flag()
 	}
 }
 

@@ -33,6 +33,7 @@ const (
 	factsLacks      = 23
 	factsForged     = 30
 	factsBIMI       = 31 // BIMIEligible
+	factsTooMany    = 32 // TooManyForged
 
 	addrBytes = 1
 	addrZone  = 2
