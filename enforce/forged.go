@@ -46,7 +46,7 @@ const (
 	maxRemovals = 1000
 	// maxSearched is the sum of the places in the header of all that are
 	// removed, from 1.
-	maxSearched = 20_000_000
+	maxSearched = 10_000_000
 )
 
 // forgeries finds the fields that have to be removed from a message. It is shown

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -65,6 +66,10 @@ func (w witness) check(t *testing.T, line string) {
 		equal("shadow", strings.Join(shadow, ", "))
 	case key == "from":
 		equal("From", string(f.From))
+	case key == "forged":
+		equal("forged fields", strconv.Itoa(f.Forged))
+	case key == "bimi":
+		equal("eligible for BIMI", map[bool]string{true: "yes", false: "no"}[f.BIMIEligible])
 	case key == "helo":
 		equal("SPF of HELO", f.HELO.Result)
 	case key == "reply":
