@@ -24,6 +24,9 @@ func (x *explanation) tree() *node {
 			x.author(root, i)
 		}
 	}
+	if f.Forged > 0 {
+		root.add("header fields from outside that only this host may write: %d", f.Forged)
+	}
 	x.decision(root)
 	x.answer(root)
 	x.second(root)
@@ -315,9 +318,6 @@ func (x *explanation) answer(root *node) {
 		return
 	}
 	n := root.add("answer to the MTA: %s", printable(x.Reply))
-	if x.Facts.Forged > 0 {
-		n.add("forged header fields from outside: %d", x.Facts.Forged)
-	}
 	for _, e := range x.Edits {
 		n.add("%s", printable(strings.ReplaceAll(e, "\n", "")))
 	}
