@@ -54,7 +54,7 @@ var bundled = []string{
 	"arc-chain-of-two-hops", "hostile-text-stays-inside", "forged-results-are-removed", "record-in-many-strings", "from-two-at-signs",
 	"results-forged-beyond-the-limits-monitor", "results-forged-beyond-the-byte-limit", "results-of-others-beyond-the-limits-stay",
 	"dkim-signed-fields-beyond-the-limits", "dkim-signed-fields-within-the-limits", "dkim-signature-beyond-the-limits", "bimi-fields-stay-on-request",
-	"too-many-forged-results-beyond-the-limits", "header-too-long-from-beyond-the-limits",
+	"bimi-fields-beyond-the-limits", "header-too-long-from-beyond-the-limits",
 }
 
 func TestABundleIsATestCaseWithTheSameDecision(t *testing.T) {
