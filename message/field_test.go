@@ -48,7 +48,7 @@ func TestIsComparesASCIIWithoutCase(t *testing.T) {
 		{"Authentication-Results: x", "Authentication-Results", true},
 		{"aUTHENTICATION-rESULTS : x", "Authentication-Results", true},
 		{"Authentication-Re\u017fults: x", "Authentication-Results", false}, // long s
-		{"\u212aey: x", "Key", false},                                      // sign for kelvin
+		{"\u212aey: x", "Key", false},                                       // sign for kelvin
 		{"Authentication-Result: x", "Authentication-Results", false},
 		{"X-Authentication-Results: x", "Authentication-Results", false},
 		{": x", "", true},
