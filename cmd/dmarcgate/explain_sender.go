@@ -77,6 +77,8 @@ func forSender(x *explanation) string {
 func brokenFrom(f policy.From) string {
 	const want = " Write one From field with one address, such as From: Name <user@example.com> (RFC 5322, Section 3.6.2)."
 	switch f {
+	case policy.FromTruncated:
+		return "The header of your message is longer than what we read, so DMARC cannot say whose it is. Send it with fewer and shorter header fields."
 	case policy.FromMissing:
 		return "Your message has no From field, so DMARC cannot say whose it is." + want
 	case policy.FromSeveralFields:

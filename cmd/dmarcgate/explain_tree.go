@@ -24,6 +24,9 @@ func (x *explanation) tree() *node {
 			x.author(root, i)
 		}
 	}
+	if f.Forged > 0 {
+		root.add("header fields from outside that only this host may write: %d", f.Forged)
+	}
 	x.decision(root)
 	x.answer(root)
 	x.second(root)
@@ -54,7 +57,12 @@ func (x *explanation) checks(root *node) {
 	}
 	root.add("From: %s", f.From)
 	if f.Cut {
-		root.add("the header is longer than the limits, and its end is not known")
+		root.add("header longer than limits.header_fields or limits.header_bytes: only its beginning was evaluated")
+	}
+	if f.BIMIEligible {
+		root.add("BIMI: eligible (one author domain, DMARC pass, policy at enforcement)")
+	} else {
+		root.add("BIMI: not eligible (needs one author domain, DMARC pass, and p=quarantine or reject without sp=none, pct below 100 and t=y)")
 	}
 }
 
@@ -126,7 +134,11 @@ func signature(parent *node, s policy.DKIM) {
 
 func (x *explanation) chain(root *node) {
 	c := x.Facts.ARC
-	if c.Result == "" {
+	switch {
+	case c.Result == "" && x.Facts.Cut:
+		root.add("arc: not evaluated, because a part of the header is missing")
+		return
+	case c.Result == "":
 		root.add("arc: no chain")
 		return
 	}
