@@ -83,6 +83,11 @@ type Query struct {
 	Helo     string
 	MailFrom string   // reverse path without angle brackets, empty when null
 	Authors  []string // author domains, lower-case A-labels
+
+	// Dropped tells which names, in lower case, the fields have that are missing
+	// from the end of the header. nil stands for a header that is whole; with it
+	// no ARC chain is looked for, since what is missing could belong to it.
+	Dropped func(name string) bool
 }
 
 // Results is what the mechanisms found.
@@ -154,7 +159,7 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	known := r.known
 	r.keys.of(r)
 	r.dkim = dkim.Start(ctx, &r.keys.author, h, dkim.Options{
-		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keys(),
+		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keys(), Dropped: q.Dropped,
 		MayAlign: r.mayAlign, Strangers: &r.keys.stranger,
 	})
 	r.arc = arc.Start(r.dkim)

@@ -198,9 +198,10 @@ type Reply struct {
 	TempFail string
 }
 
-// Header names the header fields we write besides Authentication-Results.
+// Header is about header fields besides Authentication-Results.
 type Header struct {
-	Tag string // added to quarantined mail when Quarantine is tag
+	Tag        string // added to quarantined mail when Quarantine is tag
+	RemoveBIMI bool   // BIMI fields from outside are removed
 }
 
 // Admin is the HTTP listener for metrics and health, and the control socket.
@@ -273,7 +274,7 @@ func Default() Config {
 			Reject:   "Email rejected per DMARC policy for {domain}: {reason} (qid {qid})",
 			TempFail: "DMARC check for {domain} could not be completed, try again later: {reason} (qid {qid})",
 		},
-		Header: Header{Tag: "X-DMARC-Quarantine"},
+		Header: Header{Tag: "X-DMARC-Quarantine", RemoveBIMI: true},
 		Admin:  Admin{Listen: "127.0.0.1:9435"},
 		Log:    Log{Format: "logfmt", Level: "info"},
 	}

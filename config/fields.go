@@ -90,6 +90,7 @@ func fields(c *Config) []field {
 		text("reply.tempfail", &c.Reply.TempFail, checkReply),
 
 		text("header.tag", &c.Header.Tag, checkFieldName),
+		flag("header.remove_bimi", &c.Header.RemoveBIMI),
 
 		parsed("admin.listen", &c.Admin.Listen, parseAdmin),
 		flag("admin.allow_remote", &c.Admin.AllowRemote),

@@ -23,6 +23,7 @@ var (
 	fromWords      = []string{
 		string(policy.FromOneMailbox), string(policy.FromSeveralMailboxes), string(policy.FromSeveralDomains), string(policy.FromSeveralFields),
 		string(policy.FromMissing), string(policy.FromEmptyGroup), string(policy.FromUnparsable),
+		string(policy.FromTruncated),
 	}
 )
 

@@ -87,6 +87,7 @@ var taken = []string{
 	"From", "Sender", "Reply-To", "To", "Cc", "Bcc", "Date", "Subject", "Message-ID", "In-Reply-To",
 	"References", "Received", "Return-Path", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
 	"DKIM-Signature", "Authentication-Results", "Received-SPF",
+	"BIMI-Location", "BIMI-Indicator", "BIMI-Logo-Preference", "BIMI-Selector",
 }
 
 // checkFieldName allows the names of RFC 5322, Section 3.6.8 that are made of

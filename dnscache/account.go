@@ -35,6 +35,7 @@ func (c Class) String() string {
 type Account struct {
 	client  netip.Prefix      // behind a trusted relay; the zero prefix shares with its like
 	message [classes]*account // guarded by scheduler.mu
+	spent   spent
 }
 
 // NewAccount makes the account of a message from client.

@@ -156,7 +156,7 @@ func (r *Resolver) start(u use, k key, ahead bool) *flight {
 	e.fall = func(err *Error) { r.fall(f, err) }
 	e.ticket.hurries = ahead
 	f.errand = e
-	p, err := r.sched.enter(e.ticket, e.servers)
+	p, err := r.enter(e)
 	if err != nil {
 		err.blame = r.blame(err.Kind, e.servers, f.left)
 		f.err = err
@@ -172,6 +172,15 @@ func (r *Resolver) start(u use, k key, ahead bool) *flight {
 		r.depart(f, p)
 	}
 	return f
+}
+
+// enter looks for a place for a lookup, if its message may have one more.
+func (r *Resolver) enter(e *errand) (*place, *Error) {
+	if !e.ticket.bill.spend() {
+		r.sched.lack(e.ticket.bill.class, byMessage)
+		return nil, e.key.failed(Pressure, nil)
+	}
+	return r.sched.enter(e.ticket, e.servers)
 }
 
 // depart runs a flight with its first place; r.mu is held.

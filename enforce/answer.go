@@ -12,19 +12,23 @@ import (
 	"dmarcgate/policy"
 )
 
-const authenticationResults = "Authentication-Results"
+// tooManyForged is the reply to a message with more forged fields than are
+// removed. It is no answer of DMARC, so no configured text fits.
+const tooManyForged = "Message has too many header fields that only the receiving host may write (qid %s)"
 
 // answer turns a decision into the reply and the header edits.
 func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	s := m.set
 	d.Reason = withoutRule(d)
-	switch d.Action {
-	case policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
+	switch {
+	case f.TooManyForged:
+		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", fmt.Sprintf(tooManyForged, f.QueueID))}
+	case d.Action == policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
 		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", replyText(s.RejectText, f, d))}
-	case policy.Tempfail:
+	case d.Action == policy.Tempfail:
 		return milter.Answer{Reply: milter.Refuse(451, "4.7.1", replyText(s.TempfailText, f, d))}
 	}
-	a := milter.Answer{Edits: m.clean()}
+	a := milter.Answer{Edits: m.forged.removals()}
 	if m.skip != policy.Evaluated {
 		return a
 	}
@@ -46,23 +50,6 @@ func withoutRule(d policy.Decision) string {
 		return d.Reason
 	}
 	return strings.Replace(d.Reason, "; rule "+d.Rule, "", 1)
-}
-
-// clean removes the fields that only we may write (RFC 8601, Section 5): from
-// the last to the first, because MTAs renumber the fields that follow a
-// deleted one.
-func (m *mail) clean() []milter.Edit {
-	var edits []milter.Edit
-	forged := m.header.Named(authenticationResults)
-	for i := len(forged) - 1; i >= 0; i-- {
-		if authres.Claims(forged[i].Body(), m.set.AuthservIDs) {
-			edits = append(edits, milter.DeleteField(authenticationResults, i+1))
-		}
-	}
-	for i := len(m.header.Named(m.set.TagField)); i >= 1; i-- {
-		edits = append(edits, milter.DeleteField(m.set.TagField, i))
-	}
-	return edits
 }
 
 // tagValue says what a filter or a user needs to know of a marked message.

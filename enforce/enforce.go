@@ -42,6 +42,7 @@ type Settings struct {
 	AuthservID   string         // our name in Authentication-Results
 	AuthservIDs  []string       // all ids that only we may write, AuthservID among them
 	TagField     string         // name of the field that quarantine=tag adds
+	RemoveBIMI   bool           // BIMI fields from outside are removed
 	RejectText   string         // with {domain}, {reason} and {qid}
 	TempfailText string         // with the same
 }
@@ -82,6 +83,8 @@ type mail struct {
 	header message.Header
 	author message.Author
 	skip   policy.Skip
+	forged forgeries
+	lost   *names    // of the fields beyond the limits; nil when there are none
 	run    *auth.Run // nil when the message is not evaluated
 
 	comparing bool            // there is another method of discovery
@@ -92,19 +95,35 @@ type mail struct {
 // Start begins work on a message; all DNS lookups start here.
 func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte) milter.Message {
 	now := g.Snapshot.Load()
+	beyond, _ := env.Overflow.(*overflow)
+	if beyond != nil {
+		now = beyond.now
+	}
 	m := &mail{gate: g, set: now.Settings, env: env, header: make(message.Header, len(header))}
+	m.forged = m.set.forgeries()
 	for i, raw := range header {
 		m.header[i] = message.NewField(raw)
+		m.forged.see(m.header[i])
+	}
+	if beyond != nil {
+		m.forged, m.lost = beyond.forged, &beyond.dropped
 	}
 	m.author = message.ParseAuthor(m.header)
 	m.client, m.skip = m.set.origin(env, m.header)
 	if m.skip == policy.Evaluated {
 		m.comparing = now.Checker.Other != nil
-		m.run = now.Checker.Start(ctx, auth.Query{
-			Client: m.client.addr, Helo: m.client.helo, MailFrom: env.MailFrom, Authors: m.authors(),
-		}, m.header)
+		m.run = now.Checker.Start(ctx, m.query(), m.header)
 	}
 	return m
+}
+
+// query is what auth has to know besides the header.
+func (m *mail) query() auth.Query {
+	q := auth.Query{Client: m.client.addr, Helo: m.client.helo, MailFrom: m.env.MailFrom, Authors: m.authors()}
+	if m.lost != nil {
+		q.Dropped = m.lost.has
+	}
+	return q
 }
 
 // message must list one domain more than policy takes, so that too many can be
@@ -162,7 +181,7 @@ func (m *mail) facts(now time.Time) policy.Facts {
 		Time: now.UTC(), Listener: m.gate.Listener, QueueID: m.env.QueueID,
 		Client: m.client.addr, ClientName: m.client.name, Helo: m.client.helo, Relay: m.client.relay,
 		NullPath: m.env.MailFrom == "", MailFrom: mailFrom,
-		Skip: m.skip, From: policy.From(m.author.Outcome.String()), Cut: m.env.HeaderTruncated,
+		Skip: m.skip, From: m.from(), Cut: m.env.HeaderTruncated, Forged: m.forged.count, TooManyForged: m.forged.tooMany,
 		IsList: claims.IsList, ListID: claims.ListID, Automatic: claims.Automatic, TLS: m.client.tls,
 		Version: policy.FactsVersion,
 	}
@@ -175,6 +194,15 @@ func (m *mail) facts(now time.Time) policy.Facts {
 	return f
 }
 
+// from is what the From field gave. Beyond the limits may be another one, so
+// nothing follows from the one that is seen.
+func (m *mail) from() policy.From {
+	if m.env.HeaderTruncated {
+		return policy.FromTruncated
+	}
+	return policy.From(m.author.Outcome.String())
+}
+
 // judge adds what the checks found, and DMARC's verdict on it.
 func (m *mail) judge(f *policy.Facts, res auth.Results) {
 	f.SPF, f.HELO, f.ARC = spfFacts(res.SPF), spfFacts(res.HELO), arcFacts(res.ARC)
@@ -185,11 +213,15 @@ func (m *mail) judge(f *policy.Facts, res auth.Results) {
 			KeyBits: s.KeyBits, Testing: s.Testing, Reason: s.Reason, HeaderOK: s.HeaderOK, SignedAt: s.SignedAt,
 		})
 	}
+	if m.lost != nil && m.lost.has("dkim-signature") {
+		f.DKIM = append(f.DKIM, policy.DKIM{Result: "neutral", Reason: "signatures beyond the limits of the header"})
+	}
 	sample := policy.Sample{MessageID: m.first("Message-ID"), Date: m.first("Date"), MailFrom: m.env.MailFrom, Client: m.client.addr}
 	for i, a := range res.Authors {
 		sample.Author = m.author.Domains[i]
 		f.Authors = append(f.Authors, m.judgeAuthor(a, sample))
 	}
+	f.BIMIEligible = len(res.Authors) == 1 && dmarc.EligibleForBIMI(res.Authors[0].Discovery, f.Authors[0].Verdict)
 	f.Seed = m.seed(f.Authors, sample)
 	f.Deferred = m.gate.Deferrals.age(*f, m.set.Policy.MaxDefer) // a fact, so that the decision can be made again
 }

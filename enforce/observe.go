@@ -17,6 +17,11 @@ import (
 func (m *mail) count(f policy.Facts, d policy.Decision) {
 	mm := m.gate.Metrics
 	mm.MessageAnswered(f.Listener, actionLabel(d.Action))
+	if d.Action != policy.Refuse && d.Action != policy.Tempfail {
+		for _, w := range m.forged.names {
+			mm.ForgedRemoved(w.kind, w.count)
+		}
+	}
 	if f.Skip != policy.Evaluated {
 		mm.Skipped(string(f.Skip))
 		return
@@ -133,6 +138,9 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 		attrs = append(attrs, slog.String("skip", string(f.Skip)))
 	} else {
 		attrs = append(attrs, m.verdictAttrs(f, d)...)
+	}
+	if f.Forged > 0 {
+		attrs = append(attrs, slog.Int("forged", f.Forged))
 	}
 	if f.Stale {
 		attrs = append(attrs, slog.String("stale", "yes"))

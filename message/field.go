@@ -84,11 +84,19 @@ func foldAt(s string) int {
 // Header is the header of a message, top field first.
 type Header []Field
 
-// Named returns the fields of that name, in any case, in order.
+// Is reports whether the field has that name, which is ASCII, in any case of
+// ASCII letters. MTAs compare and count names so. Unicode has more letters that
+// are "s" or "k" in another case: a name with one of them is another name.
+func (f Field) Is(name string) bool {
+	// A name that has one is longer.
+	return len(f.Name) == len(name) && strings.EqualFold(f.Name, name)
+}
+
+// Named returns the fields of that name, as Field.Is has it, in order.
 func (h Header) Named(name string) []Field {
 	var found []Field
 	for _, f := range h {
-		if strings.EqualFold(f.Name, name) {
+		if f.Is(name) {
 			found = append(found, f)
 		}
 	}

@@ -40,6 +40,25 @@ func TestNewFieldSplitsAtTheFirstColon(t *testing.T) {
 	}
 }
 
+func TestIsComparesASCIIWithoutCase(t *testing.T) {
+	for _, tt := range []struct {
+		raw, name string
+		want      bool
+	}{
+		{"Authentication-Results: x", "Authentication-Results", true},
+		{"aUTHENTICATION-rESULTS : x", "Authentication-Results", true},
+		{"Authentication-Re\u017fults: x", "Authentication-Results", false}, // long s
+		{"\u212aey: x", "Key", false},                                       // sign for kelvin
+		{"Authentication-Result: x", "Authentication-Results", false},
+		{"X-Authentication-Results: x", "Authentication-Results", false},
+		{": x", "", true},
+	} {
+		if got := NewField([]byte(tt.raw)).Is(tt.name); got != tt.want {
+			t.Errorf("NewField(%q).Is(%q) = %v; want %v", tt.raw, tt.name, got, tt.want)
+		}
+	}
+}
+
 func TestNamedKeepsOrderAndIgnoresCase(t *testing.T) {
 	h := Header{
 		NewField([]byte("Received: 1\r\n")),

@@ -240,6 +240,15 @@ func (m *Metrics) FromMalformed(defect string) {
 	m.fromMalformed.WithLabelValues(known(fromDefects, defect)).Inc()
 }
 
+// ForgedRemoved counts header fields that came from outside, although only we
+// may write them, and were removed.
+func (m *Metrics) ForgedRemoved(field string, n int) {
+	if m == nil || n == 0 {
+		return
+	}
+	m.forged.WithLabelValues(known(forgedFields, field)).Add(float64(n))
+}
+
 // CacheRequest counts a lookup by how the cache served it.
 func (m *Metrics) CacheRequest(purpose, outcome string) {
 	if m == nil {

@@ -43,7 +43,8 @@ var (
 	dkimResults    = []string{"none", "pass", "fail", "policy", "neutral", "temperror", "permerror"}
 	algorithms     = []string{"rsa-sha256", "ed25519-sha256", "rsa-sha1", "other"}
 	keyBits        = []string{"<1024", "1024", "1025-2047", "2048", ">2048", "ed25519"}
-	fromDefects    = []string{"missing", "several_fields", "several_domains", "unparsable", "empty_group"}
+	forgedFields   = []string{"authentication_results", "tag", "bimi"}
+	fromDefects    = []string{"missing", "several_fields", "several_domains", "unparsable", "empty_group", "header_truncated"}
 	purposes       = []string{"dmarc", "spf", "dkim", "ptr", "report_auth", "probe"}
 	outcomes       = []string{"hit", "negative_hit", "stale", "failed", "coalesced", "miss"}
 	queryKinds     = []string{"ok", "nxdomain", "nodata", "servfail", "refused", "timeout", "network", "malformed", "bogus", "local"}
@@ -75,6 +76,7 @@ type Metrics struct {
 	rules                       ruleMetrics
 	spf, dkim, keyBits, arc     *prometheus.CounterVec
 	malformed, fromMalformed    *prometheus.CounterVec
+	forged                      *prometheus.CounterVec
 	compared, differences       *prometheus.CounterVec
 	evidence                    *prometheus.CounterVec
 	cacheRequests, queries      *prometheus.CounterVec
@@ -127,6 +129,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		differences:     f.counter("discovery_differences_total", "In what the methods of discovery differ.", label{"what", differences}),
 		evidence:        f.counter("conformant_evidence_total", "What the profile conformant went by under p=reject.", label{"evidence", evidences}),
 		malformed:       f.counter("record_malformed_total", "Defects found in published records.", label{"record", recordKinds}, label{"defect", defects}),
+		forged:          f.counter("forged_fields_removed_total", "Header fields from outside that only this host may write.", label{"field", forgedFields}),
 		fromMalformed:   f.counter("from_malformed_total", "From fields without exactly one domain.", label{"defect", fromDefects}),
 		cacheRequests:   f.counter("dns_cache_requests_total", "Lookups, by how the cache served them.", label{"purpose", purposes}, label{"outcome", outcomes}),
 		queries:         f.counter("dns_queries_total", "Queries sent to the servers.", label{"purpose", purposes}, label{"result", queryKinds}),

@@ -15,7 +15,8 @@
 //
 // Everything that a peer chooses has a limit in Limits: connections, frame
 // sizes, header fields and bytes, recipients, silence. A message whose header
-// is longer than the limit is marked and its handler decides.
+// is longer than the limit is marked, its handler is shown each field beyond the
+// limit once (Overflow), and decides.
 //
 // # Failures
 //

@@ -40,6 +40,9 @@ type Envelope struct {
 	// HeaderTruncated tells that the header was longer than Limits allow, and
 	// that its last fields are missing.
 	HeaderTruncated bool
+	// Overflow is what Handler.Overflow returned for this message; nil unless
+	// HeaderTruncated.
+	Overflow Overflow
 	// RcptsTruncated tells that recipients are missing from Rcpts.
 	RcptsTruncated bool
 	// Negotiated is what the MTA lets us do.
@@ -49,6 +52,11 @@ type Envelope struct {
 // Handler is given each message once its header is complete. Its methods may
 // be called by several connections at once.
 type Handler interface {
+	// Overflow is called before Start, once for a message whose header is
+	// longer than Limits allow, at its first field beyond them. header is what
+	// is kept. Of env, QueueID and Rcpts may still change.
+	Overflow(env *Envelope, header [][]byte) Overflow
+
 	// Start begins work on a message. Each element of header is a raw field,
 	// top first: name, ":", value with folds as CRLF, CRLF. env and header
 	// belong to the message from now on.
@@ -58,6 +66,14 @@ type Handler interface {
 	// it is next told of the progress (Server.Progress); one that came by TCP,
 	// where the first write to a peer that has gone succeeds, one later.
 	Start(ctx context.Context, env *Envelope, header [][]byte) Message
+}
+
+// Overflow sees the fields of one header that are beyond Limits.
+type Overflow interface {
+	// Field is called for each of them, in their order, with a raw field as
+	// Start would have got it. The bytes are not the callee's to keep. There are
+	// at most three times Limits.FrameBytes, if all of them are folds.
+	Field(raw []byte)
 }
 
 // Message receives the body in order, then answers. Its methods are called one

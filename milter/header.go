@@ -45,3 +45,42 @@ func (h *header) fields() [][]byte {
 	}
 	return out
 }
+
+// full reports whether a field, with so many bytes in its frame, is beyond the
+// limits.
+func (h *header) full(frame int, l Limits) bool {
+	return len(h.ends) >= l.HeaderFields || len(h.buf)+frame > l.HeaderBytes
+}
+
+// show shows a field to what sees those beyond the limits. h holds that one
+// field only, and its memory serves for the next one.
+func (h *header) show(to Overflow, name, value []byte, keepsSpace bool) {
+	h.buf, h.ends = h.buf[:0], h.ends[:0]
+	h.add(name, value, keepsSpace)
+	to.Field(h.buf[:len(h.buf):len(h.buf)])
+}
+
+// Take does with a header that is read from a file what a session does with one
+// that an MTA sends: it returns the fields within the limits, shows the others
+// to the handler, and notes both in env. Elements of header are as in
+// Handler.Start.
+func (l Limits) Take(h Handler, env *Envelope, raw [][]byte) [][]byte {
+	l = l.withDefaults()
+	env.HeaderTruncated, env.Overflow = false, nil
+	var kept, last header
+	for _, field := range raw {
+		name, value, _ := bytes.Cut(field, []byte{':'})
+		value = bytes.ReplaceAll(bytes.TrimRight(value, "\r\n"), []byte("\r\n"), []byte{'\n'})
+		// In a frame, name and value have a NUL behind them each.
+		env.HeaderTruncated = env.HeaderTruncated || kept.full(len(name)+len(value)+2, l)
+		if !env.HeaderTruncated {
+			kept.add(name, value, true)
+			continue
+		}
+		if env.Overflow == nil {
+			env.Overflow = h.Overflow(env, kept.fields())
+		}
+		last.show(env.Overflow, name, value, true)
+	}
+	return kept.fields()
+}

@@ -70,9 +70,27 @@ type recorder struct {
 	start  func(*seen)
 	skip   bool
 
-	mu   sync.Mutex
-	msgs []*seen
+	overflow func(*Envelope, [][]byte)
+
+	mu        sync.Mutex
+	msgs      []*seen
+	overflows int // calls of Overflow
 }
+
+func (r *recorder) Overflow(env *Envelope, header [][]byte) Overflow {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.overflows++
+	if r.overflow != nil {
+		r.overflow(env, header)
+	}
+	return &overflown{}
+}
+
+// overflown keeps what it sees.
+type overflown struct{ fields []string }
+
+func (o *overflown) Field(raw []byte) { o.fields = append(o.fields, string(raw)) }
 
 func (r *recorder) Start(ctx context.Context, env *Envelope, header [][]byte) Message {
 	m := &seen{ctx: ctx, env: env, skip: r.skip, answer: r.answer, write: r.write}

@@ -20,6 +20,7 @@ import (
 type handlerFunc func() Message
 
 func (f handlerFunc) Start(context.Context, *Envelope, [][]byte) Message { return f() }
+func (f handlerFunc) Overflow(*Envelope, [][]byte) Overflow              { return &overflown{} }
 
 func TestNegotiationTakesOnlyWhatIsOffered(t *testing.T) {
 	const protocol = uint32(wantedProtocol)
@@ -274,24 +275,69 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 	}
 }
 
-func TestHeaderBeyondTheLimitIsMarked(t *testing.T) {
+func TestHeaderBeyondTheLimitIsMarkedAndShown(t *testing.T) {
 	for name, limits := range map[string]Limits{"fields": {HeaderFields: 2}, "bytes": {HeaderBytes: 20}} {
 		t.Run(name, func(t *testing.T) {
 			rec := &recorder{}
 			c := start(t, rec, limits).dial(t, miltertest.Options{})
 			m := mail()
-			m.Message = []byte("A: 1234\nB: 1234\nCccccccccccccccccccc: 1\nD: 2\n\n")
+			m.Message = []byte("A: 1234\nB: 1234\nCccccccccccccccccccc: 1\nD: 2\n x\n\n")
 			send(t, c, m)
 			got := rec.message(t, 0)
 			if !got.env.HeaderTruncated || !reflect.DeepEqual(got.header, []string{"A: 1234\r\n", "B: 1234\r\n"}) {
 				t.Errorf("header = %q, HeaderTruncated = %v; want A and B, true", got.header, got.env.HeaderTruncated)
 			}
+			beyond, _ := got.env.Overflow.(*overflown)
+			if want := []string{"Cccccccccccccccccccc: 1\r\n", "D: 2\r\n x\r\n"}; beyond == nil || !reflect.DeepEqual(beyond.fields, want) || rec.overflows != 1 {
+				t.Errorf("beyond the limits = %+v in %d calls of Overflow; want %q in one", beyond, rec.overflows, want)
+			}
 			m.Message = []byte("A: 1\n\n")
 			send(t, c, m)
-			if got := rec.message(t, 1); got.env.HeaderTruncated {
+			if got := rec.message(t, 1); got.env.HeaderTruncated || got.env.Overflow != nil || rec.overflows != 1 {
 				t.Error("the next message is marked too")
 			}
 		})
+	}
+}
+
+// A file goes through the same limits as what an MTA sends.
+func TestTakeKeepsAndShowsWhatASessionDoes(t *testing.T) {
+	fields := []string{"A: 1234\r\n", "B:1\r\n\t2\r\n", "C: \r\n", "D: 5678\r\n", "E: 9\r\n"}
+	for limit := 1; limit <= 45; limit++ {
+		for _, limits := range []Limits{{HeaderFields: limit}, {HeaderBytes: limit}} {
+			rec := &recorder{}
+			c := start(t, rec, limits).dial(t, miltertest.Options{})
+			m := mail()
+			m.Message = []byte(strings.Join(fields, "") + "\r\n")
+			send(t, c, m)
+			want := rec.message(t, 0)
+			raw := make([][]byte, len(fields))
+			for i, f := range fields {
+				raw[i] = []byte(f)
+			}
+			var env Envelope
+			var got []string
+			for _, f := range limits.Take(rec, &env, raw) {
+				got = append(got, string(f))
+			}
+			if !reflect.DeepEqual(got, want.header) || env.HeaderTruncated != want.env.HeaderTruncated || !reflect.DeepEqual(env.Overflow, want.env.Overflow) {
+				t.Errorf("%+v: Take() = %q, %+v; want %q, %+v", limits, got, env.Overflow, want.header, want.env.Overflow)
+			}
+		}
+	}
+}
+
+func TestOverflowThatPanicsFailsItsMessageOnly(t *testing.T) {
+	rec := &recorder{overflow: func(*Envelope, [][]byte) { panic("planted") }}
+	c := start(t, rec, Limits{HeaderFields: 1}).dial(t, miltertest.Options{})
+	m := mail()
+	m.Message = []byte("A: 1\nB: 2\nC: 3\n\nbody\n")
+	if r := send(t, c, m); r.Code != 451 || rec.overflows != 1 {
+		t.Errorf("reply = %+v after %d calls; want 451 after one", r, rec.overflows)
+	}
+	m.Message = []byte("A: 1\n\nbody\n")
+	if r := send(t, c, m); r.Action != miltertest.Continue {
+		t.Errorf("reply to the next message = %+v; want continue", r)
 	}
 }
 
@@ -391,16 +437,31 @@ func framed(s []byte) []byte {
 // writes what it was sent into its edits.
 type fieldChecker struct{ t *testing.T }
 
+// Field checks one field.
+func (h fieldChecker) Field(f []byte) {
+	text, whole := strings.CutSuffix(string(f), "\r\n")
+	text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n ", ""), "\r\n\t", "")
+	name, _, _ := strings.Cut(text, ":")
+	if !whole || strings.Contains(text[len(name):], "\n") {
+		h.t.Errorf("field %q is none", f)
+	}
+	if len(f) > 3*4096 {
+		h.t.Errorf("field of %d bytes; want at most %d", len(f), 3*4096)
+	}
+}
+
+func (h fieldChecker) Overflow(env *Envelope, _ [][]byte) Overflow {
+	if !env.HeaderTruncated {
+		h.t.Error("Overflow of a header within the limits")
+	}
+	return h
+}
+
 func (h fieldChecker) Start(_ context.Context, env *Envelope, header [][]byte) Message {
 	size := 0
 	for _, f := range header {
 		size += len(f)
-		text, whole := strings.CutSuffix(string(f), "\r\n")
-		text = strings.ReplaceAll(strings.ReplaceAll(text, "\r\n ", ""), "\r\n\t", "")
-		name, _, _ := strings.Cut(text, ":")
-		if !whole || strings.Contains(text[len(name):], "\n") {
-			h.t.Errorf("field %q is none", f)
-		}
+		h.Field(f)
 	}
 	if limit := 4096 + 3*4096; size > limit { // every byte of the last frame may be a fold
 		h.t.Errorf("header of %d bytes; want at most %d", size, limit)

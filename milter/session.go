@@ -39,6 +39,7 @@ type session struct {
 type transaction struct {
 	env     Envelope
 	header  header
+	beyond  header // the last field beyond the limits
 	ctx     context.Context
 	cancel  context.CancelFunc
 	message Message
@@ -119,18 +120,42 @@ func (s *session) field() error {
 	if err != nil {
 		return err
 	}
-	t, l := s.msg, s.conn.limits
+	t := s.msg
 	t.size += int64(len(s.data)) + 1
 	// Once one field is dropped all later ones are, so that what is kept is
 	// the top of the header without a hole.
-	if len(t.header.ends) >= l.HeaderFields || len(t.header.buf)+len(s.data) > l.HeaderBytes {
-		t.env.HeaderTruncated = true
-	}
-	if !t.env.HeaderTruncated {
+	t.env.HeaderTruncated = t.env.HeaderTruncated || t.header.full(len(s.data), s.conn.limits)
+	if t.env.HeaderTruncated {
+		s.overflow(name, value)
+	} else {
 		t.header.add(name, value, s.agreed.keepsSpace())
 	}
 	s.answerContinue()
 	return nil
+}
+
+// overflow shows a field beyond the limits to the handler. Only the last one is
+// held.
+func (s *session) overflow(name, value []byte) {
+	t := s.msg
+	if t.failed {
+		return
+	}
+	s.guard(func() {
+		if t.env.Overflow == nil {
+			s.describe()
+			t.env.Overflow = s.srv.Handler.Overflow(&t.env, t.header.fields())
+		}
+		t.beyond.show(t.env.Overflow, name, value, s.agreed.keepsSpace())
+	})
+}
+
+// describe takes what macros say of the message into its envelope.
+func (s *session) describe() {
+	env := &s.msg.env
+	env.MTAName, env.Daemon = s.macros.get(macroMTAName), s.macros.get(macroDaemon)
+	env.AuthType, env.Authenticated = s.macros.get(macroAuthType), s.macros.get(macroAuthen)
+	env.TLS, env.QueueID = s.macros.get(macroTLSVersion), s.macros.get(macroQueueID)
 }
 
 // proceed is the answer "go on", or none where none is due.
@@ -221,10 +246,12 @@ func (s *session) start() {
 	}
 	t.started = true
 	t.ctx, t.cancel = context.WithCancel(s.conn.ctx)
-	t.env.MTAName, t.env.Daemon = s.macros.get(macroMTAName), s.macros.get(macroDaemon)
-	t.env.AuthType, t.env.Authenticated = s.macros.get(macroAuthType), s.macros.get(macroAuthen)
-	t.env.TLS, t.env.QueueID = s.macros.get(macroTLSVersion), s.macros.get(macroQueueID)
+	s.describe()
+	t.beyond = header{}
 	s.srv.Metrics.MessageStarted(s.srv.Name)
+	if t.failed { // beyond the limits
+		return
+	}
 	s.guard(func() { t.message = s.srv.Handler.Start(t.ctx, &t.env, t.header.fields()) })
 }
 

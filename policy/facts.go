@@ -25,6 +25,10 @@ const (
 	FromSeveralFields    From = "several_fields"
 	FromEmptyGroup       From = "empty_group" // a group without a mailbox
 	FromUnparsable       From = "unparsable"
+
+	// FromTruncated stands for all of them where the header was longer than the
+	// limits: another From field may be beyond them.
+	FromTruncated From = "header_truncated"
 )
 
 // Facts is everything that a decision is made from, and everything that is
@@ -68,6 +72,17 @@ type Facts struct {
 	ListID    string `json:"list_id,omitempty"`        // the List-Id (RFC 2919, Section 2) without its first label, which names one list
 	Automatic bool   `json:"auto_submitted,omitempty"` // Auto-Submitted other than "no" (RFC 3834, Section 5)
 	TLS       bool   `json:"tls,omitempty"`            // the client used TLS
+
+	// Forged is how many header fields from outside there were that only this
+	// host, or its mail software, may write. They are removed from a message
+	// that is delivered. TooManyForged tells that they are too many to remove.
+	Forged        int  `json:"forged,omitempty"`
+	TooManyForged bool `json:"too_many_forged,omitempty"`
+
+	// BIMIEligible tells that the owner of the one author domain may have an
+	// indicator shown, if there is one: see EligibleForBIMI of package dmarc.
+	// Whether there is one was not asked.
+	BIMIEligible bool `json:"bimi_eligible,omitempty"`
 
 	// Seed is what the draws of this message are made from, for rules and the
 	// share of messages that are enforced: a keyed hash, the same for a retry,

@@ -72,6 +72,8 @@ func (s *Settings) weighedSurely(f *Facts) bool {
 // again is Again with a rule that is tried, see overrule.
 func (s Settings) again(f *Facts, trying int) (Decision, bool) {
 	switch {
+	case f.TooManyForged:
+		return s.refuseForged(f), true
 	case f.Skip != Evaluated:
 		return Decision{Reason: "not evaluated: " + string(f.Skip)}, true
 	case s.Profile == Monitor || s.Observed == 0:

@@ -11,7 +11,7 @@ var (
 	ruleResults   = []string{"fail", "none", "permerror", "temperror"}
 	ruleRequested = []string{"none", "quarantine", "reject"}
 	ruleFroms     = []From{
-		FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains, FromSeveralFields, FromMissing, FromEmptyGroup, FromUnparsable,
+		FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains, FromSeveralFields, FromMissing, FromEmptyGroup, FromUnparsable, FromTruncated,
 	}
 	// orgKeys: Facts have the Organizational Domain of authors alone, which is
 	// that of their records.

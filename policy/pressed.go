@@ -52,7 +52,7 @@ func (s *Settings) pressed(f *Facts, d Decision, trying int) Decision {
 		if o, _ := s.once(&other, trying); o.Action != d.Action {
 			return Decision{
 				Action: Tempfail, Requested: d.Requested, Author: d.Author, Effective: d.Effective, Also: d.Also, Shadow: d.Shadow,
-				Unreported: d.Unreported, Reason: d.Reason + "; what could change the answer was not found out: too many DNS lookups at once",
+				Unreported: d.Unreported, Reason: d.Reason + "; what could change the answer was not found out: our DNS is overloaded or down",
 			}
 		}
 	}

@@ -72,6 +72,9 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.number(factsSeed, f.Seed)
 	e.number(factsLacks, uint64(f.Lacks))
 	e.list(factsPressed, f.Pressed)
+	e.number(factsForged, uint64(f.Forged))
+	e.flag(factsBIMI, f.BIMIEligible)
+	e.flag(factsTooMany, f.TooManyForged)
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -143,6 +146,12 @@ func (m *message) checks(f *policy.Facts) {
 		small(m, &f.Lacks)
 	case factsPressed:
 		f.Pressed = append(f.Pressed, m.text())
+	case factsForged:
+		f.Forged = int(m.number())
+	case factsBIMI:
+		f.BIMIEligible = m.flag()
+	case factsTooMany:
+		f.TooManyForged = m.flag()
 	}
 }
 

@@ -31,7 +31,10 @@ const (
 	factsListID     = 21
 	factsSeed       = 22
 	factsLacks      = 23
-	factsPressed    = 24
+	factsForged     = 30
+	factsBIMI       = 31 // BIMIEligible
+	factsTooMany    = 32 // TooManyForged
+	factsPressed    = 36
 
 	addrBytes = 1
 	addrZone  = 2

@@ -40,8 +40,12 @@ func (f *field) failed(why string) string {
 type set [kinds]*field
 
 // find returns the fields of ARC of a header, unread. One more than a chain
-// may have is enough to know.
+// may have is enough to know. Of a header that is not whole nothing is known: a
+// missing field could belong to the chain, or be signed by it.
 func find(d *dkim.Run) (found []*field) {
+	if !d.Whole() {
+		return nil
+	}
 	for i, f := range d.Header() {
 		for k := range kinds {
 			if len(f.Name) == len(k.String()) && strings.EqualFold(f.Name, k.String()) {

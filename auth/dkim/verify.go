@@ -20,6 +20,12 @@ type Options struct {
 	BodyLength BodyLength       // what a signature with l= is worth
 	MaxKeyBits int              // of RSA keys that are used, 0 is 4096; the most is 8192 (RFC 8301, Section 3.2)
 
+	// Dropped tells which names, in lower case, the fields have that are missing
+	// from the end of the header. A signature of one of them is not verified:
+	// signed fields are counted from the end (RFC 6376, Section 5.4.2). nil
+	// stands for a header that is whole.
+	Dropped func(name string) bool
+
 	// Known answers at once or not at all: its errors say that it does not
 	// know, and the other Resolver is asked. It is used by the goroutine that
 	// calls Start. May be nil.
@@ -75,7 +81,11 @@ type Run struct {
 // at once, and end with ctx.
 func Start(ctx context.Context, r Resolver, h message.Header, opt Options) *Run {
 	run := &Run{dns: r, opt: opt, fields: h, keys: make(map[string]*key), limits: make(map[bool][]int64)}
-	run.signatures = choose(readAll(h, opt.now(), opt.Authors))
+	all := readAll(h, opt.now(), opt.Authors)
+	for _, s := range all {
+		s.refuseDropped(opt.Dropped)
+	}
+	run.signatures = choose(all)
 	var unknown []*key
 	for _, s := range run.signatures {
 		if s.refused.status == None {
@@ -88,6 +98,17 @@ func Start(ctx context.Context, r Resolver, h message.Header, opt Options) *Run 
 	run.fetchAll(ctx, unknown)
 	return run
 }
+
+// refuseDropped refuses a signature of fields that are not known. That is
+// neutral: it could not be processed (RFC 8601, Section 2.7.1).
+func (s *signature) refuseDropped(dropped func(name string) bool) {
+	if s.refused.status == None && dropped != nil && slices.ContainsFunc(s.names, dropped) {
+		s.refused = finding{Neutral, "signed fields are beyond the limits of the header"}
+	}
+}
+
+// Whole reports whether no fields are missing from the header.
+func (r *Run) Whole() bool { return r.opt.Dropped == nil }
 
 // prepare gives a signature its key, which is one for each name, and prepares
 // the header, which is hashed for it. It returns a key that is to be fetched.

@@ -83,7 +83,7 @@ const (
 	CauseNone     Cause = iota // no temporary failure
 	CauseOurs                  // our resolver answers nobody
 	CauseDomain                // the domain's servers fail while others answer
-	CausePressure              // a lookup gave way to others, because too much was asked at once
+	CausePressure              // says nothing of the domain: a lookup gave way to others, or our servers fail and may be made to
 )
 
 // String returns none, ours, domain or pressure.

@@ -129,7 +129,7 @@ func Evaluate(d Discovery, ids []Identifier) Verdict {
 func (v Verdict) leftOpen(cause Cause, reason string) Verdict {
 	v.Status, v.Cause, v.Reason = TempError, cause, reason
 	if cause == CausePressure {
-		v.Reason += ": too many DNS lookups at once"
+		v.Reason += ": our DNS is overloaded or down"
 	}
 	return v
 }
@@ -234,6 +234,9 @@ func isOurs(err error) bool {
 // GaveWay reports whether a lookup had to give way to others, because too much
 // was asked at once.
 func GaveWay(err error) bool {
+	if err == nil {
+		return false
+	}
 	var pressed interface{ Pressure() bool }
 	return errors.As(err, &pressed) && pressed.Pressure()
 }

@@ -43,8 +43,11 @@ func (c *checker) usable(err error) error {
 // asked at once. RFC 7208, Section 5.5, has a failure match nothing where the
 // client's own names are asked for; but this one a sender can arrange.
 func (c *checker) gaveWay(err error) {
+	if err == nil || c.pressed != nil {
+		return
+	}
 	var e interface{ Pressure() bool }
-	if c.pressed == nil && errors.As(err, &e) && e.Pressure() {
+	if errors.As(err, &e) && e.Pressure() {
 		c.pressed = err
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 
 	"dmarcgate/auth"
-	"dmarcgate/dnscache"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -37,7 +36,7 @@ func press(d *daemon, zone *dnstest.Zone) {
 
 func (p pressed) gaveWay(qtype, name string) error {
 	if p.zone.Presses(name, qtype) {
-		return &dnscache.Error{Name: name, Type: qtype, Kind: dnscache.Pressure}
+		return &dnstest.Error{Name: name, Type: qtype, Kind: "pressure"}
 	}
 	return nil
 }

@@ -23,14 +23,32 @@ const (
 type shape struct {
 	name     string
 	domain   func(victim string) string // d= of the next signature
-	networks int                        // that hostile mail comes from
+	author   func() string              // the author domain of the next message; hostileAuthor when nil
+	networks int                        // that hostile mail comes from; 0 is another one for each message
+	abandons bool                       // hostile mail is given up behind its header, and the next one sent at once
+	harder   bool                       // than what is promised of good mail: no names of strangers are left by which to share
 	relay    bool                       // all mail comes from our own relay, and good mail from one client behind it
 }
 
+// ownDomain is one of a thousand slow domains.
+func ownDomain(string) string { return fmt.Sprintf("h%d.example", rand.IntN(attackDomains)) }
+
 var attackShapes = []shape{
 	{name: "one slow zone", domain: func(string) string { return "slow.example" }, networks: 1},
-	{name: "a thousand domains", domain: func(string) string { return fmt.Sprintf("h%d.example", rand.IntN(attackDomains)) }, networks: attackNetworks},
+	{name: "a thousand domains", domain: ownDomain, networks: attackNetworks},
 	{name: "selectors of the victim", domain: func(victim string) string { return victim }, networks: attackNetworks},
+	{name: "authors of their own", domain: ownDomain, author: func() string {
+		return fmt.Sprintf("a%x.b.c.d.e.f.%s", rand.Uint64(), ownDomain(""))
+	}, networks: attackNetworks},
+	{name: "zones that fail", domain: func(string) string { return fmt.Sprintf("f%d.example", rand.IntN(attackDomains)) }, author: func() string {
+		return fmt.Sprintf("a%x.b.f%d.example", rand.Uint64(), rand.IntN(attackDomains))
+	}, networks: attackNetworks},
+	{name: "mail given up", domain: ownDomain, author: func() string {
+		return fmt.Sprintf("a%x.b.%s", rand.Uint64(), ownDomain(""))
+	}, networks: attackNetworks, abandons: true},
+	{name: "a botnet", domain: ownDomain, author: func() string {
+		return fmt.Sprintf("a%x.b.c.d.e.f.%s", rand.Uint64(), ownDomain(""))
+	}, harder: true},
 	{name: "one relay", domain: func(string) string { return "slow.example" }, networks: attackNetworks, relay: true},
 }
 
@@ -52,6 +70,9 @@ func (s shape) from(client netip.Addr, m miltertest.Mail) miltertest.Mail {
 
 // hostile is the client of hostile session n.
 func (s shape) hostile(n int) netip.Addr {
+	if s.networks == 0 {
+		return netip.AddrFrom4([4]byte{100, byte(rand.Uint32()), byte(rand.Uint32()), byte(rand.Uint32())})
+	}
 	return netip.AddrFrom4([4]byte{198, 51, byte(n % s.networks), byte(1 + n/s.networks%250)})
 }
 
@@ -60,7 +81,7 @@ func (s shape) good(n int) netip.Addr {
 	if s.relay {
 		n = 0
 	}
-	return netip.AddrFrom4([4]byte{198, 18, byte(n >> 8), byte(n)})
+	return netip.AddrFrom4([4]byte{198, 18, byte(n), 1})
 }
 
 // noise is the base64 of random bytes, as a signature has.
@@ -95,6 +116,14 @@ func hostileMessage(s shape, author string) []byte {
 	}
 	fmt.Fprintf(&b, "From: x@%s\r\nTo: u@receiver.example\r\nSubject: hostile\r\n\r\n%s", author, attackBody)
 	return []byte(b.String())
+}
+
+// nextAuthor is the author domain of the next hostile message.
+func (s shape) nextAuthor() string {
+	if s.author != nil {
+		return s.author()
+	}
+	return hostileAuthor()
 }
 
 // hostileAuthor is the author domain of a hostile message: the sender's own,

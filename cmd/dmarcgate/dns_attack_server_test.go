@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -83,6 +84,10 @@ func (s *attackServer) handle(w dns.ResponseWriter, req *dns.Msg) {
 		s.overflow(w, req)
 		return
 	}
+	if strings.HasPrefix(attackDomain(name), "f") {
+		s.fail(w, req)
+		return
+	}
 	latency := attackNear
 	if isSlow(name) {
 		latency = attackSlow
@@ -106,6 +111,18 @@ func (s *attackServer) overflow(w dns.ResponseWriter, req *dns.Msg) {
 	case overflowServfail:
 		_ = w.WriteMsg(rep.SetRcode(req, dns.RcodeServerFailure))
 	}
+}
+
+// fail answers for a zone that fails on purpose, each time in another way.
+func (s *attackServer) fail(w dns.ResponseWriter, req *dns.Msg) {
+	codes := []int{dns.RcodeServerFailure, dns.RcodeRefused, dns.RcodeFormatError, dns.RcodeNotImplemented}
+	n := rand.IntN(len(codes) + 1)
+	s.slow.Add(1)
+	s.pressing.Do(func() { close(s.pressed) })
+	if n == len(codes) {
+		return // says nothing
+	}
+	_ = w.WriteMsg(new(dns.Msg).SetRcode(req, codes[n]))
 }
 
 // isSlow reports whether a name is in a hostile zone: slow.example, the

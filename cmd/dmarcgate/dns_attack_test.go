@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -21,7 +22,16 @@ const (
 	attackPatience = 10 * time.Second // for good mail of a domain that the cache does not know
 	attackShare    = 95               // percent of it that is delivered by then, at the first attempt
 	attackAtOnce   = 2 * time.Second  // for mail of which the cache knows everything
-	attackMemory   = 256 << 20        // bytes that the daemon holds at most
+	attackMemory   = 384 << 20        // bytes that the daemon holds at most
+)
+
+const (
+	// stall is a time for which the machine of the test did not run this
+	// process, though it had work: what comes of mail meanwhile says nothing of
+	// the daemon.
+	stall = 500 * time.Millisecond
+	// attackTries is how often an attack is made while the machine stalls.
+	attackTries = 3
 )
 
 // amounts is how much mail there is beside the hostile sessions, and for how
@@ -29,12 +39,14 @@ const (
 type amounts struct {
 	good, spoofs, known int
 	during              time.Duration
+	query, lookup       string // query_timeout and timeout of [dns]
 }
 
 // attack is one cell of the grid: hostile sessions beside good mail, spoofs
 // and mail that the cache knows all about.
 type attack struct {
 	server   string
+	above    overflow
 	shape    shape
 	sessions int
 	amounts  amounts
@@ -42,42 +54,43 @@ type attack struct {
 
 // figures is what came of it.
 type figures struct {
-	hostile                        atomic.Int64 // messages sent
-	victims, victimsDelivered      atomic.Int64 // of these in the name of a victim
-	good, goodInTime, goodPressure atomic.Int64
-	spoofs, spoofsDelivered        atomic.Int64
-	known, knownAtOnce             atomic.Int64
-	slowest, slowestKnown          atomic.Int64 // time, of good mail
-	most, over, slow               int64        // questions that the server had at once, above its limit, about slow names
-	resident                       int64        // bytes
-	goroutines                     int64
+	hostile                   atomic.Int64 // messages sent
+	victims, victimsDelivered atomic.Int64 // of these in the name of a victim
+	good, goodInTime          atomic.Int64
+	spoofs, spoofsDelivered   atomic.Int64
+	known, knownAtOnce        atomic.Int64
+	slowest, slowestKnown     atomic.Int64 // time, of good mail
+	most, over, slow          int64        // questions that the server had at once, above its limit, about slow names
+	resident                  int64        // bytes
+	stalled                   time.Duration
 }
 
 func (f *figures) String() string {
-	return fmt.Sprintf("hostile %d (victims %d, delivered %d); good %d/%d in %v, slowest %v; spoofs delivered %d/%d; known %d/%d at once, slowest %v; upstream: %d at once, %d above, %d slow; %d MiB",
-		f.hostile.Load(), f.victims.Load(), f.victimsDelivered.Load(), f.goodInTime.Load(), f.good.Load(), attackPatience,
+	return fmt.Sprintf("machine stalled %v; hostile %d (victims %d, delivered %d); good %d/%d in %v, slowest %v; spoofs delivered %d/%d; known %d/%d at once, slowest %v; upstream: %d at once, %d above, %d slow; %d MiB",
+		f.stalled.Round(time.Millisecond), f.hostile.Load(), f.victims.Load(), f.victimsDelivered.Load(), f.goodInTime.Load(), f.good.Load(), attackPatience,
 		time.Duration(f.slowest.Load()).Round(10*time.Millisecond), f.spoofsDelivered.Load(), f.spoofs.Load(),
 		f.knownAtOnce.Load(), f.known.Load(), time.Duration(f.slowestKnown.Load()).Round(10*time.Millisecond), f.most, f.over, f.slow, f.resident>>20)
 }
 
-// check holds the figures against the promises.
-func (f *figures) check(t *testing.T) {
-	t.Helper()
+// broken lists the promises that the figures break.
+func (f *figures) broken(harder bool) (list []string) {
+	no := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
 	if n := f.victimsDelivered.Load() + f.spoofsDelivered.Load(); n > 0 {
-		t.Errorf("spoofs of p=reject that were delivered: %d; want none", n)
+		no("spoofs of p=reject that were delivered: %d; want none", n)
 	}
-	if f.goodInTime.Load()*100 < attackShare*f.good.Load() {
-		t.Errorf("good mail delivered within %v: %d of %d; want %d %%", attackPatience, f.goodInTime.Load(), f.good.Load(), attackShare)
+	if !harder && f.goodInTime.Load()*100 < attackShare*f.good.Load() {
+		no("good mail delivered within %v: %d of %d; want %d %%", attackPatience, f.goodInTime.Load(), f.good.Load(), attackShare)
 	}
 	if f.knownAtOnce.Load() < f.known.Load() {
-		t.Errorf("good mail of known names delivered within %v: %d of %d; want all", attackAtOnce, f.knownAtOnce.Load(), f.known.Load())
+		no("good mail of known names delivered within %v: %d of %d; want all", attackAtOnce, f.knownAtOnce.Load(), f.known.Load())
 	}
 	if f.resident > attackMemory {
-		t.Errorf("the daemon took %d MiB; want at most %d", f.resident>>20, attackMemory>>20)
+		no("the daemon took %d MiB; want at most %d", f.resident>>20, attackMemory>>20)
 	}
 	if f.slow == 0 {
-		t.Error("the hostile mail has asked for nothing slow: this was no attack")
+		no("the hostile mail has asked for nothing slow: this was no attack")
 	}
+	return list
 }
 
 // battle is an attack under way.
@@ -89,7 +102,52 @@ type battle struct {
 	f    figures
 }
 
-// run runs the attack against a daemon of its own that asks the name server at
+// hold makes the attack on a daemon of its own, which asks what serve starts, and
+// holds the figures against the promises. A spoof that was delivered is never
+// forgiven.
+func (a attack) hold(t *testing.T, key dkimtest.Key, serve func(t *testing.T) (upstream *attackServer, addr string)) {
+	t.Helper()
+	for try := 1; ; try++ {
+		upstream, addr := serve(t)
+		f := a.run(t, upstream, addr, key)
+		t.Log(f)
+		broken := f.broken(a.shape.harder)
+		forgiven := f.stalled > stall && try < attackTries && f.victimsDelivered.Load()+f.spoofsDelivered.Load() == 0
+		if len(broken) == 0 || !forgiven {
+			for _, what := range broken {
+				t.Error(what)
+			}
+			return
+		}
+	}
+}
+
+// stalls measures the longest time for which the machine did not run this
+// process, until the returned function is called.
+func stalls() (most func() time.Duration) {
+	done, result := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		const every = 10 * time.Millisecond
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		var longest time.Duration
+		for last := time.Now(); ; {
+			select {
+			case <-tick.C:
+				longest, last = max(longest, time.Since(last)-every), time.Now()
+			case <-done:
+				result <- longest
+				return
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(done)
+		return <-result
+	}
+}
+
+// run makes the attack on a daemon of its own that asks the name server at
 // addr.
 func (a attack) run(t *testing.T, upstream *attackServer, addr string, key dkimtest.Key) *figures {
 	t.Helper()
@@ -97,9 +155,10 @@ func (a attack) run(t *testing.T, upstream *attackServer, addr string, key dkimt
 	if a.shape.relay {
 		extra = attackRelayConfig
 	}
-	b := &battle{attack: a, t: t, key: key, host: newHost(t, hostConfig{dns: addr, queryTimeout: "2s", timeout: "5s", extra: extra})}
+	b := &battle{attack: a, t: t, key: key, host: newHost(t, hostConfig{dns: addr, queryTimeout: a.amounts.query, timeout: a.amounts.lookup, extra: extra})}
 	p := b.host.start()
 	b.learn()
+	stalled := stalls()
 	ctx, cancel := context.WithCancel(t.Context())
 	var hostile, others sync.WaitGroup
 	for n := range a.sessions {
@@ -114,6 +173,7 @@ func (a attack) run(t *testing.T, upstream *attackServer, addr string, key dkimt
 	b.sendAll(&others, a.amounts.known, b.known)
 	b.sendAll(&others, a.amounts.good, b.good)
 	others.Wait()
+	b.f.stalled = stalled()
 	b.f.resident = residentPeak(t, p.pid())
 	cancel()
 	p.kill() // ends hostile sessions, too
@@ -148,8 +208,16 @@ func (b *battle) attackWith(ctx context.Context, n int) {
 	}
 	defer c.Close()
 	for ctx.Err() == nil {
-		author := hostileAuthor()
-		res, err := c.Send(b.shape.from(b.shape.hostile(n), b.mail(author, hostileMessage(b.shape, author))))
+		author := b.shape.nextAuthor()
+		m := b.shape.from(b.shape.hostile(n), b.mail(author, hostileMessage(b.shape, author)))
+		if b.shape.abandons {
+			if abandon(c, m) != nil {
+				return
+			}
+			b.f.hostile.Add(1)
+			continue
+		}
+		res, err := c.Send(m)
 		if err != nil {
 			return
 		}
@@ -161,6 +229,28 @@ func (b *battle) attackWith(ctx context.Context, n int) {
 			}
 		}
 	}
+}
+
+// abandon sends a message up to the end of its header, in a session of its own
+// as far as the filter can tell, and gives it up.
+func abandon(c *miltertest.Client, m miltertest.Mail) error {
+	header, _, _ := strings.Cut(string(m.Message), "\r\n\r\n")
+	steps := []func() (miltertest.Reply, error){
+		func() (miltertest.Reply, error) { return c.Connect("mail.client.example", m.Client, 40000) },
+		func() (miltertest.Reply, error) { return c.Helo(m.Helo) },
+		func() (miltertest.Reply, error) { return c.Mail(m.From) },
+		func() (miltertest.Reply, error) { return c.Rcpt(m.Rcpts[0]) },
+	}
+	for field := range strings.SplitSeq(strings.ReplaceAll(header, "\r\n\t", " "), "\r\n") {
+		name, value, _ := strings.Cut(field, ":")
+		steps = append(steps, func() (miltertest.Reply, error) { return c.Field(name, value) })
+	}
+	for _, step := range append(steps, c.EndOfHeader) {
+		if _, err := step(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(c.Abort(), c.QuitNewConnection())
 }
 
 // sendAll sends n messages, each in a session of its own.
@@ -301,33 +391,63 @@ var attackServers = []struct {
 	{"fails above 150", overflowServfail},
 }
 
-// attackSizes is how large a run is: the whole grid at soak size.
+// attackSizes is how large a run is: the whole grid at soak size, with the
+// default settings; else a corner of it, with shorter times.
 func attackSizes(t *testing.T) (shapes []shape, sessions []int, m amounts) {
 	if scale(t) >= 50 {
-		return attackShapes, []int{2, 6, 20, 100}, amounts{good: 80, spoofs: 40, known: 80, during: 20 * time.Second}
+		return attackShapes, []int{2, 6, 20, 100}, amounts{good: 80, spoofs: 40, known: 80, during: 20 * time.Second, query: "2s", lookup: "5s"}
 	}
-	return []shape{attackShapes[0], attackShapes[2]}, []int{6}, amounts{good: 30, spoofs: 10, known: 30, during: 6 * time.Second}
+	return []shape{attackShapes[0], attackShapes[2]}, []int{6}, amounts{good: 30, spoofs: 10, known: 30, during: 5 * time.Second, query: "1s", lookup: "2s"}
+}
+
+// attackAlongside is how many attacks are made at once, each on a daemon of its
+// own. They wait most of the time.
+const attackAlongside = 4
+
+// grid makes attacks, several at once.
+func grid(t *testing.T, attacks []attack, key dkimtest.Key, serve func(t *testing.T, a attack) (upstream *attackServer, addr string)) {
+	t.Helper()
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(attackAlongside, len(attacks)) {
+		workers.Go(func() {
+			for i := next.Add(1); i <= int64(len(attacks)); i = next.Add(1) {
+				a := attacks[i-1]
+				t.Run(fmt.Sprintf("%s, %s, %d sessions", a.server, a.shape.name, a.sessions), func(t *testing.T) {
+					a.hold(t, key, func(t *testing.T) (*attackServer, string) { return serve(t, a) })
+				})
+			}
+		})
+	}
+	workers.Wait()
+}
+
+// attacksOn lists the attacks on a server.
+func attacksOn(t *testing.T, server string, above overflow) (list []attack) {
+	t.Helper()
+	shapes, sessions, m := attackSizes(t)
+	for _, shape := range shapes {
+		for _, n := range sessions {
+			list = append(list, attack{server, above, shape, n, m})
+		}
+	}
+	return list
 }
 
 // At soak size this is the whole grid, of which docs/dns.md has the figures.
 func TestGoodMailPassesAndNoSpoofDoesBesideHostileSessions(t *testing.T) {
+	t.Parallel()
 	key, record := attackKey(t)
-	shapes, sessions, m := attackSizes(t)
 	servers := attackServers
 	if scale(t) < 50 {
 		servers = servers[2:3]
 	}
-	for _, server := range servers {
-		for _, shape := range shapes {
-			for _, n := range sessions {
-				t.Run(fmt.Sprintf("%s, %s, %d sessions", server.name, shape.name, n), func(t *testing.T) {
-					t.Parallel()
-					upstream := startAttackServer(t, server.above, record)
-					f := attack{server.name, shape, n, m}.run(t, upstream, upstream.addr, key)
-					t.Log(f)
-					f.check(t)
-				})
-			}
-		}
+	var attacks []attack
+	for _, s := range servers {
+		attacks = append(attacks, attacksOn(t, s.name, s.above)...)
 	}
+	grid(t, attacks, key, func(t *testing.T, a attack) (*attackServer, string) {
+		upstream := startAttackServer(t, a.above, record)
+		return upstream, upstream.addr
+	})
 }

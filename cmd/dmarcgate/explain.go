@@ -242,7 +242,7 @@ func explain(in inputs, l config.Listener, m letter, others bool) (*explanation,
 	secret, err := os.ReadFile(in.cfg.Sampling.SecretFile)
 	known := err == nil && len(secret) >= policy.MinSecret
 	log := &dnsLog{}
-	x := passage(l, in.snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m)
+	x := passage(l, newLimits(in.cfg), in.snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m)
 	x.Secret = known
 	x.Lookups = slices.Clone(log.list)
 	again := &playback{log: log, dns: dns}
@@ -258,15 +258,15 @@ func explain(in inputs, l config.Listener, m letter, others bool) (*explanation,
 	return x, nil
 }
 
-// passage takes a message along the path of the daemon, with a recorder that
-// only remembers.
-func passage(l config.Listener, now *enforce.Snapshot, m letter) *explanation {
+// passage takes a message along the path of the daemon, through the same limits,
+// with a recorder that only remembers.
+func passage(l config.Listener, limits milter.Limits, now *enforce.Snapshot, m letter) *explanation {
 	kept := &keeper{}
 	gate := &enforce.Gate{
 		Listener: l.Name, Store: kept, Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 	}
 	gate.Snapshot.Store(now)
-	run := gate.Start(context.Background(), m.env, m.header)
+	run := gate.Start(context.Background(), m.env, limits.Take(gate, m.env, m.header))
 	_, _ = run.Write(m.body) // it only says when it has had enough
 	answer := run.Finish()
 	x := &explanation{Profile: l.Profile, Facts: kept.row.Facts, Decision: kept.row.Decision, Reply: answer.Reply.String()}

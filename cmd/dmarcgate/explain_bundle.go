@@ -109,7 +109,7 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 	now.Checker.Memory, now.Checker.Charge, now.Checker.Other = nil, nil, nil
 	env := *r.letter.env
 	env.Rcpts, env.QueueID = append(slices.Clone(env.Rcpts), caseRcpt), caseQID
-	y = passage(l, now, letter{&env, r.letter.header, r.letter.body})
+	y = passage(l, newLimits(in.cfg), now, letter{&env, r.letter.header, r.letter.body})
 	return y, p.questions(), nil
 }
 
@@ -372,7 +372,7 @@ func (w *wants) mechanisms(f policy.Facts) {
 }
 
 // caseTables are the tables of the configuration that decide about mail.
-var caseTables = []string{"DKIM", "Discovery", "TempError", "From", "Conformant"}
+var caseTables = []string{"DKIM", "ARC", "Discovery", "TempError", "From", "Conformant", "Header"}
 
 // caseSettings writes what of a configuration matters to a message and is not
 // the default.
@@ -394,8 +394,15 @@ func caseSettings(cfg *config.Config) string {
 			doc[strings.ToLower(name)] = t
 		}
 	}
-	if cfg.Header.Tag != standard.Header.Tag {
-		doc["header"] = map[string]any{"tag": cfg.Header.Tag}
+	limits := map[string]any{}
+	if n := cfg.Limits.HeaderFields; n != standard.Limits.HeaderFields {
+		limits["header_fields"] = n
+	}
+	if n := cfg.Limits.HeaderBytes; n != standard.Limits.HeaderBytes {
+		limits["header_bytes"] = n.String()
+	}
+	if len(limits) > 0 {
+		doc["limits"] = limits
 	}
 	var relays []map[string]any
 	for _, r := range cfg.TrustedRelays {

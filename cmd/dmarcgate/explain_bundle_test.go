@@ -52,6 +52,9 @@ var bundled = []string{
 	"dkim-octets-are-octets", "dkim-one-failed-lookup-beside-a-pass", "conformant-quarantines-p-reject", "discovery-by-suffix-list",
 	"subdomain-that-does-not-exist", "sampled-out-by-pct", "spf-macro-of-the-validated-name", "two-author-domains-strictest-wins",
 	"arc-chain-of-two-hops", "hostile-text-stays-inside", "forged-results-are-removed", "record-in-many-strings", "from-two-at-signs",
+	"results-forged-beyond-the-limits-monitor", "results-forged-beyond-the-byte-limit", "results-of-others-beyond-the-limits-stay",
+	"dkim-signed-fields-beyond-the-limits", "dkim-signed-fields-within-the-limits", "dkim-signature-beyond-the-limits", "bimi-fields-stay-on-request",
+	"bimi-fields-beyond-the-limits", "header-too-long-from-beyond-the-limits",
 }
 
 func TestABundleIsATestCaseWithTheSameDecision(t *testing.T) {
@@ -95,7 +98,10 @@ func TestARedactedBundleWantsWhatComesOfIt(t *testing.T) {
 }
 
 func TestABundleHasTheChainOfARC(t *testing.T) {
-	c := caseOf(t, "A chain of one hop that does not verify is recorded.\n\n"+`-- zone --
+	c := caseOf(t, "A chain of one hop that does not verify is recorded.\n\n"+`-- config --
+[arc]
+check = "all"
+-- zone --
 bank.example. TXT "v=spf1 ip4:192.0.2.10 -all"
 _dmarc.bank.example. TXT "v=DMARC1; p=reject"
 -- message --

@@ -77,6 +77,8 @@ func forSender(x *explanation) string {
 func brokenFrom(f policy.From) string {
 	const want = " Write one From field with one address, such as From: Name <user@example.com> (RFC 5322, Section 3.6.2)."
 	switch f {
+	case policy.FromTruncated:
+		return "The header of your message is longer than what we read, so DMARC cannot say whose it is. Send it with fewer and shorter header fields."
 	case policy.FromMissing:
 		return "Your message has no From field, so DMARC cannot say whose it is." + want
 	case policy.FromSeveralFields:
@@ -116,7 +118,7 @@ func (x *explanation) tell(t *letterText, i int) {
 		return
 	case dmarc.TempError:
 		if a.Verdict.Cause == dmarc.CausePressure {
-			t.para("Your message%s could not be judged by DMARC for %s, because we had too many DNS lookups at once: %s. There is nothing to mend; send it again.", x.from(), a.Domain, a.Verdict.Reason)
+			t.para("Your message%s could not be judged by DMARC for %s, because our DNS was overloaded or down: %s. There is nothing to mend; send it again.", x.from(), a.Domain, a.Verdict.Reason)
 			return
 		}
 		t.para("Your message%s could not be judged by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Reason)

@@ -24,6 +24,9 @@ func (x *explanation) tree() *node {
 			x.author(root, i)
 		}
 	}
+	if f.Forged > 0 {
+		root.add("header fields from outside that only this host may write: %d", f.Forged)
+	}
 	x.decision(root)
 	x.answer(root)
 	x.second(root)
@@ -49,9 +52,17 @@ func (x *explanation) checks(root *node) {
 		signature(dkim, s)
 	}
 	x.chain(root)
+	if len(f.Pressed) > 0 {
+		root.add("not found out, because lookups gave way to those of other messages: %s", strings.Join(f.Pressed, ", "))
+	}
 	root.add("From: %s", f.From)
 	if f.Cut {
-		root.add("the header is longer than the limits, and its end is not known")
+		root.add("header longer than limits.header_fields or limits.header_bytes: only its beginning was evaluated")
+	}
+	if f.BIMIEligible {
+		root.add("BIMI: eligible (one author domain, DMARC pass, policy at enforcement)")
+	} else {
+		root.add("BIMI: not eligible (needs one author domain, DMARC pass, and p=quarantine or reject without sp=none, pct below 100 and t=y)")
 	}
 }
 
@@ -123,7 +134,11 @@ func signature(parent *node, s policy.DKIM) {
 
 func (x *explanation) chain(root *node) {
 	c := x.Facts.ARC
-	if c.Result == "" {
+	switch {
+	case c.Result == "" && x.Facts.Cut:
+		root.add("arc: not evaluated, because a part of the header is missing")
+		return
+	case c.Result == "":
 		root.add("arc: no chain")
 		return
 	}
@@ -144,6 +159,11 @@ func (x *explanation) chain(root *node) {
 func (x *explanation) author(root *node, i int) {
 	a := x.Facts.Authors[i]
 	n := root.add("dmarc %s: %s", a.Domain, a.Verdict.Status)
+	if a.Verdict.Cause == dmarc.CausePressure {
+		n.add("cause: pressure: a lookup gave way to those of other messages, or our DNS is down; no setting delivers for it")
+	} else if a.Verdict.Cause != dmarc.CauseNone {
+		n.add("cause: %s; [temperror] %s decides", a.Verdict.Cause, a.Verdict.Cause)
+	}
 	if a.PolicyDomain == "" {
 		n.add("no record")
 	} else {

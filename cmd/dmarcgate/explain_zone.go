@@ -78,6 +78,9 @@ func zoneRecords(b *strings.Builder, a asked) {
 func failureWord(err error) string {
 	var e *dnscache.Error
 	if errors.As(err, &e) {
+		if e.Pressure() {
+			return "pressure"
+		}
 		switch e.Kind {
 		case dnscache.ServFail, dnscache.Bogus:
 			return "servfail"
@@ -85,8 +88,6 @@ func failureWord(err error) string {
 			return "refuse"
 		case dnscache.Malformed:
 			return "broken"
-		case dnscache.Pressure:
-			return "pressure"
 		}
 	}
 	return "drop"

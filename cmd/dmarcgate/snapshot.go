@@ -144,7 +144,8 @@ func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Set
 	s := enforce.Settings{
 		Policy: decide, PolicySum: decide.Sum(), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: append([]string{l.AuthservID, in.cfg.AuthservID}, in.cfg.AuthservIDsAlso...),
-		TagField: in.cfg.Header.Tag, RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
+		TagField: in.cfg.Header.Tag, RemoveBIMI: in.cfg.Header.RemoveBIMI,
+		RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
 	}
 	for _, r := range in.cfg.TrustedRelays {
 		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Names: r.Names})

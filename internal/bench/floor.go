@@ -35,6 +35,8 @@ func serveFloor(path string) error {
 type idler struct{}
 
 func (idler) Start(context.Context, *milter.Envelope, [][]byte) milter.Message { return idler{} }
+func (idler) Overflow(*milter.Envelope, [][]byte) milter.Overflow              { return idler{} }
+func (idler) Field([]byte)                                                     {}
 func (idler) Write(p []byte) (int, error)                                      { return len(p), nil }
 func (idler) Finish() milter.Answer                                            { return milter.Answer{} }
 

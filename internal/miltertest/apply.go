@@ -81,7 +81,8 @@ func insert(head []string, i int, field string) []string {
 // find returns the position of the nth field called name, or -1.
 func find(head []string, name string, nth uint32) int {
 	for i, f := range head {
-		if !strings.EqualFold(fieldName(f), name) {
+		// In ASCII only, as MTAs do: a name with another letter is longer.
+		if n := fieldName(f); len(n) != len(name) || !strings.EqualFold(n, name) {
 			continue
 		}
 		if nth--; nth == 0 {

@@ -135,6 +135,8 @@ func TestSendmailAsksTheMilterAndQuarantines(t *testing.T) {
 type refusal string
 
 func (r refusal) Start(context.Context, *milter.Envelope, [][]byte) milter.Message { return r }
+func (r refusal) Overflow(*milter.Envelope, [][]byte) milter.Overflow              { return r }
+func (refusal) Field([]byte)                                                       {}
 func (refusal) Write([]byte) (int, error)                                          { return 0, milter.ErrSkip }
 func (r refusal) Finish() milter.Answer {
 	return milter.Answer{Reply: milter.Refuse(550, "5.7.1", string(r))}

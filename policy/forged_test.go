@@ -1,0 +1,38 @@
+package policy
+
+import "testing"
+
+// Whatever the profile, the rules, the client and the results are, a message
+// with too many forged fields is refused.
+func TestTooManyForgedFieldsAreRefusedWhateverElse(t *testing.T) {
+	m := newMaker()
+	for range generated(t) {
+		f, s := m.facts(), m.settings(t)
+		f.Forged, f.TooManyForged = 1001, true
+		f.Skip = pick(m, Evaluated, Authenticated, TrustedNetwork, BehindRelay)
+		s.Observed = pick[uint8](m, 0, 50, 100)
+		d, sure := s.Again(f)
+		if d.Action != Refuse || d.Disposition != Reject || d.Override != LocalPolicy || d.Rule != "" || !sure || len(d.Effective) != len(f.Authors) {
+			t.Fatalf("Again(%+v) = %+v, %v; want a refusal, sure", f, d, sure)
+		}
+	}
+}
+
+// A header that is longer than the limits has one answer, whatever of From is
+// within them.
+func TestAHeaderBeyondTheLimitsHasOneAnswer(t *testing.T) {
+	for _, profile := range []Profile{Monitor, Conformant, Strict} {
+		s := Settings{Profile: profile, Quarantine: Tag}
+		want := s.Decide(Facts{From: FromTruncated})
+		if want.Reason != "header longer than the limits" {
+			t.Errorf("%v: reason = %q", profile, want.Reason)
+		}
+		for _, from := range []From{FromOneMailbox, FromMissing, FromSeveralFields, FromEmptyGroup, FromUnparsable, FromTruncated} {
+			for _, null := range []bool{false, true} {
+				if got := s.Decide(Facts{From: from, Cut: true, NullPath: null}); got.Action != want.Action || got.Reason != want.Reason {
+					t.Errorf("%v: Decide(%s, null path %v) = %+v; want %+v", profile, from, null, got, want)
+				}
+			}
+		}
+	}
+}
