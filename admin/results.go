@@ -44,6 +44,7 @@ type ResultsStatus struct {
 	Dropped    map[string]int64 `json:"dropped,omitempty"`   // rows lost since the start, by cause
 	Deleted    map[string]int64 `json:"deleted,omitempty"`   // the same of rows that went by age, size or purge
 	Guard      bool             `json:"guard,omitempty"`     // too little is free: rows are dropped
+	Uncleaned  int64            `json:"uncleaned,omitempty"` // rows of earlier programs that may still hold addresses of DMARC records
 	SetAside   string           `json:"set_aside,omitempty"` // a damaged file, by its new name
 	Failure    string           `json:"failure,omitempty"`
 	Postgres   *PostgresStatus  `json:"postgres,omitempty"`

@@ -162,6 +162,7 @@ func (m *mail) Finish() milter.Answer {
 		m.gate.Metrics.Stage("auth", m.gate.Now().Sub(start))
 		m.judge(&facts, res)
 	}
+	facts.Scrub()
 	decision := m.set.Policy.Decide(facts)
 	m.compare(&facts, decision)
 	m.gate.Deferrals.note(facts, decision, m.set.Policy.MaxDefer)
@@ -266,7 +267,7 @@ func (m *mail) judgeAuthor(a auth.Author, sample policy.Sample) policy.Author {
 		Verdict: dmarc.Evaluate(a.Discovery, a.Identifiers),
 	}
 	if out.PolicyDomain != "" {
-		out.Record = a.Discovery.Record.String()
+		out.Record = a.Discovery.Record.PolicyTags()
 	}
 	if policy.EvidenceMatters(out.Verdict) {
 		out.Standing, out.Signers = standingFacts(a.Standing), signers(a)

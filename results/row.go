@@ -166,5 +166,6 @@ func (b *blob) read(c *columns, r *Row) error {
 		return fmt.Errorf("row %d: %w", c.sequence, err)
 	}
 	r.inferShortened()
+	r.Facts.Scrub() // what earlier programs wrote may hold more
 	return nil
 }

@@ -91,6 +91,27 @@ func (s *Shipment) Shorten() bool {
 	return s.Client != before || !bytes.Equal(s.Encoded, blob)
 }
 
+// Clean takes out of the row what is not to be stored: local parts, as earlier
+// programs wrote them with the destinations of DMARC records, and what makes it
+// larger than MaxRowBytes. It reports whether that changed anything. A row that
+// cannot be read stays as it is.
+func (s *Shipment) Clean() bool {
+	r, err := s.Row()
+	if err != nil {
+		return false
+	}
+	before := *s
+	r.clean()
+	r.trim()
+	var e encoder
+	c, err := e.columns(&r)
+	if err != nil || bytes.Equal(c.row, before.Encoded) && c.qid == before.QueueID && c.author == before.Author && c.policyDomain == before.PolicyDomain {
+		return false
+	}
+	s.QueueID, s.Author, s.PolicyDomain, s.Override, s.Encoded = c.qid, c.author, c.policyDomain, c.override, c.row
+	return true
+}
+
 // Sender is an organization and a network that mail of it came from, with one
 // message of it.
 type Sender struct {

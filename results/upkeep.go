@@ -130,7 +130,8 @@ func (s *Store) tend(ctx context.Context) error {
 		return err
 	}
 	f := s.current.Load()
-	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.prune, s.tidy} {
+	s.watchClock(f)
+	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.cleanOld, s.prune, s.tidy, s.keepClock} {
 		err := task(ctx, f)
 		if f != s.current.Load() {
 			return nil // the file that it was about is no longer used
@@ -157,7 +158,7 @@ func (s *Store) expire(ctx context.Context, f *file) error {
 	if s.opt.Retention.Days <= 0 {
 		return nil
 	}
-	before := s.opt.now().AddDate(0, 0, -s.opt.Retention.Days)
+	before := f.clock.retention.Cut(s.opt.now().AddDate(0, 0, -s.opt.Retention.Days), s.opt.elapsed())
 	n, err := slicewise(ctx, func() (int64, error) { return s.deleteOldest(ctx, f, before.UnixMilli(), s.opt.Ship) })
 	s.deleted("age", n)
 	if err != nil {
@@ -258,7 +259,7 @@ func (s *Store) pruneNow(ctx context.Context, f *file) error {
 		return err
 	}
 	// A sender has the first message of its last day.
-	before := s.opt.now().AddDate(0, 0, -s.opt.Retention.Days-1).UnixMilli()
+	before := f.clock.retention.From.AddDate(0, 0, -1).UnixMilli()
 	_, err := slicewise(ctx, func() (n int64, err error) {
 		err = s.in(ctx, f, func(tx *sql.Tx) error {
 			n, err = changed(tx.ExecContext(context.Background(),

@@ -144,6 +144,9 @@ func storeNodes(root *node, s *admin.ResultsStatus, now time.Time) {
 	for _, why := range slices.Sorted(maps.Keys(s.Deleted)) {
 		store.add("%d rows deleted since the start: %s", s.Deleted[why], why)
 	}
+	if s.Uncleaned > 0 {
+		store.add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
+	}
 	if s.SetAside != "" {
 		store.add("a damaged store was set aside as %s", printable(s.SetAside))
 	}

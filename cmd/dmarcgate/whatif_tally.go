@@ -268,6 +268,7 @@ var lackNames = []struct {
 }{
 	{policy.LackClient, "client address"}, {policy.LackClientName, "client name"}, {policy.LackRecipients, "recipients"},
 	{policy.LackHeader, "list fields, Auto-Submitted and TLS"}, {policy.LackSeed, "draws"}, {policy.LackHistory, "history"},
+	{policy.LackSignatures, "some signatures"}, {policy.LackARC, "some ARC sealers"},
 }
 
 // lacks names facts.
