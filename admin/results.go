@@ -52,15 +52,16 @@ type ResultsStatus struct {
 
 // PostgresStatus is how the rows get to PostgreSQL.
 type PostgresStatus struct {
-	State   string    `json:"state"` // connecting, shipping, refused or stopped
-	Since   time.Time `json:"since,omitzero"`
-	Failure string    `json:"failure,omitempty"` // of the last attempt
-	Waiting int64     `json:"waiting"`           // rows that are not there yet
-	Oldest  time.Time `json:"oldest,omitzero"`   // of these
-	Shipped int64     `json:"shipped"`           // by this process
-	Last    time.Time `json:"last,omitzero"`     // batch
-	Aside   int64     `json:"aside,omitempty"`   // rows that it did not take
-	Skew    *float64  `json:"skew_seconds"`      // this host's clock minus the server's; null before it is measured
+	State     string    `json:"state"` // connecting, shipping, refused or stopped
+	Since     time.Time `json:"since,omitzero"`
+	Failure   string    `json:"failure,omitempty"`   // of the last attempt
+	Waiting   int64     `json:"waiting"`             // rows that are not there yet
+	Oldest    time.Time `json:"oldest,omitzero"`     // of these
+	Shipped   int64     `json:"shipped"`             // by this process
+	Last      time.Time `json:"last,omitzero"`       // batch
+	Aside     int64     `json:"aside,omitempty"`     // rows that it did not take
+	Uncleaned int64     `json:"uncleaned,omitempty"` // rows of earlier programs there, of all hosts, that may still hold addresses of DMARC records
+	Skew      *float64  `json:"skew_seconds"`        // this host's clock minus the server's; null before it is measured
 }
 
 // errNoStore is the answer of a daemon that keeps no results.

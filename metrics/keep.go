@@ -7,6 +7,7 @@ var (
 	drops     = []string{"queue_full", "no_space", "disk_full", "locked", "damaged", "write_failed"}
 	deletions = []string{"age", "size", "unshipped", "purge"}
 	damages   = []string{"file", "log", "gone"}
+	places    = []string{"local", "postgres"}
 	clocks    = []string{"host", "stored", "database"}
 )
 
@@ -14,7 +15,7 @@ var (
 type keepMetrics struct {
 	deleted, damaged, jumps *prometheus.CounterVec
 	guard, bytes, free      prometheus.Gauge
-	uncleaned               prometheus.Gauge
+	uncleaned               *prometheus.GaugeVec
 }
 
 func newKeepMetrics(f factory) keepMetrics {
@@ -23,7 +24,7 @@ func newKeepMetrics(f factory) keepMetrics {
 		damaged:   f.counter("store_damaged_total", "Times that the local store or a part of it was lost.", label{"what", damages}),
 		guard:     f.plainGauge("store_guard", "1 while results are dropped because too little space is free, else 0."),
 		jumps:     f.counter("clock_jumps_total", "Jumps of a clock by an hour or more.", label{"clock", clocks}),
-		uncleaned: f.plainGauge("store_uncleaned_records", "Results of earlier programs that may still hold addresses of DMARC records."),
+		uncleaned: f.gauge("store_uncleaned_records", "Results of earlier programs that may still hold addresses of DMARC records.", label{"where", places}),
 		bytes:     f.plainGauge("store_bytes", "Size of the local store, its log included."),
 		free:      f.plainGauge("store_free_bytes", "What is free on the file system of the local store."),
 	}
@@ -79,10 +80,11 @@ func (m *Metrics) ClockJumped(clock string) {
 	m.keep.jumps.WithLabelValues(known(clocks, clock)).Inc()
 }
 
-// StoreUncleaned sets how many results of earlier programs are not cleaned yet.
-func (m *Metrics) StoreUncleaned(n int64) {
+// StoreUncleaned sets how many results of earlier programs are not cleaned yet,
+// in the local store or in PostgreSQL.
+func (m *Metrics) StoreUncleaned(where string, n int64) {
 	if m == nil {
 		return
 	}
-	m.keep.uncleaned.Set(float64(n))
+	m.keep.uncleaned.WithLabelValues(known(places, where)).Set(float64(n))
 }

@@ -10,16 +10,17 @@ import (
 // Scrub takes local parts out of facts. Domains, names and results have none
 // when the owners of domains and the senders of mail write what they should;
 // they also write an address into an SPF term, into HELO or into a tag of
-// their record. It changes no list that the facts share with others.
-func (f *Facts) Scrub() {
+// their record. It changes no list that the facts share with others, and reports
+// whether there was something to take out.
+func (f *Facts) Scrub() bool {
 	if !f.eachText(func(*string, func(string) string) {}) {
-		return
+		return false
 	}
 	f.Authors, f.DKIM, f.ARC.Sealers = slices.Clone(f.Authors), slices.Clone(f.DKIM), slices.Clone(f.ARC.Sealers)
 	for i := range f.ARC.Sealers {
 		f.ARC.Sealers[i].Recorded = slices.Clone(f.ARC.Sealers[i].Recorded)
 	}
-	f.eachText(func(text *string, clean func(string) string) { *text = clean(*text) })
+	return f.eachText(func(text *string, clean func(string) string) { *text = clean(*text) })
 }
 
 // eachText calls do for each text that may hold a local part, with what takes

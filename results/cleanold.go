@@ -91,7 +91,7 @@ func (s *Store) cleaned(ctx context.Context, f *file) error {
 func (s *Store) tellUncleaned(ctx context.Context, f *file) error {
 	n, err := countUncleaned(ctx, f.reads)
 	if err == nil {
-		s.opt.Metrics.StoreUncleaned(n)
+		s.opt.Metrics.StoreUncleaned("local", n)
 	}
 	return err
 }

@@ -17,8 +17,8 @@ const metaClock = "clock"
 // What is lost of them is time that a later start waits.
 const keepClockEvery = time.Minute
 
-// clock is what the upkeep of a file goes by. It belongs to the upkeep.
-type clock struct {
+// fileClock is what the upkeep of a file goes by. It belongs to the upkeep.
+type fileClock struct {
 	watch              ClockWatch
 	stored             [3]int64 // as they were written last
 	retention, shorten Pace
@@ -37,7 +37,7 @@ func (o *Options) elapsed() time.Duration {
 
 // read goes on where the last process has stopped. In a file that knows no
 // cut-off, nothing has ever been deleted: it is the time of the oldest row.
-func (c *clock) read(ctx context.Context, conn *sql.Conn, opt *Options) error {
+func (c *fileClock) read(ctx context.Context, conn *sql.Conn, opt *Options) error {
 	var text string
 	err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaClock).Scan(&text)
 	switch {
@@ -59,7 +59,7 @@ func (c *clock) read(ctx context.Context, conn *sql.Conn, opt *Options) error {
 
 // begin sets the cut-offs of a file that has none. A file without rows has
 // nothing to lose, so that its cut-offs are the present.
-func (c *clock) begin(ctx context.Context, conn *sql.Conn, opt *Options) error {
+func (c *fileClock) begin(ctx context.Context, conn *sql.Conn, opt *Options) error {
 	var oldest sql.NullInt64
 	if err := conn.QueryRowContext(ctx, "SELECT min(time) FROM message").Scan(&oldest); err != nil {
 		return err

@@ -21,7 +21,7 @@ type file struct {
 	identity os.FileInfo
 	log      os.FileInfo // of its log
 	pruned   time.Time   // by the upkeep
-	clock    clock       // the upkeep's
+	clock    fileClock   // the upkeep's
 }
 
 // openFile opens the file, or makes it. isDamage tells whether an error is one

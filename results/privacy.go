@@ -63,14 +63,14 @@ func (p *Privacy) conceal(r *Row, now func() time.Time) {
 }
 
 // clean takes out of a row what may hold a local part: see policy.Facts.Scrub.
-// Of records, nothing but policy tags stays, whoever has made the row.
-func (r *Row) clean() {
-	r.Facts.Scrub()
-	var own bool
+// Of records, nothing but policy tags stays, whoever has made the row. It reports
+// whether there was something to take out.
+func (r *Row) clean() bool {
+	changed, own := r.Facts.Scrub(), false
 	for i := range r.Facts.Authors {
-		a := &r.Facts.Authors[i]
-		tags := cleanTags(a.Record)
-		if tags == a.Record {
+		record := r.Facts.Authors[i].Record
+		tags := cleanTags(record)
+		if tags == record {
 			continue
 		}
 		if !own {
@@ -78,6 +78,7 @@ func (r *Row) clean() {
 		}
 		r.Facts.Authors[i].Record = tags
 	}
+	return changed || own
 }
 
 // cleanTags is dmarc.CleanPolicyTags, which costs nothing for the records that

@@ -42,14 +42,22 @@ const (
 )
 
 // trim makes a row one that is within the limits, and marks in it what was left
-// out. It changes no list that the row shares with others.
-func (r *Row) trim() {
-	if len(r.Facts.Recipients) > maxRecipients {
+// out. It changes no list that the row shares with others, and reports whether it
+// left out something.
+func (r *Row) trim() bool {
+	many := len(r.Facts.Recipients) > maxRecipients
+	if many {
 		r.cutRecipients(maxRecipients)
 	}
 	if r.bytes() <= MaxRowBytes {
-		return
+		return many
 	}
+	r.shrink()
+	return true
+}
+
+// shrink leaves out what makes a row too large, a step after the other.
+func (r *Row) shrink() {
 	r.Facts.Authors = slices.Clone(r.Facts.Authors)
 	if d := &r.Decision; len(d.Effective) > policy.MaxAuthors { // of no message
 		d.Effective = d.Effective[:policy.MaxAuthors:policy.MaxAuthors]

@@ -173,6 +173,9 @@ func postgresNodes(root *node, s *admin.PostgresStatus, now time.Time) {
 	if s.Aside > 0 {
 		n.add("%d rows stay in the local store, because PostgreSQL does not take them", s.Aside)
 	}
+	if s.Uncleaned > 0 {
+		n.add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
+	}
 	if s.Skew != nil {
 		n.add("this clock is %+.1f s ahead of the server's", *s.Skew)
 	}

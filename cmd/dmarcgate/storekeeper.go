@@ -246,7 +246,7 @@ func postgresStatus(from *shipping) *admin.PostgresStatus {
 	st := from.status()
 	s := &admin.PostgresStatus{
 		State: st.State.String(), Since: st.Since, Failure: st.Err, Waiting: st.Waiting.Rows, Oldest: st.Waiting.Oldest,
-		Shipped: st.Rows, Last: st.Last, Aside: st.Aside,
+		Shipped: st.Rows, Last: st.Last, Aside: st.Aside, Uncleaned: st.Uncleaned,
 	}
 	if st.Skewed {
 		skew := st.Skew.Seconds()
