@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -101,7 +102,7 @@ func slicewise(ctx context.Context, slice func() (int64, error)) (total int64, e
 
 // upkeep keeps the store within its limits, beside the mail.
 func (s *Store) upkeep(ctx context.Context) {
-	ticker := time.NewTicker(upkeepEvery)
+	ticker := time.NewTicker(cmp.Or(s.opt.UpkeepEvery, upkeepEvery))
 	defer ticker.Stop()
 	for {
 		select {

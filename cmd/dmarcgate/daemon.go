@@ -127,13 +127,15 @@ func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	opt := storeOptions(cfg, key, d.metrics, d.log.Logger)
+	opt.Now = wallClock
+	faultyUpkeep(&opt)
 	if d.store, err = results.Open(ctx, opt); err != nil {
 		return err
 	}
 	d.recorder = d.store
 	if opt.Ship {
 		ship := pg.Options{
-			Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger,
+			Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger, Now: wallClock,
 			ShortenIPAfter: opt.Privacy.ShortenIPAfter,
 		}
 		if d.shipping, err = startShipping(ctx, d.store, ship); err != nil {
@@ -159,7 +161,7 @@ func (d *daemon) openGates(in inputs) error {
 		}
 		g := &gate{listener: l, sockets: sockets, Gate: enforce.Gate{
 			Listener: l.Name, Store: d.recorder, Deferrals: deferrals,
-			Metrics: d.metrics, Log: d.log.Logger, Now: time.Now, Observe: d.tail.Publish,
+			Metrics: d.metrics, Log: d.log.Logger, Now: wallClock, Observe: d.tail.Publish,
 		}}
 		if d.store != nil {
 			g.History = d.store.History
