@@ -59,9 +59,8 @@ func (r *Row) trim() bool {
 // shrink leaves out what makes a row too large, a step after the other.
 func (r *Row) shrink() {
 	r.Facts.Authors = slices.Clone(r.Facts.Authors)
-	if d := &r.Decision; len(d.Effective) > policy.MaxAuthors { // of no message
-		d.Effective = d.Effective[:policy.MaxAuthors:policy.MaxAuthors]
-	}
+	d := &r.Decision
+	d.Effective = slices.Clone(d.Effective[:min(len(d.Effective), policy.MaxAuthors)])
 	r.cutTexts(maxText)
 	for r.bytes() > MaxRowBytes && r.halveLargest() {
 	}
@@ -276,6 +275,9 @@ func (r *Row) cutTexts(most int) {
 	cut(shortText, (*string)(&f.Skip), (*string)(&f.From), (*string)(&d.Override), (*string)(&d.Evidence), &f.SPF.Result, &f.HELO.Result, &f.ARC.Result)
 	cut(most, &f.SPF.Term, &f.SPF.Reason, &f.HELO.Term, &f.HELO.Reason, &f.ARC.Reason, &d.Reason, &d.ReportComment)
 	f.Client, f.Relay = f.Client.WithZone(head(f.Client.Zone(), shortText)), f.Relay.WithZone(head(f.Relay.Zone(), shortText))
+	for i := range d.Effective {
+		cut(shortText, (*string)(&d.Effective[i].Override))
+	}
 	for i := range f.Authors {
 		a := &f.Authors[i]
 		cut(maxText, &a.Domain, &a.Org, &a.PolicyDomain, &a.Record)
