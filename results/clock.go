@@ -9,7 +9,7 @@ import (
 )
 
 // metaClock is the key of what a later start has to know of the clock: the time
-// when it was written, the cut-off of retention and that of shortening, in
+// when it was written, and From and High of retention and of shortening, in
 // milliseconds since 1970, UTC.
 const metaClock = "clock"
 
@@ -17,10 +17,21 @@ const metaClock = "clock"
 // What is lost of them is time that a later start waits.
 const keepClockEvery = time.Minute
 
+// times are what metaClock has.
+type times struct{ written, retention, retentionHigh, shorten, shortenHigh int64 }
+
+func (t *times) all() []any {
+	return []any{&t.written, &t.retention, &t.retentionHigh, &t.shorten, &t.shortenHigh}
+}
+
+func (t times) String() string {
+	return fmt.Sprint(t.written, t.retention, t.retentionHigh, t.shorten, t.shortenHigh)
+}
+
 // fileClock is what the upkeep of a file goes by. It belongs to the upkeep.
 type fileClock struct {
 	watch              ClockWatch
-	stored             [3]int64 // as they were written last
+	stored             times // as they were written last
 	retention, shorten Pace
 }
 
@@ -35,14 +46,13 @@ func (o *Options) elapsed() time.Duration {
 	return time.Since(begun)
 }
 
-// read goes on where the last process has stopped. In a file that knows no
-// cut-off, nothing has ever been deleted: it is the time of the oldest row.
+// read goes on where the last process has stopped.
 func (c *fileClock) read(ctx context.Context, conn *sql.Conn, opt *Options) error {
 	var text string
 	err := conn.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaClock).Scan(&text)
 	switch {
 	case err == nil:
-		if _, err := fmt.Sscan(text, &c.stored[0], &c.stored[1], &c.stored[2]); err != nil {
+		if _, err := fmt.Sscan(text, c.stored.all()...); err != nil {
 			return fmt.Errorf("the value %q: %w", text, err)
 		}
 	case errors.Is(err, sql.ErrNoRows):
@@ -52,26 +62,34 @@ func (c *fileClock) read(ctx context.Context, conn *sql.Conn, opt *Options) erro
 	default:
 		return err
 	}
-	elapsed := opt.elapsed()
-	c.retention, c.shorten = NewPace(time.UnixMilli(c.stored[1]), elapsed), NewPace(time.UnixMilli(c.stored[2]), elapsed)
+	elapsed, at := opt.elapsed(), time.UnixMilli
+	c.retention = NewPace(at(c.stored.retention), at(c.stored.retentionHigh), elapsed)
+	c.shorten = NewPace(at(c.stored.shorten), at(c.stored.shortenHigh), elapsed)
 	return nil
 }
 
-// begin sets the cut-offs of a file that has none. A file without rows has
-// nothing to lose, so that its cut-offs are the present.
+// begin is for a file that knows no cut-offs: see Pace.
 func (c *fileClock) begin(ctx context.Context, conn *sql.Conn, opt *Options) error {
-	var oldest sql.NullInt64
-	if err := conn.QueryRowContext(ctx, "SELECT min(time) FROM message").Scan(&oldest); err != nil {
-		return err
-	}
-	now := opt.now().UnixMilli()
-	c.stored = [3]int64{now, now, now}
-	if oldest.Valid {
-		c.stored[1], c.stored[2] = oldest.Int64, oldest.Int64
-	}
+	never := time.Time{}.UnixMilli()
+	c.stored = times{opt.now().UnixMilli(), never, never, never, never}
 	at, _, err := shortenedTo(ctx, conn)
-	c.stored[2] = max(c.stored[2], min(at, now)) // rows up to there are shortened
+	if at > never { // rows up to there are shortened
+		c.stored.shorten, c.stored.shortenHigh = at, at
+	}
 	return err
+}
+
+// oldestRow returns the time of the oldest row, and one that never comes when
+// there is none.
+func oldestRow(ctx context.Context, db oneRow) (at int64, err error) {
+	err = db.QueryRowContext(ctx, "SELECT coalesce(min(time), 1 << 62) FROM message").Scan(&at)
+	return at, err
+}
+
+// cut moves a cut-off towards target.
+func (s *Store) cut(ctx context.Context, f *file, p *Pace, target time.Time) (time.Time, error) {
+	oldest, err := oldestRow(ctx, f.reads)
+	return p.Cut(target, time.UnixMilli(oldest), s.opt.elapsed()), err
 }
 
 // watchClock tells of jumps of the clock: against monotonic time, and in the
@@ -86,7 +104,7 @@ func (s *Store) watchClock(f *file) {
 	if !first {
 		return
 	}
-	stored := time.UnixMilli(f.clock.stored[0])
+	stored := time.UnixMilli(f.clock.stored.written)
 	if jump := jumpOf(now.Round(0).Sub(stored)); jump != 0 {
 		s.opt.Metrics.ClockJumped("stored")
 		s.opt.Log.Warn("the clock of this host is not where the last run of the store left it: the host was down so long, or its clock has changed",
@@ -97,12 +115,14 @@ func (s *Store) watchClock(f *file) {
 // keepClock writes what a later start has to know, when it has changed.
 func (s *Store) keepClock(ctx context.Context, f *file) error {
 	c := &f.clock
-	now := [3]int64{s.opt.now().UnixMilli(), c.retention.From.UnixMilli(), c.shorten.From.UnixMilli()}
+	now := times{
+		s.opt.now().UnixMilli(), c.retention.From.UnixMilli(), c.retention.High.UnixMilli(), c.shorten.From.UnixMilli(), c.shorten.High.UnixMilli(),
+	}
 	if !moved(c.stored, now) {
 		return nil
 	}
 	err := s.in(ctx, f, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(context.Background(), "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaClock, fmt.Sprint(now[0], now[1], now[2]))
+		_, err := tx.ExecContext(context.Background(), "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaClock, now.String())
 		return err
 	})
 	if err != nil {
@@ -113,9 +133,10 @@ func (s *Store) keepClock(ctx context.Context, f *file) error {
 }
 
 // moved reports whether one of some times has moved enough to be written.
-func moved(before, now [3]int64) bool {
-	for i := range before {
-		if time.Duration(before[i]-now[i]).Abs()*time.Millisecond >= keepClockEvery {
+func moved(before, now times) bool {
+	was, is := before.all(), now.all()
+	for i := range was {
+		if d := time.Duration(*was[i].(*int64) - *is[i].(*int64)); d.Abs() >= keepClockEvery/time.Millisecond {
 			return true
 		}
 	}

@@ -9,24 +9,45 @@ const pacePerHour = 24 * time.Hour
 
 // Pace bounds how fast a cut-off moves: rows before it are deleted, or shortened,
 // for good. The clock of a host may jump by weeks and come back. The monotonic
-// clock does not, and is all that Pace goes by.
+// clock does not, and is all that Pace goes by. The zero value has no cut-off yet:
+// it begins with the oldest row that there is, or with what it is told.
 type Pace struct {
 	From  time.Time     // the cut-off as it was last
-	since time.Duration // monotonic time of that
+	High  time.Time     // the latest that it has been
+	since time.Duration // monotonic time of From
 }
 
-// NewPace returns a Pace that goes on from a cut-off.
-func NewPace(from time.Time, elapsed time.Duration) Pace { return Pace{from, elapsed} }
+// NewPace returns a Pace that goes on from a cut-off, at or before high.
+func NewPace(from, high time.Time, elapsed time.Duration) Pace { return Pace{from, high, elapsed} }
 
 // Cut moves the cut-off to target, or as far towards it as it may move, and
-// returns it. It moves back as far as it is told: that deletes nothing.
-func (p *Pace) Cut(target time.Time, elapsed time.Duration) time.Time {
-	most := p.From.Add((elapsed - p.since) * (pacePerHour / time.Hour))
-	if most.Before(target) {
-		target = most
+// returns it. It moves back as far as it is told: that deletes nothing. A clock
+// that was at 1970 for a moment must not stop deletion for years, so it moves at
+// once to where it has been, or to the oldest row if that is before: there is
+// nothing in between.
+func (p *Pace) Cut(target, oldest time.Time, elapsed time.Duration) time.Time {
+	if p.From.IsZero() {
+		*p = NewPace(earlier(target, oldest), earlier(target, oldest), elapsed)
 	}
-	p.From, p.since = target, elapsed
-	return target
+	most := p.From.Add((elapsed - p.since) * (pacePerHour / time.Hour))
+	most = later(most, earlier(p.High, oldest))
+	p.From, p.since = earlier(target, most), elapsed
+	p.High = later(p.High, p.From)
+	return p.From
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
 }
 
 // MaxClockJump is the difference between clocks from which on it is told: time

@@ -20,8 +20,11 @@ func (s *Store) shortenOld(ctx context.Context, f *file) error {
 		return nil
 	}
 	before := s.opt.now().Add(-after - time.Minute) // what is being added is not missed
-	before = f.clock.shorten.Cut(before, s.opt.elapsed())
-	_, err := slicewise(ctx, func() (n int64, err error) {
+	before, err := s.cut(ctx, f, &f.clock.shorten, before)
+	if err != nil {
+		return fmt.Errorf("looking for the oldest row: %w", err)
+	}
+	_, err = slicewise(ctx, func() (n int64, err error) {
 		err = s.in(ctx, f, func(tx *sql.Tx) error {
 			n, err = shortenSlice(tx, before.UnixMilli())
 			return err

@@ -159,7 +159,10 @@ func (s *Store) expire(ctx context.Context, f *file) error {
 	if s.opt.Retention.Days <= 0 {
 		return nil
 	}
-	before := f.clock.retention.Cut(s.opt.now().AddDate(0, 0, -s.opt.Retention.Days), s.opt.elapsed())
+	before, err := s.cut(ctx, f, &f.clock.retention, s.opt.now().AddDate(0, 0, -s.opt.Retention.Days))
+	if err != nil {
+		return fmt.Errorf("looking for the oldest row: %w", err)
+	}
 	n, err := slicewise(ctx, func() (int64, error) { return s.deleteOldest(ctx, f, before.UnixMilli(), s.opt.Ship) })
 	s.deleted("age", n)
 	if err != nil {

@@ -171,7 +171,7 @@ func (t *tally) take(row *results.Row, c *candidate) {
 	}
 	d, sure := s.again(row.Facts)
 	switch {
-	case same && !sure: // whatever it was made from, these settings made it
+	case same && (!sure || len(row.Facts.Trimmed) > 0): // whatever it was made from, these settings made it
 		t.Unchecked++
 		d = row.Decision
 	case same:

@@ -235,17 +235,22 @@ func (c *session) cutOff(ctx context.Context, now time.Time) (time.Time, error) 
 	if target.IsZero() {
 		return target, nil
 	}
+	oldest, err := oldestDay(ctx, c.conn, target)
+	if err != nil {
+		return time.Time{}, err
+	}
 	if c.retention == nil {
-		from := target
-		all, err := days(ctx, c.conn)
-		if err != nil {
-			return time.Time{}, err
-		}
-		if len(all) > 0 && all[0].Before(from) {
-			from = all[0]
-		}
-		pace := results.NewPace(from, c.elapsed())
+		pace := results.NewPace(oldest, oldest, c.elapsed())
 		c.retention = &pace
 	}
-	return day(c.retention.Cut(target, c.elapsed())), nil
+	return day(c.retention.Cut(target, oldest, c.elapsed())), nil
+}
+
+// oldestDay returns the oldest day that there is, and latest when that is before.
+func oldestDay(ctx context.Context, conn *pgx.Conn, latest time.Time) (time.Time, error) {
+	all, err := days(ctx, conn)
+	if err != nil || len(all) == 0 || all[0].After(latest) {
+		return latest, err
+	}
+	return all[0], nil
 }

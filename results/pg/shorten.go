@@ -38,10 +38,10 @@ func (c *session) shortenBefore(ctx context.Context) (time.Time, error) {
 		if err != nil {
 			return time.Time{}, err
 		}
-		pace := results.NewPace(from, c.elapsed())
+		pace := results.NewPace(from, from, c.elapsed())
 		c.shortened = &pace
 	}
-	return c.shortened.Cut(target, c.elapsed()), nil
+	return c.shortened.Cut(target, c.shortened.High, c.elapsed()), nil
 }
 
 // shortenFrom returns where shortening has stopped: at the last row that was, or
