@@ -84,12 +84,12 @@ func scrubTerm(term string) string {
 }
 
 // scrubReason replaces what may be a local part, quoted or not (RFC 5321,
-// Section 4.1.2), by a star.
+// Section 4.1.2), by a word.
 func scrubReason(reason string) string {
 	first, last := strings.IndexByte(reason, '@'), strings.LastIndexByte(reason, '@')
 	begin := strings.LastIndexByte(reason[:first], ' ') + 1
 	if quote := strings.IndexByte(reason[:first], '"'); quote >= 0 {
 		begin = min(begin, quote)
 	}
-	return reason[:begin] + "*" + reason[last:]
+	return reason[:begin] + "someone at " + reason[last+1:]
 }
