@@ -31,6 +31,7 @@ func (t times) String() string {
 // fileClock is what the upkeep of a file goes by. It belongs to the upkeep.
 type fileClock struct {
 	watch              ClockWatch
+	compared           bool  // with what an earlier process has stored
 	stored             times // as they were written last
 	retention, shorten Pace
 }
@@ -63,6 +64,7 @@ func (c *fileClock) read(ctx context.Context, conn *sql.Conn, opt *Options) erro
 		return err
 	}
 	elapsed, at := opt.elapsed(), time.UnixMilli
+	c.watch.Jump(opt.now(), elapsed)
 	c.retention = NewPace(at(c.stored.retention), at(c.stored.retentionHigh), elapsed)
 	c.shorten = NewPace(at(c.stored.shorten), at(c.stored.shortenHigh), elapsed)
 	return nil
@@ -95,15 +97,16 @@ func (s *Store) cut(ctx context.Context, f *file, p *Pace, target time.Time) (ti
 // watchClock tells of jumps of the clock: against monotonic time, and in the
 // first round against the time that an earlier process has stored.
 func (s *Store) watchClock(f *file) {
-	now, first := s.opt.now(), f.clock.watch == ClockWatch{}
+	now := s.opt.now()
 	if jump := f.clock.watch.Jump(now, s.opt.elapsed()); jump != 0 {
 		s.opt.Metrics.ClockJumped("host")
 		s.opt.Log.Warn("the clock of this host has jumped; rows are deleted and shortened at most a day an hour until it agrees again",
 			"by", jump.Round(time.Second), "now", now.UTC().Truncate(time.Second))
 	}
-	if !first {
+	if f.clock.compared {
 		return
 	}
+	f.clock.compared = true
 	stored := time.UnixMilli(f.clock.stored.written)
 	if jump := jumpOf(now.Round(0).Sub(stored)); jump != 0 {
 		s.opt.Metrics.ClockJumped("stored")
