@@ -31,6 +31,9 @@ func (r *Reader) Purge(ctx context.Context, p results.Purge) (int64, error) {
 	}
 	defer hangUp(conn)
 	w := &purger{conn: conn, p: p, store: -1, seq: -1, days: make(map[time.Time]bool)}
+	if err := w.begin(ctx); err != nil {
+		return 0, fmt.Errorf("purging in PostgreSQL: %w", err)
+	}
 	if err := w.all(ctx); err != nil {
 		return w.deleted, fmt.Errorf("purging in PostgreSQL, after %d rows: %w", w.deleted, err)
 	}
@@ -89,9 +92,6 @@ func (w *purger) begin(ctx context.Context) error {
 }
 
 func (w *purger) all(ctx context.Context) error {
-	if err := w.begin(ctx); err != nil {
-		return err
-	}
 	for {
 		rows, err := w.read(ctx)
 		if err != nil {

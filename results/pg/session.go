@@ -16,7 +16,8 @@ type session struct {
 	conn    *pgx.Conn
 	claimed []claim
 	known   map[time.Time]bool // days with a partition
-	upkeep  time.Time          // of the partitions, the last one
+	upkeep  time.Duration      // monotonic time of the upkeep of the partitions, the last one
+	today   time.Time          // the day of that; zero before the first
 	beaten  time.Time          // the mark, the last time
 
 	shortening bool // there may be addresses to shorten
@@ -186,10 +187,10 @@ func (c *session) farewell(ctx context.Context) error {
 // keepUp makes partitions ahead and drops those that are over, once an hour.
 func (c *session) keepUp(ctx context.Context) error {
 	now := c.serverNow()
-	if now.Sub(c.upkeep) < upkeepEvery && day(now).Equal(day(c.upkeep)) {
+	if c.elapsed()-c.upkeep < upkeepEvery && day(now).Equal(c.today) {
 		return nil
 	}
-	c.upkeep, c.shortening = now, c.ShortenIPAfter > 0
+	c.upkeep, c.today, c.shortening = c.elapsed(), day(now), c.ShortenIPAfter > 0
 	return c.bounded(ctx, func(ctx context.Context) error {
 		for n := range daysAhead + 1 {
 			if err := c.addDay(ctx, day(now).AddDate(0, 0, n)); err != nil {
