@@ -34,6 +34,8 @@ type fileClock struct {
 	compared           bool  // with what an earlier process has stored
 	stored             times // as they were written last
 	retention, shorten Pace
+	pruned             bool          // what rows have left was deleted
+	prunedAt           time.Duration // in monotonic time
 }
 
 // begun is when the process began: the monotonic time is that since then.

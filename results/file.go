@@ -20,7 +20,6 @@ type file struct {
 	opened   int64 // the number of the first row that comes
 	identity os.FileInfo
 	log      os.FileInfo // of its log
-	pruned   time.Time   // by the upkeep
 	clock    fileClock   // the upkeep's
 }
 

@@ -238,14 +238,14 @@ func sizeOf(ctx context.Context, db queryer) (z size, err error) {
 
 // prune deletes what belongs to rows that are no longer there.
 func (s *Store) prune(ctx context.Context, f *file) error {
-	now := s.opt.now()
-	if since := now.Sub(f.pruned); since >= 0 && since < pruneEvery {
+	now := s.opt.elapsed()
+	if f.clock.pruned && now-f.clock.prunedAt < pruneEvery {
 		return nil
 	}
 	if err := s.pruneNow(ctx, f); err != nil {
 		return fmt.Errorf("deleting what rows have left: %w", err)
 	}
-	f.pruned = now
+	f.clock.pruned, f.clock.prunedAt = true, now
 	return nil
 }
 
