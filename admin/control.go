@@ -21,9 +21,10 @@ type Status struct {
 	PID       int       `json:"pid"`
 	Started   time.Time `json:"started"`
 	Config    string    `json:"config"`
-	Reloaded  time.Time `json:"reloaded"`          // when the settings in force were read
-	Failure   string    `json:"failure,omitempty"` // of the last reload; the settings before it are in force
-	Restart   []string  `json:"restart,omitempty"` // changed settings that wait for a restart
+	Reloaded  time.Time `json:"reloaded"`           // when the settings in force were read
+	Failure   string    `json:"failure,omitempty"`  // of the last reload; the settings before it are in force
+	Restart   []string  `json:"restart,omitempty"`  // changed settings that wait for a restart
+	Warnings  []string  `json:"warnings,omitempty"` // about the configuration that is active
 	Rules     int       `json:"rules"`
 	RulesHash string    `json:"rules_hash"`
 	RuleMaps  []RuleMap `json:"rule_maps,omitempty"`

@@ -58,7 +58,12 @@ type Config struct {
 	Header     Header
 	Admin      Admin
 	Log        Log
+
+	warnings []Problem
 }
+
+// Warnings returns what can be used and is perhaps not what is meant, by line.
+func (c *Config) Warnings() []Problem { return c.warnings }
 
 // Listener is one place where MTAs connect, with what is done for them.
 type Listener struct {

@@ -105,6 +105,9 @@ func leaves(t reflect.Type) int {
 	case t.Kind() == reflect.Struct && t != reflect.TypeFor[Address]():
 		n := 0
 		for f := range t.Fields() {
+			if !f.IsExported() {
+				continue // warnings
+			}
 			n += leaves(f.Type)
 		}
 		return n

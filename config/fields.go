@@ -37,7 +37,7 @@ func fields(c *Config) []field {
 		fromAnswer("from.null_path_missing", &c.From.NullPathMissing),
 
 		list("conformant.trusted_sealers", &c.Conformant.TrustedSealers, parseSealer),
-		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, parseForwarderNetwork),
+		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, parseSomeNetwork),
 		list("conformant.forwarder_domains", &c.Conformant.ForwarderDomains, parseForwarder),
 
 		list("dns.servers", &c.DNS.Servers, parseServer),
@@ -151,7 +151,8 @@ func validate(c *Config) []fault {
 			faults = append(faults, at(f.key, err))
 		}
 	}
-	return append(append(faults, checkListeners(c.Listeners)...), checkTogether(c)...)
+	faults = append(append(faults, checkListeners(c.Listeners)...), checkTogether(c)...)
+	return append(faults, checkTrust(c)...)
 }
 
 func at(path string, err error) fault {

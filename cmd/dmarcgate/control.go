@@ -69,6 +69,9 @@ func statusTree(s admin.Status, now time.Time) *node {
 	for _, key := range s.Restart {
 		cfg.add("%s has changed and waits for a restart", key)
 	}
+	for _, text := range s.Warnings {
+		cfg.add("warning: %s", printable(text))
+	}
 	ruleNodes(root, s)
 	if s.Results == nil {
 		root.add("store %s", s.Store)

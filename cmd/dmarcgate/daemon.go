@@ -101,6 +101,7 @@ func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daem
 		return nil, err
 	}
 	d.metrics.ConfigRead(true, d.started)
+	d.announceConfig(in.cfg)
 	d.announceRules(in)
 	d.announceUse(ctx)
 	return d, nil
