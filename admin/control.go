@@ -84,6 +84,9 @@ type ListenerStatus struct {
 	Profile string `json:"profile"`
 
 	EnforceShare int `json:"enforce_share"` // percent of the messages for which the profile is enforced
+
+	AuthservID string   `json:"authserv_id,omitempty"` // of the configuration; absent when it is the MTA's name
+	MTANames   []string `json:"mta_names,omitempty"`   // that MTAs have given in the last 30 days
 }
 
 // ReloadResult is what became of a reload.

@@ -207,6 +207,7 @@ allow_remote = true
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
 	want.Reports.Schema = "rfc7489"
 	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
+	want.host = c.host // of this host
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("Parse = %+v; want %+v", *c, want)
 	}

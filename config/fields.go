@@ -12,7 +12,7 @@ import (
 func fields(c *Config) []field {
 	return []field{
 		text("authserv_id", &c.AuthservID, checkAuthservID),
-		list("authserv_ids_also", &c.AuthservIDsAlso, parseAuthservID),
+		list("authserv_ids_also", &c.AuthservIDsAlso, parseID),
 		parsed("state_dir", &c.StateDir, parsePath),
 		parsed("rules_dir", &c.RulesDir, parseOptionalPath),
 
@@ -115,6 +115,7 @@ func listenerFields(path string, l *Listener) []field {
 		required(`write for example address = "unix:/run/dmarcgate/milter.sock"`,
 			parsed(path+".address", &l.Address, parseAddress)),
 		text(path+".authserv_id", &l.AuthservID, checkAuthservID),
+		flag(path+".trust_mta_name", &l.TrustMTAName),
 		parsed(path+".socket_mode", &l.SocketMode, parseMode),
 		text(path+".socket_owner", &l.SocketOwner, checkOwner),
 		required(`write profile = "monitor" to record and enforce nothing, or "conformant" or "strict"`,

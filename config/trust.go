@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"net/netip"
 
 	"dmarcgate/policy"
@@ -78,12 +79,28 @@ func checkTrust(c *Config) []fault {
 }
 
 // warnings returns what can be used and is perhaps not what is meant. It is
-// asked for a configuration without errors.
+// asked for a configuration without errors, with everything derived.
 func warnings(c *Config) []fault {
-	var faults []fault
+	faults := unnamed(c)
 	for _, f := range trusted(c) {
 		if f.level == policy.Warning {
 			faults = append(faults, f.fault)
+		}
+	}
+	return faults
+}
+
+// unnamed finds listeners whose results are written under the host name, which
+// may not be the one that users know.
+func unnamed(c *Config) []fault {
+	var faults []fault
+	for i, l := range c.Listeners {
+		if l.AuthservID == "" && l.Address.Network == "tcp" && !l.TrustMTAName {
+			faults = append(faults, fault{
+				at:   element("listener", i) + ".authserv_id",
+				text: fmt.Sprintf("is not set, and the name that an MTA gives over TCP is not taken: results are written under the host name, %q", c.HostName()),
+				mend: "set it, or trust_mta_name = true when nobody but your MTA can connect",
+			})
 		}
 	}
 	return faults

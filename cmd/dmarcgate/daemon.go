@@ -28,20 +28,22 @@ const controlMode = 0o660
 
 // daemon is everything that serve runs.
 type daemon struct {
-	log      logger
-	registry *prometheus.Registry
-	metrics  *metrics.Metrics
-	dns      *dnscache.Resolver
-	servers  *nameservers   // of dns
-	store    *results.Store // nil when nothing is recorded
-	shipping *shipping      // nil without a store or PostgreSQL
-	keeper   *storekeeper   // nil when nothing is recorded
-	recorder enforce.Recorder
-	sampler  policy.Sampler
-	prober   *prober
-	tail     admin.Tail
-	started  time.Time
-	notify   notifier
+	log          logger
+	registry     *prometheus.Registry
+	metrics      *metrics.Metrics
+	dns          *dnscache.Resolver
+	servers      *nameservers   // of dns
+	store        *results.Store // nil when nothing is recorded
+	shipping     *shipping      // nil without a store or PostgreSQL
+	keeper       *storekeeper   // nil when nothing is recorded
+	recorder     enforce.Recorder
+	sampler      policy.Sampler
+	prober       *prober
+	tail         admin.Tail
+	names        *enforce.Names // of MTAs
+	namesChanged <-chan struct{}
+	started      time.Time
+	notify       notifier
 
 	gates   []*gate
 	web     *server // nil when off
@@ -154,6 +156,7 @@ func (d *daemon) openGates(in inputs) error {
 		return err
 	}
 	defer fromSystemd.close()
+	d.openNames(in.cfg)
 	deferrals := &enforce.Deferrals{}
 	for _, l := range in.cfg.Listeners {
 		sockets, err := fromSystemd.open(l)
@@ -163,6 +166,7 @@ func (d *daemon) openGates(in inputs) error {
 		g := &gate{listener: l, sockets: sockets, Gate: enforce.Gate{
 			Listener: l.Name, Store: d.recorder, Deferrals: deferrals,
 			Metrics: d.metrics, Log: d.log.Logger, Now: wallClock, Observe: d.tail.Publish,
+			Names: d.names, Local: local(sockets),
 		}}
 		if d.store != nil {
 			g.History = d.store.History
@@ -237,6 +241,7 @@ func (d *daemon) start(ctx context.Context) {
 	d.wg.Go(func() { d.prober.run(ctx, probeEvery) })
 	d.wg.Go(func() { d.watchdog(ctx) })
 	d.wg.Go(func() { d.watchMaps(ctx, mapsEvery) })
+	d.wg.Go(func() { d.keepNames(ctx) })
 }
 
 func (d *daemon) serve(name string, s *server) {

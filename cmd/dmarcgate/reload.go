@@ -106,6 +106,7 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 		p := g.Snapshot.Load().Settings.Policy
 		s.Listeners = append(s.Listeners, admin.ListenerStatus{
 			Name: g.Listener, Address: g.listener.Address.String(), Profile: p.Profile.String(), EnforceShare: 100 - int(p.Observed),
+			AuthservID: g.Snapshot.Load().Settings.AuthservID, MTANames: namesOn(d.names.All(), g.Listener),
 		})
 	}
 	for _, c := range d.checks() {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"dmarcgate/auth"
@@ -125,7 +126,7 @@ func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Set
 	decide := in.policy(l)
 	s := enforce.Settings{
 		Policy: decide, PolicySum: decide.Sum(), Sampler: sampler, Trusted: l.TrustedNetworks,
-		AuthservID: l.AuthservID, AuthservIDs: append([]string{l.AuthservID, in.cfg.AuthservID}, in.cfg.AuthservIDsAlso...),
+		AuthservID: l.AuthservID, AuthservIDs: ownIDs(in.cfg), HostName: in.cfg.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.cfg.Header.Tag, RemoveBIMI: in.cfg.Header.RemoveBIMI,
 		RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
 	}
@@ -133,6 +134,17 @@ func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Set
 		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Names: r.Names})
 	}
 	return s
+}
+
+// ownIDs returns the ids that only we may write, each once: they are compared
+// with every field.
+func ownIDs(cfg *config.Config) []string {
+	ids := cfg.OwnIDs()
+	for i, id := range ids {
+		ids[i] = strings.ToLower(id)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func (in inputs) policy(l config.Listener) policy.Settings {

@@ -30,7 +30,7 @@ var allowed = map[string][]string{
 	"results":           {"policy", "metrics"},
 	"results/pg":        {"results", "policy", "metrics"},
 	"results/opendmarc": {"results", "policy", "auth/dmarc", "message"},
-	"config":            {"policy"},
+	"config":            {"policy", "auth/authres"},
 	"policy":            {"auth/dmarc"},
 	"auth/arc":          {"message", "auth/dkim"},
 	"auth/dkim":         {"message"},
