@@ -237,7 +237,16 @@ type testConfig struct {
 	hasStore                     bool   // it finds a store without a row
 	extra                        string // TOML: top-level keys first, then tables
 	rules                        string // TOML: a rule file
+	tcp                          string // TOML: further keys of a listener that listens on a port of its own, instead of a socket
 	unnamed                      bool   // no authserv_id unless extra has one
+}
+
+// socket returns the keys of the listener that say where it listens.
+func (c testConfig) socket(dir string) string {
+	if c.tcp != "" {
+		return "address = \"tcp:127.0.0.1:0\"\n" + c.tcp
+	}
+	return fmt.Sprintf("address = %q\nsocket_mode = %q", cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"))
 }
 
 // emptyStore is the files of a store without a row, by name. Making its tables
@@ -314,8 +323,7 @@ state_dir = %q
 %s
 [[listener]]
 name = "mta"
-address = %q
-socket_mode = %q
+%s
 profile = %q
 quarantine = %q
 trusted_networks = [%q]
@@ -325,7 +333,7 @@ listen = "127.0.0.1:0"
 servers = [%q]
 query_timeout = %q
 timeout = %q
-%s`, dir, top, cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"), c.profile, c.quarantine, c.trusted, dns, cmp.Or(c.dnsTimeout, "1s"), cmp.Or(c.dnsTimeout, "2s"), tables)
+%s`, dir, top, c.socket(dir), c.profile, c.quarantine, c.trusted, dns, cmp.Or(c.dnsTimeout, "1s"), cmp.Or(c.dnsTimeout, "2s"), tables)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
