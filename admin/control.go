@@ -104,18 +104,24 @@ type Control struct {
 	Cache  Cache
 
 	Results Results // nil without a store
+
+	times times // for tests
 }
 
 // NewControl makes the server of the control socket. It speaks HTTP with
-// JSON; whoever can open the socket may use it.
+// JSON; whoever can open the socket may use it, within the limits of limits.go.
 func NewControl(c Control) *http.Server {
+	c.times = c.times.orDefaults()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.Status(r.Context())) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Reload()) })
 	mux.HandleFunc("GET /tail", c.tail)
 	c.routeCache(mux)
 	c.routeResults(mux)
-	return &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
+	all := http.NewServeMux()
+	all.HandleFunc("POST /results/import", c.importRows) // has no end that is known: it bounds itself
+	all.HandleFunc("/", c.times.bounded(mux.ServeHTTP))
+	return &http.Server{Handler: all, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
 }
 
 func reply(w http.ResponseWriter, v any) {

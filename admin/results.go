@@ -67,10 +67,10 @@ type PostgresStatus struct {
 // errNoStore is the answer of a daemon that keeps no results.
 var errNoStore = errors.New("this daemon keeps no results: durability is off")
 
-// routeResults adds what the control socket can do with the store.
+// routeResults adds what the control socket can do with the store, but for
+// imports.
 func (c Control) routeResults(mux *http.ServeMux) {
 	mux.HandleFunc("POST /results/purge", c.purge)
-	mux.HandleFunc("POST /results/import", c.importRows)
 	mux.HandleFunc("POST /results/adopt", func(w http.ResponseWriter, _ *http.Request) {
 		err := errNoStore
 		if c.Results != nil {
@@ -91,7 +91,7 @@ func answer(w http.ResponseWriter, v any, err error) {
 
 func (c Control) purge(w http.ResponseWriter, r *http.Request) {
 	var p results.Purge
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxHeader)).Decode(&p); err != nil {
+	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
 		http.Error(w, fmt.Sprintf("what to purge cannot be read: %v", err), http.StatusBadRequest)
 		return
 	}
@@ -108,12 +108,21 @@ func (c Control) purge(w http.ResponseWriter, r *http.Request) {
 
 // importRows reads rows as JSON, one a line.
 func (c Control) importRows(w http.ResponseWriter, r *http.Request) {
+	conn := http.NewResponseController(w)
+	w = &timedWriter{ResponseWriter: w, conn: conn, each: c.times.answer}
+	// When this ends early, what still comes is not waited for.
+	defer func() { _ = conn.SetReadDeadline(time.Now().Add(c.times.body)) }()
 	if c.Results == nil {
 		answer(w, nil, errNoStore)
 		return
 	}
-	dec := json.NewDecoder(r.Body)
-	done, err := c.Results.Import(r.Context(), func() (row results.Row, err error) { return row, dec.Decode(&row) })
+	body := &rowReader{body: r.Body, conn: conn, each: c.times.row}
+	dec := json.NewDecoder(body)
+	done, err := c.Results.Import(r.Context(), func() (row results.Row, err error) {
+		err = dec.Decode(&row)
+		body.next()
+		return row, err
+	})
 	answer(w, done, err)
 }
 
