@@ -110,9 +110,8 @@ func (c Control) purge(w http.ResponseWriter, r *http.Request) {
 func (c Control) importRows(w http.ResponseWriter, r *http.Request) {
 	conn := http.NewResponseController(w)
 	w = &timedWriter{ResponseWriter: w, conn: conn, each: c.times.answer}
-	// When this ends early, what still comes is not waited for.
-	defer func() { _ = conn.SetReadDeadline(time.Now().Add(c.times.body)) }()
 	if c.Results == nil {
+		w.Header().Set("Connection", "close") // what still comes is not waited for
 		answer(w, nil, errNoStore)
 		return
 	}
@@ -123,6 +122,9 @@ func (c Control) importRows(w http.ResponseWriter, r *http.Request) {
 		body.next()
 		return row, err
 	})
+	if err != nil {
+		w.Header().Set("Connection", "close")
+	}
 	answer(w, done, err)
 }
 
