@@ -59,6 +59,13 @@ func (t times) bounded(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// giveUp answers now, and closes the connection when the rest of the body, which
+// net/http reads a part of, does not come in time.
+func (t times) giveUp(w http.ResponseWriter, conn *http.ResponseController) {
+	w.Header().Set("Connection", "close")
+	_ = conn.SetReadDeadline(time.Now().Add(t.body))
+}
+
 // timedWriter sets a deadline for each write: an answer may take as long as it
 // needs, but not a client that takes none of it.
 type timedWriter struct {

@@ -111,7 +111,7 @@ func (c Control) importRows(w http.ResponseWriter, r *http.Request) {
 	conn := http.NewResponseController(w)
 	w = &timedWriter{ResponseWriter: w, conn: conn, each: c.times.answer}
 	if c.Results == nil {
-		w.Header().Set("Connection", "close") // what still comes is not waited for
+		c.times.giveUp(w, conn)
 		answer(w, nil, errNoStore)
 		return
 	}
@@ -123,7 +123,7 @@ func (c Control) importRows(w http.ResponseWriter, r *http.Request) {
 		return row, err
 	})
 	if err != nil {
-		w.Header().Set("Connection", "close")
+		c.times.giveUp(w, conn)
 	}
 	answer(w, done, err)
 }
