@@ -39,6 +39,7 @@ type Config struct {
 	AuthservIDsAlso []string // further names whose Authentication-Results are forgeries when they arrive from outside
 	StateDir        string   // absolute; holds the result store and the keys
 	RulesDir        string   // absolute; the override rules, "" is none
+	User            string   // "user" or "user:group" to become once the sockets are open; "" is whoever starts the daemon
 
 	Listeners     []Listener // at least one
 	TrustedRelays []TrustedRelay
@@ -88,7 +89,7 @@ type Listener struct {
 	AuthservID      string         // our name here; Config.AuthservID when not set
 	TrustMTAName    bool           // take the name of an MTA that connects over TCP, too
 	SocketMode      fs.FileMode    // permission bits of a Unix socket
-	SocketOwner     string         // "user:group" of a Unix socket; "" is the daemon's own
+	SocketOwner     string         // "user", "user:group" or ":group" of a Unix socket; "" is the daemon's own
 	Profile         string         // monitor, conformant or strict; has no default
 	EnforceShare    uint8          // percent of the messages for which Profile holds, 1 to 100; the others are only observed
 	Quarantine      string         // tag, hold or reject

@@ -15,6 +15,7 @@ func fields(c *Config) []field {
 		list("authserv_ids_also", &c.AuthservIDsAlso, parseID),
 		parsed("state_dir", &c.StateDir, parsePath),
 		parsed("rules_dir", &c.RulesDir, parseOptionalPath),
+		text("user", &c.User, checkUser),
 
 		choice("dkim.body_length", &c.DKIM.BodyLength, "refuse", "whole"),
 		number("dkim.max_key_bits", &c.DKIM.MaxKeyBits, 2048, 8192), // RFC 8301, Section 3.2; the cost grows with the square

@@ -197,6 +197,7 @@ func needRestart(old, new *config.Config) []string {
 		}
 	}
 	note("state_dir", old.StateDir, new.StateDir)
+	note("user", old.User, new.User)
 	note("dns", fixedDNS(old.DNS), fixedDNS(new.DNS))
 	note("store", fixedStore(old.Store), fixedStore(new.Store))
 	note("privacy", old.Privacy, new.Privacy)
