@@ -40,7 +40,10 @@ func (c *checkConfigCmd) Run(e *env) error {
 			return err
 		}
 	}
-	return worst(in.warnings(), c.Strict)
+	if n := len(in.warnings()); c.Strict && n > 0 { // errors have ended this before
+		return fmt.Errorf("configuration and rules have %s", count(n, "warning"))
+	}
+	return nil
 }
 
 func newChecked(in inputs, err error) checked {

@@ -113,7 +113,7 @@ func (a account) checkFiles(cfg *config.Config) error {
 			return fmt.Errorf("user = %q cannot write to the directory %s: %w; chown it to that user", a.name, dir, err)
 		}
 	}
-	for _, file := range append(resultFiles(cfg), cfg.Sampling.SecretFile) {
+	for _, file := range append(resultFiles(cfg), cfg.Sampling.SecretFile, cfg.Privacy.KeyFile) {
 		if err := syscall.Access(file, mayRead); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("user = %q cannot use %s: %w; chown it to that user", a.name, file, err)
 		}
