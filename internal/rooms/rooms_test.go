@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"enforce":           {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
 	"admin":             {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"auth":              {"message", "auth/*"},
-	"results":           {"policy", "metrics"},
+	"results":           {"policy", "metrics", "auth/dmarc"},
 	"results/pg":        {"results", "policy", "metrics"},
 	"results/opendmarc": {"results", "policy", "auth/dmarc", "message"},
 	"config":            {"policy", "auth/authres"},
