@@ -94,6 +94,15 @@ type ListenerStatus struct {
 
 	AuthservID string   `json:"authserv_id,omitempty"` // of the configuration; absent when it is the MTA's name
 	MTANames   []string `json:"mta_names,omitempty"`   // that MTAs have given in the last 30 days
+
+	Warning *ListenerWarning `json:"warning,omitempty"` // nil while the listener sees and evaluates mail
+}
+
+// ListenerWarning says that a listener hardly evaluates any mail.
+type ListenerWarning struct {
+	Code string `json:"code"` // no_header or not_evaluated
+	Text string `json:"text"`
+	Fix  string `json:"fix"`
 }
 
 // ReloadResult is what became of a reload.

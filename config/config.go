@@ -173,6 +173,7 @@ type Limits struct {
 	IdleTimeout   Duration // silence of an MTA before its connection is closed
 	HeaderFields  int      // per message
 	HeaderBytes   Size     // per message
+	HeaderMemory  Size     // over all messages and listeners, beyond the first 64 KiB of each
 	Recipients    int      // per message
 	DrainTimeout  Duration // how long sessions may go on after SIGTERM
 }
@@ -279,6 +280,7 @@ func Default() Config {
 			IdleTimeout:   15 * minute,
 			HeaderFields:  2000,
 			HeaderBytes:   4 * MiB,
+			HeaderMemory:  128 * MiB, // 32 of the largest headers, or 1,000 of 192 KiB
 			Recipients:    1000,
 			DrainTimeout:  10 * second,
 		},

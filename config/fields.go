@@ -63,6 +63,7 @@ func fields(c *Config) []field {
 		duration("limits.idle_timeout", &c.Limits.IdleTimeout, minute, day),
 		number("limits.header_fields", &c.Limits.HeaderFields, 100, 100_000),
 		size("limits.header_bytes", &c.Limits.HeaderBytes, 64*KiB, 256*MiB),
+		size("limits.header_memory", &c.Limits.HeaderMemory, MiB, 64*GiB),
 		number("limits.recipients", &c.Limits.Recipients, 100, 100_000), // RFC 5321, Section 4.5.3.1.8: at least 100
 		// systemd kills what has not stopped after 90 s (DefaultTimeoutStopSec).
 		duration("limits.drain_timeout", &c.Limits.DrainTimeout, second/10, minute),
@@ -208,6 +209,13 @@ func checkTogether(c *Config) []fault {
 			at: "dns.timeout", or: "limits.message_budget",
 			text: fmt.Sprintf("%v does not fit into limits.message_budget, %v", c.DNS.Timeout, c.Limits.MessageBudget),
 			mend: "a message needs several lookups: make the budget the longer one",
+		})
+	}
+	if c.Limits.HeaderBytes > c.Limits.HeaderMemory {
+		faults = append(faults, fault{
+			at: "limits.header_bytes", or: "limits.header_memory",
+			text: fmt.Sprintf("%v does not fit into limits.header_memory, %v", c.Limits.HeaderBytes, c.Limits.HeaderMemory),
+			mend: "one message would take all of the memory: make limits.header_memory the larger one, better 32 times as large",
 		})
 	}
 	if c.Admin.Listen != "" && !c.Admin.AllowRemote && !isLoopback(c.Admin.Listen) {

@@ -73,6 +73,7 @@ type Gate struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	History   func(org string) policy.History // what this host has seen of an organization; may be nil
+	Coverage  *Coverage                       // may be nil
 	Observe   func(results.Row)               // sees each row as it is recorded; may be nil, must not wait
 	Names     *Names                          // of the MTAs of all listeners; nil takes none
 	Local     bool                            // only this host can connect, by Unix sockets
@@ -114,6 +115,7 @@ func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte)
 	}
 	m.author = message.ParseAuthor(m.header)
 	m.client, m.skip = m.set.origin(env, m.header)
+	g.Coverage.message(m.skip)
 	if m.skip == policy.Evaluated {
 		m.comparing = now.Checker.Other != nil
 		m.run = now.Checker.Start(ctx, m.query(), m.header)

@@ -85,6 +85,9 @@ func statusTree(s admin.Status, now time.Time) *node {
 			n.text += fmt.Sprintf(", enforced for %d %% of the messages", l.EnforceShare)
 		}
 		nameNodes(n, l)
+		if l.Warning != nil {
+			n.add("WARNING: %s", l.Warning.Text).add("%s", l.Warning.Fix)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
 		root.add("%s: %s", name, s.Checks[name])

@@ -226,16 +226,22 @@ func (d *daemon) settle(path string, cfg *config.Config) error {
 func (d *daemon) fillGates(in inputs) {
 	d.openNames(in.cfg)
 	deferrals := &enforce.Deferrals{}
+	memory := milter.NewHeaderMemory(int64(in.cfg.Limits.HeaderMemory), d.metrics, d.log.Logger)
+	memory.Crowded = collectOften
 	for _, g := range d.gates {
 		l := g.listener
 		g.Listener, g.Store, g.Deferrals = l.Name, d.recorder, deferrals
 		g.Metrics, g.Log, g.Now, g.Observe = d.metrics, d.log.Logger, wallClock, d.tail.Publish
+		g.Coverage = enforce.NewCoverage(l.Name, d.metrics, d.log.Logger)
 		g.Names, g.Local = d.names, local(g.sockets)
 		if d.store != nil {
 			g.History = d.store.History
 		}
 		g.Snapshot.Store(in.snapshot(l, d.sampler, d.dns.View))
-		g.server = &milter.Server{Name: l.Name, Limits: newLimits(in.cfg), Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate)}
+		g.server = &milter.Server{
+			Name: l.Name, Limits: newLimits(in.cfg), HeaderMemory: memory, Unseen: g.Coverage.NoHeader,
+			Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate),
+		}
 	}
 }
 
@@ -268,11 +274,22 @@ func (d *daemon) openAdmin(cfg config.Admin) error {
 // holds what it cannot take, and a host that leaves the service for it would
 // lose mail for nothing.
 func (d *daemon) checks() []admin.Check {
-	checks := []admin.Check{{Name: "resolver", Run: d.prober.check}}
+	checks := []admin.Check{{Name: "resolver", Run: d.prober.check}, {Name: "connections", Run: d.checkConnections}}
 	if d.store != nil {
 		checks = append(checks, admin.Check{Name: "store", Run: d.store.Check})
 	}
 	return checks
+}
+
+// checkConnections fails while a listener has no place for another MTA, whose
+// sessions wait meanwhile: another host may have one.
+func (d *daemon) checkConnections(context.Context) error {
+	for _, g := range d.gates {
+		if g.server.Full() {
+			return fmt.Errorf("listener %s: all of its limits.connections, %d, are taken", g.Listener, g.server.Limits.Connections)
+		}
+	}
+	return nil
 }
 
 // start serves until shutdown. Name servers that do not answer are reported,

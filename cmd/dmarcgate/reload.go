@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/enforce"
 )
 
 // reloadState is what a reload changes.
@@ -107,6 +108,7 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 		s.Listeners = append(s.Listeners, admin.ListenerStatus{
 			Name: g.Listener, Address: g.listener.Address.String(), Profile: p.Profile.String(), EnforceShare: 100 - int(p.Observed),
 			AuthservID: g.Snapshot.Load().Settings.AuthservID, MTANames: namesOn(d.names.All(), g.Listener),
+			Warning: listenerWarning(g.Coverage.Finding()),
 		})
 	}
 	for _, c := range d.checks() {
@@ -116,4 +118,12 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 		}
 	}
 	return s
+}
+
+func listenerWarning(f enforce.CoverageFinding) *admin.ListenerWarning {
+	if f.Code == "" {
+		return nil
+	}
+	w := admin.ListenerWarning(f)
+	return &w
 }
