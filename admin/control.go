@@ -21,9 +21,10 @@ type Status struct {
 	PID       int       `json:"pid"`
 	Started   time.Time `json:"started"`
 	Config    string    `json:"config"`
-	Reloaded  time.Time `json:"reloaded"`          // when the settings in force were read
-	Failure   string    `json:"failure,omitempty"` // of the last reload; the settings before it are in force
-	Restart   []string  `json:"restart,omitempty"` // changed settings that wait for a restart
+	Reloaded  time.Time `json:"reloaded"`           // when the settings in force were read
+	Failure   string    `json:"failure,omitempty"`  // of the last reload; the settings before it are in force
+	Restart   []string  `json:"restart,omitempty"`  // changed settings that wait for a restart
+	Warnings  []string  `json:"warnings,omitempty"` // about the configuration that is active
 	Rules     int       `json:"rules"`
 	RulesHash string    `json:"rules_hash"`
 	RuleMaps  []RuleMap `json:"rule_maps,omitempty"`
@@ -90,6 +91,18 @@ type ListenerStatus struct {
 	Profile string `json:"profile"`
 
 	EnforceShare int `json:"enforce_share"` // percent of the messages for which the profile is enforced
+
+	AuthservID string   `json:"authserv_id,omitempty"` // of the configuration; absent when it is the MTA's name
+	MTANames   []string `json:"mta_names,omitempty"`   // that MTAs have given in the last 30 days
+
+	Warning *ListenerWarning `json:"warning,omitempty"` // nil while the listener sees and evaluates mail
+}
+
+// ListenerWarning says that a listener hardly evaluates any mail.
+type ListenerWarning struct {
+	Code string `json:"code"` // no_header or not_evaluated
+	Text string `json:"text"`
+	Fix  string `json:"fix"`
 }
 
 // ReloadResult is what became of a reload.
@@ -107,18 +120,24 @@ type Control struct {
 	Cache  Cache
 
 	Results Results // nil without a store
+
+	times times // for tests
 }
 
 // NewControl makes the server of the control socket. It speaks HTTP with
-// JSON; whoever can open the socket may use it.
+// JSON; whoever can open the socket may use it, within the limits of limits.go.
 func NewControl(c Control) *http.Server {
+	c.times = c.times.orDefaults()
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { reply(w, c.Status(r.Context())) })
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Reload()) })
 	mux.HandleFunc("GET /tail", c.tail)
 	c.routeCache(mux)
 	c.routeResults(mux)
-	return &http.Server{Handler: mux, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
+	all := http.NewServeMux()
+	all.HandleFunc("POST /results/import", c.importRows) // has no end that is known: it bounds itself
+	all.HandleFunc("/", c.times.bounded(mux.ServeHTTP))
+	return &http.Server{Handler: all, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
 }
 
 func reply(w http.ResponseWriter, v any) {

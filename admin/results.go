@@ -44,6 +44,7 @@ type ResultsStatus struct {
 	Dropped    map[string]int64 `json:"dropped,omitempty"`   // rows lost since the start, by cause
 	Deleted    map[string]int64 `json:"deleted,omitempty"`   // the same of rows that went by age, size or purge
 	Guard      bool             `json:"guard,omitempty"`     // too little is free: rows are dropped
+	Uncleaned  int64            `json:"uncleaned,omitempty"` // rows of earlier programs that may still hold addresses of DMARC records
 	SetAside   string           `json:"set_aside,omitempty"` // a damaged file, by its new name
 	Failure    string           `json:"failure,omitempty"`
 	Postgres   *PostgresStatus  `json:"postgres,omitempty"`
@@ -51,24 +52,25 @@ type ResultsStatus struct {
 
 // PostgresStatus is how the rows get to PostgreSQL.
 type PostgresStatus struct {
-	State   string    `json:"state"` // connecting, shipping, refused or stopped
-	Since   time.Time `json:"since,omitzero"`
-	Failure string    `json:"failure,omitempty"` // of the last attempt
-	Waiting int64     `json:"waiting"`           // rows that are not there yet
-	Oldest  time.Time `json:"oldest,omitzero"`   // of these
-	Shipped int64     `json:"shipped"`           // by this process
-	Last    time.Time `json:"last,omitzero"`     // batch
-	Aside   int64     `json:"aside,omitempty"`   // rows that it did not take
-	Skew    *float64  `json:"skew_seconds"`      // this host's clock minus the server's; null before it is measured
+	State     string    `json:"state"` // connecting, shipping, refused or stopped
+	Since     time.Time `json:"since,omitzero"`
+	Failure   string    `json:"failure,omitempty"`   // of the last attempt
+	Waiting   int64     `json:"waiting"`             // rows that are not there yet
+	Oldest    time.Time `json:"oldest,omitzero"`     // of these
+	Shipped   int64     `json:"shipped"`             // by this process
+	Last      time.Time `json:"last,omitzero"`       // batch
+	Aside     int64     `json:"aside,omitempty"`     // rows that it did not take
+	Uncleaned int64     `json:"uncleaned,omitempty"` // rows of earlier programs there, of all hosts, that may still hold addresses of DMARC records
+	Skew      *float64  `json:"skew_seconds"`        // this host's clock minus the server's; null before it is measured
 }
 
 // errNoStore is the answer of a daemon that keeps no results.
 var errNoStore = errors.New("this daemon keeps no results: durability is off")
 
-// routeResults adds what the control socket can do with the store.
+// routeResults adds what the control socket can do with the store, but for
+// imports.
 func (c Control) routeResults(mux *http.ServeMux) {
 	mux.HandleFunc("POST /results/purge", c.purge)
-	mux.HandleFunc("POST /results/import", c.importRows)
 	mux.HandleFunc("POST /results/adopt", func(w http.ResponseWriter, _ *http.Request) {
 		err := errNoStore
 		if c.Results != nil {
@@ -89,7 +91,7 @@ func answer(w http.ResponseWriter, v any, err error) {
 
 func (c Control) purge(w http.ResponseWriter, r *http.Request) {
 	var p results.Purge
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxHeader)).Decode(&p); err != nil {
+	if err := json.NewDecoder(r.Body).Decode(&p); err != nil {
 		http.Error(w, fmt.Sprintf("what to purge cannot be read: %v", err), http.StatusBadRequest)
 		return
 	}
@@ -106,12 +108,23 @@ func (c Control) purge(w http.ResponseWriter, r *http.Request) {
 
 // importRows reads rows as JSON, one a line.
 func (c Control) importRows(w http.ResponseWriter, r *http.Request) {
+	conn := http.NewResponseController(w)
+	w = &timedWriter{ResponseWriter: w, conn: conn, each: c.times.answer}
 	if c.Results == nil {
+		c.times.giveUp(w, conn)
 		answer(w, nil, errNoStore)
 		return
 	}
-	dec := json.NewDecoder(r.Body)
-	done, err := c.Results.Import(r.Context(), func() (row results.Row, err error) { return row, dec.Decode(&row) })
+	body := &rowReader{body: r.Body, conn: conn, each: c.times.row}
+	dec := json.NewDecoder(body)
+	done, err := c.Results.Import(r.Context(), func() (row results.Row, err error) {
+		err = dec.Decode(&row)
+		body.next()
+		return row, err
+	})
+	if err != nil {
+		c.times.giveUp(w, conn)
+	}
 	answer(w, done, err)
 }
 

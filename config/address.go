@@ -145,12 +145,20 @@ func parseHostName(s string) (string, error) {
 	return strings.ToLower(strings.TrimSuffix(s, ".")), nil
 }
 
-// checkOwner checks "user:group" or "user". Whether they exist is for the
-// start to find out: a configuration can be checked on any host.
+// checkOwner checks "user", "user:group" or ":group". Whether they exist is for
+// the start to find out: a configuration can be checked on any host.
 func checkOwner(s string) error {
 	user, group, colon := strings.Cut(s, ":")
-	if s != "" && (user == "" || colon && group == "" || !only(user+group, alphanumeric+"-_.")) {
-		return faultf(`write for example "postfix:postfix"`, "%q is not a user and a group", s)
+	if s != "" && (colon && group == "" || !only(user+group, alphanumeric+"-_.")) {
+		return faultf(`write for example ":postfix" for the group alone, or "postfix:postfix"`, "%q is not a user and a group", s)
+	}
+	return nil
+}
+
+// checkUser checks "user" or "user:group".
+func checkUser(s string) error {
+	if strings.HasPrefix(s, ":") || checkOwner(s) != nil {
+		return faultf(`write for example "dmarcgate", or "dmarcgate:dmarcgate" with its group`, "%q is not a user", s)
 	}
 	return nil
 }

@@ -25,8 +25,8 @@ import (
 	"cmp"
 	"io/fs"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"dmarcgate/policy"
@@ -35,10 +35,11 @@ import (
 // Config is one configuration file with every default filled in. It is not
 // changed after Load; a reload makes another one.
 type Config struct {
-	AuthservID      string   // our name in Authentication-Results (RFC 8601, Section 2.5); the host name when not set
+	AuthservID      string   // our name in Authentication-Results (RFC 8601, Section 2.5); "" is what the MTA calls itself
 	AuthservIDsAlso []string // further names whose Authentication-Results are forgeries when they arrive from outside
 	StateDir        string   // absolute; holds the result store and the keys
 	RulesDir        string   // absolute; the override rules, "" is none
+	User            string   // "user" or "user:group" to become once the sockets are open; "" is whoever starts the daemon
 
 	Listeners     []Listener // at least one
 	TrustedRelays []TrustedRelay
@@ -59,15 +60,37 @@ type Config struct {
 	Header     Header
 	Admin      Admin
 	Log        Log
+
+	warnings []Problem
+	host     hostNames
 }
+
+// HostName returns the full name of this host, or the short one where no other
+// is known.
+func (c *Config) HostName() string { return c.host.full }
+
+// OwnIDs returns every name under which results of ours may be written, or may
+// have been: those of the file, and the names of this host. It may have some
+// twice.
+func (c *Config) OwnIDs() []string {
+	ids := slices.Concat([]string{c.AuthservID}, c.AuthservIDsAlso, c.host.all)
+	for _, l := range c.Listeners {
+		ids = append(ids, l.AuthservID)
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return id == "" })
+}
+
+// Warnings returns what can be used and is perhaps not what is meant, by line.
+func (c *Config) Warnings() []Problem { return c.warnings }
 
 // Listener is one place where MTAs connect, with what is done for them.
 type Listener struct {
 	Name            string // [a-z0-9-]{1,32}, unique; a metric label
 	Address         Address
 	AuthservID      string         // our name here; Config.AuthservID when not set
+	TrustMTAName    bool           // take the name of an MTA that connects over TCP, too
 	SocketMode      fs.FileMode    // permission bits of a Unix socket
-	SocketOwner     string         // "user:group" of a Unix socket; "" is the daemon's own
+	SocketOwner     string         // "user", "user:group" or ":group" of a Unix socket; "" is the daemon's own
 	Profile         string         // monitor, conformant or strict; has no default
 	EnforceShare    uint8          // percent of the messages for which Profile holds, 1 to 100; the others are only observed
 	Quarantine      string         // tag, hold or reject
@@ -150,6 +173,7 @@ type Limits struct {
 	IdleTimeout   Duration // silence of an MTA before its connection is closed
 	HeaderFields  int      // per message
 	HeaderBytes   Size     // per message
+	HeaderMemory  Size     // over all messages and listeners, beyond the first 64 KiB of each
 	Recipients    int      // per message
 	DrainTimeout  Duration // how long sessions may go on after SIGTERM
 }
@@ -256,6 +280,7 @@ func Default() Config {
 			IdleTimeout:   15 * minute,
 			HeaderFields:  2000,
 			HeaderBytes:   4 * MiB,
+			HeaderMemory:  128 * MiB, // 32 of the largest headers, or 1,000 of 192 KiB
 			Recipients:    1000,
 			DrainTimeout:  10 * second,
 		},
@@ -299,21 +324,12 @@ func (c *Config) derive() error {
 	if c.Admin.Control == "" {
 		c.Admin.Control = filepath.Join(c.StateDir, "control.sock")
 	}
-	defer func() {
-		for i := range c.Listeners {
-			c.Listeners[i].AuthservID = cmp.Or(c.Listeners[i].AuthservID, c.AuthservID)
-		}
-	}()
-	if c.AuthservID != "" {
-		return nil
+	for i := range c.Listeners {
+		c.Listeners[i].AuthservID = cmp.Or(c.Listeners[i].AuthservID, c.AuthservID)
 	}
-	host, err := os.Hostname()
-	if err == nil {
-		_, err = parseAuthservID(host)
-	}
-	if err != nil {
+	var err error
+	if c.host, err = localNames(); err != nil && c.AuthservID == "" {
 		return faultf(`set it, for example authserv_id = "mx.example.org"`, "the host name cannot be used: %v", err)
 	}
-	c.AuthservID = host
 	return nil
 }

@@ -12,9 +12,10 @@ import (
 func fields(c *Config) []field {
 	return []field{
 		text("authserv_id", &c.AuthservID, checkAuthservID),
-		list("authserv_ids_also", &c.AuthservIDsAlso, parseAuthservID),
+		list("authserv_ids_also", &c.AuthservIDsAlso, parseID),
 		parsed("state_dir", &c.StateDir, parsePath),
 		parsed("rules_dir", &c.RulesDir, parseOptionalPath),
+		text("user", &c.User, checkUser),
 
 		choice("dkim.body_length", &c.DKIM.BodyLength, "refuse", "whole"),
 		number("dkim.max_key_bits", &c.DKIM.MaxKeyBits, 2048, 8192), // RFC 8301, Section 3.2; the cost grows with the square
@@ -38,7 +39,7 @@ func fields(c *Config) []field {
 		fromAnswer("from.null_path_missing", &c.From.NullPathMissing),
 
 		list("conformant.trusted_sealers", &c.Conformant.TrustedSealers, parseSealer),
-		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, parseForwarderNetwork),
+		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, parseSomeNetwork),
 		list("conformant.forwarder_domains", &c.Conformant.ForwarderDomains, parseForwarder),
 
 		list("dns.servers", &c.DNS.Servers, parseServer),
@@ -62,6 +63,7 @@ func fields(c *Config) []field {
 		duration("limits.idle_timeout", &c.Limits.IdleTimeout, minute, day),
 		number("limits.header_fields", &c.Limits.HeaderFields, 100, 100_000),
 		size("limits.header_bytes", &c.Limits.HeaderBytes, 64*KiB, 256*MiB),
+		size("limits.header_memory", &c.Limits.HeaderMemory, MiB, 64*GiB),
 		number("limits.recipients", &c.Limits.Recipients, 100, 100_000), // RFC 5321, Section 4.5.3.1.8: at least 100
 		// systemd kills what has not stopped after 90 s (DefaultTimeoutStopSec).
 		duration("limits.drain_timeout", &c.Limits.DrainTimeout, second/10, minute),
@@ -116,6 +118,7 @@ func listenerFields(path string, l *Listener) []field {
 		required(`write for example address = "unix:/run/dmarcgate/milter.sock"`,
 			parsed(path+".address", &l.Address, parseAddress)),
 		text(path+".authserv_id", &l.AuthservID, checkAuthservID),
+		flag(path+".trust_mta_name", &l.TrustMTAName),
 		parsed(path+".socket_mode", &l.SocketMode, parseMode),
 		text(path+".socket_owner", &l.SocketOwner, checkOwner),
 		required(`write profile = "monitor" to record and enforce nothing, or "conformant" or "strict"`,
@@ -152,7 +155,8 @@ func validate(c *Config) []fault {
 			faults = append(faults, at(f.key, err))
 		}
 	}
-	return append(append(faults, checkListeners(c.Listeners)...), checkTogether(c)...)
+	faults = append(append(faults, checkListeners(c.Listeners)...), checkTogether(c)...)
+	return append(faults, checkTrust(c)...)
 }
 
 func at(path string, err error) fault {
@@ -205,6 +209,13 @@ func checkTogether(c *Config) []fault {
 			at: "dns.timeout", or: "limits.message_budget",
 			text: fmt.Sprintf("%v does not fit into limits.message_budget, %v", c.DNS.Timeout, c.Limits.MessageBudget),
 			mend: "a message needs several lookups: make the budget the longer one",
+		})
+	}
+	if c.Limits.HeaderBytes > c.Limits.HeaderMemory {
+		faults = append(faults, fault{
+			at: "limits.header_bytes", or: "limits.header_memory",
+			text: fmt.Sprintf("%v does not fit into limits.header_memory, %v", c.Limits.HeaderBytes, c.Limits.HeaderMemory),
+			mend: "one message would take all of the memory: make limits.header_memory the larger one, better 32 times as large",
 		})
 	}
 	if c.Admin.Listen != "" && !c.Admin.AllowRemote && !isLoopback(c.Admin.Listen) {

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"net/netip"
 
 	"dmarcgate/policy"
 )
@@ -26,16 +25,4 @@ func parseSealer(s string) (string, error) {
 func parseForwarder(s string) (policy.DomainPattern, error) {
 	p, err := policy.ParseForwarder(s)
 	return p, asFault(err)
-}
-
-// parseForwarderNetwork reads a network that is not too wide to be believed.
-func parseForwarderNetwork(s string) (netip.Prefix, error) {
-	p, err := parseSomeNetwork(s)
-	if err != nil {
-		return netip.Prefix{}, err
-	}
-	if err := policy.CheckForwarders(p); err != nil {
-		return netip.Prefix{}, asFault(err)
-	}
-	return p, nil
 }

@@ -205,6 +205,12 @@ func (r *reader) verify(c *Config) {
 	if err := c.derive(); err != nil {
 		r.add("authserv_id", err)
 	}
+	var found Errors
+	for _, f := range warnings(c) {
+		found.add(r.problem(f.at, f))
+	}
+	found.sort()
+	c.warnings = found.Problems
 }
 
 func (r *reader) add(path string, err error) {
@@ -216,18 +222,18 @@ func (r *reader) add(path string, err error) {
 		r.bad[path] = true
 		return
 	}
-	line := r.line(path + f.at)
+	f.at = path + f.at
+	r.errs.add(r.problem(path, f))
+	r.bad[path] = true
+}
+
+// problem is a fault at f.at, in the value of the key at path.
+func (r *reader) problem(path string, f fault) Problem {
+	line := r.line(f.at)
 	if _, written := r.lines[path]; !written && f.or != "" {
 		line = r.line(f.or)
 	}
-	r.bad[path] = true
-	r.errs.Problems = append(r.errs.Problems, Problem{
-		File: r.file,
-		Line: line,
-		Key:  withoutIndexes(path),
-		Text: f.text,
-		Mend: f.mend,
-	})
+	return Problem{File: r.file, Line: line, Key: withoutIndexes(path), Text: f.text, Mend: f.mend}
 }
 
 // line returns the line of path, or of the nearest table or list around it

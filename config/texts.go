@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"dmarcgate/auth/authres"
 )
 
 const (
@@ -34,10 +36,11 @@ func checkName(s string) error {
 	return nil
 }
 
-// parseAuthservID checks a name for Authentication-Results. RFC 8601,
-// Section 2.5 allows more (a quoted string, any token); we allow what needs no
-// quotes and cannot be confused with a version or a comment.
-func parseAuthservID(s string) (string, error) {
+// parseID checks a name that others may have written in Authentication-Results,
+// with or without a dot. RFC 8601, Section 2.5 allows more (a quoted string, any
+// token); we allow what needs no quotes and cannot be confused with a version or
+// a comment.
+func parseID(s string) (string, error) {
 	if s == "" || len(s) > maxAuthservID || !only(s, alphanumeric+"-_.") ||
 		slices.Contains(strings.Split(s, "."), "") {
 		return "", faultf(`write a host name, for example "mx.example.org"`, "%q is not an authserv-id", s)
@@ -45,13 +48,19 @@ func parseAuthservID(s string) (string, error) {
 	return s, nil
 }
 
-// checkAuthservID allows none, which means the host name.
+// checkAuthservID checks our own name, which no other host may have: a full host
+// name. None means the name of the MTA.
 func checkAuthservID(s string) error {
 	if s == "" {
 		return nil
 	}
-	_, err := parseAuthservID(s)
-	return err
+	if _, err := parseID(s); err != nil {
+		return err
+	}
+	if !authres.IsHostID(s) {
+		return faultf(`write the full name, for example "mx.example.org"; without one it is what the MTA calls itself`, "%q is not a full host name: it could be the name of another host", s)
+	}
+	return nil
 }
 
 // parsePath reads an absolute path: a daemon's working directory is no place

@@ -43,6 +43,7 @@ func BenchmarkMessage(b *testing.B) {
 			}
 			r.use()
 			r.gate.Store, r.gate.Log = nobody{}, slog.New(slog.NewTextHandler(io.Discard, nil))
+			r.gate.Coverage = NewCoverage("mta", r.gate.Metrics, r.gate.Log)
 			header := make([][]byte, len(ordinary))
 			for i, f := range ordinary {
 				header[i] = []byte(f + "\r\n")

@@ -16,15 +16,31 @@ const maxDeferrals = 50_000
 // Deferrals remembers since when a sender's broken DNS has been answered with
 // tempfail, so that it can end: mail is not deferred for ever, and a lame
 // delegation is not a way past the policy. A pair that was not deferred for
-// the time that one may be deferred starts anew. A restart forgets.
+// the time that one may be deferred starts anew. A restart forgets. It goes by
+// monotonic time, so that a clock that is set neither ends deferrals nor makes
+// them longer.
 type Deferrals struct {
+	// Elapsed is the time since some moment; nil asks the monotonic clock.
+	Elapsed func() time.Duration
+
 	mu    sync.Mutex // guards since
 	since map[deferral]span
 }
 
 type deferral struct{ author, network string }
 
-type span struct{ first, last time.Time }
+// span is when a pair was deferred, in monotonic time.
+type span struct{ first, last time.Duration }
+
+// begun is when the process began: the monotonic time is that since then.
+var begun = time.Now()
+
+func (d *Deferrals) now() time.Duration {
+	if d.Elapsed != nil {
+		return d.Elapsed()
+	}
+	return time.Since(begun)
+}
 
 // keyOf returns the pair that is waited for: the first author domain whose
 // verdict is temperror by its own DNS. A lookup that gave way to others is no
@@ -47,11 +63,12 @@ func (d *Deferrals) age(f policy.Facts, most time.Duration) time.Duration {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := d.now()
 	s, ok := d.since[key]
-	if !ok || f.Time.Sub(s.last) > most {
+	if !ok || now-s.last > most {
 		return 0
 	}
-	return f.Time.Sub(s.first)
+	return now - s.first
 }
 
 // note remembers a deferral.
@@ -62,12 +79,13 @@ func (d *Deferrals) note(f policy.Facts, decision policy.Decision, most time.Dur
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	now := d.now()
 	s, ok := d.since[key]
-	if !ok || f.Time.Sub(s.last) > most {
+	if !ok || now-s.last > most {
 		d.evict()
-		s.first = f.Time
+		s.first = now
 	}
-	s.last = f.Time
+	s.last = now
 	if d.since == nil {
 		d.since = make(map[deferral]span)
 	}

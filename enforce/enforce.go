@@ -39,8 +39,10 @@ type Settings struct {
 	Sampler      policy.Sampler
 	Trusted      []netip.Prefix // mail from here is not evaluated
 	Relays       []Relay        // hosts of ours that hand over mail from outside
-	AuthservID   string         // our name in Authentication-Results
-	AuthservIDs  []string       // all ids that only we may write, AuthservID among them
+	AuthservID   string         // our name in Authentication-Results; "" is the name of the MTA, or HostName without one
+	HostName     string         // name of this host
+	TrustMTAName bool           // of MTAs that connect over TCP, too
+	AuthservIDs  []string       // all ids that only we may write, AuthservID and HostName among them; a Gate adds its Names
 	TagField     string         // name of the field that quarantine=tag adds
 	RemoveBIMI   bool           // BIMI fields from outside are removed
 	RejectText   string         // with {domain}, {reason} and {qid}
@@ -71,7 +73,10 @@ type Gate struct {
 	Log       *slog.Logger
 	Now       func() time.Time
 	History   func(org string) policy.History // what this host has seen of an organization; may be nil
+	Coverage  *Coverage                       // may be nil
 	Observe   func(results.Row)               // sees each row as it is recorded; may be nil, must not wait
+	Names     *Names                          // of the MTAs of all listeners; nil takes none
+	Local     bool                            // only this host can connect, by Unix sockets
 }
 
 // mail is one message under way.
@@ -99,7 +104,7 @@ func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte)
 	if beyond != nil {
 		now = beyond.now
 	}
-	m := &mail{gate: g, set: now.Settings, env: env, header: make(message.Header, len(header))}
+	m := &mail{gate: g, set: g.named(now.Settings, env), env: env, header: make(message.Header, len(header))}
 	m.forged = m.set.forgeries()
 	for i, raw := range header {
 		m.header[i] = message.NewField(raw)
@@ -110,6 +115,7 @@ func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte)
 	}
 	m.author = message.ParseAuthor(m.header)
 	m.client, m.skip = m.set.origin(env, m.header)
+	g.Coverage.message(m.skip)
 	if m.skip == policy.Evaluated {
 		m.comparing = now.Checker.Other != nil
 		m.run = now.Checker.Start(ctx, m.query(), m.header)
@@ -162,6 +168,7 @@ func (m *mail) Finish() milter.Answer {
 		m.gate.Metrics.Stage("auth", m.gate.Now().Sub(start))
 		m.judge(&facts, res)
 	}
+	facts.Scrub()
 	decision := m.set.Policy.Decide(facts)
 	m.compare(&facts, decision)
 	m.gate.Deferrals.note(facts, decision, m.set.Policy.MaxDefer)
@@ -266,7 +273,7 @@ func (m *mail) judgeAuthor(a auth.Author, sample policy.Sample) policy.Author {
 		Verdict: dmarc.Evaluate(a.Discovery, a.Identifiers),
 	}
 	if out.PolicyDomain != "" {
-		out.Record = a.Discovery.Record.String()
+		out.Record = a.Discovery.Record.PolicyTags()
 	}
 	if policy.EvidenceMatters(out.Verdict) {
 		out.Standing, out.Signers = standingFacts(a.Standing), signers(a)

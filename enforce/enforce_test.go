@@ -175,12 +175,9 @@ func TestLocalPartsAreNeitherStoredNorLogged(t *testing.T) {
 
 func TestADomainWithBrokenDNSIsDeferredForSomeHoursOnly(t *testing.T) {
 	r := newRig(t, bankZone)
-	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	r.gate.Now = func() time.Time { return now }
-	send := func() policy.Action {
-		r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, "From: a@lame.example")
-		return r.store.rows[len(r.store.rows)-1].Decision.Action
-	}
+	var elapsed time.Duration
+	r.gate.Deferrals.Elapsed = func() time.Duration { return elapsed }
+	send := func() policy.Action { return r.sendLame().Decision.Action }
 	for _, step := range []struct {
 		after time.Duration
 		want  policy.Action
@@ -189,13 +186,56 @@ func TestADomainWithBrokenDNSIsDeferredForSomeHoursOnly(t *testing.T) {
 		{30 * time.Minute, policy.Tag}, {time.Minute, policy.Tag},
 		{5 * time.Hour, policy.Tempfail}, // quiet for so long: a new outage
 	} {
-		now = now.Add(step.after)
+		elapsed += step.after
 		if got := send(); got != step.want {
 			t.Errorf("%v later: %v; want %v", step.after, got, step.want)
 		}
 	}
 	if r.store.rows[0].State != results.Deferred || r.store.rows[3].State != results.Answered {
 		t.Error("rows of a tempfail must be marked as deferred, others not")
+	}
+}
+
+// sendLame sends a message of a domain whose DNS is broken, and returns its row.
+func (r *rig) sendLame() results.Row {
+	r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, "From: a@lame.example")
+	return r.store.rows[len(r.store.rows)-1]
+}
+
+// However the clock is set, a sender is deferred for as long as max_defer says,
+// and no longer.
+func TestDeferralsGoByMonotonicTime(t *testing.T) {
+	const month = 31 * 24 * time.Hour
+	begin := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		name  string
+		clock func(step int) time.Duration // ahead
+	}{
+		{"right", func(int) time.Duration { return 0 }},
+		{"a day back", func(step int) time.Duration { return -24 * time.Hour * time.Duration(min(step, 1)) }},
+		{"a day back for a moment", func(step int) time.Duration { return -24 * time.Hour * time.Duration(step%2) }},
+		{"a month back", func(step int) time.Duration { return -month * time.Duration(min(step, 1)) }},
+		{"a month ahead", func(step int) time.Duration { return month * time.Duration(min(step, 1)) }},
+		{"a month ahead for a moment", func(step int) time.Duration { return month * time.Duration(step%2) }},
+		{"three hours more at each look", func(step int) time.Duration { return 3 * time.Hour * time.Duration(step) }},
+		{"to 1970", func(step int) time.Duration { return -begin.Sub(time.Unix(0, 0)) * time.Duration(min(step, 1)) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, bankZone)
+			var elapsed time.Duration
+			step := 0
+			r.gate.Now = func() time.Time { return begin.Add(elapsed + tt.clock(step)) }
+			r.gate.Deferrals.Elapsed = func() time.Duration { return elapsed }
+			for ; elapsed < 6*time.Hour; step, elapsed = step+1, elapsed+30*time.Minute {
+				want := policy.Tempfail
+				if elapsed >= 4*time.Hour {
+					want = policy.Tag
+				}
+				if got := r.sendLame(); got.Decision.Action != want || got.Facts.Deferred != elapsed {
+					t.Errorf("after %v: %v, deferred for %v; want %v for %v", elapsed, got.Decision.Action, got.Facts.Deferred, want, elapsed)
+				}
+			}
+		})
 	}
 }
 

@@ -128,9 +128,10 @@ type overflow struct {
 }
 
 // Overflow implements milter.Handler: it begins with the fields that are kept.
-func (g *Gate) Overflow(_ *milter.Envelope, header [][]byte) milter.Overflow {
+func (g *Gate) Overflow(env *milter.Envelope, header [][]byte) milter.Overflow {
 	now := g.Snapshot.Load()
-	o := &overflow{now: now, forged: now.Settings.forgeries()}
+	set := g.named(now.Settings, env)
+	o := &overflow{now: now, forged: set.forgeries()}
 	for _, raw := range header {
 		o.forged.see(message.NewField(raw))
 	}

@@ -7,21 +7,26 @@ var (
 	drops     = []string{"queue_full", "no_space", "disk_full", "locked", "damaged", "write_failed"}
 	deletions = []string{"age", "size", "unshipped", "purge"}
 	damages   = []string{"file", "log", "gone"}
+	places    = []string{"local", "postgres"}
+	clocks    = []string{"host", "stored", "database"}
 )
 
 // keepMetrics are of the upkeep of the local store.
 type keepMetrics struct {
-	deleted, damaged   *prometheus.CounterVec
-	guard, bytes, free prometheus.Gauge
+	deleted, damaged, jumps *prometheus.CounterVec
+	guard, bytes, free      prometheus.Gauge
+	uncleaned               *prometheus.GaugeVec
 }
 
 func newKeepMetrics(f factory) keepMetrics {
 	return keepMetrics{
-		deleted: f.counter("store_deleted_total", "Results deleted from the local store, by cause.", label{"why", deletions}),
-		damaged: f.counter("store_damaged_total", "Times that the local store or a part of it was lost.", label{"what", damages}),
-		guard:   f.plainGauge("store_guard", "1 while results are dropped because too little space is free, else 0."),
-		bytes:   f.plainGauge("store_bytes", "Size of the local store, its log included."),
-		free:    f.plainGauge("store_free_bytes", "What is free on the file system of the local store."),
+		deleted:   f.counter("store_deleted_total", "Results deleted from the local store, by cause.", label{"why", deletions}),
+		damaged:   f.counter("store_damaged_total", "Times that the local store or a part of it was lost.", label{"what", damages}),
+		guard:     f.plainGauge("store_guard", "1 while results are dropped because too little space is free, else 0."),
+		jumps:     f.counter("clock_jumps_total", "Jumps of a clock by an hour or more.", label{"clock", clocks}),
+		uncleaned: f.gauge("store_uncleaned_records", "Results of earlier programs that may still hold addresses of DMARC records.", label{"where", places}),
+		bytes:     f.plainGauge("store_bytes", "Size of the local store, its log included."),
+		free:      f.plainGauge("store_free_bytes", "What is free on the file system of the local store."),
 	}
 }
 
@@ -64,4 +69,22 @@ func (m *Metrics) StoreFree(bytes int64) {
 		return
 	}
 	m.keep.free.Set(float64(bytes))
+}
+
+// ClockJumped counts a jump of a clock: that of the host against monotonic time
+// or against the time that was stored, or that of the database.
+func (m *Metrics) ClockJumped(clock string) {
+	if m == nil {
+		return
+	}
+	m.keep.jumps.WithLabelValues(known(clocks, clock)).Inc()
+}
+
+// StoreUncleaned sets how many results of earlier programs are not cleaned yet,
+// in the local store or in PostgreSQL.
+func (m *Metrics) StoreUncleaned(where string, n int64) {
+	if m == nil {
+		return
+	}
+	m.keep.uncleaned.WithLabelValues(known(places, where)).Set(float64(n))
 }

@@ -93,6 +93,7 @@ type Metrics struct {
 	storeQueue, storeLastCommit prometheus.Gauge
 	ship                        shipMetrics
 	keep                        keepMetrics
+	milter                      milterMetrics
 	reloadOK, reloadTime        prometheus.Gauge
 	temperrors                  *prometheus.CounterVec
 }
@@ -147,6 +148,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		storeQueue:      f.plainGauge("store_queue_records", "Results waiting for the writer."),
 		ship:            newShipMetrics(f),
 		keep:            newKeepMetrics(f),
+		milter:          newMilterMetrics(f, l),
 		reloadOK:        f.plainGauge("config_last_reload_successful", "1 when the last reading of the configuration succeeded, else 0."),
 		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),
 		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),

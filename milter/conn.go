@@ -46,6 +46,8 @@ type conn struct {
 	rest    []byte // what go-milter has still to read
 	out     []byte // answers that were not written yet
 	broken  bool
+	begun   bool      // a command came after the offer
+	begin   time.Time // until then at the latest
 	onClose func()
 	once    sync.Once
 
@@ -58,7 +60,7 @@ type conn struct {
 }
 
 func newConn(nc net.Conn, limits Limits) *conn {
-	c := &conn{Conn: nc, limits: limits, idle: true}
+	c := &conn{Conn: nc, limits: limits, idle: true, begin: time.Now().Add(limits.NegotiateTimeout)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.r = bufio.NewReader(timedReader{c})
 	return c
@@ -82,7 +84,11 @@ func (c *conn) arm() error {
 	if c.draining && c.idle {
 		return errDraining
 	}
-	return c.Conn.SetReadDeadline(time.Now().Add(c.limits.IdleTimeout))
+	deadline := time.Now().Add(c.limits.IdleTimeout)
+	if !c.begun && c.begin.Before(deadline) {
+		deadline = c.begin
+	}
+	return c.Conn.SetReadDeadline(deadline)
 }
 
 // setIdle says whether a message is in progress.
@@ -147,6 +153,7 @@ func (c *conn) next() error {
 	}
 	rest, err := c.session.receive(c.buf)
 	c.rest = rest
+	c.begun = c.begun || c.session.stage != cmdMacro
 	return err
 }
 

@@ -5,7 +5,8 @@
 // It is not for mail: it knows no field but by its bytes and decides nothing.
 // Replies before end of message are always "continue", because a milter that
 // accepts earlier is not asked again, and Postfix versions exist in which a
-// crafted client carries such an acceptance over to its next message.
+// crafted client carries such an acceptance over to its next message. The one
+// exception is a refusal at end of header, for want of memory.
 //
 // The protocol engine is emersion/go-milter, one milter.Server for each
 // connection, behind a net.Conn that understands frames (conn.go). defects.go
@@ -16,7 +17,11 @@
 // Everything that a peer chooses has a limit in Limits: connections, frame
 // sizes, header fields and bytes, recipients, silence. A message whose header
 // is longer than the limit is marked, its handler is shown each field beyond the
-// limit once (Overflow), and decides.
+// limit once (Overflow), and decides. HeaderMemory bounds the headers of all
+// messages together.
+//
+// A peer that makes no offer within 30 seconds, or sends no command within 5
+// minutes after it, is no MTA: its connection is closed.
 //
 // # Failures
 //
@@ -30,6 +35,9 @@
 //     tells, and the handler's answer is waited for and given up.
 //   - A handler that takes long to answer: the MTA is told every few seconds to
 //     go on waiting, without a limit of ours.
+//   - The memory for headers is used up: the session reads no further until it
+//     gets some. After 30 seconds the message is answered 451 4.3.1 at its end
+//     of header, and what it took is free again.
 //   - The connection limit is reached: accepting stops, so that the listen
 //     backlog holds new connections until one ends.
 //   - Accept fails for want of descriptors or memory: it is tried again, with

@@ -2,62 +2,102 @@ package milter
 
 import "bytes"
 
-// header collects raw fields in one buffer.
+const (
+	// firstChunk and lastChunk are the first and the largest allocation for
+	// the fields of a header, in bytes; each one is twice the one before. An
+	// ordinary header has 2 to 8 KiB. What a chunk leaves unused at its end is
+	// at most a frame of 64 KiB (MILTER_MAX_DATA_SIZE), a quarter of the
+	// largest.
+	firstChunk = 4 << 10
+	lastChunk  = 256 << 10
+	// fieldCost is what a field takes besides its bytes: its slice here, and
+	// its name and its slice in the message.
+	fieldCost = 80
+)
+
+// header collects raw fields. Their bytes stay where they were first written:
+// a buffer that grows as a whole would be copied again and again, and leave
+// several times its size to the garbage collector.
 type header struct {
-	buf  []byte
-	ends []int
+	list  [][]byte
+	chunk []byte // the last one, filled up to its length
+	size  int    // bytes in fields
+	cost  int    // bytes of memory: all chunks, and fieldCost for each field
+}
+
+// room returns how many bytes a field may take: its frame, a CR for each LF
+// and a space after it, and what stands between name and value and at the end.
+func room(name, value []byte) int {
+	return len(name) + len(value) + 2*bytes.Count(value, []byte{'\n'}) + len(": \r\n")
+}
+
+// need returns the memory that a field adds, which is known before it is
+// allocated.
+func (h *header) need(name, value []byte) int {
+	need := fieldCost + len(name)
+	if n := room(name, value); n > cap(h.chunk)-len(h.chunk) {
+		need += h.next(n)
+	}
+	return need
+}
+
+// next returns the size of the next chunk, which has to hold n bytes.
+func (h *header) next(n int) int {
+	return max(n, min(lastChunk, max(firstChunk, 2*cap(h.chunk))))
 }
 
 // add appends a field. MTAs give folds as a bare LF and, unless they keep it,
 // remove one space after the colon; both are put back, so that the field is
 // what was signed.
 func (h *header) add(name, value []byte, keepsSpace bool) {
-	h.buf = append(append(h.buf, name...), ':')
+	h.cost += h.need(name, value)
+	if n := room(name, value); n > cap(h.chunk)-len(h.chunk) {
+		h.chunk = make([]byte, 0, h.next(n))
+	}
+	start := len(h.chunk)
+	h.chunk = appendField(h.chunk, name, value, keepsSpace)
+	end := len(h.chunk)
+	h.size += end - start
+	h.list = append(h.list, h.chunk[start:end:end])
+}
+
+func appendField(b, name, value []byte, keepsSpace bool) []byte {
+	b = append(append(b, name...), ':')
 	if !keepsSpace {
-		h.buf = append(h.buf, ' ')
+		b = append(b, ' ')
 	}
 	value = bytes.TrimRight(value, "\r\n")
 	for {
 		line, rest, more := bytes.Cut(value, []byte{'\n'})
-		h.buf = append(h.buf, bytes.TrimSuffix(line, []byte{'\r'})...)
-		h.buf = append(h.buf, '\r', '\n')
+		b = append(b, bytes.TrimSuffix(line, []byte{'\r'})...)
+		b = append(b, '\r', '\n')
 		if !more {
-			break
+			return b
 		}
 		// A line that does not begin with white space would be a field of
 		// its own. No MTA sends one; a space keeps it where it belongs.
 		if len(rest) == 0 || rest[0] != ' ' && rest[0] != '\t' {
-			h.buf = append(h.buf, ' ')
+			b = append(b, ' ')
 		}
 		value = rest
 	}
-	h.ends = append(h.ends, len(h.buf))
 }
 
 // fields returns the fields. They share memory, and none can grow into the
 // next.
-func (h *header) fields() [][]byte {
-	out := make([][]byte, len(h.ends))
-	start := 0
-	for i, end := range h.ends {
-		out[i] = h.buf[start:end:end]
-		start = end
-	}
-	return out
-}
+func (h *header) fields() [][]byte { return h.list }
 
 // full reports whether a field, with so many bytes in its frame, is beyond the
 // limits.
 func (h *header) full(frame int, l Limits) bool {
-	return len(h.ends) >= l.HeaderFields || len(h.buf)+frame > l.HeaderBytes
+	return len(h.list) >= l.HeaderFields || h.size+frame > l.HeaderBytes
 }
 
 // show shows a field to what sees those beyond the limits. h holds that one
 // field only, and its memory serves for the next one.
 func (h *header) show(to Overflow, name, value []byte, keepsSpace bool) {
-	h.buf, h.ends = h.buf[:0], h.ends[:0]
-	h.add(name, value, keepsSpace)
-	to.Field(h.buf[:len(h.buf):len(h.buf)])
+	h.chunk = appendField(h.chunk[:0], name, value, keepsSpace)
+	to.Field(h.chunk[:len(h.chunk):len(h.chunk)])
 }
 
 // Take does with a header that is read from a file what a session does with one

@@ -16,6 +16,11 @@ type Limits struct {
 	// Recipients bounds Envelope.Rcpts. Further ones are not kept, and
 	// Envelope.RcptsTruncated is set.
 	Recipients int
+	// NegotiateTimeout is how long after connecting a peer may take for its
+	// offer, and FirstTimeout how long after that for its first command. Both
+	// bound the whole, however often a byte comes: a peer that is no MTA holds
+	// its place no longer.
+	NegotiateTimeout, FirstTimeout time.Duration
 	// IdleTimeout is how long a peer may be silent. It must be longer than
 	// any client can keep its SMTP server waiting: a milter that hangs up
 	// first makes the MTA use its default action.
@@ -46,6 +51,12 @@ func DefaultLimits() Limits {
 		HeaderBytes:  512 << 10, // Sendmail's own limit is 32 KiB (MaxHeadersLength); Postfix has none
 		FrameBytes:   128 << 10, // twice MILTER_MAX_DATA_SIZE, the largest that an MTA sends
 		Recipients:   1000,      // Postfix: smtpd_recipient_limit
+		// MTAs make their offer when they have connected: Postfix gives up after
+		// 30 s (milter_connect_timeout).
+		NegotiateTimeout: 30 * time.Second,
+		// Postfix sends CONNECT at once. Sendmail first connects to all its other
+		// filters, to each for up to 5 minutes (T=C:5m).
+		FirstTimeout: 5 * time.Minute,
 		IdleTimeout:  15 * time.Minute,
 		WriteTimeout: 30 * time.Second,
 	}
@@ -62,11 +73,13 @@ func (l Limits) withDefaults() Limits {
 			*n.set = *n.def
 		}
 	}
-	if l.IdleTimeout <= 0 {
-		l.IdleTimeout = d.IdleTimeout
-	}
-	if l.WriteTimeout <= 0 {
-		l.WriteTimeout = d.WriteTimeout
+	for _, t := range []struct{ set, def *time.Duration }{
+		{&l.NegotiateTimeout, &d.NegotiateTimeout}, {&l.FirstTimeout, &d.FirstTimeout},
+		{&l.IdleTimeout, &d.IdleTimeout}, {&l.WriteTimeout, &d.WriteTimeout},
+	} {
+		if *t.set <= 0 {
+			*t.set = *t.def
+		}
 	}
 	return l
 }

@@ -25,7 +25,7 @@ const (
 	// nobody is there; the body is, so that it can be skipped.
 	wantedProtocol = gomilter.OptHeaderLeadingSpace | gomilter.OptSkip |
 		gomilter.OptNoHeloReply | gomilter.OptNoRcptReply | gomilter.OptNoHeaderReply |
-		gomilter.OptNoUnknown | gomilter.OptNoData | gomilter.OptNoUnknownReply | gomilter.OptNoDataReply
+		gomilter.OptNoUnknown | gomilter.OptNoUnknownReply | gomilter.OptNoDataReply
 )
 
 var errOffer = errors.New("the offer is too short")

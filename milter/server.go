@@ -36,9 +36,14 @@ type Server struct {
 	// Progress is how often an MTA that waits for Message.Finish is told that
 	// the answer will come; 0 is 5 seconds.
 	Progress time.Duration
-	Metrics  *metrics.Metrics // may be nil
-	Log      *slog.Logger     // nil is slog.Default
-	Now      func() time.Time // nil is time.Now
+	// HeaderMemory is shared with other servers; nil has no limit.
+	HeaderMemory *HeaderMemory
+	// Unseen is called for each message that ended after DATA without a
+	// header field. May be nil; it is called by several connections at once.
+	Unseen  func()
+	Metrics *metrics.Metrics // may be nil
+	Log     *slog.Logger     // nil is slog.Default
+	Now     func() time.Time // nil is time.Now
 
 	grace time.Duration // 0 is drainGrace
 
@@ -134,6 +139,7 @@ func (s *session) negotiate() error {
 		s.log.Warn("the MTA does not offer all the edits that may be needed", "missing", fmt.Sprintf("%#x", missing))
 	}
 	s.conn.rest = s.conn.buf
+	s.conn.begin = time.Now().Add(s.conn.limits.FirstTimeout)
 	return nil
 }
 
@@ -191,6 +197,14 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		return nil
 	}
 	return fmt.Errorf("milter: %d sessions of %s were still open: %w", open, s.Name, ctx.Err())
+}
+
+// Full tells that every place for a connection is taken: further MTAs have to
+// wait.
+func (s *Server) Full() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns) > 0 && len(s.conns) >= s.Limits.Connections
 }
 
 func (s *Server) progressEvery() time.Duration {

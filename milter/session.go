@@ -39,6 +39,9 @@ type session struct {
 type transaction struct {
 	env     Envelope
 	header  header
+	claim   claim  // on Server.HeaderMemory
+	data    bool   // DATA came
+	refused bool   // there was no memory for the header
 	beyond  header // the last field beyond the limits
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -66,6 +69,9 @@ func (s *session) receive(frame []byte) ([]byte, error) {
 	case cmdHeader:
 		return nil, s.field()
 	case cmdData, cmdUnknown:
+		if s.msg != nil {
+			s.msg.data = s.msg.data || s.stage == cmdData
+		}
 		s.answerContinue()
 		return nil, nil
 	case cmdQuitNewConn:
@@ -125,10 +131,18 @@ func (s *session) field() error {
 	// Once one field is dropped all later ones are, so that what is kept is
 	// the top of the header without a hole.
 	t.env.HeaderTruncated = t.env.HeaderTruncated || t.header.full(len(s.data), s.conn.limits)
-	if t.env.HeaderTruncated {
-		s.overflow(name, value)
-	} else {
-		t.header.add(name, value, s.agreed.keepsSpace())
+	switch {
+	case t.refused:
+		err = s.slow()
+	case t.env.HeaderTruncated:
+		if err = s.slow(); err == nil {
+			s.overflow(name, value)
+		}
+	default:
+		err = s.keep(name, value)
+	}
+	if err != nil {
+		return err
 	}
 	s.answerContinue()
 	return nil
@@ -156,6 +170,29 @@ func (s *session) describe() {
 	env.MTAName, env.Daemon = s.macros.get(macroMTAName), s.macros.get(macroDaemon)
 	env.AuthType, env.Authenticated = s.macros.get(macroAuthType), s.macros.get(macroAuthen)
 	env.TLS, env.QueueID = s.macros.get(macroTLSVersion), s.macros.get(macroQueueID)
+}
+
+// keep keeps a field, or none of the header when there is no memory for it.
+// Meanwhile nothing is read. A header field needs no answer, so the refusal
+// waits for the end of the header.
+func (s *session) keep(name, value []byte) error {
+	t := s.msg
+	err := s.srv.HeaderMemory.grow(s.conn.ctx, &t.claim, t.header.cost+t.header.need(name, value), s.srv.Name)
+	switch {
+	case errors.Is(err, errHeaderMemory):
+		s.log.Warn("the message is deferred: limits.header_memory is used up", "qid", s.macros.get(macroQueueID), "header", t.header.cost)
+		t.refused, t.header = true, header{}
+		return nil
+	case err != nil:
+		return err
+	}
+	t.header.add(name, value, s.agreed.keepsSpace())
+	return nil
+}
+
+// slow reads what is not kept of a header no faster than what is.
+func (s *session) slow() error {
+	return s.srv.HeaderMemory.slow(s.conn.ctx, int64(len(s.data)))
 }
 
 // proceed is the answer "go on", or none where none is due.
@@ -234,8 +271,23 @@ func (s *session) Header(string, string, *gomilter.Modifier) (gomilter.Response,
 
 // Headers implements milter.Milter: the header is complete.
 func (s *session) Headers(textproto.MIMEHeader, *gomilter.Modifier) (gomilter.Response, error) {
+	if s.msg.refused {
+		return s.refuseHeader()
+	}
 	s.start()
 	return s.proceed()
+}
+
+// refuseHeader ends a message for whose header there was no memory. Postfix
+// and Sendmail take a refusal at the end of the header as they take one at the
+// end of the message, and send no body after it.
+func (s *session) refuseHeader() (gomilter.Response, error) {
+	t := s.msg
+	t.ended = s.srv.now()
+	t.answer = &Answer{Reply: Refuse(451, "4.3.1", "Too little memory for the header of this message, try again later")}
+	s.srv.Metrics.HeaderRefused(s.srv.Name)
+	s.srv.Metrics.MessageAnswered(s.srv.Name, "tempfail")
+	return stay{code: ansReplyCode, data: t.answer.Reply.wire()}, nil
 }
 
 // start hands the message to the handler, once.
@@ -257,6 +309,9 @@ func (s *session) start() {
 
 // BodyChunk implements milter.Milter.
 func (s *session) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, error) {
+	if s.msg.refused { // the MTA has not sent the end of the header
+		return s.refuseHeader()
+	}
 	s.start()
 	s.body()
 	if s.msg.skip && s.agreed.canSkip() {
@@ -286,6 +341,9 @@ func (s *session) body() {
 // here, and continue cannot be taken for more than this message.
 func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
 	t := s.msg
+	if t.refused {
+		return s.refuseHeader()
+	}
 	t.ended = s.srv.now()
 	s.start()
 	s.body() // libmilter takes data here for a last chunk, although MTAs send none
@@ -368,10 +426,32 @@ func (s *session) abandonFor(err error, forget func()) {
 		return
 	}
 	s.conn.setIdle(true)
-	if t.started && t.answer == nil {
+	s.srv.HeaderMemory.release(&t.claim)
+	switch {
+	case !t.started && t.answer == nil:
+		s.unseen(t)
+	case t.answer == nil:
 		s.srv.Metrics.MessageAborted(s.srv.Name)
 	}
 	s.release(t, err)
+}
+
+// unseen counts a message that ended before the end of its header. After MAIL
+// or RCPT that is everyday mail, such as a recipient that the MTA refuses;
+// after DATA it is a client that goes away, or an MTA that never shows the
+// content to its filters (Postfix with smtpd_proxy_filter).
+func (s *session) unseen(t *transaction) {
+	after := "envelope"
+	switch {
+	case t.header.size > 0 || t.refused:
+		after = "header"
+	case t.data:
+		after = "data"
+	}
+	s.srv.Metrics.WithoutHeader(s.srv.Name, after)
+	if after == "data" && s.srv.Unseen != nil {
+		s.srv.Unseen()
+	}
 }
 
 // release ends what belongs to a message.

@@ -94,6 +94,11 @@ type Facts struct {
 	Version uint8 `json:"version,omitempty"`
 	Lacks   Lack  `json:"lacks,omitempty"`
 
+	// Trimmed is what was left out of the row because it would have been too
+	// large, in words of results.Trimmed…; empty for nearly all mail. A decision
+	// is made before that.
+	Trimmed []string `json:"trimmed,omitempty"`
+
 	// Deferred is how long this author domain and client network have been
 	// answered with tempfail so far; zero for the first time.
 	Deferred time.Duration `json:"deferred_ns,omitempty"`
@@ -116,6 +121,8 @@ const (
 	LackHeader                      // IsList, ListID, Automatic and TLS
 	LackSeed                        // Seed
 	LackHistory                     // Author.History, where the policy is not reject
+	LackSignatures                  // some of DKIM or of Author.Signers
+	LackARC                         // some of ARC.Sealers or of what they recorded
 )
 
 // Lacking returns the facts that are not known of a message.
@@ -226,7 +233,7 @@ type Author struct {
 	Org          string        `json:"org,omitempty"`
 	PolicyDomain string        `json:"policy_domain,omitempty"`
 	Source       string        `json:"source"`            // author, org, psd or none
-	Record       string        `json:"record,omitempty"`  // as understood, printed again
+	Record       string        `json:"record,omitempty"`  // its policy tags as understood, printed again: dmarc.Record.PolicyTags
 	Defects      []string      `json:"defects,omitempty"` // of the record and the names asked, by their short names
 	Verdict      dmarc.Verdict `json:"verdict"`
 	// Draw is this message's number for pct, 0 to 99, from a keyed hash: the

@@ -13,8 +13,9 @@ type Known struct {
 	Domains  []DomainPattern // the same by the domain for which SPF or DKIM passes
 }
 
-// ParseSealer reads the domain of a sealer, in ASCII and any letter case. The
-// error is a Fault without a key.
+// ParseSealer reads the domain of a sealer, in ASCII and any letter case.
+// CheckSealers says which of them cannot be trusted. The error is a Fault
+// without a key.
 func ParseSealer(s string) (string, error) {
 	p, err := ParsePattern(s)
 	switch {
@@ -27,7 +28,8 @@ func ParseSealer(s string) (string, error) {
 }
 
 // ParseForwarder reads "example.org" or ".example.org": domains for which SPF
-// and DKIM can pass. The error is a Fault without a key.
+// and DKIM can pass. CheckForwarderDomains says which of them cannot be trusted.
+// The error is a Fault without a key.
 func ParseForwarder(s string) (DomainPattern, error) {
 	p, err := ParsePattern(s)
 	if err != nil {
@@ -35,9 +37,6 @@ func ParseForwarder(s string) (DomainPattern, error) {
 	}
 	if p.kind == organization { // nobody looks up the one that a signer belongs to
 		return DomainPattern{}, Fault{Text: fmt.Sprintf("%q is for rules alone", s), Mend: fmt.Sprintf("write %q and %q", p.domain, "."+p.domain)}
-	}
-	if f, bad := everybody(p); bad {
-		return DomainPattern{}, f
 	}
 	return p, nil
 }
@@ -50,21 +49,4 @@ func withExample(err error, mend string) error {
 		return f
 	}
 	return err
-}
-
-// The widest networks of forwarders: our limit. They may be wider than what
-// anchors a rule, since nothing is accepted because of them: a rejection becomes
-// quarantine.
-const forwarders4, forwarders6 = 8, 16
-
-// CheckForwarders refuses networks that nobody owns alone. The error is a
-// Fault without a key.
-func CheckForwarders(p netip.Prefix) error {
-	if !wider(p, forwarders4, forwarders6) {
-		return nil
-	}
-	return Fault{
-		Text: fmt.Sprintf("%v is too wide to be trusted", p),
-		Mend: fmt.Sprintf("name networks of the forwarder, /%d or narrower", bitsOf(p, forwarders4, forwarders6)),
-	}
 }

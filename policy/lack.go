@@ -71,6 +71,13 @@ func (s *Settings) weighedSurely(f *Facts) bool {
 
 // again is Again with a rule that is tried, see overrule.
 func (s Settings) again(f *Facts, trying int) (Decision, bool) {
+	d, sure := s.remade(f, trying)
+	return d, sure && (f.Skip != Evaluated || f.Lacking()&(LackSignatures|LackARC) == 0)
+}
+
+// remade is again for rows that have all signatures and sealers: without some,
+// nothing is sure, since each may be what a rule or the evidence needs.
+func (s Settings) remade(f *Facts, trying int) (Decision, bool) {
 	switch {
 	case f.TooManyForged:
 		return s.refuseForged(f), true

@@ -150,10 +150,16 @@ func (r *Rule) addresses() (n4, n6 uint64) {
 		}
 	}
 	all := NewNetMap("", own)
-	for _, s := range joined(append(lists[0], all.v4...)) {
+	return countAddresses(joined(append(lists[0], all.v4...)), joined(append(lists[1], all.v6...)))
+}
+
+// countAddresses returns how many addresses of IPv4, and how many networks /48
+// of IPv6, are in spans that do not overlap.
+func countAddresses(v4, v6 []span) (n4, n6 uint64) {
+	for _, s := range v4 {
 		n4 += s.last.lo - s.first.lo + 1
 	}
-	for _, s := range joined(append(lists[1], all.v6...)) {
+	for _, s := range v6 {
 		n6 += s.last.hi>>16 - s.first.hi>>16 + 1
 	}
 	return n4, n6

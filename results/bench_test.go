@@ -54,7 +54,7 @@ func mixRow(i int) Row {
 			DKIM: sigs,
 			Authors: []policy.Author{{
 				Domain: author, Org: org, PolicyDomain: org, Source: "org", Draw: uint8(i % 100),
-				Record:  "v=DMARC1; p=reject; rua=mailto:dmarc@" + org,
+				Record:  "v=DMARC1; p=reject; adkim=s",
 				Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Reason: reason},
 			}},
 		},

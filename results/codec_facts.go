@@ -75,6 +75,7 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.number(factsForged, uint64(f.Forged))
 	e.flag(factsBIMI, f.BIMIEligible)
 	e.flag(factsTooMany, f.TooManyForged)
+	e.list(factsTrimmed, f.Trimmed)
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -152,6 +153,8 @@ func (m *message) checks(f *policy.Facts) {
 		f.BIMIEligible = m.flag()
 	case factsTooMany:
 		f.TooManyForged = m.flag()
+	case factsTrimmed:
+		f.Trimmed = append(f.Trimmed, m.text())
 	}
 }
 

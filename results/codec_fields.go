@@ -31,6 +31,7 @@ const (
 	factsListID     = 21
 	factsSeed       = 22
 	factsLacks      = 23
+	factsTrimmed    = 40
 	factsForged     = 30
 	factsBIMI       = 31 // BIMIEligible
 	factsTooMany    = 32 // TooManyForged

@@ -77,6 +77,8 @@ func (s *session) oldRows(ctx context.Context) (oldSlice, error) {
 			slice.unreadable++
 			continue
 		}
+		r.clean()
+		r.trim()
 		slice.rows = append(slice.rows, &op{row: r, seq: r.Sequence})
 	}
 	return slice, rs.Err()

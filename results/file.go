@@ -20,7 +20,7 @@ type file struct {
 	opened   int64 // the number of the first row that comes
 	identity os.FileInfo
 	log      os.FileInfo // of its log
-	pruned   time.Time   // by the upkeep
+	clock    fileClock   // the upkeep's
 }
 
 // openFile opens the file, or makes it. isDamage tells whether an error is one
@@ -104,6 +104,9 @@ func (f *file) begin(ctx context.Context, opt *Options) (err error) {
 		if err := f.session.forgetShipping(ctx); err != nil {
 			return fmt.Errorf("forgetting what was shipped: %w", err)
 		}
+	}
+	if err := f.clock.read(ctx, f.session.conn, opt); err != nil {
+		return fmt.Errorf("reading the clock of the store: %w", err)
 	}
 	if err := f.session.noteOpening(ctx, opt.now()); err != nil {
 		return fmt.Errorf("noting the opening: %w", err)

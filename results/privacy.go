@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 )
 
@@ -43,9 +45,10 @@ func HashQueueID(key []byte, qid string) string {
 	return hashedID + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// conceal makes a row what is to be stored. It changes no list that the row
-// shares with others.
+// conceal makes a row what is to be stored, trimmed to MaxRowBytes. It changes no
+// list that the row shares with others.
 func (p *Privacy) conceal(r *Row, now func() time.Time) {
+	r.clean()
 	if p.DropRecipients && len(r.Facts.Recipients) > 0 {
 		r.Facts.Recipients = nil
 		r.Facts.Lacks |= policy.LackRecipients
@@ -56,6 +59,35 @@ func (p *Privacy) conceal(r *Row, now func() time.Time) {
 	if p.ShortenIPAfter > 0 && now().Sub(r.Facts.Time) > p.ShortenIPAfter {
 		r.shorten()
 	}
+	r.trim()
+}
+
+// clean takes out of a row what may hold a local part: see policy.Facts.Scrub.
+// Of records, nothing but policy tags stays, whoever has made the row. It reports
+// whether there was something to take out.
+func (r *Row) clean() bool {
+	changed, own := r.Facts.Scrub(), false
+	for i := range r.Facts.Authors {
+		record := r.Facts.Authors[i].Record
+		tags := cleanTags(record)
+		if tags == record {
+			continue
+		}
+		if !own {
+			r.Facts.Authors, own = slices.Clone(r.Facts.Authors), true
+		}
+		r.Facts.Authors[i].Record = tags
+	}
+	return changed || own
+}
+
+// cleanTags is dmarc.CleanPolicyTags, which costs nothing for the records that
+// most domains have.
+func cleanTags(record string) string {
+	if _, usual := wordNumbers[record]; usual || record == "" {
+		return record
+	}
+	return dmarc.CleanPolicyTags(record)
 }
 
 // shorten makes the network of what tells the client's address. Names of the

@@ -107,7 +107,7 @@ const purgeSlice = 500
 // Purge deletes the rows that are meant, what is known of their senders, and
 // the history of their organizations, and gives the space back. It works in
 // slices beside the mail; what it has deleted stays deleted when it ends early.
-// It returns how many rows it deleted. Rows that come meanwhile may stay, and so
+// It returns how many rows it deleted. Rows that come meanwhile stay, and so
 // may remains in unused parts of pages, until those are written again: SQLite's
 // VACUUM, while no daemon runs, leaves none.
 //
@@ -119,6 +119,9 @@ func (s *Store) Purge(ctx context.Context, p Purge) (int64, error) {
 		return 0, err
 	}
 	w := &purger{Store: s, f: s.current.Load(), p: p}
+	if w.end, err = w.lastRow(ctx); err != nil {
+		return 0, fmt.Errorf("purging: looking for the last row: %w", err)
+	}
 	n, err := slicewise(ctx, func() (int64, error) { return w.slice(ctx) })
 	s.deleted("purge", w.deleted)
 	if err == nil {
@@ -139,7 +142,16 @@ type purger struct {
 	f                   *file
 	p                   Purge
 	last                int64 // the number of the last row that was looked at
+	end                 int64 // the number of the last row that there was at the start
 	deleted, unreadable int64
+}
+
+// lastRow returns the number of the last row. Rows with a higher one come while
+// the purge is at work: without that bound, a host with much mail could keep it
+// at work for ever.
+func (w *purger) lastRow(ctx context.Context) (seq int64, err error) {
+	err = w.f.reads.QueryRowContext(ctx, "SELECT coalesce(max(seq), 0) FROM message").Scan(&seq)
+	return seq, err
 }
 
 // slice looks at some rows, deletes those that are meant, and returns at how
@@ -149,7 +161,7 @@ func (w *purger) slice(ctx context.Context) (looked int64, err error) {
 	if !w.p.Before.IsZero() {
 		before = w.p.Before.UnixMilli() + 1 // within the millisecond, Matches tells
 	}
-	rs, err := w.f.reads.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq > ? AND time < ? ORDER BY seq LIMIT ?", w.last, before, purgeSlice)
+	rs, err := w.f.reads.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq > ? AND seq <= ? AND time < ? ORDER BY seq LIMIT ?", w.last, w.end, before, purgeSlice)
 	if err != nil {
 		return 0, err
 	}

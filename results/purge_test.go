@@ -129,3 +129,59 @@ func TestAPurgeEndsWithItsContext(t *testing.T) {
 		t.Error("Purge() of a closed store = nil; want an error")
 	}
 }
+
+// Rows that come while a purge is at work stay, however many there are.
+func TestPurgeEndsWithTheRowsThatThereWereAtItsStart(t *testing.T) {
+	opt := options(t)
+	s := open(t, opt)
+	const before = 2 * purgeSlice
+	rows := make([]Row, before)
+	for i := range rows {
+		rows[i] = victimRow(1)
+	}
+	addAll(t, s, rows)
+	stop, stopped := make(chan struct{}), make(chan int)
+	begun := make(chan struct{})
+	go func() {
+		n := 0
+		for ; ; n++ {
+			select {
+			case <-stop:
+				stopped <- n
+				return
+			default:
+			}
+			s.Add(victimRow(1))
+			if n == 0 {
+				close(begun)
+			}
+		}
+	}()
+	<-begun
+	n, err := s.Purge(t.Context(), Purge{Domain: "victim.example"})
+	close(stop)
+	came := <-stopped
+	left := count(t, s, "SELECT count(*) FROM message")
+	if err != nil || n < before || n+left != before+int64(came) {
+		t.Errorf("Purge() = %d, %v, and %d of %d rows are left; want that all are told", n, err, left, before+came)
+	}
+	if left == 0 {
+		t.Errorf("rows that are left = 0 of the %d that came meanwhile; want those after the start", came)
+	}
+	// One after the other, it is sure which ones came meanwhile.
+	w := &purger{Store: s, f: s.current.Load(), p: Purge{Domain: "victim.example"}}
+	if w.end, err = w.lastRow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.Add(victimRow(1))
+	}
+	for looked := int64(1); looked > 0; {
+		if looked, err = w.slice(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := count(t, s, "SELECT count(*) FROM message WHERE seq <= ?", w.end); got != 0 || count(t, s, "SELECT count(*) FROM message") != 3 {
+		t.Errorf("rows up to the start = %d; want none, and the 3 of after it", got)
+	}
+}

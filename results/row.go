@@ -151,8 +151,16 @@ func (r *Row) malformed() bool {
 // toRow returns the row.
 func (c *columns) toRow() (r Row, err error) { return r, new(blob).read(c, &r) }
 
-// read makes a row of its columns.
+// read makes a row of its columns. What earlier programs have written may hold
+// more than is to be stored.
 func (b *blob) read(c *columns, r *Row) error {
+	err := b.readStored(c, r)
+	r.Facts.Scrub()
+	return err
+}
+
+// readStored makes a row of its columns, as it is stored.
+func (b *blob) readStored(c *columns, r *Row) error {
 	*r = Row{Sequence: c.sequence, State: c.state}
 	r.Facts.Time, r.Facts.QueueID = time.UnixMilli(c.time).UTC(), c.qid
 	r.Facts.Client, _ = netip.AddrFromSlice(c.client)

@@ -157,6 +157,7 @@ func TestRowsAreSiftedOnceAlsoWhenItIsInterrupted(t *testing.T) {
 
 func TestWhatIsKnownOfRulesOutlivesTheirRows(t *testing.T) {
 	opt := options(t)
+	patient(&opt)
 	opt.Now = func() time.Time { return today.AddDate(0, 0, 10) }
 	s := stored(t, naming(0, "a", "b"), naming(1, "", "b"))
 	s.Close()

@@ -11,7 +11,7 @@ import (
 
 // schemaVersion is the version that this program writes, in PRAGMA
 // user_version. migrations[n] takes a file from version n to n+1.
-const schemaVersion = 3
+const schemaVersion = 4
 
 var migrations = [schemaVersion]string{`
 CREATE TABLE meta (
@@ -125,6 +125,11 @@ CREATE TABLE rule_use (
 	matches INTEGER NOT NULL
 ) WITHOUT ROWID;
 INSERT INTO meta SELECT 'unsifted', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
+`,
+	// Rows of before hold the destinations of DMARC records, and may be larger
+	// than MaxRowBytes. They are cleaned later (cleanOld).
+	`
+INSERT INTO meta SELECT 'uncleaned', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
 `}
 
 // readVersion returns the schema version of a file that this program can use, 0

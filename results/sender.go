@@ -54,7 +54,7 @@ type met struct {
 
 // known reports whether nothing about the sender is new.
 func (m *met) known(s sender, today day, passed bool) bool {
-	if today > m.day || m.newer == nil {
+	if today > m.day || today+1 < m.day || m.newer == nil { // mail of yesterday comes until after midnight
 		*m = met{day: today, newer: make(map[sender]bool)}
 	}
 	before, found := m.newer[s]

@@ -53,12 +53,16 @@ type Waiting struct {
 
 // Row returns the row itself.
 func (s *Shipment) Row() (Row, error) {
+	c := s.columns()
+	return c.toRow()
+}
+
+func (s *Shipment) columns() columns {
 	var e encoder
-	c := columns{
+	return columns{
 		sequence: s.Sequence, time: s.Time.UnixMilli(), state: s.State, qid: s.QueueID, client: e.address(s.Client),
 		author: s.Author, policyDomain: s.PolicyDomain, row: s.Encoded,
 	}
-	return c.toRow()
 }
 
 // MarkRuled reports whether the row names a rule, and sees to it that Flags say
@@ -89,6 +93,29 @@ func (s *Shipment) Shorten() bool {
 	}
 	s.Encoded = c.row
 	return s.Client != before || !bytes.Equal(s.Encoded, blob)
+}
+
+// Clean takes out of the row what is not to be stored: local parts, as earlier
+// programs wrote them with the destinations of DMARC records, and what makes it
+// larger than MaxRowBytes. It reports whether that changed anything. A row that
+// cannot be read stays as it is.
+func (s *Shipment) Clean() bool {
+	var r Row
+	stored := s.columns()
+	if new(blob).readStored(&stored, &r) != nil {
+		return false
+	}
+	cleaned, trimmed := r.clean(), r.trim()
+	if !cleaned && !trimmed { // it stays as a newer program may have written it
+		return false
+	}
+	var e encoder
+	c, err := e.columns(&r)
+	if err != nil {
+		return false
+	}
+	s.QueueID, s.Author, s.PolicyDomain, s.Override, s.Encoded = c.qid, c.author, c.policyDomain, c.override, c.row
+	return true
 }
 
 // Sender is an organization and a network that mail of it came from, with one

@@ -20,7 +20,11 @@ func (s *Store) shortenOld(ctx context.Context, f *file) error {
 		return nil
 	}
 	before := s.opt.now().Add(-after - time.Minute) // what is being added is not missed
-	_, err := slicewise(ctx, func() (n int64, err error) {
+	before, err := s.cut(ctx, f, &f.clock.shorten, before)
+	if err != nil {
+		return fmt.Errorf("looking for the oldest row: %w", err)
+	}
+	_, err = slicewise(ctx, func() (n int64, err error) {
 		err = s.in(ctx, f, func(tx *sql.Tx) error {
 			n, err = shortenSlice(tx, before.UnixMilli())
 			return err
@@ -33,19 +37,31 @@ func (s *Store) shortenOld(ctx context.Context, f *file) error {
 	return nil
 }
 
-// shortenSlice shortens what comes after the mark, and moves it.
-func shortenSlice(tx *sql.Tx, before int64) (int64, error) {
-	ctx := context.Background()
-	var at, seq int64 = -1 << 62, 0
+// shortenedTo reads the mark.
+func shortenedTo(ctx context.Context, db oneRow) (at, seq int64, err error) {
+	at = -1 << 62
 	var mark string
-	err := tx.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaShortened).Scan(&mark)
+	err = db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = ?", metaShortened).Scan(&mark)
 	if err == nil {
 		_, err = fmt.Sscan(mark, &at, &seq)
 	} else if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
 	if err != nil {
-		return 0, fmt.Errorf("reading the mark: %w", err)
+		return 0, 0, fmt.Errorf("reading the mark of shortening: %w", err)
+	}
+	return at, seq, nil
+}
+
+// shortenSlice shortens what comes after the mark, and moves it.
+func shortenSlice(tx *sql.Tx, before int64) (int64, error) {
+	ctx := context.Background()
+	at, seq, err := shortenedTo(ctx, tx)
+	if err != nil {
+		return 0, err
+	}
+	if at > before { // the clock was ahead: rows that came since then may be behind the mark
+		at, seq = before, 0
 	}
 	rows, err := encodedRows(tx, `WHERE (time, seq) > (?, ?) AND time < ? ORDER BY time, seq LIMIT ?`, at, seq, before, upkeepSlice)
 	if err != nil || len(rows) == 0 {

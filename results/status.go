@@ -34,6 +34,9 @@ type StoreStatus struct {
 	Deleted map[string]int64
 	// Guard tells that rows are dropped because too little is free.
 	Guard bool
+	// Uncleaned is how many rows of earlier programs may still hold destinations
+	// of DMARC records in the file.
+	Uncleaned int64
 	// SetAside is what the file was renamed to that was damaged or had gone, the
 	// last one since the start; "" when that has not happened.
 	SetAside string
@@ -55,6 +58,9 @@ func (s *Store) Status(ctx context.Context) (StoreStatus, error) {
 	err := s.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM message), (SELECT min(time) FROM message), (SELECT max(time) FROM message)").Scan(&st.Rows, &oldest, &newest)
 	if err != nil {
 		return st, fmt.Errorf("reading the store: %w", err)
+	}
+	if st.Uncleaned, err = countUncleaned(ctx, s.db); err != nil {
+		return st, err
 	}
 	if st.Rows > 0 {
 		st.Oldest, st.Newest = time.UnixMilli(oldest.Int64).UTC(), time.UnixMilli(newest.Int64).UTC()

@@ -34,8 +34,14 @@ type Options struct {
 	Metrics    *metrics.Metrics
 	Log        *slog.Logger
 	Now        func() time.Time // for History, Retention and Privacy; nil is time.Now
-	Retention  Retention
-	Privacy    Privacy
+	// Elapsed is the time that has passed since some moment, whatever the clock
+	// of the host says; nil asks the monotonic clock. It bounds how fast rows are
+	// deleted or shortened: see Pace.
+	Elapsed func() time.Duration
+	// UpkeepEvery is the time between two rounds of upkeep; 0 is 10 s.
+	UpkeepEvery time.Duration
+	Retention   Retention
+	Privacy     Privacy
 	// Ship says that the rows go to PostgreSQL, too (Spool): none is deleted
 	// before, unless Retention.MaxBytes asks for it.
 	Ship bool

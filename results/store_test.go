@@ -237,7 +237,7 @@ func TestAFileOfANewerProgramIsRefused(t *testing.T) {
 
 func TestTheFileIsMadeForIncrementalVacuumAndWAL(t *testing.T) {
 	s := open(t, options(t))
-	for pragma, want := range map[string]string{"auto_vacuum": "2", "journal_mode": "wal", "user_version": "3"} {
+	for pragma, want := range map[string]string{"auto_vacuum": "2", "journal_mode": "wal", "user_version": "4"} {
 		var got string
 		if err := s.db.QueryRowContext(context.Background(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("PRAGMA %s = %q, %v; want %q", pragma, got, err, want)

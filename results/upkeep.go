@@ -1,6 +1,7 @@
 package results
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -101,7 +102,7 @@ func slicewise(ctx context.Context, slice func() (int64, error)) (total int64, e
 
 // upkeep keeps the store within its limits, beside the mail.
 func (s *Store) upkeep(ctx context.Context) {
-	ticker := time.NewTicker(upkeepEvery)
+	ticker := time.NewTicker(cmp.Or(s.opt.UpkeepEvery, upkeepEvery))
 	defer ticker.Stop()
 	for {
 		select {
@@ -130,7 +131,8 @@ func (s *Store) tend(ctx context.Context) error {
 		return err
 	}
 	f := s.current.Load()
-	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.prune, s.tidy} {
+	s.watchClock(f)
+	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.cleanOld, s.prune, s.tidy, s.keepClock} {
 		err := task(ctx, f)
 		if f != s.current.Load() {
 			return nil // the file that it was about is no longer used
@@ -157,7 +159,10 @@ func (s *Store) expire(ctx context.Context, f *file) error {
 	if s.opt.Retention.Days <= 0 {
 		return nil
 	}
-	before := s.opt.now().AddDate(0, 0, -s.opt.Retention.Days)
+	before, err := s.cut(ctx, f, &f.clock.retention, s.opt.now().AddDate(0, 0, -s.opt.Retention.Days))
+	if err != nil {
+		return fmt.Errorf("looking for the oldest row: %w", err)
+	}
 	n, err := slicewise(ctx, func() (int64, error) { return s.deleteOldest(ctx, f, before.UnixMilli(), s.opt.Ship) })
 	s.deleted("age", n)
 	if err != nil {
@@ -233,14 +238,14 @@ func sizeOf(ctx context.Context, db queryer) (z size, err error) {
 
 // prune deletes what belongs to rows that are no longer there.
 func (s *Store) prune(ctx context.Context, f *file) error {
-	now := s.opt.now()
-	if since := now.Sub(f.pruned); since >= 0 && since < pruneEvery {
+	now := s.opt.elapsed()
+	if f.clock.pruned && now-f.clock.prunedAt < pruneEvery {
 		return nil
 	}
 	if err := s.pruneNow(ctx, f); err != nil {
 		return fmt.Errorf("deleting what rows have left: %w", err)
 	}
-	f.pruned = now
+	f.clock.pruned, f.clock.prunedAt = true, now
 	return nil
 }
 
@@ -258,7 +263,7 @@ func (s *Store) pruneNow(ctx context.Context, f *file) error {
 		return err
 	}
 	// A sender has the first message of its last day.
-	before := s.opt.now().AddDate(0, 0, -s.opt.Retention.Days-1).UnixMilli()
+	before := f.clock.retention.From.AddDate(0, 0, -1).UnixMilli()
 	_, err := slicewise(ctx, func() (n int64, err error) {
 		err = s.in(ctx, f, func(tx *sql.Tx) error {
 			n, err = changed(tx.ExecContext(context.Background(),

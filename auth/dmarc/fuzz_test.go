@@ -52,6 +52,41 @@ func FuzzParseRecord(f *testing.F) {
 
 // FuzzWalkNames: at most eight names, the domain first, each shorter than the
 // one before, the top-level domain last.
+// What is kept of a record is of the registry, whatever its owner wrote, and stays
+// as it is when it is cleaned again.
+func FuzzCleanPolicyTags(f *testing.F) {
+	for _, seed := range []string{
+		"v=DMARC1", "v=DMARC1; p=reject; rua=mailto:jane.doe@example.com; fo=1", "v=DMARC1; p=none; ruaa=mailto:jane@x", "v=DMARC1;jane@x;p=jane@x;sp=reject",
+		"v=DMARC1; p=none; rua=mailto:a@b; rua=mailto:c@d; ruf=x:y; pct=99; ri=1; t=y; psd=n", "v=DMARC1; rf=mailto:f@x; adkim=jane@x; np=none", "jane@x", "",
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, txt string) {
+		tags := CleanPolicyTags(txt)
+		if again := CleanPolicyTags(tags); again != tags {
+			t.Errorf("CleanPolicyTags(%q) = %q, and again %q", txt, tags, again)
+		}
+		if len(tags) > 160 || strings.ContainsAny(tags, "@,!") {
+			t.Errorf("CleanPolicyTags(%q) = %q", txt, tags)
+		}
+		r, _, err := ParseRecord(txt)
+		if err != nil {
+			if tags != "" {
+				t.Errorf("CleanPolicyTags(%q) = %q; want nothing: it is no record", txt, tags)
+			}
+			return
+		}
+		kept, _, err := ParseRecord(tags)
+		if err != nil || kept.P != r.P || kept.SP != r.SP || kept.NP != r.NP || kept.ADKIM != r.ADKIM || kept.ASPF != r.ASPF ||
+			kept.T != r.T || kept.PSD != r.PSD || kept.Pct != r.Pct || kept.RI != r.RI {
+			t.Errorf("CleanPolicyTags(%q) = %q, which is %+v; want the policy of %+v", txt, tags, kept, r)
+		}
+		if len(r.RUF) > 0 && CleanPolicyTags(r.String()) != r.PolicyTags() {
+			t.Errorf("CleanPolicyTags(%q) = %q; want %q", r.String(), CleanPolicyTags(r.String()), r.PolicyTags())
+		}
+	})
+}
+
 func FuzzWalkNames(f *testing.F) {
 	for _, seed := range []string{"com", "example.com", "a.b.c.d.e.f.g.h.i.j.k.example.com", "", ".", "..", strings.Repeat(".", 300)} {
 		f.Add(seed)

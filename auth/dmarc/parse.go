@@ -27,7 +27,7 @@ func ParseRecord(txt string) (Record, []Defect, error) {
 	if !isDMARC(txt) {
 		return Record{}, nil, ErrNotRecord
 	}
-	p := parser{record: Record{FO: ReportAllFailed, Pct: defaultPct, RI: defaultRI}}
+	p := newParser()
 	if isBlank(txt[0]) {
 		p.defect(LeadingSpace, 0, txt[:1])
 	}
@@ -54,6 +54,11 @@ type parser struct {
 	defects []Defect
 	values  [14]string // as published; of registered[n]
 	seen    uint16     // bit n: registered[n] was met
+}
+
+// newParser returns a parser whose record has the default of every tag.
+func newParser() parser {
+	return parser{record: Record{FO: ReportAllFailed, Pct: defaultPct, RI: defaultRI}}
 }
 
 // finish concludes what needs the whole record.

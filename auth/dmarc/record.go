@@ -191,6 +191,27 @@ func (r Record) String() string {
 	return string(b)
 }
 
+// PolicyTags prints the record without its destinations (rua and ruf), which
+// are mailboxes: the form in which records are stored. Every value in it is of
+// the registry (RFC 9989, Section 9.3) or a number.
+func (r Record) PolicyTags() string {
+	r.RUA, r.RUF = nil, nil
+	return r.String()
+}
+
+// CleanPolicyTags returns the policy tags of a text that Record.String or
+// Record.PolicyTags printed; "" for a text that is no record. It keeps fo also
+// where ruf was taken away before, so that its result stays as it is when it is
+// cleaned again.
+func CleanPolicyTags(text string) string {
+	if !isDMARC(text) {
+		return ""
+	}
+	p := newParser()
+	p.elements(p.limited(text))
+	return p.record.PolicyTags()
+}
+
 // String returns the value as published, "" when absent, "invalid" when it
 // could not be read.
 func (t PolicyTag) String() string {

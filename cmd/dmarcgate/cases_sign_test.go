@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/config"
 	"dmarcgate/internal/dkimtest"
 )
 
@@ -65,6 +66,7 @@ var (
 // {key:NAME:FORM}, {now}, {now-1h}.
 func expand(t *testing.T, text string) string {
 	t.Helper()
+	text = strings.ReplaceAll(text, "{host}", hostName(t))
 	text = repeated.ReplaceAllStringFunc(text, func(s string) string {
 		m := repeated.FindStringSubmatch(s)
 		n, err := strconv.Atoi(m[2])
@@ -88,6 +90,16 @@ func expand(t *testing.T, text string) string {
 		}
 		return strconv.FormatInt(time.Now().Add(d).Unix(), 10)
 	})
+}
+
+// hostName is what the daemon calls this host.
+func hostName(t *testing.T) string {
+	t.Helper()
+	cfg, err := config.Parse("host", []byte("[[listener]]\nname = \"a\"\naddress = \"unix:/a\"\nprofile = \"strict\"\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg.HostName()
 }
 
 // quotes puts a backslash before quotes that have none.

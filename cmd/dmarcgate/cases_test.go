@@ -109,7 +109,7 @@ const (
 var (
 	sectionTitle = regexp.MustCompile(`^-- (\S+)( escaped)? --\n$`)
 	caseSections = []string{"config", "rules", "envelope", "zone", "sign", "message", "want"}
-	envelopeKeys = []string{"client", "name", "helo", "mail", "args", "rcpt", "auth", "profile", "quarantine", "trusted", "dns-timeout"}
+	envelopeKeys = []string{"client", "name", "helo", "mail", "args", "rcpt", "auth", "profile", "quarantine", "trusted", "dns-timeout", "mta"}
 )
 
 func readCase(t *testing.T, file string) *caseFile {
@@ -182,7 +182,7 @@ func (c *caseFile) run(t *testing.T) {
 	dns := dnstest.New(t, c.sections["zone"]+keys)
 	d, log := startDaemon(t, dns.Addr(), testConfig{
 		profile: c.one("profile", "strict"), quarantine: c.one("quarantine", "tag"), trusted: c.one("trusted", "192.0.2.255"),
-		extra: c.sections["config"], rules: c.sections["rules"], dnsTimeout: c.one("dns-timeout", ""), hasStore: true,
+		extra: c.sections["config"], rules: c.sections["rules"], dnsTimeout: c.one("dns-timeout", ""), hasStore: true, unnamed: c.one("mta", "") != "",
 	})
 	press(d, dns.Zone)
 	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
@@ -215,7 +215,7 @@ func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
 	trim := func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">") }
 	m := miltertest.Mail{
 		ClientName: c.one("name", ""), Helo: c.one("helo", "[192.0.2.10]"), From: trim(c.one("mail", defaultMail)),
-		Args: c.envelope["args"], QueueID: "4XyZ1", Auth: c.one("auth", ""), Message: message,
+		Args: c.envelope["args"], QueueID: "4XyZ1", Auth: c.one("auth", ""), MTA: c.one("mta", ""), Message: message,
 	}
 	for _, rcpt := range append(c.envelope["rcpt"], "<user@receiver.example>") {
 		m.Rcpts = append(m.Rcpts, trim(rcpt))
@@ -238,6 +238,16 @@ type testConfig struct {
 	hasStore                     bool   // it finds a store without a row
 	extra                        string // TOML: top-level keys first, then tables
 	rules                        string // TOML: a rule file
+	tcp                          string // TOML: further keys of a listener that listens on a port of its own, instead of a socket
+	unnamed                      bool   // no authserv_id unless extra has one
+}
+
+// socket returns the keys of the listener that say where it listens.
+func (c testConfig) socket(dir string) string {
+	if c.tcp != "" {
+		return "address = \"tcp:127.0.0.1:0\"\n" + c.tcp
+	}
+	return fmt.Sprintf("address = %q\nsocket_mode = %q", cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"))
 }
 
 // emptyStore is the files of a store without a row, by name. Making its tables
@@ -305,15 +315,16 @@ func startDaemon(t *testing.T, dns string, c testConfig) (*daemon, *syncBuffer) 
 		}
 		top += fmt.Sprintf("rules_dir = %q\n", rules)
 	}
+	if !c.unnamed {
+		top = "authserv_id = \"mx.receiver.example\"\n" + top
+	}
 	path := filepath.Join(dir, "dmarcgate.toml")
 	text := fmt.Sprintf(`
-authserv_id = "mx.receiver.example"
 state_dir = %q
 %s
 [[listener]]
 name = "mta"
-address = %q
-socket_mode = %q
+%s
 profile = %q
 quarantine = %q
 trusted_networks = [%q]
@@ -323,7 +334,7 @@ listen = "127.0.0.1:0"
 servers = [%q]
 query_timeout = %q
 timeout = %q
-%s`, dir, top, cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"), c.profile, c.quarantine, c.trusted, dns, cmp.Or(c.dnsTimeout, "1s"), cmp.Or(c.dnsTimeout, "2s"), tables)
+%s`, dir, top, c.socket(dir), c.profile, c.quarantine, c.trusted, dns, cmp.Or(c.dnsTimeout, "1s"), cmp.Or(c.dnsTimeout, "2s"), tables)
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}

@@ -40,11 +40,14 @@ func (c *checkConfigCmd) Run(e *env) error {
 			return err
 		}
 	}
-	return worst(in.findings(), c.Strict)
+	if n := len(in.warnings()); c.Strict && n > 0 { // errors have ended this before
+		return fmt.Errorf("configuration and rules have %s", count(n, "warning"))
+	}
+	return nil
 }
 
 func newChecked(in inputs, err error) checked {
-	out := checked{OK: err == nil, Problems: []config.Problem{}, Warnings: append([]ruleRemark{}, in.findings()...)}
+	out := checked{OK: err == nil, Problems: []config.Problem{}, Warnings: append([]ruleRemark{}, in.warnings()...)}
 	var broken *config.Errors
 	if errors.As(err, &broken) {
 		out.Problems = broken.Problems
@@ -59,7 +62,7 @@ func (c *checkConfigCmd) print(w io.Writer, in inputs) error {
 	for _, l := range in.cfg.Listeners {
 		fmt.Fprintf(w, "listener %s: %s, profile %s, quarantine %s\n", l.Name, l.Address, l.Profile, l.Quarantine)
 	}
-	for _, f := range in.findings() {
+	for _, f := range in.warnings() {
 		fmt.Fprintln(w, f)
 	}
 	if in.set != nil {

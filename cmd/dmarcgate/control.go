@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -69,6 +70,9 @@ func statusTree(s admin.Status, now time.Time) *node {
 	for _, key := range s.Restart {
 		cfg.add("%s has changed and waits for a restart", key)
 	}
+	for _, text := range s.Warnings {
+		cfg.add("warning: %s", printable(text))
+	}
 	ruleNodes(root, s)
 	if s.Results == nil {
 		root.add("store %s", s.Store)
@@ -80,12 +84,31 @@ func statusTree(s admin.Status, now time.Time) *node {
 		if l.EnforceShare < 100 {
 			n.text += fmt.Sprintf(", enforced for %d %% of the messages", l.EnforceShare)
 		}
+		nameNodes(n, l)
+		if l.Warning != nil {
+			n.add("WARNING: %s", l.Warning.Text).add("%s", l.Warning.Fix)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
 		root.add("%s: %s", name, s.Checks[name])
 	}
 	dnsNodes(root, s.DNS, now)
 	return root
+}
+
+// nameNodes shows under which name results are written.
+func nameNodes(n *node, l admin.ListenerStatus) {
+	names := strings.Join(l.MTANames, ", ")
+	switch {
+	case l.AuthservID != "" && names != "":
+		n.add("results are written as %s; MTAs call themselves %s", l.AuthservID, names)
+	case l.AuthservID != "":
+		n.add("results are written as %s", l.AuthservID)
+	case names != "":
+		n.add("results are written as the MTA calls itself: %s", names)
+	default:
+		n.add("results are written as the MTA calls itself; none has given its name yet")
+	}
 }
 
 // ruleNodes shows the rules in force. What is doubtful about them is counted:

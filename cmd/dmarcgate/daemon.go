@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -23,25 +24,34 @@ import (
 	"dmarcgate/results/pg"
 )
 
-// controlMode lets the daemon's group use the control socket.
-const controlMode = 0o660
+// controlMode lets the daemon's group use the control socket, and privateMode its
+// user alone.
+const (
+	controlMode = 0o660
+	privateMode = 0o600
+)
 
 // daemon is everything that serve runs.
 type daemon struct {
-	log      logger
-	registry *prometheus.Registry
-	metrics  *metrics.Metrics
-	dns      *dnscache.Resolver
-	servers  *nameservers   // of dns
-	store    *results.Store // nil when nothing is recorded
-	shipping *shipping      // nil without a store or PostgreSQL
-	keeper   *storekeeper   // nil when nothing is recorded
-	recorder enforce.Recorder
-	sampler  policy.Sampler
-	prober   *prober
-	tail     admin.Tail
-	started  time.Time
-	notify   notifier
+	log          logger
+	registry     *prometheus.Registry
+	metrics      *metrics.Metrics
+	dns          *dnscache.Resolver
+	servers      *nameservers   // of dns
+	store        *results.Store // nil when nothing is recorded
+	shipping     *shipping      // nil without a store or PostgreSQL
+	keeper       *storekeeper   // nil when nothing is recorded
+	recorder     enforce.Recorder
+	sampler      policy.Sampler
+	prober       *prober
+	tail         admin.Tail
+	names        *enforce.Names // of MTAs
+	namesChanged <-chan struct{}
+	started      time.Time
+	notify       notifier
+
+	account     account     // that the daemon has become
+	controlMode os.FileMode // of the control socket
 
 	gates   []*gate
 	web     *server // nil when off
@@ -81,6 +91,12 @@ func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daem
 		}
 	}()
 	d.registerMetrics(in.cfg)
+	if err := d.openSockets(in.cfg); err != nil {
+		return nil, err
+	}
+	if err := d.settle(path, in.cfg); err != nil {
+		return nil, err
+	}
 	if d.dns, err = newResolver(in.cfg, d.metrics); err != nil {
 		return nil, err
 	}
@@ -94,13 +110,12 @@ func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daem
 	if err := d.openStore(ctx, in.cfg); err != nil {
 		return nil, err
 	}
-	if err := d.openGates(in); err != nil {
-		return nil, err
-	}
+	d.fillGates(in)
 	if err := d.openAdmin(in.cfg.Admin); err != nil {
 		return nil, err
 	}
 	d.metrics.ConfigRead(true, d.started)
+	d.announceConfig(in.cfg)
 	d.announceRules(in)
 	d.announceUse(ctx)
 	return d, nil
@@ -127,13 +142,15 @@ func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	opt := storeOptions(cfg, key, d.metrics, d.log.Logger)
+	opt.Now = wallClock
+	faultyUpkeep(&opt)
 	if d.store, err = results.Open(ctx, opt); err != nil {
 		return err
 	}
 	d.recorder = d.store
 	if opt.Ship {
 		ship := pg.Options{
-			Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger,
+			Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger, Now: wallClock,
 			ShortenIPAfter: opt.Privacy.ShortenIPAfter,
 		}
 		if d.shipping, err = startShipping(ctx, d.store, ship); err != nil {
@@ -144,31 +161,88 @@ func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// openGates opens the milter sockets.
-func (d *daemon) openGates(in inputs) error {
+// openSockets opens the sockets that may need the rights of root: those of
+// milters, and that for metrics.
+func (d *daemon) openSockets(cfg *config.Config) error {
+	var err error
+	if d.account, err = lookupAccount(cfg.User); err != nil {
+		return err
+	}
+	if err := d.account.check(); err != nil {
+		return err
+	}
 	fromSystemd, err := takePassed()
 	if err != nil {
 		return err
 	}
 	defer fromSystemd.close()
-	deferrals := &enforce.Deferrals{}
-	for _, l := range in.cfg.Listeners {
-		sockets, err := fromSystemd.open(l)
+	for _, l := range cfg.Listeners {
+		sockets, err := fromSystemd.open(l, d.account)
 		if err != nil {
 			return fmt.Errorf("listener %s: %w", l.Name, err)
 		}
-		g := &gate{listener: l, sockets: sockets, Gate: enforce.Gate{
-			Listener: l.Name, Store: d.recorder, Deferrals: deferrals,
-			Metrics: d.metrics, Log: d.log.Logger, Now: time.Now, Observe: d.tail.Publish,
-		}}
+		d.gates = append(d.gates, &gate{listener: l, sockets: sockets})
+	}
+	if cfg.Admin.Listen != "" {
+		ln, err := net.Listen("tcp", cfg.Admin.Listen)
+		if err != nil {
+			return fmt.Errorf("admin listener: %w", err)
+		}
+		d.web = &server{socket: ln}
+	}
+	return nil
+}
+
+// settle gives up the rights of root, and looks who else is in the daemon's
+// group. Everything after it works with what the daemon has while it runs.
+func (d *daemon) settle(path string, cfg *config.Config) error {
+	if err := d.account.become(); err != nil {
+		return err
+	}
+	if err := d.account.checkFiles(cfg); err != nil {
+		return err
+	}
+	for _, file := range d.account.unreadable(path, cfg) {
+		d.log.Warn("the daemon's user cannot read a file: a reload fails until it can, and a change needs a restart", "user", cfg.User, "file", file)
+	}
+	if os.Geteuid() == 0 {
+		d.log.Warn("running as root, which nothing here needs: set user, or User= in the unit")
+	}
+	d.controlMode = controlMode
+	for _, g := range d.gates {
+		if socket := sharedGroup(g.sockets); socket != "" {
+			d.log.Warn("the daemon's group can connect to the milter socket: control socket and results are for its user alone; to have them for its group, give the socket to another one with socket_owner",
+				"listener", g.listener.Name, "socket", socket)
+			d.controlMode = privateMode
+		}
+	}
+	if d.controlMode == privateMode {
+		return keepPrivate(cfg)
+	}
+	return nil
+}
+
+// fillGates makes the handlers behind the milter sockets.
+func (d *daemon) fillGates(in inputs) {
+	d.openNames(in.cfg)
+	deferrals := &enforce.Deferrals{}
+	memory := milter.NewHeaderMemory(int64(in.cfg.Limits.HeaderMemory), d.metrics, d.log.Logger)
+	memory.Crowded = collectOften
+	for _, g := range d.gates {
+		l := g.listener
+		g.Listener, g.Store, g.Deferrals = l.Name, d.recorder, deferrals
+		g.Metrics, g.Log, g.Now, g.Observe = d.metrics, d.log.Logger, wallClock, d.tail.Publish
+		g.Coverage = enforce.NewCoverage(l.Name, d.metrics, d.log.Logger)
+		g.Names, g.Local = d.names, local(g.sockets)
 		if d.store != nil {
 			g.History = d.store.History
 		}
 		g.Snapshot.Store(in.snapshot(l, d.sampler, d.dns.View))
-		g.server = &milter.Server{Name: l.Name, Limits: newLimits(in.cfg), Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate)}
-		d.gates = append(d.gates, g)
+		g.server = &milter.Server{
+			Name: l.Name, Limits: newLimits(in.cfg), HeaderMemory: memory, Unseen: g.Coverage.NoHeader,
+			Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate),
+		}
 	}
-	return nil
 }
 
 func newLimits(cfg *config.Config) milter.Limits {
@@ -179,16 +253,12 @@ func newLimits(cfg *config.Config) milter.Limits {
 	return l
 }
 
-// openAdmin opens the HTTP listener and the control socket.
+// openAdmin makes the HTTP server and opens the control socket.
 func (d *daemon) openAdmin(cfg config.Admin) error {
-	if cfg.Listen != "" {
-		ln, err := net.Listen("tcp", cfg.Listen)
-		if err != nil {
-			return fmt.Errorf("admin listener: %w", err)
-		}
-		d.web = &server{admin.NewServer(d.registry, d.checks()), ln}
+	if d.web != nil {
+		d.web.Server = admin.NewServer(d.registry, d.checks())
 	}
-	ln, err := milter.Socket{Network: "unix", Addr: cfg.Control, Mode: controlMode, UID: -1, GID: -1}.Listen()
+	ln, err := milter.Socket{Network: "unix", Addr: cfg.Control, Mode: d.controlMode, UID: -1, GID: -1}.Listen()
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
@@ -204,11 +274,22 @@ func (d *daemon) openAdmin(cfg config.Admin) error {
 // holds what it cannot take, and a host that leaves the service for it would
 // lose mail for nothing.
 func (d *daemon) checks() []admin.Check {
-	checks := []admin.Check{{Name: "resolver", Run: d.prober.check}}
+	checks := []admin.Check{{Name: "resolver", Run: d.prober.check}, {Name: "connections", Run: d.checkConnections}}
 	if d.store != nil {
 		checks = append(checks, admin.Check{Name: "store", Run: d.store.Check})
 	}
 	return checks
+}
+
+// checkConnections fails while a listener has no place for another MTA, whose
+// sessions wait meanwhile: another host may have one.
+func (d *daemon) checkConnections(context.Context) error {
+	for _, g := range d.gates {
+		if g.server.Full() {
+			return fmt.Errorf("listener %s: all of its limits.connections, %d, are taken", g.Listener, g.server.Limits.Connections)
+		}
+	}
+	return nil
 }
 
 // start serves until shutdown. Name servers that do not answer are reported,
@@ -234,6 +315,7 @@ func (d *daemon) start(ctx context.Context) {
 	d.wg.Go(func() { d.prober.run(ctx, probeEvery) })
 	d.wg.Go(func() { d.watchdog(ctx) })
 	d.wg.Go(func() { d.watchMaps(ctx, mapsEvery) })
+	d.wg.Go(func() { d.keepNames(ctx) })
 }
 
 func (d *daemon) serve(name string, s *server) {

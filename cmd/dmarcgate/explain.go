@@ -242,7 +242,9 @@ func explain(in inputs, l config.Listener, m letter, others bool) (*explanation,
 	secret, err := os.ReadFile(in.cfg.Sampling.SecretFile)
 	known := err == nil && len(secret) >= policy.MinSecret
 	log := &dnsLog{}
-	x := passage(l, newLimits(in.cfg), in.snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m)
+	names := readNames(in.cfg)
+	m.env.MTAName = names.Last(l.Name)
+	x := passage(l, newLimits(in.cfg), in.snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m, names)
 	x.Secret = known
 	x.Lookups = slices.Clone(log.list)
 	again := &playback{log: log, dns: dns}
@@ -259,11 +261,12 @@ func explain(in inputs, l config.Listener, m letter, others bool) (*explanation,
 }
 
 // passage takes a message along the path of the daemon, through the same limits,
-// with a recorder that only remembers.
-func passage(l config.Listener, limits milter.Limits, now *enforce.Snapshot, m letter) *explanation {
+// with a recorder that only remembers. names are those that MTAs gave the daemon.
+func passage(l config.Listener, limits milter.Limits, now *enforce.Snapshot, m letter, names *enforce.Names) *explanation {
 	kept := &keeper{}
 	gate := &enforce.Gate{
 		Listener: l.Name, Store: kept, Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Names: names, Local: true, // what the daemon took
 	}
 	gate.Snapshot.Store(now)
 	run := gate.Start(context.Background(), m.env, limits.Take(gate, m.env, m.header))

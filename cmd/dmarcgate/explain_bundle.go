@@ -10,9 +10,11 @@ import (
 	"slices"
 	"strings"
 
+	"dmarcgate/auth/authres"
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
+	"dmarcgate/message"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
 )
@@ -61,7 +63,7 @@ type replay struct {
 
 // bundle writes the case file of a message that was explained.
 func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool) (string, error) {
-	r := &replay{config: caseSettings(in.cfg), profile: l.Profile, quarantine: l.Quarantine, letter: m, answers: x.Lookups}
+	r := &replay{config: caseSettings(in.cfg, m), profile: l.Profile, quarantine: l.Quarantine, letter: m, answers: x.Lookups}
 	if policy.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
 		r.profile = policy.Monitor.String() // by a draw that hangs on our secret
 	}
@@ -109,7 +111,7 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 	now.Checker.Memory, now.Checker.Charge, now.Checker.Other = nil, nil, nil
 	env := *r.letter.env
 	env.Rcpts, env.QueueID = append(slices.Clone(env.Rcpts), caseRcpt), caseQID
-	y = passage(l, newLimits(in.cfg), now, letter{&env, r.letter.header, r.letter.body})
+	y = passage(l, newLimits(in.cfg), now, letter{&env, r.letter.header, r.letter.body}, nil)
 	return y, p.questions(), nil
 }
 
@@ -376,15 +378,9 @@ var caseTables = []string{"DKIM", "ARC", "Discovery", "TempError", "From", "Conf
 
 // caseSettings writes what of a configuration matters to a message and is not
 // the default.
-func caseSettings(cfg *config.Config) string {
+func caseSettings(cfg *config.Config, m letter) string {
 	doc := map[string]any{}
-	ids := append([]string{cfg.AuthservID}, cfg.AuthservIDsAlso...)
-	for _, l := range cfg.Listeners {
-		ids = append(ids, l.AuthservID)
-	}
-	slices.Sort(ids)
-	ids = slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return id == caseID || id == "localhost" })
-	if len(ids) > 0 {
+	if ids := caseIDs(cfg, m); len(ids) > 0 {
 		doc["authserv_ids_also"] = ids
 	}
 	standard := config.Default()
@@ -412,4 +408,20 @@ func caseSettings(cfg *config.Config) string {
 		doc["trusted_relay"] = relays
 	}
 	return tomlText(doc)
+}
+
+// caseIDs returns the ids under which fields of a message are removed.
+func caseIDs(cfg *config.Config, m letter) []string {
+	var ids []string
+	for _, id := range slices.Concat(ownIDs(cfg), readNames(cfg).IDs()) {
+		if id != caseID && !slices.Contains(ids, id) && slices.ContainsFunc(m.header, func(raw []byte) bool { return claims(message.NewField(raw), id) }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// claims reports whether a field is Authentication-Results under an id.
+func claims(f message.Field, id string) bool {
+	return strings.EqualFold(f.Name, "Authentication-Results") && authres.Claims(f.Body(), []string{id}) && !authres.Claims(f.Body(), nil)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -63,6 +64,44 @@ func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
 	code, out, _ = command("explain", "--qid", "4XyZ1", "-c", cfg, "--for-sender")
 	if code != 0 || !strings.Contains(out, "failed DMARC for bank.example") {
 		t.Errorf("explain --qid --for-sender = %d\n%s\nwant the text for the sender", code, out)
+	}
+}
+
+// A message that is larger than a row may be says in every output what was left
+// out of its row.
+func TestARowThatWasTrimmedSaysSo(t *testing.T) {
+	d := daemonWithARow(t)
+	cfg := d.state.path
+	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var rcpts []string
+	for i := range 900 {
+		rcpts = append(rcpts, fmt.Sprintf("u@%sr%d.example", strings.Repeat("long.", 40), i))
+	}
+	if _, err := client.Send(miltertest.Mail{
+		Client: demoStranger, Helo: "mx.stranger.example", From: "x@stranger.example", Rcpts: rcpts,
+		QueueID: "4Xlarge", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n"),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := command("explain", "--qid", "4Xlarge", "-c", cfg)
+	if want := "left out, because a stored row has at most 8192 bytes: some of recipients"; code != 0 || !strings.Contains(out, want) || !strings.Contains(out, "profile strict: the same") {
+		t.Errorf("explain --qid = %d %s\n%s\nwant %q in it, and the same decision", code, stderr, out, want)
+	}
+	if code, out, _ := command("explain", "--qid", "4XyZ1", "-c", cfg); code != 0 || strings.Contains(out, "left out") {
+		t.Errorf("explain --qid of a usual message = %d\n%s\nwant nothing of what was left out", code, out)
+	}
+	if out := export(t, cfg, "--format", "jsonl"); !strings.Contains(out, `"trimmed":["recipients"]`) || strings.Count(out, `"trimmed"`) != 1 {
+		t.Errorf("results export has\n%.3000s\nwant the mark in one of the two rows", out)
+	}
+	if out := strings.ReplaceAll(export(t, cfg, "--format", "csv"), "\r", ""); !strings.Contains(out, ",trimmed\n") || strings.Count(out, ",recipients\n") != 1 {
+		t.Errorf("results export --format csv has\n%.3000s\nwant the mark in one of the two rows", out)
+	}
+	if code, out, stderr := command("what-if", "--since", "1h", "-c", cfg, "--profile", "monitor"); code > 1 {
+		t.Errorf("what-if = %d %s\n%s", code, stderr, out)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/results"
 )
 
 // tree draws the explanation.
@@ -15,6 +16,9 @@ func (x *explanation) tree() *node {
 	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", f.Client, printable(f.Helo), printable(orNull(f.MailFrom)))}
 	if f.Relay.IsValid() {
 		root.add("client read from the Received field of our relay %s", f.Relay)
+	}
+	if len(f.Trimmed) > 0 {
+		root.add("left out, because a stored row has at most %d bytes: some of %s", results.MaxRowBytes, printable(strings.Join(f.Trimmed, ", ")))
 	}
 	if f.Skip != policy.Evaluated {
 		root.add("not evaluated: %s", f.Skip)

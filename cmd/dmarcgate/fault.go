@@ -6,9 +6,13 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"os"
+	"sync/atomic"
+	"time"
 
 	"dmarcgate/enforce"
 	"dmarcgate/milter"
+	"dmarcgate/results"
 )
 
 // planted begins the Subject of a message that makes a daemon built with the
@@ -17,13 +21,37 @@ import (
 // for it.
 const planted = "planted panic: "
 
+// plantedClock begins the Subject of a message that sets the clock of such a
+// daemon: how far it is ahead from then on, as time.ParseDuration reads it.
+const plantedClock = "planted clock: "
+
+// clockAhead is how far the clock is ahead, in nanoseconds.
+var clockAhead atomic.Int64
+
+// wallClock is the clock of the host, as it was set.
+func wallClock() time.Time { return time.Now().Add(time.Duration(clockAhead.Load())) }
+
+// setClock sets the clock when a message says so.
+func setClock(header [][]byte) {
+	if ahead, err := time.ParseDuration(plantedIn(header, plantedClock)); err == nil {
+		clockAhead.Store(int64(ahead))
+	}
+}
+
+// faultyUpkeep makes rounds of upkeep as frequent as DMARCGATE_FAULT_UPKEEP says,
+// which time.ParseDuration reads.
+func faultyUpkeep(opt *results.Options) {
+	opt.UpkeepEvery, _ = time.ParseDuration(os.Getenv("DMARCGATE_FAULT_UPKEEP"))
+}
+
 // wrapHandler plants the panics.
 func wrapHandler(h milter.Handler) milter.Handler { return faulty{h} }
 
 type faulty struct{ milter.Handler }
 
 func (f faulty) Start(ctx context.Context, env *milter.Envelope, header [][]byte) milter.Message {
-	m := faultyMessage{stage: plantedStage(header)}
+	setClock(header)
+	m := faultyMessage{stage: plantedIn(header, planted)}
 	m.explodeAt("start")
 	h := f.Handler
 	if gate, ok := h.(*enforce.Gate); ok {
@@ -33,10 +61,11 @@ func (f faulty) Start(ctx context.Context, env *milter.Envelope, header [][]byte
 	return m
 }
 
-func plantedStage(header [][]byte) string {
+// plantedIn returns what follows a beginning of the Subject.
+func plantedIn(header [][]byte, begin string) string {
 	for _, field := range header {
-		if stage, ok := bytes.CutPrefix(field, []byte("Subject: "+planted)); ok {
-			return string(bytes.TrimSpace(stage))
+		if text, ok := bytes.CutPrefix(field, []byte("Subject: "+begin)); ok {
+			return string(bytes.TrimSpace(text))
 		}
 	}
 	return ""

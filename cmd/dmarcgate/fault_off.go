@@ -2,8 +2,19 @@
 
 package main
 
-import "dmarcgate/milter"
+import (
+	"time"
+
+	"dmarcgate/milter"
+	"dmarcgate/results"
+)
 
 // wrapHandler is where the build tag fault plants failures; a daemon that is
 // built without it has none.
 func wrapHandler(h milter.Handler) milter.Handler { return h }
+
+// wallClock is the clock of the host.
+func wallClock() time.Time { return time.Now() }
+
+// faultyUpkeep is where the build tag fault makes rounds of upkeep more frequent.
+func faultyUpkeep(*results.Options) {}

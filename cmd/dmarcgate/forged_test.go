@@ -212,7 +212,7 @@ func TestRemovalCoversTheWholeHeaderWhateverTheLimits(t *testing.T) {
 			env.Authenticated = "alice"
 		}
 		limits := g.limits(most)
-		x := passage(l, limits, now, letter{env, raw, nil})
+		x := passage(l, limits, now, letter{env, raw, nil}, nil)
 		if x.Facts.Forged != len(fields)-len(want) || x.Decision.Action != policy.Accept {
 			t.Fatalf("header %d, %+v: %d forged fields, %v; want %d, accept\n%q", n, limits, x.Facts.Forged, x.Decision.Action, len(fields)-len(want), raw)
 		}
@@ -248,8 +248,8 @@ func TestResultsBeyondTheLimitsSayWhatIsKnown(t *testing.T) {
 		}
 		env := milter.Envelope{Client: netip.MustParseAddr("203.0.113.66"), MailFrom: "a@stranger.example", Helo: "[203.0.113.66]"}
 		cutEnv := env
-		whole := passage(l, milter.Limits{HeaderFields: 1 << 20, HeaderBytes: 1 << 30}, now, letter{&env, raw, []byte("body\r\n")})
-		cut := passage(l, g.limits(most), now, letter{&cutEnv, raw, []byte("body\r\n")})
+		whole := passage(l, milter.Limits{HeaderFields: 1 << 20, HeaderBytes: 1 << 30}, now, letter{&env, raw, []byte("body\r\n")}, nil)
+		cut := passage(l, g.limits(most), now, letter{&cutEnv, raw, []byte("body\r\n")}, nil)
 		if !cut.Facts.Cut {
 			known += compareSignatures(t, cut.Facts, whole.Facts)
 			continue

@@ -25,7 +25,7 @@ type resolverFlags struct {
 func (r resolverFlags) load() (inputs, error) {
 	cfg, err := config.Load(r.Config)
 	if errors.Is(err, fs.ErrNotExist) && r.Config == defaultConfig {
-		cfg, err = config.Parse("defaults", []byte("authserv_id = \"localhost\"\n[[listener]]\nname = \"none\"\naddress = \"tcp:127.0.0.1:0\"\nprofile = \"strict\"\n"))
+		cfg, err = config.Parse("defaults", []byte("authserv_id = \"localhost.localdomain\"\n[[listener]]\nname = \"none\"\naddress = \"tcp:127.0.0.1:0\"\nprofile = \"strict\"\n"))
 	}
 	if err != nil {
 		return inputs{}, err

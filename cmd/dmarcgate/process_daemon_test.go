@@ -180,7 +180,7 @@ func (p *process) fetch(path string) (string, error) {
 		return "", err
 	}
 	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s: %s", path, res.Status)
+		return "", fmt.Errorf("%s: %s\n%s", path, res.Status, body.String())
 	}
 	return body.String(), nil
 }

@@ -300,3 +300,31 @@ func TestWithoutDescriptorsUnknownDomainsAreTemporaryErrors(t *testing.T) {
 	p.stop()
 	checkTempError(t, h.rows()["4Xshort"], res.Code != 0)
 }
+
+// A host whose places are all taken is not ready: another one may have some.
+func TestReadinessFailsWhileEveryConnectionIsTaken(t *testing.T) {
+	const limit = 3
+	dns := dnstest.New(t, processZone)
+	h := newHost(t, hostConfig{dns: dns.Addr(), extra: fmt.Sprintf("[limits]\nconnections = %d\n", limit)})
+	p := h.start()
+	ready := func() bool { return p.get("/readyz") == nil }
+	var open []*miltertest.Client
+	for i := range limit {
+		if i > 0 && !ready() {
+			t.Errorf("not ready with %d of %d places taken", i, limit)
+		}
+		open = append(open, h.session())
+	}
+	eventually(t, "the host to be unready", func() bool { return !ready() })
+	const want = "fail connections: \"listener mta: all of its limits.connections, 3, are taken\""
+	if err := p.get("/readyz"); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("GET /readyz = %v; want %q", err, want)
+	}
+	if err := sendDomain(open[0], "bad.example", "4Xfull"); err != nil {
+		t.Errorf("a session that has a place: %v", err)
+	}
+	if err := open[1].Quit(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "readiness", ready)
+}

@@ -134,8 +134,16 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 					if host != example.Admin.Listen || !slices.Contains([]string{"metrics", "readyz", "healthz"}, path) {
 						t.Errorf("%s: %q is not served at the default address %s", file, w[1], example.Admin.Listen)
 					}
+				case "adduser": // the user of the unit, and of the keys in README.md
+					if name := w[len(w)-1]; unit(t, "dmarcgate.service")["User"][0] != name {
+						t.Errorf("%s: %q: the unit has another user", file, line)
+					}
 				case "install":
-					if src := w[len(w)-2]; src != "dmarcgate" {
+					if slices.Contains(w, "-d") {
+						if dir := w[len(w)-1]; dir != example.StateDir && !strings.Contains(blocks(t, file, "toml")[0], dir+"/") {
+							t.Errorf("%s: %q: no key has this directory", file, line)
+						}
+					} else if src := w[len(w)-2]; src != "dmarcgate" {
 						if _, err := os.Stat(filepath.Join("../..", src)); err != nil {
 							t.Errorf("%s: %q: %v", file, line, err)
 						}
@@ -244,5 +252,13 @@ func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 	}
 	if n < 5 {
 		t.Errorf("found %d links; want some", n)
+	}
+}
+
+func TestTheConfigurationOfTheREADMEIsOne(t *testing.T) {
+	for _, text := range blocks(t, "README.md", "toml") {
+		if c, err := config.Parse("README.md", []byte(text)); err != nil || len(c.Warnings()) > 0 {
+			t.Errorf("Parse = %v; want a configuration without warnings", err)
+		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/enforce"
 )
 
 // reloadState is what a reload changes.
@@ -59,6 +60,7 @@ func (d *daemon) reload() admin.ReloadResult {
 	d.state.inputs, d.state.at, d.state.failure, d.state.mapFailure, d.state.restart = in, now, "", "", restart
 	d.mu.Unlock()
 	d.metrics.ConfigRead(true, now)
+	d.announceConfig(in.cfg)
 	d.announceRules(in)
 	d.log.Info("reloaded", "rules", in.rules.Len(), "rules_hash", in.rules.Hash())
 	if len(restart) > 0 {
@@ -78,6 +80,14 @@ func (d *daemon) reloadFailed(err error) admin.ReloadResult {
 	return admin.ReloadResult{Problem: err.Error()}
 }
 
+func problemTexts(list []config.Problem) []string {
+	var out []string
+	for _, p := range list[:min(len(list), maxToldFindings)] {
+		out = append(out, p.String())
+	}
+	return out
+}
+
 // status is what the control socket tells.
 func (d *daemon) status(ctx context.Context) admin.Status {
 	d.mu.RLock()
@@ -85,7 +95,7 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 	d.mu.RUnlock()
 	s := admin.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, Config: state.path, Reloaded: state.at,
-		Failure: state.failures(), Restart: state.restart,
+		Failure: state.failures(), Restart: state.restart, Warnings: problemTexts(state.inputs.cfg.Warnings()),
 		Store: "off", Checks: make(map[string]string), DNS: d.dnsStatus(),
 	}
 	ruleStatus(&s, state.inputs)
@@ -97,6 +107,8 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 		p := g.Snapshot.Load().Settings.Policy
 		s.Listeners = append(s.Listeners, admin.ListenerStatus{
 			Name: g.Listener, Address: g.listener.Address.String(), Profile: p.Profile.String(), EnforceShare: 100 - int(p.Observed),
+			AuthservID: g.Snapshot.Load().Settings.AuthservID, MTANames: namesOn(d.names.All(), g.Listener),
+			Warning: listenerWarning(g.Coverage.Finding()),
 		})
 	}
 	for _, c := range d.checks() {
@@ -106,4 +118,12 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 		}
 	}
 	return s
+}
+
+func listenerWarning(f enforce.CoverageFinding) *admin.ListenerWarning {
+	if f.Code == "" {
+		return nil
+	}
+	w := admin.ListenerWarning(f)
+	return &w
 }

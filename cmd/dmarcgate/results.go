@@ -144,6 +144,9 @@ func storeNodes(root *node, s *admin.ResultsStatus, now time.Time) {
 	for _, why := range slices.Sorted(maps.Keys(s.Deleted)) {
 		store.add("%d rows deleted since the start: %s", s.Deleted[why], why)
 	}
+	if s.Uncleaned > 0 {
+		store.add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
+	}
 	if s.SetAside != "" {
 		store.add("a damaged store was set aside as %s", printable(s.SetAside))
 	}
@@ -169,6 +172,9 @@ func postgresNodes(root *node, s *admin.PostgresStatus, now time.Time) {
 	n.add("%d rows moved since the start", s.Shipped)
 	if s.Aside > 0 {
 		n.add("%d rows stay in the local store, because PostgreSQL does not take them", s.Aside)
+	}
+	if s.Uncleaned > 0 {
+		n.add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
 	}
 	if s.Skew != nil {
 		n.add("this clock is %+.1f s ahead of the server's", *s.Skew)

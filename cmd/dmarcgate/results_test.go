@@ -209,9 +209,10 @@ func TestAnExportHasWhatWasAskedFor(t *testing.T) {
 func TestHostileTextIsHarmlessInCSV(t *testing.T) {
 	hostile := failure(1, "bank.example")
 	hostile.Facts.Helo = "=HYPERLINK(\"http://evil.example\",\"click\")"
-	hostile.Facts.ClientName = "@SUM(1)\r\nsecond line,\x1b[31m"
+	hostile.Facts.ClientName = "=SUM(1)\r\nsecond line,\x1b[31m"
 	hostile.Facts.QueueID = "+1"
 	hostile.Facts.MailFrom = "-2"
+	hostile.Facts.SPF.Domain = "+3"
 	hostile.Facts.Recipients = slices.Repeat([]string{"receiver.example"}, 200)
 	cfg := storeWith(t, "", hostile)
 	out := export(t, cfg, "--format", "csv")
@@ -220,8 +221,8 @@ func TestHostileTextIsHarmlessInCSV(t *testing.T) {
 		t.Fatalf("results export = %q, %v; want a head and one line", out, err)
 	}
 	want := map[string]string{
-		"qid": "'+1", "helo": "'=HYPERLINK(\"http://evil.example\",\"click\")", "client_name": "'@SUM(1)??second line,?[31m", "mail_from": "'-2",
-		"recipients": strings.TrimSpace(strings.Repeat("receiver.example ", 200)), "result": "fail", "requested": "reject", "disposition": "quarantine",
+		"qid": "'+1", "helo": "'=HYPERLINK(\"http://evil.example\",\"click\")", "client_name": "'=SUM(1)??second line,?[31m", "mail_from": "'-2",
+		"recipients": strings.TrimSpace(strings.Repeat("receiver.example ", 50)), "trimmed": "recipients", "spf_domain": "'+3", "result": "fail", "requested": "reject", "disposition": "quarantine",
 		"action": "tag", "override": "local_policy", "client": "203.0.113.1", "state": "answered", "stale": "no",
 	}
 	for i, name := range lines[0] {

@@ -53,6 +53,17 @@ func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
 	return r.RuleUse(ctx)
 }
 
+// announceConfig logs the warnings about the configuration file.
+func (d *daemon) announceConfig(cfg *config.Config) {
+	found := cfg.Warnings()
+	for _, p := range found[:min(len(found), maxLoggedFindings)] {
+		d.log.Warn("configuration warning", "what", p.String())
+	}
+	if more := len(found) - maxLoggedFindings; more > 0 {
+		d.log.Warn("further configuration warnings: dmarcgate check-config lists them all", "count", more)
+	}
+}
+
 // announceRules tells of the rules that have come into force.
 func (d *daemon) announceRules(in inputs) {
 	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
@@ -71,6 +82,17 @@ func (d *daemon) announceRules(in inputs) {
 	if more := len(found) - maxLoggedFindings; more > 0 {
 		d.log.Warn("further rules are doubtful: dmarcgate rules lint lists them all", "count", more)
 	}
+}
+
+// warnings are those of the configuration file, then those of the rules.
+func (in inputs) warnings() []ruleRemark {
+	var all []ruleRemark
+	if in.cfg != nil {
+		for _, p := range in.cfg.Warnings() {
+			all = append(all, ruleRemark{Level: "warning", Problem: p})
+		}
+	}
+	return append(all, in.findings()...)
 }
 
 // findings are the warnings of the rules in force.

@@ -21,7 +21,7 @@ type rulesAddCmd struct {
 	rulesFlags
 	FromQID string `name:"from-qid" required:"" help:"Queue id of a stored message that failed and is wanted." placeholder:"ID"`
 	ID      string `help:"Id of the rule; made from what anchors it without."`
-	Owner   string `help:"Who answers for the rule; the postmaster of this host without."`
+	Owner   string `help:"Who is responsible for the rule (default: the postmaster of authserv_id, or of the MTA)."`
 	Days    int    `default:"90" help:"After how many days it expires."`
 }
 
@@ -100,7 +100,7 @@ type wishes struct {
 }
 
 func (c *rulesAddCmd) wishes(cfg *config.Config) wishes {
-	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+cfg.AuthservID), days: c.Days}
+	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+siteName(cfg)), days: c.Days}
 }
 
 // propose makes the narrowest rule with an anchor that accepts mail like the

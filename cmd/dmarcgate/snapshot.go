@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"time"
 
 	"dmarcgate/auth"
@@ -143,7 +144,7 @@ func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Set
 	decide := in.policy(l)
 	s := enforce.Settings{
 		Policy: decide, PolicySum: decide.Sum(), Sampler: sampler, Trusted: l.TrustedNetworks,
-		AuthservID: l.AuthservID, AuthservIDs: append([]string{l.AuthservID, in.cfg.AuthservID}, in.cfg.AuthservIDsAlso...),
+		AuthservID: l.AuthservID, AuthservIDs: ownIDs(in.cfg), HostName: in.cfg.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.cfg.Header.Tag, RemoveBIMI: in.cfg.Header.RemoveBIMI,
 		RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
 	}
@@ -151,6 +152,17 @@ func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Set
 		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Names: r.Names})
 	}
 	return s
+}
+
+// ownIDs returns the ids that only we may write, each once: they are compared
+// with every field.
+func ownIDs(cfg *config.Config) []string {
+	ids := cfg.OwnIDs()
+	for i, id := range ids {
+		ids[i] = strings.ToLower(id)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func (in inputs) policy(l config.Listener) policy.Settings {
@@ -203,6 +215,7 @@ func needRestart(old, new *config.Config) []string {
 		}
 	}
 	note("state_dir", old.StateDir, new.StateDir)
+	note("user", old.User, new.User)
 	note("dns", fixedDNS(old.DNS), fixedDNS(new.DNS))
 	note("store", fixedStore(old.Store), fixedStore(new.Store))
 	note("privacy", old.Privacy, new.Privacy)

@@ -39,9 +39,10 @@ func (p passed) close() {
 	}
 }
 
-// open returns the sockets of one listener: one, or as many as the socket unit
-// has under the name.
-func (p passed) open(l config.Listener) ([]net.Listener, error) {
+// open returns the sockets of one listener: one, which belongs to the account
+// unless socket_owner says otherwise, or as many as the socket unit has under the
+// name.
+func (p passed) open(l config.Listener, a account) ([]net.Listener, error) {
 	if l.Address.Network == "systemd" {
 		list := p[l.Address.Addr]
 		if len(list) == 0 {
@@ -50,7 +51,7 @@ func (p passed) open(l config.Listener) ([]net.Listener, error) {
 		delete(p, l.Address.Addr)
 		return list, nil
 	}
-	uid, gid, err := owner(l.SocketOwner)
+	uid, gid, err := owner(l.SocketOwner, a)
 	if err != nil {
 		return nil, err
 	}
@@ -70,29 +71,31 @@ func (p passed) names() string {
 	return strings.Join(names, ", ")
 }
 
-// owner looks up "user:group"; -1 leaves the id as it is.
-func owner(text string) (uid, gid int, err error) {
+// owner looks up "user", "user:group" or ":group". What is not named is as the
+// daemon will be; -1 leaves the id as it is.
+func owner(text string, a account) (uid, gid int, err error) {
 	uid, gid = -1, -1
-	if text == "" {
-		return uid, gid, nil
+	if a.name != "" {
+		uid, gid = a.uid, a.gid
 	}
-	name, group, hasGroup := strings.Cut(text, ":")
-	u, err := user.Lookup(name)
-	if err != nil {
-		return -1, -1, fmt.Errorf("socket_owner: %w", err)
+	name, group, _ := strings.Cut(text, ":")
+	if name != "" {
+		u, err := user.Lookup(name)
+		if err != nil {
+			return -1, -1, fmt.Errorf("socket_owner: %w", err)
+		}
+		if uid, err = strconv.Atoi(u.Uid); err != nil {
+			return -1, -1, fmt.Errorf("socket_owner: user id %q", u.Uid)
+		}
 	}
-	if uid, err = strconv.Atoi(u.Uid); err != nil {
-		return -1, -1, fmt.Errorf("socket_owner: user id %q", u.Uid)
-	}
-	if !hasGroup {
-		return uid, gid, nil
-	}
-	g, err := user.LookupGroup(group)
-	if err != nil {
-		return -1, -1, fmt.Errorf("socket_owner: %w", err)
-	}
-	if gid, err = strconv.Atoi(g.Gid); err != nil {
-		return -1, -1, errors.New("socket_owner: group id " + strconv.Quote(g.Gid))
+	if group != "" {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return -1, -1, fmt.Errorf("socket_owner: %w", err)
+		}
+		if gid, err = strconv.Atoi(g.Gid); err != nil {
+			return -1, -1, errors.New("socket_owner: group id " + strconv.Quote(g.Gid))
+		}
 	}
 	return uid, gid, nil
 }

@@ -40,6 +40,18 @@ lame.example.         TXT "v=spf1 exists:%{l}.users.lame.example -all"
 _dmarc.lame.example.  TXT "v=DMARC1; p=reject"
 wrong.example.        TXT "v=spf1 a:%{l}..wrong.example include:%{s} -all"
 _dmarc.wrong.example. TXT "v=DMARC1; p=rejekt; rua=mailto:"
+told.example.         TXT "v=spf1 include:@@@told.example contact=mailto:@@@told.example -all"
+_dmarc.told.example.  TXT "v=DMARC1; p=reject; sp=none; rua=mailto:@@@told.example,mailto:@@@reports.example!10m; ruf=mailto:@@@told.example; fo=1"
+typo.example.         TXT "v=spf1 a:@@@typo.example:@@ -all"
+_dmarc.typo.example.  TXT "v=DMARC1; p=quarantine; ruaa=mailto:@@@typo.example; contact=@@@typo.example; rua=@@@typo.example"
+broken.example.       TXT "v=spf1 exists:%{l}@@@broken.example -all"
+_dmarc.broken.example. TXT "v=DMARC1; @@@broken.example; p=@@@broken.example; rua=mailto:@@@broken.example mailto:@@; =@@; sp=@@"
+twice.example.        TXT "v=spf1 redirect=@@@twice.example"
+_dmarc.twice.example. TXT "v=DMARC1; p=none; rua=mailto:@@@twice.example"
+_dmarc.twice.example. TXT "v=DMARC1; p=reject; rua=mailto:@@@twice.example"
+quoted.example.       TXT "v=spf1 ip4:@@@quoted.example ?all"
+_dmarc.quoted.example. TXT "v=DMARC1; p=reject; rua=mailto:%22@@%20@@%22@quoted.example; rua=mailto:@@@quoted.example; p=@@"
+s1._domainkey.told.example. TXT "v=DKIM1; n=@@@told.example; g=@@; p=@@"
 !any
 `
 
@@ -58,6 +70,15 @@ func (s *secrets) fill(text string) string {
 		text = strings.Replace(text, "@@", s.next(), 1)
 	}
 	return text
+}
+
+// zoneSecrets are those of records: their numbers begin where those of messages
+// never come.
+type zoneSecrets struct{ secrets }
+
+func (z *zoneSecrets) fill(zone string) string {
+	z.n = 1_000_000
+	return z.secrets.fill(zone)
 }
 
 // secretMails are messages in all ways in which a gate can look at one. In
@@ -86,6 +107,13 @@ var secretMails = []struct{ from, header string }{
 	{"a@good.example", "Authentication-Results: mx.receiver.example; spf=pass smtp.mailfrom=@@@good.example; @@\r\nFrom: @@@good.example"},
 	{"a@good.example", "Authentication-Results: @@@mx.receiver.example (@@; @@\r\nFrom: @@@good.example"},
 	{"a@good.example", "DKIM-Signature: v=1; a=rsa-sha256; d=good.example; s=s1; i=@@@good.example; h=from:subject; z=Subject:@@; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=eA==\r\nFrom: @@@good.example"},
+	{"@@@told.example", "From: @@@told.example"},
+	{"@@@told.example", "DKIM-Signature: v=1; a=rsa-sha256; d=told.example; s=s1; i=@@@told.example; h=from:subject; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=eA==\r\nFrom: @@@sub.told.example"},
+	{"@@@typo.example", "From: @@@typo.example"},
+	{"@@@broken.example", "From: @@@broken.example"},
+	{"@@@twice.example", "From: @@@twice.example"},
+	{"@@@quoted.example", "From: @@@quoted.example"},
+	{"a@good.example", "List-Id: <@@@list.good.example>\r\nFrom: a@good.example"},
 	{"a@good.example", "DKIM-Signature: v=1; a=@@; d=@@; @@ s=s1; i=@@; h=from; bh=@@; b=@@\r\nFrom: @@@good.example"},
 	{"a@good.example", "ARC-Authentication-Results: i=1; mx.other.example; spf=fail smtp.mailfrom=@@@bad.example (@@)\r\nARC-Message-Signature: i=1; @@\r\nARC-Seal: i=1; cv=none; @@\r\nFrom: @@@good.example"},
 	{"a@good.example", "List-Id: @@ <list.good.example>\r\nReceived: from @@ (@@ [192.0.2.1]) by mx.receiver.example for <@@@receiver.example>; @@\r\nFrom: @@@good.example"},
@@ -106,8 +134,12 @@ func sendSecrets(t *testing.T, h *host) int {
 	for i, m := range secretMails {
 		for client, user := range map[netip.Addr]string{demoShop: "", demoStranger: "", demoSubmitter: "@@@receiver.example"} {
 			c := h.session()
+			helo := "mx.good.example"
+			if i%5 == 0 {
+				helo = s.fill("@@@mx.good.example")
+			}
 			_, err := c.Send(miltertest.Mail{
-				Client: client, Helo: "mx.good.example", From: s.fill(m.from), Args: []string{s.fill("ENVID=@@"), "BODY=8BITMIME"},
+				Client: client, Helo: helo, From: s.fill(m.from), Args: []string{s.fill("ENVID=@@"), "BODY=8BITMIME"},
 				Rcpts: []string{s.fill("@@@receiver.example"), s.fill("@@"), s.fill(`"@@ @@"@Receiver.example`)}, QueueID: fmt.Sprintf("4Xmail%d", i), Auth: s.fill(user),
 				Message: []byte(s.fill(m.header + "\r\nX-Other: @@\r\n\r\n@@\r\n--@@\r\n@@@good.example\r\n")),
 			})
@@ -197,7 +229,7 @@ func (f *follower) stop() string {
 
 // privateHost is a host whose daemon tells and keeps as much as it can.
 func privateHost(t *testing.T) *host {
-	dns := dnstest.New(t, privacyZone)
+	dns := dnstest.New(t, new(zoneSecrets).fill(privacyZone))
 	return newHost(t, hostConfig{dns: dns.Addr(), queryTimeout: "200ms", timeout: "500ms",
 		extra: "[log]\nlevel = \"debug\"\n[discovery]\ncompare = true\n"})
 }

@@ -231,7 +231,7 @@ func (d *daemon) resultsStatus(ctx context.Context, conf config.Store) *admin.Re
 	st, err := d.store.Status(ctx)
 	s := &admin.ResultsStatus{
 		Path: conf.Path, Durability: conf.Durability, ID: st.ID, Rows: st.Rows, Bytes: st.Bytes, FreeBytes: st.FreeBytes,
-		Oldest: st.Oldest, Newest: st.Newest, Dropped: st.Dropped, Deleted: st.Deleted, Guard: st.Guard, SetAside: st.SetAside, Failure: st.Failure,
+		Oldest: st.Oldest, Newest: st.Newest, Dropped: st.Dropped, Deleted: st.Deleted, Guard: st.Guard, Uncleaned: st.Uncleaned, SetAside: st.SetAside, Failure: st.Failure,
 	}
 	if err != nil {
 		s.Failure = err.Error()
@@ -246,7 +246,7 @@ func postgresStatus(from *shipping) *admin.PostgresStatus {
 	st := from.status()
 	s := &admin.PostgresStatus{
 		State: st.State.String(), Since: st.Since, Failure: st.Err, Waiting: st.Waiting.Rows, Oldest: st.Waiting.Oldest,
-		Shipped: st.Rows, Last: st.Last, Aside: st.Aside,
+		Shipped: st.Rows, Last: st.Last, Aside: st.Aside, Uncleaned: st.Uncleaned,
 	}
 	if st.Skewed {
 		skew := st.Skew.Seconds()

@@ -51,7 +51,15 @@ func TestTheUnitsFitTheDaemon(t *testing.T) {
 			t.Errorf("dmarcgate.service: %s = %q; want %q", key, service[key], want)
 		}
 	}
-	for _, command := range append(service["ExecStart"], service["ExecStartPre"]...) {
+	// systemd.service(5): RestartPreventExitStatus= is about the main process. A
+	// check before it fails in another one, and is tried again for ever.
+	if pre := service["ExecStartPre"]; len(pre) > 0 {
+		t.Errorf("dmarcgate.service: ExecStartPre = %q; want none", pre)
+	}
+	if group := socket["SocketGroup"]; len(group) != 1 || group[0] == service["Group"][0] {
+		t.Errorf("SocketGroup = %q, Group = %q; want two groups", group, service["Group"])
+	}
+	for _, command := range service["ExecStart"] {
 		if err := parses(strings.Fields(command)[1:]); err != nil {
 			t.Errorf("dmarcgate.service: %q: %v", command, err)
 		}

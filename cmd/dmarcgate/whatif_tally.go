@@ -171,7 +171,7 @@ func (t *tally) take(row *results.Row, c *candidate) {
 	}
 	d, sure := s.again(row.Facts)
 	switch {
-	case same && !sure: // whatever it was made from, these settings made it
+	case same && (!sure || len(row.Facts.Trimmed) > 0): // whatever it was made from, these settings made it
 		t.Unchecked++
 		d = row.Decision
 	case same:
@@ -268,6 +268,7 @@ var lackNames = []struct {
 }{
 	{policy.LackClient, "client address"}, {policy.LackClientName, "client name"}, {policy.LackRecipients, "recipients"},
 	{policy.LackHeader, "list fields, Auto-Submitted and TLS"}, {policy.LackSeed, "draws"}, {policy.LackHistory, "history"},
+	{policy.LackSignatures, "some signatures"}, {policy.LackARC, "some ARC sealers"},
 }
 
 // lacks names facts.

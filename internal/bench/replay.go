@@ -104,7 +104,7 @@ func replayFacts(i int) policy.Facts {
 		HELO: policy.SPF{Result: "pass", Domain: "mx." + org, Term: "a", Reason: "matched a"},
 		DKIM: []policy.DKIM{{Result: "pass", Domain: org, Selector: "r1", Algorithm: "rsa-sha256", B: fmt.Sprintf("%08x", uint32(i)*2654435761), Canon: "relaxed/relaxed", KeyBits: 2048, Reason: "signature verified", HeaderOK: true, SignedAt: time.Unix(1_800_000_000, 0).UTC()}},
 	}
-	a := policy.Author{Domain: org, Org: org, PolicyDomain: org, Source: "author", Record: "v=DMARC1; p=reject; rua=mailto:dmarc@" + org, Draw: uint8(i % 100)}
+	a := policy.Author{Domain: org, Org: org, PolicyDomain: org, Source: "author", Record: "v=DMARC1; p=reject", Draw: uint8(i % 100)}
 	a.Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Reason: "aligned SPF pass for bounce." + org + ", DKIM pass for " + org}
 	if i%10 < 6 {
 		f.Authors = []policy.Author{a}

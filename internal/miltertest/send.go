@@ -2,6 +2,7 @@ package miltertest
 
 import (
 	"bytes"
+	"cmp"
 	"net/netip"
 	"strings"
 )
@@ -16,8 +17,12 @@ type Mail struct {
 	Rcpts      []string
 	QueueID    string
 	Auth       string // the authenticated user
+	MTA        string // what the MTA calls itself (macro j): "mx.receiver.example" when empty, nothing for NoName
 	Message    []byte // lines end in CRLF or LF
 }
+
+// NoName is an MTA that does not give its name.
+const NoName = "-"
 
 // What the MTA says of itself.
 const (
@@ -132,7 +137,10 @@ func (s *sender) address() string {
 }
 
 func (s *sender) connectMacros() []string {
-	kv := []string{"j", mtaName, "{daemon_name}", daemonName, "v", "miltertest"}
+	kv := []string{"{daemon_name}", daemonName, "v", "miltertest"}
+	if s.m.MTA != NoName {
+		kv = append(kv, "j", cmp.Or(s.m.MTA, mtaName))
+	}
 	if strings.Contains(s.c.agreed.SymLists[0], "{client_addr}") && s.m.Client.IsValid() {
 		kv = append(kv, "{client_addr}", s.address())
 	}

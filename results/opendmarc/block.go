@@ -211,7 +211,7 @@ func (b *block) author(name string) policy.Author {
 		}
 	}
 	if found {
-		a.Record = record.String()
+		a.Record = record.PolicyTags()
 	}
 	v.Pct, v.Status = record.Pct, dmarc.Fail
 	if asked, failed := failedPolicies[outcome]; failed {

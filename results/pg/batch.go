@@ -114,12 +114,12 @@ func (c *session) current() *claim {
 // sort tells the rows that PostgreSQL can have from those that it cannot.
 func (c *session) sort(rows []results.Shipment) (good []results.Shipment, bad []refusal) {
 	now := c.serverNow()
-	oldest := c.oldest(now)
 	for _, r := range rows {
-		if why := fault(r, oldest, now.Add(maxFuture)); why != "" {
+		r.Clean() // what the local store has not come to yet
+		if why := fault(r, c.cut, now.Add(maxFuture)); why != "" {
 			bad = append(bad, refusal{r.Sequence, why, ""})
 		} else {
-			if c.tooOld(r, now) {
+			if c.tooOld(r) {
 				r.Shorten()
 			}
 			r.MarkRuled()
@@ -247,7 +247,7 @@ func missingPartition(err error) bool {
 // under way for this store ends before it is changed.
 func (c *session) write(ctx context.Context, tx pgx.Tx, b batch) error {
 	tag, err := tx.Exec(ctx, `UPDATE dmarcgate.store SET shipped = $3, watermark = $4, skew_ms = $5, seen = clock_timestamp(),
-			ruled_from = coalesce(ruled_from, $2 + 1)
+			ruled_from = coalesce(ruled_from, $2 + 1), clean_to = $3
 		WHERE id = $1 AND shipped = $2`, b.store, b.from, b.to, b.before, c.skew().Milliseconds())
 	if err != nil {
 		return fmt.Errorf("moving the mark: %w", err)

@@ -31,6 +31,9 @@ func (r *Reader) Purge(ctx context.Context, p results.Purge) (int64, error) {
 	}
 	defer hangUp(conn)
 	w := &purger{conn: conn, p: p, store: -1, seq: -1, days: make(map[time.Time]bool)}
+	if err := w.begin(ctx); err != nil {
+		return 0, fmt.Errorf("purging in PostgreSQL: %w", err)
+	}
 	if err := w.all(ctx); err != nil {
 		return w.deleted, fmt.Errorf("purging in PostgreSQL, after %d rows: %w", w.deleted, err)
 	}
@@ -50,8 +53,42 @@ type purger struct {
 	store int32
 	seq   int64
 
+	// Where the rows ended at the start: the last time, and the last number of
+	// each store. Rows that come meanwhile stay; without that bound, hosts with
+	// much mail could keep the purge at work for ever.
+	end  time.Time
+	ends map[int32]int64
+
 	days                map[time.Time]bool // in which rows were deleted
 	deleted, unreadable int64
+}
+
+// begin notes where the rows end.
+func (w *purger) begin(ctx context.Context) error {
+	var last *time.Time
+	if err := w.conn.QueryRow(ctx, "SELECT max(time) FROM dmarcgate.message").Scan(&last); err != nil {
+		return err
+	}
+	if last != nil {
+		w.end = whole(*last).Add(time.Millisecond)
+	}
+	if !w.p.Before.IsZero() {
+		if before := whole(w.p.Before).Add(time.Millisecond); before.Before(w.end) { // within it, Matches tells
+			w.end = before
+		}
+	}
+	rows, err := w.conn.Query(ctx, "SELECT id, shipped FROM dmarcgate.store")
+	if err != nil {
+		return err
+	}
+	w.ends = make(map[int32]int64)
+	var store int32
+	var shipped int64
+	_, err = pgx.ForEachRow(rows, []any{&store, &shipped}, func() error {
+		w.ends[store] = shipped
+		return nil
+	})
+	return err
 }
 
 func (w *purger) all(ctx context.Context) error {
@@ -62,6 +99,9 @@ func (w *purger) all(ctx context.Context) error {
 		}
 		var meant keys
 		for i := range rows {
+			if rows[i].Sequence > w.ends[rows[i].store] {
+				continue // it came meanwhile
+			}
 			if row, err := rows[i].Row(); err != nil {
 				w.unreadable++
 			} else if results.Matches(&row, w.p) {
@@ -108,11 +148,7 @@ func scanKept(row pgx.CollectableRow) (s kept, err error) {
 }
 
 func (w *purger) read(ctx context.Context) ([]kept, error) {
-	before := end
-	if !w.p.Before.IsZero() {
-		before = whole(w.p.Before).Add(time.Millisecond) // within it, Matches tells
-	}
-	rows, err := readKept(ctx, w.conn, w.at, w.store, w.seq, before, scanSlice)
+	rows, err := readKept(ctx, w.conn, w.at, w.store, w.seq, w.end, scanSlice)
 	if n := len(rows); n > 0 {
 		w.at, w.store, w.seq = rows[n-1].Time, rows[n-1].store, rows[n-1].Sequence
 	}

@@ -23,6 +23,8 @@ type earlier struct {
 	local realStore
 	conn  *pgx.Conn
 	id    int32
+
+	soiled bool // what it ships holds addresses (soil)
 }
 
 // newEarlier makes the schema as that version did, and its own record.
@@ -61,7 +63,7 @@ func newEarlier(t *testing.T, url string) *earlier {
 // ship moves the rows up to one.
 func (e *earlier) ship(t *testing.T, to int64) {
 	t.Helper()
-	rows, err := e.local.After(t.Context(), 0, 1000, 1<<20)
+	rows, err := e.local.After(t.Context(), 0, 10_000, 1<<24)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,6 +80,9 @@ func (e *earlier) ship(t *testing.T, to int64) {
 			return err
 		}
 		rows = rows[from:to]
+		if e.soiled {
+			e.soil(rows)
+		}
 		_, err := tx.CopyFrom(t.Context(), pgx.Identifier{"dmarcgate", "message"}, columns, pgx.CopyFromSlice(len(rows), func(i int) ([]any, error) {
 			rows[i].Flags &= 15
 			return values(e.id, rows[i]), nil

@@ -14,7 +14,7 @@ import (
 // programs of earlier versions at work, so that hosts can be upgraded one after
 // the other. One that does more has to raise minVersion to its own version.
 const (
-	schemaVersion = 3
+	schemaVersion = 4
 	minVersion    = 1
 )
 
@@ -106,6 +106,18 @@ CREATE TABLE dmarcgate.rule_use ( -- as in the local store, of rows from ruled_f
 	last    timestamptz NOT NULL,
 	matches bigint NOT NULL,
 	PRIMARY KEY (store, rule)
+);
+`, `
+-- The spans of rows that programs of before have shipped. Such rows hold the
+-- destinations of DMARC records, and are cleaned later (clean). clean_to is what
+-- "shipped" was when a program that ships clean rows has moved it last; programs
+-- of before move "shipped" alone.
+ALTER TABLE dmarcgate.store ADD clean_to bigint;
+CREATE TABLE dmarcgate.uncleaned (
+	store integer NOT NULL REFERENCES dmarcgate.store,
+	first bigint NOT NULL,
+	last  bigint NOT NULL,
+	PRIMARY KEY (store, last)
 );
 `}
 

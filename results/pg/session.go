@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"dmarcgate/results"
 )
 
 // session is one connection, with what is known while it lasts.
@@ -14,10 +16,12 @@ type session struct {
 	conn    *pgx.Conn
 	claimed []claim
 	known   map[time.Time]bool // days with a partition
-	upkeep  time.Time          // of the partitions, the last one
+	upkeep  time.Duration      // monotonic time of the upkeep of the partitions, the last one
+	today   time.Time          // the day of that; zero before the first
 	beaten  time.Time          // the mark, the last time
 
 	shortening bool // there may be addresses to shorten
+	cleaning   bool // there may be rows of earlier programs to clean
 }
 
 // session ships until something fails, or nothing is left after Stop: then the
@@ -67,7 +71,10 @@ func (c *session) begin(ctx context.Context) error {
 		if err := c.clock(ctx); err != nil {
 			return err
 		}
-		return c.claims(ctx)
+		if err := c.claims(ctx); err != nil {
+			return err
+		}
+		return c.noteUncleaned(ctx)
 	})
 	if err != nil {
 		return err
@@ -109,6 +116,7 @@ func (c *session) turn(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	c.shorten(ctx)
+	c.clean(ctx)
 	more, err = c.ship(ctx)
 	if err != nil {
 		return false, err
@@ -140,12 +148,19 @@ func (c *session) idle(ctx context.Context) {
 // answered in the middle of the question.
 func (c *session) clock(ctx context.Context) error {
 	var server time.Time
-	asked := time.Now()
+	asked := c.elapsed()
 	ours := c.Now()
 	if err := c.conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&server); err != nil {
 		return fmt.Errorf("asking for the time: %w", err)
 	}
-	c.measured(ours.Add(time.Since(asked) / 2).Sub(server))
+	answered := c.elapsed()
+	c.measured(ours.Add((answered - asked) / 2).Sub(server))
+	c.serverAt, c.serverSince = server, asked+(answered-asked)/2
+	if jump := c.serverWatch.Jump(server, c.serverSince); jump != 0 {
+		c.Metrics.ClockJumped("database")
+		c.Log.Warn("the clock of PostgreSQL has jumped; days are dropped and addresses shortened at most a day an hour until it agrees again",
+			"by", jump.Round(time.Second), "now", server.UTC().Truncate(time.Second))
+	}
 	return nil
 }
 
@@ -172,34 +187,71 @@ func (c *session) farewell(ctx context.Context) error {
 // keepUp makes partitions ahead and drops those that are over, once an hour.
 func (c *session) keepUp(ctx context.Context) error {
 	now := c.serverNow()
-	if now.Sub(c.upkeep) < upkeepEvery && day(now).Equal(day(c.upkeep)) {
+	if c.elapsed()-c.upkeep < upkeepEvery && day(now).Equal(c.today) {
 		return nil
 	}
-	c.upkeep, c.shortening = now, c.ShortenIPAfter > 0
+	c.upkeep, c.today, c.shortening = c.elapsed(), day(now), c.ShortenIPAfter > 0
 	return c.bounded(ctx, func(ctx context.Context) error {
 		for n := range daysAhead + 1 {
 			if err := c.addDay(ctx, day(now).AddDate(0, 0, n)); err != nil {
 				return err
 			}
 		}
-		oldest := c.oldest(now)
-		if err := forgetRules(ctx, c.conn, oldest); err != nil {
-			c.Log.Warn("rules could not be forgotten in PostgreSQL now", "err", err)
+		if err := c.noteUncleaned(ctx); err != nil {
+			c.Log.Warn("rows of earlier programs could not be looked for in PostgreSQL now", "err", err)
 		}
-		if oldest.IsZero() {
-			return nil
-		}
-		dropped, err := dropBefore(ctx, c.conn, oldest)
-		if err == nil {
-			err = forgetSenders(ctx, c.conn, oldest)
-		}
-		if dropped > 0 {
-			c.known = nil
-			c.Log.Info("days that are no longer kept were dropped from PostgreSQL", "days", dropped, "before", oldest.Format(time.DateOnly))
-		}
-		if err != nil { // shipping does not depend on it
+		if err := c.expire(ctx, now); err != nil { // shipping does not depend on it
 			c.Log.Warn("old days could not be dropped from PostgreSQL now", "err", err)
 		}
 		return nil
 	})
+}
+
+// expire drops the days that are no longer kept, and what belongs to them.
+func (c *session) expire(ctx context.Context, now time.Time) error {
+	first, err := c.cutOff(ctx, now)
+	if err != nil {
+		return err
+	}
+	c.cut = first
+	if err := forgetRules(ctx, c.conn, first); err != nil || first.IsZero() {
+		return err
+	}
+	dropped, err := dropBefore(ctx, c.conn, first)
+	if dropped > 0 {
+		c.known = nil
+		c.Log.Info("days that are no longer kept were dropped from PostgreSQL", "days", dropped, "before", first.Format(time.DateOnly))
+	}
+	if err != nil {
+		return err
+	}
+	return forgetSenders(ctx, c.conn, first)
+}
+
+// cutOff returns the first day that is kept: by the time of the server, and not
+// faster than Pace allows from the oldest day that there is. A server whose
+// clock is wrong for an hour costs one day.
+func (c *session) cutOff(ctx context.Context, now time.Time) (time.Time, error) {
+	target := c.oldest(now)
+	if target.IsZero() {
+		return target, nil
+	}
+	oldest, err := oldestDay(ctx, c.conn, target)
+	if err != nil {
+		return time.Time{}, err
+	}
+	if c.retention == nil {
+		pace := results.NewPace(oldest, oldest, c.elapsed())
+		c.retention = &pace
+	}
+	return day(c.retention.Cut(target, oldest, c.elapsed())), nil
+}
+
+// oldestDay returns the oldest day that there is, and latest when that is before.
+func oldestDay(ctx context.Context, conn *pgx.Conn, latest time.Time) (time.Time, error) {
+	all, err := days(ctx, conn)
+	if err != nil || len(all) == 0 || all[0].After(latest) {
+		return latest, err
+	}
+	return all[0], nil
 }

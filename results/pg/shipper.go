@@ -41,6 +41,8 @@ type Options struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time // nil is time.Now
+	// Elapsed is as in results.Options.
+	Elapsed func() time.Duration
 	// ShortenIPAfter is as in results.Privacy, for the rows of all hosts; let
 	// all say the same.
 	ShortenIPAfter time.Duration
@@ -74,6 +76,9 @@ type Status struct {
 	Aside   int64     // rows that PostgreSQL did not take
 	Skew    time.Duration
 	Skewed  bool // Skew was measured
+	// Uncleaned is how many rows of earlier programs may still hold destinations
+	// of DMARC records, of all hosts.
+	Uncleaned int64
 }
 
 // Shipper moves the rows of one local store to PostgreSQL.
@@ -94,6 +99,14 @@ type Shipper struct {
 	said    string
 	saidAt  time.Time
 
+	// The clock of the server, and what is cut by it.
+	serverAt             time.Time     // its time when it was asked last
+	serverSince          time.Duration // monotonic time of that
+	serverWatch          results.ClockWatch
+	retention, shortened *results.Pace // nil until they are needed
+	cut                  time.Time     // days before it are no longer kept; zero when all are
+	shortenCut           time.Time     // addresses before it are shortened
+
 	mu     sync.Mutex // guards what stands below
 	status Status
 }
@@ -106,6 +119,10 @@ func Start(src Source, opt Options) (*Shipper, error) {
 	}
 	if opt.Now == nil {
 		opt.Now = time.Now
+	}
+	if opt.Elapsed == nil {
+		begun := time.Now()
+		opt.Elapsed = func() time.Duration { return time.Since(begun) }
 	}
 	var id [4]byte
 	rand.Read(id[:])
@@ -292,9 +309,12 @@ func (s *Shipper) look(ctx context.Context) {
 // server's.
 func (s *Shipper) skew() time.Duration { return s.Status().Skew }
 
-// serverNow returns the time by the server's clock: one host whose clock is
-// wrong must not drop the days of the others.
-func (s *Shipper) serverNow() time.Time { return s.Now().Add(-s.skew()) }
+// serverNow returns the time by the server's clock, as it was asked in this
+// session: one host whose clock is wrong, or is set meanwhile, must not drop the
+// days of the others.
+func (s *Shipper) serverNow() time.Time { return s.serverAt.Add(s.elapsed() - s.serverSince) }
+
+func (s *Shipper) elapsed() time.Duration { return s.Elapsed() }
 
 // measured notes a difference of the clocks, and tells the log when it has
 // become too large, or small again.

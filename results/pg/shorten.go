@@ -23,26 +23,79 @@ const (
 	markShortened = "shortened"
 )
 
-// tooOld reports whether a row is to be shipped shortened.
-func (c *session) tooOld(r results.Shipment, now time.Time) bool {
-	return c.ShortenIPAfter > 0 && now.Sub(r.Time) > c.ShortenIPAfter
+// tooOld reports whether a row is to be shipped shortened: those that will not be
+// looked at later.
+func (c *session) tooOld(r results.Shipment) bool {
+	return c.ShortenIPAfter > 0 && r.Time.Before(c.shortenCut)
+}
+
+// shortenBefore moves the time up to which addresses are shortened: by the time
+// of the server, and not faster than Pace allows from the last row that was.
+func (c *session) shortenBefore(ctx context.Context) (time.Time, error) {
+	target := c.serverNow().Add(-c.ShortenIPAfter)
+	if c.shortened == nil {
+		from, err := c.shortenFrom(ctx, target)
+		if err != nil {
+			return time.Time{}, err
+		}
+		pace := results.NewPace(from, from, c.elapsed())
+		c.shortened = &pace
+	}
+	return c.shortened.Cut(target, c.shortened.High, c.elapsed()), nil
+}
+
+// shortenFrom returns where shortening has stopped: at the last row that was, or
+// before the first row that there is.
+func (c *session) shortenFrom(ctx context.Context, target time.Time) (time.Time, error) {
+	at, _, _, err := shortenedTo(ctx, c.conn)
+	if err != nil || !at.IsZero() {
+		return at, err
+	}
+	var first *time.Time
+	err = c.conn.QueryRow(ctx, "SELECT min(time) FROM dmarcgate.message").Scan(&first)
+	if err != nil || first == nil || first.After(target) {
+		return target, err
+	}
+	return *first, nil
+}
+
+// shortenedTo reads the mark; the time is zero when there is none.
+func shortenedTo(ctx context.Context, q querier) (at time.Time, store int32, seq int64, err error) {
+	var mark string
+	err = q.QueryRow(ctx, "SELECT value FROM dmarcgate.mark WHERE name = $1", markShortened).Scan(&mark)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return time.Time{}, -1, -1, nil
+	}
+	if err != nil {
+		return time.Time{}, 0, 0, err
+	}
+	var millis int64
+	if _, err := fmt.Sscan(mark, &millis, &store, &seq); err != nil {
+		return time.Time{}, 0, 0, fmt.Errorf("the mark %q: %w", mark, err)
+	}
+	return time.UnixMilli(millis).UTC(), store, seq, nil
 }
 
 // shorten does a slice of what there is to shorten in the rows of all hosts,
 // unless another host is at it.
 func (c *session) shorten(ctx context.Context) {
-	if !c.shortening {
+	if c.ShortenIPAfter <= 0 {
 		return
 	}
-	before := c.serverNow().Add(-c.ShortenIPAfter - shortenSettle)
-	err := c.bounded(ctx, func(ctx context.Context) error {
+	err := c.bounded(ctx, func(ctx context.Context) (err error) {
+		if c.shortenCut, err = c.shortenBefore(ctx); err != nil || !c.shortening {
+			return err
+		}
 		return pgx.BeginFunc(ctx, c.conn, func(tx pgx.Tx) (err error) {
-			c.shortening, err = shortenSome(ctx, tx, before)
+			c.shortening, err = shortenSome(ctx, tx, c.shortenCut.Add(-shortenSettle))
 			return err
 		})
 	})
 	if err != nil { // shipping does not depend on it
 		c.shortening = false
+		if c.shortenCut.IsZero() {
+			c.shortenCut = c.serverNow().Add(-c.ShortenIPAfter)
+		}
 		c.Log.Warn("addresses could not be shortened in PostgreSQL now", "err", err)
 	}
 }
@@ -54,18 +107,14 @@ func shortenSome(ctx context.Context, tx pgx.Tx, before time.Time) (more bool, e
 	if err := tx.QueryRow(ctx, "SELECT pg_try_advisory_xact_lock($1, $2)", lockClass, lockRetention).Scan(&mine); err != nil || !mine {
 		return false, err
 	}
-	var mark string
-	err = tx.QueryRow(ctx, "SELECT value FROM dmarcgate.mark WHERE name = $1", markShortened).Scan(&mark)
-	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+	at, store, seq, err := shortenedTo(ctx, tx)
+	if err != nil {
 		return false, err
 	}
-	at, store, seq := time.Time{}.UnixMilli(), int32(-1), int64(-1)
-	if err == nil {
-		if _, err := fmt.Sscan(mark, &at, &store, &seq); err != nil {
-			return false, fmt.Errorf("the mark %q: %w", mark, err)
-		}
+	if at.After(before) { // the clock was ahead: rows that came since then may be behind the mark
+		at, store, seq = before, -1, -1
 	}
-	rows, err := readKept(ctx, tx, time.UnixMilli(at), store, seq, before, shortenSlice)
+	rows, err := readKept(ctx, tx, at, store, seq, before, shortenSlice)
 	if err != nil || len(rows) == 0 {
 		return false, err
 	}

@@ -1,0 +1,81 @@
+//go:build mta
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"dmarcgate/internal/mtatest"
+)
+
+// namedSite is a daemon without authserv_id behind a Postfix of this name.
+func namedSite(t *testing.T, hostname string, c testConfig) *site {
+	t.Helper()
+	dns := mtatest.StartDNS(t, postfixZone)
+	c.profile, c.quarantine, c.trusted, c.mode, c.unnamed = "strict", "tag", "192.0.2.255", "0666", true
+	s := &site{}
+	s.daemon, s.log = startDaemon(t, dns.Addr(), c)
+	address := "unix:" + s.daemon.gates[0].listener.Address.Addr
+	if s.daemon.gates[0].listener.Address.Network == "tcp" {
+		address = "inet:" + s.daemon.gates[0].sockets[0].Addr().String()
+	}
+	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: address, MainCF: "myhostname = " + hostname})
+	return s
+}
+
+// headerOf sends a message with forged fields and returns the header that
+// arrives.
+func (s *site) headerOf(t *testing.T, forged ...string) string {
+	t.Helper()
+	var fields strings.Builder
+	for _, id := range forged {
+		fields.WriteString("Authentication-Results: " + id + "; dmarc=pass header.from=forged.example\r\n")
+	}
+	r := sendLetter(t, s.session(t, shopHost), "bounce@shop.example", mailText("orders@shop.example", "names", fields.String()))
+	if r.Code != 250 {
+		t.Fatalf("reply = %v; want 250", r)
+	}
+	return string(s.delivered(t, r.QueueID()).Header())
+}
+
+func wantHeader(t *testing.T, header, id string, kept ...string) {
+	t.Helper()
+	if !strings.HasPrefix(header, "Authentication-Results: "+id+";") || strings.Count(header, "forged.example") != len(kept) {
+		t.Errorf("header:\n%s\nwant our field under %s on top, and the forged ones under %q alone", header, id, kept)
+	}
+	for _, k := range kept {
+		if !strings.Contains(header, "Authentication-Results: "+k+"; dmarc=pass header.from=forged.example") {
+			t.Errorf("header:\n%s\nwant the field under %s", header, k)
+		}
+	}
+}
+
+// The MTA's name is the one that filters and mail readers know; that of the
+// host may be another, and is often short.
+func TestPostfixGivesOurNameByItsMacro(t *testing.T) {
+	s := namedSite(t, "mx7.site.example", testConfig{})
+	header := s.headerOf(t, "mx7.site.example", "MX7.Site.Example", `"mx7.site.example"`, hostName(t), "mx8.site.example", "mx7")
+	wantHeader(t, header, "mx7.site.example", "mx8.site.example", "mx7")
+	if !strings.Contains(s.log.String(), "name=mx7.site.example") {
+		t.Errorf("the log does not name the MTA:\n%s", s.log)
+	}
+}
+
+func TestPostfixOverTCPGivesItsNameWhenItIsTrusted(t *testing.T) {
+	s := namedSite(t, "mx7.site.example", testConfig{tcp: "trust_mta_name = true"})
+	wantHeader(t, s.headerOf(t, "mx7.site.example", hostName(t), "mx8.site.example"), "mx7.site.example", "mx8.site.example")
+	s = namedSite(t, "mx7.site.example", testConfig{tcp: "trust_mta_name = false"})
+	wantHeader(t, s.headerOf(t, "mx7.site.example", hostName(t)), hostName(t), "mx7.site.example")
+	if !strings.Contains(s.log.String(), "trust_mta_name is not set") {
+		t.Errorf("the log does not say why the MTA's name is not taken:\n%s", s.log)
+	}
+}
+
+func TestPostfixWithAShortNameGetsTheHostName(t *testing.T) {
+	s := namedSite(t, "mx7", testConfig{})
+	wantHeader(t, s.headerOf(t, "mx7", hostName(t)), hostName(t), "mx7")
+	if !strings.Contains(s.log.String(), "results are written under the host name") {
+		t.Errorf("the log has no warning:\n%s", s.log)
+	}
+}

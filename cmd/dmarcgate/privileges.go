@@ -1,0 +1,185 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"dmarcgate/config"
+)
+
+// account is the user that the daemon runs as once its sockets are open. The
+// zero value is whoever started it.
+type account struct {
+	name     string // "user" or "user:group" of the configuration
+	uid, gid int
+	groups   []int // further ones
+}
+
+// lookupAccount finds "user" or "user:group" on this host.
+func lookupAccount(text string) (account, error) {
+	if text == "" {
+		return account{}, nil
+	}
+	name, group, _ := strings.Cut(text, ":")
+	a := account{name: text}
+	u, err := user.Lookup(name)
+	if err != nil {
+		return account{}, fmt.Errorf("user: %w", err)
+	}
+	gid := u.Gid
+	if group != "" {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return account{}, fmt.Errorf("user: %w", err)
+		}
+		gid = g.Gid
+	}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return account{}, fmt.Errorf("user: groups of %s: %w", name, err)
+	}
+	if a.uid, err = strconv.Atoi(u.Uid); err != nil {
+		return account{}, fmt.Errorf("user: user id %q", u.Uid)
+	}
+	if a.gid, err = strconv.Atoi(gid); err != nil {
+		return account{}, fmt.Errorf("user: group id %q", gid)
+	}
+	for _, id := range ids {
+		if n, err := strconv.Atoi(id); err == nil {
+			a.groups = append(a.groups, n)
+		}
+	}
+	return a, nil
+}
+
+// check tells whether this process can become the account.
+func (a account) check() error {
+	if a.name == "" || os.Geteuid() == 0 || a.runs() {
+		return nil
+	}
+	return fmt.Errorf("user = %q: only root can become another user, and this is user id %d: start as root, or remove the key", a.name, os.Geteuid())
+}
+
+// runs reports whether this process is the account already.
+func (a account) runs() bool { return os.Geteuid() == a.uid && os.Getegid() == a.gid }
+
+// become gives up all rights but those of the account, in every thread, and for
+// ever. Go changes all threads together (since 1.16).
+func (a account) become() error {
+	if a.name == "" || a.runs() {
+		return nil
+	}
+	if err := syscall.Setgroups(a.groups); err != nil {
+		return fmt.Errorf("user = %q: setting groups: %w", a.name, err)
+	}
+	if err := syscall.Setgid(a.gid); err != nil {
+		return fmt.Errorf("user = %q: setting the group: %w", a.name, err)
+	}
+	if err := syscall.Setuid(a.uid); err != nil {
+		return fmt.Errorf("user = %q: setting the user: %w", a.name, err)
+	}
+	if a.uid != 0 && (syscall.Setuid(0) == nil || syscall.Setgid(0) == nil && a.gid != 0) {
+		return fmt.Errorf("user = %q: root could be had back", a.name)
+	}
+	// Otherwise /proc/self belongs to root from now on, and the metrics of the
+	// process cannot be read (prctl(2), PR_SET_DUMPABLE).
+	_, _, _ = syscall.RawSyscall(syscall.SYS_PRCTL, syscall.PR_SET_DUMPABLE, 1, 0)
+	return nil
+}
+
+// Bits of access(2).
+const (
+	mayRead  = 4
+	mayWrite = 2
+	mayEnter = 1
+)
+
+// checkFiles tells which file of an earlier start, or which directory, the
+// account cannot use. It is asked after become.
+func (a account) checkFiles(cfg *config.Config) error {
+	if a.name == "" {
+		return nil
+	}
+	for _, dir := range []string{cfg.StateDir, filepath.Dir(cfg.Store.Path)} {
+		if err := syscall.Access(dir, mayRead|mayWrite|mayEnter); err != nil {
+			return fmt.Errorf("user = %q cannot write to the directory %s: %w; chown it to that user", a.name, dir, err)
+		}
+	}
+	for _, file := range append(resultFiles(cfg), cfg.Sampling.SecretFile, cfg.Privacy.KeyFile) {
+		if err := syscall.Access(file, mayRead); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("user = %q cannot use %s: %w; chown it to that user", a.name, file, err)
+		}
+	}
+	if err := syscall.Access(cfg.Store.Path, mayWrite); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("user = %q cannot write to %s: %w; chown it to that user", a.name, cfg.Store.Path, err)
+	}
+	return nil
+}
+
+// unreadable returns what a reload needs and the account cannot read.
+func (a account) unreadable(path string, cfg *config.Config) []string {
+	var out []string
+	for _, file := range []string{path, cfg.RulesDir, cfg.Discovery.PSLFile, cfg.Store.Postgres.PasswordFile} {
+		if a.name != "" && file != "" && syscall.Access(file, mayRead) != nil {
+			out = append(out, file)
+		}
+	}
+	return out
+}
+
+// resultFiles are the files with results, as far as there are any: the store,
+// its log, and those that were set aside.
+func resultFiles(cfg *config.Config) []string {
+	files, _ := filepath.Glob(globQuote(cfg.Store.Path) + "*") // a quoted pattern is not malformed
+	return files
+}
+
+// globQuote makes a pattern of a path that matches nothing else.
+func globQuote(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}
+
+// sharedGroup returns the path of a socket that the daemon's own group can
+// connect to, or "": then MTAs are in that group, and would be able to use the
+// control socket and to read the results, too. Group 0 is root's.
+func sharedGroup(sockets []net.Listener) string {
+	gid := os.Getegid()
+	for _, ln := range sockets {
+		path := ln.Addr().String()
+		if gid == 0 || ln.Addr().Network() != "unix" {
+			continue
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			continue // in the abstract name space there are no groups
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Gid) == gid && info.Mode().Perm()&0o020 != 0 {
+			return path
+		}
+	}
+	return ""
+}
+
+// keepPrivate makes what the daemon writes from now on, and the results that
+// there are, its user's alone.
+func keepPrivate(cfg *config.Config) error {
+	syscall.Umask(0o077)
+	for _, file := range append(resultFiles(cfg), namesPath(cfg)) {
+		info, err := os.Lstat(file)
+		if err == nil && info.Mode().IsRegular() {
+			err = os.Chmod(file, info.Mode().Perm()&^0o077)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

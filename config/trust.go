@@ -1,0 +1,107 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+
+	"dmarcgate/policy"
+)
+
+// trusted returns what is wrong with the lists that let mail past DMARC, or
+// past part of it, with the level of each fault. What such a list holds counts
+// together, over all [[trusted_relay]] tables, too.
+func trusted(c *Config) []trustFault {
+	var all []trustFault
+	for i, l := range c.Listeners {
+		all = append(all, trustFaults(policy.CheckTrusted(l.TrustedNetworks), itemsOf(element("listener", i)+".trusted_networks"))...)
+	}
+	all = append(all, relayFaults(c.TrustedRelays)...)
+	k := c.Conformant
+	all = append(all, trustFaults(policy.CheckSealers(k.TrustedSealers), itemsOf("conformant.trusted_sealers"))...)
+	all = append(all, trustFaults(policy.CheckForwarders(k.ForwarderNetworks), itemsOf("conformant.forwarder_networks"))...)
+	return append(all, trustFaults(policy.CheckForwarderDomains(k.ForwarderDomains), itemsOf("conformant.forwarder_domains"))...)
+}
+
+// trustFault is a fault of such a list.
+type trustFault struct {
+	level policy.Level
+	fault
+}
+
+// trustFaults gives findings their places in the file.
+func trustFaults(found []policy.TrustFinding, place func(item int) string) []trustFault {
+	var all []trustFault
+	for _, f := range found {
+		all = append(all, trustFault{f.Level, fault{at: place(f.Item), text: f.Text, mend: f.Mend}})
+	}
+	return all
+}
+
+// itemsOf places findings in the list at path.
+func itemsOf(path string) func(int) string {
+	return func(item int) string {
+		if item < 0 {
+			return path
+		}
+		return element(path, item)
+	}
+}
+
+// relayFaults checks the networks of all relays as one list. A fault of all of
+// them is told of the last.
+func relayFaults(relays []TrustedRelay) []trustFault {
+	var networks []netip.Prefix
+	var places []string
+	last := ""
+	for i, r := range relays {
+		last = element("trusted_relay", i) + ".networks"
+		for j, n := range r.Networks {
+			networks, places = append(networks, n), append(places, element(last, j))
+		}
+	}
+	return trustFaults(policy.CheckTrusted(networks), func(item int) string {
+		if item < 0 {
+			return last
+		}
+		return places[item]
+	})
+}
+
+// checkTrust returns the errors among the faults of trust.
+func checkTrust(c *Config) []fault {
+	var faults []fault
+	for _, f := range trusted(c) {
+		if f.level == policy.Error {
+			faults = append(faults, f.fault)
+		}
+	}
+	return faults
+}
+
+// warnings returns what can be used and is perhaps not what is meant. It is
+// asked for a configuration without errors, with everything derived.
+func warnings(c *Config) []fault {
+	faults := unnamed(c)
+	for _, f := range trusted(c) {
+		if f.level == policy.Warning {
+			faults = append(faults, f.fault)
+		}
+	}
+	return faults
+}
+
+// unnamed finds listeners whose results are written under the host name, which
+// may not be the one that users know.
+func unnamed(c *Config) []fault {
+	var faults []fault
+	for i, l := range c.Listeners {
+		if l.AuthservID == "" && l.Address.Network == "tcp" && !l.TrustMTAName {
+			faults = append(faults, fault{
+				at:   element("listener", i) + ".authserv_id",
+				text: fmt.Sprintf("is not set, and the name that an MTA gives over TCP is not taken: results are written under the host name, %q", c.HostName()),
+				mend: "set it, or trust_mta_name = true when nobody but your MTA can connect",
+			})
+		}
+	}
+	return faults
+}
