@@ -354,11 +354,12 @@ func TestDeferralsDoNotCountWhatGaveWay(t *testing.T) {
 		cause dmarc.Cause
 		want  int
 	}{{dmarc.CauseDomain, 1}, {dmarc.CauseOurs, 0}, {dmarc.CausePressure, 0}} {
-		d := &Deferrals{}
+		elapsed := time.Hour
+		d := &Deferrals{Elapsed: func() time.Duration { return elapsed }}
 		f := policy.Facts{Time: time.Now(), Client: evil, Authors: []policy.Author{{
 			Domain: "bank.example", Verdict: dmarc.Verdict{Status: dmarc.TempError, Cause: tt.cause}}}}
 		d.note(f, policy.Decision{Action: policy.Tempfail}, time.Hour)
-		f.Time = f.Time.Add(time.Minute)
+		elapsed += time.Minute
 		if age := d.age(f, time.Hour); len(d.since) != tt.want || age != time.Duration(tt.want)*time.Minute {
 			t.Errorf("cause %v: %d pairs remembered, deferred for %v; want %d", tt.cause, len(d.since), age, tt.want)
 		}
