@@ -46,7 +46,7 @@ func (d *Deferrals) now() time.Duration {
 // verdict is temperror by its own DNS.
 func keyOf(f policy.Facts) (deferral, bool) {
 	for _, a := range f.Authors {
-		if a.Verdict.Status == dmarc.TempError && a.Verdict.Cause != dmarc.CauseOurs {
+		if a.Verdict.Status == dmarc.TempError && a.Verdict.Cause == dmarc.CauseDomain {
 			return deferral{a.Domain, policy.Network(f.Client)}, true
 		}
 	}

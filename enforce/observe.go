@@ -22,6 +22,9 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 			mm.ForgedRemoved(w.kind, w.count)
 		}
 	}
+	if f.UnknownClient != policy.ClientKnown {
+		mm.UnknownClient(string(f.UnknownClient))
+	}
 	if f.Skip != policy.Evaluated {
 		mm.Skipped(string(f.Skip))
 		return
@@ -112,7 +115,7 @@ func applied(d policy.Decision) string {
 
 const (
 	// mostAttrs is how many keys a line has.
-	mostAttrs = 24
+	mostAttrs = 26
 
 	// mostShadows is how many rules in shadow mode a line names, so that a
 	// hundred that somebody tries do not fill the log.
@@ -138,6 +141,12 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	}
 	if f.Forged > 0 {
 		attrs = append(attrs, slog.Int("forged", f.Forged))
+	}
+	if f.UnknownClient != policy.ClientKnown {
+		attrs = append(attrs, slog.String("unknown_client", string(f.UnknownClient)))
+	}
+	if f.Relay.IsValid() {
+		attrs = append(attrs, slog.String("relay", f.Relay.String()))
 	}
 	if f.Stale {
 		attrs = append(attrs, slog.String("stale", "yes"))

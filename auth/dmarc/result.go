@@ -83,15 +83,18 @@ const (
 	CauseNone   Cause = iota // no temporary failure
 	CauseOurs                // our resolver answers nobody
 	CauseDomain              // the domain's servers fail while others answer
+	CauseClient              // SPF could not be checked: the client is not known
 )
 
-// String returns none, ours or domain.
+// String returns none, ours, domain or client.
 func (c Cause) String() string {
 	switch c {
 	case CauseOurs:
 		return "ours"
 	case CauseDomain:
 		return "domain"
+	case CauseClient:
+		return "client"
 	default:
 		return "none"
 	}

@@ -402,7 +402,11 @@ func caseSettings(cfg *config.Config, m letter) string {
 	}
 	var relays []map[string]any
 	for _, r := range cfg.TrustedRelays {
-		relays = append(relays, map[string]any{"networks": texts(r.Networks), "names": r.Names})
+		relay := map[string]any{"networks": texts(r.Networks), "names": r.Names}
+		if len(r.Inner) > 0 {
+			relay["inner_networks"] = texts(r.Inner)
+		}
+		relays = append(relays, relay)
 	}
 	if len(relays) > 0 {
 		doc["trusted_relay"] = relays

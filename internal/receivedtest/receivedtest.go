@@ -23,8 +23,9 @@ type Want struct {
 // Maker makes fields.
 type Maker struct {
 	*rand.Rand
-	By      string   // name of the server, a host name in lower case
-	Hostile []string // words of clients; Words when nil
+	By      string       // name of the server, a host name in lower case
+	Hostile []string     // words of clients; Words when nil
+	Clients []netip.Addr // addresses of clients; some of every kind when nil
 }
 
 // Words are what hostile clients say: whole fields, parts of them, and what
@@ -85,6 +86,9 @@ func (m Maker) host() string {
 }
 
 func (m Maker) addr() netip.Addr {
+	if m.Clients != nil {
+		return m.Clients[m.IntN(len(m.Clients))]
+	}
 	return netip.MustParseAddr([]string{"192.0.2.1", "203.0.113.254", "10.1.2.3", "127.0.0.1", "2001:db8::1", "::1", "fd00::1:2"}[m.IntN(7)])
 }
 

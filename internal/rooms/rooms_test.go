@@ -51,6 +51,7 @@ var allowed = map[string][]string{
 	"internal/miltertest":  {},
 	"internal/mtatest":     {},
 	"internal/pgtest":      {},
+	"internal/receivedtest": {},
 	"internal/resultstest": {"results", "policy", "auth/dmarc"},
 	"internal/rooms":       {},
 	"internal/suites":      {},
