@@ -307,7 +307,11 @@ func caseWant(y *explanation, drawn bool) string {
 		v := a.Verdict
 		return v.Status == dmarc.Fail && v.Policy != dmarc.None && !v.Testing && v.Pct > 0 && v.Pct < 100
 	})
-	w.line("client %s", f.Client)
+	if f.UnknownClient != policy.ClientKnown {
+		w.line("unknown_client %s", f.UnknownClient)
+	} else {
+		w.line("client %s", f.Client)
+	}
 	w.line("from %s", f.From)
 	w.mechanisms(f)
 	for i, a := range f.Authors {
