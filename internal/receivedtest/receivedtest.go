@@ -74,6 +74,9 @@ func (m Maker) word() string {
 	for m.IntN(3) == 0 {
 		s += []string{" ", "", "."}[m.IntN(3)] + words[m.IntN(len(words))]
 	}
+	if s = strings.NewReplacer("\r", "", "\n", "").Replace(s); strings.Trim(s, " \t") == "" { // no command has a line break in it
+		s = "x"
+	}
 	if m.IntN(20) == 0 {
 		s = strings.Repeat("x", m.IntN(2000)) + s + strings.Repeat("y", m.IntN(1000))
 	}
@@ -176,7 +179,7 @@ func (m Maker) postfix() ([]byte, Want) {
 	}
 	text += fmt.Sprintf("\n\tby %s (Postfix) with %s id 4X", m.By, protocol)
 	if m.IntN(2) == 0 {
-		text += "\n\tfor <" + strings.ReplaceAll(m.word(), "\n", "") + ">"
+		text += "\n\tfor <" + m.word() + ">"
 	}
 	return breakLines(text+"; "+date, 998), w
 }
