@@ -64,8 +64,8 @@ var Forms = []Form{
 
 const date = "Mon, 2 Nov 2026 10:00:00 +0000 (UTC)"
 
-// word is what a client says: one hostile word, several, or one that is long.
-func (m Maker) word() string {
+// Word is what a client says: one hostile word, several, or one that is long.
+func (m Maker) Word() string {
 	words := m.Hostile
 	if words == nil {
 		words = Words
@@ -160,13 +160,13 @@ func Read(helo string) string {
 // (comment_sanitize). The next Postfix breaks lines of 998 bytes.
 func (m Maker) postfix() ([]byte, Want) {
 	w := Want{Client: m.addr(), By: m.By}
-	w.Helo = replace(printable(cut(m.word(), 2000)), func(c byte) bool { return strings.IndexByte(" <>()\\\";@", c) >= 0 })
+	w.Helo = replace(printable(cut(m.Word(), 2000)), func(c byte) bool { return strings.IndexByte(" <>()\\\";@", c) >= 0 })
 	text := fmt.Sprintf("Received: from %s (%s [%s])", w.Helo, m.host(), literal(w.Client))
 	if m.IntN(2) == 0 {
 		text += "\n\t(using TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)\n\t key-exchange X25519 server-signature RSA-PSS (2048 bits))"
 		switch m.IntN(3) {
 		case 0:
-			text += fmt.Sprintf("\n\t(Client CN \"%s\", Issuer \"%s\" (%s))", postfixComment(cut(m.word(), 255)), postfixComment(cut(m.word(), 255)), []string{"verified OK", "not verified"}[m.IntN(2)])
+			text += fmt.Sprintf("\n\t(Client CN \"%s\", Issuer \"%s\" (%s))", postfixComment(cut(m.Word(), 255)), postfixComment(cut(m.Word(), 255)), []string{"verified OK", "not verified"}[m.IntN(2)])
 		case 1:
 			text += "\n\t(Client did not present a certificate)"
 		default:
@@ -175,11 +175,11 @@ func (m Maker) postfix() ([]byte, Want) {
 	}
 	var protocol string
 	if protocol, w.Authenticated = m.with(true); w.Authenticated && m.IntN(2) == 0 {
-		text += "\n\t(Authenticated sender: " + postfixComment(m.word()) + ")"
+		text += "\n\t(Authenticated sender: " + postfixComment(m.Word()) + ")"
 	}
 	text += fmt.Sprintf("\n\tby %s (Postfix) with %s id 4X", m.By, protocol)
 	if m.IntN(2) == 0 {
-		text += "\n\tfor <" + m.word() + ">"
+		text += "\n\tfor <" + m.Word() + ">"
 	}
 	return breakLines(text+"; "+date, 998), w
 }
@@ -223,7 +223,7 @@ func lines(text string) []byte { return []byte(strings.ReplaceAll(text, "\n", "\
 func (m Maker) sendmail() ([]byte, Want) {
 	w := Want{Client: m.addr(), By: m.By}
 	name := m.host()
-	w.Helo = cut(m.word(), 256)
+	w.Helo = cut(m.Word(), 256)
 	if keep(w.Helo, "[].-_#:", "") != w.Helo || w.Helo == "" {
 		w.Helo = name
 	}
@@ -234,7 +234,7 @@ func (m Maker) sendmail() ([]byte, Want) {
 		name = ""
 	}
 	if m.IntN(3) == 0 {
-		if ident := keep(m.word(), "!#$%&'*+-./^_`{|}~", ""); ident != "" {
+		if ident := keep(m.Word(), "!#$%&'*+-./^_`{|}~", ""); ident != "" {
 			about = cut(ident, 256) + "@" + about
 		}
 	}
@@ -252,13 +252,13 @@ func (m Maker) sendmail() ([]byte, Want) {
 		text += "\n\t(version=TLSv1.3 cipher=TLS_AES_256_GCM_SHA384 bits=256 verify=NO)"
 	}
 	if m.IntN(2) == 0 {
-		text += "\n\tfor <" + m.word() + ">"
+		text += "\n\tfor <" + m.Word() + ">"
 	}
 	return lines(text + "; Mon, 2 Nov 2026 10:00:00 GMT"), w
 }
 
 func (m Maker) exim() ([]byte, Want) {
-	helo := keep(m.word(), ".-_", "")
+	helo := keep(m.Word(), ".-_", "")
 	if m.IntN(4) == 0 {
 		helo = "[198.51.100.9]"
 	}
@@ -266,7 +266,7 @@ func (m Maker) exim() ([]byte, Want) {
 }
 
 // eximJunk: with helo_accept_junk_hosts any HELO name is taken as it came.
-func (m Maker) eximJunk() ([]byte, Want) { return m.eximField(strings.Trim(m.word(), " \t")) }
+func (m Maker) eximJunk() ([]byte, Want) { return m.eximField(strings.Trim(m.Word(), " \t")) }
 
 // eximField: host_build_sender_fullhost and received_header_text. An ident
 // answer of up to 127 characters is written with its spaces.
@@ -279,7 +279,7 @@ func (m Maker) eximField(helo string) ([]byte, Want) {
 	}
 	ident := ""
 	if m.IntN(4) == 0 {
-		ident = " ident=" + printable(cut(m.word(), 127))
+		ident = " ident=" + printable(cut(m.Word(), 127))
 	}
 	text := "Received: from "
 	switch name := m.host(); m.IntN(3) {
@@ -312,11 +312,11 @@ func (m Maker) eximField(helo string) ([]byte, Want) {
 	w.Authenticated = auth
 	text += fmt.Sprintf("\n\tby %s with %s  (TLS1.3) tls TLS_AES_256_GCM_SHA384\n\t(Exim 4.98)\n\t", m.By, protocol)
 	if m.IntN(4) > 0 {
-		text += "(envelope-from <" + m.word() + ">)\n\t"
+		text += "(envelope-from <" + m.Word() + ">)\n\t"
 	}
 	text += "id 1abcDE-00000001Xyz-2aBc"
 	if m.IntN(2) == 0 {
-		text += "\n\tfor " + m.word()
+		text += "\n\tfor " + m.Word()
 	}
 	return breakLines(text+";\n\tMon, 02 Nov 2026 10:00:00 +0000", []int{998, 1 << 20}[m.IntN(2)]), w
 }
@@ -356,12 +356,12 @@ func (m Maker) qmail() ([]byte, Want) {
 	w.Helo = name
 	text := "Received: from " + name
 	if m.IntN(3) > 0 {
-		w.Helo = keep(m.word(), safe, "?")
+		w.Helo = keep(m.Word(), safe, "?")
 		text += " (HELO " + w.Helo + ")"
 	}
 	info := ""
 	if m.IntN(3) == 0 {
-		info = keep(m.word(), safe, "?") + "@"
+		info = keep(m.Word(), safe, "?") + "@"
 	}
 	protocol, auth := m.with(true)
 	w.Authenticated = auth
@@ -377,7 +377,7 @@ func (m Maker) qmail() ([]byte, Want) {
 func (m Maker) chasquid() ([]byte, Want) {
 	w := Want{Client: m.addr(), By: m.By}
 	helo := "x"
-	if words := strings.Fields(m.word()); len(words) > 0 {
+	if words := strings.Fields(m.Word()); len(words) > 0 {
 		helo = words[0]
 	}
 	w.Helo = Read(helo)
@@ -387,7 +387,7 @@ func (m Maker) chasquid() ([]byte, Want) {
 		w = Want{By: m.By, Authenticated: true}
 		text = "Received: from " + helo
 	}
-	return lines(fmt.Sprintf("%s\n\tby %s (chasquid) with %s\n\ttls TLS_AES_128_GCM_SHA256\n\t(over SMTP, TLS-1.3, envelope from %q)\n\t; %s", text, m.By, protocol, m.word(), date)), w
+	return lines(fmt.Sprintf("%s\n\tby %s (chasquid) with %s\n\ttls TLS_AES_128_GCM_SHA256\n\t(over SMTP, TLS-1.3, envelope from %q)\n\t; %s", text, m.By, protocol, m.Word(), date)), w
 }
 
 // james writes all that follows HELO or EHLO as it came.
@@ -397,7 +397,7 @@ func (m Maker) james() ([]byte, Want) {
 	w.Helo = name
 	text := "Received: from " + name
 	if m.IntN(4) > 0 {
-		helo := strings.Trim(m.word(), " \t")
+		helo := strings.Trim(m.Word(), " \t")
 		w.Helo = Read(helo)
 		text += fmt.Sprintf(" (%s %s)%s", []string{"HELO", "EHLO"}[m.IntN(2)], helo, []string{"", " "}[m.IntN(2)])
 	}
@@ -409,7 +409,7 @@ func (m Maker) james() ([]byte, Want) {
 	}
 	text += fmt.Sprintf("\n          by %s (JAMES SMTP Server ) with %s ID 4711", m.By, protocol)
 	if m.IntN(2) == 0 {
-		text += "\n          for <" + m.word() + ">"
+		text += "\n          for <" + m.Word() + ">"
 	}
 	return lines(text + ";\n          Mon, 02 Nov 2026 10:00:00 +0000 (UTC)"), w
 }
