@@ -209,3 +209,33 @@ func TestOriginIsNotMovedByTheClient(t *testing.T) {
 		}
 	}
 }
+
+func TestUnknownClientIsCountedByItsCause(t *testing.T) {
+	r := newRig(t, bankZone+"mx.bank.example. A 192.0.2.1\n")
+	r.set.Relays = relays
+	r.use()
+	r.send(milter.Envelope{Client: netip.MustParseAddr("10.0.0.1"), MailFrom: "a@bank.example"}, "Received: hello", "From: a@bank.example")
+	r.send(milter.Envelope{MailFrom: "a@bank.example"}, "From: a@bank.example")
+	r.send(milter.Envelope{Client: good, MailFrom: "a@bank.example"}, "From: a@bank.example")
+	families, err := r.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]float64)
+	for _, f := range families {
+		for _, m := range f.Metric {
+			if f.GetName() == "dmarcgate_unknown_client_total" && m.Counter.GetValue() > 0 {
+				got[m.Label[0].GetValue()] = m.Counter.GetValue()
+			}
+		}
+	}
+	if len(got) != 2 || got["unreadable"] != 1 || got["no_address"] != 1 {
+		t.Errorf("unknown clients = %v; want one unreadable, one no_address", got)
+	}
+	for i, want := range []policy.UnknownClient{policy.ClientUnreadable, policy.ClientNoAddress, policy.ClientKnown} {
+		f := r.store.rows[i].Facts
+		if f.UnknownClient != want || (want != "") == f.Client.IsValid() || want != "" && f.SPF.Result != "none" {
+			t.Errorf("row %d = client %v, unknown %q, SPF %q; want unknown %q", i, f.Client, f.UnknownClient, f.SPF.Result, want)
+		}
+	}
+}
