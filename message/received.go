@@ -15,6 +15,10 @@ const (
 	// (line_length_limit) and 16 KiB in Exim (SMTP_CMD_BUFFER_SIZE).
 	maxReceived = 64 << 10
 
+	// maxHelo is how much of a HELO name is kept: RFC 5321, Section 4.5.3.1.2.
+	// What is longer is no domain, and neither is what is left of it.
+	maxHelo = 255
+
 	// minBroken is the length of a line from which on the fold behind it may be
 	// one that a server put into a word: Postfix breaks lines of 998 bytes or of
 	// 990 (smtp_line_length_limit), Sendmail of 990 (L= of its mailers).
@@ -24,7 +28,7 @@ const (
 // Received is what a server wrote about the client that gave it a message.
 type Received struct {
 	// Helo is the client's own word, up to the first space or parenthesis in
-	// it. Where a server writes no other it is the client's verified name or
+	// it, and at most 255 bytes of it. Where a server writes no other it is the client's verified name or
 	// its address in brackets.
 	Helo string
 	// Client has no zone, and IPv4 never in IPv6 form. It is zero only where
@@ -63,9 +67,10 @@ func ParseReceived(f Field) (Received, bool) {
 		return Received{}, false
 	}
 	read := formOf(words, tail)
-	if read == nil || !read(&r, words, anchored) {
+	if !read(&r, words, anchored) {
 		return Received{}, false
 	}
+	r.Helo = r.Helo[:min(len(r.Helo), maxHelo)]
 	return r, true
 }
 

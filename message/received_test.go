@@ -62,7 +62,7 @@ func TestParseReceivedReadsTheClientWhereTheServerWritesIt(t *testing.T) {
 		{"Postfix, a certificate with a field of its own, all on one line", "from h (n [192.0.2.1]) (Client CN \"x (a [198.51.100.9]) by y\", Issuer \"y\" (verified OK)) by mx.example (Postfix) with ESMTPS id 1; date",
 			"h", "192.0.2.1", "mx.example"},
 		{"Postfix, a HELO name that the next server broke", "from " + strings.Repeat("x", 983) + "\r\n yz (n [192.0.2.1])\r\n\tby mx.example (Postfix) with ESMTP id 1; date",
-			strings.Repeat("x", 983) + "yz", "192.0.2.1", "mx.example"},
+			strings.Repeat("x", 255), "192.0.2.1", "mx.example"},
 		{"folds of LF alone", "from h (n\n\t[192.0.2.1])\n by mx.example.; date", "h", "192.0.2.1", "mx.example"},
 	}
 	for _, tt := range tests {

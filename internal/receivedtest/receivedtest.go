@@ -45,7 +45,17 @@ var Words = []string{
 // Form is how one server writes.
 type Form struct {
 	Server string
-	Write  func(m Maker) (field []byte, want Want)
+	write  func(m Maker) (field []byte, want Want)
+}
+
+// MaxHelo is how much of a HELO name is read.
+const MaxHelo = 255
+
+// Write makes a field.
+func (f Form) Write(m Maker) (field []byte, want Want) {
+	field, want = f.write(m)
+	want.Helo = cut(want.Helo, MaxHelo)
+	return field, want
 }
 
 // Forms are the servers of which docs/operations.md says that they are read.
