@@ -41,7 +41,7 @@ func (s Settings) origin(env *milter.Envelope, h message.Header) (client, policy
 	c := client{addr: env.Client, name: env.ClientName, helo: env.Helo, tls: env.TLS != ""}
 	switch {
 	case env.Authenticated != "":
-		return c, policy.Authenticated
+		return s.submitted(c, h)
 	case !c.addr.IsValid() && env.Local:
 		return c, policy.NotIP
 	case !c.addr.IsValid():
@@ -56,6 +56,18 @@ func (s Settings) origin(env *milter.Envelope, h message.Header) (client, policy
 		return c, policy.TrustedNetwork
 	}
 	return c, policy.Evaluated
+}
+
+// submitted is about a client that has authenticated here. A relay that does so
+// for the mail of others has submitted nothing; where it wrote no field that
+// can be read, a user with an address of its networks has.
+func (s Settings) submitted(c client, h message.Header) (client, policy.Skip) {
+	if s.relayed(c.addr) {
+		if inner, skip := s.behind(c.addr, h); inner.unknown == policy.ClientKnown {
+			return inner, skip
+		}
+	}
+	return c, policy.Authenticated
 }
 
 // relayed reports whether a client is one of our relays.

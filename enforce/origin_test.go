@@ -126,7 +126,7 @@ func TestOriginOfClientsThatConnectToThisHost(t *testing.T) {
 		{"loopback", milter.Envelope{Client: netip.MustParseAddr("127.0.0.1")}, "127.0.0.1", policy.Loopback, ""},
 		{"IPv6 loopback", milter.Envelope{Client: netip.MustParseAddr("::1")}, "::1", policy.Loopback, ""},
 		{"a trusted network", milter.Envelope{Client: netip.MustParseAddr("198.51.100.7")}, "198.51.100.7", policy.TrustedNetwork, ""},
-		{"a submission", milter.Envelope{Client: netip.MustParseAddr("10.0.0.1"), Authenticated: "u"}, "10.0.0.1", policy.Authenticated, ""},
+		{"a submission", milter.Envelope{Client: netip.MustParseAddr("203.0.113.66"), Authenticated: "u"}, "203.0.113.66", policy.Authenticated, ""},
 		{"a local socket", milter.Envelope{Local: true}, "", policy.NotIP, ""},
 		{"no address (family U)", milter.Envelope{ClientName: "unknown"}, "", "", policy.ClientNoAddress},
 	}
@@ -139,6 +139,28 @@ func TestOriginOfClientsThatConnectToThisHost(t *testing.T) {
 			}
 			if c.addr != want || skip != tt.skip || c.unknown != tt.unknown || c.relay.IsValid() || c.unknown != "" && c.name != "" {
 				t.Errorf("origin = %+v, skip %q; want client %v, skip %q, unknown %q", c, skip, want, tt.skip, tt.unknown)
+			}
+		})
+	}
+}
+
+func TestOriginOfARelayThatAuthenticatesHere(t *testing.T) {
+	s := Settings{Relays: relays}
+	env := &milter.Envelope{Client: netip.MustParseAddr("10.0.0.1"), Authenticated: "relay"}
+	tests := []struct {
+		name, field, want string
+		skip              policy.Skip
+	}{
+		{"mail of others", from("m", "192.0.2.1", "relay.receiver.example", "ESMTP"), "192.0.2.1", policy.Evaluated},
+		{"a submission at the relay", from("m", "192.0.2.1", "relay.receiver.example", "ESMTPSA"), "192.0.2.1", policy.Authenticated},
+		{"a user at an address of the relays", "Received: from phone by app with HTTP; date\r\n", "10.0.0.1", policy.Authenticated},
+		{"a user whose program writes no field", "Subject: x\r\n", "10.0.0.1", policy.Authenticated},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, skip := s.origin(env, headerOf(tt.field))
+			if c.addr != netip.MustParseAddr(tt.want) || skip != tt.skip || c.unknown != "" {
+				t.Errorf("origin = %+v, skip %q; want client %s, skip %q", c, skip, tt.want, tt.skip)
 			}
 		})
 	}
