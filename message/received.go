@@ -28,8 +28,8 @@ const (
 // Received is what a server wrote about the client that gave it a message.
 type Received struct {
 	// Helo is the client's own word, up to the first space or parenthesis in
-	// it, and at most 255 bytes of it. Where a server writes no other it is the client's verified name or
-	// its address in brackets.
+	// it, and at most 255 bytes of it. Where a server writes no other it is the
+	// client's verified name or its address in brackets.
 	Helo string
 	// Client has no zone, and IPv4 never in IPv6 form. It is zero only where
 	// Authenticated is set: some servers hide the address of a submission.
