@@ -102,6 +102,7 @@ type Listener struct {
 type TrustedRelay struct {
 	Networks []netip.Prefix // where they connect from
 	Names    []string       // their names after "by" in Received
+	Inner    []netip.Prefix // hosts of ours that hand mail to them
 }
 
 // DKIM says which signatures and keys are accepted.
@@ -128,6 +129,8 @@ type TempError struct {
 	Ours     string   // accept or tempfail: our resolver answers nobody
 	Domain   string   // tempfail, accept or quarantine: others resolve, this domain does not
 	MaxDefer Duration // how long one author domain and client are deferred
+
+	UnknownClient string // tag, accept or tempfail: no DKIM pass, and SPF has no client to check
 }
 
 // From says what happens to mail whose From field gives no author domain to
@@ -257,7 +260,7 @@ func Default() Config {
 		DKIM:      DKIM{BodyLength: "refuse", MaxKeyBits: 4096},
 		ARC:       ARC{Check: "failing"},
 		Discovery: Discovery{Method: "treewalk", Pct: "honour"},
-		TempError: TempError{Ours: "accept", Domain: "tempfail", MaxDefer: 4 * hour},
+		TempError: TempError{Ours: "accept", Domain: "tempfail", UnknownClient: "tag", MaxDefer: 4 * hour},
 		From: From{
 			Missing: "profile", EmptyGroup: "profile", Unparsable: "profile",
 			SeveralFields: "profile", TooManyDomains: "profile", NullPathMissing: "profile",

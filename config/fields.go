@@ -28,6 +28,7 @@ func fields(c *Config) []field {
 
 		choice("temperror.ours", &c.TempError.Ours, "accept", "tempfail"),
 		choice("temperror.domain", &c.TempError.Domain, "tempfail", "accept", "quarantine"),
+		choice("temperror.unknown_client", &c.TempError.UnknownClient, "tag", "accept", "tempfail"),
 		// Senders give up after four to five days (RFC 5321, Section 4.5.4.1).
 		duration("temperror.max_defer", &c.TempError.MaxDefer, 5*minute, 3*day),
 
@@ -136,6 +137,7 @@ func relayFields(path string, r *TrustedRelay) []field {
 			list(path+".networks", &r.Networks, parseNetwork)),
 		required(`write the names that these hosts give after "by" in Received, for example names = ["relay.example.org"]`,
 			list(path+".names", &r.Names, parseHostName)),
+		list(path+".inner_networks", &r.Inner, parseNetwork),
 	}
 }
 

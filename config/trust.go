@@ -47,16 +47,22 @@ func itemsOf(path string) func(int) string {
 	}
 }
 
-// relayFaults checks the networks of all relays as one list. A fault of all of
+// relayFaults checks the networks of all relays, inner ones included, as one
+// list: from either, the next field is believed. A fault of all of
 // them is told of the last.
 func relayFaults(relays []TrustedRelay) []trustFault {
 	var networks []netip.Prefix
 	var places []string
 	last := ""
 	for i, r := range relays {
-		last = element("trusted_relay", i) + ".networks"
-		for j, n := range r.Networks {
-			networks, places = append(networks, n), append(places, element(last, j))
+		for _, list := range []struct {
+			key      string
+			networks []netip.Prefix
+		}{{".inner_networks", r.Inner}, {".networks", r.Networks}} {
+			last = element("trusted_relay", i) + list.key
+			for j, n := range list.networks {
+				networks, places = append(networks, n), append(places, element(last, j))
+			}
 		}
 	}
 	return trustFaults(policy.CheckTrusted(networks), func(item int) string {

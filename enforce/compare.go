@@ -25,7 +25,7 @@ func (m *mail) remember(a auth.Author, v dmarc.Verdict) {
 	m.mine = append(m.mine, dmarc.Opinion{Discovery: a.Discovery, Verdict: v})
 	var other dmarc.Opinion
 	if a.Other != nil {
-		other = dmarc.Opinion{Discovery: a.Other.Discovery, Verdict: dmarc.Evaluate(a.Other.Discovery, a.Other.Identifiers)}
+		other = dmarc.Opinion{Discovery: a.Other.Discovery, Verdict: m.evaluate(a.Other.Discovery, a.Other.Identifiers)}
 	}
 	m.others = append(m.others, other)
 }

@@ -72,14 +72,14 @@ func NewCoverage(listener string, m *metrics.Metrics, log *slog.Logger) *Coverag
 // NoHeader takes in a message that ended after DATA without a header field.
 func (c *Coverage) NoHeader() { c.note(noHeader) }
 
-// message takes in a message whose header was seen.
-func (c *Coverage) message(skip policy.Skip) {
-	switch skip {
-	case policy.NotIP:
+// message takes in a message whose header was seen, from this client.
+func (c *Coverage) message(from client, skip policy.Skip) {
+	switch {
+	case skip == policy.NotIP, from.unknown == policy.ClientNoAddress:
 		c.note(notIP)
-	case policy.Loopback:
+	case skip == policy.Loopback:
 		c.note(loopback)
-	case policy.BehindRelay:
+	case from.unknown != policy.ClientKnown:
 		c.note(behindRelay)
 	default: // authenticated clients and trusted networks are the site's choice
 		c.note(evaluated)
@@ -161,7 +161,7 @@ var coverageTexts = [sights]CoverageFinding{
 		"Postfix with smtpd_proxy_filter on the smtpd that has smtpd_milters hands the content to the filter alone; set smtpd_milters on the smtpd behind the filter, and make the filter's address a trusted_relay",
 	},
 	notIP: {
-		"not_evaluated", "had no client address (skip=not_ip)",
+		"not_evaluated", "had no client address (skip=not_ip, or unknown_client=no_address)",
 		"the listener gets local mail (non_smtpd_milters), or the MTA does not tell the address of its clients; remove the listener if it is meant for local mail only",
 	},
 	loopback: {
@@ -169,7 +169,7 @@ var coverageTexts = [sights]CoverageFinding{
 		"a proxy, filter or tunnel in front of the MTA hides the clients; let it pass their address on (XCLIENT or the PROXY protocol), or make it a trusted_relay",
 	},
 	behindRelay: {
-		"not_evaluated", "came through a trusted_relay whose Received field could not be read (skip=behind_relay)",
-		"compare by and the form of the relay's Received field with the settings of [[trusted_relay]]",
+		"not_evaluated", "came through a trusted_relay that does not tell their client: they were evaluated without SPF (unknown_client in the log)",
+		"compare the relay's Received field with names, networks and inner_networks of [[trusted_relay]]",
 	},
 }

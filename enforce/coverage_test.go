@@ -34,7 +34,7 @@ func TestCoverageFinding(t *testing.T) {
 		{"active, clear", map[sight]int{noHeader: 74, evaluated: 26}, true, "", ""},
 		{"all from this host", map[sight]int{loopback: 97, evaluated: 3}, false, "not_evaluated", "skip=loopback"},
 		{"no addresses", map[sight]int{notIP: 30}, false, "not_evaluated", "skip=not_ip"},
-		{"an unreadable relay", map[sight]int{behindRelay: 95, evaluated: 5}, false, "not_evaluated", "skip=behind_relay"},
+		{"an unreadable relay", map[sight]int{behindRelay: 95, evaluated: 5}, false, "not_evaluated", "unknown_client"},
 		{"two causes", map[sight]int{noHeader: 40, loopback: 55, evaluated: 5}, false, "not_evaluated", "of the last 100 messages 55 came from this host"},
 	}
 	for _, tt := range tests {
@@ -113,13 +113,16 @@ func TestCoverageSeesWhatTheGateSkips(t *testing.T) {
 	}{
 		{"an ordinary client", milter.Envelope{Client: good}, ""},
 		{"this host", milter.Envelope{Client: netip.MustParseAddr("127.0.0.1")}, "not_evaluated"},
+		{"local mail", milter.Envelope{Local: true}, "not_evaluated"},
 		{"no address", milter.Envelope{}, "not_evaluated"},
+		{"a relay whose field cannot be read", milter.Envelope{Client: netip.MustParseAddr("192.0.2.201")}, "not_evaluated"},
 		{"a user", milter.Envelope{Client: good, Authenticated: "user"}, ""},
 		{"a trusted network", milter.Envelope{Client: netip.MustParseAddr("192.0.2.200")}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, "_dmarc.bank.example. TXT \"v=DMARC1; p=none\"\n!any\n")
 			r.set.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.200/32")}
+			r.set.Relays = []Relay{{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.201/32")}, Names: []string{"relay.receiver.example"}}}
 			r.use()
 			r.gate.Coverage = NewCoverage("mta", r.gate.Metrics, r.gate.Log)
 			for range coverageLeast {

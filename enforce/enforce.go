@@ -115,7 +115,7 @@ func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte)
 	}
 	m.author = message.ParseAuthor(m.header)
 	m.client, m.skip = m.set.origin(env, m.header)
-	g.Coverage.message(m.skip)
+	g.Coverage.message(m.client, m.skip)
 	if m.skip == policy.Evaluated {
 		m.comparing = now.Checker.Other != nil
 		m.run = now.Checker.Start(ctx, m.query(), m.header)
@@ -187,7 +187,8 @@ func (m *mail) facts(now time.Time) policy.Facts {
 	f := policy.Facts{
 		Time: now.UTC(), Listener: m.gate.Listener, QueueID: m.env.QueueID,
 		Client: m.client.addr, ClientName: m.client.name, Helo: m.client.helo, Relay: m.client.relay,
-		NullPath: m.env.MailFrom == "", MailFrom: mailFrom,
+		UnknownClient: m.client.unknown,
+		NullPath:      m.env.MailFrom == "", MailFrom: mailFrom,
 		Skip: m.skip, From: m.from(), Cut: m.env.HeaderTruncated, Forged: m.forged.count, TooManyForged: m.forged.tooMany,
 		IsList: claims.IsList, ListID: claims.ListID, Automatic: claims.Automatic, TLS: m.client.tls,
 		Version: policy.FactsVersion,
@@ -270,7 +271,7 @@ func (m *mail) judgeAuthor(a auth.Author, sample policy.Sample) policy.Author {
 	out := policy.Author{
 		Domain: sample.Author, Org: a.Discovery.Org, PolicyDomain: a.Discovery.PolicyDomain,
 		Source:  a.Discovery.Source.String(),
-		Verdict: dmarc.Evaluate(a.Discovery, a.Identifiers),
+		Verdict: m.evaluate(a.Discovery, a.Identifiers),
 	}
 	if out.PolicyDomain != "" {
 		out.Record = a.Discovery.Record.PolicyTags()
@@ -310,6 +311,15 @@ func pressed(res auth.Results) []string {
 		note(policy.PressedStanding, res.Authors[i].Standing.Err)
 	}
 	return words
+}
+
+// evaluate concludes for one author domain.
+func (m *mail) evaluate(d dmarc.Discovery, ids []dmarc.Identifier) dmarc.Verdict {
+	v := dmarc.Evaluate(d, ids)
+	if m.client.unknown != policy.ClientKnown {
+		return v.WithoutClient()
+	}
+	return v
 }
 
 func standingFacts(s auth.Standing) policy.Standing {

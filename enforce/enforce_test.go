@@ -305,50 +305,6 @@ func TestTheMetricsOfAMessage(t *testing.T) {
 	}
 }
 
-func TestTheClientBehindOurOwnRelayIsReadFromItsField(t *testing.T) {
-	relay, outer := netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2")
-	const (
-		byRelay = "Received: from mx.bank.example (mx.bank.example [192.0.2.1])\r\n\tby relay.receiver.example (Postfix) with ESMTP id 4X; Sat, 21 Nov 2026 10:00:00 +0000"
-		byOuter = "Received: from outer.receiver.example (outer.receiver.example [10.0.0.2])\r\n\tby relay.receiver.example (Postfix) with ESMTP id 4X; Sat, 21 Nov 2026 10:00:00 +0000"
-		inOuter = "Received: from mx.bank.example (mx.bank.example [192.0.2.1]) by outer.receiver.example (Postfix) with ESMTP id 4Y; Sat, 21 Nov 2026 10:00:00 +0000"
-		forged  = "Received: from mx.bank.example (mx.bank.example [192.0.2.1]) by evil.example (Postfix) with ESMTP id 4Z; Sat, 21 Nov 2026 10:00:00 +0000"
-	)
-	tests := []struct {
-		name     string
-		client   netip.Addr
-		received []string
-		want     netip.Addr
-		skip     policy.Skip
-	}{
-		{"one relay", relay, []string{byRelay}, good, policy.Evaluated},
-		{"two relays", relay, []string{byOuter, inOuter}, good, policy.Evaluated},
-		{"what stands below is not looked at", relay, []string{byRelay, forged}, good, policy.Evaluated},
-		{"no field", relay, nil, relay, policy.BehindRelay},
-		{"a field of another host on top", relay, []string{forged, byRelay}, relay, policy.BehindRelay},
-		{"a field that cannot be read", relay, []string{"Received: hello"}, relay, policy.BehindRelay},
-		{"relays without end", relay, []string{byOuter, byOuter, byOuter}, relay, policy.BehindRelay},
-		{"a stranger's fields count for nothing", evil, []string{byRelay}, evil, policy.Evaluated},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, bankZone+"mx.bank.example. A 192.0.2.1\n")
-			r.set.Relays = []Relay{
-				{Networks: []netip.Prefix{netip.PrefixFrom(relay, 32)}, Names: []string{"relay.receiver.example"}},
-				{Networks: []netip.Prefix{netip.PrefixFrom(outer, 32)}, Names: []string{"outer.receiver.example"}},
-			}
-			r.use()
-			r.send(milter.Envelope{Client: tt.client, Helo: "[10.0.0.1]", MailFrom: "a@bank.example"}, append(tt.received, "From: a@bank.example")...)
-			f := r.store.rows[0].Facts
-			if f.Client != tt.want || f.Skip != tt.skip {
-				t.Errorf("client = %s, skip %q; want %s, %q", f.Client, f.Skip, tt.want, tt.skip)
-			}
-			if behind := tt.want == good; behind && (f.Relay != relay || f.Helo != "mx.bank.example" || f.SPF.Result != "pass") {
-				t.Errorf("facts = %+v; want relay %s, its client's HELO and SPF pass", f, relay)
-			}
-		})
-	}
-}
-
 func TestDeferralsDoNotCountWhatGaveWay(t *testing.T) {
 	for _, tt := range []struct {
 		cause dmarc.Cause

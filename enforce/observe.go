@@ -22,6 +22,9 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 			mm.ForgedRemoved(w.kind, w.count)
 		}
 	}
+	if f.UnknownClient != policy.ClientKnown {
+		mm.UnknownClient(string(f.UnknownClient))
+	}
 	if f.Skip != policy.Evaluated {
 		mm.Skipped(string(f.Skip))
 		return
@@ -141,6 +144,12 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	}
 	if f.Forged > 0 {
 		attrs = append(attrs, slog.Int("forged", f.Forged))
+	}
+	if f.UnknownClient != policy.ClientKnown {
+		attrs = append(attrs, slog.String("unknown_client", string(f.UnknownClient)))
+	}
+	if f.Relay.IsValid() {
+		attrs = append(attrs, slog.String("relay", f.Relay.String()))
 	}
 	if f.Stale {
 		attrs = append(attrs, slog.String("stale", "yes"))

@@ -1,14 +1,17 @@
 package message
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"strings"
 	"testing"
+
+	"dmarcgate/internal/receivedtest"
 )
 
 func receivedField(value string) Field { return NewField([]byte("Received: " + value + "\r\n")) }
 
-func TestTheClientIsReadWhereTheServerWritesIt(t *testing.T) {
+func TestParseReceivedReadsTheClientWhereTheServerWritesIt(t *testing.T) {
 	tests := []struct {
 		name, value      string
 		helo, client, by string
@@ -52,6 +55,14 @@ func TestTheClientIsReadWhereTheServerWritesIt(t *testing.T) {
 		{"Exim, HELO is the address", "from [192.0.2.1] by mx.example with esmtps (TLS1.3) tls X (Exim 4.96) (envelope-from <>) id 1; date",
 			"[192.0.2.1]", "192.0.2.1", "mx.example"},
 		{"IPv4 in IPv6 form", "from h (n [IPv6:::ffff:192.0.2.1]) by mx.example with ESMTP", "h", "192.0.2.1", "mx.example"},
+		{"a control byte", "from h\x00 (n [192.0.2.1]) by mx.example; date", "h?", "192.0.2.1", "mx.example"},
+		{"a long field", "from h (n [192.0.2.1]) by mx.example; " + strings.Repeat("x", 2*maxReceived), "h", "192.0.2.1", "mx.example"},
+		{"Postfix, an address in the name of a certificate", "from h (n [192.0.2.1])\r\n\t(using TLSv1.3)\r\n\t(Client CN \"x (a [198.51.100.9])\", Issuer \"y\" (verified OK))\r\n\tby mx.example (Postfix) with ESMTPS id 1; date",
+			"h", "192.0.2.1", "mx.example"},
+		{"Postfix, a certificate with a field of its own, all on one line", "from h (n [192.0.2.1]) (Client CN \"x (a [198.51.100.9]) by y\", Issuer \"y\" (verified OK)) by mx.example (Postfix) with ESMTPS id 1; date",
+			"h", "192.0.2.1", "mx.example"},
+		{"Postfix, a HELO name that the next server broke", "from " + strings.Repeat("x", 983) + "\r\n yz (n [192.0.2.1])\r\n\tby mx.example (Postfix) with ESMTP id 1; date",
+			strings.Repeat("x", 255), "192.0.2.1", "mx.example"},
 		{"folds of LF alone", "from h (n\n\t[192.0.2.1])\n by mx.example.; date", "h", "192.0.2.1", "mx.example"},
 	}
 	for _, tt := range tests {
@@ -64,7 +75,7 @@ func TestTheClientIsReadWhereTheServerWritesIt(t *testing.T) {
 	}
 }
 
-func TestAReceivedFieldThatMayBeReadInTwoWaysIsNotRead(t *testing.T) {
+func TestParseReceivedRefusesWhatMayBeReadInTwoWays(t *testing.T) {
 	tests := []struct{ name, value string }{
 		{"nothing", ""},
 		{"Postfix, local", "by mx.example (Postfix, from userid 0) id 1; date"},
@@ -95,8 +106,11 @@ func TestAReceivedFieldThatMayBeReadInTwoWaysIsNotRead(t *testing.T) {
 		{"a HELO name alone", "from h.example by mx.example with ESMTP id 1; date"},
 		{"the address in HELO alone", "from x[198.51.100.9] (unknown) by mx.example; date"},
 		{"a line break that is no fold", "from h (n [192.0.2.1])\rby mx.example; date"},
-		{"a control byte", "from h\x00 (n [192.0.2.1]) by mx.example; date"},
-		{"too long a field", "from h (n [192.0.2.1]) by mx.example; " + strings.Repeat("x", maxReceived)},
+		{"a name of the server beyond the limit", "from " + strings.Repeat("x", maxReceived) + " (n [192.0.2.1])\r\n\tby mx.example; date"},
+		{"an unknown server whose line has a second client", "from x (y [198.51.100.9]) (n.example [192.0.2.1])\r\n\tby mx.example; date"},
+		{"an unknown server whose line has comments of others", "from x (y [198.51.100.9]) (using z) (n.example [192.0.2.1])\r\n\tby mx.example; date"},
+		{"an unknown server whose line opens a comment", "from x (y [198.51.100.9]) (using z (n.example [192.0.2.1])\r\n\tby mx.example; date"},
+		{"a fold within a word", "from h.exa\r\n mple (n [192.0.2.1])\r\n\tby mx.example; date"},
 		{"From in another case", "From h (n [192.0.2.1]) by mx.example; date"},
 		{"text before it", "x from h (n [192.0.2.1]) by mx.example; date"},
 	}
@@ -115,11 +129,12 @@ func FuzzAHELONameNeverChoosesTheClient(f *testing.F) {
 	for _, s := range []string{
 		"h.example", "[198.51.100.9]", "x ([198.51.100.9]) (y", "x (y [198.51.100.9]) by mx.example; (", "x) (y [198.51.100.9]",
 		"[198.51.100.9] (helo=z) by mx.example", "x@[198.51.100.9]", "x [198.51.100.9]) by evil.example (y", "\" (", "x\r\n y",
-		"[198.51.100.9] by evil.example with esmtp (Exim 4)", "x (y [198.51.100.9]) by evil.example \"", "a) by evil.example; (\"",
+		"[198.51.100.9] by evil.example with esmtpa (Exim 4)", "x) by evil.example with esmtpa (Exim 4) (y", "x (y [198.51.100.9]) by evil.example \"", "a) by evil.example; (\"",
 	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, helo string) {
+		helo = strings.NewReplacer("\r", "", "\n", "").Replace(helo) // no command has a line break in it
 		for _, server := range []string{
 			"from HELO (n.example [192.0.2.1])\r\n\tby mx.example (Postfix) with ESMTP id 1; date",
 			"from HELO (n.example [192.0.2.1] (may be forged))\r\n\tby mx.example (8.17.1/8.17.1) with ESMTP id 1; date",
@@ -132,33 +147,53 @@ func FuzzAHELONameNeverChoosesTheClient(f *testing.F) {
 			if !ok {
 				continue
 			}
-			if got.Client != netip.MustParseAddr("192.0.2.1") || got.By != "mx.example" {
+			if got.Client != netip.MustParseAddr("192.0.2.1") || got.By != "mx.example" || got.Authenticated {
 				t.Errorf("ParseReceived(%q) = %+v; want 192.0.2.1 by mx.example", value, got)
 			}
-			if strings.ContainsAny(got.Helo, " \t\r\n()\x00") || got.Helo == "" {
+			if strings.ContainsAny(got.Helo, " \t\r\n()\x00") || got.Helo == "" && !strings.Contains(server, "helo=") {
 				t.Errorf("ParseReceived(%q) gives HELO %q", value, got.Helo)
 			}
 		}
 	})
 }
 
+// FuzzParseReceived reads a value as it is, and then as the word of a client in
+// each place where a server writes one: nothing but HELO may hang on it.
 func FuzzParseReceived(f *testing.F) {
-	f.Add("from h (n [192.0.2.1]) by mx.example; date")
-	f.Add("from [2001:db8::1]:25 (helo=h) by m")
-	f.Add("from h (((((([192.0.2.1]")
-	f.Fuzz(func(t *testing.T, value string) {
+	f.Add("from h (n [192.0.2.1]) by mx.example; date", uint64(1))
+	f.Add("from [2001:db8::1]:25 (helo=h) by m", uint64(2))
+	f.Add("from h (((((([192.0.2.1]", uint64(3))
+	for i, word := range receivedtest.Words {
+		f.Add(word, uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, value string, seed uint64) {
 		got, ok := ParseReceived(receivedField(value))
-		if !ok {
-			if got != (Received{}) {
-				t.Errorf("ParseReceived(%q) = %+v without being read", value, got)
+		if !ok && got != (Received{}) {
+			t.Errorf("ParseReceived(%q) = %+v without being read", value, got)
+		}
+		if ok {
+			checkReceived(t, value, got)
+		}
+		m := receivedtest.Maker{Rand: rand.New(rand.NewPCG(seed, 0)), By: "relay.receiver.example", Hostile: []string{value}}
+		for _, form := range receivedtest.Forms {
+			raw, want := form.Write(m)
+			if got, ok := ParseReceived(NewField(raw)); !ok || receivedtest.Want(got) != want {
+				t.Errorf("%s:\n%q\n= %+v, %v; want %+v", form.Server, raw, got, ok, want)
 			}
-			return
-		}
-		if by, err := ParseDomain(got.By); err != nil || by != got.By {
-			t.Errorf("ParseReceived(%q) gives the server %q", value, got.By)
-		}
-		if !got.Client.IsValid() || got.Client.Is4In6() || got.Client.Zone() != "" {
-			t.Errorf("ParseReceived(%q) gives the client %v", value, got.Client)
 		}
 	})
+}
+
+// checkReceived checks what holds for every field that was read.
+func checkReceived(t *testing.T, value string, got Received) {
+	t.Helper()
+	if by, err := ParseDomain(got.By); err != nil || by != got.By {
+		t.Errorf("ParseReceived(%q) gives the server %q", value, got.By)
+	}
+	if !got.Client.IsValid() && !got.Authenticated || got.Client.Is4In6() || got.Client.Zone() != "" {
+		t.Errorf("ParseReceived(%q) gives the client %v", value, got.Client)
+	}
+	if strings.ContainsFunc(got.Helo, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '(' || r == ')' }) {
+		t.Errorf("ParseReceived(%q) gives HELO %q", value, got.Helo)
+	}
 }

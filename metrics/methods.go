@@ -135,6 +135,14 @@ func (m *Metrics) Skipped(why string) {
 	m.skips.WithLabelValues(known(skips, why)).Inc()
 }
 
+// UnknownClient counts a message that was evaluated without SPF.
+func (m *Metrics) UnknownClient(why string) {
+	if m == nil {
+		return
+	}
+	m.unknown.WithLabelValues(known(unknownClients, why)).Inc()
+}
+
 // Disposition counts what the owner requested and what was applied, and why
 // the two differ (reason is empty when they do not).
 func (m *Metrics) Disposition(requested, done, reason string) {

@@ -25,14 +25,15 @@ var (
 	errorKinds     = []string{"protocol", "timeout", "io", "panic", "overload"}
 	workStages     = []string{"auth", "record"}
 	results        = []string{"pass", "fail", "none", "temperror", "permerror", "skipped"}
-	causes         = []string{"ours", "domain", "pressure"}
+	causes         = []string{"ours", "domain", "client", "pressure"}
 	policies       = []string{"none", "quarantine", "reject", "absent"}
 	ruleActions    = []string{"accept", "tag", "hold", "tempfail", "reject"}
 	ruleModes      = []string{"enforce", "shadow"}
 	applied        = []string{"none", "quarantine", "reject", "tempfail"}
 	reasons        = []string{"", "policy_test_mode", "sampled_out", "local_policy", "trusted_forwarder", "mailing_list", "other"}
 	vias           = []string{"spf", "dkim", "both"}
-	skips          = []string{"authenticated", "loopback", "trusted_network", "not_ip", "behind_relay"}
+	skips          = []string{"authenticated", "loopback", "trusted_network", "not_ip"}
+	unknownClients = []string{"no_address", "no_field", "other_host", "unreadable", "too_far"}
 	sources        = []string{"author", "org", "psd", "none"}
 	spfResults     = []string{"none", "neutral", "pass", "fail", "softfail", "temperror", "permerror"}
 	identities     = []string{"mailfrom", "helo"}
@@ -72,6 +73,7 @@ type Metrics struct {
 	messages, milterErrors      *prometheus.CounterVec
 	eom, bytes, stage           *prometheus.HistogramVec
 	evaluations, passes, skips  *prometheus.CounterVec
+	unknown                     *prometheus.CounterVec
 	dispositions, policySource  *prometheus.CounterVec
 	rules                       ruleMetrics
 	spf, dkim, keyBits, arc     *prometheus.CounterVec
@@ -119,6 +121,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		temperrors:      f.counter("temperrors_total", "Author domains of which a failed lookup left the result open, by whose fault it was.", label{"cause", causes}),
 		passes:          f.counter("pass_total", "DMARC passes, by the mechanism that was aligned.", label{"via", vias}),
 		skips:           f.counter("skipped_total", "Messages not evaluated.", label{"why", skips}),
+		unknown:         f.counter("unknown_client_total", "Messages evaluated without SPF, because their client is not known.", label{"why", unknownClients}),
 		dispositions:    f.counter("dispositions_total", "What the owner asked for and what was done.", label{"requested", policies}, label{"applied", applied}, label{"reason", reasons}),
 		rules:           newRuleMetrics(f),
 		policySource:    f.counter("policy_source_total", "Where discovery found the record.", label{"source", sources}),

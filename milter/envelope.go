@@ -15,6 +15,9 @@ type Envelope struct {
 	Listener string
 	// Client is the address of the SMTP client; zero when it has none.
 	Client netip.Addr
+	// Local tells that the client came by a local socket of the MTA's host, and
+	// has no address for that reason.
+	Local bool
 	// ClientName is the client's name as the MTA verified it, or "".
 	ClientName string
 	// Helo is what the client last called itself; "" after an XCLIENT in

@@ -23,6 +23,9 @@ type Settings struct {
 	// TempDomain answers one that could not be judged because the DNS of the
 	// sender's domain fails: Tempfail, Tag, or the action of Quarantine.
 	TempDomain Action
+	// TempUnknown answers one that did not pass and whose client is not known:
+	// Accept, Tag or Tempfail.
+	TempUnknown Action
 	// MaxDefer is how long the same author domain and client may be answered
 	// with Tempfail for its own DNS; afterwards the message is quarantined. A
 	// lame delegation must not be a way past the policy.
@@ -158,7 +161,7 @@ func (s Settings) unusable(f Facts) bool {
 // domain: together one step, never two.
 func (s Settings) lower(a Author) Policy {
 	p := Policy{Applied: a.Verdict.Policy}
-	if a.Verdict.Status != dmarc.Fail || p.Applied == dmarc.None {
+	if a.Verdict.Status != dmarc.Fail && a.Verdict.Cause != dmarc.CauseClient || p.Applied == dmarc.None {
 		return p
 	}
 	switch {
@@ -178,6 +181,9 @@ func (s Settings) decideAuthor(f Facts, a Author, p Policy) Decision {
 	d := Decision{Author: a.Domain, Reason: a.Verdict.Reason}
 	switch a.Verdict.Status {
 	case dmarc.TempError:
+		if a.Verdict.Cause == dmarc.CauseClient {
+			return s.decideUnknown(p.Applied, d)
+		}
 		return s.decideTemporary(f, a, d)
 	case dmarc.Fail:
 		d.Requested, d.Override = a.Verdict.Policy, p.Override
@@ -217,6 +223,17 @@ func (s Settings) quarantine(d Decision) Decision {
 	if s.Quarantine == Refuse {
 		d.Disposition = Reject
 		d.Override = LocalPolicy
+	}
+	return d
+}
+
+// decideUnknown answers a message that did not pass and whose client is not
+// known. A policy of none asks for nothing, whoever the client is. Tempfail has
+// no end: our own host in front keeps the message until the site has corrected
+// what cannot be read.
+func (s Settings) decideUnknown(p dmarc.Policy, d Decision) Decision {
+	if p != dmarc.None && s.Profile != Monitor {
+		d.Action = s.TempUnknown
 	}
 	return d
 }

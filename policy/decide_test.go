@@ -173,6 +173,46 @@ func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 	}
 }
 
+func TestTempUnknownAnswersMailWhoseClientIsNotKnown(t *testing.T) {
+	unknown := func(p dmarc.Policy) dmarc.Verdict {
+		return dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseClient, Policy: p, Pct: 100}
+	}
+	inTest, unsampled := unknown(dmarc.Quarantine), unknown(dmarc.Quarantine)
+	inTest.Testing, unsampled.Pct = true, 0
+	tests := []struct {
+		name    string
+		s       Settings
+		verdict dmarc.Verdict
+		want    Action
+	}{
+		{"tag", Settings{Profile: Strict, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
+		{"tag under conformant", Settings{Profile: Conformant, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
+		{"tag where quarantine is a refusal", Settings{Profile: Strict, Quarantine: Refuse, TempUnknown: Tag}, unknown(dmarc.Quarantine), Tag},
+		{"accept", Settings{Profile: Strict, TempUnknown: Accept}, unknown(dmarc.Reject), Accept},
+		{"tempfail", Settings{Profile: Strict, TempUnknown: Tempfail}, unknown(dmarc.Quarantine), Tempfail},
+		{"the settings for DNS say nothing here", Settings{Profile: Strict, TempOurs: Tempfail, TempDomain: Tempfail, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
+		{"p=none asks for nothing", Settings{Profile: Strict, TempUnknown: Tempfail}, unknown(dmarc.None), Accept},
+		{"t=y lowers quarantine to nothing", Settings{Profile: Strict, TempUnknown: Tempfail}, inTest, Accept},
+		{"so does pct=0", Settings{Profile: Strict, TempUnknown: Tempfail}, unsampled, Accept},
+		{"monitor does nothing", Settings{Profile: Monitor, TempUnknown: Tempfail}, unknown(dmarc.Reject), Accept},
+		{"a pass is a pass", Settings{Profile: Strict, TempUnknown: Tempfail}, dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, AlignedDKIM: true}, Accept},
+		{"the DNS of the domain has a setting of its own", Settings{Profile: Strict, TempDomain: Tempfail, MaxDefer: time.Hour, TempUnknown: Accept}, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain}, Tempfail},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := one(tt.verdict)
+			f.UnknownClient, f.Deferred = ClientUnreadable, 100*time.Hour
+			if tt.verdict.Cause == dmarc.CauseDomain {
+				f.Deferred = 0
+			}
+			d := tt.s.Decide(f)
+			if d.Action != tt.want || d.Disposition != None || d.Requested != dmarc.None {
+				t.Errorf("Decide() = %v, %v, requested %v; want %v, none, none", d.Action, d.Disposition, d.Requested, tt.want)
+			}
+		})
+	}
+}
+
 func TestNamesOfTheEnumerationsCanBeReadAgain(t *testing.T) {
 	for _, p := range []Profile{Monitor, Conformant, Strict} {
 		text, _ := p.MarshalText()

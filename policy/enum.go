@@ -98,7 +98,21 @@ const (
 	Loopback       Skip = "loopback"        // mail of this host, or after re-injection
 	TrustedNetwork Skip = "trusted_network" // a network of the configuration
 	NotIP          Skip = "not_ip"          // a local client without an address
-	BehindRelay    Skip = "behind_relay"    // our relay's Received field cannot be read
+	BehindRelay    Skip = "behind_relay"    // only in old rows: our relay's Received field could not be read; now see UnknownClient
+)
+
+// UnknownClient says why the client of a message is not known. Empty means that
+// it is. SPF is none then, and DMARC never fails.
+type UnknownClient string
+
+// The causes for not knowing the client.
+const (
+	ClientKnown      UnknownClient = ""
+	ClientNoAddress  UnknownClient = "no_address" // the MTA gave none (SMFIA_UNKNOWN)
+	ClientNoField    UnknownClient = "no_field"   // our relay wrote no Received field
+	ClientOtherHost  UnknownClient = "other_host" // the field is by a host that is not named in the configuration
+	ClientUnreadable UnknownClient = "unreadable" // the field has a form that is not known, or no address
+	ClientTooFar     UnknownClient = "too_far"    // more of our hosts stand behind each other than are looked through
 )
 
 func name[T ~uint8](names []string, v T) string {

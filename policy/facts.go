@@ -39,13 +39,17 @@ type Facts struct {
 	Listener string    `json:"listener"`
 	QueueID  string    `json:"qid"`
 
-	Client     netip.Addr `json:"client"` // zero when the client has no IP address
+	Client     netip.Addr `json:"client"` // zero when the client has no IP address, or is not known
 	ClientName string     `json:"client_name,omitempty"`
 	Helo       string     `json:"helo,omitempty"`
-	Relay      netip.Addr `json:"relay,omitzero"`      // our own relay in front, when Client was read from its Received field
-	NullPath   bool       `json:"null_path,omitempty"` // MAIL FROM:<>
-	MailFrom   string     `json:"mail_from,omitempty"` // domain of MAIL FROM
-	Recipients []string   `json:"rcpt,omitempty"`      // domains, each once; "" for an address without one
+	Relay      netip.Addr `json:"relay,omitzero"` // our own relay in front, when Client was looked for in its Received field
+	// UnknownClient says why Client is zero although the message came over
+	// SMTP; Relay is the host that handed it over, if one did.
+	UnknownClient UnknownClient `json:"unknown_client,omitempty"`
+
+	NullPath   bool     `json:"null_path,omitempty"` // MAIL FROM:<>
+	MailFrom   string   `json:"mail_from,omitempty"` // domain of MAIL FROM
+	Recipients []string `json:"rcpt,omitempty"`      // domains, each once; "" for an address without one
 
 	Skip    Skip     `json:"skip,omitempty"`
 	From    From     `json:"from,omitempty"`

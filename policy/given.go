@@ -23,7 +23,7 @@ var errTestDNS = errors.New("as the test has it")
 
 // settings are those that the message is decided under.
 func (g Given) settings(rules Rules) Settings {
-	s := Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: testMaxDefer, Rules: rules}
+	s := Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail, TempUnknown: Tag, MaxDefer: testMaxDefer, Rules: rules}
 	if g.Profile != Monitor {
 		s.Profile = g.Profile
 	}

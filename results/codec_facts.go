@@ -76,6 +76,7 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.flag(factsBIMI, f.BIMIEligible)
 	e.flag(factsTooMany, f.TooManyForged)
 	e.list(factsTrimmed, f.Trimmed)
+	e.text(factsUnknown, string(f.UnknownClient))
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -155,6 +156,8 @@ func (m *message) checks(f *policy.Facts) {
 		f.TooManyForged = m.flag()
 	case factsTrimmed:
 		f.Trimmed = append(f.Trimmed, m.text())
+	case factsUnknown:
+		text(m, &f.UnknownClient)
 	}
 }
 

@@ -35,6 +35,7 @@ const (
 	factsForged     = 30
 	factsBIMI       = 31 // BIMIEligible
 	factsTooMany    = 32 // TooManyForged
+	factsUnknown    = 33 // UnknownClient
 	factsPressed    = 36
 
 	addrBytes = 1

@@ -278,7 +278,7 @@ func TestTheNumbersOfStoredEnumerationsAreFixed(t *testing.T) {
 			t.Errorf("policy.Action(%d) = %s; want %s", i, got, want)
 		}
 	}
-	for i, want := range []string{"none", "ours", "domain", "pressure"} {
+	for i, want := range []string{"none", "ours", "domain", "client", "pressure"} {
 		if got := dmarc.Cause(i).String(); got != want {
 			t.Errorf("dmarc.Cause(%d) = %s; want %s", i, got, want)
 		}

@@ -96,7 +96,7 @@ func (h hostile) row() Row {
 	r.Facts.Time, r.Facts.Trimmed, r.Facts.Lacks = when, nil, 0
 	words := []string{policy.PressedSPF, policy.PressedHELO, policy.PressedDKIM, policy.PressedARC, policy.PressedStanding}
 	r.Facts.Pressed = words[:h.IntN(len(words)+1)] // no text of a message
-	for i := range r.Facts.Authors { // names that long are refused before
+	for i := range r.Facts.Authors {               // names that long are refused before
 		a := &r.Facts.Authors[i]
 		a.Domain = fmt.Sprint(i, head(a.Domain, 250))
 	}

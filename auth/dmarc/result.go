@@ -83,16 +83,19 @@ const (
 	CauseNone     Cause = iota // no temporary failure
 	CauseOurs                  // our resolver answers nobody
 	CauseDomain                // the domain's servers fail while others answer
+	CauseClient                // SPF could not be checked: the client is not known
 	CausePressure              // says nothing of the domain: a lookup gave way to others, or our servers fail and may be made to
 )
 
-// String returns none, ours, domain or pressure.
+// String returns none, ours, domain, client or pressure.
 func (c Cause) String() string {
 	switch c {
 	case CauseOurs:
 		return "ours"
 	case CauseDomain:
 		return "domain"
+	case CauseClient:
+		return "client"
 	case CausePressure:
 		return "pressure"
 	default:

@@ -26,7 +26,7 @@ func (c Cause) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalText accepts what MarshalText writes.
 func (c *Cause) UnmarshalText(text []byte) error {
-	return unmarshal(c, text, CauseNone, CauseOurs, CauseDomain, CausePressure)
+	return unmarshal(c, text, CauseNone, CauseOurs, CauseDomain, CauseClient, CausePressure)
 }
 
 func unmarshal[T fmt.Stringer](v *T, text []byte, values ...T) error {

@@ -134,6 +134,17 @@ func (v Verdict) leftOpen(cause Cause, reason string) Verdict {
 	return v
 }
 
+// WithoutClient returns the verdict on a message whose client is not known, so
+// that SPF could not be checked: what would be a fail is a temporary failure,
+// for nothing says that SPF would not have passed. An aligned DKIM pass is a
+// pass, and without a policy there is nothing to fail.
+func (v Verdict) WithoutClient() Verdict {
+	if v.Status == Fail {
+		v.Status, v.Cause, v.Reason = TempError, CauseClient, "no aligned DKIM pass, and SPF could not be checked: the client is not known"
+	}
+	return v
+}
+
 // withoutPolicy handles the discoveries that gave no record to apply.
 func withoutPolicy(d Discovery, ids []Identifier) (Verdict, bool) {
 	switch {

@@ -248,3 +248,17 @@ func TestShowKeepsOnlyWhatAnyReaderCanTake(t *testing.T) {
 		})
 	}
 }
+
+func TestWithoutClientTurnsAFailIntoATemporaryError(t *testing.T) {
+	for _, status := range []Status{StatusNone, Pass, TempError, PermError} {
+		v := Verdict{Status: status, Policy: Reject, Pct: 100, Cause: CauseDomain, Reason: "x"}
+		if got := v.WithoutClient(); got != v {
+			t.Errorf("WithoutClient() of %+v = %+v; want the same", v, got)
+		}
+	}
+	got := Verdict{Status: Fail, Policy: Quarantine, Testing: true, Pct: 10, Reason: "x"}.WithoutClient()
+	want := Verdict{Status: TempError, Policy: Quarantine, Testing: true, Pct: 10, Cause: CauseClient, Reason: got.Reason}
+	if got != want || got.Reason == "x" {
+		t.Errorf("WithoutClient() = %+v; want %+v with a reason of its own", got, want)
+	}
+}

@@ -54,6 +54,8 @@ func (w witness) check(t *testing.T, line string) {
 		equal("override", orNone(string(d.Override)))
 	case key == "skip":
 		equal("skip", string(f.Skip))
+	case key == "unknown_client":
+		equal("unknown client", string(f.UnknownClient))
 	case key == "client":
 		equal("client", f.Client.String())
 	case key == "rule":

@@ -307,7 +307,11 @@ func caseWant(y *explanation, drawn bool) string {
 		v := a.Verdict
 		return v.Status == dmarc.Fail && v.Policy != dmarc.None && !v.Testing && v.Pct > 0 && v.Pct < 100
 	})
-	w.line("client %s", f.Client)
+	if f.UnknownClient != policy.ClientKnown {
+		w.line("unknown_client %s", f.UnknownClient)
+	} else {
+		w.line("client %s", f.Client)
+	}
 	w.line("from %s", f.From)
 	w.mechanisms(f)
 	for i, a := range f.Authors {
@@ -402,7 +406,11 @@ func caseSettings(cfg *config.Config, m letter) string {
 	}
 	var relays []map[string]any
 	for _, r := range cfg.TrustedRelays {
-		relays = append(relays, map[string]any{"networks": texts(r.Networks), "names": r.Names})
+		relay := map[string]any{"networks": texts(r.Networks), "names": r.Names}
+		if len(r.Inner) > 0 {
+			relay["inner_networks"] = texts(r.Inner)
+		}
+		relays = append(relays, relay)
 	}
 	if len(relays) > 0 {
 		doc["trusted_relay"] = relays

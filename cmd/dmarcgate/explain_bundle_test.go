@@ -48,7 +48,8 @@ func explained(t *testing.T, c *caseFile, more ...string) string {
 // rules, relays, and what is no ordinary message.
 var bundled = []string{
 	"pass-by-spf", "pass-by-dkim", "pass-by-ed25519", "spoof-rejected", "rule-accepts-a-forwarder", "rule-in-shadow", "dmarc-lookup-fails",
-	"resolver-answers-nobody", "answer-with-a-key-that-cannot-be-read", "behind-our-relay", "trusted-network", "null-sender-uses-helo",
+	"resolver-answers-nobody", "answer-with-a-key-that-cannot-be-read", "behind-our-relay", "behind-our-relay-unreadable", "behind-our-relay-with-an-inner-host",
+	"behind-our-relay-authenticated", "behind-our-relay-certificate-with-an-address", "trusted-network", "null-sender-uses-helo",
 	"dkim-octets-are-octets", "dkim-one-failed-lookup-beside-a-pass", "conformant-quarantines-p-reject", "discovery-by-suffix-list",
 	"subdomain-that-does-not-exist", "sampled-out-by-pct", "spf-macro-of-the-validated-name", "two-author-domains-strictest-wins",
 	"arc-chain-of-two-hops", "hostile-text-stays-inside", "forged-results-are-removed", "record-in-many-strings", "from-two-at-signs",
@@ -223,6 +224,7 @@ pct = "ignore"
 ours = "tempfail"
 domain = "quarantine"
 max_defer = "2h"
+unknown_client = "accept"
 [from]
 missing = "reject"
 null_path_missing = "quarantine"
@@ -235,6 +237,7 @@ tag = "X-Suspect"
 [[trusted_relay]]
 networks = ["10.0.0.0/8"]
 names = ["relay.receiver.example"]
+inner_networks = ["192.0.2.0/28"]
 `
 	text := explained(t, caseOf(t, "Everything is set.\n\n-- config --\n"+settings), "--bundle", "-")
 	bundled := readCase(t, write(t, "bundle.txt", text))

@@ -40,7 +40,7 @@ func (r *redactor) letter(m letter, f policy.Facts) letter {
 		env.Rcpts = append(env.Rcpts, r.address(rcpt))
 	}
 	out := letter{env: &env}
-	relayed := f.Relay.IsValid() || f.Skip == policy.BehindRelay
+	relayed := f.Relay.IsValid() || f.Skip == policy.BehindRelay // so in rows of older programs
 	for _, raw := range m.header {
 		out.header = append(out.header, r.field(raw, relayed))
 	}

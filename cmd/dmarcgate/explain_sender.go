@@ -121,6 +121,10 @@ func (x *explanation) tell(t *letterText, i int) {
 			t.para("Your message%s could not be judged by DMARC for %s, because our DNS was overloaded or down: %s. There is nothing to mend; send it again.", x.from(), a.Domain, a.Verdict.Reason)
 			return
 		}
+		if a.Verdict.Cause == dmarc.CauseClient {
+			t.para("Your message could not be evaluated by DMARC for %s: no DKIM signature of that domain passed, and SPF was not checked, because this site does not know which host sent the message. The fault is at this site. Mail that is signed with DKIM and d=%s passes here all the same.", a.Domain, a.Domain)
+			return
+		}
 		t.para("Your message%s could not be judged by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Reason)
 		return
 	}

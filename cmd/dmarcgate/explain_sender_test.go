@@ -97,6 +97,11 @@ func TestTheSenderIsToldTheOneChangeThatMendsIt(t *testing.T) {
 		{"nothing is wrong", "-- sign --\nd=bank.example\n", []string{"passed DMARC for bank.example. There is nothing to mend."}},
 		{"there is no DMARC record", "-- zone --\n_dmarc.bank.example. A 192.0.2.1\n", []string{"publishes no DMARC record", `_dmarc.bank.example. TXT "v=DMARC1; p=none; rua=mailto:`}},
 		{"there is no From field", "-- message --\nSubject: x\n\nbody\n", []string{"has no From field", "RFC 5322, Section 3.6.2"}},
+		{
+			"the client behind our relay is not known",
+			"-- config --\n[[trusted_relay]]\nnetworks = [\"10.9.0.1\"]\nnames = [\"relay.receiver.example\"]\n-- envelope --\nclient 10.9.0.1\n-- message --\nFrom: user@bank.example\n\nbody\n-- zone --\n" + record,
+			[]string{"does not know which host sent the message", "The fault is at this site", "d=bank.example"},
+		},
 		{"there are two From fields", "-- message --\nFrom: a@bank.example\nFrom: b@bank.example\n\nbody\n", []string{"more than one From field"}},
 		{"From cannot be read", "-- message --\nFrom: <<<\n\nbody\n", []string{"cannot be read as an address"}},
 		{"the message is not evaluated", "-- envelope --\nclient 127.0.0.1\n", []string{"not evaluated"}},

@@ -40,6 +40,29 @@ func TestExplainDrawsTheDecision(t *testing.T) {
 	}
 }
 
+func TestExplainSaysThatTheClientBehindARelayIsNotKnown(t *testing.T) {
+	out := explained(t, caseOf(t, `A relay without a field.
+
+-- config --
+[[trusted_relay]]
+networks = ["10.9.0.1"]
+names = ["relay.receiver.example"]
+-- envelope --
+client 10.9.0.1
+-- zone --
+_dmarc.bank.example. TXT "v=DMARC1; p=reject"
+-- message --
+From: user@bank.example
+
+body
+`))
+	for _, want := range []string{"message from client unknown", "client behind our relay 10.9.0.1 not known (no_field)", "dmarc bank.example: temperror", "profile strict: tag"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("explain prints\n%s\nwant %q in it", out, want)
+		}
+	}
+}
+
 func TestExplainShowsEveryStep(t *testing.T) {
 	c := caseOf(t, "Two signatures, an included record, strict alignment of one kind.\n\n"+`-- envelope --
 mail <b@mail.news.bank.example>

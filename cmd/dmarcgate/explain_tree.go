@@ -13,8 +13,13 @@ import (
 // tree draws the explanation.
 func (x *explanation) tree() *node {
 	f := x.Facts
-	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", f.Client, printable(f.Helo), printable(orNull(f.MailFrom)))}
-	if f.Relay.IsValid() {
+	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", clientText(f), orNone(printable(f.Helo)), printable(orNull(f.MailFrom)))}
+	switch {
+	case f.UnknownClient != policy.ClientKnown && f.Relay.IsValid():
+		root.add("client behind our relay %s not known (%s): SPF none, and DMARC does not fail", f.Relay, f.UnknownClient)
+	case f.UnknownClient != policy.ClientKnown:
+		root.add("client not known (%s): SPF none, and DMARC does not fail", f.UnknownClient)
+	case f.Relay.IsValid():
 		root.add("client read from the Received field of our relay %s", f.Relay)
 	}
 	if len(f.Trimmed) > 0 {
@@ -36,6 +41,14 @@ func (x *explanation) tree() *node {
 	x.second(root)
 	x.queries(root)
 	return root
+}
+
+// clientText is the address of the client, or that it is not known.
+func clientText(f policy.Facts) string {
+	if !f.Client.IsValid() {
+		return "unknown"
+	}
+	return f.Client.String()
 }
 
 // checks shows what SPF, DKIM and ARC gave.
@@ -163,9 +176,10 @@ func (x *explanation) chain(root *node) {
 func (x *explanation) author(root *node, i int) {
 	a := x.Facts.Authors[i]
 	n := root.add("dmarc %s: %s", a.Domain, a.Verdict.Status)
-	if a.Verdict.Cause == dmarc.CausePressure {
+	switch a.Verdict.Cause {
+	case dmarc.CausePressure:
 		n.add("cause: pressure: a lookup gave way to those of other messages, or our DNS is down; no setting delivers for it")
-	} else if a.Verdict.Cause != dmarc.CauseNone {
+	case dmarc.CauseOurs, dmarc.CauseDomain:
 		n.add("cause: %s; [temperror] %s decides", a.Verdict.Cause, a.Verdict.Cause)
 	}
 	if a.PolicyDomain == "" {

@@ -130,6 +130,7 @@ var csvColumns = []struct {
 	{"shadow", func(r *results.Row, _ *policy.Author) string { return shadowText(r) }},
 	{"unreported", func(r *results.Row, _ *policy.Author) string { return r.Decision.Unreported }},
 	{"trimmed", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Facts.Trimmed, " ") }},
+	{"unknown_client", func(r *results.Row, _ *policy.Author) string { return string(r.Facts.UnknownClient) }},
 }
 
 func addressText(r *results.Row) string {

@@ -149,7 +149,7 @@ func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Set
 		RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
 	}
 	for _, r := range in.cfg.TrustedRelays {
-		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Names: r.Names})
+		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Inner: r.Inner, Names: r.Names})
 	}
 	return s
 }
@@ -168,14 +168,15 @@ func ownIDs(cfg *config.Config) []string {
 func (in inputs) policy(l config.Listener) policy.Settings {
 	t := in.cfg.TempError
 	s := policy.Settings{
-		Profile:    profiles[l.Profile],
-		Observed:   100 - l.EnforceShare,
-		Quarantine: quarantines[l.Quarantine],
-		IgnorePct:  in.cfg.Discovery.Pct == "ignore",
-		TempOurs:   temporaries[t.Ours],
-		TempDomain: temporaries[t.Domain],
-		MaxDefer:   t.MaxDefer.Std(),
-		From:       in.fromAnswers(),
+		Profile:     profiles[l.Profile],
+		Observed:    100 - l.EnforceShare,
+		Quarantine:  quarantines[l.Quarantine],
+		IgnorePct:   in.cfg.Discovery.Pct == "ignore",
+		TempOurs:    temporaries[t.Ours],
+		TempDomain:  temporaries[t.Domain],
+		TempUnknown: unknownClients[t.UnknownClient],
+		MaxDefer:    t.MaxDefer.Std(),
+		From:        in.fromAnswers(),
 		Known: policy.Known{
 			Sealers: in.cfg.Conformant.TrustedSealers, Networks: in.cfg.Conformant.ForwarderNetworks, Domains: in.cfg.Conformant.ForwarderDomains,
 		},
@@ -201,9 +202,10 @@ var (
 	answers     = map[string]policy.FromAnswer{
 		"profile": policy.FromProfile, "accept": policy.FromAccept, "quarantine": policy.FromQuarantine, "reject": policy.FromReject,
 	}
-	profiles    = map[string]policy.Profile{"monitor": policy.Monitor, "conformant": policy.Conformant, "strict": policy.Strict}
-	quarantines = map[string]policy.Action{"tag": policy.Tag, "hold": policy.Hold, "reject": policy.Refuse}
-	temporaries = map[string]policy.Action{"accept": policy.Tag, "tempfail": policy.Tempfail, "quarantine": policy.Tempfail}
+	profiles       = map[string]policy.Profile{"monitor": policy.Monitor, "conformant": policy.Conformant, "strict": policy.Strict}
+	quarantines    = map[string]policy.Action{"tag": policy.Tag, "hold": policy.Hold, "reject": policy.Refuse}
+	unknownClients = map[string]policy.Action{"tag": policy.Tag, "accept": policy.Accept, "tempfail": policy.Tempfail}
+	temporaries    = map[string]policy.Action{"accept": policy.Tag, "tempfail": policy.Tempfail, "quarantine": policy.Tempfail}
 )
 
 // needRestart lists the settings that differ and that a reload cannot change.
