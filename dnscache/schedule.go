@@ -509,30 +509,8 @@ func (q *scheduler) checkFailed(s *server, dead bool) (atOne bool) {
 // answered.
 func (q *scheduler) checkAnswered(s *server) {
 	q.mu.Lock()
-	now := q.now()
-	if s.win.overflowed(now) {
-		q.pardon(s, now)
-	}
-	s.win.proved(now)
+	s.win.proved(q.now())
 	q.dispatch()
-}
-
-// pardon frees the older half of the places of queries that were given up. A
-// server that overflowed may have dropped them, and when it answers a check
-// query it has room for some at least. Then they are no fault of who sent them.
-func (q *scheduler) pardon(s *server, now time.Time) {
-	left := (s.win.lost[Other] + s.win.lost[Author] + 1) / 2
-	for _, x := range s.win.waste {
-		if left == 0 {
-			return
-		}
-		if x.place.free {
-			continue
-		}
-		left--
-		q.release(x.place, now)
-		x.place.charge.each(func(a *account) { a.lost = max(0, a.lost-oneQuery) })
-	}
 }
 
 // important reports whether a lookup is of class Author by now.

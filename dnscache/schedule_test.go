@@ -233,35 +233,6 @@ func TestAQueryGivenUpHoldsItsPlace(t *testing.T) {
 	}
 }
 
-func TestAfterAnOverflowACheckThatIsAnsweredFreesPlaces(t *testing.T) {
-	d := newDesk(t, 1)
-	var list []*ticket
-	for i := range 20 {
-		x := d.ask(clientOf(i), Author, fmt.Sprintf("z%d.test", i))
-		list = append(list, x)
-		d.end(x, silent)
-	}
-	d.sched.checkAnswered(d.servers[0])
-	if s := d.Servers()[0]; s.GivenUp != 20 {
-		t.Errorf("%+v; want all places held, as the server never overflowed", s)
-	}
-	d.sched.checkFailed(d.servers[0], false)
-	for _, want := range []int{10, 5, 2, 1, 0, 0} {
-		d.sched.checkAnswered(d.servers[0])
-		if s := d.Servers()[0]; s.GivenUp != want {
-			t.Errorf("%d places held; want %d", s.GivenUp, want)
-		}
-	}
-	for _, x := range list {
-		if a := x.charge.client; a.lost != 0 || !a.idle() {
-			t.Errorf("%+v; want nothing lost by the client", a)
-		}
-	}
-	if w := &d.servers[0].win; w.used() != 0 {
-		t.Errorf("%+v; want no place taken", w)
-	}
-}
-
 func TestTheQueueIsBounded(t *testing.T) {
 	d := newDesk(t, 1)
 	release := d.fill()
