@@ -103,7 +103,7 @@ func (m faultyMessage) Finish() milter.Answer {
 func withFaultyLookups(g *enforce.Gate, stage string) milter.Handler {
 	now := *g.Snapshot.Load()
 	checker := *now.Checker
-	checker.Memory = nil // what is remembered is not looked up
+	checker.Memory, checker.Charge = nil, nil // what is remembered is not looked up, and these resolvers are not charged
 	switch stage {
 	case "spf":
 		checker.SPF = faultyDNS{stage}
