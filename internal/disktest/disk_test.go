@@ -22,7 +22,7 @@ const trace = `7 write(2<\x2f\x64\x2f\x6c>, "\x41\x42", 2) = 2
 `
 
 func TestATraceIsRead(t *testing.T) {
-	got, err := Parse(strings.NewReader(trace), "/d", "")
+	got, err := Parse(strings.NewReader(trace), "/d")
 	want := []Op{
 		{Write, "/d/l", -1, []byte("AB")}, {Write, "/d/a", 1, []byte("AB\n")}, {Write, "/d/b", 0, []byte("A")},
 		{Sync, "/d/a", 0, nil}, {Truncate, "/d/a", 2, nil}, {Remove, "/d/b", 0, nil},
@@ -44,7 +44,7 @@ func TestACallThatIsNotKnownIsAnError(t *testing.T) {
 		`7 rename("\x2f\x64\x2f\x61", "\x2f\x64\x2f\x62") = 0`,
 		`7 write(3<\x2f\x64\x2f\x61>, "\x41"..., 9) = 9`,
 	} {
-		if ops, err := Parse(strings.NewReader(line), "/d", ""); err == nil {
+		if ops, err := Parse(strings.NewReader(line), "/d"); err == nil {
 			t.Errorf("Parse(%q) = %v; want an error", line, ops)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,11 +54,14 @@ func Exited(trace []byte, pid int) bool {
 	return false
 }
 
-// Parse reads a trace, and returns what was done to dir and to the files in it
-// whose names begin with prefix. A call that it does not know is an error: what
-// it did would be left out.
-func Parse(r io.Reader, dir, prefix string) ([]Op, error) {
-	watched := func(path string) bool { return path == dir || strings.HasPrefix(path, dir+"/"+prefix) }
+// Parse reads a trace, and returns what was done to dir and the files below,
+// but for those whose names begin with one of others. A call that it does not
+// know is an error: what it did would be left out.
+func Parse(r io.Reader, dir string, others ...string) ([]Op, error) {
+	watched := func(path string) bool {
+		name, inside := strings.CutPrefix(path, dir+"/")
+		return path == dir || inside && !slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(name, o) })
+	}
 	var ops []Op
 	begun := make(map[string]string) // by thread: the first half of a call
 	lines := bufio.NewScanner(r)
