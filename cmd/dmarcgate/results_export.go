@@ -129,8 +129,8 @@ var csvColumns = []struct {
 	{"also", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Decision.Also, " ") }},
 	{"shadow", func(r *results.Row, _ *policy.Author) string { return shadowText(r) }},
 	{"unreported", func(r *results.Row, _ *policy.Author) string { return r.Decision.Unreported }},
-	{"trimmed", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Facts.Trimmed, " ") }},
 	{"unknown_client", func(r *results.Row, _ *policy.Author) string { return string(r.Facts.UnknownClient) }},
+	{"trimmed", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Facts.Trimmed, " ") }},
 }
 
 func addressText(r *results.Row) string {

@@ -66,7 +66,7 @@ func readTrace(t *testing.T, path, dir string, pid int) []disktest.Op {
 		text, err = os.ReadFile(path)
 		return err == nil && disktest.Exited(text, pid)
 	})
-	ops, err := disktest.Parse(bytes.NewReader(text), dir)
+	ops, err := disktest.Parse(bytes.NewReader(text), dir, "mta-names.json")
 	if err != nil {
 		t.Fatal(err)
 	}

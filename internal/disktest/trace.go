@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -53,9 +54,14 @@ func Exited(trace []byte, pid int) bool {
 	return false
 }
 
-// Parse reads a trace, and returns what was done to dir and the files below. A
-// call that it does not know is an error: what it did would be left out.
-func Parse(r io.Reader, dir string) ([]Op, error) {
+// Parse reads a trace, and returns what was done to dir and the files below,
+// but for those whose names begin with one of others. A call that it does not
+// know is an error: what it did would be left out.
+func Parse(r io.Reader, dir string, others ...string) ([]Op, error) {
+	watched := func(path string) bool {
+		name, inside := strings.CutPrefix(path, dir+"/")
+		return path == dir || inside && !slices.ContainsFunc(others, func(o string) bool { return strings.HasPrefix(name, o) })
+	}
 	var ops []Op
 	begun := make(map[string]string) // by thread: the first half of a call
 	lines := bufio.NewScanner(r)
@@ -72,7 +78,7 @@ func Parse(r io.Reader, dir string) ([]Op, error) {
 			call = begun[thread] + end
 			delete(begun, thread)
 		}
-		op, ok, err := parseCall(call, dir)
+		op, ok, err := parseCall(call, watched)
 		if err != nil {
 			return nil, fmt.Errorf("%w in the line %.300q", err, call)
 		}
@@ -91,11 +97,11 @@ var (
 )
 
 // parseCall reads one call with its result. ok tells whether it did something
-// to a file below dir.
-func parseCall(call, dir string) (op Op, ok bool, err error) {
+// to a file that is watched.
+func parseCall(call string, watched func(path string) bool) (op Op, ok bool, err error) {
 	if m := onFile.FindStringSubmatch(call); m != nil {
 		op.Path, err = unescape(m[2])
-		if err != nil || !within(op.Path, dir) || m[4][0] == '-' {
+		if err != nil || !watched(op.Path) || m[4][0] == '-' {
 			return op, false, err
 		}
 		return descriptorOp(op, m[1], m[3], m[4])
@@ -103,7 +109,7 @@ func parseCall(call, dir string) (op Op, ok bool, err error) {
 	if m := onName.FindStringSubmatch(call); m != nil {
 		op.Kind = Remove
 		op.Path, err = unescape(m[2])
-		if err != nil || !within(op.Path, dir) || m[3][0] == '-' {
+		if err != nil || !watched(op.Path) || m[3][0] == '-' {
 			return op, false, err
 		}
 		if !strings.HasPrefix(m[1], "unlink") {
@@ -113,8 +119,6 @@ func parseCall(call, dir string) (op Op, ok bool, err error) {
 	}
 	return op, false, nil
 }
-
-func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 func descriptorOp(op Op, name, args, result string) (Op, bool, error) {
 	switch name {
