@@ -35,8 +35,9 @@ func (r *Run) followUp() {
 			r.do(r.known, OfAuthor, func(dns Memory) { a.Standing = standing(r.ctx, dns, author) })
 		}
 	}
-	r.results.ARC = r.chain(r.validate(passed))
+	validated := r.validate(passed)
 	r.wg.Wait()
+	r.results.ARC = r.chain(validated)
 }
 
 // validate validates the chain of ARC, unless the message passed: then nothing
