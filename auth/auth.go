@@ -225,18 +225,19 @@ func (r *Run) checkSPF(dns Memory) {
 	}
 	domain, _ := message.AddressDomain(r.query.MailFrom)
 	r.results.SPF = spf.Check(r.ctx, dns.SPF, spf.Query{
-		IP: r.query.Client, Domain: domain, Local: localPart(r.query.MailFrom), Helo: heloDomain(r.query.Helo),
+		IP: r.query.Client, Domain: domain, Local: localPart(r.query.MailFrom), Helo: r.query.Helo,
 	})
 }
 
 func (r *Run) checkHELO(dns Memory) {
 	domain := heloDomain(r.query.Helo)
-	r.results.HELO = spf.Check(r.ctx, dns.SPF, spf.Query{IP: r.query.Client, Identity: spf.Helo, Domain: domain, Local: "postmaster", Helo: domain})
+	r.results.HELO = spf.Check(r.ctx, dns.SPF, spf.Query{IP: r.query.Client, Identity: spf.Helo, Domain: domain, Local: "postmaster", Helo: r.query.Helo})
 }
 
 // heloDomain returns the HELO name when it is a domain of two labels or more;
 // address literals and bare host names cannot be checked (RFC 7208, Section
-// 2.3).
+// 2.3). The macro %{h} is another thing: the name as the client gave it
+// (Section 7.2).
 func heloDomain(helo string) string {
 	d, err := message.ParseDomain(helo)
 	if err != nil {

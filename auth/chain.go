@@ -80,6 +80,12 @@ func checked(res authres.Result) string {
 			text = res.Get("header", "i")
 		}
 	}
+	// Zoho writes the address of header.from in angle brackets.
+	if inner, ok := strings.CutPrefix(text, "<"); ok {
+		if text, ok = strings.CutSuffix(inner, ">"); !ok || strings.ContainsAny(text, "<>") {
+			return ""
+		}
+	}
 	text = text[strings.LastIndexByte(text, '@')+1:]
 	d, err := message.ParseDomain(text)
 	if err != nil {

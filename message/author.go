@@ -68,9 +68,11 @@ type Author struct {
 // Section 5.3.1). In each mailbox an angle-addr counts before an addr-spec: the
 // domain of `x@a.example <y@b.example>` is b.example, and the rest is a display
 // name. Addresses after an angle-addr, or side by side, are further mailboxes.
+// A field with one address in every reading has one mailbox, whatever
+// separators stand before it (loneDomain).
 func ParseAuthor(h Header) Author {
 	var p author
-	fields, budget := 0, MaxFromBytes
+	fields, budget, last := 0, MaxFromBytes, ""
 	for i := range h {
 		if !strings.EqualFold(h[i].Name, "From") {
 			continue
@@ -78,10 +80,16 @@ func ParseAuthor(h Header) Author {
 		fields++
 		text := h[i].Body()
 		if len(text) > budget {
-			text, p.bad = text[:budget], true
+			text, p.bad, p.cut = text[:budget], true, true
 		}
 		budget -= len(text)
 		p.field(text)
+		last = text
+	}
+	if p.bad && fields == 1 && !p.cut {
+		if domain, ok := loneDomain(last); ok {
+			return Author{Outcome: OneMailbox, Domains: []string{domain}}
+		}
 	}
 	return Author{Outcome: p.outcome(fields), Domains: p.domains}
 }
@@ -95,6 +103,7 @@ type author struct {
 	mailboxes   int
 	emptyGroups int
 	bad         bool // some mailbox has no domain, or has two readings
+	cut         bool // not all was looked at
 }
 
 func (p *author) outcome(fields int) Outcome {

@@ -57,7 +57,7 @@ var (
 	recordKinds    = []string{"dmarc"}
 	// The short names of auth/dmarc's defects; a test there compares the two.
 	defects = []string{"multiple", "bad_version", "tag_syntax", "tag_case", "dup_tag", "unknown_tag", "missing_p", "bad_p", "bad_sp", "bad_np",
-		"bad_alignment", "bad_fo", "bad_uri", "bad_t", "bad_psd", "bad_pct", "bad_rf", "bad_ri", "too_long", "too_many_tags", "too_many_uris"}
+		"bad_alignment", "bad_fo", "bad_uri", "bad_t", "bad_psd", "bad_pct", "bad_rf", "bad_ri", "stray_bytes", "too_long", "too_many_tags", "too_many_uris"}
 )
 
 // latencyBuckets span a cached answer (1 ms) to the message budget (20 s).

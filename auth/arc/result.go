@@ -49,7 +49,7 @@ const (
 
 const (
 	maxFields = 3 * MaxSets
-	maxField  = 16 << 10  // bytes of one field; dkim takes 8 KiB of a signature, what large providers record has 2 KiB
+	maxField  = 16 << 10  // bytes of one field; what large providers record has 2 KiB, and their signatures copy no fields
 	maxBytes  = 256 << 10 // bytes of all (RFC 8617, Section 9.1): 50 sets of 5 KiB; one with keys of 4096 bits has 3 KiB
 	maxBatch  = 4         // seals whose keys are fetched at once: a chain of 50 waits for 13 answers, one of five for two
 	maxTried  = 10        // ARC-Message-Signatures verified; each costs what a DKIM signature does, see dkim.MaxSignatures

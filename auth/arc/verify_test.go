@@ -147,7 +147,7 @@ func TestStructuresThatFail(t *testing.T) {
 		{"an empty seal", newLetter().top("ARC-Seal:\r\n"), "ARC-Seal without a valid i="},
 		{"results without an end of i=", newLetter().top("ARC-Authentication-Results: i=1 x\r\n"), "ARC-Authentication-Results without"},
 		{"results with i= elsewhere", newLetter().top("ARC-Authentication-Results: x.example; i=1;\r\n"), "ARC-Authentication-Results without"},
-		{"a seal of 9 KiB", newLetter().seal(t, hop{sealed: "z=" + strings.Repeat("x", 9<<10) + ";"}), "ARC-Seal without a valid i="},
+		{"a seal of 17 KiB", newLetter().seal(t, hop{sealed: "z=" + strings.Repeat("x", 17<<10) + ";"}), "too long"},
 		{"results of 20 KiB", newLetter().seal(t, hop{payload: strings.Repeat(" x", 10<<10)}), "too long"},
 		{"300 KiB of results", bulky(t, 15<<10, 20), "too long"},
 		{"10,000 seals", newLetter().top(slices.Repeat([]string{"ARC-Seal: i=1; a=rsa-sha256; cv=none; d=relay.example; s=s; b=AAAA\r\n"}, 10_000)...), "more than 50 sets"},

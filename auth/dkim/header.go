@@ -95,11 +95,11 @@ func (h *header) hash(s *signature) []byte {
 			out.Write(h.form(i, s.relaxed))
 		}
 	}
+	raw := s.signed(h.fields[s.field])
 	if s.relaxed {
-		out.Write(bytes.TrimSuffix(relaxField(s.raw), crlfs[:2]))
-	} else {
-		out.Write(s.raw)
+		raw = bytes.TrimSuffix(relaxField(raw), crlfs[:2])
 	}
+	out.Write(raw)
 	return out.Sum(nil)
 }
 

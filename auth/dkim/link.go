@@ -145,7 +145,7 @@ func (l *Link) VerifyAfter(before hash.Hash) Result {
 	l.s.key.wait()
 	res := l.s.result
 	found := l.run.tryKeys(l.s, &res, func() []byte {
-		before.Write(bytes.TrimSuffix(relaxField(l.s.raw), crlfs[:2]))
+		before.Write(bytes.TrimSuffix(relaxField(l.s.signed(l.run.fields[l.s.field])), crlfs[:2]))
 		return before.Sum(nil)
 	})
 	return l.s.close(res, found)

@@ -46,7 +46,15 @@ const (
 )
 
 const (
-	maxField = 8 << 10 // bytes of a DKIM-Signature field; with two 4096-bit values it has 2 KiB
+	// maxField is how many bytes a DKIM-Signature field may have. z= copies the
+	// signed fields (RFC 6376, Section 3.5): with hundreds of recipients it has
+	// tens of kilobytes. Postfix hands over 59,990 bytes of a longer value.
+	maxField = 60_000
+
+	// usualField is how long a field is without z=: with two 4096-bit values it
+	// has 2 KiB. Of a longer one the tags that are used are kept, not the text.
+	usualField = 8 << 10
+
 	maxTags  = 64      // tags of one list; RFC 6376 defines 14
 	maxNames = 200     // names in h=; over-signing doubles the number of fields
 

@@ -21,7 +21,7 @@ type signature struct {
 	tags    tagList // nil when it cannot be read
 	refused finding // why it is not verified
 
-	raw     []byte // the field without the value of b=
+	from, to int   // the value of b= in the raw field
 	keyName string
 	names   []string // h=, in lower case
 	relaxed bool     // the header's canonicalization
@@ -64,9 +64,15 @@ func open(f message.Field, at int) *signature {
 		s.refused = permanent("signature cannot be read")
 		return s
 	}
+	if len(f.Raw) > usualField {
+		list.detach()
+	}
 	s.tags = list
 	s.describe(list)
-	s.empty(f, list)
+	if b, ok := list.find("b"); ok {
+		start := bytes.IndexByte(f.Raw, ':') + 1
+		s.from, s.to = start+b.from, start+b.to
+	}
 	return s
 }
 
@@ -102,19 +108,14 @@ func (s *signature) describe(list tagList) {
 	}
 }
 
-// empty keeps the field as it was signed, with the value of b= and the white
+// signed returns the field as it was signed, with the value of b= and the white
 // space around it deleted; only the tag b is touched, not other text that has
 // "b=" in it (RFC 6376, Section 3.7).
-func (s *signature) empty(f message.Field, list tagList) {
-	b, ok := list.find("b")
-	if !ok {
-		return
-	}
-	start := bytes.IndexByte(f.Raw, ':') + 1
-	s.raw = make([]byte, 0, len(f.Raw))
-	s.raw = append(s.raw, f.Raw[:start+b.from]...)
-	s.raw = append(s.raw, f.Raw[start+b.to:]...)
-	s.raw = bytes.TrimSuffix(s.raw, []byte("\r\n"))
+func (s *signature) signed(f message.Field) []byte {
+	out := make([]byte, 0, len(f.Raw))
+	out = append(out, f.Raw[:s.from]...)
+	out = append(out, f.Raw[s.to:]...)
+	return bytes.TrimSuffix(out, []byte("\r\n"))
 }
 
 func checkVersion(list tagList) finding {

@@ -27,6 +27,17 @@ func (l tagList) find(name string) (tag, bool) {
 	return tag{}, false
 }
 
+// detach keeps of the text what is used: not the copied fields of z=, which
+// nothing here reads (RFC 6376, Section 3.5).
+func (l tagList) detach() {
+	for i := range l {
+		if l[i].name == "z" {
+			l[i].value = ""
+		}
+		l[i].name, l[i].value = strings.Clone(l[i].name), strings.Clone(l[i].value)
+	}
+}
+
 // value returns the value of a tag, or what its absence means.
 func (l tagList) value(name, otherwise string) string {
 	if t, ok := l.find(name); ok {
@@ -37,10 +48,11 @@ func (l tagList) value(name, otherwise string) string {
 
 // parseTags reads a tag list. It is false for text that is none, and for a
 // list with a tag twice: such a list can be read in two ways (RFC 6376,
-// Section 3.2). Empty places between semicolons are only taken when loose:
-// key records of honest domains have them.
+// Section 3.2). A loose list is a key record: those of honest domains have
+// empty places between semicolons, line ends anywhere between two words, and
+// bytes around a value that a web form has left there.
 func parseTags(text string, loose bool) (tagList, bool) {
-	if !readable(text) {
+	if !loose && !readable(text) {
 		return nil, false
 	}
 	list := make(tagList, 0, min(strings.Count(text, ";")+1, maxTags))
@@ -50,11 +62,15 @@ func parseTags(text string, loose bool) (tagList, bool) {
 			end = at + n
 		}
 		t, ok := parseTag(text[at:end])
+		if loose {
+			t.value = unstray(t.value)
+			ok = ok && visible(t.value)
+		}
 		switch _, twice := list.find(t.name); {
 		case ok && !twice && len(list) < maxTags:
 			t.from, t.to = t.from+at, end
 			list = append(list, t)
-		case trim(text[at:end]) == "" && (loose || end == len(text)):
+		case trim(text[at:end]) == "" && end == len(text), unstray(text[at:end]) == "" && loose:
 		default:
 			return nil, false
 		}
@@ -93,6 +109,37 @@ func readable(text string) bool {
 			}
 			i += 2
 		case c != '\t':
+			return false
+		}
+	}
+	return true
+}
+
+// unstray returns a value without white space, control characters and no-break
+// spaces, of Latin-1 or UTF-8, at its ends.
+func unstray(s string) string {
+	const nbsp = "\u00a0"
+	stray := func(c byte) bool { return c <= ' ' || c == 0x7f || c == 0xa0 }
+	for {
+		before := len(s)
+		s = strings.TrimSuffix(strings.TrimPrefix(s, nbsp), nbsp)
+		if s != "" && stray(s[0]) {
+			s = s[1:]
+		}
+		if s != "" && stray(s[len(s)-1]) {
+			s = s[:len(s)-1]
+		}
+		if len(s) == before {
+			return s
+		}
+	}
+}
+
+// visible reports whether text has only visible characters and white space,
+// line ends included.
+func visible(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' && !isSpace(c) || c == 0x7f {
 			return false
 		}
 	}

@@ -78,6 +78,7 @@ const (
 	UnknownTag   // ignored, as the RFCs demand; many are misspelt
 	BadRF        // historic, and only one value was ever registered
 	BadRI        // historic; reports are daily whatever it says
+	StrayBytes   // line ends, control bytes or no-break spaces around a value; left out
 	LeadingSpace // white space before v; not in the grammar, let pass
 	OtherTXT     // TXT beside the record that is no DMARC record; does not count
 
@@ -181,6 +182,8 @@ func (k DefectKind) remarkRow() defectRow {
 		return defectRow{"bad_rf", "remove the tag: it is historic"}
 	case BadRI:
 		return defectRow{"bad_ri", "remove the tag: it is historic"}
+	case StrayBytes:
+		return defectRow{"stray_bytes", "remove the bytes around the value that are neither visible nor a blank; they often come from a web form or a copied file"}
 	case OtherTXT:
 		return defectRow{"other_txt", "keep other TXT records, and wildcards that make them, away from _dmarc names"}
 	default:

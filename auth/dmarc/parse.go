@@ -43,7 +43,7 @@ func ParseRecord(txt string) (Record, []Defect, error) {
 func isDMARC(txt string) bool {
 	first, _, _ := strings.Cut(txt, ";")
 	name, value, _ := strings.Cut(first, "=")
-	return lower(trim(name)) == "v" && trim(value) == "DMARC1"
+	return lower(trim(name)) == "v" && bare(value) == "DMARC1"
 }
 
 // registered is every tag of RFC 9989, Section 9.3, the historic ones too.
@@ -128,7 +128,7 @@ func (p *parser) element(element string, pos int) {
 		p.mild(BadSyntax, at, text, text == "")
 		return
 	}
-	value, valuePos := trimAt(after, pos+len(before)+1)
+	value, valuePos := p.value(after, pos+len(before)+1)
 	tag := lower(name)
 	if tag != name {
 		p.defect(UpperCaseTag, namePos, name)
@@ -147,6 +147,48 @@ func (p *parser) element(element string, pos int) {
 	p.values[i] = value
 	p.tag(tag, value, valuePos)
 }
+
+// value returns the value of a tag without what surrounds it, and where it
+// stands. What is neither a blank nor a tab is remarked: it comes from a web
+// form or a file, and other readers may take it for a part of the value.
+func (p *parser) value(text string, pos int) (string, int) {
+	blank, at := trimBlank(text, pos)
+	value := bare(text)
+	if value == blank {
+		return value, at
+	}
+	if tail := strings.TrimPrefix(blank, value); tail != blank {
+		p.defect(StrayBytes, at+len(value), tail)
+		return value, at
+	}
+	p.defect(StrayBytes, at, blank)
+	return value, at + strings.Index(blank, value)
+}
+
+// bare returns a value without the white space and the stray bytes at its ends:
+// control characters, and no-break spaces in Latin-1 or UTF-8.
+func bare(s string) string {
+	for {
+		before := len(s)
+		s = strings.TrimSuffix(strings.TrimPrefix(s, nbsp), nbsp)
+		if s != "" && isStray(s[0]) {
+			s = s[1:]
+		}
+		if s != "" && isStray(s[len(s)-1]) {
+			s = s[:len(s)-1]
+		}
+		if len(s) == before {
+			return s
+		}
+	}
+}
+
+const nbsp = "\u00a0"
+
+// isStray reports whether c at the end of a value is no part of it. A0 alone
+// is the no-break space of Latin-1: behind C2 it is one of UTF-8, and behind
+// any other byte it may be part of a character, but no registered value has one.
+func isStray(c byte) bool { return c <= ' ' || c == 0x7f || c == 0xa0 }
 
 // tag reads the value of a registered tag. v has been read by isDMARC.
 func (p *parser) tag(tag, value string, pos int) {
@@ -268,26 +310,26 @@ func lowerRune(r rune) rune {
 	return r
 }
 
-// trim removes white space, WSP of RFC 5234: nothing else may stand around
-// names, values and separators.
+// trim removes white space. The grammar has WSP of RFC 5234 alone; line ends are
+// added, because records are pasted from files, and a policy must not be lost
+// for one.
 func trim(s string) string {
 	s, _ = trimAt(s, 0)
 	return s
 }
 
 // trimAt trims s, which stands at pos, and tells where the rest stands.
-func trimAt(s string, pos int) (string, int) {
-	start, end := 0, len(s)
-	for start < end && isBlank(s[start]) {
-		start++
-	}
-	for start < end && isBlank(s[end-1]) {
-		end--
-	}
-	return s[start:end], pos + start
+func trimAt(s string, pos int) (string, int) { return cut(s, pos, " \t\r\n") }
+
+// trimBlank is trimAt for the white space of the grammar alone.
+func trimBlank(s string, pos int) (string, int) { return cut(s, pos, " \t") }
+
+func cut(s string, pos int, space string) (string, int) {
+	rest := strings.TrimLeft(s, space)
+	return strings.TrimRight(rest, space), pos + len(s) - len(rest)
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 func isAlpha(s string) bool {
 	for i := range len(s) {

@@ -29,6 +29,11 @@ func TestWhatChangesTheMeaningOfARecord(t *testing.T) {
 		{"white space first is let pass", " v=DMARC1; p=reject", "(leading_space)"},
 		{"a tab too", "\tv=DMARC1; p=reject", "(leading_space)"},
 		{"white space elsewhere is no oddity", "v = DMARC1 ;\tp = reject ", ""},
+		{"line ends around a value", "v=DMARC1; p=\nreject\r\n; sp=none\n", "(stray_bytes) (stray_bytes)"},
+		{"a line end behind the last semicolon", "v=DMARC1; p=reject;\n", ""},
+		{"a no-break space of Latin-1", "v=DMARC1; p=reject\xa0", "(stray_bytes)"},
+		{"no-break spaces of UTF-8 on both sides", "v=DMARC1; p=\u00a0reject\u00a0", "(stray_bytes)"},
+		{"control bytes around a value", "v=DMARC1; p=\x01reject\x00\x7f", "(stray_bytes)"},
 		{"historic tags say nothing any more", "v=DMARC1; p=reject; rf=iodef; ri=x", "(bad_rf) (bad_ri)"},
 		{"but pct is honoured", "v=DMARC1; p=reject; pct=x", "bad_pct"},
 		{"an empty element", "v=DMARC1;; p=reject", "(tag_syntax)"},
@@ -107,7 +112,7 @@ func TestEveryKindIsADefectOrARemark(t *testing.T) {
 			t.Errorf("%v is a %v; want a %v", k, d.Severity, want)
 		}
 	}
-	if got := fmt.Sprint(remarks); got != "[tag_case unknown_tag bad_rf bad_ri leading_space other_txt]" {
+	if got := fmt.Sprint(remarks); got != "[tag_case unknown_tag bad_rf bad_ri stray_bytes leading_space other_txt]" {
 		t.Errorf("RemarkKinds() = %s", got)
 	}
 	if got := fmt.Sprint([]Severity{Harmful, Remark}); got != "[defect remark]" {

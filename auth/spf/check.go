@@ -35,7 +35,7 @@ type Query struct {
 	IP     netip.Addr // the SMTP client; an IPv4-mapped IPv6 address is IPv4
 	Domain string     // domain of the identity, lower-case A-labels
 	Local  string     // local part, "postmaster" when the identity has none
-	Helo   string     // name given in HELO, for macros
+	Helo   string     // HELO name as the client gave it, for the macro %{h}: an address literal, a name of one label or with a port included (RFC 7208, Section 7.2)
 
 	Identity Identity // which identity it is; nothing but Result.Identity depends on it
 	Explain  bool     // fetch the explanation of a fail

@@ -292,7 +292,7 @@ func ownerSays(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts) str
 
 // mailFromQuery is the check of MAIL FROM; for the null path that of HELO.
 func mailFromQuery(env *milter.Envelope, f policy.Facts) spf.Query {
-	q := spf.Query{IP: f.Client, Domain: f.SPF.Domain, Local: "postmaster", Helo: f.HELO.Domain}
+	q := spf.Query{IP: f.Client, Domain: f.SPF.Domain, Local: "postmaster", Helo: f.Helo}
 	if f.NullPath {
 		q.Identity = spf.Helo
 	} else if at := strings.LastIndexByte(env.MailFrom, '@'); at > 0 {

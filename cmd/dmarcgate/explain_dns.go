@@ -262,7 +262,7 @@ func (p *playback) spf(env *milter.Envelope, f policy.Facts) []spfCheck {
 	}
 	out := []spfCheck{check(mailFromQuery(env, f))}
 	if !f.NullPath {
-		helo := spf.Query{IP: f.Client, Identity: spf.Helo, Domain: f.HELO.Domain, Local: "postmaster", Helo: f.HELO.Domain}
+		helo := spf.Query{IP: f.Client, Identity: spf.Helo, Domain: f.HELO.Domain, Local: "postmaster", Helo: f.Helo}
 		out = append(out, check(helo))
 	}
 	return out

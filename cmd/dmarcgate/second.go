@@ -75,7 +75,7 @@ func secondOpinion(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts,
 
 func secondSPF(ctx context.Context, dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts) []opinion {
 	ask := func(about string, ours policy.SPF, sender string) opinion {
-		result, err := libspf.CheckHostWithSender(f.Client.AsSlice(), f.HELO.Domain, sender,
+		result, err := libspf.CheckHostWithSender(f.Client.AsSlice(), f.Helo, sender,
 			libspf.WithContext(ctx), libspf.WithResolver(&secondDNS{dns.View(dnscache.SPF), f.Client}))
 		o := opinion{About: about + " of " + ours.Domain, Ours: ours.Result, Theirs: string(result), Agree: ours.Result == string(result)}
 		if err != nil {
