@@ -223,6 +223,8 @@ type Reports struct {
 type Reply struct {
 	Reject   string
 	TempFail string
+	NoAuthor string // of a refusal for a From field that names no author domain
+	Help     string // link behind each text; "" is none
 }
 
 // Header is about header fields besides Authentication-Results.
@@ -301,6 +303,7 @@ func Default() Config {
 		Reply: Reply{
 			Reject:   "Email rejected per DMARC policy for {domain}: {reason} (qid {qid})",
 			TempFail: "DMARC check for {domain} could not be completed, try again later: {reason} (qid {qid})",
+			NoAuthor: "Message has no usable From header field (RFC 5322), so DMARC cannot be checked: {reason} (qid {qid})",
 		},
 		Header: Header{Tag: "X-DMARC-Quarantine", RemoveBIMI: true},
 		Admin:  Admin{Listen: "127.0.0.1:9435"},

@@ -91,6 +91,8 @@ func fields(c *Config) []field {
 
 		text("reply.reject", &c.Reply.Reject, checkReply),
 		text("reply.tempfail", &c.Reply.TempFail, checkReply),
+		text("reply.no_author", &c.Reply.NoAuthor, checkReply),
+		text("reply.help", &c.Reply.Help, checkHelp),
 
 		text("header.tag", &c.Header.Tag, checkFieldName),
 		flag("header.remove_bimi", &c.Header.RemoveBIMI),

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io/fs"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,6 +20,8 @@ const (
 	// maxReplyText leaves room for a domain name and a reason within the 512
 	// bytes of a reply line (RFC 5321, Section 4.5.3.1.5).
 	maxReplyText = 160
+
+	maxHelp = 80 // characters of a link, which has to fit behind them
 )
 
 const (
@@ -129,6 +132,24 @@ func checkReply(s string) error {
 		return faultf("write the text alone; the codes are added", "starts with a digit, like a reply code")
 	}
 	return checkPlaceholders(s)
+}
+
+// checkHelp checks the link in replies: one of the Web, short, and without an
+// address or a word that would be different for each message.
+func checkHelp(s string) error {
+	if s == "" {
+		return nil
+	}
+	u, err := url.Parse(s)
+	switch {
+	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.User != nil:
+		return faultf(`write a link, for example "https://postmaster.example.org/dmarc"`, "%q is not a link of the Web", s)
+	case len(s) > maxHelp:
+		return faultf(fmt.Sprintf("shorten it to %d", maxHelp), "has %d characters", len(s))
+	case strings.ContainsAny(s, "%{}@") || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return faultf("use printable ASCII without blanks, %, braces and @: every sender reads the same link", "%q cannot stand in a reply", s)
+	}
+	return nil
 }
 
 func checkPlaceholders(s string) error {

@@ -24,9 +24,13 @@ func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	case f.TooManyForged:
 		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", fmt.Sprintf(tooManyForged, f.QueueID))}
 	case d.Action == policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
-		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", replyText(s.RejectText, f, d))}
+		text := s.Reply.Reject
+		if d.Author == "" {
+			text = s.Reply.NoAuthor
+		}
+		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", s.Reply.fill(text, f, d))}
 	case d.Action == policy.Tempfail:
-		return milter.Answer{Reply: milter.Refuse(451, "4.7.1", replyText(s.TempfailText, f, d))}
+		return milter.Answer{Reply: milter.Refuse(451, "4.7.1", s.Reply.fill(s.Reply.Tempfail, f, d))}
 	}
 	a := milter.Answer{Edits: m.forged.removals()}
 	if m.skip != policy.Evaluated {
@@ -65,14 +69,26 @@ func reasonFor(d policy.Decision) string {
 	return d.Author + ": " + d.Reason
 }
 
-// replyText fills a configured text. The values are domains in A-label form,
-// words of ours and the queue id; the milter room makes the rest printable.
-func replyText(text string, f policy.Facts, d policy.Decision) string {
+// Reply holds the texts of SMTP replies, each with {domain}, {reason} and {qid}.
+type Reply struct {
+	Reject   string
+	Tempfail string
+	NoAuthor string // of a refusal without an author domain; {domain} is "the message"
+	Help     string // link for the sender's postmaster, behind each text; may be empty
+}
+
+// fill fills a text. The values are domains in A-label form, words of ours and
+// the queue id; the milter room makes the rest printable.
+func (r Reply) fill(text string, f policy.Facts, d policy.Decision) string {
 	domain := d.Author
 	if domain == "" {
 		domain = "the message"
 	}
-	return strings.NewReplacer("{domain}", domain, "{reason}", d.Reason, "{qid}", f.QueueID).Replace(text)
+	text = strings.NewReplacer("{domain}", domain, "{reason}", d.Reason, "{qid}", f.QueueID).Replace(text)
+	if r.Help != "" {
+		text += "; see " + r.Help
+	}
+	return text
 }
 
 // authResults lists what was found, in the order SPF, DKIM, ARC, DMARC.
@@ -90,10 +106,22 @@ func authResults(f policy.Facts, d policy.Decision) []authres.Result {
 	if len(f.Authors) == 0 {
 		return append(out, noAuthor(f, d))
 	}
+	return append(out, dmarcResults(f, d)...)
+}
+
+// dmarcResults has one result for each author domain, and first the one that
+// decided: mail readers and filters often look at the first alone.
+func dmarcResults(f policy.Facts, d policy.Decision) []authres.Result {
+	var first, others []authres.Result
 	for i, a := range f.Authors {
-		out = append(out, dmarcResult(a, d.Effective[i], d))
+		r := dmarcResult(a, d.Effective[i], d)
+		if a.Domain == d.Author {
+			first = append(first, r)
+		} else {
+			others = append(others, r)
+		}
 	}
-	return out
+	return append(first, others...)
 }
 
 // spfResult names the identity that was checked; for the null path that is

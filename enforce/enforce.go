@@ -45,8 +45,7 @@ type Settings struct {
 	AuthservIDs  []string       // all ids that only we may write, AuthservID and HostName among them; a Gate adds its Names
 	TagField     string         // name of the field that quarantine=tag adds
 	RemoveBIMI   bool           // BIMI fields from outside are removed
-	RejectText   string         // with {domain}, {reason} and {qid}
-	TempfailText string         // with the same
+	Reply        Reply
 }
 
 // Snapshot is everything that a reload can change. It is immutable: a message

@@ -52,10 +52,9 @@ func newRig(t testing.TB, zone string) *rig {
 	r := &rig{store: &memory{outcome: results.Written}, reg: prometheus.NewRegistry(), log: &strings.Builder{}}
 	r.set = Settings{
 		AuthservID: "mx.receiver.example", AuthservIDs: []string{"mx.receiver.example"}, TagField: "X-Tag",
-		Policy:       policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
-		Sampler:      policy.NewSampler(make([]byte, policy.MinSecret)),
-		RejectText:   "DMARC {domain}: {reason} ({qid})",
-		TempfailText: "DMARC later {domain}",
+		Policy:  policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
+		Sampler: policy.NewSampler(make([]byte, policy.MinSecret)),
+		Reply:   Reply{Reject: "DMARC {domain}: {reason} ({qid})", Tempfail: "DMARC later {domain}", NoAuthor: "no author {domain}: {reason} ({qid})"},
 	}
 	r.checker = &auth.Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute}
 	r.gate = &Gate{

@@ -74,11 +74,7 @@ func (m *mail) countRules(f policy.Facts, d policy.Decision) {
 func (m *mail) countAuthor(a policy.Author) {
 	mm := m.gate.Metrics
 	mm.PolicySource(a.Source)
-	published := "absent"
-	if a.PolicyDomain != "" {
-		published = a.Verdict.Policy.String()
-	}
-	mm.Evaluation(a.Verdict.Status.String(), published)
+	mm.Evaluation(a.Verdict.Status.String(), a.Published())
 	if a.Verdict.Status == dmarc.TempError {
 		mm.TempError(a.Verdict.Cause.String())
 	}
@@ -135,7 +131,7 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 		slog.String("ip", addr(f)),
 		slog.String("helo", f.Helo),
 		slog.String("from", cmp.Or(strings.Join(m.author.Domains, ","), "-")),
-		slog.String("mfrom", cmp.Or(f.MailFrom, "<>")),
+		slog.String("mfrom", mailFromWord(f)),
 	)
 	if f.Skip != policy.Evaluated {
 		attrs = append(attrs, slog.String("skip", string(f.Skip)))
@@ -180,10 +176,7 @@ func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
 	result, policyText, cause := string(f.From), "-", dmarc.CauseNone
 	for _, a := range f.Authors {
 		if a.Domain == d.Author {
-			result, policyText, cause = a.Verdict.Status.String(), "absent", a.Verdict.Cause
-			if a.PolicyDomain != "" {
-				policyText = a.Verdict.Policy.String()
-			}
+			result, policyText, cause = a.Verdict.Status.String(), a.Published(), a.Verdict.Cause
 		}
 	}
 	attrs := []slog.Attr{
@@ -203,7 +196,18 @@ func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
 	return attrs
 }
 
-// dkimSummary is "pass:example.org,fail:example.net", or "none".
+// mailFromWord is the domain of MAIL FROM, "<>" for the null path alone, and
+// "-" for a path without a domain: a local user, an address literal.
+func mailFromWord(f policy.Facts) string {
+	if f.NullPath {
+		return "<>"
+	}
+	return cmp.Or(f.MailFrom, "-")
+}
+
+// dkimSummary is "pass:example.org,fail:example.net", or "none". A permanent
+// error has its reason, which the sender has to fix:
+// "permerror:example.org (key revoked)".
 func dkimSummary(sigs []policy.DKIM) string {
 	if len(sigs) == 0 {
 		return "none"
@@ -211,6 +215,9 @@ func dkimSummary(sigs []policy.DKIM) string {
 	out := make([]string, len(sigs))
 	for i, s := range sigs {
 		out[i] = s.Result + ":" + s.Domain
+		if s.Result == "permerror" && s.Reason != "" {
+			out[i] += " (" + s.Reason + ")"
+		}
 	}
 	return strings.Join(out, ",")
 }

@@ -220,7 +220,7 @@ func TestWhichRuleDecidedIsNotShownToStrangers(t *testing.T) {
 					t.Fatal(err)
 				}
 				r.set.Policy.Rules, r.set.Policy.Quarantine = rules, quarantine
-				r.set.TempfailText = "{domain}: {reason}"
+				r.set.Reply.Tempfail = "{domain}: {reason}"
 				r.use()
 				a := r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, from)
 				row := r.store.rows[len(r.store.rows)-1]

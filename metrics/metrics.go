@@ -127,7 +127,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		policySource:    f.counter("policy_source_total", "Where discovery found the record.", label{"source", sources}),
 		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
 		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
-		keyBits:         f.counter("dkim_key_bits_total", "Sizes of the DKIM keys seen.", label{"bits", keyBits}),
+		keyBits:         f.counter("dkim_keys_total", "DKIM keys seen, by size in bits.", label{"bits", keyBits}),
 		arc:             f.counter("arc_chains_total", "ARC chains seen.", label{"result", arcResults}),
 		compared:        f.counter("discovery_compared_total", "Author domains looked up by both methods of discovery.", label{"outcome", comparisons}),
 		differences:     f.counter("discovery_differences_total", "In what the methods of discovery differ.", label{"what", differences}),

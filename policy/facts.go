@@ -257,6 +257,15 @@ type Author struct {
 	History  History  `json:"history,omitzero"`
 }
 
+// Published is the word for the policy that the owner of the domain publishes:
+// that of p, sp or np, or "absent" where there is no record.
+func (a *Author) Published() string {
+	if a.PolicyDomain == "" {
+		return "absent"
+	}
+	return a.Verdict.Policy.String()
+}
+
 // EvidenceMatters reports whether some profile could decide by Author.Signers,
 // Author.Standing and Author.History of an author domain with this verdict.
 func EvidenceMatters(v dmarc.Verdict) bool {

@@ -55,8 +55,8 @@ const (
 	// has 2 KiB. Of a longer one the tags that are used are kept, not the text.
 	usualField = 8 << 10
 
-	maxTags  = 64      // tags of one list; RFC 6376 defines 14
-	maxNames = 200     // names in h=; over-signing doubles the number of fields
+	maxTags  = 64  // tags of one list; RFC 6376 defines 14
+	maxNames = 200 // names in h=; over-signing doubles the number of fields
 
 	maxFetched = 4 // keys of a message fetched at once: few good messages have more signatures (Google, Microsoft and mailing lists make one to three)
 

@@ -21,15 +21,15 @@ type signature struct {
 	tags    tagList // nil when it cannot be read
 	refused finding // why it is not verified
 
-	from, to int   // the value of b= in the raw field
-	keyName string
-	names   []string // h=, in lower case
-	relaxed bool     // the header's canonicalization
-	body    place    // what of the body is hashed
-	limited bool     // by l=
-	bh, b   []byte
-	key     *key
-	near    int // how near d= is to an author domain
+	from, to int // the value of b= in the raw field
+	keyName  string
+	names    []string // h=, in lower case
+	relaxed  bool     // the header's canonicalization
+	body     place    // what of the body is hashed
+	limited  bool     // by l=
+	bh, b    []byte
+	key      *key
+	near     int // how near d= is to an author domain
 }
 
 // place is a point of the canonical body up to which it is hashed.
@@ -105,6 +105,9 @@ func (s *signature) describe(list tagList) {
 	selector := list.value("s", "")
 	if name, err := message.ParseDomain(selector + "._domainkey." + r.Domain); err == nil && selector != "" && r.Domain != "" {
 		r.Selector, s.keyName = selector, name
+		if !isASCII(selector) { // shown as it is queried (RFC 8616, Section 5)
+			r.Selector = strings.TrimSuffix(name, "._domainkey."+r.Domain)
+		}
 	}
 }
 
@@ -327,6 +330,10 @@ func (s *signature) readB(list tagList) finding {
 // isWord reports whether s is made of letters, digits and hyphens.
 func isWord(s string) bool {
 	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > 0x7f }) < 0
 }
 
 // isBase64 reports whether s has the characters of base64 only.

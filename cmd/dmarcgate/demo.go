@@ -150,7 +150,7 @@ func (d *daemon) outcome(ctx context.Context, m demoMail, res miltertest.Result)
 	}
 	for _, a := range f.Authors {
 		if a.Domain == decision.Author {
-			o.From, o.Verdict = a.Domain, fmt.Sprintf("%s p=%s", a.Verdict.Status, a.Verdict.Policy)
+			o.From, o.Verdict = a.Domain, fmt.Sprintf("%s p=%s", a.Verdict.Status, a.Published())
 		}
 	}
 	if decision.Override != policy.AsPublished {

@@ -13,7 +13,7 @@ import (
 // tree draws the explanation.
 func (x *explanation) tree() *node {
 	f := x.Facts
-	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", clientText(f), orNone(printable(f.Helo)), printable(orNull(f.MailFrom)))}
+	root := &node{text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", clientText(f), orNone(printable(f.Helo)), printable(mailFromWord(f)))}
 	switch {
 	case f.UnknownClient != policy.ClientKnown && f.Relay.IsValid():
 		root.add("client behind our relay %s not known (%s): SPF none, and DMARC does not fail", f.Relay, f.UnknownClient)
@@ -256,7 +256,7 @@ func (x *explanation) policy(parent *node, i int) {
 	if i < len(x.Decision.Effective) {
 		applied = x.Decision.Effective[i]
 	}
-	n := parent.add("policy: published %s, after t and pct %s", a.Verdict.Policy, applied.Applied)
+	n := parent.add("policy: published %s, after t and pct %s", a.Published(), applied.Applied)
 	if i < len(x.Authors) && x.Authors[i].Choice != "" {
 		n.add("by %s", x.Authors[i].Choice)
 	}
@@ -414,9 +414,10 @@ func orNone(s string) string {
 	return printable(s)
 }
 
-func orNull(s string) string {
-	if s == "" {
+// mailFromWord is the domain of MAIL FROM; "<>" is the null path alone.
+func mailFromWord(f policy.Facts) string {
+	if f.NullPath {
 		return "<>"
 	}
-	return s
+	return orNone(f.MailFrom)
 }

@@ -113,7 +113,7 @@ var csvColumns = []struct {
 	{"org", func(_ *results.Row, a *policy.Author) string { return a.Org }},
 	{"policy_domain", func(_ *results.Row, a *policy.Author) string { return a.PolicyDomain }},
 	{"result", func(_ *results.Row, a *policy.Author) string { return a.Verdict.Status.String() }},
-	{"policy", func(_ *results.Row, a *policy.Author) string { return a.Verdict.Policy.String() }},
+	{"policy", func(_ *results.Row, a *policy.Author) string { return a.Published() }},
 	{"pct", func(_ *results.Row, a *policy.Author) string { return strconv.Itoa(int(a.Verdict.Pct)) }},
 	{"requested", func(r *results.Row, _ *policy.Author) string { return r.Decision.Requested.String() }},
 	{"disposition", func(r *results.Row, _ *policy.Author) string { return r.Decision.Disposition.String() }},

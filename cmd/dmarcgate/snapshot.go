@@ -146,7 +146,7 @@ func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Set
 		Policy: decide, PolicySum: decide.Sum(), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: ownIDs(in.cfg), HostName: in.cfg.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.cfg.Header.Tag, RemoveBIMI: in.cfg.Header.RemoveBIMI,
-		RejectText: in.cfg.Reply.Reject, TempfailText: in.cfg.Reply.TempFail,
+		Reply: enforce.Reply{Reject: in.cfg.Reply.Reject, Tempfail: in.cfg.Reply.TempFail, NoAuthor: in.cfg.Reply.NoAuthor, Help: in.cfg.Reply.Help},
 	}
 	for _, r := range in.cfg.TrustedRelays {
 		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Inner: r.Inner, Names: r.Names})
