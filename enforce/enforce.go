@@ -217,7 +217,7 @@ func (m *mail) judge(f *policy.Facts, res auth.Results) {
 	for _, s := range res.DKIM {
 		f.DKIM = append(f.DKIM, policy.DKIM{
 			Result: s.Status.String(), Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm, B: s.B, Canon: s.Canon,
-			KeyBits: s.KeyBits, Testing: s.Testing, Reason: s.Reason, HeaderOK: s.HeaderOK, SignedAt: s.SignedAt,
+			KeyBits: s.KeyBits, Testing: s.Testing, Reason: s.Reason, HeaderOK: s.HeaderOK, CutByMTA: s.CutByMTA, SignedAt: s.SignedAt,
 		})
 	}
 	if m.lost != nil && m.lost.has("dkim-signature") {

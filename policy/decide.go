@@ -203,6 +203,13 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 		return d
 	case p == dmarc.Quarantine:
 		return s.quarantine(d)
+	case a.cutByMTA(f):
+		d.Override = LocalPolicy
+		d.Reason += "; a signed header field may have been cut by the MTA, so nothing is refused"
+		if d = s.quarantine(d); d.Action == Refuse {
+			d.Action, d.Disposition = Tag, Quarantine
+		}
+		return d
 	case s.Profile == Conformant:
 		return s.weigh(f, a, d)
 	}

@@ -206,6 +206,10 @@ type DKIM struct {
 	// the body; SignedAt is t=, zero without it.
 	HeaderOK bool      `json:"header_ok,omitempty"`
 	SignedAt time.Time `json:"t,omitzero"`
+
+	// CutByMTA says that a signed header field may have been cut by the MTA, and
+	// that nothing else keeps the signature from being good.
+	CutByMTA bool `json:"cut_by_mta,omitempty"`
 }
 
 // ARC is the chain of a message (RFC 8617). Result is empty without one. What
@@ -255,6 +259,12 @@ type Author struct {
 	Signers  []string `json:"signers,omitempty"` // d= of the signatures that are aligned with Domain, passed or not
 	Standing Standing `json:"standing,omitzero"`
 	History  History  `json:"history,omitzero"`
+}
+
+// cutByMTA reports whether an aligned signature fails for nothing but a header
+// field of which the MTA may have handed over a part.
+func (a *Author) cutByMTA(f Facts) bool {
+	return slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.CutByMTA && s.Result == "fail" && a.signed(s.Domain) })
 }
 
 // Published is the word for the policy that the owner of the domain publishes:

@@ -75,7 +75,7 @@ func (m maker) facts() Facts {
 
 func (m maker) signature(now time.Time) DKIM {
 	return DKIM{
-		Result: m.result(), Domain: m.domain(), Testing: m.yes(20), HeaderOK: m.yes(70),
+		Result: m.result(), Domain: m.domain(), Testing: m.yes(20), HeaderOK: m.yes(70), CutByMTA: m.yes(5),
 		SignedAt: pick(m, time.Time{}, now.Add(-time.Hour), now.AddDate(0, 0, -8)),
 	}
 }

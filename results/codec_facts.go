@@ -212,6 +212,7 @@ func (e *encoder) dkim(s *policy.DKIM) {
 	e.flag(dkimTesting, s.Testing)
 	e.text(dkimReason, s.Reason)
 	e.flag(dkimHeaderOK, s.HeaderOK)
+	e.flag(dkimCutByMTA, s.CutByMTA)
 	if !s.SignedAt.IsZero() {
 		e.element(dkimSignedAt, uint64(s.SignedAt.Unix()))
 		e.number(dkimSignedAtNanos, uint64(s.SignedAt.Nanosecond()))
@@ -241,6 +242,8 @@ func (m *message) dkim(s *policy.DKIM) {
 			s.Reason = m.text()
 		case dkimHeaderOK:
 			s.HeaderOK = m.flag()
+		case dkimCutByMTA:
+			s.CutByMTA = m.flag()
 		case dkimSignedAt:
 			s.SignedAt = time.Unix(int64(m.number()), 0).UTC()
 		case dkimSignedAtNanos:

@@ -58,6 +58,7 @@ const (
 	dkimHeaderOK      = 10
 	dkimSignedAt      = 11 // seconds since 1970; absent without a time
 	dkimSignedAtNanos = 12
+	dkimCutByMTA      = 13
 
 	arcResult     = 1
 	arcReason     = 2

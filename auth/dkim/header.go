@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"hash/maphash"
+	"slices"
 
 	"dmarcgate/message"
 )
@@ -101,6 +102,21 @@ func (h *header) hash(s *signature) []byte {
 	}
 	out.Write(raw)
 	return out.Sum(nil)
+}
+
+// maybeCut reports whether a field that s signs may be a part of a longer one.
+func (h *header) maybeCut(s *signature) bool {
+	for _, f := range h.fields {
+		if len(f.Raw) <= mtaCut-mtaLine {
+			continue
+		}
+		// In bytes as Postfix counts them: a line ends in LF, and the last in none.
+		size := len(f.Raw) - bytes.Count(f.Raw, crlfs[:2]) - 1
+		if size > mtaCut-mtaLine && size <= mtaCut && slices.Contains(s.names, lower(f.Name)) {
+			return true
+		}
+	}
+	return false
 }
 
 // form returns a field as it is hashed.

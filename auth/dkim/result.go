@@ -51,6 +51,12 @@ const (
 	// tens of kilobytes. Postfix hands over 59,990 bytes of a longer value.
 	maxField = 60_000
 
+	// mtaCut and mtaLine tell a field of which the MTA may have handed over a
+	// part: Postfix 3.7 shows a milter the lines that fit into 60,000 bytes, name
+	// and colon included, and breaks lines at 2,048 (line_length_limit).
+	mtaCut  = 60_000
+	mtaLine = 2_048
+
 	// usualField is how long a field is without z=: with two 4096-bit values it
 	// has 2 KiB. Of a longer one the tags that are used are kept, not the text.
 	usualField = 8 << 10
@@ -105,6 +111,11 @@ type Result struct {
 	// From field in it, whatever became of the body. With Fail, somebody
 	// changed the body only, as mailing lists do.
 	HeaderOK bool
+
+	// CutByMTA says that with Fail the body is as it was signed, the header is
+	// not, and a signed field is so long that the MTA may have handed over a
+	// part of it (mtaCut): nobody can tell whether the signature is good.
+	CutByMTA bool
 
 	SignedAt time.Time // t=, zero without it
 	Reason   string    // in words of ours

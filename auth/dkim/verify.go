@@ -310,7 +310,12 @@ func (r *Run) judge(s *signature) Result {
 	if found.status == None {
 		found = r.tryKeys(s, &res, func() []byte { return r.header.hash(s) })
 		res.HeaderOK = found.status == Pass
-		switch body := r.body(s); {
+		body := r.body(s)
+		if found.status == Fail && body.status == None && r.header.maybeCut(s) {
+			found.reason += ", and a signed header field may have been cut by the MTA"
+			res.CutByMTA = true
+		}
+		switch {
 		case s.limited && r.opt.BodyLength == Refuse:
 			found = finding{Policy, "l= is not accepted"}
 		case body.status == None || found.status == PermError:
