@@ -63,6 +63,14 @@ type Config struct {
 
 	warnings []Problem
 	host     hostNames
+	file  string         // that was read
+	lines map[string]int // of its keys
+}
+
+// Problem is what is found wrong with the value of a key after Load: something
+// that only the host knows, such as a directory that is not there.
+func (c *Config) Problem(key, text, fix string) *Errors {
+	return &Errors{Problems: []Problem{{File: c.file, Line: c.lines[key], Key: key, Text: text, Mend: fix}}}
 }
 
 // HostName returns the full name of this host, or the short one where no other

@@ -16,14 +16,26 @@ import (
 const maxFile = 1 << 20
 
 // Load reads the file at path. The error is *Errors for what the file says,
-// and the system's error when it cannot be read.
+// and *FileError when it cannot be read.
 func Load(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("configuration: %w", err)
+		return nil, &FileError{err}
 	}
 	return Parse(path, data)
 }
+
+// FileError is a configuration file that cannot be read: it is not there, or
+// its permissions do not allow it.
+type FileError struct{ err error }
+
+// Error names the file, the cause and the fix.
+func (e *FileError) Error() string {
+	return fmt.Sprintf("configuration: %v; name another file with --config", e.err)
+}
+
+// Unwrap returns the error of the system.
+func (e *FileError) Unwrap() error { return e.err }
 
 // readFile returns what the file holds, and no more of it than shows that it
 // is too large.
@@ -50,6 +62,7 @@ func Parse(name string, data []byte) (*Config, error) {
 		r.errs.sort()
 		return nil, &r.errs
 	}
+	c.file, c.lines = name, r.lines
 	return &c, nil
 }
 

@@ -131,6 +131,14 @@ func (c *cacheName) Validate() error {
 	return nil
 }
 
+// Validate is called by kong; what it finds is a usage error.
+func (c *cacheShowCmd) Validate() error {
+	if c.Name == "" {
+		return errors.New("<name>: empty; write for example _dmarc.example.com")
+	}
+	return c.cacheName.Validate()
+}
+
 // Run shows the entries of one name. That there are none is an answer, too.
 func (c *cacheShowCmd) Run(e *env) error {
 	client, err := c.client()

@@ -207,6 +207,35 @@ type tailCmd struct {
 	Rule     string `help:"Only decisions of this rule."`
 	Count    int    `short:"n" help:"End after so many."`
 	JSON     bool   `help:"Print JSON, one decision a line."`
+
+	network netip.Prefix // of IP
+}
+
+// Validate is called by kong; what it finds is a usage error.
+func (c *tailCmd) Validate() (err error) {
+	if c.IP != "" {
+		c.network, err = parseClient(c.IP)
+	}
+	return err
+}
+
+// known finds a listener or a rule that does not exist, as far as the files
+// tell: a filter that matches nothing would wait for ever in silence.
+func (c *tailCmd) known() error {
+	if c.Listener == "" && c.Rule == "" || c.Socket != "" {
+		return nil
+	}
+	cfg, err := config.Load(c.Config)
+	if err != nil {
+		return err
+	}
+	if c.Listener != "" && !slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == c.Listener }) {
+		return noListener(c.Listener, cfg)
+	}
+	if c.Rule == "" {
+		return nil
+	}
+	return knownRule(cfg, c.Rule)
 }
 
 func (c *tailCmd) Run(e *env) error {
@@ -223,12 +252,10 @@ func (c *tailCmd) run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	filter := admin.Filter{Listener: c.Listener, Domain: c.Domain, Result: c.Result, Action: c.Action, Rule: c.Rule}
-	if c.IP != "" {
-		if filter.Client, err = parseClient(c.IP); err != nil {
-			return err
-		}
+	if err := c.known(); err != nil {
+		return err
 	}
+	filter := admin.Filter{Listener: c.Listener, Domain: c.Domain, Client: c.network, Result: c.Result, Action: c.Action, Rule: c.Rule}
 	shown := 0
 	err = client.Tail(ctx, filter, func(r results.Row) error {
 		if err := c.show(e, r); err != nil {

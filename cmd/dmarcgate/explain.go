@@ -71,9 +71,13 @@ func (c *explainCmd) Validate() error {
 			missing = append(missing, f.name)
 		}
 	}
-	switch {
-	case len(missing) > 0:
+	if len(missing) > 0 {
 		return fmt.Errorf("missing %s; or --qid", strings.Join(missing, ", "))
+	}
+	if _, err := c.envelope(); err != nil {
+		return err
+	}
+	switch {
 	case c.AllHosts:
 		return errors.New("--all-hosts: it is about --qid")
 	case c.NoRedact && c.Bundle == "":
@@ -155,9 +159,12 @@ type letter struct {
 func (c *explainCmd) envelope() (*milter.Envelope, error) {
 	ip, err := netip.ParseAddr(c.IP)
 	if err != nil {
-		return nil, fmt.Errorf("--ip: %q is not an address", c.IP)
+		return nil, fmt.Errorf("--ip: %q is not an address; write for example 192.0.2.10 or 2001:db8::1", c.IP)
 	}
 	trim := func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">") }
+	if path := trim(*c.MailFrom); path != "" && !strings.Contains(path, "@") {
+		return nil, fmt.Errorf(`--mail-from: %q has no @; write an address, or "<>" for the null path`, *c.MailFrom)
+	}
 	env := &milter.Envelope{Client: ip.Unmap(), Helo: *c.Helo, MailFrom: trim(*c.MailFrom), QueueID: "explain"}
 	for _, r := range c.Rcpt {
 		env.Rcpts = append(env.Rcpts, trim(r))
@@ -176,7 +183,7 @@ func (c *explainCmd) settings(name string) (inputs, config.Listener, error) {
 	if name != "" {
 		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == name })
 		if i < 0 {
-			return inputs{}, config.Listener{}, fmt.Errorf("the configuration has no listener %q", name)
+			return inputs{}, config.Listener{}, noListener(name, cfg)
 		}
 	}
 	l := cfg.Listeners[i]
@@ -184,6 +191,15 @@ func (c *explainCmd) settings(name string) (inputs, config.Listener, error) {
 		l.Profile = c.Profile
 	}
 	return in, l, nil
+}
+
+// noListener says which listeners there are.
+func noListener(name string, cfg *config.Config) error {
+	names := make([]string, len(cfg.Listeners))
+	for i, l := range cfg.Listeners {
+		names[i] = l.Name
+	}
+	return usagef("--listener: the configuration has no listener %q; it has %s", name, strings.Join(names, ", "))
 }
 
 func readMessage(path string) ([]byte, error) {

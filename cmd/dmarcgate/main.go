@@ -90,6 +90,12 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 // exit is the exit code of a run that kong ended.
 type exit int
 
+// usageError is a command line that must be changed first.
+type usageError struct{ error }
+
+// usagef makes one that names the place.
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
 // report prints an error and returns the exit code for it.
 func report(err error, stderr io.Writer) int {
 	var broken *config.Errors
@@ -101,5 +107,8 @@ func report(err error, stderr io.Writer) int {
 		return exitUsage
 	}
 	fmt.Fprintln(stderr, "dmarcgate:", err)
+	if errors.As(err, new(usageError)) || errors.As(err, new(*config.FileError)) {
+		return exitUsage
+	}
 	return exitFailed
 }

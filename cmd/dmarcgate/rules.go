@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"os/signal"
 	"slices"
 	"strings"
@@ -77,7 +78,7 @@ func (f rulesFlags) load() (*ruleBook, error) {
 		return nil, err
 	}
 	b.opts.SkipTests = true
-	if b.set, err = config.LoadRules(b.dir, b.opts); err != nil {
+	if b.set, err = loadRules(b.cfg, b.dir, b.opts); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -93,11 +94,45 @@ func (b *ruleBook) choose(ids []string) ([]policy.Rule, error) {
 	for _, id := range ids {
 		i := slices.IndexFunc(all, func(r policy.Rule) bool { return r.ID == id })
 		if i < 0 {
-			return nil, fmt.Errorf("%s has no rule %q", b.dir, printable(id))
+			return nil, noRule(b.dir, id, all)
 		}
 		out = append(out, all[i])
 	}
 	return out, nil
+}
+
+// noRule says that there is no such rule, and which one may be meant.
+func noRule(dir, id string, all []policy.Rule) error {
+	ids := make([]string, len(all))
+	for i, r := range all {
+		ids[i] = r.ID
+	}
+	if near := policy.Nearest(id, ids); near != "" {
+		return usagef("%s has no rule %q; did you mean %q?", dir, printable(id), near)
+	}
+	return usagef("%s has no rule %q; see dmarcgate rules list", dir, printable(id))
+}
+
+// knownRule finds that a configuration has no such rule. A rule set that
+// cannot be read proves nothing: the daemon may use the one before.
+func knownRule(cfg *config.Config, id string) error {
+	if cfg.RulesDir == "" {
+		return usagef("--rule: the configuration has no rules_dir, and so no rule %q", printable(id))
+	}
+	opts := ruleOptions(cfg)
+	opts.SkipTests = true
+	set, err := loadRules(cfg, cfg.RulesDir, opts)
+	if err != nil {
+		if _, statErr := os.Stat(cfg.RulesDir); statErr != nil {
+			return err
+		}
+		return nil
+	}
+	all := set.Rules.List()
+	if slices.ContainsFunc(all, func(r policy.Rule) bool { return r.ID == id }) {
+		return nil
+	}
+	return fmt.Errorf("--rule: %w", noRule(cfg.RulesDir, id, all))
 }
 
 // open opens the store.

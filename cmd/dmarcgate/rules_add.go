@@ -66,7 +66,7 @@ func (c *rulesAddCmd) Run(e *env) error {
 	}
 	if b.dir != "" {
 		b.opts.SkipTests = true
-		if b.set, err = config.LoadRules(b.dir, b.opts); err != nil {
+		if b.set, err = loadRules(b.cfg, b.dir, b.opts); err != nil {
 			fmt.Fprintf(e.stderr, "the rules that there are cannot be read, so nothing is known of their ids and priorities: %v\n", err)
 		}
 	}

@@ -63,7 +63,7 @@ func count(n int, what string) string {
 // lint returns everything that is to be said about the rules in the files,
 // errors first. set is nil with an error among them.
 func (b *ruleBook) lint() (found []ruleRemark, err error) {
-	b.set, err = config.LoadRules(b.dir, b.opts)
+	b.set, err = loadRules(b.cfg, b.dir, b.opts)
 	var broken *config.Errors
 	switch {
 	case errors.As(err, &broken):

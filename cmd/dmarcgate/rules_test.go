@@ -122,8 +122,8 @@ func TestRulesAreListedWithoutAStore(t *testing.T) {
 	if code, _, stderr := command("rules", "list", "-c", cfg); code != 1 || !strings.Contains(stderr, "rules_dir") {
 		t.Errorf("rules list without rules = %d, %s; want 1 and what is missing", code, stderr)
 	}
-	if code, _, stderr := command("rules", "show", "nobody", "-c", cfg, "--dir", dir); code != 1 || !strings.Contains(stderr, `"nobody"`) {
-		t.Errorf("rules show nobody = %d, %s; want 1 and the id", code, stderr)
+	if code, _, stderr := command("rules", "show", "nobody", "-c", cfg, "--dir", dir); code != exitUsage || !strings.Contains(stderr, `"nobody"`) {
+		t.Errorf("rules show nobody = %d, %s; want 2 and the id", code, stderr)
 	}
 }
 

@@ -2,9 +2,12 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/netip"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -46,7 +49,7 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 		}
 	}
 	if cfg.RulesDir != "" {
-		if in.set, err = config.LoadRules(cfg.RulesDir, ruleOptions(cfg)); err != nil {
+		if in.set, err = loadRules(cfg, cfg.RulesDir, ruleOptions(cfg)); err != nil {
 			return inputs{}, err
 		}
 		in.rules = in.set.Rules
@@ -60,6 +63,22 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 		in.suffixes = in.list
 	}
 	return in, nil
+}
+
+// loadRules reads the rules of a directory. One that is not there is a fault of
+// the line or of the flag that names it.
+func loadRules(cfg *config.Config, dir string, opts config.RuleOptions) (*config.RuleSet, error) {
+	set, err := config.LoadRules(dir, opts)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return set, err
+	}
+	if _, statErr := os.Stat(dir); statErr == nil { // a file that a rule names
+		return nil, err
+	}
+	if cfg == nil || dir != cfg.RulesDir {
+		return nil, usagef("--dir: there is no directory %s", dir)
+	}
+	return nil, cfg.Problem("rules_dir", "there is no directory "+dir, "make it, or take the line out")
 }
 
 // suffixList is the list in a file, which is read again when it changes, or the
