@@ -63,8 +63,8 @@ type Config struct {
 
 	warnings []Problem
 	host     hostNames
-	file  string         // that was read
-	lines map[string]int // of its keys
+	file     string         // that was read
+	lines    map[string]int // of its keys
 }
 
 // Problem is what is found wrong with the value of a key after Load: something
