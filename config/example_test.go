@@ -45,6 +45,7 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	got.TrustedRelays = nil // by default there is none
 	got.AuthservIDsAlso, got.DNS.Servers, got.DNS.Trusted, got.Listeners[0].TrustedNetworks = nil, nil, nil, nil
 	got.Conformant = Conformant{}
+	got.file, got.lines = "", nil
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
 	}
@@ -207,7 +208,7 @@ allow_remote = true
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
 	want.Reports.Schema = "rfc7489"
 	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
-	want.host = c.host // of this host
+	want.host, want.file, want.lines = c.host, c.file, c.lines // of this host and this file
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("Parse = %+v; want %+v", *c, want)
 	}
