@@ -53,10 +53,10 @@ func TestCommandsExitWithTheirCode(t *testing.T) {
 		{"a good configuration", []string{"check-config", "-c", good}, 0, "listener mta: unix:/run/x.sock, profile monitor"},
 		{"a wrong key", []string{"check-config", "-c", bad}, 2, bad + ":5: listener.profil: unknown key; did you mean \"profile\"?"},
 		{"a wrong key as JSON", []string{"check-config", "-c", bad, "--json"}, 2, `"line":5`},
-		{"no configuration", []string{"check-config", "-c", "/nonexistent.toml"}, 1, "/nonexistent.toml"},
+		{"no configuration", []string{"check-config", "-c", "/nonexistent.toml"}, 2, "/nonexistent.toml"},
 		{"serve with a wrong key", []string{"serve", "-c", bad}, 2, "did you mean"},
 		{"explain without an envelope", []string{"explain", good}, 2, "--ip"},
-		{"explain with a wrong address", []string{"explain", good, "--ip", "x", "--helo", "h", "--mail-from", "a@b.example"}, 1, "--ip"},
+		{"explain with a wrong address", []string{"explain", good, "--ip", "x", "--helo", "h", "--mail-from", "a@b.example"}, 2, "--ip"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
