@@ -106,6 +106,18 @@ func fields(c *Config) []field {
 	}
 }
 
+// Keys returns every key that a file may have, those of the tables that repeat
+// as "listener.name" and "trusted_relay.names".
+func Keys() []string {
+	var keys []string
+	for _, list := range [][]field{fields(&Config{}), listenerFields("listener", &Listener{}), relayFields("trusted_relay", &TrustedRelay{})} {
+		for _, f := range list {
+			keys = append(keys, f.key)
+		}
+	}
+	return keys
+}
+
 // maxRetention is ten years: longer than any law known to us asks for.
 const maxRetention = 3650 * day
 

@@ -36,6 +36,7 @@ import (
 type Settings struct {
 	Policy       policy.Settings
 	PolicySum    string // Policy.Sum(), which costs too much to be made for each message
+	Shape        string // results.Row.Shape of what is evaluated under these settings
 	Sampler      policy.Sampler
 	Trusted      []netip.Prefix // mail from here is not evaluated
 	Relays       []Relay        // hosts of ours that hand over mail from outside
@@ -355,7 +356,7 @@ func (m *mail) first(name string) string {
 
 func (m *mail) record(f policy.Facts, d policy.Decision) *results.Receipt {
 	start := m.gate.Now()
-	row := results.Row{Facts: f, Decision: d, Settings: m.set.PolicySum}
+	row := results.Row{Facts: f, Decision: d, Settings: m.set.PolicySum, Shape: m.set.Shape}
 	if d.Action == policy.Tempfail {
 		row.State = results.Deferred
 	}

@@ -15,6 +15,7 @@ func (e *encoder) row(r *Row) {
 	e.decision(&r.Decision)
 	e.close(in)
 	e.settings(r.Settings)
+	e.text(rowShape, r.Shape)
 }
 
 func (m *message) row(r *Row) {
@@ -30,6 +31,8 @@ func (m *message) row(r *Row) {
 			r.Settings = m.settings()
 		case rowSum:
 			r.Settings = m.text()
+		case rowShape:
+			r.Shape = m.text()
 		}
 	}
 }

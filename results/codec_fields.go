@@ -7,6 +7,7 @@ const (
 	rowDecision = 2
 	rowSettings = 3 // of 12 hexadecimal digits, their number
 	rowSum      = 4 // any other text of Settings
+	rowShape    = 5
 
 	factsNanos      = 1 // of Time, beyond the milliseconds of the column
 	factsListener   = 2

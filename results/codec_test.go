@@ -65,7 +65,7 @@ func filled() Row {
 	var f filler
 	f.fill(reflect.ValueOf(&r.Facts).Elem())
 	f.fill(reflect.ValueOf(&r.Decision).Elem())
-	r.Sequence, r.State, r.Settings = 7, Unanswered, "00c0ffee1234"
+	r.Sequence, r.State, r.Settings, r.Shape = 7, Unanswered, "00c0ffee1234", "1a8.bZm9v."
 	return r
 }
 

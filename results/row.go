@@ -26,6 +26,11 @@ type Row struct {
 	Facts    policy.Facts
 	Decision policy.Decision
 	Settings string // policy.Settings.Sum of what decided; "" is not known
+
+	// Shape tells settings apart that the facts came about under, in a short
+	// form that whoever made the row can read; "" is not known. Under another
+	// shape the same message can have other facts.
+	Shape string
 }
 
 // author returns the author domain that decided, or else the first.

@@ -43,6 +43,7 @@ func (d *daemon) reload() admin.ReloadResult {
 	if err != nil {
 		return d.reloadFailed(err)
 	}
+	in.started = d.state.first
 	if err := d.servers.use(in.cfg.DNS); err != nil {
 		return d.reloadFailed(err)
 	}

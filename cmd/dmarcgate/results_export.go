@@ -76,12 +76,13 @@ type exported struct {
 	Facts    policy.Facts    `json:"facts"`
 	Decision policy.Decision `json:"decision"`
 	Settings string          `json:"settings,omitempty"`
+	Shape    string          `json:"shape,omitempty"`
 }
 
 func jsonLines(out *bufio.Writer) (add func(*results.Row) error, flush func() error) {
 	enc := json.NewEncoder(out)
 	return func(r *results.Row) error {
-		return enc.Encode(exported{r.Sequence, stateNames[r.State], r.Facts, r.Decision, r.Settings})
+		return enc.Encode(exported{r.Sequence, stateNames[r.State], r.Facts, r.Decision, r.Settings, r.Shape})
 	}, func() error { return nil }
 }
 

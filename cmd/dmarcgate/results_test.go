@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -70,6 +71,7 @@ func storeWith(t *testing.T, extra string, rows ...results.Row) (cfg string) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
+		r.Shape = cmp.Or(r.Shape, shapeOf(in.cfg, nil))
 		if out := store.Add(r).Outcome; out != results.Written {
 			t.Fatalf("Add() = %v; want written", out)
 		}

@@ -29,6 +29,7 @@ type inputs struct {
 	set      *config.RuleSet // of rules, with what is to be said about them; nil without rules_dir
 	suffixes dmarc.Suffixes  // nil with discovery by tree walk
 	list     dmarc.Suffixes  // the same, also when it only serves to compare
+	started  *config.Config  // of the start of the daemon, whose values need a restart to change; nil is cfg
 }
 
 // readInputs reads the configuration, the rules and the suffix list. On an
@@ -162,7 +163,7 @@ func remembered(view func(dnscache.Purpose) dnscache.View) auth.Memory {
 func (in inputs) settings(l config.Listener, sampler policy.Sampler) enforce.Settings {
 	decide := in.policy(l)
 	s := enforce.Settings{
-		Policy: decide, PolicySum: decide.Sum(), Sampler: sampler, Trusted: l.TrustedNetworks,
+		Policy: decide, PolicySum: decide.Sum(), Shape: shapeOf(in.cfg, in.started), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: ownIDs(in.cfg), HostName: in.cfg.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.cfg.Header.Tag, RemoveBIMI: in.cfg.Header.RemoveBIMI,
 		Reply: enforce.Reply{Reject: in.cfg.Reply.Reject, Tempfail: in.cfg.Reply.TempFail, NoAuthor: in.cfg.Reply.NoAuthor, Help: in.cfg.Reply.Help},

@@ -19,6 +19,8 @@ type whatIfCmd struct {
 	Profile  string `enum:",monitor,conformant,strict" default:"" help:"Profile to try: monitor, conformant or strict."`
 	Listener string `help:"Listener that --profile is for; all by default."`
 
+	WithoutARC bool `name:"without-arc" help:"Decide as if no message had an ARC chain."`
+
 	Days     *int   `xor:"begin" placeholder:"7" help:"Messages of so many days; 7 by default."`
 	Since    string `xor:"begin" help:"From when, instead: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
 	Until    string `help:"Up to when, in the same forms."`

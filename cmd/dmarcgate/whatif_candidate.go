@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
 )
@@ -16,28 +15,6 @@ type candidate struct {
 	listeners map[string]*judge
 	words     string // what is tried
 	readiness bool   // whether to report what has to be done before it is used
-}
-
-// judge decides the messages of one listener.
-type judge struct {
-	sum      string // of the settings; never ""
-	again    func(policy.Facts) (policy.Decision, bool)
-	evidence func(policy.Facts) policy.Evidence // what conformant would go by, rules aside
-	suffixes dmarc.Suffixes
-}
-
-// newJudge makes a judge of settings. suffixes gives organizational domains of
-// names that nobody has looked up; nil is the list built in.
-func newJudge(s policy.Settings, suffixes dmarc.Suffixes) *judge {
-	if suffixes == nil {
-		suffixes = dmarc.PublicSuffix()
-	}
-	weigher := s
-	weigher.Profile, weigher.Rules, weigher.Observed = policy.Conformant, policy.Rules{}, 0
-	return &judge{
-		sum: s.Sum(), again: s.Again, suffixes: suffixes,
-		evidence: func(f policy.Facts) policy.Evidence { return weigher.Decide(f).Evidence },
-	}
 }
 
 // candidate reads what is to be tried. The configuration comes back, too: it
@@ -62,7 +39,8 @@ func (c *whatIfCmd) candidate() (*candidate, *config.Config, error) {
 		if c.Profile != "" && (c.Listener == "" || c.Listener == l.Name) {
 			l.Profile = c.Profile
 		}
-		tried.listeners[l.Name] = newJudge(in.policy(l), in.list)
+		tried.listeners[l.Name] = newJudge(in.policy(l), in.list).evaluating(cfg, l)
+		tried.listeners[l.Name].noARC = c.WithoutARC
 	}
 	if c.Listener != "" && tried.listeners[c.Listener] == nil {
 		return nil, nil, fmt.Errorf("the configuration has no listener %q: there is %s",
@@ -83,6 +61,9 @@ func (c *whatIfCmd) words(cfg *config.Config) string {
 		words += ", profile " + c.Profile
 	default:
 		words += fmt.Sprintf(", profile %s for listener %s", c.Profile, c.Listener)
+	}
+	if c.WithoutARC {
+		words += ", as if no message had an ARC chain"
 	}
 	return words
 }

@@ -387,8 +387,8 @@ func (s *whatIfSite) predict(c whatIfConfig) prediction {
 	p := prediction{foretold: s.whatIf(path)}
 	judges := s.judges(path)
 	for _, row := range s.runs[0].rows {
-		d, sure := judges[row.Facts.Listener].again(row.Facts)
-		p.decisions, p.sure = append(p.decisions, d), append(p.sure, sure)
+		r := judges[row.Facts.Listener].rule(&row)
+		p.decisions, p.sure = append(p.decisions, r.Decision), append(p.sure, r.doubt == "")
 	}
 	return p
 }

@@ -157,32 +157,32 @@ func (t *tally) take(row *results.Row, c *candidate) {
 		return
 	}
 	t.Messages++
-	s := c.listeners[row.Facts.Listener]
-	same := s != nil && row.Settings == s.sum
 	if row.Facts.Skip != policy.Evaluated {
 		t.NotEvaluated++
-		if !same {
-			return
-		}
 	}
+	s := c.listeners[row.Facts.Listener]
 	if s == nil {
-		t.cannotTell("no listener " + row.Facts.Listener)
+		if row.Facts.Skip == policy.Evaluated {
+			t.cannotTell("no listener " + row.Facts.Listener)
+		}
 		return
 	}
-	d, sure := s.again(row.Facts)
+	r := s.rule(row)
 	switch {
-	case same && (!sure || len(row.Facts.Trimmed) > 0): // whatever it was made from, these settings made it
+	case r.same && (r.doubt != "" || len(row.Facts.Trimmed) > 0): // whatever it was made from, these settings made it
 		t.Unchecked++
-		d = row.Decision
-	case same:
-		t.check(row, d)
-	case !sure:
-		t.cannotTell(lacks(row.Facts.Lacking()))
+		r.Decision = row.Decision
+	case r.doubt != "":
+		t.cannotTell(r.doubt)
+		return
+	case r.same:
+		t.check(row, r.Decision)
+	case row.Facts.Skip != policy.Evaluated: // and would not be
 		return
 	default:
-		t.compare(row, &d, s)
+		t.compare(row, &r.Decision, s)
 	}
-	t.watch(row, &d)
+	t.watch(row, &r.Decision)
 }
 
 func (t *tally) cannotTell(cause string) {
@@ -271,8 +271,8 @@ var lackNames = []struct {
 	{policy.LackSignatures, "some signatures"}, {policy.LackARC, "some ARC sealers"},
 }
 
-// lacks names facts.
-func lacks(l policy.Lack) string {
+// lacking names facts.
+func lacking(l policy.Lack) string {
 	var names []string
 	for _, n := range lackNames {
 		if l&n.bit != 0 {

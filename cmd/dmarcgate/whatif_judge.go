@@ -1,0 +1,219 @@
+package main
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/config"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// judge decides the messages of one listener.
+type judge struct {
+	sum      string // of the settings; never ""
+	settings policy.Settings
+	again    func(policy.Facts) (policy.Decision, bool)
+	evidence func(policy.Facts) policy.Evidence // what conformant would go by, rules aside
+	suffixes dmarc.Suffixes
+
+	// How the facts of the messages of this listener would come about; the zero
+	// value asks for nothing else than what is stored.
+	shape           string // results.Row.Shape
+	trusted, relays []netip.Prefix
+	noARC           bool // decide as if no message had an ARC chain
+
+	lastShape string // of the last row, with what differs from shape
+	changed   []changedKey
+	known     bool
+}
+
+// newJudge makes a judge of settings. suffixes gives organizational domains of
+// names that nobody has looked up; nil is the list built in.
+func newJudge(s policy.Settings, suffixes dmarc.Suffixes) *judge {
+	if suffixes == nil {
+		suffixes = dmarc.PublicSuffix()
+	}
+	weigher := s
+	weigher.Profile, weigher.Rules, weigher.Observed = policy.Conformant, policy.Rules{}, 0
+	return &judge{
+		sum: s.Sum(), settings: s, again: s.Again, suffixes: suffixes,
+		evidence: func(f policy.Facts) policy.Evidence { return weigher.Decide(f).Evidence },
+	}
+}
+
+// evaluating says how the facts of a listener come about.
+func (j *judge) evaluating(cfg *config.Config, l config.Listener) *judge {
+	j.shape, j.trusted = shapeOf(cfg, nil), l.TrustedNetworks
+	for _, r := range cfg.TrustedRelays {
+		j.relays = append(j.relays, r.Networks...)
+	}
+	return j
+}
+
+// ruling is what a judge makes of a stored message.
+type ruling struct {
+	policy.Decision
+	// doubt is why the decision could be another one; "" is sure.
+	doubt string
+	// same says that the settings that made the row are these, all those that
+	// could have a part in it: then the stored decision must come out again.
+	same bool
+}
+
+// olderShape is the doubt about a row whose shape is not known.
+const olderShape = "recorded by another version of this program: the settings that its facts came about under are not known"
+
+// rule decides a message again.
+func (j *judge) rule(row *results.Row) ruling {
+	f := row.Facts
+	changed, known := j.differing(row.Shape)
+	r := ruling{same: row.Settings == j.sum && len(changed) == 0 && known && !j.noARC}
+	if f.Skip == policy.Authenticated || f.Skip == policy.NotIP { // known before anything else
+		r.same = row.Settings == j.sum && !j.noARC
+		r.Decision, _ = j.again(f)
+		return r
+	}
+	if r.doubt = j.origin(&f, changed, known); r.doubt != "" {
+		r.same = false
+		return r
+	}
+	r.same = r.same && f.Skip == row.Facts.Skip
+	if j.noARC {
+		f.ARC = policy.ARC{}
+	}
+	var sure bool
+	if f.Skip != policy.Evaluated {
+		r.Decision, _ = j.again(f)
+		return r
+	}
+	if !known {
+		r.doubt = olderShape
+		return r
+	}
+	keys, lacks, doubt := j.touching(&f, changed)
+	if r.doubt = doubt; doubt != "" {
+		return r
+	}
+	before := f.Lacks
+	f.Lacks |= lacks
+	if r.Decision, sure = j.again(f); sure {
+		return r
+	}
+	f.Lacks = before
+	if _, sure = j.again(f); sure {
+		r.doubt = otherKeys(keys)
+	} else {
+		r.doubt = lacking(f.Lacking())
+	}
+	return r
+}
+
+// differing returns the keys whose values are not those of the row.
+func (j *judge) differing(shape string) (changed []changedKey, known bool) {
+	if j.shape == "" {
+		return nil, true
+	}
+	if shape != j.lastShape || j.lastShape == "" {
+		j.lastShape = strings.Clone(shape)
+		j.changed, j.known = changedKeys(shape, j.shape)
+	}
+	return j.changed, j.known
+}
+
+// touching returns which keys leave facts of a message in doubt, and which
+// facts; or the doubt about all of it.
+func (j *judge) touching(f *policy.Facts, changed []changedKey) (keys []string, lacks policy.Lack, doubt string) {
+	var all []string
+	m := stored{facts: f, try: &j.settings}
+	for _, c := range changed {
+		switch r := c.touches(&m, c.was, c.now); {
+		case r.all:
+			all = append(all, c.key)
+		case r.lacks != 0:
+			keys, lacks = append(keys, c.key), lacks|r.lacks
+		}
+	}
+	if all != nil {
+		return nil, 0, otherKeys(all)
+	}
+	return keys, lacks, ""
+}
+
+// otherKeys is the doubt that keys leave.
+func otherKeys(keys []string) string { return "evaluated under another " + strings.Join(keys, ", ") }
+
+// origin decides anew whether a message is evaluated, as enforce does from the
+// client. The doubt is which client it would be, or what an evaluation that did
+// not take place would have found.
+func (j *judge) origin(f *policy.Facts, changed []changedKey, known bool) (doubt string) {
+	if j.shape == "" {
+		return ""
+	}
+	if keys := relayKeys(changed, known); keys != nil && (f.Relay.IsValid() || f.Skip == policy.BehindRelay || clientWithin(f, j.relays) != outside) {
+		return otherKeys(keys)
+	}
+	if f.Skip == policy.BehindRelay || f.Skip == policy.Loopback {
+		return ""
+	}
+	const key = "listener.trusted_networks"
+	switch clientWithin(f, j.trusted) {
+	case inside:
+		f.Skip = policy.TrustedNetwork
+	case perhaps:
+		return lacking(policy.LackClient) + ", which " + key + " needs"
+	case outside:
+		if f.Skip == policy.TrustedNetwork {
+			return "not evaluated under another " + key
+		}
+	}
+	return ""
+}
+
+// relayKeys are the keys about relays that differ.
+func relayKeys(changed []changedKey, known bool) (keys []string) {
+	if !known {
+		return []string{"trusted_relay.networks"}
+	}
+	for _, c := range changed {
+		if strings.HasPrefix(c.key, "trusted_relay.") {
+			keys = append(keys, c.key)
+		}
+	}
+	return keys
+}
+
+// whereabouts says whether a client is in some networks.
+type whereabouts uint8
+
+const (
+	outside whereabouts = iota
+	perhaps             // its address is no longer kept, and its network holds both
+	inside
+)
+
+// clientWithin looks for the client in networks, as enforce does.
+func clientWithin(f *policy.Facts, networks []netip.Prefix) whereabouts {
+	if f.Lacking()&policy.LackClient == 0 {
+		if slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(f.Client) }) {
+			return inside
+		}
+		return outside
+	}
+	around, err := netip.ParsePrefix(clientNetwork(f.Client))
+	if err != nil {
+		return outside
+	}
+	found := outside
+	for _, p := range networks {
+		switch {
+		case p.Bits() <= around.Bits() && p.Contains(around.Addr()):
+			return inside
+		case p.Overlaps(around):
+			found = perhaps
+		}
+	}
+	return found
+}
