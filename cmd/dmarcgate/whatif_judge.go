@@ -143,7 +143,7 @@ func (j *judge) touching(f *policy.Facts, changed []changedKey) (keys []string, 
 }
 
 // otherKeys is the doubt that keys leave.
-func otherKeys(keys []string) string { return "evaluated under another " + strings.Join(keys, ", ") }
+func otherKeys(keys []string) string { return "recorded with another " + strings.Join(keys, ", ") }
 
 // origin decides anew whether a message is evaluated, as enforce does from the
 // client. The doubt is which client it would be, or what an evaluation that did
