@@ -39,16 +39,21 @@ func (c *explainCmd) stored(e *env) error {
 // storedRows returns the rows of a queue id, and of its hash: rows of before
 // hash_queue_ids was changed have the other one.
 func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]results.Row, error) {
-	key, err := queueIDKey(cfg.Privacy)
-	if err != nil {
-		return nil, err
-	}
 	ctx := context.Background()
 	store, err := openBackend(ctx, e, cfg, allHosts)
 	if err != nil {
 		return nil, err
 	}
 	defer store.Close()
+	return rowsOf(ctx, store, cfg, qid)
+}
+
+// rowsOf is storedRows of a store that is open.
+func rowsOf(ctx context.Context, store backend, cfg *config.Config, qid string) ([]results.Row, error) {
+	key, err := queueIDKey(cfg.Privacy)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := store.ByQueueID(ctx, qid)
 	if err != nil || key == nil {
 		return rows, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -23,6 +24,8 @@ type rulesAddCmd struct {
 	ID      string `help:"Id of the rule; made from what anchors it without."`
 	Owner   string `help:"Who is responsible for the rule (default: the postmaster of authserv_id, or of the MTA)."`
 	Days    int    `default:"90" help:"After how many days it expires."`
+
+	AnyAuthor bool `help:"Make it about mail of any author domain that this source brings, not only that of the message."`
 }
 
 // What the rule gets that add proposes.
@@ -48,6 +51,13 @@ type added struct {
 	Value []string `json:"value"`
 	TOML  string   `json:"toml"`
 	Notes []string `json:"notes"` // what the operator should know; in the text, too
+
+	// Of the messages that failed from the source of the message, those that the
+	// rule is about.
+	Covers int64 `json:"covers"`
+	Failed int64 `json:"failed"`
+
+	rule policy.Rule
 }
 
 func (c *rulesAddCmd) Run(e *env) error {
@@ -70,19 +80,58 @@ func (c *rulesAddCmd) Run(e *env) error {
 			fmt.Fprintf(e.stderr, "the rules that there are cannot be read, so nothing is known of their ids and priorities: %v\n", err)
 		}
 	}
-	rows, err := storedRows(e, b.cfg, c.AllHosts, c.FromQID)
+	ctx, stop := c.context()
+	defer stop()
+	store, err := openBackend(ctx, e, b.cfg, c.AllHosts)
 	if err != nil {
 		return err
 	}
-	a, err := b.propose(rows, c.wishes(b.cfg))
+	defer store.Close()
+	rows, err := rowsOf(ctx, store, b.cfg, c.FromQID)
 	if err != nil {
 		return err
+	}
+	a, err := b.survey(ctx, store, rows, c.wishes(b.cfg))
+	if err != nil {
+		return err
+	}
+	for _, n := range a.Notes {
+		fmt.Fprintln(e.stderr, "note: "+printable(n))
 	}
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(a)
 	}
 	_, err = io.WriteString(e.stdout, a.TOML)
 	return err
+}
+
+// survey proposes a rule, and says how much of what its source brings it is
+// about.
+func (b *ruleBook) survey(ctx context.Context, store scanner, rows []results.Row, w wishes) (*added, error) {
+	if len(rows) == 0 {
+		return b.propose(rows, w)
+	}
+	facts := &rows[len(rows)-1].Facts
+	suffixes := dmarc.PublicSuffix()
+	src := sourceOf(facts, suffixes)
+	now := b.opts.Now
+	s := newSurvey(store, results.Span{From: now.AddDate(0, 0, -surveyDays), To: now}, suffixes, src)
+	if err := s.look(ctx); err != nil {
+		return nil, err
+	}
+	list, err := b.proposals(rows, w, s.of[src])
+	if err != nil {
+		return nil, err
+	}
+	if err := s.measure(ctx, map[source][]*added{src: list}); err != nil {
+		return nil, err
+	}
+	a := list[0]
+	if w.anyAuthor {
+		a = widest(list)
+	}
+	a.comment("It " + s.coverage(a) + ".")
+	return a, nil
 }
 
 func (c *rulesAddCmd) withoutRules() (*ruleBook, error) {
@@ -97,15 +146,27 @@ func (c *rulesAddCmd) withoutRules() (*ruleBook, error) {
 type wishes struct {
 	qid, id, owner string
 	days           int
+	anyAuthor      bool
 }
 
 func (c *rulesAddCmd) wishes(cfg *config.Config) wishes {
-	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+siteName(cfg)), days: c.Days}
+	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+siteName(cfg)), days: c.Days, anyAuthor: c.AnyAuthor}
 }
 
 // propose makes the narrowest rule with an anchor that accepts mail like the
 // newest of the rows. The error says why there is none.
 func (b *ruleBook) propose(rows []results.Row, w wishes) (*added, error) {
+	list, err := b.proposals(rows, w, nil)
+	if err != nil {
+		return nil, err
+	}
+	return list[0], nil
+}
+
+// proposals makes a rule for each anchor that the newest of the rows has, the
+// narrowest first: there is one, or an error says why not. seen is what is known
+// of the source of the message; nil is nothing.
+func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *sighting) ([]*added, error) {
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("the store has no message with the queue id %q", printable(w.qid))
 	}
@@ -114,16 +175,31 @@ func (b *ruleBook) propose(rows []results.Row, w wishes) (*added, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &proposal{book: b, wishes: w, facts: row.Facts, failing: failing}
+	p := &proposal{book: b, wishes: w, facts: row.Facts, failing: failing, seen: seen}
 	if len(rows) > 1 {
 		p.note("%d messages have this queue id; this is about the newest, of %s", len(rows), stamp(row.Facts.Time))
 	}
+	if seen != nil && !seen.forwards() && !p.vouched() {
+		p.note("this message looks forged: its source brought no mail that %d organizations or more have signed, "+
+			"and none of which only the body was changed, so nothing shows that it forwards mail", forwarderOrgs)
+	}
+	var list []*added
 	for _, a := range p.anchors() {
 		if out, ok := p.try(a); ok {
-			return out, nil
+			list = append(list, out)
 		}
 	}
-	return nil, p.unanchored()
+	if list == nil {
+		return nil, p.unanchored()
+	}
+	return list, nil
+}
+
+// vouched reports whether somebody whom the configuration names vouches for the
+// message.
+func (p *proposal) vouched() bool {
+	s := inputs{cfg: p.book.cfg}.policy(p.book.cfg.Listeners[0])
+	return slices.Contains(genuine, newJudge(s, nil).evidence(p.facts))
 }
 
 // needsRule returns the author domains that a rule for the message must be
@@ -162,7 +238,17 @@ type proposal struct {
 	wishes  wishes
 	facts   policy.Facts
 	failing []policy.Author
+	seen    *sighting // nil when nothing is known
 	notes   []string
+}
+
+// wide is what the source has brought when the rule is to be about all of it,
+// otherwise nil.
+func (p *proposal) wide() *sighting {
+	if p.wishes.anyAuthor {
+		return p.seen
+	}
+	return nil
 }
 
 func (p *proposal) note(format string, args ...any) {
@@ -259,21 +345,45 @@ func (p *proposal) name() []anchor {
 	if err != nil || pattern.String() != name || !strings.Contains(name, ".") {
 		return nil
 	}
+	names, patterns := []string{name}, []policy.DomainPattern{pattern}
+	if seen := p.wide(); seen != nil {
+		for _, other := range seen.names.list {
+			if also, err := policy.ParsePattern(other); err == nil && also.String() == other && strings.Contains(other, ".") && other != name && sourceName(other) == sourceName(name) {
+				names, patterns = append(names, other), append(patterns, also)
+			}
+		}
+	}
 	return []anchor{{
-		key: "iprev", value: []string{name}, why: "the client's name, which its address confirms",
-		set: func(m *policy.Match, g *policy.Given) { m.IPRev, g.Name = []policy.DomainPattern{pattern}, name },
+		key: "iprev", value: names, why: "the client's name, which its address confirms",
+		set: func(m *policy.Match, g *policy.Given) { m.IPRev, g.Name = patterns, name },
 	}}
 }
+
+// sourceName is the organization of a client's name.
+func sourceName(name string) string { return dmarc.PublicSuffix().Org(name) }
 
 func (p *proposal) address() []anchor {
 	client := p.facts.Client.Unmap().WithZone("")
 	if !client.IsValid() || p.lacks(policy.LackClient) {
 		return nil
 	}
-	host := netip.PrefixFrom(client, client.BitLen())
+	all := []netip.Addr{client}
+	if seen := p.wide(); seen != nil {
+		for _, text := range seen.addresses.list {
+			if a, err := netip.ParseAddr(text); err == nil && a != client && clientNetwork(a) == clientNetwork(client) {
+				all = append(all, a)
+			}
+		}
+	}
+	var value []string
+	var nets []policy.NetPattern
+	for _, a := range all {
+		host := netip.PrefixFrom(a, a.BitLen())
+		value, nets = append(value, host.String()), append(nets, policy.NetOf(host))
+	}
 	return []anchor{{
-		key: "client_ip", value: []string{host.String()}, why: "nothing else tells who sent it; the address may change",
-		set: func(m *policy.Match, _ *policy.Given) { m.ClientIP = []policy.NetPattern{policy.NetOf(host)} },
+		key: "client_ip", value: value, why: "nothing else tells who sent it; the address may change",
+		set: func(m *policy.Match, _ *policy.Given) { m.ClientIP = nets },
 	}}
 }
 

@@ -36,7 +36,7 @@ func (p *proposal) try(a anchor) (*added, bool) {
 	if q.book.set != nil {
 		r = q.fit(r)
 	}
-	out := &added{ID: r.ID, Key: a.key, Value: a.value, TOML: q.text(r, a), Notes: append([]string{}, q.notes...)}
+	out := &added{ID: r.ID, Key: a.key, Value: a.value, TOML: q.text(r, a), Notes: append([]string{}, q.notes...), rule: r}
 	return out, q.loads(out.TOML)
 }
 
@@ -61,12 +61,21 @@ func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 			return r, false // a rule without it would be about any author
 		}
 		g.From = append(g.From, author.Domain)
-		r.Match.HeaderFrom = append(r.Match.HeaderFrom, pattern)
+		if !p.wishes.anyAuthor {
+			r.Match.HeaderFrom = append(r.Match.HeaderFrom, pattern)
+		}
 		if asked := author.Verdict.Policy.String(); !slices.Contains(r.Match.Requested, asked) {
 			r.Match.Requested = append(r.Match.Requested, asked)
 		}
 	}
-	for _, d := range g.Rcpt {
+	rcpt := g.Rcpt
+	if seen := p.wide(); seen != nil {
+		rcpt = domainsOf(seen.recipients)
+		if seen.requested != nil {
+			r.Match.Requested = seen.requested
+		}
+	}
+	for _, d := range rcpt {
 		pattern, _ := policy.ParsePattern(d) // of recipients
 		r.Match.RcptDomain = append(r.Match.RcptDomain, pattern)
 	}
@@ -116,6 +125,20 @@ func (p *proposal) recipients() []string {
 		return nil
 	}
 	return out
+}
+
+// domainsOf are the domains of recipients that a source has written to, nil when
+// they are too many, or when a rule cannot name one of them.
+func domainsOf(seen few) []string {
+	for _, d := range seen.list {
+		if pattern, err := policy.ParsePattern(d); err != nil || pattern.String() != d {
+			return nil
+		}
+	}
+	if seen.more || len(seen.list) > maxAddRcpt {
+		return nil
+	}
+	return seen.list
 }
 
 // id is the wish of the operator, or made of the anchor, and not that of
@@ -232,7 +255,11 @@ func (p *proposal) text(r policy.Rule, a anchor) string {
 	line("[rule.match]")
 	line("# The anchor: %s.", a.why)
 	line("%s = %s", a.key, quotedList(a.value))
-	line("header_from = %s", quotedList(texts(r.Match.HeaderFrom)))
+	if len(r.Match.HeaderFrom) > 0 {
+		line("header_from = %s", quotedList(texts(r.Match.HeaderFrom)))
+	} else {
+		line("# No header_from: it is about mail of any author domain that comes this way.")
+	}
 	line("requested = %s", quotedList(r.Match.Requested))
 	if len(r.Match.RcptDomain) > 0 {
 		line("rcpt_domain = %s", quotedList(texts(r.Match.RcptDomain)))

@@ -114,6 +114,11 @@ func (c *whatIfCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
+	if t.readiness != nil {
+		if err := t.readiness.propose(ctx, store, tried.book, span, c.Limit); err != nil {
+			return err
+		}
+	}
 	r := whatIfReport{tally: t, tried: tried, span: span, conditions: conditions, limit: c.Limit}
 	write := r.text
 	if c.JSON {

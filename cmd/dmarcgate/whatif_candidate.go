@@ -15,6 +15,7 @@ type candidate struct {
 	listeners map[string]*judge
 	words     string // what is tried
 	readiness bool   // whether to report what has to be done before it is used
+	book      *ruleBook
 }
 
 // candidate reads what is to be tried. The configuration comes back, too: it
@@ -34,6 +35,7 @@ func (c *whatIfCmd) candidate() (*candidate, *config.Config, error) {
 	tried := &candidate{
 		listeners: make(map[string]*judge, len(cfg.Listeners)), words: c.words(cfg),
 		readiness: c.Profile != "" && c.Profile != policy.Monitor.String(),
+		book:      &ruleBook{cfg: cfg, dir: cfg.RulesDir, opts: ruleOptions(cfg), set: in.set},
 	}
 	for _, l := range cfg.Listeners {
 		if c.Profile != "" && (c.Listener == "" || c.Listener == l.Name) {

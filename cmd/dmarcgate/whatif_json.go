@@ -74,6 +74,7 @@ type readinessJSON struct {
 	ByRule     int64          `json:"by_rule"`
 	Deferred   int64          `json:"deferred"`
 	NoAuthor   int64          `json:"no_author"`
+	ByARC      int64          `json:"by_arc_alone"`
 	Evidence   []evidenceJSON `json:"evidence"`
 	Forwarders []sourceJSON   `json:"forwarders"`
 	Direct     []sourceJSON   `json:"direct_senders"`
@@ -99,8 +100,11 @@ type sourceJSON struct {
 	Networks    fewJSON   `json:"networks"`
 	Known       int64     `json:"known"`
 	BodyChanged int64     `json:"body_changed"`
+	Signed      fewJSON   `json:"signed_organizations"`
 	ARC         int64     `json:"arc"`
 	List        int64     `json:"list_headers"`
+
+	Proposal *ruleProposal `json:"proposal,omitempty"`
 }
 
 type fewJSON struct {
@@ -153,7 +157,8 @@ func (r *readiness) document() *readinessJSON {
 	d := &readinessJSON{
 		ByRule: r.ruled, Deferred: r.deferred, NoAuthor: r.nameless, Evidence: []evidenceJSON{},
 		Others: r.sources.dropped, MayLack: r.sources.missed,
-		Forwarders: r.sourcesJSON(source.forwards), Direct: r.sourcesJSON(source.direct), Neither: r.sourcesJSON(unclear),
+		Forwarders: r.sourcesJSON(r.forwards), Direct: r.sourcesJSON(r.direct), Neither: r.sourcesJSON(r.unclear),
+		ByARC: r.byARC.Changed,
 	}
 	for _, why := range r.evidences() {
 		d.Evidence = append(d.Evidence, evidenceJSON{orNotWeighed(why), says(why), *r.evidence[why]})
@@ -165,11 +170,11 @@ func (r *readiness) sourcesJSON(is func(source, *traffic) bool) []sourceJSON {
 	out := []sourceJSON{}
 	list, _ := r.sorted(is)
 	for _, k := range list {
-		t := &k.entry.value
+		t, shown := &k.entry.value, r.tracesOf(k.key)
 		out = append(out, sourceJSON{
 			source: k.key, halted: t.halted, Messages: k.entry.n, First: t.first.UTC(), Last: t.last.UTC(),
 			Authors: t.authors.json(), Recipients: t.recipients.json(), Networks: t.networks.json(),
-			Known: t.known, BodyChanged: t.bodyChanged, ARC: t.arc, List: t.list,
+			Known: t.known, BodyChanged: shown.bodyChanged, Signed: shown.signed.json(), ARC: t.arc, List: t.list, Proposal: r.proposals[k.key],
 		})
 	}
 	return out

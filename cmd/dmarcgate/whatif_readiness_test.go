@@ -12,7 +12,7 @@ import (
 
 func TestSourcesAreToldApart(t *testing.T) {
 	pass := func(domain string) func(*policy.Facts) {
-		return func(f *policy.Facts) { f.DKIM = []policy.DKIM{{Result: "pass", Domain: domain}} }
+		return func(f *policy.Facts) { f.DKIM = append(f.DKIM, policy.DKIM{Result: "pass", Domain: domain}) }
 	}
 	none := func(f *policy.Facts) { f.SPF = policy.SPF{Result: "none"} }
 	known := func(f *policy.Facts) { f.Authors[0].History = policy.History{Messages: 3} }
@@ -23,21 +23,47 @@ func TestSourcesAreToldApart(t *testing.T) {
 		return func(f *policy.Facts) { f.Client = netip.AddrFrom4([4]byte{198, 51, n, 1}) }
 	}
 	named := func(f *policy.Facts) { f.ClientName = "mx7.relay.example" }
+	chain := func(f *policy.Facts) { f.ARC.Result, f.IsList = "pass", true }
+	// Mail of an organization that has kept its signature on the way.
+	kept := func(n int, change ...func(*policy.Facts)) policy.Facts {
+		org := fmt.Sprintf("o%d.example", n)
+		f := someFacts(100+n, append([]func(*policy.Facts){verdict(dmarc.Pass, dmarc.Reject), author(org, org), pass(org)}, change...)...)
+		f.Authors[0].Verdict.AlignedDKIM = true
+		return f
+	}
+	bySPFToo := func(f *policy.Facts) { f.Authors[0].Verdict.AlignedSPF = true }
+	changed := func(f *policy.Facts) {
+		f.DKIM = append(f.DKIM, policy.DKIM{Result: "fail", Domain: "bank.example", HeaderOK: true})
+	}
+	ofItsOwn := func(f *policy.Facts) {
+		f.Authors[0].Domain, f.Authors[0].Org, f.DKIM[0].Domain = "stranger.example", "stranger.example", "stranger.example"
+		f.SPF.Domain = "stranger.example"
+	}
+	stranger, network := source{bySPF, "stranger.example"}, source{byNetwork, "203.0.113.0/24"}
 	tests := []struct {
 		name   string
 		facts  []policy.Facts
 		source source
 		want   string
 	}{
-		{"a list of three organizations", []policy.Facts{someFacts(1, from(1), pass("l.example")), someFacts(2, from(2), pass("l.example")), someFacts(3, from(3), pass("l.example"))}, source{byDKIM, "l.example"}, "forwarder"},
-		{"a forwarder of one that is known", []policy.Facts{someFacts(1, known)}, source{bySPF, "stranger.example"}, "forwarder"},
-		{"a named host, and one that is known", []policy.Facts{someFacts(1, none, named, known)}, source{byName, "relay.example"}, "forwarder"},
-		{"a network without a name, and one that is known", []policy.Facts{someFacts(1, none, known)}, source{byNetwork, "203.0.113.0/24"}, "direct"},
-		{"the same with a chain", []policy.Facts{someFacts(1, none, known, func(f *policy.Facts) { f.ARC.Result = "pass" })}, source{byNetwork, "203.0.113.0/24"}, "forwarder"},
-		{"one organization", []policy.Facts{someFacts(1), someFacts(2)}, source{bySPF, "stranger.example"}, "direct"},
-		{"one organization from many networks", []policy.Facts{someFacts(1, net(1)), someFacts(2, net(2)), someFacts(3, net(3)), someFacts(4, net(4)), someFacts(5, net(5))}, source{bySPF, "stranger.example"}, "neither"},
-		{"two organizations", []policy.Facts{someFacts(1, from(1)), someFacts(2, from(2))}, source{bySPF, "stranger.example"}, "neither"},
-		{"a key in test mode vouches for nobody", []policy.Facts{someFacts(1, none, func(f *policy.Facts) { f.DKIM = []policy.DKIM{{Result: "pass", Domain: "x.example", Testing: true}} })}, source{byNetwork, "203.0.113.0/24"}, "direct"},
+		{"a forwarder of three who sign", []policy.Facts{someFacts(1), kept(1), kept(2), kept(3)}, stranger, "forwarder"},
+		{"a list of three who sign", []policy.Facts{someFacts(1, pass("l.example")), kept(1, pass("l.example")), kept(2, pass("l.example")), kept(3, pass("l.example"))}, source{byDKIM, "l.example"}, "forwarder"},
+		{"a named host, and three who sign", []policy.Facts{someFacts(1, none, named), kept(1, none, named), kept(2, none, named), kept(3, none, named)}, source{byName, "relay.example"}, "forwarder"},
+		{"a network, and three who sign", []policy.Facts{someFacts(1, none), kept(1, none), kept(2, none), kept(3, none)}, network, "forwarder"},
+		{"two who sign", []policy.Facts{someFacts(1), kept(1), kept(2), kept(2)}, stranger, "direct"},
+		{"three who send by themselves", []policy.Facts{someFacts(1, none), kept(1, none, bySPFToo), kept(2, none, bySPFToo), kept(3, none, bySPFToo)}, network, "direct"},
+		{"two who sign, and its own mail", []policy.Facts{someFacts(1), kept(1), kept(2), kept(3, ofItsOwn, func(f *policy.Facts) { f.SPF.Result, f.ClientName = "none", "a.stranger.example" })}, stranger, "direct"},
+		{"only the body was changed", []policy.Facts{someFacts(1, changed)}, stranger, "forwarder"},
+		{"only the body was changed, in a network", []policy.Facts{someFacts(1, none, changed)}, network, "forwarder"},
+		{"a signature of somebody else whose body was changed", []policy.Facts{someFacts(1, func(f *policy.Facts) { f.DKIM = []policy.DKIM{{Result: "fail", Domain: "x.example", HeaderOK: true}} })}, stranger, "direct"},
+		{"three organizations that fail", []policy.Facts{someFacts(1, from(1)), someFacts(2, from(2)), someFacts(3, from(3))}, stranger, "neither"},
+		{"the same with a chain and list fields", []policy.Facts{someFacts(1, from(1), chain), someFacts(2, from(2), chain), someFacts(3, from(3), chain)}, stranger, "neither"},
+		{"one that is known", []policy.Facts{someFacts(1, known)}, stranger, "direct"},
+		{"one that is known, with a chain and list fields", []policy.Facts{someFacts(1, none, known, chain)}, network, "direct"},
+		{"one organization", []policy.Facts{someFacts(1), someFacts(2)}, stranger, "direct"},
+		{"one organization from many networks", []policy.Facts{someFacts(1, net(1)), someFacts(2, net(2)), someFacts(3, net(3)), someFacts(4, net(4)), someFacts(5, net(5))}, stranger, "neither"},
+		{"two organizations", []policy.Facts{someFacts(1, from(1)), someFacts(2, from(2))}, stranger, "neither"},
+		{"a key in test mode vouches for nobody", []policy.Facts{someFacts(1, none, func(f *policy.Facts) { f.DKIM = []policy.DKIM{{Result: "pass", Domain: "x.example", Testing: true}} })}, network, "direct"},
 		{"IPv6", []policy.Facts{someFacts(1, none, func(f *policy.Facts) { f.Client = netip.MustParseAddr("2001:db8:1:2::3") })}, source{byNetwork, "2001:db8:1::/48"}, "direct"},
 		{"no address", []policy.Facts{someFacts(1, none, func(f *policy.Facts) { f.Client = netip.Addr{} })}, source{byNetwork, "no address"}, "direct"},
 	}
@@ -46,8 +72,10 @@ func TestSourcesAreToldApart(t *testing.T) {
 			c := trying(profileSettings(t, "strict"))
 			c.readiness = true
 			var rows []results.Row
+			failed := int64(0)
 			for _, f := range tt.facts {
 				rows = append(rows, decided(profileSettings(t, "monitor"), f))
+				failed += one(f.Authors[0].Verdict.Status == dmarc.Fail)
 			}
 			ready := tallied(t, c, rows...).readiness
 			e := ready.sources.lines[tt.source]
@@ -56,12 +84,12 @@ func TestSourcesAreToldApart(t *testing.T) {
 			}
 			got := "neither"
 			switch {
-			case tt.source.forwards(&e.value):
+			case ready.forwards(tt.source, &e.value):
 				got = "forwarder"
-			case tt.source.direct(&e.value):
+			case ready.direct(tt.source, &e.value):
 				got = "direct"
 			}
-			if got != tt.want || e.n != int64(len(tt.facts)) {
+			if got != tt.want || e.n != failed {
 				t.Errorf("%v with %d messages is %s; want %s", tt.source, e.n, got, tt.want)
 			}
 		})

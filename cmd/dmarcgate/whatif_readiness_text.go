@@ -24,8 +24,6 @@ func (r *readiness) sorted(is func(source, *traffic) bool) (list []ranked[source
 	return list, messages
 }
 
-func unclear(s source, t *traffic) bool { return !s.forwards(t) && !s.direct(t) }
-
 // readinessText says what has to be done before the profile is used.
 func (r *whatIfReport) readinessText(out io.Writer) {
 	heading(out, "READINESS")
@@ -44,9 +42,13 @@ func (r *whatIfReport) readinessText(out io.Writer) {
 		}
 	}
 	ready.evidenceText(out)
-	ready.sourcesText(out, "forwarders that need a rule first", source.forwards, r.limit, true)
-	ready.sourcesText(out, "direct senders that fail, for their owner to mend", source.direct, r.limit, false)
-	ready.sourcesText(out, "neither", unclear, r.limit, false)
+	if ready.byARC.Changed > 0 {
+		heading(out, "rescued by ARC alone")
+		fmt.Fprintf(out, "%d messages would be answered more severely without their ARC chain: %s\n", ready.byARC.Changed, samples(ready.byARC.Samples))
+	}
+	ready.sourcesText(out, "forwarders that need a rule first", ready.forwards, r.limit)
+	ready.sourcesText(out, "direct senders that fail, for their owner to fix", ready.direct, r.limit)
+	ready.sourcesText(out, "neither: nothing shows that they pass mail on", ready.unclear, r.limit)
 	restText(out, rest{dropped: ready.sources.dropped, missed: ready.sources.missed})
 }
 
@@ -90,37 +92,32 @@ func says(e policy.Evidence) string {
 }
 
 // sourcesText shows the sources that a test holds for.
-func (r *readiness) sourcesText(out io.Writer, title string, is func(source, *traffic) bool, limit int, withRule bool) {
+func (r *readiness) sourcesText(out io.Writer, title string, is func(source, *traffic) bool, limit int) {
 	list, messages := r.sorted(is)
 	if len(list) == 0 {
 		return
 	}
 	heading(out, fmt.Sprintf("%s (messages: %d, sources: %d)", title, messages, len(list)))
 	for _, k := range list[:min(limit, len(list))] {
-		k.key.text(out, &k.entry.value, withRule)
+		r.sourceText(out, k.key, &k.entry.value)
 	}
 	if more := len(list) - limit; more > 0 {
 		fmt.Fprintf(out, "... and %d more\n", more)
 	}
 }
 
-func (s source) text(out io.Writer, t *traffic, withRule bool) {
+func (r *readiness) sourceText(out io.Writer, s source, t *traffic) {
 	const day = "2006-01-02"
 	fmt.Fprintf(out, "%s: %d refused, %d quarantined, %s to %s\n",
 		s, t.Rejected, t.Quarantined, t.first.UTC().Format(day), t.last.UTC().Format(day))
 	fmt.Fprintf(out, "    authors %s; recipients %s\n", t.authors.text(), t.recipients.text())
-	if traces := t.traces(); traces != "" {
-		fmt.Fprintf(out, "    %s\n", traces)
+	if shown := t.traces(r.tracesOf(s)); shown != "" {
+		fmt.Fprintf(out, "    %s\n", shown)
 	}
-	id := ""
-	if len(t.Samples) > 0 {
-		id = t.Samples[0]
-	}
-	switch {
-	case id == "":
-	case withRule:
-		fmt.Fprintf(out, "    dmarcgate rules add --from-qid %s\n", shellWord(id))
-	default:
+	switch p := r.proposals[s]; {
+	case p != nil:
+		fmt.Fprintf(out, "    %s\n    %s\n", p.Command, p.Says)
+	case len(t.Samples) > 0:
 		fmt.Fprintf(out, "    for example %s\n", samples(t.Samples))
 	}
 }
@@ -131,13 +128,16 @@ func (s source) String() string {
 	return kinds[s.Kind] + bounded(s.Name, 2*maxName)
 }
 
-// traces are what the messages show of having been passed on.
-func (t *traffic) traces() string {
+// traces says what the messages show of having been passed on.
+func (t *traffic) traces(shown *traces) string {
 	var parts []string
+	if len(shown.signed.list) > 0 {
+		parts = append(parts, "also brought signed mail of "+shown.signed.text())
+	}
 	for _, p := range []struct {
 		n    int64
 		what string
-	}{{t.known, "of known organizations"}, {t.bodyChanged, "with only the body changed"}, {t.arc, "with an ARC chain"}, {t.list, "with list fields"}} {
+	}{{t.known, "of known organizations"}, {shown.bodyChanged, "with only the body changed"}, {t.arc, "with an ARC chain"}, {t.list, "with list fields"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}

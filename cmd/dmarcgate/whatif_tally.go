@@ -168,6 +168,12 @@ func (t *tally) take(row *results.Row, c *candidate) {
 		return
 	}
 	r := s.rule(row)
+	if t.readiness != nil && row.Facts.Skip == policy.Evaluated {
+		t.readiness.see(&row.Facts, s)
+		if r.doubt == "" {
+			t.readiness.lean(row, &r.Decision, s)
+		}
+	}
 	switch {
 	case r.same && (r.doubt != "" || len(row.Facts.Trimmed) > 0): // whatever it was made from, these settings made it
 		t.Unchecked++

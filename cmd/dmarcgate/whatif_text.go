@@ -52,37 +52,34 @@ func (r *whatIfReport) headText(out io.Writer) {
 	}
 	fmt.Fprint(out, "\n\n")
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	line := func(what string, n int64, more string) {
-		if more != "" {
-			more = "\t" + more
-		}
-		fmt.Fprintf(table, "%s\t%d\t%s%s\n", what, n, share(n, r.Messages), more)
+	line := func(what string, n int64) {
+		fmt.Fprintf(table, "%s\t%d\t%s\n", what, n, share(n, r.Messages))
 	}
-	line("answered as before", r.unchanged(), r.alikeText())
-	line("relaxed", r.Relaxed, "")
-	line("tightened", r.Tightened, "")
+	line("answered as before", r.unchanged())
+	line("relaxed", r.Relaxed)
+	line("tightened", r.Tightened)
 	if r.CannotTell > 0 {
-		line("cannot tell", r.CannotTell, "")
+		line("cannot tell", r.CannotTell)
 	}
 	table.Flush()
 	if r.Changed > 0 {
-		fmt.Fprintf(out, "newly refused %d, quarantined %d, deferred %d\n", r.Rejected, r.Quarantined, r.Deferred)
+		fmt.Fprintf(out, "of these, newly refused %d, quarantined %d, deferred %d\n", r.Rejected, r.Quarantined, r.Deferred)
 	}
+	r.checksText(out)
 }
 
-// alikeText says more of the messages that are answered as before.
-func (r *whatIfReport) alikeText() string {
-	var more []string
+// checksText says more of the messages that are answered as before: how far it
+// was checked that the same settings decide the same.
+func (r *whatIfReport) checksText(out io.Writer) {
 	if made := r.Reproduced + r.Different; made > 0 {
-		more = append(more, fmt.Sprintf("%d by these settings, %d reproduced", made, r.Reproduced))
+		fmt.Fprintf(out, "%d messages had been decided under exactly these settings; decided again, %d of them came out the same\n", made, r.Reproduced)
 	}
 	if r.Unchecked > 0 {
-		more = append(more, fmt.Sprintf("%d by these settings, unchecked", r.Unchecked))
+		fmt.Fprintf(out, "%d messages had been decided under exactly these settings; facts for a check are no longer stored\n", r.Unchecked)
 	}
 	if r.Relabelled > 0 {
-		more = append(more, fmt.Sprintf("%d by another rule or override", r.Relabelled))
+		fmt.Fprintf(out, "%d messages would be answered as before, by another rule or with another reason\n", r.Relabelled)
 	}
-	return strings.Join(more, "; ")
 }
 
 func (r *whatIfReport) causesText(out io.Writer) {
