@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,13 +40,28 @@ partner.example.        TXT "v=spf1 ip4:192.0.2.0/28 -all"
 _dmarc.partner.example. TXT "v=DMARC1; p=reject; rua=mailto:dmarc@partner.example"
 forwarder.example.      TXT "v=spf1 ip4:198.51.100.0/24 -all"
 stranger.example.       TXT "v=spf1 ip4:203.0.113.0/24 -all"
+alumni.example.         TXT "v=spf1 ip4:198.51.100.128/25 -all"
 !any
 `
+
+// alumniFriends write to alumni and do not sign; alumniSigners do.
+var (
+	alumniFriends = manyDomains("friend", 11)
+	alumniSigners = manyDomains("signer", 3)
+)
+
+func manyDomains(name string, n int) (domains []string) {
+	for i := range n {
+		domains = append(domains, fmt.Sprintf("%s%d.example", name, i))
+	}
+	return domains
+}
 
 // The hosts of the story.
 var (
 	partnerHost   = mtatest.Client{Addr: "192.0.2.10", Name: "mail.partner.example", Helo: "mail.partner.example"}
 	forwarderHost = mtatest.Client{Addr: "198.51.100.20", Name: "[UNAVAILABLE]", Helo: "mx.forwarder.example"}
+	alumniHost    = mtatest.Client{Addr: "198.51.100.130", Name: "[UNAVAILABLE]", Helo: "mx.alumni.example"}
 	spooferHost   = mtatest.Client{Addr: "203.0.113.66", Name: "[UNAVAILABLE]", Helo: "mx.stranger.example"}
 )
 
@@ -67,7 +83,14 @@ func newWalk(t *testing.T) *walk {
 		t.Fatal(err)
 	}
 	w := &walk{key: keys["rsa"], names: make(map[string]string)}
-	dns := dnstest.New(t, walkthroughZone+w.key.Zone("s1", "partner.example"))
+	zone := walkthroughZone + w.key.Zone("s1", "partner.example")
+	for _, d := range append(slices.Clone(alumniFriends), alumniSigners...) {
+		zone += fmt.Sprintf("_dmarc.%s. TXT \"v=DMARC1; p=reject\"\n%s. TXT \"v=spf1 ip4:192.0.2.99 -all\"\n", d, d)
+	}
+	for _, d := range alumniSigners {
+		zone += w.key.Zone("s1", d)
+	}
+	dns := dnstest.New(t, zone)
 	rules := "rules_dir = \"RULES\"\n"
 	w.host = newHost(t, hostConfig{dns: dns.Addr(), extra: rules})
 	w.place("dmarcgate.toml", "RULES", filepath.Join(w.dir, "rules.d"))
@@ -104,11 +127,20 @@ var letters = map[string]struct {
 	client mtatest.Client
 	from   string // of the envelope
 	change func(message []byte) []byte
+	// authors are the author domains, in turn.
+	authors []string
 }{
-	"partner":   {partnerHost, "anna@partner.example", func(m []byte) []byte { return m }},
-	"forwarder": {forwarderHost, "srs@forwarder.example", func(m []byte) []byte { return append(m, "-- \r\nScanned by forwarder.example\r\n"...) }},
-	"stranger":  {spooferHost, "x@stranger.example", func(m []byte) []byte { return m[strings.Index(string(m), "From: "):] }},
+	"partner":       {partnerHost, "anna@partner.example", asItIs, partner},
+	"forwarder":     {forwarderHost, "srs@forwarder.example", func(m []byte) []byte { return append(m, "-- \r\nScanned by forwarder.example\r\n"...) }, partner},
+	"stranger":      {spooferHost, "x@stranger.example", unsigned, partner},
+	"alumni":        {alumniHost, "srs@alumni.example", unsigned, alumniFriends},
+	"alumni_signed": {alumniHost, "srs@alumni.example", asItIs, alumniSigners},
 }
+
+var partner = []string{"partner.example"}
+
+func asItIs(m []byte) []byte   { return m }
+func unsigned(m []byte) []byte { return m[strings.Index(string(m), "From: "):] }
 
 var mailStep = regexp.MustCompile(`^mail: (\w+) (\d+), (\d+)((?: \w+)*)$`)
 
@@ -133,7 +165,8 @@ func (w *walk) mail(step string) {
 	names := strings.Fields(m[4])
 	for i := range n {
 		w.sent++
-		message, err := w.key.Sign(mailText("anna@partner.example", fmt.Sprint("order ", w.sent), fmt.Sprintf("Message-ID: <%d@partner.example>\r\n", w.sent)), "partner.example", "s1")
+		author := l.authors[i%len(l.authors)]
+		message, err := w.key.Sign(mailText("anna@"+author, fmt.Sprint("order ", w.sent), fmt.Sprintf("Message-ID: <%d@%s>\r\n", w.sent, author)), author, "s1")
 		if err != nil {
 			t.Fatal(err)
 		}
