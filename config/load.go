@@ -246,7 +246,7 @@ func (r *reader) problem(path string, f fault) Problem {
 	if _, written := r.lines[path]; !written && f.or != "" {
 		line = r.line(f.or)
 	}
-	return Problem{File: r.file, Line: line, Key: withoutIndexes(path), Text: f.text, Mend: f.mend}
+	return Problem{File: r.file, Line: line, Key: withoutIndexes(path), Text: f.text, Mend: f.mend, Code: f.code}
 }
 
 // line returns the line of path, or of the nearest table or list around it

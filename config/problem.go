@@ -14,7 +14,22 @@ type Problem struct {
 	Key  string `json:"key,omitempty"`  // dotted, as in "dns.timeout"; empty when the text is not TOML
 	Text string `json:"text"`           // what is wrong
 	Mend string `json:"mend,omitempty"` // what to do about it
+
+	// Of rules alone: one word of policy.Codes or of RuleCodes, for programs, and
+	// the id of the rule if it has one that can be read.
+	Code string `json:"code,omitempty"`
+	Rule string `json:"rule,omitempty"`
 }
+
+// The codes of errors in rule files that policy does not find. They stay as they
+// are: programs go by them.
+const (
+	CodeUnreadable = "unreadable" // no TOML, an unknown key, or a value that cannot be read
+	CodeRedTest    = "red_test"   // a test of a rule fails
+)
+
+// RuleCodes returns them.
+func RuleCodes() []string { return []string{CodeUnreadable, CodeRedTest} }
 
 // String returns the problem as one line, "file:line: key: what is wrong; mend".
 func (p Problem) String() string {
@@ -69,7 +84,8 @@ type fault struct {
 	or   string // another path to take the line from, when at is at its default
 	text string
 	mend string
-	told bool // where it stands already: nothing more is to be said here
+	code string // of a rule: one of policy.Codes
+	told bool   // where it stands already: nothing more is to be said here
 }
 
 func (f fault) Error() string { return f.text + "; " + f.mend }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -154,7 +155,7 @@ func loadRules(dir string, sources []source, m *maps, errs Errors, o RuleOptions
 
 // red is a test that failed, as a problem.
 func red(f policy.TestFailure) Problem {
-	return Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "mend the rule or the test"}
+	return Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "mend the rule or the test", Code: CodeRedTest, Rule: f.Rule}
 }
 
 // ParseRules reads the rules of one file, which can name no maps. name stands
@@ -200,11 +201,32 @@ func (s *ruleTexts) parse(file string, data []byte) {
 		r.table("", tree, nil)
 	}
 	for _, t := range texts {
+		from := len(r.errs.Problems)
 		t.finish(&r)
 		s.add(t, &r)
+		for i := range r.errs.Problems[from:] {
+			r.errs.Problems[from+i].Rule = t.rule.ID
+		}
 	}
+	r.nameRules(texts)
 	r.errs.sort()
 	s.errs.Problems = append(s.errs.Problems, r.errs.Problems...)
+}
+
+// nameRules says of which rule each problem is: the last that begins before it.
+func (r *reader) nameRules(texts []*ruleText) {
+	for i := range r.errs.Problems {
+		p := &r.errs.Problems[i]
+		p.Code = cmp.Or(p.Code, CodeUnreadable)
+		if p.Rule != "" || p.Line == 0 || !strings.HasPrefix(p.Key, "rule") {
+			continue
+		}
+		for _, t := range texts {
+			if begin := r.line(t.at); begin > 0 && begin <= p.Line {
+				p.Rule = t.rule.ID
+			}
+		}
+	}
 }
 
 // add adds a rule that has been read, unless its id is taken.
@@ -266,7 +288,7 @@ func (s *ruleTexts) lint(errs *Errors, o policy.LintOptions) []policy.Finding {
 		if f.Key != "" {
 			key += "." + f.Key
 		}
-		errs.add(Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Mend: f.Mend})
+		errs.add(Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Mend: f.Mend, Code: f.Code, Rule: f.Rule})
 	}
 	return warnings
 }

@@ -161,7 +161,7 @@ func (t *ruleText) finish(r *reader) {
 	}
 	for _, f := range t.rule.Faults() {
 		if path := t.at + "." + f.Key; !r.badWithin(path) {
-			r.add(path, fault{text: f.Text, mend: f.Mend})
+			r.add(path, fault{text: f.Text, mend: f.Mend, code: f.Code})
 		}
 	}
 	for _, test := range t.tests {

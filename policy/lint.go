@@ -96,15 +96,9 @@ func Lint(rules []Rule, o LintOptions) []Finding {
 	return findings
 }
 
-// Faults returns what keeps r from being a rule, or nil. A rule that is off
-// is checked like any other.
-func (r Rule) Faults() []Fault {
-	var faults []Fault
-	for _, f := range r.errors(&LintOptions{}) {
-		faults = append(faults, f.Fault)
-	}
-	return faults
-}
+// Faults returns what keeps r from being a rule, or nil: errors, without the
+// place. A rule that is off is checked like any other.
+func (r Rule) Faults() []Finding { return r.errors(&LintOptions{}) }
 
 // errors returns the errors of r by itself, of its anchors the worst.
 func (r *Rule) errors(o *LintOptions) []Finding {

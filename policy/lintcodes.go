@@ -29,6 +29,7 @@ const (
 	CodeWildcards        = "wildcards"          // wide anchors, and any author
 	CodeHidesReports     = "hides_reports"      // it keeps from reports whatever comes
 	CodeUnknownListener  = "unknown_listener"   // a listener that does not exist
+	CodeNoRecord         = "no_record"          // about the place of a record, with results that mean there is none or that it is not known
 
 	// Errors or warnings, by how much is at stake.
 
@@ -66,7 +67,7 @@ func Codes() []string {
 		CodeBadID, CodeNoOwner, CodeNoCreated, CodeBadPriority, CodeBadReason, CodeBadReportComment, CodeBadSample, CodeBadIdle,
 		CodeNoEnd, CodeEndsFirst, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange, CodeResultPass, CodeWrongResult,
 		CodeWrongOrg, CodeMappedNetwork, CodeUnanchored, CodePublicSuffix, CodeWideNetwork, CodeOpenNetwork, CodeWildcards,
-		CodeHidesReports, CodeUnknownListener, CodeManyAddresses, CodeSharedSender, CodeTooMany, CodeDuplicateID, CodeConflict,
+		CodeHidesReports, CodeUnknownListener, CodeNoRecord, CodeManyAddresses, CodeSharedSender, CodeTooMany, CodeDuplicateID, CodeConflict,
 		CodeUnreachable, CodeOverlap, CodeContradiction, CodePrivateNetwork, CodeOpenSealer, CodeEverybody, CodeOwnDomain,
 		CodeSoftens, CodeTempError, CodeReportReason, CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle, CodeUntested,
 	}

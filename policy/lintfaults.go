@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dmarcgate/auth/dmarc"
 )
 
 // faultChecks are the errors of one rule in what it says of itself and what it
@@ -29,6 +31,7 @@ var faultChecks = []check{
 	{CodeMappedNetwork, Error, mappedNetwork},
 	{CodeHidesReports, Error, hidesReports},
 	{CodeUnknownListener, Error, unknownListener},
+	{CodeNoRecord, Error, noRecord},
 }
 
 // forwardedReason is a reason of RFC 7489, Appendix C, that RFC 9990 no longer has.
@@ -112,4 +115,17 @@ func unknownListener(r *Rule, o *LintOptions) (Fault, bool) {
 		}
 	}
 	return Fault{}, false
+}
+
+// noRecord: with the result none there is no record. With temperror, mostly it
+// could not be looked up, and then its domain is not known: such a rule would
+// miss what it is written for.
+func noRecord(r *Rule, _ *LintOptions) (Fault, bool) {
+	m := &r.Match
+	without := func(result string) bool {
+		return result == dmarc.StatusNone.String() || result == dmarc.TempError.String()
+	}
+	bad := m.PolicyDomain != nil && len(m.Result) > 0 && !slices.ContainsFunc(m.Result, func(result string) bool { return !without(result) })
+	return fault(bad, "match.policy_domain", "never holds where it is meant to: with the result "+alternatives(m.Result)+" there is no record, or it could not be looked up",
+		"write header_from, or add another result")
 }

@@ -9,9 +9,11 @@ import (
 	"dmarcgate/policy"
 )
 
-// RuleHit is a rule, and messages that it matched with one outcome.
+// RuleHit is a rule, and messages of one listener that it matched with one
+// outcome.
 type RuleHit struct {
 	Rule     string        `json:"rule"`
+	Listener string        `json:"listener"`
 	Mode     policy.Mode   `json:"mode"`   // that the rule had: Shadow or Enforce
 	Action   policy.Action `json:"action"` // what was done with them; in Shadow, what the rule would have done
 	Messages int64         `json:"messages"`
@@ -46,11 +48,11 @@ func (h ruleHits) add(r *Row) {
 	shadow := make(map[string]bool, len(r.Decision.Shadow))
 	for _, s := range r.Decision.Shadow {
 		shadow[s.Rule] = true
-		h.count(RuleHit{Rule: s.Rule, Mode: policy.Shadow, Action: s.Action}, r.Facts.Time, s.Action != done)
+		h.count(RuleHit{Rule: s.Rule, Listener: r.Facts.Listener, Mode: policy.Shadow, Action: s.Action}, r.Facts.Time, s.Action != done)
 	}
 	for _, id := range rules(&r.Decision) {
 		if !shadow[id] {
-			h.count(RuleHit{Rule: id, Mode: policy.Enforce, Action: done}, r.Facts.Time, false)
+			h.count(RuleHit{Rule: id, Listener: r.Facts.Listener, Mode: policy.Enforce, Action: done}, r.Facts.Time, false)
 		}
 	}
 }
@@ -77,7 +79,7 @@ func (h ruleHits) sorted() []RuleHit {
 		out = append(out, *hit)
 	}
 	slices.SortFunc(out, func(a, b RuleHit) int {
-		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Mode, b.Mode), cmp.Compare(a.Action, b.Action))
+		return cmp.Or(cmp.Compare(a.Rule, b.Rule), cmp.Compare(a.Listener, b.Listener), cmp.Compare(a.Mode, b.Mode), cmp.Compare(a.Action, b.Action))
 	})
 	return out
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 )
@@ -31,7 +32,7 @@ type ruleHits struct {
 	Rule    string           `json:"rule"`
 	Mode    string           `json:"mode"`
 	Hits    map[string]int64 `json:"hits"`    // by window
-	Changed int64            `json:"changed"` // in the longest window, in shadow: messages with which something else was done
+	Changed int64            `json:"changed"` // in the longest window, in shadow: messages with which something else was done, but for listeners under monitor
 	Last    time.Time        `json:"last,omitzero"`
 	InForce bool             `json:"in_force"` // there is such a rule, in this mode
 }
@@ -108,7 +109,7 @@ func (b *ruleBook) hits(ctx context.Context, store results.Queries, windows []st
 		for _, h := range hits {
 			at := get(h.Rule, fmt.Sprint(h.Mode))
 			at.Hits[w] += h.Messages
-			if i == len(windows)-1 {
+			if i == len(windows)-1 && !b.watchesOnly(h.Listener) {
 				at.Changed += h.Changed
 			}
 			if h.Last.After(at.Last) {
@@ -127,6 +128,14 @@ func (b *ruleBook) hits(ctx context.Context, store results.Queries, windows []st
 		return cmp.Or(-compareBool(x.InForce, y.InForce), cmp.Compare(x.Rule, y.Rule), cmp.Compare(x.Mode, y.Mode))
 	})
 	return list, nil
+}
+
+// watchesOnly reports whether a listener has the profile monitor: there no rule
+// would change anything, whatever its mode.
+func (b *ruleBook) watchesOnly(listener string) bool {
+	return b.cfg != nil && slices.ContainsFunc(b.cfg.Listeners, func(l config.Listener) bool {
+		return l.Name == listener && l.Profile == policy.Monitor.String()
+	})
 }
 
 // addUnused adds the rules that can match and did not, with their last match

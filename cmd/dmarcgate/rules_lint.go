@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,7 +69,7 @@ func (b *ruleBook) lint() (found []ruleRemark, err error) {
 	switch {
 	case errors.As(err, &broken):
 		for _, p := range broken.Problems {
-			found = append(found, ruleRemark{Level: "error", Problem: p})
+			found = append(found, ruleRemark{"error", cmp.Or(p.Code, config.CodeUnreadable), p.Rule, p})
 		}
 		return found, nil
 	case err != nil:

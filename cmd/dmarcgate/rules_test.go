@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 )
@@ -384,5 +385,96 @@ func TestOfMoreRulesThanADecisionNamesNothingIsClaimed(t *testing.T) {
 	}
 	if last.Matched != 0 || last.Unsure != 1 {
 		t.Errorf("r33 = %+v; want it not to be told", last)
+	}
+}
+
+func TestRulesHitsLeavesOutListenersUnderMonitor(t *testing.T) {
+	rule := "[[rule]]\nid = \"trial\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"reject\"\n[rule.match]\nheader_from = [\"bank.example\"]\n"
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.toml"), []byte(rule), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	row := func(n int, listener string) results.Row {
+		r := failure(n, "bank.example")
+		r.Facts.Time, r.Facts.Listener = time.Now().Add(-time.Hour), listener
+		r.Decision = policy.Decision{Shadow: []policy.ShadowDecision{{Rule: "trial", Action: policy.Refuse, Disposition: policy.Reject}}}
+		return r
+	}
+	second := "[[listener]]\nname = \"watching\"\naddress = \"unix:/run/y.sock\"\nprofile = \"monitor\"\n"
+	tests := []struct {
+		name      string
+		extra     string
+		listeners []string
+		want      int64
+	}{
+		{"enforced", second, []string{"mta", "mta"}, 2},
+		{"under monitor", second, []string{"watching", "watching"}, 0},
+		{"both", second, []string{"mta", "watching", "watching"}, 1},
+		{"of a listener that is gone", second, []string{"old"}, 1},
+		{"of none", "", nil, 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var rows []results.Row
+			for i, l := range tt.listeners {
+				rows = append(rows, row(i, l))
+			}
+			code, out, stderr := command("rules", "hits", "--dir", dir, "--json", "-c", storeWith(t, tt.extra, rows...))
+			var got []ruleHits
+			if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got) != 1 {
+				t.Fatalf("rules hits = %d, %v, %s; want one line", code, err, stderr)
+			}
+			if got[0].Changed != tt.want || got[0].Hits["30d"] != int64(len(tt.listeners)) {
+				t.Errorf("rules hits: %d of %d messages would change; want %d of %d", got[0].Changed, got[0].Hits["30d"], tt.want, len(tt.listeners))
+			}
+		})
+	}
+}
+
+func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
+	const head = "[[rule]]\nid = \"first\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"reject\"\n[rule.match]\nheader_from = [\"a.example\"]\n\n"
+	second := func(lines string) string {
+		return head + "[[rule]]\nid = \"second\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"quarantine\"\n" + lines
+	}
+	tests := []struct{ name, text, code, rule string }{
+		{"a key that there is not", second("colour = 1\n[rule.match]\nheader_from = [\"b.example\"]\n"), config.CodeUnreadable, "second"},
+		{"a value that cannot be read", second("priority = \"high\"\n[rule.match]\nheader_from = [\"b.example\"]\n"), config.CodeUnreadable, "second"},
+		{"a domain that is none", second("[rule.match]\nheader_from = [\"b..example\"]\n"), config.CodeUnreadable, "second"},
+		{"no TOML", second("[rule.match\n"), config.CodeUnreadable, ""},
+		{"an id that is taken", strings.Replace(second("[rule.match]\nheader_from = [\"b.example\"]\n"), `"second"`, `"first"`, 1), config.CodeUnreadable, "first"},
+		{"a red test", second("[rule.match]\nheader_from = [\"b.example\"]\n[[rule.test]]\ngiven = { from = [\"c.example\"], policy = \"reject\" }\nexpect = { rule = \"second\" }\n"), config.CodeRedTest, "second"},
+		{"no match", second("[rule.match]\n"), policy.CodeNoMatch, "second"},
+		{"policy_domain with temperror", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"temperror\"]\n"), policy.CodeNoRecord, "second"},
+		{"policy_domain with none", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"none\"]\n"), policy.CodeNoRecord, "second"},
+		{"policy_domain with both", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"none\", \"temperror\"]\n"), policy.CodeNoRecord, "second"},
+		{"policy_domain with fail, too", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"fail\", \"temperror\"]\n"), "", ""},
+		{"not_policy_domain with temperror", second("[rule.match]\nheader_from = [\"b.example\"]\nnot_policy_domain = [\"c.example\"]\nresult = [\"temperror\"]\n"), "", ""},
+		{"header_from with temperror", second("[rule.match]\nheader_from = [\"b.example\"]\nresult = [\"temperror\"]\n"), "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "a.toml"), []byte(tt.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, out, stderr := command("rules", "lint", "--json", "--dir", dir, "-c", storeWith(t, ""))
+			var found []ruleRemark
+			if err := json.Unmarshal([]byte(out), &found); err != nil {
+				t.Fatalf("rules lint: %v, %s", err, stderr)
+			}
+			found = slices.DeleteFunc(found, func(r ruleRemark) bool { return r.Level != "error" })
+			if tt.code == "" {
+				if len(found) != 0 {
+					t.Errorf("rules lint: %+v; want no error", found)
+				}
+				return
+			}
+			if len(found) != 1 || found[0].Code != tt.code || found[0].Rule != tt.rule {
+				t.Errorf("rules lint: %+v; want one error %s of rule %q", found, tt.code, tt.rule)
+			}
+			if _, out, _ := command("rules", "lint", "--dir", dir, "-c", storeWith(t, "")); !strings.Contains(out, "["+tt.code+"]") {
+				t.Errorf("rules lint prints %q; want the code", out)
+			}
+		})
 	}
 }

@@ -175,11 +175,11 @@ func rules(t *testing.T, q results.Queries, rows []results.Row) {
 	hits, err := q.RuleHits(t.Context(), Begin.Add(time.Second))
 	forget(hits, func(h *results.RuleHit) *time.Time { return &h.Last })
 	check(t, "RuleHits()", hits, err, []results.RuleHit{
-		{Rule: "lists", Mode: policy.Enforce, Action: policy.Tag, Messages: 16},
-		{Rule: "partner", Mode: policy.Shadow, Action: policy.Accept, Messages: 1},
-		{Rule: "partner", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
-		{Rule: "quiet", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
-		{Rule: "trial", Mode: policy.Shadow, Action: policy.Refuse, Messages: 1, Changed: 1},
+		{Rule: "lists", Listener: "mta", Mode: policy.Enforce, Action: policy.Tag, Messages: 16},
+		{Rule: "partner", Listener: "mta", Mode: policy.Shadow, Action: policy.Accept, Messages: 1},
+		{Rule: "partner", Listener: "mta", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
+		{Rule: "quiet", Listener: "mta", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
+		{Rule: "trial", Listener: "mta", Mode: policy.Shadow, Action: policy.Refuse, Messages: 1, Changed: 1},
 	})
 	none, err := q.RuleHits(t.Context(), Begin.AddDate(1, 0, 0))
 	check(t, "RuleHits(since next year)", len(none), err, 0)
