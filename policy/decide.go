@@ -128,6 +128,23 @@ func (s Settings) decideProfile(f Facts) Decision {
 	return decision
 }
 
+// ReportReason is the reason that a report gives for the disposition of a message
+// with these facts (RFC 9990, Section 3.1.6): Override, or LocalPolicy where less
+// was done than the owner asks for after t and pct and nothing else says why, as
+// under the profile Monitor. Override itself may say what t and pct did. A row keeps the two apart, so that what a site has
+// decided about single messages can be told from what it does not enforce at all.
+func (d Decision) ReportReason(f Facts) Override {
+	if lowered := d.Override == PolicyTestMode || d.Override == SampledOut; d.Override != AsPublished && !lowered || d.Action == Tempfail {
+		return d.Override
+	}
+	for i, p := range d.Effective {
+		if i < len(f.Authors) && f.Authors[i].Verdict.Status == dmarc.Fail && p.Applied != dmarc.None && int(d.Disposition) < int(p.Applied) {
+			return LocalPolicy
+		}
+	}
+	return d.Override
+}
+
 // severerThan orders decisions by what is done, then by what was asked for,
 // so that the record of a message names the domain that mattered.
 func (d Decision) severerThan(o Decision) bool {
@@ -198,7 +215,9 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 	case p == dmarc.None: // MUST NOT change the handling, RFC 9989, Section 5.4
 		return d
 	case s.Profile == Monitor:
-		d.Override = LocalPolicy
+		if s.Observed > 0 { // the profile wanted another answer: see settled
+			d.Override = LocalPolicy
+		}
 		d.Reason += "; not enforced: " + s.unenforced()
 		return d
 	case p == dmarc.Quarantine:

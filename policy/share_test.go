@@ -135,7 +135,10 @@ func TestOutsideTheShareAMessageIsWatched(t *testing.T) {
 	if monitor.Reason != "nothing aligned passed; not enforced: profile monitor" {
 		t.Errorf("Reason = %q; want the profile monitor, which has no share", monitor.Reason)
 	}
-	d.Reason = monitor.Reason
+	if monitor.Override != AsPublished {
+		t.Errorf("Override = %q under monitor; want none: no other answer was wanted", monitor.Override)
+	}
+	d.Reason, d.Override = monitor.Reason, monitor.Override
 	if text(d) != text(monitor) {
 		t.Errorf("Decide() = %+v; want it as under monitor, %+v", d, monitor)
 	}
@@ -170,5 +173,46 @@ func TestARuleCanBeTriedAsIfItWereEnforced(t *testing.T) {
 	}
 	if d := s.Decide(f); d.Rule != "" || len(d.Shadow) != 1 {
 		t.Errorf("Decide() = %+v; want it as before", d)
+	}
+}
+
+func TestReportReasonSaysWhyLessWasDoneThanTheOwnerAsks(t *testing.T) {
+	monitor, strict, conformant := Settings{}, Settings{Profile: Strict, Quarantine: Tag}, Settings{Profile: Conformant, Quarantine: Tag}
+	author := func(change func(*Author)) Facts {
+		f := full()
+		f.Authors = f.Authors[:1]
+		f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100}
+		change(&f.Authors[0])
+		return f
+	}
+	tests := []struct {
+		name     string
+		settings Settings
+		facts    Facts
+		stored   Override
+		reported Override
+	}{
+		{"p=reject under monitor", monitor, author(func(*Author) {}), AsPublished, LocalPolicy},
+		{"p=quarantine under monitor", monitor, author(func(a *Author) { a.Verdict.Policy = dmarc.Quarantine }), AsPublished, LocalPolicy},
+		{"p=none under monitor", monitor, author(func(a *Author) { a.Verdict.Policy = dmarc.None }), AsPublished, AsPublished},
+		{"a pass under monitor", monitor, author(func(a *Author) { a.Verdict.Status = dmarc.Pass }), AsPublished, AsPublished},
+		{"temperror under monitor", monitor, author(func(a *Author) { a.Verdict.Status = dmarc.TempError }), AsPublished, AsPublished},
+		{"t=y and p=quarantine under monitor", monitor, author(func(a *Author) { a.Verdict.Policy, a.Verdict.Testing = dmarc.Quarantine, true }), PolicyTestMode, PolicyTestMode},
+		{"t=y and p=reject under monitor", monitor, author(func(a *Author) { a.Verdict.Testing = true }), PolicyTestMode, LocalPolicy},
+		{"t=y and p=reject under strict", strict, author(func(a *Author) { a.Verdict.Testing = true }), PolicyTestMode, PolicyTestMode},
+		{"pct=0 and p=quarantine under monitor", monitor, author(func(a *Author) { a.Verdict.Policy, a.Verdict.Pct = dmarc.Quarantine, 0 }), SampledOut, SampledOut},
+		{"outside enforce_share", Settings{Profile: Strict, Quarantine: Tag, Observed: 100}, author(func(*Author) {}), LocalPolicy, LocalPolicy},
+		{"p=reject under strict", strict, author(func(*Author) {}), AsPublished, AsPublished},
+		{"p=quarantine under strict", strict, author(func(a *Author) { a.Verdict.Policy = dmarc.Quarantine }), AsPublished, AsPublished},
+		{"p=reject under conformant", conformant, author(func(*Author) {}), LocalPolicy, LocalPolicy},
+	}
+	for _, tt := range tests {
+		d := tt.settings.Decide(tt.facts)
+		if d.Evidence == SendsNoMail || d.Evidence == SignsMail || d.Evidence == NoSuchDomain {
+			t.Fatalf("%s: evidence %q; want none against it", tt.name, d.Evidence)
+		}
+		if d.Override != tt.stored || d.ReportReason(tt.facts) != tt.reported {
+			t.Errorf("%s: Override = %q, ReportReason() = %q; want %q and %q", tt.name, d.Override, d.ReportReason(tt.facts), tt.stored, tt.reported)
+		}
 	}
 }

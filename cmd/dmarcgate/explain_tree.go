@@ -317,6 +317,9 @@ func (x *explanation) decision(root *node) {
 	}
 	n := root.add("decision%s: %s", profile, d.Action)
 	n.add("disposition %s, requested %s, override %s", d.Disposition, d.Requested, orNone(string(d.Override)))
+	if why := d.ReportReason(x.Facts); why != d.Override {
+		n.add("in reports: %s, because the policy is not enforced (RFC 9990, Section 3.1.6)", why)
+	}
 	if d.Evidence != policy.NotWeighed {
 		n.add("evidence: %s", d.Evidence)
 	}
