@@ -152,3 +152,14 @@ func (m mailer) nameIn(p DomainPattern) string {
 	}
 	return fmt.Sprintf("%q (%s)", p, m.domain)
 }
+
+// SharedSender returns the well-known sender for everybody that a domain is or is
+// below, and of what kind it is: who lets it in by SPF lets in all its customers.
+// ok is false for all other domains; the list cannot be complete.
+func SharedSender(domain string) (name, kind string, ok bool) {
+	m, ok := knownMailers().of(domain)
+	if !ok || m.kind == sealing {
+		return "", "", false
+	}
+	return m.domain, m.kind.String(), true
+}

@@ -118,6 +118,9 @@ func (l looker) mailUse(ctx context.Context, s *sight) {
 		use.check = spf.Check(ctx, view, spf.Query{IP: netip.IPv4Unspecified(), Domain: s.Domain, Local: "postmaster"})
 	}
 	s.addLookups(t.list)
+	if len(use.spf) == 1 {
+		l.reach(ctx, s)
+	}
 	s.Remarks = append(recordRemarks(s.found), use.remarks(s)...)
 }
 

@@ -34,6 +34,7 @@ type sight struct {
 	Changed bool          `json:"meaning_changed"` // by one of the defects
 
 	Failing      []failing     `json:"failing_mail"`
+	SPF          *reachSight   `json:"spf,omitempty"` // nil without an SPF record, or with several
 	Destinations []destination `json:"report_destinations"`
 	Remarks      []remark      `json:"remarks"`
 	Asked        []askedName   `json:"asked"`

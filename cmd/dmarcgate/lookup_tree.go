@@ -17,6 +17,7 @@ func (s *sight) tree() *node {
 	s.defectNodes(root)
 	s.methodNodes(root)
 	s.failingNodes(root)
+	s.reachNode(root)
 	s.destinationNodes(root)
 	if len(s.Remarks) > 0 {
 		remarks := root.add("remarks")
