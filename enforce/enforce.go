@@ -230,6 +230,7 @@ func (m *mail) judge(f *policy.Facts, res auth.Results) {
 		f.Authors = append(f.Authors, m.judgeAuthor(a, sample))
 	}
 	f.BIMIEligible = len(res.Authors) == 1 && dmarc.EligibleForBIMI(res.Authors[0].Discovery, f.Authors[0].Verdict)
+	f.EarlierSPFFail = earlierSPFFail(m.header, f.Authors)
 	f.Seed = m.seed(f.Authors, sample)
 	f.Deferred = m.gate.Deferrals.age(*f, m.set.Policy.MaxDefer) // a fact, so that the decision can be made again
 }

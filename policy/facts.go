@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/json"
 	"net/netip"
 	"slices"
 	"time"
@@ -87,6 +88,11 @@ type Facts struct {
 	// indicator shown, if there is one: see EligibleForBIMI of package dmarc.
 	// Whether there is one was not asked.
 	BIMIEligible bool `json:"bimi_eligible,omitempty"`
+	// EarlierSPFFail tells that a field of the message says that SPF had failed for
+	// the organization of an author domain when an earlier host received it:
+	// where SPF passes now, a shared sender may have been used to make it pass.
+	// Nothing is decided by it.
+	EarlierSPFFail bool `json:"earlier_spf_fail,omitempty"`
 
 	// Seed is what the draws of this message are made from, for rules and the
 	// share of messages that are enforced: a keyed hash, the same for a retry,
@@ -259,6 +265,29 @@ type Author struct {
 	Signers  []string `json:"signers,omitempty"` // d= of the signatures that are aligned with Domain, passed or not
 	Standing Standing `json:"standing,omitzero"`
 	History  History  `json:"history,omitzero"`
+}
+
+// PassBy says by which mechanisms the author domain passes: spf, dkim or both; ""
+// when it does not pass.
+func (a *Author) PassBy() string {
+	switch v := a.Verdict; {
+	case v.Status != dmarc.Pass:
+		return ""
+	case v.AlignedSPF && v.AlignedDKIM:
+		return "both"
+	case v.AlignedSPF:
+		return "spf"
+	}
+	return "dkim"
+}
+
+// MarshalJSON adds pass_by, which follows from the verdict.
+func (a Author) MarshalJSON() ([]byte, error) {
+	type plain Author
+	return json.Marshal(struct {
+		plain
+		PassBy string `json:"pass_by,omitempty"`
+	}{plain(a), a.PassBy()})
 }
 
 // cutByMTA reports whether an aligned signature fails for nothing but a header

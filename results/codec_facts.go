@@ -80,6 +80,7 @@ func (e *encoder) facts(f *policy.Facts) {
 	e.flag(factsTooMany, f.TooManyForged)
 	e.list(factsTrimmed, f.Trimmed)
 	e.text(factsUnknown, string(f.UnknownClient))
+	e.flag(factsEarlierSPF, f.EarlierSPFFail)
 }
 
 func (m *message) facts(f *policy.Facts) {
@@ -161,6 +162,8 @@ func (m *message) checks(f *policy.Facts) {
 		f.Trimmed = append(f.Trimmed, m.text())
 	case factsUnknown:
 		text(m, &f.UnknownClient)
+	case factsEarlierSPF:
+		f.EarlierSPFFail = m.flag()
 	}
 }
 

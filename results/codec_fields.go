@@ -39,6 +39,8 @@ const (
 	factsUnknown    = 33 // UnknownClient
 	factsPressed    = 36
 
+	factsEarlierSPF = 45 // EarlierSPFFail
+
 	addrBytes = 1
 	addrZone  = 2
 

@@ -203,7 +203,14 @@ func (x *explanation) author(root *node, i int) {
 	if i < len(x.Authors) {
 		x.Authors[i].alignment(aligned)
 	}
+	if by := a.PassBy(); by != "" {
+		n.add("passes by: %s", by)
+	}
 	n.add("because: %s", printable(a.Verdict.Reason))
+	if x.Facts.EarlierSPFFail && a.Verdict.AlignedSPF {
+		n.add("a field of the message says that SPF failed for this organization at an earlier host: " +
+			"it may have been sent through a shared sender to make SPF pass")
+	}
 	x.policy(n, i)
 	x.evidence(n, a)
 }

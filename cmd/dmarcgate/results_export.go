@@ -132,6 +132,8 @@ var csvColumns = []struct {
 	{"unreported", func(r *results.Row, _ *policy.Author) string { return r.Decision.Unreported }},
 	{"unknown_client", func(r *results.Row, _ *policy.Author) string { return string(r.Facts.UnknownClient) }},
 	{"trimmed", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Facts.Trimmed, " ") }},
+	{"pass_by", func(_ *results.Row, a *policy.Author) string { return a.PassBy() }},
+	{"earlier_spf_fail", func(r *results.Row, _ *policy.Author) string { return yesNo(r.Facts.EarlierSPFFail) }},
 }
 
 func addressText(r *results.Row) string {
