@@ -117,17 +117,18 @@ func bodyAlone(f *policy.Facts, a *policy.Author, suffixes dmarc.Suffixes) bool 
 
 // few are the first of some names.
 type few struct {
+	most int // that are kept; 0 is maxFew
 	list []string
 	more bool // there are others
 }
 
 // maxFew is how many names of a kind are kept of a source.
-const maxFew = 20
+const maxFew = 10
 
 func (f *few) add(name string) {
 	switch {
 	case slices.Contains(f.list, name):
-	case len(f.list) < maxFew:
+	case len(f.list) < cmp.Or(f.most, maxFew):
 		f.list = append(f.list, strings.Clone(name))
 	default:
 		f.more = true

@@ -15,6 +15,10 @@ import (
 // surveyDays is how far rules add looks back at a source.
 const surveyDays = 7
 
+// maxSeen is how many hosts, and how many domains of recipients, of a source go into
+// a rule for all of it: our limit. A rule with more is one to write by hand.
+const maxSeen = 20
+
 // survey looks at what some sources have brought.
 type survey struct {
 	store    scanner
@@ -36,7 +40,8 @@ type sighting struct {
 func newSurvey(store scanner, span results.Span, suffixes dmarc.Suffixes, sources ...source) *survey {
 	s := &survey{store: store, span: span, suffixes: suffixes, of: make(map[source]*sighting)}
 	for _, src := range sources {
-		s.of[src] = new(sighting)
+		all := few{most: maxSeen}
+		s.of[src] = &sighting{authors: all, recipients: all, names: all, addresses: all}
 	}
 	return s
 }

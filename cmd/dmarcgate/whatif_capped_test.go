@@ -62,7 +62,8 @@ func (h hostileRows) Scan(_ context.Context, _ results.Span, f func(results.Row)
 	for n := range h.n {
 		name := fmt.Sprintf("%s%d.example", long, n)
 		facts := someFacts(n, author(name, name))
-		facts.QueueID, facts.Recipients, facts.SPF.Domain = name, []string{name, "b." + name}, name
+		facts.QueueID, facts.Recipients, facts.SPF.Domain = name, []string{name, "b." + name}, "s"+name
+		facts.DKIM = []policy.DKIM{{Result: "fail", Domain: name, HeaderOK: true}}
 		r := decided(h.settings, facts)
 		r.Decision.Rule, r.Settings = name, "others"
 		if n%2 == 0 {
@@ -99,7 +100,7 @@ func TestMemoryDoesNotGrowWithTheNamesOfStrangers(t *testing.T) {
 	}
 	for name, n := range map[string]int{
 		"causes": len(got.causes.lines), "rules": len(got.rules.lines), "authors": len(got.authors.lines),
-		"recipients": len(got.recipients.lines), "sources": len(got.readiness.sources.lines),
+		"recipients": len(got.recipients.lines), "sources": len(got.readiness.sources.lines), "traces": len(got.readiness.traces.lines),
 	} {
 		if n > lines || n < lines/4 {
 			t.Errorf("%s: %d lines; want some, at most %d", name, n, lines)
