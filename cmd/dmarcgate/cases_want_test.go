@@ -52,6 +52,10 @@ func (w witness) check(t *testing.T, line string) {
 		equal("evidence", orNone(string(d.Evidence)))
 	case key == "override":
 		equal("override", orNone(string(d.Override)))
+	case key == "pass_by":
+		equal("pass_by", orNone(f.Authors[0].PassBy()))
+	case key == "earlier_spf_fail":
+		equal("earlier_spf_fail", yesNo(f.EarlierSPFFail))
 	case key == "skip":
 		equal("skip", string(f.Skip))
 	case key == "unknown_client":
