@@ -8,7 +8,7 @@ import (
 	"dmarcgate/policy"
 )
 
-func headerOf(t *testing.T, fields ...string) message.Header {
+func earlierHeader(t *testing.T, fields ...string) message.Header {
 	t.Helper()
 	var h message.Header
 	for _, f := range fields {
@@ -47,7 +47,7 @@ func TestEarlierSPFFailReadsWhatEarlierHostsWrote(t *testing.T) {
 		{"nothing", nil, false},
 	}
 	for _, tt := range tests {
-		if got := earlierSPFFail(headerOf(t, tt.fields...), authors); got != tt.want {
+		if got := earlierSPFFail(earlierHeader(t, tt.fields...), authors); got != tt.want {
 			t.Errorf("%s: earlierSPFFail() = %v; want %v", tt.name, got, tt.want)
 		}
 	}
@@ -56,10 +56,10 @@ func TestEarlierSPFFailReadsWhatEarlierHostsWrote(t *testing.T) {
 		many[i] = "Received-SPF: pass"
 	}
 	many[maxEarlier] = "Received-SPF: fail envelope-from=a@bank.example"
-	if earlierSPFFail(headerOf(t, many...), authors) {
+	if earlierSPFFail(earlierHeader(t, many...), authors) {
 		t.Error("earlierSPFFail() read more fields than maxEarlier")
 	}
-	if earlierSPFFail(headerOf(t, `Received-SPF: fail envelope-from=a@example`), []policy.Author{{Domain: "bank.example"}}) {
+	if earlierSPFFail(earlierHeader(t, `Received-SPF: fail envelope-from=a@example`), []policy.Author{{Domain: "bank.example"}}) {
 		t.Error("earlierSPFFail() = true for a domain above that of an author without organization")
 	}
 }

@@ -71,11 +71,6 @@ func (j *judge) rule(row *results.Row) ruling {
 	f := row.Facts
 	changed, known := j.differing(row.Shape)
 	r := ruling{same: row.Settings == j.sum && len(changed) == 0 && known && !j.noARC}
-	if f.Skip == policy.Authenticated || f.Skip == policy.NotIP { // known before anything else
-		r.same = row.Settings == j.sum && !j.noARC
-		r.Decision, _ = j.again(f)
-		return r
-	}
 	if r.doubt = j.origin(&f, changed, known); r.doubt != "" {
 		r.same = false
 		return r
@@ -83,6 +78,7 @@ func (j *judge) rule(row *results.Row) ruling {
 	r.same = r.same && f.Skip == row.Facts.Skip
 	if j.noARC {
 		f.ARC = policy.ARC{}
+		f.Lacks &^= policy.LackARC
 	}
 	var sure bool
 	if f.Skip != policy.Evaluated {
@@ -149,14 +145,15 @@ func otherKeys(keys []string) string { return "recorded with another " + strings
 // client. The doubt is which client it would be, or what an evaluation that did
 // not take place would have found.
 func (j *judge) origin(f *policy.Facts, changed []changedKey, known bool) (doubt string) {
-	if j.shape == "" {
+	if j.shape == "" || f.Skip == policy.NotIP {
 		return ""
 	}
-	if keys := relayKeys(changed, known); keys != nil && (f.Relay.IsValid() || f.Skip == policy.BehindRelay || clientWithin(f, j.relays) != outside) {
+	fromRelay := f.Relay.IsValid() || f.Skip == policy.BehindRelay
+	if keys := relayKeys(changed, known); keys != nil && (fromRelay || clientWithin(f, j.relays) != outside) {
 		return otherKeys(keys)
 	}
-	if f.Skip == policy.BehindRelay || f.Skip == policy.Loopback {
-		return ""
+	if fromRelay || f.Skip == policy.Authenticated || f.Skip == policy.Loopback || !f.Client.IsValid() {
+		return "" // trusted networks are about clients of this host
 	}
 	const key = "listener.trusted_networks"
 	switch clientWithin(f, j.trusted) {

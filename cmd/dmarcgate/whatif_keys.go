@@ -34,14 +34,15 @@ var keyClasses = map[string]keyClass{
 	"listener.name": applied, "listener.profile": applied, "listener.enforce_share": applied, "listener.quarantine": applied,
 	"listener.trusted_networks": applied, // see origin
 	"rules_dir":                 applied, "discovery.pct": applied,
-	"temperror.ours": applied, "temperror.domain": applied,
+	"temperror.ours": applied, "temperror.domain": applied, "temperror.unknown_client": applied,
 	"from.missing": applied, "from.empty_group": applied, "from.unparsable": applied, "from.several_fields": applied,
 	"from.too_many_domains": applied, "from.null_path_missing": applied,
 	"conformant.trusted_sealers": applied, "conformant.forwarder_networks": applied, "conformant.forwarder_domains": applied,
 
 	// Names and texts.
-	"authserv_id": neutral, "authserv_ids_also": neutral, "listener.authserv_id": neutral, "header.tag": neutral,
+	"header.tag":   neutral,
 	"reply.reject": neutral, "reply.tempfail": neutral, "reply.no_author": neutral, "reply.help": neutral, "reports.schema": neutral,
+	"user": neutral,
 	// How it is reached, and how it is watched.
 	"listener.address": neutral, "listener.socket_mode": neutral, "listener.socket_owner": neutral,
 	"limits.connections": neutral, "limits.idle_timeout": neutral, "limits.drain_timeout": neutral,
@@ -100,6 +101,31 @@ func wholeIf(touched bool) reach { return reach{all: touched} }
 var shapingKeys = []shapingKey{
 	{"trusted_relay.networks", 'r', false, relayNetworks, anyRelay},
 	{"trusted_relay.names", 'n', false, relayNames, anyRelay},
+	{"trusted_relay.inner_networks", 'N', false, relayInner, anyRelay},
+	// Of a message with more forged fields than can be removed, nothing is accepted.
+	// Which fields are forged hangs on our names; how many others a message has is
+	// not in the facts.
+	{"authserv_id", 'A', false, func(c *config.Config) shapeValue { return hashed(c.AuthservID) }, anything},
+	{"authserv_ids_also", 'B', false, func(c *config.Config) shapeValue { return hashed(strings.Join(c.AuthservIDsAlso, " ")) }, anything},
+	{"listener.authserv_id", 'C', false, func(c *config.Config) shapeValue {
+		return hashed(ofListeners(c, func(l config.Listener) string {
+			if l.AuthservID == c.AuthservID {
+				return ""
+			}
+			return l.AuthservID
+		}))
+	}, anything},
+	{"listener.trust_mta_name", 'D', false, func(c *config.Config) shapeValue {
+		return hashed(ofListeners(c, func(l config.Listener) string {
+			if l.TrustMTAName {
+				return "yes"
+			}
+			return ""
+		}))
+	}, anything},
+	{"header.remove_bimi", 'j', false, func(c *config.Config) shapeValue { return numbered(one(c.Header.RemoveBIMI)) }, func(m *stored, was, now shapeValue) reach {
+		return wholeIf(now.number > was.number || m.facts.TooManyForged)
+	}},
 	{"discovery.method", 'm', false, func(c *config.Config) shapeValue { return hashed(c.Discovery.Method) }, hasAuthors},
 	{"discovery.psl_file", 'p', false, func(c *config.Config) shapeValue {
 		if c.Discovery.Method != "psl" {
@@ -113,6 +139,7 @@ var shapingKeys = []shapingKey{
 	{"sampling.secret_file", 's', true, func(c *config.Config) shapeValue { return hashed(c.Sampling.SecretFile) }, drawn},
 	{"limits.header_fields", 'f', true, func(c *config.Config) shapeValue { return numbered(int64(c.Limits.HeaderFields)) }, cutHeader},
 	{"limits.header_bytes", 'h', true, func(c *config.Config) shapeValue { return numbered(int64(c.Limits.HeaderBytes)) }, cutHeader},
+	{"limits.header_memory", 'H', true, func(c *config.Config) shapeValue { return numbered(int64(c.Limits.HeaderMemory)) }, cutHeader},
 	{"limits.recipients", 'c', true, func(c *config.Config) shapeValue { return numbered(int64(c.Limits.Recipients)) }, func(*stored, shapeValue, shapeValue) reach {
 		return reach{lacks: policy.LackRecipients} // of more, those above the limit are not known
 	}},
@@ -159,6 +186,25 @@ func relayNetworks(c *config.Config) shapeValue {
 		fmt.Fprintln(&all, r.Networks)
 	}
 	return hashed(all.String())
+}
+
+func relayInner(c *config.Config) shapeValue {
+	var all strings.Builder
+	for _, r := range c.TrustedRelays {
+		fmt.Fprintln(&all, r.Inner)
+	}
+	return hashed(all.String())
+}
+
+// ofListeners joins what is said of each listener, but for nothing.
+func ofListeners(c *config.Config, f func(config.Listener) string) string {
+	var all strings.Builder
+	for _, l := range c.Listeners {
+		if text := f(l); text != "" {
+			fmt.Fprintf(&all, "%q %q\n", l.Name, text)
+		}
+	}
+	return all.String()
 }
 
 func relayNames(c *config.Config) shapeValue {

@@ -96,6 +96,7 @@ var keyCandidates = map[string]string{
 	"sampling.secret_file":           `secret_file = "%[1]s/other.key"`,
 	"limits.header_fields":           "[limits]\nheader_fields = 100",
 	"limits.header_bytes":            "[limits]\nheader_bytes = \"64KiB\"",
+	"limits.header_memory":           "[limits]\nheader_memory = \"1GiB\"",
 	"limits.recipients":              "[limits]\nrecipients = 100",
 	"limits.message_budget":          "[limits]\nmessage_budget = \"1s\"",
 	"dns.servers":                    `servers = ["127.0.0.1:9"]`,
@@ -111,12 +112,18 @@ var keyCandidates = map[string]string{
 	"dns.max_ttl":                    "failure_ttl = \"5m\"\nmax_ttl = \"1m\"",
 	"dns.max_negative_ttl":           "failure_ttl = \"5m\"\nmax_negative_ttl = \"1s\"",
 	"store.retention":                "[store]\nretention = \"1d\"",
+	"temperror.unknown_client":       "[temperror]\nunknown_client = \"tempfail\"",
+	"trusted_relay.inner_networks":   "[[trusted_relay]]\nnetworks = [\"203.0.113.0/26\"]\ninner_networks = [\"10.0.0.0/24\"]\nnames = [\"relay.receiver.example\"]",
+	"authserv_id":                    `authserv_id = "other.receiver.example"`,
+	"authserv_ids_also":              `authserv_ids_also = ["old.example.org"]`,
+	"listener.authserv_id":           "profile = \"conformant\"\nauthserv_id = \"other.receiver.example\"",
+	"listener.trust_mta_name":        "profile = \"conformant\"\ntrust_mta_name = true",
+	"header.remove_bimi":             "[header]\nremove_bimi = false",
 	"listener.name,all neutral keys": keyNeutral,
 }
 
 // keyNeutral changes what decides nothing, all at once.
 const keyNeutral = `
-authserv_ids_also = ["old.example.org"]
 [discovery]
 compare = true
 [header]
