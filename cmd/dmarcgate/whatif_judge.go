@@ -64,7 +64,7 @@ type ruling struct {
 }
 
 // olderShape is the doubt about a row whose shape is not known.
-const olderShape = "recorded by another version of this program: the settings that its facts came about under are not known"
+const olderShape = "recorded by another version, which did not store which settings shaped the facts"
 
 // rule decides a message again.
 func (j *judge) rule(row *results.Row) ruling {
