@@ -52,6 +52,7 @@ var keyClasses = map[string]keyClass{
 	"store.path": neutral, "store.durability": neutral, "store.wait": neutral, "store.queue": neutral, "store.max_size": neutral, "store.min_free": neutral,
 	"store.postgres.url": neutral, "store.postgres.password_file": neutral, "store.postgres.retention": neutral,
 	"privacy.shorten_ip_after": neutral, "privacy.keep_recipients": neutral, "privacy.hash_queue_ids": neutral, "privacy.key_file": neutral,
+	"arc.check":         neutral, // only whether the chain of what passes is known, which decides nothing
 	"discovery.compare": neutral, // what it finds decides nothing
 	"dns.trusted":       neutral, // shown, and nothing more
 }
@@ -385,7 +386,7 @@ func remembering(m *stored, was, now shapeValue) reach {
 // failedLookup: a lookup has failed, or was answered from what was old.
 func failedLookup(m *stored, _, _ shapeValue) reach {
 	f := m.facts
-	failed := f.Stale || f.SPF.Result == "temperror" || f.HELO.Result == "temperror" || f.ARC.Result != "" && f.ARC.Result != "pass" ||
+	failed := f.Stale || f.SPF.Result == "temperror" || f.HELO.Result == "temperror" || f.ARC.Result == "fail" || len(f.Pressed) > 0 ||
 		m.signature(func(s *policy.DKIM) bool { return s.Result == "temperror" })
 	for i := range f.Authors {
 		a := &f.Authors[i]

@@ -124,6 +124,8 @@ var keyCandidates = map[string]string{
 
 // keyNeutral changes what decides nothing, all at once.
 const keyNeutral = `
+[arc]
+check = "all"
 [discovery]
 compare = true
 [header]
