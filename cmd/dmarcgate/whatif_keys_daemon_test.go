@@ -57,6 +57,7 @@ control = "%[3]s/control.sock"
 secret_file = "%[1]s/sampling.key"
 [store]
 path = "%[3]s/results.db"
+wait = "30s"
 [dns]
 servers = [%[4]q]
 query_timeout = "300ms"
