@@ -37,6 +37,7 @@ type Status struct {
 	Listeners    []ListenerStatus  `json:"listeners"`
 	Checks       map[string]string `json:"checks"` // "ok", or what is wrong
 	DNS          DNSStatus         `json:"dns"`
+	Monitor      *Monitoring       `json:"monitor,omitempty"` // nil while the profiles of the configuration are active
 }
 
 // RuleMap is a map file that rules name.
@@ -119,6 +120,8 @@ type Control struct {
 	Tail   *Tail
 	Cache  Cache
 
+	Monitor Monitor
+
 	Results Results // nil without a store
 
 	times times // for tests
@@ -133,11 +136,14 @@ func NewControl(c Control) *http.Server {
 	mux.HandleFunc("POST /reload", func(w http.ResponseWriter, _ *http.Request) { reply(w, c.Reload()) })
 	mux.HandleFunc("GET /tail", c.tail)
 	c.routeCache(mux)
+	c.routeMonitor(mux)
 	c.routeResults(mux)
 	all := http.NewServeMux()
 	all.HandleFunc("POST /results/import", c.importRows) // has no end that is known: it bounds itself
 	all.HandleFunc("/", c.times.bounded(mux.ServeHTTP))
-	return &http.Server{Handler: all, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader}
+	return &http.Server{
+		Handler: all, ReadHeaderTimeout: readTimeout, IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader, ConnContext: withPeer,
+	}
 }
 
 func reply(w http.ResponseWriter, v any) {

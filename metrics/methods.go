@@ -380,6 +380,18 @@ func (m *Metrics) StoreQueue(n int) {
 	m.storeQueue.Set(float64(n))
 }
 
+// Suspended tells until when no listener enforces anything by an operator's
+// order; the zero time is no such order.
+func (m *Metrics) Suspended(until time.Time) {
+	switch {
+	case m == nil:
+	case until.IsZero():
+		m.suspended.Set(0)
+	default:
+		m.suspended.Set(seconds(until))
+	}
+}
+
 // ConfigRead notes whether the configuration could be read, at the start and
 // at each reload.
 func (m *Metrics) ConfigRead(ok bool, at time.Time) {

@@ -98,6 +98,7 @@ type Metrics struct {
 	milter                      milterMetrics
 	reloadOK, reloadTime        prometheus.Gauge
 	temperrors                  *prometheus.CounterVec
+	suspended                   prometheus.Gauge
 }
 
 // New makes the metrics and registers them with reg. listeners are the
@@ -154,6 +155,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		milter:          newMilterMetrics(f, l),
 		reloadOK:        f.plainGauge("config_last_reload_successful", "1 when the last reading of the configuration succeeded, else 0."),
 		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),
+		suspended:       f.plainGauge("monitor_until_timestamp_seconds", "Time until which dmarcgate monitor keeps every listener from enforcing; 0 while it does not."),
 		storeLastCommit: f.plainGauge("store_last_success_timestamp_seconds", "Time of the last commit."),
 	}
 	m.cacheRequest = series(m.cacheRequests, purposes, outcomes)

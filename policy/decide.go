@@ -12,8 +12,11 @@ type Settings struct {
 	Profile Profile
 	// Observed is the share of messages, in percent, for which the profile is
 	// Monitor whatever Profile says, so that a site can begin with a few.
-	Observed   uint8
-	Quarantine Action // Tag, Hold or Refuse: what quarantine means here
+	Observed uint8
+	// Suspended is when an operator's order to enforce nothing ends. It changes
+	// no decision, only what is said of it: see Suspend. Zero is no such order.
+	Suspended  time.Time `json:",omitzero"`
+	Quarantine Action    // Tag, Hold or Refuse: what quarantine means here
 	// IgnorePct ignores the pct tag, as RFC 9989, Appendix A.6, has it. The
 	// default honours it, because published records still rely on it.
 	IgnorePct bool
@@ -236,10 +239,22 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 	return d
 }
 
+// Suspend returns the settings of a listener that an operator has put to
+// Monitor until then. One that enforces nothing anyway stays as it is.
+func (s Settings) Suspend(until time.Time) Settings {
+	if s.Profile != Monitor {
+		s.Profile, s.Observed, s.Suspended = Monitor, 0, until.UTC().Truncate(time.Second)
+	}
+	return s
+}
+
 // unenforced is why a message is only watched.
 func (s Settings) unenforced() string {
-	if s.Observed > 0 { // see settled
+	switch {
+	case s.Observed > 0: // see settled
 		return "outside enforce_share"
+	case !s.Suspended.IsZero():
+		return "dmarcgate monitor until " + s.Suspended.Format(time.RFC3339)
 	}
 	return "profile monitor"
 }

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -261,5 +262,28 @@ func TestTheReasonSaysWhyAPolicyIsNotCarriedOut(t *testing.T) {
 				t.Errorf("Reason = %q; want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestSuspendEnforcesNothingAndSaysUntilWhen(t *testing.T) {
+	until := time.Date(2026, 11, 30, 14, 0, 0, 500, time.FixedZone("", 3600))
+	for _, p := range []Profile{Monitor, Conformant, Strict} {
+		for _, observed := range []uint8{0, 50, 100} {
+			s := Settings{Profile: p, Observed: observed, Quarantine: Refuse}
+			got := s.Suspend(until)
+			d := got.Decide(one(fails(dmarc.Reject)))
+			if d.Action != Accept {
+				t.Errorf("%v, observed %d, suspended: %v; want delivery", p, observed, d.Action)
+			}
+			if p == Monitor {
+				if got.Sum() != s.Sum() {
+					t.Errorf("a listener that enforces nothing has another sum")
+				}
+				continue
+			}
+			if want := "not enforced: dmarcgate monitor until 2026-11-30T13:00:00Z"; !strings.HasSuffix(d.Reason, want) || got.Sum() == s.Sum() {
+				t.Errorf("%v, observed %d, suspended: reason %q; want %q at its end, and another sum", p, observed, d.Reason, want)
+			}
+		}
 	}
 }

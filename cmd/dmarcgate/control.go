@@ -63,6 +63,10 @@ func (c *statusCmd) Run(e *env) error {
 
 func statusTree(s admin.Status, now time.Time) *node {
 	root := &node{text: fmt.Sprintf("dmarcgate %s, process %d, up %s", s.Version, s.PID, now.Sub(s.Started).Round(time.Second))}
+	if m := s.Monitor; m != nil {
+		root.add("EVERY LISTENER ONLY WATCHES until %s: dmarcgate monitor, %s ago, by %s", stamp(m.Until), age(now, m.Since), printable(m.By)).
+			add("dmarcgate monitor --end ends it earlier")
+	}
 	cfg := root.add("configuration %s, read %s ago", s.Config, now.Sub(s.Reloaded).Round(time.Second))
 	if s.Failure != "" {
 		cfg.add("the last reload failed, the settings before it are in force: %s", s.Failure)

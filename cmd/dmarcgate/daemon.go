@@ -47,8 +47,11 @@ type daemon struct {
 	tail         admin.Tail
 	names        *enforce.Names // of MTAs
 	namesChanged <-chan struct{}
-	started      time.Time
-	notify       notifier
+
+	suspensionChanged chan struct{} // has room for one
+
+	started time.Time
+	notify  notifier
 
 	account     account     // that the daemon has become
 	controlMode os.FileMode // of the control socket
@@ -71,6 +74,8 @@ type gate struct {
 	sockets  []net.Listener
 	server   *milter.Server
 	enforce.Gate
+
+	configured *enforce.Snapshot // without an order of dmarcgate monitor
 }
 
 // server is an HTTP server with its socket.
@@ -83,7 +88,7 @@ type server struct {
 // is the configuration file that a reload reads. On an error nothing stays
 // open.
 func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daemon, err error) {
-	d := &daemon{log: log, registry: prometheus.NewRegistry(), started: time.Now(), recorder: results.None{}, notify: newNotifier(log.Logger)}
+	d := &daemon{log: log, registry: prometheus.NewRegistry(), started: time.Now(), recorder: results.None{}, notify: newNotifier(log.Logger), suspensionChanged: make(chan struct{}, 1)}
 	d.state = reloadState{path: path, first: in.cfg, inputs: in, at: d.started}
 	defer func() {
 		if err != nil {
@@ -110,6 +115,7 @@ func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daem
 	if err := d.openStore(ctx, in.cfg); err != nil {
 		return nil, err
 	}
+	d.openSuspension(in.cfg)
 	d.fillGates(in)
 	if err := d.openAdmin(in.cfg.Admin); err != nil {
 		return nil, err
@@ -237,7 +243,7 @@ func (d *daemon) fillGates(in inputs) {
 		if d.store != nil {
 			g.History = d.store.History
 		}
-		g.Snapshot.Store(in.snapshot(l, d.sampler, d.dns.View))
+		g.use(in.snapshot(l, d.sampler, d.dns.View), d.state.suspension)
 		g.server = &milter.Server{
 			Name: l.Name, Limits: newLimits(in.cfg), HeaderMemory: memory, Unseen: g.Coverage.NoHeader,
 			Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate),
@@ -262,7 +268,7 @@ func (d *daemon) openAdmin(cfg config.Admin) error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
-	control := admin.Control{Status: d.status, Reload: d.reload, Tail: &d.tail, Cache: loggedCache{d.dns, d.log.Logger}}
+	control := admin.Control{Status: d.status, Reload: d.reload, Tail: &d.tail, Cache: loggedCache{d.dns, d.log.Logger}, Monitor: d}
 	if d.store != nil {
 		control.Results = d.keeper
 	}
@@ -316,6 +322,7 @@ func (d *daemon) start(ctx context.Context) {
 	d.wg.Go(func() { d.watchdog(ctx) })
 	d.wg.Go(func() { d.watchMaps(ctx, mapsEvery) })
 	d.wg.Go(func() { d.keepNames(ctx) })
+	d.wg.Go(func() { d.endSuspensions(ctx) })
 }
 
 func (d *daemon) serve(name string, s *server) {

@@ -34,6 +34,7 @@ type cli struct {
 	Lookup      lookupCmd      `cmd:"" help:"Show the DMARC record that applies to a domain, with its defects."`
 	Status      statusCmd      `cmd:"" help:"Show what the running daemon does."`
 	Reload      reloadCmd      `cmd:"" help:"Have the running daemon read its configuration, rules and suffix list again."`
+	Monitor     monitorCmd     `cmd:"" help:"Enforce nothing for a while: every listener only watches."`
 	Tail        tailCmd        `cmd:"" help:"Show decisions as they are made."`
 	Top         topCmd         `cmd:"" help:"Show which domains fail most, are overridden, are malformed, or have new senders."`
 	WhatIf      whatIfCmd      `cmd:"" help:"Decide stored messages again under other settings, and show what would change."`

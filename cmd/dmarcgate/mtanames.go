@@ -55,10 +55,10 @@ func readNames(cfg *config.Config) *enforce.Names {
 	return enforce.NewNames(list, time.Now())
 }
 
-// saveNames writes the file as a whole, so that a reader sees the old one or the
-// new one.
-func saveNames(path string, list []enforce.MTAName) error {
-	text, err := json.MarshalIndent(list, "", "  ")
+// saveWhole writes a value as JSON, the file as a whole, so that a reader sees
+// the old one or the new one.
+func saveWhole(path string, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (d *daemon) keepNames(ctx context.Context) {
 }
 
 func (d *daemon) saveNames() {
-	if err := saveNames(namesPath(d.state.first), d.names.All()); err != nil {
+	if err := saveWhole(namesPath(d.state.first), d.names.All()); err != nil {
 		d.log.Warn("names of MTAs cannot be written", "err", err)
 	}
 }

@@ -178,7 +178,7 @@ func TestLoadNamesOfADamagedFile(t *testing.T) {
 		}
 	}
 	want := []enforce.MTAName{{Listener: "mta", Name: "mx1.site.example", Seen: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}}
-	if err := saveNames(path, want); err != nil {
+	if err := saveWhole(path, want); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := loadNames(path); err != nil || len(list) != 1 || list[0] != want[0] {

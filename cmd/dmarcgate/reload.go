@@ -21,6 +21,8 @@ type reloadState struct {
 	restart []string // settings that wait for a restart
 
 	mapFailure string // of the maps that have changed since
+
+	suspension *admin.Monitoring // what dmarcgate monitor has ordered; nil for nothing
 }
 
 func (d *daemon) inputs() inputs {
@@ -52,7 +54,7 @@ func (d *daemon) reload() admin.ReloadResult {
 	for _, g := range d.gates {
 		for _, l := range in.cfg.Listeners {
 			if l.Name == g.listener.Name {
-				g.Snapshot.Store(in.snapshot(l, d.sampler, d.dns.View))
+				g.use(in.snapshot(l, d.sampler, d.dns.View), d.suspension())
 			}
 		}
 	}
@@ -97,7 +99,7 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 	s := admin.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, Config: state.path, Reloaded: state.at,
 		Failure: state.failures(), Restart: state.restart, Warnings: problemTexts(state.inputs.cfg.Warnings()),
-		Store: "off", Checks: make(map[string]string), DNS: d.dnsStatus(),
+		Store: "off", Checks: make(map[string]string), DNS: d.dnsStatus(), Monitor: state.suspension,
 	}
 	ruleStatus(&s, state.inputs)
 	if d.store != nil {

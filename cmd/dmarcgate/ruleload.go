@@ -157,10 +157,10 @@ func (d *daemon) refreshMaps() {
 	}
 	in.set, in.rules = next, next.Rules
 	for _, g := range d.gates {
-		now := *g.Snapshot.Load()
+		now := *g.configured
 		now.Settings.Policy.Rules = in.rules
 		now.Settings.PolicySum = now.Settings.Policy.Sum()
-		g.Snapshot.Store(&now)
+		g.use(&now, d.suspension())
 	}
 	d.mu.Lock()
 	d.state.inputs, d.state.mapFailure = in, ""
