@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/netip"
@@ -217,12 +219,44 @@ type Client struct {
 
 // Dial makes a client for the socket at path; it connects with the first call.
 func Dial(path string) *Client {
+	return DialIf(path, func(Peer) error { return nil })
+}
+
+// DialIf is Dial where trust is asked about the process at the other end before
+// anything is sent to it. Its error ends the call.
+func DialIf(path string, trust func(Peer) error) *Client {
 	return &Client{path: path, http: http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
+			conn, err := d.DialContext(ctx, "unix", path)
+			if err != nil {
+				return nil, err
+			}
+			p, err := peerOf(conn)
+			if err == nil {
+				err = trust(p)
+			}
+			if err != nil {
+				conn.Close()
+				return nil, untrusted{err}
+			}
+			return conn, nil
 		},
 	}}}
+}
+
+// untrusted is why DialIf does not go on with a daemon that is there.
+type untrusted struct{ error }
+
+// unreachable says why a daemon cannot be asked, and what to do.
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.As(err, new(untrusted)):
+		return fmt.Errorf("the daemon at %s is not asked: %w", c.path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("asking the daemon at %s: %w; %s", c.path, err, Access(c.path))
+	}
+	return fmt.Errorf("asking the daemon at %s: %w; is it running?", c.path, err)
 }
 
 // Status asks for the daemon's status.
@@ -286,7 +320,7 @@ func (c *Client) do(ctx context.Context, method, path string, send io.Reader) (i
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("asking the daemon at %s: %w; is it running?", c.path, err)
+		return nil, c.unreachable(err)
 	}
 	if res.StatusCode != http.StatusOK {
 		defer res.Body.Close()

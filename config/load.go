@@ -72,7 +72,8 @@ type reader struct {
 	known   func() []string                        // every key of such a file, dotted
 	explain func(table, name string) (fault, bool) // why there is no such key, for those that people try; may be nil
 	lines   map[string]int                         // path of a key or list element to its line
-	bad     map[string]bool                        // paths that have a problem already
+	bad     map[string]bool                        // paths that have a problem already, or need none of their own
+	wrong   []string                               // paths of the problems
 	errs    Errors
 }
 
@@ -238,6 +239,7 @@ func (r *reader) add(path string, err error) {
 	f.at = path + f.at
 	r.errs.add(r.problem(path, f))
 	r.bad[path] = true
+	r.wrong = append(r.wrong, path)
 }
 
 // problem is a fault at f.at, in the value of the key at path.
