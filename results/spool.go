@@ -221,8 +221,13 @@ func (s *Spool) Waiting(ctx context.Context) (Waiting, error) {
 	if err != nil {
 		return Waiting{}, err
 	}
+	return countWaiting(ctx, b.read)
+}
+
+// countWaiting asks a file for it.
+func countWaiting(ctx context.Context, db oneRow) (Waiting, error) {
 	var first, last, at sql.NullInt64
-	err = b.read.QueryRowContext(ctx, `SELECT seq, (SELECT max(seq) FROM message), time FROM message
+	err := db.QueryRowContext(ctx, `SELECT seq, (SELECT max(seq) FROM message), time FROM message
 		WHERE seq > coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?), 0) ORDER BY seq LIMIT 1`, metaShipped).Scan(&first, &last, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Waiting{}, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"path/filepath"
 	"time"
 )
 
@@ -54,16 +55,37 @@ func (s *Store) Status(ctx context.Context) (StoreStatus, error) {
 		st.Failure = (*err).Error()
 	}
 	st.FreeBytes, _, _ = s.free() // 0 when nobody can say
+	return st, st.count(ctx, s.db)
+}
+
+// count adds what the rows of the file say.
+func (st *StoreStatus) count(ctx context.Context, db oneRow) error {
 	var oldest, newest sql.NullInt64
-	err := s.db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM message), (SELECT min(time) FROM message), (SELECT max(time) FROM message)").Scan(&st.Rows, &oldest, &newest)
+	err := db.QueryRowContext(ctx, "SELECT (SELECT count(*) FROM message), (SELECT min(time) FROM message), (SELECT max(time) FROM message)").Scan(&st.Rows, &oldest, &newest)
 	if err != nil {
-		return st, fmt.Errorf("reading the store: %w", err)
+		return fmt.Errorf("reading the store: %w", err)
 	}
-	if st.Uncleaned, err = countUncleaned(ctx, s.db); err != nil {
-		return st, err
+	if st.Uncleaned, err = countUncleaned(ctx, db); err != nil {
+		return err
 	}
 	if st.Rows > 0 {
 		st.Oldest, st.Newest = time.UnixMilli(oldest.Int64).UTC(), time.UnixMilli(newest.Int64).UTC()
 	}
-	return st, nil
+	return nil
+}
+
+// FileStatus returns what the file at path is at, which the reader has open. What
+// only the daemon knows, as what was lost since its start, is not in it. Waiting
+// is what PostgreSQL does not have yet, if there is one.
+func (r *Reader) FileStatus(ctx context.Context, path string) (st StoreStatus, waiting Waiting, err error) {
+	st.Bytes = bytesOf(path)
+	st.FreeBytes, _, _ = statfs(filepath.Dir(path)) // 0 when nobody can say
+	if err := r.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&st.ID); err != nil {
+		return st, waiting, fmt.Errorf("reading the store: %w", err)
+	}
+	if err := st.count(ctx, r.db); err != nil {
+		return st, waiting, err
+	}
+	waiting, err = countWaiting(ctx, r.db)
+	return st, waiting, err
 }

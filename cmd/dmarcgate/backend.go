@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"syscall"
 	"time"
 
+	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/results"
 	"dmarcgate/results/pg"
@@ -26,7 +29,7 @@ type backendFlags struct {
 }
 
 func (f backendFlags) open(ctx context.Context, e *env) (backend, error) {
-	cfg, err := config.Load(f.Config)
+	cfg, err := loadPartly(e, f.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +50,7 @@ func openBackend(ctx context.Context, e *env, cfg *config.Config, allHosts bool)
 			return r, nil
 		}
 		if !shared || !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
+			return nil, storeProblem(err, cfg.Store.Path)
 		}
 		fmt.Fprintf(e.stderr, "there is no store at %s: these are the results of all hosts\n", cfg.Store.Path)
 	}
@@ -55,6 +58,15 @@ func openBackend(ctx context.Context, e *env, cfg *config.Config, allHosts bool)
 		return nil, errNoURL
 	}
 	return openPostgres(ctx, cfg)
+}
+
+// storeProblem adds to the error of a store that this user may not read for whom
+// it is.
+func storeProblem(err error, path string) error {
+	if _, statErr := os.Stat(path); errors.Is(err, fs.ErrPermission) || errors.Is(statErr, fs.ErrPermission) || syscall.Access(path, mayRead) == syscall.EACCES {
+		return fmt.Errorf("%w; %s", err, admin.Access(path))
+	}
+	return err
 }
 
 func openPostgres(ctx context.Context, cfg *config.Config) (*pg.Reader, error) {

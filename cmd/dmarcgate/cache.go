@@ -141,7 +141,7 @@ func (c *cacheShowCmd) Validate() error {
 
 // Run shows the entries of one name. That there are none is an answer, too.
 func (c *cacheShowCmd) Run(e *env) error {
-	client, err := c.client()
+	client, err := c.anyClient(e)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ type statusCmd struct {
 }
 
 func (c *statusCmd) Run(e *env) error {
-	client, err := c.client()
+	client, err := c.anyClient(e)
 	if err != nil {
 		return err
 	}
@@ -172,10 +172,8 @@ type reloadCmd struct {
 }
 
 func (c *reloadCmd) Run(e *env) error {
-	client, err := c.client()
-	if err != nil && c.Socket == "" {
-		// A configuration that cannot be read now cannot name the socket
-		// either, and its problems are what the operator wants to see.
+	client, err := c.anyClient(e) // the daemon says what is wrong with its file, and remembers it
+	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
@@ -231,7 +229,7 @@ func (c *tailCmd) known() error {
 	}
 	cfg, err := config.Load(c.Config)
 	if err != nil {
-		return err
+		return nil // anyClient has told it
 	}
 	if c.Listener != "" && !slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == c.Listener }) {
 		return noListener(c.Listener, cfg)
@@ -252,7 +250,7 @@ func (c *tailCmd) Run(e *env) error {
 var errEnough = errors.New("enough")
 
 func (c *tailCmd) run(ctx context.Context, e *env) error {
-	client, err := c.client()
+	client, err := c.anyClient(e)
 	if err != nil {
 		return err
 	}

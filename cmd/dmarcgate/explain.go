@@ -96,7 +96,7 @@ func (c *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	in, listener, err := c.settings(c.Listener)
+	in, listener, err := c.settings(e, c.Listener)
 	if err != nil {
 		return err
 	}
@@ -173,12 +173,15 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 }
 
 // settings returns those in force for a listener, the first by default.
-func (c *explainCmd) settings(name string) (inputs, config.Listener, error) {
-	in, err := c.load()
+func (c *explainCmd) settings(e *env, name string) (inputs, config.Listener, error) {
+	cfg, err := c.load(e)
 	if err != nil {
 		return inputs{}, config.Listener{}, err
 	}
-	cfg := in.cfg
+	in, err := withFiles(cfg)
+	if err != nil {
+		return inputs{}, config.Listener{}, err
+	}
 	i := 0
 	if name != "" {
 		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == name })

@@ -17,7 +17,7 @@ import (
 // stored explains the messages of a queue id from the store: nothing is looked
 // up. The daemon may run beside it.
 func (c *explainCmd) stored(e *env) error {
-	in, _, err := c.settings("")
+	in, _, err := c.settings(e, "")
 	if err != nil {
 		return err
 	}

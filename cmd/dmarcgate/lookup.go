@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"dmarcgate/config"
@@ -20,21 +19,17 @@ type resolverFlags struct {
 	DNS    []string `help:"DNS servers to ask instead of the configured ones, as ip:port." placeholder:"IP:PORT"`
 }
 
-// load reads the configuration, or takes the defaults when there is none at
-// the default place.
-func (r resolverFlags) load() (inputs, error) {
-	cfg, err := config.Load(r.Config)
-	if errors.Is(err, fs.ErrNotExist) && r.Config == defaultConfig {
-		cfg, err = config.Parse("defaults", []byte("authserv_id = \"localhost.localdomain\"\n[[listener]]\nname = \"none\"\naddress = \"tcp:127.0.0.1:0\"\nprofile = \"strict\"\n"))
-	}
+// load reads the configuration as loadPartly does.
+func (r resolverFlags) load(e *env) (*config.Config, error) {
+	cfg, err := loadPartly(e, r.Config)
 	if err != nil {
-		return inputs{}, err
+		return nil, err
 	}
 	if len(r.DNS) > 0 {
 		cfg.DNS.Servers = r.DNS
 		cfg.DNS.Trusted = slices.DeleteFunc(cfg.DNS.Trusted, func(s string) bool { return !slices.Contains(r.DNS, s) })
 	}
-	return withFiles(cfg)
+	return cfg, nil
 }
 
 // lookupCmd shows what a receiver sees of a domain. It is described in
@@ -68,7 +63,11 @@ func (c *lookupCmd) Validate() error {
 // Run ends with an error, and so with exit code 1, when the domain could not be
 // looked up or has a defect that changes what its record means.
 func (c *lookupCmd) Run(e *env) error {
-	in, err := c.load()
+	cfg, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	in, err := inputs{cfg: cfg}.withSuffixes() // rules have no say here
 	if err != nil {
 		return err
 	}

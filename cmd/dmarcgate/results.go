@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/results"
 	"dmarcgate/results/pg"
 )
 
@@ -23,15 +25,16 @@ type resultsCmd struct {
 
 type resultsStatusCmd struct {
 	controlFlags
-	JSON bool `help:"Print JSON."`
+	AllHosts bool `help:"Only of all hosts, from PostgreSQL."`
+	JSON     bool `help:"Print JSON."`
 }
 
 // fullStatus is the store of this host, and all hosts when there is a
 // PostgreSQL.
 type fullStatus struct {
-	*admin.ResultsStatus
-	Hosts   []hostStatus `json:"hosts,omitempty"`
-	Problem string       `json:"hosts_failure,omitempty"` // why there are no hosts
+	*admin.ResultsStatus              // nil with --all-hosts
+	Hosts                []hostStatus `json:"hosts,omitempty"`
+	Problem              string       `json:"hosts_failure,omitempty"` // why there are no hosts
 }
 
 // hostStatus is a store that PostgreSQL knows.
@@ -50,30 +53,96 @@ type hostStatus struct {
 const hostsTimeout = 10 * time.Second
 
 func (c *resultsStatusCmd) Run(e *env) error {
-	client, err := c.client()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
 	defer cancel()
-	s, err := client.Status(ctx)
+	var full fullStatus
+	var err error
+	if c.AllHosts {
+		err = full.onlyHosts(ctx, c.Config)
+	} else {
+		err = c.thisHost(ctx, e, &full)
+	}
 	if err != nil {
 		return err
-	}
-	if s.Results == nil {
-		return errNoResults
-	}
-	full := fullStatus{ResultsStatus: s.Results}
-	if s.Results.Postgres != nil {
-		full.addHosts(ctx, s.Config)
 	}
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(full)
 	}
 	root := &node{text: "results"}
-	storeNodes(root, s.Results, time.Now())
+	if full.ResultsStatus != nil {
+		storeNodes(root, full.ResultsStatus, time.Now())
+	}
 	full.hostNodes(root, time.Now())
 	return root.print(e.stdout)
+}
+
+// onlyHosts asks PostgreSQL, and for nothing else.
+func (f *fullStatus) onlyHosts(ctx context.Context, path string) error {
+	f.addHosts(ctx, path)
+	if f.Problem != "" {
+		return fmt.Errorf("--all-hosts: %s", f.Problem)
+	}
+	return nil
+}
+
+// thisHost asks the daemon. Without one, the file says what it can.
+func (c *resultsStatusCmd) thisHost(ctx context.Context, e *env, full *fullStatus) error {
+	s, err := c.ask(ctx)
+	switch {
+	case err == nil && s.Results == nil:
+		return errNoResults
+	case err == nil:
+		full.ResultsStatus = s.Results
+	default:
+		fmt.Fprintf(e.stderr, "dmarcgate: %v; this is what the file says\n", err)
+		if full.ResultsStatus, err = fileStatus(ctx, e, c.Config); err != nil {
+			return err
+		}
+		s.Config = c.Config
+	}
+	if full.Postgres != nil {
+		full.addHosts(ctx, s.Config)
+	}
+	return nil
+}
+
+func (c *resultsStatusCmd) ask(ctx context.Context) (admin.Status, error) {
+	client, err := c.client()
+	if err != nil {
+		return admin.Status{}, errors.New("the configuration does not say where the daemon is")
+	}
+	return client.Status(ctx)
+}
+
+// stateUnknown is how PostgreSQL takes rows when no daemon can say.
+const stateUnknown = "no daemon says how it does"
+
+// fileStatus is what the file of this host says.
+func fileStatus(ctx context.Context, e *env, path string) (*admin.ResultsStatus, error) {
+	cfg, err := loadPartly(e, path)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Store.Durability == "off" {
+		return nil, errNoResults
+	}
+	r, err := results.OpenReader(ctx, cfg.Store.Path)
+	if err != nil {
+		return nil, storeProblem(err, cfg.Store.Path)
+	}
+	defer r.Close()
+	st, waiting, err := r.FileStatus(ctx, cfg.Store.Path)
+	if err != nil {
+		return nil, err
+	}
+	s := &admin.ResultsStatus{
+		Path: cfg.Store.Path, Durability: cfg.Store.Durability, ID: st.ID, Rows: st.Rows, Bytes: st.Bytes, FreeBytes: st.FreeBytes,
+		Oldest: st.Oldest, Newest: st.Newest, Uncleaned: st.Uncleaned,
+	}
+	if cfg.Store.Postgres.URL != "" {
+		s.Postgres = &admin.PostgresStatus{State: stateUnknown, Waiting: waiting.Rows, Oldest: waiting.Oldest}
+	}
+	return s, nil
 }
 
 // addHosts asks PostgreSQL, by the configuration of the daemon, for all hosts.
@@ -160,7 +229,10 @@ func postgresNodes(root *node, s *admin.PostgresStatus, now time.Time) {
 	if s == nil {
 		return
 	}
-	n := root.add("PostgreSQL: %s for %s", s.State, age(now, s.Since))
+	n := root.add("PostgreSQL: %s", s.State)
+	if !s.Since.IsZero() {
+		n.text += fmt.Sprintf(" for %s", age(now, s.Since))
+	}
 	if s.Failure != "" {
 		n.add("%s", bounded(s.Failure, maxText))
 	}
@@ -169,7 +241,9 @@ func postgresNodes(root *node, s *admin.PostgresStatus, now time.Time) {
 	} else {
 		n.add("no rows wait")
 	}
-	n.add("%d rows moved since the start", s.Shipped)
+	if s.State != stateUnknown {
+		n.add("%d rows moved since the start", s.Shipped)
+	}
 	if s.Aside > 0 {
 		n.add("%d rows stay in the local store, because PostgreSQL does not take them", s.Aside)
 	}

@@ -55,12 +55,18 @@ func withFiles(cfg *config.Config) (in inputs, err error) {
 		}
 		in.rules = in.set.Rules
 	}
-	if cfg.Discovery.Method == "psl" || cfg.Discovery.Compare {
-		if in.list, err = suffixList(cfg.Discovery.PSLFile); err != nil {
+	return in.withSuffixes()
+}
+
+// withSuffixes adds the suffix list.
+func (in inputs) withSuffixes() (_ inputs, err error) {
+	d := in.cfg.Discovery
+	if d.Method == "psl" || d.Compare {
+		if in.list, err = suffixList(d.PSLFile); err != nil {
 			return inputs{}, err
 		}
 	}
-	if cfg.Discovery.Method == "psl" {
+	if d.Method == "psl" {
 		in.suffixes = in.list
 	}
 	return in, nil

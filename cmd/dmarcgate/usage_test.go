@@ -50,6 +50,8 @@ func TestUsageErrorsNameThePlace(t *testing.T) {
 		{[]string{"serve", "-c", cfg + "x"}, "--config"},
 		{[]string{"lookup", "b.example", "-c", cfg + "x"}, "--config"},
 		{[]string{"status", "-c", cfg + "x"}, "--config"},
+		{[]string{"reload", "-c", cfg + "x"}, "--config"},
+		{[]string{"top", "failing", "-c", cfg + "x"}, "--config"},
 		{[]string{"what-if", "--days", "0", "-c", cfg}, "--days"},
 		{[]string{"cache", "show", "", "-c", cfg}, "<name>"},
 		{[]string{"top", "failing", "--limit", "0", "-c", cfg}, "--limit"},

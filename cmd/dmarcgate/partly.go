@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+)
+
+// maxToldProblems is how many problems of a broken configuration a command tells
+// that goes on without it: our limit, one screen with room for the answer.
+const maxToldProblems = 5
+
+// loadPartly reads the configuration for a command that only looks. A file that
+// is broken, or that this user cannot read, is told, and the command goes on with
+// what can be read of it and defaults. That a file is not there is an error only
+// when it was named.
+func loadPartly(e *env, path string) (*config.Config, error) {
+	cfg, err := config.LoadPartly(path)
+	switch {
+	case err == nil:
+		return cfg, nil
+	case errors.Is(err, fs.ErrNotExist) && path != defaultConfig:
+		return nil, err
+	case errors.Is(err, fs.ErrNotExist):
+		return cfg, nil
+	}
+	tellProblems(e.stderr, err)
+	fmt.Fprintln(e.stderr, "dmarcgate: going on with what can be read of the configuration, and the defaults")
+	return cfg, nil
+}
+
+// tellProblems prints why a configuration cannot be used.
+func tellProblems(w io.Writer, err error) {
+	lines := strings.Split(err.Error(), "\n")
+	for _, line := range lines[:min(len(lines), maxToldProblems)] {
+		fmt.Fprintln(w, line)
+	}
+	if more := len(lines) - maxToldProblems; more > 0 {
+		fmt.Fprintf(w, "and %s more: dmarcgate check-config lists them\n", count(more, "problem"))
+	}
+}
+
+// packageUser is the user of the daemon as the packages install it.
+const packageUser = "dmarcgate"
+
+// anyClient is client for commands that need nothing of the configuration but
+// where the daemon is, and that change nothing that the file does not say: that
+// is read from a broken file, too, or is the default place. Then the process at
+// the socket must be root's, this user's or the daemon user's.
+func (c controlFlags) anyClient(e *env) (*admin.Client, error) {
+	client, err := c.client()
+	if err == nil {
+		return client, nil
+	}
+	if errors.Is(err, fs.ErrNotExist) && c.Config != defaultConfig {
+		return nil, err
+	}
+	place := config.FindPlace(c.Config)
+	from := "the default place"
+	if place.Read {
+		from = "read from the broken file"
+	}
+	why, _, _ := strings.Cut(err.Error(), "\n")
+	fmt.Fprintf(e.stderr, "dmarcgate: %s\ndmarcgate: asking the daemon at %s, %s\n", why, place.Control, from)
+	users := daemonUsers(place.User)
+	return admin.DialIf(place.Control, func(p admin.Peer) error {
+		if !slices.Contains(users, p.UID) {
+			return fmt.Errorf("it is run by %s, and not by root or the daemon's user; name the socket with --socket if it is right", p)
+		}
+		return nil
+	}), nil
+}
+
+// daemonUsers are the users whose process may be the daemon.
+func daemonUsers(user string) []uint32 {
+	ids := []uint32{0, uint32(os.Geteuid())}
+	for _, name := range []string{user, packageUser} {
+		if name == "" {
+			continue
+		}
+		if a, err := lookupAccount(name); err == nil {
+			ids = append(ids, uint32(a.uid))
+		}
+	}
+	return ids
+}
