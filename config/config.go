@@ -65,12 +65,23 @@ type Config struct {
 	host     hostNames
 	file     string         // that was read
 	lines    map[string]int // of its keys
+	written  map[string]any // its values by path, see Changes
 }
 
 // Problem is what is found wrong with the value of a key after Load: something
 // that only the host knows, such as a directory that is not there.
 func (c *Config) Problem(key, text, fix string) *Errors {
-	return &Errors{Problems: []Problem{{File: c.file, Line: c.lines[key], Key: key, Text: text, Mend: fix}}}
+	return &Errors{Problems: []Problem{c.problem(key, text, fix)}}
+}
+
+// ListenerProblem is Problem of a key of the listener at a position.
+func (c *Config) ListenerProblem(i int, key, text, fix string) *Errors {
+	return &Errors{Problems: []Problem{c.problem(join(element("listener", i), key), text, fix)}}
+}
+
+func (c *Config) problem(path, text, fix string) Problem {
+	r := reader{file: c.file, lines: c.lines}
+	return r.problem(path, fault{at: path, text: text, mend: fix})
 }
 
 // HostName returns the full name of this host, or the short one where no other

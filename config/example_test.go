@@ -45,7 +45,7 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	got.TrustedRelays = nil // by default there is none
 	got.AuthservIDsAlso, got.DNS.Servers, got.DNS.Trusted, got.Listeners[0].TrustedNetworks = nil, nil, nil, nil
 	got.Conformant = Conformant{}
-	got.file, got.lines = "", nil
+	got.file, got.lines, got.written = "", nil, nil
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
 	}
@@ -208,7 +208,7 @@ allow_remote = true
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
 	want.Reports.Schema = "rfc7489"
 	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
-	want.host, want.file, want.lines = c.host, c.file, c.lines // of this host and this file
+	want.host, want.file, want.lines, want.written = c.host, c.file, c.lines, c.written // of this host and this file
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("Parse = %+v; want %+v", *c, want)
 	}

@@ -54,6 +54,7 @@ func Parse(name string, data []byte) (*Config, error) {
 	r := reader{file: name, known: knownKeys, bad: map[string]bool{}}
 	c := Default()
 	if tree := r.toml(data); tree != nil {
+		c.written = flattened(tree)
 		r.listeners(tree, &c)
 		r.table("", tree, fields(&c))
 		r.verify(&c)

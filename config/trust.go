@@ -87,10 +87,26 @@ func checkTrust(c *Config) []fault {
 // warnings returns what can be used and is perhaps not what is meant. It is
 // asked for a configuration without errors, with everything derived.
 func warnings(c *Config) []fault {
-	faults := unnamed(c)
+	faults := append(unnamed(c), openToAll(c)...)
 	for _, f := range trusted(c) {
 		if f.level == policy.Warning {
 			faults = append(faults, f.fault)
+		}
+	}
+	return faults
+}
+
+// openToAll finds sockets that every user of the host can connect to: a milter
+// believes what it is told of the client.
+func openToAll(c *Config) []fault {
+	var faults []fault
+	for i, l := range c.Listeners {
+		if l.Address.Network == "unix" && l.SocketMode&0o002 != 0 {
+			faults = append(faults, fault{
+				at:   element("listener", i) + ".socket_mode",
+				text: fmt.Sprintf("%04o lets every user of this host connect, and say what mail and which client they like", l.SocketMode),
+				mend: `write "0660", and give the socket to the MTA's group with socket_owner`,
+			})
 		}
 	}
 	return faults

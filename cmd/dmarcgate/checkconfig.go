@@ -12,6 +12,7 @@ import (
 type checkConfigCmd struct {
 	Config string `short:"c" default:"${config}" help:"Configuration file." type:"path"`
 	Strict bool   `help:"Fail for warnings, too."`
+	Host   bool   `help:"Check the users and directories of this host, too; --no-host where the daemon runs on another one." default:"true" negatable:""`
 	JSON   bool   `help:"Print JSON."`
 }
 
@@ -27,6 +28,13 @@ type checked struct {
 
 func (c *checkConfigCmd) Run(e *env) error {
 	in, err := readInputs(c.Config)
+	if err == nil && c.Host {
+		found := checkHost(in.cfg)
+		in.host = found.warnings
+		if len(found.problems) > 0 {
+			err = &config.Errors{Problems: found.problems}
+		}
+	}
 	if c.JSON {
 		if encErr := json.NewEncoder(e.stdout).Encode(newChecked(in, err)); encErr != nil {
 			return encErr

@@ -50,7 +50,7 @@ func TestCommandsExitWithTheirCode(t *testing.T) {
 		{"no command", nil, 2, "--help"},
 		{"an unknown command", []string{"sevre"}, 2, "sevre"},
 		{"an unknown flag", []string{"serve", "--confg", "x"}, 2, "--confg"},
-		{"a good configuration", []string{"check-config", "-c", good}, 0, "listener mta: unix:/run/x.sock, profile monitor"},
+		{"a good configuration", []string{"check-config", "--no-host", "-c", good}, 0, "listener mta: unix:/run/x.sock, profile monitor"},
 		{"a wrong key", []string{"check-config", "-c", bad}, 2, bad + ":5: listener.profil: unknown key; did you mean \"profile\"?"},
 		{"a wrong key as JSON", []string{"check-config", "-c", bad, "--json"}, 2, `"line":5`},
 		{"no configuration", []string{"check-config", "-c", "/nonexistent.toml"}, 2, "/nonexistent.toml"},

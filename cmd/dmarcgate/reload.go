@@ -59,6 +59,7 @@ func (d *daemon) reload() admin.ReloadResult {
 		}
 	}
 	d.log.setLevel(in.cfg.Log.Level)
+	d.announceChanges(d.inputs(), in)
 	d.mu.Lock()
 	d.state.inputs, d.state.at, d.state.failure, d.state.mapFailure, d.state.restart = in, now, "", "", restart
 	d.mu.Unlock()

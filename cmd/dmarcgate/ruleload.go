@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +67,62 @@ func (d *daemon) announceConfig(cfg *config.Config) {
 	}
 }
 
+// maxLoggedChanges bounds what a reload says of changed keys and of rules: our
+// limit.
+const maxLoggedChanges = 100
+
+// announceChanges logs what a reload has found changed in the configuration
+// file, by key, and which rules have come, gone or changed.
+func (d *daemon) announceChanges(before, after inputs) {
+	changed := before.cfg.Changes(after.cfg)
+	for _, c := range changed[:min(len(changed), maxLoggedChanges)] {
+		d.log.Info("setting changed", "key", c.Key, "old", orDefault(c.Old), "new", orDefault(c.New))
+	}
+	if more := len(changed) - maxLoggedChanges; more > 0 {
+		d.log.Info("further settings changed", "count", more)
+	}
+	rules := diffRules(before.rules.List(), after.rules.List())
+	for _, c := range rules[:min(len(rules), maxLoggedChanges)] {
+		d.log.Info("rule "+c.what, "rule", c.id)
+	}
+	if more := len(rules) - maxLoggedChanges; more > 0 {
+		d.log.Info("further rules changed", "count", more)
+	}
+}
+
+// orDefault stands for a key that a file does not have.
+func orDefault(value string) string { return cmp.Or(value, "(default)") }
+
+// rulesDiff is a rule that two sets have otherwise.
+type rulesDiff struct{ id, what string }
+
+// diffRules compares two sets by the ids of rules. In which file and line a
+// rule stands, and its tests, do not count.
+func diffRules(before, after []policy.Rule) []rulesDiff {
+	was := make(map[string]policy.Rule, len(before))
+	for _, r := range before {
+		r.File, r.Line, r.Tests = "", 0, nil
+		was[r.ID] = r
+	}
+	var all []rulesDiff
+	for _, r := range after {
+		r.File, r.Line, r.Tests = "", 0, nil
+		old, there := was[r.ID]
+		delete(was, r.ID)
+		switch {
+		case !there:
+			all = append(all, rulesDiff{r.ID, "added"})
+		case !reflect.DeepEqual(old, r):
+			all = append(all, rulesDiff{r.ID, "changed"})
+		}
+	}
+	for id := range was {
+		all = append(all, rulesDiff{id, "removed"})
+	}
+	slices.SortFunc(all, func(a, b rulesDiff) int { return cmp.Compare(a.id, b.id) })
+	return all
+}
+
 // announceRules tells of the rules that have come into force.
 func (d *daemon) announceRules(in inputs) {
 	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
@@ -88,7 +147,7 @@ func (d *daemon) announceRules(in inputs) {
 func (in inputs) warnings() []ruleRemark {
 	var all []ruleRemark
 	if in.cfg != nil {
-		for _, p := range in.cfg.Warnings() {
+		for _, p := range slices.Concat(in.cfg.Warnings(), in.host) {
 			all = append(all, ruleRemark{Level: "warning", Problem: p})
 		}
 	}

@@ -30,6 +30,8 @@ type inputs struct {
 	suffixes dmarc.Suffixes  // nil with discovery by tree walk
 	list     dmarc.Suffixes  // the same, also when it only serves to compare
 	started  *config.Config  // of the start of the daemon, whose values need a restart to change; nil is cfg
+
+	host []config.Problem // warnings of checkHost, which only check-config has
 }
 
 // readInputs reads the configuration, the rules and the suffix list. On an

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/policy"
+)
+
+func TestCheckConfigFindsWhatStopsServe(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give directories away")
+	}
+	dir := t.TempDir()
+	for path := dir; path != "/"; path = filepath.Dir(path) { // a way for everybody
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm()&0o001 == 0 && os.Chmod(path, 0o755) != nil {
+			t.Skipf("%s is closed", path)
+		}
+	}
+	make := func(name string, mode fs.FileMode, uid, gid int) string {
+		path := filepath.Join(dir, name)
+		if err := os.Mkdir(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, mode); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chown(path, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	good := make("good", 0o750, 2, 2) // bin's
+	group := make("group", 0o770, 0, 2)
+	roots := make("roots", 0o755, 0, 0)
+	readOnly := make("readonly", 0o550, 2, 2)
+	shut := make("shut", 0o700, 0, 0)
+	make("shut/in", 0o777, 0, 0)
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, user, state, socket, more string
+		want                            string // the problem, "" for none
+	}{
+		{"all is well", "bin", good, roots, "", ""},
+		{"by the group", "bin", group, roots, "", ""},
+		{"without user, as root", "", shut, shut, "", ""},
+		{"no state_dir", "bin", dir + "/none", roots, "", ":1: state_dir: there is no directory " + dir + "/none"},
+		{"a state_dir that is a file", "bin", file, roots, "", ":1: state_dir: " + file + " is not a directory"},
+		{"a state_dir of root", "bin", roots, roots, "", `:1: state_dir: user = "bin" cannot write to ` + roots},
+		{"a state_dir that nobody writes to", "bin", readOnly, roots, "", ":1: state_dir: "},
+		{"a state_dir behind a closed one", "bin", shut + "/in", roots, "", "the rights of " + shut + " do not let it"},
+		{"no directory for the socket", "bin", good, dir + "/none", "", ":7: listener.address: there is no directory"},
+		{"no directory for the control socket", "bin", good, roots, "[admin]\ncontrol = \"/nonexistent/c.sock\"\n", "admin.control: there is no directory /nonexistent"},
+		{"no directory for the store", "bin", good, roots, "[store]\npath = \"/nonexistent/r.db\"\n", "store.path: there is no directory /nonexistent"},
+		{"a store that is off", "bin", good, roots, "[store]\npath = \"/nonexistent/r.db\"\ndurability = \"off\"\n", ""},
+		{"no such user", "no-such-user", good, roots, "", ":2: user: unknown user no-such-user"},
+		{"no such group", "bin:no-such-group", good, roots, "", ":2: user: "},
+		{"no such socket_owner", "bin", good, roots, "socket_owner = \"no-such-user\"\n", ":9: listener.socket_owner: unknown user no-such-user"},
+		{"no such group of the socket", "bin", good, roots, "socket_owner = \":no-such-group\"\n", ":9: listener.socket_owner: "},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			user := ""
+			if tt.user != "" {
+				user = fmt.Sprintf("user = %q", tt.user)
+			}
+			path := write(t, "c.toml", fmt.Sprintf("state_dir = %q\n%s\nauthserv_id = \"mx.example\"\n\n[[listener]]\nname = \"mta\"\naddress = \"unix:%s/m.sock\"\nprofile = \"monitor\"\n%s",
+				tt.state, user, tt.socket, tt.more))
+			code, out, stderr := command("check-config", "-c", path)
+			want := exitOK
+			if tt.want != "" {
+				want = exitUsage
+			}
+			if code != want || !strings.Contains(stderr, tt.want) || tt.want == "" && stderr != "" {
+				t.Errorf("check-config = %d, %s%s; want %d and %q", code, out, stderr, want, tt.want)
+			}
+			var told checked
+			_, out, _ = command("check-config", "--json", "-c", path)
+			if err := json.Unmarshal([]byte(out), &told); err != nil || told.OK != (tt.want == "") || len(told.Problems) == 0 != told.OK {
+				t.Errorf("check-config --json = %s, %v; want the problem", out, err)
+			}
+			if code, out, stderr := command("check-config", "--no-host", "-c", path); code != exitOK {
+				t.Errorf("check-config --no-host = %d, %s%s; want %d: the file is right", code, out, stderr, exitOK)
+			}
+		})
+	}
+}
+
+func TestCheckConfigGoesByTheRightsThatCount(t *testing.T) {
+	a := account{name: "x", uid: 10, gid: 20, groups: []int{30}}
+	for _, tt := range []struct {
+		mode     fs.FileMode
+		uid, gid int
+		want     bool
+	}{
+		{0o300, 10, 99, true}, {0o077, 10, 20, false}, // the owner, and nothing else
+		{0o030, 99, 20, true}, {0o030, 99, 30, true}, {0o707, 99, 30, false}, // a group, and not others
+		{0o003, 99, 99, true}, {0o770, 99, 99, false}, {0o002, 99, 99, false},
+	} {
+		if got := a.may(mayWrite|mayEnter, tt.mode, tt.uid, tt.gid); got != tt.want {
+			t.Errorf("may(%04o of %d:%d) = %v; want %v", tt.mode, tt.uid, tt.gid, got, tt.want)
+		}
+	}
+	if !(account{}).may(mayWrite, 0, 5, 5) {
+		t.Error("root may not")
+	}
+}
+
+func TestReloadLogsWhatChanged(t *testing.T) {
+	dns := dnstest.New(t, reloadZone)
+	rules := t.TempDir()
+	rule := func(id, owner string) string {
+		return fmt.Sprintf("[[rule]]\nid = %q\nowner = %q\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"as_published\"\n[rule.match]\nheader_from = [\"bank.example\"]\n", id, owner)
+	}
+	putFile(t, filepath.Join(rules, "a.toml"), rule("stays", "x")+rule("goes", "x")+rule("changes", "x"))
+	d, log := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255",
+		extra: fmt.Sprintf("rules_dir = %q\n", rules)})
+	change(t, d, `profile = "strict"`, `profile = "monitor"`)
+	change(t, d, `trusted_networks = ["192.0.2.255"]`, `trusted_networks = ["192.0.2.254"]`)
+	change(t, d, `[dns]`, "[reply]\nhelp = \"https://example.org/\"\n[dns]")
+	putFile(t, filepath.Join(rules, "a.toml"), "\n\n"+rule("comes", "x")+rule("changes", "y")+rule("stays", "x"))
+	if r := d.reload(); !r.OK {
+		t.Fatal(r.Problem)
+	}
+	for _, want := range []string{
+		`msg="setting changed" key=listener[mta].profile old="\"strict\"" new="\"monitor\""`,
+		`key=listener[mta].trusted_networks old="[\"192.0.2.255\"]" new="[\"192.0.2.254\"]"`,
+		`key=reply.help old=(default)`,
+		`msg="rule added" rule=comes`, `msg="rule removed" rule=goes`, `msg="rule changed" rule=changes`,
+	} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, log)
+		}
+	}
+	if strings.Contains(log.String(), "rule=stays") {
+		t.Errorf("the log tells of a rule that stands elsewhere as of a change:\n%s", log)
+	}
+	before := strings.Count(log.String(), "changed")
+	if d.reload(); strings.Count(log.String(), "changed") != before {
+		t.Errorf("the log tells of changes when there are none:\n%s", log)
+	}
+}
+
+func TestReloadComparesRulesByTheirIDs(t *testing.T) {
+	a, b := policy.Rule{ID: "a", Owner: "x", Line: 1, File: "f"}, policy.Rule{ID: "b", Owner: "x"}
+	moved, other := a, a
+	moved.Line, moved.File = 9, "g"
+	other.Mode = policy.Enforce
+	for _, tt := range []struct {
+		before, after []policy.Rule
+		want          []rulesDiff
+	}{
+		{nil, nil, nil},
+		{[]policy.Rule{a, b}, []policy.Rule{b, moved}, nil},
+		{nil, []policy.Rule{a}, []rulesDiff{{"a", "added"}}},
+		{[]policy.Rule{a, b}, nil, []rulesDiff{{"a", "removed"}, {"b", "removed"}}},
+		{[]policy.Rule{a}, []policy.Rule{other}, []rulesDiff{{"a", "changed"}}},
+	} {
+		if got := diffRules(tt.before, tt.after); !slices.Equal(got, tt.want) {
+			t.Errorf("diffRules(%v, %v) = %v; want %v", tt.before, tt.after, got, tt.want)
+		}
+	}
+}
