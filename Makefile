@@ -20,6 +20,7 @@ build: ## one static binary, ./dmarcgate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o dmarcgate ./cmd/dmarcgate
 
 demo: ## messages through the milter socket, and what becomes of them
+	@echo "Compiling dmarcgate: a minute or two the first time, a second afterwards. Then the daemon runs on sockets of its own below /tmp." >&2
 	@CGO_ENABLED=0 $(GO) run ./cmd/dmarcgate demo $(ARGS)
 
 test: tools check ## everything a change needs; as root on Debian 12 it installs what it must

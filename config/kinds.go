@@ -42,7 +42,7 @@ func oneOf(s string, words []string) error {
 		return nil
 	}
 	if near := policy.Nearest(s, words); near != "" {
-		return faultf(fmt.Sprintf("did you mean %q?", near), "unknown word %q", s)
+		return faultf(fmt.Sprintf("did you mean %q? write %s", near, quoted(words)), "unknown word %q", s)
 	}
 	return faultf("write "+quoted(words), "unknown word %q", s)
 }

@@ -34,7 +34,7 @@ type cacheCmd struct {
 
 type cacheDumpCmd struct {
 	controlFlags
-	Type  string `help:"Only records of this type, as TXT."`
+	Type  string `help:"Only records of this type: A, AAAA, MX, PTR, SOA or TXT." placeholder:"TYPE"`
 	Stale bool   `help:"Only what is past its TTL, and kept for when no server answers."`
 	JSON  bool   `help:"Print JSON, one entry a line."`
 }

@@ -204,8 +204,8 @@ type tailCmd struct {
 	Listener string `help:"Only messages of this listener."`
 	Domain   string `help:"Only this author domain and those below it."`
 	IP       string `help:"Only clients of this address or network." placeholder:"ADDR"`
-	Result   string `help:"Only this DMARC result." enum:"pass,fail,none,temperror,permerror," default:""`
-	Action   string `help:"Only this action." enum:"accept,tag,hold,reject,tempfail," default:""`
+	Result   string `help:"Only this DMARC result: pass, fail, none, temperror or permerror." enum:"pass,fail,none,temperror,permerror," default:"" placeholder:"RESULT"`
+	Action   string `help:"Only this action: accept, tag, hold, reject or tempfail." enum:"accept,tag,hold,reject,tempfail," default:"" placeholder:"ACTION"`
 	Rule     string `help:"Only decisions of this rule."`
 	Count    int    `short:"n" help:"End after so many."`
 	JSON     bool   `help:"Print JSON, one decision a line."`

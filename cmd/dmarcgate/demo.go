@@ -56,8 +56,11 @@ func (c *demoCmd) run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := c.show(e.stdout, outcomes); err != nil || !c.Keep {
+	if err := c.show(e.stdout, outcomes); err != nil {
 		return err
+	}
+	if !c.Keep {
+		return c.next(e.stdout)
 	}
 	fmt.Fprintf(e.stdout, "\nThe daemon keeps running; end it with Ctrl-C.\nmetrics  http://%s/metrics\nready    http://%s/readyz\nmilter   %s\n",
 		d.web.socket.Addr(), d.web.socket.Addr(), d.gates[0].listener.Address)
@@ -175,6 +178,21 @@ func answerWords(d policy.Decision, res miltertest.Result) string {
 		words += fmt.Sprintf(", %d forged removed", removed)
 	}
 	return words
+}
+
+// next says what to do after the table.
+func (c *demoCmd) next(w io.Writer) error {
+	if c.JSON {
+		return nil
+	}
+	_, err := fmt.Fprint(w, `
+The DNS and the senders were made up, and all of it is gone now. Next:
+  dmarcgate demo --keep --log    the same, and the daemon keeps running: look at its log and its metrics
+  dmarcgate lookup DOMAIN        what a receiver sees of a real domain
+  README.md, "Install"           put it behind Postfix, with the profile monitor: it refuses nothing
+  docs/walkthrough.md            from there to enforcement
+`)
+	return err
 }
 
 func (c *demoCmd) show(w io.Writer, outcomes []outcome) error {

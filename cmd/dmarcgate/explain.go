@@ -37,7 +37,7 @@ type explainCmd struct {
 	MailFrom  *string  `help:"Reverse path; <> for the null path." placeholder:"ADDRESS"`
 	Rcpt      []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
 	Listener  string   `help:"Listener whose settings count; the first one by default."`
-	Profile   string   `help:"Profile instead of the configured one." enum:"monitor,conformant,strict," default:""`
+	Profile   string   `help:"Profile instead of the configured one: monitor, conformant or strict." enum:"monitor,conformant,strict," default:"" placeholder:"PROFILE"`
 	Second    bool     `name:"second-opinion" help:"Ask other implementations of SPF and DKIM, too."`
 	ForSender bool     `help:"Print what the sender has to mend, ready to be sent there."`
 	Bundle    string   `help:"Write the message with its DNS and its decision as a test case to FILE, - for standard output. Redacted." placeholder:"FILE"`

@@ -11,10 +11,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
+	"strconv"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
 	"dmarcgate/config"
+	"dmarcgate/policy"
 )
 
 const (
@@ -81,11 +85,38 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	}
 	ctx, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintln(stderr, "dmarcgate:", err)
+		fmt.Fprintln(stderr, "dmarcgate:", enumProblem(err.Error()))
 		fmt.Fprintln(stderr, "Run dmarcgate --help, or dmarcgate COMMAND --help.")
 		return exitUsage
 	}
 	return report(ctx.Run(&env{stdout: stdout, stderr: stderr, ask: asker(os.Stdin, stderr)}), stderr)
+}
+
+// enumError is kong's error about a value that is not on a list.
+var enumError = regexp.MustCompile(`^(.*) must be one of (".*") but got (".*")$`)
+
+// enumProblem puts it as the rest of the program does, without the empty value
+// that stands for none, and with the nearest word.
+func enumProblem(text string) string {
+	m := enumError.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	var words []string
+	for _, w := range strings.Split(m[2], ",") {
+		if w = strings.Trim(w, `"`); w != "" {
+			words = append(words, w)
+		}
+	}
+	got, err := strconv.Unquote(m[3])
+	if err != nil {
+		got = strings.Trim(m[3], `"`)
+	}
+	out := fmt.Sprintf("%s: %q is not one of %s", m[1], got, strings.Join(words, ", "))
+	if near := policy.Nearest(got, words); near != "" {
+		out += fmt.Sprintf("; did you mean %s?", near)
+	}
+	return out
 }
 
 // exit is the exit code of a run that kong ended.

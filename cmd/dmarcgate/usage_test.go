@@ -4,8 +4,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 )
 
 // TestUsageErrorsNameThePlace runs command lines that must be changed first:
@@ -64,5 +67,51 @@ func TestUsageErrorsNameThePlace(t *testing.T) {
 				t.Errorf("run(%q) = %d, stdout %q, stderr %q; want %d and an error with %q", tt.args, code, stdout.String(), stderr.String(), exitUsage, tt.want)
 			}
 		})
+	}
+}
+
+// TestEnumerationsListTheirValues looks at every flag and argument that takes one
+// of a list of words: help and errors name them all.
+func TestEnumerationsListTheirValues(t *testing.T) {
+	parser, err := kong.New(&cli{}, kong.Vars{"config": defaultConfig})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, cmd := range parser.Model.Leaves(false) {
+		values := slices.Clone(cmd.Positional)
+		for _, f := range cmd.Flags {
+			values = append(values, f.Value)
+		}
+		for _, v := range values {
+			if v.Enum == "" {
+				continue
+			}
+			found++
+			for _, word := range v.EnumSlice() {
+				if !strings.Contains(v.Help, word) {
+					t.Errorf("%s %s: the help %q lacks %q", cmd.FullPath(), v.Name, v.Help, word)
+				}
+			}
+		}
+	}
+	if found < 6 {
+		t.Errorf("%d enumerations; want all of them", found)
+	}
+	for _, tt := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"tail", "--result", "x"}, `--result: "x" is not one of pass, fail, none, temperror, permerror` + "\n"},
+		{[]string{"tail", "--action", "rejct"}, `--action: "rejct" is not one of accept, tag, hold, reject, tempfail; did you mean reject?`},
+		{[]string{"top", "failling"}, `<what>: "failling" is not one of failing, overridden, new-senders, malformed; did you mean failing?`},
+		{[]string{"completion", "csh"}, `<shell>: "csh" is not one of bash, zsh, fish`},
+		{[]string{"what-if", "--profile", "q\" but got \"r"}, `is not one of monitor, conformant, strict`},
+		{[]string{"results", "export", "--format", "\x1b[2J"}, `--format: "\x1b[2J" is not one of jsonl, csv`},
+		{[]string{"cache", "dump", "--type", "NS"}, `"NS" is not one of A, AAAA, MX, PTR, SOA, TXT`},
+	} {
+		if code, _, stderr := command(tt.args...); code != exitUsage || !strings.Contains(stderr, tt.want) {
+			t.Errorf("run(%q) = %d, %q; want %d and %q", tt.args, code, stderr, exitUsage, tt.want)
+		}
 	}
 }

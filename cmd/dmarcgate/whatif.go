@@ -16,7 +16,7 @@ import (
 type whatIfCmd struct {
 	Config   string `short:"c" default:"${config}" type:"path" help:"Configuration to try; the store is the one that it names."`
 	Rules    string `type:"path" placeholder:"DIR" help:"Rules to try, instead of those of the configuration."`
-	Profile  string `enum:",monitor,conformant,strict" default:"" help:"Profile to try: monitor, conformant or strict."`
+	Profile  string `enum:",monitor,conformant,strict" default:"" placeholder:"PROFILE" help:"Profile to try: monitor, conformant or strict."`
 	Listener string `help:"Listener that --profile is for; all by default."`
 
 	WithoutARC bool `name:"without-arc" help:"Decide as if no message had an ARC chain."`
