@@ -52,7 +52,7 @@ type ResultsStatus struct {
 
 // PostgresStatus is how the rows get to PostgreSQL.
 type PostgresStatus struct {
-	State     string    `json:"state"` // connecting, shipping, refused or stopped; of a file without a daemon, that nobody says it
+	State     string    `json:"state"` // connecting, shipping, refused or stopped; without a daemon, that none says it
 	Since     time.Time `json:"since,omitzero"`
 	Failure   string    `json:"failure,omitempty"`   // of the last attempt
 	Waiting   int64     `json:"waiting"`             // rows that are not there yet

@@ -54,7 +54,7 @@ func (s *Store) Status(ctx context.Context) (StoreStatus, error) {
 	if err := s.failed.Load(); err != nil {
 		st.Failure = (*err).Error()
 	}
-	st.FreeBytes, _, _ = s.free() // 0 when nobody can say
+	st.FreeBytes, _, _ = s.free() // 0 when it is not known
 	return st, st.count(ctx, s.db)
 }
 
@@ -79,7 +79,7 @@ func (st *StoreStatus) count(ctx context.Context, db oneRow) error {
 // is what PostgreSQL does not have yet, if there is one.
 func (r *Reader) FileStatus(ctx context.Context, path string) (st StoreStatus, waiting Waiting, err error) {
 	st.Bytes = bytesOf(path)
-	st.FreeBytes, _, _ = statfs(filepath.Dir(path)) // 0 when nobody can say
+	st.FreeBytes, _, _ = statfs(filepath.Dir(path)) // 0 when it is not known
 	if err := r.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&st.ID); err != nil {
 		return st, waiting, fmt.Errorf("reading the store: %w", err)
 	}

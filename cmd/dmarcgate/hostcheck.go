@@ -33,6 +33,10 @@ func checkHost(cfg *config.Config) hostFindings {
 		h.problem(cfg.Problem("user", reasonOf(err), "make the user, or name another one"))
 	}
 	known := err == nil
+	opens := account{} // the milter sockets
+	if cfg.User != "" {
+		opens.name = "root" // started as that, to become user
+	}
 	for i, l := range cfg.Listeners {
 		if l.Address.Network != "unix" {
 			continue
@@ -40,7 +44,7 @@ func checkHost(cfg *config.Config) hostFindings {
 		if _, _, err := owner(l.SocketOwner, account{}); err != nil {
 			h.problem(cfg.ListenerProblem(i, "socket_owner", reasonOf(err), "make the user or group, or name another one"))
 		}
-		h.directory(filepath.Dir(l.Address.Addr), account{}, func(text, fix string) *config.Errors { return cfg.ListenerProblem(i, "address", text, fix) })
+		h.directory(filepath.Dir(l.Address.Addr), opens, func(text, fix string) *config.Errors { return cfg.ListenerProblem(i, "address", text, fix) })
 	}
 	if !known {
 		return h // whose rights count is not known

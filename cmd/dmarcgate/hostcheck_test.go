@@ -57,7 +57,7 @@ func TestCheckConfigFindsWhatStopsServe(t *testing.T) {
 		{"no state_dir", "bin", dir + "/none", roots, "", ":1: state_dir: there is no directory " + dir + "/none"},
 		{"a state_dir that is a file", "bin", file, roots, "", ":1: state_dir: " + file + " is not a directory"},
 		{"a state_dir of root", "bin", roots, roots, "", `:1: state_dir: user = "bin" cannot write to ` + roots},
-		{"a state_dir that nobody writes to", "bin", readOnly, roots, "", ":1: state_dir: "},
+		{"a state_dir without rights to write", "bin", readOnly, roots, "", ":1: state_dir: "},
 		{"a state_dir behind a closed one", "bin", shut + "/in", roots, "", "the rights of " + shut + " do not let it"},
 		{"no directory for the socket", "bin", good, dir + "/none", "", ":7: listener.address: there is no directory"},
 		{"no directory for the control socket", "bin", good, roots, "[admin]\ncontrol = \"/nonexistent/c.sock\"\n", "admin.control: there is no directory /nonexistent"},
