@@ -115,3 +115,12 @@ func TestEnumerationsListTheirValues(t *testing.T) {
 		}
 	}
 }
+
+func TestDemoSaysWhatComesNext(t *testing.T) {
+	code, out, stderr := command("demo")
+	for _, want := range []string{"dmarcgate demo --keep", "dmarcgate lookup DOMAIN", "docs/walkthrough.md", "README.md"} {
+		if code != exitOK || !strings.Contains(out, want) {
+			t.Errorf("demo = %d, %s%s; want %q at its end", code, out, stderr, want)
+		}
+	}
+}
