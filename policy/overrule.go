@@ -185,7 +185,7 @@ func (t *trial) try(r *Rule) (Decision, truth) {
 		return Decision{}, no
 	}
 	d := t.outcome(r)
-	milder := r.Action == RuleAccept || r.Action == RuleSkipReport || d.Action < t.profile.Action
+	milder := t.milder(r, d)
 	about, holds := r.Match.authors(t, milder)
 	matches = matches.and(holds).and(r.Match.recipients(&t.facts, t.lacks, milder))
 	if matches != no {
@@ -198,6 +198,12 @@ func (t *trial) try(r *Rule) (Decision, truth) {
 		t.name(&d, about)
 	}
 	return d, matches
+}
+
+// milder reports whether a rule that does d does less than the profile, so that
+// it must hold for all of the message.
+func (t *trial) milder(r *Rule, d Decision) bool {
+	return r.Action == RuleAccept || r.Action == RuleSkipReport || d.Action < t.profile.Action
 }
 
 // drawn reports whether the message is in the sample of r: who raises it adds

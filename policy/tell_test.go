@@ -1,0 +1,134 @@
+package policy
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+)
+
+// stateOf is what a condition says, "" when there is no such condition.
+func stateOf(o Told, key string) string {
+	i := slices.IndexFunc(o.Conditions, func(c Condition) bool { return c.Key == key })
+	if i < 0 {
+		return ""
+	}
+	return o.Conditions[i].State
+}
+
+// Tell and Decide agree about every rule, and a rule matches exactly when every
+// one of its conditions holds.
+func TestTellAgreesWithDecideAboutEveryRule(t *testing.T) {
+	counts := make(map[string]int)
+	ruled(t, func(m maker, s Settings, f Facts) {
+		d := s.Decide(f)
+		named := append([]string{d.Rule, d.Unreported}, d.Also...)
+		for _, sh := range d.Shadow {
+			named = append(named, sh.Rule)
+		}
+		full := len(d.Also) == MaxNamed || len(d.Shadow) == MaxNamed
+		for _, r := range s.Rules.List() {
+			told, ok := s.Tell(f, r.ID)
+			if !ok {
+				t.Fatalf("Tell() does not know %s", r.ID)
+			}
+			counts[told.Matches]++
+			if got, want := told.Matches == Holds, slices.Contains(named, r.ID); got != want && !full {
+				t.Errorf("Tell(%s) = %+v; Decide() = %+v\nfacts %+v", r.ID, told, d, f)
+			}
+			for _, c := range told.Conditions {
+				counts[c.Key+" "+c.State]++
+			}
+			if all := allHold(told); all != (told.Matches == Holds) {
+				t.Errorf("Tell(%s) = %+v; want it to match only if every condition holds", r.ID, told)
+			}
+		}
+	})
+	for _, want := range []string{
+		Holds, HoldsNot, ConditionMode + " " + HoldsNot, ConditionEvaluated + " " + HoldsNot, ConditionFailed + " " + HoldsNot,
+		ConditionExpires + " " + IsExpired, ConditionSample + " " + Drawn, ConditionSample + " " + NotDrawn, ConditionAuthors + " " + HoldsNot,
+	} {
+		if counts[want] == 0 {
+			t.Errorf("the property never saw %q", want)
+		}
+	}
+	for _, key := range (&Match{}).keys() {
+		if counts[key.name+" "+Holds] == 0 || counts[key.name+" "+HoldsNot] == 0 {
+			t.Errorf("%s held %d times and did not %d times; want both", key.name, counts[key.name+" "+Holds], counts[key.name+" "+HoldsNot])
+		}
+	}
+}
+
+func allHold(o Told) bool {
+	return !slices.ContainsFunc(o.Conditions, func(c Condition) bool { return c.State != Holds && c.State != Drawn })
+}
+
+// What Again is not sure of, Tell does not know.
+func TestTellSaysWhatIsNotKnown(t *testing.T) {
+	counts := make(map[string]int)
+	ruled(t, func(m maker, s Settings, f Facts) {
+		f = m.forget(f)
+		for _, r := range s.Rules.List() {
+			told, _ := s.Tell(f, r.ID)
+			states := make(map[string]bool)
+			for _, c := range told.Conditions {
+				states[c.State] = true
+				counts[c.Key+" "+c.State]++
+			}
+			want := Holds
+			switch {
+			case states[HoldsNot] || states[NotDrawn] || states[IsExpired]:
+				want = HoldsNot
+			case states[NotKnown]:
+				want = NotKnown
+			}
+			if told.Matches != want {
+				t.Errorf("Tell(%s) = %+v; want %s", r.ID, told, want)
+			}
+		}
+	})
+	for _, key := range []string{"client_ip", "iprev", "rcpt_domain", "list_id", "tls", "history_min", ConditionSample} {
+		if counts[key+" "+NotKnown] == 0 {
+			t.Errorf("%s was always known", key)
+		}
+	}
+}
+
+func TestTellOfEachKindOfCondition(t *testing.T) {
+	no := false
+	base := Rule{ID: "r", Mode: Enforce, Action: RuleAccept, Match: Match{HeaderFrom: pats("bank.example"), Result: []string{"fail"}}}
+	with := func(change func(*Rule)) Rule { r := base; change(&r); return r }
+	for _, tt := range []struct {
+		name, key, want, matches string
+		rule                     Rule
+		facts                    func(*Facts)
+	}{
+		{"holds", "header_from", Holds, Holds, base, nil},
+		{"does not hold", "header_from", HoldsNot, HoldsNot, base, func(f *Facts) { f.Authors[0].Domain = "other.example" }},
+		{"not denied", "not_header_from", HoldsNot, HoldsNot, with(func(r *Rule) { r.Match.Not.HeaderFrom = r.Match.HeaderFrom }), nil},
+		{"expired", ConditionExpires, IsExpired, HoldsNot, with(func(r *Rule) { r.Expires = noon.Add(-time.Hour) }), nil},
+		{"not drawn", ConditionSample, NotDrawn, HoldsNot, with(func(r *Rule) { r.Sample = 1 }), func(f *Facts) { f.Seed = 0 }},
+		{"not known", ConditionSample, NotKnown, NotKnown, with(func(r *Rule) { r.Sample = 1 }), func(f *Facts) { f.Lacks = LackSeed }},
+		{"off", ConditionMode, HoldsNot, HoldsNot, with(func(r *Rule) { r.Mode = Off }), nil},
+		{"in shadow", ConditionMode, Holds, Holds, with(func(r *Rule) { r.Mode = Shadow }), nil},
+		{"passed", ConditionFailed, HoldsNot, HoldsNot, base, func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.Pass }},
+		{"a key of a message that passed", "tls", Holds, HoldsNot, with(func(r *Rule) { r.Match.TLS = &no }), func(f *Facts) { f.TLS = false; f.Authors[0].Verdict.Status = dmarc.Pass }},
+		{"not evaluated", ConditionEvaluated, HoldsNot, HoldsNot, base, func(f *Facts) { f.Skip = Loopback }},
+		{"result by default", ConditionResult, Holds, Holds, with(func(r *Rule) { r.Match.Result = nil }), nil},
+	} {
+		f := full()
+		f.Authors[0].Domain = "bank.example"
+		f.Authors[0].Verdict.Status = dmarc.Fail
+		if tt.facts != nil {
+			tt.facts(&f)
+		}
+		told, ok := Settings{Profile: Strict, Rules: compile([]Rule{tt.rule})}.Tell(f, "r")
+		if got := stateOf(told, tt.key); !ok || got != tt.want || told.Matches != tt.matches {
+			t.Errorf("%s: Tell() = %+v; want %s %q and matches %q", tt.name, told, tt.key, tt.want, tt.matches)
+		}
+	}
+	if _, ok := (Settings{}).Tell(full(), "gone"); ok {
+		t.Error("Tell() of a rule that is not there is ok")
+	}
+}
