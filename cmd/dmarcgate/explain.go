@@ -24,6 +24,9 @@ import (
 	"dmarcgate/results"
 )
 
+// someTLS is the version of TLS that a client speaks of which only that is known.
+const someTLS = "TLSv1.3"
+
 // maxMessage is the largest message file that explain reads.
 const maxMessage = 256 << 20
 
@@ -35,6 +38,9 @@ type explainCmd struct {
 	IP        string   `help:"Address of the SMTP client." placeholder:"ADDR"`
 	Helo      *string  `help:"Name that the client gave in HELO." placeholder:"NAME"`
 	MailFrom  *string  `help:"Reverse path; <> for the null path." placeholder:"ADDRESS"`
+	Name      *string  `name:"client-name" help:"Name of the client that the MTA has confirmed by an address lookup; empty if it has none." placeholder:"NAME"`
+	TLS       string   `name:"tls" help:"Whether the client used TLS: yes or no." enum:"yes,no," default:"" placeholder:"yes|no"`
+	Auth      string   `help:"Name with which the client has authenticated (default: it has not)." placeholder:"NAME"`
 	Rcpt      []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
 	Listener  string   `help:"Listener whose settings count; the first one by default."`
 	Profile   string   `help:"Profile instead of the configured one: monitor, conformant or strict." enum:"monitor,conformant,strict," default:"" placeholder:"PROFILE"`
@@ -42,6 +48,7 @@ type explainCmd struct {
 	ForSender bool     `help:"Print what the sender has to mend, ready to be sent there."`
 	Bundle    string   `help:"Write the message with its DNS and its decision as a test case to FILE, - for standard output. Redacted." placeholder:"FILE"`
 	NoRedact  bool     `help:"Leave everything in the bundle as it is."`
+	Rule      string   `help:"Show of each key of a rule whether it holds for the message." placeholder:"ID"`
 	QID       string   `name:"qid" help:"Explain the messages of a queue id from the store, instead of a file." placeholder:"ID"`
 	AllHosts  bool     `help:"With --qid: look at all hosts, in PostgreSQL."`
 	NoDaemon  bool     `help:"Do not ask the running daemon what its cache has of these names."`
@@ -55,13 +62,17 @@ func (c *explainCmd) Validate() error {
 		set  bool
 	}{{"MESSAGE", c.Message != ""}, {"--ip", c.IP != ""}, {"--helo", c.Helo != nil}, {"--mail-from", c.MailFrom != nil}}
 	if c.QID != "" {
-		for _, f := range envelope {
+		more := []struct {
+			name string
+			set  bool
+		}{{"--client-name", c.Name != nil}, {"--tls", c.TLS != ""}}
+		for _, f := range append(envelope, more...) {
 			if f.set {
 				return fmt.Errorf("%s: with --qid, the store says it", f.name)
 			}
 		}
-		if c.Second || c.Bundle != "" || len(c.Rcpt) > 0 {
-			return errors.New("--qid: the store has no message, so --rcpt, --second-opinion and --bundle have no use")
+		if c.Second || c.Bundle != "" || len(c.Rcpt) > 0 || c.Auth != "" {
+			return errors.New("--qid: the store has no message, so --rcpt, --auth, --second-opinion and --bundle have no use")
 		}
 		return nil
 	}
@@ -106,10 +117,16 @@ func (c *explainCmd) Run(e *env) error {
 	}
 	header, body := message.Split(text)
 	m := letter{env, header, body}
+	if err := c.knownRule(in); err != nil {
+		return err
+	}
 	x, err := explain(in, listener, m, c.Second)
 	if err != nil {
 		return err
 	}
+	x.Limits = limitsMet(in.cfg, m, x.Facts)
+	x.NotTold = c.notTold(in.policy(listener), x)
+	x.tellRule(in.policy(listener), c.Rule)
 	if !c.NoDaemon {
 		x.addDaemon(admin.Dial(in.cfg.Admin.Control))
 	}
@@ -166,6 +183,15 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 		return nil, fmt.Errorf(`--mail-from: %q has no @; write an address, or "<>" for the null path`, *c.MailFrom)
 	}
 	env := &milter.Envelope{Client: ip.Unmap(), Helo: *c.Helo, MailFrom: trim(*c.MailFrom), QueueID: "explain"}
+	if c.Name != nil && !strings.HasPrefix(*c.Name, "[") { // as MTAs write a client without a name
+		env.ClientName = strings.ToLower(strings.TrimSuffix(*c.Name, "."))
+	}
+	if c.TLS == "yes" {
+		env.TLS = someTLS
+	}
+	if c.Auth != "" {
+		env.AuthType, env.Authenticated = "PLAIN", c.Auth
+	}
 	for _, r := range c.Rcpt {
 		env.Rcpts = append(env.Rcpts, trim(r))
 	}
@@ -237,8 +263,11 @@ type explanation struct {
 	ForSender string          `json:"for_sender,omitempty"`
 	Bundle    string          `json:"bundle,omitempty"`
 
-	State string        `json:"state,omitempty"` // of a message of the store
-	Again *decidedAgain `json:"decided_again,omitempty"`
+	NotTold []notTold     `json:"not_told,omitempty"` // of a message of a file
+	Limits  []metLimit    `json:"limits,omitempty"`   // the same
+	Rule    *policy.Told  `json:"rule,omitempty"`     // with --rule
+	State   string        `json:"state,omitempty"`    // of a message of the store
+	Again   *decidedAgain `json:"decided_again,omitempty"`
 
 	stored bool // Facts and Decision are those of the store, and nothing was looked up
 }

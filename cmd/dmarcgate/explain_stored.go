@@ -21,6 +21,9 @@ func (c *explainCmd) stored(e *env) error {
 	if err != nil {
 		return err
 	}
+	if err := c.knownRule(in); err != nil {
+		return err
+	}
 	rows, err := storedRows(e, in.cfg, c.AllHosts, c.QID)
 	if err != nil {
 		return err
@@ -96,6 +99,7 @@ func (c *explainCmd) recall(in inputs, r results.Row) *explanation {
 	}
 	now := in.policy(l).Decide(r.Facts)
 	x.Again = &decidedAgain{Profile: l.Profile, Same: sameDecision(r.Decision, now), Decision: now}
+	x.tellRule(in.policy(l), c.Rule)
 	return x
 }
 
@@ -136,6 +140,7 @@ func (x *explanation) again(n *node) {
 	}
 	now := x.Again.Decision
 	d := n.add("%s %s: DIFFERENT, %s", when, x.Again.Profile, now.Action)
-	d.add("disposition %s, override %s, rule %s", now.Disposition, orNone(string(now.Override)), orNone(now.Rule))
+	d.add("disposition %s, override %s", now.Disposition, orNone(string(now.Override)))
+	ruleParts(d, now)
 	d.add("because: %s", printable(now.Reason))
 }

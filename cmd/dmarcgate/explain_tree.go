@@ -37,7 +37,10 @@ func (x *explanation) tree() *node {
 		root.add("header fields from outside that only this host may write: %d", f.Forged)
 	}
 	x.decision(root)
+	x.told(root)
 	x.answer(root)
+	x.missing(root)
+	x.limits(root)
 	x.second(root)
 	x.queries(root)
 	return root
@@ -337,8 +340,17 @@ func (x *explanation) decision(root *node) {
 	if len(x.Facts.Recipients) > 1 {
 		n.add("one answer for recipients of %d domains: a milter can give no other", len(x.Facts.Recipients))
 	}
+	ruleParts(n, d)
+	x.again(n)
+}
+
+// ruleParts names every rule that had a part in a decision.
+func ruleParts(n *node, d policy.Decision) {
 	if d.Rule != "" {
 		n.add("rule %s", d.Rule)
+	}
+	if d.Unreported != "" {
+		n.add("rule %s keeps the message out of reports to domain owners", d.Unreported)
 	}
 	if len(d.Also) > 0 {
 		n.add("also matched: %s", strings.Join(d.Also, ", "))
@@ -346,7 +358,6 @@ func (x *explanation) decision(root *node) {
 	for _, s := range d.Shadow {
 		n.add("in shadow, rule %s would have answered %s", s.Rule, s.Action)
 	}
-	x.again(n)
 }
 
 func (x *explanation) answer(root *node) {

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"dmarcgate/policy"
+)
+
+// knownRule is a usage error when --rule names a rule that is not there.
+func (c *explainCmd) knownRule(in inputs) error {
+	if c.Rule == "" {
+		return nil
+	}
+	var ids []string
+	for _, r := range in.rules.List() {
+		if r.ID == c.Rule {
+			return nil
+		}
+		ids = append(ids, r.ID)
+	}
+	if near := policy.Nearest(c.Rule, ids); near != "" {
+		return usagef("--rule: there is no rule %q; did you mean %q?", c.Rule, near)
+	}
+	return usagef("--rule: there is no rule %q", c.Rule)
+}
+
+// tellRule tries a rule of the settings on the message. What explain was not
+// told is not known.
+func (x *explanation) tellRule(s policy.Settings, id string) {
+	if id == "" {
+		return
+	}
+	f := x.Facts
+	for _, n := range x.NotTold {
+		f.Lacks |= n.lack
+	}
+	told, ok := s.Tell(f, id)
+	if !ok {
+		return // the rules were read once, so it is there
+	}
+	for _, n := range x.NotTold {
+		for _, other := range n.others {
+			if again, _ := s.Tell(other, id); n.lack == 0 {
+				merge(&told, again)
+			}
+		}
+	}
+	x.Rule = &told
+}
+
+// merge makes what two readings of a message disagree about not known.
+func merge(told *policy.Told, other policy.Told) {
+	for i := range min(len(told.Conditions), len(other.Conditions)) {
+		if told.Conditions[i].State != other.Conditions[i].State {
+			told.Conditions[i].State = policy.NotKnown
+		}
+	}
+	if told.Matches != other.Matches {
+		told.Matches = policy.NotKnown
+	}
+}
+
+// matchWords say whether a rule matches.
+var matchWords = map[string]string{policy.Holds: "matches", policy.HoldsNot: "does not match", policy.NotKnown: "not known whether it matches"}
+
+// told draws the rule of --rule.
+func (x *explanation) told(root *node) {
+	if x.Rule == nil {
+		return
+	}
+	r := x.Rule
+	n := root.add("rule %s, mode %s, action %s: %s", r.Rule, r.Mode, r.Action, matchWords[r.Matches])
+	if x.stored {
+		n.add("as the rule is now; the message is as it was recorded")
+	}
+	scope := "one recipient, and one author domain that did not pass"
+	if r.Every {
+		scope = "every recipient, and every author domain that did not pass"
+	}
+	n.add("its keys must hold for %s", scope)
+	for _, c := range r.Conditions {
+		text := c.Key
+		if c.Value != "" {
+			text += " = " + c.Value
+		}
+		k := n.add("%s: %s", printable(text), c.State)
+		if have := factWords(c.Key, x.Facts); have != "" {
+			k.add("the message has: %s", printable(have))
+		}
+	}
+	if other := x.decidedBy(); r.Matches == policy.Holds && r.Mode == policy.Enforce && other != "" {
+		n.add("the decision is that of rule %s, which goes first", other)
+	}
+}
+
+// decidedBy is another rule that has decided although the one of --rule
+// matches, "" if there is none.
+func (x *explanation) decidedBy() string {
+	d := x.Decision
+	if x.Again != nil {
+		d = x.Again.Decision
+	}
+	if d.Rule == x.Rule.Rule || x.Rule.Action == policy.RuleSkipReport {
+		return ""
+	}
+	return d.Rule
+}
+
+// factWords is what a message has of the fact that a key is about, "" where
+// that is no single fact.
+func factWords(key string, f policy.Facts) string {
+	switch strings.TrimPrefix(key, "not_") {
+	case "client_ip":
+		return clientText(f)
+	case "iprev":
+		return orNone(f.ClientName)
+	case "spf_pass":
+		return fmt.Sprintf("%s for %s", orNone(f.SPF.Result), orNone(f.SPF.Domain))
+	case "dkim_pass":
+		return listWords(f.DKIM, func(s policy.DKIM) string { return s.Result + " for " + orNone(s.Domain) })
+	case "arc_pass":
+		return orNone(f.ARC.Result) + ", sealed by " + listWords(f.ARC.Sealers, func(s policy.Sealer) string { return s.Domain })
+	case "listener":
+		return f.Listener
+	case "helo":
+		return orNone(f.Helo)
+	case "mail_from_domain":
+		return mailFromWord(f)
+	case "list_id":
+		return orNone(f.ListID)
+	case "rcpt_domain", policy.ConditionRecipients:
+		return listWords(f.Recipients, func(d string) string { return d })
+	case "time", "weekday":
+		return f.Time.UTC().Format("15:04, Monday")
+	}
+	return flagWords(key, f)
+}
+
+func flagWords(key string, f policy.Facts) string {
+	switch key {
+	case "tls":
+		return strconv.FormatBool(f.TLS)
+	case "null_path":
+		return strconv.FormatBool(f.NullPath)
+	case "list_headers":
+		return strconv.FormatBool(f.IsList)
+	case "auto_submitted":
+		return strconv.FormatBool(f.Automatic)
+	case "from":
+		return orNone(string(f.From))
+	}
+	return authorFacts(strings.TrimPrefix(key, "not_"), f)
+}
+
+func authorFacts(key string, f policy.Facts) string {
+	of := map[string]func(policy.Author) string{
+		"header_from":   func(a policy.Author) string { return a.Domain },
+		"policy_domain": func(a policy.Author) string { return a.PolicyDomain },
+		"result":        func(a policy.Author) string { return a.Verdict.Status.String() },
+		"requested":     func(a policy.Author) string { return a.Published() },
+		"history_min":   func(a policy.Author) string { return strconv.Itoa(a.History.Messages) },
+		"history_max":   func(a policy.Author) string { return strconv.Itoa(a.History.Messages) },
+	}
+	of[policy.ConditionResult] = of["result"]
+	if of[key] == nil {
+		return ""
+	}
+	return listWords(f.Authors, of[key])
+}
+
+func listWords[T any](list []T, word func(T) string) string {
+	var out []string
+	for _, v := range list {
+		out = append(out, orNone(word(v)))
+	}
+	return orNone(strings.Join(out, ", "))
+}
