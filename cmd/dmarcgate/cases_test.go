@@ -109,7 +109,7 @@ const (
 var (
 	sectionTitle = regexp.MustCompile(`^-- (\S+)( escaped)? --\n$`)
 	caseSections = []string{"config", "rules", "envelope", "zone", "sign", "message", "want"}
-	envelopeKeys = []string{"client", "name", "helo", "mail", "args", "rcpt", "auth", "profile", "quarantine", "trusted", "dns-timeout", "mta"}
+	envelopeKeys = []string{"client", "name", "helo", "mail", "args", "rcpt", "recipient", "auth", "tls", "profile", "quarantine", "trusted", "dns-timeout", "mta"}
 )
 
 func readCase(t *testing.T, file string) *caseFile {
@@ -177,7 +177,31 @@ func (c *caseFile) one(key, otherwise string) string {
 	return otherwise
 }
 
+// recipients are those of "recipient" lines; without any, those of "rcpt" lines
+// and the usual one.
+func (c *caseFile) recipients() []string {
+	if all := c.envelope["recipient"]; len(all) > 0 {
+		return all
+	}
+	return append(slices.Clone(c.envelope["rcpt"]), "<"+caseRcpt+">")
+}
+
 func (c *caseFile) run(t *testing.T) {
+	t.Helper()
+	w := c.play(t)
+	for line := range strings.Lines(c.sections["want"]) {
+		if line = strings.TrimSpace(line); line != "" {
+			w.check(t, line)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s\nfacts %+v\ndecision %+v\nlog %s\nfinal message:\n%s", c.proves, w.row.Facts, w.row.Decision, w.log, w.final)
+	}
+}
+
+// play sends the message through a daemon.
+func (c *caseFile) play(t *testing.T) witness {
+	t.Helper()
 	message, keys := c.signed(t)
 	dns := dnstest.New(t, c.sections["zone"]+keys)
 	d, log := startDaemon(t, dns.Addr(), testConfig{
@@ -199,15 +223,7 @@ func (c *caseFile) run(t *testing.T) {
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("rows in the store = %d, %v; want one", len(rows), err)
 	}
-	w := witness{row: rows[0], res: res, queries: dns.Queries(), log: log.String(), final: string(miltertest.Apply(mail.Message, res))}
-	for line := range strings.Lines(c.sections["want"]) {
-		if line = strings.TrimSpace(line); line != "" {
-			w.check(t, line)
-		}
-	}
-	if t.Failed() {
-		t.Logf("%s\nfacts %+v\ndecision %+v\nlog %s\nfinal message:\n%s", c.proves, w.row.Facts, w.row.Decision, w.log, w.final)
-	}
+	return witness{row: rows[0], res: res, queries: dns.Queries(), log: log.String(), final: string(miltertest.Apply(mail.Message, res))}
 }
 
 func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
@@ -217,8 +233,11 @@ func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
 		ClientName: c.one("name", ""), Helo: c.one("helo", "[192.0.2.10]"), From: trim(c.one("mail", defaultMail)),
 		Args: c.envelope["args"], QueueID: "4XyZ1", Auth: c.one("auth", ""), MTA: c.one("mta", ""), Message: message,
 	}
-	for _, rcpt := range append(c.envelope["rcpt"], "<user@receiver.example>") {
+	for _, rcpt := range c.recipients() {
 		m.Rcpts = append(m.Rcpts, trim(rcpt))
+	}
+	if c.one("tls", "no") == "yes" {
+		m.TLS = someTLS
 	}
 	if addr := c.one("client", "192.0.2.10"); addr != "none" {
 		var err error

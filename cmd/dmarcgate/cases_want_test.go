@@ -62,6 +62,10 @@ func (w witness) check(t *testing.T, line string) {
 		equal("unknown client", string(f.UnknownClient))
 	case key == "client":
 		equal("client", f.Client.String())
+	case key == "unreported":
+		equal("unreported", orNone(d.Unreported))
+	case key == "also":
+		equal("also", orNone(strings.Join(d.Also, ", ")))
 	case key == "rule":
 		equal("rule", orNone(d.Rule))
 	case key == "shadow":

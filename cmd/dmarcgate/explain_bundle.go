@@ -24,14 +24,15 @@ import (
 // wants is not what was decided here but what comes of the file itself, which
 // is played before it is given away.
 
-// What a case does not say: the address of the recipient that is always there,
-// our name, and the queue id.
+// What a case does not say: the recipient of a message of which none is told, our
+// name, and the queue id.
 const (
 	caseRcpt = "user@receiver.example"
 	caseID   = "mx.receiver.example"
 	caseQID  = "4XyZ1"
 
 	caseListener = "mta"
+	caseTrusted  = "192.0.2.255" // network of hosts of ours
 )
 
 // caseConfig is the configuration that cases run with.
@@ -74,9 +75,17 @@ func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool)
 	if r.rules, cut = caseRules(in.rules.List(), l.Name, x, redact); cut {
 		r.note("of maps, only the items that are about this message are here")
 	}
+	if r.trusted == "" && x.Facts.Client == netip.MustParseAddr(caseTrusted) {
+		r.trusted = "192.0.2.254" // what a case trusts by default is this client
+	}
 	if redact {
 		r.letter = (&redactor{}).letter(m, x.Facts)
 		r.note("redacted: signatures over what was replaced no longer verify")
+	}
+	for _, n := range x.NotTold {
+		if n.Matters {
+			r.note("the daemon may have decided otherwise: " + n.words())
+		}
 	}
 	if in.cfg.Discovery.PSLFile != "" {
 		r.note("made with the suffix list of a file, which is not here")
@@ -91,6 +100,9 @@ func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool)
 	}
 	for _, d := range differences(x, y) {
 		r.note(d)
+	}
+	if drawsOpen(y.Facts, in.cfg.Discovery.Pct != "ignore") {
+		r.note("the decision depends on a draw for pct, which is another each time that the case is run")
 	}
 	return r.text(y, in.cfg.Discovery.Pct != "ignore")
 }
@@ -110,14 +122,17 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 	now.Checker.SPF, now.Checker.DKIM, now.Checker.Finder.Resolver = playedDNS{playback: p}, playedDNS{playback: p}, playedDNS{playback: p}
 	now.Checker.Memory, now.Checker.Charge, now.Checker.Other = nil, nil, nil
 	env := *r.letter.env
-	env.Rcpts, env.QueueID = append(slices.Clone(env.Rcpts), caseRcpt), caseQID
+	env.QueueID = caseQID
+	if len(env.Rcpts) == 0 {
+		env.Rcpts = []string{caseRcpt}
+	}
 	y = passage(l, newLimits(in.cfg), now, letter{&env, r.letter.header, r.letter.body}, nil)
 	return y, p.questions(), nil
 }
 
 // inputs reads the settings of the case.
 func (r *replay) inputs() (inputs, error) {
-	trusted := cmp.Or(r.trusted, "192.0.2.255")
+	trusted := cmp.Or(r.trusted, caseTrusted)
 	top, tables := r.config, ""
 	if i := strings.Index("\n"+r.config, "\n["); i >= 0 {
 		top, tables = r.config[:i], r.config[i:]
@@ -173,7 +188,16 @@ func (r *replay) envelope() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "client %s\nhelo %s\nmail <%s>\nprofile %s\nquarantine %s\n", clientWord(env), env.Helo, env.MailFrom, r.profile, r.quarantine)
 	for _, rcpt := range env.Rcpts {
-		fmt.Fprintf(&b, "rcpt <%s>\n", rcpt)
+		fmt.Fprintf(&b, "recipient <%s>\n", rcpt)
+	}
+	if env.ClientName != "" {
+		fmt.Fprintf(&b, "name %s\n", env.ClientName)
+	}
+	if env.TLS != "" {
+		b.WriteString("tls yes\n")
+	}
+	if env.Authenticated != "" {
+		fmt.Fprintf(&b, "auth %s\n", env.Authenticated)
 	}
 	if r.trusted != "" {
 		fmt.Fprintf(&b, "trusted %s\n", r.trusted)
@@ -303,10 +327,7 @@ func caseWant(y *explanation, drawn bool) string {
 		w.line("action %s", y.Decision.Action)
 		return w.String()
 	}
-	open := drawn && slices.ContainsFunc(f.Authors, func(a policy.Author) bool {
-		v := a.Verdict
-		return v.Status == dmarc.Fail && v.Policy != dmarc.None && !v.Testing && v.Pct > 0 && v.Pct < 100
-	})
+	open := drawsOpen(f, drawn)
 	if f.UnknownClient != policy.ClientKnown {
 		w.line("unknown_client %s", f.UnknownClient)
 	} else {
@@ -330,18 +351,29 @@ func caseWant(y *explanation, drawn bool) string {
 	return w.String()
 }
 
+// drawsOpen reports whether a decision depends on a draw for pct, where pct
+// counts.
+func drawsOpen(f policy.Facts, counts bool) bool {
+	return counts && slices.ContainsFunc(f.Authors, func(a policy.Author) bool {
+		v := a.Verdict
+		return v.Status == dmarc.Fail && v.Policy != dmarc.None && !v.Testing && v.Pct > 0 && v.Pct < 100
+	})
+}
+
 func (w *wants) decision(y *explanation) {
 	d := y.Decision
 	w.line("disposition %s", d.Disposition)
 	w.line("action %s", d.Action)
 	w.line("override %s", orNone(string(d.Override)))
 	w.line("rule %s", orNone(d.Rule))
+	if d.Unreported != "" {
+		w.line("unreported %s", d.Unreported)
+	}
+	if len(d.Also) > 0 {
+		w.line("also %s", strings.Join(d.Also, ", "))
+	}
 	if len(d.Shadow) > 0 {
-		var shadow []string
-		for _, s := range d.Shadow {
-			shadow = append(shadow, s.Rule+" "+s.Action.String())
-		}
-		w.line("shadow %s", strings.Join(shadow, ", "))
+		w.line("shadow %s", shadowWords(d.Shadow))
 	}
 	reply := strings.Fields(y.Reply)
 	w.line("reply %s", strings.Join(reply[:min(len(reply), 2)], " "))

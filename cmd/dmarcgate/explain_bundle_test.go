@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
@@ -34,8 +33,13 @@ func explained(t *testing.T, c *caseFile, more ...string) string {
 		"explain", write(t, "message.eml", string(message)), "-c", cfg, "--ip", c.one("client", "192.0.2.10"),
 		"--helo", c.one("helo", "[192.0.2.10]"), "--mail-from", c.one("mail", defaultMail),
 	}
-	for _, rcpt := range append(slices.Clone(c.envelope["rcpt"]), "<"+caseRcpt+">") {
+	for _, rcpt := range c.recipients() {
 		args = append(args, "--rcpt", rcpt)
+	}
+	for key, flag := range map[string]string{"name": "--client-name", "tls": "--tls", "auth": "--auth"} {
+		if v, ok := c.envelope[key]; ok {
+			args = append(args, flag, v[len(v)-1])
+		}
 	}
 	code, out, stderr := command(append(args, more...)...)
 	if code != 0 {

@@ -14,7 +14,7 @@ import (
 // redactor takes out of a message what is nobody's business: local parts,
 // names and text. The same local part becomes the same placeholder everywhere,
 // so that the copy still shows which addresses are the same.
-type redactor struct{ locals []string }
+type redactor struct{ locals, lists []string }
 
 // kept fields say how the message was authenticated; only their local parts go.
 var kept = []string{
@@ -38,6 +38,9 @@ func (r *redactor) letter(m letter, f policy.Facts) letter {
 	env.MailFrom, env.Rcpts = r.address(env.MailFrom), nil
 	for _, rcpt := range m.env.Rcpts {
 		env.Rcpts = append(env.Rcpts, r.address(rcpt))
+	}
+	if env.Authenticated != "" {
+		env.Authenticated = redacted
 	}
 	out := letter{env: &env}
 	relayed := f.Relay.IsValid() || f.Skip == policy.BehindRelay // so in rows of older programs
@@ -67,6 +70,8 @@ func (r *redactor) field(raw []byte, relayed bool) []byte {
 		text = r.tagged(text)
 	case is(addressed):
 		text = r.words(text)
+	case is([]string{"List-Id"}):
+		text = r.listID(raw)
 	case is([]string{"Message-ID"}):
 		text = " <" + redacted + "@redacted.example>"
 	default:
@@ -95,6 +100,22 @@ func (r *redactor) placeholder(local string) string {
 		r.locals = append(r.locals, local)
 	}
 	return fmt.Sprintf("local-%d", i+1)
+}
+
+// listID keeps the domain of a list, which rules can name. The name of the list
+// becomes a placeholder, the same everywhere.
+func (r *redactor) listID(raw []byte) string {
+	domain := message.ParseClaims(message.Header{message.NewField(raw)}).ListID
+	if domain == "" {
+		return " " + redacted
+	}
+	id := strings.ToLower(string(raw[bytes.LastIndexByte(raw, '<')+1:]))
+	i := slices.Index(r.lists, id)
+	if i < 0 {
+		i = len(r.lists)
+		r.lists = append(r.lists, id)
+	}
+	return fmt.Sprintf(" <list-%d.%s>", i+1, domain)
 }
 
 // address redacts one of the envelope: all before the last "@" is its local
@@ -215,9 +236,25 @@ func differences(before, after *explanation) []string {
 	for i := range max(len(f.Authors), len(g.Authors)) {
 		note(fmt.Sprintf("DMARC result %d", i+1), authorWords(f.Authors, i), authorWords(g.Authors, i))
 	}
-	note("the action", before.Decision.Action.String(), after.Decision.Action.String())
-	note("the rule", before.Decision.Rule, after.Decision.Rule)
+	note("the reason for not evaluating it", string(f.Skip), string(g.Skip))
+	d, e := before.Decision, after.Decision
+	note("the action", d.Action.String(), e.Action.String())
+	note("the disposition", d.Disposition.String(), e.Disposition.String())
+	note("the override", string(d.Override), string(e.Override))
+	note("the evidence", string(d.Evidence), string(e.Evidence))
+	note("the rule", d.Rule, e.Rule)
+	note("the rule that keeps it out of reports", d.Unreported, e.Unreported)
+	note("the list of other rules that matched", strings.Join(d.Also, ", "), strings.Join(e.Also, ", "))
+	note("the list of rules in shadow", shadowWords(d.Shadow), shadowWords(e.Shadow))
 	return out
+}
+
+func shadowWords(list []policy.ShadowDecision) string {
+	var out []string
+	for _, s := range list {
+		out = append(out, s.Rule+" "+s.Action.String())
+	}
+	return strings.Join(out, ", ")
 }
 
 func signatureWords(list []policy.DKIM, i int) string {

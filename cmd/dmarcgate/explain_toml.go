@@ -89,10 +89,11 @@ func caseRules(rules []policy.Rule, listener string, x *explanation, redact bool
 		if redact {
 			r.Owner, r.Comment, r.ReportComment = "postmaster@receiver.example", redacted, ""
 		}
-		if r.Sample > 0 && !slices.Contains(matched, r.ID) {
-			continue // if it is about the message, that was not drawn
+		timed := r.Match.Hours != nil || r.Match.Weekdays != nil
+		if (r.Sample > 0 || timed || r.Expired(x.Facts.Time)) && !slices.Contains(matched, r.ID) {
+			continue // if it is about the message, that was not drawn, or it is the wrong time
 		}
-		r.Sample = 0
+		r.Sample, r.Match.Hours, r.Match.Weekdays = 0, nil, nil
 		r, had := withoutMaps(r, x.Facts)
 		cut = cut || had
 		doc := tomlRule(r)

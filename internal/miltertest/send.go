@@ -17,6 +17,7 @@ type Mail struct {
 	Rcpts      []string
 	QueueID    string
 	Auth       string // the authenticated user
+	TLS        string // the version of TLS that the client speaks; "" is none
 	MTA        string // what the MTA calls itself (macro j): "mx.receiver.example" when empty, nothing for NoName
 	Message    []byte // lines end in CRLF or LF
 }
@@ -109,14 +110,14 @@ func (s *sender) greet() {
 	if name == "" && m.Client.IsValid() {
 		name = "[" + s.address() + "]"
 	}
-	key := strings.Join([]string{name, m.Client.String(), m.Helo}, " ")
+	key := strings.Join([]string{name, m.Client.String(), m.Helo, m.TLS}, " ")
 	if c.greet == key {
 		return
 	}
 	c.greet = key
 	s.macros('C', s.connectMacros()...)
 	s.do('C', func() (Reply, error) { return c.Connect(name, m.Client, 40000) })
-	s.macros('H')
+	s.macros('H', s.tlsMacros()...)
 	s.do('H', func() (Reply, error) { return c.Helo(m.Helo) })
 	s.abort()
 }
@@ -155,7 +156,14 @@ func (s *sender) mailMacros() []string {
 	if s.m.Auth != "" {
 		kv = append(kv, "{auth_type}", "PLAIN", "{auth_authen}", s.m.Auth)
 	}
-	return kv
+	return append(kv, s.tlsMacros()...)
+}
+
+func (s *sender) tlsMacros() []string {
+	if s.m.TLS == "" {
+		return nil
+	}
+	return []string{"{tls_version}", s.m.TLS}
 }
 
 // rcptMacros has the queue id from the second recipient on: Postfix makes it
