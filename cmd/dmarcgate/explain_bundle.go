@@ -84,7 +84,7 @@ func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool)
 	}
 	for _, n := range x.NotTold {
 		if n.Matters {
-			r.note("the daemon may have decided otherwise: " + n.words())
+			r.note("the daemon may have decided otherwise, because explain was not told this: " + n.What)
 		}
 	}
 	if in.cfg.Discovery.PSLFile != "" {

@@ -60,6 +60,8 @@ var bundled = []string{
 	"results-forged-beyond-the-limits-monitor", "results-forged-beyond-the-byte-limit", "results-of-others-beyond-the-limits-stay",
 	"dkim-signed-fields-beyond-the-limits", "dkim-signed-fields-within-the-limits", "dkim-signature-beyond-the-limits", "bimi-fields-stay-on-request",
 	"bimi-fields-beyond-the-limits", "header-too-long-from-beyond-the-limits",
+	"rule-beside-one-that-decides", "rule-for-every-recipient", "rule-for-every-recipient-and-one-elsewhere", "rule-for-mail-over-tls",
+	"rule-for-mail-over-tls-and-a-client-without", "rule-that-keeps-a-message-out-of-reports", "rule-for-other-recipients",
 }
 
 func TestABundleIsATestCaseWithTheSameDecision(t *testing.T) {

@@ -24,6 +24,11 @@ func TestRedactionKeepsTheStructureOfFields(t *testing.T) {
 		{"a subject", "Subject: about Jane", "Subject: redacted"},
 		{"any other field", "X-Account: 4711", "X-Account: redacted"},
 		{"a message id", "Message-ID: <4711@host.example>", "Message-ID: <redacted@redacted.example>"},
+		{"a list id", "List-Id: Jane's friends <janes-friends.Lists.example>", "List-Id: <list-1.lists.example>"},
+		{"a list id that rules cannot name", "List-Id: Jane's friends", "List-Id: redacted"},
+		{"a list id of one label", "List-Id: <janes-friends>", "List-Id: redacted"},
+		{"a list id with two brackets", "List-Id: <jane.a.example> <jane.b.example>", "List-Id: <list-1.b.example>"},
+		{"another list field", "List-Post: <mailto:jane@lists.example>", "List-Post: redacted"},
 		{"a date", "Date: Sat, 21 Nov 2026 10:00:00 +0000", "Date: Sat, 21 Nov 2026 10:00:00 +0000"},
 		{"an identity", "DKIM-Signature: v=1; d=bank.example; i=jane@bank.example; b=AAAA", "DKIM-Signature: v=1; d=bank.example; i=local-1@bank.example; b=AAAA"},
 		{"an identity without a local part", "DKIM-Signature: i=@bank.example; b=AA", "DKIM-Signature: i=@bank.example; b=AA"},
@@ -54,6 +59,17 @@ func TestRedactionOfTheEnvelope(t *testing.T) {
 	} {
 		if got := r.address(tt.in); got != tt.want {
 			t.Errorf("address(%q) = %q; want %q", tt.in, got, tt.want)
+		}
+	}
+}
+
+func TestRedactionGivesEachListItsPlaceholder(t *testing.T) {
+	r := &redactor{}
+	for _, tt := range []struct{ in, want string }{
+		{"a <jane.x.example>", "<list-1.x.example>"}, {"b <JANE.x.example>", "<list-1.x.example>"}, {"<joe.x.example>", "<list-2.x.example>"}, {"<jane.y.example>", "<list-3.y.example>"},
+	} {
+		if got := string(r.field([]byte("List-Id: "+tt.in+"\r\n"), false)); got != "List-Id: "+tt.want+"\r\n" {
+			t.Errorf("field(List-Id: %s) = %q; want %s", tt.in, got, tt.want)
 		}
 	}
 }

@@ -89,11 +89,16 @@ func caseRules(rules []policy.Rule, listener string, x *explanation, redact bool
 		if redact {
 			r.Owner, r.Comment, r.ReportComment = "postmaster@receiver.example", redacted, ""
 		}
-		timed := r.Match.Hours != nil || r.Match.Weekdays != nil
-		if (r.Sample > 0 || timed || r.Expired(x.Facts.Time)) && !slices.Contains(matched, r.ID) {
-			continue // if it is about the message, that was not drawn, or it is the wrong time
+		if (r.Sample > 0 || hasClock(r.Match)) && !slices.Contains(matched, r.ID) {
+			continue // if it is about the message, that was not drawn, or it was another time
 		}
-		r.Sample, r.Match.Hours, r.Match.Weekdays = 0, nil, nil
+		r.Sample = 0
+		if !allDay(r.Match) { // it held, and may not when the case is run
+			r.Match.Hours = nil
+		}
+		if !allWeek(r.Match) {
+			r.Match.Weekdays = nil
+		}
 		r, had := withoutMaps(r, x.Facts)
 		cut = cut || had
 		doc := tomlRule(r)
@@ -106,6 +111,24 @@ func caseRules(rules []policy.Rule, listener string, x *explanation, redact bool
 		return "", false
 	}
 	return tomlText(map[string]any{"rule": list}), cut
+}
+
+// hasClock reports whether a rule is for a part of the day or of the week.
+func hasClock(m policy.Match) bool {
+	return m.Hours != nil && !allDay(m) || m.Weekdays != nil && !allWeek(m)
+}
+
+func allDay(m policy.Match) bool {
+	return slices.ContainsFunc(m.Hours, func(h policy.Hours) bool { return h.String() == "00:00-24:00" })
+}
+
+func allWeek(m policy.Match) bool {
+	for d := time.Sunday; d <= time.Saturday; d++ {
+		if !slices.Contains(m.Weekdays, policy.Weekday(d)) {
+			return false
+		}
+	}
+	return true
 }
 
 // tomlRule writes a rule, but for its tests and its listeners.
