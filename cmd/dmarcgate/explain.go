@@ -269,7 +269,8 @@ type explanation struct {
 	State   string        `json:"state,omitempty"`    // of a message of the store
 	Again   *decidedAgain `json:"decided_again,omitempty"`
 
-	stored bool // Facts and Decision are those of the store, and nothing was looked up
+	wanted string // --rule, of a message of the store
+	stored bool   // Facts and Decision are those of the store, and nothing was looked up
 }
 
 // second is what other implementations say, or why they say nothing.

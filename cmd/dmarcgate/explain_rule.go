@@ -68,6 +68,9 @@ var matchWords = map[string]string{policy.Holds: "matches", policy.HoldsNot: "do
 // told draws the rule of --rule.
 func (x *explanation) told(root *node) {
 	if x.Rule == nil {
+		if x.wanted != "" {
+			root.add("rule %s: not tried, because the configuration has no listener %q", x.wanted, printable(x.Facts.Listener))
+		}
 		return
 	}
 	r := x.Rule

@@ -74,6 +74,23 @@ func TestExplainRefusesARuleThatIsNotThere(t *testing.T) {
 	}
 }
 
+func TestExplainQIDRefusesAndTriesRules(t *testing.T) {
+	d := daemonWithARow(t)
+	if code, _, stderr := command("explain", "--qid", "4XyZ1", "-c", d.state.path, "--rule", "nosuch"); code != 2 || !strings.Contains(stderr, "nosuch") {
+		t.Errorf("explain --qid --rule nosuch = %d, %q; want 2 and the rule", code, stderr)
+	}
+	for _, more := range [][]string{{"--client-name", "a"}, {"--tls", "yes"}, {"--auth", "a"}} {
+		if code, _, stderr := command(append([]string{"explain", "--qid", "4XyZ1", "-c", d.state.path}, more...)...); code != 2 || !strings.Contains(stderr, more[0]) {
+			t.Errorf("explain --qid %s = %d, %q; want 2 and the option", more, code, stderr)
+		}
+	}
+	x := explanation{stored: true, wanted: "r", Facts: policy.Facts{Listener: "gone"}}
+	var out strings.Builder
+	if err := x.tree().print(&out); err != nil || !strings.Contains(out.String(), `rule r: not tried, because the configuration has no listener "gone"`) {
+		t.Errorf("tree = %s, %v; want that the rule was not tried", out.String(), err)
+	}
+}
+
 func TestExplainNamesTheRuleThatKeepsAMessageOutOfReports(t *testing.T) {
 	rules := strings.NewReplacer(`"accept"`, `"skip_report"`, "reason = \"mailing_list\"\n", "").Replace(toldRule("quiet", "", toldNetwork))
 	out := explained(t, caseOf(t, "A rule skips reports.\n\n-- rules --\n"+rules))

@@ -84,7 +84,7 @@ type decidedAgain struct {
 
 // recall is the explanation of a row, and what would be decided now.
 func (c *explainCmd) recall(in inputs, r results.Row) *explanation {
-	x := &explanation{stored: true, Facts: r.Facts, Decision: r.Decision, State: stateWords[r.State], Secret: true}
+	x := &explanation{stored: true, wanted: c.Rule, Facts: r.Facts, Decision: r.Decision, State: stateWords[r.State], Secret: true}
 	name := r.Facts.Listener
 	if c.Listener != "" {
 		name = c.Listener
