@@ -40,7 +40,7 @@ type explainCmd struct {
 	MailFrom  *string  `help:"Reverse path; <> for the null path." placeholder:"ADDRESS"`
 	Name      *string  `name:"client-name" help:"Name of the client that the MTA has confirmed by an address lookup; empty if it has none." placeholder:"NAME"`
 	TLS       string   `name:"tls" help:"Whether the client used TLS: yes or no." enum:"yes,no," default:"" placeholder:"yes|no"`
-	Auth      string   `help:"Name with which the client has authenticated (default: it has not)." placeholder:"NAME"`
+	Auth      *string  `help:"Name with which the client has authenticated; empty if it has not." placeholder:"NAME"`
 	Rcpt      []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
 	Listener  string   `help:"Listener whose settings count; the first one by default."`
 	Profile   string   `help:"Profile instead of the configured one: monitor, conformant or strict." enum:"monitor,conformant,strict," default:"" placeholder:"PROFILE"`
@@ -71,7 +71,7 @@ func (c *explainCmd) Validate() error {
 				return fmt.Errorf("%s: with --qid, the store says it", f.name)
 			}
 		}
-		if c.Second || c.Bundle != "" || len(c.Rcpt) > 0 || c.Auth != "" {
+		if c.Second || c.Bundle != "" || len(c.Rcpt) > 0 || c.Auth != nil {
 			return errors.New("--qid: the store has no message, so --rcpt, --auth, --second-opinion and --bundle have no use")
 		}
 		return nil
@@ -189,8 +189,8 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 	if c.TLS == "yes" {
 		env.TLS = someTLS
 	}
-	if c.Auth != "" {
-		env.AuthType, env.Authenticated = "PLAIN", c.Auth
+	if c.Auth != nil && *c.Auth != "" {
+		env.AuthType, env.Authenticated = "PLAIN", *c.Auth
 	}
 	for _, r := range c.Rcpt {
 		env.Rcpts = append(env.Rcpts, trim(r))

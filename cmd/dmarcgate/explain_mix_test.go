@@ -143,13 +143,10 @@ func (r mixedRow) explainArgs(t *testing.T) []string {
 	}
 	args := []string{
 		"explain", write(t, "m.eml", string(r.Message)), "-c", r.cfg, "--no-daemon", "--ip", r.Client.String(), "--helo", r.Helo, "--mail-from", "<" + r.From + ">",
-		"--client-name", r.ClientName, "--tls", tls,
+		"--client-name", r.ClientName, "--tls", tls, "--auth", r.Auth,
 	}
 	for _, rcpt := range r.Rcpts {
 		args = append(args, "--rcpt", rcpt)
-	}
-	if r.Auth != "" {
-		args = append(args, "--auth", r.Auth)
 	}
 	return args
 }

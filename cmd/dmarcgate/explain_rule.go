@@ -27,7 +27,8 @@ func (c *explainCmd) knownRule(in inputs) error {
 }
 
 // tellRule tries a rule of the settings on the message. What explain was not
-// told is not known.
+// told is not known, but for authentication: the client counts as one that has
+// not authenticated.
 func (x *explanation) tellRule(s policy.Settings, id string) {
 	if id == "" {
 		return
@@ -42,7 +43,8 @@ func (x *explanation) tellRule(s policy.Settings, id string) {
 	}
 	for _, n := range x.NotTold {
 		for _, other := range n.others {
-			if again, _ := s.Tell(other, id); n.lack == 0 {
+			if n.lack == 0 && other.Skip == f.Skip {
+				again, _ := s.Tell(other, id)
 				merge(&told, again)
 			}
 		}

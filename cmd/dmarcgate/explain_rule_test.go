@@ -105,8 +105,10 @@ func TestExplainSaysWhatItWasNotToldAndWhetherThatMatters(t *testing.T) {
 		args                []string
 		want, not           []string
 	}{
-		{"without rules", "", "", nil, []string{"not told", "name of the client (--client-name): makes no difference", "TLS (--tls): makes no difference", "history of the author domains, which only the daemon has: makes no difference"}, []string{"depends on it", "recipients (--rcpt)"}},
+		{"without rules", "", "", []string{"--auth", ""}, []string{"not told", "name of the client (--client-name): makes no difference", "TLS (--tls): makes no difference", "history of the author domains, which only the daemon has: makes no difference"}, []string{"depends on it", "recipients (--rcpt)"}},
 		{"everything", "", "", []string{"--client-name", "a.example", "--tls", "no"}, []string{"site's secret"}, []string{"--client-name", "--tls"}},
+		{"authentication", "", "", nil, []string{"authenticated (--auth): the decision depends on it"}, nil},
+		{"authentication of mail that a rule accepts", toldRule("r", "", toldNetwork), "", nil, []string{"authenticated (--auth): the decision depends on it"}, nil},
 		{"name", toldRule("r", "", `iprev = ["mx.example"]`), "", nil, []string{"(--client-name): the decision depends on it"}, nil},
 		{"TLS", toldRule("r", "", toldNetwork+"\ntls = true"), "", nil, []string{"TLS (--tls): the decision depends on it"}, nil},
 		{"TLS of a rule for others", toldRule("r", "", toldNetwork+"\ntls = true\nheader_from = [\"shop.example\"]"), "", nil, []string{"TLS (--tls): makes no difference"}, nil},
@@ -131,6 +133,13 @@ func TestExplainSaysWhatItWasNotToldAndWhetherThatMatters(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestExplainSaysThatAuthenticationOfMailThatPassesMakesNoDifference(t *testing.T) {
+	out := explained(t, readCase(t, "testdata/cases/pass-by-spf.txt"))
+	if want := "authenticated (--auth): makes no difference"; !strings.Contains(out, want) {
+		t.Errorf("explain prints\n%s\nwant %q in it", out, want)
 	}
 }
 

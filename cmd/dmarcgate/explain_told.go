@@ -35,6 +35,7 @@ func (c *explainCmd) notTold(s policy.Settings, x *explanation) []notTold {
 	direct := f.Client.IsValid() && !f.Relay.IsValid() // else the daemon does not know them either
 	add(direct && c.Name == nil, lacking(f, "name of the client", "--client-name", policy.LackClientName))
 	add(direct && c.TLS == "", notTold{What: "whether the client used TLS", Flag: "--tls", others: []policy.Facts{otherTLS(f)}})
+	add(c.Auth == nil, notTold{What: "whether the client has authenticated", Flag: "--auth", others: []policy.Facts{authenticated(f)}})
 	add(len(c.Rcpt) == 0, lacking(f, "recipients", "--rcpt", policy.LackRecipients))
 	add(!x.Secret, notTold{What: "the site's secret, and so each draw", lack: policy.LackSeed, others: otherDraws(f)})
 	add(slices.ContainsFunc(f.Authors, notPassed), notTold{What: "history of the author domains, which only the daemon has", others: otherHistories(s, f)})
@@ -43,10 +44,21 @@ func (c *explainCmd) notTold(s policy.Settings, x *explanation) []notTold {
 	for i := range list {
 		list[i].Matters = slices.ContainsFunc(list[i].others, func(other policy.Facts) bool {
 			d, sure := s.Again(other)
-			return !sure || !sameDecision(d, base)
+			return !sure || !sameDecision(outcomeOf(d), outcomeOf(base))
 		})
 	}
 	return list
+}
+
+// outcomeOf is a decision without the words and policies that led to it.
+func outcomeOf(d policy.Decision) policy.Decision {
+	d.Reason, d.Author, d.Effective, d.Requested = "", "", nil, 0
+	return d
+}
+
+func authenticated(f policy.Facts) policy.Facts {
+	f.Skip = policy.Authenticated
+	return f
 }
 
 func notPassed(a policy.Author) bool { return a.Verdict.Status != dmarc.Pass }
