@@ -33,10 +33,10 @@ func (c *explainCmd) notTold(s policy.Settings, x *explanation) []notTold {
 	}
 	f := x.Facts
 	direct := f.Client.IsValid() && !f.Relay.IsValid() // else the daemon does not know them either
-	add(direct && c.Name == nil, lacking(f, "name of the client", "--client-name", policy.LackClientName))
+	add(direct && c.Name == nil, withoutFact(f, "name of the client", "--client-name", policy.LackClientName))
 	add(direct && c.TLS == "", notTold{What: "whether the client used TLS", Flag: "--tls", others: []policy.Facts{otherTLS(f)}})
 	add(c.Auth == nil, notTold{What: "whether the client has authenticated", Flag: "--auth", others: []policy.Facts{authenticated(f)}})
-	add(len(c.Rcpt) == 0, lacking(f, "recipients", "--rcpt", policy.LackRecipients))
+	add(len(c.Rcpt) == 0, withoutFact(f, "recipients", "--rcpt", policy.LackRecipients))
 	add(!x.Secret, notTold{What: "the site's secret, and so each draw", lack: policy.LackSeed, others: otherDraws(f)})
 	add(slices.ContainsFunc(f.Authors, notPassed), notTold{What: "history of the author domains, which only the daemon has", others: otherHistories(s, f)})
 	add(x.Decision.Action == policy.Tempfail, notTold{What: "how long the message has been deferred, which only the daemon knows", others: []policy.Facts{deferred(s, f)}})
@@ -63,7 +63,7 @@ func authenticated(f policy.Facts) policy.Facts {
 
 func notPassed(a policy.Author) bool { return a.Verdict.Status != dmarc.Pass }
 
-func lacking(f policy.Facts, what, flag string, lack policy.Lack) notTold {
+func withoutFact(f policy.Facts, what, flag string, lack policy.Lack) notTold {
 	f.Lacks |= lack
 	return notTold{What: what, Flag: flag, lack: lack, others: []policy.Facts{f}}
 }
