@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"dmarcgate/admin"
 	"dmarcgate/auth/spf"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
@@ -128,7 +127,7 @@ func (c *explainCmd) Run(e *env) error {
 	x.NotTold = c.notTold(in.policy(listener), x)
 	x.tellRule(in.policy(listener), c.Rule)
 	if !c.NoDaemon {
-		x.addDaemon(admin.Dial(in.cfg.Admin.Control))
+		x.addDaemon(daemonAt(in.cfg.Admin.Control, in.cfg.User)) // the place may be read from a broken file
 	}
 	if c.Bundle != "" {
 		if x.Bundle, err = bundle(in, listener, m, x, !c.NoRedact); err != nil {

@@ -69,13 +69,19 @@ func (c controlFlags) anyClient(e *env) (*admin.Client, error) {
 	}
 	why, _, _ := strings.Cut(err.Error(), "\n")
 	fmt.Fprintf(e.stderr, "dmarcgate: %s\ndmarcgate: asking the daemon at %s, %s\n", why, place.Control, from)
-	users := daemonUsers(place.User)
-	return admin.DialIf(place.Control, func(p admin.Peer) error {
+	return daemonAt(place.Control, place.User), nil
+}
+
+// daemonAt is a client of the socket at path, which asks nothing of a process
+// that is neither root's, this user's nor the daemon user's.
+func daemonAt(path, user string) *admin.Client {
+	users := daemonUsers(user)
+	return admin.DialIf(path, func(p admin.Peer) error {
 		if !slices.Contains(users, p.UID) {
 			return fmt.Errorf("it is run by %s, and not by root or the daemon's user; name the socket with --socket if it is right", p)
 		}
 		return nil
-	}), nil
+	})
 }
 
 // daemonUsers are the users whose process may be the daemon.
