@@ -70,6 +70,7 @@ func TestNoDayIsDroppedByAClockThatJumps(t *testing.T) {
 				eventually(t, "the jump to be counted", func() bool { return value(t, reg, "dmarcgate_clock_jumps_total", "database") == float64(i+1) })
 			}
 			l.Add(message("after", time.Now().UTC().AddDate(0, 0, -kept-2)))
+			eventually(t, "the last row", func() bool { return s.Status().Rows == kept+1 })
 			finish(t, s)
 			if got := whole(); got != kept+1 {
 				t.Errorf("rows with their address = %d; want all %d\n%s", got, kept+1, log.String())

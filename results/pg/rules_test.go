@@ -167,7 +167,12 @@ func TestRulesAreForgottenWithTheirRowsAndTheirUseIsNot(t *testing.T) {
 	finish(t, ship(t, l, url, "a"))
 	f := newFake()
 	f.add("b", 1)
-	finish(t, shipWith(t, f, Options{Config: Config{URL: url, RetentionDays: 1}, Place: place("b"), Log: quiet(t)}))
+	pass := &ahead{begun: time.Now()}
+	s := shipWith(t, f, Options{Config: Config{URL: url, RetentionDays: 1}, Place: place("b"), Log: quiet(t), Elapsed: pass.elapsed})
+	eventually(t, "shipping", inState(s, Shipping))
+	pass.add(100 * time.Hour) // a day is dropped in an hour
+	f.add("c", 1)
+	finish(t, s)
 	r, err := OpenReader(t.Context(), Config{URL: url})
 	if err != nil {
 		t.Fatal(err)
