@@ -104,6 +104,7 @@ func TestTheClockOfAHostDropsNoDay(t *testing.T) {
 		eventually(t, "the clocks to be compared", func() bool { return (s.Status().Skew - before).Abs() > 24*time.Hour })
 	}
 	l.Add(message("after", time.Now().UTC()))
+	eventually(t, "the last row", func() bool { return s.Status().Rows == 21 })
 	finish(t, s)
 	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.message WHERE client = '::ffff:192.0.2.7'"); got != 21 {
 		t.Errorf("rows with their address = %d; want all 21", got)
