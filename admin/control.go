@@ -23,8 +23,8 @@ type Status struct {
 	PID       int       `json:"pid"`
 	Started   time.Time `json:"started"`
 	Config    string    `json:"config"`
-	Reloaded  time.Time `json:"reloaded"`           // when the settings in force were read
-	Failure   string    `json:"failure,omitempty"`  // of the last reload; the settings before it are in force
+	Reloaded  time.Time `json:"reloaded"`           // when the active settings were read
+	Failure   string    `json:"failure,omitempty"`  // of the last reload; the settings before it are active
 	Restart   []string  `json:"restart,omitempty"`  // changed settings that wait for a restart
 	Warnings  []string  `json:"warnings,omitempty"` // about the configuration that is active
 	Rules     int       `json:"rules"`

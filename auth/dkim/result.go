@@ -114,7 +114,7 @@ type Result struct {
 
 	// CutByMTA says that with Fail the body is as it was signed, the header is
 	// not, and a signed field is so long that the MTA may have handed over a
-	// part of it (mtaCut): nobody can tell whether the signature is good.
+	// part of it (mtaCut): it is not known whether the signature is good.
 	CutByMTA bool
 
 	SignedAt time.Time // t=, zero without it
