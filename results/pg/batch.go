@@ -113,7 +113,7 @@ func (c *session) current() *claim {
 
 // sort tells the rows that PostgreSQL can have from those that it cannot.
 func (c *session) sort(rows []results.Shipment) (good []results.Shipment, bad []refusal) {
-	now := c.serverNow()
+	now := c.serverAt
 	for _, r := range rows {
 		r.Clean() // what the local store has not come to yet
 		if why := fault(r, c.cut, now.Add(maxFuture)); why != "" {

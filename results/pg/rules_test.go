@@ -170,7 +170,7 @@ func TestRulesAreForgottenWithTheirRowsAndTheirUseIsNot(t *testing.T) {
 	pass := &ahead{begun: time.Now()}
 	s := shipWith(t, f, Options{Config: Config{URL: url, RetentionDays: 1}, Place: place("b"), Log: quiet(t), Elapsed: pass.elapsed})
 	eventually(t, "shipping", inState(s, Shipping))
-	pass.add(100 * time.Hour) // a day is dropped in an hour
+	pass.add(3 * time.Hour) // a day is dropped in an hour
 	f.add("c", 1)
 	finish(t, s)
 	r, err := OpenReader(t.Context(), Config{URL: url})

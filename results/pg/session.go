@@ -155,8 +155,8 @@ func (c *session) clock(ctx context.Context) error {
 	}
 	answered := c.elapsed()
 	c.measured(ours.Add((answered - asked) / 2).Sub(server))
-	c.serverAt, c.serverSince = server, asked+(answered-asked)/2
-	if jump := c.serverWatch.Jump(server, c.serverSince); jump != 0 {
+	c.serverAt = server
+	if jump := c.serverWatch.Jump(server, asked+(answered-asked)/2); jump != 0 {
 		c.Metrics.ClockJumped("database")
 		c.Log.Warn("the clock of PostgreSQL has jumped; days are dropped and addresses shortened at most a day an hour until it agrees again",
 			"by", jump.Round(time.Second), "now", server.UTC().Truncate(time.Second))
@@ -186,7 +186,7 @@ func (c *session) farewell(ctx context.Context) error {
 
 // keepUp makes partitions ahead and drops those that are over, once an hour.
 func (c *session) keepUp(ctx context.Context) error {
-	now := c.serverNow()
+	now := c.serverAt
 	if c.elapsed()-c.upkeep < upkeepEvery && day(now).Equal(c.today) {
 		return nil
 	}

@@ -99,9 +99,9 @@ type Shipper struct {
 	said    string
 	saidAt  time.Time
 
-	// The clock of the server, and what is cut by it.
-	serverAt             time.Time     // its time when it was asked last
-	serverSince          time.Duration // monotonic time of that
+	// The clock of the server, and what is cut by it: one host whose clock is
+	// wrong, or is set meanwhile, must not drop the days of the others.
+	serverAt             time.Time // its time, asked for at the start of each turn
 	serverWatch          results.ClockWatch
 	retention, shortened *results.Pace // nil until they are needed
 	cut                  time.Time     // days before it are no longer kept; zero when all are
@@ -308,11 +308,6 @@ func (s *Shipper) look(ctx context.Context) {
 // skew returns the last measured difference between the host's clock and the
 // server's.
 func (s *Shipper) skew() time.Duration { return s.Status().Skew }
-
-// serverNow returns the time by the server's clock, as it was asked in this
-// session: one host whose clock is wrong, or is set meanwhile, must not drop the
-// days of the others.
-func (s *Shipper) serverNow() time.Time { return s.serverAt.Add(s.elapsed() - s.serverSince) }
 
 func (s *Shipper) elapsed() time.Duration { return s.Elapsed() }
 

@@ -32,7 +32,7 @@ func (c *session) tooOld(r results.Shipment) bool {
 // shortenBefore moves the time up to which addresses are shortened: by the time
 // of the server, and not faster than Pace allows from the last row that was.
 func (c *session) shortenBefore(ctx context.Context) (time.Time, error) {
-	target := c.serverNow().Add(-c.ShortenIPAfter)
+	target := c.serverAt.Add(-c.ShortenIPAfter)
 	if c.shortened == nil {
 		from, err := c.shortenFrom(ctx, target)
 		if err != nil {
@@ -94,7 +94,7 @@ func (c *session) shorten(ctx context.Context) {
 	if err != nil { // shipping does not depend on it
 		c.shortening = false
 		if c.shortenCut.IsZero() {
-			c.shortenCut = c.serverNow().Add(-c.ShortenIPAfter)
+			c.shortenCut = c.serverAt.Add(-c.ShortenIPAfter)
 		}
 		c.Log.Warn("addresses could not be shortened in PostgreSQL now", "err", err)
 	}
