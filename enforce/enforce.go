@@ -56,7 +56,7 @@ type Snapshot struct {
 	Checker  *auth.Checker
 }
 
-// Recorder keeps rows; results.Store is one.
+// Recorder keeps rows; results/sqlite has one.
 type Recorder interface {
 	Add(results.Row) *results.Receipt
 	MarkUnanswered(*results.Receipt)

@@ -21,11 +21,6 @@ type RuleHit struct {
 	Last     time.Time     `json:"last"`
 }
 
-// RuleHits implements Queries.
-func (r *Reader) RuleHits(ctx context.Context, since time.Time) ([]RuleHit, error) {
-	return CountRuleHits(ctx, r, since)
-}
-
 // CountRuleHits is RuleHits for all stores that can be scanned.
 func CountRuleHits(ctx context.Context, store interface {
 	Scan(ctx context.Context, span Span, f func(Row) error) error

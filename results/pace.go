@@ -69,11 +69,11 @@ func (w *ClockWatch) Jump(now time.Time, elapsed time.Duration) time.Duration {
 	if before.at.IsZero() {
 		return 0
 	}
-	return jumpOf(now.Sub(before.at) - (elapsed - before.since))
+	return JumpOf(now.Sub(before.at) - (elapsed - before.since))
 }
 
-// jumpOf is 0 for a difference that is no jump.
-func jumpOf(d time.Duration) time.Duration {
+// JumpOf returns a difference between clocks, and 0 for a difference that is no jump.
+func JumpOf(d time.Duration) time.Duration {
 	if d.Abs() < MaxClockJump {
 		return 0
 	}

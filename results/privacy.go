@@ -45,10 +45,10 @@ func HashQueueID(key []byte, qid string) string {
 	return hashedID + base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:16])
 }
 
-// conceal makes a row what is to be stored, trimmed to MaxRowBytes. It changes no
-// list that the row shares with others.
-func (p *Privacy) conceal(r *Row, now func() time.Time) {
-	r.clean()
+// Conceal takes out of a row what is not to be stored. It changes no list that the
+// row shares with others.
+func (p *Privacy) Conceal(r *Row, now func() time.Time) {
+	r.Clean()
 	if p.DropRecipients && len(r.Facts.Recipients) > 0 {
 		r.Facts.Recipients = nil
 		r.Facts.Lacks |= policy.LackRecipients
@@ -57,15 +57,14 @@ func (p *Privacy) conceal(r *Row, now func() time.Time) {
 		r.Facts.QueueID = HashQueueID(p.QueueIDKey, r.Facts.QueueID)
 	}
 	if p.ShortenIPAfter > 0 && now().Sub(r.Facts.Time) > p.ShortenIPAfter {
-		r.shorten()
+		r.Shorten()
 	}
-	r.trim()
 }
 
-// clean takes out of a row what may hold a local part: see policy.Facts.Scrub.
+// Clean takes out of a row what may hold a local part: see policy.Facts.Scrub.
 // Of records, nothing but policy tags stays, whoever has made the row. It reports
 // whether there was something to take out.
-func (r *Row) clean() bool {
+func (r *Row) Clean() bool {
 	changed, own := r.Facts.Scrub(), false
 	for i := range r.Facts.Authors {
 		record := r.Facts.Authors[i].Record
@@ -81,23 +80,24 @@ func (r *Row) clean() bool {
 	return changed || own
 }
 
-// cleanTags is dmarc.CleanPolicyTags, which costs nothing for the records that
+// CleanTags is dmarc.CleanPolicyTags, which costs nothing for the records that
 // most domains have.
 func cleanTags(record string) string {
-	if _, usual := wordNumbers[record]; usual || record == "" {
+	switch record {
+	case "", "v=DMARC1; p=none", "v=DMARC1; p=quarantine", "v=DMARC1; p=reject":
 		return record
 	}
 	return dmarc.CleanPolicyTags(record)
 }
 
-// shorten makes the network of what tells the client's address. Names of the
+// Shorten makes the network of what tells the client's address. Names of the
 // client may hold its address in any form, so the name goes; what it said in
 // HELO and MAIL FROM is shortened when it is an address literal. A client that
 // is the first address of its network is marked as shortened, too: without that,
 // a row would tell of it that it was just this one.
-func (r *Row) shorten() {
+func (r *Row) Shorten() {
 	if r.Facts.Client.IsValid() {
-		r.Facts.Client = shortAddr(r.Facts.Client)
+		r.Facts.Client = ShortAddr(r.Facts.Client)
 		r.Facts.Lacks |= policy.LackClient
 	}
 	if r.Facts.ClientName != "" {
@@ -109,29 +109,29 @@ func (r *Row) shorten() {
 	}
 }
 
-// inferShortened marks what may have been shortened before rows said so: a
+// InferShortened marks what may have been shortened before rows said so: a
 // client that is the first address of its network, and has no name.
-func (r *Row) inferShortened() {
+func (r *Row) InferShortened() {
 	f := &r.Facts
-	if f.Version == 0 && f.Client.IsValid() && f.ClientName == "" && f.Client == shortAddr(f.Client) {
+	if f.Version == 0 && f.Client.IsValid() && f.ClientName == "" && f.Client == ShortAddr(f.Client) {
 		f.Lacks |= policy.LackClient | policy.LackClientName
 	}
 }
 
-// shortAddr returns the first address of the network, /24 or /48.
-func shortAddr(a netip.Addr) netip.Addr {
+// ShortAddr returns the first address of the network, /24 or /48.
+func ShortAddr(a netip.Addr) netip.Addr {
 	if !a.IsValid() {
 		return a
 	}
-	short := network(a).Addr()
+	short := Network(a).Addr()
 	if a.Is4In6() {
 		return netip.AddrFrom16(short.As16())
 	}
 	return short
 }
 
-// network is the network that stands for a client: /24 or /48.
-func network(a netip.Addr) netip.Prefix {
+// Network is the network that stands for a client: /24 or /48.
+func Network(a netip.Addr) netip.Prefix {
 	a = a.Unmap().WithZone("")
 	bits := 24
 	if a.Is6() {
@@ -155,7 +155,7 @@ func shortLiteral(name string) string {
 	case err != nil:
 		return name
 	case bracketed:
-		return "[" + tag + shortAddr(a).String() + "]"
+		return "[" + tag + ShortAddr(a).String() + "]"
 	}
-	return tag + shortAddr(a).String()
+	return tag + ShortAddr(a).String()
 }

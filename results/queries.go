@@ -2,8 +2,6 @@ package results
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"net/netip"
 	"time"
 
@@ -47,30 +45,12 @@ type Queries interface {
 	RuleHits(ctx context.Context, since time.Time) ([]RuleHit, error)
 }
 
-var _ Queries = (*Reader)(nil)
-
 // Span is the rows from a time, included, to another, excluded.
 type Span struct {
 	From, To time.Time
 	// Ruled leaves out the rows that name no rule, of any mode. Those of earlier
 	// versions, which have no mark for it, come first.
 	Ruled bool
-}
-
-// milliseconds returns the limits as the tables have them.
-func (s Span) milliseconds() (from, to int64) {
-	from, to = since(s.From), int64(1)<<62
-	if !s.To.IsZero() {
-		to = s.To.UnixMilli()
-	}
-	return from, to
-}
-
-func since(t time.Time) int64 {
-	if t.IsZero() {
-		return -1 << 62
-	}
-	return t.UnixMilli()
 }
 
 // Failing is an author domain in whose name messages failed.
@@ -113,110 +93,4 @@ type NewSender struct {
 	Passed  bool         `json:"passed"` // DMARC has passed since, or at once
 	QueueID string       `json:"qid"`    // of the first message; "" when that is no longer kept
 	Author  string       `json:"author"` // the same
-}
-
-// The queries read one index each and no table (schema.go); state and the like
-// are written as they stand there, because SQLite compares the texts.
-const (
-	failingSQL = `SELECT author, count(*) AS n, sum(disposition = 1), sum(disposition = 2), count(DISTINCT client), max(time)
-		FROM message WHERE result = 2 AND state = 0 AND time >= ? GROUP BY author ORDER BY n DESC, author LIMIT ?`
-	overriddenSQL = `SELECT author, override, count(*) AS n, sum(disposition = 1), sum(disposition = 2), max(time)
-		FROM message WHERE override <> '' AND state = 0 AND time >= ? GROUP BY author, override ORDER BY n DESC, author, override LIMIT ?`
-	malformedSQL = `SELECT CASE policy_domain WHEN '' THEN author ELSE policy_domain END AS domain, count(*) AS n, max(time), max(seq)
-		FROM message WHERE flags & 2 AND state = 0 AND time >= ? GROUP BY domain ORDER BY n DESC, domain LIMIT ?`
-	newSendersSQL = `SELECT org, net, first, passed, seq FROM sender WHERE first >= ? ORDER BY first DESC LIMIT ?`
-)
-
-// TopFailing implements Queries.
-func (r *Reader) TopFailing(ctx context.Context, from time.Time, limit int) ([]Failing, error) {
-	return query(ctx, r.db, "failing messages", func(rs *sql.Rows) (f Failing, err error) {
-		err = rs.Scan(&f.Author, &f.Messages, &f.Quarantined, &f.Rejected, &f.Clients, (*milliseconds)(&f.Last))
-		return f, err
-	}, failingSQL, since(from), max(0, limit))
-}
-
-// TopOverridden implements Queries.
-func (r *Reader) TopOverridden(ctx context.Context, from time.Time, limit int) ([]Overridden, error) {
-	return query(ctx, r.db, "overridden decisions", func(rs *sql.Rows) (o Overridden, err error) {
-		err = rs.Scan(&o.Author, &o.Override, &o.Messages, &o.Quarantined, &o.Rejected, (*milliseconds)(&o.Last))
-		return o, err
-	}, overriddenSQL, since(from), max(0, limit))
-}
-
-// TopMalformed implements Queries.
-func (r *Reader) TopMalformed(ctx context.Context, from time.Time, limit int) ([]Malformed, error) {
-	var newest []int64
-	out, err := query(ctx, r.db, "malformed records", func(rs *sql.Rows) (m Malformed, err error) {
-		var seq int64
-		err = rs.Scan(&m.Domain, &m.Messages, (*milliseconds)(&m.Last), &seq)
-		newest = append(newest, seq)
-		return m, err
-	}, malformedSQL, since(from), max(0, limit))
-	if err != nil {
-		return nil, err
-	}
-	for i := range out {
-		rows, err := r.rows(ctx, "SELECT "+rowSelection+" FROM message WHERE seq = ?", newest[i])
-		if err != nil {
-			return nil, err
-		}
-		for _, row := range rows { // none when it has been deleted meanwhile
-			out[i].Defects, out[i].From = row.author().Defects, row.Facts.From
-		}
-	}
-	return out, nil
-}
-
-// NewSenders implements Queries.
-func (r *Reader) NewSenders(ctx context.Context, from time.Time, limit int) ([]NewSender, error) {
-	var firsts []int64
-	out, err := query(ctx, r.db, "new senders", func(rs *sql.Rows) (n NewSender, err error) {
-		var net []byte
-		var seq int64
-		err = rs.Scan(&n.Org, &net, (*milliseconds)(&n.First), &n.Passed, &seq)
-		n.Net = netOf(net)
-		firsts = append(firsts, seq)
-		return n, err
-	}, newSendersSQL, since(from), max(0, limit))
-	if err != nil {
-		return nil, err
-	}
-	for i := range out {
-		err := r.db.QueryRowContext(ctx, "SELECT qid, author FROM message WHERE seq = ?", firsts[i]).Scan(&out[i].QueueID, &out[i].Author)
-		if err != nil && err != sql.ErrNoRows {
-			return nil, fmt.Errorf("reading the first message of a sender: %w", err)
-		}
-	}
-	return out, nil
-}
-
-// milliseconds reads a time of a table.
-type milliseconds time.Time
-
-// Scan implements sql.Scanner.
-func (m *milliseconds) Scan(v any) error {
-	n, ok := v.(int64)
-	if !ok {
-		return fmt.Errorf("a time is a %T", v)
-	}
-	*m = milliseconds(time.UnixMilli(n).UTC())
-	return nil
-}
-
-// query returns what scan makes of the rows that a query finds.
-func query[T any](ctx context.Context, db queryer, what string, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
-	rs, err := db.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", what, err)
-	}
-	defer rs.Close()
-	var out []T
-	for rs.Next() {
-		v, err := scan(rs)
-		if err != nil {
-			return nil, fmt.Errorf("reading %s: %w", what, err)
-		}
-		out = append(out, v)
-	}
-	return out, rs.Err()
 }

@@ -4,89 +4,34 @@ import (
 	"net/netip"
 	"time"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 )
 
-// maxMet is how many senders the writer keeps in memory of those that it has
-// noted today: twice that, some 10 MB, before it asks the file again.
-const maxMet = 30_000
-
-// sender is an organization and the network that mail of it came from.
-type sender struct {
-	org string
-	net netip.Prefix
+// Sender is an organization and a network that mail of it came from, with one
+// message of it.
+type Sender struct {
+	Org      string
+	Net      netip.Prefix // /24 or /48
+	Sequence int64
+	Time     time.Time
+	Passed   bool // DMARC did
 }
 
-// senderOf returns the sender of a row; the second value is false when there
-// is none to remember.
-func senderOf(r *Row) (sender, bool) {
-	org, client := r.author().Org, r.Facts.Client.Unmap().WithZone("")
-	if org == "" || !client.IsValid() || r.Facts.Skip != policy.Evaluated {
-		return sender{}, false
+// Sender returns what the row adds to the senders; false when it adds nothing.
+func (r *Row) Sender() (Sender, bool) {
+	a, client := r.Author(), r.Facts.Client.Unmap().WithZone("")
+	if a.Org == "" || !client.IsValid() || r.Facts.Skip != policy.Evaluated {
+		return Sender{}, false
 	}
-	return sender{org, network(client)}, true
+	return Sender{a.Org, Network(client), r.Sequence, r.Facts.Time, a.Verdict.Status == dmarc.Pass}, true
 }
 
-// netBytes are the bytes of the network in the table.
-func (s sender) netBytes() []byte { return s.net.Addr().AsSlice()[:s.net.Bits()/8] }
-
-// netOf is the network of these bytes, invalid when there is none.
-func netOf(b []byte) netip.Prefix {
-	size := 4
-	if len(b) > 4 {
-		size = 16
-	}
-	a, _ := netip.AddrFromSlice(append(b[:len(b):len(b)], make([]byte, max(0, size-len(b)))...))
-	return netip.PrefixFrom(a, 8*len(b))
-}
-
-// meetSQL notes a sender: the first time with everything, on each further day
-// the day, and when DMARC passes for the first time.
-const meetSQL = `INSERT INTO sender VALUES (?1, ?2, ?3, ?3, ?4, ?5)
-	ON CONFLICT DO UPDATE SET last = max(last, excluded.last), passed = max(passed, excluded.passed)`
-
-// met is which senders the file has with the day of today, in two halves of
-// which the older is forgotten. It belongs to the writer.
-type met struct {
-	day            day
-	newer, earlier map[sender]bool // whether DMARC passed
-}
-
-// known reports whether nothing about the sender is new.
-func (m *met) known(s sender, today day, passed bool) bool {
-	if today > m.day || today+1 < m.day || m.newer == nil { // mail of yesterday comes until after midnight
-		*m = met{day: today, newer: make(map[sender]bool)}
-	}
-	before, found := m.newer[s]
-	if !found {
-		before, found = m.earlier[s]
-	}
-	if found && (before || !passed) {
-		return true
-	}
-	if len(m.newer) >= maxMet {
-		m.newer, m.earlier = make(map[sender]bool), m.newer
-	}
-	m.newer[s] = before || passed
-	return false
-}
-
-// meetSenders notes the senders of rows that are inserted.
-func (s *session) meetSenders(m *met, ops []*op) error {
-	for _, o := range ops {
-		who, ok := senderOf(&o.row)
-		passed := o.row.author().Verdict.Status == resultPass
-		if o.err != nil || !ok || m.known(who, dayOf(o.row.Facts.Time), passed) {
-			continue
-		}
-		var pass int64
-		if passed {
-			pass = 1
-		}
-		at := o.row.Facts.Time.UTC().Truncate(time.Millisecond).UnixMilli()
-		if err := s.exec(s.meet, who.org, who.netBytes(), at, o.seq, pass); err != nil {
-			return err
-		}
-	}
-	return nil
+// Matches reports whether what is known of a sender is meant, Time being that
+// of its last message. That a network holds the client is enough: it is met
+// again, as a new one, with its next message.
+func (s *Sender) Matches(p Purge) bool {
+	return !p.Empty() && (p.Before.IsZero() || s.Time.Before(p.Before)) &&
+		(!p.Client.IsValid() || s.Net.Overlaps(unmapped(p.Client))) &&
+		(p.Domain == "" || below(s.Org, p.Domain))
 }

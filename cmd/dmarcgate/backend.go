@@ -14,6 +14,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/results"
 	"dmarcgate/results/pg"
+	"dmarcgate/results/sqlite"
 )
 
 // backend is a store of results to read.
@@ -45,7 +46,7 @@ var errNoURL = errors.New("[store.postgres] has no url: there are the results of
 func openBackend(ctx context.Context, e *env, cfg *config.Config, allHosts bool) (backend, error) {
 	shared := cfg.Store.Postgres.URL != ""
 	if !allHosts {
-		r, err := results.OpenReader(ctx, cfg.Store.Path)
+		r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
 		if err == nil {
 			return r, nil
 		}

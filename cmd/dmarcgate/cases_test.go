@@ -18,7 +18,7 @@ import (
 
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
-	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // Every file in testdata/cases is a message with its envelope, its DNS and
@@ -277,8 +277,8 @@ var emptyStore = sync.OnceValues(func() (map[string][]byte, error) {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
-	store, err := results.Open(context.Background(), results.Options{
-		Path: filepath.Join(dir, "results.db"), Durability: results.Ack, Queue: 1, Log: slog.New(slog.DiscardHandler),
+	store, err := sqlite.Open(context.Background(), sqlite.Options{
+		Path: filepath.Join(dir, "results.db"), Durability: sqlite.Ack, Queue: 1, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/pg"
+	"dmarcgate/results/sqlite"
 )
 
 // controlMode lets the daemon's group use the control socket, and privateMode its
@@ -37,10 +38,10 @@ type daemon struct {
 	registry     *prometheus.Registry
 	metrics      *metrics.Metrics
 	dns          *dnscache.Resolver
-	servers      *nameservers   // of dns
-	store        *results.Store // nil when nothing is recorded
-	shipping     *shipping      // nil without a store or PostgreSQL
-	keeper       *storekeeper   // nil when nothing is recorded
+	servers      *nameservers  // of dns
+	store        *sqlite.Store // nil when nothing is recorded
+	shipping     *shipping     // nil without a store or PostgreSQL
+	keeper       *storekeeper  // nil when nothing is recorded
 	recorder     enforce.Recorder
 	sampler      policy.Sampler
 	prober       *prober
@@ -150,7 +151,7 @@ func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 	opt := storeOptions(cfg, key, d.metrics, d.log.Logger)
 	opt.Now = wallClock
 	faultyUpkeep(&opt)
-	if d.store, err = results.Open(ctx, opt); err != nil {
+	if d.store, err = sqlite.Open(ctx, opt); err != nil {
 		return err
 	}
 	d.recorder = d.store

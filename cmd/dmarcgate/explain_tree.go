@@ -7,7 +7,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
-	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // tree draws the explanation.
@@ -23,7 +23,7 @@ func (x *explanation) tree() *node {
 		root.add("client read from the Received field of our relay %s", f.Relay)
 	}
 	if len(f.Trimmed) > 0 {
-		root.add("left out, because a stored row has at most %d bytes: some of %s", results.MaxRowBytes, printable(strings.Join(f.Trimmed, ", ")))
+		root.add("left out, because a stored row has at most %d bytes: some of %s", blob.MaxRowBytes, printable(strings.Join(f.Trimmed, ", ")))
 	}
 	if f.Skip != policy.Evaluated {
 		root.add("not evaluated: %s", f.Skip)

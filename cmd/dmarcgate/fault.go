@@ -12,7 +12,7 @@ import (
 
 	"dmarcgate/enforce"
 	"dmarcgate/milter"
-	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // planted begins the Subject of a message that makes a daemon built with the
@@ -40,7 +40,7 @@ func setClock(header [][]byte) {
 
 // faultyUpkeep makes rounds of upkeep as frequent as DMARCGATE_FAULT_UPKEEP says,
 // which time.ParseDuration reads.
-func faultyUpkeep(opt *results.Options) {
+func faultyUpkeep(opt *sqlite.Options) {
 	opt.UpkeepEvery, _ = time.ParseDuration(os.Getenv("DMARCGATE_FAULT_UPKEEP"))
 }
 

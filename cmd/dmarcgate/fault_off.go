@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"dmarcgate/milter"
-	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // wrapHandler is where the build tag fault plants failures; a daemon that is
@@ -17,4 +17,4 @@ func wrapHandler(h milter.Handler) milter.Handler { return h }
 func wallClock() time.Time { return time.Now() }
 
 // faultyUpkeep is where the build tag fault makes rounds of upkeep more frequent.
-func faultyUpkeep(*results.Options) {}
+func faultyUpkeep(*sqlite.Options) {}

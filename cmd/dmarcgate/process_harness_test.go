@@ -18,6 +18,7 @@ import (
 
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // The tests in process_*_test.go run the daemon as a process of its own, built
@@ -227,8 +228,8 @@ func (h *host) session() *miltertest.Client {
 // rows returns what the store has. No daemon may be running.
 func (h *host) rows() map[string]results.Row {
 	h.t.Helper()
-	store, err := results.Open(context.Background(), results.Options{
-		Path: filepath.Join(h.dir, "results.db"), Durability: results.Ack, Wait: time.Second, Queue: 1, Log: slog.Default(),
+	store, err := sqlite.Open(context.Background(), sqlite.Options{
+		Path: filepath.Join(h.dir, "results.db"), Durability: sqlite.Ack, Wait: time.Second, Queue: 1, Log: slog.Default(),
 	})
 	if err != nil {
 		h.t.Fatalf("the store cannot be opened after the daemon: %v", err)

@@ -11,8 +11,8 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
-	"dmarcgate/results"
 	"dmarcgate/results/pg"
+	"dmarcgate/results/sqlite"
 )
 
 // resultsCmd is about the recorded results.
@@ -126,7 +126,7 @@ func fileStatus(ctx context.Context, e *env, path string) (*admin.ResultsStatus,
 	if cfg.Store.Durability == "off" {
 		return nil, errNoResults
 	}
-	r, err := results.OpenReader(ctx, cfg.Store.Path)
+	r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
 	if err != nil {
 		return nil, storeProblem(err, cfg.Store.Path)
 	}

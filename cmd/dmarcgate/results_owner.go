@@ -11,6 +11,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // errNoResults means that nothing is recorded.
@@ -50,7 +51,7 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 	if _, err := os.Stat(cfg.Store.Path); err != nil {
 		return nil, nil, err
 	}
-	if results.InUse(cfg.Store.Path) {
+	if sqlite.InUse(cfg.Store.Path) {
 		return nil, nil, fmt.Errorf("another process has the store %s open: if that is the daemon, --socket names its control socket", cfg.Store.Path)
 	}
 	log := newLogger(e.stderr, cfg.Log.Format, "warn")
@@ -62,7 +63,7 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 		}
 	}
 	opt := storeOptions(cfg, key, nil, log.Logger)
-	store, err := results.Open(ctx, opt)
+	store, err := sqlite.Open(ctx, opt)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -24,6 +24,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // failure is a message in the name of an author domain that failed.
@@ -66,7 +67,7 @@ func storeWith(t *testing.T, extra string, rows ...results.Row) (cfg string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := results.Open(t.Context(), storeOptions(in.cfg, key, nil, slog.New(slog.DiscardHandler)))
+	store, err := sqlite.Open(t.Context(), storeOptions(in.cfg, key, nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +426,7 @@ func TestAnImportReadsStandardInput(t *testing.T) {
 
 func TestMoreRowsThanASliceAreImportedOnce(t *testing.T) {
 	store := openTestStore(t)
-	k := newStorekeeper(store, nil, results.Options{Log: slog.New(slog.DiscardHandler)})
+	k := newStorekeeper(store, nil, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
 	const n = importSlice + importSlice/2
 	begin := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	source := func() func() (results.Row, error) {
@@ -456,10 +457,10 @@ func TestMoreRowsThanASliceAreImportedOnce(t *testing.T) {
 	}
 }
 
-func openTestStore(t *testing.T) *results.Store {
+func openTestStore(t *testing.T) *sqlite.Store {
 	t.Helper()
-	s, err := results.Open(t.Context(), results.Options{
-		Path: filepath.Join(t.TempDir(), "results.db"), Durability: results.Ack, Wait: 10 * time.Second, Queue: 100, Log: slog.New(slog.DiscardHandler),
+	s, err := sqlite.Open(t.Context(), sqlite.Options{
+		Path: filepath.Join(t.TempDir(), "results.db"), Durability: sqlite.Ack, Wait: 10 * time.Second, Queue: 100, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 const (
@@ -48,7 +49,7 @@ func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), useTimeout)
 	defer cancel()
-	r, err := results.OpenReader(ctx, cfg.Store.Path)
+	r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
 	if err != nil {
 		return nil, err
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"dmarcgate/config"
-	"dmarcgate/results"
 	"dmarcgate/results/pg"
+	"dmarcgate/results/sqlite"
 )
 
 // lastShipment is how long a stop may go on moving rows. What is left waits in
@@ -19,7 +19,7 @@ const lastShipment = 5 * time.Second
 // shipping moves the rows of the store to PostgreSQL while the daemon runs. A
 // nil one does nothing.
 type shipping struct {
-	spool *results.Spool
+	spool *sqlite.Spool
 
 	mu      sync.Mutex // guards what stands below
 	opt     pg.Options
@@ -27,7 +27,7 @@ type shipping struct {
 }
 
 // startShipping begins to ship. Errors are of the settings and of the store.
-func startShipping(ctx context.Context, store *results.Store, opt pg.Options) (*shipping, error) {
+func startShipping(ctx context.Context, store *sqlite.Store, opt pg.Options) (*shipping, error) {
 	spool, err := store.Spool(ctx)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 
 	"dmarcgate/internal/disktest"
 	"dmarcgate/internal/dnstest"
-	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // diskRun is what daemons have done to their files one after the other.
@@ -93,14 +93,14 @@ func sendMany(h *host, first, end, step int) error {
 // and no hole in it, and with every row that was acknowledged: after a kill
 // always, after a power cut when the durability is disk.
 func TestTheFilesOfEveryMomentAreAStore(t *testing.T) {
-	for _, durability := range []results.Durability{results.Ack, results.Disk} {
+	for _, durability := range []sqlite.Durability{sqlite.Ack, sqlite.Disk} {
 		t.Run(string(durability), func(t *testing.T) {
 			size := min(scale(t), 4) // each moment reads all rows, four times
 			n := 300 * size
 			run := traceDaemons(t, string(durability), n)
 			r := rand.New(rand.NewPCG(1, uint64(len(run.ops))))
 			moments := run.moments(r, 40*size)
-			w := diskWatch{t: t, r: r, synced: durability == results.Disk, acked: make(map[string]bool)}
+			w := diskWatch{t: t, r: r, synced: durability == sqlite.Disk, acked: make(map[string]bool)}
 			for i, op := range run.ops {
 				if moments[i] && !t.Failed() {
 					w.look(fmt.Sprintf("before operation %d of %d, on %s", i, len(run.ops), filepath.Base(op.Path)))

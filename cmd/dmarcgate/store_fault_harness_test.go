@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // The tests in store_fault_*_test.go do to the store of a daemon what happens
@@ -27,9 +28,9 @@ var storeFiles = []string{"", "-wal", "-shm"}
 func (h *host) storePath() string { return filepath.Join(h.dir, "results.db") }
 
 // openStore opens a file that no daemon uses.
-func openStore(path string) (*results.Store, error) {
-	return results.Open(context.Background(), results.Options{
-		Path: path, Durability: results.Ack, Wait: time.Second, Queue: 1, Log: slog.New(slog.DiscardHandler),
+func openStore(path string) (*sqlite.Store, error) {
+	return sqlite.Open(context.Background(), sqlite.Options{
+		Path: path, Durability: sqlite.Ack, Wait: time.Second, Queue: 1, Log: slog.New(slog.DiscardHandler),
 	})
 }
 

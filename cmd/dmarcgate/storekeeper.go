@@ -14,13 +14,14 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/metrics"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // storeOptions is [store] and [privacy] in the words of package results. key is
 // that of queue ids.
-func storeOptions(cfg *config.Config, key []byte, m *metrics.Metrics, log *slog.Logger) results.Options {
-	return results.Options{
-		Path: cfg.Store.Path, Durability: results.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
+func storeOptions(cfg *config.Config, key []byte, m *metrics.Metrics, log *slog.Logger) sqlite.Options {
+	return sqlite.Options{
+		Path: cfg.Store.Path, Durability: sqlite.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
 		Queue: cfg.Store.Queue, Metrics: m, Log: log,
 		Retention: results.Retention{Days: days(cfg.Store.Retention), MaxBytes: int64(cfg.Store.MaxSize), FreeBytes: freeBytes(cfg.Store.MinFree)},
 		Privacy: results.Privacy{
@@ -44,14 +45,14 @@ func freeBytes(size config.Size) int64 {
 
 // storekeeper does with the store what its owner alone may do.
 type storekeeper struct {
-	store     *results.Store
+	store     *sqlite.Store
 	shipping  *shipping     // nil without PostgreSQL
 	retention time.Duration // 0 is for ever
 	key       []byte        // of queue ids; nil when they are as they are
 	log       *slog.Logger
 }
 
-func newStorekeeper(store *results.Store, shipping *shipping, opt results.Options) *storekeeper {
+func newStorekeeper(store *sqlite.Store, shipping *shipping, opt sqlite.Options) *storekeeper {
 	return &storekeeper{store: store, shipping: shipping, retention: time.Duration(opt.Retention.Days) * 24 * time.Hour, key: opt.Privacy.QueueIDKey, log: opt.Log}
 }
 
@@ -96,7 +97,7 @@ func keyOf(r *results.Row, qid string) importKey {
 
 // importer adds rows of another program that the store does not have.
 type importer struct {
-	store  *results.Store
+	store  *sqlite.Store
 	key    []byte             // of queue ids
 	oldest time.Time          // of what is kept
 	seen   map[importKey]bool // in the store, or taken

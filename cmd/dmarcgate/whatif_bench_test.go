@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // benchRows is how many rows the store of the benchmark has.
@@ -81,8 +82,8 @@ func timed(b *testing.B, f func() (int64, error)) time.Duration {
 func benchStore(b *testing.B, row func(int) results.Row) backend {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "results.db")
-	store, err := results.Open(b.Context(), results.Options{
-		Path: path, Durability: results.Async, Wait: time.Minute, Queue: 10_000, Log: slog.New(slog.DiscardHandler),
+	store, err := sqlite.Open(b.Context(), sqlite.Options{
+		Path: path, Durability: sqlite.Async, Wait: time.Minute, Queue: 10_000, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		b.Fatal(err)
@@ -95,7 +96,7 @@ func benchStore(b *testing.B, row func(int) results.Row) backend {
 	if err := store.Close(); err != nil {
 		b.Fatal(err)
 	}
-	r, err := results.OpenReader(b.Context(), path)
+	r, err := sqlite.OpenReader(b.Context(), path)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -20,6 +20,7 @@ import (
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 const (
@@ -241,7 +242,7 @@ func actionOf(res miltertest.Result) policy.Action {
 // recorded reads the rows of a run.
 func (s *whatIfSite) recorded(run int) []results.Row {
 	s.host.t.Helper()
-	r, err := results.OpenReader(context.Background(), s.storePath())
+	r, err := sqlite.OpenReader(context.Background(), s.storePath())
 	if err != nil {
 		s.host.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // replay is what "what-if" costs beside a bare scan of the same rows.
@@ -74,8 +75,8 @@ func inTurn(f func() (time.Duration, error)) (d time.Duration, err error) {
 
 // fillReplay makes a store of a site that only watches.
 func fillReplay(ctx context.Context, path string, n int) error {
-	store, err := results.Open(ctx, results.Options{
-		Path: path, Durability: results.Async, Wait: aloneWait, Queue: aloneQueue, Log: slog.New(slog.DiscardHandler),
+	store, err := sqlite.Open(ctx, sqlite.Options{
+		Path: path, Durability: sqlite.Async, Wait: aloneWait, Queue: aloneQueue, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
@@ -142,7 +143,7 @@ func bareScan(ctx context.Context, path string, rows int) (time.Duration, error)
 	if err != nil {
 		return 0, err
 	}
-	reader, err := results.OpenReader(ctx, path)
+	reader, err := sqlite.OpenReader(ctx, path)
 	if err != nil {
 		return 0, err
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 func TestRulesDoWhatIsMeasured(t *testing.T) {
@@ -42,7 +43,7 @@ func TestTheStoreOfAReplayHasWhatIsSaidOfIt(t *testing.T) {
 	if _, err := bareScan(t.Context(), path, 100); err != nil {
 		t.Error(err)
 	}
-	r, err := results.OpenReader(context.Background(), path)
+	r, err := sqlite.OpenReader(context.Background(), path)
 	if err != nil {
 		t.Fatal(err)
 	}

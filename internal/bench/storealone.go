@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // aloneDistinct is how many different rows a store without mail is filled
@@ -64,8 +65,8 @@ func (a *aloneRow) measure(ctx context.Context, n int, rows []results.Row) (err 
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	store, err := results.Open(ctx, results.Options{
-		Path: filepath.Join(dir, storeFile), Durability: results.Durability(a.durability), Wait: aloneWait, Queue: aloneQueue, Log: slog.New(slog.DiscardHandler),
+	store, err := sqlite.Open(ctx, sqlite.Options{
+		Path: filepath.Join(dir, storeFile), Durability: sqlite.Durability(a.durability), Wait: aloneWait, Queue: aloneQueue, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
@@ -90,7 +91,7 @@ func (a *aloneRow) measure(ctx context.Context, n int, rows []results.Row) (err 
 }
 
 // addOne adds a row, and says how long it took.
-func addOne(ctx context.Context, store *results.Store, r results.Row, took *time.Duration) error {
+func addOne(ctx context.Context, store *sqlite.Store, r results.Row, took *time.Duration) error {
 	begin := time.Now()
 	if got := store.Add(r).Outcome; got == results.Dropped {
 		return fmt.Errorf("a row was %s", got)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 const (
@@ -119,7 +120,7 @@ func (p *storePart) leave(ctx context.Context, d *daemon) ([]results.Row, error)
 		return nil, err
 	}
 	path := filepath.Join(d.dir, storeFile)
-	r, err := results.OpenReader(ctx, path)
+	r, err := sqlite.OpenReader(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -242,7 +242,9 @@ func check[T any](t *testing.T, what string, got T, err error, want T) {
 }
 
 // Fill adds rows to a local store.
-func Fill(t *testing.T, s *results.Store, rows []results.Row) {
+func Fill(t *testing.T, s interface {
+	Add(results.Row) *results.Receipt
+}, rows []results.Row) {
 	t.Helper()
 	for _, r := range rows {
 		if out := s.Add(r).Outcome; out != results.Written {

@@ -27,8 +27,11 @@ var allowed = map[string][]string{
 	"enforce":           {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
 	"admin":             {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"auth":              {"message", "auth/*"},
-	"results":           {"policy", "metrics", "auth/dmarc"},
-	"results/pg":        {"results", "policy", "metrics"},
+	"results":           {"policy", "auth/dmarc"},
+	"results/blob":      {"results", "policy"},
+	"results/history":   {"policy"},
+	"results/sqlite":    {"results", "results/blob", "results/history", "policy", "metrics", "auth/dmarc"},
+	"results/pg":        {"results", "results/blob", "policy", "metrics"},
 	"results/opendmarc": {"results", "policy", "auth/dmarc", "message"},
 	"config":            {"policy", "auth/authres"},
 	"policy":            {"auth/dmarc"},
@@ -43,7 +46,7 @@ var allowed = map[string][]string{
 	"metrics":           {},
 
 	"internal/mutate":       {},
-	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "results", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "results", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
 	"internal/disktest":     {},
 	"internal/dkimtest":     {},
 	"internal/conformance":  {},
@@ -130,6 +133,19 @@ func permits(list []string, target string) bool {
 		prefix, wild := strings.CutSuffix(entry, "*")
 		return entry == target || wild && strings.HasPrefix(target, prefix)
 	})
+}
+
+// What answers the MTA and what operators ask need rows, and no database.
+func TestRoomsThatOnlyNeedRowsLinkNoSQLite(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"/enforce", module+"/admin", module+"/results/pg").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range strings.Fields(string(out)) {
+		if strings.HasPrefix(path, "modernc.org/") || path == module+"/results/sqlite" {
+			t.Errorf("enforce, admin or results/pg links %s", path)
+		}
+	}
 }
 
 // Only the demo may use test support in the program.

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // What a batch takes at most. Beyond a thousand rows, one more costs the same
@@ -42,7 +43,7 @@ const (
 var columns = []string{"store", "seq", "time", "state", "qid", "client", "author", "policy_domain",
 	"result", "requested", "disposition", "action", "override", "flags", "row"}
 
-func values(store int32, r results.Shipment) []any {
+func values(store int32, r blob.Shipment) []any {
 	return []any{store, r.Sequence, r.Time.UTC(), int16(r.State), r.QueueID, inet(r.Client), r.Author, r.PolicyDomain,
 		int16(r.Result), int16(r.Requested), int16(r.Disposition), int16(r.Action), r.Override, int32(r.Flags), r.Encoded}
 }
@@ -51,7 +52,7 @@ func values(store int32, r results.Shipment) []any {
 type batch struct {
 	store    int32
 	from, to int64 // the mark, before and after
-	rows     []results.Shipment
+	rows     []blob.Shipment
 	refused  []refusal
 	senders  []results.Sender
 	restates []results.Restate
@@ -80,7 +81,7 @@ func (c *session) ship(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("reading rows to ship: %w", err)
 	}
 	whole := len(rows)
-	rows = slices.DeleteFunc(rows, func(r results.Shipment) bool { return r.Sequence > cl.end })
+	rows = slices.DeleteFunc(rows, func(r blob.Shipment) bool { return r.Sequence > cl.end })
 	b := batch{store: cl.id, from: cl.done, to: cl.done}
 	if len(rows) > 0 {
 		b.to = rows[len(rows)-1].Sequence
@@ -112,7 +113,7 @@ func (c *session) current() *claim {
 }
 
 // sort tells the rows that PostgreSQL can have from those that it cannot.
-func (c *session) sort(rows []results.Shipment) (good []results.Shipment, bad []refusal) {
+func (c *session) sort(rows []blob.Shipment) (good []blob.Shipment, bad []refusal) {
 	now := c.serverAt
 	for _, r := range rows {
 		r.Clean() // what the local store has not come to yet
@@ -130,7 +131,7 @@ func (c *session) sort(rows []results.Shipment) (good []results.Shipment, bad []
 }
 
 // fault says why a row cannot be taken, "" when it can.
-func fault(r results.Shipment, oldest, latest time.Time) string {
+func fault(r blob.Shipment, oldest, latest time.Time) string {
 	switch {
 	case len(r.Encoded) > maxRow:
 		return whyTooBig
@@ -342,7 +343,7 @@ func (c *session) setShipped(ctx context.Context, seq int64) {
 }
 
 // addDays makes the partitions that rows need.
-func (c *session) addDays(ctx context.Context, rows []results.Shipment) error {
+func (c *session) addDays(ctx context.Context, rows []blob.Shipment) error {
 	for _, r := range rows {
 		if err := c.addDay(ctx, day(r.Time)); err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 	"dmarcgate/internal/pgtest"
 	"dmarcgate/metrics"
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // Of the same length: what a program of now keeps of a record, and what one of
@@ -25,7 +26,7 @@ const (
 )
 
 // soil makes rows what programs of before have shipped.
-func (e *earlier) soil(rows []results.Shipment) {
+func (e *earlier) soil(rows []blob.Shipment) {
 	for i := range rows {
 		rows[i].Encoded = bytes.Replace(rows[i].Encoded, []byte(cleanRecord), []byte(soiledRecord), 1)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"dmarcgate/internal/pgtest"
 	"dmarcgate/metrics"
-	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // ahead is a clock that can be set.
@@ -117,7 +117,7 @@ func TestADayIsDroppedInAnHour(t *testing.T) {
 	url, f := server.Database(), newFake()
 	today := day(time.Now())
 	for i := range 20 {
-		f.put(results.Shipment{Time: today.AddDate(0, 0, -i), QueueID: fmt.Sprint(i), Encoded: []byte{1}})
+		f.put(blob.Shipment{Time: today.AddDate(0, 0, -i), QueueID: fmt.Sprint(i), Encoded: []byte{1}})
 	}
 	finish(t, ship(t, f, url, "a"))
 	f.open()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // scale multiplies the sizes of tests; make soak sets it.
@@ -36,7 +37,7 @@ type fake struct {
 	mu       sync.Mutex
 	ids      []results.Identity
 	openings []results.Opening
-	rows     []results.Shipment
+	rows     []blob.Shipment
 	restates []results.Restate
 	shipped  int64
 	next     int64
@@ -78,14 +79,14 @@ func (f *fake) add(name string, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for range n {
-		f.put(results.Shipment{
+		f.put(blob.Shipment{
 			Time: time.Now().UTC().Truncate(time.Millisecond), QueueID: fmt.Sprintf("%s-%d", name, f.next), Client: netip.MustParseAddr("2001:db8::1"),
 			Author: "bank.example", Result: 2, Requested: 2, Disposition: 2, Action: 4, Override: "", Flags: 1, Encoded: []byte{1, 0},
 		})
 	}
 }
 
-func (f *fake) put(r results.Shipment) {
+func (f *fake) put(r blob.Shipment) {
 	r.Sequence = f.next
 	f.rows = append(f.rows, r)
 	f.next++
@@ -122,10 +123,10 @@ func (f *fake) Openings(context.Context) ([]results.Opening, error) {
 	return slices.Clone(f.openings), nil
 }
 
-func (f *fake) After(_ context.Context, seq int64, limit, maxBytes int) ([]results.Shipment, error) {
+func (f *fake) After(_ context.Context, seq int64, limit, maxBytes int) ([]blob.Shipment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	var out []results.Shipment
+	var out []blob.Shipment
 	for _, r := range f.rows {
 		if r.Sequence > seq && len(out) < limit && maxBytes > 0 {
 			out = append(out, r)

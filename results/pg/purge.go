@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // Purge deletes the rows that are meant, of all hosts, and what is known of
@@ -124,7 +125,7 @@ func (w *purger) all(ctx context.Context) error {
 
 // kept is a row as PostgreSQL has it.
 type kept struct {
-	results.Shipment
+	blob.Shipment
 	store int32
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // Reader reads the rows of all hosts. Its methods may be called at once, and
@@ -95,7 +96,7 @@ func scanRow(row pgx.CollectableRow) (results.Row, error) {
 	return s.Row()
 }
 
-func scanShipment(row pgx.CollectableRow, more ...any) (s results.Shipment, err error) {
+func scanShipment(row pgx.CollectableRow, more ...any) (s blob.Shipment, err error) {
 	var state int16
 	var client *netip.Addr
 	columns := []any{&s.Sequence, &s.Time, &state, &s.QueueID, &client, &s.Author, &s.PolicyDomain, &s.Encoded}

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // scanSlice is how many rows one read of Scan takes.
@@ -72,7 +73,7 @@ type scanner struct {
 
 // all reads in the order of time.
 func (s *scanner) all(ctx context.Context, from time.Time, text string, more ...any) error {
-	last := kept{Shipment: results.Shipment{Time: from, Sequence: -1}, store: -1}
+	last := kept{Shipment: blob.Shipment{Time: from, Sequence: -1}, store: -1}
 	for n := scanSlice; n == scanSlice; {
 		rows, err := query(ctx, s.Reader, "rows", scanKept, text, append([]any{last.Time, s.to, last.store, last.Sequence, scanSlice}, more...)...)
 		if err != nil {

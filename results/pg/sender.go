@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // maxMet is how many senders a Shipper keeps in memory of those that it has
@@ -31,7 +32,7 @@ type met struct {
 
 // news returns the senders of rows that PostgreSQL may not have yet, each once,
 // in one order for all hosts: then none of them waits for another in a circle.
-func (m *met) news(rows []results.Shipment) []results.Sender {
+func (m *met) news(rows []blob.Shipment) []results.Sender {
 	found := make(map[senderKey]results.Sender)
 	for i := range rows {
 		s, ok := rows[i].Sender()

@@ -41,7 +41,7 @@ type Options struct {
 	Metrics *metrics.Metrics
 	Log     *slog.Logger
 	Now     func() time.Time // nil is time.Now
-	// Elapsed is as in results.Options.
+	// Elapsed is as in sqlite.Options.
 	Elapsed func() time.Duration
 	// ShortenIPAfter is as in results.Privacy, for the rows of all hosts; let
 	// all say the same.

@@ -21,6 +21,7 @@ import (
 	"dmarcgate/internal/pgtest"
 	"dmarcgate/metrics"
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 const patienceOfTests = 60 * time.Second
@@ -229,8 +230,8 @@ func TestDaysComeAndGo(t *testing.T) {
 	url, f := server.Database(), newFake()
 	today := day(time.Now())
 	f.add("a", 3)
-	f.put(results.Shipment{Time: today.AddDate(0, 0, -10), QueueID: "late", Encoded: []byte{1}})
-	f.put(results.Shipment{Time: today.AddDate(0, 0, -40), QueueID: "too late", Encoded: []byte{1}})
+	f.put(blob.Shipment{Time: today.AddDate(0, 0, -10), QueueID: "late", Encoded: []byte{1}})
+	f.put(blob.Shipment{Time: today.AddDate(0, 0, -40), QueueID: "too late", Encoded: []byte{1}})
 	list := func() (names []string) {
 		conn, err := pgx.Connect(t.Context(), url)
 		if err != nil {
@@ -546,7 +547,7 @@ type limited struct {
 	last int64
 }
 
-func (l *limited) After(ctx context.Context, seq int64, limit, maxBytes int) ([]results.Shipment, error) {
+func (l *limited) After(ctx context.Context, seq int64, limit, maxBytes int) ([]blob.Shipment, error) {
 	return l.fake.After(ctx, seq, min(limit, int(max(l.last-seq, 0))), maxBytes)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 const (
@@ -25,7 +26,7 @@ const (
 
 // tooOld reports whether a row is to be shipped shortened: those that will not be
 // looked at later.
-func (c *session) tooOld(r results.Shipment) bool {
+func (c *session) tooOld(r blob.Shipment) bool {
 	return c.ShortenIPAfter > 0 && r.Time.Before(c.shortenCut)
 }
 

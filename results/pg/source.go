@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 // Source is the local store whose rows are shipped. Its methods read what has
@@ -18,7 +19,7 @@ type Source interface {
 	Openings(ctx context.Context) ([]results.Opening, error)
 	// After returns the rows after seq in their order: at most limit, and no
 	// further one once their Encoded has maxBytes.
-	After(ctx context.Context, seq int64, limit, maxBytes int) ([]results.Shipment, error)
+	After(ctx context.Context, seq int64, limit, maxBytes int) ([]blob.Shipment, error)
 	// SetShipped notes that all rows up to seq, and no other, are elsewhere, too.
 	SetShipped(ctx context.Context, seq int64) error
 	// Restates returns states that changed after their row was stored, at most
@@ -29,5 +30,3 @@ type Source interface {
 	// Waiting returns what comes after the mark of SetShipped.
 	Waiting(ctx context.Context) (results.Waiting, error)
 }
-
-var _ Source = (*results.Spool)(nil)

@@ -16,17 +16,18 @@ import (
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 )
 
 // realStore is a real local store.
 type realStore struct {
-	*results.Store
-	*results.Spool
+	*sqlite.Store
+	*sqlite.Spool
 }
 
 func openLocal(t *testing.T, path string) realStore {
 	t.Helper()
-	s, err := results.Open(t.Context(), results.Options{Path: path, Durability: results.Ack, Wait: time.Minute, Queue: 100, Ship: true, Log: quiet(t)})
+	s, err := sqlite.Open(t.Context(), sqlite.Options{Path: path, Durability: sqlite.Ack, Wait: time.Minute, Queue: 100, Ship: true, Log: quiet(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/results/blob"
 )
 
 func TestAServerElsewhereHasToProveWhoItIs(t *testing.T) {
@@ -80,20 +81,20 @@ func TestPausesGrowAndVaryAndEnd(t *testing.T) {
 
 func TestARowThatPostgreSQLCannotHaveIsTold(t *testing.T) {
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
-	good := results.Shipment{Time: now, QueueID: "4XyZ", Author: "bank.example"}
+	good := blob.Shipment{Time: now, QueueID: "4XyZ", Author: "bank.example"}
 	tests := []struct {
 		name   string
-		change func(*results.Shipment)
+		change func(*blob.Shipment)
 		want   string
 	}{
-		{"a usual one", func(*results.Shipment) {}, ""},
-		{"the character zero", func(r *results.Shipment) { r.QueueID = "4\x00" }, whyBadValue},
-		{"not UTF-8", func(r *results.Shipment) { r.Author = "\xff.example" }, whyBadValue},
-		{"too long for an index", func(r *results.Shipment) { r.QueueID = strings.Repeat("x", 3000) }, whyBadValue},
-		{"too big", func(r *results.Shipment) { r.Encoded = make([]byte, maxRow+1) }, whyTooBig},
-		{"of the far future", func(r *results.Shipment) { r.Time = now.AddDate(2, 0, 0) }, whyBadTime},
-		{"older than what is kept", func(r *results.Shipment) { r.Time = now.AddDate(0, 0, -31) }, whyExpired},
-		{"of the oldest day that is kept", func(r *results.Shipment) { r.Time = now.AddDate(0, 0, -30).Truncate(24 * time.Hour) }, ""},
+		{"a usual one", func(*blob.Shipment) {}, ""},
+		{"the character zero", func(r *blob.Shipment) { r.QueueID = "4\x00" }, whyBadValue},
+		{"not UTF-8", func(r *blob.Shipment) { r.Author = "\xff.example" }, whyBadValue},
+		{"too long for an index", func(r *blob.Shipment) { r.QueueID = strings.Repeat("x", 3000) }, whyBadValue},
+		{"too big", func(r *blob.Shipment) { r.Encoded = make([]byte, maxRow+1) }, whyTooBig},
+		{"of the far future", func(r *blob.Shipment) { r.Time = now.AddDate(2, 0, 0) }, whyBadTime},
+		{"older than what is kept", func(r *blob.Shipment) { r.Time = now.AddDate(0, 0, -31) }, whyExpired},
+		{"of the oldest day that is kept", func(r *blob.Shipment) { r.Time = now.AddDate(0, 0, -30).Truncate(24 * time.Hour) }, ""},
 	}
 	oldest := Config{RetentionDays: 30}.oldest(now)
 	for _, tt := range tests {
@@ -106,7 +107,7 @@ func TestARowThatPostgreSQLCannotHaveIsTold(t *testing.T) {
 }
 
 func TestHalvesOfABatchAreTheBatch(t *testing.T) {
-	b := batch{from: 10, to: 16, rows: []results.Shipment{{Sequence: 11}, {Sequence: 13}, {Sequence: 14}},
+	b := batch{from: 10, to: 16, rows: []blob.Shipment{{Sequence: 11}, {Sequence: 13}, {Sequence: 14}},
 		refused: []refusal{{seq: 12}, {seq: 15}, {seq: 16}}, restates: []results.Restate{{Sequence: 11}}}
 	first, second := b.halves(1)
 	if first.from != 10 || first.to != 12 || second.from != 12 || second.to != 16 {

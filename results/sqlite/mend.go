@@ -1,0 +1,149 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+)
+
+var (
+	// errGone means that the path names another file than the one that is open,
+	// or none.
+	errGone = errors.New("the file of the store was removed, renamed or replaced")
+	// errNoFile means that there is none that could be opened.
+	errNoFile = errors.New("the store has no file")
+)
+
+const (
+	// reopenEvery is the time between two attempts to open a file.
+	reopenEvery = time.Second
+	// asideEvery is the time between two files that are set aside: a disk that
+	// spoils every file must not be filled with them.
+	asideEvery = time.Minute
+)
+
+// mend is what the writer does about its file.
+type mend struct {
+	tried time.Time // to open one
+	aside time.Time // one was set aside
+	err   error     // of the last attempt to open one
+
+	said   string // to the log, of commits that fail
+	saidAt time.Time
+	failed int // commits since then
+}
+
+// sayEvery is how often the log is told of commits that go on failing alike.
+const sayEvery = 10 * time.Second
+
+// complain tells the log of a commit that failed.
+func (s *Store) complain(err error) {
+	m := &s.mend
+	m.failed++
+	if text := err.Error(); text != m.said || time.Since(m.saidAt) >= sayEvery {
+		s.opt.Log.Error("results could not be written; mail goes on", "commits", m.failed, "err", err)
+		m.said, m.saidAt, m.failed = text, time.Now(), 0
+	}
+}
+
+// relax tells the log that commits go well again.
+func (s *Store) relax() {
+	if s.mend.said != "" {
+		s.opt.Log.Info("results are written again", "more_failed_commits", s.mend.failed)
+		s.mend.said, s.mend.failed = "", 0
+	}
+}
+
+// ensure sees to it that there is a file.
+func (s *Store) ensure() error {
+	if s.file != nil {
+		return nil
+	}
+	if time.Since(s.mend.tried) < reopenEvery {
+		return s.mend.err
+	}
+	s.mend.tried = time.Now()
+	f, err := s.openFile(context.Background())
+	if isDamage(err) && s.maySetAside() {
+		f, err = s.beginAnew(context.Background(), err)
+	}
+	if err != nil {
+		s.mend.err = fmt.Errorf("%w: opening it: %w", errNoFile, err)
+		return s.mend.err
+	}
+	s.use(f)
+	s.opt.Log.Warn("the store has a file again", "store", f.id, "next", f.session.next)
+	return nil
+}
+
+func (s *Store) maySetAside() bool {
+	if time.Since(s.mend.aside) < asideEvery {
+		return false
+	}
+	s.mend.aside = time.Now()
+	return true
+}
+
+// replaced reports whether there is another file after an error that another
+// file mends.
+func (s *Store) replaced(err error) bool {
+	switch {
+	case s.file == nil:
+		return false
+	case errors.Is(err, errGone):
+		s.leave()
+	case isDamage(err) && s.maySetAside():
+		old := s.file
+		f, failed := s.beginAnew(context.Background(), err)
+		if failed != nil {
+			s.opt.Log.Error("no new file could be begun for the store", "err", failed)
+			if !old.gone(s.opt.Path) {
+				return false // it could not be renamed
+			}
+			s.file, s.mend.err = nil, fmt.Errorf("%w: %w", errNoFile, failed)
+			s.discard(old)
+			return false
+		}
+		s.use(f)
+		s.discard(old)
+		return true
+	default:
+		return false
+	}
+	s.mend.tried = time.Time{}
+	return s.ensure() == nil
+}
+
+// discard closes a file that is no longer used. SQLite leaves what has its name
+// now alone, since the path is no longer the file's.
+func (s *Store) discard(f *file) {
+	if err := f.close(); err != nil {
+		s.opt.Log.Debug("closing a file that is no longer used", "err", err)
+	}
+}
+
+// leave closes a file that is gone. What is in its log goes into the file
+// first, which may have been renamed to be kept; the log itself must not be
+// taken for that of the next file.
+func (s *Store) leave() {
+	s.opt.Metrics.StoreDamaged("gone")
+	s.opt.Log.Error("the file of the store is gone: it was removed, renamed or replaced; another one is opened", "path", s.opt.Path, "store", s.id)
+	old := s.file
+	s.file = nil
+	moved := checkpoint(context.Background(), old.session.conn) == nil
+	log := s.opt.Path + "-wal"
+	info, err := os.Stat(log)
+	if err == nil && old.log != nil && os.SameFile(info, old.log) {
+		if moved && info.Size() == 0 {
+			err = os.Remove(log)
+		} else {
+			err = os.Rename(log, s.opt.Path+".gone-"+s.opt.now().UTC().Format("20060102T150405Z")+"-wal")
+		}
+		if err != nil {
+			s.opt.Log.Error("the log of the file that is gone could not be removed", "path", log, "err", err)
+		}
+	}
+	s.discard(old)
+}

@@ -1,0 +1,261 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+)
+
+// at is a row of an author domain and a client, so many minutes after today.
+func at(minutes int, author, client string, change func(*results.Row)) results.Row {
+	r := results.Row{
+		Facts: policy.Facts{
+			Time: today.Add(time.Duration(minutes) * time.Minute), QueueID: fmt.Sprint("q", minutes), From: policy.FromOneMailbox,
+			Client:  netip.MustParseAddr(client),
+			Authors: []policy.Author{{Domain: author, Org: author, PolicyDomain: author, Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject}}},
+		},
+		Decision: policy.Decision{Author: author, Requested: dmarc.Reject, Action: policy.Refuse, Disposition: policy.Reject},
+	}
+	if change != nil {
+		change(&r)
+	}
+	return r
+}
+
+func passed(r *results.Row) {
+	r.Facts.Authors[0].Verdict.Status = dmarc.Pass
+	r.Decision.Action, r.Decision.Disposition, r.Decision.Requested = policy.Accept, policy.None, dmarc.None
+}
+
+func tagged(why policy.Override) func(*results.Row) {
+	return func(r *results.Row) {
+		r.Decision.Action, r.Decision.Disposition, r.Decision.Override = policy.Tag, policy.Quarantine, why
+	}
+}
+
+// history of two days, for all tests of queries.
+func history2Days() []results.Row {
+	return []results.Row{
+		at(-1440, "old.example", "192.0.2.1", nil),
+		at(-1439, "old.example", "192.0.2.1", func(r *results.Row) { r.Facts.Authors[0].Defects = []string{"bad_p"} }),
+		at(0, "bank.example", "192.0.2.1", nil),
+		at(1, "bank.example", "192.0.2.200", nil),
+		at(2, "bank.example", "2001:db8::1", tagged(policy.LocalPolicy)),
+		at(3, "bank.example", "2001:db8::1", func(r *results.Row) { r.State = results.Deferred }),
+		at(4, "shop.example", "198.51.100.1", tagged(policy.LocalPolicy)),
+		at(5, "shop.example", "198.51.100.1", tagged(policy.MailingList)),
+		at(6, "list.example", "198.51.100.1", passed),
+		at(7, "list.example", "198.51.100.2", func(r *results.Row) { passed(r); r.Facts.Authors[0].Defects = []string{"bad_sp", "dup_tag"} }),
+		at(8, "", "203.0.113.1", func(r *results.Row) { r.Facts.Authors, r.Facts.From = nil, policy.FromMissing }),
+		at(9, "", "203.0.113.1", func(r *results.Row) { r.Facts.Authors, r.Facts.From = nil, policy.FromSeveralFields }),
+		at(10, "", "203.0.113.1", func(r *results.Row) {
+			r.Facts.Authors, r.Facts.From, r.Facts.Skip = nil, policy.FromMissing, policy.Loopback
+		}),
+		at(11, "old.example", "192.0.2.99", nil),
+		at(12, "old.example", "203.0.113.7", nil),
+	}
+}
+
+func clock(minutes int) time.Time { return today.Add(time.Duration(minutes) * time.Minute) }
+
+func stored(t *testing.T, rows ...results.Row) *Store {
+	t.Helper()
+	opt := options(t)
+	fill(t, opt, rows...)
+	return open(t, opt)
+}
+
+// expect compares what a query returned.
+func expect[T any](t *testing.T, what string, got []T, err error, want []T) {
+	t.Helper()
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%s = %+v, %v; want %+v", what, got, err, want)
+	}
+}
+
+func TestTheDomainsThatFailMostAreCounted(t *testing.T) {
+	s, ctx := stored(t, history2Days()...), context.Background()
+	got, err := s.TopFailing(ctx, today, 10)
+	expect(t, "TopFailing(today)", got, err, []results.Failing{
+		{Author: "bank.example", Messages: 3, Quarantined: 1, Rejected: 2, Clients: 3, Last: clock(2)},
+		{Author: "old.example", Messages: 2, Rejected: 2, Clients: 2, Last: clock(12)},
+		{Author: "shop.example", Messages: 2, Quarantined: 2, Clients: 1, Last: clock(5)},
+	})
+	got, err = s.TopFailing(ctx, time.Time{}, 1)
+	expect(t, "TopFailing(ever, 1)", got, err, []results.Failing{{Author: "old.example", Messages: 4, Rejected: 4, Clients: 3, Last: clock(12)}})
+	got, err = s.TopFailing(ctx, today, -1)
+	expect(t, "TopFailing(today, -1)", got, err, nil)
+}
+
+func TestTheDomainsThatAreOverriddenMostAreCounted(t *testing.T) {
+	s := stored(t, history2Days()...)
+	got, err := s.TopOverridden(context.Background(), today, 10)
+	expect(t, "TopOverridden(today)", got, err, []results.Overridden{
+		{Author: "bank.example", Override: policy.LocalPolicy, Messages: 1, Quarantined: 1, Last: clock(2)},
+		{Author: "shop.example", Override: policy.LocalPolicy, Messages: 1, Quarantined: 1, Last: clock(4)},
+		{Author: "shop.example", Override: policy.MailingList, Messages: 1, Quarantined: 1, Last: clock(5)},
+	})
+}
+
+func TestTheDomainsThatAreMalformedMostAreCounted(t *testing.T) {
+	s := stored(t, history2Days()...)
+	got, err := s.TopMalformed(context.Background(), today, 10)
+	expect(t, "TopMalformed(today)", got, err, []results.Malformed{
+		{Messages: 2, Last: clock(9), From: policy.FromSeveralFields},
+		{Domain: "list.example", Messages: 1, Last: clock(7), Defects: []string{"bad_sp", "dup_tag"}, From: policy.FromOneMailbox},
+	})
+}
+
+func TestNewSendersAreThoseSeenForTheFirstTime(t *testing.T) {
+	s := stored(t, history2Days()...)
+	net := netip.MustParsePrefix
+	got, err := s.NewSenders(context.Background(), today, 10)
+	expect(t, "NewSenders(today)", got, err, []results.NewSender{
+		{Org: "old.example", Net: net("203.0.113.0/24"), First: clock(12), QueueID: "q12", Author: "old.example"},
+		{Org: "list.example", Net: net("198.51.100.0/24"), First: clock(6), Passed: true, QueueID: "q6", Author: "list.example"},
+		{Org: "shop.example", Net: net("198.51.100.0/24"), First: clock(4), QueueID: "q4", Author: "shop.example"},
+		{Org: "bank.example", Net: net("2001:db8::/48"), First: clock(2), QueueID: "q2", Author: "bank.example"},
+		{Org: "bank.example", Net: net("192.0.2.0/24"), First: clock(0), QueueID: "q0", Author: "bank.example"},
+	})
+	s.Add(at(13, "shop.example", "198.51.100.9", passed))
+	s.Add(at(14, "old.example", "192.0.2.250", nil))
+	tamper(t, s, "DELETE FROM message WHERE qid = 'q4'")
+	got, err = s.NewSenders(context.Background(), clock(3), 2)
+	expect(t, "NewSenders(newer, 2)", got, err, []results.NewSender{
+		{Org: "old.example", Net: net("203.0.113.0/24"), First: clock(12), QueueID: "q12", Author: "old.example"},
+		{Org: "list.example", Net: net("198.51.100.0/24"), First: clock(6), Passed: true, QueueID: "q6", Author: "list.example"},
+	})
+	got, err = s.NewSenders(context.Background(), clock(3), 10)
+	if err != nil || len(got) != 3 || got[2] != (results.NewSender{Org: "shop.example", Net: net("198.51.100.0/24"), First: clock(4), Passed: true}) {
+		t.Errorf("NewSenders() = %+v, %v; want the last one of shop.example, which has passed meanwhile and whose row is gone", got, err)
+	}
+}
+
+func TestScanReadsASpanInOrder(t *testing.T) {
+	var rows []results.Row
+	const n = 2*scanSlice + 10
+	for i := range n {
+		rows = append(rows, at(n-i/3, "a.example", "192.0.2.1", nil)) // three of each minute, the newest first
+	}
+	s := stored(t, rows...)
+	var got []results.Row
+	collect := func(r results.Row) error { got = append(got, r); return nil }
+	if err := s.Scan(context.Background(), results.Span{}, collect); err != nil || len(got) != n {
+		t.Fatalf("Scan(everything) gave %d rows, %v; want %d", len(got), err, n)
+	}
+	for i := range got[1:] {
+		a, b := got[i], got[i+1]
+		if c := a.Facts.Time.Compare(b.Facts.Time); c > 0 || c == 0 && a.Sequence >= b.Sequence {
+			t.Fatalf("row %d of %v is before row %d of %v", a.Sequence, a.Facts.Time, b.Sequence, b.Facts.Time)
+		}
+	}
+	got = nil
+	if err := s.Scan(context.Background(), results.Span{From: clock(n - 1), To: clock(n)}, collect); err != nil || len(got) != 3 || !got[0].Facts.Time.Equal(clock(n-1)) {
+		t.Errorf("Scan(one minute) gave %d rows, %v; want 3", len(got), err)
+	}
+	stop := errors.New("stop")
+	if err := s.Scan(context.Background(), results.Span{}, func(results.Row) error { return stop }); !errors.Is(err, stop) {
+		t.Errorf("Scan() = %v; want the error of the function", err)
+	}
+}
+
+func TestQueriesUseAnIndex(t *testing.T) {
+	s := open(t, options(t))
+	for text, want := range map[string]string{
+		failingSQL: "COVERING INDEX message_failing", overriddenSQL: "COVERING INDEX message_overridden",
+		malformedSQL: "COVERING INDEX message_malformed", newSendersSQL: "INDEX sender_first", scanSQL: "INDEX message_time",
+	} {
+		args := []any{0, 1}
+		if text == scanSQL {
+			args = []any{0, 0, 1, 1}
+		}
+		rs, err := s.db.QueryContext(context.Background(), "EXPLAIN QUERY PLAN "+text, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rs.Close()
+		found := false
+		for rs.Next() {
+			var id, parent, unused int
+			var detail string
+			if err := rs.Scan(&id, &parent, &unused, &detail); err != nil {
+				t.Fatal(err)
+			}
+			found = found || strings.HasPrefix(detail, "SEARCH") && strings.Contains(detail, want)
+			if strings.HasPrefix(detail, "SCAN") {
+				t.Errorf("%s\nplan: %s; want no scan", text, detail)
+			}
+		}
+		if !found {
+			t.Errorf("%s\ndoes not search %s", text, want)
+		}
+	}
+}
+
+// BenchmarkTop is a day of b.N messages, a tenth of which fails, is overridden
+// and comes with a malformed record: as bad as a day gets.
+func BenchmarkTop(b *testing.B) {
+	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r.db"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for i := range b.N {
+		r := mixRow(i % 100_000)
+		r.Facts.QueueID = mixID(i)
+		r.Facts.Time = today.Add(time.Duration(i) * 86400 * time.Microsecond)
+		if i%10 == 0 {
+			r.Facts.Authors[0].Verdict.Status, r.Facts.Authors[0].Defects = dmarc.Fail, []string{"bad_sp"}
+			r.Facts.Client = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+			r.Decision.Override, r.Decision.Disposition = policy.LocalPolicy, policy.Quarantine
+		}
+		s.Add(r)
+	}
+	<-s.Add(results.Row{}).Token.(*op).done
+	ctx := context.Background()
+	for name, f := range map[string]func() (int, error){
+		"failing":     func() (int, error) { r, err := s.TopFailing(ctx, today, 20); return len(r), err },
+		"overridden":  func() (int, error) { r, err := s.TopOverridden(ctx, today, 20); return len(r), err },
+		"malformed":   func() (int, error) { r, err := s.TopMalformed(ctx, today, 20); return len(r), err },
+		"new-senders": func() (int, error) { r, err := s.NewSenders(ctx, today, 20); return len(r), err },
+	} {
+		start := time.Now()
+		if n, err := f(); err != nil || n == 0 {
+			b.Fatalf("%s: %d, %v", name, n, err)
+		}
+		b.ReportMetric(float64(time.Since(start).Milliseconds()), "ms-"+name)
+	}
+}
+
+// BenchmarkScan reads b.N rows.
+func BenchmarkScan(b *testing.B) {
+	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r.db"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.Close()
+	for i := range b.N {
+		r := mixRow(i % 100_000)
+		r.Facts.QueueID, r.Facts.Time = mixID(i), today.Add(time.Duration(i)*777*time.Microsecond)
+		s.Add(r)
+	}
+	<-s.Add(results.Row{}).Token.(*op).done
+	b.ReportAllocs()
+	b.ResetTimer()
+	n := 0
+	if err := s.Scan(context.Background(), results.Span{}, func(results.Row) error { n++; return nil }); err != nil || n != b.N+1 {
+		b.Fatal(n, err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
