@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"dmarcgate/term"
+
 	gomilter "github.com/emersion/go-milter"
 )
 
@@ -113,17 +115,8 @@ func replyText(code int, text string) string {
 
 // printable returns at most n characters of s, each one printable ASCII.
 func printable(s string, n int) string {
-	out := make([]byte, 0, min(len(s), n))
-	for _, r := range s {
-		if len(out) == n {
-			break
-		}
-		if r < ' ' || r > '~' {
-			r = '?'
-		}
-		out = append(out, byte(r))
-	}
-	return string(out)
+	s = term.ASCII(s)
+	return s[:min(len(s), n)]
 }
 
 // Edit is a change to a message that is delivered. The zero value changes

@@ -33,7 +33,7 @@ func parseResults(value string) (n int, payload string) {
 	if n == 0 || !ok {
 		return 0, ""
 	}
-	return n, printable(rest)
+	return n, unambiguous(rest)
 }
 
 // skip leaves out white space and comments (CFWS of RFC 5322, Section 3.2.2).
@@ -71,9 +71,9 @@ func comment(s string) int {
 	return 0
 }
 
-// printable returns text without control characters, and nothing for text that
+// unambiguous returns text without control characters, and nothing for text that
 // has any: what it says would depend on the reader.
-func printable(s string) string {
+func unambiguous(s string) string {
 	for i := range len(s) {
 		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
 			return ""

@@ -1,6 +1,10 @@
 package authres
 
-import "strings"
+import (
+	"strings"
+
+	"dmarcgate/term"
+)
 
 // lineLength is where Format folds between the parts of a result. It is more
 // than the preferred 78 (RFC 5322, Section 2.1.1), so that the usual result of
@@ -123,14 +127,7 @@ func (w *writer) escape(s, special string) {
 // clean returns s with a "?" for each character that is not printable ASCII:
 // line breaks and NUL for safety, the others because the message may not be
 // one that allows UTF-8 in its header (RFC 6532).
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
-}
+func clean(s string) string { return term.ASCII(s) }
 
 // cut shortens the ASCII text s to n bytes and shows that it did.
 func cut(s string, n int) string {

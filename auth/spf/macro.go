@@ -3,6 +3,8 @@ package spf
 import (
 	"slices"
 	"strings"
+
+	text "dmarcgate/term"
 )
 
 // The macro letters of RFC 7208, Section 7.2: c, r and t are for the text of
@@ -209,11 +211,5 @@ func appendEscaped(b []byte, s string) []byte {
 
 // printable returns s, cut, with "?" for what is not printable ASCII.
 func printable(s string, limit int) string {
-	s = s[:min(len(s), limit)]
-	return strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
-			return '?'
-		}
-		return r
-	}, s)
+	return text.ASCII(s[:min(len(s), limit)])
 }

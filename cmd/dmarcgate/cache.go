@@ -15,6 +15,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/message"
+	"dmarcgate/term"
 )
 
 // maxSorted is how many entries of a dump are sorted. A larger dump is printed
@@ -103,7 +104,7 @@ func (d *dumpPrinter) print(entry dnscache.Entry) error {
 	if d.json {
 		return json.NewEncoder(d.e.stdout).Encode(printableEntry(entry))
 	}
-	_, err := fmt.Fprintf(d.e.stdout, "%s %s: %s\n", entry.Type, printable(entry.Name), cached(entry))
+	_, err := fmt.Fprintf(d.e.stdout, "%s %s: %s\n", entry.Type, term.Printable(entry.Name), entry)
 	return err
 }
 
@@ -157,21 +158,21 @@ func (c *cacheShowCmd) Run(e *env) error {
 		}
 		return json.NewEncoder(e.stdout).Encode(list)
 	}
-	return entriesTree(c.Name, list).print(e.stdout)
+	return entriesTree(c.Name, list).Print(e.stdout)
 }
 
-func entriesTree(name string, list []dnscache.Entry) *node {
-	root := &node{text: name}
+func entriesTree(name string, list []dnscache.Entry) *term.Node {
+	root := &term.Node{Text: name}
 	if len(list) == 0 {
-		root.add("nothing is cached")
+		root.Add("nothing is cached")
 	}
 	for _, entry := range list {
-		n := root.add("%s (%s)", entry.Type, cacheState(entry))
+		n := root.Add("%s (%s)", entry.Type, entry.State())
 		if entry.Failure != "" {
-			n.add("the last lookup failed: %s", printable(entry.Failure))
+			n.Add("the last lookup failed: %s", term.Printable(entry.Failure))
 		}
-		if hasAnswer(entry) {
-			answerNodes(n, entry.Records, entry.NXDomain)
+		if entry.HasAnswer() {
+			n.Answer(entry.Records, entry.NXDomain)
 		}
 	}
 	return root
@@ -218,41 +219,11 @@ func (c *cacheFlushCmd) Run(e *env) error {
 	return err
 }
 
-// cacheState is how old an entry is, and what it is still good for.
-func cacheState(entry dnscache.Entry) string {
-	state := fmt.Sprintf("age %s, TTL %s", wholeSeconds(entry.Age), wholeSeconds(entry.TTL))
-	if entry.AD {
-		state += ", AD"
-	}
-	if entry.Stale {
-		state += ", stale"
-	}
-	return state
-}
-
-// hasAnswer reports whether there is more to an entry than a failure.
-func hasAnswer(entry dnscache.Entry) bool {
-	return entry.Failure == "" || entry.Stale || entry.NXDomain || len(entry.Records) > 0
-}
-
-// cached is an entry on one line, printable.
-func cached(entry dnscache.Entry) string {
-	state := " (" + cacheState(entry) + ")"
-	if !hasAnswer(entry) {
-		return printable(entry.Failure) + state
-	}
-	words := foundWords(entry.Records, entry.NXDomain) + state
-	if entry.Failure != "" {
-		words += "; the last lookup failed: " + printable(entry.Failure)
-	}
-	return words
-}
-
 // printableEntry bounds the foreign text of an entry for JSON.
 func printableEntry(entry dnscache.Entry) dnscache.Entry {
-	entry.Name, entry.Failure = bounded(entry.Name, dmarc.MaxNameBytes), printable(entry.Failure)
+	entry.Name, entry.Failure = term.Bounded(entry.Name, dmarc.MaxNameBytes), term.Printable(entry.Failure)
 	for i, r := range entry.Records {
-		entry.Records[i] = bounded(r, maxText)
+		entry.Records[i] = term.Bounded(r, maxText)
 	}
 	return entry
 }

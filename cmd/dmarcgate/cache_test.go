@@ -14,6 +14,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/dnscache"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/term"
 )
 
 // shelf is the cache of a daemon that has nothing else.
@@ -217,8 +218,8 @@ func TestExplainSaysWhereTheDaemonHasSomethingElse(t *testing.T) {
 func TestALongAnswerDoesNotHideItsAge(t *testing.T) {
 	l := dnscache.Lookup{Type: "TXT", Outcome: "hit", Records: []string{strings.Repeat("k", 4000)}, Age: time.Minute, TTL: time.Hour}
 	e := dnscache.Entry{Type: "TXT", Records: l.Records, Age: time.Minute, TTL: time.Hour}
-	for what, text := range map[string]string{"explain": (asked{Lookup: l}).answer(), "cache dump": cached(e)} {
-		if !strings.Contains(text, "age 1m0s, TTL 1h0m0s)") || len(text) > 2*maxShown {
+	for what, text := range map[string]string{"explain": (asked{Lookup: l}).answer(), "cache dump": e.String()} {
+		if !strings.Contains(text, "age 1m0s, TTL 1h0m0s)") || len(text) > 2*term.MaxShown {
 			t.Errorf("%s shows %q; want it short, with its age and TTL", what, text)
 		}
 	}
@@ -234,9 +235,9 @@ func TestAStaleAnswerIsShownWithWhatIsWrong(t *testing.T) {
 	var s sight
 	s.addLookups([]dnscache.Lookup{l})
 	var b strings.Builder
-	root := &node{text: "x"}
+	root := &term.Node{Text: "x"}
 	s.Asked[0].draw(root)
-	if err := root.print(&b); err != nil {
+	if err := root.Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"TXT a.example (stale, age 1h0m0s, TTL 0s, AD)", "no newer answer: dns: TXT", `"old"`} {
@@ -256,7 +257,7 @@ func TestStatusShowsNameServersAndTheUseOfTheCache(t *testing.T) {
 		Entries: 3, Bytes: 4096, Lookups: 10, Cached: 9,
 	}}
 	var b strings.Builder
-	if err := statusTree(s, now).print(&b); err != nil {
+	if err := statusTree(s, now).Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{

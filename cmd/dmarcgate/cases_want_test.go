@@ -10,6 +10,7 @@ import (
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // witness is everything that was seen of a message.
@@ -49,13 +50,13 @@ func (w witness) check(t *testing.T, line string) {
 	case key == "action":
 		equal("action", d.Action.String())
 	case key == "evidence":
-		equal("evidence", orNone(string(d.Evidence)))
+		equal("evidence", term.OrNone(string(d.Evidence)))
 	case key == "override":
-		equal("override", orNone(string(d.Override)))
+		equal("override", term.OrNone(string(d.Override)))
 	case key == "pass_by":
-		equal("pass_by", orNone(f.Authors[0].PassBy()))
+		equal("pass_by", term.OrNone(f.Authors[0].PassBy()))
 	case key == "earlier_spf_fail":
-		equal("earlier_spf_fail", yesNo(f.EarlierSPFFail))
+		equal("earlier_spf_fail", term.YesNo(f.EarlierSPFFail))
 	case key == "skip":
 		equal("skip", string(f.Skip))
 	case key == "unknown_client":
@@ -63,11 +64,11 @@ func (w witness) check(t *testing.T, line string) {
 	case key == "client":
 		equal("client", f.Client.String())
 	case key == "unreported":
-		equal("unreported", orNone(d.Unreported))
+		equal("unreported", term.OrNone(d.Unreported))
 	case key == "also":
-		equal("also", orNone(strings.Join(d.Also, ", ")))
+		equal("also", term.OrNone(strings.Join(d.Also, ", ")))
 	case key == "rule":
-		equal("rule", orNone(d.Rule))
+		equal("rule", term.OrNone(d.Rule))
 	case key == "shadow":
 		var shadow []string
 		for _, s := range d.Shadow {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"dmarcgate/config"
+	"dmarcgate/term"
 )
 
 type checkConfigCmd struct {
@@ -49,7 +50,7 @@ func (c *checkConfigCmd) Run(e *env) error {
 		}
 	}
 	if n := len(in.warnings()); c.Strict && n > 0 { // errors have ended this before
-		return fmt.Errorf("configuration and rules have %s", count(n, "warning"))
+		return fmt.Errorf("configuration and rules have %s", term.Count(n, "warning"))
 	}
 	return nil
 }
@@ -75,7 +76,7 @@ func (c *checkConfigCmd) print(w io.Writer, in inputs) error {
 	}
 	if in.set != nil {
 		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.cfg.RulesDir, in.rules.Len(), in.rules.Hash(),
-			count(testsOf(in.rules.List()), "test"), count(len(in.set.Maps), "map"), count(len(in.findings()), "warning"))
+			term.Count(testsOf(in.rules.List()), "test"), term.Count(len(in.set.Maps), "map"), term.Count(len(in.findings()), "warning"))
 	}
 	_, err := fmt.Fprintf(w, "%s is good\n", c.Config)
 	return err

@@ -16,6 +16,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // controlTimeout is how long the daemon may take for an answer. A reload reads
@@ -58,77 +59,77 @@ func (c *statusCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(s)
 	}
-	return statusTree(s, time.Now()).print(e.stdout)
+	return statusTree(s, time.Now()).Print(e.stdout)
 }
 
-func statusTree(s admin.Status, now time.Time) *node {
-	root := &node{text: fmt.Sprintf("dmarcgate %s, process %d, up %s", s.Version, s.PID, now.Sub(s.Started).Round(time.Second))}
+func statusTree(s admin.Status, now time.Time) *term.Node {
+	root := &term.Node{Text: fmt.Sprintf("dmarcgate %s, process %d, up %s", s.Version, s.PID, now.Sub(s.Started).Round(time.Second))}
 	if m := s.Monitor; m != nil {
-		root.add("EVERY LISTENER ONLY WATCHES until %s: dmarcgate monitor, %s ago, by %s", stamp(m.Until), age(now, m.Since), printable(m.By)).
-			add("dmarcgate monitor --end ends it earlier")
+		root.Add("EVERY LISTENER ONLY WATCHES until %s: dmarcgate monitor, %s ago, by %s", term.Stamp(m.Until), term.Age(now, m.Since), term.Printable(m.By)).
+			Add("dmarcgate monitor --end ends it earlier")
 	}
-	cfg := root.add("configuration %s, read %s ago", s.Config, now.Sub(s.Reloaded).Round(time.Second))
+	cfg := root.Add("configuration %s, read %s ago", s.Config, now.Sub(s.Reloaded).Round(time.Second))
 	if s.Failure != "" {
-		cfg.add("the last reload failed, the settings before it are in force: %s", s.Failure)
+		cfg.Add("the last reload failed, the settings before it are in force: %s", s.Failure)
 	}
 	for _, key := range s.Restart {
-		cfg.add("%s has changed and waits for a restart", key)
+		cfg.Add("%s has changed and waits for a restart", key)
 	}
 	for _, text := range s.Warnings {
-		cfg.add("warning: %s", printable(text))
+		cfg.Add("warning: %s", term.Printable(text))
 	}
 	ruleNodes(root, s)
 	if s.Results == nil {
-		root.add("store %s", s.Store)
+		root.Add("store %s", s.Store)
 	} else {
 		storeNodes(root, s.Results, now)
 	}
 	for _, l := range s.Listeners {
-		n := root.add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
+		n := root.Add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
 		if l.EnforceShare < 100 {
-			n.text += fmt.Sprintf(", enforced for %d %% of the messages", l.EnforceShare)
+			n.Text += fmt.Sprintf(", enforced for %d %% of the messages", l.EnforceShare)
 		}
 		nameNodes(n, l)
 		if l.Warning != nil {
-			n.add("WARNING: %s", l.Warning.Text).add("%s", l.Warning.Fix)
+			n.Add("WARNING: %s", l.Warning.Text).Add("%s", l.Warning.Fix)
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
-		root.add("%s: %s", name, s.Checks[name])
+		root.Add("%s: %s", name, s.Checks[name])
 	}
 	dnsNodes(root, s.DNS, now)
 	return root
 }
 
 // nameNodes shows under which name results are written.
-func nameNodes(n *node, l admin.ListenerStatus) {
+func nameNodes(n *term.Node, l admin.ListenerStatus) {
 	names := strings.Join(l.MTANames, ", ")
 	switch {
 	case l.AuthservID != "" && names != "":
-		n.add("results are written as %s; MTAs call themselves %s", l.AuthservID, names)
+		n.Add("results are written as %s; MTAs call themselves %s", l.AuthservID, names)
 	case l.AuthservID != "":
-		n.add("results are written as %s", l.AuthservID)
+		n.Add("results are written as %s", l.AuthservID)
 	case names != "":
-		n.add("results are written as the MTA calls itself: %s", names)
+		n.Add("results are written as the MTA calls itself: %s", names)
 	default:
-		n.add("results are written as the MTA calls itself; none has given its name yet")
+		n.Add("results are written as the MTA calls itself; none has given its name yet")
 	}
 }
 
 // ruleNodes shows the rules in force. What is doubtful about them is counted:
 // rules lint lists it, and --json.
-func ruleNodes(root *node, s admin.Status) {
-	n := root.add("%s, hash %s", count(s.Rules, "rule"), s.RulesHash)
+func ruleNodes(root *term.Node, s admin.Status) {
+	n := root.Add("%s, hash %s", term.Count(s.Rules, "rule"), s.RulesHash)
 	if s.RuleWarnings > 0 {
-		n.text += fmt.Sprintf(", %s: see dmarcgate rules lint", count(s.RuleWarnings, "warning"))
+		n.Text += fmt.Sprintf(", %s: see dmarcgate rules lint", term.Count(s.RuleWarnings, "warning"))
 	}
 	for _, m := range s.RuleMaps {
-		n.add("map %s: %d entries", m.Path, m.Entries)
+		n.Add("map %s: %d entries", m.Path, m.Entries)
 	}
 }
 
 // dnsNodes shows the name servers and the cache.
-func dnsNodes(root *node, s admin.DNSStatus, now time.Time) {
+func dnsNodes(root *term.Node, s admin.DNSStatus, now time.Time) {
 	for _, n := range s.Servers {
 		text := "name server " + n.Address
 		if n.Trusted {
@@ -149,20 +150,20 @@ func dnsNodes(root *node, s admin.DNSStatus, now time.Time) {
 		if n.InFlight+n.GivenUp > 0 {
 			text += fmt.Sprintf(" (%d in flight, %d given up)", n.InFlight, n.GivenUp)
 		}
-		server := root.add("%s", text)
+		server := root.Add("%s", text)
 		if n.Plain {
-			server.add("does not repeat the case of letters: forged replies are easier than with another server")
+			server.Add("does not repeat the case of letters: forged replies are easier than with another server")
 		}
 		if !n.Refusing.IsZero() {
-			server.add("REFUSES queries for %s (%s): %s", now.Sub(n.Refusing).Round(time.Second), printable(n.Refusal), refusalAdvice)
+			server.Add("REFUSES queries for %s (%s): %s", now.Sub(n.Refusing).Round(time.Second), term.Printable(n.Refusal), refusalAdvice)
 		}
 		if n.Err != "" {
-			server.add("last failure: %s", printable(n.Err))
+			server.Add("last failure: %s", term.Printable(n.Err))
 		}
 	}
-	cache := root.add("DNS cache: %d entries, about %d KiB", s.Entries, (s.Bytes+1023)>>10)
+	cache := root.Add("DNS cache: %d entries, about %d KiB", s.Entries, (s.Bytes+1023)>>10)
 	if s.Lookups > 0 {
-		cache.text += fmt.Sprintf("; %d lookups, %d %% of them without a query", s.Lookups, 100*s.Cached/s.Lookups)
+		cache.Text += fmt.Sprintf("; %d lookups, %d %% of them without a query", s.Lookups, 100*s.Cached/s.Lookups)
 	}
 }
 
@@ -290,6 +291,6 @@ func (c *tailCmd) show(e *env, r results.Row) error {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
 	_, err := fmt.Fprintf(e.stdout, "%s %s %s from=%s ip=%s %s: %s\n", r.Facts.Time.Format(time.RFC3339),
-		printable(r.Facts.QueueID), r.Facts.Listener, orNone(r.Decision.Author), r.Facts.Client, r.Decision.Action, printable(r.Decision.Reason))
+		term.Printable(r.Facts.QueueID), r.Facts.Listener, term.OrNone(r.Decision.Author), r.Facts.Client, r.Decision.Action, term.Printable(r.Decision.Reason))
 	return err
 }

@@ -67,7 +67,7 @@ func TestCoverageWarnsOfAProxyFilter(t *testing.T) {
 	}
 	eventually(t, "a warning in the status", func() bool { return warning() == "no_header" })
 	var b strings.Builder
-	if err := statusTree(d.status(t.Context()), time.Now()).print(&b); err != nil {
+	if err := statusTree(d.status(t.Context()), time.Now()).Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"WARNING: of the last 20 messages 20 showed this listener no header", "smtpd_proxy_filter"} {

@@ -15,6 +15,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // demoCmd runs the daemon on sockets and with DNS of its own, sends it
@@ -202,7 +203,7 @@ func (c *demoCmd) show(w io.Writer, outcomes []outcome) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "MESSAGE\tPROFILE\tFROM\tVERDICT\tANSWER\tREASON")
 	for _, o := range outcomes {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", o.What, o.Profile, o.From, o.Verdict, o.Answer, printable(o.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", o.What, o.Profile, o.From, o.Verdict, o.Answer, term.Printable(o.Reason))
 	}
 	return t.Flush()
 }

@@ -159,7 +159,7 @@ func (c *explainCmd) print(e *env, x *explanation) error {
 	case c.ForSender:
 		_, err = io.WriteString(e.stdout, x.ForSender)
 	default:
-		err = x.tree().print(e.stdout)
+		err = x.tree().Print(e.stdout)
 	}
 	return err
 }

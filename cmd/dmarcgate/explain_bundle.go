@@ -17,6 +17,7 @@ import (
 	"dmarcgate/message"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // A bundle is a case file (docs/testing.md): whoever has it sees what we saw,
@@ -156,10 +157,10 @@ func (r *replay) inputs() (inputs, error) {
 // text writes the file.
 func (r *replay) text(y *explanation, drawn bool) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s.\n\n", bounded("From "+orNone(caseAuthors(y.Facts))+": "+y.Decision.Action.String()+", as explained by dmarcgate explain --bundle", 190))
+	fmt.Fprintf(&b, "%s.\n\n", term.Bounded("From "+term.OrNone(caseAuthors(y.Facts))+": "+y.Decision.Action.String()+", as explained by dmarcgate explain --bundle", 190))
 	var comments strings.Builder
 	for _, n := range r.notes {
-		fmt.Fprintf(&comments, "; %s\n", printable(n))
+		fmt.Fprintf(&comments, "; %s\n", term.Printable(n))
 	}
 	for _, s := range []struct{ name, text string }{
 		{"config", r.config}, {"rules", r.rules}, {"envelope", r.envelope()}, {"zone", comments.String() + r.zone()},
@@ -237,7 +238,7 @@ var (
 // section writes one, with escapes where the text needs them.
 func section(b *strings.Builder, name, text string) error {
 	if found := casePlaceholder.FindString(text); found != "" {
-		return fmt.Errorf("the %s has %q, which a case file would replace", name, printable(found))
+		return fmt.Errorf("the %s has %q, which a case file would replace", name, term.Printable(found))
 	}
 	if !strings.HasSuffix(text, "\n") {
 		text += "\n"
@@ -288,11 +289,11 @@ func (r *replay) zone() string {
 	for _, a := range list {
 		switch {
 		case a.Err != nil:
-			fmt.Fprintf(&b, "!%s %s %s\n", failureWord(a.Err), zoneName(a.Name), a.Type)
+			fmt.Fprintf(&b, "!%s %s %s\n", failureWord(a.Err), term.ZoneName(a.Name), a.Type)
 		case a.NXDomain:
 		case len(a.Records) == 0:
 			if !slices.ContainsFunc(list, func(o asked) bool { return o.Name == a.Name && len(o.Records) > 0 }) {
-				fmt.Fprintf(&b, "%s HINFO \"-\" \"-\"\n", zoneName(a.Name)) // it exists
+				fmt.Fprintf(&b, "%s HINFO \"-\" \"-\"\n", term.ZoneName(a.Name)) // it exists
 			}
 		default:
 			zoneRecords(&b, a)
@@ -364,8 +365,8 @@ func (w *wants) decision(y *explanation) {
 	d := y.Decision
 	w.line("disposition %s", d.Disposition)
 	w.line("action %s", d.Action)
-	w.line("override %s", orNone(string(d.Override)))
-	w.line("rule %s", orNone(d.Rule))
+	w.line("override %s", term.OrNone(string(d.Override)))
+	w.line("rule %s", term.OrNone(d.Rule))
 	if d.Unreported != "" {
 		w.line("unreported %s", d.Unreported)
 	}

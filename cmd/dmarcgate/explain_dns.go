@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"dmarcgate/dnscache"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // asked is one lookup of the path.
@@ -34,57 +34,25 @@ func (a asked) question() string { return a.Type + " " + a.Name }
 func (a asked) dropped() bool { return errors.Is(a.Err, context.Canceled) }
 
 // answered reports whether there is an answer, were it an old one.
-func (a asked) answered() bool { return a.Err == nil || isStale(a.Err) }
+func (a asked) answered() bool { return a.Err == nil || a.Stale() }
 
 // answer is what came of it, printable, with the state of the cache.
 func (a asked) answer() string {
-	state := " (" + lookupState(a.Lookup) + ")"
+	state := " (" + a.State() + ")"
 	switch {
 	case a.dropped():
 		return "not waited for: it was settled without"
-	case isStale(a.Err):
-		return foundWords(a.Records, a.NXDomain) + state + "; no newer answer: " + errorText(a.Err)
+	case a.Stale():
+		return term.FoundWords(a.Records, a.NXDomain) + state + "; no newer answer: " + term.ErrorText(a.Err)
 	case a.Err != nil && a.Outcome != "":
-		return errorText(a.Err) + state
+		return term.ErrorText(a.Err) + state
 	case a.Err != nil:
-		return errorText(a.Err)
+		return term.ErrorText(a.Err)
 	case a.Outcome == "":
 		return "not asked: it cannot be a name in the DNS"
 	}
-	return foundWords(a.Records, a.NXDomain) + state
+	return term.FoundWords(a.Records, a.NXDomain) + state
 }
-
-// foundWords is an answer on one line, printable. What is said behind it is not
-// cut with it.
-func foundWords(records []string, nxdomain bool) string {
-	switch {
-	case nxdomain:
-		return "no such name"
-	case len(records) == 0:
-		return "no record of this type"
-	}
-	return printable(fmt.Sprintf("%q", records))
-}
-
-// isStale reports whether an old answer stands beside the failure.
-func isStale(err error) bool {
-	var stale *dnscache.StaleError
-	return errors.As(err, &stale)
-}
-
-// lookupState is how the cache served a lookup, and how old its answer is.
-func lookupState(l dnscache.Lookup) string {
-	state := l.Outcome
-	if l.Err == nil || isStale(l.Err) {
-		state += fmt.Sprintf(", age %s, TTL %s", wholeSeconds(l.Age), wholeSeconds(l.TTL))
-	}
-	if l.AD {
-		state += ", AD"
-	}
-	return state
-}
-
-func wholeSeconds(d time.Duration) time.Duration { return d.Round(time.Second) }
 
 func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }
 
@@ -105,7 +73,7 @@ func (a asked) MarshalJSON() ([]byte, error) {
 		Daemon *dnscache.Entry `json:"daemon,omitempty"`
 	}{a.Purpose, a.Type, a.Name, a.Records, a.NXDomain, a.Outcome, seconds(a.Age), seconds(a.TTL), a.AD, "", a.daemon}
 	if a.Err != nil {
-		v.Error = printable(a.Err.Error())
+		v.Error = term.Printable(a.Err.Error())
 	}
 	return json.Marshal(v)
 }

@@ -7,6 +7,7 @@ import (
 	"dmarcgate/auth/dkim"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // metLimit is a limit that a message has gone through, with what it has of
@@ -47,19 +48,19 @@ func headerBytes(header [][]byte) int {
 }
 
 // limits draws them.
-func (x *explanation) limits(root *node) {
+func (x *explanation) limits(root *term.Node) {
 	if len(x.Limits) == 0 {
 		return
 	}
-	n := root.add("limits")
+	n := root.Add("limits")
 	for _, l := range x.Limits {
 		beyond := ""
 		if l.Have > l.Limit {
 			beyond = ": BEYOND the limit"
 		}
-		n.add("%s: %d of at most %d%s", l.Name, l.Have, l.Limit, beyond)
+		n.Add("%s: %d of at most %d%s", l.Name, l.Have, l.Limit, beyond)
 	}
 	if x.Facts.TooManyForged {
-		n.add("forged header fields: more than can be removed")
+		n.Add("forged header fields: more than can be removed")
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/message"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // redactor takes out of a message what is nobody's business: local parts,
@@ -223,7 +224,7 @@ func differences(before, after *explanation) []string {
 	var out []string
 	note := func(what, a, b string) {
 		if a != b {
-			out = append(out, fmt.Sprintf("%s was %s, and is %s here", what, orNone(a), orNone(b)))
+			out = append(out, fmt.Sprintf("%s was %s, and is %s here", what, term.OrNone(a), term.OrNone(b)))
 		}
 	}
 	f, g := before.Facts, after.Facts
@@ -262,7 +263,7 @@ func signatureWords(list []policy.DKIM, i int) string {
 		return ""
 	}
 	s := list[i]
-	return fmt.Sprintf("%s (d=%s, %s)", s.Result, orNone(s.Domain), s.Reason)
+	return fmt.Sprintf("%s (d=%s, %s)", s.Result, term.OrNone(s.Domain), s.Reason)
 }
 
 func authorWords(list []policy.Author, i int) string {

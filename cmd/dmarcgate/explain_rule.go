@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // knownRule is a usage error when --rule names a rule that is not there.
@@ -68,35 +69,35 @@ func merge(told *policy.Told, other policy.Told) {
 var matchWords = map[string]string{policy.Holds: "matches", policy.HoldsNot: "does not match", policy.NotKnown: "not known whether it matches"}
 
 // told draws the rule of --rule.
-func (x *explanation) told(root *node) {
+func (x *explanation) told(root *term.Node) {
 	if x.Rule == nil {
 		if x.wanted != "" {
-			root.add("rule %s: not tried, because the configuration has no listener %q", x.wanted, printable(x.Facts.Listener))
+			root.Add("rule %s: not tried, because the configuration has no listener %q", x.wanted, term.Printable(x.Facts.Listener))
 		}
 		return
 	}
 	r := x.Rule
-	n := root.add("rule %s, mode %s, action %s: %s", r.Rule, r.Mode, r.Action, matchWords[r.Matches])
+	n := root.Add("rule %s, mode %s, action %s: %s", r.Rule, r.Mode, r.Action, matchWords[r.Matches])
 	if x.stored {
-		n.add("as the rule is now; the message is as it was recorded")
+		n.Add("as the rule is now; the message is as it was recorded")
 	}
 	scope := "one recipient, and one author domain that did not pass"
 	if r.Every {
 		scope = "every recipient, and every author domain that did not pass"
 	}
-	n.add("its keys must hold for %s", scope)
+	n.Add("its keys must hold for %s", scope)
 	for _, c := range r.Conditions {
 		text := c.Key
 		if c.Value != "" {
 			text += " = " + c.Value
 		}
-		k := n.add("%s: %s", printable(text), c.State)
+		k := n.Add("%s: %s", term.Printable(text), c.State)
 		if have := factWords(c.Key, x.Facts); have != "" {
-			k.add("the message has: %s", printable(have))
+			k.Add("the message has: %s", term.Printable(have))
 		}
 	}
 	if other := x.decidedBy(); r.Matches == policy.Holds && r.Mode == policy.Enforce && other != "" {
-		n.add("the decision is that of rule %s, which goes first", other)
+		n.Add("the decision is that of rule %s, which goes first", other)
 	}
 }
 
@@ -120,21 +121,21 @@ func factWords(key string, f policy.Facts) string {
 	case "client_ip":
 		return clientText(f)
 	case "iprev":
-		return orNone(f.ClientName)
+		return term.OrNone(f.ClientName)
 	case "spf_pass":
-		return fmt.Sprintf("%s for %s", orNone(f.SPF.Result), orNone(f.SPF.Domain))
+		return fmt.Sprintf("%s for %s", term.OrNone(f.SPF.Result), term.OrNone(f.SPF.Domain))
 	case "dkim_pass":
-		return listWords(f.DKIM, func(s policy.DKIM) string { return s.Result + " for " + orNone(s.Domain) })
+		return listWords(f.DKIM, func(s policy.DKIM) string { return s.Result + " for " + term.OrNone(s.Domain) })
 	case "arc_pass":
-		return orNone(f.ARC.Result) + ", sealed by " + listWords(f.ARC.Sealers, func(s policy.Sealer) string { return s.Domain })
+		return term.OrNone(f.ARC.Result) + ", sealed by " + listWords(f.ARC.Sealers, func(s policy.Sealer) string { return s.Domain })
 	case "listener":
 		return f.Listener
 	case "helo":
-		return orNone(f.Helo)
+		return term.OrNone(f.Helo)
 	case "mail_from_domain":
 		return mailFromWord(f)
 	case "list_id":
-		return orNone(f.ListID)
+		return term.OrNone(f.ListID)
 	case "rcpt_domain", policy.ConditionRecipients:
 		return listWords(f.Recipients, func(d string) string { return d })
 	case "time", "weekday":
@@ -154,7 +155,7 @@ func flagWords(key string, f policy.Facts) string {
 	case "auto_submitted":
 		return strconv.FormatBool(f.Automatic)
 	case "from":
-		return orNone(string(f.From))
+		return term.OrNone(string(f.From))
 	}
 	return authorFacts(strings.TrimPrefix(key, "not_"), f)
 }
@@ -178,7 +179,7 @@ func authorFacts(key string, f policy.Facts) string {
 func listWords[T any](list []T, word func(T) string) string {
 	var out []string
 	for _, v := range list {
-		out = append(out, orNone(word(v)))
+		out = append(out, term.OrNone(word(v)))
 	}
-	return orNone(strings.Join(out, ", "))
+	return term.OrNone(strings.Join(out, ", "))
 }

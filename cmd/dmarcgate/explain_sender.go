@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/auth/spf"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // Limits of what is written to a sender.
@@ -26,7 +27,7 @@ type letterText struct{ strings.Builder }
 // para writes a paragraph, broken between words.
 func (t *letterText) para(format string, args ...any) {
 	column := 0
-	for _, word := range strings.Fields(bounded(fmt.Sprintf(format, args...), 4*maxSenderText)) {
+	for _, word := range strings.Fields(term.Bounded(fmt.Sprintf(format, args...), 4*maxSenderText)) {
 		switch {
 		case column == 0:
 		case column+1+len(word) > senderColumns:
@@ -45,7 +46,7 @@ func (t *letterText) para(format string, args ...any) {
 // lines writes lines that are to be copied, as they are.
 func (t *letterText) lines(lines ...string) {
 	for _, l := range lines {
-		t.WriteString("    " + bounded(l, 2*maxSenderText) + "\n")
+		t.WriteString("    " + term.Bounded(l, 2*maxSenderText) + "\n")
 	}
 	t.WriteString("\n")
 }
@@ -98,7 +99,7 @@ func (x *explanation) praise(t *letterText) {
 			continue
 		}
 		t.para("%s publishes no DMARC record that applies, so nothing protects it from being forged. A first record, which only asks for reports:", a.Domain)
-		t.lines(zoneTXT("_dmarc."+a.Domain, "v=DMARC1; p=none; rua=mailto:dmarc-reports@"+a.Domain))
+		t.lines(term.ZoneTXT("_dmarc."+a.Domain, "v=DMARC1; p=none; rua=mailto:dmarc-reports@"+a.Domain))
 	}
 }
 
@@ -151,9 +152,9 @@ func (x *explanation) found(i int) []string {
 	if f.NullPath {
 		identity = "HELO"
 	}
-	out := []string{fmt.Sprintf("SPF    %s for %s (%s)", f.SPF.Result, orNone(f.SPF.Domain), identity)}
+	out := []string{fmt.Sprintf("SPF    %s for %s (%s)", f.SPF.Result, term.OrNone(f.SPF.Domain), identity)}
 	for _, s := range f.DKIM[:min(len(f.DKIM), maxAdvice)] {
-		out = append(out, fmt.Sprintf("DKIM   %s for d=%s, s=%s: %s", s.Result, orNone(s.Domain), orNone(s.Selector), s.Reason))
+		out = append(out, fmt.Sprintf("DKIM   %s for d=%s, s=%s: %s", s.Result, term.OrNone(s.Domain), term.OrNone(s.Selector), s.Reason))
 	}
 	if len(f.DKIM) == 0 {
 		out = append(out, "DKIM   no signature")
@@ -202,7 +203,7 @@ func (x *explanation) advice(i int) []advice {
 }
 
 func keyRecord(selector, domain string) string {
-	return zoneTXT(selector+"._domainkey."+domain, "v=DKIM1; k=rsa; p=<public key of 2048 bits, base64>")
+	return term.ZoneTXT(selector+"._domainkey."+domain, "v=DKIM1; k=rsa; p=<public key of 2048 bits, base64>")
 }
 
 // relation tells how an identifier stands to an author domain.
@@ -267,7 +268,7 @@ func (x *explanation) mendSPF(domain string) []advice {
 	if len(x.SPF) > 0 {
 		record = x.SPF[0].Record
 	}
-	term := ipTerm(f.Client)
+	authorized := ipTerm(f.Client)
 	switch result := f.SPF.Result; {
 	case result == "permerror":
 		ad.text = fmt.Sprintf("the SPF record of %s has an error, so that it passes for nobody: %s. Mend it.", domain, f.SPF.Reason)
@@ -278,14 +279,14 @@ func (x *explanation) mendSPF(domain string) []advice {
 		ad.text = fmt.Sprintf("SPF for %s could not be checked: %s. Have its name servers checked.", domain, f.SPF.Reason)
 	case result == "none":
 		ad.text = fmt.Sprintf("%s has no SPF record. If %s is a host of yours, publish one that allows it:", domain, f.Client)
-		ad.records = []string{zoneTXT(domain, "v=spf1 "+term+" -all")}
+		ad.records = []string{term.ZoneTXT(domain, "v=spf1 "+authorized+" -all")}
 	case record == "v=spf1 -all":
 		ad.text = fmt.Sprintf("the SPF record of %s says that nobody sends mail for it. If %s is a host of yours that should, allow it:", domain, f.Client)
-		ad.records = []string{"; now", zoneTXT(domain, record), "; new", zoneTXT(domain, withTerm(record, term))}
+		ad.records = []string{"; now", term.ZoneTXT(domain, record), "; new", term.ZoneTXT(domain, withTerm(record, authorized))}
 	default:
-		ad.text = fmt.Sprintf("the SPF record of %s does not allow %s. If that is a host of yours, add %s to the record. If it is a forwarder, SPF cannot pass there and DKIM is what survives.", domain, f.Client, term)
+		ad.text = fmt.Sprintf("the SPF record of %s does not allow %s. If that is a host of yours, add %s to the record. If it is a forwarder, SPF cannot pass there and DKIM is what survives.", domain, f.Client, authorized)
 		if record != "" {
-			ad.records = []string{"; now", zoneTXT(domain, record), "; new", zoneTXT(domain, withTerm(record, term))}
+			ad.records = []string{"; now", term.ZoneTXT(domain, record), "; new", term.ZoneTXT(domain, withTerm(record, authorized))}
 		}
 	}
 	return []advice{ad}
@@ -379,7 +380,7 @@ func (x *explanation) defects(t *letterText, i int) {
 	}
 	t.lines(lines...)
 	if i < len(x.Authors) && x.Authors[i].Text != "" {
-		t.lines("; now", zoneTXT("_dmarc."+a.PolicyDomain, x.Authors[i].Text))
+		t.lines("; now", term.ZoneTXT("_dmarc."+a.PolicyDomain, x.Authors[i].Text))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // stored explains the messages of a queue id from the store: nothing is looked
@@ -124,23 +125,23 @@ func sameDecision(a, b policy.Decision) bool {
 }
 
 // again compares a stored decision with the one that would be made now.
-func (x *explanation) again(n *node) {
+func (x *explanation) again(n *term.Node) {
 	if !x.stored {
 		return
 	}
-	n.add("recorded %s, state %s", x.Facts.Time.UTC().Format("2006-01-02 15:04:05 UTC"), x.State)
+	n.Add("recorded %s, state %s", x.Facts.Time.UTC().Format("2006-01-02 15:04:05 UTC"), x.State)
 	if x.Again == nil {
-		n.add("decided again: not possible, the configuration has no listener %q", printable(x.Facts.Listener))
+		n.Add("decided again: not possible, the configuration has no listener %q", term.Printable(x.Facts.Listener))
 		return
 	}
 	const when = "decided again with the settings and rules in force now, profile"
 	if x.Again.Same {
-		n.add("%s %s: the same", when, x.Again.Profile)
+		n.Add("%s %s: the same", when, x.Again.Profile)
 		return
 	}
 	now := x.Again.Decision
-	d := n.add("%s %s: DIFFERENT, %s", when, x.Again.Profile, now.Action)
-	d.add("disposition %s, override %s", now.Disposition, orNone(string(now.Override)))
+	d := n.Add("%s %s: DIFFERENT, %s", when, x.Again.Profile, now.Action)
+	d.Add("disposition %s, override %s", now.Disposition, term.OrNone(string(now.Override)))
 	ruleParts(d, now)
-	d.add("because: %s", printable(now.Reason))
+	d.Add("because: %s", term.Printable(now.Reason))
 }

@@ -6,6 +6,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // notTold is a fact that the daemon has of a message and explain has not.
@@ -118,13 +119,13 @@ func eachAuthor(f policy.Facts, change func(*policy.Author)) policy.Facts {
 }
 
 // missing draws what explain was not told.
-func (x *explanation) missing(root *node) {
+func (x *explanation) missing(root *term.Node) {
 	if len(x.NotTold) == 0 {
 		return
 	}
-	n := root.add("not told")
+	n := root.Add("not told")
 	for _, m := range x.NotTold {
-		n.add("%s", m.words())
+		n.Add("%s", m.words())
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // walked is one name of a walk.
@@ -75,7 +76,7 @@ func (p *playback) authors(in inputs, f policy.Facts) []authorPath {
 func walkedName(w dmarc.Step) walked {
 	s := walked{Name: w.Name(), Records: w.Records, Other: w.Others}
 	if w.Err != nil {
-		s.Error = printable(w.Err.Error())
+		s.Error = term.Printable(w.Err.Error())
 	}
 	for _, d := range w.Defects {
 		s.Defects = append(s.Defects, d.String()+"; "+d.Mend())
@@ -164,9 +165,9 @@ func (p *playback) align(ctx context.Context, finder *dmarc.Finder, id identifie
 	case id.Aligned:
 		id.Why = "the organizational domain of both is " + d.Org
 	case id.Org != "":
-		id.Why = fmt.Sprintf("its organizational domain is %s, that of the author %s", id.Org, orNone(d.Org))
+		id.Why = fmt.Sprintf("its organizational domain is %s, that of the author %s", id.Org, term.OrNone(d.Org))
 	default:
-		id.Why = "it is not at or below " + orNone(d.Org) + ", the organizational domain of the author"
+		id.Why = "it is not at or below " + term.OrNone(d.Org) + ", the organizational domain of the author"
 	}
 	return id
 }

@@ -14,6 +14,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/results"
 	"dmarcgate/results/opendmarc"
+	"dmarcgate/term"
 )
 
 // importCmd takes over results of other programs.
@@ -152,7 +153,7 @@ func (r *importReport) print(e *env, asJSON, dryRun bool) error {
 		return json.NewEncoder(e.stdout).Encode(r)
 	}
 	for _, b := range r.Lines {
-		fmt.Fprintf(e.stderr, "%s:%d: refused: %s\n", printable(b.File), b.Line, b.Why)
+		fmt.Fprintf(e.stderr, "%s:%d: refused: %s\n", term.Printable(b.File), b.Line, b.Why)
 	}
 	var refused int64
 	for _, n := range r.Refused {

@@ -86,7 +86,7 @@ func (c *lookupCmd) Run(e *env) error {
 	case c.JSON:
 		err = json.NewEncoder(e.stdout).Encode(s)
 	case !c.MailText:
-		err = s.tree().print(e.stdout)
+		err = s.tree().Print(e.stdout)
 	case s.Error == "":
 		err = s.mail(e)
 	}

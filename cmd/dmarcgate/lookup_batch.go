@@ -16,6 +16,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/message"
+	"dmarcgate/term"
 )
 
 // Limits of a batch.
@@ -49,7 +50,7 @@ func readBatch(r io.Reader) ([]batchLine, error) {
 		}
 		l := batchLine{number: number}
 		if l.domain, l.err = message.ParseDomain(text); l.err != nil {
-			l.domain = printable(text)
+			l.domain = term.Printable(text)
 		}
 		out = append(out, l)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/term"
 )
 
 const batchFile = `# domains of customers
@@ -116,7 +117,7 @@ func TestABatchHasLimits(t *testing.T) {
 		"comments are not domains": {strings.Repeat("#\n", maxBatchDomains+1), 0, ""},
 	} {
 		got, err := readBatch(strings.NewReader(tt.text))
-		if len(got) != tt.lines || errorText(err) != tt.err {
+		if len(got) != tt.lines || term.ErrorText(err) != tt.err {
 			t.Errorf("readBatch of %s = %d lines, %v; want %d, %q", about, len(got), err, tt.lines, tt.err)
 		}
 	}

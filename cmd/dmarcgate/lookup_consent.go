@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/message"
+	"dmarcgate/term"
 )
 
 // destination is where a record wants reports sent, and whether they may go
@@ -118,9 +119,9 @@ func (l looker) permission(ctx context.Context, d dmarc.Discovery, host string) 
 	p := permission{consent: internal, asked: append(asked, more...)}
 	switch {
 	case err != nil:
-		p.consent, p.why = unknown, errorText(err)
+		p.consent, p.why = unknown, term.ErrorText(err)
 	case theirErr != nil:
-		p.consent, p.why = unknown, errorText(theirErr)
+		p.consent, p.why = unknown, term.ErrorText(theirErr)
 	case own != theirs:
 		l.ask(ctx, &p, d.PolicyDomain+"._report._dmarc."+host)
 	}
@@ -138,7 +139,7 @@ func (l looker) ask(ctx context.Context, p *permission, name string) {
 	txts, err := l.dns.View(dnscache.DMARC).Traced(t.add).TXT(ctx, name)
 	p.asked = append(p.asked, t.list...)
 	if err != nil {
-		p.consent, p.why = unknown, errorText(err)
+		p.consent, p.why = unknown, term.ErrorText(err)
 		return
 	}
 	for _, txt := range txts {

@@ -7,13 +7,13 @@ import (
 	"strings"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/term"
 )
 
 // Limits of a message to an owner.
 const (
 	maxContacts  = 10
 	maxProposals = 5   // records of one name that are corrected
-	maxString    = 200 // bytes of one string of a TXT record; the DNS has 255
 	maxQuote     = 400 // bytes of text that is quoted; a line has 998, and a quote may double it
 )
 
@@ -38,7 +38,7 @@ func (s *sight) mail(e *env) error {
 	}
 	for i, d := range refusals {
 		fmt.Fprintf(&b, "\n%d. No reports go to the destination of %s\n", len(mine)+i+1, d.Tag)
-		fmt.Fprintf(&b, "   %q:\n   %s.\n   To mend it: %s.\n", bounded(d.URI, maxQuote), d.Why, d.mend())
+		fmt.Fprintf(&b, "   %q:\n   %s.\n   To mend it: %s.\n", term.Bounded(d.URI, maxQuote), d.Why, d.mend())
 	}
 	s.mailProposals(&b, mine)
 	b.WriteString("\nRFC 9989 describes the record, RFC 9990 the reports.\n")
@@ -67,7 +67,7 @@ func (d destination) mend() string {
 	if len(d.Name) > dmarc.MaxNameBytes {
 		return "name another destination"
 	}
-	return fmt.Sprintf("have TXT \"v=DMARC1\" published at\n   %s\n   or name another destination", printable(d.Name))
+	return fmt.Sprintf("have TXT \"v=DMARC1\" published at\n   %s\n   or name another destination", term.Printable(d.Name))
 }
 
 func (s *sight) mailHeader(b *strings.Builder, n int) {
@@ -110,7 +110,7 @@ func (s *sight) mailSeen(b *strings.Builder) {
 		fmt.Fprintf(b, "As it is, no record applies, and %s is not protected.\n", s.Domain)
 		return
 	}
-	fmt.Fprintf(b, "\nThis stands at _dmarc.%s:\n\n   %q\n\n", s.PolicyDomain, bounded(s.Record, maxQuote))
+	fmt.Fprintf(b, "\nThis stands at _dmarc.%s:\n\n   %q\n\n", s.PolicyDomain, term.Bounded(s.Record, maxQuote))
 	fmt.Fprintf(b, "Receivers read it so, for mail that fails: policy %s.\n", s.Policy)
 }
 
@@ -134,7 +134,7 @@ func (s *sight) mailProposals(b *strings.Builder, mine []defectSight) {
 		var notes []string
 		for _, txt := range texts {
 			m := mend(txt)
-			fmt.Fprintf(b, "\n   %s. IN TXT %s\n", d.Name, zoneStrings(m.record.String()))
+			fmt.Fprintf(b, "\n   %s. IN TXT %s\n", d.Name, term.TXTLines(m.record.String()))
 			notes = append(notes, m.notes...)
 		}
 		slices.Sort(notes)
@@ -181,19 +181,6 @@ func (s *sight) misspelt(step dmarc.Step) []string {
 		}
 	}
 	return out
-}
-
-// zoneStrings quotes a record as zone files have it (RFC 1035, Section 5.1). It
-// has no quote and no backslash of its own: see dmarc.Record.String.
-func zoneStrings(txt string) string {
-	if len(txt) <= maxString {
-		return `"` + txt + `"`
-	}
-	var parts []string
-	for part := range slices.Chunk([]byte(txt), maxString) {
-		parts = append(parts, `      "`+string(part)+`"`)
-	}
-	return "(\n" + strings.Join(parts, "\n") + " )"
 }
 
 func upperFirst(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

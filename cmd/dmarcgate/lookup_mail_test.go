@@ -159,17 +159,6 @@ func TestOnlyPlainAddressesAreContacts(t *testing.T) {
 	}
 }
 
-func TestLongRecordsAreSplitAsZoneFilesHaveThem(t *testing.T) {
-	long := "v=DMARC1; p=none; rua=" + strings.Repeat("mailto:aaaaaaaa@bbbbbbbbbbbbbbbb.example,", 9) + "mailto:c@d.example"
-	zone, err := dnstest.Parse("x.example. IN TXT " + zoneStrings(long))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := zone.TXT(t.Context(), "x.example"); len(got) != 1 || got[0] != long {
-		t.Errorf("a zone with it has %q, %v; want %q", got, err, long)
-	}
-}
-
 // hostile has what could move a cursor, end a line or a field, or fill a disk.
 func hostileZone() string {
 	nasty := `\000\001\007\008\009\010\013\027[2J\027]0;x\007\127\128\155\194\155\226\128\174\255\"\\ <b>'` + "`"

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/spf"
 	"dmarcgate/dnscache"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // reachSight is whom the SPF record of a domain lets in. What they send passes
@@ -39,24 +40,24 @@ func (l looker) reach(ctx context.Context, s *sight) {
 		of, kind, ok := policy.SharedSender(name)
 		known := slices.ContainsFunc(out.Shared, func(o sharedSender) bool { return o.Of == of })
 		if ok && !known {
-			out.Shared = append(out.Shared, sharedSender{bounded(name, maxText), of, kind})
+			out.Shared = append(out.Shared, sharedSender{term.Bounded(name, maxText), of, kind})
 		}
 	}
 	s.SPF = &out
 }
 
 // reachNode shows it.
-func (s *sight) reachNode(root *node) {
+func (s *sight) reachNode(root *term.Node) {
 	r := s.SPF
 	if r == nil {
 		return
 	}
-	n := root.add("SPF lets in %s", r.text())
+	n := root.Add("SPF lets in %s", r.text())
 	for _, o := range r.Shared {
-		n.add("among them %s (%s): %s, whose customers can all send mail that passes SPF", o.Of, printable(o.Name), o.Kind)
+		n.Add("among them %s (%s): %s, whose customers can all send mail that passes SPF", o.Of, term.Printable(o.Name), o.Kind)
 	}
 	if len(r.Unknown) > 0 {
-		n.add("and whom these let in, which is not known: %s", printable(strings.Join(r.Unknown, " ")))
+		n.Add("and whom these let in, which is not known: %s", term.Printable(strings.Join(r.Unknown, " ")))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/auth/spf"
+	"dmarcgate/term"
 )
 
 // remark is a fact that is no defect of the record.
@@ -54,11 +55,11 @@ func (u mailUse) remarks(s *sight) []remark {
 	var out []remark
 	switch {
 	case u.spfErr != nil:
-		out = append(out, remark{Kind: "spf_unknown", Text: "SPF is not known: " + errorText(u.spfErr)})
+		out = append(out, remark{Kind: "spf_unknown", Text: "SPF is not known: " + term.ErrorText(u.spfErr)})
 	case len(u.spf) > 1:
 		out = append(out, remark{Kind: "spf_several", Text: fmt.Sprintf("%d SPF records: together they are an error, one must remain", len(u.spf))})
 	case u.check.Status == spf.PermError:
-		out = append(out, remark{Kind: "spf_broken", Text: strings.TrimSpace("the SPF record is an error for every receiver: " + printable(u.check.Reason) + " " + printable(u.check.Term))})
+		out = append(out, remark{Kind: "spf_broken", Text: strings.TrimSpace("the SPF record is an error for every receiver: " + term.Printable(u.check.Reason) + " " + term.Printable(u.check.Term))})
 	case len(u.spf) == 0 && !u.nullMX():
 		out = append(out, remark{Kind: "spf_missing", Text: "no SPF record"})
 	}

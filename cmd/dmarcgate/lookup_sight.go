@@ -6,6 +6,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // maxText bounds one text of the DNS in JSON: no record is read further.
@@ -93,8 +94,8 @@ type askedName struct {
 func newSight(d dmarc.Discovery) *sight {
 	v := dmarc.Evaluate(d, nil)
 	s := &sight{
-		Domain: d.Author, Error: errorText(d.Err), Method: d.Method.String(), Org: d.Org, Source: d.Source.String(),
-		PolicyDomain: d.PolicyDomain, Record: bounded(d.Text, maxText), Result: v.Status.String(), Policy: v.Policy.String(),
+		Domain: d.Author, Error: term.ErrorText(d.Err), Method: d.Method.String(), Org: d.Org, Source: d.Source.String(),
+		PolicyDomain: d.PolicyDomain, Record: term.Bounded(d.Text, maxText), Result: v.Status.String(), Policy: v.Policy.String(),
 		Methods: []methodSight{}, Defects: []defectSight{}, Failing: []failing{}, Destinations: []destination{}, Remarks: []remark{}, Asked: []askedName{}, found: d,
 	}
 	if d.Source != dmarc.SourceNone {
@@ -112,7 +113,7 @@ func (s *sight) addDefect(step dmarc.Step, d dmarc.Defect) {
 	changes := d.Severity == dmarc.Harmful
 	s.Changed = s.Changed || changes
 	s.Defects = append(s.Defects, defectSight{
-		Name: step.Name(), Kind: d.Kind.String(), Pos: d.Pos, Text: printable(d.Text), Mend: d.Mend(), Changes: changes,
+		Name: step.Name(), Kind: d.Kind.String(), Pos: d.Pos, Text: term.Printable(d.Text), Mend: d.Mend(), Changes: changes,
 	})
 }
 
@@ -121,10 +122,10 @@ func (s *sight) addDefect(step dmarc.Step, d dmarc.Defect) {
 func (s *sight) addMethod(d dmarc.Discovery) {
 	m := methodSight{
 		Method: d.Method.String(), Org: d.Org, PolicyDomain: d.PolicyDomain, Policy: dmarc.Evaluate(d, nil).Policy.String(),
-		Error: errorText(d.Err),
+		Error: term.ErrorText(d.Err),
 	}
 	if m.Error == "" {
-		m.Error = errorText(d.OrgErr)
+		m.Error = term.ErrorText(d.OrgErr)
 	}
 	for _, o := range s.Methods {
 		s.Differ = s.Differ || o.Error == "" && m.Error == "" &&
@@ -142,11 +143,11 @@ func (s *sight) addLookups(list []dnscache.Lookup) {
 		}
 		s.lookups = append(s.lookups, l)
 		a := askedName{
-			Name: bounded(l.Name, dmarc.MaxNameBytes), Type: l.Type, Records: []string{}, NXDomain: l.NXDomain,
-			Age: seconds(l.Age), TTL: seconds(l.TTL), AD: l.AD, Outcome: l.Outcome, Error: errorText(l.Err), state: lookupState(l), stale: isStale(l.Err),
+			Name: term.Bounded(l.Name, dmarc.MaxNameBytes), Type: l.Type, Records: []string{}, NXDomain: l.NXDomain,
+			Age: seconds(l.Age), TTL: seconds(l.TTL), AD: l.AD, Outcome: l.Outcome, Error: term.ErrorText(l.Err), state: l.State(), stale: l.Stale(),
 		}
 		for _, r := range l.Records {
-			a.Records = append(a.Records, bounded(r, maxText))
+			a.Records = append(a.Records, term.Bounded(r, maxText))
 		}
 		s.Asked = append(s.Asked, a)
 	}
@@ -186,7 +187,7 @@ func (s *sight) decide(settings policy.Settings, v dmarc.Verdict, draw uint8) fa
 	}}})
 	return failing{
 		Profile: settings.Profile, Percent: 100, Action: d.Action, Disposition: d.Disposition, Override: d.Override,
-		Reason: printable(d.Reason),
+		Reason: term.Printable(d.Reason),
 	}
 }
 
@@ -199,12 +200,4 @@ func (s *sight) failure() error {
 		return fmt.Errorf("%s: a defect changes what its record means", s.Domain)
 	}
 	return nil
-}
-
-// errorText is printable: an error may quote what a server said.
-func errorText(err error) string {
-	if err == nil {
-		return ""
-	}
-	return printable(err.Error())
 }

@@ -5,14 +5,12 @@ import (
 	"strings"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/term"
 )
 
-// maxAnswers is how many records of one answer the tree shows; JSON has all.
-const maxAnswers = 20
-
 // tree draws what lookup found.
-func (s *sight) tree() *node {
-	root := &node{text: s.Domain}
+func (s *sight) tree() *term.Node {
+	root := &term.Node{Text: s.Domain}
 	s.recordNode(root)
 	s.defectNodes(root)
 	s.methodNodes(root)
@@ -20,32 +18,32 @@ func (s *sight) tree() *node {
 	s.reachNode(root)
 	s.destinationNodes(root)
 	if len(s.Remarks) > 0 {
-		remarks := root.add("remarks")
+		remarks := root.Add("remarks")
 		for _, r := range s.Remarks {
-			n := remarks.add("%s", r.Text)
+			n := remarks.Add("%s", r.Text)
 			for _, line := range r.Publish {
-				n.add("%s", line)
+				n.Add("%s", line)
 			}
 		}
 	}
-	asked := root.add("%d DNS lookups", len(s.Asked))
+	asked := root.Add("%d DNS lookups", len(s.Asked))
 	for _, a := range s.Asked {
 		a.draw(asked)
 	}
 	return root
 }
 
-func (s *sight) recordNode(root *node) {
+func (s *sight) recordNode(root *term.Node) {
 	switch d := s.found; {
 	case s.Error != "":
-		root.add("record: not known: %s", s.Error)
+		root.Add("record: not known: %s", s.Error)
 	case d.Source == dmarc.SourceNone:
-		root.add("record: none")
+		root.Add("record: none")
 	default:
-		n := root.add("record: %s", printable(s.Record))
-		n.add("found at %s (%s)", d.PolicyDomain, sourceWords[d.Source])
-		n.add("policy for failing mail of %s: %s, pct=%d, testing=%v", s.Domain, s.Policy, d.Record.Pct, d.Record.T)
-		n.add("alignment: DKIM %s, SPF %s", modeWords[d.Record.ADKIM], modeWords[d.Record.ASPF])
+		n := root.Add("record: %s", term.Printable(s.Record))
+		n.Add("found at %s (%s)", d.PolicyDomain, sourceWords[d.Source])
+		n.Add("policy for failing mail of %s: %s, pct=%d, testing=%v", s.Domain, s.Policy, d.Record.Pct, d.Record.T)
+		n.Add("alignment: DKIM %s, SPF %s", modeWords[d.Record.ADKIM], modeWords[d.Record.ASPF])
 	}
 }
 
@@ -55,14 +53,14 @@ var sourceWords = map[dmarc.Source]string{
 
 var modeWords = map[dmarc.Mode]string{dmarc.Relaxed: "relaxed", dmarc.Strict: "strict"}
 
-func (s *sight) defectNodes(root *node) {
+func (s *sight) defectNodes(root *term.Node) {
 	if len(s.Defects) == 0 {
-		root.add("defects: none")
+		root.Add("defects: none")
 		return
 	}
-	n := root.add("defects")
+	n := root.Add("defects")
 	for _, d := range s.Defects {
-		n.add("%s in %s, at byte %d: %q; %s", d.Kind, d.Name, d.Pos, d.Text, d.effect()).add("mend: %s", d.Mend)
+		n.Add("%s in %s, at byte %d: %q; %s", d.Kind, d.Name, d.Pos, d.Text, d.effect()).Add("mend: %s", d.Mend)
 	}
 }
 
@@ -73,22 +71,22 @@ func (d defectSight) effect() string {
 	return "it changes nothing here"
 }
 
-func (s *sight) methodNodes(root *node) {
+func (s *sight) methodNodes(root *term.Node) {
 	word := "the same for both ways to find it"
 	if s.Differ {
 		word = "DIFFERENT for receivers that find it in another way"
 	}
-	n := root.add("organizational domain and record: %s", word)
+	n := root.Add("organizational domain and record: %s", word)
 	for _, m := range s.Methods {
 		name := methodWords[m.Method]
 		if m.Method == s.Method {
 			name += ", as configured here"
 		}
 		if m.Error != "" {
-			n.add("%s: not known: %s", name, m.Error)
+			n.Add("%s: not known: %s", name, m.Error)
 			continue
 		}
-		n.add("%s: %s; record at %s, policy %s", name, orNone(m.Org), orNone(m.PolicyDomain), m.Policy)
+		n.Add("%s: %s; record at %s, policy %s", name, term.OrNone(m.Org), term.OrNone(m.PolicyDomain), m.Policy)
 	}
 }
 
@@ -96,8 +94,8 @@ var methodWords = map[string]string{
 	dmarc.TreeWalk.String(): "tree walk (RFC 9989)", dmarc.PSL.String(): "public suffix list (RFC 7489)",
 }
 
-func (s *sight) failingNodes(root *node) {
-	n := root.add("a message from %s without SPF and DKIM, by profile", s.Domain)
+func (s *sight) failingNodes(root *term.Node) {
+	n := root.Add("a message from %s without SPF and DKIM, by profile", s.Domain)
 	for _, f := range s.Failing {
 		text := f.Profile.String()
 		if f.Percent < 100 {
@@ -107,25 +105,25 @@ func (s *sight) failingNodes(root *node) {
 		if f.Override != "" {
 			text += fmt.Sprintf(" (%s)", f.Override)
 		}
-		n.add("%s", text).add("because: %s", f.Reason)
+		n.Add("%s", text).Add("because: %s", f.Reason)
 	}
 }
 
-func (s *sight) destinationNodes(root *node) {
+func (s *sight) destinationNodes(root *term.Node) {
 	if len(s.Destinations) == 0 {
 		return
 	}
-	n := root.add("reports go to")
+	n := root.Add("reports go to")
 	for _, d := range s.Destinations {
-		to := n.add("%s %s: %s", d.Tag, printable(d.URI), consentWords[d.Consent])
+		to := n.Add("%s %s: %s", d.Tag, term.Printable(d.URI), consentWords[d.Consent])
 		if d.Name != "" {
-			to.add("asked: TXT %s", printable(d.Name))
+			to.Add("asked: TXT %s", term.Printable(d.Name))
 		}
 		if d.Why != "" {
-			to.add("because: %s", d.Why)
+			to.Add("because: %s", d.Why)
 		}
 		if len(d.Instead) > 0 {
-			to.add("its consent names: %s", printable(strings.Join(d.Instead, ",")))
+			to.Add("its consent names: %s", term.Printable(strings.Join(d.Instead, ",")))
 		}
 	}
 }
@@ -136,37 +134,20 @@ var consentWords = map[consent]string{
 }
 
 // draw shows a question and what came of it.
-func (a askedName) draw(parent *node) {
-	n := parent.add("%s %s", a.Type, printable(a.Name))
+func (a askedName) draw(parent *term.Node) {
+	n := parent.Add("%s %s", a.Type, term.Printable(a.Name))
 	if a.Outcome != "" {
-		n.text += " (" + a.state + ")"
+		n.Text += " (" + a.state + ")"
 	}
 	switch {
 	case a.Outcome == "" && a.Error == "":
-		n.add("not asked: no name of the DNS")
+		n.Add("not asked: no name of the DNS")
 		return
 	case a.stale:
-		n.add("no newer answer: %s", a.Error)
+		n.Add("no newer answer: %s", a.Error)
 	case a.Error != "":
-		n.add("no answer: %s", a.Error)
+		n.Add("no answer: %s", a.Error)
 		return
 	}
-	answerNodes(n, a.Records, a.NXDomain)
-}
-
-// answerNodes shows the records of an answer, or that there are none.
-func answerNodes(n *node, records []string, nxdomain bool) {
-	switch {
-	case nxdomain:
-		n.add("no such name")
-	case len(records) == 0:
-		n.add("no record")
-	}
-	for i, r := range records {
-		if i == maxAnswers {
-			n.add("and %d more", len(records)-i)
-			return
-		}
-		n.add("%q", printable(r))
-	}
+	n.Answer(a.Records, a.NXDomain)
 }

@@ -19,6 +19,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 const (
@@ -89,7 +90,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 		fmt.Fprintln(stderr, "Run dmarcgate --help, or dmarcgate COMMAND --help.")
 		return exitUsage
 	}
-	return report(ctx.Run(&env{stdout: stdout, stderr: stderr, ask: asker(os.Stdin, stderr)}), stderr)
+	return report(ctx.Run(&env{stdout: stdout, stderr: stderr, ask: term.Asker(os.Stdin, stderr)}), stderr)
 }
 
 // enumError is kong's error about a value that is not on a list.

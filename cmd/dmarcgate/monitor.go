@@ -15,6 +15,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/enforce"
+	"dmarcgate/term"
 )
 
 // monitorCmd is the way back to safety while mail is refused that must not be.
@@ -53,9 +54,9 @@ func (c *monitorCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(m)
 	}
-	fmt.Fprintf(e.stdout, "every listener only watches until %s; dmarcgate monitor --end ends it earlier\n", stamp(m.Until))
+	fmt.Fprintf(e.stdout, "every listener only watches until %s; dmarcgate monitor --end ends it earlier\n", term.Stamp(m.Until))
 	if m.Warning != "" {
-		fmt.Fprintf(e.stdout, "warning: %s\n", printable(m.Warning))
+		fmt.Fprintf(e.stdout, "warning: %s\n", term.Printable(m.Warning))
 	}
 	return nil
 }

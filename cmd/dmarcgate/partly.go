@@ -11,6 +11,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/term"
 )
 
 // maxToldProblems is how many problems of a broken configuration a command tells
@@ -43,7 +44,7 @@ func tellProblems(w io.Writer, err error) {
 		fmt.Fprintln(w, line)
 	}
 	if more := len(lines) - maxToldProblems; more > 0 {
-		fmt.Fprintf(w, "and %s more: dmarcgate check-config lists them\n", count(more, "problem"))
+		fmt.Fprintf(w, "and %s more: dmarcgate check-config lists them\n", term.Count(more, "problem"))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/term"
 )
 
 // resultsCmd is about the recorded results.
@@ -68,12 +69,12 @@ func (c *resultsStatusCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(full)
 	}
-	root := &node{text: "results"}
+	root := &term.Node{Text: "results"}
 	if full.ResultsStatus != nil {
 		storeNodes(root, full.ResultsStatus, time.Now())
 	}
 	full.hostNodes(root, time.Now())
-	return root.print(e.stdout)
+	return root.Print(e.stdout)
 }
 
 // onlyHosts asks PostgreSQL, and for nothing else.
@@ -176,90 +177,84 @@ func askHosts(ctx context.Context, path string) ([]pg.Host, error) {
 	return r.Hosts(ctx)
 }
 
-func (f *fullStatus) hostNodes(root *node, now time.Time) {
+func (f *fullStatus) hostNodes(root *term.Node, now time.Time) {
 	if f.Problem != "" {
-		root.add("hosts: %s", printable(f.Problem))
+		root.Add("hosts: %s", term.Printable(f.Problem))
 	}
 	for _, h := range f.Hosts {
-		n := root.add("host %s: %d rows, seen %s ago", printable(h.Place), h.Shipped, age(now, h.Seen))
+		n := root.Add("host %s: %d rows, seen %s ago", term.Printable(h.Place), h.Shipped, term.Age(now, h.Seen))
 		if h.Stopped {
-			n.text += ", stopped"
+			n.Text += ", stopped"
 		}
-		n.add("store %s", h.StoreID)
+		n.Add("store %s", h.StoreID)
 		if !h.Watermark.IsZero() {
-			n.add("complete up to %s", stamp(h.Watermark))
+			n.Add("complete up to %s", term.Stamp(h.Watermark))
 		}
-		n.add("clock %+.1f s", h.Skew)
+		n.Add("clock %+.1f s", h.Skew)
 		if h.Refused > 0 {
-			n.add("%d rows stay on that host, because PostgreSQL does not take them", h.Refused)
+			n.Add("%d rows stay on that host, because PostgreSQL does not take them", h.Refused)
 		}
 	}
 }
 
 // storeNodes shows the store and the way to PostgreSQL.
-func storeNodes(root *node, s *admin.ResultsStatus, now time.Time) {
-	store := root.add("store %s: %d rows, %s, durability %s", s.Path, s.Rows, mebibytes(s.Bytes), s.Durability)
-	store.add("id %s", s.ID)
+func storeNodes(root *term.Node, s *admin.ResultsStatus, now time.Time) {
+	store := root.Add("store %s: %d rows, %s, durability %s", s.Path, s.Rows, term.Mebibytes(s.Bytes), s.Durability)
+	store.Add("id %s", s.ID)
 	if !s.Oldest.IsZero() {
-		store.add("from %s to %s", stamp(s.Oldest), stamp(s.Newest))
+		store.Add("from %s to %s", term.Stamp(s.Oldest), term.Stamp(s.Newest))
 	}
-	store.add("%s free on its file system", mebibytes(s.FreeBytes))
+	store.Add("%s free on its file system", term.Mebibytes(s.FreeBytes))
 	if s.Guard {
-		store.add("TOO LITTLE IS FREE: results are dropped, mail goes on")
+		store.Add("TOO LITTLE IS FREE: results are dropped, mail goes on")
 	}
 	for _, why := range slices.Sorted(maps.Keys(s.Dropped)) {
-		store.add("%d rows LOST since the start: %s", s.Dropped[why], why)
+		store.Add("%d rows LOST since the start: %s", s.Dropped[why], why)
 	}
 	for _, why := range slices.Sorted(maps.Keys(s.Deleted)) {
-		store.add("%d rows deleted since the start: %s", s.Deleted[why], why)
+		store.Add("%d rows deleted since the start: %s", s.Deleted[why], why)
 	}
 	if s.Uncleaned > 0 {
-		store.add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
+		store.Add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
 	}
 	if s.SetAside != "" {
-		store.add("a damaged store was set aside as %s", printable(s.SetAside))
+		store.Add("a damaged store was set aside as %s", term.Printable(s.SetAside))
 	}
 	if s.Failure != "" {
-		store.add("failure: %s", printable(s.Failure))
+		store.Add("failure: %s", term.Printable(s.Failure))
 	}
 	postgresNodes(root, s.Postgres, now)
 }
 
-func postgresNodes(root *node, s *admin.PostgresStatus, now time.Time) {
+func postgresNodes(root *term.Node, s *admin.PostgresStatus, now time.Time) {
 	if s == nil {
 		return
 	}
-	n := root.add("PostgreSQL: %s", s.State)
+	n := root.Add("PostgreSQL: %s", s.State)
 	if !s.Since.IsZero() {
-		n.text += fmt.Sprintf(" for %s", age(now, s.Since))
+		n.Text += fmt.Sprintf(" for %s", term.Age(now, s.Since))
 	}
 	if s.Failure != "" {
-		n.add("%s", bounded(s.Failure, maxText))
+		n.Add("%s", term.Bounded(s.Failure, maxText))
 	}
 	if s.Waiting > 0 {
-		n.add("%d rows wait, the oldest for %s", s.Waiting, age(now, s.Oldest))
+		n.Add("%d rows wait, the oldest for %s", s.Waiting, term.Age(now, s.Oldest))
 	} else {
-		n.add("no rows wait")
+		n.Add("no rows wait")
 	}
 	if s.State != stateUnknown {
-		n.add("%d rows moved since the start", s.Shipped)
+		n.Add("%d rows moved since the start", s.Shipped)
 	}
 	if s.Aside > 0 {
-		n.add("%d rows stay in the local store, because PostgreSQL does not take them", s.Aside)
+		n.Add("%d rows stay in the local store, because PostgreSQL does not take them", s.Aside)
 	}
 	if s.Uncleaned > 0 {
-		n.add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
+		n.Add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
 	}
 	if s.Skew != nil {
-		n.add("this clock is %+.1f s ahead of the server's", *s.Skew)
+		n.Add("this clock is %+.1f s ahead of the server's", *s.Skew)
 	}
 }
-
-func age(now, then time.Time) time.Duration { return max(0, now.Sub(then).Round(time.Second)) }
-
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
-
-func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
 
 type adoptCmd struct {
 	controlFlags

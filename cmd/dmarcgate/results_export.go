@@ -14,6 +14,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // exportCmd prints results as they are read: it needs no more memory for a
@@ -126,14 +127,14 @@ var csvColumns = []struct {
 	{"spf_domain", func(r *results.Row, _ *policy.Author) string { return r.Facts.SPF.Domain }},
 	{"dkim", func(r *results.Row, _ *policy.Author) string { return dkimText(r) }},
 	{"arc", func(r *results.Row, _ *policy.Author) string { return r.Facts.ARC.Result }},
-	{"stale", func(r *results.Row, _ *policy.Author) string { return yesNo(r.Facts.Stale) }},
+	{"stale", func(r *results.Row, _ *policy.Author) string { return term.YesNo(r.Facts.Stale) }},
 	{"also", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Decision.Also, " ") }},
 	{"shadow", func(r *results.Row, _ *policy.Author) string { return shadowText(r) }},
 	{"unreported", func(r *results.Row, _ *policy.Author) string { return r.Decision.Unreported }},
 	{"unknown_client", func(r *results.Row, _ *policy.Author) string { return string(r.Facts.UnknownClient) }},
 	{"trimmed", func(r *results.Row, _ *policy.Author) string { return strings.Join(r.Facts.Trimmed, " ") }},
 	{"pass_by", func(_ *results.Row, a *policy.Author) string { return a.PassBy() }},
-	{"earlier_spf_fail", func(r *results.Row, _ *policy.Author) string { return yesNo(r.Facts.EarlierSPFFail) }},
+	{"earlier_spf_fail", func(r *results.Row, _ *policy.Author) string { return term.YesNo(r.Facts.EarlierSPFFail) }},
 }
 
 func addressText(r *results.Row) string {
@@ -204,7 +205,7 @@ const formulas = "=+-@"
 // cell makes text from a message safe for a spreadsheet: it is printable, and
 // never a formula.
 func cell(s string) string {
-	s = bounded(s, len(s))
+	s = term.Bounded(s, len(s))
 	if s != "" && strings.ContainsAny(s[:1], formulas) {
 		return "'" + s
 	}

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/message"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // meantFlags say which results are meant. All that are given must hold.
@@ -113,7 +114,7 @@ func (c *purgeCmd) question(p results.Purge) string {
 		all = append(all, "of clients in "+p.Client.String())
 	}
 	if !p.Before.IsZero() {
-		all = append(all, "from before "+stamp(p.Before))
+		all = append(all, "from before "+term.Stamp(p.Before))
 	}
 	where := "of this host"
 	if c.Postgres {

@@ -309,15 +309,6 @@ func TestAPurgeOfEverythingOrNothingIsAUsageError(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsAYesOnlyWhenItSaysSo(t *testing.T) {
-	for in, want := range map[string]bool{"y\n": true, "YES\n": true, " yes": true, "\n": false, "n\n": false, "yep\n": false, "": false} {
-		var out bytes.Buffer
-		if got, err := askOn(strings.NewReader(in), &out, "Delete?"); err != nil || got != want || out.String() != "Delete? [y/N] " {
-			t.Errorf("askOn(%q) = %v, %v, printing %q; want %v", in, got, err, out.String(), want)
-		}
-	}
-}
-
 // The store belongs to the daemon while it runs: it purges, imports and tells.
 func TestADaemonThatRunsDoesWhatItsStoreIsAskedFor(t *testing.T) {
 	d := daemonWithARow(t)

@@ -15,6 +15,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/term"
 )
 
 // mapRule accepts what a map of domains has.
@@ -239,7 +240,7 @@ func TestWhatIsDoubtfulIsInLogStatusAndMetric(t *testing.T) {
 		t.Errorf("the metric is not %d", n)
 	}
 	code, out, _ := command("status", "-c", d.state.path)
-	if want := fmt.Sprintf(", %s: see dmarcgate rules lint", count(n, "warning")); code != 0 || !strings.Contains(out, want) {
+	if want := fmt.Sprintf(", %s: see dmarcgate rules lint", term.Count(n, "warning")); code != 0 || !strings.Contains(out, want) {
 		t.Errorf("status = %d, %s; want %q in it", code, out, want)
 	}
 	_, out, _ = command("status", "-c", d.state.path, "--json")

@@ -15,6 +15,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // rulesCmd is about the override rules.
@@ -108,16 +109,16 @@ func noRule(dir, id string, all []policy.Rule) error {
 		ids[i] = r.ID
 	}
 	if near := policy.Nearest(id, ids); near != "" {
-		return usagef("%s has no rule %q; did you mean %q?", dir, printable(id), near)
+		return usagef("%s has no rule %q; did you mean %q?", dir, term.Printable(id), near)
 	}
-	return usagef("%s has no rule %q; see dmarcgate rules list", dir, printable(id))
+	return usagef("%s has no rule %q; see dmarcgate rules list", dir, term.Printable(id))
 }
 
 // knownRule finds that a configuration has no such rule. A rule set that
 // cannot be read proves nothing: the daemon may use the one before.
 func knownRule(cfg *config.Config, id string) error {
 	if cfg.RulesDir == "" {
-		return usagef("--rule: the configuration has no rules_dir, and so no rule %q", printable(id))
+		return usagef("--rule: the configuration has no rules_dir, and so no rule %q", term.Printable(id))
 	}
 	opts := ruleOptions(cfg)
 	opts.SkipTests = true
@@ -304,7 +305,7 @@ func (c *rulesListCmd) Run(e *env) error {
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(lines)
 	}
-	return table(e.stdout, "RULE\tMODE\tACTION\tPRIORITY\tANCHORS\tEXPIRES\tLAST MATCH\t24H", lines, func(l ruleLine) []any {
+	return term.Table(e.stdout, "RULE\tMODE\tACTION\tPRIORITY\tANCHORS\tEXPIRES\tLAST MATCH\t24H", lines, func(l ruleLine) []any {
 		last, day := "-", "-"
 		if l.Use != nil {
 			last, day = lastSeen(l.Use.Last), fmt.Sprint(l.Use.Day)

@@ -16,6 +16,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 type rulesAddCmd struct {
@@ -96,7 +97,7 @@ func (c *rulesAddCmd) Run(e *env) error {
 		return err
 	}
 	for _, n := range a.Notes {
-		fmt.Fprintln(e.stderr, "note: "+printable(n))
+		fmt.Fprintln(e.stderr, "note: "+term.Printable(n))
 	}
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(a)
@@ -168,7 +169,7 @@ func (b *ruleBook) propose(rows []results.Row, w wishes) (*added, error) {
 // of the source of the message; nil is nothing.
 func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *sighting) ([]*added, error) {
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("the store has no message with the queue id %q", printable(w.qid))
+		return nil, fmt.Errorf("the store has no message with the queue id %q", term.Printable(w.qid))
 	}
 	row := rows[len(rows)-1]
 	failing, err := needsRule(&row)
@@ -177,7 +178,7 @@ func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *sighting) ([]*a
 	}
 	p := &proposal{book: b, wishes: w, facts: row.Facts, failing: failing, seen: seen}
 	if len(rows) > 1 {
-		p.note("%d messages have this queue id; this is about the newest, of %s", len(rows), stamp(row.Facts.Time))
+		p.note("%d messages have this queue id; this is about the newest, of %s", len(rows), term.Stamp(row.Facts.Time))
 	}
 	if seen != nil && !seen.forwards() && !p.vouched() {
 		p.note("this message looks forged: its source brought no mail that %d organizations or more have signed, "+
@@ -220,7 +221,7 @@ func needsRule(r *results.Row) ([]policy.Author, error) {
 		case v.Status == dmarc.Fail:
 			failing = append(failing, a)
 		case v.Status != dmarc.Pass && v.Status != dmarc.StatusNone:
-			return nil, fmt.Errorf("the DMARC result of %s is %s, which is for its DNS to mend; a rule for a moment's trouble would stay", printable(a.Domain), v.Status)
+			return nil, fmt.Errorf("the DMARC result of %s is %s, which is for its DNS to mend; a rule for a moment's trouble would stay", term.Printable(a.Domain), v.Status)
 		}
 	}
 	if len(failing) == 0 {

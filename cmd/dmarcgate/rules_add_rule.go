@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // Somebody else, for the test of what the rule must not match: names of RFC
@@ -44,7 +45,7 @@ func (p *proposal) try(a anchor) (*added, bool) {
 func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 	today := p.book.opts.Now.UTC().Truncate(24 * time.Hour)
 	r := policy.Rule{
-		ID: p.id(a), Owner: printable(p.wishes.owner), Comment: "made from the message " + printable(p.wishes.qid) + " of " + p.facts.Time.UTC().Format(time.DateOnly),
+		ID: p.id(a), Owner: term.Printable(p.wishes.owner), Comment: "made from the message " + term.Printable(p.wishes.qid) + " of " + p.facts.Time.UTC().Format(time.DateOnly),
 		Created: today, Expires: today.AddDate(0, 0, p.wishes.days), Idle: addIdle,
 		Mode: policy.Shadow, Priority: addPriority, Action: policy.RuleAccept, Reason: policy.TrustedForwarder,
 	}
@@ -231,15 +232,15 @@ func (p *proposal) loads(text string) bool {
 }
 
 // text writes the rule with comments. Whatever comes from the message has been
-// parsed as a domain or an address, or goes through printable.
+// parsed as a domain or an address, or goes through term.Printable.
 func (p *proposal) text(r policy.Rule, a anchor) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# Made from the message %s of %s, which failed DMARC for %s.", printable(p.wishes.qid), stamp(p.facts.Time), printable(p.failing[0].Domain))
+	line("# Made from the message %s of %s, which failed DMARC for %s.", term.Printable(p.wishes.qid), term.Stamp(p.facts.Time), term.Printable(p.failing[0].Domain))
 	line("# In shadow mode it changes nothing: see what it would do with dmarcgate rules test %s", r.ID)
 	line("# and dmarcgate rules hits, then write mode = \"enforce\".")
 	for _, n := range p.notes {
-		line("# Note: %s.", printable(n))
+		line("# Note: %s.", term.Printable(n))
 	}
 	line("[[rule]]")
 	line("id       = %s", quoted(r.ID))

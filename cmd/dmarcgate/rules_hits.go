@@ -11,6 +11,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 type rulesHitsCmd struct {
@@ -62,9 +63,9 @@ func (c *rulesHitsCmd) Run(e *env) error {
 	}
 	head := "RULE\tMODE"
 	for _, w := range windows {
-		head += "\t" + printable(w)
+		head += "\t" + term.Printable(w)
 	}
-	return table(e.stdout, head+"\tWOULD CHANGE\tLAST MATCH", list, func(h ruleHits) []any {
+	return term.Table(e.stdout, head+"\tWOULD CHANGE\tLAST MATCH", list, func(h ruleHits) []any {
 		cells := []any{h.Rule, h.Mode}
 		if !h.InForce {
 			cells[1] = h.Mode + " (then)"

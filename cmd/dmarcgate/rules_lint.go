@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 type rulesLintCmd struct {
@@ -51,14 +52,7 @@ type errRules struct {
 }
 
 func (e errRules) Error() string {
-	return fmt.Sprintf("the rules have %s, %s and %s", count(e.errors, "error"), count(e.warnings, "warning"), count(e.red, "red test"))
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("the rules have %s, %s and %s", term.Count(e.errors, "error"), term.Count(e.warnings, "warning"), term.Count(e.red, "red test"))
 }
 
 // lint returns everything that is to be said about the rules in the files,
@@ -119,8 +113,8 @@ func (c *rulesLintCmd) print(w io.Writer, b *ruleBook, found []ruleRemark) error
 	if b.set == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, hash %s\n", b.dir, count(b.set.Rules.Len(), "rule"),
-		count(len(found), "warning"), count(testsOf(b.set.Rules.List()), "test"), b.set.Rules.Hash())
+	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, hash %s\n", b.dir, term.Count(b.set.Rules.Len(), "rule"),
+		term.Count(len(found), "warning"), term.Count(testsOf(b.set.Rules.List()), "test"), b.set.Rules.Hash())
 	return err
 }
 

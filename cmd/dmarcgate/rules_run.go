@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 type rulesTestCmd struct {
@@ -120,13 +121,13 @@ func (b *ruleBook) tests(chosen []policy.Rule) []testedRule {
 func expected(x policy.Expect) string {
 	var words []string
 	if x.Rule != nil {
-		words = append(words, "rule "+orNone(*x.Rule))
+		words = append(words, "rule "+term.OrNone(*x.Rule))
 	}
 	if x.Applied != "" {
 		words = append(words, "applied "+x.Applied)
 	}
 	if x.Reason != nil {
-		words = append(words, "reason "+orNone(string(*x.Reason)))
+		words = append(words, "reason "+term.OrNone(string(*x.Reason)))
 	}
 	return strings.Join(words, ", ")
 }
@@ -137,7 +138,7 @@ func gotten(d policy.Decision) string {
 	if d.Action == policy.Tempfail {
 		applied = "tempfail"
 	}
-	return fmt.Sprintf("rule %s, applied %s, reason %s", orNone(d.Rule), applied, orNone(string(d.Override)))
+	return fmt.Sprintf("rule %s, applied %s, reason %s", term.OrNone(d.Rule), applied, term.OrNone(string(d.Override)))
 }
 
 // touch adds what the rules would have done with the messages of the store.
@@ -172,12 +173,12 @@ func (c *rulesTestCmd) print(e *env, out *tested) error {
 		return json.NewEncoder(e.stdout).Encode(out)
 	}
 	for _, r := range out.Rules {
-		root := &node{text: fmt.Sprintf("%s (%s:%d)", r.Rule, r.File, r.Line)}
+		root := &term.Node{Text: fmt.Sprintf("%s (%s:%d)", r.Rule, r.File, r.Line)}
 		testNodes(root, r.Tests)
 		if r.Touch != nil {
 			r.Touch.nodes(root, out.Days)
 		}
-		if err := root.print(e.stdout); err != nil {
+		if err := root.Print(e.stdout); err != nil {
 			return err
 		}
 	}
@@ -185,32 +186,32 @@ func (c *rulesTestCmd) print(e *env, out *tested) error {
 		fmt.Fprintf(e.stdout, "listener %s has the profile monitor: its messages are tried as under strict\n", l)
 	}
 	if out.Elsewhere > 0 {
-		fmt.Fprintf(e.stdout, "%s of other listeners left out\n", count(int(out.Elsewhere), "message"))
+		fmt.Fprintf(e.stdout, "%s of other listeners left out\n", term.Count(int(out.Elsewhere), "message"))
 	}
 	if out.Days > 0 {
-		fmt.Fprintf(e.stdout, "%s of %s tried\n", count(int(out.Messages), "message"), count(out.Days, "day"))
+		fmt.Fprintf(e.stdout, "%s of %s tried\n", term.Count(int(out.Messages), "message"), term.Count(out.Days, "day"))
 	}
 	n := 0
 	for _, r := range out.Rules {
 		n += len(r.Tests)
 	}
-	_, err := fmt.Fprintf(e.stdout, "%s, %d red\n", count(n, "test"), out.Red)
+	_, err := fmt.Fprintf(e.stdout, "%s, %d red\n", term.Count(n, "test"), out.Red)
 	return err
 }
 
 // testNodes shows tests, and of red ones what came out.
-func testNodes(root *node, tests []testOutcome) {
+func testNodes(root *term.Node, tests []testOutcome) {
 	if len(tests) == 0 {
-		root.add("no test")
+		root.Add("no test")
 	}
 	for _, t := range tests {
 		if t.Green {
-			root.add("test at line %d: green: %s", t.Line, t.Expected)
+			root.Add("test at line %d: green: %s", t.Line, t.Expected)
 			continue
 		}
-		n := root.add("test at line %d: RED", t.Line)
-		n.add("expected %s", t.Expected)
-		n.add("got %s", t.Got)
-		n.add("because: %s", printable(t.Reason))
+		n := root.Add("test at line %d: RED", t.Line)
+		n.Add("expected %s", t.Expected)
+		n.Add("got %s", t.Got)
+		n.Add("because: %s", term.Printable(t.Reason))
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 type rulesShowCmd struct {
@@ -49,21 +50,21 @@ func (c *rulesShowCmd) Run(e *env) error {
 
 func (s *shownRule) print(w io.Writer, b *ruleBook) error {
 	fmt.Fprintf(w, "# %s:%d\n%s", s.File, s.Line, s.TOML)
-	root := &node{text: "rule " + s.ID}
-	root.add("expires: %s", expiry(s.Expires, b.opts.Now))
+	root := &term.Node{Text: "rule " + s.ID}
+	root.Add("expires: %s", expiry(s.Expires, b.opts.Now))
 	for _, f := range s.Findings {
-		root.add("%s", f)
+		root.Add("%s", f)
 	}
 	testNodes(root, s.Tests)
 	switch u := s.Use; {
 	case u == nil:
-		root.add("use: not known without a store")
+		root.Add("use: not known without a store")
 	case u.Matches == 0:
-		root.add("use: no message yet")
+		root.Add("use: no message yet")
 	default:
-		root.add("use: %s since %s, last %s, %d within 24 hours", count(int(u.Matches), "message"), lastSeen(u.First), lastSeen(u.Last), u.Day)
+		root.Add("use: %s since %s, last %s, %d within 24 hours", term.Count(int(u.Matches), "message"), lastSeen(u.First), lastSeen(u.Last), u.Day)
 	}
-	return root.print(w)
+	return root.Print(w)
 }
 
 // ruleText writes a rule with its tests as a rule file has it.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // inline collects the entries of an inline table of TOML.
@@ -43,7 +44,7 @@ func (t inline) String() string {
 
 // quoted writes printable text as a basic string of TOML, which has the escapes
 // of Go for what is printable ASCII.
-func quoted(s string) string { return strconv.Quote(printable(s)) }
+func quoted(s string) string { return strconv.Quote(term.Printable(s)) }
 
 func quotedList(values []string) string {
 	texts := make([]string, len(values))

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // maxTouched is how many queue ids stand for a change.
@@ -324,24 +325,24 @@ func (t *toucher) seal(f *policy.Facts) {
 }
 
 // nodes shows what a rule would have done.
-func (n *ruleTouch) nodes(root *node, days int) {
-	m := root.add("in %s it would match %s", count(days, "day"), count(int(n.Matched), "message"))
+func (n *ruleTouch) nodes(root *term.Node, days int) {
+	m := root.Add("in %s it would match %s", term.Count(days, "day"), term.Count(int(n.Matched), "message"))
 	for _, part := range []struct {
 		words string
 		list  []*ruleChange
 	}{{"by itself", n.Alone}, {"among the other rules", n.InSet}} {
-		p := m.add("%s it would change %s", part.words, count(int(changedOf(part.list)), "answer"))
+		p := m.Add("%s it would change %s", part.words, term.Count(int(changedOf(part.list)), "answer"))
 		for _, c := range part.list {
-			p.add("%s to %s: %d, such as %s", c.From, c.To, c.Messages, printable(fmt.Sprint(c.QueueIDs)))
+			p.Add("%s to %s: %d, such as %s", c.From, c.To, c.Messages, term.Printable(fmt.Sprint(c.QueueIDs)))
 		}
 	}
 	if n.Unsure > 0 {
-		m.add("cannot tell for %s: what it takes is no longer stored", count(int(n.Unsure), "message"))
+		m.Add("cannot tell for %s: what it takes is no longer stored", term.Count(int(n.Unsure), "message"))
 	}
 	for _, s := range n.Sealers {
-		n := m.add("sealer %s: sealed %s, and recorded a pass in %d", s.Sealer, count(int(s.Sealed), "message"), s.Recorded)
+		n := m.Add("sealer %s: sealed %s, and recorded a pass in %d", s.Sealer, term.Count(int(s.Sealed), "message"), s.Recorded)
 		if s.Sealed > 0 && s.Recorded == 0 {
-			n.text += ": it RECORDS NOTHING that arc_pass could go by"
+			n.Text += ": it RECORDS NOTHING that arc_pass could go by"
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // surveyDays is how far rules add looks back at a source.
@@ -127,7 +128,7 @@ func (s *survey) period() string {
 	case length > 0 && length%day == 0:
 		return fmt.Sprintf("%d days", length/day)
 	}
-	return "the time from " + stamp(s.span.From) + " to " + stamp(s.span.To)
+	return "the time from " + term.Stamp(s.span.From) + " to " + term.Stamp(s.span.To)
 }
 
 // coverage says how much of what fails a rule is about.

@@ -4,14 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os/signal"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // topCmd asks the recorded results what stands out.
@@ -58,11 +57,11 @@ func (c *topCmd) Run(e *env) error {
 		})
 	case "malformed":
 		return show(c, e, topOf(ctx, store.TopMalformed, since, c.Limit), "DOMAIN\tMESSAGES\tLAST\tWHAT", func(m results.Malformed) []any {
-			return []any{orNone(m.Domain), m.Messages, m.Last, whatIsMalformed(m)}
+			return []any{term.OrNone(m.Domain), m.Messages, m.Last, whatIsMalformed(m)}
 		})
 	default:
 		return show(c, e, topOf(ctx, store.NewSenders, since, c.Limit), "ORGANIZATION\tNETWORK\tFIRST\tPASSED\tQID\tAUTHOR", func(n results.NewSender) []any {
-			return []any{n.Org, n.Net.String(), n.First, yesNo(n.Passed), orNone(n.QueueID), orNone(n.Author)}
+			return []any{n.Org, n.Net.String(), n.First, term.YesNo(n.Passed), term.OrNone(n.QueueID), term.OrNone(n.Author)}
 		})
 	}
 }
@@ -86,30 +85,7 @@ func show[T any](c *topCmd, e *env, a answer[T], head string, line func(T) []any
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(append([]T{}, a.list...))
 	}
-	return table(e.stdout, head, a.list, line)
-}
-
-// table prints a line for each value below a head, in columns.
-func table[T any](out io.Writer, head string, list []T, line func(T) []any) error {
-	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(w, head)
-	for _, v := range list {
-		printLine(w, line(v))
-	}
-	return w.Flush()
-}
-
-func printLine(w io.Writer, cells []any) {
-	texts := make([]string, len(cells))
-	for i, c := range cells {
-		switch c := c.(type) {
-		case time.Time:
-			texts[i] = c.UTC().Format("2006-01-02 15:04:05")
-		default:
-			texts[i] = printable(fmt.Sprint(c))
-		}
-	}
-	fmt.Fprintln(w, strings.Join(texts, "\t"))
+	return term.Table(e.stdout, head, a.list, line)
 }
 
 // whatIsMalformed says it of the newest message: the defects of the record, or
@@ -122,11 +98,4 @@ func whatIsMalformed(m results.Malformed) string {
 		return "from: " + string(m.From)
 	}
 	return "-"
-}
-
-func yesNo(v bool) string {
-	if v {
-		return "yes"
-	}
-	return "no"
 }

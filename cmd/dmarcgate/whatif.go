@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // whatIfCmd decides stored messages again, under settings that are not in force.
@@ -107,7 +108,7 @@ func (c *whatIfCmd) Run(e *env) error {
 	}
 	defer store.Close()
 	var from scanner = store
-	if !c.Quiet && isTerminal(e.stderr) {
+	if !c.Quiet && term.IsTerminal(e.stderr) {
 		from = &bar{scanner: store, out: e.stderr, now: time.Now}
 	}
 	t, err := whatIf(ctx, from, tried, span)
@@ -145,7 +146,7 @@ func (r *whatIfReport) failure() error {
 	}
 	for _, c := range r.conditions {
 		if c.holds(r.tally) {
-			errs = append(errs, fmt.Errorf("--fail-if %q holds: %s", printable(c.text), r.measured(c)))
+			errs = append(errs, fmt.Errorf("--fail-if %q holds: %s", term.Printable(c.text), r.measured(c)))
 		}
 	}
 	return errors.Join(errs...)
@@ -154,7 +155,7 @@ func (r *whatIfReport) failure() error {
 func (r *whatIfReport) differentIDs() string {
 	ids := make([]string, len(r.differences))
 	for i, d := range r.differences {
-		ids[i] = orNone(printable(d.QueueID))
+		ids[i] = term.OrNone(term.Printable(d.QueueID))
 	}
 	return strings.Join(ids, " ")
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 func TestTheBarShowsHowFarTheScanHasCome(t *testing.T) {
@@ -34,7 +35,7 @@ func TestTheBarShowsHowFarTheScanHasCome(t *testing.T) {
 	if last := shown[len(shown)-2]; strings.TrimSpace(last) != "" || len(last) == 0 {
 		t.Errorf("the line is left as %q; want blanks", last)
 	}
-	if isTerminal(&out) {
+	if term.IsTerminal(&out) {
 		t.Error("a buffer is a terminal")
 	}
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/results"
+	"dmarcgate/term"
 )
 
 // propose makes a rule for each source that looks like a forwarder and is shown,
@@ -40,7 +42,7 @@ func (r *readiness) propose(ctx context.Context, store backend, book *ruleBook, 
 		if !w.anyAuthor {
 			found = found[:1]
 		}
-		rules[k.key], commands[k.key] = found, "dmarcgate rules add --from-qid "+shellWord(w.qid)
+		rules[k.key], commands[k.key] = found, "dmarcgate rules add --from-qid "+term.ShellWord(w.qid)
 		if w.anyAuthor {
 			commands[k.key] += " --any-author"
 		}

@@ -126,11 +126,3 @@ func TestReadinessIsAboutWhatTheProfileMakesSeverer(t *testing.T) {
 		t.Errorf("a message that a rule refuses: %d ruled, with sources %v; want 1 and none", got.readiness.ruled, got.readiness.sources.lines)
 	}
 }
-
-func TestNamesForAShellAreQuoted(t *testing.T) {
-	for in, want := range map[string]string{"4XyZ1": "4XyZ1", "a b": "'a b'", "$(x)": "'$(x)'", "a'b": `'a'\''b'`, "-x": "'-x'", "\n": "'?'"} {
-		if got := shellWord(in); got != want {
-			t.Errorf("shellWord(%q) = %s; want %s", in, got, want)
-		}
-	}
-}

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 // sorted returns the sources that a test holds for, the largest first, and how
@@ -125,7 +126,7 @@ func (r *readiness) sourceText(out io.Writer, s source, t *traffic) {
 // String says who it is, and how that is known.
 func (s source) String() string {
 	kinds := map[string]string{byDKIM: "DKIM d=", bySPF: "SPF ", byName: "host of ", byNetwork: "network "}
-	return kinds[s.Kind] + bounded(s.Name, 2*maxName)
+	return kinds[s.Kind] + term.Bounded(s.Name, 2*maxName)
 }
 
 // traces says what the messages show of having been passed on.
@@ -152,7 +153,7 @@ func (f few) text() string {
 	shown := f.list[:min(maxListed, len(f.list))]
 	names := make([]string, len(shown))
 	for i, n := range shown {
-		names[i] = bounded(cmp.Or(n, "(none)"), maxName)
+		names[i] = term.Bounded(cmp.Or(n, "(none)"), maxName)
 	}
 	text := strings.Join(names, ", ")
 	switch more := len(f.list) - len(shown); {
@@ -162,13 +163,4 @@ func (f few) text() string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
-}
-
-// shellWord quotes what is not a plain word: queue ids come from the MTA, and
-// the line is there to be copied.
-func shellWord(s string) string {
-	if s = printable(s); plainWord.MatchString(s) && s[0] != '-' {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

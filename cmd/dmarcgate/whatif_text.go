@@ -10,6 +10,7 @@ import (
 	"text/tabwriter"
 
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
 const (
@@ -42,8 +43,8 @@ func (r *whatIfReport) text(w io.Writer) error {
 }
 
 func (r *whatIfReport) headText(out io.Writer) {
-	fmt.Fprintf(out, "what if: %s\n", printable(r.tried.words))
-	fmt.Fprintf(out, "%s to %s: %d messages", stamp(r.span.From), stamp(r.span.To), r.Messages)
+	fmt.Fprintf(out, "what if: %s\n", term.Printable(r.tried.words))
+	fmt.Fprintf(out, "%s to %s: %d messages", term.Stamp(r.span.From), term.Stamp(r.span.To), r.Messages)
 	if r.NotEvaluated > 0 {
 		fmt.Fprintf(out, ", %d of them not evaluated", r.NotEvaluated)
 	}
@@ -91,7 +92,7 @@ func (r *whatIfReport) causesText(out io.Writer) {
 	fmt.Fprintln(table, "MESSAGES\tWHY")
 	lines, rest := top(r.causes, strings.Compare, r.limit)
 	for _, k := range lines {
-		fmt.Fprintf(table, "%d\t%s\n", k.entry.n, printable(k.key))
+		fmt.Fprintf(table, "%d\t%s\n", k.entry.n, term.Printable(k.key))
 	}
 	table.Flush()
 	restText(out, rest)
@@ -103,13 +104,13 @@ func (r *whatIfReport) differencesText(out io.Writer) {
 	}
 	heading(out, "NOT REPRODUCED: decided otherwise by the same settings")
 	for _, d := range r.differences {
-		fmt.Fprintf(out, "%s  %s  listener %s\n", orNone(d.QueueID), stamp(d.Time), printable(d.Listener))
+		fmt.Fprintf(out, "%s  %s  listener %s\n", term.OrNone(d.QueueID), term.Stamp(d.Time), term.Printable(d.Listener))
 		for _, side := range []struct {
 			when string
 			d    policy.Decision
 		}{{"stored", d.Stored}, {"again ", d.Again}} {
 			fmt.Fprintf(out, "    %s  %s, override %s, rule %s: %s\n", side.when, answerOf(&side.d),
-				orNone(string(side.d.Override)), orNone(side.d.Rule), printable(side.d.Reason))
+				term.OrNone(string(side.d.Override)), term.OrNone(side.d.Rule), term.Printable(side.d.Reason))
 		}
 	}
 }
@@ -152,7 +153,7 @@ func effectsText[K comparable](r *whatIfReport, out io.Writer, title string, c *
 	for _, k := range lines {
 		e := k.entry.value
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%d\t%s\n",
-			bounded(name(k.key), maxName), e.Changed, e.Relaxed, e.Tightened, e.Rejected, e.Quarantined, samples(e.Samples))
+			term.Bounded(name(k.key), maxName), e.Changed, e.Relaxed, e.Tightened, e.Rejected, e.Quarantined, samples(e.Samples))
 	}
 	table.Flush()
 	restText(out, rest)
@@ -168,7 +169,7 @@ func (r *whatIfReport) shadowText(out io.Writer) {
 	lines, rest := top(r.shadow, strings.Compare, r.limit)
 	for _, k := range lines {
 		e := k.entry.value
-		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\n", bounded(k.key, maxName), k.entry.n, e.Changed, e.Relaxed, e.Tightened, samples(e.Samples))
+		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d\t%s\n", term.Bounded(k.key, maxName), k.entry.n, e.Changed, e.Relaxed, e.Tightened, samples(e.Samples))
 	}
 	table.Flush()
 	restText(out, rest)
@@ -184,7 +185,7 @@ func (r *whatIfReport) conditionsText(out io.Writer) {
 		if c.holds(r.tally) {
 			verdict = "HOLDS"
 		}
-		fmt.Fprintf(out, "%s  %s: %s\n", printable(c.text), verdict, r.measured(c))
+		fmt.Fprintf(out, "%s  %s: %s\n", term.Printable(c.text), verdict, r.measured(c))
 	}
 }
 
@@ -220,7 +221,7 @@ func restText(out io.Writer, r rest) {
 func samples(ids []string) string {
 	text := ""
 	for _, id := range ids {
-		id = bounded(id, maxName)
+		id = term.Bounded(id, maxName)
 		if text != "" && len(text)+1+len(id) > sampleWidth {
 			break
 		}

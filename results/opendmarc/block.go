@@ -143,7 +143,7 @@ func (b *block) job() string {
 	if strings.HasPrefix(id, "(") {
 		return ""
 	}
-	if len(id) > longest || !printable(id) {
+	if len(id) > longest || !visible(id) {
 		b.refuse(BadJob)
 	}
 	return id
@@ -296,6 +296,6 @@ func (b *block) arc() policy.ARC {
 	return a
 }
 
-func printable(s string) bool {
+func visible(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
