@@ -399,7 +399,7 @@ func (s *syncBuffer) String() string {
 }
 
 func TestEveryEdgeOfDMARCIsShown(t *testing.T) {
-	page, err := os.ReadFile("../../docs/edges.md")
+	page, err := os.ReadFile("../../docs/edge-cases.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -408,7 +408,7 @@ func TestEveryEdgeOfDMARCIsShown(t *testing.T) {
 		row := regexp.MustCompile(fmt.Sprintf(`(?m)^\| %d \|.*$`, n)).Find(page)
 		links := regexp.MustCompile(`\]\(([^)]+)\)`).FindAllSubmatch(row, -1)
 		if len(links) == 0 {
-			t.Errorf("docs/edges.md shows nothing for edge %d", n)
+			t.Errorf("docs/edge-cases.md shows nothing for edge %d", n)
 		}
 		for _, l := range links {
 			if _, err := os.Stat(filepath.Join("../../docs", string(l[1]))); err != nil {
