@@ -112,7 +112,7 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := make(map[string]int)
-	for _, file := range []string{"README.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/rules-commands.md", "docs/monitoring.md", "docs/store.md", "docs/testing.md", "docs/decisions.md"} {
+	for _, file := range []string{"README.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/rules-commands.md", "docs/monitoring.md", "docs/store.md", "docs/testing.md", "docs/decisions.md", "docs/temporary-failures.md"} {
 		for _, block := range blocks(t, file, "sh") {
 			for line := range strings.Lines(block) {
 				line, _, _ = strings.Cut(line, " #")
