@@ -41,7 +41,7 @@ var all = []suite{
 	{"RFC 9989, Appendix B", "auth/dmarc", "TestExamplesOfRFC9989", "section of RFC 9989", firstWord},
 	{"Public suffix list vectors", "auth/dmarc", "TestVectorsOfThePublicSuffixList", "", nil},
 	{"RFC 7208 test suite", "auth/spf", "TestSuiteOfRFC7208", "section of RFC 7208", noted},
-	{"Mail::DKIM messages, judged by RFC 6376 and 8301", "auth/dkim", "TestCorpusOfMailDKIM", "messages named", leadingName},
+	{"Mail::DKIM messages, evaluated by RFC 6376 and 8301", "auth/dkim", "TestCorpusOfMailDKIM", "messages named", leadingName},
 	{"RFC 6376 and RFC 8463, samples", "auth/dkim", "TestSamplesOfTheRFCs", "", nil},
 	// Its sections are those of a draft, and nearly all the same.
 	{"ARC validation suite, every other case", "auth/arc", "TestARCValidationSuite", "cases named", leadingName},
