@@ -15,7 +15,7 @@
 //
 // Limits: a file has at most 1 MiB; there are at most 200 files of rules,
 // policy.MaxRules rules, 100 tests of each and 20,000 of all, and 100 maps of
-// policy.MaxMapEntries items.
+// pattern.MaxMapEntries items.
 //
 // Failures: Load and Parse return either a complete Config or an error, never
 // both. A caller that reloads keeps the Config it has when Load fails.
@@ -29,7 +29,7 @@ import (
 	"slices"
 	"time"
 
-	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // Config is one configuration file with every default filled in. It is not
@@ -168,7 +168,7 @@ type From struct {
 type Conformant struct {
 	TrustedSealers    []string // of ARC; lower-case A-labels
 	ForwarderNetworks []netip.Prefix
-	ForwarderDomains  []policy.DomainPattern // for which SPF or DKIM passes
+	ForwarderDomains  []pattern.Domain // for which SPF or DKIM passes
 }
 
 // DNS is how names are looked up and remembered.

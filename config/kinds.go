@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // field is one key: how a value from the file is read into a Config, and what
@@ -41,7 +41,7 @@ func oneOf(s string, words []string) error {
 	if slices.Contains(words, s) {
 		return nil
 	}
-	if near := policy.Nearest(s, words); near != "" {
+	if near := pattern.Nearest(s, words); near != "" {
 		return faultf(fmt.Sprintf("did you mean %q? write %s", near, quoted(words)), "unknown word %q", s)
 	}
 	return faultf("write "+quoted(words), "unknown word %q", s)

@@ -4,11 +4,12 @@ import (
 	"errors"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // asFault puts a fault that policy finds into the words of this package.
 func asFault(err error) error {
-	var f policy.Fault
+	var f pattern.Fault
 	if errors.As(err, &f) {
 		return fault{text: f.Text, mend: f.Mend}
 	}
@@ -22,7 +23,7 @@ func parseSealer(s string) (string, error) {
 }
 
 // parseForwarder reads a domain or a set of them.
-func parseForwarder(s string) (policy.DomainPattern, error) {
+func parseForwarder(s string) (pattern.Domain, error) {
 	p, err := policy.ParseForwarder(s)
 	return p, asFault(err)
 }

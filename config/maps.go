@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"time"
 
-	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // maxMaps is our limit: all of them are in memory.
@@ -27,8 +27,8 @@ type maps struct {
 	dir        string
 	now        time.Time
 	old        *maps // of the set before, whose unchanged files are not read again
-	domainsOf  map[string]*mapOf[policy.DomainPattern]
-	networksOf map[string]*mapOf[policy.NetPattern]
+	domainsOf  map[string]*mapOf[pattern.Domain]
+	networksOf map[string]*mapOf[pattern.Network]
 	errs       Errors // what is wrong in the files
 }
 
@@ -46,35 +46,35 @@ func newMaps(dir string, now time.Time, old *maps) *maps {
 	}
 	return &maps{
 		dir: dir, now: now, old: &maps{domainsOf: old.domainsOf, networksOf: old.networksOf},
-		domainsOf: make(map[string]*mapOf[policy.DomainPattern]), networksOf: make(map[string]*mapOf[policy.NetPattern]),
+		domainsOf: make(map[string]*mapOf[pattern.Domain]), networksOf: make(map[string]*mapOf[pattern.Network]),
 	}
 }
 
 // domains returns the pattern of a map of domains.
-func (m *maps) domains(name string) (policy.DomainPattern, error) {
+func (m *maps) domains(name string) (pattern.Domain, error) {
 	if m == nil {
-		return policy.DomainPattern{}, errNoMaps
+		return pattern.Domain{}, errNoMaps
 	}
-	return load(m, m.domainsOf, m.old.domainsOf, name, func(data []byte) (policy.DomainPattern, int, []policy.MapProblem) {
-		list, problems := policy.ParseDomainMap(name, data)
+	return load(m, m.domainsOf, m.old.domainsOf, name, func(data []byte) (pattern.Domain, int, []pattern.MapProblem) {
+		list, problems := pattern.ParseDomainMap(name, data)
 		if list == nil {
-			return policy.DomainPattern{}, 0, problems
+			return pattern.Domain{}, 0, problems
 		}
-		return policy.MapPattern(list), list.Len(), nil
+		return list.Pattern(), list.Len(), nil
 	})
 }
 
 // networks returns the pattern of a map of networks.
-func (m *maps) networks(name string) (policy.NetPattern, error) {
+func (m *maps) networks(name string) (pattern.Network, error) {
 	if m == nil {
-		return policy.NetPattern{}, errNoMaps
+		return pattern.Network{}, errNoMaps
 	}
-	return load(m, m.networksOf, m.old.networksOf, name, func(data []byte) (policy.NetPattern, int, []policy.MapProblem) {
-		list, problems := policy.ParseNetMap(name, data)
+	return load(m, m.networksOf, m.old.networksOf, name, func(data []byte) (pattern.Network, int, []pattern.MapProblem) {
+		list, problems := pattern.ParseNetMap(name, data)
 		if list == nil {
-			return policy.NetPattern{}, 0, problems
+			return pattern.Network{}, 0, problems
 		}
-		return policy.NetMapPattern(list), list.Len(), nil
+		return list.Pattern(), list.Len(), nil
 	})
 }
 
@@ -82,7 +82,7 @@ var errNoMaps = faultf("write its items here", "there are no map files where thi
 
 // load returns the pattern of a map, from known when it was asked for before, or
 // from old when the file has not changed since.
-func load[P any](m *maps, known, old map[string]*mapOf[P], name string, parse func([]byte) (P, int, []policy.MapProblem)) (P, error) {
+func load[P any](m *maps, known, old map[string]*mapOf[P], name string, parse func([]byte) (P, int, []pattern.MapProblem)) (P, error) {
 	if o, ok := known[name]; ok {
 		return o.pattern, o.err
 	}
@@ -105,14 +105,14 @@ func load[P any](m *maps, known, old map[string]*mapOf[P], name string, parse fu
 
 // read reads the file. What is wrong in it is said with its lines, and where
 // rules name it only what keeps it from being read.
-func (o *mapOf[P]) read(m *maps, parse func([]byte) (P, int, []policy.MapProblem)) {
-	data, info, err := readWhole(o.file.Path, policy.MaxMapBytes)
+func (o *mapOf[P]) read(m *maps, parse func([]byte) (P, int, []pattern.MapProblem)) {
+	data, info, err := readWhole(o.file.Path, pattern.MaxMapBytes)
 	if err != nil {
 		o.err = mapFault(err)
 		return
 	}
 	o.info = info
-	var problems []policy.MapProblem
+	var problems []pattern.MapProblem
 	o.pattern, o.file.Entries, problems = parse(data)
 	for _, p := range problems {
 		m.errs.add(Problem{File: o.file.Path, Line: p.Line, Text: p.Text, Mend: p.Mend})

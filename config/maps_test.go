@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // mapRule is a rule that names maps.
@@ -253,7 +254,7 @@ func TestAFileHasChangedWhenSizeTimeOrInodeHas(t *testing.T) {
 
 func TestAMapOfAMillionLinesIsLoadedAndMatched(t *testing.T) {
 	var names, nets strings.Builder
-	for i := range policy.MaxMapEntries / scale {
+	for i := range pattern.MaxMapEntries / scale {
 		fmt.Fprintf(&names, "partner-%07d.example\n", i)
 		fmt.Fprintf(&nets, "%d.%d.%d.0/24\n", 1+i>>16, i>>8&255, i&255)
 	}
@@ -266,8 +267,8 @@ func TestAMapOfAMillionLinesIsLoadedAndMatched(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d domains and as many networks in %v", s.Maps[0].Entries, time.Since(begin))
-	if got := decided(s, "partner-0000007.example"); got != "a" || s.Maps[0].Entries != policy.MaxMapEntries/scale {
-		t.Errorf("rule for a partner = %q of %d; want a of %d", got, s.Maps[0].Entries, policy.MaxMapEntries/scale)
+	if got := decided(s, "partner-0000007.example"); got != "a" || s.Maps[0].Entries != pattern.MaxMapEntries/scale {
+		t.Errorf("rule for a partner = %q of %d; want a of %d", got, s.Maps[0].Entries, pattern.MaxMapEntries/scale)
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
-	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // optional is a value that may be absent, which is not the same as its zero.
@@ -112,13 +112,13 @@ func moment(key string, p *time.Time) field {
 }
 
 // parseHours reads "22:00-06:00".
-func parseHours(s string) (h policy.Hours, err error) {
+func parseHours(s string) (h pattern.Hours, err error) {
 	err = h.UnmarshalText([]byte(s))
 	return h, asFault(err)
 }
 
 // parseWeekday reads "mon".
-func parseWeekday(s string) (d policy.Weekday, err error) {
+func parseWeekday(s string) (d pattern.Weekday, err error) {
 	err = d.UnmarshalText([]byte(s))
 	return d, asFault(err)
 }

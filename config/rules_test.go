@@ -17,6 +17,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 const exampleRules = "../deploy/rules.d/example.toml"
@@ -32,11 +33,11 @@ func midnight(year int, month time.Month, d int) time.Time {
 	return time.Date(year, month, d, 0, 0, 0, 0, time.UTC)
 }
 
-func patterns(t *testing.T, texts ...string) []policy.DomainPattern {
+func patterns(t *testing.T, texts ...string) []pattern.Domain {
 	t.Helper()
-	var out []policy.DomainPattern
+	var out []pattern.Domain
 	for _, s := range texts {
-		p, err := policy.ParsePattern(s)
+		p, err := pattern.ParseDomain(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +83,7 @@ reason = "mailing_list"
 		ID: "a", Owner: "o", Comment: "c", Created: midnight(2026, 11, 2), Expires: midnight(2027, 5, 1),
 		Mode: policy.Shadow, Priority: 7, Action: policy.RuleTempfail, Reason: policy.Other,
 		Match: policy.Match{
-			ClientIP: []policy.NetPattern{policy.NetOf(netip.MustParsePrefix("192.0.2.7/32")), policy.NetOf(netip.MustParsePrefix("2001:db8::/32"))},
+			ClientIP: []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix("192.0.2.7/32")), pattern.NetworkOf(netip.MustParsePrefix("2001:db8::/32"))},
 			Listener: []string{"mta"},
 		},
 		File: "f", Line: 2,

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // Limits of tests: ours. They run at every reload.
@@ -112,7 +113,7 @@ func (t *testText) finish(r *reader) policy.Test {
 
 // parseDomain reads one domain, in ASCII and any letter case.
 func parseDomain(s string) (string, error) {
-	p, err := policy.ParsePattern(s)
+	p, err := pattern.ParseDomain(s)
 	if err != nil || p.String() != strings.ToLower(s) || strings.HasPrefix(s, ".") || strings.Contains(s, ":") {
 		return "", faultf(`write one domain, as in "mail.example.org"`, "%q is not a domain", s)
 	}

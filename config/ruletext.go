@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 const (
@@ -113,24 +114,24 @@ func (t *ruleText) match() []field {
 func history(key string, p *int) field { return number(key, p, 0, maxHistory) }
 
 // domains is a list of domains and maps of them.
-func (t *ruleText) domains(key string, p *[]policy.DomainPattern) field {
-	return list(key, p, func(s string) (policy.DomainPattern, error) {
+func (t *ruleText) domains(key string, p *[]pattern.Domain) field {
+	return list(key, p, func(s string) (pattern.Domain, error) {
 		if name, ok := strings.CutPrefix(s, mapPrefix); ok {
 			return t.maps.domains(name)
 		}
-		pattern, err := policy.ParsePattern(s)
-		return pattern, asFault(err)
+		pat, err := pattern.ParseDomain(s)
+		return pat, asFault(err)
 	})
 }
 
 // networks is a list of networks and maps of them.
-func (t *ruleText) networks(key string, p *[]policy.NetPattern) field {
-	return list(key, p, func(s string) (policy.NetPattern, error) {
+func (t *ruleText) networks(key string, p *[]pattern.Network) field {
+	return list(key, p, func(s string) (pattern.Network, error) {
 		if name, ok := strings.CutPrefix(s, mapPrefix); ok {
 			return t.maps.networks(name)
 		}
 		network, err := parseSomeNetwork(s)
-		return policy.NetOf(network), err
+		return pattern.NetworkOf(network), err
 	})
 }
 

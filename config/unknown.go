@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // unknown returns what is wrong with a key that is not among known, and the
@@ -16,7 +16,7 @@ func unknown(known []string, table, name string) (meant string, err error) {
 	if i := slices.IndexFunc(siblings, func(s string) bool { return squash(s) == squash(name) }); i >= 0 {
 		return siblings[i], faultf(fmt.Sprintf("write %q: keys are lower case, with underscores", siblings[i]), text)
 	}
-	if s := policy.Nearest(name, siblings); s != "" {
+	if s := pattern.Nearest(name, siblings); s != "" {
 		return s, faultf(fmt.Sprintf("did you mean %q?", s), text)
 	}
 	for _, k := range known {

@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 )
 
@@ -214,7 +215,7 @@ func TestWhichRuleDecidedIsNotShownToStrangers(t *testing.T) {
 				rules, err := policy.NewRules([]policy.Rule{{
 					ID: "secretpartner", Owner: "o", Mode: policy.Enforce, Action: action, Reason: policy.LocalPolicy,
 					Created: day, Expires: day.AddDate(1, 0, 0),
-					Match: policy.Match{ClientIP: []policy.NetPattern{policy.NetOf(netip.PrefixFrom(evil, 32))}, Result: []string{"fail", "permerror"}},
+					Match: policy.Match{ClientIP: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(evil, 32))}, Result: []string{"fail", "permerror"}},
 				}})
 				if err != nil {
 					t.Fatal(err)

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"dmarcgate/policy/pattern"
 )
 
 // These files compare matches: whether one holds whenever another does, and
@@ -15,8 +17,8 @@ import (
 // item is one thing that a key lists: a pattern of domains or networks, a word,
 // or a range of numbers. It is comparable.
 type item struct {
-	domain  DomainPattern
-	network NetPattern
+	domain  pattern.Domain
+	network pattern.Network
 	word    string
 	numbers numbers
 }
@@ -24,7 +26,7 @@ type item struct {
 // numbers are those from low to before high.
 type numbers struct{ low, high int }
 
-func (it item) isMap() bool { return it.domain.list != nil || it.network.list != nil }
+func (it item) isMap() bool { return it.domain.Map() != nil || it.network.Map() != nil }
 
 // covers reports whether whatever b holds is held by a, of the same key.
 func (a item) covers(b item) bool {
@@ -34,7 +36,7 @@ func (a item) covers(b item) bool {
 	case a.numbers.high > 0:
 		return a.numbers.low <= b.numbers.low && b.numbers.high <= a.numbers.high
 	}
-	return a.domain.kind != nothing && a.domain.covers(b.domain)
+	return a.domain.Kind() != pattern.None && domainCovers(a.domain, b.domain)
 }
 
 // touches reports whether there is something that both hold.
@@ -42,26 +44,27 @@ func (a item) touches(b item) bool {
 	if a.numbers.high > 0 {
 		return a.numbers.low < b.numbers.high && b.numbers.low < a.numbers.high
 	}
-	return a.covers(b) || b.covers(a) || a.domain.sharesOrg(b.domain)
+	return a.covers(b) || b.covers(a) || shareOrg(a.domain, b.domain)
 }
 
-func (p DomainPattern) covers(q DomainPattern) bool {
+// domainCovers reports whether p holds whatever q does.
+func domainCovers(p, q pattern.Domain) bool {
 	switch {
 	case p == q:
 		return true
-	case p.list != nil:
-		return q.kind == exact && p.list.holds(q.domain, "-") // no pattern names this organization: which one q has is not known
+	case p.Map() != nil:
+		return q.Kind() == pattern.Exact && p.Map().Holds(q.Name(), "-") // no pattern names this organization: which one q has is not known
 	}
-	return p.kind == below && q.list == nil && strings.HasSuffix(q.domain, "."+p.domain)
+	return p.Kind() == pattern.Below && q.Map() == nil && strings.HasSuffix(q.Name(), "."+p.Name())
 }
 
-// sharesOrg: which names belong to an organization, DNS tells. They are at or
+// shareOrg: which names belong to an organization, DNS tells. They are at or
 // below its domain.
-func (p DomainPattern) sharesOrg(q DomainPattern) bool {
-	if p.list != nil || q.list != nil || p.kind != organization && q.kind != organization {
+func shareOrg(p, q pattern.Domain) bool {
+	if p.Map() != nil || q.Map() != nil || p.Kind() != pattern.Organization && q.Kind() != pattern.Organization {
 		return false
 	}
-	return p.kind != exact && atOrBelow(q.domain, p.domain) || q.kind != exact && atOrBelow(p.domain, q.domain)
+	return p.Kind() != pattern.Exact && pattern.AtOrBelow(q.Name(), p.Name()) || q.Kind() != pattern.Exact && pattern.AtOrBelow(p.Name(), q.Name())
 }
 
 // above returns every item that can hold something that it holds, and is
@@ -75,20 +78,20 @@ func (it item) above() iter.Seq[item] {
 			for bits := p.Bits() - 1; bits >= 0 && yield(networkItem(p.Addr(), bits)); bits-- {
 			}
 		}
-		if it.domain.list == nil {
-			it.domain.above(yield)
+		if it.domain.Map() == nil {
+			aboveDomain(it.domain, yield)
 		}
 	}
 }
 
 func networkItem(a netip.Addr, bits int) item {
-	return item{network: NetOf(netip.PrefixFrom(a, bits).Masked())}
+	return item{network: pattern.NetworkOf(netip.PrefixFrom(a, bits).Masked())}
 }
 
-func (p DomainPattern) above(yield func(item) bool) {
-	for name := p.domain; name != ""; _, name, _ = strings.Cut(name, ".") {
-		for kind := below; kind <= organization; kind++ {
-			if q := (DomainPattern{kind: kind, domain: name}); q != p && !yield(item{domain: q}) {
+func aboveDomain(p pattern.Domain, yield func(item) bool) {
+	for name := p.Name(); name != ""; _, name, _ = strings.Cut(name, ".") {
+		for kind := pattern.Below; kind <= pattern.Organization; kind++ {
+			if q := pattern.NewDomain(kind, name); q != p && !yield(item{domain: q}) {
 				return
 			}
 		}
@@ -101,7 +104,7 @@ type keySet struct {
 	not   bool
 	items []item
 	maps  []item          // those of the items that are maps
-	nets  *NetMap         // of the networks that are no maps, see networks
+	nets  *pattern.NetMap // of the networks that are no maps, see networks
 	index map[item]bool   // of a long list, see long: its items
 	under map[string]bool // and every name that one of them is or is below
 }
@@ -123,7 +126,7 @@ func newKeySet(name string, items []item) keySet {
 
 // networks returns those of k in one map, which is made when it is first asked
 // for: most rules are never compared.
-func (k *keySet) networks() *NetMap {
+func (k *keySet) networks() *pattern.NetMap {
 	if k.nets == nil {
 		var nets []netip.Prefix
 		for i := range k.items {
@@ -131,7 +134,7 @@ func (k *keySet) networks() *NetMap {
 				nets = append(nets, p)
 			}
 		}
-		k.nets = NewNetMap("", nets)
+		k.nets = pattern.NewNetMap("", nets)
 	}
 	return k.nets
 }
@@ -149,8 +152,8 @@ func (k *keySet) makeIndex() {
 	k.index, k.under = make(map[item]bool), make(map[string]bool)
 	for _, it := range k.items {
 		k.index[it] = true
-		if it.domain.list == nil {
-			for name := it.domain.domain; name != ""; _, name, _ = strings.Cut(name, ".") {
+		if it.domain.Map() == nil {
+			for name := it.domain.Name(); name != ""; _, name, _ = strings.Cut(name, ".") {
 				k.under[name] = true
 			}
 		}
@@ -163,7 +166,7 @@ func (k *keySet) covers(b *keySet) bool {
 }
 
 func (k *keySet) coversItem(it item) bool {
-	return k.anyMap(it) || k.some(it, item.covers, func(n *NetMap, p netip.Prefix) bool { return n.within(p) == yes })
+	return k.anyMap(it) || k.some(it, item.covers, func(n *pattern.NetMap, p netip.Prefix) bool { return n.Covers(p) })
 }
 
 // touches reports whether there is something that both hold.
@@ -175,21 +178,21 @@ func (k *keySet) touches(b *keySet) bool {
 }
 
 func (k *keySet) touchesItem(it item) bool {
-	wide := it.domain.kind == below || it.domain.kind == organization
-	return k.anyMap(it) || wide && k.long() && k.under[it.domain.domain] ||
-		k.some(it, item.touches, func(n *NetMap, p netip.Prefix) bool { return n.within(p) != no })
+	wide := it.domain.Kind() == pattern.Below || it.domain.Kind() == pattern.Organization
+	return k.anyMap(it) || wide && k.long() && k.under[it.domain.Name()] ||
+		k.some(it, item.touches, func(n *pattern.NetMap, p netip.Prefix) bool { return n.Overlaps(p) })
 }
 
 // anyMap reports whether one of the maps holds all of it.
 func (k *keySet) anyMap(it item) bool {
 	p, isNet := it.network.Prefix()
 	return slices.ContainsFunc(k.maps, func(m item) bool {
-		return m == it || isNet && m.network.list != nil && m.network.list.within(p) == yes || m.domain.list != nil && m.domain.covers(it.domain)
+		return m == it || isNet && m.network.Map() != nil && m.network.Map().Covers(p) || m.domain.Map() != nil && domainCovers(m.domain, it.domain)
 	})
 }
 
 // some reports whether test holds for it and an item of k that is no map.
-func (k *keySet) some(it item, test func(a, b item) bool, inNets func(*NetMap, netip.Prefix) bool) bool {
+func (k *keySet) some(it item, test func(a, b item) bool, inNets func(*pattern.NetMap, netip.Prefix) bool) bool {
 	if p, ok := it.network.Prefix(); ok {
 		return inNets(k.networks(), p)
 	}

@@ -6,15 +6,17 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"dmarcgate/policy/pattern"
 )
 
 // What comparison says of two lists must be so for every domain and address.
 func TestWhatListsHaveInCommonIsTrueOfEachDomain(t *testing.T) {
 	names := []string{"a.example", "b.a.example", "c.b.a.example", "example.org", "x.example.org"}
-	pattern := func() DomainPattern {
-		p := DomainPattern{kind: patternKind(1 + rand.IntN(3)), domain: names[rand.IntN(len(names))]}
+	pattern := func() pattern.Domain {
+		p := pattern.NewDomain(pattern.Kind(1+rand.IntN(3)), names[rand.IntN(len(names))])
 		if rand.IntN(5) == 0 {
-			return MapPattern(NewDomainMap(p.String(), []DomainPattern{p}))
+			return pattern.NewDomainMap(p.String(), []pattern.Domain{p}).Pattern()
 		}
 		return p
 	}
@@ -27,8 +29,8 @@ func TestWhatListsHaveInCommonIsTrueOfEachDomain(t *testing.T) {
 		covers, touches := k.covers(&other), k.touches(&other)
 		for i, domain := range names {
 			org := names[i/3*3] // a.example or example.org
-			inA := slices.ContainsFunc(a, func(it item) bool { return it.domain.holds(domain, org) })
-			inB := slices.ContainsFunc(b, func(it item) bool { return it.domain.holds(domain, org) })
+			inA := slices.ContainsFunc(a, func(it item) bool { return it.domain.Holds(domain, org) })
+			inB := slices.ContainsFunc(b, func(it item) bool { return it.domain.Holds(domain, org) })
 			maps := slices.ContainsFunc(slices.Concat(a, b), item.isMap)
 			if covers && inB && !inA || !maps && inA && inB && !touches {
 				t.Fatalf("%v and %v: covers %v, touches %v; but %s is in them: %v, %v", a, b, covers, touches, domain, inA, inB)
@@ -37,7 +39,7 @@ func TestWhatListsHaveInCommonIsTrueOfEachDomain(t *testing.T) {
 	}
 }
 
-func someSet(pattern func() DomainPattern) []item {
+func someSet(pattern func() pattern.Domain) []item {
 	var items []item
 	for range 1 + rand.IntN(3) {
 		items = append(items, item{domain: pattern()})
@@ -60,8 +62,8 @@ func TestWhatNetworksHaveInCommonIsTrueOfEachAddress(t *testing.T) {
 		inBoth, missing := false, false
 		for i := range 64 {
 			addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
-			inA := slices.ContainsFunc(a, func(it item) bool { return it.network.within(netip.PrefixFrom(addr, 32)) == yes })
-			inB := slices.ContainsFunc(b, func(it item) bool { return it.network.within(netip.PrefixFrom(addr, 32)) == yes })
+			inA := slices.ContainsFunc(a, func(it item) bool { return it.network.Covers(netip.PrefixFrom(addr, 32)) })
+			inB := slices.ContainsFunc(b, func(it item) bool { return it.network.Covers(netip.PrefixFrom(addr, 32)) })
 			inBoth, missing = inBoth || inA && inB, missing || inB && !inA
 		}
 		if covers, touches := k.covers(&other), k.touches(&other); covers == missing || touches != inBoth {

@@ -6,6 +6,8 @@ import (
 	"hash/maphash"
 	"net/netip"
 	"slices"
+
+	"dmarcgate/policy/pattern"
 )
 
 // maxCompared is with how many others a rule is compared at most, those that
@@ -38,8 +40,8 @@ func rankedRules(rules []*Rule) []ranked {
 type ruleIndex struct {
 	seed  maphash.Seed
 	lists map[uint64][]*ranked
-	bits  map[int]bool           // of networks that are listed, see bitsKey
-	kinds [organization + 1]bool // of patterns that are listed
+	bits  map[int]bool                   // of networks that are listed, see bitsKey
+	kinds [pattern.Organization + 1]bool // of patterns that are listed
 }
 
 func newRuleIndex() *ruleIndex {
@@ -63,9 +65,9 @@ func (x *ruleIndex) hash(key string, it *item) uint64 {
 		copy(b[:], a[:])
 		binary.BigEndian.PutUint32(b[16:], uint32(bitsKey(p)))
 		h.Write(b[:])
-	case it.domain.kind != nothing:
-		h.WriteByte(byte(it.domain.kind))
-		h.WriteString(it.domain.domain)
+	case it.domain.Kind() != pattern.None:
+		h.WriteByte(byte(it.domain.Kind()))
+		h.WriteString(it.domain.Name())
 	default:
 		h.WriteString(it.word)
 	}
@@ -77,8 +79,8 @@ func (x *ruleIndex) add(k *keySet, r *ranked) {
 		it := &k.items[i]
 		if p, ok := it.network.Prefix(); ok {
 			x.bits[bitsKey(p)] = true
-		} else if it.domain.list == nil {
-			x.kinds[it.domain.kind] = true
+		} else if it.domain.Map() == nil {
+			x.kinds[it.domain.Kind()] = true
 		}
 		h := x.hash(k.name, it)
 		if list := x.lists[h]; len(list) == 0 || list[len(list)-1] != r {
@@ -99,7 +101,7 @@ func (x *ruleIndex) holding(key string, items []item) [][]*ranked {
 			found = append(found, list)
 		}
 	}
-	look(&item{network: NetPattern{list: new(NetMap)}})
+	look(&item{network: new(pattern.NetMap).Pattern()})
 	for i := range items {
 		look(&items[i])
 		x.above(&items[i], look)
@@ -113,12 +115,12 @@ func (x *ruleIndex) above(it *item, look func(*item)) {
 	if p, ok := it.network.Prefix(); ok {
 		for bits := p.Bits() - 1; bits >= 0; bits-- {
 			if above := netip.PrefixFrom(p.Addr(), bits); x.bits[bitsKey(above)] {
-				look(&item{network: NetOf(above.Masked())})
+				look(&item{network: pattern.NetworkOf(above.Masked())})
 			}
 		}
 	}
-	if it.domain.list == nil && (x.kinds[below] || x.kinds[organization]) {
-		it.domain.above(func(above item) bool {
+	if it.domain.Map() == nil && (x.kinds[pattern.Below] || x.kinds[pattern.Organization]) {
+		aboveDomain(it.domain, func(above item) bool {
 			look(&above)
 			return true
 		})

@@ -3,6 +3,8 @@ package policy
 import (
 	"math"
 	"slices"
+
+	"dmarcgate/policy/pattern"
 )
 
 // shapeOf returns what m lists, for comparison.
@@ -61,7 +63,7 @@ func wordItems[T ~string](list []T) []item {
 	return items
 }
 
-func dayItems(days []Weekday) []item {
+func dayItems(days []pattern.Weekday) []item {
 	var items []item
 	for _, d := range days {
 		items = append(items, item{word: d.String()})
@@ -70,14 +72,14 @@ func dayItems(days []Weekday) []item {
 }
 
 // hourItems cuts hours at midnight.
-func hourItems(hours []Hours) []item {
+func hourItems(hours []pattern.Hours) []item {
 	var items []item
 	for _, h := range hours {
 		if h.Begin < h.End {
 			items = append(items, item{numbers: numbers{h.Begin, h.End}})
 			continue
 		}
-		items = append(items, item{numbers: numbers{h.Begin, dayMinutes}})
+		items = append(items, item{numbers: numbers{h.Begin, pattern.DayMinutes}})
 		if h.End > 0 {
 			items = append(items, item{numbers: numbers{0, h.End}})
 		}

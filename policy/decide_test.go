@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 func author(domain string, v dmarc.Verdict) Author {
@@ -230,7 +231,7 @@ func TestNamesOfTheEnumerationsCanBeReadAgain(t *testing.T) {
 
 func TestANumberWithoutANameIsInvalid(t *testing.T) {
 	for _, v := range []fmt.Stringer{
-		Strict + 1, Reject + 1, Refuse + 1, FromReject + 1, Enforce + 1, RuleSkipReport + 1, Action(200), Weekday(7), Weekday(-1),
+		Strict + 1, Reject + 1, Refuse + 1, FromReject + 1, Enforce + 1, RuleSkipReport + 1, Action(200), pattern.Weekday(7), pattern.Weekday(-1),
 	} {
 		if got := v.String(); got != "invalid" {
 			t.Errorf("String of %T(%d) = %q; want invalid", v, v, got)

@@ -10,7 +10,7 @@
 // tables). Override rules (Rule, Rules) are tried after the profile has
 // decided: an index finds those that could match, so that the cost grows with
 // their number and not with that of all rules, and long lists are maps
-// (DomainMap, NetMap). All of it looks at facts and settings and at nothing
+// (package pattern). All of it looks at facts and settings and at nothing
 // else; where stored facts lack something, Settings.Again says so.
 //
 // It is not the place for checks of mail (auth), nor for words of the milter

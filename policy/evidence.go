@@ -2,10 +2,10 @@ package policy
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // Evidence is what the profile Conformant went by, because RFC 9989, Section
@@ -133,7 +133,7 @@ func (a Author) aligned(r Recorded) bool {
 		return r.Domain == a.Domain
 	}
 	record, _, err := dmarc.ParseRecord(a.Record)
-	if err != nil || !atOrBelow(r.Domain, a.Org) {
+	if err != nil || !pattern.AtOrBelow(r.Domain, a.Org) {
 		return false
 	}
 	return r.Method == "spf" && record.ASPF == dmarc.Relaxed || r.Method == "dkim" && record.ADKIM == dmarc.Relaxed
@@ -165,11 +165,5 @@ func noSuchDomain(_ Facts, a Author, _ Settings) bool { return a.Standing.Asked 
 func unsigned(f Facts, a Author, _ Settings) bool {
 	h := a.History
 	return h.Messages >= HistoryMessages && h.DKIMPass >= (h.Messages*historyPercent+99)/100 &&
-		!slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.Domain == a.Domain || atOrBelow(s.Domain, a.Org) })
-}
-
-// atOrBelow reports whether domain is org or a name below it. Nothing is below
-// an Organizational Domain that is not known.
-func atOrBelow(domain, org string) bool {
-	return org != "" && (domain == org || strings.HasSuffix(domain, "."+org))
+		!slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.Domain == a.Domain || pattern.AtOrBelow(s.Domain, a.Org) })
 }

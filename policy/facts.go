@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // MaxAuthors is how many author domains of one message are evaluated. RFC
@@ -145,12 +146,12 @@ func (f *Facts) Lacking() Lack {
 }
 
 // spfPass reports whether SPF passed for a domain of the patterns.
-func (f *Facts) spfPass(patterns []DomainPattern) bool {
+func (f *Facts) spfPass(patterns []pattern.Domain) bool {
 	return f.SPF.Result == "pass" && oneHolds(patterns, f.SPF.Domain, "")
 }
 
 // dkimPass reports whether a signature of a domain of the patterns passed.
-func (f *Facts) dkimPass(patterns []DomainPattern) bool {
+func (f *Facts) dkimPass(patterns []pattern.Domain) bool {
 	return slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.passes() && oneHolds(patterns, s.Domain, "") })
 }
 
@@ -160,7 +161,7 @@ func (s *DKIM) passes() bool { return s.Result == "pass" && !s.Testing }
 
 // arcPass reports whether the chain passes, the patterns hold every sealer, and
 // one of them recorded a pass for an author domain: see sealedPass.
-func (f *Facts) arcPass(patterns []DomainPattern, a *Author) bool {
+func (f *Facts) arcPass(patterns []pattern.Domain, a *Author) bool {
 	if f.ARC.Result != "pass" || a.Domain == "" {
 		return false
 	}

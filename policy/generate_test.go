@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 // Words of generated messages and rules, so few that they meet.
@@ -42,43 +44,43 @@ func (m maker) maybe() string { return pick(m, append(someDomains, "")...) }
 
 // someMaps are the same in all rules of a test, as map files are.
 type someMaps struct {
-	domains []*DomainMap
-	nets    []*NetMap
+	domains []*pattern.DomainMap
+	nets    []*pattern.NetMap
 }
 
 func (m maker) maps() someMaps {
 	var out someMaps
 	for i := range 3 {
 		name := fmt.Sprintf("maps/%d", i)
-		out.domains = append(out.domains, NewDomainMap(name, m.patterns(someMaps{}, true)))
-		out.nets = append(out.nets, NewNetMap(name, []netip.Prefix{pick(m, someNets...), pick(m, someNets...)}))
+		out.domains = append(out.domains, pattern.NewDomainMap(name, m.patterns(someMaps{}, true)))
+		out.nets = append(out.nets, pattern.NewNetMap(name, []netip.Prefix{pick(m, someNets...), pick(m, someNets...)}))
 	}
 	return out
 }
 
-func (m maker) patterns(lists someMaps, orgs bool) []DomainPattern {
-	var out []DomainPattern
+func (m maker) patterns(lists someMaps, orgs bool) []pattern.Domain {
+	var out []pattern.Domain
 	for range 1 + m.IntN(3) {
-		p := DomainPattern{kind: pick(m, exact, exact, below), domain: pick(m, someDomains...)}
+		p := pattern.NewDomain(pick(m, pattern.Exact, pattern.Exact, pattern.Below), pick(m, someDomains...))
 		switch {
 		case m.yes(20) && len(lists.domains) > 0:
-			p = MapPattern(pick(m, lists.domains...))
+			p = pick(m, lists.domains...).Pattern()
 		case m.yes(20) && orgs:
-			p.kind = organization
+			p = pattern.NewDomain(pattern.Organization, p.Name())
 		case m.yes(10):
-			p = DomainPattern{kind: below, domain: "example"}
+			p = pattern.NewDomain(pattern.Below, "example")
 		}
 		out = append(out, p)
 	}
 	return out
 }
 
-func (m maker) networks(lists someMaps) []NetPattern {
-	var out []NetPattern
+func (m maker) networks(lists someMaps) []pattern.Network {
+	var out []pattern.Network
 	for range 1 + m.IntN(3) {
-		p := NetOf(pick(m, someNets...))
+		p := pattern.NetworkOf(pick(m, someNets...))
 		if m.yes(20) {
-			p = NetMapPattern(pick(m, lists.nets...))
+			p = pick(m, lists.nets...).Pattern()
 		}
 		out = append(out, p)
 	}
@@ -89,7 +91,7 @@ func (m maker) networks(lists someMaps) []NetPattern {
 func (m maker) match(lists someMaps) Match {
 	var out Match
 	const share = 8
-	domains := func(orgs bool, keys ...*[]DomainPattern) {
+	domains := func(orgs bool, keys ...*[]pattern.Domain) {
 		for _, k := range keys {
 			if m.yes(share) {
 				*k = m.patterns(lists, orgs)
@@ -100,7 +102,7 @@ func (m maker) match(lists someMaps) Match {
 	domains(true, &out.HeaderFrom, &out.PolicyDomain, &out.HeaderFrom)
 	domains(false, &out.Not.IPRev, &out.Not.SPFPass, &out.Not.DKIMPass, &out.Not.HELO, &out.Not.MailFrom, &out.Not.ListID, &out.Not.RcptDomain)
 	domains(true, &out.Not.HeaderFrom, &out.Not.PolicyDomain)
-	for _, k := range []*[]NetPattern{&out.ClientIP, &out.ClientIP, &out.Not.ClientIP} {
+	for _, k := range []*[]pattern.Network{&out.ClientIP, &out.ClientIP, &out.Not.ClientIP} {
 		if m.yes(share) {
 			*k = m.networks(lists)
 		}
@@ -135,10 +137,10 @@ func (m maker) words(out *Match) {
 		out.From = pick(m, []From{FromOneMailbox}, []From{FromSeveralDomains, FromUnparsable})
 	}
 	if m.yes(10) {
-		out.Hours = pick(m, []Hours{{22 * 60, 6 * 60}}, []Hours{{0, 14 * 60}, {15 * 60, 24 * 60}})
+		out.Hours = pick(m, []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}, []pattern.Hours{{Begin: 0, End: 14 * 60}, {Begin: 15 * 60, End: 24 * 60}})
 	}
 	if m.yes(10) {
-		out.Weekdays = pick(m, []Weekday{Weekday(time.Saturday)}, []Weekday{Weekday(time.Sunday), Weekday(time.Saturday)})
+		out.Weekdays = pick(m, []pattern.Weekday{pattern.Weekday(time.Saturday)}, []pattern.Weekday{pattern.Weekday(time.Sunday), pattern.Weekday(time.Saturday)})
 	}
 }
 

@@ -1,8 +1,11 @@
 package policy
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
+
+	"dmarcgate/policy/pattern"
 )
 
 // ruleBits is a set of rules by their position: a decision has room for it on
@@ -46,17 +49,17 @@ const (
 )
 
 // domainKeys returns the patterns of those keys.
-var domainKeys = [...]func(*Match) []DomainPattern{
-	byIPRev:        func(m *Match) []DomainPattern { return m.IPRev },
-	bySPFPass:      func(m *Match) []DomainPattern { return m.SPFPass },
-	byDKIMPass:     func(m *Match) []DomainPattern { return m.DKIMPass },
-	byARCPass:      func(m *Match) []DomainPattern { return m.ARCPass },
-	byHELO:         func(m *Match) []DomainPattern { return m.HELO },
-	byMailFrom:     func(m *Match) []DomainPattern { return m.MailFrom },
-	byListID:       func(m *Match) []DomainPattern { return m.ListID },
-	byHeaderFrom:   func(m *Match) []DomainPattern { return m.HeaderFrom },
-	byPolicyDomain: func(m *Match) []DomainPattern { return m.PolicyDomain },
-	byRcptDomain:   func(m *Match) []DomainPattern { return m.RcptDomain },
+var domainKeys = [...]func(*Match) []pattern.Domain{
+	byIPRev:        func(m *Match) []pattern.Domain { return m.IPRev },
+	bySPFPass:      func(m *Match) []pattern.Domain { return m.SPFPass },
+	byDKIMPass:     func(m *Match) []pattern.Domain { return m.DKIMPass },
+	byARCPass:      func(m *Match) []pattern.Domain { return m.ARCPass },
+	byHELO:         func(m *Match) []pattern.Domain { return m.HELO },
+	byMailFrom:     func(m *Match) []pattern.Domain { return m.MailFrom },
+	byListID:       func(m *Match) []pattern.Domain { return m.ListID },
+	byHeaderFrom:   func(m *Match) []pattern.Domain { return m.HeaderFrom },
+	byPolicyDomain: func(m *Match) []pattern.Domain { return m.PolicyDomain },
+	byRcptDomain:   func(m *Match) []pattern.Domain { return m.RcptDomain },
 }
 
 // find adds the rules that could match the message, or could if a fact that
@@ -104,8 +107,8 @@ func (x *index) findSender(b *ruleBits, t *trial) {
 // domainIndex is the rules that are found by one key of domains.
 type domainIndex struct {
 	all   []uint16
-	names [listed]map[string][]uint16 // by the kind of pattern
-	maps  []listedRules[*DomainMap]
+	names [pattern.Listed]map[string][]uint16 // by the kind of pattern
+	maps  []listedRules[*pattern.DomainMap]
 }
 
 // listedRules is the rules that name a map.
@@ -128,30 +131,30 @@ func (x *domainIndex) find(b *ruleBits, domain, org string) {
 	if x.empty() {
 		return
 	}
-	b.add(x.names[exact][domain])
-	b.add(x.names[organization][orgOrSelf(domain, org)])
-	if len(x.names[below]) > 0 {
-		for name := range above(domain) {
-			b.add(x.names[below][name])
+	b.add(x.names[pattern.Exact][domain])
+	b.add(x.names[pattern.Organization][cmp.Or(org, domain)])
+	if len(x.names[pattern.Below]) > 0 {
+		for name := range pattern.Above(domain) {
+			b.add(x.names[pattern.Below][name])
 		}
 	}
 	for i := range x.maps {
-		if x.maps[i].list.holds(domain, org) {
+		if x.maps[i].list.Holds(domain, org) {
 			b.add(x.maps[i].rules)
 		}
 	}
 }
 
-func (x *domainIndex) put(rule uint16, patterns []DomainPattern) {
+func (x *domainIndex) put(rule uint16, patterns []pattern.Domain) {
 	x.all = append(x.all, rule)
 	for _, p := range patterns {
 		switch {
-		case p.kind == listed:
-			x.maps = listRule(x.maps, p.list, rule)
-		case x.names[p.kind] == nil:
-			x.names[p.kind] = map[string][]uint16{p.domain: {rule}}
+		case p.Kind() == pattern.Listed:
+			x.maps = listRule(x.maps, p.Map(), rule)
+		case x.names[p.Kind()] == nil:
+			x.names[p.Kind()] = map[string][]uint16{p.Name(): {rule}}
 		default:
-			x.names[p.kind][p.domain] = append(x.names[p.kind][p.domain], rule)
+			x.names[p.Kind()][p.Name()] = append(x.names[p.Kind()][p.Name()], rule)
 		}
 	}
 }
@@ -170,7 +173,7 @@ type netIndex struct {
 	bits4, bits6 []int                     // the lengths of networks that there are
 	networks     map[netip.Prefix][]uint16 // masked
 	shortened    map[netip.Prefix][]uint16 // by the network that a client inside is known by when LackClient
-	maps         []listedRules[*NetMap]
+	maps         []listedRules[*pattern.NetMap]
 }
 
 // find adds the rules whose networks hold client, or could hold the one whose
@@ -194,18 +197,18 @@ func (x *netIndex) find(b *ruleBits, client netip.Addr, lacks Lack) {
 		b.add(x.shortened[around])
 	}
 	for i := range x.maps {
-		if x.maps[i].list.within(around) != no {
+		if x.maps[i].list.Overlaps(around) {
 			b.add(x.maps[i].rules)
 		}
 	}
 }
 
-func (x *netIndex) put(rule uint16, patterns []NetPattern) {
+func (x *netIndex) put(rule uint16, patterns []pattern.Network) {
 	for _, p := range patterns {
 		prefix, ok := p.Prefix()
 		switch {
-		case p.list != nil:
-			x.maps = listRule(x.maps, p.list, rule)
+		case p.Map() != nil:
+			x.maps = listRule(x.maps, p.Map(), rule)
 		case ok:
 			x.putNetwork(rule, prefix.Masked())
 		}
@@ -266,15 +269,15 @@ func (x *index) put(rule uint16, m *Match, key int) {
 
 // itemCounts is how many rules name each item of each key.
 type itemCounts struct {
-	networks  map[NetPattern]int
+	networks  map[pattern.Network]int
 	listeners map[string]int
-	domains   [len(domainKeys)]map[DomainPattern]int
+	domains   [len(domainKeys)]map[pattern.Domain]int
 }
 
 func countItems(rules []Rule) *itemCounts {
-	c := &itemCounts{networks: make(map[NetPattern]int), listeners: make(map[string]int)}
+	c := &itemCounts{networks: make(map[pattern.Network]int), listeners: make(map[string]int)}
 	for k := range c.domains {
-		c.domains[k] = make(map[DomainPattern]int)
+		c.domains[k] = make(map[pattern.Domain]int)
 	}
 	for i := range rules {
 		r := &rules[i]

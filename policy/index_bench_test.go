@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // shapes are kinds of large rule sets: the match of the nth rule. The first
@@ -18,7 +19,7 @@ var shapes = []struct {
 		if matching {
 			return Match{ClientIP: relay}
 		}
-		return Match{ClientIP: []NetPattern{NetOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 0}), 22+n%11).Masked())}}
+		return Match{ClientIP: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 0}), 22+n%11).Masked())}}
 	}},
 	{"dkim_pass", func(n int, matching bool) Match {
 		if matching {

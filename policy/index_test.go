@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/bits"
 	"testing"
+
+	"dmarcgate/policy/pattern"
 )
 
 // tried returns how many rules are tried on a message.
@@ -28,7 +30,7 @@ func TestOfManyRulesThoseAreTriedThatCouldMatch(t *testing.T) {
 }
 
 func TestARuleIsFoundByTheKeyThatFewestRulesShare(t *testing.T) {
-	m := NewDomainMap("m", pats("a.example"))
+	m := pattern.NewDomainMap("m", pats("a.example"))
 	everywhere := Match{RcptDomain: pats("a.example"), Listener: []string{"mta"}}
 	with := func(change func(*Match)) Rule {
 		r := Rule{Mode: Enforce, Action: RuleReject, Match: everywhere}
@@ -40,8 +42,8 @@ func TestARuleIsFoundByTheKeyThatFewestRulesShare(t *testing.T) {
 		with(func(m *Match) { m.HELO = pats("x.example") }),
 		with(func(m *Match) { m.IPRev = pats(".relay.example") }),
 		with(func(m *Match) { m.ARCPass = pats("first.example") }),
-		with(func(l *Match) { l.MailFrom = []DomainPattern{MapPattern(m)} }),
-		with(func(l *Match) { l.PolicyDomain = []DomainPattern{MapPattern(m)} }),
+		with(func(l *Match) { l.MailFrom = []pattern.Domain{m.Pattern()} }),
+		with(func(l *Match) { l.PolicyDomain = []pattern.Domain{m.Pattern()} }),
 		with(func(m *Match) { m.ListID = pats("lists.example") }),
 		{Mode: Off, Action: RuleReject, Match: Match{Result: []string{"fail"}}},
 		{Mode: Shadow, Action: RuleReject, Match: Match{TLS: new(false)}}, // nothing to look up
@@ -56,11 +58,11 @@ func TestARuleIsFoundByTheKeyThatFewestRulesShare(t *testing.T) {
 }
 
 func TestRulesThatDoNotMatchCostNoAllocation(t *testing.T) {
-	m := NewDomainMap("m", pats("org:x.example", ".y.example"))
-	n := NewNetMap("m", prefixes("198.51.100.0/25"))
+	m := pattern.NewDomainMap("m", pats("org:x.example", ".y.example"))
+	n := pattern.NewNetMap("m", prefixes("198.51.100.0/25"))
 	rules := compile([]Rule{
-		{ID: "a", Mode: Enforce, Action: RuleReject, Match: Match{SPFPass: pats(".example.org")}}, {ID: "b", Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: []DomainPattern{MapPattern(m)}}},
-		{ID: "c", Mode: Enforce, Action: RuleReject, Match: Match{ClientIP: []NetPattern{NetMapPattern(n)}}}, {ID: "d", Mode: Enforce, Action: RuleReject, Match: Match{RcptDomain: pats("org:z.example", "z.example")}},
+		{ID: "a", Mode: Enforce, Action: RuleReject, Match: Match{SPFPass: pats(".example.org")}}, {ID: "b", Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: []pattern.Domain{m.Pattern()}}},
+		{ID: "c", Mode: Enforce, Action: RuleReject, Match: Match{ClientIP: []pattern.Network{n.Pattern()}}}, {ID: "d", Mode: Enforce, Action: RuleReject, Match: Match{RcptDomain: pats("org:z.example", "z.example")}},
 		{ID: "e", Mode: Enforce, Action: RuleReject, Match: Match{Not: Exclude{RcptDomain: pats(".b.example", "a.example")}, DKIMPass: pats("list.example"), ARCPass: pats("z.example")}},
 	})
 	f := full()

@@ -3,6 +3,8 @@ package policy
 import (
 	"errors"
 	"testing"
+
+	"dmarcgate/policy/pattern"
 )
 
 // wrong wants err to be a fault without a key that says this; "" wants no
@@ -15,7 +17,7 @@ func wrong(t *testing.T, call string, err error, want string) {
 		}
 		return
 	}
-	var f Fault
+	var f pattern.Fault
 	if !errors.As(err, &f) || f.Key != "" || f.Error() != want {
 		t.Errorf("%s = error %v; want %s", call, err, want)
 	}

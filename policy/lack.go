@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // Bits of the network by which a client is known whose address is no longer
@@ -47,12 +48,12 @@ func clientWithin[P any](f *Facts, lacks Lack, sets []P, within func(P, netip.Pr
 
 // clientIn reports whether the client is in one of the networks.
 func (f *Facts) clientIn(networks []netip.Prefix) truth {
-	return clientWithin(f, f.Lacking(), networks, func(p, around netip.Prefix) truth { return NetOf(p).within(around) })
+	return clientWithin(f, f.Lacking(), networks, func(p, around netip.Prefix) truth { return part(pattern.NetworkOf(p), around) })
 }
 
 // clientHeld reports whether the client is held by one of the patterns.
-func (f *Facts) clientHeld(patterns []NetPattern, lacks Lack) truth {
-	return clientWithin(f, lacks, patterns, NetPattern.within)
+func (f *Facts) clientHeld(patterns []pattern.Network, lacks Lack) truth {
+	return clientWithin(f, lacks, patterns, part)
 }
 
 // weighedSurely reports whether every fact was at hand that the evidence needs:
@@ -123,4 +124,16 @@ func (s *Settings) once(f *Facts, trying int) (d Decision, sure bool) {
 		d, sure = s.overrule(f, d, trying)
 	}
 	return d, sure && s.weighedSurely(f)
+}
+
+// part reports whether the addresses of a network are in p: all, some, or none
+// of them.
+func part(p pattern.Network, n netip.Prefix) truth {
+	switch {
+	case p.Covers(n):
+		return yes
+	case p.Overlaps(n):
+		return unsure
+	}
+	return no
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 func TestARuleIsUnsureWhenOnlyWhatLacksIsOpen(t *testing.T) {
@@ -20,8 +21,8 @@ func TestARuleIsUnsureWhenOnlyWhatLacksIsOpen(t *testing.T) {
 		{"a part of it", LackClient, Match{ClientIP: nets("192.0.2.128/25")}, unsure},
 		{"another network", LackClient, Match{ClientIP: nets("192.0.3.0/25")}, no},
 		{"a part of it, and another that is wide enough", LackClient, Match{ClientIP: nets("192.0.2.128/25", "192.0.0.0/16")}, yes},
-		{"two halves of a map are the whole", LackClient, Match{ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", prefixes("192.0.2.0/25", "192.0.2.128/25")))}}, yes},
-		{"a part of it, of a map", LackClient, Match{ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", prefixes("192.0.2.0/25")))}}, unsure},
+		{"two halves of a map are the whole", LackClient, Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/25", "192.0.2.128/25")).Pattern()}}, yes},
+		{"a part of it, of a map", LackClient, Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/25")).Pattern()}}, unsure},
 		{"not a part of it", LackClient, Match{Not: Exclude{ClientIP: nets("192.0.2.128/25")}}, unsure},
 		{"not all of it", LackClient, Match{Not: Exclude{ClientIP: nets("192.0.2.0/24")}}, no},
 		{"not another network", LackClient, Match{Not: Exclude{ClientIP: nets("192.0.3.0/24")}}, yes},

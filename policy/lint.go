@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 // Limits of rules.
@@ -18,22 +20,6 @@ const (
 	// and how many in shadow: a row is kept for each message.
 	MaxNamed = 32
 )
-
-// Fault is what is wrong in a rule, and how to mend it. It is permanent.
-type Fault struct {
-	Key  string // as in a rule file: "match.client_ip"
-	Text string
-	Mend string
-}
-
-// Error returns the fault as one line.
-func (f Fault) Error() string {
-	text := f.Text + "; " + f.Mend
-	if f.Key != "" {
-		text = f.Key + ": " + text
-	}
-	return text
-}
 
 // Level is how bad a finding is.
 type Level uint8
@@ -51,7 +37,7 @@ type Finding struct {
 	Rule  string // id
 	File  string
 	Line  int // of the rule
-	Fault
+	pattern.Fault
 }
 
 // LintOptions are what Lint knows besides the rules. The zero value knows
@@ -113,7 +99,7 @@ func (r *Rule) errors(o *LintOptions) []Finding {
 type check struct {
 	code  string
 	level Level
-	find  func(*Rule, *LintOptions) (Fault, bool)
+	find  func(*Rule, *LintOptions) (pattern.Fault, bool)
 }
 
 func run(checks []check, r *Rule, o *LintOptions) []Finding {
@@ -127,6 +113,6 @@ func run(checks []check, r *Rule, o *LintOptions) []Finding {
 }
 
 // fault is bad or no fault at all.
-func fault(bad bool, key, text, mend string) (Fault, bool) {
-	return Fault{Key: key, Text: text, Mend: mend}, bad
+func fault(bad bool, key, text, mend string) (pattern.Fault, bool) {
+	return pattern.Fault{Key: key, Text: text, Mend: mend}, bad
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
@@ -34,7 +36,7 @@ func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
 		{"an end at the beginning", func(r *Rule) { r.Expires = r.Created }, "expires"},
 		{"nothing to match", func(r *Rule) { r.Match, r.Action = Match{}, RuleReject }, "match"},
 		{"an empty list", func(r *Rule) { r.Match.RcptDomain = pats() }, ""},
-		{"an empty list that is there", func(r *Rule) { r.Match.RcptDomain = []DomainPattern{} }, "match.rcpt_domain"},
+		{"an empty list that is there", func(r *Rule) { r.Match.RcptDomain = []pattern.Domain{} }, "match.rcpt_domain"},
 		{"a result that is a pass", func(r *Rule) { r.Match.Result = []string{"fail", "pass"} }, "match.result"},
 		{"a result that is none", func(r *Rule) { r.Match.Result = []string{"softfail"} }, "match.result"},
 		{"all results", func(r *Rule) { r.Match.Result = []string{"fail", "none", "permerror", "temperror"} }, ""},
@@ -162,23 +164,23 @@ func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
 		{"all of the messages", func(r *Rule) { r.Sample = 100 }, ""},
 		{"more than all", func(r *Rule) { r.Sample = 101 }, "bad_sample!"},
 		{"idle before it began", func(r *Rule) { r.Idle = -1 }, "bad_idle!"},
-		{"an empty list of what is not", func(r *Rule) { r.Match.Not.HELO = []DomainPattern{} }, "empty_list!"},
-		{"an empty list of words", func(r *Rule) { r.Match.Weekdays = []Weekday{} }, "empty_list!"},
+		{"an empty list of what is not", func(r *Rule) { r.Match.Not.HELO = []pattern.Domain{} }, "empty_list!"},
+		{"an empty list of words", func(r *Rule) { r.Match.Weekdays = []pattern.Weekday{} }, "empty_list!"},
 		{"a policy that nobody publishes", func(r *Rule) { r.Match.Requested = []string{"discard"} }, "unknown_word!"},
 		{"a From field of another kind", func(r *Rule) { r.Match.From = []From{"two"} }, "unknown_word!"},
-		{"no hours", func(r *Rule) { r.Match.Hours = []Hours{{60, 60}} }, "bad_range!"},
-		{"hours of another planet", func(r *Rule) { r.Match.Hours = []Hours{{60, 24*60 + 1}} }, "bad_range!"},
-		{"hours over midnight", func(r *Rule) { r.Match.Hours = []Hours{{22 * 60, 6 * 60}} }, ""},
-		{"an eighth day", func(r *Rule) { r.Match.Weekdays = []Weekday{7} }, "bad_range!"},
+		{"no hours", func(r *Rule) { r.Match.Hours = []pattern.Hours{{Begin: 60, End: 60}} }, "bad_range!"},
+		{"hours of another planet", func(r *Rule) { r.Match.Hours = []pattern.Hours{{Begin: 60, End: 24*60 + 1}} }, "bad_range!"},
+		{"hours over midnight", func(r *Rule) { r.Match.Hours = []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}} }, ""},
+		{"an eighth day", func(r *Rule) { r.Match.Weekdays = []pattern.Weekday{7} }, "bad_range!"},
 		{"more history than there may be", func(r *Rule) { r.Match.HistoryMin, r.Match.HistoryMax = ptr(2), ptr(1) }, "bad_range!"},
 		{"exactly so much history", func(r *Rule) { r.Match.HistoryMin, r.Match.HistoryMax = ptr(1), ptr(1) }, ""},
 		{"less history than none", func(r *Rule) { r.Match.HistoryMax = ptr(-1) }, "bad_range!"},
 		{"an organization of lists", func(r *Rule) { r.Match.ListID = pats("org:a.example") }, "wrong_org!"},
 		{"an organization of lists, in a map", func(r *Rule) {
-			r.Match.ListID = []DomainPattern{MapPattern(NewDomainMap("m", pats("org:a.example")))}
+			r.Match.ListID = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
 		}, "wrong_org!"},
 		{"an organization of authors, in a map", func(r *Rule) {
-			r.Match.HeaderFrom = []DomainPattern{MapPattern(NewDomainMap("m", pats("org:a.example")))}
+			r.Match.HeaderFrom = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
 		}, ""},
 		{"IPv4 in the form of IPv6", func(r *Rule) { r.Match.Not.ClientIP = nets("::ffff:192.0.2.0/120") }, "mapped_network!"},
 		{"what is not named anchors nothing", match(Match{RcptDomain: us, Not: Exclude{ClientIP: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "unanchored!"},
@@ -186,19 +188,19 @@ func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
 		{"a confirmed name", match(Match{RcptDomain: us, IPRev: pats("mx.a.example")}), ""},
 		{"a sealer", match(Match{RcptDomain: us, ARCPass: pats("a.example")}), ""},
 		{"a confirmed name below a suffix", match(Match{RcptDomain: us, IPRev: pats(".co.uk")}), "public_suffix!"},
-		{"a map with a suffix", match(Match{RcptDomain: us, SPFPass: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example", ".co.uk")))}}), "public_suffix!"},
-		{"a map with a wide network", match(Match{RcptDomain: us, ClientIP: []NetPattern{NetMapPattern(netMap("192.0.2.1/32", "198.0.0.0/10"))}}), "wide_network!"},
-		{"a map of narrow networks", match(Match{RcptDomain: us, ClientIP: []NetPattern{NetMapPattern(netMap("192.0.2.1/32", "198.51.100.0/24"))}}), ""},
+		{"a map with a suffix", match(Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", ".co.uk")).Pattern()}}), "public_suffix!"},
+		{"a map with a wide network", match(Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("192.0.2.1/32", "198.0.0.0/10").Pattern()}}), "wide_network!"},
+		{"a map of narrow networks", match(Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("192.0.2.1/32", "198.51.100.0/24").Pattern()}}), ""},
 		{"a wide network beside a wide domain", match(Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), DKIMPass: pats(".a.example")}), "wide_network!"},
 		{"a wide network beside a sealer", match(Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), ARCPass: pats("a.example")}), ""},
 		{"6to4", match(Match{RcptDomain: us, ClientIP: nets("2002:c000:200::/48")}), "open_network!"},
-		{"Teredo, in a map", match(Match{RcptDomain: us, ClientIP: []NetPattern{NetMapPattern(netMap("2001::/32"))}}), "open_network!"},
+		{"Teredo, in a map", match(Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("2001::/32").Pattern()}}), "open_network!"},
 		{"a translator beside DKIM", match(Match{RcptDomain: us, ClientIP: nets("64:ff9b::/96"), DKIMPass: pats("a.example")}), ""},
 		{"a network a little too wide", match(Match{RcptDomain: us, ClientIP: nets("192.0.2.0/23")}), "wildcards!"},
 		{"a network a little too wide, in IPv6", match(Match{RcptDomain: us, ClientIP: nets("2a00:1::/47")}), "wildcards!"},
 		{"one wide network of two", match(Match{RcptDomain: us, ClientIP: nets("192.0.2.0/24", "192.0.0.0/20")}), "wildcards!"},
 		{"every name of a domain", match(Match{RcptDomain: us, DKIMPass: pats("b.example", ".a.example")}), "wildcards!"},
-		{"every name, in a map", match(Match{RcptDomain: us, DKIMPass: []DomainPattern{MapPattern(NewDomainMap("m", pats(".a.example")))}}), "wildcards!"},
+		{"every name, in a map", match(Match{RcptDomain: us, DKIMPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".a.example")).Pattern()}}), "wildcards!"},
 		{"every name, of certain authors", match(Match{HeaderFrom: pats("b.example"), DKIMPass: pats(".a.example")}), ""},
 		{"every name, of an organization", match(Match{HeaderFrom: pats("org:b.example"), DKIMPass: pats(".a.example")}), ""},
 		{"every name, of every name", match(Match{HeaderFrom: pats(".b.example"), DKIMPass: pats(".a.example")}), "wildcards!"},
@@ -209,8 +211,8 @@ func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
 		{"a mailer, of certain authors", match(Match{HeaderFrom: pats("a.example"), SPFPass: pats("amazonses.com")}), "shared_sender"},
 		{"a mailer, of every author in a domain", match(Match{HeaderFrom: pats(".a.example"), SPFPass: pats("amazonses.com")}), "shared_sender!"},
 		{"a mailer, from one address", match(Match{RcptDomain: us, SPFPass: pats("amazonses.com"), ClientIP: nets("192.0.2.1/32")}), ""},
-		{"a mailer, in a map", match(Match{RcptDomain: us, SPFPass: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example", "sendgrid.net")))}}), "shared_sender!"},
-		{"names below a mailer, in a map", match(Match{RcptDomain: us, SPFPass: []DomainPattern{MapPattern(NewDomainMap("m", pats(".sendgrid.net")))}}), "shared_sender!"},
+		{"a mailer, in a map", match(Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", "sendgrid.net")).Pattern()}}), "shared_sender!"},
+		{"names below a mailer, in a map", match(Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".sendgrid.net")).Pattern()}}), "shared_sender!"},
 		{"a tenant's signature", match(Match{RcptDomain: us, DKIMPass: pats("a.onmicrosoft.com")}), ""},
 		{"a tenant's SPF", match(Match{RcptDomain: us, SPFPass: pats("a.onmicrosoft.com")}), "shared_sender!"},
 		{"all tenants' signatures", match(Match{RcptDomain: us, DKIMPass: pats(".onmicrosoft.com")}), "shared_sender!"},
@@ -226,7 +228,7 @@ func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
 		{"the same twice", match(Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "20.3.4.0/24")}), ""},
 		{"one address more", match(Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "192.0.2.1/32")}), "many_addresses"},
 		{"a wide network in pieces", match(Match{HeaderFrom: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), "many_addresses!"},
-		{"a wide network in pieces, in a map", match(Match{HeaderFrom: pats("a.example"), ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))))}}), "many_addresses!"},
+		{"a wide network in pieces, in a map", match(Match{HeaderFrom: pats("a.example"), ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))).Pattern()}}), "many_addresses!"},
 		{"a wide network in pieces, beside DKIM", match(Match{HeaderFrom: pats("a.example"), DKIMPass: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), ""},
 		{"many networks of IPv6", match(Match{HeaderFrom: pats("a.example"), ClientIP: append(pieces("2a00::/30", 32), nets("2b00::/48")...)}), "many_addresses"},
 		{"too many networks of IPv6", match(Match{HeaderFrom: pats("a.example"), ClientIP: pieces("2a00::/27", 32)}), "many_addresses!"},
@@ -303,9 +305,9 @@ func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
 	}
 }
 
-func netMap(list ...string) *NetMap { return NewNetMap("m", prefixesOf(nets(list...))) }
+func netMap(list ...string) *pattern.NetMap { return pattern.NewNetMap("m", prefixesOf(nets(list...))) }
 
-func prefixesOf(list []NetPattern) []netip.Prefix {
+func prefixesOf(list []pattern.Network) []netip.Prefix {
 	var out []netip.Prefix
 	for _, n := range list {
 		p, _ := n.Prefix()
@@ -315,12 +317,12 @@ func prefixesOf(list []NetPattern) []netip.Prefix {
 }
 
 // pieces cuts a network.
-func pieces(network string, bits int) []NetPattern {
+func pieces(network string, bits int) []pattern.Network {
 	p := netip.MustParsePrefix(network)
-	var out []NetPattern
+	var out []pattern.Network
 	for a := p.Addr(); p.Contains(a); {
 		piece := netip.PrefixFrom(a, bits)
-		out = append(out, NetOf(piece))
+		out = append(out, pattern.NetworkOf(piece))
 		b := a.AsSlice()
 		for i := (bits - 1) / 8; ; i-- {
 			step := byte(1)
@@ -370,7 +372,7 @@ func TestTheMailersAreDomains(t *testing.T) {
 	seen := map[string]bool{}
 	for _, domains := range mailerDomains {
 		for domain := range strings.FieldsSeq(domains) {
-			if p, err := ParsePattern(domain); err != nil || p.kind != exact || p.String() != domain || seen[domain] {
+			if p, err := pattern.ParseDomain(domain); err != nil || p.Kind() != pattern.Exact || p.String() != domain || seen[domain] {
 				t.Errorf("mailer %q: %v, seen before: %v; want a domain, once", domain, err, seen[domain])
 			}
 			seen[domain] = true

@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // anchorChecks are the errors of a rule that accepts, the worst first: whether
@@ -22,8 +25,8 @@ var anchorChecks = []check{
 // writes, with what it names.
 type anchor struct {
 	key      string // "match.client_ip"
-	networks []NetPattern
-	domains  []DomainPattern
+	networks []pattern.Network
+	domains  []pattern.Domain
 }
 
 // anchors returns those that m has. All of them must hold, so that one which is
@@ -58,7 +61,7 @@ func (a anchor) grade() grade {
 	for _, p := range a.domains {
 		if m, ok := mailerOf(p); ok {
 			worst = max(worst, a.gradeOf(m, p))
-		} else if p.kind == below || p.list != nil && p.list.sets[below].len() > 0 {
+		} else if p.Kind() == pattern.Below || p.Map() != nil && p.Map().HasBelow() {
 			worst = max(worst, wide)
 		}
 	}
@@ -66,12 +69,12 @@ func (a anchor) grade() grade {
 }
 
 // gradeOf is the grade of a domain of a shared service.
-func (a anchor) gradeOf(m mailer, p DomainPattern) grade {
+func (a anchor) gradeOf(m mailer, p pattern.Domain) grade {
 	arc := a.key == "match.arc_pass"
 	switch {
 	case arc && (m.kind == mailboxes || m.kind == sealing):
 		return sealer
-	case m.kind == sealing && p.kind == exact, a.key == "match.dkim_pass" && m.signsForTenant(p):
+	case m.kind == sealing && p.Kind() == pattern.Exact, a.key == "match.dkim_pass" && m.signsForTenant(p):
 		return narrow
 	}
 	return shared
@@ -86,26 +89,26 @@ func (r *Rule) carries(key string) bool {
 // namesAuthors reports whether m is about the mail of certain authors alone:
 // domains and organizations, but not every name below one.
 func (m *Match) namesAuthors() bool {
-	return len(m.HeaderFrom) > 0 && !slices.ContainsFunc(m.HeaderFrom, func(p DomainPattern) bool {
-		return p.kind == below || p.wide() || p.list != nil && p.list.sets[below].len() > 0
+	return len(m.HeaderFrom) > 0 && !slices.ContainsFunc(m.HeaderFrom, func(p pattern.Domain) bool {
+		return p.Kind() == pattern.Below || wideDomain(p) || p.Map() != nil && p.Map().HasBelow()
 	})
 }
 
-func unanchored(r *Rule, _ *LintOptions) (Fault, bool) {
+func unanchored(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return fault(r.Action == RuleAccept && len(r.Match.anchors()) == 0, "match",
 		"anybody can write what it accepts", "add client_ip, iprev, spf_pass, dkim_pass or arc_pass of the sender that is meant")
 }
 
-func publicSuffix(r *Rule, _ *LintOptions) (Fault, bool) {
+func publicSuffix(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	if r.Action != RuleAccept {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	for _, a := range r.Match.anchors() {
 		for _, p := range a.domains {
-			for q := range p.wideOnes() {
+			for q := range wideOnes(p) {
 				if f, bad := everybody(q); bad {
 					f.Key = a.key
-					if p.list != nil {
+					if p.Map() != nil {
 						f.Text += fmt.Sprintf(", in %q", p)
 					}
 					return f, true
@@ -113,44 +116,46 @@ func publicSuffix(r *Rule, _ *LintOptions) (Fault, bool) {
 			}
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
 // wideOnes returns p, or what a map has that can hold more than one domain.
-func (p DomainPattern) wideOnes() iter.Seq[DomainPattern] {
-	return func(yield func(DomainPattern) bool) {
-		if p.list == nil {
-			yield(p)
-			return
-		}
-		set := &p.list.sets[below]
-		for i := 0; i < set.len() && yield(DomainPattern{kind: below, domain: set.at(i)}); i++ {
-		}
+func wideOnes(p pattern.Domain) iter.Seq[pattern.Domain] {
+	if m := p.Map(); m != nil {
+		return m.Below()
 	}
+	return func(yield func(pattern.Domain) bool) { yield(p) }
 }
 
-func everybody(p DomainPattern) (Fault, bool) {
-	return fault(p.wide(), "", fmt.Sprintf("%q is everybody below a public suffix", p), "name the domains of the sender")
+// wideDomain reports whether p holds domains of owners that have nothing to do
+// with each other: everything below a public suffix. Whoever asks about a map
+// looks at what it holds.
+func wideDomain(p pattern.Domain) bool {
+	return p.Kind() != pattern.Listed && p.Kind() != pattern.Exact && dmarc.PublicSuffix().Org(p.Name()) == ""
+}
+
+func everybody(p pattern.Domain) (pattern.Fault, bool) {
+	return fault(wideDomain(p), "", fmt.Sprintf("%q is everybody below a public suffix", p), "name the domains of the sender")
 }
 
 // sharedSender: whoever gets an account there can use the rule, in the name of
 // every author that it does not exclude.
-func sharedSender(r *Rule, o *LintOptions) (Fault, bool) {
+func sharedSender(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	if r.Match.namesAuthors() {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	return anySharedSender(r, o)
 }
 
-func sharedSenderOfAuthors(r *Rule, o *LintOptions) (Fault, bool) {
+func sharedSenderOfAuthors(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	f, bad := anySharedSender(r, o)
 	f.Mend = "make sure that these authors write through it, or name a narrower sender"
 	return f, bad && r.Match.namesAuthors()
 }
 
-func anySharedSender(r *Rule, _ *LintOptions) (Fault, bool) {
+func anySharedSender(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	if !r.carries("") {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	for _, a := range r.Match.anchors() {
 		for _, p := range a.domains {
@@ -160,15 +165,15 @@ func anySharedSender(r *Rule, _ *LintOptions) (Fault, bool) {
 			}
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
 // wildcards: many hosts in the name of many authors.
-func wildcards(r *Rule, _ *LintOptions) (Fault, bool) {
+func wildcards(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	anchors := r.Match.anchors()
 	if r.Action != RuleAccept || len(anchors) == 0 || r.Match.namesAuthors() ||
 		slices.ContainsFunc(anchors, func(a anchor) bool { return a.grade() != wide }) {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	return fault(true, anchors[0].key, "many senders can write in the name of any author",
 		fmt.Sprintf("name the hosts or domains of the sender (networks of at most /%d and /%d), or the authors in header_from", narrow4, narrow6))
@@ -176,10 +181,10 @@ func wildcards(r *Rule, _ *LintOptions) (Fault, bool) {
 
 // openSealer: a large provider seals whatever its customers forward. It records
 // truly what it received, which is good for the recipients that use it.
-func openSealer(r *Rule, _ *LintOptions) (Fault, bool) {
+func openSealer(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	anchors := r.Match.anchors()
 	if r.Action != RuleAccept || len(r.Match.RcptDomain) > 0 || r.Match.namesAuthors() || !r.carries("match.arc_pass") {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	for _, a := range anchors {
 		if a.grade() == sealer {
@@ -187,5 +192,5 @@ func openSealer(r *Rule, _ *LintOptions) (Fault, bool) {
 				"name the authors in header_from, or the recipients who have their mail forwarded in rcpt_domain")
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }

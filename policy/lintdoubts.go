@@ -3,6 +3,8 @@ package policy
 import (
 	"slices"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 // When a rule is worth a look.
@@ -30,10 +32,10 @@ var doubtChecks = []check{
 	{CodeUntested, Warning, untested},
 }
 
-func acceptsEverybody(r *Rule, o *LintOptions) (Fault, bool) {
+func acceptsEverybody(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	m := &r.Match
 	if _, said := openSealer(r, o); said {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	return fault(r.Action == RuleAccept && len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.RcptDomain) == 0, "match",
 		"it accepts mail of any author for any recipient", "add rcpt_domain or header_from, as far as the sender is needed")
@@ -41,9 +43,9 @@ func acceptsEverybody(r *Rule, o *LintOptions) (Fault, bool) {
 
 // ownDomain: mail in our own name that fails is what an impostor sends to our
 // users, and its way in.
-func ownDomain(r *Rule, _ *LintOptions) (Fault, bool) {
+func ownDomain(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	if r.Action != RuleAccept || len(r.Match.HeaderFrom) == 0 || len(r.Match.RcptDomain) == 0 {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	s := shapeOf(&r.Match)
 	return fault(s.find("header_from", false).touches(s.find("rcpt_domain", false)), "match.header_from",
@@ -51,7 +53,7 @@ func ownDomain(r *Rule, _ *LintOptions) (Fault, bool) {
 }
 
 // softens: whoever can write what the rule asks for gains by it.
-func softens(r *Rule, _ *LintOptions) (Fault, bool) {
+func softens(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	m := &r.Match
 	fails := m.Result == nil || slices.Contains(m.Result, "fail")
 	rejected := m.Requested == nil || slices.Contains(m.Requested, "reject")
@@ -61,34 +63,34 @@ func softens(r *Rule, _ *LintOptions) (Fault, bool) {
 
 // ofTempError: no policy applies to what could not be judged (RFC 9989, Section
 // 5.3.6), and a failure of DNS is mostly nobody's intention.
-func ofTempError(r *Rule, _ *LintOptions) (Fault, bool) {
+func ofTempError(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return fault(r.Action == RuleQuarantine && slices.Contains(r.Match.Result, "temperror"), "match.result",
 		"it puts mail aside because DNS failed", `remove "temperror", or write action = "tempfail"`)
 }
 
 // reportReason: the mail is handled as the rule says all the same, and the
 // report says so in other words, so this keeps no rule from being loaded.
-func reportReason(r *Rule, o *LintOptions) (Fault, bool) {
+func reportReason(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	return fault(o.ReportsOf == "rfc9990" && r.Reason == forwardedReason, "reason",
 		`reports of RFC 9990 have no "forwarded": they will say "other", with a comment`, `write "trusted_forwarder", or "mailing_list" for a list`)
 }
 
-func expired(r *Rule, o *LintOptions) (Fault, bool) {
+func expired(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	return fault(!o.Now.IsZero() && r.Expired(o.Now), "expires", "it has ended and matches nothing", "remove the rule, or write a later day")
 }
 
-func expiresSoon(r *Rule, o *LintOptions) (Fault, bool) {
+func expiresSoon(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	if o.Now.IsZero() || r.Expires.IsZero() || r.Expired(o.Now) || r.Expires.Sub(o.Now) > SoonExpires {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	return fault(true, "expires", "it ends on "+r.Expires.Format(time.DateOnly), "ask its owner whether it is still needed, and write a later day or remove it")
 }
 
 // longLived: a rule that nobody has to look at again outlives its reason, but
 // idle tells when it has.
-func longLived(r *Rule, _ *LintOptions) (Fault, bool) {
+func longLived(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	if r.Action != RuleAccept && r.Action != RuleSkipReport || r.Idle > 0 {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	text := "it never ends"
 	if !r.Expires.IsZero() {
@@ -98,9 +100,9 @@ func longLived(r *Rule, _ *LintOptions) (Fault, bool) {
 		`write an earlier day, or idle = "45d" to hear when it is no longer used`)
 }
 
-func idle(r *Rule, o *LintOptions) (Fault, bool) {
+func idle(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	if o.Now.IsZero() || o.LastMatch == nil || r.Idle <= 0 || r.Expired(o.Now) {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	last, matched := o.LastMatch[r.ID]
 	text := "it has not matched since " + last.UTC().Format(time.DateOnly)
@@ -110,7 +112,7 @@ func idle(r *Rule, o *LintOptions) (Fault, bool) {
 	return fault(o.Now.Sub(last) > r.Idle, "idle", text, "remove the rule if nobody needs it, or raise idle")
 }
 
-func untested(r *Rule, _ *LintOptions) (Fault, bool) {
+func untested(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return fault(r.Mode == Enforce && len(r.Tests) == 0, "test", "it is enforced, and nothing tests it",
 		"write a [[rule.test]] with a message that it is for, and one that it is not")
 }

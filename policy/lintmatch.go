@@ -5,6 +5,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 var (
@@ -18,23 +21,23 @@ var (
 	orgKeys = []string{"header_from", "not_header_from", "policy_domain", "not_policy_domain"}
 )
 
-func noMatch(r *Rule, _ *LintOptions) (Fault, bool) {
+func noMatch(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	some := slices.ContainsFunc(r.Match.keys(), func(k matchKey) bool { return k.there })
 	return fault(!some, "match", "names no mail", "say what the rule is about, for example with client_ip or header_from")
 }
 
 // emptyList: no item of an empty list can hold, but a key that is not there
 // holds always. Whoever writes an empty list means one or the other.
-func emptyList(r *Rule, _ *LintOptions) (Fault, bool) {
+func emptyList(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	for _, k := range r.Match.keys() {
 		if k.there && k.items == 0 {
 			return fault(true, "match."+k.name, "is empty", "write at least one item, or remove the key")
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
-func unknownWord(r *Rule, _ *LintOptions) (Fault, bool) {
+func unknownWord(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	m := &r.Match
 	if f, bad := strangeWord("match.result", m.Result, append([]string{"pass"}, ruleResults...), ruleResults); bad {
 		return f, true
@@ -46,13 +49,13 @@ func unknownWord(r *Rule, _ *LintOptions) (Fault, bool) {
 }
 
 // strangeWord finds a word that is not among known; better are those to offer.
-func strangeWord[T ~string](key string, list, known, better []T) (Fault, bool) {
+func strangeWord[T ~string](key string, list, known, better []T) (pattern.Fault, bool) {
 	for _, w := range list {
 		if !slices.Contains(known, w) {
 			return fault(true, key, fmt.Sprintf("unknown word %q", w), "write "+alternatives(better))
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
 // alternatives returns the words as `"a", "b" or "c"`.
@@ -70,16 +73,16 @@ func alternatives[T ~string](words []T) string {
 	return b.String()
 }
 
-func badRange(r *Rule, _ *LintOptions) (Fault, bool) {
+func badRange(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	m := &r.Match
 	for _, h := range m.Hours {
-		if h.Begin == h.End || min(h.Begin, h.End) < 0 || max(h.Begin, h.End) > dayMinutes || h.Begin == dayMinutes {
+		if h.Begin == h.End || min(h.Begin, h.End) < 0 || max(h.Begin, h.End) > pattern.DayMinutes || h.Begin == pattern.DayMinutes {
 			return fault(true, "match.time", fmt.Sprintf("%q is not a part of the day", h), `write it in UTC, as "22:00-06:00"; the whole day needs no key`)
 		}
 	}
 	for _, d := range m.Weekdays {
-		if d < 0 || int(d) >= len(weekdays) {
-			return fault(true, "match.weekday", fmt.Sprintf("%d is not a day of the week", int(d)), "write "+alternatives(weekdays))
+		if d < pattern.Weekday(time.Sunday) || d > pattern.Weekday(time.Saturday) {
+			return fault(true, "match.weekday", fmt.Sprintf("%d is not a day of the week", int(d)), "write "+alternatives(pattern.Weekdays()))
 		}
 	}
 	low, high := m.HistoryMin, m.HistoryMax
@@ -91,16 +94,16 @@ func badRange(r *Rule, _ *LintOptions) (Fault, bool) {
 	case low != nil && high != nil && *low > *high:
 		return fault(true, "match.history_min", fmt.Sprintf("%d is more than history_max, %d", *low, *high), "write the smaller number in history_min")
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
-func resultPass(r *Rule, _ *LintOptions) (Fault, bool) {
+func resultPass(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return fault(slices.Contains(r.Match.Result, "pass"), "match.result", "a rule is never about mail that passes", `remove "pass"`)
 }
 
 // wrongResult: a message that could not be judged is never refused for good
 // (RFC 9989, Section 5.3.6), and only a fail has a policy to apply.
-func wrongResult(r *Rule, _ *LintOptions) (Fault, bool) {
+func wrongResult(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	results := slices.DeleteFunc(slices.Clone(r.Match.Result), func(s string) bool { return !slices.Contains(ruleResults, s) })
 	switch {
 	case r.Action == RuleReject && slices.Contains(results, "temperror"):
@@ -108,29 +111,29 @@ func wrongResult(r *Rule, _ *LintOptions) (Fault, bool) {
 	case r.Action == RuleAsPublished && slices.ContainsFunc(results, func(s string) bool { return s != "fail" }):
 		return fault(true, "match.result", "only mail that fails has a published policy", `write result = ["fail"], or another action`)
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
-func wrongOrg(r *Rule, _ *LintOptions) (Fault, bool) {
+func wrongOrg(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	for _, k := range r.Match.keys() {
 		if slices.Contains(orgKeys, k.name) {
 			continue
 		}
 		for _, p := range k.domains {
-			if p.kind == organization {
-				return fault(true, "match."+k.name, fmt.Sprintf("%q is for header_from and policy_domain alone", p), fmt.Sprintf("write %q and %q", p.domain, "."+p.domain))
+			if p.Kind() == pattern.Organization {
+				return fault(true, "match."+k.name, fmt.Sprintf("%q is for header_from and policy_domain alone", p), fmt.Sprintf("write %q and %q", p.Name(), "."+p.Name()))
 			}
-			if p.list != nil && p.list.HasOrgs() {
+			if p.Map() != nil && p.Map().HasOrgs() {
 				return fault(true, "match."+k.name, fmt.Sprintf(`%q has items with "org:", which are for header_from and policy_domain alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
 			}
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
 // mappedNetwork: clients are compared without the form that IPv6 sockets give
 // to IPv4 (RFC 4291, Section 2.5.5.2), so such a network holds nobody.
-func mappedNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+func mappedNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	for _, k := range r.Match.keys() {
 		for _, n := range k.networks {
 			if p, ok := n.Prefix(); ok && p.Addr().Is4In6() && p.Bits() >= 96 {
@@ -139,5 +142,5 @@ func mappedNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
 			}
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+
+	"dmarcgate/policy/pattern"
 )
 
 // What anchors may hold, our limits. Those of IPv6 count in the networks that
@@ -41,12 +43,13 @@ func networks(list ...string) []netip.Prefix {
 	return out
 }
 
-// prefixes returns the network, or the widest ones of a map.
-func (p NetPattern) prefixes() []netip.Prefix {
-	if p.list != nil {
-		return p.list.Widest()
+// widest returns the network, or the widest ones of a map.
+func widest(p pattern.Network) []netip.Prefix {
+	if p.Map() != nil {
+		return p.Map().Widest()
 	}
-	return []netip.Prefix{p.prefix}
+	prefix, _ := p.Prefix()
+	return []netip.Prefix{prefix}
 }
 
 func wider(p netip.Prefix, bits4, bits6 int) bool { return p.Bits() < bitsOf(p, bits4, bits6) }
@@ -59,74 +62,74 @@ func bitsOf(p netip.Prefix, bits4, bits6 int) int {
 	return bits6
 }
 
-func wideNet(n NetPattern) bool {
-	return slices.ContainsFunc(n.prefixes(), func(p netip.Prefix) bool { return wider(p, narrow4, narrow6) })
+func wideNet(n pattern.Network) bool {
+	return slices.ContainsFunc(widest(n), func(p netip.Prefix) bool { return wider(p, narrow4, narrow6) })
 }
 
 // inMap tells which map has the network that is at fault.
-func inMap(n NetPattern) string {
-	if n.list == nil {
+func inMap(n pattern.Network) string {
+	if n.Map() == nil {
 		return ""
 	}
 	return fmt.Sprintf(", in %q", n)
 }
 
-func wideNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+func wideNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	if !r.carries("match.client_ip") {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	for _, n := range r.Match.ClientIP {
-		for _, p := range n.prefixes() {
+		for _, p := range widest(n) {
 			if wider(p, widest4, widest6) {
 				return fault(true, "match.client_ip", fmt.Sprintf("%v is too wide to be trusted%s", p, inMap(n)),
 					fmt.Sprintf("name networks of the sender, /%d or narrower, or add spf_pass or dkim_pass", bitsOf(p, widest4, widest6)))
 			}
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
-func openNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+func openNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return inside(r, openNetworks, "is a tunnel or translator through which anybody comes", "name networks of the sender, or add spf_pass or dkim_pass")
 }
 
-func privateNetwork(r *Rule, _ *LintOptions) (Fault, bool) {
+func privateNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return inside(r, privateNetworks, "can be every client behind a NAT or proxy of yours", "name the address that the sender has outside, or add spf_pass or dkim_pass")
 }
 
 // inside finds a network that is in special ones, unless something else is
 // trusted. One that is around them is too wide anyway.
-func inside(r *Rule, special []netip.Prefix, text, mend string) (Fault, bool) {
+func inside(r *Rule, special []netip.Prefix, text, mend string) (pattern.Fault, bool) {
 	if !r.carries("match.client_ip") {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	for _, n := range r.Match.ClientIP {
 		for _, s := range special {
-			if n.within(s) == no {
+			if !n.Overlaps(s) {
 				continue
 			}
 			name := n.String()
-			if n.list != nil {
+			if n.Map() != nil {
 				name = fmt.Sprintf("%v, in %q,", s, n)
 			}
 			return fault(true, "match.client_ip", name+" "+text, mend)
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
-func tooManyAddresses(r *Rule, _ *LintOptions) (Fault, bool) {
+func tooManyAddresses(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	n4, n6 := r.addresses()
 	return addressFault(n4, n6, tooMuchAddresses)
 }
 
-func quiteManyAddresses(r *Rule, _ *LintOptions) (Fault, bool) {
+func quiteManyAddresses(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	n4, n6 := r.addresses()
 	return addressFault(n4, n6, manyAddresses)
 }
 
 // addressFault: to write a wide network in pieces makes it no narrower.
-func addressFault(n4, n6, most uint64) (Fault, bool) {
+func addressFault(n4, n6, most uint64) (pattern.Fault, bool) {
 	text := fmt.Sprintf("has %d addresses of IPv4, more than %d", n4, most)
 	if n4 <= most {
 		text = fmt.Sprintf("has %d networks /%d of IPv6, more than %d", n6, narrow6, most)
@@ -141,26 +144,13 @@ func (r *Rule) addresses() (n4, n6 uint64) {
 		return 0, 0
 	}
 	var own []netip.Prefix
-	var lists [2][]span
+	var lists []*pattern.NetMap
 	for _, n := range r.Match.ClientIP {
-		if n.list != nil {
-			lists[0], lists[1] = append(lists[0], n.list.v4...), append(lists[1], n.list.v6...)
+		if n.Map() != nil {
+			lists = append(lists, n.Map())
 		} else if p, ok := n.Prefix(); ok {
 			own = append(own, p)
 		}
 	}
-	all := NewNetMap("", own)
-	return countAddresses(joined(append(lists[0], all.v4...)), joined(append(lists[1], all.v6...)))
-}
-
-// countAddresses returns how many addresses of IPv4, and how many networks /48
-// of IPv6, are in spans that do not overlap.
-func countAddresses(v4, v6 []span) (n4, n6 uint64) {
-	for _, s := range v4 {
-		n4 += s.last.lo - s.first.lo + 1
-	}
-	for _, s := range v6 {
-		n6 += s.last.hi>>16 - s.first.hi>>16 + 1
-	}
-	return n4, n6
+	return pattern.JoinNetMaps("", append(lists, pattern.NewNetMap("", own))...).Size()
 }

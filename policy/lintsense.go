@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dmarcgate/policy/pattern"
 )
 
 // contradiction finds keys, or items of one, that never hold.
-func contradiction(r *Rule, _ *LintOptions) (Fault, bool) {
+func contradiction(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	m := &r.Match
 	s := shapeOf(m)
 	for i := range s {
@@ -33,7 +35,7 @@ func contradiction(r *Rule, _ *LintOptions) (Fault, bool) {
 	case m.HeaderFrom != nil && m.PolicyDomain != nil && apart(m.HeaderFrom, m.PolicyDomain):
 		return fault(true, "match.policy_domain", "the record of these authors cannot be there", "name the author domains, or domains above them")
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
 // usable reports whether a From field gives author domains.
@@ -42,14 +44,14 @@ func (f From) usable() bool {
 }
 
 // denied finds an item that the key with not_ denies wholly.
-func (k *keySet) denied(s shape) (Fault, bool) {
+func (k *keySet) denied(s shape) (pattern.Fault, bool) {
 	not := s.find(k.name, true)
 	if k.not || not == nil {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	i := slices.IndexFunc(k.items, not.coversItem)
 	if i < 0 {
-		return Fault{}, false
+		return pattern.Fault{}, false
 	}
 	text := k.items[i].domain.String()
 	if text == "" {
@@ -64,12 +66,12 @@ const maxPairs = 10_000
 
 // apart reports whether no name of authors is one of records or below one: an
 // author's record is at its domain or above it (RFC 9989, Section 4.10).
-func apart(authors, records []DomainPattern) bool {
+func apart(authors, records []pattern.Domain) bool {
 	if len(authors)*len(records) > maxPairs {
 		return false
 	}
 	for _, a := range authors {
-		if slices.ContainsFunc(records, func(p DomainPattern) bool { return p.canServe(a) }) {
+		if slices.ContainsFunc(records, func(p pattern.Domain) bool { return canServe(p, a) }) {
 			return false
 		}
 	}
@@ -78,22 +80,22 @@ func apart(authors, records []DomainPattern) bool {
 
 // canServe reports whether the record of an author that a holds can be at a
 // domain that p holds.
-func (p DomainPattern) canServe(a DomainPattern) bool {
+func canServe(p, a pattern.Domain) bool {
 	switch {
-	case p.list != nil || a.list != nil:
+	case p.Map() != nil || a.Map() != nil:
 		return true
-	case a.kind == exact && p.kind == exact:
-		return atOrBelow(a.domain, p.domain)
-	case a.kind == exact:
-		return strings.HasSuffix(a.domain, "."+p.domain)
+	case a.Kind() == pattern.Exact && p.Kind() == pattern.Exact:
+		return pattern.AtOrBelow(a.Name(), p.Name())
+	case a.Kind() == pattern.Exact:
+		return strings.HasSuffix(a.Name(), "."+p.Name())
 	}
-	return atOrBelow(a.domain, p.domain) || atOrBelow(p.domain, a.domain)
+	return pattern.AtOrBelow(a.Name(), p.Name()) || pattern.AtOrBelow(p.Name(), a.Name())
 }
 
 // meant says which of the words was probably meant by one that is none of
 // them, or what they are.
 func meant(word string, words []string) string {
-	if near := Nearest(word, words); near != "" {
+	if near := pattern.Nearest(word, words); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
 	return "write " + alternatives(words)

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 func tooMany(n int) Finding {
-	return Finding{Level: Error, Code: CodeTooMany, Fault: Fault{
+	return Finding{Level: Error, Code: CodeTooMany, Fault: pattern.Fault{
 		Text: fmt.Sprintf("%d rules are more than %d", n, MaxRules),
 		Mend: "a rule can name many networks and domains: join those that do the same",
 	}}
@@ -19,7 +21,7 @@ func takenID(ids map[string]*Rule, r *Rule) []Finding {
 		ids[r.ID] = r
 		return nil
 	}
-	return []Finding{{Level: Error, Code: CodeDuplicateID, Fault: Fault{
+	return []Finding{{Level: Error, Code: CodeDuplicateID, Fault: pattern.Fault{
 		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, first.place()), Mend: "give each rule its own",
 	}}}
 }
@@ -105,7 +107,7 @@ func (r *ranked) quantified(lower *ranked) bool {
 // only two rules that contradict each other in so many words are an error,
 // since nobody can know which of them is meant.
 func hidden(r, upper *ranked) Finding {
-	f := Finding{Level: Warning, Code: CodeUnreachable, Fault: Fault{
+	f := Finding{Level: Warning, Code: CodeUnreachable, Fault: pattern.Fault{
 		Key:  "priority",
 		Text: fmt.Sprintf("it never decides: whatever it matches, rule %q%s does before", upper.ID, upper.place()),
 		Mend: fmt.Sprintf("raise its priority above %d, or remove it", upper.Priority),
@@ -136,5 +138,5 @@ func (o overlap) finding() Finding {
 	if n := len(o.others) - 1; n > 0 {
 		text += fmt.Sprintf(", as do %d more", n)
 	}
-	return Finding{Level: Warning, Code: CodeOverlap, Fault: Fault{Key: "priority", Text: text, Mend: "give the two different priorities"}}
+	return Finding{Level: Warning, Code: CodeOverlap, Fault: pattern.Fault{Key: "priority", Text: text, Mend: "give the two different priorities"}}
 }

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"testing"
+
+	"dmarcgate/policy/pattern"
 )
 
 func TestLintComparesRules(t *testing.T) {
@@ -40,9 +42,9 @@ func TestLintComparesRules(t *testing.T) {
 		{"a wider network", rule("a", RuleReject, match(Match{ClientIP: nets("192.0.2.0/24")})), rule("b", RuleReject, match(Match{ClientIP: nets("192.0.0.0/16")})), ""},
 		{"a name below", rule("a", RuleReject, match(Match{HeaderFrom: pats(".a.example")})), rule("b", RuleReject, match(Match{HeaderFrom: pats("x.a.example", ".y.a.example")})), "b:unreachable"},
 		{"a name beside", rule("a", RuleReject, match(Match{HeaderFrom: pats(".a.example")})), rule("b", RuleReject, match(Match{HeaderFrom: pats("x.a.example", "a.example")})), ""},
-		{"a map that has it", rule("a", RuleReject, match(Match{HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example")))}})),
+		{"a map that has it", rule("a", RuleReject, match(Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example")).Pattern()}})),
 			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example")})), "b:unreachable"},
-		{"a map that has not", rule("a", RuleReject, match(Match{HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("b.example")))}})),
+		{"a map that has not", rule("a", RuleReject, match(Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("b.example")).Pattern()}})),
 			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example")})), ""},
 		{"one key more", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example")})), rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), TLS: ptr(true)})), "b:unreachable"},
 		{"another value of a flag", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), TLS: ptr(false)})),
@@ -51,10 +53,10 @@ func TestLintComparesRules(t *testing.T) {
 			rule("b", RuleReject, match(Match{HeaderFrom: pats("org:a.example"), Not: Exclude{HELO: pats("x.example", "y.example")}})), "b:unreachable"},
 		{"more that is not meant", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Not: Exclude{HELO: pats("x.example", "y.example")}})),
 			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), Not: Exclude{HELO: pats("x.example")}})), ""},
-		{"fewer hours", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{22 * 60, 6 * 60}}})),
-			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{60, 120}}})), "b:unreachable"},
-		{"other hours", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{22 * 60, 6 * 60}}})),
-			rule("b", RuleTempfail, match(Match{HeaderFrom: pats("a.example"), Hours: []Hours{{6 * 60, 22 * 60}}})), ""},
+		{"fewer hours", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}})),
+			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 60, End: 120}}})), "b:unreachable"},
+		{"other hours", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}})),
+			rule("b", RuleTempfail, match(Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 6 * 60, End: 22 * 60}}})), ""},
 		{"more history", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(5)})),
 			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(6), HistoryMax: ptr(9)})), "b:unreachable"},
 		{"other history", rule("a", RuleReject, match(Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(5)})),
@@ -69,7 +71,7 @@ func TestLintComparesRules(t *testing.T) {
 			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.7/32"), RcptDomain: us})), "b:overlap"},
 		{"the same sender, the wider one first", rule("a", RuleTempfail, match(Match{ClientIP: nets("192.0.2.7/32"), HeaderFrom: pats("a.example")})),
 			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: us})), "b:overlap"},
-		{"the same sender, in a map", rule("a", RuleTempfail, match(Match{HELO: pats("x.example"), HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("a.example")))}})),
+		{"the same sender, in a map", rule("a", RuleTempfail, match(Match{HELO: pats("x.example"), HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example")).Pattern()}})),
 			rule("b", RuleReject, match(Match{HeaderFrom: pats("a.example"), RcptDomain: us})), "b:overlap"},
 		{"the same sender with another priority", rule("a", RuleTempfail, both(low, match(Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats("a.example")}))),
 			rule("b", RuleReject, match(Match{ClientIP: nets("192.0.2.7/32"), RcptDomain: us})), ""},

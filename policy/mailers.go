@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+
+	"dmarcgate/policy/pattern"
 )
 
 // mailerKind is why a domain speaks for anybody.
@@ -89,7 +91,7 @@ var knownMailers = sync.OnceValue(func() mailersByName {
 			m := mailer{domain, mailerKind(kind)}
 			all.list = append(all.list, m)
 			all.mailers[domain] = m
-			for parent := range above(domain) {
+			for parent := range pattern.Above(domain) {
 				all.below[parent] = m
 			}
 		}
@@ -98,16 +100,16 @@ var knownMailers = sync.OnceValue(func() mailersByName {
 })
 
 // mailerOf returns a mailer of which p holds a domain.
-func mailerOf(p DomainPattern) (mailer, bool) {
+func mailerOf(p pattern.Domain) (mailer, bool) {
 	all := knownMailers()
-	if p.list != nil {
-		return all.in(p.list)
+	if p.Map() != nil {
+		return all.in(p.Map())
 	}
-	if m, ok := all.of(p.domain); ok {
+	if m, ok := all.of(p.Name()); ok {
 		return m, true
 	}
-	m, ok := all.below[p.domain]
-	return m, ok && p.kind == below
+	m, ok := all.below[p.Name()]
+	return m, ok && p.Kind() == pattern.Below
 }
 
 // of returns the mailer that domain is, or is below.
@@ -115,7 +117,7 @@ func (all mailersByName) of(domain string) (mailer, bool) {
 	if m, ok := all.mailers[domain]; ok {
 		return m, true
 	}
-	for parent := range above(domain) {
+	for parent := range pattern.Above(domain) {
 		if m, ok := all.mailers[parent]; ok {
 			return m, true
 		}
@@ -125,9 +127,9 @@ func (all mailersByName) of(domain string) (mailer, bool) {
 
 // in returns a mailer that a map holds, itself or the names below it. A single
 // name below one is not looked for: there can be a million in the map.
-func (all mailersByName) in(list *DomainMap) (mailer, bool) {
+func (all mailersByName) in(list *pattern.DomainMap) (mailer, bool) {
 	for _, m := range all.list {
-		if list.holds(m.domain, "-") || list.sets[below].has(m.domain) {
+		if list.Holds(m.domain, "-") || list.Has(pattern.NewDomain(pattern.Below, m.domain)) {
 			return m, true
 		}
 	}
@@ -138,16 +140,16 @@ func (all mailersByName) in(list *DomainMap) (mailer, bool) {
 // else can have signed: Microsoft 365 and Google Workspace sign so for domains
 // without a key of their own. SPF and names of clients tell nothing of that
 // kind, since the servers are the same for all.
-func (m mailer) signsForTenant(p DomainPattern) bool {
-	return p.kind == exact && p.domain != m.domain && (m.domain == "onmicrosoft.com" || m.domain == "gappssmtp.com")
+func (m mailer) signsForTenant(p pattern.Domain) bool {
+	return p.Kind() == pattern.Exact && p.Name() != m.domain && (m.domain == "onmicrosoft.com" || m.domain == "gappssmtp.com")
 }
 
 // nameIn tells where a rule names it.
-func (m mailer) nameIn(p DomainPattern) string {
+func (m mailer) nameIn(p pattern.Domain) string {
 	switch {
-	case p.list != nil:
+	case p.Map() != nil:
 		return fmt.Sprintf("%q, in %q,", m.domain, p)
-	case p.domain == m.domain:
+	case p.Name() == m.domain:
 		return fmt.Sprintf("%q", p)
 	}
 	return fmt.Sprintf("%q (%s)", p, m.domain)

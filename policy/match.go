@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // matchKey is one key of a Match as a rule file writes it.
@@ -13,8 +14,8 @@ type matchKey struct {
 	name     string // "client_ip", "not_client_ip"
 	there    bool   // it is written
 	items    int    // of its list; 1 for a key that is no list
-	domains  []DomainPattern
-	networks []NetPattern
+	domains  []pattern.Domain
+	networks []pattern.Network
 }
 
 // keys returns every key that there is, in the order of Match and then of
@@ -39,11 +40,11 @@ func (m *Match) keys() []matchKey {
 	}
 }
 
-func domainsKey(name string, list []DomainPattern) matchKey {
+func domainsKey(name string, list []pattern.Domain) matchKey {
 	return matchKey{name: name, there: list != nil, items: len(list), domains: list}
 }
 
-func networksKey(name string, list []NetPattern) matchKey {
+func networksKey(name string, list []pattern.Network) matchKey {
 	return matchKey{name: name, there: list != nil, items: len(list), networks: list}
 }
 
@@ -66,7 +67,7 @@ func (m Match) clone() Match {
 	m.Hours, m.Weekdays = slices.Clone(m.Hours), slices.Clone(m.Weekdays)
 	m.Result, m.Requested, m.From = slices.Clone(m.Result), slices.Clone(m.Requested), slices.Clone(m.From)
 	m.Not.ClientIP = slices.Clone(m.Not.ClientIP)
-	for _, list := range []*[]DomainPattern{
+	for _, list := range []*[]pattern.Domain{
 		&m.IPRev, &m.SPFPass, &m.DKIMPass, &m.ARCPass, &m.HELO, &m.MailFrom, &m.ListID, &m.HeaderFrom, &m.PolicyDomain, &m.RcptDomain,
 		&m.Not.IPRev, &m.Not.SPFPass, &m.Not.DKIMPass, &m.Not.HELO, &m.Not.MailFrom, &m.Not.ListID, &m.Not.HeaderFrom, &m.Not.PolicyDomain, &m.Not.RcptDomain,
 	} {
@@ -108,8 +109,8 @@ func (m *Match) proved(f *Facts) bool {
 }
 
 func (m *Match) clock(at time.Time) bool {
-	return (m.Hours == nil || slices.ContainsFunc(m.Hours, func(h Hours) bool { return h.holds(at) })) &&
-		(m.Weekdays == nil || slices.ContainsFunc(m.Weekdays, func(d Weekday) bool { return d.holds(at) }))
+	return (m.Hours == nil || slices.ContainsFunc(m.Hours, func(h pattern.Hours) bool { return h.Holds(at) })) &&
+		(m.Weekdays == nil || slices.ContainsFunc(m.Weekdays, func(d pattern.Weekday) bool { return d.Holds(at) }))
 }
 
 func (m *Match) client(f *Facts, lacks Lack) truth {
@@ -226,12 +227,12 @@ func (m *Match) recipients(f *Facts, lacks Lack, every bool) truth {
 
 // named reports whether the patterns of a key hold a domain and those of its
 // denial do not. A key that is not there holds.
-func named(key, not []DomainPattern, domain string) bool {
+func named(key, not []pattern.Domain, domain string) bool {
 	return (key == nil || oneHolds(key, domain, "")) && !oneHolds(not, domain, "")
 }
 
-func oneHolds(patterns []DomainPattern, domain, org string) bool {
-	return slices.ContainsFunc(patterns, func(p DomainPattern) bool { return p.holds(domain, org) })
+func oneHolds(patterns []pattern.Domain, domain, org string) bool {
+	return slices.ContainsFunc(patterns, func(p pattern.Domain) bool { return p.Holds(domain, org) })
 }
 
 func equals(key *bool, fact bool) bool { return key == nil || *key == fact }

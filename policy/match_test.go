@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // full is a failing message of which everything is known that rules look at.
@@ -34,15 +35,15 @@ var keyCases = []struct {
 	change func(*Facts)
 	want   bool
 }{
-	{"client_ip", "in a map", Match{ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", prefixes("192.0.2.0/30")))}}, nil, true},
-	{"client_ip", "in no network of a map", Match{ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", prefixes("192.0.2.4/30")))}}, nil, false},
+	{"client_ip", "in a map", Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/30")).Pattern()}}, nil, true},
+	{"client_ip", "in no network of a map", Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.4/30")).Pattern()}}, nil, false},
 	{"iprev", "the name", Match{IPRev: pats(".relay.example")}, nil, true},
 	{"iprev", "another name", Match{IPRev: pats("relay.example")}, nil, false},
 	{"iprev", "no name", Match{IPRev: pats(".relay.example")}, func(f *Facts) { f.ClientName = "" }, false},
 	{"spf_pass", "the domain", Match{SPFPass: pats("relay.example")}, nil, true},
 	{"spf_pass", "another domain", Match{SPFPass: pats("other.example")}, nil, false},
-	{"dkim_pass", "the domain, of a map", Match{DKIMPass: []DomainPattern{MapPattern(NewDomainMap("m", pats("list.example")))}}, nil, true},
-	{"dkim_pass", "another domain, of a map", Match{DKIMPass: []DomainPattern{MapPattern(NewDomainMap("m", pats(".list.example")))}}, nil, false},
+	{"dkim_pass", "the domain, of a map", Match{DKIMPass: []pattern.Domain{pattern.NewDomainMap("m", pats("list.example")).Pattern()}}, nil, true},
+	{"dkim_pass", "another domain, of a map", Match{DKIMPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".list.example")).Pattern()}}, nil, false},
 	{"arc_pass", "every sealer", Match{ARCPass: pats("first.example", "second.example")}, nil, true},
 	{"arc_pass", "the last alone", Match{ARCPass: pats("second.example")}, nil, false},
 	{"arc_pass", "the first alone", Match{ARCPass: pats("first.example")}, nil, false},
@@ -72,20 +73,20 @@ var keyCases = []struct {
 	{"null_path", "true", Match{NullPath: new(true)}, func(f *Facts) { f.NullPath = true }, true},
 	{"null_path", "a path", Match{NullPath: new(true)}, nil, false},
 	{"null_path", "false", Match{NullPath: new(false)}, nil, true},
-	{"time", "now", Match{Hours: []Hours{{0, 1}, {12 * 60, 13 * 60}}}, nil, true},
-	{"time", "later", Match{Hours: []Hours{{12*60 + 1, 24 * 60}}}, nil, false},
-	{"time", "not in UTC", Match{Hours: []Hours{{12 * 60, 13 * 60}}}, func(f *Facts) { f.Time = noon.In(time.FixedZone("", 7200)) }, true},
-	{"weekday", "today", Match{Weekdays: []Weekday{0, 6}}, nil, true},
-	{"weekday", "tomorrow", Match{Weekdays: []Weekday{0}}, nil, false},
-	{"weekday", "today in UTC alone", Match{Weekdays: []Weekday{6}}, func(f *Facts) { f.Time = noon.In(time.FixedZone("", 14*3600)) }, true},
+	{"time", "now", Match{Hours: []pattern.Hours{{Begin: 0, End: 1}, {Begin: 12 * 60, End: 13 * 60}}}, nil, true},
+	{"time", "later", Match{Hours: []pattern.Hours{{Begin: 12*60 + 1, End: 24 * 60}}}, nil, false},
+	{"time", "not in UTC", Match{Hours: []pattern.Hours{{Begin: 12 * 60, End: 13 * 60}}}, func(f *Facts) { f.Time = noon.In(time.FixedZone("", 7200)) }, true},
+	{"weekday", "today", Match{Weekdays: []pattern.Weekday{0, 6}}, nil, true},
+	{"weekday", "tomorrow", Match{Weekdays: []pattern.Weekday{0}}, nil, false},
+	{"weekday", "today in UTC alone", Match{Weekdays: []pattern.Weekday{6}}, func(f *Facts) { f.Time = noon.In(time.FixedZone("", 14*3600)) }, true},
 	{"list_id", "the domain", Match{ListID: pats("lists.example")}, nil, true},
 	{"list_id", "another", Match{ListID: pats("announce.lists.example")}, nil, false},
 	{"list_headers", "true", Match{IsList: new(true)}, nil, true},
 	{"list_headers", "false", Match{IsList: new(false)}, nil, false},
 	{"auto_submitted", "true", Match{Automatic: new(true)}, nil, true},
 	{"auto_submitted", "false", Match{Automatic: new(false)}, nil, false},
-	{"header_from", "the organization, of a map", Match{HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("org:bank.example")))}}, nil, true},
-	{"header_from", "another, of a map", Match{HeaderFrom: []DomainPattern{MapPattern(NewDomainMap("m", pats("bank.example")))}}, nil, false},
+	{"header_from", "the organization, of a map", Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("org:bank.example")).Pattern()}}, nil, true},
+	{"header_from", "another, of a map", Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("bank.example")).Pattern()}}, nil, false},
 	{"policy_domain", "it", Match{PolicyDomain: pats("bank.example")}, nil, true},
 	{"policy_domain", "its organization", Match{PolicyDomain: pats("org:bank.example")}, nil, true},
 	{"policy_domain", "the author domain", Match{PolicyDomain: pats("news.bank.example")}, nil, false},
@@ -263,7 +264,7 @@ func TestKeysAboutAuthorDomainsHoldTogetherForEach(t *testing.T) {
 }
 
 func TestKeysAboutRecipientsHoldTogetherForEach(t *testing.T) {
-	m := Match{RcptDomain: []DomainPattern{{kind: below, domain: "example"}}, Not: Exclude{RcptDomain: pats("b.example")}}
+	m := Match{RcptDomain: []pattern.Domain{pattern.NewDomain(pattern.Below, "example")}, Not: Exclude{RcptDomain: pats("b.example")}}
 	for _, tt := range []struct {
 		action RuleAction
 		rcpt   []string

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // overrule applies the rules to what the profile decided. trying is the
@@ -116,7 +117,7 @@ type subject struct {
 // author domain, but for a record of a public suffix (RFC 9989, Section 4.10),
 // which is above it.
 func (s *subject) policyOrg() string {
-	if atOrBelow(s.PolicyDomain, s.Org) {
+	if pattern.AtOrBelow(s.PolicyDomain, s.Org) {
 		return s.Org
 	}
 	return ""

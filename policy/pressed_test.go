@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // failing is a message that fails under p=reject and of which something gave
@@ -36,8 +37,8 @@ func TestPressedLookupsThatCouldChangeTheAnswerAreTempfailed(t *testing.T) {
 	accepts := func(m Match) Rule {
 		return Rule{ID: "list", Owner: "ops", Reason: LocalPolicy, Comment: "x", Created: noon, Action: RuleAccept, Mode: Enforce, Match: m}
 	}
-	list := []DomainPattern{{kind: exact, domain: "list.example"}}
-	sealer := []DomainPattern{{kind: exact, domain: "sealer.example"}}
+	list := []pattern.Domain{pattern.NewDomain(pattern.Exact, "list.example")}
+	sealer := []pattern.Domain{pattern.NewDomain(pattern.Exact, "sealer.example")}
 	asked := failing(PressedStanding)
 	asked.Authors[0].Standing.Asked = true
 	signs := failing(PressedARC)

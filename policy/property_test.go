@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // generated is how many messages each property is tried with; DMARCGATE_SCALE
@@ -105,7 +106,7 @@ func (m maker) author(signatures []DKIM) Author {
 		History:  pick(m, History{}, History{10, 10}, History{100, 100}, History{100, 50}),
 	}
 	for _, s := range signatures {
-		if atOrBelow(s.Domain, a.Org) && m.yes(80) {
+		if pattern.AtOrBelow(s.Domain, a.Org) && m.yes(80) {
 			a.Signers = append(a.Signers, s.Domain)
 		}
 	}

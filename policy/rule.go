@@ -3,6 +3,8 @@ package policy
 import (
 	"cmp"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 // Rule is one override rule of the site: mail that matches it is handled as
@@ -47,25 +49,25 @@ func (r Rule) reason() Override { return cmp.Or(r.Reason, LocalPolicy) }
 // Settings.Decide. A key is set when it is not nil.
 type Match struct {
 	// Where the message came from.
-	ClientIP  []NetPattern    `json:"client_ip,omitempty"`
-	IPRev     []DomainPattern `json:"iprev,omitempty"`     // the client's name, which the MTA has confirmed by an address lookup
-	SPFPass   []DomainPattern `json:"spf_pass,omitempty"`  // the domain of MAIL FROM, if SPF passed for it
-	DKIMPass  []DomainPattern `json:"dkim_pass,omitempty"` // the d= of a signature that passed with a key not in test mode
-	ARCPass   []DomainPattern `json:"arc_pass,omitempty"`  // every sealer of a chain that passes, when one recorded a pass for the author domain
-	Listener  []string        `json:"listener,omitempty"`
-	TLS       *bool           `json:"tls,omitempty"`
-	HELO      []DomainPattern `json:"helo,omitempty"`
-	MailFrom  []DomainPattern `json:"mail_from_domain,omitempty"` // whatever SPF says
-	NullPath  *bool           `json:"null_path,omitempty"`        // MAIL FROM:<>
-	Hours     []Hours         `json:"time,omitempty"`             // of the time of decision
-	Weekdays  []Weekday       `json:"weekday,omitempty"`          // the same
-	ListID    []DomainPattern `json:"list_id,omitempty"`          // Facts.ListID
-	IsList    *bool           `json:"list_headers,omitempty"`     // Facts.IsList
-	Automatic *bool           `json:"auto_submitted,omitempty"`   // Facts.Automatic
+	ClientIP  []pattern.Network `json:"client_ip,omitempty"`
+	IPRev     []pattern.Domain  `json:"iprev,omitempty"`     // the client's name, which the MTA has confirmed by an address lookup
+	SPFPass   []pattern.Domain  `json:"spf_pass,omitempty"`  // the domain of MAIL FROM, if SPF passed for it
+	DKIMPass  []pattern.Domain  `json:"dkim_pass,omitempty"` // the d= of a signature that passed with a key not in test mode
+	ARCPass   []pattern.Domain  `json:"arc_pass,omitempty"`  // every sealer of a chain that passes, when one recorded a pass for the author domain
+	Listener  []string          `json:"listener,omitempty"`
+	TLS       *bool             `json:"tls,omitempty"`
+	HELO      []pattern.Domain  `json:"helo,omitempty"`
+	MailFrom  []pattern.Domain  `json:"mail_from_domain,omitempty"` // whatever SPF says
+	NullPath  *bool             `json:"null_path,omitempty"`        // MAIL FROM:<>
+	Hours     []pattern.Hours   `json:"time,omitempty"`             // of the time of decision
+	Weekdays  []pattern.Weekday `json:"weekday,omitempty"`          // the same
+	ListID    []pattern.Domain  `json:"list_id,omitempty"`          // Facts.ListID
+	IsList    *bool             `json:"list_headers,omitempty"`     // Facts.IsList
+	Automatic *bool             `json:"auto_submitted,omitempty"`   // Facts.Automatic
 
 	// What it says to be, and what DMARC found.
-	HeaderFrom   []DomainPattern `json:"header_from,omitempty"`   // author domains
-	PolicyDomain []DomainPattern `json:"policy_domain,omitempty"` // where the record of the author domain is
+	HeaderFrom   []pattern.Domain `json:"header_from,omitempty"`   // author domains
+	PolicyDomain []pattern.Domain `json:"policy_domain,omitempty"` // where the record of the author domain is
 	// Result lists the DMARC results of an author domain that the rule is
 	// about: fail, none, permerror, temperror. None means fail alone. A From
 	// field that gives nothing to evaluate counts as permerror.
@@ -76,7 +78,7 @@ type Match struct {
 	HistoryMin  *int     `json:"history_min,omitempty"`  // Author.History.Messages, at least
 	HistoryMax  *int     `json:"history_max,omitempty"`  // the same, at most
 
-	RcptDomain []DomainPattern `json:"rcpt_domain,omitempty"`
+	RcptDomain []pattern.Domain `json:"rcpt_domain,omitempty"`
 
 	// Not has the keys that are written with "not_" before their names. They
 	// hold when no item of their list does.
@@ -85,16 +87,16 @@ type Match struct {
 
 // Exclude is the keys of Match that can be denied.
 type Exclude struct {
-	ClientIP     []NetPattern    `json:"client_ip,omitempty"`
-	IPRev        []DomainPattern `json:"iprev,omitempty"`
-	SPFPass      []DomainPattern `json:"spf_pass,omitempty"`
-	DKIMPass     []DomainPattern `json:"dkim_pass,omitempty"`
-	HELO         []DomainPattern `json:"helo,omitempty"`
-	MailFrom     []DomainPattern `json:"mail_from_domain,omitempty"`
-	ListID       []DomainPattern `json:"list_id,omitempty"`
-	HeaderFrom   []DomainPattern `json:"header_from,omitempty"`
-	PolicyDomain []DomainPattern `json:"policy_domain,omitempty"`
-	RcptDomain   []DomainPattern `json:"rcpt_domain,omitempty"`
+	ClientIP     []pattern.Network `json:"client_ip,omitempty"`
+	IPRev        []pattern.Domain  `json:"iprev,omitempty"`
+	SPFPass      []pattern.Domain  `json:"spf_pass,omitempty"`
+	DKIMPass     []pattern.Domain  `json:"dkim_pass,omitempty"`
+	HELO         []pattern.Domain  `json:"helo,omitempty"`
+	MailFrom     []pattern.Domain  `json:"mail_from_domain,omitempty"`
+	ListID       []pattern.Domain  `json:"list_id,omitempty"`
+	HeaderFrom   []pattern.Domain  `json:"header_from,omitempty"`
+	PolicyDomain []pattern.Domain  `json:"policy_domain,omitempty"`
+	RcptDomain   []pattern.Domain  `json:"rcpt_domain,omitempty"`
 }
 
 // Mode says how much a rule counts.

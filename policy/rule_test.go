@@ -8,12 +8,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
-func pats(texts ...string) []DomainPattern {
-	var out []DomainPattern
+func pats(texts ...string) []pattern.Domain {
+	var out []pattern.Domain
 	for _, s := range texts {
-		p, err := ParsePattern(s)
+		p, err := pattern.ParseDomain(s)
 		if err != nil {
 			panic(err)
 		}
@@ -22,10 +24,10 @@ func pats(texts ...string) []DomainPattern {
 	return out
 }
 
-func nets(texts ...string) []NetPattern {
-	var out []NetPattern
+func nets(texts ...string) []pattern.Network {
+	var out []pattern.Network
 	for _, s := range texts {
-		out = append(out, NetOf(netip.MustParsePrefix(s)))
+		out = append(out, pattern.NetworkOf(netip.MustParsePrefix(s)))
 	}
 	return out
 }
@@ -36,102 +38,6 @@ func prefixes(texts ...string) []netip.Prefix {
 		out = append(out, netip.MustParsePrefix(s))
 	}
 	return out
-}
-
-func TestPatternsHoldTheDomainsTheyName(t *testing.T) {
-	tests := []struct {
-		pattern, domain, org string
-		want                 bool
-	}{
-		{"example.org", "example.org", "", true},
-		{"Example.ORG", "example.org", "", true},
-		{"example.org", "a.example.org", "example.org", false},
-		{"example.org", "", "", false},
-		{".example.org", "a.example.org", "", true},
-		{".example.org", "a.b.example.org", "", true},
-		{".example.org", "example.org", "example.org", false},
-		{".example.org", "badexample.org", "", false},
-		{"org:example.org", "example.org", "example.org", true},
-		{"org:example.org", "a.example.org", "example.org", true},
-		{"org:example.org", "a.example.org", "a.example.org", false},
-		{"org:example.org", "a.example.org", "", false},
-		{"org:example.org", "example.org", "", true},
-		{"org:a.example.org", "a.example.org", "example.org", false},
-		{"com", "com", "", true},
-		{"_x.example.org", "_x.example.org", "", true},
-	}
-	for _, tt := range tests {
-		p, err := ParsePattern(tt.pattern)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := p.holds(tt.domain, tt.org); got != tt.want {
-			t.Errorf("%q holds %q of %q = %v; want %v", tt.pattern, tt.domain, tt.org, got, tt.want)
-		}
-		var again DomainPattern
-		if err := again.UnmarshalText([]byte(p.String())); err != nil || again != p || p.String() != strings.ToLower(tt.pattern) {
-			t.Errorf("ParsePattern(%q) = %v, %v; want %v again", p, again, err, p)
-		}
-	}
-	if (DomainPattern{}).holds("", "") {
-		t.Error("the zero pattern holds a domain; want none")
-	}
-}
-
-func TestWhatNamesNobodyOrEverybodyIsNoPattern(t *testing.T) {
-	for _, s := range []string{
-		"", ".", "org:", "org:.", "..", ".com", "org:com", "*.example.org", "a..b", "a.", "org:.example.org", "192.0.2.1", ".2.1", "a b.example",
-		"x@example.org", "bücher.example", strings.Repeat("a", 64) + ".example", strings.Repeat("abcdefg.", 31) + "abcdef", "\x00.example",
-	} {
-		if p, err := ParsePattern(s); err == nil || p != (DomainPattern{}) {
-			t.Errorf("ParsePattern(%q) = %v, %v; want an error and no pattern", s, p, err)
-		}
-	}
-}
-
-func TestANameAndALabelAsLongAsTheyCanBeAreAPattern(t *testing.T) {
-	for _, s := range []string{strings.Repeat("abcdefg.", 31) + "abcde", strings.Repeat("a", 63) + ".example"} {
-		if p, err := ParsePattern(s); err != nil || p.String() != s {
-			t.Errorf("ParsePattern(%q) = %v, %v; want it as it is", s, p, err)
-		}
-	}
-}
-
-// What is to be written instead is said only if it would be accepted.
-func TestANameBeyondASCIIIsShownAsItHasToBeWritten(t *testing.T) {
-	const examples = ` is not a domain or a set of them; write "example.org", ".example.org" for every name below it, or "org:example.org"`
-	for s, want := range map[string]string{
-		"org:Bücher.example":           `"org:Bücher.example" is not in ASCII; write "org:xn--bcher-kva.example"`,
-		".bücher.example":              `".bücher.example" is not in ASCII; write ".xn--bcher-kva.example"`,
-		"１９２.０.２.１":                    `"１９２.０.２.１"` + examples,            // an address
-		"bücher.xn--a.example":         `"bücher.xn--a.example"` + examples, // no letters stand for this label
-		"a b.example":                  `"a b.example"` + examples,
-		strings.Repeat("ü", 63) + ".x": `"` + strings.Repeat("ü", 63) + `.x"` + examples, // too long in ASCII
-	} {
-		_, err := ParsePattern(s)
-		wrong(t, "ParsePattern("+s+")", err, want)
-	}
-}
-
-func FuzzParsePattern(f *testing.F) {
-	for _, s := range []string{"example.org", ".example.org", "org:example.org", ".", "org:", "bücher.example", "org:org:a.b"} {
-		f.Add(s, "a.example.org")
-	}
-	f.Fuzz(func(t *testing.T, s, domain string) {
-		p, err := ParsePattern(s)
-		if err != nil {
-			if p.holds(domain, domain) || p.holds(domain, "") {
-				t.Errorf("ParsePattern(%q) has an error and holds %q", s, domain)
-			}
-			return
-		}
-		if again, err := ParsePattern(p.String()); err != nil || again != p {
-			t.Errorf("ParsePattern(%q) = %v; ParsePattern of that = %v, %v", s, p, again, err)
-		}
-		if p.holds(domain, "") && !strings.HasSuffix("."+domain, "."+p.domain) {
-			t.Errorf("%q holds %q", s, domain)
-		}
-	})
 }
 
 // good is a rule without a fault.
@@ -181,8 +87,8 @@ func TestASetOfRulesCannotBeChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := rs.Hash()
-	r.Match.ClientIP[0] = NetOf(netip.MustParsePrefix("0.0.0.0/0"))
-	rs.List()[0].Match.ClientIP[0] = NetOf(netip.MustParsePrefix("0.0.0.0/0"))
+	r.Match.ClientIP[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
+	rs.List()[0].Match.ClientIP[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
 	if got := rs.List()[0].Match.ClientIP[0].String(); got != "192.0.2.0/24" || rs.Hash() != before {
 		t.Errorf("after changes of copies the set names %s; want it as it was", got)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 // decisionRevision is raised whenever this package decides otherwise about the
@@ -86,7 +88,7 @@ func unix(t time.Time) [2]int64 {
 	return [2]int64{t.Unix(), int64(t.Nanosecond())}
 }
 
-func sumDomains(h hash.Hash, patterns []DomainPattern) {
+func sumDomains(h hash.Hash, patterns []pattern.Domain) {
 	for _, p := range patterns {
 		if m := p.Map(); m != nil {
 			fmt.Fprintln(h, m.Sum)

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 // summed is settings in which everything is set that a decision can depend on.
@@ -91,9 +93,9 @@ func change(t *testing.T, name string, v reflect.Value) {
 	case reflect.Slice:
 		item := reflect.New(v.Type().Elem()).Elem()
 		switch p := item.Addr().Interface().(type) {
-		case *DomainPattern:
+		case *pattern.Domain:
 			*p = pats("new.example")[0]
-		case *NetPattern:
+		case *pattern.Network:
 			*p = nets("198.51.100.0/24")[0]
 		case *netip.Prefix:
 			*p = netip.MustParsePrefix("198.51.100.0/24")
@@ -110,22 +112,22 @@ func TestTheSumCoversWhatMapsHold(t *testing.T) {
 	s, r := summed()
 	sums := make(map[string]bool)
 	for _, items := range [][]string{{}, {"a.example"}, {".a.example"}, {"a.example", "b.example"}} {
-		m := MapPattern(NewDomainMap("maps/m", pats(items...)))
-		r.Match = Match{DKIMPass: []DomainPattern{m}}
+		m := pattern.NewDomainMap("maps/m", pats(items...)).Pattern()
+		r.Match = Match{DKIMPass: []pattern.Domain{m}}
 		sums[sumOf(s, r)] = true
-		r.Match = Match{Not: Exclude{DKIMPass: []DomainPattern{m}}}
+		r.Match = Match{Not: Exclude{DKIMPass: []pattern.Domain{m}}}
 		sums[sumOf(s, r)] = true
 	}
 	for _, items := range [][]string{{}, {"192.0.2.0/24"}} {
-		r.Match = Match{ClientIP: []NetPattern{NetMapPattern(NewNetMap("maps/m", prefixes(items...)))}}
+		r.Match = Match{ClientIP: []pattern.Network{pattern.NewNetMap("maps/m", prefixes(items...)).Pattern()}}
 		sums[sumOf(s, r)] = true
 	}
 	if len(sums) != 10 {
 		t.Errorf("10 settings have %d sums; want one each", len(sums))
 	}
 	one, other := r, r
-	one.Match = Match{ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", nil))}}
-	other.Match = Match{ClientIP: []NetPattern{NetMapPattern(NewNetMap("m", prefixes("192.0.2.0/24")))}}
+	one.Match = Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", nil).Pattern()}}
+	other.Match = Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/24")).Pattern()}}
 	if a, b := compile([]Rule{one}).Hash(), compile([]Rule{other}).Hash(); a == b {
 		t.Errorf("Hash() = %s with another map; want another", a)
 	}

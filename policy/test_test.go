@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 func pointer[T any](v T) *T { return &v }
@@ -16,7 +18,7 @@ func testedRule(id string, mode Mode, tests ...Test) Rule {
 	return Rule{
 		ID: id, Owner: "o", Created: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC), Expires: time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC),
 		Mode: mode, Action: RuleAccept, Reason: TrustedForwarder, Priority: 100,
-		Match: Match{ClientIP: []NetPattern{NetOf(netip.MustParsePrefix("192.0.2.0/24"))}},
+		Match: Match{ClientIP: []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix("192.0.2.0/24"))}},
 		Tests: tests, File: "f",
 	}
 }

@@ -6,15 +6,16 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/pattern"
 )
 
 // TrustFinding is what is wrong with a list of the configuration that lets mail
 // past DMARC, or past part of it. An error lets in anybody, or everybody who
 // opens an account with some provider.
 type TrustFinding struct {
-	Level Level
-	Item  int // index of the item at fault; -1 is the whole list
-	Fault     // without a key
+	Level         Level
+	Item          int // index of the item at fault; -1 is the whole list
+	pattern.Fault     // without a key
 }
 
 // Item of a finding about the whole list.
@@ -82,7 +83,7 @@ func (l trustLevel) check(list []netip.Prefix) []TrustFinding {
 }
 
 // one checks one network by itself.
-func (l trustLevel) one(p netip.Prefix) (Fault, bool) {
+func (l trustLevel) one(p netip.Prefix) (pattern.Fault, bool) {
 	if wider(p, l.bits4, l.bits6) {
 		return fault(true, "", fmt.Sprintf("%v is too wide to be trusted", p), fmt.Sprintf("%s, /%d or narrower", l.fix, bitsOf(p, l.bits4, l.bits6)))
 	}
@@ -91,14 +92,13 @@ func (l trustLevel) one(p netip.Prefix) (Fault, bool) {
 			return fault(true, "", fmt.Sprintf("%v holds addresses of a tunnel or translator (%v) through which anybody comes", p, s), l.fix)
 		}
 	}
-	return Fault{}, false
+	return pattern.Fault{}, false
 }
 
 // together counts the addresses of all networks, each once: to write a wide
 // network in pieces makes it no narrower.
 func (l trustLevel) together(list []netip.Prefix) []TrustFinding {
-	all := NewNetMap("", list)
-	n4, n6 := countAddresses(all.v4, all.v6)
+	n4, n6 := pattern.NewNetMap("", list).Size()
 	for _, step := range []struct {
 		level Level
 		most  amounts
@@ -112,7 +112,7 @@ func (l trustLevel) together(list []netip.Prefix) []TrustFinding {
 		default:
 			continue
 		}
-		return []TrustFinding{{step.level, wholeList, Fault{Text: text, Mend: l.fix}}}
+		return []TrustFinding{{step.level, wholeList, pattern.Fault{Text: text, Mend: l.fix}}}
 	}
 	return nil
 }
@@ -124,17 +124,17 @@ func contains(a, b netip.Prefix) bool { return a.Bits() <= b.Bits() && a.Overlap
 // A large provider that records truly what it received is a warning, as it is
 // in a rule.
 func CheckSealers(list []string) []TrustFinding {
-	return eachDomain(list, func(d string) DomainPattern { return DomainPattern{kind: exact, domain: d} }, anchor{key: "match.arc_pass"}, "sealer")
+	return eachDomain(list, func(d string) pattern.Domain { return pattern.NewDomain(pattern.Exact, d) }, anchor{key: "match.arc_pass"}, "sealer")
 }
 
 // CheckForwarderDomains returns what is wrong with the domains of forwarders,
 // for which SPF or DKIM has to pass.
-func CheckForwarderDomains(list []DomainPattern) []TrustFinding {
-	return eachDomain(list, func(p DomainPattern) DomainPattern { return p }, anchor{key: "match.spf_pass"}, "forwarder")
+func CheckForwarderDomains(list []pattern.Domain) []TrustFinding {
+	return eachDomain(list, func(p pattern.Domain) pattern.Domain { return p }, anchor{key: "match.spf_pass"}, "forwarder")
 }
 
 // eachDomain checks domains as those of an anchor of a rule are.
-func eachDomain[T any](list []T, pattern func(T) DomainPattern, a anchor, what string) []TrustFinding {
+func eachDomain[T any](list []T, pattern func(T) pattern.Domain, a anchor, what string) []TrustFinding {
 	var found []TrustFinding
 	for i, item := range list {
 		if level, f, bad := a.stranger(pattern(item), what); bad {
@@ -146,26 +146,26 @@ func eachDomain[T any](list []T, pattern func(T) DomainPattern, a anchor, what s
 
 // stranger finds a domain that strangers can use. what is who should have been
 // named.
-func (a anchor) stranger(p DomainPattern, what string) (Level, Fault, bool) {
+func (a anchor) stranger(p pattern.Domain, what string) (Level, pattern.Fault, bool) {
 	fix := fmt.Sprintf("name the domain of the %s itself", what)
-	if p.kind == exact && dmarc.PublicSuffix().Org(p.domain) == "" {
-		return Error, Fault{Text: fmt.Sprintf("%q is a public suffix, below which anybody can have a domain", p), Mend: fix}, true
+	if p.Kind() == pattern.Exact && dmarc.PublicSuffix().Org(p.Name()) == "" {
+		return Error, pattern.Fault{Text: fmt.Sprintf("%q is a public suffix, below which anybody can have a domain", p), Mend: fix}, true
 	}
 	if f, bad := everybody(p); bad {
 		return Error, f, true
 	}
 	m, ok := mailerOf(p)
 	if !ok {
-		return 0, Fault{}, false
+		return 0, pattern.Fault{}, false
 	}
 	switch a.gradeOf(m, p) {
 	case shared:
-		return Error, Fault{Text: fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind), Mend: fix}, true
+		return Error, pattern.Fault{Text: fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind), Mend: fix}, true
 	case sealer:
-		return Warning, Fault{
+		return Warning, pattern.Fault{
 			Text: fmt.Sprintf("%s seals the mail of everybody who forwards through a large provider", m.nameIn(p)),
 			Mend: "keep it if users of yours have their mail forwarded from there",
 		}, true
 	}
-	return 0, Fault{}, false
+	return 0, pattern.Fault{}, false
 }

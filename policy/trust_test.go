@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -12,10 +13,10 @@ func sideBySide(first string, n int) []netip.Prefix {
 	var out []netip.Prefix
 	for range n {
 		out = append(out, p)
-		last := spanOf(p).last
-		next, _ := last.next()
-		a := netip.AddrFrom4([4]byte{byte(next.lo >> 24), byte(next.lo >> 16), byte(next.lo >> 8), byte(next.lo)})
-		p = netip.PrefixFrom(a, p.Bits())
+		a := p.Addr().As4()
+		next := binary.BigEndian.Uint32(a[:]) + 1<<(32-p.Bits())
+		binary.BigEndian.PutUint32(a[:], next)
+		p = netip.PrefixFrom(netip.AddrFrom4(a), p.Bits())
 	}
 	return out
 }

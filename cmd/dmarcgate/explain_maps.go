@@ -7,14 +7,15 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // Of a map, a bundle has the items that are about its message: the others may
 // be a million, and nobody else's business. Where there is none, these stand for
 // it, because a key without items would be another rule.
 var (
-	noDomain  = must(policy.ParsePattern("nothing.invalid"))                // RFC 2606, Section 2
-	noNetwork = policy.NetOf(netip.PrefixFrom(netip.IPv4Unspecified(), 32)) // is no client: RFC 1122, Section 3.2.1.3
+	noDomain  = must(pattern.ParseDomain("nothing.invalid"))                     // RFC 2606, Section 2
+	noNetwork = pattern.NetworkOf(netip.PrefixFrom(netip.IPv4Unspecified(), 32)) // is no client: RFC 1122, Section 3.2.1.3
 )
 
 func must[T any](v T, err error) T {
@@ -32,13 +33,13 @@ func withoutMaps(r policy.Rule, f policy.Facts) (policy.Rule, bool) {
 	for _, keys := range []reflect.Value{reflect.ValueOf(&r.Match).Elem(), reflect.ValueOf(&r.Match.Not).Elem()} {
 		for i := range keys.NumField() {
 			switch list := keys.Field(i).Interface().(type) {
-			case []policy.DomainPattern:
-				if slices.ContainsFunc(list, func(p policy.DomainPattern) bool { return p.Map() != nil }) {
+			case []pattern.Domain:
+				if slices.ContainsFunc(list, func(p pattern.Domain) bool { return p.Map() != nil }) {
 					keys.Field(i).Set(reflect.ValueOf(domainsAbout(list, names)))
 					found = true
 				}
-			case []policy.NetPattern:
-				if slices.ContainsFunc(list, func(p policy.NetPattern) bool { return p.Map() != nil }) {
+			case []pattern.Network:
+				if slices.ContainsFunc(list, func(p pattern.Network) bool { return p.Map() != nil }) {
 					keys.Field(i).Set(reflect.ValueOf(networksAbout(list, f.Client.Unmap().WithZone(""))))
 					found = true
 				}
@@ -63,7 +64,7 @@ func namesOf(f policy.Facts) []string {
 	return names
 }
 
-func domainsAbout(list []policy.DomainPattern, names []string) (out []policy.DomainPattern) {
+func domainsAbout(list []pattern.Domain, names []string) (out []pattern.Domain) {
 	for _, p := range list {
 		if p.Map() == nil {
 			out = append(out, p)
@@ -86,13 +87,13 @@ func isAbout(pattern, name string) bool {
 	return pattern == name || strings.HasPrefix(pattern, ".") && strings.HasSuffix(name, pattern) || pattern == "org:"+name
 }
 
-func networksAbout(list []policy.NetPattern, client netip.Addr) (out []policy.NetPattern) {
+func networksAbout(list []pattern.Network, client netip.Addr) (out []pattern.Network) {
 	for _, p := range list {
 		switch m := p.Map(); {
 		case m == nil:
 			out = append(out, p)
 		case m.Holds(client):
-			out = append(out, policy.NetOf(netip.PrefixFrom(client, client.BitLen())))
+			out = append(out, pattern.NetworkOf(netip.PrefixFrom(client, client.BitLen())))
 		}
 	}
 	if len(out) == 0 {

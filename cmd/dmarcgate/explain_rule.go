@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/term"
 )
 
@@ -21,7 +22,7 @@ func (c *explainCmd) knownRule(in inputs) error {
 		}
 		ids = append(ids, r.ID)
 	}
-	if near := policy.Nearest(c.Rule, ids); near != "" {
+	if near := pattern.Nearest(c.Rule, ids); near != "" {
 		return usagef("--rule: there is no rule %q; did you mean %q?", c.Rule, near)
 	}
 	return usagef("--rule: there is no rule %q", c.Rule)

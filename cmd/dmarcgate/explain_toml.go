@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // tomlText writes a document that holds nothing but what TOML can say.
@@ -119,12 +120,12 @@ func hasClock(m policy.Match) bool {
 }
 
 func allDay(m policy.Match) bool {
-	return slices.ContainsFunc(m.Hours, func(h policy.Hours) bool { return h.String() == "00:00-24:00" })
+	return slices.ContainsFunc(m.Hours, func(h pattern.Hours) bool { return h.String() == "00:00-24:00" })
 }
 
 func allWeek(m policy.Match) bool {
 	for d := time.Sunday; d <= time.Saturday; d++ {
-		if !slices.Contains(m.Weekdays, policy.Weekday(d)) {
+		if !slices.Contains(m.Weekdays, pattern.Weekday(d)) {
 			return false
 		}
 	}

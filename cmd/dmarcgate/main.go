@@ -18,7 +18,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"dmarcgate/config"
-	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/term"
 )
 
@@ -114,7 +114,7 @@ func enumProblem(text string) string {
 		got = strings.Trim(m[3], `"`)
 	}
 	out := fmt.Sprintf("%s: %q is not one of %s", m[1], got, strings.Join(words, ", "))
-	if near := policy.Nearest(got, words); near != "" {
+	if near := pattern.Nearest(got, words); near != "" {
 		out += fmt.Sprintf("; did you mean %s?", near)
 	}
 	return out

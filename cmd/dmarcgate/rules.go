@@ -15,6 +15,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/term"
 )
 
@@ -108,7 +109,7 @@ func noRule(dir, id string, all []policy.Rule) error {
 	for i, r := range all {
 		ids[i] = r.ID
 	}
-	if near := policy.Nearest(id, ids); near != "" {
+	if near := pattern.Nearest(id, ids); near != "" {
 		return usagef("%s has no rule %q; did you mean %q?", dir, term.Printable(id), near)
 	}
 	return usagef("%s has no rule %q; see dmarcgate rules list", dir, term.Printable(id))

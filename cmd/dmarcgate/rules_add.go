@@ -15,6 +15,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 	"dmarcgate/term"
 )
@@ -273,14 +274,14 @@ func (p *proposal) anchors() []anchor {
 // what it sends.
 func (p *proposal) signatures() (out []anchor) {
 	for _, s := range p.facts.DKIM {
-		pattern, ok := p.stranger(s.Domain)
+		pat, ok := p.stranger(s.Domain)
 		if s.Result != "pass" || s.Testing || !ok {
 			continue
 		}
 		out = append(out, anchor{
 			key: "dkim_pass", value: []string{s.Domain}, why: "its signature passed; nobody else can sign so",
 			set: func(m *policy.Match, g *policy.Given) {
-				m.DKIMPass, g.DKIM = []policy.DomainPattern{pattern}, []string{"pass:" + s.Domain}
+				m.DKIMPass, g.DKIM = []pattern.Domain{pat}, []string{"pass:" + s.Domain}
 			},
 		})
 	}
@@ -289,46 +290,46 @@ func (p *proposal) signatures() (out []anchor) {
 
 func (p *proposal) envelope() []anchor {
 	d := p.facts.SPF.Domain
-	pattern, ok := p.stranger(d)
+	pat, ok := p.stranger(d)
 	if p.facts.SPF.Result != "pass" || !ok {
 		return nil
 	}
 	return []anchor{{
 		key: "spf_pass", value: []string{d}, why: "SPF passed for this envelope sender; who sends for it says its DNS",
 		set: func(m *policy.Match, g *policy.Given) {
-			m.SPFPass, g.SPF, g.MailFrom = []policy.DomainPattern{pattern}, "pass", d
+			m.SPFPass, g.SPF, g.MailFrom = []pattern.Domain{pat}, "pass", d
 		},
 	}}
 }
 
 // stranger is the pattern of a domain that is not of an author: mail that is
 // the author's own would have passed.
-func (p *proposal) stranger(domain string) (policy.DomainPattern, bool) {
-	pattern, err := policy.ParsePattern(domain)
-	if err != nil || pattern.String() != domain {
-		return policy.DomainPattern{}, false
+func (p *proposal) stranger(domain string) (pattern.Domain, bool) {
+	pat, err := pattern.ParseDomain(domain)
+	if err != nil || pat.String() != domain {
+		return pattern.Domain{}, false
 	}
 	org := dmarc.PublicSuffix().Org(domain)
 	for _, a := range p.facts.Authors {
 		if org == "" || org == dmarc.PublicSuffix().Org(a.Domain) || domain == a.Domain || a.Org != "" && (domain == a.Org || strings.HasSuffix(domain, "."+a.Org)) {
-			return policy.DomainPattern{}, false
+			return pattern.Domain{}, false
 		}
 	}
-	return pattern, true
+	return pat, true
 }
 
 // chain is the sealers of ARC, if it passes. Whether one of them recorded a pass
 // shows when the rule is tried.
 func (p *proposal) chain() []anchor {
 	var names []string
-	var patterns []policy.DomainPattern
+	var patterns []pattern.Domain
 	for _, s := range p.facts.ARC.Sealers {
-		pattern, err := policy.ParsePattern(s.Domain)
-		if err != nil || pattern.String() != s.Domain {
+		pat, err := pattern.ParseDomain(s.Domain)
+		if err != nil || pat.String() != s.Domain {
 			return nil
 		}
 		if !slices.Contains(names, s.Domain) {
-			names, patterns = append(names, s.Domain), append(patterns, pattern)
+			names, patterns = append(names, s.Domain), append(patterns, pat)
 		}
 	}
 	if p.facts.ARC.Result != "pass" || len(names) == 0 {
@@ -342,14 +343,14 @@ func (p *proposal) chain() []anchor {
 
 func (p *proposal) name() []anchor {
 	name := p.facts.ClientName
-	pattern, err := policy.ParsePattern(name)
-	if err != nil || pattern.String() != name || !strings.Contains(name, ".") {
+	pat, err := pattern.ParseDomain(name)
+	if err != nil || pat.String() != name || !strings.Contains(name, ".") {
 		return nil
 	}
-	names, patterns := []string{name}, []policy.DomainPattern{pattern}
+	names, patterns := []string{name}, []pattern.Domain{pat}
 	if seen := p.wide(); seen != nil {
 		for _, other := range seen.names.list {
-			if also, err := policy.ParsePattern(other); err == nil && also.String() == other && strings.Contains(other, ".") && other != name && sourceName(other) == sourceName(name) {
+			if also, err := pattern.ParseDomain(other); err == nil && also.String() == other && strings.Contains(other, ".") && other != name && sourceName(other) == sourceName(name) {
 				names, patterns = append(names, other), append(patterns, also)
 			}
 		}
@@ -377,10 +378,10 @@ func (p *proposal) address() []anchor {
 		}
 	}
 	var value []string
-	var nets []policy.NetPattern
+	var nets []pattern.Network
 	for _, a := range all {
 		host := netip.PrefixFrom(a, a.BitLen())
-		value, nets = append(value, host.String()), append(nets, policy.NetOf(host))
+		value, nets = append(value, host.String()), append(nets, pattern.NetworkOf(host))
 	}
 	return []anchor{{
 		key: "client_ip", value: value, why: "nothing else tells who sent it; the address may change",

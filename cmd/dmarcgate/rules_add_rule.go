@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/term"
 )
 
@@ -57,13 +58,13 @@ func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 		g.IP = c
 	}
 	for _, author := range p.failing {
-		pattern, err := policy.ParsePattern(author.Domain)
-		if err != nil || pattern.String() != author.Domain {
+		pat, err := pattern.ParseDomain(author.Domain)
+		if err != nil || pat.String() != author.Domain {
 			return r, false // a rule without it would be about any author
 		}
 		g.From = append(g.From, author.Domain)
 		if !p.wishes.anyAuthor {
-			r.Match.HeaderFrom = append(r.Match.HeaderFrom, pattern)
+			r.Match.HeaderFrom = append(r.Match.HeaderFrom, pat)
 		}
 		if asked := author.Verdict.Policy.String(); !slices.Contains(r.Match.Requested, asked) {
 			r.Match.Requested = append(r.Match.Requested, asked)
@@ -77,8 +78,8 @@ func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 		}
 	}
 	for _, d := range rcpt {
-		pattern, _ := policy.ParsePattern(d) // of recipients
-		r.Match.RcptDomain = append(r.Match.RcptDomain, pattern)
+		pat, _ := pattern.ParseDomain(d) // of recipients
+		r.Match.RcptDomain = append(r.Match.RcptDomain, pat)
 	}
 	r.Tests = tests(r, g, a)
 	a.set(&r.Match, &policy.Given{})
@@ -116,8 +117,8 @@ func (p *proposal) requested() string {
 func (p *proposal) recipients() []string {
 	var out []string
 	for _, d := range p.facts.Recipients {
-		pattern, err := policy.ParsePattern(d)
-		if err != nil || pattern.String() != d {
+		pat, err := pattern.ParseDomain(d)
+		if err != nil || pat.String() != d {
 			return nil
 		}
 		out = append(out, d)
@@ -132,7 +133,7 @@ func (p *proposal) recipients() []string {
 // they are too many, or when a rule cannot name one of them.
 func domainsOf(seen few) []string {
 	for _, d := range seen.list {
-		if pattern, err := policy.ParsePattern(d); err != nil || pattern.String() != d {
+		if pat, err := pattern.ParseDomain(d); err != nil || pat.String() != d {
 			return nil
 		}
 	}

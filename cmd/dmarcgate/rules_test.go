@@ -14,6 +14,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 )
 
@@ -297,7 +298,7 @@ func TestWhatARuleWouldTouchIsWhatTheDecisionsSay(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	in := inputs{cfg: addBook(t).cfg}
 	actions := []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleReject, policy.RuleTempfail, policy.RuleAsPublished, policy.RuleSkipReport}
-	domain := func(s string) []policy.DomainPattern { return []policy.DomainPattern{must(policy.ParsePattern(s))} }
+	domain := func(s string) []pattern.Domain { return []pattern.Domain{must(pattern.ParseDomain(s))} }
 	for range 300 {
 		var rules []policy.Rule
 		for i := range 1 + rng.IntN(5) {

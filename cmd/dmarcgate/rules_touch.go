@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 	"dmarcgate/term"
 )
@@ -255,7 +256,7 @@ const maxSealers = 100
 
 func newSealers(r policy.Rule) *sealers {
 	s := &sealers{names: make(map[string]*sealing)}
-	add := func(p policy.DomainPattern) {
+	add := func(p pattern.Domain) {
 		if name := p.String(); strings.HasPrefix(name, ".") {
 			s.below = append(s.below, name)
 		} else {

@@ -11,6 +11,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 )
 
@@ -202,7 +203,7 @@ func TestWhatIfSaysWhatARCAloneRescues(t *testing.T) {
 	missing := func(f *policy.Facts) { f.Authors[0].Standing = policy.Standing{Asked: true, Missing: true} }
 	believing := func(c *config.Config) {
 		c.Conformant.TrustedSealers = []string{"sealer.example"}
-		c.Conformant.ForwarderDomains = []policy.DomainPattern{mustPattern(t, "forwarder.example")}
+		c.Conformant.ForwarderDomains = []pattern.Domain{mustPattern(t, "forwarder.example")}
 	}
 	s := profileSettings(t, "conformant", believing)
 	c := trying(s)
@@ -226,9 +227,9 @@ func TestWhatIfSaysWhatARCAloneRescues(t *testing.T) {
 	}
 }
 
-func mustPattern(t *testing.T, s string) policy.DomainPattern {
+func mustPattern(t *testing.T, s string) pattern.Domain {
 	t.Helper()
-	p, err := policy.ParsePattern(s)
+	p, err := pattern.ParseDomain(s)
 	if err != nil {
 		t.Fatal(err)
 	}

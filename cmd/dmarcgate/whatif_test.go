@@ -11,6 +11,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 )
 
@@ -247,7 +248,7 @@ func TestWhatCannotBeToldIsCountedByItsCause(t *testing.T) {
 }
 
 func TestARuleThatNeedsAFactIsTriedOnlyWhereItIs(t *testing.T) {
-	signer, err := policy.ParsePattern("lists.example.org")
+	signer, err := pattern.ParseDomain("lists.example.org")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -255,7 +256,7 @@ func TestARuleThatNeedsAFactIsTriedOnlyWhereItIs(t *testing.T) {
 	s := profileSettings(t, "strict")
 	if s.Rules, err = policy.NewRules([]policy.Rule{{
 		ID: "lists", Owner: "x", Created: whatIfDay, Expires: whatIfDay.AddDate(1, 0, 0), Mode: policy.Enforce,
-		Action: policy.RuleAccept, Reason: policy.MailingList, Match: policy.Match{DKIMPass: []policy.DomainPattern{signer}, IsList: &yes},
+		Action: policy.RuleAccept, Reason: policy.MailingList, Match: policy.Match{DKIMPass: []pattern.Domain{signer}, IsList: &yes},
 	}}); err != nil {
 		t.Fatal(err)
 	}

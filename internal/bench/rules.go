@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // What is promised of override rules.
@@ -84,7 +85,7 @@ func byNetwork(m *policy.Match, i int, mine bool) {
 	if mine {
 		a = netip.AddrFrom4([4]byte{192, 0, 2, 0})
 	}
-	m.ClientIP = []policy.NetPattern{policy.NetOf(netip.PrefixFrom(a, 24))}
+	m.ClientIP = []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(a, 24))}
 }
 
 func bySigner(m *policy.Match, i int, mine bool) { m.DKIMPass = names(i, mine, "", "list.example") }
@@ -99,15 +100,15 @@ func byAll(m *policy.Match, i int, mine bool) {
 }
 
 // names is one domain: that of the message, or one of rule i.
-func names(i int, mine bool, form, domain string) []policy.DomainPattern {
+func names(i int, mine bool, form, domain string) []pattern.Domain {
 	if !mine {
 		domain = fmt.Sprintf("d%05d.example", i)
 	}
-	p, err := policy.ParsePattern(form + domain)
+	p, err := pattern.ParseDomain(form + domain)
 	if err != nil {
 		panic(err) // our own names
 	}
-	return []policy.DomainPattern{p}
+	return []pattern.Domain{p}
 }
 
 // ruleContests are one for each shape: no rules, few and many.

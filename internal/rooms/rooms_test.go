@@ -24,7 +24,7 @@ const root = "../.."
 // Every room may import term, which imports none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "metrics", "milter", "policy", "results", "results/*", "internal/*"},
+	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "internal/*"},
 	"enforce":           {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
 	"admin":             {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"auth":              {"message", "auth/*"},
@@ -34,8 +34,9 @@ var allowed = map[string][]string{
 	"results/sqlite":    {"results", "results/blob", "results/history", "policy", "metrics", "auth/dmarc"},
 	"results/pg":        {"results", "results/blob", "policy", "metrics"},
 	"results/opendmarc": {"results", "policy", "auth/dmarc", "message"},
-	"config":            {"policy", "auth/authres"},
-	"policy":            {"auth/dmarc"},
+	"config":            {"policy", "policy/*", "auth/authres"},
+	"policy":            {"auth/dmarc", "policy/pattern"},
+	"policy/pattern":    {},
 	"auth/arc":          {"message", "auth/dkim"},
 	"auth/dkim":         {"message"},
 	"auth/spf":          {},
@@ -48,7 +49,7 @@ var allowed = map[string][]string{
 	"term":              {},
 
 	"internal/mutate":       {},
-	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "results", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
 	"internal/disktest":     {},
 	"internal/dkimtest":     {},
 	"internal/conformance":  {},

@@ -1,4 +1,4 @@
-package policy
+package pattern
 
 import (
 	"cmp"
@@ -51,28 +51,70 @@ func (m *NetMap) Widest() []netip.Prefix {
 	return slices.DeleteFunc(slices.Clone(m.widest[:]), func(p netip.Prefix) bool { return !p.IsValid() })
 }
 
+// Pattern returns the pattern that holds what m does.
+func (m *NetMap) Pattern() Network { return Network{list: m} }
+
 // Holds reports whether an address, without zone and not in IPv6 form, is in
 // one of the networks.
 func (m *NetMap) Holds(a netip.Addr) bool {
-	return a.IsValid() && m.within(netip.PrefixFrom(a, a.BitLen())) == yes
+	return a.IsValid() && m.Covers(netip.PrefixFrom(a, a.BitLen()))
 }
 
-// within reports whether the addresses of a network are in m: all, some, or
-// none of them.
-func (m *NetMap) within(p netip.Prefix) truth {
+// Covers reports whether every address of a network is in m.
+func (m *NetMap) Covers(p netip.Prefix) bool {
 	s := spanOf(p)
+	first, ok := m.reaching(p, s)
+	return ok && !s.first.less(first.first) && !first.last.less(s.last)
+}
+
+// Overlaps reports whether at least one address of a network is in m.
+func (m *NetMap) Overlaps(p netip.Prefix) bool {
+	s := spanOf(p)
+	first, ok := m.reaching(p, s)
+	return ok && !s.last.less(first.first)
+}
+
+// reaching returns the first span of the family of p that does not end before
+// s, which are the addresses of p.
+func (m *NetMap) reaching(p netip.Prefix, s span) (first span, ok bool) {
 	list := m.v6
 	if p.Addr().Is4() {
 		list = m.v4
 	}
 	i := sort.Search(len(list), func(i int) bool { return !list[i].last.less(s.first) })
-	switch {
-	case i == len(list) || s.last.less(list[i].first):
-		return no
-	case !s.first.less(list[i].first) && !list[i].last.less(s.last):
-		return yes
+	if i == len(list) {
+		return span{}, false
 	}
-	return unsure
+	return list[i], true
+}
+
+// siteBits is the length of the networks of IPv6 that sites get (RFC 6177,
+// Section 2).
+const siteBits = 48
+
+// Size returns how many addresses of IPv4 are in m, and how many networks /48
+// of IPv6, whole or in part: each once.
+func (m *NetMap) Size() (addresses4, sites6 uint64) {
+	for _, s := range m.v4 {
+		addresses4 += s.last.lo - s.first.lo + 1
+	}
+	for _, s := range m.v6 {
+		sites6 += s.last.hi>>(64-siteBits) - s.first.hi>>(64-siteBits) + 1
+	}
+	return addresses4, sites6
+}
+
+// JoinNetMaps returns a map of the addresses of all maps.
+func JoinNetMaps(name string, maps ...*NetMap) *NetMap {
+	b := newNetMapBuilder(name, 0, 0)
+	for _, m := range maps {
+		b.m.v4, b.m.v6 = append(b.m.v4, m.v4...), append(b.m.v6, m.v6...)
+		b.m.n += m.n
+		for _, p := range m.Widest() {
+			b.widen(p)
+		}
+	}
+	return b.finish()
 }
 
 // number is an address as one.
@@ -116,12 +158,21 @@ func newNetMapBuilder(name string, size4, size6 int) *netMapBuilder {
 }
 
 func (b *netMapBuilder) add(p netip.Prefix) {
-	list, widest := &b.m.v6, &b.m.widest[1]
+	list := &b.m.v6
 	if p.Addr().Is4() {
-		list, widest = &b.m.v4, &b.m.widest[0]
+		list = &b.m.v4
 	}
 	*list = append(*list, spanOf(p))
 	b.m.n++
+	b.widen(p)
+}
+
+// widen notes p if it is the widest network so far.
+func (b *netMapBuilder) widen(p netip.Prefix) {
+	widest := &b.m.widest[1]
+	if p.Addr().Is4() {
+		widest = &b.m.widest[0]
+	}
 	if !widest.IsValid() || p.Bits() < widest.Bits() {
 		*widest = p
 	}

@@ -1,13 +1,13 @@
-package policy
+package pattern
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
 	"hash/maphash"
 	"iter"
 	"slices"
-	"strings"
 )
 
 // DomainMap is a long list of domains that rules name as "map:NAME". It does
@@ -19,15 +19,15 @@ type DomainMap struct {
 	Name string // as rules write it
 	Sum  string // 12 hexadecimal digits of what it holds, in whatever order it was written
 
-	sets [listed]nameSet // by the kind of pattern
+	sets [Listed]nameSet // by the kind of pattern
 }
 
 // NewDomainMap makes a map of patterns. Those that are none or maps themselves
 // are left out.
-func NewDomainMap(name string, items []DomainPattern) *DomainMap {
+func NewDomainMap(name string, items []Domain) *DomainMap {
 	b := newDomainMapBuilder(name, len(items), 0)
 	for _, p := range items {
-		if p.kind != nothing && p.kind != listed {
+		if p.kind != None && p.kind != Listed {
 			b.add(p)
 		}
 	}
@@ -44,11 +44,17 @@ func (m *DomainMap) Len() int {
 }
 
 // All returns every pattern of m, in no order that means anything.
-func (m *DomainMap) All() iter.Seq[DomainPattern] {
-	return func(yield func(DomainPattern) bool) {
-		for kind := range m.sets {
+func (m *DomainMap) All() iter.Seq[Domain] { return m.ofKinds(0, Listed) }
+
+// Below returns the patterns of m that hold more than one domain whatever
+// their organization is: those of the form ".example.org".
+func (m *DomainMap) Below() iter.Seq[Domain] { return m.ofKinds(Below, Below+1) }
+
+func (m *DomainMap) ofKinds(from, to Kind) iter.Seq[Domain] {
+	return func(yield func(Domain) bool) {
+		for kind := from; kind < to; kind++ {
 			for i := range m.sets[kind].len() {
-				if !yield(DomainPattern{kind: patternKind(kind), domain: m.sets[kind].at(i)}) {
+				if !yield(Domain{kind: kind, domain: m.sets[kind].at(i)}) {
 					return
 				}
 			}
@@ -56,50 +62,37 @@ func (m *DomainMap) All() iter.Seq[DomainPattern] {
 	}
 }
 
+// HasBelow reports whether Below returns any.
+func (m *DomainMap) HasBelow() bool { return m.sets[Below].len() > 0 }
+
+// Pattern returns the pattern that holds what m does.
+func (m *DomainMap) Pattern() Domain { return Domain{kind: Listed, domain: m.Name, list: m} }
+
+// Has reports whether p itself is one of the patterns of m.
+func (m *DomainMap) Has(p Domain) bool {
+	return p.kind != None && p.kind != Listed && m.sets[p.kind].has(p.domain)
+}
+
 // HasOrgs reports whether m has patterns of the form "org:example.org", which
 // only keys about author domains can use.
-func (m *DomainMap) HasOrgs() bool { return m.sets[organization].len() > 0 }
+func (m *DomainMap) HasOrgs() bool { return m.sets[Organization].len() > 0 }
 
-// holds is DomainPattern.holds for all patterns of m together.
-func (m *DomainMap) holds(domain, org string) bool {
-	if m.sets[exact].has(domain) {
+// Holds is Domain.Holds for all patterns of m together.
+func (m *DomainMap) Holds(domain, org string) bool {
+	if m.sets[Exact].has(domain) {
 		return true
 	}
-	if s := &m.sets[organization]; s.len() > 0 && s.has(orgOrSelf(domain, org)) {
+	if s := &m.sets[Organization]; s.len() > 0 && s.has(cmp.Or(org, domain)) {
 		return true
 	}
-	if s := &m.sets[below]; s.len() > 0 {
-		for name := range above(domain) {
+	if s := &m.sets[Below]; s.len() > 0 {
+		for name := range Above(domain) {
 			if s.has(name) {
 				return true
 			}
 		}
 	}
 	return false
-}
-
-// orgOrSelf is the Organizational Domain as patterns see it: while that is not
-// known, it may be domain itself.
-func orgOrSelf(domain, org string) string {
-	if org == "" {
-		return domain
-	}
-	return org
-}
-
-// above returns the names that domain is below: "b.c" and "c" for "a.b.c".
-func above(domain string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for {
-			i := strings.IndexByte(domain, '.')
-			if i < 0 {
-				return
-			}
-			if domain = domain[i+1:]; !yield(domain) {
-				return
-			}
-		}
-	}
 }
 
 type domainMapBuilder struct {
@@ -115,15 +108,15 @@ func newDomainMapBuilder(name string, size, text int) *domainMapBuilder {
 	for i := range b.m.sets {
 		b.m.sets[i].seed = seed
 	}
-	set := &b.m.sets[exact]
+	set := &b.m.sets[Exact]
 	set.grow(size)
 	set.ends, set.text = make([]uint32, 0, size), make([]byte, 0, text)
 	return b
 }
 
-func (b *domainMapBuilder) add(p DomainPattern) {
+func (b *domainMapBuilder) add(p Domain) {
 	if b.m.sets[p.kind].add(p.domain) {
-		b.sum.add(patternForms[p.kind], p.domain)
+		b.sum.add(forms[p.kind], p.domain)
 	}
 }
 

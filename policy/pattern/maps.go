@@ -1,4 +1,4 @@
-package policy
+package pattern
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ type MapProblem struct {
 func ParseDomainMap(name string, data []byte) (*DomainMap, []MapProblem) {
 	b := newDomainMapBuilder(name, lines(data), len(data))
 	problems := eachItem(data, func(item string) error {
-		p, err := ParsePattern(item)
+		p, err := ParseDomain(item)
 		if err == nil {
 			b.add(p)
 		}

@@ -1,4 +1,4 @@
-package policy
+package pattern
 
 // Nearest returns the candidate that differs from name in the fewest letters,
 // or "" when even that differs in more than a third of them.

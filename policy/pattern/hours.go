@@ -1,7 +1,8 @@
-package policy
+package pattern
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -9,7 +10,8 @@ import (
 // before End, over midnight when Begin is not before End.
 type Hours struct{ Begin, End int }
 
-const dayMinutes = 24 * 60
+// DayMinutes is how many minutes a day has.
+const DayMinutes = 24 * 60
 
 // String returns the hours as a rule file has them: "22:00-06:00".
 func (h Hours) String() string {
@@ -28,7 +30,7 @@ func (h *Hours) UnmarshalText(text []byte) error {
 	}
 	begin, ok := minutes(text[:5])
 	end, okEnd := minutes(text[6:])
-	if !ok || !okEnd || begin == dayMinutes || begin == end {
+	if !ok || !okEnd || begin == DayMinutes || begin == end {
 		return notHours(text)
 	}
 	*h = Hours{begin, end}
@@ -48,10 +50,11 @@ func minutes(text []byte) (int, bool) {
 	}
 	hour, minute := int(text[0]-'0')*10+int(text[1]-'0'), int(text[3]-'0')*10+int(text[4]-'0')
 	n := hour*60 + minute
-	return n, minute < 60 && n <= dayMinutes
+	return n, minute < 60 && n <= DayMinutes
 }
 
-func (h Hours) holds(at time.Time) bool {
+// Holds reports whether an instant is in h.
+func (h Hours) Holds(at time.Time) bool {
 	at = at.UTC()
 	n := at.Hour()*60 + at.Minute()
 	if h.Begin < h.End {
@@ -64,6 +67,9 @@ func (h Hours) holds(at time.Time) bool {
 type Weekday time.Weekday
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
+
+// Weekdays returns the words of the days as a rule file has them, sunday first.
+func Weekdays() []string { return slices.Clone(weekdays) }
 
 // String returns the word of a rule file.
 func (d Weekday) String() string {
@@ -88,4 +94,5 @@ func (d *Weekday) UnmarshalText(text []byte) error {
 	return Fault{Text: fmt.Sprintf("%q is not a day of the week", text), Mend: `write "mon", "tue", "wed", "thu", "fri", "sat" or "sun"`}
 }
 
-func (d Weekday) holds(at time.Time) bool { return at.UTC().Weekday() == time.Weekday(d) }
+// Holds reports whether an instant is on d.
+func (d Weekday) Holds(at time.Time) bool { return at.UTC().Weekday() == time.Weekday(d) }

@@ -1,4 +1,4 @@
-package policy
+package pattern
 
 import (
 	"encoding/json"
@@ -41,7 +41,7 @@ func TestHoursHoldFromTheirBeginToBeforeTheirEnd(t *testing.T) {
 		if err := h.UnmarshalText([]byte(tt.hours)); err != nil {
 			t.Fatal(err)
 		}
-		if got := h.holds(tt.at); got != tt.want {
+		if got := h.Holds(tt.at); got != tt.want {
 			t.Errorf("%s holds at %v = %v; want %v", tt.hours, tt.at, got, tt.want)
 		}
 	}
@@ -75,7 +75,7 @@ func FuzzHours(f *testing.F) {
 		if err := h.UnmarshalText([]byte(s)); err != nil {
 			return
 		}
-		if h.String() != s || h.Begin < 0 || h.Begin >= dayMinutes || h.End < 0 || h.End > dayMinutes || h.Begin == h.End {
+		if h.String() != s || h.Begin < 0 || h.Begin >= DayMinutes || h.End < 0 || h.End > DayMinutes || h.Begin == h.End {
 			t.Errorf("UnmarshalText(%q) = %+v; want hours that are written alike", s, h)
 		}
 	})
