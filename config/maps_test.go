@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
 )
 
@@ -52,7 +53,7 @@ func TestAMapIsReadOnceForItsKind(t *testing.T) {
 	write(t, dir, "maps/d.txt", "# ours\nbank.example # since May\n\n.shop.example\n")
 	write(t, dir, "n.txt", "192.0.2.0/24\n2001:db8::1\n")
 	now := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
-	s, err := LoadRules(dir, RuleOptions{LintOptions: policy.LintOptions{Now: now}})
+	s, err := LoadRules(dir, RuleOptions{Options: lint.Options{Now: now}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +147,7 @@ func TestAChangedMapMakesTheSetStaleAndIsReadAgainAlone(t *testing.T) {
 	write(t, dir, "a.txt", "a.example\n")
 	write(t, dir, "b.txt", "b.example\n")
 	at := func(hour int) RuleOptions {
-		return RuleOptions{LintOptions: policy.LintOptions{Now: time.Date(2026, 11, 2, hour, 0, 0, 0, time.UTC)}}
+		return RuleOptions{Options: lint.Options{Now: time.Date(2026, 11, 2, hour, 0, 0, 0, time.UTC)}}
 	}
 	first, err := LoadRules(dir, at(1))
 	if err != nil || first.Stale() {

@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 )
 
 const redteam = "testdata/redteam"
@@ -20,7 +21,7 @@ const redteam = "testdata/redteam"
 var lintDay = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
 func lintOptions() RuleOptions {
-	return RuleOptions{LintOptions: policy.LintOptions{
+	return RuleOptions{Options: lint.Options{
 		Now: lintDay, ReportsOf: "rfc9990", Listeners: []string{"mta"}, LastMatch: map[string]time.Time{},
 	}}
 }
@@ -90,7 +91,7 @@ func redteamLint(dir string, data []byte) []policy.Finding {
 		rule.finish(&r)
 		all.rules = append(all.rules, rule.rule)
 	}
-	return policy.Lint(all.rules, lintOptions().LintOptions)
+	return lint.Rules(all.rules, lintOptions().Options)
 }
 
 // one returns the only problem of an error.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 )
 
 // maxRuleFiles is our limit: one file for each forwarder of a large site.
@@ -37,13 +38,13 @@ type MapFile struct {
 
 // RuleOptions are what LoadRules knows besides the files.
 type RuleOptions struct {
-	policy.LintOptions
+	lint.Options
 	SkipTests bool // for commands that show what the tests say
 }
 
 // RuleOptions returns what c says about rules. The zero time is none.
 func (c *Config) RuleOptions(now time.Time) RuleOptions {
-	o := RuleOptions{LintOptions: policy.LintOptions{Now: now, ReportsOf: c.Reports.Schema, Listeners: []string{}}}
+	o := RuleOptions{Options: lint.Options{Now: now, ReportsOf: c.Reports.Schema, Listeners: []string{}}}
 	for _, l := range c.Listeners {
 		o.Listeners = append(o.Listeners, l.Name)
 	}
@@ -60,7 +61,7 @@ type source struct {
 // ".toml" and does not begin with a dot, in the order of their names, and the
 // map files that they name. A directory without any has no rules.
 //
-// The rules are parsed, linted (policy.Lint), made a set (policy.NewRules), and
+// The rules are parsed, linted (lint.Rules), made a set (policy.NewRules), and
 // their tests are run. The error is *Errors for what the files say, all of it
 // together, and the system's error when dir or a rule file cannot be read. There
 // are either rules or an error, so that a caller who reloads keeps the rules it
@@ -133,7 +134,7 @@ func loadRules(dir string, sources []source, m *maps, errs Errors, o RuleOptions
 	all.limits(dir)
 	errs.Problems = slices.Concat(errs.Problems, all.errs.Problems, m.errs.Problems)
 	errs.byFile()
-	findings := all.lint(&errs, o.LintOptions)
+	findings := all.lint(&errs, o.Options)
 	if len(errs.Problems) > 0 {
 		return nil, &errs
 	}
@@ -269,11 +270,11 @@ func (s *ruleTexts) limits(dir string) {
 	}
 }
 
-// lint adds the errors that policy.Lint finds to errs and returns the warnings,
+// lint adds the errors that lint.Rules finds to errs and returns the warnings,
 // each with the line of its key.
-func (s *ruleTexts) lint(errs *Errors, o policy.LintOptions) []policy.Finding {
+func (s *ruleTexts) lint(errs *Errors, o lint.Options) []policy.Finding {
 	var warnings []policy.Finding
-	for _, f := range policy.Lint(s.rules, o) {
+	for _, f := range lint.Rules(s.rules, o) {
 		if place, ok := s.ids[f.Rule]; ok && f.Key != "" && f.Line == place.line {
 			f.Line = place.at(f.Key)
 		}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 )
 
 // checkLoaded wants a set that works, or printable problems with lines that
@@ -70,7 +71,7 @@ func FuzzParseRules(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	o := RuleOptions{LintOptions: policy.LintOptions{Now: midnight(2026, 11, 2), ReportsOf: "rfc9990", Listeners: []string{"mta"}}}
+	o := RuleOptions{Options: lint.Options{Now: midnight(2026, 11, 2), ReportsOf: "rfc9990", Listeners: []string{"mta"}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s, err := loadRules(dir, []source{{"f", data}}, newMaps(dir, o.Now, nil), Errors{}, o)
 		checkLoaded(t, s, err, map[string][]byte{"f": data, "a.txt": names, "partners.txt": names})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 )
 
 // siteRules are n rules that differ, each with a test, in files of 200.
@@ -36,7 +37,7 @@ expect = { rule = "r-%d", applied = "none" }
 func TestTenThousandRulesWithTestsAreLoaded(t *testing.T) {
 	dir := ruleDir(t, siteRules(policy.MaxRules))
 	begin := time.Now()
-	s, err := LoadRules(dir, RuleOptions{LintOptions: policy.LintOptions{Now: midnight(2026, 11, 3)}})
+	s, err := LoadRules(dir, RuleOptions{Options: lint.Options{Now: midnight(2026, 11, 3)}})
 	if err != nil {
 		t.Fatal(strings.SplitN(err.Error(), "\n", 20)[0])
 	}
@@ -95,7 +96,7 @@ func TestProblemsOfReadingAndOfLintAreReportedTogether(t *testing.T) {
 		"b.toml": strings.ReplaceAll(relayRule, "relay", "other") + "listener = [\"mta\"]\n" +
 			"[[rule.test]]\ngiven = { from = \"a.example\" }\nexpect = { rule = \"nobody\" }\n",
 	})
-	_, err := LoadRules(dir, RuleOptions{LintOptions: policy.LintOptions{Listeners: []string{}}})
+	_, err := LoadRules(dir, RuleOptions{Options: lint.Options{Listeners: []string{}}})
 	got := strings.ReplaceAll(fmt.Sprint(err), dir, "")
 	if !strings.HasPrefix(got, "/a.toml:11: rule.match.rcpt: ") || !strings.Contains(got, "\n/b.toml:12: rule.match.listener: ") || strings.Contains(got, "nobody") {
 		t.Errorf("LoadRules = \n%s\nwant the key of a.toml, the listener of b.toml, and no test of rules that do not work", got)
@@ -104,7 +105,7 @@ func TestProblemsOfReadingAndOfLintAreReportedTogether(t *testing.T) {
 
 func TestFindingsNameTheLineOfTheirKey(t *testing.T) {
 	dir := ruleDir(t, map[string]string{"a.toml": "# ours\n" + relayRule})
-	s, err := LoadRules(dir, RuleOptions{LintOptions: policy.LintOptions{Now: midnight(2027, 6, 1)}})
+	s, err := LoadRules(dir, RuleOptions{Options: lint.Options{Now: midnight(2027, 6, 1)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
 )
 
@@ -160,7 +161,7 @@ func (t *ruleText) finish(r *reader) {
 	if path := t.at + ".match"; !r.written(path) {
 		r.add(path, fault{text: "is missing", mend: "write [rule.match] below the other keys, and there what the rule is about"})
 	}
-	for _, f := range t.rule.Faults() {
+	for _, f := range lint.Faults(t.rule) {
 		if path := t.at + "." + f.Key; !r.badWithin(path) {
 			r.add(path, fault{text: f.Text, mend: f.Mend, code: f.Code})
 		}

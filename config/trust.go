@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 )
 
 // trusted returns what is wrong with the lists that let mail past DMARC, or
@@ -13,13 +14,13 @@ import (
 func trusted(c *Config) []trustFault {
 	var all []trustFault
 	for i, l := range c.Listeners {
-		all = append(all, trustFaults(policy.CheckTrusted(l.TrustedNetworks), itemsOf(element("listener", i)+".trusted_networks"))...)
+		all = append(all, trustFaults(lint.CheckTrusted(l.TrustedNetworks), itemsOf(element("listener", i)+".trusted_networks"))...)
 	}
 	all = append(all, relayFaults(c.TrustedRelays)...)
 	k := c.Conformant
-	all = append(all, trustFaults(policy.CheckSealers(k.TrustedSealers), itemsOf("conformant.trusted_sealers"))...)
-	all = append(all, trustFaults(policy.CheckForwarders(k.ForwarderNetworks), itemsOf("conformant.forwarder_networks"))...)
-	return append(all, trustFaults(policy.CheckForwarderDomains(k.ForwarderDomains), itemsOf("conformant.forwarder_domains"))...)
+	all = append(all, trustFaults(lint.CheckSealers(k.TrustedSealers), itemsOf("conformant.trusted_sealers"))...)
+	all = append(all, trustFaults(lint.CheckForwarders(k.ForwarderNetworks), itemsOf("conformant.forwarder_networks"))...)
+	return append(all, trustFaults(lint.CheckForwarderDomains(k.ForwarderDomains), itemsOf("conformant.forwarder_domains"))...)
 }
 
 // trustFault is a fault of such a list.
@@ -29,7 +30,7 @@ type trustFault struct {
 }
 
 // trustFaults gives findings their places in the file.
-func trustFaults(found []policy.TrustFinding, place func(item int) string) []trustFault {
+func trustFaults(found []lint.TrustFinding, place func(item int) string) []trustFault {
 	var all []trustFault
 	for _, f := range found {
 		all = append(all, trustFault{f.Level, fault{at: place(f.Item), text: f.Text, mend: f.Mend}})
@@ -65,7 +66,7 @@ func relayFaults(relays []TrustedRelay) []trustFault {
 			}
 		}
 	}
-	return trustFaults(policy.CheckTrusted(networks), func(item int) string {
+	return trustFaults(lint.CheckTrusted(networks), func(item int) string {
 		if item < 0 {
 			return last
 		}

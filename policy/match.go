@@ -9,20 +9,20 @@ import (
 	"dmarcgate/policy/pattern"
 )
 
-// matchKey is one key of a Match as a rule file writes it.
-type matchKey struct {
-	name     string // "client_ip", "not_client_ip"
-	there    bool   // it is written
-	items    int    // of its list; 1 for a key that is no list
-	domains  []pattern.Domain
-	networks []pattern.Network
+// Key is one key of a Match as a rule file writes it.
+type Key struct {
+	Name     string // "client_ip", "not_client_ip"
+	Set      bool   // it is written
+	Items    int    // of its list; 1 for a key that is no list
+	Domains  []pattern.Domain
+	Networks []pattern.Network
 }
 
-// keys returns every key that there is, in the order of Match and then of
+// Keys returns every key that there is, in the order of Match and then of
 // Exclude.
-func (m *Match) keys() []matchKey {
+func (m *Match) Keys() []Key {
 	n := &m.Not
-	return []matchKey{
+	return []Key{
 		networksKey("client_ip", m.ClientIP),
 		domainsKey("iprev", m.IPRev), domainsKey("spf_pass", m.SPFPass), domainsKey("dkim_pass", m.DKIMPass), domainsKey("arc_pass", m.ARCPass),
 		wordsKey("listener", m.Listener), valueKey("tls", m.TLS), domainsKey("helo", m.HELO),
@@ -40,22 +40,22 @@ func (m *Match) keys() []matchKey {
 	}
 }
 
-func domainsKey(name string, list []pattern.Domain) matchKey {
-	return matchKey{name: name, there: list != nil, items: len(list), domains: list}
+func domainsKey(name string, list []pattern.Domain) Key {
+	return Key{Name: name, Set: list != nil, Items: len(list), Domains: list}
 }
 
-func networksKey(name string, list []pattern.Network) matchKey {
-	return matchKey{name: name, there: list != nil, items: len(list), networks: list}
+func networksKey(name string, list []pattern.Network) Key {
+	return Key{Name: name, Set: list != nil, Items: len(list), Networks: list}
 }
 
-func wordsKey[T any](name string, list []T) matchKey {
-	return matchKey{name: name, there: list != nil, items: len(list)}
+func wordsKey[T any](name string, list []T) Key {
+	return Key{Name: name, Set: list != nil, Items: len(list)}
 }
 
-func valueKey[T any](name string, v *T) matchKey {
-	k := matchKey{name: name, there: v != nil}
-	if k.there {
-		k.items = 1
+func valueKey[T any](name string, v *T) Key {
+	k := Key{Name: name, Set: v != nil}
+	if k.Set {
+		k.Items = 1
 	}
 	return k
 }

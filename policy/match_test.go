@@ -168,9 +168,9 @@ func TestEachKeyHoldsWhenItsFactIsThere(t *testing.T) {
 			}
 		})
 	}
-	for _, k := range new(Match).keys() {
-		if !yes[k.name] || !no[k.name] {
-			t.Errorf("the key %s has no case where it holds or none where it does not", k.name)
+	for _, k := range new(Match).Keys() {
+		if !yes[k.Name] || !no[k.Name] {
+			t.Errorf("the key %s has no case where it holds or none where it does not", k.Name)
 		}
 	}
 }
@@ -188,8 +188,8 @@ func TestEveryKeyIsNamedOnceAndCopied(t *testing.T) {
 		want = append(want, "not_"+name)
 		checkKey(t, "not_"+name, func(m *Match) reflect.Value { return reflect.ValueOf(&m.Not).Elem().Field(i) })
 	}
-	for _, k := range new(Match).keys() {
-		got = append(got, k.name)
+	for _, k := range new(Match).Keys() {
+		got = append(got, k.Name)
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("keys() names %q; want %q", got, want)
@@ -214,8 +214,8 @@ func checkKey(t *testing.T, name string, field func(*Match) reflect.Value) {
 	if !reflect.DeepEqual(c, m) || field(&c).Pointer() == field(&m).Pointer() {
 		t.Errorf("clone of %s = %+v; want %+v in memory of its own", name, c, m)
 	}
-	for _, k := range m.keys() {
-		if k.there != (k.name == name) || k.there && k.items != 1 || !k.there && k.items+len(k.domains)+len(k.networks) > 0 {
+	for _, k := range m.Keys() {
+		if k.Set != (k.Name == name) || k.Set && k.Items != 1 || !k.Set && k.Items+len(k.Domains)+len(k.Networks) > 0 {
 			t.Errorf("keys of %s has %+v; want one item of %s and nothing else", name, k, name)
 		}
 	}

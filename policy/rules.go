@@ -17,7 +17,8 @@ type Rules struct {
 
 // NewRules makes a set. The error is permanent and names every rule that is
 // none (see Rule.Faults) and every id that two rules have, or says that there
-// are more than MaxRules.
+// are more than MaxRules. Whether rules are safe is not asked here: package lint
+// tells that, and package config refuses what it calls an error.
 func NewRules(rules []Rule) (Rules, error) {
 	var errs []error
 	if len(rules) > MaxRules {

@@ -70,9 +70,9 @@ func writeRule(h hash.Hash, r Rule) {
 	fmt.Fprintf(h, "%d %d\n", unix(r.Created), unix(r.Expires))
 	r.Created, r.Expires = time.Time{}, time.Time{}
 	writeJSON(h, r)
-	for _, k := range r.Match.keys() {
-		sumDomains(h, k.domains)
-		for _, p := range k.networks {
+	for _, k := range r.Match.Keys() {
+		sumDomains(h, k.Domains)
+		for _, p := range k.Networks {
 			if m := p.Map(); m != nil {
 				fmt.Fprintln(h, m.Sum)
 			}

@@ -111,10 +111,10 @@ func (o *Told) keys(t *trial, r *Rule) {
 		}
 		o.add(ConditionExpires, r.Expires.Format("2006-01-02"), state)
 	}
-	for _, key := range r.Match.keys() {
-		if key.there {
-			alone, value := r.Match.only(key.name)
-			o.add(key.name, value, t.holds(&alone, key.name, o.Every).String())
+	for _, key := range r.Match.Keys() {
+		if key.Set {
+			alone, value := r.Match.only(key.Name)
+			o.add(key.Name, value, t.holds(&alone, key.Name, o.Every).String())
 		}
 	}
 	if r.Match.Result == nil {

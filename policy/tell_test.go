@@ -53,9 +53,9 @@ func TestTellAgreesWithDecideAboutEveryRule(t *testing.T) {
 			t.Errorf("the property never saw %q", want)
 		}
 	}
-	for _, key := range (&Match{}).keys() {
-		if counts[key.name+" "+Holds] == 0 || counts[key.name+" "+HoldsNot] == 0 {
-			t.Errorf("%s held %d times and did not %d times; want both", key.name, counts[key.name+" "+Holds], counts[key.name+" "+HoldsNot])
+	for _, key := range (&Match{}).Keys() {
+		if counts[key.Name+" "+Holds] == 0 || counts[key.Name+" "+HoldsNot] == 0 {
+			t.Errorf("%s held %d times and did not %d times; want both", key.Name, counts[key.Name+" "+Holds], counts[key.Name+" "+HoldsNot])
 		}
 	}
 }

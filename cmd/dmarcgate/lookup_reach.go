@@ -9,7 +9,7 @@ import (
 
 	"dmarcgate/auth/spf"
 	"dmarcgate/dnscache"
-	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 	"dmarcgate/term"
 )
 
@@ -37,7 +37,7 @@ func (l looker) reach(ctx context.Context, s *sight) {
 	s.addLookups(t.list)
 	out := reachSight{IPv4: r.IPv4, IPv6: r.IPv6, Everybody: r.Everybody, Shared: []sharedSender{}, Unknown: append([]string{}, r.Unknown...)}
 	for _, name := range r.Names {
-		of, kind, ok := policy.SharedSender(name)
+		of, kind, ok := lint.SharedSender(name)
 		known := slices.ContainsFunc(out.Shared, func(o sharedSender) bool { return o.Of == of })
 		if ok && !known {
 			out.Shared = append(out.Shared, sharedSender{term.Bounded(name, maxText), of, kind})

@@ -15,6 +15,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/term"
 )
@@ -60,7 +61,7 @@ func (f rulesFlags) locate() (*ruleBook, error) {
 	case err != nil && (f.Dir == "" || !errors.Is(err, fs.ErrNotExist)):
 		return nil, err
 	case err != nil:
-		return &ruleBook{dir: f.Dir, opts: config.RuleOptions{LintOptions: policy.LintOptions{Now: time.Now()}}}, nil
+		return &ruleBook{dir: f.Dir, opts: config.RuleOptions{Options: lint.Options{Now: time.Now()}}}, nil
 	}
 	b := &ruleBook{cfg: cfg, dir: cfg.RulesDir, opts: ruleOptions(cfg)}
 	if f.Dir != "" {

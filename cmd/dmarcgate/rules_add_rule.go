@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/term"
 )
@@ -178,7 +179,7 @@ func (p *proposal) trusted(r policy.Rule) bool {
 
 // faulty reports whether there are errors in rules.
 func (p *proposal) faulty(rules []policy.Rule) bool {
-	found := policy.Lint(rules, p.book.opts.LintOptions)
+	found := lint.Rules(rules, p.book.opts.Options)
 	return slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Level == policy.Error })
 }
 

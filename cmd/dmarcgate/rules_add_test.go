@@ -15,6 +15,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 	"dmarcgate/results"
 )
 
@@ -89,7 +90,7 @@ func loadsAsItIs(t *testing.T, text string) *config.RuleSet {
 	if err := os.WriteFile(filepath.Join(dir, "a.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, err := config.LoadRules(dir, config.RuleOptions{LintOptions: policy.LintOptions{Now: time.Now(), Listeners: []string{"mta"}}})
+	set, err := config.LoadRules(dir, config.RuleOptions{Options: lint.Options{Now: time.Now(), Listeners: []string{"mta"}}})
 	if err != nil {
 		t.Fatalf("the rule does not load: %v\n%s", err, text)
 	}

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"results/opendmarc": {"results", "policy", "auth/dmarc", "message"},
 	"config":            {"policy", "policy/*", "auth/authres"},
 	"policy":            {"auth/dmarc", "policy/pattern"},
+	"policy/lint":       {"auth/dmarc", "policy", "policy/pattern"},
 	"policy/pattern":    {},
 	"auth/arc":          {"message", "auth/dkim"},
 	"auth/dkim":         {"message"},

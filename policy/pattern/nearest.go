@@ -1,5 +1,10 @@
 package pattern
 
+import (
+	"fmt"
+	"strings"
+)
+
 // Nearest returns the candidate that differs from name in the fewest letters,
 // or "" when even that differs in more than a third of them.
 func Nearest(name string, candidates []string) string {
@@ -32,4 +37,19 @@ func distance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// Alternatives returns the words as `"a", "b" or "c"`.
+func Alternatives[T ~string](words []T) string {
+	var b strings.Builder
+	for i, w := range words {
+		switch {
+		case i > 0 && i == len(words)-1:
+			b.WriteString(" or ")
+		case i > 0:
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", string(w))
+	}
+	return b.String()
 }

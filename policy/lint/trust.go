@@ -1,4 +1,4 @@
-package policy
+package lint
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
@@ -13,7 +14,7 @@ import (
 // past DMARC, or past part of it. An error lets in anybody, or everybody who
 // opens an account with some provider.
 type TrustFinding struct {
-	Level         Level
+	Level         policy.Level
 	Item          int // index of the item at fault; -1 is the whole list
 	pattern.Fault     // without a key
 }
@@ -73,7 +74,7 @@ func (l trustLevel) check(list []netip.Prefix) []TrustFinding {
 		}
 		counted = append(counted, p)
 		if f, bad := l.one(p); bad {
-			found = append(found, TrustFinding{Error, i, f})
+			found = append(found, TrustFinding{policy.Error, i, f})
 		}
 	}
 	if len(found) == 0 {
@@ -100,9 +101,9 @@ func (l trustLevel) one(p netip.Prefix) (pattern.Fault, bool) {
 func (l trustLevel) together(list []netip.Prefix) []TrustFinding {
 	n4, n6 := pattern.NewNetMap("", list).Size()
 	for _, step := range []struct {
-		level Level
+		level policy.Level
 		most  amounts
-	}{{Error, l.most}, {Warning, l.many}} {
+	}{{policy.Error, l.most}, {policy.Warning, l.many}} {
 		var text string
 		switch {
 		case n4 > step.most.v4:
@@ -146,13 +147,13 @@ func eachDomain[T any](list []T, pattern func(T) pattern.Domain, a anchor, what 
 
 // stranger finds a domain that strangers can use. what is who should have been
 // named.
-func (a anchor) stranger(p pattern.Domain, what string) (Level, pattern.Fault, bool) {
+func (a anchor) stranger(p pattern.Domain, what string) (policy.Level, pattern.Fault, bool) {
 	fix := fmt.Sprintf("name the domain of the %s itself", what)
 	if p.Kind() == pattern.Exact && dmarc.PublicSuffix().Org(p.Name()) == "" {
-		return Error, pattern.Fault{Text: fmt.Sprintf("%q is a public suffix, below which anybody can have a domain", p), Mend: fix}, true
+		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%q is a public suffix, below which anybody can have a domain", p), Mend: fix}, true
 	}
 	if f, bad := everybody(p); bad {
-		return Error, f, true
+		return policy.Error, f, true
 	}
 	m, ok := mailerOf(p)
 	if !ok {
@@ -160,9 +161,9 @@ func (a anchor) stranger(p pattern.Domain, what string) (Level, pattern.Fault, b
 	}
 	switch a.gradeOf(m, p) {
 	case shared:
-		return Error, pattern.Fault{Text: fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind), Mend: fix}, true
+		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind), Mend: fix}, true
 	case sealer:
-		return Warning, pattern.Fault{
+		return policy.Warning, pattern.Fault{
 			Text: fmt.Sprintf("%s seals the mail of everybody who forwards through a large provider", m.nameIn(p)),
 			Mend: "keep it if users of yours have their mail forwarded from there",
 		}, true

@@ -1,4 +1,4 @@
-package policy
+package lint
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
@@ -17,15 +18,15 @@ const maxCompared = 200
 
 // ranked is a rule as it is compared with others.
 type ranked struct {
-	*Rule
+	*policy.Rule
 	shape shape
 	rank  int // 0 is tried first
 }
 
 // rankedRules sorts rules as Decide tries them.
-func rankedRules(rules []*Rule) []ranked {
+func rankedRules(rules []*policy.Rule) []ranked {
 	rules = slices.Clone(rules)
-	slices.SortStableFunc(rules, func(a, b *Rule) int {
+	slices.SortStableFunc(rules, func(a, b *policy.Rule) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 	})
 	out := make([]ranked, len(rules))

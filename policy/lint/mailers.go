@@ -1,4 +1,4 @@
-package policy
+package lint
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ const (
 
 var mailerKinds = []string{"a mailbox provider", "a service that sends for its customers", "a hoster or cloud", "a sealer for everybody"}
 
-func (k mailerKind) String() string { return name(mailerKinds, k) }
+func (k mailerKind) String() string { return mailerKinds[k] }
 
 // mailer is a well-known domain for which SPF or DKIM passes, or which names
 // clients, for everybody who gets an account there. The names below it are the

@@ -1,4 +1,4 @@
-package policy
+package lint
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
@@ -72,39 +73,41 @@ func TestWhatNetworksHaveInCommonIsTrueOfEachAddress(t *testing.T) {
 	}
 }
 
-// BenchmarkLint wants 2 seconds at most for any of these sets of MaxRules.
-func BenchmarkLint(b *testing.B) {
-	sets := map[string]func(i int) Match{
-		"forwarders of one site": func(i int) Match {
-			return Match{ClientIP: nets(fmt.Sprintf("20.%d.%d.0/28", i/256, i%256)), RcptDomain: pats("us.example")}
+// BenchmarkRules wants 2 seconds at most for any of these sets of MaxRules.
+func BenchmarkRules(b *testing.B) {
+	sets := map[string]func(i int) policy.Match{
+		"forwarders of one site": func(i int) policy.Match {
+			return policy.Match{ClientIP: nets(fmt.Sprintf("20.%d.%d.0/28", i/256, i%256)), RcptDomain: pats("us.example")}
 		},
-		"the same": func(int) Match { return Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: pats("us.example")} },
-		"one sender, many authors": func(i int) Match {
-			return Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats(fmt.Sprintf("a%d.example", i))}
+		"the same": func(int) policy.Match {
+			return policy.Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: pats("us.example")}
 		},
-		"many senders of many authors": func(i int) Match {
-			return Match{ClientIP: nets(fmt.Sprintf("20.0.%d.0/24", i%100)), HeaderFrom: pats(fmt.Sprintf("a%d.example", i/100))}
+		"one sender, many authors": func(i int) policy.Match {
+			return policy.Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats(fmt.Sprintf("a%d.example", i))}
 		},
-		"long lists": func(i int) Match {
-			var m Match
+		"many senders of many authors": func(i int) policy.Match {
+			return policy.Match{ClientIP: nets(fmt.Sprintf("20.0.%d.0/24", i%100)), HeaderFrom: pats(fmt.Sprintf("a%d.example", i/100))}
+		},
+		"long lists": func(i int) policy.Match {
+			var m policy.Match
 			for j := range 100 {
 				m.HeaderFrom = append(m.HeaderFrom, pats(fmt.Sprintf("a%d.b%d.example", j, i))...)
 				m.ClientIP = append(m.ClientIP, nets(fmt.Sprintf("20.%d.%d.%d/32", i/256, i%256, j))...)
 			}
 			return m
 		},
-		"anybody": func(i int) Match { return Match{Result: []string{"fail"}, HistoryMin: ptr(i)} },
+		"anybody": func(i int) policy.Match { return policy.Match{Result: []string{"fail"}, HistoryMin: ptr(i)} },
 	}
 	for name, match := range sets {
-		rules := make([]Rule, MaxRules)
+		rules := make([]policy.Rule, policy.MaxRules)
 		for i := range rules {
 			rules[i] = sound()
 			rules[i].ID, rules[i].Match = fmt.Sprintf("r%d", i), match(i)
-			rules[i].Action = []RuleAction{RuleReject, RuleTempfail}[i%2]
+			rules[i].Action = []policy.RuleAction{policy.RuleReject, policy.RuleTempfail}[i%2]
 		}
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				Lint(rules, LintOptions{Now: today})
+				Rules(rules, Options{Now: today})
 			}
 		})
 	}

@@ -1,15 +1,16 @@
-package policy
+package lint
 
 import (
 	"fmt"
 	"slices"
 	"strings"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
 // contradiction finds keys, or items of one, that never hold.
-func contradiction(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func contradiction(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	m := &r.Match
 	s := shapeOf(m)
 	for i := range s {
@@ -17,7 +18,7 @@ func contradiction(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 			return f, true
 		}
 	}
-	unusable := m.From != nil && !slices.ContainsFunc(m.From, From.usable)
+	unusable := m.From != nil && !slices.ContainsFunc(m.From, usable)
 	aboutAuthors := len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.ARCPass)+len(m.Requested) > 0
 	switch {
 	case m.Requested != nil && m.Result != nil && !slices.Contains(m.Result, "fail"):
@@ -39,8 +40,8 @@ func contradiction(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 }
 
 // usable reports whether a From field gives author domains.
-func (f From) usable() bool {
-	return f == FromOneMailbox || f == FromSeveralMailboxes || f == FromSeveralDomains
+func usable(f policy.From) bool {
+	return f == policy.FromOneMailbox || f == policy.FromSeveralMailboxes || f == policy.FromSeveralDomains
 }
 
 // denied finds an item that the key with not_ denies wholly.
@@ -98,5 +99,5 @@ func meant(word string, words []string) string {
 	if near := pattern.Nearest(word, words); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	return "write " + alternatives(words)
+	return "write " + pattern.Alternatives(words)
 }

@@ -1,4 +1,4 @@
-package policy
+package lint
 
 import (
 	"fmt"
@@ -6,19 +6,20 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
 // anchorChecks are the errors of a rule that accepts, the worst first: whether
 // what it accepts by can be trusted. One is enough to say.
 var anchorChecks = []check{
-	{CodeUnanchored, Error, unanchored},
-	{CodePublicSuffix, Error, publicSuffix},
-	{CodeWideNetwork, Error, wideNetwork},
-	{CodeOpenNetwork, Error, openNetwork},
-	{CodeManyAddresses, Error, tooManyAddresses},
-	{CodeSharedSender, Error, sharedSender},
-	{CodeWildcards, Error, wildcards},
+	{policy.CodeUnanchored, policy.Error, unanchored},
+	{policy.CodePublicSuffix, policy.Error, publicSuffix},
+	{policy.CodeWideNetwork, policy.Error, wideNetwork},
+	{policy.CodeOpenNetwork, policy.Error, openNetwork},
+	{policy.CodeManyAddresses, policy.Error, tooManyAddresses},
+	{policy.CodeSharedSender, policy.Error, sharedSender},
+	{policy.CodeWildcards, policy.Error, wildcards},
 }
 
 // anchor is a key of a rule that a stranger cannot make hold by what he
@@ -33,7 +34,7 @@ type anchor struct {
 // narrow is enough to trust m; of its list any item is enough, so that it is as
 // good as the worst of them. What is denied anchors nothing: anybody can be not
 // somebody.
-func (m *Match) anchors() []anchor {
+func anchorsOf(m *policy.Match) []anchor {
 	all := []anchor{
 		{"match.client_ip", m.ClientIP, nil}, {"match.iprev", nil, m.IPRev}, {"match.spf_pass", nil, m.SPFPass},
 		{"match.dkim_pass", nil, m.DKIMPass}, {"match.arc_pass", nil, m.ARCPass},
@@ -82,28 +83,28 @@ func (a anchor) gradeOf(m mailer, p pattern.Domain) grade {
 
 // carries reports whether everything hangs on key: no other anchor of an
 // accepting rule is narrow.
-func (r *Rule) carries(key string) bool {
-	return r.Action == RuleAccept && !slices.ContainsFunc(r.Match.anchors(), func(a anchor) bool { return a.key != key && a.grade() == narrow })
+func carries(r *policy.Rule, key string) bool {
+	return r.Action == policy.RuleAccept && !slices.ContainsFunc(anchorsOf(&r.Match), func(a anchor) bool { return a.key != key && a.grade() == narrow })
 }
 
 // namesAuthors reports whether m is about the mail of certain authors alone:
 // domains and organizations, but not every name below one.
-func (m *Match) namesAuthors() bool {
+func namesAuthors(m *policy.Match) bool {
 	return len(m.HeaderFrom) > 0 && !slices.ContainsFunc(m.HeaderFrom, func(p pattern.Domain) bool {
 		return p.Kind() == pattern.Below || wideDomain(p) || p.Map() != nil && p.Map().HasBelow()
 	})
 }
 
-func unanchored(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	return fault(r.Action == RuleAccept && len(r.Match.anchors()) == 0, "match",
+func unanchored(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	return fault(r.Action == policy.RuleAccept && len(anchorsOf(&r.Match)) == 0, "match",
 		"anybody can write what it accepts", "add client_ip, iprev, spf_pass, dkim_pass or arc_pass of the sender that is meant")
 }
 
-func publicSuffix(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	if r.Action != RuleAccept {
+func publicSuffix(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	if r.Action != policy.RuleAccept {
 		return pattern.Fault{}, false
 	}
-	for _, a := range r.Match.anchors() {
+	for _, a := range anchorsOf(&r.Match) {
 		for _, p := range a.domains {
 			for q := range wideOnes(p) {
 				if f, bad := everybody(q); bad {
@@ -140,24 +141,24 @@ func everybody(p pattern.Domain) (pattern.Fault, bool) {
 
 // sharedSender: whoever gets an account there can use the rule, in the name of
 // every author that it does not exclude.
-func sharedSender(r *Rule, o *LintOptions) (pattern.Fault, bool) {
-	if r.Match.namesAuthors() {
+func sharedSender(r *policy.Rule, o *Options) (pattern.Fault, bool) {
+	if namesAuthors(&r.Match) {
 		return pattern.Fault{}, false
 	}
 	return anySharedSender(r, o)
 }
 
-func sharedSenderOfAuthors(r *Rule, o *LintOptions) (pattern.Fault, bool) {
+func sharedSenderOfAuthors(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	f, bad := anySharedSender(r, o)
 	f.Mend = "make sure that these authors write through it, or name a narrower sender"
-	return f, bad && r.Match.namesAuthors()
+	return f, bad && namesAuthors(&r.Match)
 }
 
-func anySharedSender(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	if !r.carries("") {
+func anySharedSender(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	if !carries(r, "") {
 		return pattern.Fault{}, false
 	}
-	for _, a := range r.Match.anchors() {
+	for _, a := range anchorsOf(&r.Match) {
 		for _, p := range a.domains {
 			if m, ok := mailerOf(p); ok && a.gradeOf(m, p) == shared {
 				return fault(true, a.key, fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind),
@@ -169,9 +170,9 @@ func anySharedSender(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 }
 
 // wildcards: many hosts in the name of many authors.
-func wildcards(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	anchors := r.Match.anchors()
-	if r.Action != RuleAccept || len(anchors) == 0 || r.Match.namesAuthors() ||
+func wildcards(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	anchors := anchorsOf(&r.Match)
+	if r.Action != policy.RuleAccept || len(anchors) == 0 || namesAuthors(&r.Match) ||
 		slices.ContainsFunc(anchors, func(a anchor) bool { return a.grade() != wide }) {
 		return pattern.Fault{}, false
 	}
@@ -181,9 +182,9 @@ func wildcards(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 
 // openSealer: a large provider seals whatever its customers forward. It records
 // truly what it received, which is good for the recipients that use it.
-func openSealer(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	anchors := r.Match.anchors()
-	if r.Action != RuleAccept || len(r.Match.RcptDomain) > 0 || r.Match.namesAuthors() || !r.carries("match.arc_pass") {
+func openSealer(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	anchors := anchorsOf(&r.Match)
+	if r.Action != policy.RuleAccept || len(r.Match.RcptDomain) > 0 || namesAuthors(&r.Match) || !carries(r, "match.arc_pass") {
 		return pattern.Fault{}, false
 	}
 	for _, a := range anchors {

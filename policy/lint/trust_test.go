@@ -1,10 +1,12 @@
-package policy
+package lint
 
 import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"testing"
+
+	"dmarcgate/policy"
 )
 
 // sideBySide are networks /bits side by side.
@@ -86,7 +88,7 @@ func TestCheckTrustedNeverLetsInATranslator(t *testing.T) {
 	for _, s := range strangersNetworks {
 		for bits := s.Bits(); bits <= s.Addr().BitLen(); bits += 8 {
 			p := netip.PrefixFrom(s.Addr(), bits)
-			if found := CheckTrusted([]netip.Prefix{p}); len(found) != 1 || found[0].Level != Error {
+			if found := CheckTrusted([]netip.Prefix{p}); len(found) != 1 || found[0].Level != policy.Error {
 				t.Errorf("CheckTrusted(%v) = %v; want an error", p, found)
 			}
 		}

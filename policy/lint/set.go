@@ -1,33 +1,34 @@
-package policy
+package lint
 
 import (
 	"fmt"
 	"slices"
 	"time"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
-func tooMany(n int) Finding {
-	return Finding{Level: Error, Code: CodeTooMany, Fault: pattern.Fault{
-		Text: fmt.Sprintf("%d rules are more than %d", n, MaxRules),
+func tooMany(n int) policy.Finding {
+	return policy.Finding{Level: policy.Error, Code: policy.CodeTooMany, Fault: pattern.Fault{
+		Text: fmt.Sprintf("%d rules are more than %d", n, policy.MaxRules),
 		Mend: "a rule can name many networks and domains: join those that do the same",
 	}}
 }
 
-func takenID(ids map[string]*Rule, r *Rule) []Finding {
+func takenID(ids map[string]*policy.Rule, r *policy.Rule) []policy.Finding {
 	first, taken := ids[r.ID]
 	if !taken {
 		ids[r.ID] = r
 		return nil
 	}
-	return []Finding{{Level: Error, Code: CodeDuplicateID, Fault: pattern.Fault{
-		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, first.place()), Mend: "give each rule its own",
+	return []policy.Finding{{Level: policy.Error, Code: policy.CodeDuplicateID, Fault: pattern.Fault{
+		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, place(first)), Mend: "give each rule its own",
 	}}}
 }
 
 // place tells where a rule is written.
-func (r *Rule) place() string {
+func place(r *policy.Rule) string {
 	if r.File == "" {
 		return ""
 	}
@@ -35,23 +36,23 @@ func (r *Rule) place() string {
 }
 
 // compareRules returns what is to be said about rules beside each other.
-func compareRules(rules []*Rule, now time.Time) map[*Rule][]Finding {
-	deciding := rankedRules(slices.DeleteFunc(slices.Clone(rules), func(r *Rule) bool {
-		return r.Action == RuleSkipReport || r.Expired(now)
+func compareRules(rules []*policy.Rule, now time.Time) map[*policy.Rule][]policy.Finding {
+	deciding := rankedRules(slices.DeleteFunc(slices.Clone(rules), func(r *policy.Rule) bool {
+		return r.Action == policy.RuleSkipReport || r.Expired(now)
 	}))
-	found := make(map[*Rule][]Finding)
+	found := make(map[*policy.Rule][]policy.Finding)
 	index := coverIndex(slices.DeleteFunc(slices.Clone(deciding), func(r ranked) bool { return !r.always() }))
 	var open []ranked
 	for i := range deciding {
 		r := &deciding[i]
 		if upper := index.hiding(r); upper != nil {
-			found[r.Rule] = []Finding{hidden(r, upper)}
-		} else if r.Mode == Enforce {
+			found[r.Rule] = []policy.Finding{hidden(r, upper)}
+		} else if r.Mode == policy.Enforce {
 			open = append(open, *r)
 		}
 	}
 	for _, o := range overlaps(open) {
-		found[o.rule.Rule] = []Finding{o.finding()}
+		found[o.rule.Rule] = []policy.Finding{o.finding()}
 	}
 	return found
 }
@@ -59,7 +60,7 @@ func compareRules(rules []*Rule, now time.Time) map[*Rule][]Finding {
 // always reports whether r decides about every message that it matches, as far
 // as no rule of higher rank does. One that only watches decides nothing, and
 // one for a sample leaves the rest to others.
-func (r *ranked) always() bool { return r.Mode == Enforce && (r.Sample == 0 || r.Sample == 100) }
+func (r *ranked) always() bool { return r.Mode == policy.Enforce && (r.Sample == 0 || r.Sample == 100) }
 
 // hiding returns a rule that decides whenever r would, or nil.
 func (x *ruleIndex) hiding(r *ranked) *ranked {
@@ -97,7 +98,7 @@ var perSubject = []string{"header_from", "policy_domain", "requested", "from", "
 // one recipient, also holds for as many as it must when lower holds. A From
 // field with several domains of which one has no record is left aside.
 func (r *ranked) quantified(lower *ranked) bool {
-	if r.Action == RuleReject || lower.Action == RuleAccept || r.Action == lower.Action {
+	if r.Action == policy.RuleReject || lower.Action == policy.RuleAccept || r.Action == lower.Action {
 		return true
 	}
 	return !slices.ContainsFunc(r.shape, func(k keySet) bool { return slices.Contains(perSubject, k.name) })
@@ -106,22 +107,22 @@ func (r *ranked) quantified(lower *ranked) bool {
 // hidden says that a rule has no effect. That is a mistake, but mail goes on;
 // only two rules that contradict each other in so many words are an error,
 // since nobody can know which of them is meant.
-func hidden(r, upper *ranked) Finding {
-	f := Finding{Level: Warning, Code: CodeUnreachable, Fault: pattern.Fault{
+func hidden(r, upper *ranked) policy.Finding {
+	f := policy.Finding{Level: policy.Warning, Code: policy.CodeUnreachable, Fault: pattern.Fault{
 		Key:  "priority",
-		Text: fmt.Sprintf("it never decides: whatever it matches, rule %q%s does before", upper.ID, upper.place()),
+		Text: fmt.Sprintf("it never decides: whatever it matches, rule %q%s does before", upper.ID, place(upper.Rule)),
 		Mend: fmt.Sprintf("raise its priority above %d, or remove it", upper.Priority),
 	}}
 	contrary := upper.Action != r.Action && r.shape.covers(upper.shape)
 	switch {
-	case contrary && r.Mode == Enforce:
-		f.Level, f.Code, f.Key = Error, CodeConflict, "match"
+	case contrary && r.Mode == policy.Enforce:
+		f.Level, f.Code, f.Key = policy.Error, policy.CodeConflict, "match"
 		fallthrough
 	case contrary:
-		f.Text = fmt.Sprintf("rule %q%s has the same match and another action, %v", upper.ID, upper.place(), upper.Action)
+		f.Text = fmt.Sprintf("rule %q%s has the same match and another action, %v", upper.ID, place(upper.Rule), upper.Action)
 		f.Mend = "keep the one that is meant, or write what tells them apart"
-	case r.Mode != Enforce:
-		f.Text = fmt.Sprintf("enforced, it would never decide: whatever it matches, rule %q%s does before", upper.ID, upper.place())
+	case r.Mode != policy.Enforce:
+		f.Text = fmt.Sprintf("enforced, it would never decide: whatever it matches, rule %q%s does before", upper.ID, place(upper.Rule))
 	}
 	return f
 }
@@ -132,11 +133,11 @@ type overlap struct {
 	others []*ranked
 }
 
-func (o overlap) finding() Finding {
+func (o overlap) finding() policy.Finding {
 	first := o.others[0]
-	text := fmt.Sprintf("rule %q%s can match the same message, does something else (%v), and goes first only by its id", first.ID, first.place(), first.Action)
+	text := fmt.Sprintf("rule %q%s can match the same message, does something else (%v), and goes first only by its id", first.ID, place(first.Rule), first.Action)
 	if n := len(o.others) - 1; n > 0 {
 		text += fmt.Sprintf(", as do %d more", n)
 	}
-	return Finding{Level: Warning, Code: CodeOverlap, Fault: pattern.Fault{Key: "priority", Text: text, Mend: "give the two different priorities"}}
+	return policy.Finding{Level: policy.Warning, Code: policy.CodeOverlap, Fault: pattern.Fault{Key: "priority", Text: text, Mend: "give the two different priorities"}}
 }

@@ -10,58 +10,57 @@ import (
 )
 
 // faultChecks are the errors of one rule in what it says of itself and what it
-// is about. anchorChecks tell whether it can be trusted with that.
+// is about. Package lint tells whether it can be trusted with that.
 var faultChecks = []check{
-	{CodeBadID, Error, badID},
-	{CodeNoOwner, Error, noOwner},
-	{CodeNoCreated, Error, noCreated},
-	{CodeBadPriority, Error, badPriority},
-	{CodeBadReason, Error, badReason},
-	{CodeBadReportComment, Error, badReportComment},
-	{CodeBadSample, Error, badSample},
-	{CodeBadIdle, Error, badIdle},
-	{CodeNoEnd, Error, noEnd},
-	{CodeEndsFirst, Error, endsFirst},
-	{CodeNoMatch, Error, noMatch},
-	{CodeEmptyList, Error, emptyList},
-	{CodeUnknownWord, Error, unknownWord},
-	{CodeBadRange, Error, badRange},
-	{CodeResultPass, Error, resultPass},
-	{CodeWrongResult, Error, wrongResult},
-	{CodeWrongOrg, Error, wrongOrg},
-	{CodeMappedNetwork, Error, mappedNetwork},
-	{CodeHidesReports, Error, hidesReports},
-	{CodeUnknownListener, Error, unknownListener},
-	{CodeNoRecord, Error, noRecord},
+	{CodeBadID, badID},
+	{CodeNoOwner, noOwner},
+	{CodeNoCreated, noCreated},
+	{CodeBadPriority, badPriority},
+	{CodeBadReason, badReason},
+	{CodeBadReportComment, badReportComment},
+	{CodeBadSample, badSample},
+	{CodeBadIdle, badIdle},
+	{CodeNoEnd, noEnd},
+	{CodeEndsFirst, endsFirst},
+	{CodeNoMatch, noMatch},
+	{CodeEmptyList, emptyList},
+	{CodeUnknownWord, unknownWord},
+	{CodeBadRange, badRange},
+	{CodeResultPass, resultPass},
+	{CodeWrongResult, wrongResult},
+	{CodeWrongOrg, wrongOrg},
+	{CodeMappedNetwork, mappedNetwork},
+	{CodeHidesReports, hidesReports},
+	{CodeNoRecord, noRecord},
 }
 
-// forwardedReason is a reason of RFC 7489, Appendix C, that RFC 9990 no longer has.
-const forwardedReason Override = "forwarded"
+// Forwarded is a reason of RFC 7489, Appendix C, that RFC 9990 no longer has.
+const Forwarded Override = "forwarded"
 
-var ruleReasons = []Override{TrustedForwarder, MailingList, LocalPolicy, Other, forwardedReason}
+var ruleReasons = []Override{TrustedForwarder, MailingList, LocalPolicy, Other, Forwarded}
 
-func badID(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func badID(r *Rule) (pattern.Fault, bool) {
 	bad := r.ID == "" || len(r.ID) > MaxRuleID || r.ID[0] == '-' || strings.Trim(r.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
 	return fault(bad, "id", fmt.Sprintf("%q cannot name a rule", r.ID),
 		fmt.Sprintf(`use a to z, 0 to 9 and "-", not first, at most %d characters`, MaxRuleID))
 }
 
-func noOwner(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func noOwner(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Owner == "", "owner", "is empty", "write who answers for the rule, an address or a team")
 }
 
-func noCreated(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func noCreated(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Created.IsZero(), "created", "is missing", "write the day, as in created = 2026-11-02")
 }
 
-func badPriority(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func badPriority(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Priority < 0 || r.Priority > MaxPriority, "priority",
 		fmt.Sprintf("%d is out of range", r.Priority), fmt.Sprintf("write 0 to %d", MaxPriority))
 }
 
 // badReason: that a policy was lowered by pct or t is said when it was, and
 // not by a rule.
-func badReason(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func badReason(r *Rule) (pattern.Fault, bool) {
 	const mend = `write "trusted_forwarder", "mailing_list", "local_policy", "forwarded" or "other"`
 	if r.Reason == SampledOut || r.Reason == PolicyTestMode {
 		return fault(true, "reason", fmt.Sprintf("%q tells what the domain owner published, not what a rule does", r.Reason), mend)
@@ -70,7 +69,7 @@ func badReason(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return fault(bad, "reason", fmt.Sprintf("%q is not a reason for a report", r.Reason), mend)
 }
 
-func badReportComment(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func badReportComment(r *Rule) (pattern.Fault, bool) {
 	if n := len(r.ReportComment); n > MaxReportComment {
 		return fault(true, "report_comment", fmt.Sprintf("has %d characters, more than %d", n, MaxReportComment), "shorten it: a report repeats it in each row")
 	}
@@ -78,55 +77,45 @@ func badReportComment(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return fault(strange, "report_comment", "has a character that is not printable ASCII", "use printable ASCII on one line")
 }
 
-func badSample(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func badSample(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Sample > 100, "sample", fmt.Sprintf("%d percent are more than all", r.Sample), "write at most all, or remove the key")
 }
 
-func badIdle(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func badIdle(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Idle < 0, "idle", "is negative", `write after how long without a match you want to know, as in idle = "45d"`)
 }
 
 // noEnd: what lets mail in for ever says why.
-func noEnd(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func noEnd(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Action == RuleAccept && r.Expires.IsZero() && r.Comment == "", "expires",
 		"a rule that accepts never ends", "write a date, or say in comment why it stays")
 }
 
-func endsFirst(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func endsFirst(r *Rule) (pattern.Fault, bool) {
 	return fault(!r.Expires.IsZero() && !r.Created.IsZero() && !r.Expires.After(r.Created), "expires",
 		"is not after created", "the rule matches until the day of expires begins, in UTC")
 }
 
 // hidesReports: domain owners find their forgers in reports. A rule that keeps
 // mail out of them says whose.
-func hidesReports(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func hidesReports(r *Rule) (pattern.Fault, bool) {
 	named := len(r.Match.Listener) > 0
-	for _, k := range r.Match.keys() {
-		named = named || !strings.HasPrefix(k.name, "not_") && len(k.domains)+len(k.networks) > 0
+	for _, k := range r.Match.Keys() {
+		named = named || !strings.HasPrefix(k.Name, "not_") && len(k.Domains)+len(k.Networks) > 0
 	}
 	return fault(r.Action == RuleSkipReport && !named, "match", "nothing at all would be reported",
 		"name what stays out of reports, for example with header_from, policy_domain or client_ip")
 }
 
-// unknownListener: it would never match.
-func unknownListener(r *Rule, o *LintOptions) (pattern.Fault, bool) {
-	for _, l := range r.Match.Listener {
-		if o.Listeners != nil && !slices.Contains(o.Listeners, l) {
-			return fault(true, "match.listener", fmt.Sprintf("unknown word %q", l), meant(l, o.Listeners))
-		}
-	}
-	return pattern.Fault{}, false
-}
-
 // noRecord: with the result none there is no record. With temperror, mostly it
 // could not be looked up, and then its domain is not known: such a rule would
 // miss what it is written for.
-func noRecord(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func noRecord(r *Rule) (pattern.Fault, bool) {
 	m := &r.Match
 	without := func(result string) bool {
 		return result == dmarc.StatusNone.String() || result == dmarc.TempError.String()
 	}
 	bad := m.PolicyDomain != nil && len(m.Result) > 0 && !slices.ContainsFunc(m.Result, func(result string) bool { return !without(result) })
-	return fault(bad, "match.policy_domain", "never holds where it is meant to: with the result "+alternatives(m.Result)+" there is no record, or it could not be looked up",
+	return fault(bad, "match.policy_domain", "never holds where it is meant to: with the result "+pattern.Alternatives(m.Result)+" there is no record, or it could not be looked up",
 		"write header_from, or add another result")
 }

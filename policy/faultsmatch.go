@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"dmarcgate/policy/pattern"
@@ -21,23 +20,23 @@ var (
 	orgKeys = []string{"header_from", "not_header_from", "policy_domain", "not_policy_domain"}
 )
 
-func noMatch(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	some := slices.ContainsFunc(r.Match.keys(), func(k matchKey) bool { return k.there })
+func noMatch(r *Rule) (pattern.Fault, bool) {
+	some := slices.ContainsFunc(r.Match.Keys(), func(k Key) bool { return k.Set })
 	return fault(!some, "match", "names no mail", "say what the rule is about, for example with client_ip or header_from")
 }
 
 // emptyList: no item of an empty list can hold, but a key that is not there
 // holds always. Whoever writes an empty list means one or the other.
-func emptyList(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	for _, k := range r.Match.keys() {
-		if k.there && k.items == 0 {
-			return fault(true, "match."+k.name, "is empty", "write at least one item, or remove the key")
+func emptyList(r *Rule) (pattern.Fault, bool) {
+	for _, k := range r.Match.Keys() {
+		if k.Set && k.Items == 0 {
+			return fault(true, "match."+k.Name, "is empty", "write at least one item, or remove the key")
 		}
 	}
 	return pattern.Fault{}, false
 }
 
-func unknownWord(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func unknownWord(r *Rule) (pattern.Fault, bool) {
 	m := &r.Match
 	if f, bad := strangeWord("match.result", m.Result, append([]string{"pass"}, ruleResults...), ruleResults); bad {
 		return f, true
@@ -52,28 +51,13 @@ func unknownWord(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 func strangeWord[T ~string](key string, list, known, better []T) (pattern.Fault, bool) {
 	for _, w := range list {
 		if !slices.Contains(known, w) {
-			return fault(true, key, fmt.Sprintf("unknown word %q", w), "write "+alternatives(better))
+			return fault(true, key, fmt.Sprintf("unknown word %q", w), "write "+pattern.Alternatives(better))
 		}
 	}
 	return pattern.Fault{}, false
 }
 
-// alternatives returns the words as `"a", "b" or "c"`.
-func alternatives[T ~string](words []T) string {
-	var b strings.Builder
-	for i, w := range words {
-		switch {
-		case i > 0 && i == len(words)-1:
-			b.WriteString(" or ")
-		case i > 0:
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%q", string(w))
-	}
-	return b.String()
-}
-
-func badRange(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func badRange(r *Rule) (pattern.Fault, bool) {
 	m := &r.Match
 	for _, h := range m.Hours {
 		if h.Begin == h.End || min(h.Begin, h.End) < 0 || max(h.Begin, h.End) > pattern.DayMinutes || h.Begin == pattern.DayMinutes {
@@ -82,7 +66,7 @@ func badRange(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	}
 	for _, d := range m.Weekdays {
 		if d < pattern.Weekday(time.Sunday) || d > pattern.Weekday(time.Saturday) {
-			return fault(true, "match.weekday", fmt.Sprintf("%d is not a day of the week", int(d)), "write "+alternatives(pattern.Weekdays()))
+			return fault(true, "match.weekday", fmt.Sprintf("%d is not a day of the week", int(d)), "write "+pattern.Alternatives(pattern.Weekdays()))
 		}
 	}
 	low, high := m.HistoryMin, m.HistoryMax
@@ -97,13 +81,13 @@ func badRange(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return pattern.Fault{}, false
 }
 
-func resultPass(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func resultPass(r *Rule) (pattern.Fault, bool) {
 	return fault(slices.Contains(r.Match.Result, "pass"), "match.result", "a rule is never about mail that passes", `remove "pass"`)
 }
 
 // wrongResult: a message that could not be judged is never refused for good
 // (RFC 9989, Section 5.3.6), and only a fail has a policy to apply.
-func wrongResult(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func wrongResult(r *Rule) (pattern.Fault, bool) {
 	results := slices.DeleteFunc(slices.Clone(r.Match.Result), func(s string) bool { return !slices.Contains(ruleResults, s) })
 	switch {
 	case r.Action == RuleReject && slices.Contains(results, "temperror"):
@@ -114,17 +98,17 @@ func wrongResult(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return pattern.Fault{}, false
 }
 
-func wrongOrg(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	for _, k := range r.Match.keys() {
-		if slices.Contains(orgKeys, k.name) {
+func wrongOrg(r *Rule) (pattern.Fault, bool) {
+	for _, k := range r.Match.Keys() {
+		if slices.Contains(orgKeys, k.Name) {
 			continue
 		}
-		for _, p := range k.domains {
+		for _, p := range k.Domains {
 			if p.Kind() == pattern.Organization {
-				return fault(true, "match."+k.name, fmt.Sprintf("%q is for header_from and policy_domain alone", p), fmt.Sprintf("write %q and %q", p.Name(), "."+p.Name()))
+				return fault(true, "match."+k.Name, fmt.Sprintf("%q is for header_from and policy_domain alone", p), fmt.Sprintf("write %q and %q", p.Name(), "."+p.Name()))
 			}
 			if p.Map() != nil && p.Map().HasOrgs() {
-				return fault(true, "match."+k.name, fmt.Sprintf(`%q has items with "org:", which are for header_from and policy_domain alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
+				return fault(true, "match."+k.Name, fmt.Sprintf(`%q has items with "org:", which are for header_from and policy_domain alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
 			}
 		}
 	}
@@ -133,11 +117,11 @@ func wrongOrg(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 
 // mappedNetwork: clients are compared without the form that IPv6 sockets give
 // to IPv4 (RFC 4291, Section 2.5.5.2), so such a network holds nobody.
-func mappedNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	for _, k := range r.Match.keys() {
-		for _, n := range k.networks {
+func mappedNetwork(r *Rule) (pattern.Fault, bool) {
+	for _, k := range r.Match.Keys() {
+		for _, n := range k.Networks {
 			if p, ok := n.Prefix(); ok && p.Addr().Is4In6() && p.Bits() >= 96 {
-				return fault(true, "match."+k.name, fmt.Sprintf("%v holds no client: IPv4 is compared as IPv4", p),
+				return fault(true, "match."+k.Name, fmt.Sprintf("%v holds no client: IPv4 is compared as IPv4", p),
 					fmt.Sprintf("write \"%v\"", netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)))
 			}
 		}

@@ -1,9 +1,10 @@
-package policy
+package lint
 
 import (
 	"slices"
 	"time"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
@@ -15,36 +16,36 @@ const (
 
 // doubtChecks are the warnings about one rule that is sound and not off.
 var doubtChecks = []check{
-	{CodeSharedSender, Warning, sharedSenderOfAuthors},
-	{CodeManyAddresses, Warning, quiteManyAddresses},
-	{CodePrivateNetwork, Warning, privateNetwork},
-	{CodeOpenSealer, Warning, openSealer},
-	{CodeContradiction, Warning, contradiction},
-	{CodeEverybody, Warning, acceptsEverybody},
-	{CodeOwnDomain, Warning, ownDomain},
-	{CodeSoftens, Warning, softens},
-	{CodeTempError, Warning, ofTempError},
-	{CodeReportReason, Warning, reportReason},
-	{CodeExpired, Warning, expired},
-	{CodeExpiresSoon, Warning, expiresSoon},
-	{CodeLongLived, Warning, longLived},
-	{CodeIdle, Warning, idle},
-	{CodeUntested, Warning, untested},
+	{policy.CodeSharedSender, policy.Warning, sharedSenderOfAuthors},
+	{policy.CodeManyAddresses, policy.Warning, quiteManyAddresses},
+	{policy.CodePrivateNetwork, policy.Warning, privateNetwork},
+	{policy.CodeOpenSealer, policy.Warning, openSealer},
+	{policy.CodeContradiction, policy.Warning, contradiction},
+	{policy.CodeEverybody, policy.Warning, acceptsEverybody},
+	{policy.CodeOwnDomain, policy.Warning, ownDomain},
+	{policy.CodeSoftens, policy.Warning, softens},
+	{policy.CodeTempError, policy.Warning, ofTempError},
+	{policy.CodeReportReason, policy.Warning, reportReason},
+	{policy.CodeExpired, policy.Warning, expired},
+	{policy.CodeExpiresSoon, policy.Warning, expiresSoon},
+	{policy.CodeLongLived, policy.Warning, longLived},
+	{policy.CodeIdle, policy.Warning, idle},
+	{policy.CodeUntested, policy.Warning, untested},
 }
 
-func acceptsEverybody(r *Rule, o *LintOptions) (pattern.Fault, bool) {
+func acceptsEverybody(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	m := &r.Match
 	if _, said := openSealer(r, o); said {
 		return pattern.Fault{}, false
 	}
-	return fault(r.Action == RuleAccept && len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.RcptDomain) == 0, "match",
+	return fault(r.Action == policy.RuleAccept && len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.RcptDomain) == 0, "match",
 		"it accepts mail of any author for any recipient", "add rcpt_domain or header_from, as far as the sender is needed")
 }
 
 // ownDomain: mail in our own name that fails is what an impostor sends to our
 // users, and its way in.
-func ownDomain(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	if r.Action != RuleAccept || len(r.Match.HeaderFrom) == 0 || len(r.Match.RcptDomain) == 0 {
+func ownDomain(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	if r.Action != policy.RuleAccept || len(r.Match.HeaderFrom) == 0 || len(r.Match.RcptDomain) == 0 {
 		return pattern.Fault{}, false
 	}
 	s := shapeOf(&r.Match)
@@ -53,33 +54,33 @@ func ownDomain(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 }
 
 // softens: whoever can write what the rule asks for gains by it.
-func softens(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func softens(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	m := &r.Match
 	fails := m.Result == nil || slices.Contains(m.Result, "fail")
 	rejected := m.Requested == nil || slices.Contains(m.Requested, "reject")
-	return fault(r.Action == RuleQuarantine && fails && rejected && len(m.anchors()) == 0, "match",
+	return fault(r.Action == policy.RuleQuarantine && fails && rejected && len(anchorsOf(m)) == 0, "match",
 		"anybody can have a rejection turned into quarantine", `add requested = ["none", "quarantine"], or client_ip, spf_pass or dkim_pass of the sender that is meant`)
 }
 
 // ofTempError: no policy applies to what could not be judged (RFC 9989, Section
 // 5.3.6), and a failure of DNS is mostly nobody's intention.
-func ofTempError(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	return fault(r.Action == RuleQuarantine && slices.Contains(r.Match.Result, "temperror"), "match.result",
+func ofTempError(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	return fault(r.Action == policy.RuleQuarantine && slices.Contains(r.Match.Result, "temperror"), "match.result",
 		"it puts mail aside because DNS failed", `remove "temperror", or write action = "tempfail"`)
 }
 
 // reportReason: the mail is handled as the rule says all the same, and the
 // report says so in other words, so this keeps no rule from being loaded.
-func reportReason(r *Rule, o *LintOptions) (pattern.Fault, bool) {
-	return fault(o.ReportsOf == "rfc9990" && r.Reason == forwardedReason, "reason",
+func reportReason(r *policy.Rule, o *Options) (pattern.Fault, bool) {
+	return fault(o.ReportsOf == "rfc9990" && r.Reason == policy.Forwarded, "reason",
 		`reports of RFC 9990 have no "forwarded": they will say "other", with a comment`, `write "trusted_forwarder", or "mailing_list" for a list`)
 }
 
-func expired(r *Rule, o *LintOptions) (pattern.Fault, bool) {
+func expired(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	return fault(!o.Now.IsZero() && r.Expired(o.Now), "expires", "it has ended and matches nothing", "remove the rule, or write a later day")
 }
 
-func expiresSoon(r *Rule, o *LintOptions) (pattern.Fault, bool) {
+func expiresSoon(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	if o.Now.IsZero() || r.Expires.IsZero() || r.Expired(o.Now) || r.Expires.Sub(o.Now) > SoonExpires {
 		return pattern.Fault{}, false
 	}
@@ -88,8 +89,8 @@ func expiresSoon(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 
 // longLived: a rule that nobody has to look at again outlives its reason, but
 // idle tells when it has.
-func longLived(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	if r.Action != RuleAccept && r.Action != RuleSkipReport || r.Idle > 0 {
+func longLived(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	if r.Action != policy.RuleAccept && r.Action != policy.RuleSkipReport || r.Idle > 0 {
 		return pattern.Fault{}, false
 	}
 	text := "it never ends"
@@ -100,7 +101,7 @@ func longLived(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 		`write an earlier day, or idle = "45d" to hear when it is no longer used`)
 }
 
-func idle(r *Rule, o *LintOptions) (pattern.Fault, bool) {
+func idle(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	if o.Now.IsZero() || o.LastMatch == nil || r.Idle <= 0 || r.Expired(o.Now) {
 		return pattern.Fault{}, false
 	}
@@ -112,7 +113,7 @@ func idle(r *Rule, o *LintOptions) (pattern.Fault, bool) {
 	return fault(o.Now.Sub(last) > r.Idle, "idle", text, "remove the rule if nobody needs it, or raise idle")
 }
 
-func untested(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	return fault(r.Mode == Enforce && len(r.Tests) == 0, "test", "it is enforced, and nothing tests it",
+func untested(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	return fault(r.Mode == policy.Enforce && len(r.Tests) == 0, "test", "it is enforced, and nothing tests it",
 		"write a [[rule.test]] with a message that it is for, and one that it is not")
 }

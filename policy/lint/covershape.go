@@ -1,22 +1,23 @@
-package policy
+package lint
 
 import (
 	"math"
 	"slices"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
 // shapeOf returns what m lists, for comparison.
-func shapeOf(m *Match) shape {
+func shapeOf(m *policy.Match) shape {
 	var s shape
 	add := func(name string, items []item) {
 		if len(items) > 0 {
 			s = append(s, newKeySet(name, items))
 		}
 	}
-	for _, k := range m.keys() {
-		add(k.name, patternItems(k))
+	for _, k := range m.Keys() {
+		add(k.Name, patternItems(k))
 	}
 	result := m.Result
 	if result == nil {
@@ -29,7 +30,7 @@ func shapeOf(m *Match) shape {
 	add("weekday", dayItems(m.Weekdays))
 	add("time", hourItems(m.Hours))
 	add("history", historyItems(m))
-	for name, flag := range m.flags() {
+	for name, flag := range flags(m) {
 		if flag != nil {
 			add(name, []item{{word: map[bool]string{true: "true", false: "false"}[*flag]}})
 		}
@@ -38,18 +39,18 @@ func shapeOf(m *Match) shape {
 	return s
 }
 
-func (m *Match) flags() map[string]*bool {
+func flags(m *policy.Match) map[string]*bool {
 	return map[string]*bool{
 		"tls": m.TLS, "null_path": m.NullPath, "list_headers": m.IsList, "auto_submitted": m.Automatic, "body_changed": m.BodyChanged,
 	}
 }
 
-func patternItems(k matchKey) []item {
+func patternItems(k policy.Key) []item {
 	var items []item
-	for _, p := range k.domains {
+	for _, p := range k.Domains {
 		items = append(items, item{domain: p})
 	}
-	for _, p := range k.networks {
+	for _, p := range k.Networks {
 		items = append(items, item{network: p})
 	}
 	return items
@@ -87,7 +88,7 @@ func hourItems(hours []pattern.Hours) []item {
 	return items
 }
 
-func historyItems(m *Match) []item {
+func historyItems(m *policy.Match) []item {
 	if m.HistoryMin == nil && m.HistoryMax == nil {
 		return nil
 	}

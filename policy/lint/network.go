@@ -1,10 +1,11 @@
-package policy
+package lint
 
 import (
 	"fmt"
 	"net/netip"
 	"slices"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
@@ -74,8 +75,8 @@ func inMap(n pattern.Network) string {
 	return fmt.Sprintf(", in %q", n)
 }
 
-func wideNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	if !r.carries("match.client_ip") {
+func wideNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	if !carries(r, "match.client_ip") {
 		return pattern.Fault{}, false
 	}
 	for _, n := range r.Match.ClientIP {
@@ -89,18 +90,18 @@ func wideNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
 	return pattern.Fault{}, false
 }
 
-func openNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func openNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	return inside(r, openNetworks, "is a tunnel or translator through which anybody comes", "name networks of the sender, or add spf_pass or dkim_pass")
 }
 
-func privateNetwork(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
+func privateNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	return inside(r, privateNetworks, "can be every client behind a NAT or proxy of yours", "name the address that the sender has outside, or add spf_pass or dkim_pass")
 }
 
 // inside finds a network that is in special ones, unless something else is
 // trusted. One that is around them is too wide anyway.
-func inside(r *Rule, special []netip.Prefix, text, mend string) (pattern.Fault, bool) {
-	if !r.carries("match.client_ip") {
+func inside(r *policy.Rule, special []netip.Prefix, text, mend string) (pattern.Fault, bool) {
+	if !carries(r, "match.client_ip") {
 		return pattern.Fault{}, false
 	}
 	for _, n := range r.Match.ClientIP {
@@ -118,13 +119,13 @@ func inside(r *Rule, special []netip.Prefix, text, mend string) (pattern.Fault, 
 	return pattern.Fault{}, false
 }
 
-func tooManyAddresses(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	n4, n6 := r.addresses()
+func tooManyAddresses(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	n4, n6 := addresses(r)
 	return addressFault(n4, n6, tooMuchAddresses)
 }
 
-func quiteManyAddresses(r *Rule, _ *LintOptions) (pattern.Fault, bool) {
-	n4, n6 := r.addresses()
+func quiteManyAddresses(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+	n4, n6 := addresses(r)
 	return addressFault(n4, n6, manyAddresses)
 }
 
@@ -139,8 +140,8 @@ func addressFault(n4, n6, most uint64) (pattern.Fault, bool) {
 
 // addresses returns how many addresses of IPv4, and how many networks /48 of
 // IPv6, a rule accepts by nothing else: all of them together, each once.
-func (r *Rule) addresses() (n4, n6 uint64) {
-	if len(r.Match.ClientIP) == 0 || !r.carries("match.client_ip") {
+func addresses(r *policy.Rule) (n4, n6 uint64) {
+	if len(r.Match.ClientIP) == 0 || !carries(r, "match.client_ip") {
 		return 0, 0
 	}
 	var own []netip.Prefix

@@ -1,0 +1,395 @@
+package lint
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
+)
+
+func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*policy.Rule)
+		want   string // keys with a fault
+	}{
+		{"a good one", func(*policy.Rule) {}, ""},
+		{"no id", func(r *policy.Rule) { r.ID = "" }, "id"},
+		{"an id in capitals", func(r *policy.Rule) { r.ID = "Relay" }, "id"},
+		{"an id with a hyphen first", func(r *policy.Rule) { r.ID = "-relay" }, "id"},
+		{"the longest id", func(r *policy.Rule) { r.ID = strings.Repeat("a", 64) }, ""},
+		{"an id that is too long", func(r *policy.Rule) { r.ID = strings.Repeat("a", 65) }, "id"},
+		{"no owner", func(r *policy.Rule) { r.Owner = "" }, "owner"},
+		{"no day of creation", func(r *policy.Rule) { r.Created = time.Time{} }, "created"},
+		{"the highest priority", func(r *policy.Rule) { r.Priority = 1000 }, ""},
+		{"a priority that is too high", func(r *policy.Rule) { r.Priority = 1001 }, "priority"},
+		{"a priority below zero", func(r *policy.Rule) { r.Priority = -1 }, "priority"},
+		{"accept without a reason", func(r *policy.Rule) { r.Reason = "" }, "reason"},
+		{"quarantine without a reason", func(r *policy.Rule) { r.Reason, r.Action = "", policy.RuleQuarantine }, ""},
+		{"a reason that is not one of rules", func(r *policy.Rule) { r.Reason, r.Action = policy.SampledOut, policy.RuleQuarantine }, "reason"},
+		{"accept for ever without a comment", func(r *policy.Rule) { r.Comment = "" }, "expires"},
+		{"accept for a time without a comment", func(r *policy.Rule) { r.Comment, r.Expires = "", r.Created.AddDate(0, 0, 1) }, ""},
+		{"reject for ever without a comment", func(r *policy.Rule) { r.Comment, r.Action = "", policy.RuleReject }, ""},
+		{"an end at the beginning", func(r *policy.Rule) { r.Expires = r.Created }, "expires"},
+		{"nothing to match", func(r *policy.Rule) { r.Match, r.Action = policy.Match{}, policy.RuleReject }, "match"},
+		{"an empty list", func(r *policy.Rule) { r.Match.RcptDomain = pats() }, ""},
+		{"an empty list that is there", func(r *policy.Rule) { r.Match.RcptDomain = []pattern.Domain{} }, "match.rcpt_domain"},
+		{"a result that is a pass", func(r *policy.Rule) { r.Match.Result = []string{"fail", "pass"} }, "match.result"},
+		{"a result that is none", func(r *policy.Rule) { r.Match.Result = []string{"softfail"} }, "match.result"},
+		{"all results", func(r *policy.Rule) { r.Match.Result = []string{"fail", "none", "permerror", "temperror"} }, ""},
+		{"reject of a temperror", func(r *policy.Rule) { r.Match.Result, r.Action = []string{"fail", "temperror"}, policy.RuleReject }, "match.result"},
+		{"tempfail of a temperror", func(r *policy.Rule) { r.Match.Result, r.Action = []string{"temperror"}, policy.RuleTempfail }, ""},
+		{"as published without a policy", func(r *policy.Rule) { r.Match.Result, r.Action = []string{"none"}, policy.RuleAsPublished }, "match.result"},
+		{"as published for fail", func(r *policy.Rule) { r.Match.Result, r.Action = []string{"fail"}, policy.RuleAsPublished }, ""},
+		{"accept by the author domain", func(r *policy.Rule) { r.Match = policy.Match{HeaderFrom: pats("a.example")} }, "match"},
+		{"accept by the recipient", func(r *policy.Rule) { r.Match = policy.Match{RcptDomain: pats("a.example")} }, "match"},
+		{"accept by listener and result", func(r *policy.Rule) { r.Match = policy.Match{Listener: []string{"mta"}, Result: []string{"fail"}} }, "match"},
+		{"reject by the author domain", func(r *policy.Rule) {
+			r.Match, r.Action = policy.Match{HeaderFrom: pats("a.example")}, policy.RuleReject
+		}, ""},
+		{"accept by SPF", func(r *policy.Rule) { r.Match = policy.Match{SPFPass: pats("a.example")} }, ""},
+		{"accept by DKIM", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("a.example")} }, ""},
+		{"the widest networks, of certain authors", func(r *policy.Rule) {
+			r.Match = policy.Match{ClientIP: nets("192.168.0.0/16", "2a00::/32"), HeaderFrom: pats("a.example")}
+		}, ""},
+		{"too wide a network of IPv4", func(r *policy.Rule) { r.Match.ClientIP = nets("192.0.2.0/24", "192.168.0.0/15") }, "match.client_ip"},
+		{"too wide a network of IPv6", func(r *policy.Rule) { r.Match.ClientIP = nets("2a00::/31") }, "match.client_ip"},
+		{"a wide network beside DKIM", func(r *policy.Rule) { r.Match.ClientIP, r.Match.DKIMPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"a wide network beside SPF", func(r *policy.Rule) { r.Match.ClientIP, r.Match.SPFPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"reject of a wide network", func(r *policy.Rule) { r.Match.ClientIP, r.Action = nets("0.0.0.0/1"), policy.RuleReject }, ""},
+		{"everybody below a suffix, by DKIM", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("a.example", ".co.uk")} }, "match.dkim_pass"},
+		{"everybody below a suffix, by SPF", func(r *policy.Rule) { r.Match = policy.Match{SPFPass: pats(".co.uk")} }, "match.spf_pass"},
+		{"quarantine of everybody below a suffix", func(r *policy.Rule) {
+			r.Match, r.Action = policy.Match{HeaderFrom: pats(".co.uk")}, policy.RuleQuarantine
+		}, ""},
+		{"reject of everybody below a suffix, by SPF", func(r *policy.Rule) { r.Match, r.Action = policy.Match{SPFPass: pats(".co.uk")}, policy.RuleReject }, ""},
+		{"an organization of signatures", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("org:a.example")} }, "match.dkim_pass"},
+		{"an organization of SPF", func(r *policy.Rule) { r.Match.SPFPass = pats("org:a.example") }, "match.spf_pass"},
+		{"an organization of recipients", func(r *policy.Rule) { r.Match.RcptDomain = pats("org:a.example") }, "match.rcpt_domain"},
+		{"an organization of records", func(r *policy.Rule) { r.Match.PolicyDomain = pats("org:a.example") }, ""},
+		{"an organization of authors", func(r *policy.Rule) { r.Match.HeaderFrom = pats("org:a.example") }, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := good()
+			tt.change(&r)
+			var keys []string
+			for _, f := range Faults(r) {
+				keys = append(keys, f.Key)
+				if f.Text == "" || f.Mend == "" {
+					t.Errorf("fault %+v; want what is wrong and how to mend it", f)
+				}
+			}
+			if got := strings.Join(keys, " "); got != tt.want {
+				t.Errorf("Faults = %q; want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestAFaultSaysWhereAndWhatAndHowToMendIt(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*policy.Rule)
+		want   string
+	}{
+		{"a key of the rule", func(r *policy.Rule) { r.Owner = "" }, `rule "relay": owner: is empty; write who answers for the rule, an address or a team`},
+		{"a result that rules are never about", func(r *policy.Rule) { r.Match.Result = []string{"pass"} },
+			`rule "relay": match.result: a rule is never about mail that passes; remove "pass"`},
+		{"a result that there is not", func(r *policy.Rule) { r.Match.Result = []string{"softfail"} },
+			`rule "relay": match.result: unknown word "softfail"; write "fail", "none", "permerror" or "temperror"`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := good()
+			tt.change(&r)
+			if _, err := policy.NewRules([]policy.Rule{r}); err == nil || err.Error() != tt.want {
+				t.Errorf("NewRules = %v; want %s", err, tt.want)
+			}
+		})
+	}
+}
+
+// today is the day of lint in these tests, after the creation of good rules.
+var today = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
+
+// sound is a rule about which there is nothing to say.
+func sound() policy.Rule {
+	r := good()
+	r.Comment, r.Expires = "", r.Created.AddDate(0, 6, 0)
+	r.Match = policy.Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: pats("us.example")}
+	r.Tests = []policy.Test{{}}
+	r.File, r.Line = "f", 3
+	return r
+}
+
+// lintOf returns what Rules says of the rules, as "rule:code" with a "!" after an
+// error.
+func lintOf(t *testing.T, o Options, rules ...policy.Rule) string {
+	t.Helper()
+	var words []string
+	level := policy.Error
+	for _, f := range Rules(rules, o) {
+		if f.Text == "" || f.Mend == "" || f.File == "" || f.Line == 0 || !slices.Contains(policy.Codes(), f.Code) {
+			t.Errorf("finding %+v; want a known code, a place, what is wrong and how to mend it", f)
+		}
+		if f.Level > level {
+			t.Errorf("an error after a warning: %+v", f)
+		}
+		level = f.Level
+		words = append(words, f.Rule+":"+f.Code+map[policy.Level]string{policy.Error: "!"}[f.Level])
+	}
+	return strings.Join(words, " ")
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
+	match := func(m policy.Match) func(*policy.Rule) { return func(r *policy.Rule) { r.Match = m } }
+	us := pats("us.example")
+	tests := []struct {
+		name   string
+		change func(*policy.Rule)
+		want   string // "" or a code
+	}{
+		{"nothing", func(*policy.Rule) {}, ""},
+		{"nothing, for ever, with idle", func(r *policy.Rule) { r.Expires, r.Comment, r.Idle = time.Time{}, "c", 1<<62 }, ""},
+		{"forwarded, as RFC 7489 has it", func(r *policy.Rule) { r.Reason = "forwarded" }, ""},
+		{"what a domain owner published", func(r *policy.Rule) { r.Reason = policy.PolicyTestMode }, "bad_reason!"},
+		{"a comment with a line end", func(r *policy.Rule) { r.ReportComment = "a\nb" }, "bad_report_comment!"},
+		{"the longest comment", func(r *policy.Rule) { r.ReportComment = strings.Repeat("~", policy.MaxReportComment) }, ""},
+		{"too long a comment", func(r *policy.Rule) { r.ReportComment = strings.Repeat("~", policy.MaxReportComment+1) }, "bad_report_comment!"},
+		{"all of the messages", func(r *policy.Rule) { r.Sample = 100 }, ""},
+		{"more than all", func(r *policy.Rule) { r.Sample = 101 }, "bad_sample!"},
+		{"idle before it began", func(r *policy.Rule) { r.Idle = -1 }, "bad_idle!"},
+		{"an empty list of what is not", func(r *policy.Rule) { r.Match.Not.HELO = []pattern.Domain{} }, "empty_list!"},
+		{"an empty list of words", func(r *policy.Rule) { r.Match.Weekdays = []pattern.Weekday{} }, "empty_list!"},
+		{"a policy that nobody publishes", func(r *policy.Rule) { r.Match.Requested = []string{"discard"} }, "unknown_word!"},
+		{"a From field of another kind", func(r *policy.Rule) { r.Match.From = []policy.From{"two"} }, "unknown_word!"},
+		{"no hours", func(r *policy.Rule) { r.Match.Hours = []pattern.Hours{{Begin: 60, End: 60}} }, "bad_range!"},
+		{"hours of another planet", func(r *policy.Rule) { r.Match.Hours = []pattern.Hours{{Begin: 60, End: 24*60 + 1}} }, "bad_range!"},
+		{"hours over midnight", func(r *policy.Rule) { r.Match.Hours = []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}} }, ""},
+		{"an eighth day", func(r *policy.Rule) { r.Match.Weekdays = []pattern.Weekday{7} }, "bad_range!"},
+		{"more history than there may be", func(r *policy.Rule) { r.Match.HistoryMin, r.Match.HistoryMax = ptr(2), ptr(1) }, "bad_range!"},
+		{"exactly so much history", func(r *policy.Rule) { r.Match.HistoryMin, r.Match.HistoryMax = ptr(1), ptr(1) }, ""},
+		{"less history than none", func(r *policy.Rule) { r.Match.HistoryMax = ptr(-1) }, "bad_range!"},
+		{"an organization of lists", func(r *policy.Rule) { r.Match.ListID = pats("org:a.example") }, "wrong_org!"},
+		{"an organization of lists, in a map", func(r *policy.Rule) {
+			r.Match.ListID = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
+		}, "wrong_org!"},
+		{"an organization of authors, in a map", func(r *policy.Rule) {
+			r.Match.HeaderFrom = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
+		}, ""},
+		{"IPv4 in the form of IPv6", func(r *policy.Rule) { r.Match.Not.ClientIP = nets("::ffff:192.0.2.0/120") }, "mapped_network!"},
+		{"what is not named anchors nothing", match(policy.Match{RcptDomain: us, Not: policy.Exclude{ClientIP: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "unanchored!"},
+		{"a list that anybody can name", match(policy.Match{RcptDomain: us, ListID: pats("a.example"), IsList: ptr(true)}), "unanchored!"},
+		{"a confirmed name", match(policy.Match{RcptDomain: us, IPRev: pats("mx.a.example")}), ""},
+		{"a sealer", match(policy.Match{RcptDomain: us, ARCPass: pats("a.example")}), ""},
+		{"a confirmed name below a suffix", match(policy.Match{RcptDomain: us, IPRev: pats(".co.uk")}), "public_suffix!"},
+		{"a map with a suffix", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", ".co.uk")).Pattern()}}), "public_suffix!"},
+		{"a map with a wide network", match(policy.Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("192.0.2.1/32", "198.0.0.0/10").Pattern()}}), "wide_network!"},
+		{"a map of narrow networks", match(policy.Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("192.0.2.1/32", "198.51.100.0/24").Pattern()}}), ""},
+		{"a wide network beside a wide domain", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), DKIMPass: pats(".a.example")}), "wide_network!"},
+		{"a wide network beside a sealer", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), ARCPass: pats("a.example")}), ""},
+		{"6to4", match(policy.Match{RcptDomain: us, ClientIP: nets("2002:c000:200::/48")}), "open_network!"},
+		{"Teredo, in a map", match(policy.Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("2001::/32").Pattern()}}), "open_network!"},
+		{"a translator beside DKIM", match(policy.Match{RcptDomain: us, ClientIP: nets("64:ff9b::/96"), DKIMPass: pats("a.example")}), ""},
+		{"a network a little too wide", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.2.0/23")}), "wildcards!"},
+		{"a network a little too wide, in IPv6", match(policy.Match{RcptDomain: us, ClientIP: nets("2a00:1::/47")}), "wildcards!"},
+		{"one wide network of two", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.2.0/24", "192.0.0.0/20")}), "wildcards!"},
+		{"every name of a domain", match(policy.Match{RcptDomain: us, DKIMPass: pats("b.example", ".a.example")}), "wildcards!"},
+		{"every name, in a map", match(policy.Match{RcptDomain: us, DKIMPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".a.example")).Pattern()}}), "wildcards!"},
+		{"every name, of certain authors", match(policy.Match{HeaderFrom: pats("b.example"), DKIMPass: pats(".a.example")}), ""},
+		{"every name, of an organization", match(policy.Match{HeaderFrom: pats("org:b.example"), DKIMPass: pats(".a.example")}), ""},
+		{"every name, of every name", match(policy.Match{HeaderFrom: pats(".b.example"), DKIMPass: pats(".a.example")}), "wildcards!"},
+		{"every name, and one address", match(policy.Match{RcptDomain: us, DKIMPass: pats(".a.example"), ClientIP: nets("192.0.2.1/32")}), ""},
+		{"a mailbox provider", match(policy.Match{RcptDomain: us, DKIMPass: pats("a.example", "gmail.com")}), "shared_sender!"},
+		{"a mailbox provider's hosts", match(policy.Match{RcptDomain: us, IPRev: pats("mail-ed1-f42.google.com")}), "shared_sender!"},
+		{"a wildcard around a mailer", match(policy.Match{RcptDomain: us, IPRev: pats(".azure.com")}), "shared_sender!"},
+		{"a mailer, of certain authors", match(policy.Match{HeaderFrom: pats("a.example"), SPFPass: pats("amazonses.com")}), "shared_sender"},
+		{"a mailer, of every author in a domain", match(policy.Match{HeaderFrom: pats(".a.example"), SPFPass: pats("amazonses.com")}), "shared_sender!"},
+		{"a mailer, from one address", match(policy.Match{RcptDomain: us, SPFPass: pats("amazonses.com"), ClientIP: nets("192.0.2.1/32")}), ""},
+		{"a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", "sendgrid.net")).Pattern()}}), "shared_sender!"},
+		{"names below a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".sendgrid.net")).Pattern()}}), "shared_sender!"},
+		{"a tenant's signature", match(policy.Match{RcptDomain: us, DKIMPass: pats("a.onmicrosoft.com")}), ""},
+		{"a tenant's SPF", match(policy.Match{RcptDomain: us, SPFPass: pats("a.onmicrosoft.com")}), "shared_sender!"},
+		{"all tenants' signatures", match(policy.Match{RcptDomain: us, DKIMPass: pats(".onmicrosoft.com")}), "shared_sender!"},
+		{"a company that seals", match(policy.Match{RcptDomain: us, DKIMPass: pats("microsoft.com")}), ""},
+		{"a company that looks like a mailer", match(policy.Match{RcptDomain: us, DKIMPass: pats("notgmail.com")}), ""},
+		{"seals of a provider, for our users", match(policy.Match{RcptDomain: us, ARCPass: pats("google.com")}), ""},
+		{"seals of a provider, of certain authors", match(policy.Match{HeaderFrom: pats("a.example"), ARCPass: pats("google.com")}), ""},
+		{"seals of a provider", match(policy.Match{ARCPass: pats("a.example", "microsoft.com")}), "open_sealer"},
+		{"seals of a mailer", match(policy.Match{RcptDomain: us, ARCPass: pats("sendgrid.net")}), "shared_sender!"},
+		{"a private network", func(r *policy.Rule) { r.Match.ClientIP = nets("192.168.1.0/24") }, "private_network"},
+		{"a private network beside DKIM", func(r *policy.Rule) { r.Match.ClientIP, r.Match.DKIMPass = nets("192.168.0.0/16"), pats("a.example") }, ""},
+		{"as many addresses as there may be", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16")}), ""},
+		{"the same twice", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "20.3.4.0/24")}), ""},
+		{"one address more", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "192.0.2.1/32")}), "many_addresses"},
+		{"a wide network in pieces", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), "many_addresses!"},
+		{"a wide network in pieces, in a map", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))).Pattern()}}), "many_addresses!"},
+		{"a wide network in pieces, beside DKIM", match(policy.Match{HeaderFrom: pats("a.example"), DKIMPass: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), ""},
+		{"many networks of IPv6", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: append(pieces("2a00::/30", 32), nets("2b00::/48")...)}), "many_addresses"},
+		{"too many networks of IPv6", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: pieces("2a00::/27", 32)}), "many_addresses!"},
+		{"no reports at all", func(r *policy.Rule) {
+			r.Action, r.Match = policy.RuleSkipReport, policy.Match{Result: []string{"fail"}, HistoryMin: ptr(0)}
+		}, "hides_reports!"},
+		{"no reports of a domain", func(r *policy.Rule) {
+			r.Action, r.Match = policy.RuleSkipReport, policy.Match{HeaderFrom: pats("a.example")}
+		}, ""},
+		{"no reports of a domain, for ever", func(r *policy.Rule) {
+			r.Action, r.Match, r.Expires = policy.RuleSkipReport, policy.Match{HeaderFrom: pats("a.example")}, time.Time{}
+		}, "long_lived"},
+		{"a listener that there is not", func(r *policy.Rule) { r.Match.Listener = []string{"inbond"} }, "unknown_listener!"},
+		{"a listener that there is", func(r *policy.Rule) { r.Match.Listener = []string{"inbound"} }, ""},
+		{"a network that is there and not there", func(r *policy.Rule) { r.Match.Not.ClientIP = nets("192.0.2.0/23") }, "contradiction"},
+		{"a part of a network that is not there", func(r *policy.Rule) { r.Match.Not.ClientIP = nets("192.0.2.128/25") }, ""},
+		{"a domain that is there and not there", func(r *policy.Rule) { r.Match.Not.RcptDomain = pats("us.example") }, "contradiction"},
+		{"a policy of what does not fail", func(r *policy.Rule) { r.Match.Requested, r.Match.Result = []string{"none"}, []string{"none"} }, "contradiction"},
+		{"a From field that is no fail", func(r *policy.Rule) { r.Match.From = []policy.From{policy.FromMissing} }, "contradiction"},
+		{"a From field that is a permerror", func(r *policy.Rule) {
+			r.Match.From, r.Match.Result = []policy.From{policy.FromMissing}, []string{"permerror"}
+		}, ""},
+		{"a From field without an author", func(r *policy.Rule) {
+			r.Match.From, r.Match.Result, r.Match.HeaderFrom = []policy.From{policy.FromMissing}, []string{"permerror"}, pats("a.example")
+		}, "contradiction"},
+		{"a domain of the null path", func(r *policy.Rule) { r.Match.NullPath, r.Match.MailFrom = ptr(true), pats("a.example") }, "contradiction"},
+		{"a list without a list", func(r *policy.Rule) { r.Match.IsList, r.Match.ListID = ptr(false), pats("a.example") }, "contradiction"},
+		{"two domains of MAIL FROM", func(r *policy.Rule) {
+			r.Match.SPFPass, r.Match.MailFrom = pats("a.example"), pats("b.example", ".a.example")
+		}, "contradiction"},
+		{"one domain of MAIL FROM", func(r *policy.Rule) { r.Match.SPFPass, r.Match.MailFrom = pats(".a.example"), pats("b.a.example") }, ""},
+		{"a record beside its author", func(r *policy.Rule) {
+			r.Match.HeaderFrom, r.Match.PolicyDomain = pats("a.example"), pats("b.a.example")
+		}, "contradiction"},
+		{"a record above its author", func(r *policy.Rule) {
+			r.Match.HeaderFrom, r.Match.PolicyDomain = pats("b.a.example"), pats("x.example", "a.example")
+		}, ""},
+		{"everybody for everybody", match(policy.Match{ClientIP: nets("192.0.2.0/24")}), "everybody"},
+		{"our own domain", func(r *policy.Rule) { r.Match.HeaderFrom = pats("a.example", "us.example") }, "own_domain"},
+		{"our own organization", func(r *policy.Rule) { r.Match.HeaderFrom = pats("org:us.example") }, "own_domain"},
+		{"quarantine of whoever asks for it", func(r *policy.Rule) {
+			r.Action, r.Match = policy.RuleQuarantine, policy.Match{HeaderFrom: pats("a.example")}
+		}, "softens"},
+		{"quarantine instead of less", func(r *policy.Rule) {
+			r.Action, r.Match = policy.RuleQuarantine, policy.Match{HeaderFrom: pats("a.example"), Requested: []string{"none", "quarantine"}}
+		}, ""},
+		{"quarantine where nothing is published", func(r *policy.Rule) {
+			r.Action, r.Match = policy.RuleQuarantine, policy.Match{HeaderFrom: pats("a.example"), Result: []string{"none"}}
+		}, ""},
+		{"quarantine because DNS failed", func(r *policy.Rule) { r.Action, r.Match.Result = policy.RuleQuarantine, []string{"temperror"} }, "temperror"},
+		{"it has ended", func(r *policy.Rule) { r.Expires = today }, "expired"},
+		{"it ends soon", func(r *policy.Rule) { r.Expires = today.Add(SoonExpires) }, "expires_soon"},
+		{"it does not end soon", func(r *policy.Rule) { r.Expires = today.Add(SoonExpires + 1) }, ""},
+		{"a year and a day", func(r *policy.Rule) { r.Expires = r.Created.AddDate(1, 0, 1) }, ""},
+		{"a year and two days", func(r *policy.Rule) { r.Expires = r.Created.AddDate(1, 0, 2) }, "long_lived"},
+		{"a reject for ever", func(r *policy.Rule) { r.Action, r.Expires = policy.RuleReject, time.Time{} }, ""},
+		{"for ever, with a comment", func(r *policy.Rule) { r.Expires, r.Comment = time.Time{}, "c" }, "long_lived"},
+		{"never used", func(r *policy.Rule) { r.Idle = 24 * time.Hour }, "idle"},
+		{"never used, but new", func(r *policy.Rule) { r.Idle = 30 * 24 * time.Hour }, ""},
+		{"no longer used", func(r *policy.Rule) { r.ID, r.Idle = "used", 4*24*time.Hour }, "idle"},
+		{"still used", func(r *policy.Rule) { r.ID, r.Idle = "used", 6*24*time.Hour }, ""},
+		{"no test", func(r *policy.Rule) { r.Tests = nil }, "untested"},
+		{"no test, in shadow", func(r *policy.Rule) { r.Tests, r.Mode = nil, policy.Shadow }, ""},
+		{"doubtful, but off", func(r *policy.Rule) { r.Tests, r.Expires, r.Mode = nil, today, policy.Off }, ""},
+		{"wrong, though off", func(r *policy.Rule) { r.Match, r.Mode = policy.Match{RcptDomain: us}, policy.Off }, "unanchored!"},
+	}
+	o := Options{
+		Now: today, ReportsOf: "rfc7489", Listeners: []string{"mta", "inbound"},
+		LastMatch: map[string]time.Time{"used": today.AddDate(0, 0, -5)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := sound()
+			tt.change(&r)
+			want := tt.want
+			if want != "" {
+				want = r.ID + ":" + want
+			}
+			if got := lintOf(t, o, r); got != want {
+				t.Errorf("Lint = %q; want %q", got, want)
+			}
+			if faults := Faults(r); (len(faults) > 0) != strings.HasSuffix(want, "!") && tt.want != "unknown_listener!" {
+				t.Errorf("Faults = %v; want some only for %q", faults, want)
+			}
+		})
+	}
+}
+
+func netMap(list ...string) *pattern.NetMap { return pattern.NewNetMap("m", prefixesOf(nets(list...))) }
+
+func prefixesOf(list []pattern.Network) []netip.Prefix {
+	var out []netip.Prefix
+	for _, n := range list {
+		p, _ := n.Prefix()
+		out = append(out, p)
+	}
+	return out
+}
+
+// pieces cuts a network.
+func pieces(network string, bits int) []pattern.Network {
+	p := netip.MustParsePrefix(network)
+	var out []pattern.Network
+	for a := p.Addr(); p.Contains(a); {
+		piece := netip.PrefixFrom(a, bits)
+		out = append(out, pattern.NetworkOf(piece))
+		b := a.AsSlice()
+		for i := (bits - 1) / 8; ; i-- {
+			step := byte(1)
+			if i == (bits-1)/8 {
+				step = 1 << (7 - (bits-1)%8)
+			}
+			if b[i] += step; b[i] >= step {
+				break
+			}
+		}
+		a, _ = netip.AddrFromSlice(b)
+	}
+	return out
+}
+
+func TestLintWithoutOptionsKnowsNothing(t *testing.T) {
+	r := sound()
+	r.Expires, r.Idle, r.Reason, r.Match.Listener = r.Created.AddDate(0, 0, 1), 1, "forwarded", []string{"x"}
+	if got := lintOf(t, Options{}, r); got != "" {
+		t.Errorf("Lint = %q; want nothing", got)
+	}
+	if got := lintOf(t, Options{ReportsOf: "rfc9990"}, r); got != "relay:report_reason" {
+		t.Errorf("Lint for RFC 9990 = %q; want report_reason", got)
+	}
+}
+
+func TestAListenerThatIsMissedIsNamed(t *testing.T) {
+	r := sound()
+	for listener, want := range map[string]string{"inbond": `did you mean "inbound"?`, "x": `write "mta" or "inbound"`} {
+		r.Match.Listener = []string{listener}
+		found := Rules([]policy.Rule{r}, Options{Listeners: []string{"mta", "inbound"}})
+		if len(found) != 1 || found[0].Mend != want {
+			t.Errorf("Lint of listener %q = %+v; want %s", listener, found, want)
+		}
+	}
+}
+
+func TestTooManyRulesAreSaid(t *testing.T) {
+	found := Rules(make([]policy.Rule, policy.MaxRules+1), Options{})
+	if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Code == policy.CodeTooMany }) {
+		t.Errorf("Lint of %d rules does not say that they are too many", policy.MaxRules+1)
+	}
+}
+
+// Each mailer is in the list once, and as a domain.
+func TestTheMailersAreDomains(t *testing.T) {
+	seen := map[string]bool{}
+	for _, domains := range mailerDomains {
+		for domain := range strings.FieldsSeq(domains) {
+			if p, err := pattern.ParseDomain(domain); err != nil || p.Kind() != pattern.Exact || p.String() != domain || seen[domain] {
+				t.Errorf("mailer %q: %v, seen before: %v; want a domain, once", domain, err, seen[domain])
+			}
+			seen[domain] = true
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package lint
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
+)
+
+func TestLintComparesRules(t *testing.T) {
+	rule := func(id string, action policy.RuleAction, change func(*policy.Rule)) policy.Rule {
+		r := sound()
+		r.ID, r.Action = id, action
+		if change != nil {
+			change(&r)
+		}
+		return r
+	}
+	match := func(m policy.Match) func(*policy.Rule) { return func(r *policy.Rule) { r.Match = m } }
+	both := func(a, b func(*policy.Rule)) func(*policy.Rule) { return func(r *policy.Rule) { a(r); b(r) } }
+	low := func(r *policy.Rule) { r.Priority = 1 }
+	us := pats("us.example")
+	tests := []struct {
+		name string
+		a, b policy.Rule
+		want string
+	}{
+		{"the same twice", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleAccept, nil), "b:unreachable"},
+		{"the same with another action", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleReject, nil), "b:conflict!"},
+		{"the same with another action, of lower rank", rule("a", policy.RuleAccept, low), rule("b", policy.RuleReject, nil), "a:conflict!"},
+		{"the same, in another order", rule("a", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.0/24", "192.0.4.0/24")})),
+			rule("b", policy.RuleTempfail, match(policy.Match{ClientIP: nets("192.0.4.0/24", "192.0.2.0/24"), Result: []string{"fail"}})), "b:conflict!"},
+		{"the second in shadow", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleReject, func(r *policy.Rule) { r.Mode = policy.Shadow }), "b:unreachable"},
+		{"the first in shadow", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Mode = policy.Shadow }), rule("b", policy.RuleReject, nil), ""},
+		{"the first off", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Mode = policy.Off }), rule("b", policy.RuleReject, nil), ""},
+		{"the first for a sample", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Sample = 99 }), rule("b", policy.RuleReject, nil), "b:overlap"},
+		{"the first ends before", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Expires = r.Expires.AddDate(0, 0, -1) }), rule("b", policy.RuleReject, nil), "b:overlap"},
+		{"the first has ended", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Expires = today }), rule("b", policy.RuleReject, nil), "a:expired"},
+		{"the first keeps out of reports", rule("a", policy.RuleSkipReport, nil), rule("b", policy.RuleReject, nil), ""},
+		{"a narrower network", rule("a", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.0.0/16")})), rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.0/24")})), "b:unreachable"},
+		{"two halves of a network", rule("a", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.0/25", "192.0.2.128/25")})), rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.128/25", "192.0.2.0/25")})), "b:unreachable"},
+		{"a wider network", rule("a", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.0/24")})), rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.0.0/16")})), ""},
+		{"a name below", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats(".a.example")})), rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("x.a.example", ".y.a.example")})), "b:unreachable"},
+		{"a name beside", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats(".a.example")})), rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("x.a.example", "a.example")})), ""},
+		{"a map that has it", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example")).Pattern()}})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example")})), "b:unreachable"},
+		{"a map that has not", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("b.example")).Pattern()}})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example")})), ""},
+		{"one key more", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example")})), rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), TLS: ptr(true)})), "b:unreachable"},
+		{"another value of a flag", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), TLS: ptr(false)})),
+			rule("b", policy.RuleTempfail, match(policy.Match{HeaderFrom: pats("a.example"), TLS: ptr(true)})), ""},
+		{"less that is not meant", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("org:a.example"), Not: policy.Exclude{HELO: pats("x.example")}})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("org:a.example"), Not: policy.Exclude{HELO: pats("x.example", "y.example")}})), "b:unreachable"},
+		{"more that is not meant", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), Not: policy.Exclude{HELO: pats("x.example", "y.example")}})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), Not: policy.Exclude{HELO: pats("x.example")}})), ""},
+		{"fewer hours", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 60, End: 120}}})), "b:unreachable"},
+		{"other hours", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}})),
+			rule("b", policy.RuleTempfail, match(policy.Match{HeaderFrom: pats("a.example"), Hours: []pattern.Hours{{Begin: 6 * 60, End: 22 * 60}}})), ""},
+		{"more history", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(5)})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(6), HistoryMax: ptr(9)})), "b:unreachable"},
+		{"other history", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), HistoryMin: ptr(5)})),
+			rule("b", policy.RuleTempfail, match(policy.Match{HeaderFrom: pats("a.example"), HistoryMax: ptr(4)})), ""},
+		{"other results", rule("a", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example")})),
+			rule("b", policy.RuleTempfail, match(policy.Match{HeaderFrom: pats("a.example"), Result: []string{"none"}})), ""},
+		{"accept for all recipients, before a rejection for one", rule("a", policy.RuleAccept, nil),
+			rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: us, TLS: ptr(true)})), "b:overlap"},
+		{"reject for one recipient, before an accept for all", rule("a", policy.RuleReject, nil),
+			rule("b", policy.RuleAccept, match(policy.Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: us, TLS: ptr(true)})), "b:unreachable"},
+		{"the same sender", rule("a", policy.RuleTempfail, match(policy.Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats("a.example")})),
+			rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.7/32"), RcptDomain: us})), "b:overlap"},
+		{"the same sender, the wider one first", rule("a", policy.RuleTempfail, match(policy.Match{ClientIP: nets("192.0.2.7/32"), HeaderFrom: pats("a.example")})),
+			rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: us})), "b:overlap"},
+		{"the same sender, in a map", rule("a", policy.RuleTempfail, match(policy.Match{HELO: pats("x.example"), HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example")).Pattern()}})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("a.example"), RcptDomain: us})), "b:overlap"},
+		{"the same sender with another priority", rule("a", policy.RuleTempfail, both(low, match(policy.Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats("a.example")}))),
+			rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.7/32"), RcptDomain: us})), ""},
+		{"an organization and a name in it", rule("a", policy.RuleTempfail, match(policy.Match{HeaderFrom: pats("org:a.example")})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("b.a.example")})), "b:overlap"},
+		{"the same sender, but denied", rule("a", policy.RuleTempfail, match(policy.Match{HeaderFrom: pats("org:a.example"), Not: policy.Exclude{HeaderFrom: pats("b.a.example")}})),
+			rule("b", policy.RuleReject, match(policy.Match{HeaderFrom: pats("b.a.example")})), ""},
+		{"senders of different kinds", rule("a", policy.RuleTempfail, match(policy.Match{HeaderFrom: pats("a.example")})),
+			rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.7/32")})), ""},
+		{"any sender", rule("a", policy.RuleTempfail, match(policy.Match{Requested: []string{"reject"}})),
+			rule("b", policy.RuleReject, match(policy.Match{ClientIP: nets("192.0.2.7/32")})), "b:overlap"},
+		{"one id", rule("a", policy.RuleAccept, nil), rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Match.ClientIP = nets("192.0.4.0/24") }), "a:duplicate_id!"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			for _, rules := range [][]policy.Rule{{tt.a, tt.b}, {tt.b, tt.a}} {
+				if got := lintOf(t, Options{Now: today}, rules...); got != tt.want {
+					t.Errorf("Lint = %q; want %q", got, tt.want)
+				}
+			}
+		})
+	}
+}
+
+func TestOverlapsAreCountedInOneFinding(t *testing.T) {
+	var rules []policy.Rule
+	for i := range 5 {
+		r := sound()
+		r.ID, r.Action = fmt.Sprintf("r%d", i), policy.RuleReject
+		r.Match = policy.Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats(fmt.Sprintf("%d.example", i))}
+		rules = append(rules, r)
+	}
+	last := sound()
+	last.ID, last.Action, last.Match = "z", policy.RuleTempfail, policy.Match{ClientIP: nets("192.0.2.0/25"), RcptDomain: pats("us.example")}
+	found := Rules(append(rules, last), Options{})
+	want := `rule "r0" at f:3 can match the same message, does something else (reject), and goes first only by its id, as do 4 more`
+	if len(found) != 1 || found[0].Rule != "z" || found[0].Text != want {
+		t.Errorf("Lint = %+v; want %q of z alone", found, want)
+	}
+}
+
+// pair returns two enforced rules of different priorities, of which the second
+// often asks for what the first does and more, and a message that both may be
+// about.
+func pair(r *rand.Rand) (upper, lower policy.Rule, f policy.Facts) {
+	names := []string{"a.example", "b.a.example", "org.example"}
+	name := func() string { return names[r.IntN(len(names))] }
+	match := func() policy.Match {
+		var m policy.Match
+		for _, key := range []*[]pattern.Domain{&m.HeaderFrom, &m.HELO, &m.RcptDomain, &m.Not.HELO, &m.Not.RcptDomain} {
+			if r.IntN(3) == 0 {
+				*key = []pattern.Domain{pattern.NewDomain(pattern.Kind(1+r.IntN(2)), name())}
+			}
+		}
+		if r.IntN(2) == 0 {
+			m.ClientIP = nets([]string{"192.0.2.0/24", "192.0.2.1/32", "192.0.0.0/16"}[r.IntN(3)])
+		}
+		if r.IntN(4) == 0 {
+			m.TLS = ptr(r.IntN(2) == 0)
+		}
+		return m
+	}
+	upper, lower = good(), good()
+	upper.ID, upper.Action, upper.Match = "upper", policy.RuleAction(r.IntN(5)), match()
+	lower.ID, lower.Action, lower.Match, lower.Priority = "lower", policy.RuleAction(r.IntN(5)), upper.Match, upper.Priority-1
+	more := match()
+	if upper.Match.HELO == nil {
+		lower.Match.HELO = more.HELO
+	}
+	if upper.Match.RcptDomain == nil {
+		lower.Match.RcptDomain = more.RcptDomain
+	}
+	if upper.Match.HeaderFrom == nil || r.IntN(4) == 0 {
+		lower.Match.HeaderFrom = more.HeaderFrom
+	}
+	if upper.Match.ClientIP == nil || r.IntN(4) == 0 {
+		lower.Match.ClientIP = more.ClientIP
+	}
+	f = policy.Facts{
+		Time: today, Version: policy.FactsVersion, Seed: 1, Client: netip.MustParseAddr([]string{"192.0.2.1", "192.0.2.2", "192.0.3.1"}[r.IntN(3)]),
+		Helo: name(), Recipients: []string{name(), name()}[:1+r.IntN(2)], TLS: r.IntN(2) == 0, From: policy.FromOneMailbox,
+		Authors: []policy.Author{{Domain: name(), Org: "a.example", Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Policy(r.IntN(3)), Pct: 100}}},
+	}
+	return upper, lower, f
+}
+
+// decided returns what a message is answered with by rules that need not be
+// sound; ok is false for rules that are none.
+func decided(t *testing.T, f policy.Facts, rules ...policy.Rule) (d policy.Decision, ok bool) {
+	t.Helper()
+	set, err := policy.NewRules(rules)
+	if err != nil {
+		return policy.Decision{}, false
+	}
+	return policy.Settings{Profile: policy.Profile(1), Quarantine: policy.Tag, Rules: set}.Decide(f), true
+}
+
+func TestARuleThatIsHiddenNeverDecides(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	hidden, reached := 0, 0
+	for range 20_000 {
+		upper, lower, f := pair(r)
+		ranks := rankedRules([]*policy.Rule{&upper, &lower})
+		hides := ranks[0].hides(&ranks[1]) && ranks[0].quantified(&ranks[1])
+		d, ok := decided(t, f, upper, lower)
+		if !ok {
+			continue
+		}
+		if hides && d.Rule == lower.ID {
+			t.Fatalf("%+v is decided by a rule that is hidden: %+v, %+v", f, upper, lower)
+		}
+		if hides && len(d.Also) > 0 {
+			hidden++
+		} else if d.Rule == lower.ID {
+			reached++
+		}
+	}
+	if hidden < 100 || reached < 100 {
+		t.Errorf("%d messages match a hidden rule, and %d one that is reached; want 100 of each, or the property says nothing", hidden, reached)
+	}
+}
+
+func TestRulesThatMatchOneMessageCanMeet(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	both := 0
+	for range 20_000 {
+		upper, lower, f := pair(r)
+		d, ok := decided(t, f, upper, lower)
+		if !ok || len(f.Recipients) > 1 || len(d.Also) == 0 {
+			continue
+		}
+		both++
+		a, b := shapeOf(&upper.Match), shapeOf(&lower.Match)
+		if !a.meets(b) || !b.meets(a) {
+			t.Fatalf("%+v matches two rules that cannot meet: %+v, %+v", f, upper.Match, lower.Match)
+		}
+	}
+	if both < 100 {
+		t.Errorf("%d messages match two rules; want 100, or the property says nothing", both)
+	}
+}
