@@ -28,8 +28,6 @@ func nets(texts ...string) []pattern.Network {
 	return out
 }
 
-func prefixes(texts ...string) []netip.Prefix { return prefixesOf(nets(texts...)) }
-
 // good is a rule without a fault.
 func good() policy.Rule {
 	return policy.Rule{

@@ -7,18 +7,6 @@ import (
 	"testing"
 )
 
-func pats(texts ...string) []Domain {
-	var out []Domain
-	for _, s := range texts {
-		p, err := ParseDomain(s)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
 func prefixes(texts ...string) []netip.Prefix {
 	var out []netip.Prefix
 	for _, s := range texts {
