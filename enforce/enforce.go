@@ -189,7 +189,7 @@ func (m *mail) facts(now time.Time) policy.Facts {
 		Client: m.client.addr, ClientName: m.client.name, Helo: m.client.helo, Relay: m.client.relay,
 		UnknownClient: m.client.unknown,
 		NullPath:      m.env.MailFrom == "", MailFrom: mailFrom,
-		Skip: m.skip, From: m.from(), Cut: m.env.HeaderTruncated, Forged: m.forged.count, TooManyForged: m.forged.tooMany,
+		Skip: m.skip, From: m.from(), HeaderTruncated: m.env.HeaderTruncated, Forged: m.forged.count, TooManyForged: m.forged.tooMany,
 		IsList: claims.IsList, ListID: claims.ListID, Automatic: claims.Automatic, TLS: m.client.tls,
 		Version: policy.FactsVersion,
 	}

@@ -172,7 +172,7 @@ func leading(authors []Author) Author {
 func (s Settings) unusable(f Facts) bool {
 	switch f.From {
 	case FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains:
-		return f.Cut || len(f.Authors) == 0 || len(f.Authors) > MaxAuthors
+		return f.HeaderTruncated || len(f.Authors) == 0 || len(f.Authors) > MaxAuthors
 	}
 	return true
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"dmarcgate/auth/dmarc"
@@ -53,14 +54,14 @@ type Facts struct {
 	MailFrom   string   `json:"mail_from,omitempty"` // domain of MAIL FROM
 	Recipients []string `json:"rcpt,omitempty"`      // domains, each once; "" for an address without one
 
-	Skip    Skip     `json:"skip,omitempty"`
-	From    From     `json:"from,omitempty"`
-	Cut     bool     `json:"cut,omitempty"` // the header was longer than the limits; its end is not known
-	Authors []Author `json:"authors,omitempty"`
-	SPF     SPF      `json:"spf"`
-	HELO    SPF      `json:"spf_helo"`
-	DKIM    []DKIM   `json:"dkim,omitempty"`
-	ARC     ARC      `json:"arc,omitzero"`
+	Skip            Skip     `json:"skip,omitempty"`
+	From            From     `json:"from,omitempty"`
+	HeaderTruncated bool     `json:"header_truncated,omitempty"` // the header was longer than the limits; its end is not known
+	Authors         []Author `json:"authors,omitempty"`
+	SPF             SPF      `json:"spf"`
+	HELO            SPF      `json:"spf_helo"`
+	DKIM            []DKIM   `json:"dkim,omitempty"`
+	ARC             ARC      `json:"arc,omitzero"`
 
 	// Stale tells that an old answer of DNS was used, because no newer one could
 	// be had. What that may decide is in the results already: nothing more
@@ -348,8 +349,66 @@ type Proof struct {
 // message whose From has one domain, which passed, is one of its messages.
 func (f *Facts) Proof() Proof {
 	oneDomain := (f.From == FromOneMailbox || f.From == FromSeveralMailboxes) && len(f.Authors) == 1
-	if f.Skip != Evaluated || f.Cut || !oneDomain || f.Authors[0].Verdict.Status != dmarc.Pass {
+	if f.Skip != Evaluated || f.HeaderTruncated || !oneDomain || f.Authors[0].Verdict.Status != dmarc.Pass {
 		return Proof{}
 	}
 	return Proof{Org: f.Authors[0].Org, DKIM: f.Authors[0].Verdict.AlignedDKIM}
+}
+
+// Domains returns the domains that the facts name, some of them more than once,
+// and what a stranger gave in place of one.
+func (f *Facts) Domains() []string {
+	all := []string{f.MailFrom, f.Helo, f.ClientName, f.SPF.Domain, f.HELO.Domain}
+	all = append(all, f.Recipients...)
+	for i := range f.Authors {
+		a := &f.Authors[i]
+		all = append(all, a.Domain, a.Org, a.PolicyDomain)
+	}
+	for i := range f.DKIM {
+		all = append(all, f.DKIM[i].Domain)
+	}
+	for i := range f.ARC.Sealers {
+		all = append(all, f.ARC.Sealers[i].Domain)
+		for _, rec := range f.ARC.Sealers[i].Recorded {
+			all = append(all, rec.Domain)
+		}
+	}
+	return all
+}
+
+// eachText calls do for each text that may hold a local part, with what takes
+// it out, and reports whether there was one.
+func (f *Facts) eachText(do func(text *string, clean func(string) string)) (found bool) {
+	visit := func(clean func(string) string, texts ...*string) {
+		for _, text := range texts {
+			if strings.IndexByte(*text, '@') >= 0 {
+				found = true
+				do(text, clean)
+			}
+		}
+	}
+	visit(scrubName, &f.ClientName, &f.Helo, &f.MailFrom, &f.SPF.Domain, &f.HELO.Domain, &f.ListID)
+	visit(scrubTerm, &f.SPF.Term, &f.HELO.Term)
+	visit(scrubReason, &f.SPF.Reason, &f.HELO.Reason, &f.ARC.Reason)
+	for i := range f.Authors {
+		a := &f.Authors[i]
+		visit(scrubReason, &a.Verdict.Reason)
+		if hasDestinations(a.Record) {
+			found = true
+			do(&a.Record, dmarc.CleanPolicyTags)
+		}
+	}
+	for i := range f.DKIM {
+		s := &f.DKIM[i]
+		visit(scrubName, &s.Domain, &s.Selector)
+		visit(scrubReason, &s.Reason)
+	}
+	for i := range f.ARC.Sealers {
+		s := &f.ARC.Sealers[i]
+		visit(scrubName, &s.Domain, &s.Selector)
+		for j := range s.Recorded {
+			visit(scrubName, &s.Recorded[j].Domain)
+		}
+	}
+	return found
 }

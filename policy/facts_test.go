@@ -22,7 +22,7 @@ func TestOnlyAMessageOfOneDomainThatPassedIsAProof(t *testing.T) {
 		{"one mailbox with two author domains", func(f *Facts) { f.Authors = append(f.Authors, f.Authors[0]) }, Proof{}},
 		{"no author domain", func(f *Facts) { f.Authors = nil }, Proof{}},
 		{"a From field that gives nothing", func(f *Facts) { f.From = FromUnparsable }, Proof{}},
-		{"a header that was cut", func(f *Facts) { f.Cut = true }, Proof{}},
+		{"a header that was cut", func(f *Facts) { f.HeaderTruncated = true }, Proof{}},
 		{"a message that was not evaluated", func(f *Facts) { f.Skip = TrustedNetwork }, Proof{}},
 		{"a fail", func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.Fail }, Proof{}},
 		{"no record", func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.StatusNone }, Proof{}},

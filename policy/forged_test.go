@@ -29,7 +29,7 @@ func TestAHeaderBeyondTheLimitsHasOneAnswer(t *testing.T) {
 		}
 		for _, from := range []From{FromOneMailbox, FromMissing, FromSeveralFields, FromEmptyGroup, FromUnparsable, FromTruncated} {
 			for _, null := range []bool{false, true} {
-				if got := s.Decide(Facts{From: from, Cut: true, NullPath: null}); got.Action != want.Action || got.Reason != want.Reason {
+				if got := s.Decide(Facts{From: from, HeaderTruncated: true, NullPath: null}); got.Action != want.Action || got.Reason != want.Reason {
 					t.Errorf("%v: Decide(%s, null path %v) = %+v; want %+v", profile, from, null, got, want)
 				}
 			}

@@ -49,7 +49,7 @@ type fromOutcome struct {
 func (s Settings) fromOutcome(f Facts) fromOutcome {
 	site := s.From
 	switch {
-	case f.Cut || f.From == FromTruncated: // another From field may follow where we did not look
+	case f.HeaderTruncated || f.From == FromTruncated: // another From field may follow where we did not look
 		return fromOutcome{"unparsable", "header longer than the limits", site.Unparsable, FromQuarantine, FromReject}
 	case f.From == FromMissing && f.NullPath:
 		return fromOutcome{"null_path_missing", "no From field, and the null reverse path", site.NullPathMissing, FromAccept, FromAccept}

@@ -53,7 +53,7 @@ func (m maker) facts() Facts {
 	f := Facts{
 		Time: noon.Add(time.Duration(m.IntN(1000)) * time.Minute), Listener: pick(m, "mta", "x"), Helo: "h.example",
 		Client: pick(m, netip.Addr{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1")),
-		From:   FromOneMailbox, NullPath: m.yes(20), Cut: m.yes(2), SPF: SPF{Result: m.result(), Domain: m.domain()},
+		From:   FromOneMailbox, NullPath: m.yes(20), HeaderTruncated: m.yes(2), SPF: SPF{Result: m.result(), Domain: m.domain()},
 		Recipients: []string{pick(m, "a.example", "b.example")}, Deferred: pick(m, 0, time.Hour, 5*time.Hour),
 	}
 	if m.yes(30) {

@@ -3,8 +3,6 @@ package policy
 import (
 	"slices"
 	"strings"
-
-	"dmarcgate/auth/dmarc"
 )
 
 // Scrub takes local parts out of facts. Domains, names and results have none
@@ -21,43 +19,6 @@ func (f *Facts) Scrub() bool {
 		f.ARC.Sealers[i].Recorded = slices.Clone(f.ARC.Sealers[i].Recorded)
 	}
 	return f.eachText(func(text *string, clean func(string) string) { *text = clean(*text) })
-}
-
-// eachText calls do for each text that may hold a local part, with what takes
-// it out, and reports whether there was one.
-func (f *Facts) eachText(do func(text *string, clean func(string) string)) (found bool) {
-	visit := func(clean func(string) string, texts ...*string) {
-		for _, text := range texts {
-			if strings.IndexByte(*text, '@') >= 0 {
-				found = true
-				do(text, clean)
-			}
-		}
-	}
-	visit(scrubName, &f.ClientName, &f.Helo, &f.MailFrom, &f.SPF.Domain, &f.HELO.Domain, &f.ListID)
-	visit(scrubTerm, &f.SPF.Term, &f.HELO.Term)
-	visit(scrubReason, &f.SPF.Reason, &f.HELO.Reason, &f.ARC.Reason)
-	for i := range f.Authors {
-		a := &f.Authors[i]
-		visit(scrubReason, &a.Verdict.Reason)
-		if hasDestinations(a.Record) {
-			found = true
-			do(&a.Record, dmarc.CleanPolicyTags)
-		}
-	}
-	for i := range f.DKIM {
-		s := &f.DKIM[i]
-		visit(scrubName, &s.Domain, &s.Selector)
-		visit(scrubReason, &s.Reason)
-	}
-	for i := range f.ARC.Sealers {
-		s := &f.ARC.Sealers[i]
-		visit(scrubName, &s.Domain, &s.Selector)
-		for j := range s.Recorded {
-			visit(scrubName, &s.Recorded[j].Domain)
-		}
-	}
-	return found
 }
 
 // longestTags is more than the longest text of dmarc.Record.PolicyTags, in

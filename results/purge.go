@@ -3,6 +3,7 @@ package results
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 )
@@ -64,28 +65,8 @@ func below(name, domain string) bool {
 
 // names reports whether a row names a domain.
 func names(r *Row, domain string) bool {
-	f := &r.Facts
-	all := []string{r.Decision.Author, f.MailFrom, f.Helo, f.ClientName, f.SPF.Domain, f.HELO.Domain}
-	all = append(all, f.Recipients...)
-	for i := range f.Authors {
-		a := &f.Authors[i]
-		all = append(all, a.Domain, a.Org, a.PolicyDomain)
-	}
-	for i := range f.DKIM {
-		all = append(all, f.DKIM[i].Domain)
-	}
-	for i := range f.ARC.Sealers {
-		all = append(all, f.ARC.Sealers[i].Domain)
-		for _, rec := range f.ARC.Sealers[i].Recorded {
-			all = append(all, rec.Domain)
-		}
-	}
-	for _, name := range all {
-		if below(name, domain) {
-			return true
-		}
-	}
-	return false
+	in := func(name string) bool { return below(name, domain) }
+	return in(r.Decision.Author) || slices.ContainsFunc(r.Facts.Domains(), in)
 }
 
 // Normal returns the purge with its domain in the form that rows have, and an

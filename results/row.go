@@ -13,6 +13,15 @@ const (
 	Imported                // of another program: it only tells, and counts nowhere
 )
 
+// String returns the word of exports, "" for a state that there is not.
+func (s State) String() string {
+	words := [...]string{"answered", "deferred", "unanswered", "imported"}
+	if int(s) >= len(words) {
+		return ""
+	}
+	return words[s]
+}
+
 // Row is one message: what was known, and what was decided.
 type Row struct {
 	Sequence int64 // given by the store, rising

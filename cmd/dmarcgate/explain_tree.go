@@ -77,7 +77,7 @@ func (x *explanation) checks(root *term.Node) {
 		root.Add("not found out, because lookups gave way to those of other messages: %s", strings.Join(f.Pressed, ", "))
 	}
 	root.Add("From: %s", f.From)
-	if f.Cut {
+	if f.HeaderTruncated {
 		root.Add("header longer than limits.header_fields or limits.header_bytes: only its beginning was evaluated")
 	}
 	if f.BIMIEligible {
@@ -156,7 +156,7 @@ func signature(parent *term.Node, s policy.DKIM) {
 func (x *explanation) chain(root *term.Node) {
 	c := x.Facts.ARC
 	switch {
-	case c.Result == "" && x.Facts.Cut:
+	case c.Result == "" && x.Facts.HeaderTruncated:
 		root.Add("arc: not evaluated, because a part of the header is missing")
 		return
 	case c.Result == "":

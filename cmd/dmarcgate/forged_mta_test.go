@@ -79,8 +79,8 @@ func checkForged(t *testing.T, s *site, profile, client string, r mtatest.Reply,
 	}
 	f := rows[0].Facts
 	skip := map[string]policy.Skip{"trusted": policy.TrustedNetwork, "authenticated": policy.Authenticated}[client]
-	if f.Forged != 7 || !f.Cut || f.Skip != skip {
-		t.Errorf("%d forged fields, truncated %v, skip %q; want 7, true, %q", f.Forged, f.Cut, f.Skip, skip)
+	if f.Forged != 7 || !f.HeaderTruncated || f.Skip != skip {
+		t.Errorf("%d forged fields, truncated %v, skip %q; want 7, true, %q", f.Forged, f.HeaderTruncated, f.Skip, skip)
 	}
 	if profile == "strict" && client == "sender" {
 		if r.Code != 550 || !strings.Contains(r.Text, "header longer than the limits") {

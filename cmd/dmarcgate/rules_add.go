@@ -213,7 +213,7 @@ func needsRule(r *results.Row) ([]policy.Author, error) {
 		return nil, errors.New("another program has decided about this message; what a rule would need was not taken down")
 	case f.Skip != policy.Evaluated:
 		return nil, fmt.Errorf("this message was not evaluated (%s): rules are never about such mail, and it is let through", f.Skip)
-	case f.Cut || len(f.Authors) == 0:
+	case f.HeaderTruncated || len(f.Authors) == 0:
 		return nil, fmt.Errorf("the From field of this message gives no author domain to evaluate (%s); its sender has to mend that", cmp.Or(string(f.From), "unknown"))
 	}
 	var failing []policy.Author

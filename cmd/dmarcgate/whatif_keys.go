@@ -363,7 +363,7 @@ func drawn(m *stored, _, _ shapeValue) reach {
 // cutHeader: under a smaller limit more headers are cut; how long they are is
 // not in the facts.
 func cutHeader(m *stored, was, now shapeValue) reach {
-	return wholeIf(now.number < was.number || m.facts.Cut)
+	return wholeIf(now.number < was.number || m.facts.HeaderTruncated)
 }
 
 // waiting: who waits longer gets the answers that came, and perhaps others.

@@ -29,7 +29,7 @@ var allowed = map[string][]string{
 	"admin":             {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"auth":              {"message", "auth/*"},
 	"results":           {"policy", "auth/dmarc"},
-	"results/blob":      {"results", "policy"},
+	"results/blob":      {"results", "policy", "auth/dmarc"},
 	"results/history":   {"policy"},
 	"results/sqlite":    {"results", "results/blob", "results/history", "policy", "metrics", "auth/dmarc"},
 	"results/pg":        {"results", "results/blob", "policy", "metrics"},

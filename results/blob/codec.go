@@ -168,11 +168,15 @@ func (e *Encoder) close(start int) {
 // Reader is what all messages of a row share while it is read. It can be used for
 // one row after the other.
 type Reader struct {
-	texts  []string
-	nested int
-	err    error
-	sum    sum // of the last row that had one: the next mostly has the same
+	texts    []string
+	nested   int
+	err      error
+	messages [maxDepth]message
+	sum      sum // of the last row that had one: the next mostly has the same
 }
+
+// maxDepth is how deep messages are nested: row, facts, chain, sealer, recorded.
+const maxDepth = 5
 
 // message is a message while it is read: next goes to the next field.
 type message struct {
@@ -182,14 +186,15 @@ type message struct {
 	kind  int
 	value uint64
 	inner []byte
+	depth int
 }
 
 // begin begins to read a row that was written with these known strings.
-func (b *Reader) begin(data []byte, known ...string) (message, error) {
+func (b *Reader) begin(data []byte, known ...string) (*message, error) {
 	b.texts = append(b.texts[:0], known...)
 	m, count, err := b.front(data)
 	if err != nil {
-		return message{}, err
+		return nil, err
 	}
 	m.texts = slices.Grow(m.texts, int(count))
 	all := string(data) // once, not for each string
@@ -202,14 +207,15 @@ func (b *Reader) begin(data []byte, known ...string) (message, error) {
 }
 
 // front reads up to the strings, and how many they are.
-func (b *Reader) front(data []byte) (m message, count uint64, err error) {
+func (b *Reader) front(data []byte) (m *message, count uint64, err error) {
 	if len(data) == 0 || data[0] != codecVersion {
-		return message{}, 0, fmt.Errorf("%w: no row of this or an earlier program", ErrDamaged)
+		return nil, 0, fmt.Errorf("%w: no row of this or an earlier program", ErrDamaged)
 	}
 	b.nested, b.err = 0, nil
-	m = message{Reader: b, rest: data[1:]}
+	m = &b.messages[0]
+	*m = message{Reader: b, rest: data[1:]}
 	if count = m.uvarint(); count > uint64(len(m.rest)) { // each has at least its length
-		return message{}, 0, ErrDamaged
+		return nil, 0, ErrDamaged
 	}
 	return m, count, nil
 }
@@ -267,8 +273,6 @@ func (m *message) number() uint64 {
 	return m.value
 }
 
-func (m *message) flag() bool { return m.number() != 0 }
-
 func (m *message) text() string {
 	v := m.number()
 	list := words
@@ -283,26 +287,17 @@ func (m *message) text() string {
 }
 
 // open returns the message that is nested in this field.
-func (m *message) open() message {
+func (m *message) open() *message {
 	m.nested++
+	in := &m.messages[m.depth+1]
+	*in = message{Reader: m.Reader, depth: m.depth + 1}
 	if !m.is(kindNested) || m.nested > maxNested {
 		m.fail()
-		return message{Reader: m.Reader}
+		return in
 	}
-	return message{Reader: m.Reader, rest: m.inner}
+	in.rest = m.inner
+	return in
 }
-
-// small reads a number of one byte.
-func small[T ~uint8](m *message, v *T) {
-	n := m.number()
-	if n > 0xff {
-		m.fail()
-	}
-	*v = T(n)
-}
-
-// text reads a string into a type of its own.
-func text[T ~string](m *message, v *T) { *v = T(m.text()) }
 
 // NamesRule reports whether a row names a rule, without reading it. Of a row
 // that is damaged it says no.
@@ -315,12 +310,12 @@ func (b *Reader) NamesRule(data []byte) bool {
 		m.bytes()
 	}
 	for m.next() {
-		if m.field != rowDecision {
+		if rowFields.key(m.field) != "decision" {
 			continue
 		}
 		for in := m.open(); in.next(); {
-			switch in.field {
-			case decisionRule, decisionAlso, decisionShadow, decisionUnreported:
+			switch decisionFields.key(in.field) {
+			case "rule", "also", "shadow", "unreported":
 				return true
 			}
 		}

@@ -59,7 +59,7 @@ func (e *Encoder) Columns(r *results.Row) (*Columns, error) {
 		c.PolicyDomain = ""
 	}
 	e.begin(c.Author, c.PolicyDomain)
-	e.row(r)
+	rowFields.write(e, r)
 	var err error
 	c.Blob, err = e.appendTo(c.Blob)
 	return c, err
@@ -111,7 +111,7 @@ func malformed(r *results.Row) bool {
 	}
 	switch r.Facts.From {
 	case policy.FromOneMailbox, policy.FromSeveralMailboxes, policy.FromSeveralDomains:
-		return r.Facts.Cut
+		return r.Facts.HeaderTruncated
 	}
 	return true
 }
@@ -134,7 +134,7 @@ func (b *Reader) readStored(c *Columns, r *results.Row) error {
 	r.Facts.Client, _ = netip.AddrFromSlice(c.Client)
 	m, err := b.begin(c.Blob, c.Author, c.PolicyDomain)
 	if err == nil {
-		m.row(r)
+		rowFields.read(m, r)
 		err = m.err
 	}
 	if err != nil {

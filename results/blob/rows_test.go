@@ -5,6 +5,7 @@ import (
 
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
+	"dmarcgate/results"
 )
 
 var (
@@ -39,3 +40,6 @@ func TestRowsThatNameARuleAreMarked(t *testing.T) {
 		}
 	}
 }
+
+// goldenRows are rows with everything that a row can have.
+func goldenRows() []results.Row { return []results.Row{filled(), mixRow(10), row("q")} }

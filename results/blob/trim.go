@@ -267,29 +267,19 @@ func shadowBytes(all []policy.ShadowDecision) (n int) {
 // cutTexts cuts the texts of a row: names and ids to maxText, what explains to
 // so many bytes.
 func (r trimmer) cutTexts(most int) {
-	f, d := &r.Facts, &r.Decision
-	cut := func(most int, texts ...*string) {
-		for _, text := range texts {
-			if len(*text) > most {
-				*text = head(*text, most)
-				r.mark(TrimmedTexts, 0)
-			}
+	rowFields.visit(r.Row, false, func(text string, what content) string {
+		limit := maxText
+		switch what {
+		case word:
+			limit = shortText
+		case says, reason, term:
+			limit = most
 		}
-	}
-	cut(maxText, &f.QueueID, &f.Listener, &f.ClientName, &f.Helo, &f.MailFrom, &f.ListID, &f.SPF.Domain, &f.HELO.Domain,
-		&d.Author, &d.Rule, &d.Unreported, &r.Settings)
-	cut(shortText, (*string)(&f.Skip), (*string)(&f.From), (*string)(&d.Override), (*string)(&d.Evidence), &f.SPF.Result, &f.HELO.Result, &f.ARC.Result)
-	cut(most, &f.SPF.Term, &f.SPF.Reason, &f.HELO.Term, &f.HELO.Reason, &f.ARC.Reason, &d.Reason, &d.ReportComment)
-	f.Client, f.Relay = f.Client.WithZone(head(f.Client.Zone(), shortText)), f.Relay.WithZone(head(f.Relay.Zone(), shortText))
-	for i := range d.Effective {
-		cut(shortText, (*string)(&d.Effective[i].Override))
-	}
-	for i := range f.Authors {
-		a := &f.Authors[i]
-		cut(maxText, &a.Domain, &a.Org, &a.PolicyDomain, &a.Record)
-		cut(shortText, &a.Source, (*string)(&a.Standing.NoMail))
-		cut(most, &a.Verdict.Reason)
-	}
+		if len(text) > limit {
+			r.mark(TrimmedTexts, 0)
+		}
+		return head(text, limit)
+	})
 }
 
 // head returns the beginning of a text, with whole characters.

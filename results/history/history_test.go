@@ -49,7 +49,7 @@ func TestWhatWasProvedToBeOfAnOrganizationIsCounted(t *testing.T) {
 		{"temperror", func(f *policy.Facts) { f.Authors[0].Verdict.Status = dmarc.TempError }, policy.History{}},
 		{"no record", func(f *policy.Facts) { f.Authors[0].Verdict = dmarc.Verdict{} }, policy.History{}},
 		{"not evaluated", func(f *policy.Facts) { f.Skip = policy.Authenticated }, policy.History{}},
-		{"a header that was cut", func(f *policy.Facts) { f.Cut = true }, policy.History{}},
+		{"a header that was cut", func(f *policy.Facts) { f.HeaderTruncated = true }, policy.History{}},
 		{"an organization that is not known", func(f *policy.Facts) { f.Authors[0].Org = "" }, policy.History{}},
 		{"another organization", func(f *policy.Facts) { f.Authors[0].Org = "a.bank.example" }, policy.History{}},
 	}

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
 )
@@ -62,6 +63,12 @@ type oldSlice struct {
 	last       int64 // the number of the last one; 0 when there are none
 }
 
+// oldFacts are facts with the keys that have another name now.
+type oldFacts struct {
+	policy.Facts
+	Cut bool `json:"cut"`
+}
+
 func (s *session) oldRows(ctx context.Context) (oldSlice, error) {
 	var slice oldSlice
 	rs, err := s.conn.QueryContext(ctx, "SELECT seq, state, facts, decision FROM message_1 ORDER BY seq LIMIT ?", convertSlice)
@@ -72,14 +79,17 @@ func (s *session) oldRows(ctx context.Context) (oldSlice, error) {
 	for rs.Next() {
 		var r results.Row
 		var facts, decision []byte
+		var old oldFacts
 		if err := rs.Scan(&r.Sequence, &r.State, &facts, &decision); err != nil {
 			return slice, err
 		}
 		slice.last = r.Sequence
-		if json.Unmarshal(facts, &r.Facts) != nil || json.Unmarshal(decision, &r.Decision) != nil {
+		if json.Unmarshal(facts, &old) != nil || json.Unmarshal(decision, &r.Decision) != nil {
 			slice.unreadable++
 			continue
 		}
+		r.Facts = old.Facts
+		r.Facts.HeaderTruncated = r.Facts.HeaderTruncated || old.Cut
 		r.Clean()
 		blob.Trim(&r)
 		slice.rows = append(slice.rows, &op{row: r, seq: r.Sequence})

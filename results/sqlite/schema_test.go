@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
 	"testing"
 
@@ -51,6 +52,17 @@ func contents(t *testing.T, r *Reader) []results.Row {
 		t.Fatal(err)
 	}
 	return rows
+}
+
+func TestRowsOfSchema1KeepThatTheirHeaderWasTruncated(t *testing.T) {
+	opt := options(t)
+	opt.Path = filepath.Join(t.TempDir(), "r.db")
+	oldStore(t, opt, 1)
+	script(t, opt.Path, `UPDATE message SET facts = CAST(replace(CAST(facts AS TEXT), '"from":', '"cut":true,"from":') AS BLOB) WHERE seq = 1`)
+	rows := contents(t, open(t, opt).Reader)
+	if len(rows) < 2 || !rows[0].Facts.HeaderTruncated || rows[1].Facts.HeaderTruncated {
+		t.Errorf("rows = %+v; want the header of the first truncated, and of no other", rows)
+	}
 }
 
 func TestAFileOfSchema1IsConverted(t *testing.T) {
