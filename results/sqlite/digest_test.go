@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dmarcgate/results"
+	"dmarcgate/results/dbfile"
 )
 
 // numbers are the numbers of the rows of a queue id.
@@ -110,7 +111,7 @@ func BenchmarkByQueueID(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	if err := migrate(context.Background(), db, 0); err != nil {
+	if err := dbfile.Migrate(context.Background(), db, 0); err != nil {
 		b.Fatal(err)
 	}
 	const rows = 1_000_000

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"os"
 	"time"
+
+	"dmarcgate/results/dbfile"
 )
 
 // file is the file of a store, opened.
@@ -23,7 +25,7 @@ type file struct {
 	clock    fileClock   // the upkeep's
 }
 
-// openFile opens the file, or makes it. isDamage tells whether an error is one
+// openFile opens the file, or makes it. dbfile.IsDamage tells whether an error is one
 // that nothing but another file mends.
 func (s *Store) openFile(ctx context.Context) (*file, error) {
 	// SQLite would make the file readable by everybody; its other files take
@@ -35,17 +37,12 @@ func (s *Store) openFile(ctx context.Context) (*file, error) {
 	if err := made.Close(); err != nil {
 		return nil, err
 	}
-	lost, err := inspect(s.opt.Path)
-	if err != nil {
+	if err := dbfile.Inspect(s.opt.Path); err != nil {
 		return nil, err
 	}
 	f := &file{}
 	if err := f.open(ctx, &s.opt); err != nil {
 		return nil, errors.Join(err, f.close())
-	}
-	if lost > 0 { // said when it is sure that the file is used
-		s.opt.Metrics.StoreDamaged("log")
-		s.opt.Log.Error("the end of the store's log cannot be read: what was committed last before the start is lost", "commits", lost)
 	}
 	return f, nil
 }
@@ -67,14 +64,14 @@ func (f *file) open(ctx context.Context, opt *Options) (err error) {
 		return err
 	}
 	f.writer.SetMaxOpenConns(1) // one writer: SQLite has one anyway, and this one queues fairly
-	version, err := readVersion(ctx, f.writer)
+	version, err := dbfile.ReadVersion(ctx, f.writer)
 	if err != nil {
 		return err
 	}
-	if err := check(ctx, f.writer, info.Size()); err != nil {
+	if err := dbfile.Check(ctx, f.writer, info.Size()); err != nil {
 		return err
 	}
-	if err := migrate(ctx, f.writer, version); err != nil {
+	if err := dbfile.Migrate(ctx, f.writer, version); err != nil {
 		return err
 	}
 	if err := f.begin(ctx, opt); err != nil {
@@ -171,7 +168,7 @@ func exists(path string) bool {
 // openOrSetAside opens the file; a damaged one is renamed, and a new one made.
 func (s *Store) openOrSetAside(ctx context.Context) (*file, error) {
 	f, err := s.openFile(ctx)
-	if !isDamage(err) {
+	if !dbfile.IsDamage(err) {
 		return f, err
 	}
 	return s.beginAnew(ctx, err)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"dmarcgate/results/dbfile"
 )
 
 var (
@@ -66,7 +68,7 @@ func (s *Store) ensure() error {
 	}
 	s.mend.tried = time.Now()
 	f, err := s.openFile(context.Background())
-	if isDamage(err) && s.maySetAside() {
+	if dbfile.IsDamage(err) && s.maySetAside() {
 		f, err = s.beginAnew(context.Background(), err)
 	}
 	if err != nil {
@@ -94,7 +96,7 @@ func (s *Store) replaced(err error) bool {
 		return false
 	case errors.Is(err, errGone):
 		s.leave()
-	case isDamage(err) && s.maySetAside():
+	case dbfile.IsDamage(err) && s.maySetAside():
 		old := s.file
 		f, failed := s.beginAnew(context.Background(), err)
 		if failed != nil {

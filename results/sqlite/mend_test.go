@@ -17,6 +17,7 @@ import (
 
 	"dmarcgate/metrics"
 	"dmarcgate/results"
+	"dmarcgate/results/dbfile"
 )
 
 // qids are the queue ids of a file's rows, oldest first.
@@ -247,7 +248,7 @@ func TestErrorsHaveACause(t *testing.T) {
 		err  error
 		want string
 	}{
-		{locked, "locked"}, {fmt.Errorf("x: %w", errNoSpace), "no_space"}, {errMalformed, "damaged"}, {errNoFile, "write_failed"}, {os.ErrPermission, "write_failed"},
+		{locked, "locked"}, {fmt.Errorf("x: %w", errNoSpace), "no_space"}, {dbfile.ErrMalformed, "damaged"}, {errNoFile, "write_failed"}, {os.ErrPermission, "write_failed"},
 	} {
 		if got := cause(tt.err); got != tt.want {
 			t.Errorf("cause(%v) = %s; want %s", tt.err, got, tt.want)

@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
+	"dmarcgate/results/dbfile"
 )
 
 // readers is how many reads go on at once.
@@ -48,8 +49,8 @@ func openReader(ctx context.Context, path string) (*Reader, error) {
 	}
 	r := &Reader{newHandle(db)}
 	var version int
-	if err = r.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err == nil && version != schemaVersion {
-		err = fmt.Errorf("the file has schema version %d and this program reads %d: use the program of the daemon", version, schemaVersion)
+	if err = r.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err == nil && version != dbfile.Version {
+		err = fmt.Errorf("the file has schema version %d and this program reads %d: use the program of the daemon", version, dbfile.Version)
 	}
 	if err != nil {
 		r.Close()

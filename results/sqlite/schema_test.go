@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"dmarcgate/results"
+	"dmarcgate/results/dbfile"
 )
 
 // oldStore makes the file that a schema version would have made, and returns
@@ -116,7 +117,7 @@ func TestAConversionThatWasInterruptedGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	db.SetMaxOpenConns(1)
-	if err := migrate(context.Background(), db, 1); err != nil {
+	if err := dbfile.Migrate(context.Background(), db, 1); err != nil {
 		t.Fatal(err)
 	}
 	half, err := newSession(context.Background(), db)

@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
+	"dmarcgate/results/dbfile"
 )
 
 // batch is how many rows one statement inserts at most. What a statement costs
@@ -215,7 +216,7 @@ func (s *session) bind(c *blob.Columns) {
 
 // noteOpening notes that the file was opened to be written.
 func (s *session) noteOpening(ctx context.Context, now time.Time) error {
-	token := newToken()
+	token := dbfile.NewToken()
 	_, err := s.conn.ExecContext(ctx, "INSERT INTO opening VALUES (?, ?, ?)", token[:], s.next, now.UnixMilli())
 	return err
 }

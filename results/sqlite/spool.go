@@ -13,6 +13,7 @@ import (
 
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
+	"dmarcgate/results/dbfile"
 )
 
 // metaShipped is the key of the mark up to which all rows are elsewhere, too.
@@ -116,7 +117,7 @@ func (s *Spool) Renew(ctx context.Context, first int64) error {
 	if _, err := conn.ExecContext(ctx, "PRAGMA synchronous = FULL"); err != nil {
 		return err
 	}
-	_, err = conn.ExecContext(ctx, "INSERT OR REPLACE INTO identity (first_seq, store_id) VALUES (?, ?)", first, newID())
+	_, err = conn.ExecContext(ctx, "INSERT OR REPLACE INTO identity (first_seq, store_id) VALUES (?, ?)", first, dbfile.NewID())
 	_, undo := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA synchronous = %d", before))
 	return errors.Join(err, undo)
 }

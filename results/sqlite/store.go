@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/metrics"
 	"dmarcgate/results"
+	"dmarcgate/results/dbfile"
 	"dmarcgate/results/history"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
@@ -86,7 +87,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	switch {
 	case err == nil:
 		s.use(f)
-	case isFull(err):
+	case dbfile.IsFull(err):
 		opt.Log.Error("the store cannot be opened, since the disk is full; until it can, results are dropped and mail goes on", "err", err)
 		if f, err = noFile(&opt); err == nil {
 			s.current.Store(f)

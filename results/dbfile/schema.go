@@ -1,4 +1,4 @@
-package sqlite
+package dbfile
 
 import (
 	"context"
@@ -9,11 +9,10 @@ import (
 	"fmt"
 )
 
-// schemaVersion is the version that this program writes, in PRAGMA
-// user_version. migrations[n] takes a file from version n to n+1.
-const schemaVersion = 4
+// Version is the schema version that this program writes, in PRAGMA user_version. migrations[n] takes a file from version n to n+1.
+const Version = 4
 
-var migrations = [schemaVersion]string{`
+var migrations = [Version]string{`
 CREATE TABLE meta (
 	key   TEXT PRIMARY KEY,
 	value TEXT NOT NULL
@@ -132,26 +131,26 @@ INSERT INTO meta SELECT 'unsifted', last FROM (SELECT max(seq) AS last FROM mess
 INSERT INTO meta SELECT 'uncleaned', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
 `}
 
-// readVersion returns the schema version of a file that this program can use, 0
+// ReadVersion returns the schema version of a file that this program can use, 0
 // for a new one.
-func readVersion(ctx context.Context, db *sql.DB) (version int, err error) {
+func ReadVersion(ctx context.Context, db *sql.DB) (version int, err error) {
 	var tables int
 	err = db.QueryRowContext(ctx, "SELECT user_version, (SELECT count(*) FROM sqlite_schema) FROM pragma_user_version").Scan(&version, &tables)
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("reading the schema version: %w", err)
-	case version > schemaVersion:
-		return 0, fmt.Errorf("the file has schema version %d and this program knows %d: run the program that wrote it, or a newer one", version, schemaVersion)
+	case version > Version:
+		return 0, fmt.Errorf("the file has schema version %d and this program knows %d: run the program that wrote it, or a newer one", version, Version)
 	case version < 0 || version == 0 && tables > 0:
 		return 0, errors.New("the file is a database of another program: give the store a path of its own")
 	}
 	return version, nil
 }
 
-// migrate brings the file from a version to schemaVersion, and gives a new file
+// Migrate brings the file from a version to Version, and gives a new file
 // its id.
-func migrate(ctx context.Context, db *sql.DB, version int) error {
-	for ; version < schemaVersion; version++ {
+func Migrate(ctx context.Context, db *sql.DB, version int) error {
+	for ; version < Version; version++ {
 		if err := step(ctx, db, version); err != nil {
 			return fmt.Errorf("migrating from schema version %d: %w", version, err)
 		}
@@ -169,7 +168,7 @@ func step(ctx context.Context, db *sql.DB, from int) error {
 		return err
 	}
 	if from == 0 {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO meta VALUES ('store_id', ?)", newID()); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT INTO meta VALUES ('store_id', ?)", NewID()); err != nil {
 			return err
 		}
 	}
@@ -179,14 +178,15 @@ func step(ctx context.Context, db *sql.DB, from int) error {
 	return tx.Commit()
 }
 
-// newID makes a random 128-bit id, so that rows of several hosts can be told
+// NewID makes a random 128-bit id, so that rows of several hosts can be told
 // apart for ever.
-func newID() string {
-	id := newToken()
+func NewID() string {
+	id := NewToken()
 	return hex.EncodeToString(id[:])
 }
 
-func newToken() (id [16]byte) {
+// NewToken returns 128 random bits.
+func NewToken() (id [16]byte) {
 	rand.Read(id[:])
 	return id
 }

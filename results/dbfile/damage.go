@@ -1,4 +1,6 @@
-package sqlite
+// Package dbfile is the database file of a store: whether it can be used, or is
+// damaged, full or open elsewhere, and which schema it has.
+package dbfile
 
 import (
 	"context"
@@ -14,9 +16,9 @@ import (
 	"modernc.org/sqlite"
 )
 
-// errMalformed means that the file cannot be used as it is, whatever anybody
+// ErrMalformed means that the file cannot be used as it is, whatever anybody
 // mends around it.
-var errMalformed = errors.New("the file is damaged")
+var ErrMalformed = errors.New("the file is damaged")
 
 // The result codes of SQLite that are told apart (sqlite.org/rescode.html).
 const (
@@ -39,27 +41,26 @@ func codeOf(err error) int {
 	return 0
 }
 
-// isDamage reports whether the file itself is at fault: not the disk, not the
+// IsDamage reports whether the file itself is at fault: not the disk, not the
 // permissions, not another program.
-func isDamage(err error) bool {
+func IsDamage(err error) bool {
 	code := codeOf(err)
-	return errors.Is(err, errMalformed) || code == codeCorrupt || code == codeNotADB
+	return errors.Is(err, ErrMalformed) || code == codeCorrupt || code == codeNotADB
 }
 
-// isFull reports whether the disk has no room.
-func isFull(err error) bool {
+// IsFull reports whether the disk has no room.
+func IsFull(err error) bool {
 	var e *sqlite.Error
 	return errors.Is(err, syscall.ENOSPC) || errors.As(err, &e) && (e.Code()&0xff == codeFull || e.Code() == extendedShmSize)
 }
 
-// cause is the label of rows that were lost with an error.
-func cause(err error) string {
+// Cause is the label of dmarcgate_store_dropped_total for rows that were lost with
+// an error of the file.
+func Cause(err error) string {
 	switch code := codeOf(err); {
-	case errors.Is(err, errNoSpace):
-		return "no_space"
-	case isDamage(err):
+	case IsDamage(err):
 		return "damaged"
-	case isFull(err):
+	case IsFull(err):
 		return "disk_full"
 	case code == codeBusy || code == codeLocked:
 		return "locked"
@@ -76,9 +77,9 @@ const (
 	checkTime = 2 * time.Second
 )
 
-// check looks for damage with SQLite's own means. Up to fullCheck it also
+// Check looks for damage with SQLite's own means. Up to fullCheck it also
 // compares indexes with tables.
-func check(ctx context.Context, db *sql.DB, size int64) error {
+func Check(ctx context.Context, db *sql.DB, size int64) error {
 	text := "PRAGMA quick_check(1)"
 	if size <= fullCheck {
 		text = "PRAGMA integrity_check(1)"
@@ -95,7 +96,7 @@ func check(ctx context.Context, db *sql.DB, size int64) error {
 	case err != nil:
 		return fmt.Errorf("checking the file: %w", err)
 	case says != "ok":
-		return fmt.Errorf("%w: %s", errMalformed, says)
+		return fmt.Errorf("%w: %s", ErrMalformed, says)
 	}
 	return nil
 }
@@ -106,50 +107,48 @@ const (
 	magic      = "SQLite format 3\x00"
 )
 
-// inspect looks at the file before SQLite does, which takes some damage for an
-// empty log. It returns how many commits of the log are lost. A file that
-// another process has open is in use, and not looked at.
-func inspect(path string) (lost int, err error) {
+// Inspect looks at a file before SQLite does, which takes some damage for an empty
+// file. One that another process has open is in use, and not looked at. What its
+// log has lost of the last commits, as after a loss of power, is not damage: SQLite
+// goes on with what is whole.
+func Inspect(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return 0, err
+		return err
 	case !info.Mode().IsRegular():
-		return 0, errors.New("it is no regular file")
-	case inUse(path):
-		return 0, nil
+		return errors.New("it is no regular file")
+	case InUse(path):
+		return nil
 	case info.Size() > 0:
-		if err := inspectHeader(f); err != nil {
-			return 0, err
-		}
+		return inspectHeader(f)
 	}
-	log, err := inspectLog(path + "-wal")
-	if err == nil && log.whole+log.lost > 0 && info.Size() == 0 {
-		err = fmt.Errorf("%w: it is empty, and its log is not", errMalformed)
+	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
+		return fmt.Errorf("%w: it is empty, and its log is not", ErrMalformed)
 	}
-	return log.lost, err
+	return nil
 }
 
 func inspectHeader(f *os.File) error {
 	var h [headerSize]byte
 	if _, err := io.ReadFull(f, h[:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: it is shorter than a header", errMalformed)
+		return fmt.Errorf("%w: it is shorter than a header", ErrMalformed)
 	} else if err != nil {
 		return err
 	}
 	size := binary.BigEndian.Uint16(h[16:])
 	switch {
 	case string(h[:16]) != magic:
-		return fmt.Errorf("%w: it is no SQLite database", errMalformed)
+		return fmt.Errorf("%w: it is no SQLite database", ErrMalformed)
 	case size != 1 && (size < 512 || size&(size-1) != 0):
-		return fmt.Errorf("%w: its header has a page size of %d", errMalformed, size)
+		return fmt.Errorf("%w: its header has a page size of %d", ErrMalformed, size)
 	case h[18] > 2 || h[19] > 2 || [3]byte(h[21:24]) != [3]byte{64, 32, 32}:
-		return fmt.Errorf("%w: its header has impossible values", errMalformed)
+		return fmt.Errorf("%w: its header has impossible values", ErrMalformed)
 	}
 	return nil
 }
@@ -158,8 +157,9 @@ func inspectHeader(f *os.File) error {
 // (sqlite.org/walformat.html, Section 2.3.1).
 const lockInUse = 128
 
-// inUse reports whether another process has the file open.
-func inUse(path string) bool {
+// InUse reports whether another process has the database at path open. Only one
+// may write to it: two would give the same numbers to different rows.
+func InUse(path string) bool {
 	f, err := os.OpenFile(path+"-shm", os.O_RDWR, 0)
 	if err != nil {
 		return false
