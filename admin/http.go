@@ -1,12 +1,36 @@
-// Package admin is the operators' side: an HTTP listener with /metrics,
-// /healthz and /readyz.
+// Package admin is the daemon's interface for its operators: an HTTP listener
+// for monitoring, and the control socket with its client.
 //
-// It is meant for loopback. It asks for no password, changes nothing and
-// shows no text from mail.
+// # HTTP listener
 //
-//	/metrics  Prometheus text format, and OpenMetrics when asked for
+// NewServer is meant for loopback. It has no password, changes nothing and shows
+// no text from mail.
+//
+//	/metrics  Prometheus text format, or OpenMetrics on request
 //	/healthz  200 while the process serves
-//	/readyz   200 when every check passes, else 503; one line for each check
+//	/readyz   200 if every check passes, else 503; one line for each check
+//
+// # Control socket
+//
+// Control serves HTTP with JSON on a Unix socket: status, reload, live decisions
+// (tail), the DNS cache, the suspension of enforcement (monitor), and purge,
+// adoption and import of results. Client is the other side, which the commands
+// use. The mode of the socket decides who may connect. The kernel tells both
+// sides the process and user of the other (Peer).
+//
+// The package does none of the work itself: the daemon passes in the functions
+// that do. It is not an interface for mail.
+//
+// # Limits
+//
+// limits.go bounds requests, import rows, and the time that a client may take
+// to send a request or read an answer. A client that reads too slowly loses
+// lines of tail; mail never waits.
+//
+// # Failures
+//
+// A failed check makes /readyz 503 and changes nothing else. Errors of Client
+// name the group or user that may use the socket (Access).
 package admin
 
 import (

@@ -9,18 +9,20 @@
 //
 // # Classes
 //
-// A sender chooses most of the names that a message has us look up. Checker.Charge
-// returns DNS for one message in two classes, so that under pressure what could
-// not change the verdict gives way first: OfAuthor has the search for the record,
-// and what may align with an author domain by its name (dmarc.Related); OfStranger
-// has all else. A lookup that gave way says so by its error, and leaves a verdict
-// open only if it could have changed it.
+// The sender chooses most of the names that are looked up for a message.
+// Checker.Charge therefore returns DNS for a message in two classes, and under
+// pressure lookups that cannot change the verdict give way first. OfAuthor is for
+// the search for the record and for names that may align with an author domain
+// (dmarc.Related); OfStranger is for all other names. The error of a lookup says
+// that it gave way. The verdict then becomes temperror only if the lookup could
+// have changed it.
 //
-// # Old answers
+// # Stale answers
 //
-// DNS may give an old answer beside the error that there is no newer one. Such an
-// answer lets a mechanism pass, and never fail: what does not pass on it is a
-// temporary failure. A DMARC record is applied, and none is none.
+// DNS may return a stale answer together with the error that no newer answer can
+// be had. With a stale answer a mechanism may pass, but never fails: anything but
+// a pass becomes a temporary failure. A stale DMARC record is applied; a stale
+// negative answer means "no record".
 //
 // # Limits
 //

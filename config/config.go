@@ -7,7 +7,7 @@
 // The file is TOML 1.0. Keys are lower case and matched exactly. Durations and
 // sizes are texts with a unit ("20s", "64MiB"); a bare number is refused,
 // because its unit would be a guess. All problems of a file are reported
-// together, each with its line, its key, what is wrong and how to mend it.
+// together, each with line, key, cause and fix.
 //
 // It is not for secrets (the file names their files), for what makes a rule
 // unsafe (policy knows), or for anything that needs the network: a

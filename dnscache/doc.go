@@ -41,11 +41,11 @@
 // does not depend on the name: too many queries, a bug, servers that are down,
 // that refuse or overflow just now.
 //
-// An answer stays behind its TTL for Config.StaleTTL, or StaleNegTTL when it is
-// "there is none". As long as there is no newer one, because the lookup failed
-// or has taken longer than StaleAfter, it is given beside a *StaleError
-// (RFC 8767). It is the last that was known, not what is true now: what it may
-// decide is for the caller to know, and who does not know has an error.
+// After its TTL an answer is kept for Config.StaleTTL, a negative answer for
+// StaleNegTTL. While no newer answer can be had, because the lookup failed or took
+// longer than StaleAfter, this stale answer is returned together with a
+// *StaleError (RFC 8767). It may be out of date. The caller decides what it may
+// be used for; a caller that ignores stale answers has an error.
 //
 // # Failures
 //

@@ -8,9 +8,9 @@
 // whatever has two plausible readings with different domains is Unparsable or
 // has several domains, never the reading that suits the author.
 //
-// [ParseReceived] finds the client in what a relay of one's own wrote.
-// [ParseClaims] takes down what anybody can write: that a message came by a
-// list, or from a robot.
+// [ParseReceived] reads the client from a Received field of one's own relay.
+// [ParseClaims] reads claims that anybody can forge: that a message came from a
+// mailing list or was written automatically.
 //
 // It is not for showing mail, for other address fields, or for the body, and
 // it decodes no encoded-words: what they hide is a display name.

@@ -1,17 +1,20 @@
-// Package metrics names everything that dmarcgate counts, in one file.
+// Package metrics has every metric of dmarcgate, with its labels and their
+// values.
 //
-// A Metrics is made for a given registry and handed to the rooms that count;
-// a nil *Metrics is usable and counts nothing, so no room asks whether it has
-// one. Label values come from the closed lists below, from the configured
-// listener names, the addresses of the name servers, the ids of rules and from
-// nowhere else: a value that is
-// not on its list is counted as "other", so that nothing a stranger writes (a
-// domain, an address, an error text) can become a series.
+// New registers a Metrics in the given registry, and other packages count by its
+// methods. A nil *Metrics is usable and counts nothing, so callers need no check.
+// metrics.go has most metrics, with one file each for groups: milter.go,
+// rules.go, servers.go, and for the store keep.go and ship.go.
+//
+// Label values come from closed lists, the configured listener names, the
+// addresses of the name servers and the ids of rules. A value that is not on its
+// closed list is counted as "other", so that data from mail (a domain, an
+// address, an error text) can never become a series.
 //
 // Names follow the Prometheus conventions: base units, _total for counters.
 // Every series of a closed list exists from the start with the value zero, so
-// that rate() works for the first event too. Those of rules come with the
-// first match: their ids are the operator's, and few of them are ever counted.
+// that rate() works for the first event, too. Series of rules begin with the
+// first match, and at most maxRuleIDs rules have series of their own.
 package metrics
 
 import (

@@ -2,12 +2,11 @@
 //
 // Start reads the chain from the header of a dkim.Run; the body goes to that
 // Run, which hashes it for both; Finish fetches keys as far as they are needed
-// and judges. For a message to which the chain is worth nothing, Unchecked says
-// what is known without a lookup. What a
-// chain that passes is worth is not decided here: anybody can seal a chain of
-// lies (RFC 8617, Section 9), so its sealers must be known to whoever believes
-// what they recorded, and that text is handed over and not read. It is not for
-// sealing.
+// and evaluates the chain. For a message whose decision does not need the chain,
+// Unchecked returns the result without a lookup. A chain that passes proves only
+// its sealers: anybody can seal false records (RFC 8617, Section 9), so the
+// caller must know the sealers before it trusts their records, which are returned
+// as text. The package does not seal.
 //
 //	d := dkim.Start(ctx, resolver, header, dkim.Options{})
 //	a := arc.Start(ctx, d)
@@ -30,10 +29,10 @@
 // # Failures
 //
 // Every error is permanent, a DNS failure included (RFC 8617, Section 5.2.1):
-// the chain fails, and Err tells why. So it does for a signature that does not
-// verify with a key in an old answer, given because no newer one can be had; one
-// that does verify is as good as others. A panic in a lookup is raised by
-// Finish. The zero Result is none.
+// the chain fails, and Err has the cause. A signature that verifies with a key
+// from a stale answer is valid; a signature that does not verify makes the chain
+// fail as with any other key. A panic in a lookup is raised by Finish. The zero
+// Result is none.
 package arc
 
 const (

@@ -20,11 +20,10 @@
 //
 // # Failures
 //
-// A key that could not be fetched is temperror with the failure in Err, never
-// fail; and so is what a key in an old answer, given because no newer one can be
-// had, does not let pass. But a signature whose body hash differs is fail even
-// then, and one with l= is policy, unless Options.BodyLength has it otherwise.
-// The zero Result is none.
+// If a key cannot be fetched, the result is temperror with the failure in Err,
+// never fail. A signature that does not verify with a key from a stale answer is
+// temperror, too. A body hash that differs is fail in any case, and a signature
+// with l= is policy unless Options.BodyLength allows it. The zero Result is none.
 package dkim
 
 import "time"

@@ -25,13 +25,12 @@
 // domain costs at most [MaxWalk] TXT queries, and the author domain at most one
 // existence query more.
 //
-// Failures: every error of the [Resolver] is temporary. It makes the verdict
-// [TempError] only where another answer could have made another verdict. With an
-// old answer beside the error the verdict is that of the old answer: a domain
-// whose DNS does not answer keeps its policy. A
-// record with errors is read as far as it can be; what is wrong with it is told
-// as a list of [Defect], each with its [Severity]: whether the record then means
-// something else than its owner wrote.
+// Failures: every error of the [Resolver] is temporary. The verdict becomes
+// [TempError] only if another answer could have changed it. If a stale answer
+// comes with the error, the verdict is that of the stale answer: a domain whose
+// DNS does not answer keeps its policy. A record with errors is read as far as
+// possible. Its errors are returned as a list of [Defect], each with a [Severity]
+// that tells whether the record has another meaning than its owner intended.
 package dmarc
 
 import (

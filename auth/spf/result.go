@@ -17,13 +17,12 @@
 //
 // # Failures
 //
-// A DNS failure is temperror, never fail, and Result.Err carries its cause. An
-// old answer that is given because no newer one can be had lets a check pass;
-// otherwise the check is temperror, too. A
-// record that cannot be understood is permerror. PTR records that cannot be
-// had match nothing, unless their lookup gave way to others (an error whose method
-// Pressure returns true), which is temperror; and an explanation that cannot be had is left out: so
-// the RFC wants it. The zero Result is none.
+// A DNS failure is temperror, never fail, and Result.Err has the cause. With a
+// stale answer a check may pass; any other result becomes temperror. A record
+// with a syntax error is permerror. As the RFC requires, a failed lookup of PTR
+// records matches nothing and a failed lookup of an explanation omits it; but a
+// PTR lookup that gave way to others (an error whose method Pressure returns
+// true) is temperror. The zero Result is none.
 package spf
 
 // Status is the result of a check, RFC 7208, Section 2.6.
