@@ -29,6 +29,7 @@ import (
 	"slices"
 	"time"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
@@ -48,7 +49,7 @@ type Config struct {
 	ARC        ARC
 	Discovery  Discovery
 	TempError  TempError
-	From       From
+	From       policy.FromAnswers
 	Conformant Conformant
 	DNS        DNS
 	Limits     Limits
@@ -110,9 +111,9 @@ type Listener struct {
 	TrustMTAName    bool           // take the name of an MTA that connects over TCP, too
 	SocketMode      fs.FileMode    // permission bits of a Unix socket
 	SocketOwner     string         // "user", "user:group" or ":group" of a Unix socket; "" is the daemon's own
-	Profile         string         // monitor, conformant or strict; has no default
+	Profile         policy.Profile // has no default in the file
 	EnforceShare    uint8          // percent of the messages for which Profile holds, 1 to 100; the others are only observed
-	Quarantine      string         // tag, hold or reject
+	Quarantine      policy.Action  // policy.Tag, Hold or Refuse
 	TrustedNetworks []netip.Prefix // mail from here is cleaned of forged fields and not evaluated
 }
 
@@ -145,22 +146,11 @@ type Discovery struct {
 
 // TempError says what happens to mail whose verdict hangs on a DNS failure.
 type TempError struct {
-	Ours     string   // accept or tempfail: our resolver answers nobody
-	Domain   string   // tempfail, accept or quarantine: others resolve, this domain does not
-	MaxDefer Duration // how long one author domain and client are deferred
+	Ours     policy.TempAnswer // our resolver answers nobody; not policy.TempQuarantine
+	Domain   policy.TempAnswer // others resolve, this domain does not
+	MaxDefer Duration          // how long one author domain and client are deferred
 
-	UnknownClient string // tag, accept or tempfail: no DKIM pass, and SPF has no client to check
-}
-
-// From says what happens to mail whose From field gives no author domain to
-// evaluate: profile, accept, quarantine or reject for each way to do so.
-type From struct {
-	Missing         string
-	EmptyGroup      string
-	Unparsable      string // also a header above the limits
-	SeveralFields   string
-	TooManyDomains  string // more than policy.MaxAuthors
-	NullPathMissing string // missing, with the null reverse path
+	UnknownClient policy.Action // policy.Tag, Accept or Tempfail: no DKIM pass, and SPF has no client to check
 }
 
 // Conformant says whom the profile conformant believes that a message is
@@ -281,11 +271,7 @@ func Default() Config {
 		DKIM:      DKIM{BodyLength: "refuse", MaxKeyBits: 4096},
 		ARC:       ARC{Check: "failing"},
 		Discovery: Discovery{Method: "treewalk", Pct: "honour"},
-		TempError: TempError{Ours: "accept", Domain: "tempfail", UnknownClient: "tag", MaxDefer: 4 * hour},
-		From: From{
-			Missing: "profile", EmptyGroup: "profile", Unparsable: "profile",
-			SeveralFields: "profile", TooManyDomains: "profile", NullPathMissing: "profile",
-		},
+		TempError: TempError{Ours: policy.TempAccept, Domain: policy.TempTempfail, UnknownClient: policy.Tag, MaxDefer: 4 * hour},
 		DNS: DNS{
 			QueryTimeout:   2 * second,
 			Timeout:        5 * second,
@@ -332,7 +318,7 @@ func Default() Config {
 
 // defaultListener returns the listener of a table that sets nothing.
 func defaultListener() Listener {
-	return Listener{SocketMode: 0o660, EnforceShare: 100, Quarantine: "tag"}
+	return Listener{SocketMode: 0o660, EnforceShare: 100, Quarantine: policy.Tag}
 }
 
 // derive fills in the values that depend on other values or on the host.

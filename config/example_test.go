@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/policy"
+
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -30,7 +32,7 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	}
 	want := Default()
 	l := defaultListener()
-	l.Name, l.Address, l.Profile = "mta", Address{"unix", "/run/dmarcgate/milter.sock"}, "monitor"
+	l.Name, l.Address, l.Profile = "mta", Address{"unix", "/run/dmarcgate/milter.sock"}, policy.Monitor
 	want.Listeners = []Listener{l}
 	if err := want.derive(); err != nil {
 		t.Fatal(err)
@@ -84,8 +86,8 @@ func TestTheExampleConfigurationEnforcesNothingAsShipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, l := range c.Listeners {
-		if l.Profile != "monitor" {
-			t.Errorf("profile of listener %q = %q; want monitor", l.Name, l.Profile)
+		if l.Profile != policy.Monitor {
+			t.Errorf("profile of listener %q = %v; want monitor", l.Name, l.Profile)
 		}
 	}
 }
@@ -184,10 +186,10 @@ allow_remote = true
 	want.AuthservIDsAlso = []string{"old.example.org"}
 	want.StateDir = "/srv/dmarcgate"
 	want.Listeners = []Listener{{
-		Name: "in", Address: Address{"unix", "/run/a.sock"}, Profile: "strict", SocketMode: 0o660, EnforceShare: 7, Quarantine: "tag",
+		Name: "in", Address: Address{"unix", "/run/a.sock"}, Profile: policy.Strict, SocketMode: 0o660, EnforceShare: 7, Quarantine: policy.Tag,
 		AuthservID: "mx.example.org",
 	}}
-	want.From.Missing, want.From.SeveralFields, want.From.NullPathMissing = "reject", "quarantine", "accept"
+	want.From.Missing, want.From.SeveralFields, want.From.NullPathMissing = policy.FromReject, policy.FromQuarantine, policy.FromAccept
 	want.Conformant = Conformant{
 		TrustedSealers:    []string{"lists.example.org"},
 		ForwarderNetworks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::25/128")},

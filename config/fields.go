@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"dmarcgate/policy"
 )
 
 // fields is the table of what may be written outside [[listener]]: each key
@@ -26,9 +28,9 @@ func fields(c *Config) []field {
 		choice("discovery.pct", &c.Discovery.Pct, "honour", "ignore"),
 		flag("discovery.compare", &c.Discovery.Compare),
 
-		choice("temperror.ours", &c.TempError.Ours, "accept", "tempfail"),
-		choice("temperror.domain", &c.TempError.Domain, "tempfail", "accept", "quarantine"),
-		choice("temperror.unknown_client", &c.TempError.UnknownClient, "tag", "accept", "tempfail"),
+		wordOf("temperror.ours", &c.TempError.Ours, policy.TempAccept, policy.TempTempfail),
+		wordOf("temperror.domain", &c.TempError.Domain, policy.TempTempfail, policy.TempAccept, policy.TempQuarantine),
+		wordOf("temperror.unknown_client", &c.TempError.UnknownClient, policy.Tag, policy.Accept, policy.Tempfail),
 		// Senders give up after four to five days (RFC 5321, Section 4.5.4.1).
 		duration("temperror.max_defer", &c.TempError.MaxDefer, 5*minute, 3*day),
 
@@ -121,8 +123,8 @@ func Keys() []string {
 // maxRetention is ten years: longer than any law known to us asks for.
 const maxRetention = 3650 * day
 
-func fromAnswer(key string, p *string) field {
-	return choice(key, p, "profile", "accept", "quarantine", "reject")
+func fromAnswer(key string, p *policy.FromAnswer) field {
+	return wordOf(key, p, policy.FromProfile, policy.FromAccept, policy.FromQuarantine, policy.FromReject)
 }
 
 // listenerFields is the same for the [[listener]] at path.
@@ -137,9 +139,9 @@ func listenerFields(path string, l *Listener) []field {
 		parsed(path+".socket_mode", &l.SocketMode, parseMode),
 		text(path+".socket_owner", &l.SocketOwner, checkOwner),
 		required(`write profile = "monitor" to record and enforce nothing, or "conformant" or "strict"`,
-			choice(path+".profile", &l.Profile, "monitor", "conformant", "strict")),
+			wordOf(path+".profile", &l.Profile, policy.Monitor, policy.Conformant, policy.Strict)),
 		share(path+".enforce_share", &l.EnforceShare, `to enforce nothing, write profile = "monitor"`),
-		choice(path+".quarantine", &l.Quarantine, "tag", "hold", "reject"),
+		wordOf(path+".quarantine", &l.Quarantine, policy.Tag, policy.Hold, policy.Refuse),
 		list(path+".trusted_networks", &l.TrustedNetworks, parseNetwork),
 	}
 }

@@ -37,6 +37,21 @@ func choice(key string, p *string, words ...string) field {
 	return text(key, p, func(s string) error { return oneOf(s, words) })
 }
 
+// wordOf is a value of a closed list that has its own type. values are those that
+// the key may have, which may be fewer than the type has.
+func wordOf[T fmt.Stringer](key string, p *T, values ...T) field {
+	words := make([]string, len(values))
+	for i, v := range values {
+		words[i] = v.String()
+	}
+	return parsed(key, p, func(s string) (v T, err error) {
+		if err := oneOf(s, words); err != nil {
+			return v, err
+		}
+		return values[slices.Index(words, s)], nil
+	})
+}
+
 func oneOf(s string, words []string) error {
 	if slices.Contains(words, s) {
 		return nil

@@ -36,7 +36,7 @@ func TestLoadPartlyKeepsWhatIsRight(t *testing.T) {
 			if err == nil {
 				t.Fatal("LoadPartly() has no error for a broken file")
 			}
-			if l := c.Listeners[0]; c.StateDir != tt.stateDir || l.Name != tt.listener || l.Profile != tt.profile || c.Store.Path == "" {
+			if l := c.Listeners[0]; c.StateDir != tt.stateDir || l.Name != tt.listener || l.Profile.String() != tt.profile || c.Store.Path == "" {
 				t.Errorf("LoadPartly() = state_dir %s, listener %s, profile %s, store %q; want %s, %s, %s and a store",
 					c.StateDir, l.Name, l.Profile, c.Store.Path, tt.stateDir, tt.listener, tt.profile)
 			}

@@ -107,7 +107,7 @@ func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daem
 		return nil, err
 	}
 	d.servers = &nameservers{dns: d.dns, path: resolvConf, log: log.Logger, cfg: in.cfg.DNS}
-	d.prober = &prober{probe: d.dns.Probe, log: log.Logger, setting: in.cfg.TempError.Ours, servers: d.dns.Servers, metrics: d.metrics, err: errNotProbed}
+	d.prober = &prober{probe: d.dns.Probe, log: log.Logger, setting: in.cfg.TempError.Ours.String(), servers: d.dns.Servers, metrics: d.metrics, err: errNotProbed}
 	secret, err := loadSecret(in.cfg.Sampling.SecretFile)
 	if err != nil {
 		return nil, err

@@ -216,7 +216,9 @@ func (c *explainCmd) settings(e *env, name string) (inputs, config.Listener, err
 	}
 	l := cfg.Listeners[i]
 	if c.Profile != "" {
-		l.Profile = c.Profile
+		if err := l.Profile.UnmarshalText([]byte(c.Profile)); err != nil {
+			return in, l, err
+		}
 	}
 	return in, l, nil
 }
@@ -320,7 +322,7 @@ func passage(l config.Listener, limits milter.Limits, now *enforce.Snapshot, m l
 	run := gate.Start(context.Background(), m.env, limits.Take(gate, m.env, m.header))
 	_, _ = run.Write(m.body) // it only says when it has had enough
 	answer := run.Finish()
-	x := &explanation{Profile: l.Profile, Facts: kept.row.Facts, Decision: kept.row.Decision, Reply: answer.Reply.String()}
+	x := &explanation{Profile: l.Profile.String(), Facts: kept.row.Facts, Decision: kept.row.Decision, Reply: answer.Reply.String()}
 	for _, e := range answer.Edits {
 		x.Edits = append(x.Edits, e.String())
 	}

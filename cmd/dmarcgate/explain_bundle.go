@@ -65,7 +65,7 @@ type replay struct {
 
 // bundle writes the case file of a message that was explained.
 func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool) (string, error) {
-	r := &replay{config: caseSettings(in.cfg, m), profile: l.Profile, quarantine: l.Quarantine, letter: m, answers: x.Lookups}
+	r := &replay{config: caseSettings(in.cfg, m), profile: l.Profile.String(), quarantine: l.Quarantine.String(), letter: m, answers: x.Lookups}
 	if policy.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
 		r.profile = policy.Monitor.String() // by a draw that hangs on our secret
 	}

@@ -96,10 +96,12 @@ func (c *explainCmd) recall(in inputs, r results.Row) *explanation {
 	}
 	l := in.cfg.Listeners[i]
 	if c.Profile != "" {
-		l.Profile = c.Profile
+		if l.Profile.UnmarshalText([]byte(c.Profile)) != nil {
+			return x // the command line takes only words that it has
+		}
 	}
 	now := in.policy(l).Decide(r.Facts)
-	x.Again = &decidedAgain{Profile: l.Profile, Same: sameDecision(r.Decision, now), Decision: now}
+	x.Again = &decidedAgain{Profile: l.Profile.String(), Same: sameDecision(r.Decision, now), Decision: now}
 	x.tellRule(in.policy(l), c.Rule)
 	return x
 }

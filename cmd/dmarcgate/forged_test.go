@@ -136,7 +136,7 @@ func (g *forger) limits(n int) milter.Limits {
 func forgedSnapshot(t *testing.T, zone string) (config.Listener, *enforce.Snapshot) {
 	t.Helper()
 	z := dnstest.NewZone(t, zone)
-	l := config.Listener{Name: "mta", Profile: "monitor"}
+	l := config.Listener{Name: "mta", Profile: policy.Monitor}
 	return l, &enforce.Snapshot{
 		Settings: enforce.Settings{
 			Policy: policy.Settings{Profile: policy.Monitor}, Sampler: policy.NewSampler(nil), TagField: "X-DMARC-Quarantine", RemoveBIMI: true,

@@ -17,6 +17,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/policy"
 )
 
 // command runs the program in process.
@@ -316,7 +317,7 @@ func TestTheExampleConfigurationStartsADaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Listeners[0].Profile != "monitor" || (inputs{cfg: cfg}).policy(cfg.Listeners[0]).Profile.String() != "monitor" {
+	if cfg.Listeners[0].Profile != policy.Monitor || (inputs{cfg: cfg}).policy(cfg.Listeners[0]).Profile.String() != "monitor" {
 		t.Errorf("profile of the example = %s; want monitor", cfg.Listeners[0].Profile)
 	}
 }

@@ -135,7 +135,7 @@ func (b *ruleBook) hits(ctx context.Context, store results.Queries, windows []st
 // would change anything, whatever its mode.
 func (b *ruleBook) watchesOnly(listener string) bool {
 	return b.cfg != nil && slices.ContainsFunc(b.cfg.Listeners, func(l config.Listener) bool {
-		return l.Name == listener && l.Profile == policy.Monitor.String()
+		return l.Name == listener && l.Profile == policy.Monitor
 	})
 }
 

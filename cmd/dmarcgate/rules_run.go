@@ -161,7 +161,7 @@ func (c *rulesTestCmd) touch(ctx context.Context, e *env, b *ruleBook, chosen []
 	}
 	out.Days, out.Messages, out.Elsewhere = c.Days, t.seen, t.elsewhere
 	for _, l := range b.cfg.Listeners {
-		if l.Profile == policy.Monitor.String() {
+		if l.Profile == policy.Monitor {
 			out.Monitored = append(out.Monitored, l.Name)
 		}
 	}

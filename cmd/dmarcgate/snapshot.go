@@ -123,7 +123,7 @@ func (in inputs) checker(view func(dnscache.Purpose) dnscache.View) *auth.Checke
 	return &auth.Checker{
 		Other: other,
 		SPF:   view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.cfg.Limits.MessageBudget.Std(),
-		BodyLength: bodyLengths[in.cfg.DKIM.BodyLength], MaxKeyBits: in.cfg.DKIM.MaxKeyBits,
+		BodyLength: bodyLength(in.cfg.DKIM.BodyLength), MaxKeyBits: in.cfg.DKIM.MaxKeyBits,
 		AllChains: in.cfg.ARC.Check == "all",
 		Charge:    func(client netip.Addr) func(auth.Class) auth.Memory { return charged(view, client) },
 		Memory:    func() auth.Memory { return remembered(view) },
@@ -193,48 +193,38 @@ func ownIDs(cfg *config.Config) []string {
 	return slices.Compact(ids)
 }
 
+// policy is what decides the messages of one listener.
 func (in inputs) policy(l config.Listener) policy.Settings {
 	t := in.cfg.TempError
 	s := policy.Settings{
-		Profile:     profiles[l.Profile],
+		Profile:     l.Profile,
 		Observed:    100 - l.EnforceShare,
-		Quarantine:  quarantines[l.Quarantine],
+		Quarantine:  l.Quarantine,
 		IgnorePct:   in.cfg.Discovery.Pct == "ignore",
-		TempOurs:    temporaries[t.Ours],
-		TempDomain:  temporaries[t.Domain],
-		TempUnknown: unknownClients[t.UnknownClient],
+		TempOurs:    t.Ours.Action(),
+		TempDomain:  t.Domain.Action(),
+		TempUnknown: t.UnknownClient,
 		MaxDefer:    t.MaxDefer.Std(),
-		From:        in.fromAnswers(),
+		From:        in.cfg.From,
 		Known: policy.Known{
 			Sealers: in.cfg.Conformant.TrustedSealers, Networks: in.cfg.Conformant.ForwarderNetworks, Domains: in.cfg.Conformant.ForwarderDomains,
 		},
 		Rules: in.rules,
 	}
-	if t.Domain == "quarantine" {
+	if t.Domain == policy.TempQuarantine {
 		s.MaxDefer = 0 // as after the time of waiting
 	}
 	return s
 }
 
-func (in inputs) fromAnswers() policy.FromAnswers {
-	f := in.cfg.From
-	return policy.FromAnswers{
-		Missing: answers[f.Missing], EmptyGroup: answers[f.EmptyGroup], Unparsable: answers[f.Unparsable],
-		SeveralFields: answers[f.SeveralFields], TooManyDomains: answers[f.TooManyDomains], NullPathMissing: answers[f.NullPathMissing],
+// bodyLength says what a signature over a part of the body is worth. Whatever is
+// not the word for more refuses it.
+func bodyLength(word string) dkim.BodyLength {
+	if word == "whole" {
+		return dkim.AcceptWhole
 	}
+	return dkim.Refuse
 }
-
-// The words of the configuration file, which config has checked.
-var (
-	bodyLengths = map[string]dkim.BodyLength{"refuse": dkim.Refuse, "whole": dkim.AcceptWhole}
-	answers     = map[string]policy.FromAnswer{
-		"profile": policy.FromProfile, "accept": policy.FromAccept, "quarantine": policy.FromQuarantine, "reject": policy.FromReject,
-	}
-	profiles       = map[string]policy.Profile{"monitor": policy.Monitor, "conformant": policy.Conformant, "strict": policy.Strict}
-	quarantines    = map[string]policy.Action{"tag": policy.Tag, "hold": policy.Hold, "reject": policy.Refuse}
-	unknownClients = map[string]policy.Action{"tag": policy.Tag, "accept": policy.Accept, "tempfail": policy.Tempfail}
-	temporaries    = map[string]policy.Action{"accept": policy.Tag, "tempfail": policy.Tempfail, "quarantine": policy.Tempfail}
-)
 
 // needRestart lists the settings that differ and that a reload cannot change.
 func needRestart(old, new *config.Config) []string {

@@ -39,7 +39,9 @@ func (c *whatIfCmd) candidate() (*candidate, *config.Config, error) {
 	}
 	for _, l := range cfg.Listeners {
 		if c.Profile != "" && (c.Listener == "" || c.Listener == l.Name) {
-			l.Profile = c.Profile
+			if err := l.Profile.UnmarshalText([]byte(c.Profile)); err != nil {
+				return nil, nil, err
+			}
 		}
 		tried.listeners[l.Name] = newJudge(in.policy(l), in.list).evaluating(cfg, l)
 		tried.listeners[l.Name].noARC = c.WithoutARC

@@ -50,7 +50,9 @@ func profileSettings(t *testing.T, profile string, change ...func(*config.Config
 		c(in.cfg)
 	}
 	l := in.cfg.Listeners[0]
-	l.Profile = profile
+	if err := l.Profile.UnmarshalText([]byte(profile)); err != nil {
+		t.Fatal(err)
+	}
 	return in.policy(l)
 }
 
@@ -90,7 +92,7 @@ func TestEachChangeIsCountedAsWhatItIs(t *testing.T) {
 	hold, refuse := handling{policy.Hold, policy.Quarantine}, handling{policy.Refuse, policy.Reject}
 	tempfail, marked := handling{policy.Tempfail, policy.None}, handling{policy.Tag, policy.None}
 	reject := verdict(dmarc.Fail, dmarc.Reject)
-	holding := func(c *config.Config) { c.Listeners[0].Quarantine = "hold" }
+	holding := func(c *config.Config) { c.Listeners[0].Quarantine = policy.Hold }
 	tests := []struct {
 		name     string
 		from, to policy.Settings
