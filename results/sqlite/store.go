@@ -61,7 +61,8 @@ type Store struct {
 	group, rows []*op // the writer's, to be used again
 	met         met   // the writer's
 	space       space // the writer's
-	mend        mend  // the writer's
+	pause       *pause
+	mend        mend // the writer's
 	current     atomic.Pointer[file]
 	jobs        chan job
 	tallies     tallies
@@ -108,7 +109,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 func newStore(opt Options) *Store {
 	return &Store{
 		opt: opt, queue: make(chan *op, opt.Queue), closing: make(chan struct{}), done: make(chan struct{}),
-		jobs: make(chan job), history: history.New(), loaded: make(chan struct{}),
+		pause: newPause(opt.Durability), jobs: make(chan job), history: history.New(), loaded: make(chan struct{}),
 	}
 }
 

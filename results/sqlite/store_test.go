@@ -169,8 +169,8 @@ func TestAFullQueueDropsAndCounts(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	opt := options(t)
 	opt.Metrics = metrics.New(reg, nil)
-	s := &Store{opt: opt, queue: make(chan *op, 1)} // no writer
-	s.opt.Wait = time.Millisecond
+	opt.Queue, opt.Wait = 1, time.Millisecond
+	s := newStore(opt) // no writer
 	if got := s.Add(row("1")).Outcome; got != results.Late {
 		t.Errorf("Add() into the queue = %v; want %v", got, results.Late)
 	}

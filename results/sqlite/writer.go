@@ -12,15 +12,6 @@ import (
 // hundred the cost per row no longer falls, and a reader waits longer.
 const maxGroup = 512
 
-// A transaction costs as much as ten rows, most of it for waking up and writing
-// pages. So that a busy host pays for it less often than once a row, there is
-// one in each of these times at most; when mail is less frequent, each row is
-// committed at once.
-const (
-	pace      = 4 * time.Millisecond  // answers wait for it
-	asyncPace = 20 * time.Millisecond // no answer waits
-)
-
 // op is one piece of work for the writer: a new row, or a new state for an
 // earlier one.
 type op struct {
@@ -73,6 +64,7 @@ func (s *Store) enqueue(o *op, wait time.Duration) bool {
 	}
 	select {
 	case s.queue <- o:
+		s.pause.added(len(s.queue))
 		return true
 	default:
 	}
@@ -104,39 +96,25 @@ func (s *Store) MarkUnanswered(r *results.Receipt) {
 // write is the writer: it ends when the queue is closed and empty.
 func (s *Store) write() {
 	defer close(s.done)
-	every := pace
-	if s.opt.Durability == Async {
-		every = asyncPace
-	}
-	timer := time.NewTimer(0)
-	defer timer.Stop()
+	s.serve(s.commit)
+}
+
+// serve commits groups of rows, and does jobs in between.
+func (s *Store) serve(commit func(group []*op)) {
 	for {
 		select {
 		case o, open := <-s.queue:
 			if !open {
 				return
 			}
-			next := time.Now().Add(every)
+			begin := time.Now()
 			group := s.gather(o)
 			s.opt.Metrics.StoreQueue(len(s.queue))
-			s.commit(group)
-			s.rest(timer, time.Until(next))
+			commit(group)
+			s.pause.rest(s.queue, begin, len(group), s.closing)
 		case j := <-s.jobs:
 			j.done <- s.run(j)
 		}
-	}
-}
-
-// rest waits before the queue is looked into, not once there is a row in it:
-// waking up for the first row and again for the commit would cost twice.
-func (s *Store) rest(timer *time.Timer, d time.Duration) {
-	if d <= 0 {
-		return
-	}
-	timer.Reset(d)
-	select {
-	case <-timer.C:
-	case <-s.closing:
 	}
 }
 
