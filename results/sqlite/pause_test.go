@@ -152,3 +152,14 @@ func TestPauseIsNeverCutShortWhenNoAnswerWaits(t *testing.T) {
 		}
 	})
 }
+
+func TestPauseExpectsAnEighthFewerAfterASmallGroup(t *testing.T) {
+	p := newPause(Ack)
+	queue, longAgo := make(chan *op, 100), time.Now().Add(-time.Hour)
+	for _, step := range []struct{ group, callers int }{{16, 16}, {1, 14}, {1, 12}, {20, 20}, {1000, 100}} {
+		p.rest(queue, longAgo, step.group, nil)
+		if p.callers != step.callers {
+			t.Errorf("after a group of %d, %d callers are expected; want %d", step.group, p.callers, step.callers)
+		}
+	}
+}
