@@ -1,6 +1,7 @@
 package milter
 
 import (
+	"encoding/binary"
 	"fmt"
 	"strings"
 
@@ -179,22 +180,31 @@ func (e Edit) String() string {
 	return "nothing"
 }
 
-// send writes the edit. A value begins with one space when the MTA keeps it,
-// and with none when the MTA adds its own.
-func (e Edit) send(m *gomilter.Modifier, keepsSpace bool) error {
-	switch e.action {
-	case gomilter.OptAddHeader:
-		value := e.value
-		if !keepsSpace {
-			value = strings.TrimPrefix(value, " ")
-		}
-		return m.InsertHeader(0, e.name, value)
-	case gomilter.OptChangeHeader:
-		return m.ChangeHeader(e.nth, e.name, "")
-	case gomilter.OptQuarantine:
-		return m.Quarantine(e.value)
+// wire returns the edit as a frame; 0 for one that changes nothing. A value
+// begins with one space when the MTA keeps it, and with none when the MTA adds
+// its own.
+func (e Edit) wire(keepsSpace bool) (code byte, data []byte) {
+	value := e.value
+	if !keepsSpace {
+		value = strings.TrimPrefix(value, " ")
 	}
-	return nil
+	switch e.action {
+	case gomilter.OptAddHeader: // above all others
+		return ansInsertHeader, appendStrings(make([]byte, 4, 4+len(e.name)+len(value)+2), e.name, value)
+	case gomilter.OptChangeHeader:
+		return ansChangeHeader, appendStrings(binary.BigEndian.AppendUint32(nil, uint32(e.nth)), e.name, "")
+	case gomilter.OptQuarantine:
+		return ansQuarantine, appendStrings(nil, e.value)
+	}
+	return 0, nil
+}
+
+// appendStrings appends strings, each ended by a NUL.
+func appendStrings(b []byte, list ...string) []byte {
+	for _, s := range list {
+		b = append(append(b, s...), 0)
+	}
+	return b
 }
 
 // fieldName returns the characters of name that a field name can have
@@ -253,13 +263,3 @@ func cutFold(s string, n int) string {
 	}
 	return s
 }
-
-// stay is an answer after which go-milter keeps the session as it is. Its own
-// answers make it forget the client of the connection.
-type stay struct {
-	code byte
-	data []byte
-}
-
-func (r stay) Response() *gomilter.Message { return &gomilter.Message{Code: r.code, Data: r.data} }
-func (r stay) Continue() bool              { return true }

@@ -1,7 +1,6 @@
 package milter
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -35,13 +34,16 @@ func (e frameError) Error() string {
 // read and sends it at once: edits and reply are one write, and over TCP no
 // small segment waits for an acknowledgement.
 //
+// While it waits for the peer to send, or for the handler to finish, it holds no
+// buffers (read.go).
+//
 // Only the goroutine that serves the connection uses it, but for drain and
 // cut, which are Shutdown's.
 type conn struct {
 	net.Conn
 	limits  Limits
 	session *session
-	r       *bufio.Reader
+	source  source
 	buf     []byte // the frame at hand: length, command, data
 	rest    []byte // what go-milter has still to read
 	out     []byte // answers that were not written yet
@@ -60,20 +62,9 @@ type conn struct {
 }
 
 func newConn(nc net.Conn, limits Limits) *conn {
-	c := &conn{Conn: nc, limits: limits, idle: true, begin: time.Now().Add(limits.NegotiateTimeout)}
+	c := &conn{Conn: nc, limits: limits, idle: true, begin: time.Now().Add(limits.NegotiateTimeout), source: newSource(nc)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.r = bufio.NewReader(timedReader{c})
 	return c
-}
-
-// timedReader gives each read of the socket its own deadline.
-type timedReader struct{ c *conn }
-
-func (t timedReader) Read(p []byte) (int, error) {
-	if err := t.c.arm(); err != nil {
-		return 0, err
-	}
-	return t.c.Conn.Read(p)
 }
 
 // arm sets the read deadline, unless the connection is to end here. Deadlines
@@ -96,16 +87,7 @@ func (c *conn) setIdle(idle bool) {
 	c.mu.Lock()
 	c.idle = idle
 	c.mu.Unlock()
-	if idle && cap(c.buf) > keepBuffer {
-		b := c.buf
-		large.Put(&b)
-		c.buf, c.rest, c.session.data = nil, nil, nil
-	}
 }
-
-// large are frame buffers of more than keepBuffer, for whichever connection has
-// a large frame next.
-var large sync.Pool
 
 // drain ends the connection at the next message boundary, which may be now.
 func (c *conn) drain() {
@@ -160,39 +142,92 @@ func (c *conn) next() error {
 // readFrame reads one frame into buf. Its length is the peer's word: it is
 // checked before anything is allocated, and memory grows with what arrives.
 func (c *conn) readFrame() error {
-	head, err := c.r.Peek(4)
-	if err != nil {
-		return cutShort(len(head), err)
+	if err := c.need(4); err != nil {
+		return err
 	}
-	n := binary.BigEndian.Uint32(head)
+	n := binary.BigEndian.Uint32(c.source.unread)
 	if n == 0 {
 		return errZeroFrame
 	}
-	if head, err = c.r.Peek(5); err != nil {
-		return cutShort(len(head), err)
+	if err := c.need(5); err != nil {
+		return err
 	}
-	if cmd := head[4]; n > uint32(c.limits.frame(cmd)) {
+	if cmd := c.source.unread[4]; n > uint32(c.limits.frame(cmd)) {
 		return frameError{cmd, n}
 	}
-	return c.fill(4 + int(n))
+	if n := 4 + int(n); n > readSize {
+		return c.fill(n)
+	}
+	return c.cutFrame(4 + int(n))
 }
 
-// fill reads n bytes into buf, at most doubling what it holds at each step.
-func (c *conn) fill(n int) error {
-	if n > keepBuffer && cap(c.buf) <= keepBuffer {
-		if b, ok := large.Get().(*[]byte); ok {
-			c.buf = *b
-		}
+// cutFrame makes the next n bytes the frame at hand, where they were read.
+func (c *conn) cutFrame(n int) error {
+	err := c.need(n)
+	if err == nil {
+		c.buf, c.source.unread = c.source.unread[:n:n], c.source.unread[n:]
 	}
-	c.buf = c.buf[:0]
-	for have := 0; have < n; have = len(c.buf) {
-		step := min(n-have, max(have, firstRead))
-		c.buf = slices.Grow(c.buf, step)[:have+step]
-		if got, err := io.ReadFull(c.r, c.buf[have:]); err != nil {
-			return cutShort(have+got, err)
+	return err
+}
+
+// need reads until n bytes are unread, of which there is room for readSize.
+func (c *conn) need(n int) error {
+	for s := &c.source; len(s.unread) < n; {
+		var to []byte // buffers are taken when there is something to read
+		if len(s.unread) == 0 {
+			c.giveBack()
+		} else {
+			s.unread = s.buffers.in[:copy(s.buffers.in, s.unread)]
+			to = s.buffers.in[len(s.unread):]
+		}
+		got, err := c.read(to)
+		s.unread = s.held()[:len(s.unread)+got]
+		if err != nil {
+			return cutShort(len(s.unread), err)
 		}
 	}
 	return nil
+}
+
+// fill reads a frame of n bytes, more than readSize, into a buffer that at most
+// doubles at each step.
+func (c *conn) fill(n int) error {
+	s := &c.source
+	frame := append(s.buffers.frame[:0], s.unread...)
+	s.unread = nil
+	for have := len(frame); have < n; have = len(frame) {
+		step := min(n-have, max(have, readSize, cap(frame)-have))
+		frame = slices.Grow(frame, step)
+		got, err := c.read(frame[have : have+step])
+		frame = frame[:have+got]
+		if err != nil {
+			return cutShort(len(frame), err)
+		}
+	}
+	s.buffers.frame, c.buf = frame, frame
+	return nil
+}
+
+// read reads once, with its own deadline.
+func (c *conn) read(p []byte) (int, error) {
+	if err := c.arm(); err != nil {
+		return 0, err
+	}
+	return c.source.read(p)
+}
+
+// giveBack gives the buffers back, for whichever connection needs some next.
+// Nothing may be unread, and the frame at hand is forgotten.
+func (c *conn) giveBack() {
+	s := &c.source
+	if s.buffers == nil || len(s.unread) > 0 {
+		return
+	}
+	if c.out != nil && len(c.out) == 0 {
+		s.buffers.out, c.out = c.out, nil
+	}
+	c.buf, c.rest, c.session.data, s.unread = nil, nil, nil, nil
+	s.giveBack()
 }
 
 // cutShort tells an end between two frames from one within a frame.
@@ -205,8 +240,21 @@ func cutShort(have int, err error) error {
 
 // Write keeps p for the next flush. It cannot fail.
 func (c *conn) Write(p []byte) (int, error) {
-	c.out = append(c.out, p...)
+	c.out = append(c.takeOut(), p...)
 	return len(p), nil
+}
+
+// frame keeps a frame for the next flush.
+func (c *conn) frame(cmd byte, data []byte) {
+	c.out = appendFrame(c.takeOut(), cmd, data)
+}
+
+// takeOut returns the answers so far, which can be appended to.
+func (c *conn) takeOut() []byte {
+	if b := c.source.buffers; c.out == nil && b != nil {
+		c.out, b.out = b.out, nil
+	}
+	return c.out
 }
 
 // flush writes everything in one go and tells the session how it went.
@@ -233,6 +281,8 @@ func (c *conn) Close() error {
 	c.once.Do(func() {
 		c.cancel()
 		err = c.Conn.Close()
+		c.source.unread = nil
+		c.giveBack()
 		c.session.closed()
 		c.onClose()
 	})

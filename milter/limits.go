@@ -36,11 +36,8 @@ const (
 	maxEnvelopeFrame = 8 << 10
 	// maxShortFrame bounds frames that carry nothing or a few numbers.
 	maxShortFrame = 1 << 10
-	// keepBuffer is the largest frame buffer that an idle connection keeps.
+	// keepBuffer is the largest buffer for answers that is kept for others.
 	keepBuffer = 16 << 10
-	// firstRead is the most that is allocated before a byte of a frame's
-	// content has arrived.
-	firstRead = 4 << 10
 )
 
 // DefaultLimits returns the limits that a zero Limits stands for.

@@ -61,16 +61,14 @@ func negotiate(offer []byte) (Negotiated, error) {
 // symLists are the macros wanted at each stage. Every stage is named, because
 // in Postfix one list empties the lists of the stages that have none. TLS is
 // asked for twice: a client need not say HELO again after STARTTLS.
-func symLists() map[gomilter.Stage][]string {
-	return map[gomilter.Stage][]string{
-		gomilter.StageConnect:  {"j", "{daemon_name}", "{client_addr}"},
-		gomilter.StageHelo:     {"j", "{tls_version}"},
-		gomilter.StageMailFrom: {"i", "{auth_type}", "{auth_authen}", "{tls_version}"},
-		gomilter.StageRcptTo:   {"i", "{rcpt_mailer}"},
-		gomilter.StageData:     {"i"},
-		gomilter.StageEOH:      {"i"},
-		gomilter.StageEOM:      {"i"},
-	}
+var symLists = map[gomilter.Stage][]string{
+	gomilter.StageConnect:  {"j", "{daemon_name}", "{client_addr}"},
+	gomilter.StageHelo:     {"j", "{tls_version}"},
+	gomilter.StageMailFrom: {"i", "{auth_type}", "{auth_authen}", "{tls_version}"},
+	gomilter.StageRcptTo:   {"i", "{rcpt_mailer}"},
+	gomilter.StageData:     {"i"},
+	gomilter.StageEOH:      {"i"},
+	gomilter.StageEOM:      {"i"},
 }
 
 // keepsSpace tells that values carry their leading white space, both ways

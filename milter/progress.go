@@ -35,7 +35,7 @@ func (p *progress) tell() {
 		return
 	}
 	s := p.session
-	s.conn.out = appendFrame(s.conn.out, ansProgress, nil)
+	s.conn.frame(ansProgress, nil)
 	if p.err = s.conn.flush(); p.err != nil {
 		s.msg.cancel()
 		return

@@ -114,7 +114,7 @@ func (s *session) serve() {
 		NewMilter: func() gomilter.Milter { return s },
 		Actions:   s.agreed.Actions,
 		Protocol:  s.agreed.Protocol,
-		SymList:   symLists(),
+		SymList:   symLists,
 	}
 	_ = server.Serve(&oneShot{conn: s.conn}) // the end of the one-shot listener
 }

@@ -102,11 +102,10 @@ func (s *session) inMessage() error {
 	return nil
 }
 
-// answerContinue answers the frame at hand. go-milter would make a buffer of
-// 4 KiB for each answer.
+// answerContinue answers the frame at hand.
 func (s *session) answerContinue() {
 	if !s.agreed.silent(s.stage) {
-		s.conn.out = appendFrame(s.conn.out, ansContinue, nil)
+		s.conn.frame(ansContinue, nil)
 	}
 }
 
@@ -201,6 +200,14 @@ func (s *session) proceed() (gomilter.Response, error) {
 	return nil, nil
 }
 
+// reply answers, and nothing is left for go-milter to answer: it would make a
+// buffer of 4 KiB for each frame, and forget the client of the connection after
+// some.
+func (s *session) reply(code byte, data []byte) (gomilter.Response, error) {
+	s.conn.frame(code, data)
+	return nil, nil
+}
+
 // refuse ends the connection for what the peer did.
 func (s *session) refuse(err error) (gomilter.Response, error) {
 	s.lost(err)
@@ -287,7 +294,7 @@ func (s *session) refuseHeader() (gomilter.Response, error) {
 	t.answer = &Answer{Reply: Refuse(451, "4.3.1", "Too little memory for the header of this message, try again later")}
 	s.srv.Metrics.HeaderRefused(s.srv.Name)
 	s.srv.Metrics.MessageAnswered(s.srv.Name, "tempfail")
-	return stay{code: ansReplyCode, data: t.answer.Reply.wire()}, nil
+	return s.reply(ansReplyCode, t.answer.Reply.wire())
 }
 
 // start hands the message to the handler, once.
@@ -315,7 +322,7 @@ func (s *session) BodyChunk([]byte, *gomilter.Modifier) (gomilter.Response, erro
 	s.start()
 	s.body()
 	if s.msg.skip && s.agreed.canSkip() {
-		return stay{code: ansSkip}, nil
+		return s.reply(ansSkip, nil)
 	}
 	return s.proceed()
 }
@@ -339,7 +346,7 @@ func (s *session) body() {
 // Body implements milter.Milter: the message is complete. The answer to a
 // message that is delivered is "continue" and not "accept": both mean the same
 // here, and continue cannot be taken for more than this message.
-func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
+func (s *session) Body(*gomilter.Modifier) (gomilter.Response, error) {
 	t := s.msg
 	if t.refused {
 		return s.refuseHeader()
@@ -347,6 +354,7 @@ func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
 	t.ended = s.srv.now()
 	s.start()
 	s.body() // libmilter takes data here for a last chunk, although MTAs send none
+	s.conn.giveBack()
 	if t.env.QueueID == "" {
 		t.env.QueueID = s.macros.get(macroQueueID)
 	}
@@ -356,12 +364,12 @@ func (s *session) Body(m *gomilter.Modifier) (gomilter.Response, error) {
 		return s.refuse(err)
 	}
 	if reply := t.answer.Reply; reply.Refuses() {
-		return stay{code: ansReplyCode, data: reply.wire()}, nil
+		return s.reply(ansReplyCode, reply.wire())
 	}
 	for _, e := range t.answer.Edits {
-		s.edit(m, e)
+		s.edit(e)
 	}
-	return stay{code: ansContinue}, nil
+	return s.reply(ansContinue, nil)
 }
 
 // finish asks the handler for its answer. The error tells that the MTA went
@@ -383,13 +391,15 @@ func (s *session) finish() (*Answer, error) {
 }
 
 // edit sends an edit if the MTA has agreed to take such.
-func (s *session) edit(m *gomilter.Modifier, e Edit) {
+func (s *session) edit(e Edit) {
 	if e.action&^s.agreed.Actions != 0 {
 		s.log.Warn("the MTA did not offer this edit; the message is delivered without it", "qid", s.msg.env.QueueID, "edit", e.String())
 		s.count("protocol")
 		return
 	}
-	_ = e.send(m, s.agreed.keepsSpace()) // conn.Write cannot fail
+	if code, data := e.wire(s.agreed.keepsSpace()); code != 0 {
+		s.conn.frame(code, data)
+	}
 }
 
 // Abort implements milter.Milter. Postfix sends it after each message, too.

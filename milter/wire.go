@@ -29,10 +29,13 @@ const (
 
 // The answers of a filter.
 const (
-	ansContinue  = 'c' // SMFIR_CONTINUE
-	ansProgress  = 'p' // SMFIR_PROGRESS
-	ansSkip      = 's' // SMFIR_SKIP
-	ansReplyCode = 'y' // SMFIR_REPLYCODE
+	ansChangeHeader = 'm' // SMFIR_CHGHEADER
+	ansContinue     = 'c' // SMFIR_CONTINUE
+	ansInsertHeader = 'i' // SMFIR_INSHEADER
+	ansProgress     = 'p' // SMFIR_PROGRESS
+	ansSkip         = 's' // SMFIR_SKIP
+	ansQuarantine   = 'q' // SMFIR_QUARANTINE
+	ansReplyCode    = 'y' // SMFIR_REPLYCODE
 )
 
 // stageOf names the stage of a command, as the metrics do.
