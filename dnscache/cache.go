@@ -27,17 +27,18 @@ type answer struct {
 
 func (a *answer) empty() bool { return len(a.records) == 0 && len(a.addrs) == 0 }
 
-// mostCounted is for how many entries there are counters of uses from the
-// start. Without them otter counts nothing in a cache that is not half full, and
-// forgets all counts when it makes more; names that were in use before a scan
-// would then be worth no more than the scanned ones. It is a sixth of MaxBytes
-// below 256 MiB.
-const mostCounted = 1 << 20
+// firstCounted is for how many entries there are counters of uses, and room in
+// the table, from the start; both grow with the cache. With none, otter counts
+// nothing in a cache that is not half full. It forgets all counts when it makes
+// more counters, which costs names in use nothing that a scan of a million names
+// shows (make bench): those that were used again are in a part of the cache that
+// scanned names do not reach.
+const firstCounted = 1 << 14
 
 func newCache(cfg Config, now clock, m *metrics.Metrics) (*otter.Cache[key, *entry], error) {
 	return otter.New(&otter.Options[key, *entry]{
 		MaximumWeight:   cfg.MaxBytes,
-		InitialCapacity: int(min(cfg.MaxBytes/entryOverhead, mostCounted)),
+		InitialCapacity: int(min(cfg.MaxBytes/entryOverhead, firstCounted)),
 		Weigher:         weigh,
 		ExpiryCalculator: otter.ExpiryWritingFunc(func(e otter.Entry[key, *entry]) time.Duration {
 			return time.Duration(e.Value.gone(cfg) - e.SnapshotAtNano)

@@ -51,11 +51,6 @@ var errHeaderMemory = errors.New("no memory for the header")
 // Large headers grow by 64 MiB per second together. A nil HeaderMemory has no
 // limit.
 type HeaderMemory struct {
-	// Crowded is called with true when more than a quarter of the memory is in
-	// use, and with false when less than an eighth is. It may be nil, must be
-	// set before the first use, and must not wait.
-	Crowded func(bool)
-
 	limit    int64
 	patience time.Duration
 	rate     int64 // headerRate
@@ -66,7 +61,6 @@ type HeaderMemory struct {
 	used    int64
 	claims  []*claim // those that have taken memory or wait for it, oldest first
 	waiting int
-	crowded bool      // what Crowded was told
 	told    time.Time // when it was logged that messages wait
 	pace    time.Time // when the next header may grow
 }
@@ -228,11 +222,6 @@ func (m *HeaderMemory) settle() {
 		m.grant(c)
 	}
 	m.metrics.HeaderMemory(m.used, m.waiting)
-	crowded := m.used > m.limit/4 || m.crowded && m.used >= m.limit/8
-	if crowded != m.crowded && m.Crowded != nil {
-		m.Crowded(crowded)
-	}
-	m.crowded = crowded
 }
 
 func (m *HeaderMemory) grant(c *claim) {

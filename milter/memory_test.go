@@ -237,30 +237,6 @@ func TestHeaderMemoryGrowsAtItsRate(t *testing.T) {
 	})
 }
 
-func TestHeaderMemoryTellsWhenItIsCrowded(t *testing.T) {
-	m := quietMemory(800)
-	var told []bool
-	m.Crowded = func(on bool) { told = append(told, on) }
-	var a, b claim
-	for _, step := range []struct {
-		claim *claim
-		size  int // 0 releases
-		want  []bool
-	}{
-		{&a, 150, nil}, {&b, 51, []bool{true}}, {&b, 80, []bool{true}}, {&b, 0, []bool{true}},
-		{&a, 0, []bool{true, false}}, {&b, 150, []bool{true, false}}, {&a, 500, []bool{true, false, true}},
-	} {
-		if step.size == 0 {
-			m.release(step.claim)
-		} else {
-			must(t, m.grow(t.Context(), step.claim, freeHeader+step.size, "in"))
-		}
-		if !slices.Equal(told, step.want) {
-			t.Fatalf("with %d of 800 in use Crowded was told %v; want %v", m.used, told, step.want)
-		}
-	}
-}
-
 // Whatever messages do, the memory in use is the sum of what they hold, it is
 // above the limit by no more than one of them takes, and all come to an end.
 func TestHeaderMemoryProperty(t *testing.T) {

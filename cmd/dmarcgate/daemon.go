@@ -234,7 +234,6 @@ func (d *daemon) fillGates(in inputs) {
 	d.openNames(in.cfg)
 	deferrals := &enforce.Deferrals{}
 	memory := milter.NewHeaderMemory(int64(in.cfg.Limits.HeaderMemory), d.metrics, d.log.Logger)
-	memory.Crowded = collectOften
 	for _, g := range d.gates {
 		l := g.listener
 		g.Listener, g.Store, g.Deferrals = l.Name, d.recorder, deferrals
@@ -321,6 +320,7 @@ func (d *daemon) start(ctx context.Context) {
 	}
 	d.wg.Go(func() { d.prober.run(ctx, probeEvery) })
 	d.wg.Go(func() { d.watchdog(ctx) })
+	d.wg.Go(func() { returnMemory(ctx) })
 	d.wg.Go(func() { d.watchMaps(ctx, mapsEvery) })
 	d.wg.Go(func() { d.keepNames(ctx) })
 	d.wg.Go(func() { d.endSuspensions(ctx) })

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 )
 
@@ -19,27 +18,6 @@ func (c *serveCmd) Run(e *env) error {
 	return serve(ctx, c.Config, e)
 }
 
-// gcPercent lets the heap grow to five times what lives before it is collected,
-// unless GOGC says otherwise. What lives is the DNS cache and some megabytes:
-// the usual doubling would collect every few dozen messages, and cost a tenth
-// of the processor.
-const gcPercent = 400
-
-// crowdedPercent is the same while headers take a part of limits.header_memory
-// that counts. The default of the runtime.
-const crowdedPercent = 100
-
-// collectOften sets how far the heap may grow.
-func collectOften(crowded bool) {
-	switch {
-	case os.Getenv("GOGC") != "": // the operator's choice
-	case crowded:
-		debug.SetGCPercent(crowdedPercent)
-	default:
-		debug.SetGCPercent(gcPercent)
-	}
-}
-
 // serve runs the daemon until ctx is done. SIGHUP reloads.
 func serve(ctx context.Context, path string, e *env) error {
 	in, err := readInputs(path)
@@ -50,7 +28,6 @@ func serve(ctx context.Context, path string, e *env) error {
 	slog.SetDefault(log.Logger) // libraries that log lines of their own end up here too
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	collectOften(false)
 	limitMemory(log.Logger, in.cfg)
 	defer signal.Stop(hangup)
 	d, err := newDaemon(ctx, path, in, log)
