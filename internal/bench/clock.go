@@ -27,7 +27,14 @@ func readClock(id int) (time.Duration, error) {
 	return time.Duration(ts.Nano()), nil
 }
 
-// peakMemory returns the most memory that a process has had in use, in bytes.
+// forgetPeak has the system count the most memory of a process from now on
+// (proc_pid_clear_refs(5)).
+func forgetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
+}
+
+// peakMemory returns the most memory that a process has had in use, in bytes,
+// since it was started or forgetPeak was called.
 func peakMemory(pid int) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
@@ -46,8 +53,8 @@ func parsePeak(status string) (float64, error) {
 	return kib * 1024, err
 }
 
-// load returns the load averages of the machine, or "?" when it has none.
-func load() string {
+// machineLoad returns the load averages of the machine, or "?" when it has none.
+func machineLoad() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if f := strings.Fields(string(text)); err == nil && len(f) > 0 {
 		return f[0]

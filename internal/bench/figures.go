@@ -10,25 +10,27 @@ import (
 type column uint8
 
 const (
-	rate         column = iota // messages per second
-	p50                        // ms
-	p99                        // ms
-	cpu                        // ms a message
-	ratio                      // cpu to the sum of the floors
-	objects                    // allocations a message
-	volume                     // allocated bytes a message
-	peak                       // bytes
-	queries                    // DNS queries a message
-	addedCPU                   // ms a message, to a daemon without a store
-	addedShare                 // the same, by the CPU of that daemon
-	addedP50                   // ms, to the same
-	addedObjects               // allocations a message, to the same
-	columns                    // how many there are
+	rate       column = iota // messages per second
+	p50                      // ms from connect or MAIL to the answer
+	p99                      // the same
+	answer50                 // ms from end of message to the answer
+	cpu                      // ms a message
+	ratio                    // cpu to the sum of the milter and the crypto floor
+	ratioCanon               // cpu to the sum of the milter floor and that with canonicalization
+	objects                  // allocations a message
+	volume                   // allocated bytes a message
+	peak                     // bytes, the most during the measurement
+	queries                  // DNS queries a message
+	rateOff                  // rate to that of a daemon without a store under the same load
+	p50Off                   // p50, the same
+	cpuOff                   // cpu, the same
+	p50Chain                 // p50 to that of OpenDKIM and OpenDMARC under the same load
+	columns                  // how many there are
 )
 
 // keys are the names of the columns in the history.
-var keys = [columns]string{"rate", "p50_ms", "p99_ms", "cpu_ms", "ratio", "allocs", "alloc_bytes", "peak_bytes", "dns_queries",
-	"added_cpu_ms", "added_share", "added_p50_ms", "added_allocs"}
+var keys = [columns]string{"rate", "p50_ms", "p99_ms", "answer_p50_ms", "cpu_ms", "ratio", "ratio_canon", "allocs", "alloc_bytes", "peak_bytes", "dns_queries",
+	"rate_to_off", "p50_to_off", "cpu_to_off", "p50_to_chain"}
 
 // sample holds the figures of one repetition; what was not measured is NaN.
 type sample [columns]float64
@@ -46,21 +48,19 @@ type spread struct{ median, least, most float64 }
 
 // over returns the spread of one column. Without a figure it is NaN.
 func over(samples []sample, c column) spread {
-	var values []float64
-	for _, s := range samples {
-		if !math.IsNaN(s[c]) {
-			values = append(values, s[c])
-		}
+	values := make([]float64, len(samples))
+	for i, s := range samples {
+		values[i] = s[c]
 	}
 	return spreadOf(values)
 }
 
-// spreadOf returns the spread of values; without any it is NaN.
+// spreadOf returns the spread of values; NaN is none of them.
 func spreadOf(values []float64) spread {
+	values = slices.DeleteFunc(slices.Sorted(slices.Values(values)), math.IsNaN)
 	if len(values) == 0 {
 		return spread{math.NaN(), math.NaN(), math.NaN()}
 	}
-	values = slices.Sorted(slices.Values(values))
 	n := len(values)
 	return spread{(values[(n-1)/2] + values[n/2]) / 2, values[0], values[n-1]}
 }
@@ -78,8 +78,9 @@ func percentile(sorted []time.Duration, q float64) time.Duration {
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // putPlayed enters what the client saw.
-func (s *sample) putPlayed(p played, n int) {
-	s[rate] = float64(n) / p.elapsed.Seconds()
-	s[p50] = milliseconds(percentile(p.latencies, 0.50))
-	s[p99] = milliseconds(percentile(p.latencies, 0.99))
+func (s *sample) putPlayed(p played) {
+	s[rate] = float64(len(p.waits)) / p.elapsed.Seconds()
+	s[p50] = milliseconds(percentile(p.waits, 0.50))
+	s[p99] = milliseconds(percentile(p.waits, 0.99))
+	s[answer50] = milliseconds(percentile(p.answers, 0.50))
 }

@@ -152,7 +152,7 @@ func newRecord(opts options, now time.Time) record {
 	revision, goVersion := builtFrom(opts.daemon)
 	return record{
 		"date": now.UTC().Format(time.RFC3339), "revision": revision, "go": goVersion,
-		"cores": strconv.Itoa(runtime.NumCPU()), "load": load(),
+		"cores": strconv.Itoa(runtime.NumCPU()), "load": machineLoad(),
 		"messages": strconv.Itoa(opts.messages), "connections": strconv.Itoa(opts.connections), "repeat": strconv.Itoa(opts.repeat),
 	}
 }
@@ -211,7 +211,7 @@ func checkoutRevision() string {
 }
 
 // compared are the columns that the comparison shows.
-var compared = []column{ratio, addedShare, cpu, rate, p99, objects}
+var compared = []column{ratio, p50Off, rateOff, cpu, rate, objects}
 
 // compare prints a run beside an earlier one.
 func compare(w io.Writer, rows []*row, now, old record) {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 const (
@@ -41,19 +42,18 @@ type flags struct {
 	history string
 	only    string
 
-	storeMessages, storeRepeat int
+	gridMessages, gridRepeat int
+	replayRows, replayRepeat int
 }
 
 // Parts of a run, for -only.
 const (
-	partMix     = "mix"
-	partEngines = "engines"
-	partDNS     = "dns"
-	partStore   = "store"
-	partRules   = "rules"
+	partMix    = "mix"
+	partGrid   = "grid"
+	partReplay = "replay"
 )
 
-var parts = []string{partMix, partStore, partEngines, partDNS, partRules}
+var parts = []string{partMix, partGrid, partReplay}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
@@ -74,30 +74,31 @@ func report(err error, stderr io.Writer) int {
 	return 0
 }
 
-// What a run is like that says nothing else, and a quick one.
+// The sizes of a run, and of a quick one.
 const (
-	defaultMessages, quickMessages = 3000, 500
-	defaultRepeat, quickRepeat     = 5, 3
-	defaultConnections             = 10
-
-	// The engines are repeated more often: it costs little, and their figures
-	// are held against bounds.
-	defaultEngineRepeat, quickEngineRepeat = 11, 5
+	mixMessages, quickMixMessages   = 3000, 500
+	mixRepeat, quickMixRepeat       = 5, 3
+	gridMessages, quickGridMessages = 400, 100
+	gridRepeat, quickGridRepeat     = 7, 3
+	replayRows, quickReplayRows     = 1_000_000, 100_000
+	replayRepeat, quickReplayRepeat = 3, 1
+	defaultConnections              = 10
 )
 
 func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	f := &flags{}
 	set := flag.NewFlagSet("bench", flag.ContinueOnError)
 	set.SetOutput(stderr)
-	set.IntVar(&f.messages, "messages", 0, fmt.Sprintf("messages in each measurement (default %d, %d with -quick; DMARCGATE_SCALE multiplies)", defaultMessages, quickMessages))
-	set.IntVar(&f.connections, "connections", defaultConnections, "milter connections")
-	set.IntVar(&f.repeat, "repeat", 0, fmt.Sprintf("measurements of each row (default %d and %d for engines, %d and %d with -quick)", defaultRepeat, defaultEngineRepeat, quickRepeat, quickEngineRepeat))
+	set.IntVar(&f.messages, "messages", 0, fmt.Sprintf("messages in each measurement (default %d in the mix and %d in the grid, with -quick %d and %d; DMARCGATE_SCALE multiplies)", mixMessages, gridMessages, quickMixMessages, quickGridMessages))
+	set.IntVar(&f.connections, "connections", defaultConnections, "SMTP sessions at once in the mix")
+	set.IntVar(&f.repeat, "repeat", 0, fmt.Sprintf("measurements of each row (default %d in the mix, %d in the grid, %d in the replay; fewer with -quick)", mixRepeat, gridRepeat, replayRepeat))
 	set.Uint64Var(&f.seed, "seed", 1, "seed of the mix")
-	set.BoolVar(&f.quick, "quick", false, "a short run, for a first impression")
-	set.StringVar(&f.daemon, "daemon", "", "dmarcgate binary to measure; built from the checkout when empty")
+	set.BoolVar(&f.quick, "quick", false, "make a short run, for a first impression")
+	set.StringVar(&f.daemon, "daemon", "", "dmarcgate binary to measure (default: built from the checkout)")
+	set.StringVar(&f.against, "against", "", "another dmarcgate binary, measured in the mix in turns with the first (default: none)")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
-	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", the daemon with a mix of messages, "+partEngines+", DKIM and SPF beside other implementations, "+partDNS+", the cache and what is promised of it, "+partStore+", what each durability adds to a message, and the size of a row, or "+partRules+", decisions with many rules, and what-if")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", daemons and floors under one load; "+partGrid+", durabilities and "+chainTitle+" under several loads; or "+partReplay+", what-if on stored messages (default: all)")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -110,21 +111,22 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 
 // complete fills in defaults and refuses what makes no sense.
 func (f *flags) complete(rest int, scale string) error {
-	messages, repeat, engineRepeat := defaultMessages, defaultRepeat, defaultEngineRepeat
-	storeMessages, storeRepeat := defaultStoreMessages, defaultStoreRepeat
-	if f.quick {
-		messages, repeat, engineRepeat = quickMessages, quickRepeat, quickEngineRepeat
-		storeMessages, storeRepeat = quickStoreMessages, quickStoreRepeat
+	pick := func(usual, quick int) int {
+		if f.quick {
+			return quick
+		}
+		return usual
 	}
-	f.engineRepeat, f.storeRepeat, f.repeat = cmp.Or(f.repeat, engineRepeat), cmp.Or(f.repeat, storeRepeat), cmp.Or(f.repeat, repeat)
-	f.storeMessages, f.messages = cmp.Or(f.messages, storeMessages), cmp.Or(f.messages, messages)
+	f.gridMessages, f.gridRepeat = cmp.Or(f.messages, pick(gridMessages, quickGridMessages)), cmp.Or(f.repeat, pick(gridRepeat, quickGridRepeat))
+	f.replayRows, f.replayRepeat = pick(replayRows, quickReplayRows), cmp.Or(f.repeat, pick(replayRepeat, quickReplayRepeat))
+	f.messages, f.repeat = cmp.Or(f.messages, pick(mixMessages, quickMixMessages)), cmp.Or(f.repeat, pick(mixRepeat, quickMixRepeat))
 	if scale != "" {
 		n, err := strconv.Atoi(scale)
 		if err != nil {
 			return fmt.Errorf("DMARCGATE_SCALE = %q; want a whole number", scale)
 		}
 		f.messages *= n
-		f.storeMessages *= n
+		f.gridMessages *= n
 	}
 	if f.only != "" && !slices.Contains(parts, f.only) {
 		return fmt.Errorf("-only %q; want one of %s", f.only, strings.Join(parts, ", "))
@@ -135,11 +137,8 @@ func (f *flags) complete(rest int, scale string) error {
 	return nil
 }
 
-// wants reports whether a part is measured.
-func (f *flags) wants(part string) bool { return f.only == "" || f.only == part }
-
 func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
-	if f.daemon == "" && f.only != partEngines {
+	if f.daemon == "" {
 		dir, err := os.MkdirTemp("", "dmarcgate-bench-build")
 		if err != nil {
 			return err
@@ -153,30 +152,15 @@ func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := f.runParts(ctx, b, stdout, stderr); err != nil || !f.record {
-		return err
-	}
-	return b.save(f.history)
-}
-
-// runParts runs what is wanted, one after the other.
-func (f *flags) runParts(ctx context.Context, b *book, stdout, stderr io.Writer) error {
-	var rows []*row
 	for _, p := range []struct {
 		name string
 		run  func() error
 	}{
-		{partMix, func() (err error) { rows, err = f.runMix(ctx, b, stdout, stderr); return err }},
-		{partStore, func() error { return f.runStore(ctx, b, stdout, stderr) }},
-		{partEngines, func() error {
-			engines := fullEngines
-			engines.seed, engines.repeat = f.seed, f.engineRepeat
-			return compareEngines(ctx, engines, stdout, stderr)
-		}},
-		{partDNS, func() error { return f.runDNS(ctx, rows, stdout, stderr) }},
-		{partRules, func() error { return f.runRules(ctx, stdout, stderr) }},
+		{partMix, func() error { return f.runRows(ctx, b, f.mix(), stdout, stderr) }},
+		{partGrid, func() error { return f.runRows(ctx, b, f.grid(), stdout, stderr) }},
+		{partReplay, func() error { return f.runReplay(ctx, stdout, stderr) }},
 	} {
-		if !f.wants(p.name) {
+		if f.only != "" && f.only != p.name {
 			continue
 		}
 		if err := p.run(); err != nil {
@@ -184,77 +168,62 @@ func (f *flags) runParts(ctx context.Context, b *book, stdout, stderr io.Writer)
 		}
 		fmt.Fprintln(stdout)
 	}
+	if !f.record {
+		return nil
+	}
+	return b.save(f.history)
+}
+
+// part is a table of rows.
+type part struct {
+	options
+	name, legend string
+	lineup       lineup
+	table        []shown
+	bounds       func([]*row) []bound
+}
+
+func (f *flags) mix() part {
+	return part{f.options, partMix, "RATIO is CPU / (milter floor + crypto floor) of the same repetition, to canon the same with canonicalization.", mixRows, mixTable, mixBounds}
+}
+
+func (f *flags) grid() part {
+	opts := f.options
+	opts.messages, opts.repeat = f.gridMessages, f.gridRepeat
+	return part{opts, partGrid, "cN is N SMTP sessions of 1 to 5 messages at once; short ones connect to the milter, lasting ones are connected. Ratios are to rows under the same load in the same repetition.", gridRows, gridTable, gridBounds}
+}
+
+// runRows measures a part and prints it beside its bounds and the last recorded
+// run.
+func (f *flags) runRows(ctx context.Context, b *book, p part, stdout, stderr io.Writer) error {
+	begin := time.Now()
+	rows, err := measureAll(ctx, p.options, p.name, p.lineup, stderr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "%s: %d messages, medians of %d repetitions with (least-most); revision %s, %s, %s cores; %v, load %s\n\n",
+		p.name, p.messages, p.repeat, b.now["revision"], b.now["go"], b.now["cores"], time.Since(begin).Round(time.Second), machineLoad())
+	if err := writeTable(stdout, p.table, rows); err != nil {
+		return err
+	}
+	fmt.Fprintf(stdout, "\n%s\np50 and p99 are from connect or MAIL to the answer, answer p50 from end of message.\n", p.legend)
+	writeBounds(stdout, p.bounds(rows))
+	if old := b.enter(rows); old != nil {
+		compare(stdout, rows, b.now, old)
+	}
 	return nil
 }
 
-// runMix plays the mix on daemons and returns every row.
-func (f *flags) runMix(ctx context.Context, b *book, stdout, stderr io.Writer) ([]*row, error) {
-	rows, err := measureAll(ctx, f.options, everyRow, stderr)
-	if err != nil {
-		return nil, err
-	}
-	old := b.enter(rows)
-	return rows, f.show(stdout, rows, b.now, old)
-}
-
-// runStore measures what the store adds, and what it keeps.
-func (f *flags) runStore(ctx context.Context, b *book, stdout, stderr io.Writer) error {
-	opts := storeOptions{options: f.options, connections: storeConnections, alone: storeRows}
-	opts.messages, opts.repeat = f.storeMessages, f.storeRepeat
-	if f.quick {
-		opts.alone = quickStoreRows
-	}
-	part, err := measureStore(ctx, opts, stderr)
+// runReplay measures what-if.
+func (f *flags) runReplay(ctx context.Context, stdout, stderr io.Writer) error {
+	begin := time.Now()
+	r, err := measureReplay(ctx, f.replayRows, f.replayRepeat, f.daemon, stderr)
 	if err != nil {
 		return err
 	}
-	if err := part.print(stdout, opts); err != nil {
-		return err
-	}
-	if old := b.enter(part.rows()); old != nil {
-		compare(stdout, part.rows(), b.now, old)
-	}
-	return nil
-}
-
-// runDNS measures the cache. rows are those of the mix; without them it plays
-// what it needs of it.
-func (f *flags) runDNS(ctx context.Context, rows []*row, stdout, stderr io.Writer) error {
-	if rows == nil {
-		var err error
-		if rows, err = measureAll(ctx, f.options, rowsForDNS, stderr); err != nil {
-			return err
-		}
-	}
-	opts := fullDNS
-	if f.quick {
-		opts = quickDNS
-	}
-	opts.seed, opts.repeat = f.seed, f.engineRepeat
-	return compareDNS(ctx, opts, rows, stdout, stderr)
-}
-
-// runRules measures decisions with many rules, and what-if.
-func (f *flags) runRules(ctx context.Context, stdout, stderr io.Writer) error {
-	opts := fullRules
-	if f.quick {
-		opts = quickRules
-	}
-	opts.repeat = f.engineRepeat
-	return compareRules(ctx, opts, f.daemon, stdout, stderr)
-}
-
-// show prints the run, and the last recorded one beside it.
-func (f *flags) show(w io.Writer, rows []*row, now, old record) error {
-	fmt.Fprintf(w, "%d messages, %d connections, %d repetitions; revision %s, %s, %s cores, load %s before and %s after\n\n",
-		f.messages, f.connections, f.repeat, now["revision"], now["go"], now["cores"], now["load"], load())
-	if err := writeTable(w, rows); err != nil {
-		return err
-	}
-	fmt.Fprintln(w, "\nRATIO is CPU / (milter floor + crypto floor) of the same repetition. Medians, with (least-most).")
-	if old != nil {
-		compare(w, rows, now, old)
-	}
+	fmt.Fprintf(stdout, "%s: %d rows, medians of %d repetitions with (least-most); CPU of a bare scan %.0f ms, of what-if %.0f ms; %v, load %s\n", partReplay,
+		r.rows, f.replayRepeat, spreadOf(r.scan).median, spreadOf(r.whatIf).median, time.Since(begin).Round(time.Second), machineLoad())
+	writeBounds(stdout, r.bounds())
 	return nil
 }
 

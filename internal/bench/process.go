@@ -106,3 +106,4 @@ func (p *process) stop() error {
 
 func (p *process) cpu() (time.Duration, error) { return readClock(processClock(p.cmd.Process.Pid)) }
 func (p *process) peak() (float64, error)      { return peakMemory(p.cmd.Process.Pid) }
+func (p *process) forgetPeak() error           { return forgetPeak(p.cmd.Process.Pid) }

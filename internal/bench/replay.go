@@ -31,27 +31,35 @@ type replay struct {
 // replayDays is the span of the rows.
 const replayDays = 5
 
+// storeFile is the name of the store of the replay. Its queue is the daemon's
+// default, and a row waits as long as it has to.
+const (
+	storeFile = "results.db"
+	fillWait  = time.Minute
+	fillQueue = 10_000
+)
+
 // measureReplay fills a store and has it read by turns: by a scan in this
 // process, and by the command.
-func measureReplay(ctx context.Context, opts rulesOptions, daemon string, progress io.Writer) (r replay, err error) {
+func measureReplay(ctx context.Context, rows, repeat int, daemon string, progress io.Writer) (r replay, err error) {
 	dir, err := os.MkdirTemp("", "dmarcgate-bench-replay")
 	if err != nil {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	fmt.Fprintf(progress, "what-if: %d rows, load %s\n", opts.rows, load())
+	fmt.Fprintf(progress, "replay: filling a store with %d rows, load %s\n", rows, machineLoad())
 	path := filepath.Join(dir, storeFile)
-	if err := fillReplay(ctx, path, opts.rows); err != nil {
+	if err := fillReplay(ctx, path, rows); err != nil {
 		return r, err
 	}
 	config, err := replayConfig(dir, path)
 	if err != nil {
 		return r, err
 	}
-	r.rows = opts.rows
-	for i := range opts.scans {
-		fmt.Fprintf(progress, "what-if: repetition %d of %d, load %s\n", i+1, opts.scans, load())
-		scan, err := inTurn(func() (time.Duration, error) { return bareScan(ctx, path, opts.rows) })
+	r.rows = rows
+	for i := range repeat {
+		fmt.Fprintf(progress, "replay: repetition %d of %d, load %s\n", i+1, repeat, machineLoad())
+		scan, err := inTurn(func() (time.Duration, error) { return bareScan(ctx, path, rows) })
 		if err != nil {
 			return r, err
 		}
@@ -65,7 +73,8 @@ func measureReplay(ctx context.Context, opts rulesOptions, daemon string, progre
 	return r, nil
 }
 
-// inTurn calls f in a goroutine of its own: see hold.
+// inTurn calls f in a goroutine of its own, for that of main is bound to its
+// thread and pays with a change of threads for each goroutine that it waits for.
 func inTurn(f func() (time.Duration, error)) (d time.Duration, err error) {
 	done := make(chan struct{})
 	go func() { d, err = f(); close(done) }()
@@ -76,7 +85,7 @@ func inTurn(f func() (time.Duration, error)) (d time.Duration, err error) {
 // fillReplay makes a store of a site that only watches.
 func fillReplay(ctx context.Context, path string, n int) error {
 	store, err := sqlite.Open(ctx, sqlite.Options{
-		Path: path, Durability: sqlite.Async, Wait: aloneWait, Queue: aloneQueue, Log: slog.New(slog.DiscardHandler),
+		Path: path, Durability: sqlite.Async, Wait: fillWait, Queue: fillQueue, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return err
@@ -195,17 +204,14 @@ func watchMemory(pid int, done <-chan error) (peak float64, err error) {
 	}
 }
 
-// facts say what was found, and hold it against what is promised.
-func (r replay) facts() []string {
+// bounds are what is promised of what-if.
+func (r replay) bounds() []bound {
 	ratios := make([]float64, len(r.scan))
 	for i := range r.scan {
 		ratios[i] = r.whatIf[i] / r.scan[i]
 	}
-	scan, used := spreadOf(r.scan), spreadOf(r.whatIf)
-	const mib = 1 << 20
-	return []string{
-		fmt.Sprintf("%d rows: a bare scan takes %.0f ms of CPU, what-if %.0f", r.rows, scan.median, used.median),
-		"what-if / bare scan = " + want{atMost: whatIfOver}.cell(spreadOf(ratios)),
-		fmt.Sprintf("memory of what-if = %.0f MiB < %d MiB %s", r.peak/mib, whatIfMemory, verdict(r.peak < whatIfMemory*mib)),
+	return []bound{
+		{title: "CPU of what-if / CPU of a bare scan", atMost: whatIfOver, values: ratios},
+		{title: "memory of what-if", atMost: whatIfSpace, values: []float64{r.peak / (1 << 20)}, unit: " MiB"},
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// shown is how a column looks in the table.
+// shown is how a column looks in a table.
 type shown struct {
 	column column
 	title  string
@@ -16,22 +16,39 @@ type shown struct {
 	spread bool    // with the least and the most
 }
 
-var table = []shown{
+var mixTable = []shown{
 	{rate, "msg/s", "%.0f", 1, true},
-	{p50, "p50 ms", "%.1f", 1, false},
+	{p50, "p50 ms", "%.2f", 1, false},
 	{p99, "p99 ms", "%.1f", 1, false},
 	{cpu, "CPU ms/msg", "%.3f", 1, true},
 	{ratio, "RATIO", "%.2f", 1, true},
+	{ratioCanon, "to canon", "%.2f", 1, false},
 	{objects, "allocs/msg", "%.0f", 1, false},
 	{volume, "KiB/msg", "%.1f", 1 << 10, false},
 	{peak, "peak MiB", "%.1f", 1 << 20, false},
 	{queries, "DNS/msg", "%.2f", 1, false},
 }
 
+var gridTable = []shown{
+	{rate, "msg/s", "%.0f", 1, true},
+	{p50, "p50 ms", "%.2f", 1, true},
+	{p99, "p99 ms", "%.1f", 1, false},
+	{answer50, "answer p50 ms", "%.2f", 1, false},
+	{cpu, "CPU ms/msg", "%.3f", 1, false},
+	{peak, "peak MiB", "%.1f", 1 << 20, false},
+	{rateOff, "rate/off", "%.2f", 1, true},
+	{p50Off, "p50/off", "%.2f", 1, true},
+	{cpuOff, "CPU/off", "%.2f", 1, true},
+	{p50Chain, "p50/chain", "%.2f", 1, true},
+}
+
 // writeTable prints medians, and the range of the figures that vary most.
-func writeTable(w io.Writer, rows []*row) error {
+func writeTable(w io.Writer, table []shown, rows []*row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	width := titleWidth(rows)
+	width := 0 // to which titles are padded, so that they stand on the left
+	for _, r := range rows {
+		width = max(width, len([]rune(r.title)))
+	}
 	fmt.Fprintf(t, "%-*s\t", width, "")
 	for _, c := range table {
 		fmt.Fprintf(t, "%s\t", c.title)
@@ -46,21 +63,14 @@ func writeTable(w io.Writer, rows []*row) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	said := make(map[string]bool)
 	for _, r := range rows {
-		if r.note != "" {
+		if r.note != "" && !said[r.note] {
+			said[r.note] = true
 			fmt.Fprintf(w, "%s: not measured: %s\n", r.title, r.note)
 		}
 	}
 	return nil
-}
-
-// titleWidth is what titles are padded to, so that they stand on the left.
-func titleWidth(rows []*row) int {
-	width := 0
-	for _, r := range rows {
-		width = max(width, len(r.title))
-	}
-	return width
 }
 
 func (c shown) cell(s spread) string {

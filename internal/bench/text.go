@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 )
 
 // attachmentSize is from where on a body is base64, as an attachment is;
@@ -65,45 +64,5 @@ func base64Lines(b *bytes.Buffer, size int, rng *rand.Rand) {
 		}
 		line = append(base64.StdEncoding.AppendEncode(line[:0], raw[:lineLength/4*3]), "\r\n"...)
 		b.Write(line)
-	}
-}
-
-// prose fills b to about size bytes with lines of words that end in a word.
-func prose(b *bytes.Buffer, size int, rng *rand.Rand) {
-	for b.Len() < size {
-		line := make([]byte, 0, lineLength)
-		for {
-			w := vocabulary[rng.IntN(len(vocabulary))]
-			if len(line)+1+len(w) > lineLength {
-				break
-			}
-			if len(line) > 0 {
-				line = append(line, ' ')
-			}
-			line = append(line, w...)
-		}
-		b.Write(append(line, "\r\n"...))
-	}
-}
-
-// deepest is how many levels the elements of htmlLines are indented at most.
-const deepest = 12
-
-// htmlLines fills b to about size bytes with tables as programs write them:
-// indented, one element a line, with blanks where a value was left out.
-func htmlLines(b *bytes.Buffer, size int, rng *rand.Rand) {
-	for depth := 1; b.Len() < size; depth = min(max(depth+rng.IntN(3)-1, 1), deepest) {
-		indent := strings.Repeat("  ", depth)
-		a, w := vocabulary[rng.IntN(len(vocabulary))], vocabulary[rng.IntN(len(vocabulary))]
-		switch rng.IntN(4) {
-		case 0:
-			fmt.Fprintf(b, "%s<tr class=\"%s\">\r\n", indent, a)
-		case 1:
-			fmt.Fprintf(b, "%s<td style=\"padding: %dpx;  color: #%06x\"  >%s %s</td>\r\n", indent, rng.IntN(20), rng.IntN(1<<24), a, w)
-		case 2:
-			fmt.Fprintf(b, "%s<a href=\"https://shop.example/%s/%d\">%s</a> \r\n", indent, a, rng.IntN(10000), w)
-		default:
-			fmt.Fprintf(b, "%s</td>\r\n", indent)
-		}
 	}
 }

@@ -45,8 +45,12 @@ func New(t testing.TB, zoneText string) *Server {
 }
 
 // Serve begins to answer for a zone on a free port of 127.0.0.1.
-func Serve(zone *Zone) (*Server, error) {
-	pc, ln, err := listen()
+func Serve(zone *Zone) (*Server, error) { return ServeAt(zone, "127.0.0.1:0") }
+
+// ServeAt begins to answer for a zone at an IPv4 address, "ip:port"; port 0 is
+// a free one. Ports below 1024 are for root.
+func ServeAt(zone *Zone, address string) (*Server, error) {
+	pc, ln, err := listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("dnstest: %w", err)
 	}
@@ -60,10 +64,10 @@ func Serve(zone *Zone) (*Server, error) {
 // portAttempts is how often a free UDP port may prove to be taken for TCP.
 const portAttempts = 20
 
-func listen() (net.PacketConn, net.Listener, error) {
+func listen(address string) (net.PacketConn, net.Listener, error) {
 	var last error
 	for range portAttempts {
-		pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
+		pc, err := net.ListenPacket("udp4", address)
 		if err != nil {
 			return nil, nil, err
 		}
