@@ -58,7 +58,8 @@ type parsedRecord struct{ text string }
 func parseRecord(txts []string) any { return &parsedRecord{txts[0]} }
 
 // BenchmarkHit is a lookup that the cache answers; at most three times
-// BenchmarkBareOtter, and without an allocation.
+// BenchmarkBareOtter, and without an allocation. Neither does BenchmarkHitParsed
+// need more than three times that.
 func BenchmarkHit(b *testing.B) {
 	r, names := filled(b)
 	v := r.View(DMARC)

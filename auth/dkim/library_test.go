@@ -1,15 +1,11 @@
 package dkim
 
 import (
-	"context"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
 
 	library "github.com/emersion/go-msgauth/dkim"
-
-	"dmarcgate/message"
 )
 
 // second is the verdict of go-msgauth, on top and for each signature.
@@ -91,46 +87,4 @@ func change(r *rand.Rand, s string) string {
 		at-- // about a CR without LF the library thinks otherwise
 	}
 	return head + "\r\n\r\n" + body[:at] + []string{" ", "\t", "x", " \r\n"}[r.IntN(4)] + body[at:]
-}
-
-// BenchmarkMessage is a whole verification beside that of the library.
-func BenchmarkMessage(b *testing.B) {
-	for _, size := range []int{2 << 10, 50 << 10, 1 << 20} {
-		for _, kind := range []string{"base64", "prose", "html"} {
-			benchmark(b, fmt.Sprintf("%s/%dKB/relaxed", kind, size>>10), letterParts{body: string(bodies(size)[kind])}, 1)
-		}
-		benchmark(b, fmt.Sprintf("base64/%dKB/simple", size>>10), letterParts{canon: "simple/simple", body: string(bodies(size)["base64"])}, 1)
-		benchmark(b, fmt.Sprintf("base64/%dKB/three", size>>10), letterParts{body: string(bodies(size)["base64"])}, 3)
-	}
-}
-
-func benchmark(b *testing.B, name string, l letterParts, signatures int) {
-	signed := l.signed(b)
-	field, rest, _ := strings.Cut(signed, "From:")
-	signed = strings.Repeat(field, signatures) + "From:" + rest
-	h := headerOf(signed)
-	_, body := message.Split([]byte(signed))
-	record := own()
-	b.Run(name+"/ours", func(b *testing.B) {
-		b.SetBytes(int64(len(signed)))
-		b.ReportAllocs()
-		for b.Loop() {
-			run := Start(context.Background(), records{record}, h, Options{})
-			for p := body; len(p) > 0; p = p[min(len(p), 64<<10):] {
-				run.Write(p[:min(len(p), 64<<10)])
-			}
-			if got := run.Finish(); got[0].Status != Pass {
-				b.Fatal(got)
-			}
-		}
-	})
-	b.Run(name+"/library", func(b *testing.B) {
-		b.SetBytes(int64(len(signed)))
-		b.ReportAllocs()
-		for b.Loop() {
-			if !second(b, record, signed)[0] {
-				b.Fatal("no pass")
-			}
-		}
-	})
 }
