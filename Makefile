@@ -48,6 +48,7 @@ bench: ## what a message costs, beside its floors; RECORD=1 keeps the figures
 	@mkdir -p "$(CACHE)/bench"
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o "$(CACHE)/bench/dmarcgate" ./cmd/dmarcgate
 	@CGO_ENABLED=0 $(GO) build -o "$(CACHE)/bench/bench" ./internal/bench
+	@sh ./internal/bench/chain.sh "$(CACHE)/chain" || true
 	@"$(CACHE)/bench/bench" -daemon "$(CACHE)/bench/dmarcgate" $(if $(RECORD),-record) $(ARGS)
 
 microbench: ## the benchmarks of single functions, with allocations

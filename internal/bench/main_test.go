@@ -3,12 +3,12 @@ package main
 import (
 	"context"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -29,10 +29,10 @@ func TestFlagsThatAreNotSetHaveDefaults(t *testing.T) {
 		scale            string
 		messages, repeat int
 	}{
-		{"nothing", flags{}, "", defaultMessages, defaultRepeat},
-		{"quick", flags{quick: true}, "1", quickMessages, quickRepeat},
-		{"scale multiplies messages", flags{options: options{messages: 20}}, "3", 60, defaultRepeat},
-		{"quick, with repetitions", flags{quick: true, options: options{repeat: 7}}, "", quickMessages, 7},
+		{"nothing", flags{}, "", mixMessages, mixRepeat},
+		{"quick", flags{quick: true}, "1", quickMixMessages, quickMixRepeat},
+		{"scale multiplies messages", flags{options: options{messages: 20}}, "3", 60, mixRepeat},
+		{"quick, with repetitions", flags{quick: true, options: options{repeat: 7}}, "", quickMixMessages, 7},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestARunMeasuresEveryRow(t *testing.T) {
 	dir := t.TempDir()
 	daemon, history := filepath.Join(dir, "dmarcgate"), filepath.Join(dir, "history.tsv")
 	buildDaemon(t, daemon)
-	if err := os.WriteFile(history, []byte("date\tack.ratio\nlong ago\t10\n"), 0o600); err != nil {
+	if err := os.WriteFile(history, []byte("date\tmix_ack.ratio\nlong ago\t10\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var stdout, stderr strings.Builder
@@ -80,24 +80,43 @@ func TestARunMeasuresEveryRow(t *testing.T) {
 	}
 }
 
-func TestALineupHasItsRowsAndNoOthers(t *testing.T) {
+func TestTheGridHasEveryDurabilityUnderEveryLoad(t *testing.T) {
 	runtime.LockOSThread() // see startProcess
 	defer runtime.UnlockOSThread()
 	daemon := filepath.Join(t.TempDir(), "dmarcgate")
 	buildDaemon(t, daemon)
-	rows, err := measureAll(t.Context(), options{messages: 5, connections: 2, repeat: 2, seed: 1, daemon: daemon}, rowsForDNS, io.Discard)
+	rows, err := measureAll(t.Context(), options{messages: 5, connections: 2, repeat: 2, seed: 1, daemon: daemon}, partGrid, gridRows, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var keys []string
-	for _, r := range rows {
-		keys = append(keys, r.key)
-		if len(r.samples) != 2 {
-			t.Errorf("%s was measured %d times; want 2", r.title, len(r.samples))
+	for _, short := range []bool{true, false} {
+		for _, n := range gridConnections {
+			for _, d := range durabilities {
+				r := find(rows, gridKey(d, load{n, short}))
+				if r == nil || len(r.samples) != 2 {
+					t.Errorf("no row of %v, %s with two measurements", load{n, short}, d)
+				} else if math.IsNaN(r.samples[1][cpuOff]) {
+					t.Errorf("%s has no ratio to the daemon without a store", r.title)
+				}
+			}
 		}
 	}
-	if want := []string{nearKey, farKey}; !slices.Equal(keys, want) {
-		t.Errorf("rows = %q; want %q", keys, want)
+}
+
+func TestABoundIsMissedByItsMedianAlone(t *testing.T) {
+	for _, tt := range []struct {
+		bound bound
+		want  string
+	}{
+		{bound{atMost: 2, values: []float64{1, 2, 9}}, "kept"},
+		{bound{atMost: 2, values: []float64{1, 3, 9}}, "MISSED"},
+		{bound{least: 2, values: []float64{1, 2, 9}}, "kept"},
+		{bound{least: 2, values: []float64{0, 1, 9}}, "MISSED"},
+		{bound{atMost: 2}, "not measured"},
+	} {
+		if got := tt.bound.kept(); got != tt.want {
+			t.Errorf("%+v: %s; want %s", tt.bound, got, tt.want)
+		}
 	}
 }
 

@@ -8,19 +8,25 @@ import (
 func TestEveryHundredMessagesHaveTheSharesOfTheMix(t *testing.T) {
 	plans := makePlans(1, 5*block)
 	for i := 0; i < len(plans); i += block {
-		sizes, signings := make(map[int]int), make(map[signing]int)
+		sizes, signings, fates := make(map[int]int), make(map[signing]int), make(map[fate]int)
 		for _, p := range plans[i : i+block] {
 			sizes[p.size]++
 			signings[p.sign]++
+			fates[p.fate]++
 		}
 		for size, want := range map[int]int{2 << 10: 60, 20 << 10: 30, 200 << 10: 9, 2 << 20: 1} {
 			if sizes[size] != want {
 				t.Errorf("messages of %d bytes after %d = %d; want %d", size, i, sizes[size], want)
 			}
 		}
-		for sign, want := range map[signing]int{rsaOnly: 85, ed25519Only: 5, twoRSA: 10} {
+		for sign, want := range map[signing]int{signRSA2048: 75, signRSA1024: 10, signEd25519: 5, signTwoRSA: 10} {
 			if signings[sign] != want {
 				t.Errorf("messages of signing %d after %d = %d; want %d", sign, i, signings[sign], want)
+			}
+		}
+		for f, want := range map[fate]int{direct: 80, spoofed: 10, altered: 10} {
+			if fates[f] != want {
+				t.Errorf("messages of fate %d after %d = %d; want %d", f, i, fates[f], want)
 			}
 		}
 	}
