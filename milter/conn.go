@@ -152,13 +152,36 @@ func (c *conn) readFrame() error {
 	if err := c.need(5); err != nil {
 		return err
 	}
-	if cmd := c.source.unread[4]; n > uint32(c.limits.frame(cmd)) {
+	cmd, size := c.source.unread[4], 4+int(n)
+	switch {
+	case n > uint32(c.limits.frame(cmd)):
 		return frameError{cmd, n}
+	case size <= readSize:
+		return c.cutFrame(size)
+	case cmd == cmdBody:
+		return c.passBody(size - len(bodyFrame))
 	}
-	if n := 4 + int(n); n > readSize {
-		return c.fill(n)
+	return c.fill(size)
+}
+
+// passBody hands n bytes of body to the session as they arrive, so that no
+// buffer grows with them and none is held in between. What is left of the frame
+// has no data.
+func (c *conn) passBody(n int) error {
+	s := &c.source
+	if err := c.session.bodyComes(); err != nil {
+		return err
 	}
-	return c.cutFrame(4 + int(n))
+	for s.unread = s.unread[len(bodyFrame):]; n > 0; {
+		if err := c.need(1); err != nil {
+			return cutShort(1, err) // within a frame
+		}
+		part := s.unread[:min(n, len(s.unread))]
+		c.session.bodyPart(part)
+		n, s.unread = n-len(part), s.unread[len(part):]
+	}
+	c.buf = bodyFrame
+	return nil
 }
 
 // cutFrame makes the next n bytes the frame at hand, where they were read.
@@ -190,7 +213,7 @@ func (c *conn) need(n int) error {
 }
 
 // fill reads a frame of n bytes, more than readSize, into a buffer that at most
-// doubles at each step.
+// doubles at each step, or is there from a frame before.
 func (c *conn) fill(n int) error {
 	s := &c.source
 	frame := append(s.buffers.frame[:0], s.unread...)

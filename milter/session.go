@@ -102,6 +102,25 @@ func (s *session) inMessage() error {
 	return nil
 }
 
+// bodyComes begins a frame of body that bodyPart gets in parts.
+func (s *session) bodyComes() error {
+	s.stage = cmdBody
+	if err := s.inMessage(); err != nil || s.msg.refused {
+		return err
+	}
+	s.start()
+	return nil
+}
+
+// bodyPart gives a part of a frame to the handler.
+func (s *session) bodyPart(data []byte) {
+	if s.msg.refused {
+		return
+	}
+	s.data = data
+	s.body()
+}
+
 // answerContinue answers the frame at hand.
 func (s *session) answerContinue() {
 	if !s.agreed.silent(s.stage) {
