@@ -172,7 +172,7 @@ func (l *awkward) domains() []string {
 
 // awkwardSite is a site with an SMTP service for each profile.
 type awkwardSite struct {
-	site
+	mtaSite
 	services map[string]string // address by profile
 }
 

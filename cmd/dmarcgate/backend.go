@@ -2,26 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"syscall"
 	"time"
 
-	"dmarcgate/admin"
 	"dmarcgate/config"
-	"dmarcgate/results"
-	"dmarcgate/results/pg"
-	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 )
-
-// backend is a store of results to read.
-type backend interface {
-	results.Queries
-	io.Closer
-}
 
 // backendFlags choose what to read.
 type backendFlags struct {
@@ -29,52 +15,12 @@ type backendFlags struct {
 	AllHosts bool   `help:"Of all hosts, from PostgreSQL."`
 }
 
-func (f backendFlags) open(ctx context.Context, e *env) (backend, error) {
-	cfg, err := loadPartly(e, f.Config)
+func (f backendFlags) open(ctx context.Context, e *env) (site.Store, error) {
+	cfg, err := site.LoadPartly(e.stderr, f.Config)
 	if err != nil {
 		return nil, err
 	}
-	return openBackend(ctx, e, cfg, f.AllHosts)
-}
-
-// errNoURL means that a command needs what is not configured.
-var errNoURL = errors.New("[store.postgres] has no url: there are the results of this host alone")
-
-// openBackend opens the store of this host, beside the daemon, or PostgreSQL
-// for all hosts. On a machine that has no store, but is told of PostgreSQL, it
-// is that, too.
-func openBackend(ctx context.Context, e *env, cfg *config.Config, allHosts bool) (backend, error) {
-	shared := cfg.Store.Postgres.URL != ""
-	if !allHosts {
-		r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
-		if err == nil {
-			return r, nil
-		}
-		if !shared || !errors.Is(err, fs.ErrNotExist) {
-			return nil, storeProblem(err, cfg.Store.Path)
-		}
-		fmt.Fprintf(e.stderr, "there is no store at %s: these are the results of all hosts\n", cfg.Store.Path)
-	}
-	if !shared {
-		return nil, errNoURL
-	}
-	return openPostgres(ctx, cfg)
-}
-
-// storeProblem adds to the error of a store that this user may not read for whom
-// it is.
-func storeProblem(err error, path string) error {
-	if _, statErr := os.Stat(path); errors.Is(err, fs.ErrPermission) || errors.Is(statErr, fs.ErrPermission) || syscall.Access(path, mayRead) == syscall.EACCES {
-		return fmt.Errorf("%w; %s", err, admin.Access(path))
-	}
-	return err
-}
-
-func openPostgres(ctx context.Context, cfg *config.Config) (*pg.Reader, error) {
-	if cfg.Store.Postgres.URL == "" {
-		return nil, errNoURL
-	}
-	return pg.OpenReader(ctx, pgConfig(cfg))
+	return site.OpenStore(ctx, e.stderr, cfg, f.AllHosts)
 }
 
 // parseWhen reads a point in time: how long ago ("24h", "7d"), a day in UTC

@@ -19,6 +19,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 )
 
 // Every file in testdata/cases is a message with its envelope, its DNS and
@@ -357,7 +358,7 @@ timeout = %q
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	in, err := readInputs(path)
+	in, err := site.Load(path, site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}

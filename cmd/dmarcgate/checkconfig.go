@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"dmarcgate/config"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -21,23 +23,25 @@ type checkConfigCmd struct {
 type checked struct {
 	OK       bool             `json:"ok"` // it can be used
 	Problems []config.Problem `json:"problems"`
-	Warnings []ruleRemark     `json:"warnings"`
+	Warnings []site.Remark    `json:"warnings"`
 	Rules    int              `json:"rules"`
 	Tests    int              `json:"tests"`
 	Maps     int              `json:"maps"`
 }
 
 func (c *checkConfigCmd) Run(e *env) error {
-	in, err := readInputs(c.Config)
+	var host []config.Problem // warnings about it
+	in, err := site.Load(c.Config, site.AllParts)
 	if err == nil && c.Host {
-		found := checkHost(in.cfg)
-		in.host = found.warnings
+		found := checkHost(in.Config)
+		host = found.warnings
 		if len(found.problems) > 0 {
 			err = &config.Errors{Problems: found.problems}
 		}
 	}
+	warned := warningsOf(in, host)
 	if c.JSON {
-		if encErr := json.NewEncoder(e.stdout).Encode(newChecked(in, err)); encErr != nil {
+		if encErr := json.NewEncoder(e.stdout).Encode(newChecked(in, warned, err)); encErr != nil {
 			return encErr
 		}
 	}
@@ -45,38 +49,50 @@ func (c *checkConfigCmd) Run(e *env) error {
 		return err
 	}
 	if !c.JSON {
-		if err := c.print(e.stdout, in); err != nil {
+		if err := c.print(e.stdout, in, warned); err != nil {
 			return err
 		}
 	}
-	if n := len(in.warnings()); c.Strict && n > 0 { // errors have ended this before
+	if n := len(warned); c.Strict && n > 0 { // errors have ended this before
 		return fmt.Errorf("configuration and rules have %s", term.Count(n, "warning"))
 	}
 	return nil
 }
 
-func newChecked(in inputs, err error) checked {
-	out := checked{OK: err == nil, Problems: []config.Problem{}, Warnings: append([]ruleRemark{}, in.warnings()...)}
+// warningsOf are those of the configuration file and the host, then those of the
+// rules.
+func warningsOf(in site.Site, host []config.Problem) []site.Remark {
+	var all []site.Remark
+	if in.Config != nil {
+		for _, p := range slices.Concat(in.Config.Warnings(), host) {
+			all = append(all, site.Remark{Level: "warning", Problem: p})
+		}
+	}
+	return append(all, in.Findings()...)
+}
+
+func newChecked(in site.Site, warned []site.Remark, err error) checked {
+	out := checked{OK: err == nil, Problems: []config.Problem{}, Warnings: append([]site.Remark{}, warned...)}
 	var broken *config.Errors
 	if errors.As(err, &broken) {
 		out.Problems = broken.Problems
 	}
-	if in.set != nil {
-		out.Rules, out.Tests, out.Maps = in.rules.Len(), testsOf(in.rules.List()), len(in.set.Maps)
+	if in.RuleSet != nil {
+		out.Rules, out.Tests, out.Maps = in.Rules.Len(), testsOf(in.Rules.List()), len(in.RuleSet.Maps)
 	}
 	return out
 }
 
-func (c *checkConfigCmd) print(w io.Writer, in inputs) error {
-	for _, l := range in.cfg.Listeners {
+func (c *checkConfigCmd) print(w io.Writer, in site.Site, warned []site.Remark) error {
+	for _, l := range in.Config.Listeners {
 		fmt.Fprintf(w, "listener %s: %s, profile %s, quarantine %s\n", l.Name, l.Address, l.Profile, l.Quarantine)
 	}
-	for _, f := range in.warnings() {
+	for _, f := range warned {
 		fmt.Fprintln(w, f)
 	}
-	if in.set != nil {
-		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.cfg.RulesDir, in.rules.Len(), in.rules.Hash(),
-			term.Count(testsOf(in.rules.List()), "test"), term.Count(len(in.set.Maps), "map"), term.Count(len(in.findings()), "warning"))
+	if in.RuleSet != nil {
+		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.Config.RulesDir, in.Rules.Len(), in.Rules.Hash(),
+			term.Count(testsOf(in.Rules.List()), "test"), term.Count(len(in.RuleSet.Maps), "map"), term.Count(len(in.Findings()), "warning"))
 	}
 	_, err := fmt.Fprintf(w, "%s is good\n", c.Config)
 	return err

@@ -100,7 +100,7 @@ func TestCoverageOfASecondSMTPDBehindAProxyFilter(t *testing.T) {
 	if w := d.status(t.Context()).Listeners[0].Warning; w != nil {
 		t.Errorf("warning = %+v; want none", w)
 	}
-	row := (&site{daemon: d, log: log}).last(t)
+	row := (&mtaSite{daemon: d, log: log}).last(t)
 	if row.Facts.Client.String() != strangerHost.Addr || !row.Facts.Relay.IsLoopback() {
 		t.Errorf("client %v by relay %v; want %s by a loopback address", row.Facts.Client, row.Facts.Relay, strangerHost.Addr)
 	}

@@ -23,6 +23,7 @@ import (
 	"dmarcgate/results"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 )
 
 // controlMode lets the daemon's group use the control socket, and privateMode its
@@ -88,41 +89,41 @@ type server struct {
 // newDaemon opens everything that can fail: after it, only start is left. path
 // is the configuration file that a reload reads. On an error nothing stays
 // open.
-func newDaemon(ctx context.Context, path string, in inputs, log logger) (_ *daemon, err error) {
+func newDaemon(ctx context.Context, path string, in site.Site, log logger) (_ *daemon, err error) {
 	d := &daemon{log: log, registry: prometheus.NewRegistry(), started: time.Now(), recorder: results.None{}, notify: newNotifier(log.Logger), suspensionChanged: make(chan struct{}, 1)}
-	d.state = reloadState{path: path, first: in.cfg, inputs: in, at: d.started}
+	d.state = reloadState{path: path, first: in.Config, inputs: in, at: d.started}
 	defer func() {
 		if err != nil {
 			d.close()
 		}
 	}()
-	d.registerMetrics(in.cfg)
-	if err := d.openSockets(in.cfg); err != nil {
+	d.registerMetrics(in.Config)
+	if err := d.openSockets(in.Config); err != nil {
 		return nil, err
 	}
-	if err := d.settle(path, in.cfg); err != nil {
+	if err := d.settle(path, in.Config); err != nil {
 		return nil, err
 	}
-	if d.dns, err = newResolver(in.cfg, d.metrics); err != nil {
+	if d.dns, err = site.NewResolver(in.Config, d.metrics); err != nil {
 		return nil, err
 	}
-	d.servers = &nameservers{dns: d.dns, path: resolvConf, log: log.Logger, cfg: in.cfg.DNS}
-	d.prober = &prober{probe: d.dns.Probe, log: log.Logger, setting: in.cfg.TempError.Ours.String(), servers: d.dns.Servers, metrics: d.metrics, err: errNotProbed}
-	secret, err := loadSecret(in.cfg.Sampling.SecretFile)
+	d.servers = &nameservers{dns: d.dns, path: site.ResolvConf, log: log.Logger, cfg: in.Config.DNS}
+	d.prober = &prober{probe: d.dns.Probe, log: log.Logger, setting: in.Config.TempError.Ours.String(), servers: d.dns.Servers, metrics: d.metrics, err: errNotProbed}
+	secret, err := site.SamplingSecret(in.Config.Sampling.SecretFile)
 	if err != nil {
 		return nil, err
 	}
 	d.sampler = policy.NewSampler(secret)
-	if err := d.openStore(ctx, in.cfg); err != nil {
+	if err := d.openStore(ctx, in.Config); err != nil {
 		return nil, err
 	}
-	d.openSuspension(in.cfg)
+	d.openSuspension(in.Config)
 	d.fillGates(in)
-	if err := d.openAdmin(in.cfg.Admin); err != nil {
+	if err := d.openAdmin(in.Config.Admin); err != nil {
 		return nil, err
 	}
 	d.metrics.ConfigRead(true, d.started)
-	d.announceConfig(in.cfg)
+	d.announceConfig(in.Config)
 	d.announceRules(in)
 	d.announceUse(ctx)
 	return d, nil
@@ -144,11 +145,11 @@ func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 	if cfg.Store.Durability == "off" {
 		return nil
 	}
-	key, err := loadQueueIDKey(cfg.Privacy)
+	key, err := site.QueueIDKey(cfg.Privacy)
 	if err != nil {
 		return err
 	}
-	opt := storeOptions(cfg, key, d.metrics, d.log.Logger)
+	opt := site.StoreOptions(cfg, key, d.metrics, d.log.Logger)
 	opt.Now = wallClock
 	faultyUpkeep(&opt)
 	if d.store, err = sqlite.Open(ctx, opt); err != nil {
@@ -157,7 +158,7 @@ func (d *daemon) openStore(ctx context.Context, cfg *config.Config) error {
 	d.recorder = d.store
 	if opt.Ship {
 		ship := pg.Options{
-			Config: pgConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger, Now: wallClock,
+			Config: site.PostgresConfig(cfg), Place: pg.ThisPlace(opt.Path), Metrics: d.metrics, Log: d.log.Logger, Now: wallClock,
 			ShortenIPAfter: opt.Privacy.ShortenIPAfter,
 		}
 		if d.shipping, err = startShipping(ctx, d.store, ship); err != nil {
@@ -230,10 +231,10 @@ func (d *daemon) settle(path string, cfg *config.Config) error {
 }
 
 // fillGates makes the handlers behind the milter sockets.
-func (d *daemon) fillGates(in inputs) {
-	d.openNames(in.cfg)
+func (d *daemon) fillGates(in site.Site) {
+	d.openNames(in.Config)
 	deferrals := &enforce.Deferrals{}
-	memory := milter.NewHeaderMemory(int64(in.cfg.Limits.HeaderMemory), d.metrics, d.log.Logger)
+	memory := milter.NewHeaderMemory(int64(in.Config.Limits.HeaderMemory), d.metrics, d.log.Logger)
 	for _, g := range d.gates {
 		l := g.listener
 		g.Listener, g.Store, g.Deferrals = l.Name, d.recorder, deferrals
@@ -243,9 +244,9 @@ func (d *daemon) fillGates(in inputs) {
 		if d.store != nil {
 			g.History = d.store.History
 		}
-		g.use(in.snapshot(l, d.sampler, d.dns.View), d.state.suspension)
+		g.use(in.Snapshot(l, d.sampler, d.dns.View), d.state.suspension)
 		g.server = &milter.Server{
-			Name: l.Name, Limits: newLimits(in.cfg), HeaderMemory: memory, Unseen: g.Coverage.NoHeader,
+			Name: l.Name, Limits: newLimits(in.Config), HeaderMemory: memory, Unseen: g.Coverage.NoHeader,
 			Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate),
 		}
 	}
@@ -341,7 +342,7 @@ func (d *daemon) serve(name string, s *server) {
 // what is queued and closes everything. Postfix keeps a session's milter for
 // all its messages, and fails the next one when it is gone.
 func (d *daemon) shutdown(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, d.inputs().cfg.Limits.DrainTimeout.Std())
+	ctx, cancel := context.WithTimeout(ctx, d.inputs().Config.Limits.DrainTimeout.Std())
 	defer cancel()
 	var wg sync.WaitGroup
 	for _, g := range d.gates {

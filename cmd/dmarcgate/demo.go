@@ -15,6 +15,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -92,7 +93,7 @@ func (c *demoCmd) daemon(ctx context.Context, e *env, dir, dns string) (*daemon,
 	if c.Log {
 		log = e.stderr
 	}
-	return newDaemon(ctx, "", inputs{cfg: cfg}, newLogger(log, cfg.Log.Format, cfg.Log.Level))
+	return newDaemon(ctx, "", site.Site{Config: cfg}, newLogger(log, cfg.Log.Format, cfg.Log.Level))
 }
 
 // outcome is one line of the table.
@@ -118,7 +119,7 @@ func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error
 	for i, m := range mails {
 		m.QueueID = fmt.Sprintf("4XyZ%02d", i+1)
 		if clients[m.profile] == nil {
-			c, err := miltertest.Dial("unix:"+filepath.Join(d.inputs().cfg.StateDir, m.profile+".sock"), miltertest.Options{})
+			c, err := miltertest.Dial("unix:"+filepath.Join(d.inputs().Config.StateDir, m.profile+".sock"), miltertest.Options{})
 			if err != nil {
 				return nil, err
 			}

@@ -51,7 +51,7 @@ func startDNSHost(t *testing.T, cfg dnscache.Config, c testConfig) *dnsHost {
 	c.hasStore = true
 	d, _ := startDaemon(t, cfg.Servers[0], c)
 	for _, g := range d.gates {
-		g.Snapshot.Store(d.inputs().snapshot(g.listener, d.sampler, r.View))
+		g.Snapshot.Store(d.inputs().Snapshot(g.listener, d.sampler, r.View))
 	}
 	return &dnsHost{daemon: d, resolver: r}
 }

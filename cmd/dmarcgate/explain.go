@@ -21,6 +21,8 @@ import (
 	"dmarcgate/milter"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
+	"dmarcgate/term"
 )
 
 // someTLS is the version of TLS that a client speaks of which only that is known.
@@ -123,11 +125,11 @@ func (c *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	x.Limits = limitsMet(in.cfg, m, x.Facts)
-	x.NotTold = c.notTold(in.policy(listener), x)
-	x.tellRule(in.policy(listener), c.Rule)
+	x.Limits = limitsMet(in.Config, m, x.Facts)
+	x.NotTold = c.notTold(in.Policy(listener), x)
+	x.tellRule(in.Policy(listener), c.Rule)
 	if !c.NoDaemon {
-		x.addDaemon(daemonAt(in.cfg.Admin.Control, in.cfg.User)) // the place may be read from a broken file
+		x.addDaemon(daemonAt(in.Config.Admin.Control, in.Config.User)) // the place may be read from a broken file
 	}
 	if c.Bundle != "" {
 		if x.Bundle, err = bundle(in, listener, m, x, !c.NoRedact); err != nil {
@@ -198,20 +200,20 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 }
 
 // settings returns those in force for a listener, the first by default.
-func (c *explainCmd) settings(e *env, name string) (inputs, config.Listener, error) {
+func (c *explainCmd) settings(e *env, name string) (site.Site, config.Listener, error) {
 	cfg, err := c.load(e)
 	if err != nil {
-		return inputs{}, config.Listener{}, err
+		return site.Site{}, config.Listener{}, err
 	}
-	in, err := withFiles(cfg)
+	in, err := site.With(cfg, site.AllParts)
 	if err != nil {
-		return inputs{}, config.Listener{}, err
+		return site.Site{}, config.Listener{}, err
 	}
 	i := 0
 	if name != "" {
 		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == name })
 		if i < 0 {
-			return inputs{}, config.Listener{}, noListener(name, cfg)
+			return site.Site{}, config.Listener{}, noListener(name, cfg)
 		}
 	}
 	l := cfg.Listeners[i]
@@ -229,7 +231,7 @@ func noListener(name string, cfg *config.Config) error {
 	for i, l := range cfg.Listeners {
 		names[i] = l.Name
 	}
-	return usagef("--listener: the configuration has no listener %q; it has %s", name, strings.Join(names, ", "))
+	return term.Usagef("--listener: the configuration has no listener %q; it has %s", name, strings.Join(names, ", "))
 }
 
 func readMessage(path string) ([]byte, error) {
@@ -283,18 +285,18 @@ type second struct {
 // explain takes a message along the path of the daemon. What the path leaves
 // behind is not all that it knew: the steps of SPF and of the tree walks are
 // taken once more, with the same answers.
-func explain(in inputs, l config.Listener, m letter, others bool) (*explanation, error) {
-	dns, err := newResolver(in.cfg, nil)
+func explain(in site.Site, l config.Listener, m letter, others bool) (*explanation, error) {
+	dns, err := site.NewResolver(in.Config, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer dns.Close()
-	secret, err := os.ReadFile(in.cfg.Sampling.SecretFile)
+	secret, err := os.ReadFile(in.Config.Sampling.SecretFile)
 	known := err == nil && len(secret) >= policy.MinSecret
 	log := &dnsLog{}
-	names := readNames(in.cfg)
+	names := readNames(in.Config)
 	m.env.MTAName = names.Last(l.Name)
-	x := passage(l, newLimits(in.cfg), in.snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m, names)
+	x := passage(l, newLimits(in.Config), in.Snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m, names)
 	x.Secret = known
 	x.Lookups = slices.Clone(log.list)
 	again := &playback{log: log, dns: dns}

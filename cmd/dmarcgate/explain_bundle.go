@@ -17,6 +17,7 @@ import (
 	"dmarcgate/message"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -64,8 +65,8 @@ type replay struct {
 }
 
 // bundle writes the case file of a message that was explained.
-func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool) (string, error) {
-	r := &replay{config: caseSettings(in.cfg, m), profile: l.Profile.String(), quarantine: l.Quarantine.String(), letter: m, answers: x.Lookups}
+func bundle(in site.Site, l config.Listener, m letter, x *explanation, redact bool) (string, error) {
+	r := &replay{config: caseSettings(in.Config, m), profile: l.Profile.String(), quarantine: l.Quarantine.String(), letter: m, answers: x.Lookups}
 	if policy.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
 		r.profile = policy.Monitor.String() // by a draw that hangs on our secret
 	}
@@ -73,7 +74,7 @@ func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool)
 		r.trusted = netip.PrefixFrom(x.Facts.Client, x.Facts.Client.BitLen()).String()
 	}
 	var cut bool
-	if r.rules, cut = caseRules(in.rules.List(), l.Name, x, redact); cut {
+	if r.rules, cut = caseRules(in.Rules.List(), l.Name, x, redact); cut {
 		r.note("of maps, only the items that are about this message are here")
 	}
 	if r.trusted == "" && x.Facts.Client == netip.MustParseAddr(caseTrusted) {
@@ -88,7 +89,7 @@ func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool)
 			r.note("the daemon may have decided otherwise, because explain was not told this: " + n.What)
 		}
 	}
-	if in.cfg.Discovery.PSLFile != "" {
+	if in.Config.Discovery.PSLFile != "" {
 		r.note("made with the suffix list of a file, which is not here")
 	}
 	y, questions, err := r.play()
@@ -102,10 +103,10 @@ func bundle(in inputs, l config.Listener, m letter, x *explanation, redact bool)
 	for _, d := range differences(x, y) {
 		r.note(d)
 	}
-	if drawsOpen(y.Facts, in.cfg.Discovery.Pct != "ignore") {
+	if drawsOpen(y.Facts, in.Config.Discovery.Pct != "ignore") {
 		r.note("the decision depends on a draw for pct, which is another each time that the case is run")
 	}
-	return r.text(y, in.cfg.Discovery.Pct != "ignore")
+	return r.text(y, in.Config.Discovery.Pct != "ignore")
 }
 
 func (r *replay) note(text string) { r.notes = append(r.notes, text) }
@@ -118,8 +119,8 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 		return nil, nil, fmt.Errorf("playing it: %w", err)
 	}
 	p := &playback{log: &dnsLog{list: r.answers}}
-	l := in.cfg.Listeners[0]
-	now := in.snapshot(l, policy.NewSampler(nil), func(dnscache.Purpose) dnscache.View { return dnscache.View{} })
+	l := in.Config.Listeners[0]
+	now := in.Snapshot(l, policy.NewSampler(nil), func(dnscache.Purpose) dnscache.View { return dnscache.View{} })
 	now.Checker.SPF, now.Checker.DKIM, now.Checker.Finder.Resolver = playedDNS{playback: p}, playedDNS{playback: p}, playedDNS{playback: p}
 	now.Checker.Memory, now.Checker.Charge, now.Checker.Other = nil, nil, nil
 	env := *r.letter.env
@@ -127,12 +128,12 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 	if len(env.Rcpts) == 0 {
 		env.Rcpts = []string{caseRcpt}
 	}
-	y = passage(l, newLimits(in.cfg), now, letter{&env, r.letter.header, r.letter.body}, nil)
+	y = passage(l, newLimits(in.Config), now, letter{&env, r.letter.header, r.letter.body}, nil)
 	return y, p.questions(), nil
 }
 
 // inputs reads the settings of the case.
-func (r *replay) inputs() (inputs, error) {
+func (r *replay) inputs() (site.Site, error) {
 	trusted := cmp.Or(r.trusted, caseTrusted)
 	top, tables := r.config, ""
 	if i := strings.Index("\n"+r.config, "\n["); i >= 0 {
@@ -140,17 +141,17 @@ func (r *replay) inputs() (inputs, error) {
 	}
 	cfg, err := config.Parse("bundle", fmt.Appendf(nil, caseConfig, top, r.profile, r.quarantine, trusted, tables))
 	if err != nil {
-		return inputs{}, err
+		return site.Site{}, err
 	}
-	in, err := withFiles(cfg)
+	in, err := site.With(cfg, site.AllParts)
 	if err != nil {
-		return inputs{}, err
+		return site.Site{}, err
 	}
 	rules, err := config.ParseRules("bundle", []byte(r.rules))
 	if err != nil {
-		return inputs{}, err
+		return site.Site{}, err
 	}
-	in.rules, err = policy.NewRules(rules)
+	in.Rules, err = policy.NewRules(rules)
 	return in, err
 }
 
@@ -454,7 +455,7 @@ func caseSettings(cfg *config.Config, m letter) string {
 // caseIDs returns the ids under which fields of a message are removed.
 func caseIDs(cfg *config.Config, m letter) []string {
 	var ids []string
-	for _, id := range slices.Concat(ownIDs(cfg), readNames(cfg).IDs()) {
+	for _, id := range slices.Concat(site.OwnIDs(cfg), readNames(cfg).IDs()) {
 		if id != caseID && !slices.Contains(ids, id) && slices.ContainsFunc(m.header, func(raw []byte) bool { return claims(message.NewField(raw), id) }) {
 			ids = append(ids, id)
 		}

@@ -7,25 +7,26 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
 // knownRule is a usage error when --rule names a rule that is not there.
-func (c *explainCmd) knownRule(in inputs) error {
+func (c *explainCmd) knownRule(in site.Site) error {
 	if c.Rule == "" {
 		return nil
 	}
 	var ids []string
-	for _, r := range in.rules.List() {
+	for _, r := range in.Rules.List() {
 		if r.ID == c.Rule {
 			return nil
 		}
 		ids = append(ids, r.ID)
 	}
 	if near := pattern.Nearest(c.Rule, ids); near != "" {
-		return usagef("--rule: there is no rule %q; did you mean %q?", c.Rule, near)
+		return term.Usagef("--rule: there is no rule %q; did you mean %q?", c.Rule, near)
 	}
-	return usagef("--rule: there is no rule %q", c.Rule)
+	return term.Usagef("--rule: there is no rule %q", c.Rule)
 }
 
 // tellRule tries a rule of the settings on the message. What explain was not

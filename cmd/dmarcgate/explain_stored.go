@@ -12,6 +12,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -25,7 +26,7 @@ func (c *explainCmd) stored(e *env) error {
 	if err := c.knownRule(in); err != nil {
 		return err
 	}
-	rows, err := storedRows(e, in.cfg, c.AllHosts, c.QID)
+	rows, err := storedRows(e, in.Config, c.AllHosts, c.QID)
 	if err != nil {
 		return err
 	}
@@ -44,7 +45,7 @@ func (c *explainCmd) stored(e *env) error {
 // hash_queue_ids was changed have the other one.
 func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]results.Row, error) {
 	ctx := context.Background()
-	store, err := openBackend(ctx, e, cfg, allHosts)
+	store, err := site.OpenStore(ctx, e.stderr, cfg, allHosts)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +54,7 @@ func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]result
 }
 
 // rowsOf is storedRows of a store that is open.
-func rowsOf(ctx context.Context, store backend, cfg *config.Config, qid string) ([]results.Row, error) {
+func rowsOf(ctx context.Context, store site.Store, cfg *config.Config, qid string) ([]results.Row, error) {
 	key, err := queueIDKey(cfg.Privacy)
 	if err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func rowsOf(ctx context.Context, store backend, cfg *config.Config, qid string) 
 // queueIDKey returns the key that ids may be hashed with, nil when there is
 // none.
 func queueIDKey(p config.Privacy) ([]byte, error) {
-	key, err := readKey(p.KeyFile, "queue id key")
+	key, err := site.ReadQueueIDKey(p.KeyFile)
 	if errors.Is(err, fs.ErrNotExist) || err != nil && !p.HashQueueIDs {
 		return nil, nil
 	}
@@ -84,25 +85,25 @@ type decidedAgain struct {
 }
 
 // recall is the explanation of a row, and what would be decided now.
-func (c *explainCmd) recall(in inputs, r results.Row) *explanation {
+func (c *explainCmd) recall(in site.Site, r results.Row) *explanation {
 	x := &explanation{stored: true, wanted: c.Rule, Facts: r.Facts, Decision: r.Decision, State: stateWords[r.State], Secret: true}
 	name := r.Facts.Listener
 	if c.Listener != "" {
 		name = c.Listener
 	}
-	i := slices.IndexFunc(in.cfg.Listeners, func(l config.Listener) bool { return l.Name == name })
+	i := slices.IndexFunc(in.Config.Listeners, func(l config.Listener) bool { return l.Name == name })
 	if i < 0 {
 		return x // the listener is gone, and with it what would be decided
 	}
-	l := in.cfg.Listeners[i]
+	l := in.Config.Listeners[i]
 	if c.Profile != "" {
 		if l.Profile.UnmarshalText([]byte(c.Profile)) != nil {
 			return x // the command line takes only words that it has
 		}
 	}
-	now := in.policy(l).Decide(r.Facts)
+	now := in.Policy(l).Decide(r.Facts)
 	x.Again = &decidedAgain{Profile: l.Profile.String(), Same: sameDecision(r.Decision, now), Decision: now}
-	x.tellRule(in.policy(l), c.Rule)
+	x.tellRule(in.Policy(l), c.Rule)
 	return x
 }
 

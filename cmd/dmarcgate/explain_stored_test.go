@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/site"
 )
 
 // A daemon that has refused one message, and still runs.
@@ -114,11 +115,11 @@ func TestAQueueIDThatIsNotInTheStoreExitsWith1(t *testing.T) {
 	if code, _, stderr := command("explain", "--qid", "4XyZ1", "-c", cfg); code != 1 || !strings.Contains(stderr, "results.db") {
 		t.Errorf("explain --qid without a store = %d, %q; want 1 and its file", code, stderr)
 	}
-	in, err := readInputs(cfg)
+	in, err := site.Load(cfg, site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(in.cfg.Store.Path); err == nil {
+	if _, err := os.Stat(in.Config.Store.Path); err == nil {
 		t.Error("explain --qid made a store")
 	}
 }

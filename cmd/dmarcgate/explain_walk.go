@@ -9,6 +9,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/policy"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -49,10 +50,10 @@ type identifier struct {
 }
 
 // authors walks again for each author domain.
-func (p *playback) authors(in inputs, f policy.Facts) []authorPath {
-	finder := *in.checker(p.dns.View).Finder
+func (p *playback) authors(in site.Site, f policy.Facts) []authorPath {
+	finder := *in.Checker(p.dns.View).Finder
 	finder.Resolver, finder.Immediate = playedDNS{p, dnscache.DMARC}, true // one name after the other
-	ctx, cancel := context.WithTimeout(context.Background(), in.cfg.Limits.MessageBudget.Std())
+	ctx, cancel := context.WithTimeout(context.Background(), in.Config.Limits.MessageBudget.Std())
 	defer cancel()
 	var out []authorPath
 	for _, a := range f.Authors {

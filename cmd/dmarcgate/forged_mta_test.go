@@ -38,7 +38,7 @@ var longHeaders = []struct{ name, top string }{
 // forgedSite is a daemon with a listener for each profile, which trusts one
 // client.
 type forgedSite struct {
-	site
+	mtaSite
 	sockets map[string]string // by profile
 }
 
@@ -71,7 +71,7 @@ var forgedClients = []struct {
 
 // checkForged compares the answer to a message with a long header, and what was
 // delivered.
-func checkForged(t *testing.T, s *site, profile, client string, r mtatest.Reply, delivered func() mtatest.Mail) {
+func checkForged(t *testing.T, s *mtaSite, profile, client string, r mtatest.Reply, delivered func() mtatest.Mail) {
 	t.Helper()
 	rows, err := s.daemon.store.Recent(t.Context(), 1)
 	if err != nil || len(rows) != 1 {
@@ -124,7 +124,7 @@ func TestPostfixRemovesForgedFieldsBeyondTheLimits(t *testing.T) {
 				t.Run(h.name+", "+p.name+", "+c.name, func(t *testing.T) {
 					session := postfixSession(t, addresses[p.name+c.name], c.client)
 					r := sendLetter(t, session, "bounce@shop.example", []byte(h.top+forgedFields+"From: orders@shop.example\r\nSubject: long\r\n\r\nHello.\r\n"))
-					checkForged(t, &s.site, p.name, c.name, r, func() mtatest.Mail { return s.delivered(t, r.QueueID()) })
+					checkForged(t, &s.mtaSite, p.name, c.name, r, func() mtatest.Mail { return s.delivered(t, r.QueueID()) })
 				})
 			}
 		}
@@ -161,11 +161,11 @@ func TestSendmailRemovesForgedFieldsBeyondTheLimits(t *testing.T) {
 				more += "LOCAL_CONFIG\nD{auth_authen}alice\nD{auth_type}PLAIN\n"
 			}
 			filter := "S=local:" + s.sockets[p.name] + ", F=T, T=C:30s;S:30s;R:30s;E:5m"
-			sendmail := &sendmailSite{site: &s.site, sendmail: mtatest.StartSendmail(t, mtatest.SendmailConfig{Milter: filter, MC: more})}
+			sendmail := &sendmailSite{mtaSite: &s.mtaSite, sendmail: mtatest.StartSendmail(t, mtatest.SendmailConfig{Milter: filter, MC: more})}
 			for _, h := range longHeaders {
 				t.Run(h.name+", "+p.name+", "+c.name, func(t *testing.T) {
 					r := sendLetter(t, sendmail.session(t, c.client), "bounce@shop.example", []byte(h.top+forgedFields+"From: orders@shop.example\r\nSubject: long\r\n\r\nHello.\r\n"))
-					checkForged(t, &s.site, p.name, c.name, r, func() mtatest.Mail { return sendmail.delivered(t, r.QueueID()) })
+					checkForged(t, &s.mtaSite, p.name, c.name, r, func() mtatest.Mail { return sendmail.delivered(t, r.QueueID()) })
 				})
 			}
 		}

@@ -14,6 +14,7 @@ import (
 
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/site"
 )
 
 // daemonOf runs a daemon with a configuration of the test's own, in which %s
@@ -29,7 +30,7 @@ func daemonOf(t *testing.T, text string) *daemon {
 	if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "%s", dir)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	in, err := readInputs(path)
+	in, err := site.Load(path, site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func TestWithoutAStoreMailIsAnsweredAndTheLogSaysSo(t *testing.T) {
 	if s := d.status(t.Context()); s.Store != "off" || s.Checks["store"] != "" {
 		t.Errorf("status = %+v; want no store and no check of one", s)
 	}
-	if _, err := os.Stat(filepath.Join(d.inputs().cfg.StateDir, "results.db")); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(d.inputs().Config.StateDir, "results.db")); !os.IsNotExist(err) {
 		t.Errorf("the file of the store: %v; want none", err)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/message"
+	"dmarcgate/site"
 )
 
 // resolverFlags choose the configuration and the DNS of a command that works
@@ -21,7 +22,7 @@ type resolverFlags struct {
 
 // load reads the configuration as loadPartly does.
 func (r resolverFlags) load(e *env) (*config.Config, error) {
-	cfg, err := loadPartly(e, r.Config)
+	cfg, err := site.LoadPartly(e.stderr, r.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -67,11 +68,11 @@ func (c *lookupCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	in, err := inputs{cfg: cfg}.withSuffixes() // rules have no say here
+	in, err := site.With(cfg, site.SuffixPart) // rules have no say here
 	if err != nil {
 		return err
 	}
-	dns, err := newResolver(in.cfg, nil)
+	dns, err := site.NewResolver(in.Config, nil)
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,12 @@ import (
 	"dmarcgate/auth/spf"
 	"dmarcgate/dnscache"
 	"dmarcgate/policy"
+	"dmarcgate/site"
 )
 
 // looker asks the DNS about domains. It may be used by several goroutines.
 type looker struct {
-	in    inputs
+	in    site.Site
 	dns   *dnscache.Resolver
 	owner bool // ask who answers for the zone, too
 }
@@ -50,7 +51,7 @@ func (t *trail) along(walk []dmarc.Step) []dnscache.Lookup {
 
 // method is that of the configuration.
 func (l looker) method() dmarc.Method {
-	if l.in.suffixes != nil {
+	if l.in.Suffixes != nil {
 		return dmarc.PSL
 	}
 	return dmarc.TreeWalk
@@ -59,7 +60,7 @@ func (l looker) method() dmarc.Method {
 // look asks all that there is to know of a domain. It takes no longer than the
 // daemon would take for a message.
 func (l looker) look(ctx context.Context, domain string) *sight {
-	ctx, cancel := context.WithTimeout(ctx, l.in.cfg.Limits.MessageBudget.Std())
+	ctx, cancel := context.WithTimeout(ctx, l.in.Config.Limits.MessageBudget.Std())
 	defer cancel()
 	d, asked := l.find(ctx, l.method(), domain)
 	s := newSight(d)
@@ -81,11 +82,11 @@ func (l looker) look(ctx context.Context, domain string) *sight {
 }
 
 // settings are those of the first listener.
-func (l looker) settings() policy.Settings { return l.in.policy(l.in.cfg.Listeners[0]) }
+func (l looker) settings() policy.Settings { return l.in.Policy(l.in.Config.Listeners[0]) }
 
 func (l looker) find(ctx context.Context, m dmarc.Method, domain string) (dmarc.Discovery, []dnscache.Lookup) {
 	var t trail
-	f := dmarc.Finder{Resolver: l.dns.View(dnscache.DMARC).Traced(t.add), Method: m, Suffixes: l.in.suffixes}
+	f := dmarc.Finder{Resolver: l.dns.View(dnscache.DMARC).Traced(t.add), Method: m, Suffixes: l.in.Suffixes}
 	d := f.Find(ctx, domain)
 	return d, t.along(d.Walk)
 }
@@ -93,8 +94,8 @@ func (l looker) find(ctx context.Context, m dmarc.Method, domain string) (dmarc.
 // org returns the organizational domain of a domain by the method of the
 // configuration; a public suffix is its own. Every error is temporary.
 func (l looker) org(ctx context.Context, domain string) (string, []dnscache.Lookup, error) {
-	if l.in.suffixes != nil {
-		return cmp.Or(l.in.suffixes.Org(domain), domain), nil, nil
+	if l.in.Suffixes != nil {
+		return cmp.Or(l.in.Suffixes.Org(domain), domain), nil, nil
 	}
 	d, asked := l.find(ctx, dmarc.TreeWalk, domain)
 	if err := cmp.Or(d.Err, d.OrgErr); err != nil {

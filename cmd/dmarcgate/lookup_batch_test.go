@@ -11,6 +11,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -186,10 +187,10 @@ func newLooker(t *testing.T, addr string) looker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dns, err := newResolver(cfg, nil)
+	dns, err := site.NewResolver(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(dns.Close)
-	return looker{in: inputs{cfg: cfg}, dns: dns}
+	return looker{in: site.Site{Config: cfg}, dns: dns}
 }

@@ -19,6 +19,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -27,9 +28,6 @@ const (
 	exitFailed = 1
 	exitUsage  = 2
 )
-
-// defaultConfig is where the packages put the configuration file.
-const defaultConfig = "/etc/dmarcgate/dmarcgate.toml"
 
 // cli is the command line.
 type cli struct {
@@ -76,7 +74,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	parser, err := kong.New(&c,
 		kong.Name("dmarcgate"),
 		kong.Description("Enforces DMARC at the receiving MTA."),
-		kong.Vars{"config": defaultConfig},
+		kong.Vars{"config": site.DefaultConfig},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 	)
@@ -123,12 +121,6 @@ func enumProblem(text string) string {
 // exit is the exit code of a run that kong ended.
 type exit int
 
-// usageError is a command line that must be changed first.
-type usageError struct{ error }
-
-// usagef makes one that names the place.
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
 // report prints an error and returns the exit code for it.
 func report(err error, stderr io.Writer) int {
 	var broken *config.Errors
@@ -140,7 +132,7 @@ func report(err error, stderr io.Writer) int {
 		return exitUsage
 	}
 	fmt.Fprintln(stderr, "dmarcgate:", err)
-	if errors.As(err, new(usageError)) || errors.As(err, new(*config.FileError)) {
+	if errors.As(err, new(term.UsageError)) || errors.As(err, new(*config.FileError)) {
 		return exitUsage
 	}
 	return exitFailed

@@ -18,6 +18,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
+	"dmarcgate/site"
 )
 
 // command runs the program in process.
@@ -286,11 +287,11 @@ func TestASocketThatCannotBeOpenedIsNamedAndExitsWith1(t *testing.T) {
 
 func TestTheSamplingSecretIsMadeOnceAndKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sampling.key")
-	first, err := loadSecret(path)
+	first, err := site.SamplingSecret(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := loadSecret(path)
+	second, err := site.SamplingSecret(path)
 	if err != nil || !bytes.Equal(first, second) {
 		t.Errorf("loadSecret again = %x, %v; want %x", second, err, first)
 	}
@@ -303,7 +304,7 @@ func TestTheSamplingSecretIsMadeOnceAndKept(t *testing.T) {
 	if err := os.WriteFile(path, []byte("short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := loadSecret(path); err == nil || !strings.Contains(err.Error(), path) {
+	if _, err := site.SamplingSecret(path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("loadSecret of a short one = %v; want an error that names the file", err)
 	}
 }
@@ -317,7 +318,7 @@ func TestTheExampleConfigurationStartsADaemon(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Listeners[0].Profile != policy.Monitor || (inputs{cfg: cfg}).policy(cfg.Listeners[0]).Profile.String() != "monitor" {
+	if cfg.Listeners[0].Profile != policy.Monitor || (site.Site{Config: cfg}).Policy(cfg.Listeners[0]).Profile.String() != "monitor" {
 		t.Errorf("profile of the example = %s; want monitor", cfg.Listeners[0].Profile)
 	}
 }

@@ -10,11 +10,11 @@ import (
 )
 
 // namedSite is a daemon without authserv_id behind a Postfix of this name.
-func namedSite(t *testing.T, hostname string, c testConfig) *site {
+func namedSite(t *testing.T, hostname string, c testConfig) *mtaSite {
 	t.Helper()
 	dns := mtatest.StartDNS(t, postfixZone)
 	c.profile, c.quarantine, c.trusted, c.mode, c.unnamed = "strict", "tag", "192.0.2.255", "0666", true
-	s := &site{}
+	s := &mtaSite{}
 	s.daemon, s.log = startDaemon(t, dns.Addr(), c)
 	address := "unix:" + s.daemon.gates[0].listener.Address.Addr
 	if s.daemon.gates[0].listener.Address.Network == "tcp" {
@@ -26,7 +26,7 @@ func namedSite(t *testing.T, hostname string, c testConfig) *site {
 
 // headerOf sends a message with forged fields and returns the header that
 // arrives.
-func (s *site) headerOf(t *testing.T, forged ...string) string {
+func (s *mtaSite) headerOf(t *testing.T, forged ...string) string {
 	t.Helper()
 	var fields strings.Builder
 	for _, id := range forged {

@@ -12,6 +12,7 @@ import (
 	"dmarcgate/enforce"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/site"
 )
 
 const namesConfig = `
@@ -148,14 +149,14 @@ func TestNamesAreKeptForTheNextStartAndForCommands(t *testing.T) {
 	if !strings.Contains(strings.ToLower(out), "delete") && !strings.Contains(strings.ToLower(out), "remove") {
 		t.Errorf("explain = %s; want the forged field removed", out)
 	}
-	if got := siteName(mustInputs(t, h.config()).cfg); got != "mx1.site.example" && got != "mx2.site.example" {
+	if got := siteName(mustInputs(t, h.config()).Config); got != "mx1.site.example" && got != "mx2.site.example" {
 		t.Errorf("siteName = %q; want the name of the MTA", got)
 	}
 }
 
-func mustInputs(t *testing.T, path string) inputs {
+func mustInputs(t *testing.T, path string) site.Site {
 	t.Helper()
-	in, err := readInputs(path)
+	in, err := site.Load(path, site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,61 +2,18 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
-	"dmarcgate/metrics"
+	"dmarcgate/site"
 )
-
-// resolvConf is where the servers are when the configuration names none.
-const resolvConf = "/etc/resolv.conf"
-
-// never is a time of staying stale that is not at all.
-const never = -1
-
-func newResolver(cfg *config.Config, m *metrics.Metrics) (*dnscache.Resolver, error) {
-	list, err := serverList(cfg.DNS, resolvConf)
-	if err != nil {
-		return nil, err
-	}
-	d := cfg.DNS
-	return dnscache.New(dnscache.Config{
-		Servers: list.Servers, Trusted: list.Trusted, QueryTimeout: d.QueryTimeout.Std(), Timeout: d.Timeout.Std(),
-		MaxBytes: uint64(d.CacheSize), MinTTL: d.MinTTL.Std(), MaxTTL: d.MaxTTL.Std(), MaxNegativeTTL: d.MaxNegativeTTL.Std(),
-		FailureTTL: d.FailureTTL.Std(), StaleTTL: orNever(d.StaleTTL), StaleNegTTL: orNever(d.StaleNegTTL), StaleAfter: d.StaleAfter.Std(),
-		MaxInFlight: d.MaxInFlight,
-	}, m)
-}
-
-// orNever is for dnscache, which takes zero for its default.
-func orNever(d config.Duration) time.Duration {
-	if d == 0 {
-		return never
-	}
-	return d.Std()
-}
-
-// serverList returns the servers of the configuration, or those of the file at
-// path when it names none.
-func serverList(cfg config.DNS, path string) (dnscache.ServerList, error) {
-	if len(cfg.Servers) > 0 {
-		return dnscache.ServerList{Servers: cfg.Servers, Trusted: cfg.Trusted}, nil
-	}
-	list, err := dnscache.ReadResolvConf(path)
-	if err != nil {
-		return dnscache.ServerList{}, fmt.Errorf("finding a DNS server: %w; set servers in [dns]", err)
-	}
-	return list, nil
-}
 
 // nameservers keeps the servers of a resolver as the configuration says, and as
 // the file at path says while the configuration names none. Its methods are
@@ -93,7 +50,7 @@ func (n *nameservers) use(cfg config.DNS) error {
 	if slices.Equal(cfg.Servers, n.cfg.Servers) && slices.Equal(cfg.Trusted, n.cfg.Trusted) {
 		return nil // what is followed may be unreadable just now
 	}
-	list, err := serverList(cfg, n.path)
+	list, err := site.ServerList(cfg, n.path)
 	if err != nil {
 		return err
 	}

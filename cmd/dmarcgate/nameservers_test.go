@@ -137,16 +137,6 @@ func TestTheCacheOfADaemonIsShownAndFlushed(t *testing.T) {
 	}
 }
 
-// What the configuration says of stale answers reaches the resolver: its zero
-// means not at all there, and a default here.
-func TestNoStaleAnswersMeansNone(t *testing.T) {
-	for d, want := range map[config.Duration]bool{0: true, 1: false} {
-		if got := orNever(d) < 0; got != want {
-			t.Errorf("orNever(%v) < 0 = %v; want %v", d, got, want)
-		}
-	}
-}
-
 // Trust is in a server of the configuration, not in one that --dns names.
 func TestOtherServersOfACommandAreNotTrusted(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -11,42 +10,8 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
-	"dmarcgate/term"
+	"dmarcgate/site"
 )
-
-// maxToldProblems is how many problems of a broken configuration a command tells
-// that goes on without it: our limit, one screen with room for the answer.
-const maxToldProblems = 5
-
-// loadPartly reads the configuration for a command that only looks. A file that
-// is broken, or that this user cannot read, is told, and the command goes on with
-// what can be read of it and defaults. That a file is not there is an error only
-// when it was named.
-func loadPartly(e *env, path string) (*config.Config, error) {
-	cfg, err := config.LoadPartly(path)
-	switch {
-	case err == nil:
-		return cfg, nil
-	case errors.Is(err, fs.ErrNotExist) && path != defaultConfig:
-		return nil, err
-	case errors.Is(err, fs.ErrNotExist):
-		return cfg, nil
-	}
-	tellProblems(e.stderr, err)
-	fmt.Fprintln(e.stderr, "dmarcgate: going on with what can be read of the configuration, and the defaults")
-	return cfg, nil
-}
-
-// tellProblems prints why a configuration cannot be used.
-func tellProblems(w io.Writer, err error) {
-	lines := strings.Split(err.Error(), "\n")
-	for _, line := range lines[:min(len(lines), maxToldProblems)] {
-		fmt.Fprintln(w, line)
-	}
-	if more := len(lines) - maxToldProblems; more > 0 {
-		fmt.Fprintf(w, "and %s more: dmarcgate check-config lists them\n", term.Count(more, "problem"))
-	}
-}
 
 // packageUser is the user of the daemon as the packages install it.
 const packageUser = "dmarcgate"
@@ -60,7 +25,7 @@ func (c controlFlags) anyClient(e *env) (*admin.Client, error) {
 	if err == nil {
 		return client, nil
 	}
-	if errors.Is(err, fs.ErrNotExist) && c.Config != defaultConfig {
+	if errors.Is(err, fs.ErrNotExist) && c.Config != site.DefaultConfig {
 		return nil, err
 	}
 	place := config.FindPlace(c.Config)

@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/site"
 )
 
 // broken are ways to break the configuration of a daemon, by name: its text
@@ -52,7 +53,7 @@ func TestReloadOfABrokenFileAsksTheDaemonWhichRemembers(t *testing.T) {
 }
 
 func TestStatusWithoutAFileAsksAtTheDefaultPlace(t *testing.T) {
-	if _, err := os.Stat(defaultConfig); err == nil {
+	if _, err := os.Stat(site.DefaultConfig); err == nil {
 		t.Skip("this host has a dmarcgate")
 	}
 	for _, args := range [][]string{{"status"}, {"reload"}, {"tail"}, {"tail", "--listener", "mta", "--rule", "r"}, {"cache", "show", "a.example"}} {

@@ -41,8 +41,8 @@ var (
 	strangerHost = mtatest.Client{Addr: "203.0.113.66", Name: "[UNAVAILABLE]", Helo: "[203.0.113.66]"}
 )
 
-// site is a daemon behind a real Postfix and a real resolver.
-type site struct {
+// mtaSite is a daemon behind a real Postfix and a real resolver.
+type mtaSite struct {
 	postfix *mtatest.Postfix
 	daemon  *daemon
 	log     *syncBuffer
@@ -65,13 +65,13 @@ func postfixLines(t *testing.T, socket string) string {
 	return strings.ReplaceAll(lines, "unix:dmarcgate/milter.sock", "unix:"+socket)
 }
 
-func startSite(t *testing.T, profile, quarantine string) *site {
+func startSite(t *testing.T, profile, quarantine string) *mtaSite {
 	t.Helper()
 	keys, err := testKeys()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{key: keys["rsa"]}
+	s := &mtaSite{key: keys["rsa"]}
 	dns := mtatest.StartDNS(t, postfixZone+s.key.Zone("s1", "shop.example"))
 	s.daemon, s.log = startDaemon(t, dns.Addr(), testConfig{profile: profile, quarantine: quarantine, trusted: "192.0.2.255", mode: "0666"})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{
@@ -94,7 +94,7 @@ func sendLetter(t *testing.T, s *mtatest.Session, mailFrom string, data []byte, 
 	return r
 }
 
-func (s *site) session(t *testing.T, c mtatest.Client) *mtatest.Session {
+func (s *mtaSite) session(t *testing.T, c mtatest.Client) *mtatest.Session {
 	t.Helper()
 	session, err := s.postfix.Session(c)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *site) session(t *testing.T, c mtatest.Client) *mtatest.Session {
 }
 
 // delivered waits for the message with this queue id to arrive.
-func (s *site) delivered(t *testing.T, qid string) mtatest.Mail {
+func (s *mtaSite) delivered(t *testing.T, qid string) mtatest.Mail {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -116,7 +116,7 @@ func (s *site) delivered(t *testing.T, qid string) mtatest.Mail {
 }
 
 // last returns the newest row, and checks that its log line is there.
-func (s *site) last(t *testing.T) results.Row {
+func (s *mtaSite) last(t *testing.T) results.Row {
 	t.Helper()
 	rows, err := s.daemon.store.Recent(t.Context(), 1)
 	if err != nil || len(rows) != 1 {
@@ -198,7 +198,7 @@ func TestPostfixAnswersASpoofByProfileAndPolicy(t *testing.T) {
 		{"strict", "tag", "x@reject.example", 550, "", false, false},
 		{"strict", "tag", "x@sub.reject.example", 250, "(p=quarantine dis=quarantine)", true, false},
 	}
-	sites := make(map[string]*site)
+	sites := make(map[string]*mtaSite)
 	for _, tt := range tests {
 		if sites[tt.profile] == nil {
 			sites[tt.profile] = startSite(t, tt.profile, tt.quarantine)

@@ -14,6 +14,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/site"
 )
 
 // block returns the code blocks of a kind in a document of the project.
@@ -165,7 +166,7 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 
 // parses reports what is wrong with a command line, without running it.
 func parses(args []string) error {
-	parser, err := kong.New(&cli{}, kong.Vars{"config": defaultConfig})
+	parser, err := kong.New(&cli{}, kong.Vars{"config": site.DefaultConfig})
 	if err == nil {
 		_, err = parser.Parse(args)
 	}

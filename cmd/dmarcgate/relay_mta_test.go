@@ -42,7 +42,7 @@ func freeAddress(t *testing.T) string {
 
 func TestTrustedRelayWithAContentFilterIsLookedThrough(t *testing.T) {
 	dns := mtatest.StartDNS(t, postfixZone)
-	s := &site{}
+	s := &mtaSite{}
 	s.daemon, s.log = startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", mode: "0666",
 		extra: "[[trusted_relay]]\nnetworks = [\"127.0.0.1\"]\nnames = [\"relay.receiver.example\", \"filter.receiver.example\"]\n"})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{MainCF: postfixLines(t, s.daemon.gates[0].listener.Address.Addr)})

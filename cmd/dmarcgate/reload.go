@@ -9,13 +9,14 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/enforce"
+	"dmarcgate/site"
 )
 
 // reloadState is what a reload changes.
 type reloadState struct {
 	path    string         // of the configuration file
 	first   *config.Config // of the start: what only a restart changes is as it says
-	inputs  inputs         // in force
+	inputs  site.Site      // in force
 	at      time.Time
 	failure string   // of the last reload
 	restart []string // settings that wait for a restart
@@ -25,7 +26,7 @@ type reloadState struct {
 	suspension *admin.Monitoring // what dmarcgate monitor has ordered; nil for nothing
 }
 
-func (d *daemon) inputs() inputs {
+func (d *daemon) inputs() site.Site {
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.state.inputs
@@ -41,32 +42,32 @@ func (d *daemon) reload() admin.ReloadResult {
 	d.notify.reloading()
 	defer d.notify.ready()
 	now := time.Now()
-	in, err := readInputs(d.state.path)
+	in, err := site.Load(d.state.path, site.AllParts)
 	if err != nil {
 		return d.reloadFailed(err)
 	}
-	in.started = d.state.first
-	if err := d.servers.use(in.cfg.DNS); err != nil {
+	in.Started = d.state.first
+	if err := d.servers.use(in.Config.DNS); err != nil {
 		return d.reloadFailed(err)
 	}
-	d.shipping.use(pgConfig(in.cfg))
-	restart := needRestart(d.state.first, in.cfg)
+	d.shipping.use(site.PostgresConfig(in.Config))
+	restart := needRestart(d.state.first, in.Config)
 	for _, g := range d.gates {
-		for _, l := range in.cfg.Listeners {
+		for _, l := range in.Config.Listeners {
 			if l.Name == g.listener.Name {
-				g.use(in.snapshot(l, d.sampler, d.dns.View), d.suspension())
+				g.use(in.Snapshot(l, d.sampler, d.dns.View), d.suspension())
 			}
 		}
 	}
-	d.log.setLevel(in.cfg.Log.Level)
+	d.log.setLevel(in.Config.Log.Level)
 	d.announceChanges(d.inputs(), in)
 	d.mu.Lock()
 	d.state.inputs, d.state.at, d.state.failure, d.state.mapFailure, d.state.restart = in, now, "", "", restart
 	d.mu.Unlock()
 	d.metrics.ConfigRead(true, now)
-	d.announceConfig(in.cfg)
+	d.announceConfig(in.Config)
 	d.announceRules(in)
-	d.log.Info("reloaded", "rules", in.rules.Len(), "rules_hash", in.rules.Hash())
+	d.log.Info("reloaded", "rules", in.Rules.Len(), "rules_hash", in.Rules.Hash())
 	if len(restart) > 0 {
 		d.log.Warn("settings have changed that need a restart; until then the old ones are in force", "settings", strings.Join(restart, " "))
 	}
@@ -99,7 +100,7 @@ func (d *daemon) status(ctx context.Context) admin.Status {
 	d.mu.RUnlock()
 	s := admin.Status{
 		Version: version, PID: os.Getpid(), Started: d.started, Config: state.path, Reloaded: state.at,
-		Failure: state.failures(), Restart: state.restart, Warnings: problemTexts(state.inputs.cfg.Warnings()),
+		Failure: state.failures(), Restart: state.restart, Warnings: problemTexts(state.inputs.Config.Warnings()),
 		Store: "off", Checks: make(map[string]string), DNS: d.dnsStatus(), Monitor: state.suspension,
 	}
 	ruleStatus(&s, state.inputs)

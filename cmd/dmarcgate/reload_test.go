@@ -191,7 +191,7 @@ func TestTheControlSocketServesItsCommands(t *testing.T) {
 	dns := dnstest.New(t, reloadZone)
 	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255"})
 	cfg := d.state.path
-	if info, err := os.Stat(d.inputs().cfg.Admin.Control); err != nil || info.Mode().Perm() != controlMode {
+	if info, err := os.Stat(d.inputs().Config.Admin.Control); err != nil || info.Mode().Perm() != controlMode {
 		t.Errorf("mode of the control socket = %v, %v; want %o", info.Mode(), err, controlMode)
 	}
 	code, out, stderr := command("status", "-c", cfg)
@@ -208,7 +208,7 @@ func TestTheControlSocketServesItsCommands(t *testing.T) {
 	if code, out, _ = command("reload", "-c", cfg); code != 0 || out != "reloaded\n" {
 		t.Errorf("reload = %d, %q; want success", code, out)
 	}
-	socket := d.inputs().cfg.Admin.Control
+	socket := d.inputs().Config.Admin.Control
 	change(t, d, `profile = "strict"`, `profile = "stric"`)
 	if code, _, stderr = command("reload", "--socket", socket); code != 1 || !strings.Contains(stderr, `did you mean "strict"?`) {
 		t.Errorf("reload of a wrong file = %d, %q; want 1 and the mend", code, stderr)
@@ -228,7 +228,7 @@ func TestTailShowsDecisionsAsTheyAreMade(t *testing.T) {
 	defer client.Close()
 	var out bytes.Buffer
 	done := make(chan error, 1)
-	tail := &tailCmd{controlFlags: controlFlags{Socket: d.inputs().cfg.Admin.Control}, Domain: "bank.example", IP: "203.0.113.0/24", Action: "reject", Count: 1}
+	tail := &tailCmd{controlFlags: controlFlags{Socket: d.inputs().Config.Admin.Control}, Domain: "bank.example", IP: "203.0.113.0/24", Action: "reject", Count: 1}
 	go func() { done <- tail.run(t.Context(), &env{stdout: &out}) }()
 	// Messages are sent until tail has seen one: it may start late.
 	for i := 0; ; i++ {

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -91,7 +92,7 @@ func (c *resultsStatusCmd) thisHost(ctx context.Context, e *env, full *fullStatu
 	s, err := c.ask(ctx)
 	switch {
 	case err == nil && s.Results == nil:
-		return errNoResults
+		return site.ErrNoResults
 	case err == nil:
 		full.ResultsStatus = s.Results
 	default:
@@ -120,16 +121,16 @@ const stateUnknown = "no daemon says how it does"
 
 // fileStatus is what the file of this host says.
 func fileStatus(ctx context.Context, e *env, path string) (*admin.ResultsStatus, error) {
-	cfg, err := loadPartly(e, path)
+	cfg, err := site.LoadPartly(e.stderr, path)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.Store.Durability == "off" {
-		return nil, errNoResults
+		return nil, site.ErrNoResults
 	}
 	r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
 	if err != nil {
-		return nil, storeProblem(err, cfg.Store.Path)
+		return nil, site.StoreProblem(err, cfg.Store.Path)
 	}
 	defer r.Close()
 	st, waiting, err := r.FileStatus(ctx, cfg.Store.Path)
@@ -169,7 +170,7 @@ func askHosts(ctx context.Context, path string) ([]pg.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, err := openPostgres(ctx, cfg)
+	r, err := site.OpenPostgres(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -12,10 +12,8 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 )
-
-// errNoResults means that nothing is recorded.
-var errNoResults = errors.New(`nothing is recorded: [store] durability is "off"`)
 
 // storeOwner does what only the owner of the store may: *admin.Client, when the
 // daemon runs, or this process.
@@ -40,7 +38,7 @@ func takeStore(ctx context.Context, e *env, cfg *config.Config, socket string) (
 		return nil, nil, err // it may run, and only not let us in
 	}
 	if cfg.Store.Durability == "off" {
-		return nil, nil, errNoResults
+		return nil, nil, site.ErrNoResults
 	}
 	fmt.Fprintf(e.stderr, "no daemon answers at %s: the store is opened here\n", socket)
 	return openOwn(ctx, e, cfg)
@@ -58,11 +56,11 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 	var key []byte
 	if cfg.Privacy.HashQueueIDs { // made by the daemon alone, so that it is the one to own it
 		var err error
-		if key, err = readKey(cfg.Privacy.KeyFile, "queue id key"); err != nil {
+		if key, err = site.ReadQueueIDKey(cfg.Privacy.KeyFile); err != nil {
 			return nil, nil, err
 		}
 	}
-	opt := storeOptions(cfg, key, nil, log.Logger)
+	opt := site.StoreOptions(cfg, key, nil, log.Logger)
 	store, err := sqlite.Open(ctx, opt)
 	if err != nil {
 		return nil, nil, err

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/message"
 	"dmarcgate/results"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -125,7 +126,7 @@ func (c *purgeCmd) question(p results.Purge) string {
 
 func (c *purgeCmd) delete(ctx context.Context, e *env, cfg *config.Config, p results.Purge) (n int64, err error) {
 	if c.Postgres {
-		r, err := openPostgres(ctx, cfg)
+		r, err := site.OpenPostgres(ctx, cfg)
 		if err != nil {
 			return 0, err
 		}
@@ -142,7 +143,7 @@ func (c *purgeCmd) delete(ctx context.Context, e *env, cfg *config.Config, p res
 
 // count reads what would be deleted.
 func (c *purgeCmd) count(ctx context.Context, e *env, cfg *config.Config, p results.Purge) (n int64, err error) {
-	store, err := openBackend(ctx, e, cfg, c.Postgres)
+	store, err := site.OpenStore(ctx, e.stderr, cfg, c.Postgres)
 	if err != nil {
 		return 0, err
 	}

@@ -25,6 +25,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 )
 
 // failure is a message in the name of an author domain that failed.
@@ -59,20 +60,20 @@ func storeWith(t *testing.T, extra string, rows ...results.Row) (cfg string) {
 	if err := os.WriteFile(cfg, append(text, extra...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	in, err := readInputs(cfg)
+	in, err := site.Load(cfg, site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := loadQueueIDKey(in.cfg.Privacy)
+	key, err := site.QueueIDKey(in.Config.Privacy)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := sqlite.Open(t.Context(), storeOptions(in.cfg, key, nil, slog.New(slog.DiscardHandler)))
+	store, err := sqlite.Open(t.Context(), site.StoreOptions(in.Config, key, nil, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		r.Shape = cmp.Or(r.Shape, shapeOf(in.cfg, nil))
+		r.Shape = cmp.Or(r.Shape, site.Shape(in.Config, nil))
 		if out := store.Add(r).Outcome; out != results.Written {
 			t.Fatalf("Add() = %v; want written", out)
 		}
@@ -494,11 +495,11 @@ func TestTheLimitsOfTheStoreAreThoseOfTheConfiguration(t *testing.T) {
 		{"retention = \"7d\"\nmax_size = \"1GiB\"\nmin_free = \"1MiB\"\n", results.Retention{Days: 7, MaxBytes: 1 << 30, FreeBytes: 1 << 20}},
 	}
 	for _, tt := range tests {
-		in, err := readInputs(storeWith(t, "[store]\n"+tt.toml))
+		in, err := site.Load(storeWith(t, "[store]\n"+tt.toml), site.AllParts)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := storeOptions(in.cfg, nil, nil, nil).Retention; got != tt.want {
+		if got := site.StoreOptions(in.Config, nil, nil, nil).Retention; got != tt.want {
 			t.Errorf("retention of %q = %+v; want %+v", tt.toml, got, tt.want)
 		}
 	}

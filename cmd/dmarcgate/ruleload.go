@@ -12,8 +12,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/policy"
-	"dmarcgate/results"
-	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 )
 
 const (
@@ -27,35 +26,6 @@ const (
 	maxLoggedFindings = 50
 	maxToldFindings   = 200
 )
-
-// ruleOptions are what rules are checked by, besides their files.
-func ruleOptions(cfg *config.Config) config.RuleOptions {
-	o := cfg.RuleOptions(time.Now())
-	if use, err := ruleUse(cfg); err == nil {
-		o.LastMatch = make(map[string]time.Time, len(use))
-		for _, u := range use {
-			o.LastMatch[u.Rule] = u.Last
-		}
-	}
-	return o
-}
-
-// ruleUse asks the store of this host, which the daemon may have open, when
-// rules matched. Where there is none yet, or none that can be read, nothing is
-// known of their use.
-func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
-	if cfg.Store.Durability == "off" {
-		return nil, errNoResults
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), useTimeout)
-	defer cancel()
-	r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return r.RuleUse(ctx)
-}
 
 // announceConfig logs the warnings about the configuration file.
 func (d *daemon) announceConfig(cfg *config.Config) {
@@ -74,15 +44,15 @@ const maxLoggedChanges = 100
 
 // announceChanges logs what a reload has found changed in the configuration
 // file, by key, and which rules have come, gone or changed.
-func (d *daemon) announceChanges(before, after inputs) {
-	changed := before.cfg.Changes(after.cfg)
+func (d *daemon) announceChanges(before, after site.Site) {
+	changed := before.Config.Changes(after.Config)
 	for _, c := range changed[:min(len(changed), maxLoggedChanges)] {
 		d.log.Info("setting changed", "key", c.Key, "old", orDefault(c.Old), "new", orDefault(c.New))
 	}
 	if more := len(changed) - maxLoggedChanges; more > 0 {
 		d.log.Info("further settings changed", "count", more)
 	}
-	rules := diffRules(before.rules.List(), after.rules.List())
+	rules := diffRules(before.Rules.List(), after.Rules.List())
 	for _, c := range rules[:min(len(rules), maxLoggedChanges)] {
 		d.log.Info("rule "+c.what, "rule", c.id)
 	}
@@ -125,16 +95,16 @@ func diffRules(before, after []policy.Rule) []rulesDiff {
 }
 
 // announceRules tells of the rules that have come into force.
-func (d *daemon) announceRules(in inputs) {
-	d.metrics.Ruleset(in.rules.Hash(), in.rules.Len())
+func (d *daemon) announceRules(in site.Site) {
+	d.metrics.Ruleset(in.Rules.Hash(), in.Rules.Len())
 	expiry := make(map[string]time.Time)
-	for _, r := range in.rules.List() {
+	for _, r := range in.Rules.List() {
 		if r.Mode != policy.Off && !r.Expires.IsZero() {
 			expiry[r.ID] = r.Expires
 		}
 	}
 	d.metrics.RuleExpiry(expiry)
-	found := in.findings()
+	found := in.Findings()
 	d.metrics.RulesWarnings(len(found))
 	for _, f := range found[:min(len(found), maxLoggedFindings)] {
 		d.log.Warn("rule is doubtful", "code", f.Code, "rule", f.Rule, "what", f.Problem.String())
@@ -142,25 +112,6 @@ func (d *daemon) announceRules(in inputs) {
 	if more := len(found) - maxLoggedFindings; more > 0 {
 		d.log.Warn("further rules are doubtful: dmarcgate rules lint lists them all", "count", more)
 	}
-}
-
-// warnings are those of the configuration file, then those of the rules.
-func (in inputs) warnings() []ruleRemark {
-	var all []ruleRemark
-	if in.cfg != nil {
-		for _, p := range slices.Concat(in.cfg.Warnings(), in.host) {
-			all = append(all, ruleRemark{Level: "warning", Problem: p})
-		}
-	}
-	return append(all, in.findings()...)
-}
-
-// findings are the warnings of the rules in force.
-func (in inputs) findings() []ruleRemark {
-	if in.set == nil {
-		return nil
-	}
-	return ruleRemarks(in.set.Findings)
 }
 
 // announceUse gives the metrics the last matches from before the start.
@@ -176,7 +127,7 @@ func (d *daemon) announceUse(ctx context.Context) {
 		return
 	}
 	in := d.inputs()
-	for _, r := range in.rules.List() {
+	for _, r := range in.Rules.List() {
 		for _, u := range use {
 			if u.Rule == r.ID && !u.Last.IsZero() {
 				d.metrics.RuleLastMatch(r.ID, u.Last)
@@ -207,18 +158,18 @@ func (d *daemon) refreshMaps() {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	in := d.inputs()
-	if in.set == nil || !in.set.Stale() {
+	if in.RuleSet == nil || !in.RuleSet.Stale() {
 		return
 	}
-	next, err := in.set.Refresh(ruleOptions(in.cfg))
+	next, err := in.RuleSet.Refresh(site.RuleOptions(in.Config))
 	if err != nil {
 		d.mapsFailed(err)
 		return
 	}
-	in.set, in.rules = next, next.Rules
+	in.RuleSet, in.Rules = next, next.Rules
 	for _, g := range d.gates {
 		now := *g.configured
-		now.Settings.Policy.Rules = in.rules
+		now.Settings.Policy.Rules = in.Rules
 		now.Settings.PolicySum = now.Settings.Policy.Sum()
 		g.use(&now, d.suspension())
 	}
@@ -233,7 +184,7 @@ func (d *daemon) refreshMaps() {
 	for _, m := range next.Maps {
 		d.log.Info("map of rules in force", "file", m.Path, "entries", m.Entries)
 	}
-	d.log.Info("maps of rules were read again", "rules_hash", in.rules.Hash())
+	d.log.Info("maps of rules were read again", "rules_hash", in.Rules.Hash())
 }
 
 // mapsFailed notes a failure, and logs it when it is a new one: the files are
@@ -253,19 +204,19 @@ func (d *daemon) mapsFailed(err error) {
 }
 
 // ruleStatus adds the rules to the status.
-func ruleStatus(s *admin.Status, in inputs) {
-	s.Rules, s.RulesHash = in.rules.Len(), in.rules.Hash()
-	found := in.findings()
+func ruleStatus(s *admin.Status, in site.Site) {
+	s.Rules, s.RulesHash = in.Rules.Len(), in.Rules.Hash()
+	found := in.Findings()
 	s.RuleWarnings = len(found)
 	for _, f := range found[:min(len(found), maxToldFindings)] {
 		s.RuleFindings = append(s.RuleFindings, admin.RuleFinding{
 			Code: f.Code, Rule: f.Rule, File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Mend: f.Mend,
 		})
 	}
-	if in.set == nil {
+	if in.RuleSet == nil {
 		return
 	}
-	for _, m := range in.set.Maps {
+	for _, m := range in.RuleSet.Maps {
 		s.RuleMaps = append(s.RuleMaps, admin.RuleMap{Path: m.Path, Entries: m.Entries})
 	}
 }

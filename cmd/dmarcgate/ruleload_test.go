@@ -77,7 +77,7 @@ func TestAChangedMapIsPutInForceWithoutAReload(t *testing.T) {
 		}
 	}
 	send("1", 550)
-	hash := d.inputs().rules.Hash()
+	hash := d.inputs().Rules.Hash()
 	sum := d.gates[0].Snapshot.Load().Settings.PolicySum
 	putFile(t, filepath.Join(dir, "partners.txt"), "203.0.113.66\n192.0.2.1\n")
 	change(t, d, `profile = "strict"`, `profile = "monitor"`) // for the next reload
@@ -95,12 +95,12 @@ func TestAChangedMapIsPutInForceWithoutAReload(t *testing.T) {
 	if now.PolicySum == sum || rows[0].Settings != now.PolicySum {
 		t.Errorf("sum of the settings = %s, of the row %s, before %s; want a new one, in the row, too", now.PolicySum, rows[0].Settings, sum)
 	}
-	for _, want := range []string{"partners.txt entries=2", "rules_hash=" + d.inputs().rules.Hash()} {
+	for _, want := range []string{"partners.txt entries=2", "rules_hash=" + d.inputs().Rules.Hash()} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}
 	}
-	if d.inputs().rules.Hash() == hash {
+	if d.inputs().Rules.Hash() == hash {
 		t.Error("the hash of the rules is the same with another map")
 	}
 	s := d.status(t.Context())
@@ -113,11 +113,11 @@ func TestAMapThatCannotBeUsedLeavesTheOldOneAndIsLoggedOnce(t *testing.T) {
 	d, log, dir := daemonWithMaps(t)
 	path := filepath.Join(dir, "banks.txt")
 	putFile(t, path, "bank.example\nnot a domain\n")
-	hash := d.inputs().rules.Hash()
+	hash := d.inputs().Rules.Hash()
 	for range 3 {
 		d.refreshMaps()
 	}
-	if got := d.inputs().rules.Hash(); got != hash {
+	if got := d.inputs().Rules.Hash(); got != hash {
 		t.Errorf("hash = %s; want %s as before", got, hash)
 	}
 	if n := strings.Count(log.String(), "banks.txt:2"); n != 1 {
@@ -229,7 +229,7 @@ func TestWhatIsDoubtfulIsInLogStatusAndMetric(t *testing.T) {
 	expired := strings.Replace(siteRules, "2099-01-01", "2026-02-01", 1)
 	dns := dnstest.New(t, reloadZone)
 	d, log := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", rules: expired})
-	n := len(d.inputs().set.Findings)
+	n := len(d.inputs().RuleSet.Findings)
 	if n == 0 {
 		t.Fatal("an expired rule is not doubtful")
 	}
@@ -256,13 +256,13 @@ func TestWhatIsDoubtfulIsInLogStatusAndMetric(t *testing.T) {
 func TestARedTestKeepsTheOldRulesInForce(t *testing.T) {
 	dns := dnstest.New(t, reloadZone)
 	d, log := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", rules: siteRules})
-	hash, path := d.inputs().rules.Hash(), filepath.Join(filepath.Dir(d.state.path), "rules", "case.toml")
+	hash, path := d.inputs().Rules.Hash(), filepath.Join(filepath.Dir(d.state.path), "rules", "case.toml")
 	putFile(t, path, siteRules+redTest)
 	code, _, stderr := command("reload", "-c", d.state.path)
 	if want := path + ":26"; code != 1 || !strings.Contains(stderr, want) || !strings.Contains(log.String(), want) {
 		t.Errorf("reload with a red test = %d, %s; want 1, and %q there and in the log", code, stderr, want)
 	}
-	if got := d.inputs().rules.Hash(); got != hash || !metricLine(t, d, "dmarcgate_config_last_reload_successful 0") {
+	if got := d.inputs().Rules.Hash(); got != hash || !metricLine(t, d, "dmarcgate_config_last_reload_successful 0") {
 		t.Errorf("hash = %s; want %s as before, and the metric at 0", got, hash)
 	}
 	if s := d.status(t.Context()); !strings.Contains(s.Failure, path+":26") {

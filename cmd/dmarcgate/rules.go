@@ -17,6 +17,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -63,7 +64,7 @@ func (f rulesFlags) locate() (*ruleBook, error) {
 	case err != nil:
 		return &ruleBook{dir: f.Dir, opts: config.RuleOptions{Options: lint.Options{Now: time.Now()}}}, nil
 	}
-	b := &ruleBook{cfg: cfg, dir: cfg.RulesDir, opts: ruleOptions(cfg)}
+	b := &ruleBook{cfg: cfg, dir: cfg.RulesDir, opts: site.RuleOptions(cfg)}
 	if f.Dir != "" {
 		b.dir = f.Dir
 	}
@@ -81,7 +82,7 @@ func (f rulesFlags) load() (*ruleBook, error) {
 		return nil, err
 	}
 	b.opts.SkipTests = true
-	if b.set, err = loadRules(b.cfg, b.dir, b.opts); err != nil {
+	if b.set, err = site.LoadRules(b.cfg, b.dir, b.opts); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -111,20 +112,20 @@ func noRule(dir, id string, all []policy.Rule) error {
 		ids[i] = r.ID
 	}
 	if near := pattern.Nearest(id, ids); near != "" {
-		return usagef("%s has no rule %q; did you mean %q?", dir, term.Printable(id), near)
+		return term.Usagef("%s has no rule %q; did you mean %q?", dir, term.Printable(id), near)
 	}
-	return usagef("%s has no rule %q; see dmarcgate rules list", dir, term.Printable(id))
+	return term.Usagef("%s has no rule %q; see dmarcgate rules list", dir, term.Printable(id))
 }
 
 // knownRule finds that a configuration has no such rule. A rule set that
 // cannot be read proves nothing: the daemon may use the one before.
 func knownRule(cfg *config.Config, id string) error {
 	if cfg.RulesDir == "" {
-		return usagef("--rule: the configuration has no rules_dir, and so no rule %q", term.Printable(id))
+		return term.Usagef("--rule: the configuration has no rules_dir, and so no rule %q", term.Printable(id))
 	}
-	opts := ruleOptions(cfg)
+	opts := site.RuleOptions(cfg)
 	opts.SkipTests = true
-	set, err := loadRules(cfg, cfg.RulesDir, opts)
+	set, err := site.LoadRules(cfg, cfg.RulesDir, opts)
 	if err != nil {
 		if _, statErr := os.Stat(cfg.RulesDir); statErr != nil {
 			return err
@@ -139,11 +140,11 @@ func knownRule(cfg *config.Config, id string) error {
 }
 
 // open opens the store.
-func (b *ruleBook) open(ctx context.Context, e *env, f rulesFlags) (backend, error) {
+func (b *ruleBook) open(ctx context.Context, e *env, f rulesFlags) (site.Store, error) {
 	if b.cfg == nil {
 		return nil, errNoConfig
 	}
-	return openBackend(ctx, e, b.cfg, f.AllHosts)
+	return site.OpenStore(ctx, e.stderr, b.cfg, f.AllHosts)
 }
 
 // errNoConfig means that only the rules are known.
@@ -151,7 +152,7 @@ var errNoConfig = errors.New("there is no configuration, so there is no store")
 
 // openIfAny is open for commands that go on without a store, nil then: rules are
 // looked at on other machines, too.
-func (b *ruleBook) openIfAny(ctx context.Context, e *env, f rulesFlags) backend {
+func (b *ruleBook) openIfAny(ctx context.Context, e *env, f rulesFlags) site.Store {
 	store, err := b.open(ctx, e, f)
 	if err != nil {
 		fmt.Fprintf(e.stderr, "without the store: %v\n", err)

@@ -17,6 +17,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -78,13 +79,13 @@ func (c *rulesAddCmd) Run(e *env) error {
 	}
 	if b.dir != "" {
 		b.opts.SkipTests = true
-		if b.set, err = loadRules(b.cfg, b.dir, b.opts); err != nil {
+		if b.set, err = site.LoadRules(b.cfg, b.dir, b.opts); err != nil {
 			fmt.Fprintf(e.stderr, "the rules that there are cannot be read, so nothing is known of their ids and priorities: %v\n", err)
 		}
 	}
 	ctx, stop := c.context()
 	defer stop()
-	store, err := openBackend(ctx, e, b.cfg, c.AllHosts)
+	store, err := site.OpenStore(ctx, e.stderr, b.cfg, c.AllHosts)
 	if err != nil {
 		return err
 	}
@@ -141,7 +142,7 @@ func (c *rulesAddCmd) withoutRules() (*ruleBook, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &ruleBook{cfg: cfg, opts: ruleOptions(cfg)}, nil
+	return &ruleBook{cfg: cfg, opts: site.RuleOptions(cfg)}, nil
 }
 
 // wishes are what the operator says of the rule.
@@ -200,7 +201,7 @@ func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *sighting) ([]*a
 // vouched reports whether somebody whom the configuration names vouches for the
 // message.
 func (p *proposal) vouched() bool {
-	s := inputs{cfg: p.book.cfg}.policy(p.book.cfg.Listeners[0])
+	s := site.Site{Config: p.book.cfg}.Policy(p.book.cfg.Listeners[0])
 	return slices.Contains(genuine, newJudge(s, nil).evidence(p.facts))
 }
 

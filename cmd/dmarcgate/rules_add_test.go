@@ -17,6 +17,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // forwarded is a message of a bank that came through somebody else and failed.
@@ -78,7 +79,7 @@ func addBook(t *testing.T) *ruleBook {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &ruleBook{cfg: cfg, opts: ruleOptions(cfg)}
+	return &ruleBook{cfg: cfg, opts: site.RuleOptions(cfg)}
 }
 
 var someWishes = wishes{qid: "4XyZ1", owner: "postmaster@receiver.example", days: 90}

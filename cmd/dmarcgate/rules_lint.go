@@ -9,41 +9,13 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
 type rulesLintCmd struct {
 	rulesFlags
 	Strict bool `help:"Fail for warnings, too."`
-}
-
-// ruleRemark is what is wrong or doubtful in a rule.
-type ruleRemark struct {
-	Level string `json:"level"` // error or warning
-	Code  string `json:"code,omitempty"`
-	Rule  string `json:"rule,omitempty"`
-	config.Problem
-}
-
-func (r ruleRemark) String() string {
-	text := r.Problem.String()
-	if r.Code != "" {
-		text += " [" + r.Code + "]"
-	}
-	return r.Level + ": " + text
-}
-
-// remarks puts findings into the words of a file.
-func ruleRemarks(findings []policy.Finding) []ruleRemark {
-	out := []ruleRemark{}
-	for _, f := range findings {
-		level := "warning"
-		if f.Level == policy.Error {
-			level = "error"
-		}
-		out = append(out, ruleRemark{level, f.Code, f.Rule, config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Mend: f.Mend}})
-	}
-	return out
 }
 
 // errRules means that something was found, which has been printed.
@@ -57,19 +29,19 @@ func (e errRules) Error() string {
 
 // lint returns everything that is to be said about the rules in the files,
 // errors first. set is nil with an error among them.
-func (b *ruleBook) lint() (found []ruleRemark, err error) {
-	b.set, err = loadRules(b.cfg, b.dir, b.opts)
+func (b *ruleBook) lint() (found []site.Remark, err error) {
+	b.set, err = site.LoadRules(b.cfg, b.dir, b.opts)
 	var broken *config.Errors
 	switch {
 	case errors.As(err, &broken):
 		for _, p := range broken.Problems {
-			found = append(found, ruleRemark{"error", cmp.Or(p.Code, config.CodeUnreadable), p.Rule, p})
+			found = append(found, site.Remark{Level: "error", Code: cmp.Or(p.Code, config.CodeUnreadable), Rule: p.Rule, Problem: p})
 		}
 		return found, nil
 	case err != nil:
 		return nil, err
 	}
-	return ruleRemarks(b.set.Findings), nil
+	return site.Remarks(b.set.Findings), nil
 }
 
 func (c *rulesLintCmd) Run(e *env) error {
@@ -88,7 +60,7 @@ func (c *rulesLintCmd) Run(e *env) error {
 }
 
 // worst is the error for what was found; warnings are one when strict.
-func worst(found []ruleRemark, strict bool) error {
+func worst(found []site.Remark, strict bool) error {
 	var n errRules
 	for _, f := range found {
 		if f.Level == "error" {
@@ -103,9 +75,9 @@ func worst(found []ruleRemark, strict bool) error {
 	return nil
 }
 
-func (c *rulesLintCmd) print(w io.Writer, b *ruleBook, found []ruleRemark) error {
+func (c *rulesLintCmd) print(w io.Writer, b *ruleBook, found []site.Remark) error {
 	if c.JSON {
-		return json.NewEncoder(w).Encode(append([]ruleRemark{}, found...))
+		return json.NewEncoder(w).Encode(append([]site.Remark{}, found...))
 	}
 	for _, f := range found {
 		fmt.Fprintln(w, f)

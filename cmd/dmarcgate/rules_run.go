@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -148,7 +149,7 @@ func (c *rulesTestCmd) touch(ctx context.Context, e *env, b *ruleBook, chosen []
 		return nil
 	}
 	defer store.Close()
-	t, err := newToucher(inputs{cfg: b.cfg}, b.set.Rules.List(), chosen)
+	t, err := newToucher(site.Site{Config: b.cfg}, b.set.Rules.List(), chosen)
 	if err != nil {
 		return err
 	}

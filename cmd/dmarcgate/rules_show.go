@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -20,7 +21,7 @@ type rulesShowCmd struct {
 type shownRule struct {
 	ruleLine
 	TOML     string        `json:"toml"`
-	Findings []ruleRemark  `json:"findings"`
+	Findings []site.Remark `json:"findings"`
 	Tests    []testOutcome `json:"tests"`
 }
 
@@ -41,7 +42,7 @@ func (c *rulesShowCmd) Run(e *env) error {
 	}
 	r := chosen[0]
 	own := slices.DeleteFunc(slices.Clone(b.set.Findings), func(f policy.Finding) bool { return f.Rule != r.ID })
-	shown := shownRule{ruleLine: b.line(r, uses), TOML: ruleText(r), Findings: ruleRemarks(own), Tests: b.tests(chosen)[0].Tests}
+	shown := shownRule{ruleLine: b.line(r, uses), TOML: ruleText(r), Findings: site.Remarks(own), Tests: b.tests(chosen)[0].Tests}
 	if c.JSON {
 		return json.NewEncoder(e.stdout).Encode(shown)
 	}

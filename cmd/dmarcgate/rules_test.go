@@ -16,6 +16,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // siteRules are the rules of a site: one is enforced, one watches, one is red.
@@ -179,7 +180,7 @@ func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
 				t.Errorf("rules lint %q = %d, %s%s; want %d and %q", tt.args, code, out, stderr, tt.code, tt.want)
 			}
 			code, out, _ = command(append([]string{"rules", "lint", "--json", "-c", cfg, "--dir", dir}, tt.args...)...)
-			var list []ruleRemark
+			var list []site.Remark
 			if err := json.Unmarshal([]byte(out), &list); err != nil || code != tt.code || code == 1 && len(list) == 0 {
 				t.Errorf("rules lint --json = %d, %s, %v; want a list", code, out, err)
 			}
@@ -296,7 +297,7 @@ func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
 // what the decisions themselves are.
 func TestWhatARuleWouldTouchIsWhatTheDecisionsSay(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
-	in := inputs{cfg: addBook(t).cfg}
+	in := site.Site{Config: addBook(t).cfg}
 	actions := []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleReject, policy.RuleTempfail, policy.RuleAsPublished, policy.RuleSkipReport}
 	domain := func(s string) []pattern.Domain { return []pattern.Domain{must(pattern.ParseDomain(s))} }
 	for range 300 {
@@ -333,7 +334,7 @@ func TestWhatARuleWouldTouchIsWhatTheDecisionsSay(t *testing.T) {
 }
 
 // compareTouch decides about a row without rule i and with it.
-func compareTouch(t *testing.T, in inputs, n *ruleTouch, rules []policy.Rule, i int, row *results.Row) {
+func compareTouch(t *testing.T, in site.Site, n *ruleTouch, rules []policy.Rule, i int, row *results.Row) {
 	t.Helper()
 	answer := func(mode policy.Mode, others bool) string {
 		list := slices.Clone(rules)
@@ -347,7 +348,7 @@ func compareTouch(t *testing.T, in inputs, n *ruleTouch, rules []policy.Rule, i 
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := in.policy(in.cfg.Listeners[0])
+		s := in.Policy(in.Config.Listeners[0])
 		s.Rules = set
 		d := s.Decide(row.Facts)
 		if d.Unreported != "" {
@@ -459,11 +460,11 @@ func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, out, stderr := command("rules", "lint", "--json", "--dir", dir, "-c", storeWith(t, ""))
-			var found []ruleRemark
+			var found []site.Remark
 			if err := json.Unmarshal([]byte(out), &found); err != nil {
 				t.Fatalf("rules lint: %v, %s", err, stderr)
 			}
-			found = slices.DeleteFunc(found, func(r ruleRemark) bool { return r.Level != "error" })
+			found = slices.DeleteFunc(found, func(r site.Remark) bool { return r.Level != "error" })
 			if tt.code == "" {
 				if len(found) != 0 {
 					t.Errorf("rules lint: %+v; want no error", found)

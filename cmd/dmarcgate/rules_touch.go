@@ -11,6 +11,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -85,7 +86,7 @@ type touching struct {
 
 // newToucher prepares for some rules of a set. Listeners with the profile
 // monitor count as strict: nothing would change under monitor.
-func newToucher(in inputs, rules []policy.Rule, chosen []policy.Rule) (*toucher, error) {
+func newToucher(in site.Site, rules []policy.Rule, chosen []policy.Rule) (*toucher, error) {
 	t := &toucher{order: rules, asked: make(map[string]*ruleTouch), sealers: make(map[string]*sealers), listeners: make(map[string]*touching)}
 	for _, r := range chosen {
 		t.asked[r.ID] = &ruleTouch{Rule: r.ID, Alone: []*ruleChange{}, InSet: []*ruleChange{}}
@@ -109,14 +110,14 @@ func newToucher(in inputs, rules []policy.Rule, chosen []policy.Rule) (*toucher,
 			return nil, err
 		}
 	}
-	for _, l := range in.cfg.Listeners {
+	for _, l := range in.Config.Listeners {
 		t.listeners[l.Name] = newTouching(in, l, all, alone)
 	}
 	return t, nil
 }
 
-func newTouching(in inputs, l config.Listener, all policy.Rules, alone map[string]policy.Rules) *touching {
-	bare := in.policy(l)
+func newTouching(in site.Site, l config.Listener, all policy.Rules, alone map[string]policy.Rules) *touching {
+	bare := in.Policy(l)
 	bare.Observed, bare.Rules = 0, policy.Rules{}
 	if bare.Profile == policy.Monitor {
 		bare.Profile = policy.Strict

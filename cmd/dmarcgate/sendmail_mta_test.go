@@ -35,7 +35,7 @@ func sendmailMilter(t *testing.T) string {
 
 // sendmailSite is a daemon behind a real Sendmail.
 type sendmailSite struct {
-	*site
+	*mtaSite
 	sendmail *mtatest.Sendmail
 }
 
@@ -57,7 +57,7 @@ func startSendmailOn(t *testing.T, dns, filter string, c testConfig) *sendmailSi
 	t.Helper()
 	socket := filepath.Join(mtatest.Dir(t), "milter.sock")
 	c.address, c.trusted = "unix:"+socket, "192.0.2.255"
-	s := &sendmailSite{site: &site{}}
+	s := &sendmailSite{mtaSite: &mtaSite{}}
 	s.daemon, s.log = startDaemon(t, dns, c)
 	s.sendmail = mtatest.StartSendmail(t, mtatest.SendmailConfig{Milter: fmt.Sprintf(filter, socket)})
 	return s

@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"dmarcgate/site"
 )
 
 type serveCmd struct {
@@ -20,15 +22,15 @@ func (c *serveCmd) Run(e *env) error {
 
 // serve runs the daemon until ctx is done. SIGHUP reloads.
 func serve(ctx context.Context, path string, e *env) error {
-	in, err := readInputs(path)
+	in, err := site.Load(path, site.AllParts)
 	if err != nil {
 		return err
 	}
-	log := newLogger(e.stderr, in.cfg.Log.Format, in.cfg.Log.Level)
+	log := newLogger(e.stderr, in.Config.Log.Format, in.Config.Log.Level)
 	slog.SetDefault(log.Logger) // libraries that log lines of their own end up here too
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
-	limitMemory(log.Logger, in.cfg)
+	limitMemory(log.Logger, in.Config)
 	defer signal.Stop(hangup)
 	d, err := newDaemon(ctx, path, in, log)
 	if err != nil {
@@ -46,7 +48,7 @@ func serve(ctx context.Context, path string, e *env) error {
 		break
 	}
 	d.notify.stopping()
-	log.Info("stopping: sessions are served until they end", "for", d.inputs().cfg.Limits.DrainTimeout.String())
+	log.Info("stopping: sessions are served until they end", "for", d.inputs().Config.Limits.DrainTimeout.String())
 	d.shutdown(context.WithoutCancel(ctx))
 	log.Info("stopped")
 	return nil

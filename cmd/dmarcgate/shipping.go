@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"dmarcgate/config"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
 )
@@ -101,12 +100,3 @@ func (s *shipping) adopt() error {
 	defer s.mu.Unlock()
 	return s.shipper.Adopt()
 }
-
-// pgConfig is [store.postgres] in the words of package pg.
-func pgConfig(cfg *config.Config) pg.Config {
-	p := cfg.Store.Postgres
-	return pg.Config{URL: p.URL, PasswordFile: p.PasswordFile, RetentionDays: days(p.Retention)}
-}
-
-// days is a duration of whole days.
-func days(d config.Duration) int { return int(d.Std() / (24 * time.Hour)) }

@@ -12,36 +12,9 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
-	"dmarcgate/metrics"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 )
-
-// storeOptions is [store] and [privacy] in the words of package results. key is
-// that of queue ids.
-func storeOptions(cfg *config.Config, key []byte, m *metrics.Metrics, log *slog.Logger) sqlite.Options {
-	return sqlite.Options{
-		Path: cfg.Store.Path, Durability: sqlite.Durability(cfg.Store.Durability), Wait: cfg.Store.Wait.Std(),
-		Queue: cfg.Store.Queue, Metrics: m, Log: log,
-		Retention: results.Retention{Days: days(cfg.Store.Retention), MaxBytes: int64(cfg.Store.MaxSize), FreeBytes: freeBytes(cfg.Store.MinFree)},
-		Privacy: results.Privacy{
-			ShortenIPAfter: cfg.Privacy.ShortenIPAfter.Std(), DropRecipients: !cfg.Privacy.KeepRecipients, QueueIDKey: key,
-		},
-		Ship: cfg.Store.Postgres.URL != "",
-	}
-}
-
-// freeBytes is min_free as results.Retention has it: the default of both fits
-// itself to a small file system, and none is below 0.
-func freeBytes(size config.Size) int64 {
-	switch size {
-	case config.Default().Store.MinFree:
-		return 0
-	case 0:
-		return -1
-	}
-	return int64(size)
-}
 
 // storekeeper does with the store what its owner alone may do.
 type storekeeper struct {

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"dmarcgate/site"
 )
 
 // TestUsageErrorsNameThePlace runs command lines that must be changed first:
@@ -73,7 +75,7 @@ func TestUsageErrorsNameThePlace(t *testing.T) {
 // TestEnumerationsListTheirValues looks at every flag and argument that takes one
 // of a list of words: help and errors name them all.
 func TestEnumerationsListTheirValues(t *testing.T) {
-	parser, err := kong.New(&cli{}, kong.Vars{"config": defaultConfig})
+	parser, err := kong.New(&cli{}, kong.Vars{"config": site.DefaultConfig})
 	if err != nil {
 		t.Fatal(err)
 	}

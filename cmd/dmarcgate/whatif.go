@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -102,7 +103,7 @@ func (c *whatIfCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	store, err := openBackend(ctx, e, cfg, c.AllHosts)
+	store, err := site.OpenStore(ctx, e.stderr, cfg, c.AllHosts)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
 )
 
 // benchRows is how many rows the store of the benchmark has.
@@ -79,7 +80,7 @@ func timed(b *testing.B, f func() (int64, error)) time.Duration {
 }
 
 // benchStore is a store with these rows.
-func benchStore(b *testing.B, row func(int) results.Row) backend {
+func benchStore(b *testing.B, row func(int) results.Row) site.Store {
 	b.Helper()
 	path := filepath.Join(b.TempDir(), "results.db")
 	store, err := sqlite.Open(b.Context(), sqlite.Options{

@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/site"
 )
 
 // candidate is the settings that what-if tries, by listener.
@@ -28,14 +29,14 @@ func (c *whatIfCmd) candidate() (*candidate, *config.Config, error) {
 	if c.Rules != "" {
 		cfg.RulesDir = c.Rules
 	}
-	in, err := withFiles(cfg)
+	in, err := site.With(cfg, site.AllParts)
 	if err != nil {
 		return nil, nil, err
 	}
 	tried := &candidate{
 		listeners: make(map[string]*judge, len(cfg.Listeners)), words: c.words(cfg),
 		readiness: c.Profile != "" && c.Profile != policy.Monitor.String(),
-		book:      &ruleBook{cfg: cfg, dir: cfg.RulesDir, opts: ruleOptions(cfg), set: in.set},
+		book:      &ruleBook{cfg: cfg, dir: cfg.RulesDir, opts: site.RuleOptions(cfg), set: in.RuleSet},
 	}
 	for _, l := range cfg.Listeners {
 		if c.Profile != "" && (c.Listener == "" || c.Listener == l.Name) {
@@ -43,7 +44,7 @@ func (c *whatIfCmd) candidate() (*candidate, *config.Config, error) {
 				return nil, nil, err
 			}
 		}
-		tried.listeners[l.Name] = newJudge(in.policy(l), in.list).evaluating(cfg, l)
+		tried.listeners[l.Name] = newJudge(in.Policy(l), in.SuffixList).evaluating(cfg, l)
 		tried.listeners[l.Name].noARC = c.WithoutARC
 	}
 	if c.Listener != "" && tried.listeners[c.Listener] == nil {

@@ -9,6 +9,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // judge decides the messages of one listener.
@@ -26,7 +27,7 @@ type judge struct {
 	noARC           bool // decide as if no message had an ARC chain
 
 	lastShape string // of the last row, with what differs from shape
-	changed   []changedKey
+	changed   []site.ChangedKey
 	known     bool
 }
 
@@ -46,7 +47,7 @@ func newJudge(s policy.Settings, suffixes dmarc.Suffixes) *judge {
 
 // evaluating says how the facts of a listener come about.
 func (j *judge) evaluating(cfg *config.Config, l config.Listener) *judge {
-	j.shape, j.trusted = shapeOf(cfg, nil), l.TrustedNetworks
+	j.shape, j.trusted = site.Shape(cfg, nil), l.TrustedNetworks
 	for _, r := range cfg.TrustedRelays {
 		j.relays = append(j.relays, r.Networks...)
 	}
@@ -108,28 +109,28 @@ func (j *judge) rule(row *results.Row) ruling {
 }
 
 // differing returns the keys whose values are not those of the row.
-func (j *judge) differing(shape string) (changed []changedKey, known bool) {
+func (j *judge) differing(shape string) (changed []site.ChangedKey, known bool) {
 	if j.shape == "" {
 		return nil, true
 	}
 	if shape != j.lastShape || j.lastShape == "" {
 		j.lastShape = strings.Clone(shape)
-		j.changed, j.known = changedKeys(shape, j.shape)
+		j.changed, j.known = site.ChangedKeys(shape, j.shape)
 	}
 	return j.changed, j.known
 }
 
 // touching returns which keys leave facts of a message in doubt, and which
 // facts; or the doubt about all of it.
-func (j *judge) touching(f *policy.Facts, changed []changedKey) (keys []string, lacks policy.Lack, doubt string) {
+func (j *judge) touching(f *policy.Facts, changed []site.ChangedKey) (keys []string, lacks policy.Lack, doubt string) {
 	var all []string
 	m := stored{facts: f, try: &j.settings}
 	for _, c := range changed {
-		switch r := c.touches(&m, c.was, c.now); {
+		switch r := touchedBy(c, &m); {
 		case r.all:
-			all = append(all, c.key)
+			all = append(all, c.Key)
 		case r.lacks != 0:
-			keys, lacks = append(keys, c.key), lacks|r.lacks
+			keys, lacks = append(keys, c.Key), lacks|r.lacks
 		}
 	}
 	if all != nil {
@@ -144,7 +145,7 @@ func otherKeys(keys []string) string { return "recorded with another " + strings
 // origin decides anew whether a message is evaluated, as enforce does from the
 // client. The doubt is which client it would be, or what an evaluation that did
 // not take place would have found.
-func (j *judge) origin(f *policy.Facts, changed []changedKey, known bool) (doubt string) {
+func (j *judge) origin(f *policy.Facts, changed []site.ChangedKey, known bool) (doubt string) {
 	if j.shape == "" || f.Skip == policy.NotIP {
 		return ""
 	}
@@ -170,13 +171,13 @@ func (j *judge) origin(f *policy.Facts, changed []changedKey, known bool) (doubt
 }
 
 // relayKeys are the keys about relays that differ.
-func relayKeys(changed []changedKey, known bool) (keys []string) {
+func relayKeys(changed []site.ChangedKey, known bool) (keys []string) {
 	if !known {
 		return []string{"trusted_relay.networks"}
 	}
 	for _, c := range changed {
-		if strings.HasPrefix(c.key, "trusted_relay.") {
-			keys = append(keys, c.key)
+		if strings.HasPrefix(c.Key, "trusted_relay.") {
+			keys = append(keys, c.Key)
 		}
 	}
 	return keys

@@ -8,20 +8,21 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // judgeOf is the judge of the test configuration with changes, and the shape of
 // rows that were made without them.
 func judgeOf(t *testing.T, change func(*config.Config)) (j *judge, shape string) {
 	t.Helper()
-	in, err := readInputs(toolConfig(t, "127.0.0.1:53"))
+	in, err := site.Load(toolConfig(t, "127.0.0.1:53"), site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shape = shapeOf(in.cfg, nil)
-	change(in.cfg)
-	l := in.cfg.Listeners[0]
-	return newJudge(in.policy(l), nil).evaluating(in.cfg, l), shape
+	shape = site.Shape(in.Config, nil)
+	change(in.Config)
+	l := in.Config.Listeners[0]
+	return newJudge(in.Policy(l), nil).evaluating(in.Config, l), shape
 }
 
 func TestWhatIfDecidesAnewWhoseMailIsEvaluated(t *testing.T) {

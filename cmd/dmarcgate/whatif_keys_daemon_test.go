@@ -17,6 +17,7 @@ import (
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // keySite sends the same mail to a daemon under the base configuration and to
@@ -206,12 +207,12 @@ func (s *keySite) write(t *testing.T, name, lines string) string {
 // of each message.
 func (s *keySite) record(t *testing.T, path string) []results.Row {
 	t.Helper()
-	in, err := readInputs(path)
+	in, err := site.Load(path, site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeEmptyStore(t, filepath.Dir(in.cfg.Store.Path))
-	(&whatIfSite{host: &host{t: t, dir: filepath.Dir(in.cfg.Store.Path)}}).addHistory(mixKnown, policy.HistoryMessages+10)
+	writeEmptyStore(t, filepath.Dir(in.Config.Store.Path))
+	(&whatIfSite{host: &host{t: t, dir: filepath.Dir(in.Config.Store.Path)}}).addHistory(mixKnown, policy.HistoryMessages+10)
 	d, err := newDaemon(context.Background(), path, in, newLogger(io.Discard, "logfmt", "error"))
 	if err != nil {
 		t.Fatal(err)

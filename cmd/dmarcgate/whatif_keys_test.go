@@ -13,26 +13,23 @@ import (
 	"testing"
 
 	"dmarcgate/config"
+	"dmarcgate/site"
 )
 
 // Who adds a key to the configuration is told here that what-if has to know
 // what it does: an applied key, one that shapes facts, or neither.
 func TestWhatIfKnowsTheClassOfEveryKey(t *testing.T) {
-	classes, codes := make(map[string]int), make(map[byte]string)
+	classes := make(map[string]int)
 	for key, class := range keyClasses {
 		if class != applied && class != neutral {
 			t.Errorf("keyClasses[%q] = %d; want applied or neutral", key, class)
 		}
 		classes[key]++
 	}
-	for _, k := range shapingKeys {
-		classes[k.key]++
-		if other, taken := codes[k.code]; taken {
-			t.Errorf("%s and %s have the same code %q", k.key, other, k.code)
-		}
-		codes[k.code] = k.key
-		if v := defaultShape[k.key]; v.text == "" || strings.Contains(v.text, ".") {
-			t.Errorf("the default of %s is %q in shapes; want a text without a dot", k.key, v.text)
+	for _, key := range site.ShapingKeys() {
+		classes[key]++
+		if touches[key] == nil {
+			t.Errorf("touches[%q] is missing", key)
 		}
 	}
 	keys := config.Keys()
@@ -230,57 +227,4 @@ func fieldOf(pkg *types.Package, path []string) types.Object {
 		}
 	}
 	return at
-}
-
-func TestShapesNameTheKeysThatDiffer(t *testing.T) {
-	base := config.Default()
-	base.Sampling.SecretFile = "/var/lib/dmarcgate/sampling.key"
-	if got := shapeOf(&base, nil); got != shapeRevision {
-		t.Errorf("shapeOf(defaults) = %q; want the revision alone", got)
-	}
-	other := base
-	other.Discovery.Method, other.Discovery.PSLFile, other.DKIM.MaxKeyBits, other.DNS.Timeout = "psl", "/list.dat", 2048, 4*config.Duration(1e9)
-	tests := []struct {
-		name     string
-		was, now string
-		want     []string
-		known    bool
-	}{
-		{"the same", shapeOf(&other, nil), shapeOf(&other, nil), nil, true},
-		{"from the defaults", shapeOf(&base, nil), shapeOf(&other, nil), []string{"discovery.method", "discovery.psl_file", "dkim.max_key_bits", "dns.timeout"}, true},
-		{"to the defaults", shapeOf(&other, nil), shapeOf(&base, nil), []string{"discovery.method", "discovery.psl_file", "dkim.max_key_bits", "dns.timeout"}, true},
-		{"a restart that has not come", shapeOf(&other, &base), shapeOf(&other, nil), []string{"dns.timeout"}, true},
-		{"of an older program", "", shapeOf(&base, nil), nil, false},
-		{"of another revision", "0", shapeOf(&base, nil), nil, false},
-		{"with a key of a newer program", shapeRevision + "~1.", shapeOf(&base, nil), nil, false},
-		{"cut", shapeRevision + "b1k", shapeOf(&base, nil), nil, false},
-		{"with a key that has no value", shapeRevision + "b.", shapeOf(&base, nil), nil, false},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			changed, known := changedKeys(tt.was, tt.now)
-			var got []string
-			for _, c := range changed {
-				got = append(got, c.key)
-			}
-			if known != tt.known || known && !slices.Equal(got, tt.want) {
-				t.Errorf("changedKeys(%q, %q) = %v, %v; want %v, %v", tt.was, tt.now, got, known, tt.want, tt.known)
-			}
-		})
-	}
-}
-
-func FuzzChangedKeysReadsAnyShape(f *testing.F) {
-	f.Add("1", "1")
-	f.Add("1b1k.mAbCd.", "1r-_09.")
-	f.Add("", "x")
-	f.Fuzz(func(t *testing.T, was, now string) {
-		_, known := changedKeys(was, now)
-		if back, again := changedKeys(now, now); !again || back != nil {
-			t.Errorf("changedKeys(%q, the same) = %v, %v; want none, known", now, back, again)
-		}
-		if known && was != now && !strings.HasPrefix(was, shapeRevision) {
-			t.Errorf("changedKeys(%q) is known; want that it has no revision", was)
-		}
-	})
 }

@@ -5,12 +5,13 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/results"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
 // propose makes a rule for each source that looks like a forwarder and is shown,
 // and says how much of what fails from it the rule is about.
-func (r *readiness) propose(ctx context.Context, store backend, book *ruleBook, span results.Span, limit int) error {
+func (r *readiness) propose(ctx context.Context, store site.Store, book *ruleBook, span results.Span, limit int) error {
 	list, _ := r.sorted(r.forwards)
 	list = list[:min(limit, len(list))]
 	if len(list) == 0 {

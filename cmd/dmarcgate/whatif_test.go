@@ -13,6 +13,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // whatIfDay is the day of the rows of these tests.
@@ -42,18 +43,18 @@ func author(domain, org string) func(*policy.Facts) {
 // profileSettings are the settings of the test configuration with a profile.
 func profileSettings(t *testing.T, profile string, change ...func(*config.Config)) policy.Settings {
 	t.Helper()
-	in, err := readInputs(toolConfig(t, "127.0.0.1:53"))
+	in, err := site.Load(toolConfig(t, "127.0.0.1:53"), site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, c := range change {
-		c(in.cfg)
+		c(in.Config)
 	}
-	l := in.cfg.Listeners[0]
+	l := in.Config.Listeners[0]
 	if err := l.Profile.UnmarshalText([]byte(profile)); err != nil {
 		t.Fatal(err)
 	}
-	return in.policy(l)
+	return in.Policy(l)
 }
 
 // decided is the row of a message as the settings decide it.

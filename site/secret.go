@@ -1,4 +1,4 @@
-package main
+package site
 
 import (
 	"crypto/rand"
@@ -11,12 +11,12 @@ import (
 	"dmarcgate/policy"
 )
 
-// loadSecret reads the sampling secret, or makes it at the first start.
-func loadSecret(path string) ([]byte, error) { return loadKey(path, "sampling secret") }
+// SamplingSecret reads the sampling secret, or makes it at the first start.
+func SamplingSecret(path string) ([]byte, error) { return loadKey(path, "sampling secret") }
 
-// loadQueueIDKey reads the key for queue ids, or makes it at the first start
+// QueueIDKey reads the key for queue ids, or makes it at the first start
 // that needs it. Without one, ids are kept as they are.
-func loadQueueIDKey(p config.Privacy) ([]byte, error) {
+func QueueIDKey(p config.Privacy) ([]byte, error) {
 	if !p.HashQueueIDs {
 		return nil, nil
 	}
@@ -35,6 +35,10 @@ func loadKey(path, what string) ([]byte, error) {
 	}
 	return key, err
 }
+
+// ReadQueueIDKey reads the key for queue ids. That there is none is
+// fs.ErrNotExist; it is not made.
+func ReadQueueIDKey(path string) ([]byte, error) { return readKey(path, "queue id key") }
 
 // readKey reads a key that is there.
 func readKey(path, what string) ([]byte, error) {

@@ -1,0 +1,105 @@
+package site
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"time"
+
+	"dmarcgate/config"
+	"dmarcgate/policy"
+	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
+	"dmarcgate/term"
+)
+
+// LoadRules reads the rules of a directory. That there is no such directory is an
+// error of the line of cfg that names it, or else a term.UsageError about --dir.
+// cfg may be nil.
+func LoadRules(cfg *config.Config, dir string, opts config.RuleOptions) (*config.RuleSet, error) {
+	set, err := config.LoadRules(dir, opts)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return set, err
+	}
+	if _, statErr := os.Stat(dir); statErr == nil { // a file that a rule names
+		return nil, err
+	}
+	if cfg == nil || dir != cfg.RulesDir {
+		return nil, term.Usagef("--dir: there is no directory %s", dir)
+	}
+	return nil, cfg.Problem("rules_dir", "there is no directory "+dir, "make it, or take the line out")
+}
+
+// RuleOptions are what rules are checked by, besides their files: the settings
+// of cfg, the time, and when each rule matched last, as far as the store of this
+// host can be read.
+func RuleOptions(cfg *config.Config) config.RuleOptions {
+	o := cfg.RuleOptions(time.Now())
+	if use, err := ruleUse(cfg); err == nil {
+		o.LastMatch = make(map[string]time.Time, len(use))
+		for _, u := range use {
+			o.LastMatch[u.Rule] = u.Last
+		}
+	}
+	return o
+}
+
+// ruleUseTimeout is how long the store may take to tell of the use of rules. It
+// reads one small table.
+const ruleUseTimeout = 10 * time.Second
+
+// ruleUse asks the store of this host, which the daemon may have open, when
+// rules matched. Where there is none yet, or none that can be read, nothing is
+// known of their use.
+func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
+	if cfg.Store.Durability == "off" {
+		return nil, ErrNoResults
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), ruleUseTimeout)
+	defer cancel()
+	r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	return r.RuleUse(ctx)
+}
+
+// Findings are the warnings of the rules in force.
+func (in Site) Findings() []Remark {
+	if in.RuleSet == nil {
+		return nil
+	}
+	return Remarks(in.RuleSet.Findings)
+}
+
+// Remark is what is wrong or doubtful in a rule, or in the configuration.
+type Remark struct {
+	Level string `json:"level"` // error or warning
+	Code  string `json:"code,omitempty"`
+	Rule  string `json:"rule,omitempty"`
+	config.Problem
+}
+
+// Remarks puts findings into the words of a file.
+func Remarks(findings []policy.Finding) []Remark {
+	out := []Remark{}
+	for _, f := range findings {
+		level := "warning"
+		if f.Level == policy.Error {
+			level = "error"
+		}
+		out = append(out, Remark{level, f.Code, f.Rule, config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Mend: f.Mend}})
+	}
+	return out
+}
+
+// String is a remark on one line, which begins with its level.
+func (r Remark) String() string {
+	text := r.Problem.String()
+	if r.Code != "" {
+		text += " [" + r.Code + "]"
+	}
+	return r.Level + ": " + text
+}
