@@ -32,13 +32,14 @@ func LoadPartly(warn io.Writer, path string) (*config.Config, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return cfg, nil
 	}
-	tellProblems(warn, err)
+	TellProblems(warn, err)
 	fmt.Fprintln(warn, "dmarcgate: going on with what can be read of the configuration, and the defaults")
 	return cfg, nil
 }
 
-// tellProblems prints why a configuration cannot be used.
-func tellProblems(w io.Writer, err error) {
+// TellProblems prints why a configuration or its rules cannot be used: the first
+// problems, and how many more there are.
+func TellProblems(w io.Writer, err error) {
 	lines := strings.Split(err.Error(), "\n")
 	for _, line := range lines[:min(len(lines), maxToldProblems)] {
 		fmt.Fprintln(w, line)

@@ -274,6 +274,8 @@ type explanation struct {
 
 	wanted string // --rule, of a message of the store
 	stored bool   // Facts and Decision are those of the store, and nothing was looked up
+
+	unruled bool // the rules cannot be read, so that nothing is decided again
 }
 
 // second is what other implementations say, or why they say nothing.

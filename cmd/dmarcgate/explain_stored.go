@@ -19,7 +19,7 @@ import (
 // stored explains the messages of a queue id from the store: nothing is looked
 // up. The daemon may run beside it.
 func (c *explainCmd) stored(e *env) error {
-	in, _, err := c.settings(e, "")
+	in, err := c.storedSite(e)
 	if err != nil {
 		return err
 	}
@@ -39,6 +39,23 @@ func (c *explainCmd) stored(e *env) error {
 		}
 	}
 	return nil
+}
+
+// storedSite is the configuration and its rules. Rules that cannot be read are
+// told and left out, unless --rule asks for one: what is stored can be shown
+// without them, and only what would be decided now cannot.
+func (c *explainCmd) storedSite(e *env) (site.Site, error) {
+	cfg, err := c.load(e)
+	if err != nil {
+		return site.Site{}, err
+	}
+	in, err := site.With(cfg, site.RulePart)
+	if err == nil || c.Rule != "" {
+		return in, err
+	}
+	site.TellProblems(e.stderr, err)
+	fmt.Fprintln(e.stderr, "dmarcgate: going on without the rules: what would be decided now is not shown")
+	return site.With(cfg, 0)
 }
 
 // storedRows returns the rows of a queue id, and of its hash: rows of before
@@ -101,6 +118,9 @@ func (c *explainCmd) recall(in site.Site, r results.Row) *explanation {
 			return x // the command line takes only words that it has
 		}
 	}
+	if x.unruled = in.RuleSet == nil && in.Config.RulesDir != ""; x.unruled {
+		return x
+	}
 	now := in.Policy(l).Decide(r.Facts)
 	x.Again = &decidedAgain{Profile: l.Profile.String(), Same: sameDecision(r.Decision, now), Decision: now}
 	x.tellRule(in.Policy(l), c.Rule)
@@ -133,6 +153,10 @@ func (x *explanation) again(n *term.Node) {
 		return
 	}
 	n.Add("recorded %s, state %s", x.Facts.Time.UTC().Format("2006-01-02 15:04:05 UTC"), x.State)
+	if x.unruled {
+		n.Add("decided again: not possible, the rules cannot be read")
+		return
+	}
 	if x.Again == nil {
 		n.Add("decided again: not possible, the configuration has no listener %q", term.Printable(x.Facts.Listener))
 		return

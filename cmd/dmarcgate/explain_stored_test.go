@@ -4,11 +4,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/policy"
+	"dmarcgate/results"
 	"dmarcgate/site"
 )
 
@@ -121,5 +125,35 @@ func TestAQueueIDThatIsNotInTheStoreExitsWith1(t *testing.T) {
 	}
 	if _, err := os.Stat(in.Config.Store.Path); err == nil {
 		t.Error("explain --qid made a store")
+	}
+}
+
+// The rules of a daemon that runs may be broken just then; what is stored does not
+// depend on them.
+func TestExplainQIDGoesOnWithBrokenRules(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "10.toml"), []byte("[[rule]]\nid = 7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := storeWith(t, "", results.Row{Facts: policy.Facts{Time: time.Now(), QueueID: "4XyZ1", Listener: "mta", Client: demoStranger}})
+	text, err := os.ReadFile(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(cfg, fmt.Appendf(nil, "rules_dir = %q\n%s", dir, text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, out, stderr := command("explain", "--qid", "4XyZ1", "-c", cfg)
+	if code != 0 || !strings.Contains(out, "decided again: not possible, the rules cannot be read") || !strings.Contains(out, "client "+demoStranger.String()) {
+		t.Errorf("explain --qid = %d\n%s\nwant the stored message, and that it cannot be decided again", code, out)
+	}
+	if !strings.Contains(stderr, "10.toml:1:") || !strings.Contains(stderr, "going on without the rules") {
+		t.Errorf("explain --qid says\n%s\nwant what is wrong with the rules", stderr)
+	}
+	if code, _, _ := command("explain", "--qid", "4XyZ1", "--rule", "x", "-c", cfg); code != exitUsage {
+		t.Errorf("explain --qid --rule = %d; want %d, since the rules are asked for", code, exitUsage)
+	}
+	if code, out, stderr := command("lookup", "-c", cfg, "--dns", dnstest.New(t, toolZone).Addr(), "bank.example"); code == exitUsage || !strings.Contains(out, "bank.example") {
+		t.Errorf("lookup = %d, %s%s; want that it needs no rules", code, out, stderr)
 	}
 }
