@@ -506,7 +506,9 @@ func TestCopiesOfAStore(t *testing.T) {
 		finish(t, ship(t, f, url, "a"))
 		f.open()
 		f.add("moved", 50)
-		finish(t, ship(t, f, url, "b"))
+		moved := ship(t, f, url, "b") // it is refused as long as the server holds the session that has ended
+		eventually(t, "the rows of the moved file", shipped(f))
+		finish(t, moved)
 		wantOnce(t, url, f)
 		if len(f.ids) != 1 {
 			t.Errorf("ids = %v; want one", f.ids)
