@@ -1,9 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -203,6 +203,19 @@ func (s *keySite) write(t *testing.T, name, lines string) string {
 	return path
 }
 
+// historyLog is a log that tells when the history of senders is complete.
+type historyLog struct {
+	once     sync.Once
+	complete chan struct{}
+}
+
+func (l *historyLog) Write(line []byte) (int, error) {
+	if bytes.Contains(line, []byte("the history of senders is complete")) {
+		l.once.Do(func() { close(l.complete) })
+	}
+	return len(line), nil
+}
+
 // record sends the mix to a daemon under a configuration, and returns the row
 // of each message.
 func (s *keySite) record(t *testing.T, path string) []results.Row {
@@ -213,12 +226,18 @@ func (s *keySite) record(t *testing.T, path string) []results.Row {
 	}
 	writeEmptyStore(t, filepath.Dir(in.Config.Store.Path))
 	(&whatIfSite{host: &host{t: t, dir: filepath.Dir(in.Config.Store.Path)}}).addHistory(mixKnown, policy.HistoryMessages+10)
-	d, err := newDaemon(context.Background(), path, in, newLogger(io.Discard, "logfmt", "error"))
+	loaded := &historyLog{complete: make(chan struct{})}
+	d, err := newDaemon(context.Background(), path, in, newLogger(loaded, "logfmt", "debug"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	d.start(context.Background())
 	defer d.shutdown(context.Background())
+	select {
+	case <-loaded.complete: // until then, the history of a sender is no evidence
+	case <-time.After(mtaTime):
+		t.Fatal("the history of senders is not complete in time")
+	}
 	rows := make([]results.Row, len(s.mix.mails))
 	var wg sync.WaitGroup
 	for k := range mixSessions {
