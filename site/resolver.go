@@ -51,3 +51,8 @@ func ServerList(cfg config.DNS, path string) (dnscache.ServerList, error) {
 	}
 	return list, nil
 }
+
+// Traced returns the views of a resolver that tell f of each lookup.
+func Traced(dns *dnscache.Resolver, f func(dnscache.Lookup)) func(dnscache.Purpose) dnscache.View {
+	return func(p dnscache.Purpose) dnscache.View { return dns.View(p).Traced(f) }
+}

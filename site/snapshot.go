@@ -11,6 +11,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/enforce"
+	"dmarcgate/milter"
 	"dmarcgate/policy"
 )
 
@@ -135,4 +136,13 @@ func bodyLength(word string) dkim.BodyLength {
 		return dkim.AcceptWhole
 	}
 	return dkim.Refuse
+}
+
+// MilterLimits is [limits] in the words of package milter.
+func MilterLimits(cfg *config.Config) milter.Limits {
+	l := milter.DefaultLimits()
+	l.Connections, l.IdleTimeout = cfg.Limits.Connections, cfg.Limits.IdleTimeout.Std()
+	l.HeaderFields, l.HeaderBytes = cfg.Limits.HeaderFields, int(cfg.Limits.HeaderBytes)
+	l.Recipients = cfg.Limits.Recipients
+	return l
 }

@@ -106,3 +106,28 @@ func OpenPostgres(ctx context.Context, cfg *config.Config) (*pg.Reader, error) {
 	}
 	return pg.OpenReader(ctx, PostgresConfig(cfg))
 }
+
+// ByQueueID returns the rows of a queue id, and of its hash: rows of before
+// hash_queue_ids was changed have the other one.
+func ByQueueID(ctx context.Context, store Store, cfg *config.Config, qid string) ([]results.Row, error) {
+	key, err := queueIDKey(cfg.Privacy)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := store.ByQueueID(ctx, qid)
+	if err != nil || key == nil {
+		return rows, err
+	}
+	hashed, err := store.ByQueueID(ctx, results.HashQueueID(key, qid))
+	return append(rows, hashed...), err
+}
+
+// queueIDKey returns the key that ids may be hashed with, nil when there is
+// none.
+func queueIDKey(p config.Privacy) ([]byte, error) {
+	key, err := ReadQueueIDKey(p.KeyFile)
+	if errors.Is(err, fs.ErrNotExist) || err != nil && !p.HashQueueIDs {
+		return nil, nil
+	}
+	return key, err
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // MaxShown is how many bytes of one text from outside are printed.
@@ -88,3 +89,15 @@ func ShellWord(s string) string {
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
+
+// Texts returns the text form of each value of a list.
+func Texts[T fmt.Stringer](list []T) []string {
+	var out []string
+	for _, v := range list {
+		out = append(out, v.String())
+	}
+	return out
+}
+
+// Seconds rounds a duration to whole seconds.
+func Seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }

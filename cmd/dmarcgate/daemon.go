@@ -246,18 +246,10 @@ func (d *daemon) fillGates(in site.Site) {
 		}
 		g.use(in.Snapshot(l, d.sampler, d.dns.View), d.state.suspension)
 		g.server = &milter.Server{
-			Name: l.Name, Limits: newLimits(in.Config), HeaderMemory: memory, Unseen: g.Coverage.NoHeader,
+			Name: l.Name, Limits: site.MilterLimits(in.Config), HeaderMemory: memory, Unseen: g.Coverage.NoHeader,
 			Metrics: d.metrics, Log: d.log.Logger, Handler: wrapHandler(&g.Gate),
 		}
 	}
-}
-
-func newLimits(cfg *config.Config) milter.Limits {
-	l := milter.DefaultLimits()
-	l.Connections, l.IdleTimeout = cfg.Limits.Connections, cfg.Limits.IdleTimeout.Std()
-	l.HeaderFields, l.HeaderBytes = cfg.Limits.HeaderFields, int(cfg.Limits.HeaderBytes)
-	l.Recipients = cfg.Limits.Recipients
-	return l
 }
 
 // openAdmin makes the HTTP server and opens the control socket.

@@ -296,9 +296,9 @@ func explain(in site.Site, l config.Listener, m letter, others bool) (*explanati
 	secret, err := os.ReadFile(in.Config.Sampling.SecretFile)
 	known := err == nil && len(secret) >= policy.MinSecret
 	log := &dnsLog{}
-	names := readNames(in.Config)
+	names := site.ReadNames(in.Config)
 	m.env.MTAName = names.Last(l.Name)
-	x := passage(l, newLimits(in.Config), in.Snapshot(l, policy.NewSampler(secret), traced(dns, log.note)), m, names)
+	x := passage(l, site.MilterLimits(in.Config), in.Snapshot(l, policy.NewSampler(secret), site.Traced(dns, log.note)), m, names)
 	x.Secret = known
 	x.Lookups = slices.Clone(log.list)
 	again := &playback{log: log, dns: dns}

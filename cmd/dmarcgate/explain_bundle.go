@@ -128,7 +128,7 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 	if len(env.Rcpts) == 0 {
 		env.Rcpts = []string{caseRcpt}
 	}
-	y = passage(l, newLimits(in.Config), now, letter{&env, r.letter.header, r.letter.body}, nil)
+	y = passage(l, site.MilterLimits(in.Config), now, letter{&env, r.letter.header, r.letter.body}, nil)
 	return y, p.questions(), nil
 }
 
@@ -424,7 +424,7 @@ func caseSettings(cfg *config.Config, m letter) string {
 	standard := config.Default()
 	have, usual := reflect.ValueOf(*cfg), reflect.ValueOf(standard)
 	for _, name := range caseTables {
-		if t := tomlTable(have.FieldByName(name), usual.FieldByName(name)); len(t) > 0 {
+		if t := config.Changed(have.FieldByName(name), usual.FieldByName(name)); len(t) > 0 {
 			doc[strings.ToLower(name)] = t
 		}
 	}
@@ -440,22 +440,22 @@ func caseSettings(cfg *config.Config, m letter) string {
 	}
 	var relays []map[string]any
 	for _, r := range cfg.TrustedRelays {
-		relay := map[string]any{"networks": texts(r.Networks), "names": r.Names}
+		relay := map[string]any{"networks": term.Texts(r.Networks), "names": r.Names}
 		if len(r.Inner) > 0 {
-			relay["inner_networks"] = texts(r.Inner)
+			relay["inner_networks"] = term.Texts(r.Inner)
 		}
 		relays = append(relays, relay)
 	}
 	if len(relays) > 0 {
 		doc["trusted_relay"] = relays
 	}
-	return tomlText(doc)
+	return config.WriteTOML(doc)
 }
 
 // caseIDs returns the ids under which fields of a message are removed.
 func caseIDs(cfg *config.Config, m letter) []string {
 	var ids []string
-	for _, id := range slices.Concat(site.OwnIDs(cfg), readNames(cfg).IDs()) {
+	for _, id := range slices.Concat(site.OwnIDs(cfg), site.ReadNames(cfg).IDs()) {
 		if id != caseID && !slices.Contains(ids, id) && slices.ContainsFunc(m.header, func(raw []byte) bool { return claims(message.NewField(raw), id) }) {
 			ids = append(ids, id)
 		}

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/miekg/dns"
 
@@ -54,8 +53,6 @@ func (a asked) answer() string {
 	return term.FoundWords(a.Records, a.NXDomain) + state
 }
 
-func seconds(d time.Duration) int { return int(d.Round(time.Second) / time.Second) }
-
 // MarshalJSON writes the failure as text.
 func (a asked) MarshalJSON() ([]byte, error) {
 	v := struct {
@@ -71,7 +68,7 @@ func (a asked) MarshalJSON() ([]byte, error) {
 		Error    string   `json:"error,omitempty"`
 
 		Daemon *dnscache.Entry `json:"daemon,omitempty"`
-	}{a.Purpose, a.Type, a.Name, a.Records, a.NXDomain, a.Outcome, seconds(a.Age), seconds(a.TTL), a.AD, "", a.daemon}
+	}{a.Purpose, a.Type, a.Name, a.Records, a.NXDomain, a.Outcome, term.Seconds(a.Age), term.Seconds(a.TTL), a.AD, "", a.daemon}
 	if a.Err != nil {
 		v.Error = term.Printable(a.Err.Error())
 	}

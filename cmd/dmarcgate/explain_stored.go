@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"reflect"
 	"slices"
 
@@ -67,31 +65,7 @@ func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]result
 		return nil, err
 	}
 	defer store.Close()
-	return rowsOf(ctx, store, cfg, qid)
-}
-
-// rowsOf is storedRows of a store that is open.
-func rowsOf(ctx context.Context, store site.Store, cfg *config.Config, qid string) ([]results.Row, error) {
-	key, err := queueIDKey(cfg.Privacy)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := store.ByQueueID(ctx, qid)
-	if err != nil || key == nil {
-		return rows, err
-	}
-	hashed, err := store.ByQueueID(ctx, results.HashQueueID(key, qid))
-	return append(rows, hashed...), err
-}
-
-// queueIDKey returns the key that ids may be hashed with, nil when there is
-// none.
-func queueIDKey(p config.Privacy) ([]byte, error) {
-	key, err := site.ReadQueueIDKey(p.KeyFile)
-	if errors.Is(err, fs.ErrNotExist) || err != nil && !p.HashQueueIDs {
-		return nil, nil
-	}
-	return key, err
+	return site.ByQueueID(ctx, store, cfg, qid)
 }
 
 // decidedAgain is what the settings and rules in force now make of a message.

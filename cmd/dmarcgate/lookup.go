@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"dmarcgate/config"
-	"dmarcgate/dnscache"
 	"dmarcgate/message"
 	"dmarcgate/site"
 )
@@ -95,9 +94,4 @@ func (c *lookupCmd) Run(e *env) error {
 		return err
 	}
 	return s.failure()
-}
-
-// traced collects the lookups of a resolver.
-func traced(dns *dnscache.Resolver, f func(dnscache.Lookup)) func(dnscache.Purpose) dnscache.View {
-	return func(p dnscache.Purpose) dnscache.View { return dns.View(p).Traced(f) }
 }

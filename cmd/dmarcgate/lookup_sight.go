@@ -144,7 +144,7 @@ func (s *sight) addLookups(list []dnscache.Lookup) {
 		s.lookups = append(s.lookups, l)
 		a := askedName{
 			Name: term.Bounded(l.Name, dmarc.MaxNameBytes), Type: l.Type, Records: []string{}, NXDomain: l.NXDomain,
-			Age: seconds(l.Age), TTL: seconds(l.TTL), AD: l.AD, Outcome: l.Outcome, Error: term.ErrorText(l.Err), state: l.State(), stale: l.Stale(),
+			Age: term.Seconds(l.Age), TTL: term.Seconds(l.TTL), AD: l.AD, Outcome: l.Outcome, Error: term.ErrorText(l.Err), state: l.State(), stale: l.Stale(),
 		}
 		for _, r := range l.Records {
 			a.Records = append(a.Records, term.Bounded(r, maxText))

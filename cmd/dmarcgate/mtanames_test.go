@@ -149,7 +149,7 @@ func TestNamesAreKeptForTheNextStartAndForCommands(t *testing.T) {
 	if !strings.Contains(strings.ToLower(out), "delete") && !strings.Contains(strings.ToLower(out), "remove") {
 		t.Errorf("explain = %s; want the forged field removed", out)
 	}
-	if got := siteName(mustInputs(t, h.config()).Config); got != "mx1.site.example" && got != "mx2.site.example" {
+	if got := site.Name(mustInputs(t, h.config()).Config); got != "mx1.site.example" && got != "mx2.site.example" {
 		t.Errorf("siteName = %q; want the name of the MTA", got)
 	}
 }
@@ -167,22 +167,22 @@ func mustInputs(t *testing.T, path string) site.Site {
 func TestLoadNamesOfADamagedFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "mta-names.json")
-	if list, err := loadNames(path); list != nil || err != nil {
+	if list, err := site.LoadNames(path); list != nil || err != nil {
 		t.Errorf("loadNames without a file = %v, %v; want none", list, err)
 	}
-	for _, text := range []string{"", "{", "null x", `[{"listener":1}]`, `{"a":1}`, strings.Repeat(`[`, maxNamesFile), strings.Repeat(" ", maxNamesFile) + "[]"} {
+	for _, text := range []string{"", "{", "null x", `[{"listener":1}]`, `{"a":1}`, strings.Repeat(`[`, site.MaxNamesFile), strings.Repeat(" ", site.MaxNamesFile) + "[]"} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if list, err := loadNames(path); err == nil && len(list) > 0 {
-			t.Errorf("loadNames(%.20q) = %v; want an error or nothing", text, list)
+		if list, err := site.LoadNames(path); err == nil && len(list) > 0 {
+			t.Errorf("site.LoadNames(%.20q) = %v; want an error or nothing", text, list)
 		}
 	}
 	want := []enforce.MTAName{{Listener: "mta", Name: "mx1.site.example", Seen: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}}
 	if err := saveWhole(path, want); err != nil {
 		t.Fatal(err)
 	}
-	if list, err := loadNames(path); err != nil || len(list) != 1 || list[0] != want[0] {
+	if list, err := site.LoadNames(path); err != nil || len(list) != 1 || list[0] != want[0] {
 		t.Errorf("loadNames = %v, %v; want %v", list, err, want)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"dmarcgate/config"
+	"dmarcgate/site"
 )
 
 // account is the user that the daemon runs as once its sockets are open. The
@@ -172,7 +173,7 @@ func sharedGroup(sockets []net.Listener) string {
 // there are, its user's alone.
 func keepPrivate(cfg *config.Config) error {
 	syscall.Umask(0o077)
-	for _, file := range append(resultFiles(cfg), namesPath(cfg), suspensionPath(cfg)) {
+	for _, file := range append(resultFiles(cfg), site.NamesPath(cfg), suspensionPath(cfg)) {
 		info, err := os.Lstat(file)
 		if err == nil && info.Mode().IsRegular() {
 			err = os.Chmod(file, info.Mode().Perm()&^0o077)

@@ -229,11 +229,11 @@ func anchors(m policy.Match) []string {
 			out = append(out, key+"="+v)
 		}
 	}
-	add("client_ip", texts(m.ClientIP))
-	add("iprev", texts(m.IPRev))
-	add("spf_pass", texts(m.SPFPass))
-	add("dkim_pass", texts(m.DKIMPass))
-	add("arc_pass", texts(m.ARCPass))
+	add("client_ip", term.Texts(m.ClientIP))
+	add("iprev", term.Texts(m.IPRev))
+	add("spf_pass", term.Texts(m.SPFPass))
+	add("dkim_pass", term.Texts(m.DKIMPass))
+	add("arc_pass", term.Texts(m.ARCPass))
 	return out
 }
 

@@ -90,7 +90,7 @@ func (c *rulesAddCmd) Run(e *env) error {
 		return err
 	}
 	defer store.Close()
-	rows, err := rowsOf(ctx, store, b.cfg, c.FromQID)
+	rows, err := site.ByQueueID(ctx, store, b.cfg, c.FromQID)
 	if err != nil {
 		return err
 	}
@@ -153,7 +153,7 @@ type wishes struct {
 }
 
 func (c *rulesAddCmd) wishes(cfg *config.Config) wishes {
-	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+siteName(cfg)), days: c.Days, anyAuthor: c.AnyAuthor}
+	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+site.Name(cfg)), days: c.Days, anyAuthor: c.AnyAuthor}
 }
 
 // propose makes the narrowest rule with an anchor that accepts mail like the

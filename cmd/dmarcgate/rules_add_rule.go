@@ -259,13 +259,13 @@ func (p *proposal) text(r policy.Rule, a anchor) string {
 	line("# The anchor: %s.", a.why)
 	line("%s = %s", a.key, quotedList(a.value))
 	if len(r.Match.HeaderFrom) > 0 {
-		line("header_from = %s", quotedList(texts(r.Match.HeaderFrom)))
+		line("header_from = %s", quotedList(term.Texts(r.Match.HeaderFrom)))
 	} else {
 		line("# No header_from: it is about mail of any author domain that comes this way.")
 	}
 	line("requested = %s", quotedList(r.Match.Requested))
 	if len(r.Match.RcptDomain) > 0 {
-		line("rcpt_domain = %s", quotedList(texts(r.Match.RcptDomain)))
+		line("rcpt_domain = %s", quotedList(term.Texts(r.Match.RcptDomain)))
 	} else {
 		line("# rcpt_domain would narrow it, but the message does not tell: see docs/store.md on privacy.")
 	}

@@ -18,6 +18,7 @@ import (
 	"dmarcgate/policy/lint"
 	"dmarcgate/results"
 	"dmarcgate/site"
+	"dmarcgate/term"
 )
 
 // forwarded is a message of a bank that came through somebody else and failed.
@@ -135,10 +136,10 @@ func TestTheNarrowestAnchorIsChosen(t *testing.T) {
 			if want := r.Created.AddDate(0, 0, 90); !r.Expires.Equal(want) {
 				t.Errorf("expires %v; want %v", r.Expires, want)
 			}
-			if got := texts(r.Match.HeaderFrom); !slices.Equal(got, []string{"bank.example"}) || !slices.Equal(r.Match.Requested, []string{"reject"}) {
+			if got := term.Texts(r.Match.HeaderFrom); !slices.Equal(got, []string{"bank.example"}) || !slices.Equal(r.Match.Requested, []string{"reject"}) {
 				t.Errorf("header_from %q, requested %q; want those of the message", got, r.Match.Requested)
 			}
-			if got := texts(r.Match.RcptDomain); !slices.Equal(got, []string{"receiver.example"}) {
+			if got := term.Texts(r.Match.RcptDomain); !slices.Equal(got, []string{"receiver.example"}) {
 				t.Errorf("rcpt_domain %q; want that of the message", got)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -70,12 +71,12 @@ func (s *shownRule) print(w io.Writer, b *ruleBook) error {
 
 // ruleText writes a rule with its tests as a rule file has it.
 func ruleText(r policy.Rule) string {
-	doc := tomlRule(r)
+	doc := config.RuleTable(r)
 	if len(r.Match.Listener) > 0 {
 		doc["match"].(map[string]any)["listener"] = r.Match.Listener
 	}
 	var b strings.Builder
-	b.WriteString(tomlText(map[string]any{"rule": []map[string]any{doc}}))
+	b.WriteString(config.WriteTOML(map[string]any{"rule": []map[string]any{doc}}))
 	for _, t := range r.Tests {
 		fmt.Fprintf(&b, "\n[[rule.test]]\ngiven  = %s\nexpect = %s\n", inlineGiven(t.Given), inlineExpect(t.Expect))
 	}

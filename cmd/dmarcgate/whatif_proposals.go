@@ -31,8 +31,8 @@ func (r *readiness) propose(ctx context.Context, store site.Store, book *ruleBoo
 		if len(k.entry.value.Samples) == 0 {
 			continue
 		}
-		w := wishes{qid: k.entry.value.Samples[0], owner: "postmaster@" + siteName(book.cfg), days: 1, anyAuthor: len(s.of[k.key].authors.list) > 1}
-		rows, err := rowsOf(ctx, store, book.cfg, w.qid)
+		w := wishes{qid: k.entry.value.Samples[0], owner: "postmaster@" + site.Name(book.cfg), days: 1, anyAuthor: len(s.of[k.key].authors.list) > 1}
+		rows, err := site.ByQueueID(ctx, store, book.cfg, w.qid)
 		if err != nil {
 			return err
 		}

@@ -25,7 +25,7 @@ const root = "../.."
 // the demo command.
 var allowed = map[string][]string{
 	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "internal/*"},
-	"site":              {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "metrics", "policy", "results", "results/*"},
+	"site":              {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "metrics", "milter", "policy", "results", "results/*"},
 	"enforce":           {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
 	"admin":             {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"auth":              {"message", "auth/*"},
