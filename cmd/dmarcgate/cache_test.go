@@ -216,22 +216,15 @@ func TestExplainSaysWhereTheDaemonHasSomethingElse(t *testing.T) {
 
 // A key record of 4 KB must not hide how old it is.
 func TestALongAnswerDoesNotHideItsAge(t *testing.T) {
-	l := dnscache.Lookup{Type: "TXT", Outcome: "hit", Records: []string{strings.Repeat("k", 4000)}, Age: time.Minute, TTL: time.Hour}
-	e := dnscache.Entry{Type: "TXT", Records: l.Records, Age: time.Minute, TTL: time.Hour}
-	for what, text := range map[string]string{"explain": (asked{Lookup: l}).answer(), "cache dump": e.String()} {
-		if !strings.Contains(text, "age 1m0s, TTL 1h0m0s)") || len(text) > 2*term.MaxShown {
-			t.Errorf("%s shows %q; want it short, with its age and TTL", what, text)
-		}
+	e := dnscache.Entry{Type: "TXT", Records: []string{strings.Repeat("k", 4000)}, Age: time.Minute, TTL: time.Hour}
+	if text := e.String(); !strings.Contains(text, "age 1m0s, TTL 1h0m0s)") || len(text) > 2*term.MaxShown {
+		t.Errorf("cache dump shows %q; want it short, with its age and TTL", text)
 	}
 }
 
 func TestAStaleAnswerIsShownWithWhatIsWrong(t *testing.T) {
 	why := &dnscache.StaleError{Age: time.Hour, Err: &dnscache.Error{Name: "a.example", Type: "TXT", Kind: dnscache.Down}}
 	l := dnscache.Lookup{Name: "a.example", Type: "TXT", Outcome: "stale", Records: []string{"old"}, Age: time.Hour, AD: true, Err: why}
-	want := `["old"] (stale, age 1h0m0s, TTL 0s, AD); no newer answer: dns: TXT "a.example": down; an answer from 1h0m0s ago was used`
-	if got := (asked{Lookup: l}).answer(); got != want {
-		t.Errorf("explain shows %q; want %q", got, want)
-	}
 	var s sight
 	s.addLookups([]dnscache.Lookup{l})
 	var b strings.Builder

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"dmarcgate/explain"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/results/sqlite"
@@ -184,7 +185,7 @@ func (c *caseFile) recipients() []string {
 	if all := c.envelope["recipient"]; len(all) > 0 {
 		return all
 	}
-	return append(slices.Clone(c.envelope["rcpt"]), "<"+caseRcpt+">")
+	return append(slices.Clone(c.envelope["rcpt"]), "<"+explain.CaseRcpt+">")
 }
 
 func (c *caseFile) run(t *testing.T) {
@@ -238,7 +239,7 @@ func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
 		m.Rcpts = append(m.Rcpts, trim(rcpt))
 	}
 	if c.one("tls", "no") == "yes" {
-		m.TLS = someTLS
+		m.TLS = explain.SomeTLS
 	}
 	if addr := c.one("client", "192.0.2.10"); addr != "none" {
 		var err error

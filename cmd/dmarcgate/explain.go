@@ -6,27 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
-	"time"
 
-	"dmarcgate/auth/spf"
 	"dmarcgate/config"
-	"dmarcgate/dnscache"
-	"dmarcgate/enforce"
+	"dmarcgate/explain"
 	"dmarcgate/message"
 	"dmarcgate/milter"
-	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
-
-// someTLS is the version of TLS that a client speaks of which only that is known.
-const someTLS = "TLSv1.3"
 
 // maxMessage is the largest message file that explain reads.
 const maxMessage = 256 << 20
@@ -117,31 +110,30 @@ func (c *explainCmd) Run(e *env) error {
 		return err
 	}
 	header, body := message.Split(text)
-	m := letter{env, header, body}
 	if err := c.knownRule(in); err != nil {
 		return err
 	}
-	x, err := explain(in, listener, m, c.Second)
+	x, err := explain.Message(in, listener, explain.Letter{Env: env, Header: header, Body: body}, c.options(in))
 	if err != nil {
 		return err
-	}
-	x.Limits = limitsMet(in.Config, m, x.Facts)
-	x.NotTold = c.notTold(in.Policy(listener), x)
-	x.tellRule(in.Policy(listener), c.Rule)
-	if !c.NoDaemon {
-		x.addDaemon(daemonAt(in.Config.Admin.Control, in.Config.User)) // the place may be read from a broken file
-	}
-	if c.Bundle != "" {
-		if x.Bundle, err = bundle(in, listener, m, x, !c.NoRedact); err != nil {
-			return fmt.Errorf("--bundle: %w", err)
-		}
 	}
 	return c.print(e, x)
 }
 
+func (c *explainCmd) options(in site.Site) explain.Options {
+	o := explain.Options{
+		ClientName: c.Name != nil, TLS: c.TLS != "", Auth: c.Auth != nil, Rcpt: len(c.Rcpt) > 0,
+		Second: c.Second, Rule: c.Rule, Bundle: c.Bundle != "", Redact: !c.NoRedact,
+	}
+	if !c.NoDaemon {
+		o.Daemon = daemonAt(in.Config.Admin.Control, in.Config.User) // the place may be read from a broken file
+	}
+	return o
+}
+
 // print gives what was asked for: a bundle on standard output and the text for
 // the sender stand alone there.
-func (c *explainCmd) print(e *env, x *explanation) error {
+func (c *explainCmd) print(e *env, x *explain.Explanation) error {
 	if c.Bundle != "" && c.Bundle != "-" {
 		if err := os.WriteFile(c.Bundle, []byte(x.Bundle), 0o600); err != nil {
 			return err
@@ -150,7 +142,7 @@ func (c *explainCmd) print(e *env, x *explanation) error {
 		x.Bundle = ""
 	}
 	if c.ForSender {
-		x.ForSender = forSender(x)
+		x.ForSender = x.SenderText()
 	}
 	var err error
 	switch {
@@ -161,17 +153,9 @@ func (c *explainCmd) print(e *env, x *explanation) error {
 	case c.ForSender:
 		_, err = io.WriteString(e.stdout, x.ForSender)
 	default:
-		err = x.tree().Print(e.stdout)
+		err = x.Tree().Print(e.stdout)
 	}
 	return err
-}
-
-// letter is a message with its envelope: the fields of the header as they were
-// signed, and the body in CRLF.
-type letter struct {
-	env    *milter.Envelope
-	header [][]byte
-	body   []byte
 }
 
 func (c *explainCmd) envelope() (*milter.Envelope, error) {
@@ -188,7 +172,7 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 		env.ClientName = strings.ToLower(strings.TrimSuffix(*c.Name, "."))
 	}
 	if c.TLS == "yes" {
-		env.TLS = someTLS
+		env.TLS = explain.SomeTLS
 	}
 	if c.Auth != nil && *c.Auth != "" {
 		env.AuthType, env.Authenticated = "PLAIN", *c.Auth
@@ -250,121 +234,74 @@ func readMessage(path string) ([]byte, error) {
 	return text, err
 }
 
-// explanation is what became of a message, and what was looked up for it.
-type explanation struct {
-	Profile   string          `json:"profile"`
-	Secret    bool            `json:"site_secret"` // false: draws are not those of the daemon
-	Facts     policy.Facts    `json:"facts"`
-	Decision  policy.Decision `json:"decision"`
-	Reply     string          `json:"reply"`
-	Edits     []string        `json:"edits"`
-	Lookups   []asked         `json:"lookups"`                   // in the order of their answers
-	SPF       []spfCheck      `json:"spf_checks,omitempty"`      // MAIL FROM, then HELO
-	Authors   []authorPath    `json:"authors,omitempty"`         // for each of Facts.Authors
-	Owner     string          `json:"spf_explanation,omitempty"` // what the owner of the MAIL FROM domain says of a fail
-	Second    *second         `json:"second_opinion,omitempty"`
-	ForSender string          `json:"for_sender,omitempty"`
-	Bundle    string          `json:"bundle,omitempty"`
-
-	NotTold []notTold     `json:"not_told,omitempty"` // of a message of a file
-	Limits  []metLimit    `json:"limits,omitempty"`   // the same
-	Rule    *policy.Told  `json:"rule,omitempty"`     // with --rule
-	State   string        `json:"state,omitempty"`    // of a message of the store
-	Again   *decidedAgain `json:"decided_again,omitempty"`
-
-	wanted string // --rule, of a message of the store
-	stored bool   // Facts and Decision are those of the store, and nothing was looked up
-
-	unruled bool // the rules cannot be read, so that nothing is decided again
+// stored explains the messages of a queue id from the store: nothing is looked
+// up. The daemon may run beside it.
+func (c *explainCmd) stored(e *env) error {
+	in, err := c.storedSite(e)
+	if err != nil {
+		return err
+	}
+	if err := c.knownRule(in); err != nil {
+		return err
+	}
+	rows, err := storedRows(e, in.Config, c.AllHosts, c.QID)
+	if err != nil {
+		return err
+	}
+	if len(rows) == 0 {
+		return fmt.Errorf("the store has no message with the queue id %q", c.QID)
+	}
+	for _, r := range rows {
+		if err := c.print(e, explain.Row(in, r, explain.RowOptions{Listener: c.Listener, Profile: c.Profile, Rule: c.Rule})); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// second is what other implementations say, or why they say nothing.
-type second struct {
-	Opinions []opinion `json:"opinions,omitempty"`
-	Error    string    `json:"error,omitempty"`
+// storedSite is the configuration and its rules. Rules that cannot be read are
+// told and left out, unless --rule asks for one: what is stored can be shown
+// without them, and only what would be decided now cannot.
+func (c *explainCmd) storedSite(e *env) (site.Site, error) {
+	cfg, err := c.load(e)
+	if err != nil {
+		return site.Site{}, err
+	}
+	in, err := site.With(cfg, site.RulePart)
+	if err == nil || c.Rule != "" {
+		return in, err
+	}
+	site.TellProblems(e.stderr, err)
+	fmt.Fprintln(e.stderr, "dmarcgate: going on without the rules: what would be decided now is not shown")
+	return site.With(cfg, 0)
 }
 
-// explain takes a message along the path of the daemon. What the path leaves
-// behind is not all that it knew: the steps of SPF and of the tree walks are
-// taken once more, with the same answers.
-func explain(in site.Site, l config.Listener, m letter, others bool) (*explanation, error) {
-	dns, err := site.NewResolver(in.Config, nil)
+// storedRows returns the rows of a queue id, and of its hash: rows of before
+// hash_queue_ids was changed have the other one.
+func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]results.Row, error) {
+	ctx := context.Background()
+	store, err := site.OpenStore(ctx, e.stderr, cfg, allHosts)
 	if err != nil {
 		return nil, err
 	}
-	defer dns.Close()
-	secret, err := os.ReadFile(in.Config.Sampling.SecretFile)
-	known := err == nil && len(secret) >= policy.MinSecret
-	log := &dnsLog{}
-	names := site.ReadNames(in.Config)
-	m.env.MTAName = names.Last(l.Name)
-	x := passage(l, site.MilterLimits(in.Config), in.Snapshot(l, policy.NewSampler(secret), site.Traced(dns, log.note)), m, names)
-	x.Secret = known
-	x.Lookups = slices.Clone(log.list)
-	again := &playback{log: log, dns: dns}
-	x.SPF = again.spf(m.env, x.Facts)
-	x.Authors = again.authors(in, x.Facts)
-	x.Owner = ownerSays(dns, m.env, x.Facts)
-	if others && x.Facts.Skip == policy.Evaluated {
-		x.Second = &second{}
-		if x.Second.Opinions, err = secondOpinion(dns, m.env, x.Facts, m.header, m.body); err != nil {
-			x.Second.Error = err.Error()
+	defer store.Close()
+	return site.ByQueueID(ctx, store, cfg, qid)
+}
+
+// knownRule is a usage error when --rule names a rule that is not there.
+func (c *explainCmd) knownRule(in site.Site) error {
+	if c.Rule == "" {
+		return nil
+	}
+	var ids []string
+	for _, r := range in.Rules.List() {
+		if r.ID == c.Rule {
+			return nil
 		}
+		ids = append(ids, r.ID)
 	}
-	return x, nil
-}
-
-// passage takes a message along the path of the daemon, through the same limits,
-// with a recorder that only remembers. names are those that MTAs gave the daemon.
-func passage(l config.Listener, limits milter.Limits, now *enforce.Snapshot, m letter, names *enforce.Names) *explanation {
-	kept := &keeper{}
-	gate := &enforce.Gate{
-		Listener: l.Name, Store: kept, Deferrals: &enforce.Deferrals{}, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		Names: names, Local: true, // what the daemon took
+	if near := pattern.Nearest(c.Rule, ids); near != "" {
+		return term.Usagef("--rule: there is no rule %q; did you mean %q?", c.Rule, near)
 	}
-	gate.Snapshot.Store(now)
-	run := gate.Start(context.Background(), m.env, limits.Take(gate, m.env, m.header))
-	_, _ = run.Write(m.body) // it only says when it has had enough
-	answer := run.Finish()
-	x := &explanation{Profile: l.Profile.String(), Facts: kept.row.Facts, Decision: kept.row.Decision, Reply: answer.Reply.String()}
-	for _, e := range answer.Edits {
-		x.Edits = append(x.Edits, e.String())
-	}
-	return x
+	return term.Usagef("--rule: there is no rule %q", c.Rule)
 }
-
-// ownerSays fetches the explanation of an SPF fail (RFC 7208, Section 6.2). It
-// may hold the local part of the sender, so it goes no further than here.
-func ownerSays(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts) string {
-	if f.SPF.Result != spf.Fail.String() {
-		return ""
-	}
-	q := mailFromQuery(env, f)
-	q.Explain = true
-	return spf.Check(context.Background(), dns.View(dnscache.SPF), q).Explanation
-}
-
-// mailFromQuery is the check of MAIL FROM; for the null path that of HELO.
-func mailFromQuery(env *milter.Envelope, f policy.Facts) spf.Query {
-	q := spf.Query{IP: f.Client, Domain: f.SPF.Domain, Local: "postmaster", Helo: f.Helo}
-	if f.NullPath {
-		q.Identity = spf.Helo
-	} else if at := strings.LastIndexByte(env.MailFrom, '@'); at > 0 {
-		q.Local = env.MailFrom[:at]
-	}
-	return q
-}
-
-// keeper is a store of one row.
-type keeper struct{ row results.Row }
-
-func (k *keeper) Add(r results.Row) *results.Receipt {
-	k.row = r
-	return &results.Receipt{Outcome: results.Written}
-}
-
-// History knows nothing: what was seen of a sender is in the memory of the
-// daemon.
-func (k *keeper) History(string) policy.History { return policy.History{} }
-
-func (k *keeper) MarkUnanswered(*results.Receipt) {}

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"dmarcgate/config"
+	"dmarcgate/explain"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -69,7 +70,7 @@ func TestABundleIsATestCaseWithTheSameDecision(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := readCase(t, "testdata/cases/"+name+".txt")
-			var x explanation
+			var x explain.Explanation
 			if err := json.Unmarshal([]byte(explained(t, c, "--json", "--bundle", "-", "--no-redact")), &x); err != nil {
 				t.Fatal(err)
 			}

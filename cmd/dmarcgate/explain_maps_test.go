@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"dmarcgate/explain"
 )
 
 // A bundle has of maps what is about the message, every other key as it is, and
@@ -68,7 +70,7 @@ From: a@bank.example
 body
 `)
 	for _, flag := range []string{"--no-redact", "--bundle=-"} {
-		var x explanation
+		var x explain.Explanation
 		if err := json.Unmarshal([]byte(explained(t, c, "--json", "--bundle", "-", flag)), &x); err != nil {
 			t.Fatal(err)
 		}

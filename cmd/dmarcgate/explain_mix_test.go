@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/explain"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
@@ -106,7 +107,7 @@ func mixedRows(t *testing.T, n int) []mixedRow {
 			mail := m.mails[i*step%mixed]
 			mail.QueueID = fmt.Sprintf("4Xmix%d", i)
 			if i/2%2 == 0 {
-				mail.TLS = someTLS
+				mail.TLS = explain.SomeTLS
 			}
 			if _, err := client.Send(mail.Mail); err != nil {
 				t.Fatal(err)
@@ -153,7 +154,11 @@ func (r mixedRow) explainArgs(t *testing.T) []string {
 
 // parts are the parts of a decision that a replay has to come to.
 func parts(d policy.Decision) string {
-	text, err := json.Marshal([]any{d.Action, d.Disposition, d.Override, d.Evidence, d.Rule, d.Unreported, d.Also, shadowWords(d.Shadow)})
+	var shadow strings.Builder
+	for _, s := range d.Shadow {
+		fmt.Fprintf(&shadow, "%s %s, ", s.Rule, s.Action)
+	}
+	text, err := json.Marshal([]any{d.Action, d.Disposition, d.Override, d.Evidence, d.Rule, d.Unreported, d.Also, shadow.String()})
 	if err != nil {
 		return err.Error()
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/explain"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
@@ -62,7 +63,7 @@ func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
 		t.Errorf("explain --qid --listener gone = %d\n%s\nwant that it cannot be decided again", code, out)
 	}
 	code, out, _ = command("explain", "--qid", "4XyZ1", "-c", cfg, "--json")
-	var x explanation
+	var x explain.Explanation
 	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Again == nil || !x.Again.Same || x.Facts.QueueID != "4XyZ1" {
 		t.Errorf("explain --qid --json = %d, %s, %v; want the same decision", code, out, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/explain"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -34,7 +35,7 @@ func TestExplainDrawsTheDecision(t *testing.T) {
 		t.Errorf("explain --profile monitor = %d\n%s\nwant accept and the forged field deleted", code, out)
 	}
 	code, out, _ = command(append(args, "--json")...)
-	var x explanation
+	var x explain.Explanation
 	if err := json.Unmarshal([]byte(out), &x); err != nil || code != 0 || x.Decision.Author != "bank.example" || len(x.Lookups) == 0 {
 		t.Errorf("explain --json = %d, %+v, %v; want the decision for bank.example", code, x, err)
 	}
@@ -102,8 +103,11 @@ body
 	}
 	var x struct {
 		Lookups []struct{ Purpose, Type, Name, Outcome string }
-		SPF     []spfCheck   `json:"spf_checks"`
-		Authors []authorPath `json:"authors"`
+		SPF     []struct{ Asked []string } `json:"spf_checks"`
+		Authors []struct {
+			Walk        []any
+			Identifiers []struct{ Aligned bool }
+		} `json:"authors"`
 	}
 	if err := json.Unmarshal([]byte(explained(t, c, "--json")), &x); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/enforce"
+	"dmarcgate/explain"
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/milter"
@@ -212,7 +213,7 @@ func TestRemovalCoversTheWholeHeaderWhateverTheLimits(t *testing.T) {
 			env.Authenticated = "alice"
 		}
 		limits := g.limits(most)
-		x := passage(l, limits, now, letter{env, raw, nil}, nil)
+		x := explain.Passage(l, limits, now, explain.Letter{Env: env, Header: raw, Body: nil}, nil)
 		if x.Facts.Forged != len(fields)-len(want) || x.Decision.Action != policy.Accept {
 			t.Fatalf("header %d, %+v: %d forged fields, %v; want %d, accept\n%q", n, limits, x.Facts.Forged, x.Decision.Action, len(fields)-len(want), raw)
 		}
@@ -248,8 +249,8 @@ func TestResultsBeyondTheLimitsSayWhatIsKnown(t *testing.T) {
 		}
 		env := milter.Envelope{Client: netip.MustParseAddr("203.0.113.66"), MailFrom: "a@stranger.example", Helo: "[203.0.113.66]"}
 		cutEnv := env
-		whole := passage(l, milter.Limits{HeaderFields: 1 << 20, HeaderBytes: 1 << 30}, now, letter{&env, raw, []byte("body\r\n")}, nil)
-		cut := passage(l, g.limits(most), now, letter{&cutEnv, raw, []byte("body\r\n")}, nil)
+		whole := explain.Passage(l, milter.Limits{HeaderFields: 1 << 20, HeaderBytes: 1 << 30}, now, explain.Letter{Env: &env, Header: raw, Body: []byte("body\r\n")}, nil)
+		cut := explain.Passage(l, g.limits(most), now, explain.Letter{Env: &cutEnv, Header: raw, Body: []byte("body\r\n")}, nil)
 		if !cut.Facts.HeaderTruncated {
 			known += compareSignatures(t, cut.Facts, whole.Facts)
 			continue

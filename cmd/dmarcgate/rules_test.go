@@ -480,3 +480,10 @@ func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
 		})
 	}
 }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}

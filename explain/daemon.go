@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"context"
@@ -15,7 +15,7 @@ const daemonTimeout = time.Second
 
 // addDaemon adds to each lookup what the cache of the running daemon holds
 // instead. Without a daemon there is nothing to add.
-func (x *explanation) addDaemon(client *admin.Client) {
+func (x *Explanation) addDaemon(client *admin.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), daemonTimeout)
 	defer cancel()
 	known := make(map[string][]dnscache.Entry) // by name

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"cmp"
@@ -29,7 +29,7 @@ import (
 // What a case does not say: the recipient of a message of which none is told, our
 // name, and the queue id.
 const (
-	caseRcpt = "user@receiver.example"
+	CaseRcpt = "user@receiver.example"
 	caseID   = "mx.receiver.example"
 	caseQID  = "4XyZ1"
 
@@ -59,13 +59,13 @@ type replay struct {
 	profile       string
 	quarantine    string
 	trusted       string // network, when the message is of one
-	letter        letter
+	letter        Letter
 	answers       []asked
 	notes         []string
 }
 
 // bundle writes the case file of a message that was explained.
-func bundle(in site.Site, l config.Listener, m letter, x *explanation, redact bool) (string, error) {
+func bundle(in site.Site, l config.Listener, m Letter, x *Explanation, redact bool) (string, error) {
 	r := &replay{config: caseSettings(in.Config, m), profile: l.Profile.String(), quarantine: l.Quarantine.String(), letter: m, answers: x.Lookups}
 	if policy.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
 		r.profile = policy.Monitor.String() // by a draw that hangs on our secret
@@ -113,7 +113,7 @@ func (r *replay) note(text string) { r.notes = append(r.notes, text) }
 
 // play takes the message along the path with the settings and the DNS of the
 // case, as the runner of cases does.
-func (r *replay) play() (y *explanation, questions []string, err error) {
+func (r *replay) play() (y *Explanation, questions []string, err error) {
 	in, err := r.inputs()
 	if err != nil {
 		return nil, nil, fmt.Errorf("playing it: %w", err)
@@ -123,12 +123,12 @@ func (r *replay) play() (y *explanation, questions []string, err error) {
 	now := in.Snapshot(l, policy.NewSampler(nil), func(dnscache.Purpose) dnscache.View { return dnscache.View{} })
 	now.Checker.SPF, now.Checker.DKIM, now.Checker.Finder.Resolver = playedDNS{playback: p}, playedDNS{playback: p}, playedDNS{playback: p}
 	now.Checker.Memory, now.Checker.Charge, now.Checker.Other = nil, nil, nil
-	env := *r.letter.env
+	env := *r.letter.Env
 	env.QueueID = caseQID
 	if len(env.Rcpts) == 0 {
-		env.Rcpts = []string{caseRcpt}
+		env.Rcpts = []string{CaseRcpt}
 	}
-	y = passage(l, site.MilterLimits(in.Config), now, letter{&env, r.letter.header, r.letter.body}, nil)
+	y = Passage(l, site.MilterLimits(in.Config), now, Letter{&env, r.letter.Header, r.letter.Body}, nil)
 	return y, p.questions(), nil
 }
 
@@ -156,7 +156,7 @@ func (r *replay) inputs() (site.Site, error) {
 }
 
 // text writes the file.
-func (r *replay) text(y *explanation, drawn bool) (string, error) {
+func (r *replay) text(y *Explanation, drawn bool) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s.\n\n", term.Bounded("From "+term.OrNone(caseAuthors(y.Facts))+": "+y.Decision.Action.String()+", as explained by dmarcgate explain --bundle", 190))
 	var comments strings.Builder
@@ -186,7 +186,7 @@ func caseAuthors(f policy.Facts) string {
 }
 
 func (r *replay) envelope() string {
-	env := r.letter.env
+	env := r.letter.Env
 	var b strings.Builder
 	fmt.Fprintf(&b, "client %s\nhelo %s\nmail <%s>\nprofile %s\nquarantine %s\n", clientWord(env), env.Helo, env.MailFrom, r.profile, r.quarantine)
 	for _, rcpt := range env.Rcpts {
@@ -220,11 +220,11 @@ func clientWord(env *milter.Envelope) string {
 // message has the line ends of a file.
 func (r *replay) message() string {
 	var b strings.Builder
-	for _, f := range r.letter.header {
+	for _, f := range r.letter.Header {
 		b.Write(f)
 	}
 	b.WriteString("\r\n")
-	b.Write(r.letter.body)
+	b.Write(r.letter.Body)
 	return strings.ReplaceAll(b.String(), "\r\n", "\n")
 }
 
@@ -322,7 +322,7 @@ func (w *wants) line(format string, args ...any) { fmt.Fprintf(w, format+"\n", a
 
 // caseWant says what must come of the case. What hangs on a draw under a
 // secret that is not in it is left out.
-func caseWant(y *explanation, drawn bool) string {
+func caseWant(y *Explanation, drawn bool) string {
 	w, f := &wants{}, y.Facts
 	if f.Skip != policy.Evaluated {
 		w.line("skip %s", f.Skip)
@@ -362,7 +362,7 @@ func drawsOpen(f policy.Facts, counts bool) bool {
 	})
 }
 
-func (w *wants) decision(y *explanation) {
+func (w *wants) decision(y *Explanation) {
 	d := y.Decision
 	w.line("disposition %s", d.Disposition)
 	w.line("action %s", d.Action)
@@ -416,7 +416,7 @@ var caseTables = []string{"DKIM", "ARC", "Discovery", "TempError", "From", "Conf
 
 // caseSettings writes what of a configuration matters to a message and is not
 // the default.
-func caseSettings(cfg *config.Config, m letter) string {
+func caseSettings(cfg *config.Config, m Letter) string {
 	doc := map[string]any{}
 	if ids := caseIDs(cfg, m); len(ids) > 0 {
 		doc["authserv_ids_also"] = ids
@@ -453,10 +453,10 @@ func caseSettings(cfg *config.Config, m letter) string {
 }
 
 // caseIDs returns the ids under which fields of a message are removed.
-func caseIDs(cfg *config.Config, m letter) []string {
+func caseIDs(cfg *config.Config, m Letter) []string {
 	var ids []string
 	for _, id := range slices.Concat(site.OwnIDs(cfg), site.ReadNames(cfg).IDs()) {
-		if id != caseID && !slices.Contains(ids, id) && slices.ContainsFunc(m.header, func(raw []byte) bool { return claims(message.NewField(raw), id) }) {
+		if id != caseID && !slices.Contains(ids, id) && slices.ContainsFunc(m.Header, func(raw []byte) bool { return claims(message.NewField(raw), id) }) {
 			ids = append(ids, id)
 		}
 	}

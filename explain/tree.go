@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"dmarcgate/term"
 )
 
-// tree draws the explanation.
-func (x *explanation) tree() *term.Node {
+// Tree draws the explanation.
+func (x *Explanation) Tree() *term.Node {
 	f := x.Facts
 	root := &term.Node{Text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", clientText(f), term.OrNone(term.Printable(f.Helo)), term.Printable(mailFromWord(f)))}
 	switch {
@@ -56,7 +56,7 @@ func clientText(f policy.Facts) string {
 }
 
 // checks shows what SPF, DKIM and ARC gave.
-func (x *explanation) checks(root *term.Node) {
+func (x *Explanation) checks(root *term.Node) {
 	f := x.Facts
 	n := spfNode(root, "mailfrom", f.SPF)
 	if x.Owner != "" {
@@ -97,7 +97,7 @@ func spfNode(root *term.Node, identity string, s policy.SPF) *term.Node {
 
 // spfQueries shows what the check asked, of the first of the identities that
 // was checked.
-func (x *explanation) spfQueries(n *term.Node, identity ...string) {
+func (x *Explanation) spfQueries(n *term.Node, identity ...string) {
 	i := slices.IndexFunc(x.SPF, func(c spfCheck) bool { return slices.Contains(identity, c.Identity) })
 	if i < 0 {
 		return
@@ -113,7 +113,7 @@ func (x *explanation) spfQueries(n *term.Node, identity ...string) {
 }
 
 // query shows a question with its answer.
-func (x *explanation) query(n *term.Node, question string) {
+func (x *Explanation) query(n *term.Node, question string) {
 	i := slices.IndexFunc(x.Lookups, func(a asked) bool { return a.question() == question })
 	if i < 0 {
 		n.Add("%s", term.Printable(question))
@@ -153,7 +153,7 @@ func signature(parent *term.Node, s policy.DKIM) {
 	}
 }
 
-func (x *explanation) chain(root *term.Node) {
+func (x *Explanation) chain(root *term.Node) {
 	c := x.Facts.ARC
 	switch {
 	case c.Result == "" && x.Facts.HeaderTruncated:
@@ -177,7 +177,7 @@ func (x *explanation) chain(root *term.Node) {
 
 // author shows one author domain: its record and how it was found, what is
 // aligned with it, and which policy comes of that.
-func (x *explanation) author(root *term.Node, i int) {
+func (x *Explanation) author(root *term.Node, i int) {
 	a := x.Facts.Authors[i]
 	n := root.Add("dmarc %s: %s", a.Domain, a.Verdict.Status)
 	switch a.Verdict.Cause {
@@ -261,7 +261,7 @@ func (p authorPath) alignment(parent *term.Node) {
 }
 
 // policy shows how the published policy becomes the one that is applied.
-func (x *explanation) policy(parent *term.Node, i int) {
+func (x *Explanation) policy(parent *term.Node, i int) {
 	a := x.Facts.Authors[i]
 	applied := policy.Policy{Applied: a.Verdict.Policy}
 	if i < len(x.Decision.Effective) {
@@ -282,7 +282,7 @@ func (x *explanation) policy(parent *term.Node, i int) {
 	}
 }
 
-func (x *explanation) drawNote() string {
+func (x *Explanation) drawNote() string {
 	if x.Secret || x.stored {
 		return ""
 	}
@@ -290,7 +290,7 @@ func (x *explanation) drawNote() string {
 }
 
 // evidence shows what the profile conformant weighs for an author domain.
-func (x *explanation) evidence(parent *term.Node, a policy.Author) {
+func (x *Explanation) evidence(parent *term.Node, a policy.Author) {
 	if !policy.EvidenceMatters(a.Verdict) {
 		return
 	}
@@ -320,7 +320,7 @@ func (x *explanation) evidence(parent *term.Node, a policy.Author) {
 
 // decision shows what is done, and what of it is the profile's and what a
 // rule's.
-func (x *explanation) decision(root *term.Node) {
+func (x *Explanation) decision(root *term.Node) {
 	d := x.Decision
 	profile := ""
 	if x.Profile != "" {
@@ -361,7 +361,7 @@ func ruleParts(n *term.Node, d policy.Decision) {
 	}
 }
 
-func (x *explanation) answer(root *term.Node) {
+func (x *Explanation) answer(root *term.Node) {
 	if x.stored {
 		return
 	}
@@ -373,7 +373,7 @@ func (x *explanation) answer(root *term.Node) {
 
 // second shows where others agree. What is known to differ, and which RFC is
 // for which side, stands in docs/decisions.md.
-func (x *explanation) second(root *term.Node) {
+func (x *Explanation) second(root *term.Node) {
 	if x.Second == nil {
 		return
 	}
@@ -399,7 +399,7 @@ var purposes = []struct{ name, words string }{
 }
 
 // queries shows every lookup by what it was for.
-func (x *explanation) queries(root *term.Node) {
+func (x *Explanation) queries(root *term.Node) {
 	if x.stored {
 		return
 	}
@@ -419,7 +419,7 @@ func (x *explanation) queries(root *term.Node) {
 }
 
 // failing lists the author domains for which the message failed.
-func (x *explanation) failing() []int {
+func (x *Explanation) failing() []int {
 	var out []int
 	for i, a := range x.Facts.Authors {
 		if a.Verdict.Status != dmarc.Pass && a.Verdict.Status != dmarc.StatusNone {

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"bytes"
@@ -19,11 +19,11 @@ type metLimit struct {
 }
 
 // limitsMet lists the limits of counts and sizes that a sender chooses.
-func limitsMet(cfg *config.Config, m letter, f policy.Facts) []metLimit {
+func limitsMet(cfg *config.Config, m Letter, f policy.Facts) []metLimit {
 	list := []metLimit{
-		{"limits.header_fields", len(m.header), cfg.Limits.HeaderFields},
-		{"limits.header_bytes", headerBytes(m.header), int(cfg.Limits.HeaderBytes)},
-		{"limits.recipients", len(m.env.Rcpts), cfg.Limits.Recipients},
+		{"limits.header_fields", len(m.Header), cfg.Limits.HeaderFields},
+		{"limits.header_bytes", headerBytes(m.Header), int(cfg.Limits.HeaderBytes)},
+		{"limits.recipients", len(m.Env.Rcpts), cfg.Limits.Recipients},
 	}
 	if f.Skip != policy.Evaluated {
 		return list
@@ -48,7 +48,7 @@ func headerBytes(header [][]byte) int {
 }
 
 // limits draws them.
-func (x *explanation) limits(root *term.Node) {
+func (x *Explanation) limits(root *term.Node) {
 	if len(x.Limits) == 0 {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"slices"
@@ -12,7 +12,7 @@ import (
 // caseRules writes the rules that can be about mail of a listener, and reports
 // whether it has left out items of maps. A redacted bundle has only those that
 // matched, without who wrote them and why.
-func caseRules(rules []policy.Rule, listener string, x *explanation, redact bool) (text string, cut bool) {
+func caseRules(rules []policy.Rule, listener string, x *Explanation, redact bool) (text string, cut bool) {
 	matched := append([]string{x.Decision.Rule, x.Decision.Unreported}, x.Decision.Also...)
 	for _, s := range x.Decision.Shadow {
 		matched = append(matched, s.Rule)

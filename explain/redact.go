@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"bytes"
@@ -34,22 +34,22 @@ const redacted = "redacted"
 
 // letter returns a copy without what is private. Received fields stay when the
 // client was read from them.
-func (r *redactor) letter(m letter, f policy.Facts) letter {
-	env := *m.env
+func (r *redactor) letter(m Letter, f policy.Facts) Letter {
+	env := *m.Env
 	env.MailFrom, env.Rcpts = r.address(env.MailFrom), nil
-	for _, rcpt := range m.env.Rcpts {
+	for _, rcpt := range m.Env.Rcpts {
 		env.Rcpts = append(env.Rcpts, r.address(rcpt))
 	}
 	if env.Authenticated != "" {
 		env.Authenticated = redacted
 	}
-	out := letter{env: &env}
+	out := Letter{Env: &env}
 	relayed := f.Relay.IsValid() || f.Skip == policy.BehindRelay // so in rows of older programs
-	for _, raw := range m.header {
-		out.header = append(out.header, r.field(raw, relayed))
+	for _, raw := range m.Header {
+		out.Header = append(out.Header, r.field(raw, relayed))
 	}
-	if len(m.body) > 0 {
-		out.body = []byte(redacted + "\r\n")
+	if len(m.Body) > 0 {
+		out.Body = []byte(redacted + "\r\n")
 	}
 	return out
 }
@@ -220,7 +220,7 @@ func (r *redactor) words(s string) string {
 }
 
 // differences says in words what a copy lost in another passage.
-func differences(before, after *explanation) []string {
+func differences(before, after *Explanation) []string {
 	var out []string
 	note := func(what, a, b string) {
 		if a != b {

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ type notTold struct {
 // notTold lists what explain was not told of a message that is evaluated, and
 // finds out whether the decision depends on it: it decides again without the
 // fact, and with other values.
-func (c *explainCmd) notTold(s policy.Settings, x *explanation) []notTold {
+func (o Options) notTold(s policy.Settings, x *Explanation) []notTold {
 	if x.Facts.Skip != policy.Evaluated {
 		return nil
 	}
@@ -34,10 +34,10 @@ func (c *explainCmd) notTold(s policy.Settings, x *explanation) []notTold {
 	}
 	f := x.Facts
 	direct := f.Client.IsValid() && !f.Relay.IsValid() // else the daemon does not know them either
-	add(direct && c.Name == nil, withoutFact(f, "name of the client", "--client-name", policy.LackClientName))
-	add(direct && c.TLS == "", notTold{What: "whether the client used TLS", Flag: "--tls", others: []policy.Facts{otherTLS(f)}})
-	add(c.Auth == nil, notTold{What: "whether the client has authenticated", Flag: "--auth", others: []policy.Facts{authenticated(f)}})
-	add(len(c.Rcpt) == 0, withoutFact(f, "recipients", "--rcpt", policy.LackRecipients))
+	add(direct && !o.ClientName, withoutFact(f, "name of the client", "--client-name", policy.LackClientName))
+	add(direct && !o.TLS, notTold{What: "whether the client used TLS", Flag: "--tls", others: []policy.Facts{otherTLS(f)}})
+	add(!o.Auth, notTold{What: "whether the client has authenticated", Flag: "--auth", others: []policy.Facts{authenticated(f)}})
+	add(!o.Rcpt, withoutFact(f, "recipients", "--rcpt", policy.LackRecipients))
 	add(!x.Secret, notTold{What: "the site's secret, and so each draw", lack: policy.LackSeed, others: otherDraws(f)})
 	add(slices.ContainsFunc(f.Authors, notPassed), notTold{What: "history of the author domains, which only the daemon has", others: otherHistories(s, f)})
 	add(x.Decision.Action == policy.Tempfail, notTold{What: "how long the message has been deferred, which only the daemon knows", others: []policy.Facts{deferred(s, f)}})
@@ -119,7 +119,7 @@ func eachAuthor(f policy.Facts, change func(*policy.Author)) policy.Facts {
 }
 
 // missing draws what explain was not told.
-func (x *explanation) missing(root *term.Node) {
+func (x *Explanation) missing(root *term.Node) {
 	if len(x.NotTold) == 0 {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"bytes"
@@ -91,15 +91,15 @@ X-Anything: priv21
 priv22
 `, "\n", "\r\n")
 	header, body := message.Split([]byte(text))
-	m := letter{&milter.Envelope{MailFrom: "priv23@x.example", Rcpts: []string{"priv24@y.example", "priv25"}}, header, body}
+	m := Letter{&milter.Envelope{MailFrom: "priv23@x.example", Rcpts: []string{"priv24@y.example", "priv25"}}, header, body}
 	for _, skip := range []policy.Skip{policy.Evaluated, policy.BehindRelay} { // the second keeps Received
 		got := (&redactor{}).letter(m, policy.Facts{Skip: skip})
-		all := bytes.Join(append(got.header, got.body, []byte(got.env.MailFrom), []byte(strings.Join(got.env.Rcpts, " "))), nil)
+		all := bytes.Join(append(got.Header, got.Body, []byte(got.Env.MailFrom), []byte(strings.Join(got.Env.Rcpts, " "))), nil)
 		if bytes.Contains(all, []byte("priv")) {
 			t.Errorf("redacted with skip %q:\n%s", skip, all)
 		}
-		if len(got.header) != len(header) {
-			t.Errorf("%d fields are left of %d", len(got.header), len(header))
+		if len(got.Header) != len(header) {
+			t.Errorf("%d fields are left of %d", len(got.Header), len(header))
 		}
 	}
 }

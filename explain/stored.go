@@ -1,9 +1,7 @@
-package main
+package explain
 
 import (
-	"context"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"slices"
 
@@ -14,60 +12,6 @@ import (
 	"dmarcgate/term"
 )
 
-// stored explains the messages of a queue id from the store: nothing is looked
-// up. The daemon may run beside it.
-func (c *explainCmd) stored(e *env) error {
-	in, err := c.storedSite(e)
-	if err != nil {
-		return err
-	}
-	if err := c.knownRule(in); err != nil {
-		return err
-	}
-	rows, err := storedRows(e, in.Config, c.AllHosts, c.QID)
-	if err != nil {
-		return err
-	}
-	if len(rows) == 0 {
-		return fmt.Errorf("the store has no message with the queue id %q", c.QID)
-	}
-	for _, r := range rows {
-		if err := c.print(e, c.recall(in, r)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// storedSite is the configuration and its rules. Rules that cannot be read are
-// told and left out, unless --rule asks for one: what is stored can be shown
-// without them, and only what would be decided now cannot.
-func (c *explainCmd) storedSite(e *env) (site.Site, error) {
-	cfg, err := c.load(e)
-	if err != nil {
-		return site.Site{}, err
-	}
-	in, err := site.With(cfg, site.RulePart)
-	if err == nil || c.Rule != "" {
-		return in, err
-	}
-	site.TellProblems(e.stderr, err)
-	fmt.Fprintln(e.stderr, "dmarcgate: going on without the rules: what would be decided now is not shown")
-	return site.With(cfg, 0)
-}
-
-// storedRows returns the rows of a queue id, and of its hash: rows of before
-// hash_queue_ids was changed have the other one.
-func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]results.Row, error) {
-	ctx := context.Background()
-	store, err := site.OpenStore(ctx, e.stderr, cfg, allHosts)
-	if err != nil {
-		return nil, err
-	}
-	defer store.Close()
-	return site.ByQueueID(ctx, store, cfg, qid)
-}
-
 // decidedAgain is what the settings and rules in force now make of a message.
 type decidedAgain struct {
 	Profile  string          `json:"profile"`
@@ -75,20 +19,28 @@ type decidedAgain struct {
 	Decision policy.Decision `json:"decision"`
 }
 
-// recall is the explanation of a row, and what would be decided now.
-func (c *explainCmd) recall(in site.Site, r results.Row) *explanation {
-	x := &explanation{stored: true, wanted: c.Rule, Facts: r.Facts, Decision: r.Decision, State: stateWords[r.State], Secret: true}
+// RowOptions are those of a message of the store.
+type RowOptions struct {
+	Listener string // whose settings count; "" is the one that took the message
+	Profile  string // instead of the listener's; "" for that
+	Rule     string // id of a rule that is tried on the message; "" for none
+}
+
+// Row is the explanation of a row, and what would be decided now with the
+// settings and rules of in. Nothing is looked up.
+func Row(in site.Site, r results.Row, o RowOptions) *Explanation {
+	x := &Explanation{stored: true, wanted: o.Rule, Facts: r.Facts, Decision: r.Decision, State: stateWords[r.State], Secret: true}
 	name := r.Facts.Listener
-	if c.Listener != "" {
-		name = c.Listener
+	if o.Listener != "" {
+		name = o.Listener
 	}
 	i := slices.IndexFunc(in.Config.Listeners, func(l config.Listener) bool { return l.Name == name })
 	if i < 0 {
 		return x // the listener is gone, and with it what would be decided
 	}
 	l := in.Config.Listeners[i]
-	if c.Profile != "" {
-		if l.Profile.UnmarshalText([]byte(c.Profile)) != nil {
+	if o.Profile != "" {
+		if l.Profile.UnmarshalText([]byte(o.Profile)) != nil {
 			return x // the command line takes only words that it has
 		}
 	}
@@ -97,7 +49,7 @@ func (c *explainCmd) recall(in site.Site, r results.Row) *explanation {
 	}
 	now := in.Policy(l).Decide(r.Facts)
 	x.Again = &decidedAgain{Profile: l.Profile.String(), Same: sameDecision(r.Decision, now), Decision: now}
-	x.tellRule(in.Policy(l), c.Rule)
+	x.tellRule(in.Policy(l), o.Rule)
 	return x
 }
 
@@ -122,7 +74,7 @@ func sameDecision(a, b policy.Decision) bool {
 }
 
 // again compares a stored decision with the one that would be made now.
-func (x *explanation) again(n *term.Node) {
+func (x *Explanation) again(n *term.Node) {
 	if !x.stored {
 		return
 	}

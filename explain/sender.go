@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"cmp"
@@ -51,9 +51,9 @@ func (t *letterText) lines(lines ...string) {
 	t.WriteString("\n")
 }
 
-// forSender says what the sender of a message has to mend. It names no rule,
+// SenderText says what the sender of a message has to mend. It names no rule,
 // no setting and no path of this site.
-func forSender(x *explanation) string {
+func (x *Explanation) SenderText() string {
 	t, f := &letterText{}, x.Facts
 	failing := x.failing()
 	switch {
@@ -92,7 +92,7 @@ func brokenFrom(f policy.From) string {
 	return "The From field of your message cannot be read as an address." + want
 }
 
-func (x *explanation) praise(t *letterText) {
+func (x *Explanation) praise(t *letterText) {
 	for _, a := range x.Facts.Authors {
 		if a.Verdict.Status == dmarc.Pass {
 			t.para("Your message%s passed DMARC for %s. There is nothing to mend.", x.from(), a.Domain)
@@ -103,7 +103,7 @@ func (x *explanation) praise(t *letterText) {
 	}
 }
 
-func (x *explanation) from() string {
+func (x *Explanation) from() string {
 	if !x.Facts.Client.IsValid() {
 		return ""
 	}
@@ -111,7 +111,7 @@ func (x *explanation) from() string {
 }
 
 // tell writes to the sender about one author domain.
-func (x *explanation) tell(t *letterText, i int) {
+func (x *Explanation) tell(t *letterText, i int) {
 	a := x.Facts.Authors[i]
 	switch a.Verdict.Status {
 	case dmarc.PermError:
@@ -146,7 +146,7 @@ func (x *explanation) tell(t *letterText, i int) {
 }
 
 // found lists what was checked, one line for each.
-func (x *explanation) found(i int) []string {
+func (x *Explanation) found(i int) []string {
 	f, a := x.Facts, x.Facts.Authors[i]
 	identity := "MAIL FROM"
 	if f.NullPath {
@@ -184,7 +184,7 @@ const (
 	nearNothing
 )
 
-func (x *explanation) advice(i int) []advice {
+func (x *Explanation) advice(i int) []advice {
 	list := x.adviceOnSPF(i)
 	signs := false
 	for _, s := range x.Facts.DKIM {
@@ -215,7 +215,7 @@ const (
 	aligned
 )
 
-func (x *explanation) relation(i int, m dmarc.Mechanism, domain string) relation {
+func (x *Explanation) relation(i int, m dmarc.Mechanism, domain string) relation {
 	a := x.Facts.Authors[i]
 	if domain == "" {
 		return stranger
@@ -241,7 +241,7 @@ func (x *explanation) relation(i int, m dmarc.Mechanism, domain string) relation
 	return aligned
 }
 
-func (x *explanation) adviceOnSPF(i int) []advice {
+func (x *Explanation) adviceOnSPF(i int) []advice {
 	f, a := x.Facts, x.Facts.Authors[i]
 	domain, passed := f.SPF.Domain, f.SPF.Result == spf.Pass.String()
 	with := func(near int, format string, args ...any) []advice {
@@ -261,7 +261,7 @@ func (x *explanation) adviceOnSPF(i int) []advice {
 }
 
 // mendSPF is for a domain that is aligned and did not pass.
-func (x *explanation) mendSPF(domain string) []advice {
+func (x *Explanation) mendSPF(domain string) []advice {
 	f := x.Facts
 	ad := advice{near: nearSPF, mechanism: "SPF"}
 	record := ""
@@ -308,7 +308,7 @@ func withTerm(record, term string) string {
 }
 
 // adviceOnDKIM is about one signature. The zero advice is none.
-func (x *explanation) adviceOnDKIM(i int, s policy.DKIM) advice {
+func (x *Explanation) adviceOnDKIM(i int, s policy.DKIM) advice {
 	a := x.Facts.Authors[i]
 	ad := advice{mechanism: "DKIM"}
 	passed := s.Result == "pass"
@@ -368,7 +368,7 @@ func mendSignature(s policy.DKIM) advice {
 
 // defects lists what is wrong with the record of an author domain, whatever
 // became of the message.
-func (x *explanation) defects(t *letterText, i int) {
+func (x *Explanation) defects(t *letterText, i int) {
 	a := x.Facts.Authors[i]
 	if len(a.Defects) == 0 {
 		return

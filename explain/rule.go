@@ -1,4 +1,4 @@
-package main
+package explain
 
 import (
 	"fmt"
@@ -6,33 +6,13 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
-	"dmarcgate/policy/pattern"
-	"dmarcgate/site"
 	"dmarcgate/term"
 )
-
-// knownRule is a usage error when --rule names a rule that is not there.
-func (c *explainCmd) knownRule(in site.Site) error {
-	if c.Rule == "" {
-		return nil
-	}
-	var ids []string
-	for _, r := range in.Rules.List() {
-		if r.ID == c.Rule {
-			return nil
-		}
-		ids = append(ids, r.ID)
-	}
-	if near := pattern.Nearest(c.Rule, ids); near != "" {
-		return term.Usagef("--rule: there is no rule %q; did you mean %q?", c.Rule, near)
-	}
-	return term.Usagef("--rule: there is no rule %q", c.Rule)
-}
 
 // tellRule tries a rule of the settings on the message. What explain was not
 // told is not known, but for authentication: the client counts as one that has
 // not authenticated.
-func (x *explanation) tellRule(s policy.Settings, id string) {
+func (x *Explanation) tellRule(s policy.Settings, id string) {
 	if id == "" {
 		return
 	}
@@ -71,7 +51,7 @@ func merge(told *policy.Told, other policy.Told) {
 var matchWords = map[string]string{policy.Holds: "matches", policy.HoldsNot: "does not match", policy.NotKnown: "not known whether it matches"}
 
 // told draws the rule of --rule.
-func (x *explanation) told(root *term.Node) {
+func (x *Explanation) told(root *term.Node) {
 	if x.Rule == nil {
 		if x.wanted != "" {
 			root.Add("rule %s: not tried, because the configuration has no listener %q", x.wanted, term.Printable(x.Facts.Listener))
@@ -105,7 +85,7 @@ func (x *explanation) told(root *term.Node) {
 
 // decidedBy is another rule that has decided although the one of --rule
 // matches, "" if there is none.
-func (x *explanation) decidedBy() string {
+func (x *Explanation) decidedBy() string {
 	d := x.Decision
 	if x.Again != nil {
 		d = x.Again.Decision

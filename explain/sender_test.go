@@ -1,0 +1,35 @@
+package explain
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The mends are found by the reasons that auth/dkim gives, and must follow
+// them.
+func TestEveryMendIsForAReasonOfDKIM(t *testing.T) {
+	files, err := filepath.Glob("../auth/dkim/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source []byte
+	for _, f := range files {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source = append(source, text...)
+	}
+	for reason := range mends {
+		if !bytes.Contains(source, []byte(strconv.Quote(reason))) {
+			t.Errorf("auth/dkim has no reason %q", reason)
+		}
+	}
+}
