@@ -26,12 +26,13 @@ import (
 // wants is not what was decided here but what comes of the file itself, which
 // is played before it is given away.
 
-// What a case does not say: the recipient of a message of which none is told, our
-// name, and the queue id.
+// CaseRcpt is the recipient of a case that names none.
+const CaseRcpt = "user@receiver.example"
+
+// What a case does not say: our name and the queue id.
 const (
-	CaseRcpt = "user@receiver.example"
-	caseID   = "mx.receiver.example"
-	caseQID  = "4XyZ1"
+	caseID  = "mx.receiver.example"
+	caseQID = "4XyZ1"
 
 	caseListener = "mta"
 	caseTrusted  = "192.0.2.255" // network of hosts of ours
