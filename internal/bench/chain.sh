@@ -10,7 +10,7 @@
 # fails; `make bench` then goes on without the chain.
 set -eu
 
-folder=$1
+folder=$(realpath -m "$1")
 new=$folder/new
 [ ! -x "$folder/current/usr/sbin/opendmarc" ] || exit 0
 
