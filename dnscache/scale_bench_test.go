@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/internal/dnstest"
+	"github.com/miekg/dns"
 )
 
 // million is the size of what is promised; b.N does not change it, so one
@@ -69,45 +69,39 @@ func scanWays() []*scanWay {
 	}
 }
 
-// BenchmarkScan has a million random names looked up while names are in use, over
-// the network and with the cache of the default size. Reported is the share of
-// hits of the names in use, during the scan and after it: more than 99 % for the
-// first two ways, in-turn and by-Zipf.
+// BenchmarkScan has a million random names looked up while names are in use, in
+// a cache of the default size. Answers come at once, without a network. Reported
+// is the share of hits of the names in use, during the scan and after it: more
+// than 99 % for the first two ways, in-turn and by-Zipf.
 func BenchmarkScan(b *testing.B) {
-	zone, err := dnstest.Parse("*.used.example. 86400 TXT \"" + published + "\"\n*.wild.example. 86400 TXT \"" + published + "\"\n!any\n!negttl 86400\n")
-	if err != nil {
-		b.Fatal(err)
-	}
-	for _, names := range []string{"wild.example", "absent.invalid"} {
-		b.Run("names="+names, func(b *testing.B) {
+	for _, there := range []bool{true, false} {
+		b.Run(fmt.Sprintf("there=%t", there), func(b *testing.B) {
 			for b.Loop() {
-				server, err := dnstest.Serve(zone)
-				if err != nil {
-					b.Fatal(err)
-				}
-				scan(b, server, names)
-				server.Close()
+				scan(b, there)
 			}
 		})
 	}
 }
 
-func scan(b *testing.B, server *dnstest.Server, names string) {
-	r, err := New(Config{Servers: []string{server.Addr()}, QueryTimeout: 10 * time.Second, Timeout: 30 * time.Second}, nil)
-	if err != nil {
-		b.Fatal(err)
-	}
+func scan(b *testing.B, there bool) {
+	r := offline(b, Config{}, nil)
 	defer r.Close()
+	look := func(name string, there bool) (hit bool) {
+		k, a := key{dns.TypeTXT, name}, answer{nxdomain: true, ttl: time.Hour}
+		if e, now := r.cached(k); e.fresh(now) {
+			return true
+		}
+		if there {
+			a = answer{records: []string{strings.Clone(published)}, ttl: time.Hour}
+		}
+		r.put(use{purpose: DMARC}, k, a)
+		return false
+	}
 	ways := scanWays()
 	use := func(w *scanWay, i int) {
-		view := r.View(DMARC).Traced(func(l Lookup) {
-			w.asked.Add(1)
-			if l.Outcome == "hit" {
-				w.hits.Add(1)
-			}
-		})
-		if _, err := view.TXT(background, fmt.Sprintf("_dmarc.d%04d.%s.used.example", i, strings.ToLower(w.name))); err != nil {
-			b.Error(err)
+		w.asked.Add(1)
+		if look(fmt.Sprintf("_dmarc.d%04d.%s.example", i, w.name), true) {
+			w.hits.Add(1)
 		}
 	}
 	share := func(w *scanWay, when string) {
@@ -122,11 +116,8 @@ func scan(b *testing.B, server *dnstest.Server, names string) {
 		}
 	}
 	all(10, "")
-	view := r.View(DMARC)
 	atOnce(million, func(i int) {
-		if _, err := view.TXT(background, fmt.Sprintf("_dmarc.%016x.%s", rand.NewPCG(1, uint64(i)).Uint64(), names)); err != nil {
-			b.Error(err)
-		}
+		look(fmt.Sprintf("_dmarc.%016x.example.net", rand.NewPCG(1, uint64(i)).Uint64()), there)
 		for _, w := range ways {
 			if w.every > 0 && i%w.every == 0 {
 				use(w, w.next())
