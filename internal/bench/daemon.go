@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -48,13 +47,7 @@ profile = "strict"
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
 
-// refusedError is a configuration that the daemon does not know.
-type refusedError struct{ text string }
-
-func (e *refusedError) Error() string { return "the daemon refuses the configuration: " + e.text }
-
 // startDaemon starts a daemon that lives in dir and waits until it is ready.
-// An error is a *refusedError when it does not take the configuration.
 func startDaemon(ctx context.Context, binary, dir string, cfg daemonConfig) (*daemon, error) {
 	web, err := freeAddress()
 	if err != nil {
@@ -63,13 +56,6 @@ func startDaemon(ctx context.Context, binary, dir string, cfg daemonConfig) (*da
 	path, err := cfg.write(dir, web)
 	if err != nil {
 		return nil, err
-	}
-	if out, err := exec.CommandContext(ctx, binary, "check-config", "-c", path).CombinedOutput(); err != nil {
-		text := strings.TrimSpace(string(out))
-		if text == "" {
-			text = err.Error()
-		}
-		return nil, &refusedError{strings.ReplaceAll(text, dir+"/", "")}
 	}
 	d := &daemon{dir: dir, web: "http://" + web}
 	d.process, err = startProcess(ctx, dir, d.ready, binary, "serve", "-c", path)

@@ -10,7 +10,6 @@ import (
 	"math"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -19,108 +18,51 @@ import (
 	"time"
 )
 
-// record is one run in the history: values by the name of their column.
+// record is one run: its circumstances, and medians by ROW.COLUMN, for example
+// mix_ack.cpu_ms.
 type record map[string]string
 
-// history is the file of recorded runs: tab-separated, a header line first. A
-// run may have columns that earlier ones lack, and lack theirs.
-type history struct {
-	columns []string
-	records []record
-}
-
-// runColumns come first; the figures follow as KEY.COLUMN, for example
-// ack.cpu_ms.
+// runColumns are the circumstances. In the file of recorded runs, tab-separated
+// with a header line, they stand before each figure: its name and its value.
 var runColumns = []string{"date", "revision", "go", "cores", "load", "messages", "connections", "repeat"}
 
-// readHistory reads the file; one that is not there is empty.
-func readHistory(path string) (*history, error) {
+// readHistory returns the recorded runs, the oldest first; a file that is not
+// there has none.
+func readHistory(path string) ([]record, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return &history{columns: slices.Clone(runColumns)}, nil
+		return nil, nil
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	h, err := parseHistory(f)
+	tsv := csv.NewReader(f)
+	tsv.Comma, tsv.FieldsPerRecord = '\t', len(runColumns)+2
+	lines, err := tsv.ReadAll()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return h, nil
-}
-
-func parseHistory(r io.Reader) (*history, error) {
-	tsv := csv.NewReader(r)
-	tsv.Comma = '\t'
-	lines, err := tsv.ReadAll()
-	if err != nil {
-		return nil, err
-	}
-	if len(lines) == 0 {
-		return &history{columns: slices.Clone(runColumns)}, nil
-	}
-	h := &history{columns: lines[0]}
-	for _, line := range lines[1:] {
-		rec := make(record)
-		for i, value := range line {
-			rec[h.columns[i]] = value
+	var out []record
+	for i, line := range lines {
+		if i == 0 {
+			continue
 		}
-		h.records = append(h.records, rec)
-	}
-	return h, nil
-}
-
-// last returns the last run that has one of these figures, or nil.
-func (h *history) last(figures []string) record {
-	for _, rec := range slices.Backward(h.records) {
-		if slices.ContainsFunc(figures, func(name string) bool { return rec[name] != "" }) {
-			return rec
+		if len(out) == 0 || out[len(out)-1]["date"] != line[0] {
+			rec := make(record)
+			for k, name := range runColumns {
+				rec[name] = line[k]
+			}
+			out = append(out, rec)
 		}
+		out[len(out)-1][line[len(runColumns)]] = line[len(runColumns)+1]
 	}
-	return nil
-}
-
-// add appends a run. Columns of its figures that are new come last.
-func (h *history) add(rec record, figures []string) {
-	for _, c := range figures {
-		if !slices.Contains(h.columns, c) {
-			h.columns = append(h.columns, c)
-		}
-	}
-	h.records = append(h.records, rec)
-}
-
-func (h *history) write(w io.Writer) error {
-	tsv := csv.NewWriter(w)
-	tsv.Comma = '\t'
-	lines := [][]string{h.columns}
-	for _, rec := range h.records {
-		var line []string
-		for _, c := range h.columns {
-			line = append(line, rec[c])
-		}
-		lines = append(lines, line)
-	}
-	return tsv.WriteAll(lines)
-}
-
-// save replaces the file.
-func (h *history) save(path string) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".bench-history")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone after the rename
-	if err := errors.Join(f.Chmod(0o644), h.write(f), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return out, nil
 }
 
 // book is the history with the run that will be entered into it.
 type book struct {
-	past    *history
+	past    []record
 	now     record
 	figures []string // of now, in order
 }
@@ -138,13 +80,32 @@ func newBook(path string, opts options) (*book, error) {
 func (b *book) enter(rows []*row) record {
 	figures := b.now.enter(rows)
 	b.figures = append(b.figures, figures...)
-	return b.past.last(figures)
+	for _, rec := range slices.Backward(b.past) {
+		if slices.ContainsFunc(figures, func(name string) bool { return rec[name] != "" }) {
+			return rec
+		}
+	}
+	return nil
 }
 
 // save appends the run to the history.
 func (b *book) save(path string) error {
-	b.past.add(b.now, b.figures)
-	return b.past.save(path)
+	var text strings.Builder
+	if b.past == nil {
+		text.WriteString(strings.Join(append(slices.Clone(runColumns), "figure", "value"), "\t") + "\n")
+	}
+	for _, name := range b.figures {
+		for _, c := range runColumns {
+			text.WriteString(b.now[c] + "\t")
+		}
+		text.WriteString(name + "\t" + b.now[name] + "\n")
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text.String())
+	return errors.Join(err, f.Close())
 }
 
 // newRecord makes the record of a run that is about to begin.

@@ -1,50 +1,53 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
-	"reflect"
 	"runtime/debug"
 	"strings"
 	"testing"
 )
 
-func TestAHistoryGrowsByLinesAndColumns(t *testing.T) {
+func TestHistoryKeepsEachRunAndFindsTheLastWithAFigure(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "history.tsv")
-	runs := []struct {
-		rec     record
-		figures []string
-	}{
-		{record{"date": "d1", "go": "go1", "ack.cpu_ms": "0.5"}, []string{"ack.cpu_ms"}},
-		{record{"date": "d2", "go": "go1", "ack.cpu_ms": "0.4", "off.cpu_ms": "0.3"}, []string{"ack.cpu_ms", "off.cpu_ms"}},
+	runs := []record{
+		{"date": "d1", "go": "go1", "ack.cpu_ms": "0.5", "off.cpu_ms": "0.3"},
+		{"date": "d2", "go": "go1", "ack.cpu_ms": "0.4"},
 	}
 	for i, run := range runs {
-		h, err := readHistory(path)
-		if err != nil || len(h.records) != i {
-			t.Fatalf("readHistory = %+v, %v; want %d runs", h, err, i)
+		past, err := readHistory(path)
+		if err != nil || len(past) != i {
+			t.Fatalf("readHistory = %+v, %v; want %d runs", past, err, i)
 		}
-		h.add(run.rec, run.figures)
-		if err := h.save(path); err != nil {
+		b := book{past: past, now: run}
+		for name := range run {
+			if strings.Contains(name, ".") {
+				b.figures = append(b.figures, name)
+			}
+		}
+		if err := b.save(path); err != nil {
 			t.Fatal(err)
 		}
 	}
-	h, err := readHistory(path)
-	if err != nil {
-		t.Fatal(err)
+	past, err := readHistory(path)
+	if err != nil || len(past) != 2 || past[0]["ack.cpu_ms"] != "0.5" || past[1]["ack.cpu_ms"] != "0.4" || past[1]["off.cpu_ms"] != "" {
+		t.Fatalf("readHistory = %v, %v; want both runs as they were", past, err)
 	}
-	if want := append(append([]string{}, runColumns...), "ack.cpu_ms", "off.cpu_ms"); !reflect.DeepEqual(h.columns, want) {
-		t.Errorf("columns = %q; want %q", h.columns, want)
-	}
-	if got := h.last([]string{"off.cpu_ms"}); got["date"] != "d2" || got["off.cpu_ms"] != "0.3" {
-		t.Errorf("last run = %v", got)
-	}
-	if got := h.records[0]; got["ack.cpu_ms"] != "0.5" || got["off.cpu_ms"] != "" {
-		t.Errorf("first run = %v; want it as it was", got)
+	b := book{past: past, now: record{}}
+	for key, want := range map[string]string{"ack": "d2", "off": "d1", "disk": ""} {
+		if got := b.enter([]*row{{key: key, samples: samplesOf(cpu, 1)}}); got["date"] != want {
+			t.Errorf("enter(%s) = the run of %q; want %q", key, got["date"], want)
+		}
 	}
 }
 
 func TestABrokenHistoryIsAnError(t *testing.T) {
-	if h, err := parseHistory(strings.NewReader("a\tb\n1\n")); err == nil {
-		t.Errorf("parseHistory = %+v; want an error", h)
+	path := filepath.Join(t.TempDir(), "history.tsv")
+	if err := os.WriteFile(path, []byte("a\tb\n1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := readHistory(path); err == nil {
+		t.Errorf("readHistory = %+v; want an error", h)
 	}
 }
 

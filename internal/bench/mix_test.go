@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"testing"
+
+	"dmarcgate/internal/miltertest"
 )
 
 func TestEveryHundredMessagesHaveTheSharesOfTheMix(t *testing.T) {
@@ -59,5 +61,60 @@ func TestDomainsFollowZipf(t *testing.T) {
 	}
 	if len(counts) < domains/2 {
 		t.Errorf("domains with mail = %d; want most of %d", len(counts), domains)
+	}
+}
+
+func TestSessionsHaveEveryMessageOnceAndOneClientEach(t *testing.T) {
+	c := testCorpus(t)
+	seen, longest := make(map[*mail]int), 0
+	for _, session := range c.sessions {
+		longest = max(longest, len(session))
+		for _, m := range session {
+			seen[m]++
+			if m.client != session[0].client {
+				t.Errorf("a session has messages of %v and %v", session[0].client, m.client)
+			}
+		}
+	}
+	if longest < 2 || longest > maxSession {
+		t.Errorf("the longest session has %d messages; want 2 to %d", longest, maxSession)
+	}
+	for i, m := range c.mails {
+		if seen[m] != 1 {
+			t.Errorf("message %d is in %d sessions; want 1", i, seen[m])
+		}
+	}
+	n := 0
+	for _, session := range c.play(250) {
+		n += len(session)
+	}
+	if n != 250 {
+		t.Errorf("play(250) has %d messages", n)
+	}
+}
+
+func TestAnswersMustBeThoseThatTheMessageHasEarned(t *testing.T) {
+	passes := miltertest.Edit{Op: miltertest.OpInsert, Name: "Authentication-Results", Value: "mx; dkim=pass header.d=a.example; dmarc=pass"}
+	accepted := miltertest.Result{Reply: miltertest.Reply{Action: miltertest.Continue}, Edits: []miltertest.Edit{passes}}
+	unmarked := miltertest.Result{Reply: miltertest.Reply{Action: miltertest.Continue}}
+	refused := miltertest.Result{Reply: miltertest.Reply{Action: miltertest.ReplyCode, Code: 550}}
+	deferred := miltertest.Result{Reply: miltertest.Reply{Action: miltertest.ReplyCode, Code: 451}}
+	for _, tt := range []struct {
+		name    string
+		fate    fate
+		replies []miltertest.Result
+		ok      bool
+	}{
+		{"delivered", direct, []miltertest.Result{accepted}, true},
+		{"delivered by the second milter, marked by the first", direct, []miltertest.Result{accepted, unmarked}, true},
+		{"delivered without results", direct, []miltertest.Result{unmarked}, false},
+		{"refused though it passes", direct, []miltertest.Result{refused}, false},
+		{"spoof refused", spoofed, []miltertest.Result{accepted, refused}, true},
+		{"spoof delivered", spoofed, []miltertest.Result{accepted}, false},
+		{"spoof deferred", altered, []miltertest.Result{deferred}, false},
+	} {
+		if err := checkAnswers(&mail{plan: plan{fate: tt.fate}}, tt.replies); (err == nil) != tt.ok {
+			t.Errorf("checkAnswers, %s: %v; want no error: %v", tt.name, err, tt.ok)
+		}
 	}
 }

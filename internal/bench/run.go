@@ -202,8 +202,7 @@ func (s *stage) floorRows(ctx context.Context) ([]*row, error) {
 // many, so that it is soon asked all.
 const warmFar = 50
 
-// mixRow starts the daemon of a configuration, or notes that it does not know
-// it.
+// mixRow starts the daemon of a configuration.
 func (s *stage) mixRow(ctx context.Context, c configuration) (*row, error) {
 	dns, warmers := s.near, s.mixLoad()
 	if c.slowDNS {
@@ -222,11 +221,6 @@ func (s *stage) mixRow(ctx context.Context, c configuration) (*row, error) {
 		return r, nil
 	}
 	t, stop, err := s.dmarcgate(ctx, c.durability, dns)
-	var refused *refusedError
-	if errors.As(err, &refused) {
-		r.note = refused.Error()
-		return r, nil
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -267,10 +261,8 @@ func gridRows(ctx context.Context, s *stage) ([]*row, error) {
 			return nil, fmt.Errorf("%s: %w", d, err)
 		}
 		s.opened = append(s.opened, stop)
-		if targets[d] = t; err == nil {
-			err = s.warm(ctx, t, s.mixLoad())
-		}
-		if err != nil {
+		targets[d] = t
+		if err := s.warm(ctx, t, s.mixLoad()); err != nil {
 			return nil, fmt.Errorf("%s: %w", d, err)
 		}
 	}
