@@ -3,7 +3,7 @@ package milter
 // What is wrong in emersion/go-milter v0.5.0, and where it is put right. The
 // list is what to check again when its version changes.
 //
-//	 M1  an answer other than continue replaces the backend,   answers are of type stay, whose Continue is true
+//	 M1  an answer other than continue replaces the backend,   session.reply writes answers past it
 //	     and the next message has no client
 //	 M2  header fields pile up over the messages of a          fields do not reach it: session.receive keeps them
 //	     Sendmail connection, which sends no ABORT
@@ -22,11 +22,10 @@ package milter
 //	M14  no drain, unsynchronised state, NewMilter called from several goroutines:
 //	                                                           one milter.Server per connection, Server.Shutdown
 //	M15  logs bytes of the peer with log.Printf                such frames do not reach it; see the package comment
-//	M16  no skip as a Response, no progress while it waits     stay{code: 's'}; session.await writes progress past it
+//	M16  no skip as a Response, no progress while it waits     session.reply; progress, which writes past it
 //	     for the answer
 //	M17  edits are not checked: a NUL or LF splits a field     InsertField, DeleteField, Hold and Refuse sanitise
-//	M18  a 4 KiB buffer for each answer                        does not matter: four answers a message when
-//	                                                           no-reply is agreed
+//	M18  a 4 KiB buffer for each answer                        session.reply: only the answer to the offer has one
 //
 // Its client is not used: tests have a client of their own that knows no more
 // of go-milter than an MTA does.

@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -273,6 +274,41 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 	if grown := int64(after.TotalAlloc-before.TotalAlloc) / conns; grown > 64<<10 {
 		t.Errorf("%d bytes for a connection that announced 128 KiB and sent few; want below 64 KiB", grown)
 	}
+}
+
+// A chunk that is longer than what is read at once comes to the handler in
+// parts, has one answer, and fails like any other when it is cut short.
+func TestALargeChunkOfBodyIsHandedOverAsItArrives(t *testing.T) {
+	first := make(chan struct{})
+	var once sync.Once
+	rec := &recorder{write: func(*seen) { once.Do(func() { close(first) }) }}
+	g := start(t, rec, Limits{})
+	c := g.dial(t, miltertest.Options{})
+	chunk := strings.Repeat("0123456789abcdef", 4095)
+	for range 2 {
+		ok(t)(c.Mail("a@b.example"))
+		_, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(chunk)+1)), "B"+chunk[:9]...))
+		must(t, err)
+		<-first // with most of it still to come
+		_, err = c.Write([]byte(chunk[9:]))
+		must(t, err)
+		if code, _, err := c.ReadFrame(); err != nil || code != 'c' {
+			t.Fatalf("answer to the chunk = %q, %v; want continue", code, err)
+		}
+		if res, err := c.EndOfMessage(); err != nil || res.Action != miltertest.Continue {
+			t.Fatalf("answer to the message = %v, %v; want continue", res, err)
+		}
+	}
+	for i := range 2 {
+		if got := rec.message(t, i).body.String(); got != chunk {
+			t.Errorf("message %d: body of %d bytes; want the %d that were sent", i, len(got), len(chunk))
+		}
+	}
+	ok(t)(c.Mail("a@b.example"))
+	_, err := c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(chunk)+1)), "B"+chunk[:9]...))
+	must(t, err)
+	c.Close()
+	g.wantCount(t, 1, "milter_errors_total", "body", "io")
 }
 
 func TestHeaderBeyondTheLimitIsMarkedAndShown(t *testing.T) {

@@ -225,3 +225,112 @@ func sendHuge(h *host, qid string, pause time.Duration, signed bool) (miltertest
 	r, err := c.EndOfMessage()
 	return r.Reply, err
 }
+
+// What docs/operations.md states of resident memory, in MiB.
+const (
+	idleBound  = 80 // with 1,000 idle connections, and a minute after 4,000 have gone
+	bodyBound  = 64 // with four messages of 200 MB at once
+	busyBound  = 300
+	manyMTAs   = 4000
+	returnTime = time.Minute
+)
+
+// wantResident fails when the daemon has more in memory.
+func wantResident(t *testing.T, about string, kib, most int) {
+	t.Helper()
+	t.Logf("resident memory %s: %d MiB", about, kib>>10)
+	if kib > most<<10 {
+		t.Errorf("resident memory %s = %d MiB; want at most %d", about, kib>>10, most)
+	}
+}
+
+// mtas opens n connections, each of which sends a message.
+func (h *host) mtas(n int, qid string) []*miltertest.Client {
+	h.t.Helper()
+	open := make([]*miltertest.Client, n)
+	for i := range open {
+		open[i] = h.session()
+	}
+	eachSends(h.t, open, qid)
+	return open
+}
+
+func TestIdleConnectionsHoldLittleMemory(t *testing.T) {
+	dns := dnstest.New(t, processZone)
+	h := newHost(t, hostConfig{dns: dns.Addr()})
+	p := h.start()
+	h.mtas(1000, "4Xidle")
+	wantResident(t, "with 1,000 idle connections", peakMemory(t, p), idleBound)
+}
+
+// Bodies are not kept, however many come at once.
+func TestLargeBodiesTakeNoMemory(t *testing.T) {
+	const atOnce, size = 4, 200 << 20
+	keys, err := testKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dns := dnstest.New(t, processZone+keys["rsa"].Zone("s1", "good.example"))
+	h := newHost(t, hostConfig{dns: dns.Addr()})
+	p := h.start()
+	chunk := []byte(strings.Repeat(strings.Repeat("x", 76)+"\r\n", 65535/78))
+	var wg sync.WaitGroup
+	for i := range atOnce {
+		c := h.session()
+		wg.Go(func() {
+			if err := sendBody(c, fmt.Sprintf("4Xbody%d", i), chunk, size); err != nil {
+				t.Errorf("message %d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	wantResident(t, "with four messages of 200 MB", peakMemory(t, p), bodyBound)
+}
+
+// sendBody sends a message with a signature, so that the body is wanted, and a
+// body of chunks.
+func sendBody(c *miltertest.Client, qid string, chunk []byte, size int) error {
+	if err := beginEnvelope(c, "good.example", qid); err != nil {
+		return err
+	}
+	if _, err := c.Field("DKIM-Signature", hugeSignature()); err != nil {
+		return err
+	}
+	if r, err := c.EndOfHeader(); err != nil || r.Action != miltertest.Continue {
+		return fmt.Errorf("answer %v to the header, %w; want continue", r.Action, err)
+	}
+	for sent := 0; sent < size; sent += len(chunk) {
+		if r, err := c.Body(chunk); err != nil || r.Action != miltertest.Continue {
+			return fmt.Errorf("answer %v after %d bytes of body, %w; want continue", r.Action, sent, err)
+		}
+	}
+	_, err := c.EndOfMessage()
+	return err
+}
+
+// A burst of connections takes memory that is the kernel's again a minute later.
+func TestMemoryGoesBackAfterABurst(t *testing.T) {
+	if scale(t) == 1 {
+		t.Skip("needs a minute: at full size only")
+	}
+	dns := dnstest.New(t, processZone)
+	h := newHost(t, hostConfig{dns: dns.Addr()})
+	p := h.start()
+	open := h.mtas(manyMTAs, "4Xburst")
+	var wg sync.WaitGroup
+	for i, c := range open {
+		wg.Go(func() {
+			if err := sendDomain(c, "good.example", fmt.Sprintf("4Xbusy%d", i)); err != nil {
+				t.Error(err)
+			}
+			c.Close()
+		})
+	}
+	wg.Wait()
+	wantResident(t, "with 4,000 busy connections", peakMemory(t, p), busyBound)
+	gone := time.Now()
+	for memory(t, p) > idleBound<<10 && time.Since(gone) < returnTime {
+		time.Sleep(time.Second) // the daemon looks every 15 s
+	}
+	wantResident(t, "a minute after they have gone", memory(t, p), idleBound)
+}
