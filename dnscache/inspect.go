@@ -59,6 +59,9 @@ func (e *Entry) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
+// Bytes returns how much the cache holds by its own estimate, in bytes.
+func (r *Resolver) Bytes() int64 { return int64(r.cache.WeightedSize()) }
+
 // Dump calls f with each entry, in no order, until f returns false. It is safe
 // beside lookups, and is no use of the entries in the eyes of eviction.
 func (r *Resolver) Dump(f func(Entry) bool) {

@@ -1,18 +1,14 @@
 package main
 
 import (
-	"context"
 	"io/fs"
 	"log/slog"
 	"math"
 	"os"
 	"path"
-	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"strconv"
 	"strings"
-	"time"
 
 	"dmarcgate/config"
 )
@@ -33,8 +29,8 @@ const (
 
 // limitMemory sets the limit at which the runtime collects garbage more often
 // (GOMEMLIMIT), unless the environment has. Without it the heap may grow to
-// twice what lives, and the kernel slows or kills a process that has half of it
-// in use.
+// three times what lives (paceGarbage), and the kernel slows or kills a process
+// that has a third of it in use.
 func limitMemory(log *slog.Logger, cfg *config.Config) {
 	if set := os.Getenv("GOMEMLIMIT"); set != "" {
 		log.Info("memory limit", "bytes", debug.SetMemoryLimit(-1), "source", "GOMEMLIMIT")
@@ -119,65 +115,4 @@ func readLimit(root fs.FS, file string) int64 {
 		return math.MaxInt64
 	}
 	return n
-}
-
-const (
-	// memoryEvery is how often it is seen whether memory can be given back: after
-	// a burst it has gone within two of them. Our choice.
-	memoryEvery = 15 * time.Second
-	// littleMemory is what the runtime may keep in any case, in bytes: with less
-	// there is nothing to be won. It holds some 20 MiB in ordinary work.
-	littleMemory = 32 << 20
-	// someCycles is how many times garbage was collected since memory was last
-	// given back when it is worth while to do so again. By itself the runtime
-	// collects every two minutes.
-	someCycles = 3
-)
-
-// returnMemory gives memory back to the kernel after a burst, until ctx is done.
-// The runtime sees that buffers and stacks are free when it next collects
-// garbage, which a process without work does every two minutes, and gives it
-// back slowly from then on.
-func returnMemory(ctx context.Context) {
-	tick := time.NewTicker(memoryEvery)
-	defer tick.Stop()
-	var past burst
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		if cycles, held := memoryUse(); past.over(cycles, held) {
-			runtime.GC() // what pools hold goes with the second
-			debug.FreeOSMemory()
-		}
-	}
-}
-
-// burst tells when much work has come and gone.
-type burst struct {
-	last     uint64 // cycles when it was last asked
-	returned uint64 // cycles when memory was last given back
-}
-
-// over reports whether memory is to be given back: the daemon has become quiet,
-// and has worked since that was last done. cycles is how often the runtime has
-// collected garbage by itself, held what it has of the kernel in bytes.
-func (b *burst) over(cycles, held uint64) bool {
-	quiet := cycles-b.last <= 1
-	b.last = cycles
-	if !quiet || cycles-b.returned < someCycles || held <= littleMemory {
-		return false
-	}
-	b.returned = cycles
-	return true
-}
-
-// memoryUse returns how often the runtime has collected garbage by itself, and
-// how much memory it has of the kernel, in bytes.
-func memoryUse() (cycles, held uint64) {
-	s := []metrics.Sample{{Name: "/gc/cycles/automatic:gc-cycles"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
-	metrics.Read(s)
-	return s[0].Value.Uint64(), s[1].Value.Uint64() - s[2].Value.Uint64()
 }

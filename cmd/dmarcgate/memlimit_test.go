@@ -90,26 +90,3 @@ func TestGOMEMLIMITIsKeptAndLogged(t *testing.T) {
 		t.Errorf("the log does not name the limit:\n%s", p.log())
 	}
 }
-
-func TestMemoryIsReturnedWhenABurstIsOver(t *testing.T) {
-	var b burst
-	for _, step := range []struct {
-		about        string
-		cycles, held uint64
-		want         bool
-	}{
-		{"it begins", 6, 300 << 20, false},
-		{"it goes on", 9, 400 << 20, false},
-		{"it is over", 9, 400 << 20, true},
-		{"memory was returned", 10, 40 << 20, false},
-		{"too little was done since", 11, 40 << 20, false},
-		{"a quiet host collects now and then", 12, 40 << 20, true},
-		{"the next burst", 20, 300 << 20, false},
-		{"it ends, with little in use", 20, littleMemory, false},
-		{"more is in use, and all is quiet", 21, littleMemory + 1, true},
-	} {
-		if got := b.over(step.cycles, step.held); got != step.want {
-			t.Errorf("%s: over(%d, %d MiB) = %v; want %v", step.about, step.cycles, step.held>>20, got, step.want)
-		}
-	}
-}

@@ -36,6 +36,7 @@ func serve(ctx context.Context, path string, e *env) error {
 	if err != nil {
 		return err
 	}
+	paceGarbage(ctx, d.dns.Bytes)
 	d.start(ctx)
 	d.notify.ready()
 	for {
