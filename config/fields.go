@@ -9,9 +9,15 @@ import (
 	"dmarcgate/policy"
 )
 
-// fields is the table of what may be written outside [[listener]]: each key
-// once, with where it goes and what it may be.
+// fields is the table of the keys that stand outside [[listener]] and
+// [[trusted_relay]]: each key once, with the place of its value and the values
+// that the key may have.
 func fields(c *Config) []field {
+	return slices.Concat(mailFields(c), dnsFields(c), serviceFields(c))
+}
+
+// mailFields are keys of the verdict on a message.
+func mailFields(c *Config) []field {
 	return []field{
 		text("authserv_id", &c.AuthservID, checkAuthservID),
 		list("authserv_ids_also", &c.AuthservIDsAlso, parseID),
@@ -44,7 +50,12 @@ func fields(c *Config) []field {
 		list("conformant.trusted_sealers", &c.Conformant.TrustedSealers, parseSealer),
 		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, parseSomeNetwork),
 		list("conformant.forwarder_domains", &c.Conformant.ForwarderDomains, parseForwarder),
+	}
+}
 
+// dnsFields are keys of the resolver and of its cache.
+func dnsFields(c *Config) []field {
+	return []field{
 		list("dns.servers", &c.DNS.Servers, parseServer),
 		list("dns.trusted", &c.DNS.Trusted, parseServer),
 		duration("dns.query_timeout", &c.DNS.QueryTimeout, second/10, 30*second),
@@ -59,7 +70,13 @@ func fields(c *Config) []field {
 		duration("dns.stale_negative_ttl", &c.DNS.StaleNegTTL, 0, day),
 		duration("dns.stale_after", &c.DNS.StaleAfter, second/10, 30*second), // RFC 8767, Section 5: 1.8 s
 		number("dns.max_in_flight", &c.DNS.MaxInFlight, 1, 100_000),
+	}
+}
 
+// serviceFields are keys of the limits, of the records, of the answers and of
+// the operators' side.
+func serviceFields(c *Config) []field {
+	return []field{
 		// Postfix waits 300 s for the answer (milter_content_timeout).
 		duration("limits.message_budget", &c.Limits.MessageBudget, second, 4*minute),
 		number("limits.connections", &c.Limits.Connections, 1, 100_000),

@@ -165,7 +165,8 @@ func crafts() []craft {
 }
 
 // text makes the message. Its signatures are right about the body and made by
-// nobody: finding that out takes all the work that there can be.
+// nobody: only the last step of the verification, the most expensive one, shows
+// that a signature is wrong.
 func (c craft) text() string {
 	canon, bh := "relaxed/relaxed", sha256.Sum256(nil)
 	if c.simple {

@@ -70,7 +70,7 @@ func statusTree(s admin.Status, now time.Time) *term.Node {
 	}
 	cfg := root.Add("configuration %s, read %s ago", s.Config, now.Sub(s.Reloaded).Round(time.Second))
 	if s.Failure != "" {
-		cfg.Add("the last reload failed, the settings before it are in force: %s", s.Failure)
+		cfg.Add("the last reload failed; the previous settings stay active: %s", s.Failure)
 	}
 	for _, key := range s.Restart {
 		cfg.Add("%s has changed and waits for a restart", key)

@@ -22,7 +22,7 @@ type nameservers struct {
 	dns  *dnscache.Resolver
 	path string
 	log  *slog.Logger
-	cfg  config.DNS // in force
+	cfg  config.DNS // active
 
 	ctx    context.Context // of the daemon
 	cancel context.CancelFunc

@@ -16,7 +16,7 @@ import (
 type reloadState struct {
 	path    string         // of the configuration file
 	first   *config.Config // of the start: what only a restart changes is as it says
-	inputs  site.Site      // in force
+	inputs  site.Site      // active
 	at      time.Time
 	failure string   // of the last reload
 	restart []string // settings that wait for a restart
