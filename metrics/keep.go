@@ -6,7 +6,7 @@ import "github.com/prometheus/client_golang/prometheus"
 var (
 	drops     = []string{"queue_full", "no_space", "disk_full", "locked", "damaged", "write_failed"}
 	deletions = []string{"age", "size", "unshipped", "purge"}
-	damages   = []string{"file", "gone"}
+	damages   = []string{"file", "log", "gone"}
 	places    = []string{"local", "postgres"}
 	clocks    = []string{"host", "stored", "database"}
 )
@@ -38,7 +38,8 @@ func (m *Metrics) StoreDeleted(why string, n int64) {
 	m.keep.deleted.WithLabelValues(known(deletions, why)).Add(float64(n))
 }
 
-// StoreDamaged counts a file that was set aside, or one that was gone.
+// StoreDamaged counts a file that was set aside, a log of which not everything
+// could be read, or a file that was gone.
 func (m *Metrics) StoreDamaged(what string) {
 	if m == nil {
 		return

@@ -108,30 +108,32 @@ const (
 )
 
 // Inspect looks at a file before SQLite does, which takes some damage for an empty
-// file. One that another process has open is in use, and not looked at. What its
-// log has lost of the last commits, as after a loss of power, is not damage: SQLite
-// goes on with what is whole.
-func Inspect(path string) error {
+// log. It returns how many commits of the log are lost. A file that another
+// process has open is in use, and not looked at.
+func Inspect(path string) (lost int, err error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	switch {
 	case err != nil:
-		return err
+		return 0, err
 	case !info.Mode().IsRegular():
-		return errors.New("it is no regular file")
+		return 0, errors.New("it is no regular file")
 	case InUse(path):
-		return nil
+		return 0, nil
 	case info.Size() > 0:
-		return inspectHeader(f)
+		if err := inspectHeader(f); err != nil {
+			return 0, err
+		}
 	}
-	if log, err := os.Stat(path + "-wal"); err == nil && log.Size() > 0 {
-		return fmt.Errorf("%w: it is empty, and its log is not", ErrMalformed)
+	log, err := inspectLog(path + "-wal")
+	if err == nil && log.whole+log.lost > 0 && info.Size() == 0 {
+		err = fmt.Errorf("%w: it is empty, and its log is not", ErrMalformed)
 	}
-	return nil
+	return log.lost, err
 }
 
 func inspectHeader(f *os.File) error {

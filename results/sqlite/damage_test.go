@@ -244,7 +244,7 @@ func killed(t *testing.T) string {
 	return path
 }
 
-func TestOpenGoesOnWithWhatIsWholeOfALog(t *testing.T) {
+func TestOpenReadsALogOrSaysThatItIsLost(t *testing.T) {
 	from := killed(t)
 	info, err := os.Stat(from + "-wal")
 	if err != nil {
@@ -260,9 +260,9 @@ func TestOpenGoesOnWithWhatIsWholeOfALog(t *testing.T) {
 	}{
 		{"as it was left", func(*os.File) error { return nil }, "all", ""},
 		{"the last frame was not written to its end", func(f *os.File) error { return f.Truncate(info.Size() - 5) }, "most", ""},
-		{"a frame in the middle is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), middle+100); return err }, "some", ""},
-		{"the header is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), 10); return err }, "none", ""},
-		{"the header is gone", func(f *os.File) error { _, err := f.WriteAt(make([]byte, header), 0); return err }, "none", ""},
+		{"a frame in the middle is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), middle+100); return err }, "some", "committed last before the start is lost"},
+		{"the header is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), 10); return err }, "none", "was set aside"},
+		{"the header is gone", func(f *os.File) error { _, err := f.WriteAt(make([]byte, header), 0); return err }, "none", "was set aside"},
 		{"it is empty", func(f *os.File) error { return f.Truncate(0) }, "none", ""},
 		{"it is all zeros", func(f *os.File) error { return errors.Join(f.Truncate(0), f.Truncate(3*frame)) }, "none", ""},
 	} {
@@ -373,8 +373,8 @@ func TestDamageThatIsFoundWhileRowsAreWrittenCostsNoRow(t *testing.T) {
 	if len(rows) != 2 || rows[0].Facts.QueueID != "after" || rows[0].State != results.Answered {
 		t.Errorf("rows = %+v; want the two that came after", rows)
 	}
-	if n, err := testutil.GatherAndCount(reg, "dmarcgate_store_damaged_total"); err != nil || n != 2 || value(t, reg, "dmarcgate_store_damaged_total", "file") != 1 {
-		t.Errorf("damaged_total has %d series, %v; want 2, and one file", n, err)
+	if n, err := testutil.GatherAndCount(reg, "dmarcgate_store_damaged_total"); err != nil || n != 3 || value(t, reg, "dmarcgate_store_damaged_total", "file") != 1 {
+		t.Errorf("damaged_total has %d series, %v; want 3, and one file", n, err)
 	}
 	damage(t, s)
 	if got := s.Add(row("again")).Outcome; got != results.Dropped {

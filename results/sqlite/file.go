@@ -37,12 +37,17 @@ func (s *Store) openFile(ctx context.Context) (*file, error) {
 	if err := made.Close(); err != nil {
 		return nil, err
 	}
-	if err := dbfile.Inspect(s.opt.Path); err != nil {
+	lost, err := dbfile.Inspect(s.opt.Path)
+	if err != nil {
 		return nil, err
 	}
 	f := &file{}
 	if err := f.open(ctx, &s.opt); err != nil {
 		return nil, errors.Join(err, f.close())
+	}
+	if lost > 0 { // said when it is sure that the file is used
+		s.opt.Metrics.StoreDamaged("log")
+		s.opt.Log.Error("the end of the store's log cannot be read: what was committed last before the start is lost", "commits", lost)
 	}
 	return f, nil
 }
