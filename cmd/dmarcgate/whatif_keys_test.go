@@ -166,7 +166,7 @@ func keyPaths(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	roots := map[string][2]string{"fields": {"Config", ""}, "listenerFields": {"Listener", "listener"}, "relayFields": {"TrustedRelay", "trusted_relay"}}
+	roots := map[string][2]string{"mailFields": {"Config", ""}, "dnsFields": {"Config", ""}, "serviceFields": {"Config", ""}, "listenerFields": {"Listener", "listener"}, "relayFields": {"TrustedRelay", "trusted_relay"}}
 	paths := make(map[string][]string)
 	for _, d := range f.Decls {
 		fn, ok := d.(*ast.FuncDecl)

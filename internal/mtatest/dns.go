@@ -269,7 +269,8 @@ func (d *DNS) Addr() string { return d.addr }
 
 // SetZone replaces the zone that is served. What the resolver has in its cache
 // stays there until its TTL is over. It returns when NSD answers by the new
-// zone, whose serial is the number of the change.
+// zone, whose serial is the number of the change, many times in a row: a process
+// of NSD that has the old zone shares the socket until it ends.
 func (d *DNS) SetZone(zoneText string) {
 	d.t.Helper()
 	d.serial++
@@ -295,7 +296,14 @@ func (d *DNS) setZone(zoneText string) error {
 	if err := syscall.Kill(d.zone.pid, syscall.SIGHUP); err != nil {
 		return err
 	}
-	return d.zone.ready(func() bool { return serial(loopback(d.zonePort)) == d.serial })
+	return d.zone.ready(func() bool {
+		for range 20 {
+			if serial(loopback(d.zonePort)) != d.serial {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // StopResolver suspends the resolver: questions get no answer, and are
