@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,34 +18,16 @@ import (
 	"time"
 
 	"dmarcgate/admin"
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
-	"dmarcgate/policy"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
 )
 
-// failure is a message in the name of an author domain that failed.
-func failure(n int, author string) results.Row {
-	return results.Row{
-		Facts: policy.Facts{
-			Time: time.Now().Add(time.Duration(n)*time.Second - time.Hour).UTC(), Listener: "mta", QueueID: fmt.Sprint("q", n),
-			Client: netip.MustParseAddr(fmt.Sprint("203.0.113.", n%200)), Helo: "mx.stranger.example", MailFrom: "stranger.example",
-			From: policy.FromOneMailbox, Recipients: []string{"receiver.example"},
-			SPF: policy.SPF{Result: "pass", Domain: "stranger.example"},
-			Authors: []policy.Author{{
-				Domain: author, Org: "bank.example", PolicyDomain: "bank.example", Source: "org",
-				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100},
-			}},
-		},
-		Decision: policy.Decision{
-			Action: policy.Tag, Disposition: policy.Quarantine, Requested: dmarc.Reject, Override: policy.LocalPolicy,
-			Author: author, Reason: "no aligned SPF or DKIM pass", Effective: []policy.Policy{{Applied: dmarc.Reject}},
-		},
-	}
-}
+// failure is a message of an hour ago that failed.
+var failure = resultstest.Failure
 
 // storeWith makes a configuration whose store has the rows, without a daemon.
 // extra are tables of the configuration.

@@ -18,6 +18,7 @@ import (
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 	"dmarcgate/site"
+	"dmarcgate/survey"
 	"dmarcgate/term"
 )
 
@@ -110,30 +111,30 @@ func (c *rulesAddCmd) Run(e *env) error {
 
 // survey proposes a rule, and says how much of what its source brings it is
 // about.
-func (b *ruleBook) survey(ctx context.Context, store scanner, rows []results.Row, w wishes) (*added, error) {
+func (b *ruleBook) survey(ctx context.Context, store survey.Scanner, rows []results.Row, w wishes) (*added, error) {
 	if len(rows) == 0 {
 		return b.propose(rows, w)
 	}
 	facts := &rows[len(rows)-1].Facts
 	suffixes := dmarc.PublicSuffix()
-	src := sourceOf(facts, suffixes)
+	src := survey.SourceOf(facts, suffixes)
 	now := b.opts.Now
-	s := newSurvey(store, results.Span{From: now.AddDate(0, 0, -surveyDays), To: now}, suffixes, src)
-	if err := s.look(ctx); err != nil {
+	s := survey.New(store, results.Span{From: now.AddDate(0, 0, -survey.Days), To: now}, suffixes, src)
+	if err := s.Look(ctx); err != nil {
 		return nil, err
 	}
-	list, err := b.proposals(rows, w, s.of[src])
+	list, err := b.proposals(rows, w, s.Of(src))
 	if err != nil {
 		return nil, err
 	}
-	if err := s.measure(ctx, map[source][]*added{src: list}); err != nil {
+	if err := measure(ctx, s, map[survey.Source][]*added{src: list}); err != nil {
 		return nil, err
 	}
 	a := list[0]
 	if w.anyAuthor {
 		a = widest(list)
 	}
-	a.comment("It " + s.coverage(a) + ".")
+	a.comment("It " + s.Coverage(src, a.Covers) + ".")
 	return a, nil
 }
 
@@ -169,12 +170,12 @@ func (b *ruleBook) propose(rows []results.Row, w wishes) (*added, error) {
 // proposals makes a rule for each anchor that the newest of the rows has, the
 // narrowest first: there is one, or an error says why not. seen is what is known
 // of the source of the message; nil is nothing.
-func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *sighting) ([]*added, error) {
+func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *survey.Sighting) ([]*added, error) {
 	if len(rows) == 0 {
 		return nil, fmt.Errorf("the store has no message with the queue id %q", term.Printable(w.qid))
 	}
 	row := rows[len(rows)-1]
-	failing, err := needsRule(&row)
+	failing, err := survey.NeedsRule(&row)
 	if err != nil {
 		return nil, err
 	}
@@ -182,9 +183,9 @@ func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *sighting) ([]*a
 	if len(rows) > 1 {
 		p.note("%d messages have this queue id; this is about the newest, of %s", len(rows), term.Stamp(row.Facts.Time))
 	}
-	if seen != nil && !seen.forwards() && !p.vouched() {
+	if seen != nil && !seen.Forwards() && !p.vouched() {
 		p.note("this message looks forged: its source brought no mail that %d organizations or more have signed, "+
-			"and none of which only the body was changed, so nothing shows that it forwards mail", forwarderOrgs)
+			"and none of which only the body was changed, so nothing shows that it forwards mail", survey.ForwarderOrgs)
 	}
 	var list []*added
 	for _, a := range p.anchors() {
@@ -202,37 +203,7 @@ func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *sighting) ([]*a
 // message.
 func (p *proposal) vouched() bool {
 	s := site.Site{Config: p.book.cfg}.Policy(p.book.cfg.Listeners[0])
-	return slices.Contains(genuine, newJudge(s, nil).evidence(p.facts))
-}
-
-// needsRule returns the author domains that a rule for the message must be
-// about, or why it needs none.
-func needsRule(r *results.Row) ([]policy.Author, error) {
-	f := &r.Facts
-	switch {
-	case r.State == results.Imported:
-		return nil, errors.New("another program has decided about this message; what a rule would need was not taken down")
-	case f.Skip != policy.Evaluated:
-		return nil, fmt.Errorf("this message was not evaluated (%s): rules are never about such mail, and it is let through", f.Skip)
-	case f.HeaderTruncated || len(f.Authors) == 0:
-		return nil, fmt.Errorf("the From field of this message gives no author domain to evaluate (%s); its sender has to mend that", cmp.Or(string(f.From), "unknown"))
-	}
-	var failing []policy.Author
-	for _, a := range f.Authors {
-		switch v := a.Verdict; {
-		case v.Status == dmarc.Fail:
-			failing = append(failing, a)
-		case v.Status != dmarc.Pass && v.Status != dmarc.StatusNone:
-			return nil, fmt.Errorf("the DMARC result of %s is %s, which is for its DNS to mend; a rule for a moment's trouble would stay", term.Printable(a.Domain), v.Status)
-		}
-	}
-	if len(failing) == 0 {
-		return nil, errors.New("this message did not fail, so it needs no rule: explain --qid says how it passed")
-	}
-	if !slices.ContainsFunc(failing, func(a policy.Author) bool { return a.Verdict.Policy != dmarc.None }) {
-		return nil, errors.New("this message failed, but its author domain asks for nothing (p=none), so it needs no rule")
-	}
-	return failing, nil
+	return survey.Genuine(survey.Weigher(s)(p.facts))
 }
 
 // proposal is a rule in the making.
@@ -241,13 +212,13 @@ type proposal struct {
 	wishes  wishes
 	facts   policy.Facts
 	failing []policy.Author
-	seen    *sighting // nil when nothing is known
+	seen    *survey.Sighting // nil when nothing is known
 	notes   []string
 }
 
 // wide is what the source has brought when the rule is to be about all of it,
 // otherwise nil.
-func (p *proposal) wide() *sighting {
+func (p *proposal) wide() *survey.Sighting {
 	if p.wishes.anyAuthor {
 		return p.seen
 	}
@@ -350,7 +321,7 @@ func (p *proposal) name() []anchor {
 	}
 	names, patterns := []string{name}, []pattern.Domain{pat}
 	if seen := p.wide(); seen != nil {
-		for _, other := range seen.names.list {
+		for _, other := range seen.Names.List {
 			if also, err := pattern.ParseDomain(other); err == nil && also.String() == other && strings.Contains(other, ".") && other != name && sourceName(other) == sourceName(name) {
 				names, patterns = append(names, other), append(patterns, also)
 			}
@@ -372,8 +343,8 @@ func (p *proposal) address() []anchor {
 	}
 	all := []netip.Addr{client}
 	if seen := p.wide(); seen != nil {
-		for _, text := range seen.addresses.list {
-			if a, err := netip.ParseAddr(text); err == nil && a != client && clientNetwork(a) == clientNetwork(client) {
+		for _, text := range seen.Addresses.List {
+			if a, err := netip.ParseAddr(text); err == nil && a != client && survey.ClientNetwork(a) == survey.ClientNetwork(client) {
 				all = append(all, a)
 			}
 		}

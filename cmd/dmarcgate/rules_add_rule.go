@@ -12,6 +12,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/survey"
 	"dmarcgate/term"
 )
 
@@ -73,9 +74,9 @@ func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 	}
 	rcpt := g.Rcpt
 	if seen := p.wide(); seen != nil {
-		rcpt = domainsOf(seen.recipients)
-		if seen.requested != nil {
-			r.Match.Requested = seen.requested
+		rcpt = domainsOf(seen.Recipients)
+		if seen.Requested != nil {
+			r.Match.Requested = seen.Requested
 		}
 	}
 	for _, d := range rcpt {
@@ -132,16 +133,16 @@ func (p *proposal) recipients() []string {
 
 // domainsOf are the domains of recipients that a source has written to, nil when
 // they are too many, or when a rule cannot name one of them.
-func domainsOf(seen few) []string {
-	for _, d := range seen.list {
+func domainsOf(seen survey.Few) []string {
+	for _, d := range seen.List {
 		if pat, err := pattern.ParseDomain(d); err != nil || pat.String() != d {
 			return nil
 		}
 	}
-	if seen.more || len(seen.list) > maxAddRcpt {
+	if seen.More || len(seen.List) > maxAddRcpt {
 		return nil
 	}
-	return seen.list
+	return seen.List
 }
 
 // id is the wish of the operator, or made of the anchor, and not that of

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"dmarcgate/results"
-	"dmarcgate/site"
-	"dmarcgate/term"
+	"dmarcgate/whatif"
 )
 
 // whatIfCmd decides stored messages again, under settings that are not in force.
@@ -78,11 +76,11 @@ func (c *whatIfCmd) span(now time.Time) (s results.Span, err error) {
 	return s, err
 }
 
-func (c *whatIfCmd) conditions() ([]condition, error) {
-	var list []condition
+func (c *whatIfCmd) conditions() ([]whatif.Condition, error) {
+	var list []whatif.Condition
 	var errs []error
 	for _, text := range c.FailIf {
-		cond, err := parseCondition(text)
+		cond, err := whatif.ParseCondition(text)
 		list, errs = append(list, cond), append(errs, err)
 	}
 	return list, errors.Join(errs...)
@@ -99,80 +97,9 @@ func (c *whatIfCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	tried, cfg, err := c.candidate()
-	if err != nil {
-		return err
-	}
-	store, err := site.OpenStore(ctx, e.stderr, cfg, c.AllHosts)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	var from scanner = store
-	if !c.Quiet && term.IsTerminal(e.stderr) {
-		from = &bar{scanner: store, out: e.stderr, now: time.Now}
-	}
-	t, err := whatIf(ctx, from, tried, span)
-	if err != nil {
-		return err
-	}
-	if t.readiness != nil {
-		if err := t.readiness.propose(ctx, store, tried.book, span, c.Limit); err != nil {
-			return err
-		}
-	}
-	r := whatIfReport{tally: t, tried: tried, span: span, conditions: conditions, limit: c.Limit}
-	write := r.text
-	if c.JSON {
-		write = r.json
-	}
-	return errors.Join(write(e.stdout), r.failure())
-}
-
-// whatIfReport is what is printed.
-type whatIfReport struct {
-	*tally
-	tried      *candidate
-	span       results.Span
-	conditions []condition
-	limit      int
-}
-
-// failure is why the command is to exit with 1.
-func (r *whatIfReport) failure() error {
-	var errs []error
-	if r.Different > 0 {
-		errs = append(errs, fmt.Errorf("%d stored decisions came out differently under the settings that made them: a fault of this program, please report it; queue ids: %s",
-			r.Different, r.differentIDs()))
-	}
-	for _, c := range r.conditions {
-		if c.holds(r.tally) {
-			errs = append(errs, fmt.Errorf("--fail-if %q holds: %s", term.Printable(c.text), r.measured(c)))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (r *whatIfReport) differentIDs() string {
-	ids := make([]string, len(r.differences))
-	for i, d := range r.differences {
-		ids[i] = term.OrNone(term.Printable(d.QueueID))
-	}
-	return strings.Join(ids, " ")
-}
-
-// measured is what a condition was compared with.
-func (r *whatIfReport) measured(c condition) string {
-	n := c.count(r.tally)
-	return fmt.Sprintf("%d of %d messages, %s", n, r.Messages, share(n, r.Messages))
-}
-
-// share is a part in percent. What is not nothing is not shown as nothing.
-func share(n, of int64) string {
-	switch percent := 100 * float64(n) / float64(max(1, of)); {
-	case n > 0 && percent < 0.01:
-		return "<0.01%"
-	default:
-		return fmt.Sprintf("%.2f%%", percent)
-	}
+	return whatif.Run(ctx, e.stdout, e.stderr, whatif.Options{
+		Config: c.Config, Rules: c.Rules, Profile: c.Profile, Listener: c.Listener, WithoutARC: c.WithoutARC,
+		Span: span, AllHosts: c.AllHosts, Conditions: conditions, Limit: c.Limit, JSON: c.JSON, Quiet: c.Quiet,
+		Propose: proposeForForwarders,
+	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,8 +10,10 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // whatIfRows are some messages of a site that monitors.
@@ -21,7 +22,7 @@ func whatIfRows(t *testing.T) []results.Row {
 	var rows []results.Row
 	add := func(count int, change ...func(*policy.Facts)) {
 		for range count {
-			r := decided(s, someFacts(len(rows), change...))
+			r := resultstest.Decided(s, resultstest.Facts(len(rows), change...))
 			r.Settings = "monitoring"
 			rows = append(rows, r)
 		}
@@ -34,17 +35,31 @@ func whatIfRows(t *testing.T) []results.Row {
 		f.Authors[0].Signers, f.IsList = []string{f.Authors[0].Org}, true
 		f.Recipients = []string{"receiver.example", "other.example"}
 	}
-	add(25, verdict(dmarc.Pass, dmarc.Reject))
-	add(3, author("one.example", "one.example"), listed)
-	add(2, author("mail.two.example", "two.example"), listed)
-	add(2, author("three.example", "three.example"), listed)
-	add(4, author("shop.example", "shop.example"), verdict(dmarc.Fail, dmarc.Quarantine), func(f *policy.Facts) { f.SPF.Domain = "esp.example" })
+	add(25, resultstest.Verdict(dmarc.Pass, dmarc.Reject))
+	add(3, resultstest.Author("one.example", "one.example"), listed)
+	add(2, resultstest.Author("mail.two.example", "two.example"), listed)
+	add(2, resultstest.Author("three.example", "three.example"), listed)
+	add(4, resultstest.Author("shop.example", "shop.example"), resultstest.Verdict(dmarc.Fail, dmarc.Quarantine), func(f *policy.Facts) { f.SPF.Domain = "esp.example" })
 	add(2, func(f *policy.Facts) {
 		f.SPF, f.Authors[0].Standing = policy.SPF{Result: "fail"}, policy.Standing{Asked: true, NoMail: policy.NoMailSPF}
 	})
-	add(1, verdict(dmarc.TempError, 0))
+	add(1, resultstest.Verdict(dmarc.TempError, 0))
 	add(1, func(f *policy.Facts) { f.From, f.Authors = policy.FromMissing, nil })
 	return rows
+}
+
+// profileSettings are the settings of the test configuration with a profile.
+func profileSettings(t *testing.T, profile string) policy.Settings {
+	t.Helper()
+	in, err := site.Load(toolConfig(t, "127.0.0.1:53"), site.AllParts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := in.Config.Listeners[0]
+	if err := l.Profile.UnmarshalText([]byte(profile)); err != nil {
+		t.Fatal(err)
+	}
+	return in.Policy(l)
 }
 
 // whatIfCommand runs what-if over these rows.
@@ -98,9 +113,9 @@ func TestAConditionThatHoldsFailsTheCommand(t *testing.T) {
 }
 
 func TestTheConfigurationThatDecidedReproducesItsDecisions(t *testing.T) {
-	rows := kindsOfRows(profileSettings(t, "strict"))
+	rows := resultstest.Kinds(profileSettings(t, "strict"))
 	for i := range rows {
-		rows[i].Facts.Time = whatIfDay.Add(time.Duration(i) * time.Second)
+		rows[i].Facts.Time = resultstest.Day.Add(time.Duration(i) * time.Second)
 	}
 	last := rows[len(rows)-1]
 	last.Facts.Authors, last.Facts.QueueID, last.Facts.Skip = rows[8].Facts.Authors, "tampered", policy.Evaluated
@@ -132,7 +147,6 @@ func TestWhatIfTriesRulesOfAnotherDirectory(t *testing.T) {
 	code, out, stderr, cfg := whatIfCommand(t, "--rules", dir, "--json") // the profile strict of the configuration
 	var got struct {
 		Changed int64
-		Rules   struct{ Lines []ruleEffect } `json:"by_rule"`
 	}
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.Changed != 8 {
 		t.Fatalf("what-if --rules = %d, %s, %v, %s; want 8 changes: all but those of the list", code, out, err, stderr)
@@ -173,30 +187,7 @@ func TestWhatIfRefusesWhatItCannotMean(t *testing.T) {
 	}
 }
 
-func TestTheReportFitsATerminalWhateverStrangersWrite(t *testing.T) {
-	nasty := "\x1b[31m" + strings.Repeat("é", 150) + "\n.example"
-	var rows []results.Row
-	for n := range 5 {
-		f := someFacts(n, author(nasty+fmt.Sprint(n), nasty))
-		f.Recipients, f.SPF.Domain, f.QueueID, f.Listener = []string{nasty, "", "c"}, nasty, nasty, "mta"
-		r := decided(profileSettings(t, "monitor"), f)
-		r.Settings, r.Decision.Rule = "others", "old"
-		rows = append(rows, r)
-	}
-	gone := rows[0]
-	gone.Facts.Listener = nasty
-	c := trying(profileSettings(t, "strict"))
-	c.readiness = true
-	var text strings.Builder
-	if err := (&whatIfReport{tally: tallied(t, c, append(rows, gone)...), tried: c, limit: 10}).text(&text); err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(text.String()) {
-		line = strings.TrimSuffix(line, "\n")
-		if strings.ContainsFunc(line, func(r rune) bool { return r < ' ' || r > '~' }) {
-			t.Errorf("line %q; want printable ASCII", line)
-		}
-	}
+func TestTheReportFitsATerminal(t *testing.T) {
 	code, out, stderr, _ := whatIfCommand(t, "--profile", "conformant")
 	if code != 0 {
 		t.Fatal(stderr)

@@ -21,6 +21,8 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
+	"dmarcgate/site"
+	"dmarcgate/whatif"
 )
 
 const (
@@ -386,22 +388,29 @@ func (s *whatIfSite) predict(c whatIfConfig) prediction {
 	s.host.t.Helper()
 	path := c.write(s)
 	p := prediction{foretold: s.whatIf(path)}
-	judges := s.judges(path)
+	tried, err := whatif.Load(whatif.Options{Config: path})
+	if err != nil {
+		s.host.t.Fatal(err)
+	}
 	for _, row := range s.runs[0].rows {
-		r := judges[row.Facts.Listener].rule(&row)
-		p.decisions, p.sure = append(p.decisions, r.Decision), append(p.sure, r.doubt == "")
+		d, doubt := tried.Decide(&row)
+		p.decisions, p.sure = append(p.decisions, d), append(p.sure, doubt == "")
 	}
 	return p
 }
 
-// judges are what the command decides with, by listener.
-func (s *whatIfSite) judges(path string) map[string]*judge {
+// sums are those of the settings of a configuration, by listener.
+func (s *whatIfSite) sums(path string) map[string]string {
 	s.host.t.Helper()
-	tried, _, err := (&whatIfCmd{Config: path}).candidate()
+	in, err := site.Load(path, site.AllParts)
 	if err != nil {
 		s.host.t.Fatal(err)
 	}
-	return tried.listeners
+	sums := make(map[string]string)
+	for _, l := range in.Config.Listeners {
+		sums[l.Name] = in.Policy(l).Sum()
+	}
+	return sums
 }
 
 // whatIf runs the command on what the daemon has recorded today.
@@ -426,11 +435,11 @@ func (s *whatIfSite) whatIf(path string) (f foretold) {
 func (s *whatIfSite) checkReproduced(run *whatIfRun) {
 	t := s.host.t
 	t.Helper()
-	judges := s.judges(s.config())
+	sums := s.sums(s.config())
 	var want int64
 	for _, r := range s.runs {
 		for _, row := range r.rows {
-			if row.Settings != "" && row.Settings == judges[row.Facts.Listener].sum {
+			if row.Settings != "" && row.Settings == sums[row.Facts.Listener] {
 				want++
 			}
 		}
@@ -456,7 +465,7 @@ func (s *whatIfSite) checkPrediction(run *whatIfRun, p prediction) (unsure int64
 			unsure++
 			continue
 		}
-		if equalDecisions(&p.decisions[i], &row.Decision) && run.answers[i] == row.Decision.Action {
+		if whatif.EqualDecisions(&p.decisions[i], &row.Decision) && run.answers[i] == row.Decision.Action {
 			continue
 		}
 		if wrong++; wrong <= 3 {

@@ -18,6 +18,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/site"
+	"dmarcgate/whatif"
 )
 
 // keySite sends the same mail to a daemon under the base configuration and to
@@ -284,27 +285,22 @@ func (s *keySite) send(t *testing.T, d *daemon, share int, rows []results.Row) {
 // otherwise.
 func (s *keySite) compare(t *testing.T, path string) (sure, wrong int, doubts map[string]int) {
 	t.Helper()
-	tried, _, err := (&whatIfCmd{Config: path}).candidate()
+	tried, err := whatif.Load(whatif.Options{Config: path})
 	if err != nil {
 		t.Fatal(err)
 	}
 	after := s.record(t, path)
 	doubts = make(map[string]int)
 	for i, row := range s.base {
-		j := tried.listeners[row.Facts.Listener]
-		if j == nil {
-			doubts["no listener"]++
-			continue
-		}
-		r := j.rule(&row)
-		if r.doubt != "" {
-			doubts[r.doubt]++
+		d, doubt := tried.Decide(&row)
+		if doubt != "" {
+			doubts[doubt]++
 			continue
 		}
 		sure++
-		if !equalDecisions(&r.Decision, &after[i].Decision) {
+		if !whatif.EqualDecisions(&d, &after[i].Decision) {
 			if wrong++; wrong <= 2 {
-				t.Errorf("message %s, %s: what-if says\n%s\nthe daemon did\n%s", row.Facts.QueueID, s.mix.mails[i].kind, asJSON(r.Decision), asJSON(after[i].Decision))
+				t.Errorf("message %s, %s: what-if says\n%s\nthe daemon did\n%s", row.Facts.QueueID, s.mix.mails[i].kind, asJSON(d), asJSON(after[i].Decision))
 			}
 		}
 	}
@@ -320,7 +316,7 @@ func TestWhatIfIsRightAboutEveryKeyOrSaysThatItCannotTell(t *testing.T) {
 	}
 	s := newKeySite(t, n)
 	for _, key := range config.Keys() {
-		if _, ok := keyCandidates[key]; !ok && keyClasses[key] != neutral {
+		if _, ok := keyCandidates[key]; !ok && !whatif.Neutral(key) {
 			t.Errorf("no candidate for key %s", key)
 		}
 	}
@@ -333,7 +329,7 @@ func TestWhatIfIsRightAboutEveryKeyOrSaysThatItCannotTell(t *testing.T) {
 			start := time.Now()
 			sure, wrong, doubts := s.compare(t, s.write(t, strings.NewReplacer(",", "-", " ", "-").Replace(key), lines))
 			t.Logf("sure of %d of %d, %d of them wrong, %v; doubts %v", sure, n, wrong, time.Since(start).Round(time.Millisecond), doubts)
-			if keyClasses[key] == applied && key != "listener.name" && key != "listener.trusted_networks" && sure != n || key == "listener.name,all neutral keys" && sure != n {
+			if whatif.Applied(key) && key != "listener.name" && key != "listener.trusted_networks" && sure != n || key == "listener.name,all neutral keys" && sure != n {
 				t.Errorf("what-if is sure of %d of %d messages; want all", sure, n)
 			}
 		})

@@ -24,8 +24,10 @@ const root = "../.."
 // Every room may import term, which imports none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "internal/*"},
+	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "internal/*"},
 	"explain":           {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "milter", "policy", "policy/pattern", "results", "results/blob", "site"},
+	"whatif":            {"config", "policy", "results", "site", "survey", "auth/dmarc"},
+	"survey":            {"policy", "results", "auth/dmarc"},
 	"site":              {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "metrics", "milter", "policy", "results", "results/*"},
 	"enforce":           {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
 	"admin":             {"results", "policy", "dnscache", "metrics", "auth/*"},

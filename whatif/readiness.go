@@ -1,36 +1,28 @@
-package main
+package whatif
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 	"time"
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/survey"
 )
 
 // readiness is what has to be looked at before a stricter profile is used:
 // which messages would be refused or quarantined, and who brought them.
 type readiness struct {
-	sources  *capped[source, traffic]
-	traces   *capped[source, traces] // of all mail of the sources
+	sources  *capped[survey.Source, traffic]
+	traces   *capped[survey.Source, survey.Traces] // of all mail of the sources
 	evidence map[policy.Evidence]*halted
 	ruled    int64  // by rules of the site, which are wanted
 	deferred int64  // for a DNS failure of the author domain: they come again
 	nameless int64  // without an author domain
 	byARC    effect // what would be answered more severely without the ARC chain
 
-	proposals map[source]*ruleProposal // for those that look like forwarders, as far as they are shown
-}
-
-// ruleProposal is a rule for a forwarder.
-type ruleProposal struct {
-	Command string `json:"command"` // that prints it
-	Says    string `json:"says"`    // what it covers
-	Covers  int64  `json:"covers"`
-	Failed  int64  `json:"failed"` // messages from this source that failed
+	proposals map[survey.Source]*survey.Proposal // for those that look like forwarders, as far as they are shown
 }
 
 // halted is how many messages would be refused, and how many quarantined.
@@ -56,7 +48,7 @@ type traffic struct {
 	halted
 	first, last time.Time
 
-	orgs, authors, recipients, networks few
+	orgs, authors, recipients, networks survey.Few
 
 	known int64 // in the name of organizations whose own mail was seen here
 	arc   int64 // with an ARC chain that passes
@@ -67,14 +59,8 @@ type traffic struct {
 const fewNetworks = 4
 
 func newReadiness(lines int) *readiness {
-	return &readiness{sources: newCapped[source, traffic](lines), traces: newCapped[source, traces](lines), evidence: make(map[policy.Evidence]*halted)}
+	return &readiness{sources: newCapped[survey.Source, traffic](lines), traces: newCapped[survey.Source, survey.Traces](lines), evidence: make(map[policy.Evidence]*halted)}
 }
-
-// forged is the evidence that a message is not from whom it says.
-var forged = []policy.Evidence{policy.SendsNoMail, policy.NoSuchDomain, policy.SignsMail}
-
-// genuine is the evidence that it is.
-var genuine = []policy.Evidence{policy.ARCSealer, policy.Forwarder, policy.BodyChanged}
 
 // add counts a message that is answered more severely.
 func (r *readiness) add(f *policy.Facts, d *policy.Decision, s *judge) {
@@ -96,24 +82,21 @@ func (r *readiness) add(f *policy.Facts, d *policy.Decision, s *judge) {
 		r.evidence[why] = e
 	}
 	e.add(d, f.QueueID)
-	if !slices.Contains(forged, why) {
-		r.sources.count(sourceOf(f, s.suffixes), source.own).add(f, d)
+	if !survey.Forged(why) {
+		r.sources.count(survey.SourceOf(f, s.suffixes), survey.Source.Own).add(f, d)
 	}
 }
 
 // see takes down what a message shows of its source, whatever it is answered.
 func (r *readiness) see(f *policy.Facts, s *judge) {
-	var shown traces
-	src := sourceOf(f, s.suffixes)
-	shown.add(src, f, s.suffixes)
-	if len(shown.signed.list) == 0 && shown.bodyChanged == 0 {
+	var shown survey.Traces
+	src := survey.SourceOf(f, s.suffixes)
+	shown.Add(src, f, s.suffixes)
+	if len(shown.Signed.List) == 0 && shown.BodyChanged == 0 {
 		return
 	}
-	r.traces.count(src, source.own).add(src, f, s.suffixes)
+	r.traces.count(src, survey.Source.Own).Add(src, f, s.suffixes)
 }
-
-// own is the source with a name of its own, see capped.
-func (s source) own() source { return source{s.Kind, strings.Clone(s.Name)} }
 
 // lean counts a message that nothing but its ARC chain makes milder.
 func (r *readiness) lean(row *results.Row, d *policy.Decision, s *judge) {
@@ -129,15 +112,15 @@ func (r *readiness) lean(row *results.Row, d *policy.Decision, s *judge) {
 }
 
 // tracesOf is what a source has shown.
-func (r *readiness) tracesOf(s source) *traces {
+func (r *readiness) tracesOf(s survey.Source) *survey.Traces {
 	if e := r.traces.lines[s]; e != nil {
 		return &e.value
 	}
-	return new(traces)
+	return new(survey.Traces)
 }
 
 // forwards reports whether a source looks like a forwarder or a list.
-func (r *readiness) forwards(s source, _ *traffic) bool { return r.tracesOf(s).forwards() }
+func (r *readiness) forwards(s survey.Source, _ *traffic) bool { return r.tracesOf(s).Forwards() }
 
 func (t *traffic) add(f *policy.Facts, d *policy.Decision) {
 	t.halted.add(d, f.QueueID)
@@ -153,14 +136,14 @@ func (t *traffic) add(f *policy.Facts, d *policy.Decision) {
 		if a.Verdict.Status == dmarc.Pass {
 			continue
 		}
-		t.orgs.add(cmp.Or(a.Org, a.Domain))
-		t.authors.add(a.Domain)
+		t.orgs.Add(cmp.Or(a.Org, a.Domain))
+		t.authors.Add(a.Domain)
 		known = known || a.History.Messages > 0
 	}
 	for _, r := range f.Recipients {
-		t.recipients.add(r)
+		t.recipients.Add(r)
 	}
-	t.networks.add(clientNetwork(f.Client))
+	t.networks.Add(survey.ClientNetwork(f.Client))
 	t.known += one(known)
 	t.arc += one(f.ARC.Result == "pass")
 	t.list += one(f.IsList)
@@ -175,9 +158,11 @@ func one(v bool) int64 {
 
 // direct reports whether a source looks like a host of the author's own, which
 // its owner has forgotten in SPF and DKIM.
-func (r *readiness) direct(s source, t *traffic) bool {
-	return len(t.orgs.list) == 1 && len(t.networks.list) <= fewNetworks && !r.forwards(s, t)
+func (r *readiness) direct(s survey.Source, t *traffic) bool {
+	return len(t.orgs.List) == 1 && len(t.networks.List) <= fewNetworks && !r.forwards(s, t)
 }
 
 // unclear reports whether it is neither.
-func (r *readiness) unclear(s source, t *traffic) bool { return !r.forwards(s, t) && !r.direct(s, t) }
+func (r *readiness) unclear(s survey.Source, t *traffic) bool {
+	return !r.forwards(s, t) && !r.direct(s, t)
+}

@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"net/netip"
@@ -10,6 +10,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/site"
+	"dmarcgate/survey"
 )
 
 // judge decides the messages of one listener.
@@ -37,11 +38,9 @@ func newJudge(s policy.Settings, suffixes dmarc.Suffixes) *judge {
 	if suffixes == nil {
 		suffixes = dmarc.PublicSuffix()
 	}
-	weigher := s
-	weigher.Profile, weigher.Rules, weigher.Observed = policy.Conformant, policy.Rules{}, 0
 	return &judge{
 		sum: s.Sum(), settings: s, again: s.Again, suffixes: suffixes,
-		evidence: func(f policy.Facts) policy.Evidence { return weigher.Decide(f).Evidence },
+		evidence: survey.Weigher(s),
 	}
 }
 
@@ -200,7 +199,7 @@ func clientWithin(f *policy.Facts, networks []netip.Prefix) whereabouts {
 		}
 		return outside
 	}
-	around, err := netip.ParsePrefix(clientNetwork(f.Client))
+	around, err := netip.ParsePrefix(survey.ClientNetwork(f.Client))
 	if err != nil {
 		return outside
 	}

@@ -1,21 +1,21 @@
-package main
+package whatif
 
 import (
 	"cmp"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 
 	"dmarcgate/policy"
+	"dmarcgate/survey"
 	"dmarcgate/term"
 )
 
 // sorted returns the sources that a test holds for, the largest first, and how
 // many messages they brought.
-func (r *readiness) sorted(is func(source, *traffic) bool) (list []ranked[source, traffic], messages int64) {
-	for _, k := range r.sources.sorted(func(a, b ranked[source, traffic]) int {
+func (r *readiness) sorted(is func(survey.Source, *traffic) bool) (list []ranked[survey.Source, traffic], messages int64) {
+	for _, k := range r.sources.sorted(func(a, b ranked[survey.Source, traffic]) int {
 		return cmp.Or(cmp.Compare(a.key.Kind, b.key.Kind), cmp.Compare(a.key.Name, b.key.Name))
 	}) {
 		if is(k.key, &k.entry.value) {
@@ -26,7 +26,7 @@ func (r *readiness) sorted(is func(source, *traffic) bool) (list []ranked[source
 }
 
 // readinessText says what has to be done before the profile is used.
-func (r *whatIfReport) readinessText(out io.Writer) {
+func (r *report) readinessText(out io.Writer) {
 	heading(out, "READINESS")
 	ready := r.readiness
 	if r.Tightened == 0 {
@@ -84,16 +84,16 @@ func orNotWeighed(e policy.Evidence) string { return cmp.Or(string(e), "not_weig
 // says is what evidence says of a message.
 func says(e policy.Evidence) string {
 	switch {
-	case slices.Contains(genuine, e):
+	case survey.Genuine(e):
 		return "genuine"
-	case slices.Contains(forged, e):
+	case survey.Forged(e):
 		return "forged"
 	}
 	return "-"
 }
 
 // sourcesText shows the sources that a test holds for.
-func (r *readiness) sourcesText(out io.Writer, title string, is func(source, *traffic) bool, limit int) {
+func (r *readiness) sourcesText(out io.Writer, title string, is func(survey.Source, *traffic) bool, limit int) {
 	list, messages := r.sorted(is)
 	if len(list) == 0 {
 		return
@@ -107,11 +107,11 @@ func (r *readiness) sourcesText(out io.Writer, title string, is func(source, *tr
 	}
 }
 
-func (r *readiness) sourceText(out io.Writer, s source, t *traffic) {
+func (r *readiness) sourceText(out io.Writer, s survey.Source, t *traffic) {
 	const day = "2006-01-02"
 	fmt.Fprintf(out, "%s: %d refused, %d quarantined, %s to %s\n",
 		s, t.Rejected, t.Quarantined, t.first.UTC().Format(day), t.last.UTC().Format(day))
-	fmt.Fprintf(out, "    authors %s; recipients %s\n", t.authors.text(), t.recipients.text())
+	fmt.Fprintf(out, "    authors %s; recipients %s\n", names(t.authors), names(t.recipients))
 	if shown := t.traces(r.tracesOf(s)); shown != "" {
 		fmt.Fprintf(out, "    %s\n", shown)
 	}
@@ -123,22 +123,16 @@ func (r *readiness) sourceText(out io.Writer, s source, t *traffic) {
 	}
 }
 
-// String says who it is, and how that is known.
-func (s source) String() string {
-	kinds := map[string]string{byDKIM: "DKIM d=", bySPF: "SPF ", byName: "host of ", byNetwork: "network "}
-	return kinds[s.Kind] + term.Bounded(s.Name, 2*maxName)
-}
-
 // traces says what the messages show of having been passed on.
-func (t *traffic) traces(shown *traces) string {
+func (t *traffic) traces(shown *survey.Traces) string {
 	var parts []string
-	if len(shown.signed.list) > 0 {
-		parts = append(parts, "also brought signed mail of "+shown.signed.text())
+	if len(shown.Signed.List) > 0 {
+		parts = append(parts, "also brought signed mail of "+names(shown.Signed))
 	}
 	for _, p := range []struct {
 		n    int64
 		what string
-	}{{t.known, "of known organizations"}, {shown.bodyChanged, "with only the body changed"}, {t.arc, "with an ARC chain"}, {t.list, "with list fields"}} {
+	}{{t.known, "of known organizations"}, {shown.BodyChanged, "with only the body changed"}, {t.arc, "with an ARC chain"}, {t.list, "with list fields"}} {
 		if p.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
 		}
@@ -146,18 +140,19 @@ func (t *traffic) traces(shown *traces) string {
 	return strings.Join(parts, ", ")
 }
 
-func (f few) text() string {
-	if len(f.list) == 0 {
+// names shows the first of some names, and how many more there are.
+func names(f survey.Few) string {
+	if len(f.List) == 0 {
 		return "none"
 	}
-	shown := f.list[:min(maxListed, len(f.list))]
-	names := make([]string, len(shown))
+	shown := f.List[:min(maxListed, len(f.List))]
+	list := make([]string, len(shown))
 	for i, n := range shown {
-		names[i] = term.Bounded(cmp.Or(n, "(none)"), maxName)
+		list[i] = term.Bounded(cmp.Or(n, "(none)"), maxName)
 	}
-	text := strings.Join(names, ", ")
-	switch more := len(f.list) - len(shown); {
-	case f.more:
+	text := strings.Join(list, ", ")
+	switch more := len(f.List) - len(shown); {
+	case f.More:
 		text += fmt.Sprintf(" and at least %d more", more+1)
 	case more > 0:
 		text += fmt.Sprintf(" and %d more", more)

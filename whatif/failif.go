@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"fmt"
@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// condition is a bound on what a candidate may change: "relaxed>0.1%".
-type condition struct {
+// Condition is a bound on what a candidate may change: "relaxed>0.1%".
+type Condition struct {
 	text    string
 	name    string
 	orEqual bool
@@ -33,12 +33,12 @@ var quantities = []struct {
 // maxDigits bounds the number in a condition.
 const maxDigits = 18
 
-// parseCondition reads a name, ">" or ">=", and a number, which may have a "%".
+// ParseCondition reads a name, ">" or ">=", and a number, which may have a "%".
 // The error says at which character it is wrong.
-func parseCondition(text string) (condition, error) {
-	c := condition{text: text}
-	wrong := func(rest, why string) (condition, error) {
-		return condition{}, fmt.Errorf("--fail-if %q: at character %d: %s", text, len(text)-len(rest)+1, why)
+func ParseCondition(text string) (Condition, error) {
+	c := Condition{text: text}
+	wrong := func(rest, why string) (Condition, error) {
+		return Condition{}, fmt.Errorf("--fail-if %q: at character %d: %s", text, len(text)-len(rest)+1, why)
 	}
 	blank := func(s string) string { return strings.TrimLeft(s, " ") }
 	word := func(s, of string) int { return len(s) - len(strings.TrimLeft(s, of)) }
@@ -86,7 +86,7 @@ func parseCondition(text string) (condition, error) {
 }
 
 // count is what the condition is about.
-func (c condition) count(t *tally) int64 {
+func (c Condition) count(t *tally) int64 {
 	for _, q := range quantities {
 		if q.name == c.name {
 			return q.value(t)
@@ -96,7 +96,7 @@ func (c condition) count(t *tally) int64 {
 }
 
 // holds reports whether so much has changed. A share of no messages is 0 %.
-func (c condition) holds(t *tally) bool {
+func (c Condition) holds(t *tally) bool {
 	have := big.NewRat(c.count(t), 1)
 	if c.percent && t.Messages > 0 {
 		have.Mul(have, big.NewRat(100, t.Messages))

@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"fmt"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
@@ -20,23 +21,23 @@ const benchRows = 50_000
 // benchRow is one of ten messages that fail, or one of the others.
 func benchRow(s policy.Settings, n int) results.Row {
 	org := fmt.Sprintf("d%04d.example", n%2000)
-	f := someFacts(n, author("mail."+org, org))
-	f.Time = whatIfDay.Add(time.Duration(n) * time.Millisecond)
+	f := resultstest.Facts(n, resultstest.Author("mail."+org, org))
+	f.Time = resultstest.Day.Add(time.Duration(n) * time.Millisecond)
 	f.DKIM = []policy.DKIM{{Result: "pass", Domain: org, Selector: "r1", Algorithm: "rsa-sha256", Canon: "relaxed/relaxed", KeyBits: 2048}}
 	if n%10 != 0 {
 		f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for " + org}
 	} else {
 		f.DKIM[0].Domain = fmt.Sprintf("list%d.example", n%300)
 	}
-	return decided(s, f)
+	return resultstest.Decided(s, f)
 }
 
 // benchHostile is one of messages that fail, each in another name.
 func benchHostile(s policy.Settings, n int) results.Row {
-	f := someFacts(n, author(fmt.Sprintf("mail.h%d.example", n), fmt.Sprintf("h%d.example", n)))
-	f.Time = whatIfDay.Add(time.Duration(n) * time.Millisecond)
+	f := resultstest.Facts(n, resultstest.Author(fmt.Sprintf("mail.h%d.example", n), fmt.Sprintf("h%d.example", n)))
+	f.Time = resultstest.Day.Add(time.Duration(n) * time.Millisecond)
 	f.SPF.Domain, f.Recipients = fmt.Sprintf("spf%d.example", n), []string{fmt.Sprintf("r%d.example", n)}
-	return decided(s, f)
+	return resultstest.Decided(s, f)
 }
 
 // BenchmarkWhatIf compares what-if with a scan of the same rows that does

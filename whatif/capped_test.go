@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 )
@@ -61,10 +62,10 @@ func (h hostileRows) Scan(_ context.Context, _ results.Span, f func(results.Row)
 	long := strings.Repeat("x", 200)
 	for n := range h.n {
 		name := fmt.Sprintf("%s%d.example", long, n)
-		facts := someFacts(n, author(name, name))
+		facts := resultstest.Facts(n, resultstest.Author(name, name))
 		facts.QueueID, facts.Recipients, facts.SPF.Domain = name, []string{name, "b." + name}, "s"+name
 		facts.DKIM = []policy.DKIM{{Result: "fail", Domain: name, HeaderOK: true}}
-		r := decided(h.settings, facts)
+		r := resultstest.Decided(h.settings, facts)
 		r.Decision.Rule, r.Settings = name, "others"
 		if n%2 == 0 {
 			r.Facts.Listener = name
@@ -107,7 +108,7 @@ func TestMemoryDoesNotGrowWithTheNamesOfStrangers(t *testing.T) {
 		}
 	}
 	var text strings.Builder
-	if err := (&whatIfReport{tally: got, tried: c, limit: 5}).text(&text); err != nil || !strings.Contains(text.String(), "(others): ") {
+	if err := (&report{tally: got, tried: c, limit: 5}).text(&text); err != nil || !strings.Contains(text.String(), "(others): ") {
 		t.Errorf("text() = %v\n%s\nwant that it was capped", err, text.String())
 	}
 }

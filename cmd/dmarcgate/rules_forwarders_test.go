@@ -9,9 +9,8 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
-	"dmarcgate/config"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
-	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 )
 
@@ -22,7 +21,7 @@ func snowshoe(n int, change func(i int, f *policy.Facts)) []results.Row {
 	for i := range n {
 		own := fmt.Sprintf("snow%d.example", i%17)
 		victim := fmt.Sprintf("victim%d.example", i%7)
-		f := someFacts(i, author(victim, victim))
+		f := resultstest.Facts(i, resultstest.Author(victim, victim))
 		f.Time = time.Now().Add(-time.Hour + time.Duration(i)*time.Second)
 		f.Client = netip.AddrFrom4([4]byte{203, 0, byte(i % 23), byte(i % 200)})
 		f.MailFrom, f.SPF = own, policy.SPF{Result: "pass", Domain: own}
@@ -103,7 +102,7 @@ func alumniRows(change func(i int, f *policy.Facts)) []results.Row {
 	var rows []results.Row
 	add := func(i int, org string, status dmarc.Status) {
 		p := []dmarc.Policy{dmarc.Reject, dmarc.Quarantine}[i%2]
-		f := someFacts(i, author(org, org), verdict(status, p))
+		f := resultstest.Facts(i, resultstest.Author(org, org), resultstest.Verdict(status, p))
 		f.Time = time.Now().Add(-time.Hour + time.Duration(i)*time.Second)
 		f.Recipients = []string{[]string{"receiver.example", "other.example"}[i%2]}
 		f.Client, f.MailFrom, f.SPF = netip.MustParseAddr("198.51.100.130"), "alumni.example", policy.SPF{Result: "pass", Domain: "alumni.example"}
@@ -193,45 +192,4 @@ func TestRulesAddBelievesWhomTheConfigurationNames(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestWhatIfSaysWhatARCAloneRescues(t *testing.T) {
-	sealed := func(f *policy.Facts) {
-		f.ARC = policy.ARC{Result: "pass", Sealers: []policy.Sealer{{Domain: "sealer.example", Selector: "s", Recorded: []policy.Recorded{{Method: "dmarc", Result: "pass", Domain: "bank.example"}}}}}
-	}
-	alsoForwarded := func(f *policy.Facts) { f.SPF = policy.SPF{Result: "pass", Domain: "forwarder.example"} }
-	missing := func(f *policy.Facts) { f.Authors[0].Standing = policy.Standing{Asked: true, Missing: true} }
-	believing := func(c *config.Config) {
-		c.Conformant.TrustedSealers = []string{"sealer.example"}
-		c.Conformant.ForwarderDomains = []pattern.Domain{mustPattern(t, "forwarder.example")}
-	}
-	s := profileSettings(t, "conformant", believing)
-	c := trying(s)
-	c.readiness = true
-	monitor := profileSettings(t, "monitor")
-	rows := []results.Row{
-		decided(monitor, someFacts(1, sealed, missing)), decided(monitor, someFacts(2, sealed, missing, alsoForwarded)),
-		decided(monitor, someFacts(3, missing)), decided(monitor, someFacts(4, sealed)),
-	}
-	if got := tallied(t, c, rows...).readiness.byARC; got.Changed != 1 || got.Samples[0] != "q1" {
-		t.Errorf("%d messages are rescued by ARC alone, such as %v; want one, q1", got.Changed, got.Samples)
-	}
-	before := make([]results.Row, len(rows))
-	for i, r := range rows {
-		before[i] = decided(s, r.Facts)
-	}
-	c = trying(s)
-	c.listeners["mta"].noARC = true
-	if got := tallied(t, c, before...); got.Tightened != 1 || got.Rejected != 1 || got.Different != 0 || got.Reproduced != 0 {
-		t.Errorf("without ARC %d are tightened, %d rejected, %d not reproduced; want 1, 1, 0", got.Tightened, got.Rejected, got.Different)
-	}
-}
-
-func mustPattern(t *testing.T, s string) pattern.Domain {
-	t.Helper()
-	p, err := pattern.ParseDomain(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
 }

@@ -1,19 +1,21 @@
-package main
+package whatif
 
 import (
 	"encoding/json"
 	"io"
 	"strings"
 	"time"
+
+	"dmarcgate/survey"
 )
 
 // json prints all of the report.
-func (r *whatIfReport) json(w io.Writer) error {
+func (r *report) json(w io.Writer) error {
 	return json.NewEncoder(w).Encode(r.document())
 }
 
-// whatIfDocument is the report as JSON has it.
-type whatIfDocument struct {
+// document is the report as JSON has it.
+type document struct {
 	Candidate string    `json:"candidate"`
 	From      time.Time `json:"from"`
 	To        time.Time `json:"to"`
@@ -90,7 +92,7 @@ type evidenceJSON struct {
 }
 
 type sourceJSON struct {
-	source
+	survey.Source
 	halted
 	Messages    int64     `json:"messages"`
 	First       time.Time `json:"first"`
@@ -104,7 +106,7 @@ type sourceJSON struct {
 	ARC         int64     `json:"arc"`
 	List        int64     `json:"list_headers"`
 
-	Proposal *ruleProposal `json:"proposal,omitempty"`
+	Proposal *survey.Proposal `json:"proposal,omitempty"`
 }
 
 type fewJSON struct {
@@ -112,8 +114,8 @@ type fewJSON struct {
 	More  bool     `json:"more,omitempty"`
 }
 
-func (r *whatIfReport) document() whatIfDocument {
-	d := whatIfDocument{
+func (r *report) document() document {
+	d := document{
 		Candidate: r.tried.words, From: r.span.From.UTC(), To: r.span.To.UTC(), tally: r.tally, Unchanged: r.unchanged(),
 		Differences: append([]difference{}, r.differences...), Changes: []changeJSON{}, FailIf: []conditionJSON{},
 		Causes: toJSON(r.causes, strings.Compare, func(k string, n int64, _ struct{}) causeJSON { return causeJSON{k, n} }),
@@ -166,18 +168,18 @@ func (r *readiness) document() *readinessJSON {
 	return d
 }
 
-func (r *readiness) sourcesJSON(is func(source, *traffic) bool) []sourceJSON {
+func (r *readiness) sourcesJSON(is func(survey.Source, *traffic) bool) []sourceJSON {
 	out := []sourceJSON{}
 	list, _ := r.sorted(is)
 	for _, k := range list {
 		t, shown := &k.entry.value, r.tracesOf(k.key)
 		out = append(out, sourceJSON{
-			source: k.key, halted: t.halted, Messages: k.entry.n, First: t.first.UTC(), Last: t.last.UTC(),
-			Authors: t.authors.json(), Recipients: t.recipients.json(), Networks: t.networks.json(),
-			Known: t.known, BodyChanged: shown.bodyChanged, Signed: shown.signed.json(), ARC: t.arc, List: t.list, Proposal: r.proposals[k.key],
+			Source: k.key, halted: t.halted, Messages: k.entry.n, First: t.first.UTC(), Last: t.last.UTC(),
+			Authors: listJSON(t.authors), Recipients: listJSON(t.recipients), Networks: listJSON(t.networks),
+			Known: t.known, BodyChanged: shown.BodyChanged, Signed: listJSON(shown.Signed), ARC: t.arc, List: t.list, Proposal: r.proposals[k.key],
 		})
 	}
 	return out
 }
 
-func (f few) json() fewJSON { return fewJSON{append([]string{}, f.list...), f.more} }
+func listJSON(f survey.Few) fewJSON { return fewJSON{append([]string{}, f.List...), f.More} }

@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"strings"
@@ -44,21 +44,21 @@ func TestConditionsAreParsed(t *testing.T) {
 		{"relaxed>1111111111111111111", false, "write a number"},
 	}
 	for _, tt := range tests {
-		c, err := parseCondition(tt.in)
+		c, err := ParseCondition(tt.in)
 		if tt.err != "" {
 			if err == nil || !strings.Contains(err.Error(), tt.err) {
-				t.Errorf("parseCondition(%q) = %v; want an error with %q", tt.in, err, tt.err)
+				t.Errorf("ParseCondition(%q) = %v; want an error with %q", tt.in, err, tt.err)
 			}
 			continue
 		}
 		if err != nil {
-			t.Errorf("parseCondition(%q) = %v; want none", tt.in, err)
+			t.Errorf("ParseCondition(%q) = %v; want none", tt.in, err)
 		} else if got := c.holds(tally); got != tt.holds {
 			t.Errorf("%q holds = %v; want %v", tt.in, got, tt.holds)
 		}
 	}
-	c, err := parseCondition("relaxed>0%")
-	if err != nil || c.holds(newTally(&candidate{}, 10)) {
+	c, err := ParseCondition("relaxed>0%")
+	if err != nil || c.holds(newTally(&Candidate{}, 10)) {
 		t.Errorf("a share of no messages is more than 0%%, or %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"net/netip"
@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"dmarcgate/config"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/site"
@@ -15,7 +16,7 @@ import (
 // rows that were made without them.
 func judgeOf(t *testing.T, change func(*config.Config)) (j *judge, shape string) {
 	t.Helper()
-	in, err := site.Load(toolConfig(t, "127.0.0.1:53"), site.AllParts)
+	in, err := site.Load(testConfig(t), site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,21 +56,21 @@ func TestWhatIfDecidesAnewWhoseMailIsEvaluated(t *testing.T) {
 		doubt  string // part of it; "" is sure
 		skip   policy.Skip
 	}{
-		{"a client elsewhere", trusting("192.0.2.0/24"), someFacts(1), "", policy.Evaluated},
-		{"a client that becomes trusted", trusting("203.0.113.0/24"), someFacts(1), "", policy.TrustedNetwork},
-		{"a client that stays trusted", trusting("203.0.113.0/24"), someFacts(1, skipped(policy.TrustedNetwork)), "", policy.TrustedNetwork},
-		{"a client that is trusted no longer", trusting(), someFacts(1, skipped(policy.TrustedNetwork)), "listener.trusted_networks", ""},
-		{"a shortened client in a network that holds all of its own", trusting("203.0.0.0/16"), someFacts(1, shortened), "", policy.TrustedNetwork},
-		{"a shortened client in a network that holds a part of its own", trusting("203.0.113.0/25"), someFacts(1, shortened), "client address", ""},
-		{"a shortened client in a network elsewhere", trusting("192.0.2.0/25"), someFacts(1, shortened), "", policy.Evaluated},
-		{"a client that has authenticated", trusting("203.0.113.0/24"), someFacts(1, skipped(policy.Authenticated)), "", policy.Authenticated},
-		{"a loopback client", trusting(), someFacts(1, skipped(policy.Loopback)), "", policy.Loopback},
-		{"a client behind a relay, in a trusted network", trusting("203.0.113.0/24"), someFacts(1, relayed), "", policy.Evaluated},
-		{"a client behind a relay that is none now", relaying("192.0.2.0/24"), someFacts(1, relayed), "trusted_relay.networks", ""},
-		{"a client that becomes a relay", relaying("203.0.113.0/24"), someFacts(1), "trusted_relay.networks", ""},
-		{"a client that does not", relaying("192.0.2.0/24"), someFacts(1), "", policy.Evaluated},
-		{"an authenticated client that becomes a relay", relaying("203.0.113.0/24"), someFacts(1, skipped(policy.Authenticated)), "trusted_relay.networks", ""},
-		{"no IP address", relaying("203.0.113.0/24"), someFacts(1, skipped(policy.NotIP)), "", policy.NotIP},
+		{"a client elsewhere", trusting("192.0.2.0/24"), resultstest.Facts(1), "", policy.Evaluated},
+		{"a client that becomes trusted", trusting("203.0.113.0/24"), resultstest.Facts(1), "", policy.TrustedNetwork},
+		{"a client that stays trusted", trusting("203.0.113.0/24"), resultstest.Facts(1, skipped(policy.TrustedNetwork)), "", policy.TrustedNetwork},
+		{"a client that is trusted no longer", trusting(), resultstest.Facts(1, skipped(policy.TrustedNetwork)), "listener.trusted_networks", ""},
+		{"a shortened client in a network that holds all of its own", trusting("203.0.0.0/16"), resultstest.Facts(1, shortened), "", policy.TrustedNetwork},
+		{"a shortened client in a network that holds a part of its own", trusting("203.0.113.0/25"), resultstest.Facts(1, shortened), "client address", ""},
+		{"a shortened client in a network elsewhere", trusting("192.0.2.0/25"), resultstest.Facts(1, shortened), "", policy.Evaluated},
+		{"a client that has authenticated", trusting("203.0.113.0/24"), resultstest.Facts(1, skipped(policy.Authenticated)), "", policy.Authenticated},
+		{"a loopback client", trusting(), resultstest.Facts(1, skipped(policy.Loopback)), "", policy.Loopback},
+		{"a client behind a relay, in a trusted network", trusting("203.0.113.0/24"), resultstest.Facts(1, relayed), "", policy.Evaluated},
+		{"a client behind a relay that is none now", relaying("192.0.2.0/24"), resultstest.Facts(1, relayed), "trusted_relay.networks", ""},
+		{"a client that becomes a relay", relaying("203.0.113.0/24"), resultstest.Facts(1), "trusted_relay.networks", ""},
+		{"a client that does not", relaying("192.0.2.0/24"), resultstest.Facts(1), "", policy.Evaluated},
+		{"an authenticated client that becomes a relay", relaying("203.0.113.0/24"), resultstest.Facts(1, skipped(policy.Authenticated)), "trusted_relay.networks", ""},
+		{"no IP address", relaying("203.0.113.0/24"), resultstest.Facts(1, skipped(policy.NotIP)), "", policy.NotIP},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -95,12 +96,12 @@ func TestWhatIfCannotTellOfRowsWithoutAShape(t *testing.T) {
 		shape string
 		sure  bool
 	}{{shape, true}, {"", false}, {"0", false}, {shape + "~1.", false}, {"1m", false}} {
-		row := results.Row{Facts: someFacts(1), Shape: tt.shape, Settings: j.sum}
+		row := results.Row{Facts: resultstest.Facts(1), Shape: tt.shape, Settings: j.sum}
 		if r := j.rule(&row); (r.doubt == "") != tt.sure || r.same != tt.sure {
 			t.Errorf("rule() of a row with shape %q: doubt %q, same %v; want it sure: %v", tt.shape, r.doubt, r.same, tt.sure)
 		}
 	}
-	skipped := results.Row{Facts: someFacts(1, func(f *policy.Facts) { f.Skip, f.Authors = policy.NotIP, nil })}
+	skipped := results.Row{Facts: resultstest.Facts(1, func(f *policy.Facts) { f.Skip, f.Authors = policy.NotIP, nil })}
 	if r := j.rule(&skipped); r.doubt != "" {
 		t.Errorf("rule() of a message without an IP address doubts %q; want none: nothing shapes it", r.doubt)
 	}

@@ -1,4 +1,4 @@
-package main
+package survey
 
 import (
 	"cmp"
@@ -8,11 +8,12 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/term"
 )
 
-// source is the infrastructure that brought a message, by the strongest name
+// Source is the infrastructure that brought a message, by the strongest name
 // for it that is not the author's own and that the sender cannot choose.
-type source struct {
+type Source struct {
 	Kind string `json:"kind"` // dkim, spf, name or network
 	Name string `json:"name"`
 }
@@ -25,23 +26,23 @@ const (
 	byNetwork = "network" // of the client, /24 or /48
 )
 
-// sourceOf returns who brought a message, whether it passes or fails: a
+// SourceOf returns who brought a message, whether it passes or fails: a
 // forwarder is the same source for both.
-func sourceOf(f *policy.Facts, suffixes dmarc.Suffixes) source {
+func SourceOf(f *policy.Facts, suffixes dmarc.Suffixes) Source {
 	for _, sig := range f.DKIM {
 		if sig.Result == "pass" && !sig.Testing && sig.Domain != "" && !ofAuthor(f, sig.Domain, suffixes) {
-			return source{byDKIM, sig.Domain}
+			return Source{byDKIM, sig.Domain}
 		}
 	}
 	if f.SPF.Result == "pass" && f.SPF.Domain != "" && !ofAuthor(f, f.SPF.Domain, suffixes) {
-		return source{bySPF, f.SPF.Domain}
+		return Source{bySPF, f.SPF.Domain}
 	}
 	if f.ClientName != "" {
 		if org := suffixes.Org(f.ClientName); org != "" {
-			return source{byName, org}
+			return Source{byName, org}
 		}
 	}
-	return source{byNetwork, clientNetwork(f.Client)}
+	return Source{byNetwork, ClientNetwork(f.Client)}
 }
 
 // ofAuthor reports whether a domain is of the organization of an author domain.
@@ -54,9 +55,9 @@ func sameOrg(a *policy.Author, domain string, suffixes dmarc.Suffixes) bool {
 	return domain == a.Domain || org != "" && (domain == org || strings.HasSuffix(domain, "."+org))
 }
 
-// clientNetwork is the network of a client as senders are counted by: /24 or
+// ClientNetwork is the network of a client as senders are counted by: /24 or
 // /48.
-func clientNetwork(a netip.Addr) string {
+func ClientNetwork(a netip.Addr) string {
 	a = a.Unmap().WithZone("")
 	if !a.IsValid() {
 		return "no address"
@@ -68,44 +69,59 @@ func clientNetwork(a netip.Addr) string {
 	return netip.PrefixFrom(a, bits).Masked().String()
 }
 
-// traces are what a source has brought that shows that it passes mail on: what
+// Traces are what a source has brought that shows that it passes mail on: what
 // it cannot make by itself.
-type traces struct {
-	// signed are the organizations whose mail passed by aligned DKIM, and not by
+type Traces struct {
+	// Signed are the organizations whose mail passed by aligned DKIM, and not by
 	// SPF, as it does behind a forwarder. Not the source's own.
-	signed      few
-	bodyChanged int64 // messages with a signature of the author domain of which only the body does not verify
+	Signed      Few
+	BodyChanged int64 // messages with a signature of the author domain of which only the body does not verify
 }
 
-// forwarderOrgs is how many organizations have to have signed mail that a source
+// ForwarderOrgs is how many organizations have to have Signed mail that a source
 // brought: who sends in the name of others can sign as none of them, one is a
 // customer of a mailer, two may be one under two names.
-const forwarderOrgs = 3
+const ForwarderOrgs = 3
 
-// add takes down what a message shows.
-func (t *traces) add(s source, f *policy.Facts, suffixes dmarc.Suffixes) {
+// Add records what a message shows.
+func (t *Traces) Add(s Source, f *policy.Facts, suffixes dmarc.Suffixes) {
 	changed := false
 	for i := range f.Authors {
 		a := &f.Authors[i]
 		switch v := &a.Verdict; {
 		case v.Status == dmarc.Pass && v.AlignedDKIM && !v.AlignedSPF && !s.is(a, suffixes):
-			t.signed.add(cmp.Or(a.Org, a.Domain))
+			t.Signed.Add(cmp.Or(a.Org, a.Domain))
 		case v.Status == dmarc.Fail:
 			changed = changed || bodyAlone(f, a, suffixes)
 		}
 	}
-	t.bodyChanged += one(changed)
+	if changed {
+		t.BodyChanged++
+	}
 }
 
+// String says who it is, and how that is known.
+func (s Source) String() string {
+	kinds := map[string]string{byDKIM: "DKIM d=", bySPF: "SPF ", byName: "host of ", byNetwork: "network "}
+	return kinds[s.Kind] + term.Bounded(s.Name, maxShown)
+}
+
+// maxShown is how much of the name of a source is shown.
+const maxShown = 80
+
+// Own is the source with a name of its own: one that is cut out of a row would
+// keep all of the row in memory.
+func (s Source) Own() Source { return Source{s.Kind, strings.Clone(s.Name)} }
+
 // is reports whether an author domain is of the source itself.
-func (s source) is(a *policy.Author, suffixes dmarc.Suffixes) bool {
+func (s Source) is(a *policy.Author, suffixes dmarc.Suffixes) bool {
 	return s.Kind != byNetwork && (sameOrg(a, s.Name, suffixes) || suffixes.Org(s.Name) == cmp.Or(a.Org, a.Domain))
 }
 
-// forwards reports whether the source looks like a forwarder or a list. List
+// Forwards reports whether the source looks like a forwarder or a list. List
 // fields, and ARC of sealers that are not configured, count for nothing: anybody
 // can write them.
-func (t *traces) forwards() bool { return len(t.signed.list) >= forwarderOrgs || t.bodyChanged > 0 }
+func (t *Traces) Forwards() bool { return len(t.Signed.List) >= ForwarderOrgs || t.BodyChanged > 0 }
 
 // bodyAlone reports whether a signature of the author domain fails for the body
 // alone.
@@ -115,22 +131,23 @@ func bodyAlone(f *policy.Facts, a *policy.Author, suffixes dmarc.Suffixes) bool 
 	})
 }
 
-// few are the first of some names.
-type few struct {
+// Few are the first of some names.
+type Few struct {
 	most int // that are kept; 0 is maxFew
-	list []string
-	more bool // there are others
+	List []string
+	More bool // there are others
 }
 
 // maxFew is how many names of a kind are kept of a source.
 const maxFew = 10
 
-func (f *few) add(name string) {
+// Add keeps a name, if there is room for it.
+func (f *Few) Add(name string) {
 	switch {
-	case slices.Contains(f.list, name):
-	case len(f.list) < cmp.Or(f.most, maxFew):
-		f.list = append(f.list, strings.Clone(name))
+	case slices.Contains(f.List, name):
+	case len(f.List) < cmp.Or(f.most, maxFew):
+		f.List = append(f.List, strings.Clone(name))
 	default:
-		f.more = true
+		f.More = true
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"context"
@@ -8,12 +8,13 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/survey"
 )
 
 // bar draws how far a scan has come, on one line of a terminal. It goes by the
 // times of the rows, which come in order: to count them first would take long.
 type bar struct {
-	scanner
+	survey.Scanner
 	out io.Writer
 	now func() time.Time
 
@@ -38,7 +39,7 @@ func (b *bar) Scan(ctx context.Context, span results.Span, f func(results.Row) e
 		b.end = b.began
 	}
 	defer b.clear()
-	return b.scanner.Scan(ctx, span, func(r results.Row) error {
+	return b.Scanner.Scan(ctx, span, func(r results.Row) error {
 		b.seen(r.Facts.Time)
 		return f(r)
 	})

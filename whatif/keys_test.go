@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"go/ast"
@@ -35,7 +35,7 @@ func TestWhatIfKnowsTheClassOfEveryKey(t *testing.T) {
 	keys := config.Keys()
 	for _, key := range keys {
 		if classes[key] != 1 {
-			t.Errorf("key %s is in %d classes; want one: what does what-if make of it (whatif_keys.go, and site/shape.go for one that shapes facts)?", key, classes[key])
+			t.Errorf("key %s is in %d classes; want one: what does what-if make of it (whatif/keys.go, and site/shape.go for one that shapes facts)?", key, classes[key])
 		}
 		delete(classes, key)
 	}
@@ -76,7 +76,7 @@ type module struct {
 	uses    map[types.Object][]string // files, without the table of classes and what fills the fields in
 }
 
-const moduleRoot = "../.."
+const moduleRoot = ".."
 
 // dirs are the packages of the program.
 func (m *module) dirs(t *testing.T) (paths []string) {

@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"cmp"
@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/survey"
 )
 
 // answered is what a message is answered with.
@@ -120,7 +121,7 @@ type tally struct {
 	readiness   *readiness // nil when the candidate does not ask for it
 }
 
-func newTally(c *candidate, lines int) *tally {
+func newTally(c *Candidate, lines int) *tally {
 	t := &tally{
 		causes: newCapped[string, struct{}](lines), changes: make(map[shift]*effect), rules: newCapped[by, effect](lines),
 		authors: newCapped[string, effect](lines), recipients: newCapped[string, effect](lines), shadow: newCapped[string, effect](lines),
@@ -134,14 +135,9 @@ func newTally(c *candidate, lines int) *tally {
 // unchanged is how many messages are answered as they were.
 func (t *tally) unchanged() int64 { return t.Messages - t.Changed - t.CannotTell }
 
-// scanner is what what-if needs of a store.
-type scanner interface {
-	Scan(ctx context.Context, span results.Span, f func(results.Row) error) error
-}
-
 // whatIf decides the messages of a span again. Its memory does not grow with
 // them.
-func whatIf(ctx context.Context, store scanner, c *candidate, span results.Span) (*tally, error) {
+func whatIf(ctx context.Context, store survey.Scanner, c *Candidate, span results.Span) (*tally, error) {
 	t := newTally(c, maxLines)
 	err := store.Scan(ctx, span, func(row results.Row) error {
 		t.take(&row, c)
@@ -151,7 +147,7 @@ func whatIf(ctx context.Context, store scanner, c *candidate, span results.Span)
 }
 
 // take counts one row.
-func (t *tally) take(row *results.Row, c *candidate) {
+func (t *tally) take(row *results.Row, c *Candidate) {
 	if row.State == results.Imported {
 		t.Imported++
 		return
@@ -163,7 +159,7 @@ func (t *tally) take(row *results.Row, c *candidate) {
 	s := c.listeners[row.Facts.Listener]
 	if s == nil {
 		if row.Facts.Skip == policy.Evaluated {
-			t.cannotTell("no listener " + row.Facts.Listener)
+			t.cannotTell(noListener(row.Facts.Listener))
 		}
 		return
 	}
@@ -198,7 +194,7 @@ func (t *tally) cannotTell(cause string) {
 
 // check holds a decision against the one that the same settings made.
 func (t *tally) check(row *results.Row, d policy.Decision) {
-	if equalDecisions(&row.Decision, &d) {
+	if EqualDecisions(&row.Decision, &d) {
 		t.Reproduced++
 		return
 	}
@@ -291,8 +287,9 @@ func lacking(l policy.Lack) string {
 	return "not in the store: " + strings.Join(names, ", ")
 }
 
-// equalDecisions compares decisions as they are stored: an empty list is none.
-func equalDecisions(a, b *policy.Decision) bool {
+// EqualDecisions compares decisions in every field, as they are stored: an empty
+// list is none.
+func EqualDecisions(a, b *policy.Decision) bool {
 	return a.Action == b.Action && a.Disposition == b.Disposition && a.Requested == b.Requested && a.Override == b.Override &&
 		a.Evidence == b.Evidence && a.Reason == b.Reason && a.Author == b.Author && slices.Equal(a.Effective, b.Effective) &&
 		a.Rule == b.Rule && slices.Equal(a.Also, b.Also) && slices.Equal(a.Shadow, b.Shadow) &&

@@ -1,24 +1,25 @@
-package main
+package whatif
 
 import (
 	"strings"
 	"testing"
 	"time"
 
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/results"
 	"dmarcgate/term"
 )
 
 func TestTheBarShowsHowFarTheScanHasCome(t *testing.T) {
-	now := whatIfDay.AddDate(0, 0, 1)
+	now := resultstest.Day.AddDate(0, 0, 1)
 	var out strings.Builder
 	rows := make(rowList, 1001)
 	for i := range rows {
-		rows[i].Facts.Time = whatIfDay.Add(time.Duration(i) * time.Second)
+		rows[i].Facts.Time = resultstest.Day.Add(time.Duration(i) * time.Second)
 	}
-	b := &bar{scanner: rows, out: &out, now: func() time.Time { return now }}
+	b := &bar{Scanner: rows, out: &out, now: func() time.Time { return now }}
 	n := 0
-	if err := b.Scan(t.Context(), results.Span{To: whatIfDay.Add(1000 * time.Second)}, func(results.Row) error {
+	if err := b.Scan(t.Context(), results.Span{To: resultstest.Day.Add(1000 * time.Second)}, func(results.Row) error {
 		n++
 		now = now.Add(time.Millisecond)
 		return nil

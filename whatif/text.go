@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"bufio"
@@ -25,7 +25,7 @@ const (
 )
 
 // text prints the report for people.
-func (r *whatIfReport) text(w io.Writer) error {
+func (r *report) text(w io.Writer) error {
 	out := bufio.NewWriter(w)
 	r.headText(out)
 	r.differencesText(out)
@@ -42,7 +42,7 @@ func (r *whatIfReport) text(w io.Writer) error {
 	return out.Flush()
 }
 
-func (r *whatIfReport) headText(out io.Writer) {
+func (r *report) headText(out io.Writer) {
 	fmt.Fprintf(out, "what if: %s\n", term.Printable(r.tried.words))
 	fmt.Fprintf(out, "%s to %s: %d messages", term.Stamp(r.span.From), term.Stamp(r.span.To), r.Messages)
 	if r.NotEvaluated > 0 {
@@ -71,7 +71,7 @@ func (r *whatIfReport) headText(out io.Writer) {
 
 // checksText says more of the messages that are answered as before: how far it
 // was checked that the same settings decide the same.
-func (r *whatIfReport) checksText(out io.Writer) {
+func (r *report) checksText(out io.Writer) {
 	if made := r.Reproduced + r.Different; made > 0 {
 		fmt.Fprintf(out, "%d messages had been decided under exactly these settings; decided again, %d of them came out the same\n", made, r.Reproduced)
 	}
@@ -83,7 +83,7 @@ func (r *whatIfReport) checksText(out io.Writer) {
 	}
 }
 
-func (r *whatIfReport) causesText(out io.Writer) {
+func (r *report) causesText(out io.Writer) {
 	if r.CannotTell == 0 {
 		return
 	}
@@ -98,7 +98,7 @@ func (r *whatIfReport) causesText(out io.Writer) {
 	restText(out, rest)
 }
 
-func (r *whatIfReport) differencesText(out io.Writer) {
+func (r *report) differencesText(out io.Writer) {
 	if r.Different == 0 {
 		return
 	}
@@ -115,7 +115,7 @@ func (r *whatIfReport) differencesText(out io.Writer) {
 	}
 }
 
-func (r *whatIfReport) changesText(out io.Writer) {
+func (r *report) changesText(out io.Writer) {
 	if r.Changed == 0 {
 		return
 	}
@@ -142,7 +142,7 @@ func (t *tally) sortedChanges() []shift {
 }
 
 // effectsText prints one table of changes.
-func effectsText[K comparable](r *whatIfReport, out io.Writer, title string, c *capped[K, effect], order func(a, b K) int, name func(K) string) {
+func effectsText[K comparable](r *report, out io.Writer, title string, c *capped[K, effect], order func(a, b K) int, name func(K) string) {
 	if len(c.lines) == 0 {
 		return
 	}
@@ -159,7 +159,7 @@ func effectsText[K comparable](r *whatIfReport, out io.Writer, title string, c *
 	restText(out, rest)
 }
 
-func (r *whatIfReport) shadowText(out io.Writer) {
+func (r *report) shadowText(out io.Writer) {
 	if len(r.shadow.lines) == 0 {
 		return
 	}
@@ -175,7 +175,7 @@ func (r *whatIfReport) shadowText(out io.Writer) {
 	restText(out, rest)
 }
 
-func (r *whatIfReport) conditionsText(out io.Writer) {
+func (r *report) conditionsText(out io.Writer) {
 	if len(r.conditions) == 0 {
 		return
 	}

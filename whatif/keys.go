@@ -1,4 +1,4 @@
-package main
+package whatif
 
 import (
 	"dmarcgate/auth/dmarc"
@@ -49,6 +49,13 @@ var keyClasses = map[string]keyClass{
 	"discovery.compare": neutral, // what it finds decides nothing
 	"dns.trusted":       neutral, // shown, and nothing more
 }
+
+// Applied reports whether stored messages are decided by the value of a key of
+// the configuration, as the daemon would.
+func Applied(key string) bool { return keyClasses[key] == applied }
+
+// Neutral reports whether no decision depends on a key of the configuration.
+func Neutral(key string) bool { return keyClasses[key] == neutral }
 
 // stored is a stored message, with the settings that it is decided by again.
 type stored struct {
@@ -168,7 +175,7 @@ func deferral(m *stored, was, now site.ShapeValue) reach {
 	}
 	a, _ := m.try.Again(*m.facts)
 	b, _ := m.try.Again(other)
-	return wholeIf(!equalDecisions(&a, &b))
+	return wholeIf(!EqualDecisions(&a, &b))
 }
 
 // drawn: rules with a sample and enforce_share need the seed, pct the draws.

@@ -1,49 +1,39 @@
-package main
+package whatif
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 	"dmarcgate/site"
 )
 
-// whatIfDay is the day of the rows of these tests.
-var whatIfDay = time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
-
-// someFacts are those of a message that fails; change makes another of it.
-func someFacts(n int, change ...func(*policy.Facts)) policy.Facts {
-	f := failure(n, "bank.example").Facts
-	f.Time, f.Version, f.Seed = whatIfDay.Add(time.Duration(n)*time.Second), policy.FactsVersion, uint64(n)+1
-	f.Authors[0].Verdict.Reason = "no aligned SPF or DKIM pass"
-	for _, c := range change {
-		c(&f)
+// testConfig writes a configuration with one listener, mta, and returns its path.
+func testConfig(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dmarcgate.toml")
+	text := fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"strict\"\n", t.TempDir())
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	return f
-}
-
-func verdict(status dmarc.Status, p dmarc.Policy) func(*policy.Facts) {
-	return func(f *policy.Facts) { f.Authors[0].Verdict.Status, f.Authors[0].Verdict.Policy = status, p }
-}
-
-func author(domain, org string) func(*policy.Facts) {
-	return func(f *policy.Facts) {
-		f.Authors[0].Domain, f.Authors[0].Org, f.Authors[0].PolicyDomain = domain, org, org
-	}
+	return path
 }
 
 // profileSettings are the settings of the test configuration with a profile.
 func profileSettings(t *testing.T, profile string, change ...func(*config.Config)) policy.Settings {
 	t.Helper()
-	in, err := site.Load(toolConfig(t, "127.0.0.1:53"), site.AllParts)
+	in, err := site.Load(testConfig(t), site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,11 +45,6 @@ func profileSettings(t *testing.T, profile string, change ...func(*config.Config
 		t.Fatal(err)
 	}
 	return in.Policy(l)
-}
-
-// decided is the row of a message as the settings decide it.
-func decided(s policy.Settings, f policy.Facts) results.Row {
-	return results.Row{Facts: f, Decision: s.Decide(f), Settings: s.Sum()}
 }
 
 // rowList is a store that has its rows in memory.
@@ -75,11 +60,11 @@ func (l rowList) Scan(_ context.Context, _ results.Span, f func(results.Row) err
 }
 
 // trying is the candidate with these settings for the listener mta.
-func trying(s policy.Settings) *candidate {
-	return &candidate{listeners: map[string]*judge{"mta": newJudge(s, nil)}}
+func trying(s policy.Settings) *Candidate {
+	return &Candidate{listeners: map[string]*judge{"mta": newJudge(s, nil)}}
 }
 
-func tallied(t *testing.T, c *candidate, rows ...results.Row) *tally {
+func tallied(t *testing.T, c *Candidate, rows ...results.Row) *tally {
 	t.Helper()
 	got, err := whatIf(t.Context(), rowList(rows), c, results.Span{})
 	if err != nil {
@@ -92,7 +77,7 @@ func TestEachChangeIsCountedAsWhatItIs(t *testing.T) {
 	accept, tag := handling{}, handling{policy.Tag, policy.Quarantine}
 	hold, refuse := handling{policy.Hold, policy.Quarantine}, handling{policy.Refuse, policy.Reject}
 	tempfail, marked := handling{policy.Tempfail, policy.None}, handling{policy.Tag, policy.None}
-	reject := verdict(dmarc.Fail, dmarc.Reject)
+	reject := resultstest.Verdict(dmarc.Fail, dmarc.Reject)
 	holding := func(c *config.Config) { c.Listeners[0].Quarantine = policy.Hold }
 	tests := []struct {
 		name     string
@@ -101,20 +86,20 @@ func TestEachChangeIsCountedAsWhatItIs(t *testing.T) {
 		want     shift
 		effect   effect
 	}{
-		{"monitor to strict", profileSettings(t, "monitor"), profileSettings(t, "strict"), someFacts(1, reject), shift{accept, refuse}, effect{Tightened: 1, Rejected: 1}},
-		{"monitor to conformant", profileSettings(t, "monitor"), profileSettings(t, "conformant"), someFacts(1, reject), shift{accept, tag}, effect{Tightened: 1, Quarantined: 1}},
-		{"conformant to strict", profileSettings(t, "conformant"), profileSettings(t, "strict"), someFacts(1, reject), shift{tag, refuse}, effect{Tightened: 1, Rejected: 1}},
-		{"strict to conformant", profileSettings(t, "strict"), profileSettings(t, "conformant"), someFacts(1, reject), shift{refuse, tag}, effect{Relaxed: 1, Quarantined: 1}},
-		{"strict to monitor", profileSettings(t, "strict"), profileSettings(t, "monitor"), someFacts(1, reject), shift{refuse, accept}, effect{Relaxed: 1}},
-		{"p=quarantine", profileSettings(t, "monitor"), profileSettings(t, "strict"), someFacts(1, verdict(dmarc.Fail, dmarc.Quarantine)), shift{accept, tag}, effect{Tightened: 1, Quarantined: 1}},
-		{"tag to hold", profileSettings(t, "conformant"), profileSettings(t, "conformant", holding), someFacts(1, reject), shift{tag, hold}, effect{Tightened: 1}},
-		{"hold to reject", profileSettings(t, "conformant", holding), profileSettings(t, "strict"), someFacts(1, reject), shift{hold, refuse}, effect{Tightened: 1, Rejected: 1}},
-		{"a DNS failure", profileSettings(t, "monitor"), profileSettings(t, "strict"), someFacts(1, verdict(dmarc.TempError, 0)), shift{accept, tempfail}, effect{Tightened: 1, Deferred: 1}},
-		{"no From", profileSettings(t, "monitor"), profileSettings(t, "conformant"), someFacts(1, func(f *policy.Facts) { f.From, f.Authors = policy.FromMissing, nil }), shift{accept, marked}, effect{Tightened: 1, Quarantined: 1}},
+		{"monitor to strict", profileSettings(t, "monitor"), profileSettings(t, "strict"), resultstest.Facts(1, reject), shift{accept, refuse}, effect{Tightened: 1, Rejected: 1}},
+		{"monitor to conformant", profileSettings(t, "monitor"), profileSettings(t, "conformant"), resultstest.Facts(1, reject), shift{accept, tag}, effect{Tightened: 1, Quarantined: 1}},
+		{"conformant to strict", profileSettings(t, "conformant"), profileSettings(t, "strict"), resultstest.Facts(1, reject), shift{tag, refuse}, effect{Tightened: 1, Rejected: 1}},
+		{"strict to conformant", profileSettings(t, "strict"), profileSettings(t, "conformant"), resultstest.Facts(1, reject), shift{refuse, tag}, effect{Relaxed: 1, Quarantined: 1}},
+		{"strict to monitor", profileSettings(t, "strict"), profileSettings(t, "monitor"), resultstest.Facts(1, reject), shift{refuse, accept}, effect{Relaxed: 1}},
+		{"p=quarantine", profileSettings(t, "monitor"), profileSettings(t, "strict"), resultstest.Facts(1, resultstest.Verdict(dmarc.Fail, dmarc.Quarantine)), shift{accept, tag}, effect{Tightened: 1, Quarantined: 1}},
+		{"tag to hold", profileSettings(t, "conformant"), profileSettings(t, "conformant", holding), resultstest.Facts(1, reject), shift{tag, hold}, effect{Tightened: 1}},
+		{"hold to reject", profileSettings(t, "conformant", holding), profileSettings(t, "strict"), resultstest.Facts(1, reject), shift{hold, refuse}, effect{Tightened: 1, Rejected: 1}},
+		{"a DNS failure", profileSettings(t, "monitor"), profileSettings(t, "strict"), resultstest.Facts(1, resultstest.Verdict(dmarc.TempError, 0)), shift{accept, tempfail}, effect{Tightened: 1, Deferred: 1}},
+		{"no From", profileSettings(t, "monitor"), profileSettings(t, "conformant"), resultstest.Facts(1, func(f *policy.Facts) { f.From, f.Authors = policy.FromMissing, nil }), shift{accept, marked}, effect{Tightened: 1, Quarantined: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			row := decided(tt.from, tt.facts)
+			row := resultstest.Decided(tt.from, tt.facts)
 			row.Settings = "others"
 			got := tallied(t, trying(tt.to), row)
 			tt.effect.Changed, tt.effect.Samples = 1, []string{"q1"}
@@ -128,35 +113,12 @@ func TestEachChangeIsCountedAsWhatItIs(t *testing.T) {
 	}
 }
 
-// kindsOfRows are messages of all kinds, as the settings decide them.
-func kindsOfRows(s policy.Settings) []results.Row {
-	var rows []results.Row
-	n := 0
-	add := func(change ...func(*policy.Facts)) {
-		n++
-		rows = append(rows, decided(s, someFacts(n, change...)))
-	}
-	for _, status := range []dmarc.Status{dmarc.StatusNone, dmarc.Pass, dmarc.Fail, dmarc.TempError, dmarc.PermError} {
-		for _, p := range []dmarc.Policy{dmarc.None, dmarc.Quarantine, dmarc.Reject} {
-			add(verdict(status, p))
-			add(verdict(status, p), author("news.shop.example", "shop.example"))
-			add(verdict(status, p), func(f *policy.Facts) { f.Authors[0].Verdict.Pct, f.Authors[0].Draw = 50, 70 })
-			add(verdict(status, p), func(f *policy.Facts) { f.Authors[0].Standing = policy.Standing{Asked: true, Missing: true} })
-		}
-	}
-	for _, from := range []policy.From{policy.FromMissing, policy.FromEmptyGroup, policy.FromSeveralFields, policy.FromUnparsable} {
-		add(func(f *policy.Facts) { f.From, f.Authors = from, nil })
-	}
-	add(func(f *policy.Facts) { f.Skip, f.Authors = policy.Loopback, nil })
-	return rows
-}
-
 func TestTheSameSettingsMakeEveryDecisionAgain(t *testing.T) {
 	for _, profile := range []string{"monitor", "conformant", "strict"} {
 		s := profileSettings(t, profile)
 		c := trying(s)
 		c.listeners["mta"].sum = "same"
-		rows := kindsOfRows(s)
+		rows := resultstest.Kinds(s)
 		for i := range rows {
 			rows[i].Settings = "same"
 		}
@@ -173,7 +135,7 @@ func TestADecisionThatDoesNotComeOutAgainIsFound(t *testing.T) {
 	c.listeners["mta"].sum = "same"
 	var rows []results.Row
 	for n := range 20 {
-		r := decided(s, someFacts(n))
+		r := resultstest.Decided(s, resultstest.Facts(n))
 		if r.Settings = "same"; n%2 == 0 {
 			r.Decision.Reason += "!"
 		}
@@ -183,7 +145,7 @@ func TestADecisionThatDoesNotComeOutAgainIsFound(t *testing.T) {
 	if got.Different != 10 || got.Reproduced != 10 || len(got.differences) != maxDifferences {
 		t.Errorf("whatIf() = %d differ, %d reproduced, %d shown; want 10, 10, %d", got.Different, got.Reproduced, len(got.differences), maxDifferences)
 	}
-	r := whatIfReport{tally: got, tried: c, limit: 10}
+	r := report{tally: got, tried: c, limit: 10}
 	if err := r.failure(); err == nil || !strings.Contains(err.Error(), "10 stored decisions came out differently") || !strings.Contains(err.Error(), "q0 q2") {
 		t.Errorf("failure() = %v; want how many and which", err)
 	}
@@ -203,17 +165,17 @@ func TestDecisionsAreComparedInEveryField(t *testing.T) {
 	for i := range v.NumField() {
 		name := v.Type().Field(i).Name
 		if v.Field(i).IsZero() {
-			t.Errorf("the field %s is not set: set it here, and compare it in equalDecisions", name)
+			t.Errorf("the field %s is not set: set it here, and compare it in EqualDecisions", name)
 		}
 		other := full
 		reflect.ValueOf(&other).Elem().Field(i).SetZero()
-		if equalDecisions(&full, &other) {
-			t.Errorf("equalDecisions() = true for decisions that differ in %s", name)
+		if EqualDecisions(&full, &other) {
+			t.Errorf("EqualDecisions() = true for decisions that differ in %s", name)
 		}
 	}
 	same := policy.Decision{Effective: []policy.Policy{}, Also: []string{}, Shadow: []policy.ShadowDecision{}}
-	if !equalDecisions(&full, &full) || !equalDecisions(&policy.Decision{}, &same) {
-		t.Error("equalDecisions() = false for equal decisions, or for an empty list and none")
+	if !EqualDecisions(&full, &full) || !EqualDecisions(&policy.Decision{}, &same) {
+		t.Error("EqualDecisions() = false for equal decisions, or for an empty list and none")
 	}
 }
 
@@ -224,7 +186,7 @@ func TestWhatCannotBeToldIsCountedByItsCause(t *testing.T) {
 	c.listeners["mta"].again = func(f policy.Facts) (policy.Decision, bool) { return s.Decide(f), f.Lacks == 0 && f.Seed != 7 }
 	monitor := profileSettings(t, "monitor")
 	row := func(n int, change ...func(*policy.Facts)) results.Row {
-		r := decided(monitor, someFacts(n, change...))
+		r := resultstest.Decided(monitor, resultstest.Facts(n, change...))
 		r.Settings = "others"
 		return r
 	}
@@ -258,7 +220,7 @@ func TestARuleThatNeedsAFactIsTriedOnlyWhereItIs(t *testing.T) {
 	yes := true
 	s := profileSettings(t, "strict")
 	if s.Rules, err = policy.NewRules([]policy.Rule{{
-		ID: "lists", Owner: "x", Created: whatIfDay, Expires: whatIfDay.AddDate(1, 0, 0), Mode: policy.Enforce,
+		ID: "lists", Owner: "x", Created: resultstest.Day, Expires: resultstest.Day.AddDate(1, 0, 0), Mode: policy.Enforce,
 		Action: policy.RuleAccept, Reason: policy.MailingList, Match: policy.Match{DKIMPass: []pattern.Domain{signer}, IsList: &yes},
 	}}); err != nil {
 		t.Fatal(err)
@@ -267,8 +229,8 @@ func TestARuleThatNeedsAFactIsTriedOnlyWhereItIs(t *testing.T) {
 	old := func(f *policy.Facts) { f.Version = 0 }
 	list := func(f *policy.Facts) { f.IsList = true }
 	var rows []results.Row
-	for n, f := range []policy.Facts{someFacts(0), someFacts(1, old), someFacts(2, signed), someFacts(3, signed, list), someFacts(4, signed, old)} {
-		rows = append(rows, decided(profileSettings(t, "strict"), f))
+	for n, f := range []policy.Facts{resultstest.Facts(0), resultstest.Facts(1, old), resultstest.Facts(2, signed), resultstest.Facts(3, signed, list), resultstest.Facts(4, signed, old)} {
+		rows = append(rows, resultstest.Decided(profileSettings(t, "strict"), f))
 		rows[n].Settings = "others"
 	}
 	got := tallied(t, trying(s), rows...)
@@ -280,7 +242,7 @@ func TestARuleThatNeedsAFactIsTriedOnlyWhereItIs(t *testing.T) {
 	}
 	again := rows[:0:0]
 	for _, r := range rows {
-		again = append(again, decided(s, r.Facts))
+		again = append(again, resultstest.Decided(s, r.Facts))
 	}
 	if got := tallied(t, trying(s), again...); got.Reproduced != 4 || got.Unchecked != 1 || got.Different+got.Changed+got.CannotTell != 0 {
 		t.Errorf("by the same settings: %d reproduced, %d unchecked, %d different; want 4, 1, 0", got.Reproduced, got.Unchecked, got.Different)
@@ -298,7 +260,7 @@ func TestEveryFactThatCanLackHasAName(t *testing.T) {
 }
 
 func TestImportedRowsAreLeftAside(t *testing.T) {
-	r := decided(profileSettings(t, "monitor"), someFacts(1))
+	r := resultstest.Decided(profileSettings(t, "monitor"), resultstest.Facts(1))
 	r.State = results.Imported
 	if got := tallied(t, trying(profileSettings(t, "strict")), r); got.Imported != 1 || got.Messages != 0 || got.Changed != 0 {
 		t.Errorf("whatIf() = %d imported, %d messages, %d changed; want 1, 0, 0", got.Imported, got.Messages, got.Changed)
@@ -321,7 +283,7 @@ func TestChangesBelongToTheRuleThatMakesThem(t *testing.T) {
 
 func TestAnotherRuleWithTheSameAnswerIsNoChange(t *testing.T) {
 	s := profileSettings(t, "strict")
-	r := decided(s, someFacts(1))
+	r := resultstest.Decided(s, resultstest.Facts(1))
 	r.Decision.Rule, r.Settings = "was", "others"
 	if got := tallied(t, trying(s), r); got.Relabelled != 1 || got.Changed != 0 || got.unchanged() != 1 {
 		t.Errorf("whatIf() = %d relabelled, %d changed; want 1, 0", got.Relabelled, got.Changed)
@@ -348,7 +310,7 @@ func TestRulesInShadowAreCountedOnTop(t *testing.T) {
 		d.Shadow = []policy.ShadowDecision{{Rule: "milder"}, {Rule: "same", Action: policy.Refuse, Disposition: policy.Reject}}
 		return d, true
 	}
-	got := tallied(t, c, decided(s, someFacts(1)), decided(s, someFacts(2)))
+	got := tallied(t, c, resultstest.Decided(s, resultstest.Facts(1)), resultstest.Decided(s, resultstest.Facts(2)))
 	milder, same := got.shadow.lines["milder"], got.shadow.lines["same"]
 	if milder == nil || milder.n != 2 || milder.value.Relaxed != 2 || milder.value.Tightened != 0 {
 		t.Errorf("the rule that accepts: %+v; want 2 matches, 2 relaxed", milder)
