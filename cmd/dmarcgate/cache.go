@@ -23,6 +23,9 @@ import (
 // their memory here.
 const maxSorted = 10_000
 
+// maxText bounds one text of the DNS in JSON: no record is read further.
+const maxText = dmarc.MaxRecordBytes
+
 // cacheTypes are the record types that are looked up.
 var cacheTypes = []string{"A", "AAAA", "MX", "PTR", "SOA", "TXT"}
 

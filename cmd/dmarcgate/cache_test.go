@@ -222,24 +222,6 @@ func TestALongAnswerDoesNotHideItsAge(t *testing.T) {
 	}
 }
 
-func TestAStaleAnswerIsShownWithWhatIsWrong(t *testing.T) {
-	why := &dnscache.StaleError{Age: time.Hour, Err: &dnscache.Error{Name: "a.example", Type: "TXT", Kind: dnscache.Down}}
-	l := dnscache.Lookup{Name: "a.example", Type: "TXT", Outcome: "stale", Records: []string{"old"}, Age: time.Hour, AD: true, Err: why}
-	var s sight
-	s.addLookups([]dnscache.Lookup{l})
-	var b strings.Builder
-	root := &term.Node{Text: "x"}
-	s.Asked[0].draw(root)
-	if err := root.Print(&b); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"TXT a.example (stale, age 1h0m0s, TTL 0s, AD)", "no newer answer: dns: TXT", `"old"`} {
-		if !strings.Contains(b.String(), want) {
-			t.Errorf("lookup prints\n%s\nwant %q in it", b.String(), want)
-		}
-	}
-}
-
 func TestStatusShowsNameServersAndTheUseOfTheCache(t *testing.T) {
 	now := time.Unix(1000, 0)
 	s := admin.Status{Started: now, Reloaded: now, DNS: admin.DNSStatus{

@@ -2,12 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"dmarcgate/config"
+	"dmarcgate/lookup"
 	"dmarcgate/message"
 	"dmarcgate/site"
 )
@@ -76,22 +76,12 @@ func (c *lookupCmd) Run(e *env) error {
 		return err
 	}
 	defer dns.Close()
-	l := looker{in: in, dns: dns}
-	if c.Batch != "" {
-		return c.batch(e, l)
-	}
-	l.owner = c.MailText
-	s := l.look(context.Background(), c.Domain)
+	ctx, o := context.Background(), lookup.Options{Site: in, DNS: dns, JSON: c.JSON}
 	switch {
-	case c.JSON:
-		err = json.NewEncoder(e.stdout).Encode(s)
-	case !c.MailText:
-		err = s.tree().Print(e.stdout)
-	case s.Error == "":
-		err = s.mail(e)
+	case c.Batch != "":
+		return lookup.Batch(ctx, e.stdout, c.Batch, o)
+	case c.MailText:
+		return lookup.MailText(ctx, e.stdout, e.stderr, c.Domain, o)
 	}
-	if err != nil {
-		return err
-	}
-	return s.failure()
+	return lookup.Domain(ctx, e.stdout, c.Domain, o)
 }

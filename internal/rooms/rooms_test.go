@@ -24,13 +24,15 @@ const root = "../.."
 // Every room may import term, which imports none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "internal/*"},
+	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "internal/*"},
 	"explain":           {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "milter", "policy", "policy/pattern", "results", "results/blob", "site"},
 	"whatif":            {"config", "policy", "results", "site", "survey", "auth/dmarc"},
 	"survey":            {"policy", "results", "auth/dmarc"},
+	"lookup":            {"auth/dmarc", "auth/spf", "dnscache", "message", "policy", "policy/lint", "report/consent", "site"},
 	"site":              {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "metrics", "milter", "policy", "results", "results/*"},
 	"enforce":           {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
 	"admin":             {"results", "policy", "dnscache", "metrics", "auth/*"},
+	"report/consent":    {"auth/dmarc", "dnscache", "message"},
 	"auth":              {"message", "auth/*"},
 	"results":           {"policy", "auth/dmarc"},
 	"results/blob":      {"results", "policy", "auth/dmarc"},

@@ -1,4 +1,4 @@
-package main
+package lookup
 
 import (
 	"fmt"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/report/consent"
 	"dmarcgate/term"
 )
 
@@ -20,12 +21,12 @@ const (
 // mail prints a message to the owner of the domain. Every line that has text of
 // the DNS is indented, so that none can be taken for a field, for the end of
 // the message or for a "From " line. Nothing to mend is no message.
-func (s *sight) mail(e *env) error {
+func (s *sight) mail(out, notes io.Writer) error {
 	mine := s.ownDefects()
 	refusals := s.refusals()
 	n := len(mine) + len(refusals)
 	if n == 0 {
-		_, err := fmt.Fprintf(e.stderr, "dmarcgate: %s has nothing that its owner should mend\n", s.Domain)
+		_, err := fmt.Fprintf(notes, "dmarcgate: %s has nothing that its owner should mend\n", s.Domain)
 		return err
 	}
 	var b strings.Builder
@@ -38,11 +39,11 @@ func (s *sight) mail(e *env) error {
 	}
 	for i, d := range refusals {
 		fmt.Fprintf(&b, "\n%d. No reports go to the destination of %s\n", len(mine)+i+1, d.Tag)
-		fmt.Fprintf(&b, "   %q:\n   %s.\n   To mend it: %s.\n", term.Bounded(d.URI, maxQuote), d.Why, d.mend())
+		fmt.Fprintf(&b, "   %q:\n   %s.\n   To mend it: %s.\n", term.Bounded(d.URI, maxQuote), d.Why, refusalMend(d))
 	}
 	s.mailProposals(&b, mine)
 	b.WriteString("\nRFC 9989 describes the record, RFC 9990 the reports.\n")
-	_, err := io.WriteString(e.stdout, b.String())
+	_, err := io.WriteString(out, b.String())
 	return err
 }
 
@@ -58,12 +59,12 @@ func (s *sight) ownDefects() []defectSight {
 	})
 }
 
-func (s *sight) refusals() []destination {
-	return slices.DeleteFunc(slices.Clone(s.Destinations), func(d destination) bool { return d.Consent != refused })
+func (s *sight) refusals() []consent.Destination {
+	return slices.DeleteFunc(slices.Clone(s.Destinations), func(d consent.Destination) bool { return d.Consent != consent.Refused })
 }
 
-// mend says what helps against a refusal.
-func (d destination) mend() string {
+// refusalMend says what helps against a refusal.
+func refusalMend(d consent.Destination) string {
 	if len(d.Name) > dmarc.MaxNameBytes {
 		return "name another destination"
 	}
@@ -89,7 +90,7 @@ func (s *sight) contacts() []string {
 	}
 	candidates := []string{"postmaster@" + owner, s.mailbox}
 	for _, d := range s.Destinations {
-		addr, _ := mailtoAddress(d.URI)
+		addr, _ := consent.MailtoAddress(d.URI)
 		if d.Tag == "rua" {
 			candidates = append(candidates, addr)
 		}

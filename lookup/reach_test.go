@@ -1,7 +1,6 @@
-package main
+package lookup
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
@@ -27,7 +26,6 @@ closed.example. TXT "v=spf1 -all"
 _dmarc.bare.example. TXT "v=DMARC1; p=reject"
 !any
 `)
-	cfg := toolConfig(t, dns.Addr())
 	tests := []struct {
 		domain string
 		want   []string
@@ -41,9 +39,9 @@ _dmarc.bare.example. TXT "v=DMARC1; p=reject"
 		{"bare.example", nil, "SPF lets in"},
 	}
 	for _, tt := range tests {
-		code, out, stderr := command("lookup", "-c", cfg, tt.domain)
-		if code != 0 {
-			t.Errorf("lookup %s = %d, %s", tt.domain, code, stderr)
+		out, failure := looked(t, dns.Addr(), tt.domain)
+		if failure != "" {
+			t.Errorf("lookup %s = %q; want no error", tt.domain, failure)
 		}
 		for _, want := range tt.want {
 			if !strings.Contains(out, want) {
@@ -54,9 +52,8 @@ _dmarc.bare.example. TXT "v=DMARC1; p=reject"
 			t.Errorf("lookup %s prints\n%s\nwant nothing of %q", tt.domain, out, tt.not)
 		}
 	}
-	code, out, _ := command("lookup", "-c", cfg, "--json", "shared.example")
-	var got struct{ SPF reachSight }
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || got.SPF.IPv4 != 513 || len(got.SPF.Shared) != 2 || got.SPF.Everybody {
-		t.Errorf("lookup --json = %d, %v, %+v; want 513 addresses and two shared senders", code, err, got.SPF)
+	s, failure := sightOf(t, dns.Addr(), "shared.example")
+	if got := s.SPF; failure != "" || got == nil || got.IPv4 != 513 || len(got.Shared) != 2 || got.Everybody {
+		t.Errorf("lookup as JSON = %q, %+v; want 513 addresses and two shared senders", failure, got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package lookup
 
 import (
 	"context"
@@ -32,9 +32,9 @@ type sharedSender struct {
 
 // reach finds whom the SPF record lets in, where there is one.
 func (l looker) reach(ctx context.Context, s *sight) {
-	var t trail
-	r := spf.ReachOf(ctx, l.dns.View(dnscache.SPF).Traced(t.add), s.Domain)
-	s.addLookups(t.list)
+	var t dnscache.Trail
+	r := spf.ReachOf(ctx, l.dns.View(dnscache.SPF).Traced(t.Add), s.Domain)
+	s.addLookups(t.Lookups())
 	out := reachSight{IPv4: r.IPv4, IPv6: r.IPv6, Everybody: r.Everybody, Shared: []sharedSender{}, Unknown: append([]string{}, r.Unknown...)}
 	for _, name := range r.Names {
 		of, kind, ok := lint.SharedSender(name)

@@ -1,17 +1,17 @@
-package main
+package lookup
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
-	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
-	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -32,9 +32,9 @@ const unusableZone = "_dmarc.unusable.example. TXT \"v=DMARC1; p=rejct\"\n"
 
 func TestABatchPrintsALineForEachDomainInOrderAndASummary(t *testing.T) {
 	dns := dnstest.New(t, lookupZone+unusableZone)
-	code, out, stderr := looked(t, dns.Addr(), "--batch", write(t, "domains.txt", batchFile))
-	if code != 1 || !strings.Contains(stderr, "of 9 domains, 3 have defects") {
-		t.Errorf("lookup --batch = %d, %q; want 1 and how many", code, stderr)
+	out, failure := batchOf(t, dns.Addr(), batchFile)
+	if !strings.HasPrefix(failure, "of 9 domains, 3 have defects") {
+		t.Errorf("Batch = %q; want an error that says how many", failure)
 	}
 	lines := strings.Split(out, "\n")
 	want := []string{
@@ -62,10 +62,13 @@ func TestABatchPrintsALineForEachDomainInOrderAndASummary(t *testing.T) {
 
 func TestABatchAsJSONIsAnObjectForEachLineAndTheSummaryLast(t *testing.T) {
 	dns := dnstest.New(t, lookupZone+unusableZone)
-	code, out, _ := looked(t, dns.Addr(), "--json", "--batch", write(t, "domains.txt", batchFile))
-	lines := strings.Split(strings.TrimSuffix(out, "\n"), "\n")
-	if code != 1 || len(lines) != 10 {
-		t.Fatalf("lookup --batch --json = %d, %d lines; want 1 and 10", code, len(lines))
+	o := options(t, dns.Addr())
+	o.JSON = true
+	var out strings.Builder
+	err := Batch(t.Context(), &out, write(t, "domains.txt", batchFile), o)
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if err == nil || len(lines) != 10 {
+		t.Fatalf("Batch as JSON = %v, %d lines; want an error and 10", err, len(lines))
 	}
 	for _, line := range lines[:9] {
 		var s sight
@@ -82,8 +85,8 @@ func TestABatchAsJSONIsAnObjectForEachLineAndTheSummaryLast(t *testing.T) {
 func TestABatchOfGoodDomainsIsASuccess(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	for _, text := range []string{"shop.example\n", "shop.example", "# nobody\n\n", ""} {
-		if code, out, stderr := looked(t, dns.Addr(), "--batch", write(t, "domains.txt", text)); code != 0 || !strings.Contains(out, "0 with defects") {
-			t.Errorf("lookup --batch of %q = %d, %q, %q; want 0 and a summary", text, code, out, stderr)
+		if out, failure := batchOf(t, dns.Addr(), text); failure != "" || !strings.Contains(out, "0 with defects") {
+			t.Errorf("Batch of %q = %q, %q; want no error and a summary", text, out, failure)
 		}
 	}
 }
@@ -98,8 +101,9 @@ func TestABatchIsReadFromStandardInput(t *testing.T) {
 	stdin := os.Stdin
 	defer func() { os.Stdin = stdin }()
 	os.Stdin = f
-	if code, out, _ := looked(t, dns.Addr(), "--batch", "-"); code != 0 || !strings.HasPrefix(out, "quiet.example: no record\n") {
-		t.Errorf("lookup --batch - = %d, %q; want the domain of standard input", code, out)
+	var out strings.Builder
+	if err := Batch(t.Context(), &out, "-", options(t, dns.Addr())); err != nil || !strings.HasPrefix(out.String(), "quiet.example: no record\n") {
+		t.Errorf("Batch of - = %v, %q; want the domain of standard input", err, out.String())
 	}
 }
 
@@ -122,8 +126,8 @@ func TestABatchHasLimits(t *testing.T) {
 			t.Errorf("readBatch of %s = %d lines, %v; want %d, %q", about, len(got), err, tt.lines, tt.err)
 		}
 	}
-	if code, _, stderr := command("lookup", "--batch", "/nonexistent/domains.txt"); code != 1 || !strings.Contains(stderr, "/nonexistent/domains.txt") {
-		t.Errorf("a file that is not there = %d, %q; want 1 and its name", code, stderr)
+	if err := Batch(t.Context(), io.Discard, "/nonexistent/domains.txt", Options{}); err == nil || !strings.Contains(err.Error(), "/nonexistent/domains.txt") {
+		t.Errorf("Batch of a file that is not there = %v; want its name", err)
 	}
 }
 
@@ -180,17 +184,33 @@ func TestABatchEndsWhenNobodyReadsIt(t *testing.T) {
 	}
 }
 
-// newLooker is one without a command.
+// newLooker is one with the servers of a zone.
 func newLooker(t *testing.T, addr string) looker {
 	t.Helper()
-	cfg, err := config.Load(toolConfig(t, addr))
-	if err != nil {
-		t.Fatal(err)
+	o := options(t, addr)
+	return looker{in: o.Site, dns: o.DNS}
+}
+
+// batchOf returns what Batch prints of the domains in a text, and its error as
+// text.
+func batchOf(t *testing.T, addr, text string) (out, failure string) {
+	t.Helper()
+	var b strings.Builder
+	err := Batch(t.Context(), &b, write(t, "domains.txt", text), options(t, addr))
+	return b.String(), term.ErrorText(err)
+}
+
+// eventually asks until ok answers true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("waited in vain for %s", what)
+		}
 	}
-	dns, err := site.NewResolver(cfg, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(dns.Close)
-	return looker{in: site.Site{Config: cfg}, dns: dns}
 }

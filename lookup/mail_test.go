@@ -1,4 +1,4 @@
-package main
+package lookup
 
 import (
 	"fmt"
@@ -9,12 +9,21 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/term"
 )
 
-// mailTo runs lookup --mail-text and reads what it prints as a message.
+// mailText returns what MailText prints, what it notes, and its error as text.
+func mailText(t *testing.T, addr, domain string) (out, notes, failure string) {
+	t.Helper()
+	var b, n strings.Builder
+	err := MailText(t.Context(), &b, &n, domain, options(t, addr))
+	return b.String(), n.String(), term.ErrorText(err)
+}
+
+// mailTo reads what MailText prints as a message.
 func mailTo(t *testing.T, dns, domain string) (to []string, subject, body string) {
 	t.Helper()
-	_, out, stderr := looked(t, dns, "--mail-text", domain)
+	out, stderr, _ := mailText(t, dns, domain)
 	msg, err := netmail.ReadMessage(strings.NewReader(out))
 	if err != nil {
 		t.Fatalf("lookup --mail-text prints %q (%s): %v", out, stderr, err)
@@ -65,12 +74,12 @@ func TestTwoRecordsAreBothProposed(t *testing.T) {
 func TestNothingToMendIsNoMessage(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	for _, domain := range []string{"quiet.example", "test.example"} {
-		if code, out, stderr := looked(t, dns.Addr(), "--mail-text", domain); code != 0 || out != "" || !strings.Contains(stderr, domain+" has nothing") {
-			t.Errorf("lookup --mail-text %s = %d, %q, %q; want 0 and no message", domain, code, out, stderr)
+		if out, notes, failure := mailText(t, dns.Addr(), domain); failure != "" || out != "" || !strings.Contains(notes, domain+" has nothing") {
+			t.Errorf("MailText of %s = %q, %q, %q; want no error and no message", domain, out, notes, failure)
 		}
 	}
-	if code, out, stderr := looked(t, dns.Addr(), "--mail-text", "broken.example"); code != 1 || out != "" || !strings.Contains(stderr, "cannot be looked up") {
-		t.Errorf("lookup --mail-text broken.example = %d, %q, %q; want 1 and no message", code, out, stderr)
+	if out, notes, failure := mailText(t, dns.Addr(), "broken.example"); out+notes != "" || !strings.Contains(failure, "cannot be looked up") {
+		t.Errorf("MailText of broken.example = %q, %q, %q; want an error and no message", out, notes, failure)
 	}
 }
 
@@ -183,25 +192,32 @@ _dmarc.quotes.example.       TXT "v=DMARC1; p=` + strings.Repeat(`\"\\`, 60) + `
 func TestTextFromTheDNSIsHarmlessHoweverItIsPrinted(t *testing.T) {
 	dns := dnstest.New(t, hostileZone())
 	for _, domain := range []string{"hostile.example", "long.example", "near.example", "many.example", "quotes.example"} {
-		for _, flag := range []string{"", "--json", "--mail-text", "--batch"} {
-			args := []string{flag, domain}
-			switch flag {
-			case "":
-				args = args[1:]
-			case "--batch":
-				args[1] = write(t, "domains.txt", domain+"\n\x1b[2J\u202ex\r\n")
+		for _, form := range []string{"a tree", "JSON", "a message", "a batch"} {
+			o := options(t, dns.Addr())
+			o.JSON = form == "JSON"
+			var b, n strings.Builder
+			var err error
+			switch form {
+			case "a message":
+				err = MailText(t.Context(), &b, &n, domain, o)
+			case "a batch":
+				err = Batch(t.Context(), &b, write(t, "domains.txt", domain+"\n\x1b[2J\u202ex\r\n"), o)
+			default:
+				err = Domain(t.Context(), &b, domain, o)
 			}
-			code, out, stderr := looked(t, dns.Addr(), args...)
-			if code != 1 || out == "" {
-				t.Errorf("lookup %s %s = %d, %d bytes; want 1 and something", flag, domain, code, len(out))
+			out := b.String()
+			if err == nil || out == "" {
+				t.Errorf("%s as %s = %v, %d bytes; want an error and something", domain, form, err, len(out))
+				continue
 			}
-			if i := strings.IndexFunc(out+stderr, func(r rune) bool {
+			said := out + n.String() + err.Error()
+			if i := strings.IndexFunc(said, func(r rune) bool {
 				return r != '\n' && (r < ' ' || r > '~') && !strings.ContainsRune("├─└│", r)
 			}); i >= 0 {
-				t.Errorf("lookup %s %s prints %q", flag, domain, (out + stderr)[max(0, i-20):min(i+20, len(out+stderr))])
+				t.Errorf("%s as %s prints %q", domain, form, said[max(0, i-20):min(i+20, len(said))])
 			}
-			if limit := map[bool]int{true: 1 << 18, false: 1 << 15}[flag == "--json"]; len(out) > limit {
-				t.Errorf("lookup %s %s prints %d bytes; want at most %d", flag, domain, len(out), limit)
+			if limit := map[bool]int{true: 1 << 18, false: 1 << 15}[o.JSON]; len(out) > limit {
+				t.Errorf("%s as %s prints %d bytes; want at most %d", domain, form, len(out), limit)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package lookup
 
 import (
 	"fmt"
@@ -6,6 +6,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/policy"
+	"dmarcgate/report/consent"
 	"dmarcgate/term"
 )
 
@@ -34,11 +35,11 @@ type sight struct {
 	Defects []defectSight `json:"defects"`
 	Changed bool          `json:"meaning_changed"` // by one of the defects
 
-	Failing      []failing     `json:"failing_mail"`
-	SPF          *reachSight   `json:"spf,omitempty"` // nil without an SPF record, or with several
-	Destinations []destination `json:"report_destinations"`
-	Remarks      []remark      `json:"remarks"`
-	Asked        []askedName   `json:"asked"`
+	Failing      []failing             `json:"failing_mail"`
+	SPF          *reachSight           `json:"spf,omitempty"` // nil without an SPF record, or with several
+	Destinations []consent.Destination `json:"report_destinations"`
+	Remarks      []remark              `json:"remarks"`
+	Asked        []askedName           `json:"asked"`
 
 	found   dmarc.Discovery
 	lookups []dnscache.Lookup
@@ -96,7 +97,7 @@ func newSight(d dmarc.Discovery) *sight {
 	s := &sight{
 		Domain: d.Author, Error: term.ErrorText(d.Err), Method: d.Method.String(), Org: d.Org, Source: d.Source.String(),
 		PolicyDomain: d.PolicyDomain, Record: term.Bounded(d.Text, maxText), Result: v.Status.String(), Policy: v.Policy.String(),
-		Methods: []methodSight{}, Defects: []defectSight{}, Failing: []failing{}, Destinations: []destination{}, Remarks: []remark{}, Asked: []askedName{}, found: d,
+		Methods: []methodSight{}, Defects: []defectSight{}, Failing: []failing{}, Destinations: []consent.Destination{}, Remarks: []remark{}, Asked: []askedName{}, found: d,
 	}
 	if d.Source != dmarc.SourceNone {
 		s.Understood = d.Record.String()

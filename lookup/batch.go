@@ -1,4 +1,4 @@
-package main
+package lookup
 
 import (
 	"bufio"
@@ -76,29 +76,32 @@ func openBatch(path string) ([]batchLine, error) {
 	return list, nil
 }
 
-// batch looks up the domains of a file and prints them in its order.
-func (c *lookupCmd) batch(e *env, l looker) error {
-	list, err := openBatch(c.Batch)
+// Batch looks up the domains of a file, one a line, or of standard input when the
+// path is "-", and prints them in its order, with a summary last. It ends with an
+// error when one of them could not be looked up or has a defect that changes what
+// its record means.
+func Batch(ctx context.Context, out io.Writer, path string, o Options) error {
+	list, err := openBatch(path)
 	if err != nil {
 		return err
 	}
 	sum := newSummary()
-	out := json.NewEncoder(e.stdout)
-	err = l.lookAll(context.Background(), list, func(line batchLine, s *sight) error {
+	enc := json.NewEncoder(out)
+	err = looker{in: o.Site, dns: o.DNS}.lookAll(ctx, list, func(line batchLine, s *sight) error {
 		sum.add(line, s)
-		if c.JSON {
-			return out.Encode(s)
+		if o.JSON {
+			return enc.Encode(s)
 		}
-		_, err := fmt.Fprintln(e.stdout, s.line())
+		_, err := fmt.Fprintln(out, s.line())
 		return err
 	})
 	switch {
 	case err != nil:
 		return err
-	case c.JSON:
-		err = out.Encode(map[string]*summary{"summary": sum})
+	case o.JSON:
+		err = enc.Encode(map[string]*summary{"summary": sum})
 	default:
-		_, err = io.WriteString(e.stdout, sum.text())
+		_, err = io.WriteString(out, sum.text())
 	}
 	if err != nil {
 		return err

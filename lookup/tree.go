@@ -1,10 +1,11 @@
-package main
+package lookup
 
 import (
 	"fmt"
 	"strings"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/report/consent"
 	"dmarcgate/term"
 )
 
@@ -128,9 +129,9 @@ func (s *sight) destinationNodes(root *term.Node) {
 	}
 }
 
-var consentWords = map[consent]string{
-	internal: "of the same organization", granted: "elsewhere, and consents", refused: "elsewhere, and does NOT consent: gets none",
-	unknown: "not known whether it consents", ignored: "ignored",
+var consentWords = map[consent.State]string{
+	consent.Internal: "of the same organization", consent.Granted: "elsewhere, and consents", consent.Refused: "elsewhere, and does NOT consent: gets none",
+	consent.Unknown: "not known whether it consents", consent.Ignored: "ignored",
 }
 
 // draw shows a question and what came of it.
