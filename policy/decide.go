@@ -1,79 +1,6 @@
 package policy
 
-import (
-	"time"
-
-	"dmarcgate/auth/dmarc"
-)
-
-// Settings are the site's choices for one listener. The zero value enforces
-// nothing.
-type Settings struct {
-	Profile Profile
-	// Observed is the share of messages, in percent, for which the profile is
-	// Monitor whatever Profile says, so that a site can begin with a few.
-	Observed uint8
-	// Suspended is when an operator's order to enforce nothing ends. It changes
-	// no decision, only what is said of it: see Suspend. Zero is no such order.
-	Suspended  time.Time `json:",omitzero"`
-	Quarantine Action    // Tag, Hold or Refuse: what quarantine means here
-	// IgnorePct ignores the pct tag, as RFC 9989, Appendix A.6, has it. The
-	// default honours it, because published records still rely on it.
-	IgnorePct bool
-	// TempOurs answers a message that could not be judged because our own
-	// resolver answers nobody: Tag (deliver, marked) or Tempfail.
-	TempOurs Action
-	// TempDomain answers one that could not be judged because the DNS of the
-	// sender's domain fails: Tempfail, Tag, or the action of Quarantine.
-	TempDomain Action
-	// TempUnknown answers one that did not pass and whose client is not known:
-	// Accept, Tag or Tempfail.
-	TempUnknown Action
-	// MaxDefer is how long the same author domain and client may be answered
-	// with Tempfail for its own DNS; afterwards the message is quarantined. A
-	// lame delegation must not be a way past the policy.
-	MaxDefer time.Duration
-	// From answers messages whose From field gives nothing to evaluate.
-	From FromAnswers
-	// Known is whom the profile Conformant believes.
-	Known Known
-	// Rules override what the rest decides. Under the profile Monitor they
-	// only record what they would have done.
-	Rules Rules
-}
-
-// Decision is what is done with a message, and why. The zero value delivers.
-type Decision struct {
-	Action      Action       `json:"action"`
-	Disposition Disposition  `json:"disposition"`
-	Requested   dmarc.Policy `json:"requested"` // the strictest policy published for a failing author domain
-	Override    Override     `json:"override,omitempty"`
-	Evidence    Evidence     `json:"evidence,omitempty"`  // what the profile went by, also when a rule decided in the end
-	Reason      string       `json:"reason"`              // one clause in words, free of text from the message
-	Author      string       `json:"author,omitempty"`    // the author domain that decided
-	Effective   []Policy     `json:"effective,omitempty"` // for each of Facts.Authors
-
-	Rule   string           `json:"rule,omitempty"`   // id of the rule that decided
-	Also   []string         `json:"also,omitempty"`   // ids of enforced rules of lower rank that matched too
-	Shadow []ShadowDecision `json:"shadow,omitempty"` // what rules that only watch would have done
-
-	ReportComment string `json:"report_comment,omitempty"` // of the rule that decided, where the override is its reason
-	Unreported    string `json:"unreported,omitempty"`     // id of the rule that keeps the message out of reports
-}
-
-// ShadowDecision is what a rule would have done with the message, had it been
-// the one to decide.
-type ShadowDecision struct {
-	Rule        string      `json:"rule"`
-	Action      Action      `json:"action"`
-	Disposition Disposition `json:"disposition"`
-}
-
-// Policy is the published policy of one author domain after t and pct.
-type Policy struct {
-	Applied  dmarc.Policy `json:"applied"`
-	Override Override     `json:"override,omitempty"`
-}
+import "dmarcgate/auth/dmarc"
 
 // Decide turns facts into a decision. It does no I/O and cannot fail. What the
 // facts lack (Facts.Lacking) counts as not holding, see Again.
@@ -129,32 +56,6 @@ func (s Settings) decideProfile(f Facts) Decision {
 	}
 	decision.Effective = effective
 	return decision
-}
-
-// ReportReason is the reason that a report gives for the disposition of a message
-// with these facts (RFC 9990, Section 3.1.6): Override, or LocalPolicy where less
-// was done than the owner asks for after t and pct and nothing else says why, as
-// under the profile Monitor. Override itself may say what t and pct did. A row keeps the two apart, so that what a site has
-// decided about single messages can be told from what it does not enforce at all.
-func (d Decision) ReportReason(f Facts) Override {
-	if lowered := d.Override == PolicyTestMode || d.Override == SampledOut; d.Override != AsPublished && !lowered || d.Action == Tempfail {
-		return d.Override
-	}
-	for i, p := range d.Effective {
-		if i < len(f.Authors) && f.Authors[i].Verdict.Status == dmarc.Fail && p.Applied != dmarc.None && int(d.Disposition) < int(p.Applied) {
-			return LocalPolicy
-		}
-	}
-	return d.Override
-}
-
-// severerThan orders decisions by what is done, then by what was asked for,
-// so that the record of a message names the domain that mattered.
-func (d Decision) severerThan(o Decision) bool {
-	if d.Action != o.Action {
-		return d.Action > o.Action
-	}
-	return d.Requested > o.Requested
 }
 
 // leading returns the author domain that speaks for the message when none is
@@ -237,26 +138,6 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 	}
 	d.Action, d.Disposition = Refuse, Reject
 	return d
-}
-
-// Suspend returns the settings of a listener that an operator has put to
-// Monitor until then. One that enforces nothing anyway stays as it is.
-func (s Settings) Suspend(until time.Time) Settings {
-	if s.Profile != Monitor {
-		s.Profile, s.Observed, s.Suspended = Monitor, 0, until.UTC().Truncate(time.Second)
-	}
-	return s
-}
-
-// unenforced is why a message is only watched.
-func (s Settings) unenforced() string {
-	switch {
-	case s.Observed > 0: // see settled
-		return "outside enforce_share"
-	case !s.Suspended.IsZero():
-		return "dmarcgate monitor until " + s.Suspended.Format(time.RFC3339)
-	}
-	return "profile monitor"
 }
 
 func (s Settings) quarantine(d Decision) Decision {
