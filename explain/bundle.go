@@ -54,8 +54,8 @@ trusted_networks = [%q]
 // others wait as all cases do.
 const failTimeout = "500ms"
 
-// replay is a bundle before it is text.
-type replay struct {
+// draft is a bundle before it is text.
+type draft struct {
 	config, rules string // TOML
 	profile       string
 	quarantine    string
@@ -67,7 +67,7 @@ type replay struct {
 
 // bundle writes the case file of a message that was explained.
 func bundle(in site.Site, l config.Listener, m Letter, x *Explanation, redact bool) (string, error) {
-	r := &replay{config: caseSettings(in.Config, m), profile: l.Profile.String(), quarantine: l.Quarantine.String(), letter: m, answers: x.Lookups}
+	r := &draft{config: caseSettings(in.Config, m), profile: l.Profile.String(), quarantine: l.Quarantine.String(), letter: m, answers: x.Lookups}
 	if policy.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
 		r.profile = policy.Monitor.String() // by a draw that hangs on our secret
 	}
@@ -110,11 +110,11 @@ func bundle(in site.Site, l config.Listener, m Letter, x *Explanation, redact bo
 	return r.text(y, in.Config.Discovery.Pct != "ignore")
 }
 
-func (r *replay) note(text string) { r.notes = append(r.notes, text) }
+func (r *draft) note(text string) { r.notes = append(r.notes, text) }
 
 // play takes the message along the path with the settings and the DNS of the
 // case, as the runner of cases does.
-func (r *replay) play() (y *Explanation, questions []string, err error) {
+func (r *draft) play() (y *Explanation, questions []string, err error) {
 	in, err := r.inputs()
 	if err != nil {
 		return nil, nil, fmt.Errorf("playing it: %w", err)
@@ -134,7 +134,7 @@ func (r *replay) play() (y *Explanation, questions []string, err error) {
 }
 
 // inputs reads the settings of the case.
-func (r *replay) inputs() (site.Site, error) {
+func (r *draft) inputs() (site.Site, error) {
 	trusted := cmp.Or(r.trusted, caseTrusted)
 	top, tables := r.config, ""
 	if i := strings.Index("\n"+r.config, "\n["); i >= 0 {
@@ -157,7 +157,7 @@ func (r *replay) inputs() (site.Site, error) {
 }
 
 // text writes the file.
-func (r *replay) text(y *Explanation, drawn bool) (string, error) {
+func (r *draft) text(y *Explanation, drawn bool) (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s.\n\n", term.Bounded("From "+term.OrNone(caseAuthors(y.Facts))+": "+y.Decision.Action.String()+", as explained by dmarcgate explain --bundle", 190))
 	var comments strings.Builder
@@ -186,7 +186,7 @@ func caseAuthors(f policy.Facts) string {
 	return strings.Join(names, ", ")
 }
 
-func (r *replay) envelope() string {
+func (r *draft) envelope() string {
 	env := r.letter.Env
 	var b strings.Builder
 	fmt.Fprintf(&b, "client %s\nhelo %s\nmail <%s>\nprofile %s\nquarantine %s\n", clientWord(env), env.Helo, env.MailFrom, r.profile, r.quarantine)
@@ -219,7 +219,7 @@ func clientWord(env *milter.Envelope) string {
 }
 
 // message has the line ends of a file.
-func (r *replay) message() string {
+func (r *draft) message() string {
 	var b strings.Builder
 	for _, f := range r.letter.Header {
 		b.Write(f)
@@ -272,7 +272,7 @@ func section(b *strings.Builder, name, text string) error {
 }
 
 // zone writes the answers as zone text with directives for the failures.
-func (r *replay) zone() string {
+func (r *draft) zone() string {
 	var b strings.Builder
 	b.WriteString("!any\n")
 	var list []asked
@@ -307,7 +307,7 @@ func (r *replay) zone() string {
 var withoutAnswer = regexp.MustCompile(`(?m)^!(down|drop|broken)\b`)
 
 // silent reports whether a server leaves queries of the case without an answer.
-func (r *replay) silent() bool {
+func (r *draft) silent() bool {
 	return withoutAnswer.MatchString(r.zone())
 }
 

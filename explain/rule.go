@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/term"
 )
 
@@ -20,30 +21,16 @@ func (x *Explanation) tellRule(s policy.Settings, id string) {
 	for _, n := range x.NotTold {
 		f.Lacks |= n.lack
 	}
-	told, ok := s.Tell(f, id)
-	if !ok {
-		return // the rules were read once, so it is there
-	}
+	var others []policy.Facts
 	for _, n := range x.NotTold {
 		for _, other := range n.others {
 			if n.lack == 0 && other.Skip == f.Skip {
-				again, _ := s.Tell(other, id)
-				merge(&told, again)
+				others = append(others, other)
 			}
 		}
 	}
-	x.Rule = &told
-}
-
-// merge makes what two readings of a message disagree about not known.
-func merge(told *policy.Told, other policy.Told) {
-	for i := range min(len(told.Conditions), len(other.Conditions)) {
-		if told.Conditions[i].State != other.Conditions[i].State {
-			told.Conditions[i].State = policy.NotKnown
-		}
-	}
-	if told.Matches != other.Matches {
-		told.Matches = policy.NotKnown
+	if told, ok := replay.Tell(s, id, f, others...); ok { // the rules were read once, so it is there
+		x.Rule = &told
 	}
 }
 

@@ -1,12 +1,11 @@
 package explain
 
 import (
-	"encoding/json"
-	"reflect"
 	"slices"
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/results"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -48,7 +47,7 @@ func Row(in site.Site, r results.Row, o RowOptions) *Explanation {
 		return x
 	}
 	now := in.Policy(l).Decide(r.Facts)
-	x.Again = &decidedAgain{Profile: l.Profile.String(), Same: sameDecision(r.Decision, now), Decision: now}
+	x.Again = &decidedAgain{Profile: l.Profile.String(), Same: replay.Equal(&r.Decision, &now), Decision: now}
 	x.tellRule(in.Policy(l), o.Rule)
 	return x
 }
@@ -56,21 +55,6 @@ func Row(in site.Site, r results.Row, o RowOptions) *Explanation {
 var stateWords = map[results.State]string{
 	results.Answered: "answered", results.Deferred: "deferred: the message was to come again", results.Unanswered: "the answer did not reach the MTA",
 	results.Imported: "imported: another program decided",
-}
-
-// sameDecision compares decisions as they are stored: an empty list is none.
-func sameDecision(a, b policy.Decision) bool {
-	var one, two any
-	for _, d := range []struct {
-		from policy.Decision
-		to   *any
-	}{{a, &one}, {b, &two}} {
-		text, err := json.Marshal(d.from)
-		if err != nil || json.Unmarshal(text, d.to) != nil {
-			return false
-		}
-	}
-	return reflect.DeepEqual(one, two)
 }
 
 // again compares a stored decision with the one that would be made now.

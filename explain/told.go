@@ -6,6 +6,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/term"
 )
 
@@ -41,11 +42,12 @@ func (o Options) notTold(s policy.Settings, x *Explanation) []notTold {
 	add(!x.Secret, notTold{What: "the site's secret, and so each draw", lack: policy.LackSeed, others: otherDraws(f)})
 	add(slices.ContainsFunc(f.Authors, notPassed), notTold{What: "history of the author domains, which only the daemon has", others: otherHistories(s, f)})
 	add(x.Decision.Action == policy.Tempfail, notTold{What: "how long the message has been deferred, which only the daemon knows", others: []policy.Facts{deferred(s, f)}})
-	base := s.Decide(f)
+	base := outcomeOf(s.Decide(f))
 	for i := range list {
 		list[i].Matters = slices.ContainsFunc(list[i].others, func(other policy.Facts) bool {
-			d, sure := s.Again(other)
-			return !sure || !sameDecision(outcomeOf(d), outcomeOf(base))
+			d, sure := replay.Again(s, other)
+			d = outcomeOf(d)
+			return !sure || !replay.Equal(&d, &base)
 		})
 	}
 	return list

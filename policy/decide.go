@@ -1,11 +1,18 @@
 package policy
 
-import "dmarcgate/auth/dmarc"
+import (
+	"math/bits"
+	"slices"
 
-// Decide turns facts into a decision. It does no I/O and cannot fail. What the
-// facts lack (Facts.Lacking) counts as not holding, see Again.
+	"dmarcgate/auth/dmarc"
+)
+
+// Decide turns facts into a decision. It does no I/O and cannot fail. What needs
+// a fact that is missing (Facts.Lacking) does not hold, but for what the facts
+// suppose (Facts.Supposing).
 //
-// First the profile decides, then the rules: the enforced rule of the highest
+// First the profile decides, by the published policies and the evidence, then
+// the rules: the enforced rule of the highest
 // priority that matches has the last word, and those below it are named in
 // Also. A rule that skips reports never has it: the first of them that is
 // enforced and matches is named in Unreported, others in Also, and the rest go
@@ -26,17 +33,56 @@ import "dmarcgate/auth/dmarc"
 // profile is Monitor for those whose draw is below Observed. A message without
 // Seed is in no sample, and is observed if any are.
 func (s Settings) Decide(f Facts) Decision {
-	d, _ := s.again(&f, -1)
+	switch {
+	case f.TooManyForged:
+		return s.refuseForged(&f)
+	case f.Skip != Evaluated:
+		return Decision{Reason: "not evaluated: " + string(f.Skip)}
+	}
+	s.takeShare(&f)
+	return s.pressed(&f, s.evaluate(&f))
+}
+
+// refuseForged is the decision about a message with more forged header fields
+// than are removed. Whatever the profile, the rules and the client are, it is
+// not delivered with them (RFC 8601, Section 5). What the owners of its author
+// domains ask for is told, and not weighed.
+func (s Settings) refuseForged(f *Facts) Decision {
+	d := Decision{Action: Refuse, Disposition: Reject, Override: LocalPolicy, Reason: "too many forged header fields"}
+	for _, a := range f.Authors {
+		d.Effective = append(d.Effective, s.lower(a))
+	}
 	return d
 }
 
-// Again decides about facts that were stored. They may lack some that the
-// settings need: then sure is false, and the decision is the one that would be
-// made if the rules and evidence that need them did not hold.
-//
-// A client whose address has become that of its network still tells for sure
-// whether it is in networks that are wider or elsewhere.
-func (s Settings) Again(f Facts) (d Decision, sure bool) { return s.again(&f, -1) }
+// takeShare makes the profile that of the message: Monitor outside the share that
+// is enforced. Observed is more than 0 then, and 0 elsewhere.
+func (s *Settings) takeShare(f *Facts) {
+	if s.Profile != Monitor && s.Observed > 0 && s.observes(f) {
+		s.Profile = Monitor
+		return
+	}
+	s.Observed = 0
+}
+
+func (s *Settings) observes(f *Facts) bool {
+	switch {
+	case s.Observed >= 100:
+		return true
+	case f.missing(LackSeed):
+		return f.supposed&SupposeShare == 0
+	}
+	return f.Seed == 0 || DrawFrom(f.Seed, "ramp") < s.Observed
+}
+
+// evaluate is the decision by profile and rules about facts as they are.
+func (s *Settings) evaluate(f *Facts) Decision {
+	d := s.decideProfile(*f)
+	if s.Rules.Len() > 0 && (s.unusable(*f) || slices.ContainsFunc(f.Authors, fallible)) {
+		return s.overrule(f, d)
+	}
+	return d
+}
 
 // decideProfile decides without the rules.
 func (s Settings) decideProfile(f Facts) Decision {
@@ -78,6 +124,22 @@ func (s Settings) unusable(f Facts) bool {
 	return true
 }
 
+// decideAuthor decides for one author domain.
+func (s Settings) decideAuthor(f Facts, a Author, p Policy) Decision {
+	d := Decision{Author: a.Domain, Reason: a.Verdict.Reason}
+	switch a.Verdict.Status {
+	case dmarc.TempError:
+		if a.Verdict.Cause == dmarc.CauseClient {
+			return s.decideUnknown(p.Applied, d)
+		}
+		return s.decideTemporary(f, a, d)
+	case dmarc.Fail:
+		d.Requested, d.Override = a.Verdict.Policy, p.Override
+		return s.enforce(f, a, p.Applied, d)
+	}
+	return d
+}
+
 // lower applies t and pct to the published policy of a failing author
 // domain: together one step, never two.
 func (s Settings) lower(a Author) Policy {
@@ -97,29 +159,13 @@ func (s Settings) lower(a Author) Policy {
 	return p
 }
 
-// decideAuthor decides for one author domain.
-func (s Settings) decideAuthor(f Facts, a Author, p Policy) Decision {
-	d := Decision{Author: a.Domain, Reason: a.Verdict.Reason}
-	switch a.Verdict.Status {
-	case dmarc.TempError:
-		if a.Verdict.Cause == dmarc.CauseClient {
-			return s.decideUnknown(p.Applied, d)
-		}
-		return s.decideTemporary(f, a, d)
-	case dmarc.Fail:
-		d.Requested, d.Override = a.Verdict.Policy, p.Override
-		return s.enforce(f, a, p.Applied, d)
-	}
-	return d
-}
-
 // enforce carries a policy out as far as the profile goes.
 func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decision {
 	switch {
 	case p == dmarc.None: // MUST NOT change the handling, RFC 9989, Section 5.4
 		return d
 	case s.Profile == Monitor:
-		if s.Observed > 0 { // the profile wanted another answer: see settled
+		if s.Observed > 0 { // the profile wanted another answer: see takeShare
 			d.Override = LocalPolicy
 		}
 		d.Reason += "; not enforced: " + s.unenforced()
@@ -138,6 +184,30 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 	}
 	d.Action, d.Disposition = Refuse, Reject
 	return d
+}
+
+// weigh decides about a failing message whose policy to apply is reject.
+func (s Settings) weigh(f Facts, a Author, d Decision) Decision {
+	for _, row := range against {
+		if row.test(f, a, s) {
+			d.Evidence, d.Override = row.name, row.override
+			d.Reason += "; " + row.words
+			return s.quarantine(d)
+		}
+	}
+	for _, row := range decisive {
+		if row.test(f, a, s) {
+			d.Evidence = row.name
+			d.Reason += "; " + row.words
+			d.Action, d.Disposition = Refuse, Reject
+			return d
+		}
+	}
+	// Without other knowledge p=reject is treated as quarantine, and the
+	// deviation is reported.
+	d.Evidence, d.Override = NoEvidence, LocalPolicy
+	d.Reason += "; p=reject alone does not reject: profile conformant"
+	return s.quarantine(d)
 }
 
 func (s Settings) quarantine(d Decision) Decision {
@@ -187,5 +257,79 @@ func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
 		}
 	}
 	d.Action = answer
+	return d
+}
+
+// overrule applies the rules to what the profile decided.
+func (s *Settings) overrule(f *Facts, profile Decision) Decision {
+	t := s.trial(f, profile)
+	var some ruleBits
+	s.Rules.find(&some, &t)
+	out := ruling{Decision: profile, watch: s.Profile == Monitor}
+	for w, word := range some[:some.words(s.Rules.Len())] {
+		for ; word != 0; word &= word - 1 {
+			out.apply(&t, s.Rules.at(w*64+bits.TrailingZeros64(word)))
+		}
+	}
+	return out.finish()
+}
+
+// ruling is a decision while rules are applied, in their order.
+type ruling struct {
+	Decision
+	watch bool   // no rule decides
+	skips uint32 // a bit for each of Shadow that would leave the decision as it is; MaxNamed are enough
+}
+
+func (u *ruling) apply(t *trial, r *Rule) {
+	d, matches := t.try(r)
+	switch {
+	case !matches:
+	case u.watch || r.Mode == Shadow:
+		u.see(r, d)
+	case r.Action == RuleSkipReport && u.Unreported == "":
+		u.Unreported = r.ID
+	case r.Action != RuleSkipReport && u.Rule == "":
+		d.Rule, d.Reason = r.ID, d.Reason+"; rule "+r.ID
+		d.Shadow, d.Unreported, d.Also = u.Shadow, u.Unreported, u.Also
+		u.Decision = d
+	case len(u.Also) < MaxNamed:
+		u.Also = append(u.Also, r.ID)
+	}
+}
+
+func (u *ruling) see(r *Rule, d Decision) {
+	if len(u.Shadow) == MaxNamed {
+		return
+	}
+	if r.Action == RuleSkipReport {
+		u.skips |= 1 << len(u.Shadow)
+	}
+	u.Shadow = append(u.Shadow, ShadowDecision{Rule: r.ID, Action: d.Action, Disposition: d.Disposition})
+}
+
+// finish says of the rules that would only have kept the message out of
+// reports that they leave what was decided in the end.
+func (u *ruling) finish() Decision {
+	for skips := u.skips; skips != 0; skips &= skips - 1 {
+		s := &u.Shadow[bits.TrailingZeros32(skips)]
+		s.Action, s.Disposition = u.Action, u.Disposition
+	}
+	return u.Decision
+}
+
+// pressed is the decision about a message of which something gave way: to
+// tempfail it, if what gave way could have led to another answer. A sender can
+// arrange that lookups give way, and must gain nothing by it; the next attempt
+// finds what was answered meanwhile.
+func (s *Settings) pressed(f *Facts, d Decision) Decision {
+	for _, other := range f.Unpressed() {
+		if s.evaluate(&other).Action != d.Action {
+			return Decision{
+				Action: Tempfail, Requested: d.Requested, Author: d.Author, Effective: d.Effective, Also: d.Also, Shadow: d.Shadow,
+				Unreported: d.Unreported, Reason: d.Reason + "; what could change the answer was not found out: our DNS is overloaded or down",
+			}
+		}
+	}
 	return d
 }

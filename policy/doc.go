@@ -11,7 +11,7 @@
 // decided: an index finds those that could match, so that the cost grows with
 // their number and not with that of all rules, and long lists are maps
 // (package pattern). All of it looks at facts and settings and at nothing
-// else; where stored facts lack something, Settings.Again says so.
+// else; package replay decides about stored facts of which some are missing.
 //
 // It is not the place for checks of mail (auth), nor for words of the milter
 // protocol (enforce turns a Decision into reply and header edits).

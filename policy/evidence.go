@@ -73,30 +73,6 @@ var decisive = []evidence{
 	{SignsMail, "the domain signs its mail, and this has no signature of it", AsPublished, unsigned},
 }
 
-// weigh decides about a failing message whose policy to apply is reject.
-func (s Settings) weigh(f Facts, a Author, d Decision) Decision {
-	for _, row := range against {
-		if row.test(f, a, s) {
-			d.Evidence, d.Override = row.name, row.override
-			d.Reason += "; " + row.words
-			return s.quarantine(d)
-		}
-	}
-	for _, row := range decisive {
-		if row.test(f, a, s) {
-			d.Evidence = row.name
-			d.Reason += "; " + row.words
-			d.Action, d.Disposition = Refuse, Reject
-			return d
-		}
-	}
-	// Without other knowledge p=reject is treated as quarantine, and the
-	// deviation is reported.
-	d.Evidence, d.Override = NoEvidence, LocalPolicy
-	d.Reason += "; p=reject alone does not reject: profile conformant"
-	return s.quarantine(d)
-}
-
 // sealedPass: nobody but trusted sealers touched the chain, so what the first
 // of them received is as it says (RFC 8617, Section 7.2.1). One stranger among
 // them could have put the message together.
@@ -140,7 +116,7 @@ func (a Author) aligned(r Recorded) bool {
 }
 
 func forwarded(f Facts, _ Author, s Settings) bool {
-	return f.clientIn(s.Known.Networks) == yes || f.spfPass(s.Known.Domains) || f.dkimPass(s.Known.Domains)
+	return f.fromNetwork(s.Known.Networks) || f.spfPass(s.Known.Domains) || f.dkimPass(s.Known.Domains)
 }
 
 // bodyChanged: lists add footers. A signature without t= could be of any age,

@@ -103,8 +103,9 @@ type Facts struct {
 
 	// Version says which facts were taken down, FactsVersion at most; Lacks
 	// which were not, or are no longer kept. See Lacking.
-	Version uint8 `json:"version,omitempty"`
-	Lacks   Lack  `json:"lacks,omitempty"`
+	Version  uint8   `json:"version,omitempty"`
+	Lacks    Lack    `json:"lacks,omitempty"`
+	supposed Suppose // see Supposing; never stored
 
 	// Trimmed is what was left out of the row because it would have been too
 	// large, in words of results.Trimmed…; empty for nearly all mail. A decision
@@ -120,31 +121,6 @@ type Facts struct {
 // with list_headers, list_id, auto_submitted, tls, seed, and with the history
 // of each author domain that does not pass.
 const FactsVersion = 1
-
-// Lack is a set of facts that are not known of a message. A rule that needs one
-// cannot be tried on it.
-type Lack uint8
-
-// The facts that can lack.
-const (
-	LackClient     Lack = 1 << iota // the address has become that of its network, /24 or /48
-	LackClientName                  // the client's name
-	LackRecipients                  // the domains of the recipients
-	LackHeader                      // IsList, ListID, Automatic and TLS
-	LackSeed                        // Seed
-	LackHistory                     // Author.History, where the policy is not reject
-	LackSignatures                  // some of DKIM or of Author.Signers
-	LackARC                         // some of ARC.Sealers or of what they recorded
-)
-
-// Lacking returns the facts that are not known of a message.
-func (f *Facts) Lacking() Lack {
-	lacks := f.Lacks
-	if f.Version == 0 {
-		lacks |= LackHeader | LackSeed | LackHistory
-	}
-	return lacks
-}
 
 // spfPass reports whether SPF passed for a domain of the patterns.
 func (f *Facts) spfPass(patterns []pattern.Domain) bool {

@@ -11,9 +11,9 @@ func TestTooManyForgedFieldsAreRefusedWhateverElse(t *testing.T) {
 		f.Forged, f.TooManyForged = 1001, true
 		f.Skip = pick(m, Evaluated, Authenticated, TrustedNetwork, BehindRelay)
 		s.Observed = pick[uint8](m, 0, 50, 100)
-		d, sure := s.Again(f)
-		if d.Action != Refuse || d.Disposition != Reject || d.Override != LocalPolicy || d.Rule != "" || !sure || len(d.Effective) != len(f.Authors) {
-			t.Fatalf("Again(%+v) = %+v, %v; want a refusal, sure", f, d, sure)
+		d := s.Decide(f)
+		if d.Action != Refuse || d.Disposition != Reject || d.Override != LocalPolicy || d.Rule != "" || len(d.Effective) != len(f.Authors) {
+			t.Fatalf("Decide(%+v) = %+v; want a refusal", f, d)
 		}
 	}
 }

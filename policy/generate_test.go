@@ -31,6 +31,9 @@ func (m maker) known() Facts {
 	for range m.IntN(4) {
 		f.Recipients = append(f.Recipients, pick(m, someDomains...))
 	}
+	if m.yes(20) {
+		f.Pressed = pick(m, []string{PressedSPF}, []string{PressedDKIM, PressedARC}, []string{PressedStanding}, []string{PressedSPF, PressedHELO, PressedDKIM, PressedStanding})
+	}
 	for i := range f.Authors {
 		a := &f.Authors[i]
 		a.PolicyDomain = pick(m, "", a.Domain, a.Org, "example")
@@ -197,15 +200,17 @@ func TestTheIndexFindsEveryRuleThatMatches(t *testing.T) {
 		f = m.forget(f)
 		plain := s
 		plain.Rules = unindexed(s.Rules)
-		got, gotSure := s.Again(f)
-		want, wantSure := plain.Again(f)
-		if text(got) != text(want) || gotSure != wantSure {
-			t.Errorf("Again(%s) = %s, %v; want %s, %v, as when every rule of %s is tried", text(f), text(got), gotSure, text(want), wantSure, text(s.Rules.List()))
+		for _, what := range []Suppose{0, SupposeRules} {
+			f := f.Supposing(what)
+			got, want := s.Decide(f), plain.Decide(f)
+			if text(got) != text(want) {
+				t.Errorf("Decide(%s) supposing %d = %s; want %s, as when every rule of %s is tried", text(f), what, text(got), text(want), text(s.Rules.List()))
+			}
+			matched += min(1, len(want.Rule)+len(want.Unreported)+len(want.Shadow))
 		}
-		matched += min(1, len(want.Rule)+len(want.Unreported)+len(want.Shadow))
 	})
-	if share := generated(t) / 3; matched < share {
-		t.Errorf("rules match %d messages; want at least %d, or the property says nothing", matched, share)
+	if share := generated(t) / 2; matched < share {
+		t.Errorf("rules match %d readings; want at least %d, or the property says nothing", matched, share)
 	}
 }
 
@@ -277,34 +282,4 @@ func lacking(f Facts) Facts {
 		}
 	}
 	return f
-}
-
-func TestADecisionThatIsSureIsTheOneOfAllFacts(t *testing.T) {
-	var sures, unsures [6]int
-	ruled(t, func(m maker, s Settings, f Facts) {
-		want, sure := s.Again(f)
-		if !sure {
-			t.Errorf("Again(%s) is not sure; want it sure, nothing lacks", text(f))
-		}
-		forgotten := m.forget(f)
-		got, sure := s.Again(forgotten)
-		if sure && text(got) != text(want) {
-			t.Errorf("Again(%s) = %s, sure; want %s, with the rules %s", text(forgotten), text(got), text(want), text(s.Rules.List()))
-		}
-		if d := s.Decide(forgotten); text(d) != text(got) {
-			t.Errorf("Decide(%s) = %s; want %s, as Again", text(forgotten), text(d), text(got))
-		}
-		for i := range sures {
-			switch {
-			case forgotten.Lacks != 1<<i:
-			case sure:
-				sures[i]++
-			default:
-				unsures[i]++
-			}
-		}
-	})
-	if slices.Min(sures[:]) == 0 || slices.Min(unsures[:]) == 0 {
-		t.Errorf("by the fact that lacks, %v decisions are sure and %v are not; want some of each", sures, unsures)
-	}
 }

@@ -14,6 +14,8 @@ type ruleBits [(MaxRules + 63) / 64]uint64
 
 func (b *ruleBits) set(i int) { b[i/64] |= 1 << (i % 64) }
 
+func (b *ruleBits) unset(i int) { b[i/64] &^= 1 << (i % 64) }
+
 func (b *ruleBits) add(positions []uint16) {
 	for _, i := range positions {
 		b.set(int(i))
@@ -62,19 +64,18 @@ var domainKeys = [...]func(*Match) []pattern.Domain{
 	byRcptDomain:   func(m *Match) []pattern.Domain { return m.RcptDomain },
 }
 
-// find adds the rules that could match the message, or could if a fact that
-// lacks were known.
+// find adds the rules that could match the message, with what its facts suppose.
 func (x *index) find(b *ruleBits, t *trial) {
 	f := &t.facts
 	*b = x.always
-	x.clients.find(b, f.Client, t.lacks)
+	x.clients.find(b, f)
 	b.add(x.listener[f.Listener])
 	x.findSender(b, t)
 	for _, s := range t.subjects() {
 		x.domains[byHeaderFrom].find(b, s.Domain, s.Org)
 		x.domains[byPolicyDomain].find(b, s.PolicyDomain, s.policyOrg())
 	}
-	x.domains[byRcptDomain].findAll(b, t.lacks&LackRecipients != 0)
+	x.domains[byRcptDomain].findAll(b, f, LackRecipients)
 	if !x.domains[byRcptDomain].empty() {
 		for _, d := range f.Recipients {
 			x.domains[byRcptDomain].find(b, d, "")
@@ -85,11 +86,11 @@ func (x *index) find(b *ruleBits, t *trial) {
 // findSender is find by the keys about where the message came from.
 func (x *index) findSender(b *ruleBits, t *trial) {
 	f := &t.facts
-	x.domains[byIPRev].findAll(b, t.lacks&LackClientName != 0)
+	x.domains[byIPRev].findAll(b, f, LackClientName)
 	x.domains[byIPRev].find(b, f.ClientName, "")
 	x.domains[byHELO].find(b, f.Helo, "")
 	x.domains[byMailFrom].find(b, f.MailFrom, "")
-	x.domains[byListID].findAll(b, t.lacks&LackHeader != 0)
+	x.domains[byListID].findAll(b, f, LackHeader)
 	x.domains[byListID].find(b, f.ListID, "")
 	if f.SPF.Result == "pass" {
 		x.domains[bySPFPass].find(b, f.SPF.Domain, "")
@@ -119,9 +120,10 @@ type listedRules[M any] struct {
 
 func (x *domainIndex) empty() bool { return len(x.all) == 0 }
 
-// findAll adds every rule if the fact that its key is about lacks.
-func (x *domainIndex) findAll(b *ruleBits, lacks bool) {
-	if lacks {
+// findAll adds every rule if the fact that its key is about is missing and the
+// key supposed to hold.
+func (x *domainIndex) findAll(b *ruleBits, f *Facts, l Lack) {
+	if f.supposes() && f.missing(l) {
 		b.add(x.all)
 	}
 }
@@ -176,28 +178,27 @@ type netIndex struct {
 	maps         []listedRules[*pattern.NetMap]
 }
 
-// find adds the rules whose networks hold client, or could hold the one whose
-// network it is.
-func (x *netIndex) find(b *ruleBits, client netip.Addr, lacks Lack) {
-	if !client.IsValid() {
+// find adds the rules whose networks hold the client, see clientIn.
+func (x *netIndex) find(b *ruleBits, f *Facts) {
+	around, ok := f.around()
+	if !ok {
 		return
 	}
-	client = client.Unmap().WithZone("")
 	lengths := x.bits6
-	if client.Is4() {
+	if around.Addr().Is4() {
 		lengths = x.bits4
 	}
 	for _, n := range lengths {
-		p, _ := client.Prefix(n)
-		b.add(x.networks[p])
+		if n <= around.Bits() {
+			p, _ := around.Addr().Prefix(n)
+			b.add(x.networks[p])
+		}
 	}
-	around := netip.PrefixFrom(client, client.BitLen())
-	if lacks&LackClient != 0 {
-		around = shortened(client)
+	if f.supposes() && f.missing(LackClient) {
 		b.add(x.shortened[around])
 	}
 	for i := range x.maps {
-		if x.maps[i].list.Overlaps(around) {
+		if m := x.maps[i].list; m.Covers(around) || f.supposes() && m.Overlaps(around) {
 			b.add(x.maps[i].rules)
 		}
 	}

@@ -2,12 +2,62 @@ package policy
 
 import (
 	"net/netip"
-	"reflect"
 	"slices"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy/pattern"
 )
+
+// Lack is a set of facts that are not known of a message. A rule that needs one
+// cannot be tried on it.
+type Lack uint8
+
+// The facts that can lack.
+const (
+	LackClient     Lack = 1 << iota // the address has become that of its network, /24 or /48
+	LackClientName                  // the client's name
+	LackRecipients                  // the domains of the recipients
+	LackHeader                      // IsList, ListID, Automatic and TLS
+	LackSeed                        // Seed
+	LackHistory                     // Author.History, where the policy is not reject
+	LackSignatures                  // some of DKIM or of Author.Signers
+	LackARC                         // some of ARC.Sealers or of what they recorded
+)
+
+// Lacking returns the facts that are not known of a message.
+func (f *Facts) Lacking() Lack {
+	lacks := f.Lacks
+	if f.Version == 0 {
+		lacks |= LackHeader | LackSeed | LackHistory
+	}
+	return lacks
+}
+
+// missing reports whether a fact is not known of the message.
+func (f *Facts) missing(l Lack) bool { return f.Lacking()&l != 0 }
+
+// Suppose is what counts as holding where the fact that it needs is missing. The
+// zero value supposes nothing.
+type Suppose uint8
+
+// What can be supposed.
+const (
+	SupposeRules     Suppose = 1 << iota // each key and sample of each rule
+	SupposeForwarder                     // that the client is in a network of Known
+	SupposeShare                         // that the message is in the share that is enforced
+)
+
+// Supposing returns the facts with which Decide and Tell suppose so. Whatever
+// the missing facts were, each key of a rule holds at most where it holds in the
+// one reading and at least where it holds in the other: if a decision is the
+// same in all readings, it is the one that all facts would have led to. Package
+// replay compares them.
+func (f Facts) Supposing(what Suppose) Facts {
+	f.supposed = what
+	return f
+}
+
+// supposes reports whether keys of rules hold that need what is missing.
+func (f *Facts) supposes() bool { return f.supposed&SupposeRules != 0 }
 
 // Bits of the network by which a client is known whose address is no longer
 // kept.
@@ -27,113 +77,34 @@ func shortened(client netip.Addr) netip.Prefix {
 	return p
 }
 
-// clientWithin reports whether one of the sets of addresses holds the client.
-func clientWithin[P any](f *Facts, lacks Lack, sets []P, within func(P, netip.Prefix) truth) truth {
+// around returns the addresses of which the client has one: its own, or those of
+// its network. ok is false where there is no client.
+func (f *Facts) around() (n netip.Prefix, ok bool) {
 	if !f.Client.IsValid() {
-		return no
+		return n, false
 	}
 	client := f.Client.Unmap().WithZone("")
-	around := netip.PrefixFrom(client, client.BitLen())
-	if lacks&LackClient != 0 {
-		around = shortened(client)
+	if f.missing(LackClient) {
+		return shortened(client), true
 	}
-	v := no
-	for _, set := range sets {
-		if v = v.or(within(set, around)); v == yes {
-			break
-		}
-	}
-	return v
+	return netip.PrefixFrom(client, client.BitLen()), true
 }
 
-// clientIn reports whether the client is in one of the networks.
-func (f *Facts) clientIn(networks []netip.Prefix) truth {
-	return clientWithin(f, f.Lacking(), networks, func(p, around netip.Prefix) truth { return part(pattern.NetworkOf(p), around) })
-}
-
-// clientHeld reports whether the client is held by one of the patterns.
-func (f *Facts) clientHeld(patterns []pattern.Network, lacks Lack) truth {
-	return clientWithin(f, lacks, patterns, part)
-}
-
-// weighedSurely reports whether every fact was at hand that the evidence needs:
-// of networks of forwarders, that is the client.
-func (s *Settings) weighedSurely(f *Facts) bool {
-	if s.Profile != Conformant || f.Lacking()&LackClient == 0 || s.unusable(*f) || f.clientIn(s.Known.Networks) != unsure {
-		return true
-	}
-	if f.spfPass(s.Known.Domains) || f.dkimPass(s.Known.Domains) {
-		return true
-	}
-	return !slices.ContainsFunc(f.Authors, func(a Author) bool {
-		return a.Verdict.Status == dmarc.Fail && s.lower(a).Applied == dmarc.Reject && !sealedPass(*f, a, *s)
+// clientIn reports whether one of the patterns holds the client. One of which
+// only the network is known is held by what holds all of the network or, if some
+// is enough, a part of it.
+func (f *Facts) clientIn(patterns []pattern.Network, some bool) bool {
+	n, ok := f.around()
+	return ok && slices.ContainsFunc(patterns, func(p pattern.Network) bool {
+		return p.Covers(n) || some && p.Overlaps(n)
 	})
 }
 
-// again is Again with a rule that is tried, see overrule.
-func (s Settings) again(f *Facts, trying int) (Decision, bool) {
-	d, sure := s.remade(f, trying)
-	return d, sure && (f.Skip != Evaluated || f.Lacking()&(LackSignatures|LackARC) == 0)
-}
-
-// remade is again for rows that have all signatures and sealers: without some,
-// nothing is sure, since each may be what a rule or the evidence needs.
-func (s Settings) remade(f *Facts, trying int) (Decision, bool) {
-	switch {
-	case f.TooManyForged:
-		return s.refuseForged(f), true
-	case f.Skip != Evaluated:
-		return Decision{Reason: "not evaluated: " + string(f.Skip)}, true
-	case s.Profile == Monitor || s.Observed == 0:
-		s.Observed = 0
-		return s.settled(f, trying)
-	}
-	return s.shared(f, trying)
-}
-
-// shared is again where a share of the messages is only observed.
-func (s Settings) shared(f *Facts, trying int) (Decision, bool) {
-	watched, enforced := s, s
-	watched.Profile, watched.Observed, enforced.Observed = Monitor, 100, 0
-	lacks := f.Lacking()&LackSeed != 0
-	switch {
-	case s.Observed >= 100 || !lacks && (f.Seed == 0 || DrawFrom(f.Seed, "ramp") < s.Observed):
-		return watched.settled(f, trying)
-	case !lacks:
-		return enforced.settled(f, trying)
-	}
-	d, sure := watched.settled(f, trying)
-	other, otherSure := enforced.settled(f, trying)
-	return d, sure && otherSure && reflect.DeepEqual(d, other)
-}
-
-// settled decides when the profile is that of the message: Monitor with
-// Observed is that of one outside the share that is enforced.
-func (s *Settings) settled(f *Facts, trying int) (d Decision, sure bool) {
-	d, sure = s.once(f, trying)
-	if len(f.Pressed) > 0 {
-		d = s.pressed(f, d, trying)
-	}
-	return d, sure
-}
-
-// once decides about the facts as they are.
-func (s *Settings) once(f *Facts, trying int) (d Decision, sure bool) {
-	d, sure = s.decideProfile(*f), true
-	if s.Rules.Len() > 0 && (s.unusable(*f) || slices.ContainsFunc(f.Authors, fallible)) {
-		d, sure = s.overrule(f, d, trying)
-	}
-	return d, sure && s.weighedSurely(f)
-}
-
-// part reports whether the addresses of a network are in p: all, some, or none
-// of them.
-func part(p pattern.Network, n netip.Prefix) truth {
-	switch {
-	case p.Covers(n):
-		return yes
-	case p.Overlaps(n):
-		return unsure
-	}
-	return no
+// fromNetwork is clientIn for networks of forwarders.
+func (f *Facts) fromNetwork(networks []netip.Prefix) bool {
+	n, ok := f.around()
+	some := f.supposed&SupposeForwarder != 0
+	return ok && slices.ContainsFunc(networks, func(p netip.Prefix) bool {
+		return pattern.NetworkOf(p).Covers(n) || some && p.Overlaps(n)
+	})
 }

@@ -86,13 +86,12 @@ func clonePtr[T any](p *T) *T {
 	return &v
 }
 
-// message is what m says of the message as a whole. The keys about author
-// domains and recipients are not in it.
-func (m *Match) message(f *Facts, lacks Lack) truth {
-	if !m.envelope(f) || !m.proved(f) || !m.clock(f.Time) {
-		return no
-	}
-	return m.client(f, lacks).and(m.clientName(f, lacks)).and(m.header(f, lacks))
+// message reports whether m holds for the message as a whole. The keys about
+// author domains and recipients are not in it.
+//
+// A key that needs a fact which is missing holds if the facts suppose so.
+func (m *Match) message(f *Facts) bool {
+	return m.envelope(f) && m.proved(f) && m.clock(f.Time) && m.client(f) && m.clientName(f) && m.header(f)
 }
 
 func (m *Match) envelope(f *Facts) bool {
@@ -113,45 +112,30 @@ func (m *Match) clock(at time.Time) bool {
 		(m.Weekdays == nil || slices.ContainsFunc(m.Weekdays, func(d pattern.Weekday) bool { return d.Holds(at) }))
 }
 
-func (m *Match) client(f *Facts, lacks Lack) truth {
-	v := yes
-	if m.ClientIP != nil {
-		v = f.clientHeld(m.ClientIP, lacks)
-	}
-	if m.Not.ClientIP != nil {
-		v = v.and(f.clientHeld(m.Not.ClientIP, lacks).not())
-	}
-	return v
+func (m *Match) client(f *Facts) bool {
+	some := f.supposes()
+	return (m.ClientIP == nil || f.clientIn(m.ClientIP, some)) && !f.clientIn(m.Not.ClientIP, !some)
 }
 
-func (m *Match) clientName(f *Facts, lacks Lack) truth {
-	switch {
-	case m.IPRev == nil && m.Not.IPRev == nil:
-		return yes
-	case lacks&LackClientName != 0:
-		return unsure
+func (m *Match) clientName(f *Facts) bool {
+	if (m.IPRev != nil || m.Not.IPRev != nil) && f.missing(LackClientName) {
+		return f.supposes()
 	}
-	return is(named(m.IPRev, m.Not.IPRev, f.ClientName))
+	return named(m.IPRev, m.Not.IPRev, f.ClientName)
 }
 
-func (m *Match) header(f *Facts, lacks Lack) truth {
-	switch {
-	case m.ListID == nil && m.Not.ListID == nil && m.IsList == nil && m.Automatic == nil && m.TLS == nil:
-		return yes
-	case lacks&LackHeader != 0:
-		return unsure
+func (m *Match) header(f *Facts) bool {
+	if (m.ListID != nil || m.Not.ListID != nil || m.IsList != nil || m.Automatic != nil || m.TLS != nil) && f.missing(LackHeader) {
+		return f.supposes()
 	}
-	return is(named(m.ListID, m.Not.ListID, f.ListID) && equals(m.IsList, f.IsList) && equals(m.Automatic, f.Automatic) && equals(m.TLS, f.TLS))
+	return named(m.ListID, m.Not.ListID, f.ListID) && equals(m.IsList, f.IsList) && equals(m.Automatic, f.Automatic) && equals(m.TLS, f.TLS)
 }
 
-// author is what m says of one author domain that did not pass.
-func (m *Match) author(f *Facts, lacks Lack, s *subject) truth {
-	if m.result(s.result) && m.domains(s) && m.requested(s) &&
+// author reports whether m holds for one author domain that did not pass.
+func (m *Match) author(f *Facts, s *subject) bool {
+	return m.result(s.result) && m.domains(s) && m.requested(s) &&
 		(m.ARCPass == nil || f.arcPass(m.ARCPass, s.Author)) &&
-		(m.BodyChanged == nil || *m.BodyChanged == f.bodyChanged(s.Author)) {
-		return m.history(lacks, s)
-	}
-	return no
+		(m.BodyChanged == nil || *m.BodyChanged == f.bodyChanged(s.Author)) && m.history(f, s)
 }
 
 func (m *Match) result(result string) bool {
@@ -173,48 +157,44 @@ func (m *Match) domains(s *subject) bool {
 
 // history: nobody has seen anything of no domain, not even that it never
 // wrote. LackHistory is about domains for which no evidence was looked for.
-func (m *Match) history(lacks Lack, s *subject) truth {
+func (m *Match) history(f *Facts, s *subject) bool {
 	switch {
 	case m.HistoryMin == nil && m.HistoryMax == nil:
-		return yes
+		return true
 	case s.Domain == "":
-		return no
-	case lacks&LackHistory != 0 && !EvidenceMatters(s.Verdict):
-		return unsure
+		return false
+	case f.missing(LackHistory) && !EvidenceMatters(s.Verdict):
+		return f.supposes()
 	}
 	n := s.History.Messages
-	return is((m.HistoryMin == nil || n >= *m.HistoryMin) && (m.HistoryMax == nil || n <= *m.HistoryMax))
+	return (m.HistoryMin == nil || n >= *m.HistoryMin) && (m.HistoryMax == nil || n <= *m.HistoryMax)
 }
 
-// authors is what m says of the author domains that did not pass: of all, or of
-// one of them. about has a bit for each for which it holds.
-func (m *Match) authors(t *trial, every bool) (about uint8, v truth) {
-	all, some := yes, no
+// authors reports whether m holds for the author domains that did not pass: for
+// all, or for one of them. about has a bit for each for which it holds.
+func (m *Match) authors(t *trial, every bool) (about uint8, holds bool) {
+	all := true
 	for i := range t.subjects() {
 		s := &t.room[i]
-		if s.result == dmarc.Pass.String() {
-			continue
-		}
-		holds := m.author(&t.facts, t.lacks, s)
-		if holds == yes {
+		switch {
+		case s.result == dmarc.Pass.String():
+		case m.author(&t.facts, s):
 			about |= 1 << i
+		default:
+			all = false
 		}
-		all, some = all.and(holds), some.or(holds)
 	}
-	if every {
-		return about, all.and(some)
-	}
-	return about, some
+	return about, about != 0 && (all || !every)
 }
 
-// recipients is what m says of the recipients: of all, or of one of them. A
-// message of which no recipient is known is nobody's.
-func (m *Match) recipients(f *Facts, lacks Lack, every bool) truth {
+// recipients reports whether m holds for the recipients: for all, or for one of
+// them. A message of which no recipient is known is nobody's.
+func (m *Match) recipients(f *Facts, every bool) bool {
 	switch {
 	case m.RcptDomain == nil && m.Not.RcptDomain == nil:
-		return yes
-	case lacks&LackRecipients != 0:
-		return unsure
+		return true
+	case f.missing(LackRecipients):
+		return f.supposes()
 	}
 	n := 0
 	for _, d := range f.Recipients {
@@ -222,7 +202,7 @@ func (m *Match) recipients(f *Facts, lacks Lack, every bool) truth {
 			n++
 		}
 	}
-	return is(n > 0 && (!every || n == len(f.Recipients)))
+	return n > 0 && (!every || n == len(f.Recipients))
 }
 
 // named reports whether the patterns of a key hold a domain and those of its

@@ -17,10 +17,13 @@ const (
 	tempWord = "temperror"
 )
 
-// unpressed returns messages as this one could be if nothing had given way:
+// Unpressed returns messages as this one could be if nothing had given way:
 // with all that could have passed, and with author domains that do not exist.
-// Between the two lies whatever it is.
-func (f *Facts) unpressed() []Facts {
+// Between the two lies whatever it is. There are none where nothing gave way.
+func (f *Facts) Unpressed() []Facts {
+	if len(f.Pressed) == 0 {
+		return nil
+	}
 	passed, missing := *f, *f
 	passed.DKIM, missing.Authors = slices.Clone(f.DKIM), slices.Clone(f.Authors)
 	pressed := func(word string) bool { return slices.Contains(f.Pressed, word) }
@@ -40,21 +43,6 @@ func (f *Facts) unpressed() []Facts {
 			a.Standing = Standing{Asked: true, Missing: true}
 		}
 	}
+	passed.Pressed, missing.Pressed = nil, nil
 	return []Facts{passed, missing}
-}
-
-// pressed is the decision about a message of which something gave way: to
-// tempfail it, if what gave way could have led to another answer. A sender can
-// arrange that lookups give way, and must gain nothing by it; the next attempt
-// finds what was answered meanwhile.
-func (s *Settings) pressed(f *Facts, d Decision, trying int) Decision {
-	for _, other := range f.unpressed() {
-		if o, _ := s.once(&other, trying); o.Action != d.Action {
-			return Decision{
-				Action: Tempfail, Requested: d.Requested, Author: d.Author, Effective: d.Effective, Also: d.Also, Shadow: d.Shadow,
-				Unreported: d.Unreported, Reason: d.Reason + "; what could change the answer was not found out: our DNS is overloaded or down",
-			}
-		}
-	}
-	return d
 }

@@ -9,10 +9,15 @@ import (
 
 // Rules is a set of rules in the order in which they are tried: higher
 // priority first, then by id. It does not change. The zero value has none.
+//
+// Only, Without and Trying return views of a set: Decide goes by them, while
+// lists, sums and tests are those of the set.
 type Rules struct {
 	list  []Rule
 	index *index
 	sum   string // of what decisions depend on
+
+	only, without, trying int // positions, from 1; 0 is none
 }
 
 // NewRules makes a set. The error is permanent and names every rule that is
@@ -65,4 +70,55 @@ func (rs Rules) List() []Rule {
 		list[i] = r.clone()
 	}
 	return list
+}
+
+// Only returns a view in which id is the one rule: none where there is none.
+func (rs Rules) Only(id string) Rules {
+	if rs.only = rs.place(id); rs.only == 0 {
+		return Rules{}
+	}
+	return rs
+}
+
+// Without returns a view without the rule.
+func (rs Rules) Without(id string) Rules {
+	rs.without = rs.place(id)
+	return rs
+}
+
+// Trying returns a view in which the rule is enforced, whatever its mode.
+func (rs Rules) Trying(id string) Rules {
+	rs.trying = rs.place(id)
+	return rs
+}
+
+func (rs Rules) place(id string) int {
+	return 1 + slices.IndexFunc(rs.list, func(r Rule) bool { return r.ID == id })
+}
+
+// find adds the rules of the view that could match the message.
+func (rs *Rules) find(b *ruleBits, t *trial) {
+	switch {
+	case rs.only == 0:
+		rs.index.find(b, t)
+	case rs.list[rs.only-1].Mode != Off:
+		b.set(rs.only - 1)
+	}
+	if rs.trying > 0 && (rs.only == 0 || rs.only == rs.trying) {
+		b.set(rs.trying - 1)
+	}
+	if rs.without > 0 {
+		b.unset(rs.without - 1)
+	}
+}
+
+// at returns the rule at a position, counted from 0, as the view has it.
+func (rs *Rules) at(i int) *Rule {
+	r := &rs.list[i]
+	if rs.trying == i+1 && r.Mode != Enforce {
+		tried := *r
+		tried.Mode = Enforce
+		return &tried
+	}
+	return r
 }

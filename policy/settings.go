@@ -50,7 +50,7 @@ func (s Settings) Suspend(until time.Time) Settings {
 // unenforced is why a message is only watched.
 func (s Settings) unenforced() string {
 	switch {
-	case s.Observed > 0: // see settled
+	case s.Observed > 0: // see takeShare
 		return "outside enforce_share"
 	case !s.Suspended.IsZero():
 		return "dmarcgate monitor until " + s.Suspended.Format(time.RFC3339)

@@ -153,26 +153,47 @@ func TestOutsideTheShareAMessageIsWatched(t *testing.T) {
 	}
 }
 
-func TestARuleCanBeTriedAsIfItWereEnforced(t *testing.T) {
-	f := full()
-	f.Seed = 0
-	s := Settings{Profile: Strict, Rules: compile([]Rule{
-		{ID: "off", Mode: Off, Action: RuleQuarantine, Sample: 1, Match: everything},
-		{ID: "other", Mode: Off, Priority: 9, Action: RuleAccept, Match: everything},
-		{ID: "watches", Mode: Shadow, Action: RuleAccept, Match: everything},
-		{ID: "elsewhere", Mode: Enforce, Action: RuleAccept, Match: Match{Listener: []string{"x"}}},
-	})}
-	for i, r := range s.Rules.List() {
-		want := r.ID
-		if want == "elsewhere" {
-			want = ""
+func TestRulesHaveViews(t *testing.T) {
+	rules := compile([]Rule{
+		{ID: "off", Mode: Off, Action: RuleQuarantine, Match: everything},
+		{ID: "first", Mode: Enforce, Priority: 9, Action: RuleAccept, Match: everything},
+		{ID: "second", Mode: Enforce, Priority: 8, Action: RuleTempfail, Match: everything},
+		{ID: "watches", Mode: Shadow, Priority: 99, Action: RuleReject, Match: everything},
+		{ID: "elsewhere", Mode: Enforce, Priority: 99, Action: RuleAccept, Match: Match{Listener: []string{"x"}}},
+	})
+	for _, tt := range []struct {
+		name string
+		view Rules
+		want string // rule; also; shadow
+	}{
+		{"the set", rules, "first;second;watches"},
+		{"without one", rules.Without("first"), "second;;watches"},
+		{"without one that watches", rules.Without("watches"), "first;second;"},
+		{"without one that does not match", rules.Without("elsewhere"), "first;second;watches"},
+		{"without nobody", rules.Without("gone"), "first;second;watches"},
+		{"only one", rules.Only("second"), "second;;"},
+		{"only one that watches", rules.Only("watches"), ";;watches"},
+		{"only one that is off", rules.Only("off"), ";;"},
+		{"only one that does not match", rules.Only("elsewhere"), ";;"},
+		{"only nobody", rules.Only("gone"), ";;"},
+		{"trying one that watches", rules.Trying("watches"), "watches;first second;"},
+		{"trying one that is off", rules.Trying("off"), "first;second off;watches"},
+		{"trying one that does not match", rules.Trying("elsewhere"), "first;second;watches"},
+		{"trying nobody", rules.Trying("gone"), "first;second;watches"},
+		{"trying it alone", rules.Only("off").Trying("off"), "off;;"},
+		{"trying another than the only one", rules.Only("second").Trying("off"), "second;;"},
+	} {
+		d := Settings{Profile: Strict, Rules: tt.view}.Decide(full())
+		var shadow []string
+		for _, s := range d.Shadow {
+			shadow = append(shadow, s.Rule)
 		}
-		if d, _ := s.again(&f, i); d.Rule != want {
-			t.Errorf("again() with %s tried = %+v; want the rule %q", r.ID, d, want)
+		if got := d.Rule + ";" + strings.Join(d.Also, " ") + ";" + strings.Join(shadow, " "); got != tt.want {
+			t.Errorf("%s: Decide() by %s; want %s", tt.name, got, tt.want)
 		}
 	}
-	if d := s.Decide(f); d.Rule != "" || len(d.Shadow) != 1 {
-		t.Errorf("Decide() = %+v; want it as before", d)
+	if d := (Settings{Profile: Strict, Rules: rules}).Decide(full()); d.Rule != "first" || rules.list[4].Mode != Off {
+		t.Errorf("Decide() = %+v after views; want the set as it was", d)
 	}
 }
 

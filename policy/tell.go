@@ -11,15 +11,18 @@ import (
 const (
 	Holds     = "holds"
 	HoldsNot  = "does not hold"
-	NotKnown  = "not known" // the fact is missing (Facts.Lacking)
+	NotKnown  = "not known" // the fact is missing: package replay says so
 	Drawn     = "drawn"     // the message is in the sample
 	NotDrawn  = "not drawn"
 	IsExpired = "expired"
 )
 
-var truthWords = [...]string{no: HoldsNot, unsure: NotKnown, yes: Holds}
-
-func (v truth) String() string { return truthWords[v] }
+func stateOf(holds bool) string {
+	if holds {
+		return Holds
+	}
+	return HoldsNot
+}
 
 // Condition is one condition of a rule, and what it says of a message.
 type Condition struct {
@@ -64,9 +67,9 @@ func (s Settings) Tell(f Facts, id string) (told Told, ok bool) {
 		return Told{}, false
 	}
 	r := &s.Rules.list[i]
-	s.settleShare(&f)
+	s.takeShare(&f)
 	told = Told{Rule: r.ID, Mode: r.Mode, Action: r.Action}
-	told.add(ConditionMode, r.Mode, is(r.Mode != Off).String())
+	told.add(ConditionMode, r.Mode, stateOf(r.Mode != Off))
 	if f.Skip != Evaluated || f.TooManyForged {
 		told.add(ConditionEvaluated, nil, HoldsNot)
 		told.Matches = HoldsNot
@@ -76,18 +79,8 @@ func (s Settings) Tell(f Facts, id string) (told Told, ok bool) {
 	told.Every = t.milder(r, t.outcome(r))
 	told.keys(&t, r)
 	_, matches := t.try(r)
-	told.Matches = matches.and(is(r.Mode != Off)).String()
+	told.Matches = stateOf(matches && r.Mode != Off)
 	return told, true
-}
-
-// settleShare makes the profile that of the message, see shared. Without Seed it
-// is outside the share that is enforced.
-func (s *Settings) settleShare(f *Facts) {
-	if s.Profile != Monitor && s.Observed > 0 && (f.Seed == 0 || DrawFrom(f.Seed, "ramp") < s.Observed) {
-		s.Profile = Monitor
-		return
-	}
-	s.Observed = 0
 }
 
 // add notes a condition with a value, nil for none.
@@ -102,8 +95,8 @@ func (o *Told) add(key string, value any, state string) {
 
 // keys notes the keys of r, and what is no key.
 func (o *Told) keys(t *trial, r *Rule) {
-	failed := is(slices.ContainsFunc(t.subjects(), func(s subject) bool { return s.result != "pass" }))
-	o.add(ConditionFailed, nil, failed.String())
+	failed := slices.ContainsFunc(t.subjects(), func(s subject) bool { return s.result != "pass" })
+	o.add(ConditionFailed, nil, stateOf(failed))
 	if !r.Expires.IsZero() {
 		state := Holds
 		if r.Expired(t.facts.Time) {
@@ -114,16 +107,16 @@ func (o *Told) keys(t *trial, r *Rule) {
 	for _, key := range r.Match.Keys() {
 		if key.Set {
 			alone, value := r.Match.only(key.Name)
-			o.add(key.Name, value, t.holds(&alone, key.Name, o.Every).String())
+			o.add(key.Name, value, stateOf(t.holds(&alone, key.Name, o.Every)))
 		}
 	}
 	if r.Match.Result == nil {
-		o.add(ConditionResult, []string{"fail"}, t.holds(&Match{}, "result", o.Every).String())
+		o.add(ConditionResult, []string{"fail"}, stateOf(t.holds(&Match{}, "result", o.Every)))
 	}
 	_, authors := r.Match.authors(t, o.Every)
-	o.add(ConditionAuthors, nil, authors.String())
+	o.add(ConditionAuthors, nil, stateOf(authors))
 	if r.Match.RcptDomain != nil && r.Match.Not.RcptDomain != nil {
-		o.add(ConditionRecipients, nil, r.Match.recipients(&t.facts, t.lacks, o.Every).String())
+		o.add(ConditionRecipients, nil, stateOf(r.Match.recipients(&t.facts, o.Every)))
 	}
 	o.sample(t, r)
 }
@@ -132,7 +125,10 @@ func (o *Told) sample(t *trial, r *Rule) {
 	if r.Sample == 0 {
 		return
 	}
-	state := map[truth]string{no: NotDrawn, unsure: NotKnown, yes: Drawn}[t.drawn(r)]
+	state := NotDrawn
+	if t.drawn(r) {
+		state = Drawn
+	}
 	o.add(ConditionSample, float64(r.Sample)/100, state)
 }
 
@@ -143,12 +139,12 @@ var authorKeys = []string{
 }
 
 // holds is what m, which has one key, says of the message.
-func (t *trial) holds(m *Match, key string, every bool) truth {
+func (t *trial) holds(m *Match, key string, every bool) bool {
 	if slices.Contains(authorKeys, key) {
 		_, v := m.authors(t, every)
 		return v
 	}
-	return m.message(&t.facts, t.lacks).and(m.recipients(&t.facts, t.lacks, every))
+	return m.message(&t.facts) && m.recipients(&t.facts, every)
 }
 
 // only returns a match that has one key of m alone, and its value. Where it is

@@ -119,8 +119,8 @@ func (rs Rules) RunTests() []TestFailure {
 	for i := range rs.list {
 		r := &rs.list[i]
 		for _, t := range r.Tests {
-			f := t.Given.facts(r.Created)
-			d, _ := t.Given.settings(drawn).again(&f, i)
+			drawn.trying = i + 1
+			d := t.Given.settings(drawn).Decide(t.Given.facts(r.Created))
 			if skips := r.Action == RuleSkipReport; !t.Expect.met(d, skips) {
 				failures = append(failures, TestFailure{Rule: r.ID, File: r.File, Line: t.Line, Got: d, Expected: t.Expect, skips: skips})
 			}

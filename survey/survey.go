@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/results"
 	"dmarcgate/term"
 )
@@ -122,7 +123,7 @@ func (s *Survey) Measure(ctx context.Context, rules map[Source][]policy.Rule) (m
 			return
 		}
 		for i, set := range trials[src] {
-			if d, sure := set.Again(row.Facts); sure && d.Rule != "" && d.Action == policy.Accept {
+			if d, sure := replay.Again(set, row.Facts); sure && d.Rule != "" && d.Action == policy.Accept {
 				covers[src][i]++
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/results"
 	"dmarcgate/site"
 	"dmarcgate/survey"
@@ -39,7 +40,7 @@ func newJudge(s policy.Settings, suffixes dmarc.Suffixes) *judge {
 		suffixes = dmarc.PublicSuffix()
 	}
 	return &judge{
-		sum: s.Sum(), settings: s, again: s.Again, suffixes: suffixes,
+		sum: s.Sum(), settings: s, again: func(f policy.Facts) (policy.Decision, bool) { return replay.Again(s, f) }, suffixes: suffixes,
 		evidence: survey.Weigher(s),
 	}
 }

@@ -3,6 +3,7 @@ package whatif
 import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/site"
 )
 
@@ -173,9 +174,8 @@ func deferral(m *stored, was, now site.ShapeValue) reach {
 	if now.Number > was.Number {
 		other.Deferred = 1<<63 - 1 // a pause that was one ends nothing
 	}
-	a, _ := m.try.Again(*m.facts)
-	b, _ := m.try.Again(other)
-	return wholeIf(!EqualDecisions(&a, &b))
+	a, b := m.try.Decide(*m.facts), m.try.Decide(other)
+	return wholeIf(!replay.Equal(&a, &b))
 }
 
 // drawn: rules with a sample and enforce_share need the seed, pct the draws.

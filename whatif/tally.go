@@ -3,11 +3,11 @@ package whatif
 import (
 	"cmp"
 	"context"
-	"slices"
 	"strings"
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/results"
 	"dmarcgate/survey"
 )
@@ -194,7 +194,7 @@ func (t *tally) cannotTell(cause string) {
 
 // check holds a decision against the one that the same settings made.
 func (t *tally) check(row *results.Row, d policy.Decision) {
-	if EqualDecisions(&row.Decision, &d) {
+	if replay.Equal(&row.Decision, &d) {
 		t.Reproduced++
 		return
 	}
@@ -285,13 +285,4 @@ func lacking(l policy.Lack) string {
 		return "some fact is not in the store"
 	}
 	return "not in the store: " + strings.Join(names, ", ")
-}
-
-// EqualDecisions compares decisions in every field, as they are stored: an empty
-// list is none.
-func EqualDecisions(a, b *policy.Decision) bool {
-	return a.Action == b.Action && a.Disposition == b.Disposition && a.Requested == b.Requested && a.Override == b.Override &&
-		a.Evidence == b.Evidence && a.Reason == b.Reason && a.Author == b.Author && slices.Equal(a.Effective, b.Effective) &&
-		a.Rule == b.Rule && slices.Equal(a.Also, b.Also) && slices.Equal(a.Shadow, b.Shadow) &&
-		a.ReportComment == b.ReportComment && a.Unreported == b.Unreported
 }

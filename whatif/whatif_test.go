@@ -155,30 +155,6 @@ func TestADecisionThatDoesNotComeOutAgainIsFound(t *testing.T) {
 	}
 }
 
-func TestDecisionsAreComparedInEveryField(t *testing.T) {
-	full := policy.Decision{
-		Action: policy.Tag, Disposition: policy.Quarantine, Requested: dmarc.Reject, Override: policy.LocalPolicy, Evidence: policy.NoEvidence,
-		Reason: "x", Author: "a.example", Effective: []policy.Policy{{Applied: dmarc.Reject}}, Rule: "r", Also: []string{"s"},
-		Shadow: []policy.ShadowDecision{{Rule: "t"}}, ReportComment: "c", Unreported: "u",
-	}
-	v := reflect.ValueOf(full)
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Name
-		if v.Field(i).IsZero() {
-			t.Errorf("the field %s is not set: set it here, and compare it in EqualDecisions", name)
-		}
-		other := full
-		reflect.ValueOf(&other).Elem().Field(i).SetZero()
-		if EqualDecisions(&full, &other) {
-			t.Errorf("EqualDecisions() = true for decisions that differ in %s", name)
-		}
-	}
-	same := policy.Decision{Effective: []policy.Policy{}, Also: []string{}, Shadow: []policy.ShadowDecision{}}
-	if !EqualDecisions(&full, &full) || !EqualDecisions(&policy.Decision{}, &same) {
-		t.Error("EqualDecisions() = false for equal decisions, or for an empty list and none")
-	}
-}
-
 func TestWhatCannotBeToldIsCountedByItsCause(t *testing.T) {
 	s := profileSettings(t, "strict")
 	c := trying(s)

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/policy/replay"
 	"dmarcgate/results"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -154,11 +155,11 @@ func (t *toucher) add(r *results.Row) {
 	}
 	t.seen++
 	t.seal(&r.Facts)
-	watched, sure := g.watch.Again(r.Facts)
+	watched, sure := replay.Again(g.watch, r.Facts)
 	if len(watched.Shadow) == 0 && sure {
 		return
 	}
-	bare, bareSure := g.bare.Again(r.Facts)
+	bare, bareSure := replay.Again(g.bare, r.Facts)
 	m := touched{
 		qid: r.Facts.QueueID, order: t.order, bare: bare, bareSure: bareSure, shadow: watched.Shadow,
 		setSure: sure && len(watched.Shadow) < policy.MaxNamed, // a decision names no more: there may be more
@@ -166,7 +167,7 @@ func (t *toucher) add(r *results.Row) {
 	for id, n := range t.asked {
 		ruleSure := true
 		if !m.setSure {
-			alone, known := g.each[id].Again(r.Facts)
+			alone, known := replay.Again(g.each[id], r.Facts)
 			ruleSure = known && len(alone.Shadow) > 0 == (m.match(id) >= 0)
 		}
 		n.add(m, ruleSure)

@@ -19,6 +19,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
@@ -465,7 +466,7 @@ func (s *whatIfSite) checkPrediction(run *whatIfRun, p prediction) (unsure int64
 			unsure++
 			continue
 		}
-		if whatif.EqualDecisions(&p.decisions[i], &row.Decision) && run.answers[i] == row.Decision.Action {
+		if replay.Equal(&p.decisions[i], &row.Decision) && run.answers[i] == row.Decision.Action {
 			continue
 		}
 		if wrong++; wrong <= 3 {

@@ -16,6 +16,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
+	"dmarcgate/policy/replay"
 	"dmarcgate/results"
 	"dmarcgate/site"
 	"dmarcgate/whatif"
@@ -298,7 +299,7 @@ func (s *keySite) compare(t *testing.T, path string) (sure, wrong int, doubts ma
 			continue
 		}
 		sure++
-		if !whatif.EqualDecisions(&d, &after[i].Decision) {
+		if !replay.Equal(&d, &after[i].Decision) {
 			if wrong++; wrong <= 2 {
 				t.Errorf("message %s, %s: what-if says\n%s\nthe daemon did\n%s", row.Facts.QueueID, s.mix.mails[i].kind, asJSON(d), asJSON(after[i].Decision))
 			}

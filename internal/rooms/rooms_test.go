@@ -25,9 +25,9 @@ const root = "../.."
 // the demo command.
 var allowed = map[string][]string{
 	"cmd/dmarcgate":     {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "internal/*"},
-	"explain":           {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "milter", "policy", "policy/pattern", "results", "results/blob", "site"},
-	"whatif":            {"config", "policy", "results", "site", "survey", "auth/dmarc"},
-	"survey":            {"policy", "results", "auth/dmarc"},
+	"explain":           {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "milter", "policy", "policy/pattern", "results", "results/blob", "site", "policy/replay"},
+	"whatif":            {"config", "policy", "policy/replay", "results", "site", "survey", "auth/dmarc"},
+	"survey":            {"policy", "policy/replay", "results", "auth/dmarc"},
 	"lookup":            {"auth/dmarc", "auth/spf", "dnscache", "message", "policy", "policy/lint", "report/consent", "site"},
 	"site":              {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "metrics", "milter", "policy", "results", "results/*"},
 	"enforce":           {"milter", "message", "auth", "auth/*", "policy", "results", "metrics"},
@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 	"policy":            {"auth/dmarc", "policy/pattern"},
 	"policy/lint":       {"auth/dmarc", "policy", "policy/pattern"},
 	"policy/pattern":    {},
+	"policy/replay":     {"policy"},
 	"auth/arc":          {"message", "auth/dkim"},
 	"auth/dkim":         {"message"},
 	"auth/spf":          {},

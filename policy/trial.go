@@ -8,85 +8,6 @@ import (
 	"dmarcgate/policy/pattern"
 )
 
-// overrule applies the rules to what the profile decided. trying is the
-// position of a rule that is enforced whatever its mode and sample, or -1. The
-// answer is not sure when a rule that needs a fact which lacks could have
-// changed it.
-func (s *Settings) overrule(f *Facts, profile Decision, trying int) (d Decision, sure bool) {
-	t := s.trial(f, profile)
-	var some ruleBits
-	s.Rules.index.find(&some, &t)
-	if trying >= 0 {
-		some.set(trying)
-	}
-	out := ruling{Decision: profile, sure: true, watch: s.Profile == Monitor}
-	for w, word := range some[:some.words(s.Rules.Len())] {
-		for ; word != 0; word &= word - 1 {
-			i := w*64 + bits.TrailingZeros64(word)
-			r := &s.Rules.list[i]
-			if i == trying {
-				r = r.tried()
-			}
-			out.apply(&t, r)
-		}
-	}
-	return out.finish(), out.sure
-}
-
-// tried is r as its tests try it.
-func (r *Rule) tried() *Rule {
-	enforced := *r
-	enforced.Mode, enforced.Sample = Enforce, 0
-	return &enforced
-}
-
-// ruling is a decision while rules are applied, in their order.
-type ruling struct {
-	Decision
-	sure  bool
-	watch bool   // no rule decides
-	skips uint32 // a bit for each of Shadow that would leave the decision as it is; MaxNamed are enough
-}
-
-func (u *ruling) apply(t *trial, r *Rule) {
-	d, matches := t.try(r)
-	switch {
-	case matches == no:
-	case matches == unsure:
-		u.sure = false
-	case u.watch || r.Mode == Shadow:
-		u.see(r, d)
-	case r.Action == RuleSkipReport && u.Unreported == "":
-		u.Unreported = r.ID
-	case r.Action != RuleSkipReport && u.Rule == "":
-		d.Rule, d.Reason = r.ID, d.Reason+"; rule "+r.ID
-		d.Shadow, d.Unreported, d.Also = u.Shadow, u.Unreported, u.Also
-		u.Decision = d
-	case len(u.Also) < MaxNamed:
-		u.Also = append(u.Also, r.ID)
-	}
-}
-
-func (u *ruling) see(r *Rule, d Decision) {
-	if len(u.Shadow) == MaxNamed {
-		return
-	}
-	if r.Action == RuleSkipReport {
-		u.skips |= 1 << len(u.Shadow)
-	}
-	u.Shadow = append(u.Shadow, ShadowDecision{Rule: r.ID, Action: d.Action, Disposition: d.Disposition})
-}
-
-// finish says of the rules that would only have kept the message out of
-// reports that they leave what was decided in the end.
-func (u *ruling) finish() Decision {
-	for skips := u.skips; skips != 0; skips &= skips - 1 {
-		s := &u.Shadow[bits.TrailingZeros32(skips)]
-		s.Action, s.Disposition = u.Action, u.Disposition
-	}
-	return u.Decision
-}
-
 // fallible reports whether rules can be about a: they never are about a pass.
 func fallible(a Author) bool { return resultOf(a.Verdict) != dmarc.Pass.String() }
 
@@ -95,7 +16,6 @@ func fallible(a Author) bool { return resultOf(a.Verdict) != dmarc.Pass.String()
 type trial struct {
 	settings   Settings
 	facts      Facts
-	lacks      Lack
 	room       [MaxAuthors]subject
 	count      int
 	unusable   bool
@@ -124,7 +44,7 @@ func (s *subject) policyOrg() string {
 }
 
 func (s *Settings) trial(f *Facts, profile Decision) trial {
-	t := trial{settings: *s, facts: *f, lacks: f.Lacking(), profile: profile, quarantine: s.Quarantine, unusable: s.unusable(*f)}
+	t := trial{settings: *s, facts: *f, profile: profile, quarantine: s.Quarantine, unusable: s.unusable(*f)}
 	if t.unusable {
 		t.room[0], t.count = subject{Author: &Author{}, result: dmarc.PermError.String()}, 1
 		return t
@@ -176,29 +96,22 @@ func (t *trial) undecided() bool {
 	return slices.ContainsFunc(t.subjects(), func(s subject) bool { return s.result == dmarc.TempError.String() })
 }
 
-// try returns what r makes of the message, if r matches it.
-func (t *trial) try(r *Rule) (Decision, truth) {
-	if r.Expired(t.facts.Time) {
-		return Decision{}, no
+// try returns what r makes of the message, and whether r matches it.
+func (t *trial) try(r *Rule) (d Decision, matches bool) {
+	if r.Expired(t.facts.Time) || !r.Match.message(&t.facts) {
+		return d, false
 	}
-	matches := r.Match.message(&t.facts, t.lacks)
-	if matches == no {
-		return Decision{}, no
-	}
-	d := t.outcome(r)
+	d = t.outcome(r)
 	milder := t.milder(r, d)
 	about, holds := r.Match.authors(t, milder)
-	matches = matches.and(holds).and(r.Match.recipients(&t.facts, t.lacks, milder))
-	if matches != no {
-		matches = matches.and(t.drawn(r))
+	if !holds || !r.Match.recipients(&t.facts, milder) || !t.drawn(r) {
+		return d, false
 	}
-	if matches == yes {
-		t.explain(r, &d)
-	}
-	if matches == yes && !milder && r.Action != RuleAsPublished {
+	t.explain(r, &d)
+	if !milder && r.Action != RuleAsPublished {
 		t.name(&d, about)
 	}
-	return d, matches
+	return d, true
 }
 
 // milder reports whether a rule that does d does less than the profile, so that
@@ -209,14 +122,14 @@ func (t *trial) milder(r *Rule, d Decision) bool {
 
 // drawn reports whether the message is in the sample of r: who raises it adds
 // messages, and loses none.
-func (t *trial) drawn(r *Rule) truth {
+func (t *trial) drawn(r *Rule) bool {
 	switch {
 	case r.Sample == 0 || r.Sample >= 100:
-		return yes
-	case t.lacks&LackSeed != 0:
-		return unsure
+		return true
+	case t.facts.missing(LackSeed):
+		return t.facts.supposes()
 	}
-	return is(t.facts.Seed != 0 && DrawFrom(t.facts.Seed, r.ID) < r.Sample)
+	return t.facts.Seed != 0 && DrawFrom(t.facts.Seed, r.ID) < r.Sample
 }
 
 // outcome is what r does with a message that it matches, see explain.
