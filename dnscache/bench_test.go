@@ -38,7 +38,7 @@ func (r *Resolver) put(u use, k key, a answer) {
 }
 
 func (r *Resolver) putTXT(name, text string) {
-	r.put(use{}, key{dns.TypeTXT, name}, answer{records: []string{text}, ttl: time.Hour})
+	r.put(use{}, key{Type: dns.TypeTXT, Name: name}, answer{Records: []string{text}, TTL: time.Hour})
 }
 
 // filled is a resolver that knows manyNames, and these.
@@ -110,12 +110,12 @@ func BenchmarkBareOtter(b *testing.B) {
 	}
 	defer c.StopAllGoroutines()
 	for _, name := range names {
-		c.Set(key{dns.TypeTXT, name}, &entry{answer: answer{records: []string{published}}})
+		c.Set(key{Type: dns.TypeTXT, Name: name}, &entry{answer: answer{Records: []string{published}}})
 	}
 	c.CleanUp()
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
-		if e, ok := c.GetIfPresent(key{dns.TypeTXT, names[i%manyNames]}); !ok || len(e.records) != 1 {
+		if e, ok := c.GetIfPresent(key{Type: dns.TypeTXT, Name: names[i%manyNames]}); !ok || len(e.Records) != 1 {
 			b.Fatal("not there")
 		}
 	}

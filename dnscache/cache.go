@@ -1,31 +1,21 @@
 package dnscache
 
 import (
-	"net/netip"
 	"time"
 
+	"dmarcgate/dnscache/wire"
 	"dmarcgate/metrics"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/miekg/dns"
 )
 
-// key is a question. The name is lower-case dotted bytes without a final dot.
-type key struct {
-	qtype uint16
-	name  string
-}
+// key is a question.
+type key = wire.Question
 
-// answer is what a server said, positively. It is shared and never changed.
-type answer struct {
-	records  []string     // TXT, MX, PTR, NS; of an SOA its server and its mailbox
-	addrs    []netip.Addr // A, AAAA
-	nxdomain bool         // the name itself does not exist
-	ad       bool         // a trusted server has validated it
-	ttl      time.Duration
-}
-
-func (a *answer) empty() bool { return len(a.records) == 0 && len(a.addrs) == 0 }
+// answer is what a server said, positively. It is shared and never changed; its
+// AD is true only when the server is trusted.
+type answer = wire.Answer
 
 // firstCounted is for how many entries there are counters of uses, and room in
 // the table, from the start; both grow with the cache. With none, otter counts
@@ -96,11 +86,11 @@ func (r *Resolver) peek(k key) (*entry, int64) {
 // weighAgain tells the cache that the slot of an entry for TXT was filled,
 // unless the entry has left it.
 func (r *Resolver) weighAgain(name string, e *entry) {
-	name, ok := clean(name)
+	name, ok := wire.Clean(name)
 	if !ok {
 		return
 	}
-	r.cache.Compute(key{dns.TypeTXT, name}, func(now *entry, found bool) (*entry, otter.ComputeOp) {
+	r.cache.Compute(key{Type: dns.TypeTXT, Name: name}, func(now *entry, found bool) (*entry, otter.ComputeOp) {
 		if !found || now != e {
 			return now, otter.CancelOp
 		}

@@ -110,7 +110,7 @@ func TestTheCacheKeepsNoPartOfAMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for k := range g.cache.Keys() {
-		if unsafe.StringData(k.name) == unsafe.StringData(name) {
+		if unsafe.StringData(k.Name) == unsafe.StringData(name) {
 			t.Error("the key is a part of the message")
 		}
 	}

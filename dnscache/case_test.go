@@ -23,28 +23,6 @@ func (p peer) lowering(txt string) {
 	p.send(m)
 }
 
-func TestMixCaseChangesLettersOnly(t *testing.T) {
-	seen := make(map[string]bool)
-	k, ok := clean("a.\x01bc-9_[\xff@." + strings.Repeat("xyz", 20) + ".example.com")
-	if !ok {
-		t.Fatal("the name is not one")
-	}
-	for range 50 {
-		q, err := newQuery(question{key: key{dns.TypeTXT, k}, mix: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		plain, err := newQuery(question{key: key{dns.TypeTXT, k}})
-		if err != nil || !sameQuestion(q.question, plain.question) {
-			t.Fatalf("question = %q; want %q but for case", q.question, plain.question)
-		}
-		seen[q.name] = true
-	}
-	if len(seen) < 49 {
-		t.Errorf("%d spellings in 50 queries; want nearly all different", len(seen))
-	}
-}
-
 func TestTheCaseOfTheNameIsRandomAndCompared(t *testing.T) {
 	var mu sync.Mutex
 	spellings := make(map[string]bool)

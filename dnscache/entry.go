@@ -38,11 +38,11 @@ type slot struct {
 // and nobody else (RFC 1035, Section 3.2.1), unless the floor lifts it.
 func newEntry(cfg Config, a *answer, now int64) *entry {
 	e := &entry{answer: *a}
-	if !a.empty() {
-		e.ttl = max(a.ttl, min(cfg.MinTTL, cfg.MaxTTL))
+	if !a.Empty() {
+		e.TTL = max(a.TTL, min(cfg.MinTTL, cfg.MaxTTL))
 	}
-	e.ttl = max(e.ttl, 0)
-	e.expires = now + int64(e.ttl)
+	e.TTL = max(e.TTL, 0)
+	e.expires = now + int64(e.TTL)
 	return e
 }
 
@@ -58,7 +58,7 @@ func (old *entry) withFailure(f *remembered) *entry {
 
 // known reports whether there is an answer, fresh or stale. Like its
 // neighbours it may be asked of nil.
-func (e *entry) known() bool { return e != nil && e.ttl > 0 }
+func (e *entry) known() bool { return e != nil && e.TTL > 0 }
 
 func (e *entry) fresh(now int64) bool { return e.known() && now < e.expires }
 
@@ -68,7 +68,7 @@ func (e *entry) failing(now int64) bool {
 
 // age returns how long ago the answer was given.
 func (e *entry) age(now int64) time.Duration {
-	return max(0, time.Duration(now-e.expires)+e.ttl)
+	return max(0, time.Duration(now-e.expires)+e.TTL)
 }
 
 // left returns how long the answer stays fresh.
@@ -85,7 +85,7 @@ func (e *entry) gone(cfg Config) int64 {
 	switch {
 	case !e.known():
 		return e.failed.until
-	case e.empty():
+	case e.Empty():
 		return e.expires + int64(cfg.StaleNegTTL)
 	}
 	return e.expires + int64(cfg.StaleTTL)
@@ -100,7 +100,7 @@ func (e *entry) parsed(p Purpose, parse func([]string) any) (value any, filled b
 	if s := e.slot.Load(); s != nil && s.purpose == p {
 		return s.value, false
 	}
-	made := &slot{p, parse(e.records)}
+	made := &slot{p, parse(e.Records)}
 	if e.slot.CompareAndSwap(nil, made) {
 		return made.value, true
 	}

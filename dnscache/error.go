@@ -4,42 +4,32 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"dmarcgate/dnscache/wire"
+
+	"github.com/miekg/dns"
 )
 
 // Kind says how a lookup failed.
-type Kind uint8
+type Kind = wire.Kind
 
-// The zero Kind is no kind of failure and never in an Error that this package returns.
+// What a Kind of an Error may be; the comments of wire say what each means.
 const (
-	ServFail  Kind = iota + 1 // the server tried and failed: SERVFAIL, or another code that is no answer
-	Refused                   // the server does not resolve for us: REFUSED, or a referral
-	Timeout                   // no answer in time
-	Network                   // the server could not be reached
-	Malformed                 // an answer to our question that cannot be read
-	Closed                    // the resolver is closed
-	Bogus                     // the server has the answer, and its DNSSEC signatures are wrong (RFC 8914, Section 4.7)
-	Down                      // no query was sent: every server was found dead, or to refuse everything, and has not come back
-	Internal                  // a bug
-	Local                     // no query was sent: this host has no descriptor, memory or port left for it
-	Pressure                  // no query was sent, or it was given up: too much was asked at once, and this lookup had to give way
+	ServFail  = wire.ServFail
+	Refused   = wire.Refused
+	Timeout   = wire.Timeout
+	Network   = wire.Network
+	Malformed = wire.Malformed
+	Closed    = wire.Closed
+	Bogus     = wire.Bogus
+	Down      = wire.Down
+	Internal  = wire.Internal
+	Local     = wire.Local
+	Pressure  = wire.Pressure
 )
 
-var kinds = [...]string{
-	ServFail: "servfail", Refused: "refused", Timeout: "timeout", Network: "network",
-	Malformed: "malformed", Closed: "closed", Internal: "internal",
-	Bogus: "bogus", Down: "down", Local: "local", Pressure: "pressure",
-}
-
-// String returns the name of the kind, as in the metrics.
-func (k Kind) String() string {
-	if int(k) < len(kinds) && kinds[k] != "" {
-		return kinds[k]
-	}
-	return "unknown"
-}
-
-// silent reports whether the kind may mean that nobody is there at all.
-func (k Kind) silent() bool {
+// absent reports whether the kind may mean that nobody is there at all.
+func absent(k Kind) bool {
 	switch k {
 	case Refused, Timeout, Network, Closed, Down:
 		return true
@@ -49,21 +39,21 @@ func (k Kind) silent() bool {
 
 // tells ranks failures by what they tell: nothing of our side, of this host,
 // of a server that is alive.
-func (k Kind) tells() int {
+func tells(k Kind) int {
 	switch {
 	case k == Local:
 		return 1
-	case k.silent():
+	case absent(k):
 		return 0
 	}
 	return 2
 }
 
 // suspicious reports whether a dead server fails like this.
-func (k Kind) suspicious() bool { return k == Timeout || k == Network || k == Malformed }
+func suspicious(k Kind) bool { return k == Timeout || k == Network || k == Malformed }
 
 // retryable reports whether the same server, asked again, may well answer.
-func (k Kind) retryable() bool { return k == Timeout || k == Network }
+func retryable(k Kind) bool { return k == Timeout || k == Network }
 
 // Error is a lookup without a result. It is always temporary.
 type Error struct {
@@ -83,6 +73,10 @@ const (
 	unproven              // it is not known whether the name servers answer anybody, or this host had to do without the lookup
 	ours                  // the name servers answer nobody
 )
+
+func newError(k key, kind Kind, err error) *Error {
+	return &Error{Name: k.Name, Type: dns.TypeToString[k.Type], Kind: kind, Err: err}
+}
 
 // Error describes the failure in one line. The name is quoted.
 func (e *Error) Error() string {

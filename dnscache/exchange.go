@@ -1,37 +1,14 @@
 package dnscache
 
 import (
-	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"net/netip"
-	"os"
-	"slices"
-	"syscall"
 	"time"
 
-	"github.com/miekg/dns"
+	"dmarcgate/dnscache/wire"
 )
 
 const (
-	// ednsSize is the largest datagram we ask for: it fits into the smallest
-	// IPv6 MTU without fragments (DNS Flag Day 2020).
-	ednsSize = 1232
-
-	// maxDatagram is the largest that we read. Some servers send more than
-	// they were asked for.
-	maxDatagram = 4096
-
-	// maxWrong is how many datagrams may come that do not answer the query,
-	// before it is asked over TCP instead: a forger needs many of them, and
-	// cannot do the same there (RFC 5452, Section 9.3).
-	maxWrong = 3
-
 	// caseTime is for how long names are sent in lower case to a server that
 	// does not repeat the case of their letters. Then it is tried again.
 	caseTime = time.Hour
@@ -42,112 +19,46 @@ const (
 	maxRecased = 3
 )
 
-// question is what is asked of one server, and how.
-type question struct {
-	key
-	edns bool
-	mix  bool // the case of the letters is random (draft-vixie-dnsext-dns0x20-00)
-	ad   bool // we want to know whether the server has validated the answer (RFC 6840, Section 5.7)
-}
-
-// query is a question as it is sent, with a random ID.
-type query struct {
-	wire     []byte
-	question []byte // the question section within wire
-	id       uint16
-	qtype    uint16
-	name     string // the name as unpacking spells it, to compare with
-}
-
-func newQuery(q question) (query, error) {
-	m := new(dns.Msg)
-	m.Id = dns.Id()
-	m.RecursionDesired = true
-	m.AuthenticatedData = q.ad
-	m.Question = []dns.Question{{Name: escape(q.name), Qtype: q.qtype, Qclass: dns.ClassINET}}
-	if q.edns {
-		m.SetEdns0(ednsSize, false)
-	}
-	wire, err := m.Pack()
-	if err != nil {
-		return query{}, fmt.Errorf("packing the query: %w", err)
-	}
-	if q.mix {
-		mixCase(wire[headerLen : headerLen+len(q.name)+1])
-	}
-	name, end, err := dns.UnpackDomainName(wire, headerLen)
-	if err != nil {
-		return query{}, fmt.Errorf("packing the query: %w", err)
-	}
-	return query{wire: wire, question: wire[headerLen : end+4], id: m.Id, qtype: q.qtype, name: name}, nil
-}
-
-// mixCase writes about half of the letters of a name in wire form as capitals,
-// at random. The lengths of labels are no letters: they are below 64.
-func mixCase(name []byte) {
-	var bits [maxName/8 + 1]byte
-	_, _ = rand.Read(bits[:]) // never fails
-	for i, c := range name {
-		if 'a' <= c && c <= 'z' && bits[i/8]>>(i%8)&1 == 1 {
-			name[i] = c - 'a' + 'A'
-		}
-	}
-}
-
-// exchange asks one server once, as far as the caller can tell. A chain of
-// CNAMEs without its end is followed by further questions: recursive servers
-// give the whole of it, forwarders in small routers may not, and it must not
-// pass for "there is none". The kind is 0 when the server answered.
-func (r *Resolver) exchange(ctx context.Context, s *server, k key) (reply, Kind, error) {
+// exchange asks one server once, as far as the caller can tell. The kind is 0
+// when the server answered.
+func (r *Resolver) exchange(ctx context.Context, s *server, k key) (wire.Reply, Kind, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.QueryTimeout)
 	defer cancel()
-	rep, err := r.question(ctx, s, k)
-	for range maxChase {
-		name, ok := host(rep.rest)
-		if err != nil || rep.failure() != 0 || !ok {
-			break
-		}
-		var next reply
-		next, err = r.question(ctx, s, key{qtype: k.qtype, name: name})
-		rep = rep.join(next)
-	}
-	if err == nil && rep.failure() == 0 && rep.rest != "" {
-		err = fmt.Errorf("%w: an alias without its target", errMalformed)
-	}
+	rep, err := wire.Chase(k, func(q wire.Question) (wire.Reply, error) { return r.question(ctx, s, q) })
 	if err != nil {
-		return reply{}, kindOf(ctx, err), err
+		return wire.Reply{}, wire.KindOf(ctx, err), err
 	}
-	return rep, rep.failure(), nil
+	return rep, rep.Failure(), nil
 }
 
 // question asks one question: without EDNS when the server does not know it, and
 // over TCP when the answer does not fit into a datagram (RFC 7766, Section 5),
 // or when datagrams come that may be forged.
-func (r *Resolver) question(ctx context.Context, s *server, k key) (reply, error) {
-	q := question{key: k, edns: true, mix: s.mixes(r.now()), ad: s.trusted}
+func (r *Resolver) question(ctx context.Context, s *server, k key) (wire.Reply, error) {
+	q := wire.Query{Question: k, EDNS: true, Mix: s.mixes(r.now()), AD: s.trusted}
 	rep, err := r.send(ctx, "udp", s, q)
-	if err == nil && rep.withoutEDNS() {
-		q.edns = false
+	if err == nil && rep.WithoutEDNS() {
+		q.EDNS = false
 		rep, err = r.send(ctx, "udp", s, q)
 	}
-	recased := errors.Is(err, errRecased)
-	if recased || errors.Is(err, errSpoofed) || err == nil && rep.truncated {
+	recased := errors.Is(err, wire.ErrRecased)
+	if recased || errors.Is(err, wire.ErrSpoofed) || err == nil && rep.Truncated {
 		rep, err = r.send(ctx, "tcp", s, q)
-		s.noteCase(recased, err == nil, rep.recased, r.now())
+		s.noteCase(recased, err == nil, rep.Recased, r.now())
 	}
 	return rep, err
 }
 
 // send notes what a reply proves, be it only half an answer: that the server
 // is alive, and that the servers answer somebody.
-func (r *Resolver) send(ctx context.Context, network string, s *server, q question) (reply, error) {
+func (r *Resolver) send(ctx context.Context, network string, s *server, q wire.Query) (wire.Reply, error) {
 	began := r.now()
-	rep, err := r.sendTo(ctx, network, s.addr, q)
+	rep, err := wire.Send(ctx, network, s.addr, q, r.metrics.DNSWrongReply)
 	if err != nil {
-		return reply{}, err
+		return wire.Reply{}, err
 	}
 	now := r.now()
-	useful := rep.failure() == 0
+	useful := rep.Failure() == 0
 	if useful {
 		r.lastAnswer.Store(now.UnixNano())
 	}
@@ -155,119 +66,4 @@ func (r *Resolver) send(ctx context.Context, network string, s *server, q questi
 		r.sched.forgive(s) // the queries given up died with it
 	}
 	return rep, nil
-}
-
-// sendTo asks the question on a connection of its own, over "udp" or "tcp". A
-// new UDP socket for each query has a new source port, which a forger must
-// guess as well as the ID (RFC 5452, Section 9.2). It is connected: the kernel
-// drops what comes from other addresses.
-func (r *Resolver) sendTo(ctx context.Context, network string, server netip.AddrPort, ask question) (reply, error) {
-	q, err := newQuery(ask)
-	if err != nil {
-		return reply{}, err
-	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, network, server.String())
-	if err != nil {
-		return reply{}, err
-	}
-	defer conn.Close()
-	// A deadline in the past wakes the read, for a cancelled context too.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if network == "tcp" {
-		return overTCP(conn, q)
-	}
-	return overUDP(conn, q, r.metrics.DNSWrongReply)
-}
-
-// overUDP reads until a datagram answers the question. Others may be forged or
-// late: they are told to wrong, and after maxWrong of them, or one that differs
-// in the case of letters alone, the query is given up. One that answers, but
-// cannot be read, becomes the error when nothing better comes in time.
-func overUDP(conn net.Conn, q query, wrong func(why string)) (reply, error) {
-	if _, err := conn.Write(q.wire); err != nil {
-		return reply{}, err
-	}
-	var unread error
-	buf := make([]byte, maxDatagram)
-	for n := 0; ; {
-		size, err := conn.Read(buf)
-		if err != nil {
-			return reply{}, cmp.Or(unread, err)
-		}
-		if size == maxDatagram {
-			buf[2] |= bitTC >> 8 // the rest is lost
-		}
-		rep, err := parse(buf[:size], q)
-		if err == nil && rep.recased {
-			err = errRecased
-		}
-		switch {
-		case err == nil:
-			return rep, nil
-		case errors.Is(err, errMalformed):
-			unread = err
-			continue
-		}
-		wrong(wrongness(err))
-		if n++; n >= maxWrong {
-			err = errSpoofed
-		}
-		if err == errRecased || err == errSpoofed {
-			return reply{}, err
-		}
-	}
-}
-
-// wrongness is the name of a wrong reply in the metrics.
-func wrongness(err error) string {
-	switch {
-	case errors.Is(err, errRecased):
-		return "case"
-	case errors.Is(err, errOtherQuestion):
-		return "question"
-	}
-	return "id"
-}
-
-// overTCP exchanges one message with its length in front (RFC 1035, Section 4.2.2).
-func overTCP(conn net.Conn, q query) (reply, error) {
-	out := binary.BigEndian.AppendUint16(nil, uint16(len(q.wire)))
-	if _, err := conn.Write(append(out, q.wire...)); err != nil {
-		return reply{}, err
-	}
-	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
-		return reply{}, err
-	}
-	in := make([]byte, binary.BigEndian.Uint16(length[:]))
-	if _, err := io.ReadFull(conn, in); err != nil {
-		return reply{}, err
-	}
-	rep, err := parse(in, q)
-	if err != nil {
-		return reply{}, fmt.Errorf("%w over TCP: %w", errMalformed, err)
-	}
-	if rep.truncated {
-		return reply{}, fmt.Errorf("%w: truncated over TCP", errMalformed)
-	}
-	return rep, nil
-}
-
-// shortages are what a host says that has no socket left to give: descriptors
-// of the process and of the host, memory, and UDP ports (connect(2)). Not
-// EADDRNOTAVAIL: it is mostly said of IPv6 where there is none, for good.
-var shortages = [...]error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.ENOBUFS, syscall.EAGAIN}
-
-func kindOf(ctx context.Context, err error) Kind {
-	switch {
-	case errors.Is(err, errMalformed):
-		return Malformed
-	case slices.ContainsFunc(shortages[:], func(e error) bool { return errors.Is(err, e) }):
-		return Local
-	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
-		return Timeout
-	}
-	return Network
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -115,7 +114,7 @@ func TestAServerThatDislikesEDNSIsAskedWithout(t *testing.T) {
 					return
 				}
 				m := new(dns.Msg).SetReply(p.Msg)
-				if rcode > rcodeMask {
+				if rcode > 0xf {
 					m.SetEdns0(ednsSize, false)
 				}
 				m.Rcode = rcode
@@ -226,8 +225,8 @@ func TestOnlyATrustedServersADBitIsKept(t *testing.T) {
 			cfg.Trusted = cfg.Servers
 		}
 		g := newRig(t, cfg)
-		a, err := g.resolveNow(background, DMARC, key{dns.TypeTXT, "example.com"})
-		if err != nil || a.ad != trusted {
+		a, err := g.resolveNow(background, DMARC, key{Type: dns.TypeTXT, Name: "example.com"})
+		if err != nil || a.AD != trusted {
 			t.Errorf("trusted %v: %+v, %v; want ad %v", trusted, a, err, trusted)
 		}
 		if ad := <-asked; ad != trusted {
@@ -275,7 +274,7 @@ func TestALookupIsCancelledAtEveryStage(t *testing.T) {
 			srv := newFake(t, func(p peer) { stage(p, here) })
 			g := newRig(t, Config{Servers: []string{srv.addr}})
 			err := cancelled(t, ready, func(ctx context.Context) error {
-				_, err := g.resolveNow(ctx, DMARC, key{dns.TypeTXT, "example.com"})
+				_, err := g.resolveNow(ctx, DMARC, key{Type: dns.TypeTXT, Name: "example.com"})
 				return err
 			})
 			st := g.Servers()[0]
@@ -312,7 +311,7 @@ func TestALookupIsCancelledWhileItWaitsForAPlace(t *testing.T) {
 	ready := make(chan struct{})
 	close(ready)
 	err := cancelled(t, ready, func(ctx context.Context) error {
-		_, err := g.resolveNow(ctx, DMARC, key{dns.TypeTXT, "example.com"})
+		_, err := g.resolveNow(ctx, DMARC, key{Type: dns.TypeTXT, Name: "example.com"})
 		return err
 	})
 	if !errors.Is(err, context.Canceled) {
@@ -394,33 +393,6 @@ func noDescriptors(t *testing.T) (restore func()) {
 	return restore
 }
 
-func TestKindsOfLocalErrors(t *testing.T) {
-	late, cancel := context.WithTimeout(background, 0)
-	defer cancel()
-	for _, c := range []struct {
-		ctx  context.Context
-		err  error
-		want Kind
-	}{
-		{background, &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}, Local},
-		{background, syscall.ENFILE, Local},
-		{background, syscall.ENOBUFS, Local},
-		{background, syscall.ENOMEM, Local},
-		{background, syscall.EAGAIN, Local},
-		{late, syscall.EMFILE, Local},
-		{background, syscall.EADDRNOTAVAIL, Network},
-		{background, syscall.ECONNREFUSED, Network},
-		{background, syscall.ENETUNREACH, Network},
-		{background, os.ErrDeadlineExceeded, Timeout},
-		{late, syscall.ECONNREFUSED, Timeout},
-		{late, fmt.Errorf("%w: x", errMalformed), Malformed},
-	} {
-		if got := kindOf(c.ctx, c.err); got != c.want {
-			t.Errorf("kindOf(%v) = %v; want %v", c.err, got, c.want)
-		}
-	}
-}
-
 func TestCancelledLookupsLeaveNothingBehind(t *testing.T) {
 	const lookups = 1000
 	srv := newFake(t, func(p peer) {
@@ -434,7 +406,7 @@ func TestCancelledLookupsLeaveNothingBehind(t *testing.T) {
 	for i := range lookups {
 		ctx, cancel := context.WithCancel(background)
 		wg.Go(func() {
-			k := key{dns.TypeTXT, fmt.Sprintf("n%d.example.com", i)}
+			k := key{Type: dns.TypeTXT, Name: fmt.Sprintf("n%d.example.com", i)}
 			if _, err := g.resolveNow(ctx, SPF, k); !errors.Is(err, context.Canceled) {
 				t.Errorf("resolve = %v; want %v", err, context.Canceled)
 			}

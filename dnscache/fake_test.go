@@ -12,6 +12,28 @@ import (
 	"github.com/miekg/dns"
 )
 
+// Limits of wire, as a server sees them.
+const (
+	ednsSize    = 1232 // of the queries
+	maxDatagram = 4096 // what is read of a reply
+	maxWrong    = 3    // wrong datagrams before a query is sent over TCP
+	maxChase    = 4    // questions about a chain of CNAMEs that comes in pieces
+)
+
+// records reads records in their text form.
+func records(t testing.TB, lines ...string) []dns.RR {
+	t.Helper()
+	var rrs []dns.RR
+	for _, line := range lines {
+		rr, err := dns.NewRR(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rrs = append(rrs, rr)
+	}
+	return rrs
+}
+
 // fakeServer answers as a function says, over UDP and TCP: with nothing, with
 // a message or with bytes.
 type fakeServer struct {

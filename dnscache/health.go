@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 const (
@@ -33,6 +35,9 @@ const (
 	// last time that it overflowed or refused a check query.
 	refusingTime = time.Minute
 )
+
+// rootNS is the question of check queries and probes.
+var rootNS = key{Type: dns.TypeNS}
 
 // health is what is known of a server. That of a server not asked yet says
 // that it is up. Make it with newHealth.
@@ -130,7 +135,7 @@ func (h *health) replied(took time.Duration, useful bool) (back bool) {
 // failed notes a query without a readable reply, and reports whether there was
 // none to any other query since that one began.
 func (h *health) failed(seen uint64, err *Error) bool {
-	if !err.Kind.suspicious() {
+	if !suspicious(err.Kind) {
 		return false
 	}
 	h.mu.Lock()
@@ -232,7 +237,7 @@ func (h *health) endChecks() {
 func (h *health) begin(ctx context.Context, kind Kind, now time.Time) (context.Context, *checks) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.checks != nil || h.retired || !kind.suspicious() && now.Sub(h.lastTime) < checkSpacing {
+	if h.checks != nil || h.retired || !suspicious(kind) && now.Sub(h.lastTime) < checkSpacing {
 		return nil, nil
 	}
 	h.lastTime = now
@@ -354,7 +359,7 @@ func (r *Resolver) checkOnce(ctx context.Context, s *server, c *checks) (atOne, 
 	if err == nil || ctx.Err() != nil {
 		return false, false
 	}
-	got := checked{err: err, dead: err.Kind.suspicious() && s.replies() == seen}
+	got := checked{err: err, dead: suspicious(err.Kind) && s.replies() == seen}
 	if err.Kind != Local && err.Kind != Internal {
 		got.atOne = r.sched.checkFailed(s, got.dead)
 	}

@@ -178,10 +178,10 @@ func TestAFailedLookupWaitsForTheCheck(t *testing.T) {
 	_, c := servers[0].begin(background, Timeout, time.Now())
 	waits, done := make(chan struct{}), make(chan error, 1)
 	ctx := watched{background, sync.OnceFunc(func() { close(waits) })}
-	go func() { done <- g.gaveUp(ctx, rootNS.failed(Timeout, nil), servers, g.clock.now()) }()
+	go func() { done <- g.gaveUp(ctx, newError(rootNS, Timeout, nil), servers, g.clock.now()) }()
 	select {
 	case <-waits:
-		servers[0].judge(c, checked{err: rootNS.failed(Timeout, nil), dead: true, atOne: true}, g.clock.now())
+		servers[0].judge(c, checked{err: newError(rootNS, Timeout, nil), dead: true, atOne: true}, g.clock.now())
 	case <-time.After(generous):
 		t.Error("nobody waits")
 	}

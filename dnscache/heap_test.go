@@ -58,10 +58,10 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 			_, _ = r.View(DKIM).Parsed(background, name, parseAlike)
 		}},
 		{"names that do not exist", func(r *Resolver, i int) {
-			r.put(use{}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
+			r.put(use{}, key{Type: dns.TypeTXT, Name: dmarcName(i)}, answer{NXDomain: true, TTL: time.Hour})
 		}},
 		{"names that do not exist, as parsed", func(r *Resolver, i int) {
-			r.put(use{purpose: DMARC, parses: true}, key{dns.TypeTXT, dmarcName(i)}, answer{nxdomain: true, ttl: time.Hour})
+			r.put(use{purpose: DMARC, parses: true}, key{Type: dns.TypeTXT, Name: dmarcName(i)}, answer{NXDomain: true, TTL: time.Hour})
 			_, _ = r.View(DMARC).Parsed(background, dmarcName(i), parseAlike)
 		}},
 		{"many TXT records", func(r *Resolver, i int) {
@@ -69,14 +69,14 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 			for n := range 20 {
 				list = append(list, text(40+n))
 			}
-			r.put(use{}, key{dns.TypeTXT, dmarcName(i)}, answer{records: list, ttl: time.Hour})
+			r.put(use{}, key{Type: dns.TypeTXT, Name: dmarcName(i)}, answer{Records: list, TTL: time.Hour})
 		}},
 		{"addresses", func(r *Resolver, i int) {
-			r.put(use{}, key{dns.TypeA, dmarcName(i)}, answer{addrs: make([]netip.Addr, 4), ttl: time.Hour})
+			r.put(use{}, key{Type: dns.TypeA, Name: dmarcName(i)}, answer{Addrs: make([]netip.Addr, 4), TTL: time.Hour})
 		}},
 		{"failures", func(r *Resolver, i int) {
-			k := key{dns.TypeTXT, dmarcName(i)}
-			e := k.failed(Timeout, fmt.Errorf("read udp: %w", errors.New(text(60))))
+			k := key{Type: dns.TypeTXT, Name: dmarcName(i)}
+			e := newError(k, Timeout, fmt.Errorf("read udp: %w", errors.New(text(60))))
 			e.Server = strings.Clone("192.0.2.53:53")
 			r.mu.Lock()
 			defer r.mu.Unlock()

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/dnscache/wire"
+
 	"github.com/miekg/dns"
 )
 
@@ -77,13 +79,13 @@ var types = [...]uint16{dns.TypeTXT, dns.TypeMX, dns.TypeA, dns.TypeAAAA, dns.Ty
 
 // Show returns the entries of one name, by type; none for what cannot be a name.
 func (r *Resolver) Show(name string) []Entry {
-	name, ok := clean(name)
+	name, ok := wire.Clean(name)
 	if !ok {
 		return nil
 	}
 	var list []Entry
 	for _, qtype := range types {
-		k := key{qtype: qtype, name: name}
+		k := key{Type: qtype, Name: name}
 		if e, now := r.peek(k); e != nil {
 			list = append(list, describe(k, e, now))
 		}
@@ -93,7 +95,7 @@ func (r *Resolver) Show(name string) []Entry {
 
 func describe(k key, e *entry, now int64) Entry {
 	d := Entry{
-		Name: k.name, Type: dns.TypeToString[k.qtype], Records: e.texts(), NXDomain: e.nxdomain, AD: e.ad,
+		Name: k.Name, Type: dns.TypeToString[k.Type], Records: e.texts(), NXDomain: e.NXDomain, AD: e.AD,
 		Bytes: int(weigh(k, e)),
 	}
 	if e.failing(now) {
@@ -117,8 +119,8 @@ func kindOfError(err error) Kind {
 
 // texts returns the data of the answer as text.
 func (e *entry) texts() []string {
-	list := slices.Clone(e.records)
-	for _, ip := range e.addrs {
+	list := slices.Clone(e.Records)
+	for _, ip := range e.Addrs {
 		list = append(list, ip.String())
 	}
 	return list
@@ -128,12 +130,12 @@ func (e *entry) texts() []string {
 // too, and returns how many entries that were. Who waits for an answer still
 // gets it, but it is not kept: whoever asks later asks anew.
 func (r *Resolver) Flush(name string) int {
-	name, ok := clean(name)
+	name, ok := wire.Clean(name)
 	if !ok {
 		return 0
 	}
 	below := "." + name
-	return r.flush(func(k key) bool { return k.name == name || strings.HasSuffix(k.name, below) })
+	return r.flush(func(k key) bool { return k.Name == name || strings.HasSuffix(k.Name, below) })
 }
 
 // FlushAll forgets everything, as Flush does.

@@ -98,7 +98,7 @@ func TestShowTellsWhatIsKnownOfAName(t *testing.T) {
 
 func TestWhatAServerHasValidatedIsMarked(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, ""))
-	g.put(use{}, key{dns.TypeTXT, "example.com"}, answer{records: []string{"x"}, ad: true, ttl: time.Hour})
+	g.put(use{}, key{Type: dns.TypeTXT, Name: "example.com"}, answer{Records: []string{"x"}, AD: true, TTL: time.Hour})
 	var seen lookups
 	if _, err := g.View(DKIM).Traced(seen.add).TXT(background, "example.com"); err != nil || !seen.last(t).AD {
 		t.Errorf("traced %+v, %v; want AD", seen.last(t), err)

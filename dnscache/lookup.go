@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/miekg/dns"
 )
 
 // Outcomes of a lookup, in metrics and traces.
@@ -118,7 +116,7 @@ func (r *Resolver) find(u use, k key) (*entry, *flight, string) {
 
 // outcome of a lookup that finds the entry fresh.
 func (e *entry) outcome() string {
-	if e.empty() {
+	if e.Empty() {
 		return negativeHit
 	}
 	return hit
@@ -127,7 +125,7 @@ func (e *entry) outcome() string {
 // used asks ahead of time for an answer that is about to expire, since it is
 // still asked for.
 func (r *Resolver) used(u use, k key, e *entry, now int64) {
-	if e.left(now) <= e.ttl/aheadPart && e.ttl >= aheadLeast && !e.settled && !e.failing(now) {
+	if e.left(now) <= e.TTL/aheadPart && e.TTL >= aheadLeast && !e.settled && !e.failing(now) {
 		r.askAhead(u, k, e)
 	}
 }
@@ -149,7 +147,7 @@ func (r *Resolver) askAhead(u use, k key, seen *entry) {
 // place it waits for one, or fails at once: then it is in no list.
 func (r *Resolver) start(u use, k key, ahead bool) *flight {
 	// The name may be a part of a message, which must not live as long.
-	k.name = strings.Clone(k.name)
+	k.Name = strings.Clone(k.Name)
 	f := &flight{began: time.Now(), left: r.now(), ahead: ahead, parses: u.parses, done: make(chan struct{})}
 	e := newErrand(u.purpose, k, u.bill, *r.servers.Load())
 	e.launch = func(p *place) { r.launch(f, p) }
@@ -178,7 +176,7 @@ func (r *Resolver) start(u use, k key, ahead bool) *flight {
 func (r *Resolver) enter(e *errand) (*place, *Error) {
 	if !e.ticket.bill.spend() {
 		r.sched.lack(e.ticket.bill.class, byMessage)
-		return nil, e.key.failed(Pressure, nil)
+		return nil, newError(e.key, Pressure, nil)
 	}
 	return r.sched.enter(e.ticket, e.servers)
 }
@@ -198,7 +196,7 @@ func (r *Resolver) launch(f *flight, p *place) {
 		return
 	}
 	r.mu.Unlock()
-	r.fall(f, f.errand.key.failed(Closed, nil))
+	r.fall(f, newError(f.errand.key, Closed, nil))
 }
 
 // fall ends a flight that never had a place.
@@ -245,7 +243,7 @@ func (r *Resolver) land(k key, f *flight, a *answer, err error) {
 
 // keep puts a new answer into the place of the old one; r.mu is held.
 func (r *Resolver) keep(k key, e *entry) {
-	if e.ttl == 0 {
+	if e.TTL == 0 {
 		r.cache.Invalidate(k) // whatever was there is not the last answer any more
 		return
 	}
@@ -260,12 +258,8 @@ func (r *Resolver) keep(k key, e *entry) {
 func (r *Resolver) guarded(ctx context.Context, e *errand) (a *answer, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			a, err = nil, e.key.failed(Internal, fmt.Errorf("panic: %v", v))
+			a, err = nil, newError(e.key, Internal, fmt.Errorf("panic: %v", v))
 		}
 	}()
 	return r.resolve(ctx, e)
-}
-
-func (k key) failed(kind Kind, err error) *Error {
-	return &Error{Name: k.name, Type: dns.TypeToString[k.qtype], Kind: kind, Err: err}
 }

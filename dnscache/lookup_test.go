@@ -199,7 +199,7 @@ func TestCloseEndsLookupsAndLeavesNoGoroutine(t *testing.T) {
 
 func TestABugFailsItsLookupOnly(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
-	bad := newErrand(SPF, key{dns.TypeTXT, "example.com"}, bill{}, *g.servers.Load())
+	bad := newErrand(SPF, key{Type: dns.TypeTXT, Name: "example.com"}, bill{}, *g.servers.Load())
 	bad.place = &place{} // of no server, so that asking trips over it
 	var e *Error
 	if _, err := g.guarded(background, bad); !errors.As(err, &e) || e.Kind != Internal || e.Ours() {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"dmarcgate/dnscache/wire"
 )
 
 const (
@@ -42,7 +44,7 @@ type errand struct {
 func newErrand(p Purpose, k key, b bill, servers []*server) *errand {
 	e := &errand{purpose: p, key: k, servers: servers, wake: make(chan grant, 1)}
 	e.ticket = &ticket{
-		zone: zoneOf(k.name), bill: b, key: k,
+		zone: zoneOf(k.Name), bill: b, key: k,
 		granted: func(p *place) { e.tell(grant{place: p}) },
 		failed:  func(err *Error) { e.tell(grant{err: err}) },
 	}
@@ -90,7 +92,7 @@ func (r *Resolver) ask(ctx context.Context, e *errand) (*answer, *Error) {
 		if len(again) == 0 || ctx.Err() != nil {
 			return nil, failure
 		}
-		if try >= maxRounds || !err.Kind.retryable() {
+		if try >= maxRounds || !retryable(err.Kind) {
 			if !sleep(ctx, pause) {
 				return nil, failure
 			}
@@ -144,7 +146,7 @@ func (r *Resolver) round(ctx context.Context, e *errand, servers []*server, try 
 // refused because too much was asked at once is for its check query to show.
 func (r *Resolver) relents(ctx context.Context, e *errand, s *server, kind Kind, try int) bool {
 	switch {
-	case kind.retryable():
+	case retryable(kind):
 		return try < maxRounds
 	case e.ticket == nil || try >= maxRefused:
 		return false
@@ -180,7 +182,7 @@ func (r *Resolver) placeAt(ctx context.Context, e *errand, servers []*server) (*
 	case <-ctx.Done():
 	}
 	if r.sched.leave(e.ticket) {
-		return nil, e.key.failed(Pressure, ctx.Err())
+		return nil, newError(e.key, Pressure, ctx.Err())
 	}
 	g := <-e.wake // it came at the same time
 	return g.place, g.err
@@ -189,7 +191,7 @@ func (r *Resolver) placeAt(ctx context.Context, e *errand, servers []*server) (*
 // worse keeps the failure that tells most: the first from a server that is
 // alive, or else the first of this host, or else the first.
 func worse(old, new *Error) *Error {
-	if old != nil && old.Kind.tells() >= new.Kind.tells() {
+	if old != nil && tells(old.Kind) >= tells(new.Kind) {
 		return old
 	}
 	return new
@@ -199,7 +201,7 @@ func worse(old, new *Error) *Error {
 // caller withdrew, or else whose fault it was. The check of a server that was
 // silent or refused knows more about that, and is waited for.
 func (r *Resolver) gaveUp(ctx context.Context, failure *Error, servers []*server, began time.Time) error {
-	if failure.Kind.silent() || failure.Kind == ServFail {
+	if absent(failure.Kind) || failure.Kind == ServFail {
 		for _, s := range servers {
 			s.settled(ctx)
 		}
@@ -255,13 +257,13 @@ func (r *Resolver) once(ctx context.Context, e *errand, p *place) (*answer, *Err
 	s := p.server
 	began, seen := r.now(), s.asked()
 	rep, kind, err := r.safely(ctx, s, e.key)
-	r.metrics.Query(e.purpose.String(), rep.word(kind), r.now().Sub(began))
+	r.metrics.Query(e.purpose.String(), rep.Word(kind), r.now().Sub(began))
 	withdrawn := errors.Is(ctx.Err(), context.Canceled)
 	overflows := r.giveBack(e, p, kind, withdrawn)
 	if kind == 0 {
 		return r.dated(rep, s), nil
 	}
-	failure := e.key.failed(kind, err)
+	failure := newError(e.key, kind, err)
 	failure.Server = s.addr.String()
 	if overflows && kind == Refused {
 		s.refused(reason(failure), r.now())
@@ -290,23 +292,23 @@ func (r *Resolver) giveBack(e *errand, p *place, kind Kind, withdrawn bool) bool
 
 // safely is exchange, with a panic turned into an error: the goroutines of
 // checks and probes are no message's, so no message's recover would catch it.
-func (r *Resolver) safely(ctx context.Context, s *server, k key) (rep reply, kind Kind, err error) {
+func (r *Resolver) safely(ctx context.Context, s *server, k key) (rep wire.Reply, kind Kind, err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			rep, kind, err = reply{}, Internal, fmt.Errorf("panic: %v", v)
+			rep, kind, err = wire.Reply{}, Internal, fmt.Errorf("panic: %v", v)
 		}
 	}()
 	return r.exchange(ctx, s, k)
 }
 
 // dated makes the answer of a reply, its TTL under our ceilings.
-func (r *Resolver) dated(rep reply, s *server) *answer {
-	a := rep.answer
+func (r *Resolver) dated(rep wire.Reply, s *server) *answer {
+	a := rep.Answer
 	ceiling := r.cfg.MaxTTL
-	if a.empty() {
+	if a.Empty() {
 		ceiling = r.cfg.MaxNegativeTTL
 	}
-	a.ttl = min(a.ttl, ceiling)
-	a.ad = rep.ad && s.trusted
+	a.TTL = min(a.TTL, ceiling)
+	a.AD = a.AD && s.trusted
 	return &a
 }

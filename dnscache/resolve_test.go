@@ -93,7 +93,7 @@ func TestPartOfAnAnswerIsNeverUsed(t *testing.T) {
 	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Network {
 		t.Errorf("kind = %v; want %v", e.Kind, Network)
 	}
-	if e, _ := g.peek(key{dns.TypeTXT, "example.com"}); e.known() {
+	if e, _ := g.peek(key{Type: dns.TypeTXT, Name: "example.com"}); e.known() {
 		t.Errorf("cached %+v; want no answer", e)
 	}
 }

@@ -34,12 +34,12 @@ func TestAScanLeavesTheNamesInUse(t *testing.T) {
 			r := offline(t, Config{MaxBytes: scanBytes}, nil)
 			v := r.View(DMARC)
 			ask := func(i int) (hit bool) {
-				k := key{dns.TypeTXT, dmarcName(i % scanHot)}
+				k := key{Type: dns.TypeTXT, Name: dmarcName(i % scanHot)}
 				if e, now := r.cached(k); e.fresh(now) {
 					return true
 				}
-				r.put(use{purpose: DMARC, parses: true}, k, answer{records: []string{strings.Clone(published)}, ttl: time.Hour})
-				_, _ = v.Parsed(background, k.name, parseAlike)
+				r.put(use{purpose: DMARC, parses: true}, k, answer{Records: []string{strings.Clone(published)}, TTL: time.Hour})
+				_, _ = v.Parsed(background, k.Name, parseAlike)
 				return false
 			}
 			for i := range 10 * scanHot {
@@ -48,9 +48,9 @@ func TestAScanLeavesTheNamesInUse(t *testing.T) {
 			}
 			asked, hits := 0, 0
 			for i := range scanNames {
-				k, a := key{dns.TypeTXT, fmt.Sprintf("%016x.example.net", uint64(i)*0x9e3779b97f4a7c15)}, answer{nxdomain: true, ttl: time.Hour}
+				k, a := key{Type: dns.TypeTXT, Name: fmt.Sprintf("%016x.example.net", uint64(i)*0x9e3779b97f4a7c15)}, answer{NXDomain: true, TTL: time.Hour}
 				if c.there {
-					a = answer{records: []string{strings.Clone(published)}, ttl: time.Hour}
+					a = answer{Records: []string{strings.Clone(published)}, TTL: time.Hour}
 				}
 				r.put(use{purpose: DMARC, parses: true}, k, a)
 				if c.every > 0 && i%c.every == 0 {

@@ -100,20 +100,20 @@ func (q *scheduler) enter(t *ticket, servers []*server) (*place, *Error) {
 	now := q.now()
 	t.charge, t.servers = q.chargeOf(t.bill, t.zone), servers
 	if q.closed {
-		return nil, t.key.failed(Closed, nil)
+		return nil, newError(t.key, Closed, nil)
 	}
 	if !slices.ContainsFunc(servers, (*server).inUse) {
-		return nil, t.key.failed(Down, nil)
+		return nil, newError(t.key, Down, nil)
 	}
 	if p, _ := q.take(t, now); p != nil {
 		return p, nil
 	}
 	if t.hurries {
-		return nil, t.key.failed(Pressure, nil)
+		return nil, newError(t.key, Pressure, nil)
 	}
 	if by := q.mayWait(t); by != "" {
 		q.lack(t.charge.class, by)
-		return nil, t.key.failed(Pressure, nil)
+		return nil, newError(t.key, Pressure, nil)
 	}
 	q.wait(t)
 	return nil, nil
@@ -211,7 +211,7 @@ func (q *scheduler) giveUp(t *ticket) {
 	q.unwait(t)
 	q.mu.Unlock()
 	q.lack(t.charge.class, by)
-	t.failed(t.key.failed(Pressure, nil))
+	t.failed(newError(t.key, Pressure, nil))
 }
 
 // leave gives up the search of a ticket, and reports whether it waited still.
@@ -486,7 +486,7 @@ func (q *scheduler) fail(kind Kind, which func(*ticket) bool) {
 	}
 	q.mu.Unlock()
 	for _, t := range list {
-		t.failed(t.key.failed(kind, nil))
+		t.failed(newError(t.key, kind, nil))
 	}
 }
 

@@ -52,7 +52,7 @@ func clientOf(n int) *Account {
 
 // ask enters a lookup, and reports whether it has a place at once.
 func (d *desk) ask(a *Account, c Class, zone string) *ticket {
-	t := &ticket{zone: zone, bill: bill{a, c}, key: key{dns.TypeTXT, zone}}
+	t := &ticket{zone: zone, bill: bill{a, c}, key: key{Type: dns.TypeTXT, Name: zone}}
 	t.granted = func(p *place) { d.places[t] = p; d.granted = append(d.granted, t) }
 	t.failed = func(err *Error) { d.failed[t] = err }
 	p, err := d.sched.enter(t, d.servers)
@@ -289,7 +289,7 @@ func TestLookupsThatWaitCostNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	g.mu.Lock()
 	for i := range maxWaiting / 2 {
-		g.start(use{bill: bill{class: Author}}, key{dns.TypeTXT, fmt.Sprintf("n%d.example%d.test", i, i)}, false)
+		g.start(use{bill: bill{class: Author}}, key{Type: dns.TypeTXT, Name: fmt.Sprintf("n%d.example%d.test", i, i)}, false)
 	}
 	waiting := len(g.flights)
 	g.mu.Unlock()

@@ -94,12 +94,12 @@ func TestReadersAtOnceGetOneValue(t *testing.T) {
 
 func TestTheSlotIsWeighed(t *testing.T) {
 	r := offline(t, Config{}, nil)
-	k := key{dns.TypeTXT, "example.com"}
+	k := key{Type: dns.TypeTXT, Name: "example.com"}
 	weight := func() int {
 		r.cache.CleanUp()
 		return int(r.cache.WeightedSize())
 	}
-	r.putTXT(k.name, published)
+	r.putTXT(k.Name, published)
 	bare := weight()
 	if _, err := r.View(DMARC).Parsed(background, "Example.com", parseRecord); err != nil {
 		t.Fatal(err)
@@ -109,7 +109,7 @@ func TestTheSlotIsWeighed(t *testing.T) {
 		t.Errorf("weight with a value = %d; want %d", got, want)
 	}
 	r.FlushAll()
-	r.put(use{purpose: DMARC, parses: true}, k, answer{records: []string{published}, ttl: time.Hour})
+	r.put(use{purpose: DMARC, parses: true}, k, answer{Records: []string{published}, TTL: time.Hour})
 	if got := weight(); got != want {
 		t.Errorf("weight of an entry that is to be parsed = %d; want %d", got, want)
 	}
@@ -177,7 +177,7 @@ func TestTheSlotIsWeighedForWhoeverWaits(t *testing.T) {
 	}
 	release()
 	want := bytes()
-	if bare := int(weigh(key{dns.TypeTXT, "example.com"}, &entry{answer: answer{records: []string{"x"}}})); want <= bare {
+	if bare := int(weigh(key{Type: dns.TypeTXT, Name: "example.com"}, &entry{answer: answer{Records: []string{"x"}}})); want <= bare {
 		t.Errorf("weight = %d; want more than that without a slot, %d", want, bare)
 	}
 	g.clock.advance(95 * time.Second)

@@ -20,7 +20,7 @@ func (r *Resolver) instead(old *entry, outcome string, err error) (*entry, strin
 // answer turns out to be ours when every server is found dead meanwhile.
 func (r *Resolver) blamed(err error) error {
 	e, ok := err.(*Error)
-	if !ok || e.blame == ours || !e.Kind.silent() {
+	if !ok || e.blame == ours || !absent(e.Kind) {
 		return err
 	}
 	now := r.blame(e.Kind, *r.servers.Load(), r.now())
@@ -56,7 +56,7 @@ func (r *Resolver) orOld(ctx context.Context, f *flight, k key, old *entry, outc
 
 // late is the failure of a flight that has not landed in time.
 func (r *Resolver) late(f *flight, k key, cause error) *Error {
-	e := k.failed(Timeout, cause)
+	e := newError(k, Timeout, cause)
 	e.blame = r.blame(Timeout, *r.servers.Load(), f.left)
 	return e
 }

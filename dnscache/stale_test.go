@@ -328,11 +328,11 @@ func TestWhoComesLateToAFlightDoesNotWaitAnew(t *testing.T) {
 }
 
 func TestAnEntryBesideItsFailureIsTheSame(t *testing.T) {
-	old := &entry{answer: answer{records: []string{"x"}, ad: true, ttl: time.Hour}, expires: 7, settled: true, parses: true}
+	old := &entry{answer: answer{Records: []string{"x"}, AD: true, TTL: time.Hour}, expires: 7, settled: true, parses: true}
 	old.slot.Store(&slot{SPF, "value"})
 	f := &remembered{until: 9}
 	e := old.withFailure(f)
-	if e.records[0] != "x" || !e.ad || e.ttl != time.Hour || e.expires != 7 || !e.settled || !e.parses || e.slot.Load().value != "value" || e.failed != f || old.failed != nil {
+	if e.Records[0] != "x" || !e.AD || e.TTL != time.Hour || e.expires != 7 || !e.settled || !e.parses || e.slot.Load().value != "value" || e.failed != f || old.failed != nil {
 		t.Errorf("withFailure = %+v; want %+v with the failure", e, old)
 	}
 	if e := (*entry)(nil).withFailure(f); e.known() || !e.failing(8) || e.failing(9) {

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"time"
 
+	"dmarcgate/dnscache/wire"
+
 	"github.com/miekg/dns"
 )
 
@@ -40,7 +42,7 @@ type memory struct {
 type tally struct{ hits, negative int }
 
 func (t *tally) add(e *entry) {
-	if e.empty() {
+	if e.Empty() {
 		t.negative++
 	} else {
 		t.hits++
@@ -93,7 +95,7 @@ func (v View) Traced(f func(Lookup)) View {
 // separator (RFC 7208, Section 3.3; RFC 6376, Section 3.6.2.2), as raw bytes.
 func (v View) TXT(ctx context.Context, name string) ([]string, error) {
 	a, err := v.lookup(ctx, name, dns.TypeTXT)
-	return a.records, err
+	return a.Records, err
 }
 
 // Parsed returns what parse makes of the TXT records of name, and keeps it as
@@ -117,20 +119,20 @@ func (v View) Parsed(ctx context.Context, name string, parse func(txts []string)
 // A returns the IPv4 addresses of name.
 func (v View) A(ctx context.Context, name string) ([]netip.Addr, error) {
 	a, err := v.lookup(ctx, name, dns.TypeA)
-	return a.addrs, err
+	return a.Addrs, err
 }
 
 // AAAA returns the IPv6 addresses of name.
 func (v View) AAAA(ctx context.Context, name string) ([]netip.Addr, error) {
 	a, err := v.lookup(ctx, name, dns.TypeAAAA)
-	return a.addrs, err
+	return a.Addrs, err
 }
 
 // MX returns the mail hosts of name, the preferred ones first, in lower case
 // without the final dot. A null MX (RFC 7505) is the one host ".".
 func (v View) MX(ctx context.Context, name string) ([]string, error) {
 	a, err := v.lookup(ctx, name, dns.TypeMX)
-	return a.records, err
+	return a.Records, err
 }
 
 // SOA returns the first name server of the zone that begins at name, in lower
@@ -140,21 +142,21 @@ func (v View) MX(ctx context.Context, name string) ([]string, error) {
 // mailbox is raw bytes.
 func (v View) SOA(ctx context.Context, name string) (server, mailbox string, err error) {
 	a, err := v.lookup(ctx, name, dns.TypeSOA)
-	if len(a.records) < 2 {
+	if len(a.Records) < 2 {
 		return "", "", err
 	}
-	return a.records[0], a.records[1], err
+	return a.Records[0], a.Records[1], err
 }
 
 // PTR returns the names that ip claims, in lower case without the final dot.
 // They are the claim of whoever holds the address; nothing is checked.
 func (v View) PTR(ctx context.Context, ip netip.Addr) ([]string, error) {
-	name, ok := reverseName(ip)
+	name, ok := wire.ReverseName(ip)
 	if !ok {
 		return nil, nil
 	}
 	a, err := v.lookup(ctx, name, dns.TypePTR)
-	return a.records, err
+	return a.Records, err
 }
 
 func isStale(err error) bool {
@@ -167,7 +169,7 @@ func isStale(err error) bool {
 // question for TXT, which SPF has mostly asked already, and to one for A too:
 // some servers deny a name when they do not know the type (RFC 4074, Section 4.2).
 func (v View) Exists(ctx context.Context, name string) (bool, error) {
-	if _, ok := clean(name); !ok {
+	if _, ok := wire.Clean(name); !ok {
 		return false, nil
 	}
 	var old error
@@ -176,7 +178,7 @@ func (v View) Exists(ctx context.Context, name string) (bool, error) {
 		if err != nil && !isStale(err) {
 			return false, err
 		}
-		if !a.nxdomain {
+		if !a.NXDomain {
 			return true, err
 		}
 		old = cmp.Or(old, err)
@@ -191,8 +193,8 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*entry, er
 		outcome string
 		err     error
 	)
-	if clean, ok := clean(name); ok {
-		k := key{qtype: qtype, name: clean}
+	if clean, ok := wire.Clean(name); ok {
+		k := key{Type: qtype, Name: clean}
 		if v.memory != nil {
 			e, err = v.recall(k)
 		} else {
@@ -209,7 +211,7 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*entry, er
 }
 
 func (v View) use(k key) use {
-	if k.qtype == dns.TypePTR {
+	if k.Type == dns.TypePTR {
 		return use{purpose: PTR, bill: v.bill()}
 	}
 	return use{v.purpose, v.parses, v.bill()}
@@ -241,7 +243,7 @@ func (v View) traced(e *entry, name string, qtype uint16, outcome string, err er
 	l := Lookup{
 		Purpose: v.purpose.String(),
 		Name:    name, Type: dns.TypeToString[qtype], Outcome: outcome,
-		Records: e.texts(), NXDomain: e.nxdomain, AD: e.ad, Err: err,
+		Records: e.texts(), NXDomain: e.NXDomain, AD: e.AD, Err: err,
 	}
 	if e.known() {
 		now := v.r.clock.NowNano()

@@ -14,11 +14,11 @@ const (
 
 // weigh estimates the heap that an entry keeps, in bytes.
 func weigh(k key, e *entry) uint32 {
-	n, text := entryOverhead+len(k.name), 0
-	for _, s := range e.records {
+	n, text := entryOverhead+len(k.Name), 0
+	for _, s := range e.Records {
 		text += len(s)
 	}
-	n += text + cap(e.records)*stringOverhead + cap(e.addrs)*addrSize
+	n += text + cap(e.Records)*stringOverhead + cap(e.Addrs)*addrSize
 	if e.failed != nil {
 		n += failureOverhead
 	}

@@ -1,4 +1,4 @@
-package dnscache
+package wire
 
 import (
 	"bytes"
@@ -21,12 +21,12 @@ var (
 	// errOtherQuestion is one with the right ID.
 	errOtherQuestion = fmt.Errorf("%w: another question", errNotOurs)
 
-	// errRecased is a reply that spells the name in another case than the
+	// ErrRecased is a reply that spells the name in another case than the
 	// query: it is forged, or the server does not repeat the case.
-	errRecased = errors.New("a reply in another case than the query")
+	ErrRecased = errors.New("a reply in another case than the query")
 
-	// errSpoofed is a query that got too many wrong replies.
-	errSpoofed = errors.New("too many replies that are wrong")
+	// ErrSpoofed is a query that got too many wrong replies.
+	ErrSpoofed = errors.New("too many replies that are wrong")
 )
 
 const (
@@ -64,23 +64,23 @@ func readHeader(wire []byte) header {
 	return header{id: word(0), bits: word(1), qd: int(word(2)), an: int(word(3)), ns: int(word(4)), ar: int(word(5))}
 }
 
-// reply is what a server sent back.
-type reply struct {
-	rcode     int
-	truncated bool
-	ad        bool // the server says that it has validated the answer
-	bogus     bool // the server says that the signatures are wrong
-	recased   bool // its question differs from that of the query in the case of letters
-	referral  bool // neither an answer nor the will to find one
-	answer    answer
+// Reply is what a server sent back.
+type Reply struct {
+	Answer    Answer
+	Truncated bool
+	Recased   bool // its question differs from that of the query in the case of letters
+
+	rcode    int
+	bogus    bool // the server says that the signatures are wrong
+	referral bool // neither an answer nor the will to find one
 
 	// rest is set when the answer is a chain of CNAMEs without its end: the
 	// name that it ends at, as unpacking spells it, of which nothing is said.
 	rest string
 }
 
-// failure returns why a reply is no answer, or 0 when it is one.
-func (rep reply) failure() Kind {
+// Failure returns why a reply is no answer, or 0 when it is one.
+func (rep Reply) Failure() Kind {
 	switch {
 	case rep.referral, rep.rcode == dns.RcodeRefused:
 		return Refused
@@ -92,10 +92,10 @@ func (rep reply) failure() Kind {
 	return ServFail
 }
 
-// withoutEDNS reports whether the server may answer a query without EDNS. One
+// WithoutEDNS reports whether the server may answer a query without EDNS. One
 // that does not know it says FORMERR (RFC 6891, Section 7) or NOTIMP; one that
 // says BADVERS to version 0 does not know it well.
-func (rep reply) withoutEDNS() bool {
+func (rep Reply) WithoutEDNS() bool {
 	switch rep.rcode {
 	case dns.RcodeFormatError, dns.RcodeNotImplemented, dns.RcodeBadVers:
 		return true
@@ -103,14 +103,14 @@ func (rep reply) withoutEDNS() bool {
 	return false
 }
 
-// word returns the reply's name in the metrics.
-func (rep reply) word(kind Kind) string {
+// Word returns the reply's name in the metrics.
+func (rep Reply) Word(kind Kind) string {
 	switch {
 	case kind != 0:
 		return kind.String()
 	case rep.rcode == dns.RcodeNameError:
 		return "nxdomain"
-	case rep.answer.empty():
+	case rep.Answer.Empty():
 		return "nodata"
 	}
 	return "ok"
@@ -120,25 +120,25 @@ func (rep reply) word(kind Kind) string {
 // or question is errNotOurs (RFC 5452, Section 9.1); the question must be the
 // same to the byte, or the reply is marked as recased. Of a truncated reply nothing else is read, and of one with
 // an error code only the reason for it, as far as that is possible.
-func parse(wire []byte, q query) (reply, error) {
+func parse(wire []byte, q query) (Reply, error) {
 	if len(wire) < headerLen {
-		return reply{}, errNotOurs
+		return Reply{}, errNotOurs
 	}
 	h := readHeader(wire)
 	if h.id != q.id || h.bits&bitQR == 0 || h.bits&opcodes != 0 {
-		return reply{}, errNotOurs
+		return Reply{}, errNotOurs
 	}
-	rep := reply{rcode: int(h.bits & rcodeMask), truncated: h.bits&bitTC != 0, ad: h.bits&bitAD != 0}
+	rep := Reply{rcode: int(h.bits & rcodeMask), Truncated: h.bits&bitTC != 0}
 	answers := rep.rcode == dns.RcodeSuccess || rep.rcode == dns.RcodeNameError
 	// A server that could not read the query may leave the question out.
 	if h.qd == 0 && !answers {
 		return rep, nil
 	}
 	if h.qd != 1 || !sameQuestion(wire[headerLen:], q.question) {
-		return reply{}, errOtherQuestion
+		return Reply{}, errOtherQuestion
 	}
-	rep.recased = !bytes.HasPrefix(wire[headerLen:], q.question)
-	if rep.truncated {
+	rep.Recased = !bytes.HasPrefix(wire[headerLen:], q.question)
+	if rep.Truncated {
 		return rep, nil
 	}
 	if !answers {
@@ -165,15 +165,15 @@ func sameQuestion(wire, question []byte) bool {
 }
 
 // read fills in the answer.
-func (rep reply) read(wire []byte, h header, q query) (reply, error) {
+func (rep Reply) read(wire []byte, h header, q query) (Reply, error) {
 	answers, off, err := unpack(wire, headerLen+len(q.question), h.an, maxRecords)
 	if err != nil {
-		return reply{}, err
+		return Reply{}, err
 	}
 	var others []dns.RR
 	if h.an <= maxRecords { // otherwise the other sections were not reached
 		if others, _, err = unpack(wire, off, h.ns+h.ar, maxOthers); err != nil {
-			return reply{}, err
+			return Reply{}, err
 		}
 	}
 	if high := extendedRcode(others); high != 0 {
@@ -181,13 +181,14 @@ func (rep reply) read(wire []byte, h header, q query) (reply, error) {
 		return rep, nil
 	}
 	soa := findSOA(others)
-	if rep.answer, err = collect(answers, soa, q); err != nil {
-		return reply{}, err
+	if rep.Answer, err = collect(answers, soa, q); err != nil {
+		return Reply{}, err
 	}
-	rep.answer.nxdomain = rep.answer.nxdomain && rep.rcode == dns.RcodeNameError
-	if rep.rcode == dns.RcodeSuccess && rep.answer.empty() && soa == nil {
+	rep.Answer.AD = h.bits&bitAD != 0
+	rep.Answer.NXDomain = rep.Answer.NXDomain && rep.rcode == dns.RcodeNameError
+	if rep.rcode == dns.RcodeSuccess && rep.Answer.Empty() && soa == nil {
 		rep.referral = h.bits&(bitAA|bitRA) == 0
-		rep.rest, rep.answer.ttl = unfinished(answers, q)
+		rep.rest, rep.Answer.TTL = unfinished(answers, q)
 	}
 	return rep, nil
 }
@@ -203,10 +204,10 @@ func unfinished(answers []dns.RR, q query) (string, time.Duration) {
 }
 
 // join is a reply that ends in an alias, together with the one about its target.
-func (rep reply) join(next reply) reply {
-	next.answer.nxdomain = false // that is the target (RFC 6604, Section 3)
-	next.answer.ttl = min(rep.answer.ttl, next.answer.ttl)
-	next.ad = rep.ad && next.ad
+func (rep Reply) join(next Reply) Reply {
+	next.Answer.NXDomain = false // that is the target (RFC 6604, Section 3)
+	next.Answer.TTL = min(rep.Answer.TTL, next.Answer.TTL)
+	next.Answer.AD = rep.Answer.AD && next.Answer.AD
 	return next
 }
 

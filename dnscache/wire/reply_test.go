@@ -1,4 +1,4 @@
-package dnscache
+package wire
 
 import (
 	"encoding/binary"
@@ -14,7 +14,7 @@ import (
 
 func mustQuery(t testing.TB, name string, qtype uint16) query {
 	t.Helper()
-	q, err := newQuery(question{key: key{qtype: qtype, name: name}, edns: true})
+	q, err := newQuery(Query{Question: Question{qtype, name}, EDNS: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +69,7 @@ func TestOnlyAReplyToTheQuestionIsRead(t *testing.T) {
 		}
 	}
 	recased := replyTo(t, q, func(m *dns.Msg) { m.Question[0].Name = "Example.com." })
-	if rep, err := parse(recased, q); err != nil || !rep.recased {
+	if rep, err := parse(recased, q); err != nil || !rep.Recased {
 		t.Errorf("parse of a reply with another case = %+v, %v; want it marked", rep, err)
 	}
 	for n := range headerLen {
@@ -98,8 +98,8 @@ func TestReplyCodesAreTold(t *testing.T) {
 		}, Refused},
 	} {
 		rep, err := parse(replyTo(t, q, c.change), q)
-		if err != nil || rep.failure() != c.want {
-			t.Errorf("parse of %s fails with %v, %v; want %v", c.about, rep.failure(), err, c.want)
+		if err != nil || rep.Failure() != c.want {
+			t.Errorf("parse of %s fails with %v, %v; want %v", c.about, rep.Failure(), err, c.want)
 		}
 	}
 }
@@ -119,19 +119,19 @@ func TestTheReasonOfAServFailIsRead(t *testing.T) {
 			want = Bogus
 		}
 		rep, err := parse(withReason(dns.RcodeServerFailure, code), q)
-		if err != nil || rep.failure() != want {
-			t.Errorf("SERVFAIL with reason %d fails with %v, %v; want %v", code, rep.failure(), err, want)
+		if err != nil || rep.Failure() != want {
+			t.Errorf("SERVFAIL with reason %d fails with %v, %v; want %v", code, rep.Failure(), err, want)
 		}
 		for rcode, want := range map[int]Kind{dns.RcodeRefused: Refused, dns.RcodeSuccess: 0} {
-			if rep, err := parse(withReason(rcode, code), q); err != nil || rep.failure() != want {
-				t.Errorf("code %d with reason %d fails with %v, %v; want %v", rcode, code, rep.failure(), err, want)
+			if rep, err := parse(withReason(rcode, code), q); err != nil || rep.Failure() != want {
+				t.Errorf("code %d with reason %d fails with %v, %v; want %v", rcode, code, rep.Failure(), err, want)
 			}
 		}
 	}
 	wire := withReason(dns.RcodeServerFailure, dns.ExtendedErrorCodeDNSBogus)
 	for n := headerLen + len(q.question); n < len(wire); n++ {
-		if rep, err := parse(wire[:n], q); err != nil || rep.failure() != ServFail {
-			t.Errorf("parse of %d of %d bytes fails with %v, %v; want %v", n, len(wire), rep.failure(), err, ServFail)
+		if rep, err := parse(wire[:n], q); err != nil || rep.Failure() != ServFail {
+			t.Errorf("parse of %d of %d bytes fails with %v, %v; want %v", n, len(wire), rep.Failure(), err, ServFail)
 		}
 	}
 }
@@ -171,8 +171,8 @@ func TestAnswersAreCollected(t *testing.T) {
 			q := mustQuery(t, "c0.example.com", dns.TypeTXT)
 			wire := replyTo(t, q, func(m *dns.Msg) { m.Answer = records(t, c.answers...) })
 			rep, err := parse(wire, q)
-			if got := rep.answer; len(got.records) != c.want || got.ttl != c.ttl || errors.Is(err, errMalformed) != c.bad {
-				t.Errorf("%d records, TTL %v, %v; want %d, %v, malformed %v", len(got.records), got.ttl, err, c.want, c.ttl, c.bad)
+			if got := rep.Answer; len(got.Records) != c.want || got.TTL != c.ttl || errors.Is(err, errMalformed) != c.bad {
+				t.Errorf("%d records, TTL %v, %v; want %d, %v, malformed %v", len(got.Records), got.TTL, err, c.want, c.ttl, c.bad)
 			}
 		})
 	}
@@ -221,16 +221,6 @@ func TestHostsArePlainNames(t *testing.T) {
 	}
 }
 
-func TestErrorsQuoteForeignText(t *testing.T) {
-	e := &Error{Name: "a\r\nb", Type: "TXT", Kind: Timeout, Server: "127.0.0.1:53", Err: errMalformed}
-	if text := e.Error(); strings.ContainsAny(text, "\r\n") || !errors.Is(e, errMalformed) {
-		t.Errorf("Error() = %q; want one line that wraps its cause", text)
-	}
-	if k := Kind(200); k.String() != "unknown" || Kind(0).String() != "unknown" {
-		t.Errorf("Kind(200) = %q; want unknown", k)
-	}
-}
-
 // FuzzParse reads any bytes as the rest of a reply to our question.
 func FuzzParse(f *testing.F) {
 	q := mustQuery(f, "c0.example.com", dns.TypeTXT)
@@ -270,28 +260,28 @@ func FuzzParse(f *testing.F) {
 }
 
 // checkAnswer holds for every answer that is believed.
-func checkAnswer(t *testing.T, rep reply, qtype uint16, size int) {
+func checkAnswer(t *testing.T, rep Reply, qtype uint16, size int) {
 	t.Helper()
-	a := rep.answer
-	if n := len(a.records) + len(a.addrs); n > maxRecords || a.nxdomain && n > 0 {
-		t.Errorf("%d records, nxdomain %v", n, a.nxdomain)
+	a := rep.Answer
+	if n := len(a.Records) + len(a.Addrs); n > maxRecords || a.NXDomain && n > 0 {
+		t.Errorf("%d records, nxdomain %v", n, a.NXDomain)
 	}
-	if a.ttl < 0 || a.ttl > (1<<31-1)*time.Second {
-		t.Errorf("TTL %v", a.ttl)
+	if a.TTL < 0 || a.TTL > (1<<31-1)*time.Second {
+		t.Errorf("TTL %v", a.TTL)
 	}
-	if (rep.truncated || rep.failure() == ServFail || rep.failure() == Bogus) && !a.empty() {
-		t.Errorf("an answer from code %d, truncated %v", rep.rcode, rep.truncated)
+	if (rep.Truncated || rep.Failure() == ServFail || rep.Failure() == Bogus) && !a.Empty() {
+		t.Errorf("an answer from code %d, truncated %v", rep.rcode, rep.Truncated)
 	}
 	if qtype == dns.TypeSOA {
-		if n := len(a.records); n != 0 && n != 2 || n == 2 && strings.Count(a.records[1], "@") == 0 && a.records[1] != "" {
-			t.Errorf("SOA as %q", a.records)
+		if n := len(a.Records); n != 0 && n != 2 || n == 2 && strings.Count(a.Records[1], "@") == 0 && a.Records[1] != "" {
+			t.Errorf("SOA as %q", a.Records)
 		}
 		return
 	}
 	bytes := 0
-	for _, s := range a.records {
+	for _, s := range a.Records {
 		bytes += len(s)
-		if name, ok := clean(s); qtype != dns.TypeTXT && s != "." && (!ok || name != s) {
+		if name, ok := Clean(s); qtype != dns.TypeTXT && s != "." && (!ok || name != s) {
 			t.Errorf("host %q", s)
 		}
 	}

@@ -1,4 +1,4 @@
-package dnscache
+package wire
 
 import (
 	"cmp"
@@ -16,32 +16,41 @@ import (
 // give up at about as many (Unbound at 11, BIND at 16).
 const maxAliases = 16
 
-// maxChase is how many questions a chain may cost that comes in pieces.
-const maxChase = 4
+// Answer is what a server said, positively. It is not to be changed.
+type Answer struct {
+	Records  []string     // TXT, MX, PTR, NS; of an SOA its server and its mailbox
+	Addrs    []netip.Addr // A, AAAA
+	NXDomain bool         // the name itself does not exist
+	AD       bool         // the server says that it has validated the answer (RFC 4035, Section 3.2.3)
+	TTL      time.Duration
+}
+
+// Empty reports whether it is "there is none".
+func (a *Answer) Empty() bool { return len(a.Records) == 0 && len(a.Addrs) == 0 }
 
 // collect takes the records that answer q out of an answer section: those at
 // the end of the chain of CNAMEs that starts at the question. nxdomain is set
 // when there is no chain: with one, NXDOMAIN is about its end and the name
 // itself exists (RFC 6604, Section 3).
-func collect(rrs []dns.RR, soa *dns.SOA, q query) (answer, error) {
+func collect(rrs []dns.RR, soa *dns.SOA, q query) (Answer, error) {
 	name, ttl, err := follow(rrs, q.name)
 	if err != nil {
-		return answer{}, err
+		return Answer{}, err
 	}
 	if q.qtype == dns.TypeMX {
 		slices.SortStableFunc(rrs, func(a, b dns.RR) int { return cmp.Compare(preference(a), preference(b)) })
 	}
-	var a answer
+	var a Answer
 	for _, rr := range rrs {
 		if isRecord(rr, name, q.qtype) && a.add(rr) {
 			ttl = min(ttl, ttlOf(rr))
 		}
 	}
-	if a.empty() {
+	if a.Empty() {
 		ttl = min(ttl, negativeTTL(soa))
-		a.nxdomain = name == q.name
+		a.NXDomain = name == q.name
 	}
-	a.ttl = time.Duration(ttl) * time.Second
+	a.TTL = time.Duration(ttl) * time.Second
 	return a, nil
 }
 
@@ -99,14 +108,14 @@ func ttlOf(rr dns.RR) uint32 {
 }
 
 // add takes the data of a record, and returns false when it has none of use.
-func (a *answer) add(rr dns.RR) bool {
+func (a *Answer) add(rr dns.RR) bool {
 	switch rr := rr.(type) {
 	case *dns.A:
 		return a.addAddr(rr.A.To4())
 	case *dns.AAAA:
 		return a.addAddr(rr.AAAA)
 	case *dns.TXT:
-		a.records = append(a.records, unescape(strings.Join(rr.Txt, "")))
+		a.Records = append(a.Records, unescape(strings.Join(rr.Txt, "")))
 		return true
 	case *dns.MX:
 		return a.addHost(rr.Mx)
@@ -120,29 +129,29 @@ func (a *answer) add(rr dns.RR) bool {
 	return false
 }
 
-func (a *answer) addAddr(b []byte) bool {
+func (a *Answer) addAddr(b []byte) bool {
 	ip, ok := netip.AddrFromSlice(b)
 	if ok {
-		a.addrs = append(a.addrs, ip)
+		a.Addrs = append(a.Addrs, ip)
 	}
 	return ok
 }
 
-func (a *answer) addHost(text string) bool {
+func (a *Answer) addHost(text string) bool {
 	name, ok := host(text)
 	if ok {
-		a.records = append(a.records, name)
+		a.Records = append(a.Records, name)
 	}
 	return ok
 }
 
 // addSOA takes the two names of an SOA that are of use; a zone has one SOA.
-func (a *answer) addSOA(rr *dns.SOA) bool {
-	if !a.empty() {
+func (a *Answer) addSOA(rr *dns.SOA) bool {
+	if !a.Empty() {
 		return false
 	}
 	server, _ := host(rr.Ns)
-	a.records = []string{server, mailbox(rr.Mbox)}
+	a.Records = []string{server, mailbox(rr.Mbox)}
 	return true
 }
 

@@ -1,4 +1,4 @@
-package dnscache
+package wire
 
 import (
 	"fmt"
@@ -14,12 +14,10 @@ const (
 	maxLabel = 63
 )
 
-var rootNS = key{qtype: dns.TypeNS}
-
-// clean returns a name in lower case without the final dot, and false when the
+// Clean returns a name in lower case without the final dot, and false when the
 // DNS cannot have it: no label, an empty or long label, too long altogether.
 // Any byte may be in a label: names are built from what strangers write.
-func clean(name string) (string, bool) {
+func Clean(name string) (string, bool) {
 	name = strings.TrimSuffix(name, ".")
 	if name == "" || len(name) > maxName {
 		return "", false
@@ -83,14 +81,14 @@ func host(text string) (string, bool) {
 	if text == "." {
 		return text, true
 	}
-	return clean(text)
+	return Clean(text)
 }
 
-// reverseName returns the name that holds the PTR records of an address.
-func reverseName(ip netip.Addr) (string, bool) {
+// ReverseName returns the name that holds the PTR records of an address.
+func ReverseName(ip netip.Addr) (string, bool) {
 	name, err := dns.ReverseAddr(ip.Unmap().WithZone("").String())
 	if err != nil {
 		return "", false
 	}
-	return clean(name)
+	return Clean(name)
 }
