@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"dmarcgate/dnscache/wire"
 )
 
 // million is the size of what is promised; b.N does not change it, so one
@@ -87,12 +89,12 @@ func scan(b *testing.B, there bool) {
 	r := offline(b, Config{}, nil)
 	defer r.Close()
 	look := func(name string, there bool) (hit bool) {
-		k, a := key{dns.TypeTXT, name}, answer{nxdomain: true, ttl: time.Hour}
+		k, a := key{Type: dns.TypeTXT, Name: name}, wire.Answer{NXDomain: true, TTL: time.Hour}
 		if e, now := r.cached(k); e.fresh(now) {
 			return true
 		}
 		if there {
-			a = answer{records: []string{strings.Clone(published)}, ttl: time.Hour}
+			a = wire.Answer{Records: []string{strings.Clone(published)}, TTL: time.Hour}
 		}
 		r.put(use{purpose: DMARC}, k, a)
 		return false
