@@ -66,6 +66,9 @@ func eachField(from reflect.Value, f func(name string, set func(*results.Row))) 
 		}
 		for i := range part(from).NumField() {
 			field := part(from).Type().Field(i)
+			if !field.IsExported() { // never stored
+				continue
+			}
 			f(outer+"."+field.Name, func(r *results.Row) { part(reflect.ValueOf(r).Elem()).Field(i).Set(part(from).Field(i)) })
 		}
 	}

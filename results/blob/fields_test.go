@@ -13,6 +13,9 @@ import (
 func keysOf(of reflect.Type, inner ...string) (keys []string) {
 	for i := range of.NumField() {
 		key, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
+		if !of.Field(i).IsExported() { // never stored
+			continue
+		}
 		if slices.Contains(inner, key) {
 			for _, below := range keysOf(of.Field(i).Type) {
 				keys = append(keys, key+"."+below)

@@ -25,7 +25,8 @@ import (
 func options(t *testing.T) Options {
 	return Options{
 		Path: filepath.Join(t.TempDir(), "a b?#%.db"), Durability: Ack, Wait: time.Minute, Queue: 1000,
-		Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		UpkeepEvery: 24 * time.Hour, // tests do the rounds themselves: see tend
+		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }
 
