@@ -3,11 +3,11 @@ package admin
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"sync"
 
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/scope"
 )
 
 const (
@@ -89,7 +89,6 @@ func (f Filter) matchesAuthor(facts policy.Facts) bool {
 		return true
 	}
 	return slices.ContainsFunc(facts.Authors, func(a policy.Author) bool {
-		below := f.Domain == "" || a.Domain == f.Domain || strings.HasSuffix(a.Domain, "."+f.Domain)
-		return below && is(f.Result, a.Verdict.Status.String())
+		return (f.Domain == "" || scope.AtOrBelow(a.Domain, f.Domain)) && is(f.Result, a.Verdict.Status.String())
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"dmarcgate/auth/arc"
 	"dmarcgate/auth/authres"
 	"dmarcgate/message"
+	"dmarcgate/scope"
 )
 
 // maxRecorded is how many results of all sealers together are kept: what
@@ -99,7 +100,7 @@ func checked(res authres.Result) string {
 func (r *Run) concerns(domain string) bool {
 	for _, a := range r.results.Authors {
 		org := a.Discovery.Org
-		if domain == a.Discovery.Author || org != "" && (domain == org || strings.HasSuffix(domain, "."+org)) {
+		if domain == a.Discovery.Author || scope.AtOrBelow(domain, org) {
 			return true
 		}
 	}

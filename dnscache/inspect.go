@@ -4,10 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"dmarcgate/dnscache/wire"
+	"dmarcgate/scope"
 
 	"github.com/miekg/dns"
 )
@@ -134,8 +134,7 @@ func (r *Resolver) Flush(name string) int {
 	if !ok {
 		return 0
 	}
-	below := "." + name
-	return r.flush(func(k key) bool { return k.Name == name || strings.HasSuffix(k.Name, below) })
+	return r.flush(func(k key) bool { return scope.AtOrBelow(k.Name, name) })
 }
 
 // FlushAll forgets everything, as Flush does.

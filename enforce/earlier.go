@@ -1,11 +1,13 @@
 package enforce
 
 import (
+	"cmp"
 	"strings"
 
 	"dmarcgate/auth/authres"
 	"dmarcgate/message"
 	"dmarcgate/policy"
+	"dmarcgate/scope"
 )
 
 // maxEarlier is how many fields with results of others are read of a message:
@@ -58,11 +60,7 @@ func ofAuthors(domain string, authors []policy.Author) bool {
 		return false
 	}
 	for i := range authors {
-		org := authors[i].Org
-		if org == "" {
-			org = authors[i].Domain
-		}
-		if d == org || strings.HasSuffix(d, "."+org) {
+		if scope.AtOrBelow(d, cmp.Or(authors[i].Org, authors[i].Domain)) {
 			return true
 		}
 	}

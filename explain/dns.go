@@ -16,6 +16,7 @@ import (
 	"dmarcgate/dnscache"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/scope"
 	"dmarcgate/term"
 )
 
@@ -150,7 +151,7 @@ func (l *dnsLog) exists(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.ContainsFunc(l.list, func(a asked) bool {
-		return a.answered() && a.Outcome != "" && !a.NXDomain && (a.Name == name || strings.HasSuffix(a.Name, "."+name))
+		return a.answered() && a.Outcome != "" && !a.NXDomain && scope.AtOrBelow(a.Name, name)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/auth/spf"
 	"dmarcgate/policy"
+	"dmarcgate/scope"
 	"dmarcgate/term"
 )
 
@@ -229,7 +230,7 @@ func (x *Explanation) relation(i int, m dmarc.Mechanism, domain string) relation
 	} else if domain == a.Domain {
 		return aligned
 	}
-	if a.Org == "" || domain != a.Org && !strings.HasSuffix(domain, "."+a.Org) {
+	if !scope.AtOrBelow(domain, a.Org) {
 		return stranger
 	}
 	if r, _, err := dmarc.ParseRecord(a.Record); err == nil && (m == dmarc.SPF && r.ASPF == dmarc.Strict || m == dmarc.DKIM && r.ADKIM == dmarc.Strict) {

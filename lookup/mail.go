@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/report/consent"
+	"dmarcgate/scope"
 	"dmarcgate/term"
 )
 
@@ -49,13 +51,9 @@ func (s *sight) mail(out, notes io.Writer) error {
 
 // ownDefects are those at names of the organization, not of a registry above.
 func (s *sight) ownDefects() []defectSight {
-	top := s.Org
-	if top == "" {
-		top = s.Domain
-	}
+	top := cmp.Or(s.Org, s.Domain)
 	return slices.DeleteFunc(slices.Clone(s.Defects), func(d defectSight) bool {
-		at := strings.TrimPrefix(d.Name, "_dmarc.")
-		return at != top && !strings.HasSuffix(at, "."+top)
+		return !scope.AtOrBelow(strings.TrimPrefix(d.Name, "_dmarc."), top)
 	})
 }
 

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
-	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // Evidence is what the profile Conformant went by, because RFC 9989, Section
@@ -109,7 +109,7 @@ func (a Author) aligned(r Recorded) bool {
 		return r.Domain == a.Domain
 	}
 	record, _, err := dmarc.ParseRecord(a.Record)
-	if err != nil || !pattern.AtOrBelow(r.Domain, a.Org) {
+	if err != nil || !scope.AtOrBelow(r.Domain, a.Org) {
 		return false
 	}
 	return r.Method == "spf" && record.ASPF == dmarc.Relaxed || r.Method == "dkim" && record.ADKIM == dmarc.Relaxed
@@ -141,5 +141,5 @@ func noSuchDomain(_ Facts, a Author, _ Settings) bool { return a.Standing.Asked 
 func unsigned(f Facts, a Author, _ Settings) bool {
 	h := a.History
 	return h.Messages >= HistoryMessages && h.DKIMPass >= (h.Messages*historyPercent+99)/100 &&
-		!slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.Domain == a.Domain || pattern.AtOrBelow(s.Domain, a.Org) })
+		!slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.Domain == a.Domain || scope.AtOrBelow(s.Domain, a.Org) })
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // Words of generated messages and rules, so few that they meet.
@@ -259,7 +260,7 @@ func (m maker) forget(f Facts) Facts {
 func lacking(f Facts) Facts {
 	has := func(l Lack) bool { return f.Lacking()&l != 0 }
 	if has(LackClient) && f.Client.IsValid() {
-		f.Client = shortened(f.Client).Addr()
+		f.Client = scope.ClientNetwork(f.Client).Addr()
 	}
 	if has(LackClientName) {
 		f.ClientName = ""

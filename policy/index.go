@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // ruleBits is a set of rules by their position: a decision has room for it on
@@ -228,7 +229,7 @@ func (x *netIndex) putNetwork(rule uint16, p netip.Prefix) {
 		*lengths = append(*lengths, p.Bits())
 	}
 	x.networks[p] = append(x.networks[p], rule)
-	if around := shortened(p.Addr()); p.Bits() > around.Bits() {
+	if around := scope.ClientNetwork(p.Addr()); p.Bits() > around.Bits() {
 		x.shortened[around] = append(x.shortened[around], rule)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // Lack is a set of facts that are not known of a message. A rule that needs one
@@ -59,24 +60,6 @@ func (f Facts) Supposing(what Suppose) Facts {
 // supposes reports whether keys of rules hold that need what is missing.
 func (f *Facts) supposes() bool { return f.supposed&SupposeRules != 0 }
 
-// Bits of the network by which a client is known whose address is no longer
-// kept.
-const (
-	shortBits4 = 24
-	shortBits6 = 48
-)
-
-// shortened returns the network of a client, without zone and not in IPv6
-// form, that is left of its address under LackClient.
-func shortened(client netip.Addr) netip.Prefix {
-	bits := shortBits6
-	if client.Is4() {
-		bits = shortBits4
-	}
-	p, _ := client.Prefix(bits)
-	return p
-}
-
 // around returns the addresses of which the client has one: its own, or those of
 // its network. ok is false where there is no client.
 func (f *Facts) around() (n netip.Prefix, ok bool) {
@@ -85,7 +68,7 @@ func (f *Facts) around() (n netip.Prefix, ok bool) {
 	}
 	client := f.Client.Unmap().WithZone("")
 	if f.missing(LackClient) {
-		return shortened(client), true
+		return scope.ClientNetwork(client), true
 	}
 	return netip.PrefixFrom(client, client.BitLen()), true
 }

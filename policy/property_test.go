@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
-	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // generated is how many messages each property is tried with; DMARCGATE_SCALE
@@ -106,7 +106,7 @@ func (m maker) author(signatures []DKIM) Author {
 		History:  pick(m, History{}, History{10, 10}, History{100, 100}, History{100, 50}),
 	}
 	for _, s := range signatures {
-		if pattern.AtOrBelow(s.Domain, a.Org) && m.yes(80) {
+		if scope.AtOrBelow(s.Domain, a.Org) && m.yes(80) {
 			a.Signers = append(a.Signers, s.Domain)
 		}
 	}

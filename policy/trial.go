@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
-	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // fallible reports whether rules can be about a: they never are about a pass.
@@ -37,7 +37,7 @@ type subject struct {
 // author domain, but for a record of a public suffix (RFC 9989, Section 4.10),
 // which is above it.
 func (s *subject) policyOrg() string {
-	if pattern.AtOrBelow(s.PolicyDomain, s.Org) {
+	if scope.AtOrBelow(s.PolicyDomain, s.Org) {
 		return s.Org
 	}
 	return ""

@@ -11,6 +11,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/scope"
 )
 
 // Privacy says what of a message is not kept, or not for long. The zero value
@@ -123,22 +124,11 @@ func ShortAddr(a netip.Addr) netip.Addr {
 	if !a.IsValid() {
 		return a
 	}
-	short := Network(a).Addr()
+	short := scope.ClientNetwork(a).Addr()
 	if a.Is4In6() {
 		return netip.AddrFrom16(short.As16())
 	}
 	return short
-}
-
-// Network is the network that stands for a client: /24 or /48.
-func Network(a netip.Addr) netip.Prefix {
-	a = a.Unmap().WithZone("")
-	bits := 24
-	if a.Is6() {
-		bits = 48
-	}
-	net, _ := a.Prefix(bits)
-	return net
 }
 
 // shortLiteral shortens an address literal (RFC 5321, Section 4.1.3), also one

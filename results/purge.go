@@ -1,6 +1,7 @@
 package results
 
 import (
+	"dmarcgate/scope"
 	"errors"
 	"net/netip"
 	"slices"
@@ -46,7 +47,7 @@ func clientIn(a netip.Addr, net netip.Prefix) bool {
 	if net.Contains(a) {
 		return true
 	}
-	return a.IsValid() && a == ShortAddr(a) && Network(a).Overlaps(net)
+	return a.IsValid() && a == ShortAddr(a) && scope.ClientNetwork(a).Overlaps(net)
 }
 
 // unmapped returns the IPv4 network that an IPv6 one stands for.
@@ -57,15 +58,9 @@ func unmapped(net netip.Prefix) netip.Prefix {
 	return net.Masked()
 }
 
-// below reports whether a name is a domain or below it.
-func below(name, domain string) bool {
-	head, found := strings.CutSuffix(name, domain)
-	return found && (head == "" || strings.HasSuffix(head, "."))
-}
-
 // names reports whether a row names a domain.
 func names(r *Row, domain string) bool {
-	in := func(name string) bool { return below(name, domain) }
+	in := func(name string) bool { return scope.AtOrBelow(name, domain) }
 	return in(r.Decision.Author) || slices.ContainsFunc(r.Facts.Domains(), in)
 }
 

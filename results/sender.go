@@ -6,6 +6,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/scope"
 )
 
 // Sender is an organization and a network that mail of it came from, with one
@@ -24,7 +25,7 @@ func (r *Row) Sender() (Sender, bool) {
 	if a.Org == "" || !client.IsValid() || r.Facts.Skip != policy.Evaluated {
 		return Sender{}, false
 	}
-	return Sender{a.Org, Network(client), r.Sequence, r.Facts.Time, a.Verdict.Status == dmarc.Pass}, true
+	return Sender{a.Org, scope.ClientNetwork(client), r.Sequence, r.Facts.Time, a.Verdict.Status == dmarc.Pass}, true
 }
 
 // Matches reports whether what is known of a sender is meant, Time being that
@@ -33,5 +34,5 @@ func (r *Row) Sender() (Sender, bool) {
 func (s *Sender) Matches(p Purge) bool {
 	return !p.Empty() && (p.Before.IsZero() || s.Time.Before(p.Before)) &&
 		(!p.Client.IsValid() || s.Net.Overlaps(unmapped(p.Client))) &&
-		(p.Domain == "" || below(s.Org, p.Domain))
+		(p.Domain == "" || scope.AtOrBelow(s.Org, p.Domain))
 }

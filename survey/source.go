@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/scope"
 	"dmarcgate/term"
 )
 
@@ -52,21 +53,16 @@ func ofAuthor(f *policy.Facts, domain string, suffixes dmarc.Suffixes) bool {
 
 func sameOrg(a *policy.Author, domain string, suffixes dmarc.Suffixes) bool {
 	org := cmp.Or(a.Org, suffixes.Org(a.Domain))
-	return domain == a.Domain || org != "" && (domain == org || strings.HasSuffix(domain, "."+org))
+	return domain == a.Domain || scope.AtOrBelow(domain, org)
 }
 
 // ClientNetwork is the network of a client as senders are counted by: /24 or
 // /48.
 func ClientNetwork(a netip.Addr) string {
-	a = a.Unmap().WithZone("")
 	if !a.IsValid() {
 		return "no address"
 	}
-	bits := 48
-	if a.Is4() {
-		bits = 24
-	}
-	return netip.PrefixFrom(a, bits).Masked().String()
+	return scope.ClientNetwork(a).String()
 }
 
 // Traces are what a source has brought that shows that it passes mail on: what

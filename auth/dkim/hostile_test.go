@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dmarcgate/message"
+	"dmarcgate/scope"
 )
 
 // counting is a resolver that counts.
@@ -193,7 +194,7 @@ func FuzzSignature(f *testing.F) {
 		if s.refused.status != None {
 			return
 		}
-		if s.keyName == "" || !below(r.Identity, r.Domain) || len(s.bh) != 32 || len(s.b) == 0 || len(s.names) > maxNames {
+		if s.keyName == "" || !scope.AtOrBelow(r.Identity, r.Domain) || len(s.bh) != 32 || len(s.b) == 0 || len(s.names) > maxNames {
 			t.Errorf("read(%q) = %+v; want all of it", value, s)
 		}
 		signed := s.signed(message.NewField(raw))

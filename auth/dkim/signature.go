@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dmarcgate/message"
+	"dmarcgate/scope"
 )
 
 // whole is the limit of a signature without l=: the whole body.
@@ -173,17 +174,11 @@ func (s *signature) readIdentity(list tagList) finding {
 	if err != nil {
 		return permanent("i= cannot be read")
 	}
-	if !below(id, s.result.Domain) {
+	if !scope.AtOrBelow(id, s.result.Domain) {
 		return permanent("i= is not below d=")
 	}
 	s.result.Identity = id
 	return finding{}
-}
-
-// below reports whether name is domain or ends in it.
-func below(name, domain string) bool {
-	rest, ok := strings.CutSuffix(name, domain)
-	return ok && (rest == "" || strings.HasSuffix(rest, "."))
 }
 
 // readNames reads h=. From must be in it (RFC 6376, Section 5.4).

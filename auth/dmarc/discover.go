@@ -2,7 +2,7 @@ package dmarc
 
 import (
 	"context"
-	"strings"
+	"dmarcgate/scope"
 )
 
 // Limits of discovery. The author domain is the sender's choice, and our DNS
@@ -240,13 +240,7 @@ func (d *Discovery) policy() Policy {
 // within reports whether domain is at or below the widest Organizational Domain
 // that the author domain can have. The Organizational Domain of a domain is
 // always that domain or one above it, so a domain elsewhere cannot be aligned.
-func (d *Discovery) within(domain string) bool { return atOrBelow(domain, d.Widest) }
-
-// atOrBelow reports whether domain is top or a subdomain of it. Nothing is
-// below the empty top, which stands for "not known".
-func atOrBelow(domain, top string) bool {
-	return top != "" && (domain == top || strings.HasSuffix(domain, "."+top))
-}
+func (d *Discovery) within(domain string) bool { return scope.AtOrBelow(domain, d.Widest) }
 
 func (f *Finder) suffixes() Suffixes {
 	if f.Suffixes == nil {

@@ -1,6 +1,7 @@
 package dmarc
 
 import (
+	"dmarcgate/scope"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -35,11 +36,11 @@ func (builtinList) Org(domain string) string {
 // at or below the other, or both are below one registered domain. It is a guess
 // for the order of work and decides nothing.
 func Related(a, b string) bool {
-	if atOrBelow(a, b) || atOrBelow(b, a) {
+	if scope.AtOrBelow(a, b) || scope.AtOrBelow(b, a) {
 		return true
 	}
 	org := registrable(a)
-	return org != "" && atOrBelow(b, org)
+	return org != "" && scope.AtOrBelow(b, org)
 }
 
 // registrable returns the domain one label below the suffix of a registry, ""

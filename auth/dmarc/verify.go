@@ -2,6 +2,7 @@ package dmarc
 
 import (
 	"context"
+	"dmarcgate/scope"
 	"errors"
 )
 
@@ -41,7 +42,7 @@ func (id Identifier) mayAlign(d Discovery) bool {
 		return false
 	case id.Org != "" && d.Org != "":
 		return id.Org == d.Org
-	case id.Org != "" && !atOrBelow(d.Author, id.Org):
+	case id.Org != "" && !scope.AtOrBelow(d.Author, id.Org):
 		return false // the author's is the author domain or above it, too
 	default:
 		// Identify leaves out nothing that passed, so Org is missing because

@@ -2,6 +2,7 @@ package spf
 
 import (
 	"context"
+	"dmarcgate/scope"
 	"net/netip"
 	"strings"
 	"time"
@@ -107,6 +108,5 @@ func isName(name string) bool {
 
 // below reports whether name is domain or a subdomain of it, in any case.
 func below(name, domain string) bool {
-	at := len(name) - len(domain)
-	return at >= 0 && strings.EqualFold(name[at:], domain) && (at == 0 || name[at-1] == '.')
+	return scope.AtOrBelow(strings.ToLower(name), strings.ToLower(domain))
 }

@@ -17,6 +17,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
+	"dmarcgate/scope"
 	"dmarcgate/site"
 	"dmarcgate/survey"
 	"dmarcgate/term"
@@ -283,7 +284,7 @@ func (p *proposal) stranger(domain string) (pattern.Domain, bool) {
 	}
 	org := dmarc.PublicSuffix().Org(domain)
 	for _, a := range p.facts.Authors {
-		if org == "" || org == dmarc.PublicSuffix().Org(a.Domain) || domain == a.Domain || a.Org != "" && (domain == a.Org || strings.HasSuffix(domain, "."+a.Org)) {
+		if org == "" || org == dmarc.PublicSuffix().Org(a.Domain) || domain == a.Domain || scope.AtOrBelow(domain, a.Org) {
 			return pattern.Domain{}, false
 		}
 	}

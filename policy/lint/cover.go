@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // These files compare matches: whether one holds whenever another does, and
@@ -64,7 +65,7 @@ func shareOrg(p, q pattern.Domain) bool {
 	if p.Map() != nil || q.Map() != nil || p.Kind() != pattern.Organization && q.Kind() != pattern.Organization {
 		return false
 	}
-	return p.Kind() != pattern.Exact && pattern.AtOrBelow(q.Name(), p.Name()) || q.Kind() != pattern.Exact && pattern.AtOrBelow(p.Name(), q.Name())
+	return p.Kind() != pattern.Exact && scope.AtOrBelow(q.Name(), p.Name()) || q.Kind() != pattern.Exact && scope.AtOrBelow(p.Name(), q.Name())
 }
 
 // above returns every item that can hold something that it holds, and is

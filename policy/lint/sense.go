@@ -7,6 +7,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/scope"
 )
 
 // contradiction finds keys, or items of one, that never hold.
@@ -86,11 +87,11 @@ func canServe(p, a pattern.Domain) bool {
 	case p.Map() != nil || a.Map() != nil:
 		return true
 	case a.Kind() == pattern.Exact && p.Kind() == pattern.Exact:
-		return pattern.AtOrBelow(a.Name(), p.Name())
+		return scope.AtOrBelow(a.Name(), p.Name())
 	case a.Kind() == pattern.Exact:
 		return strings.HasSuffix(a.Name(), "."+p.Name())
 	}
-	return pattern.AtOrBelow(a.Name(), p.Name()) || pattern.AtOrBelow(p.Name(), a.Name())
+	return scope.AtOrBelow(a.Name(), p.Name()) || scope.AtOrBelow(p.Name(), a.Name())
 }
 
 // meant says which of the words was probably meant by one that is none of

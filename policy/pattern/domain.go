@@ -132,12 +132,6 @@ func (p Domain) Holds(domain, org string) bool {
 	return false
 }
 
-// AtOrBelow reports whether domain is top or a name below it. Nothing is at or
-// below a domain that is not known.
-func AtOrBelow(domain, top string) bool {
-	return top != "" && (domain == top || strings.HasSuffix(domain, "."+top))
-}
-
 // Above returns the names that domain is below: "b.c" and "c" for "a.b.c".
 func Above(domain string) iter.Seq[string] {
 	return func(yield func(string) bool) {

@@ -15,6 +15,7 @@ import (
 	"dmarcgate/metrics"
 	"dmarcgate/results"
 	"dmarcgate/results/history"
+	"dmarcgate/scope"
 )
 
 // host is the clock of a host and its monotonic clock.
@@ -311,7 +312,7 @@ func TestMailOfAWrongClockIsRecorded(t *testing.T) {
 // Senders are met again on each day after the clock was ahead.
 func TestASenderIsMetAgainAfterAClockThatWasAhead(t *testing.T) {
 	var m met
-	who := sender{"good.example", results.Network(addr("192.0.2.77"))}
+	who := sender{"good.example", scope.ClientNetwork(addr("192.0.2.77"))}
 	d := history.DayOf(today)
 	for _, step := range []struct {
 		day  history.Day
