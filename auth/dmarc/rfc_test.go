@@ -21,40 +21,37 @@ type example struct {
 	dns     *fakeDNS
 }
 
-// readExamples reads as much of YAML as the file has: scalars, one map, one
-// list, and a map of records two levels deeper.
+// readExamples reads the cases of the appendix. A key that the test does not look
+// at, such as "ref", is one of the fields, too.
 func readExamples(t *testing.T, text string) []example {
+	docs, err := suites.YAML(text)
+	if err != nil || len(docs) != 1 {
+		t.Fatalf("%d documents, %v; want 1", len(docs), err)
+	}
 	var cases []example
-	var section, owner string
-	for _, line := range strings.Split(text, "\n") {
-		content := strings.TrimLeft(line, " ")
-		indent := len(line) - len(content)
-		item, isItem := strings.CutPrefix(content, "- ")
-		key, value, _ := strings.Cut(strings.TrimPrefix(content, "- "), ":")
-		value = strings.TrimSpace(value)
-		switch {
-		case content == "" || content == "cases:":
-		case isItem && indent == 0:
-			cases = append(cases, example{map[string]string{"name": value}, map[string]string{}, nil, zone()})
-		case len(cases) == 0:
-			t.Fatalf("line before the first case: %q", line)
-		case isItem && section == "queries":
-			last := &cases[len(cases)-1]
-			last.queries = append(last.queries, item)
-		case isItem && section == "dns":
-			cases[len(cases)-1].dns.with(owner, item)
-		case indent == 2 && value == "":
-			section = key
-		case indent == 2:
-			section, cases[len(cases)-1].fields[key] = "", value
-		case section == "dns" && indent == 4:
-			owner = key
-		case section == "dns" && key == "TXT":
-		case section == "org_domains":
-			cases[len(cases)-1].orgs[key] = value
-		default:
-			t.Fatalf("line not understood: %q", line)
+	for _, item := range docs[0].Get("cases").Items {
+		c := example{map[string]string{}, map[string]string{}, nil, zone()}
+		for i, key := range item.Keys {
+			switch value := item.Items[i]; {
+			case key == "queries":
+				c.queries = value.Texts()
+			case key == "org_domains":
+				for j, domain := range value.Keys {
+					c.orgs[domain] = value.Items[j].Text
+				}
+			case key == "dns":
+				for j, owner := range value.Keys {
+					for _, txt := range value.Items[j].Get("TXT").Texts() {
+						c.dns.with(owner, txt)
+					}
+				}
+			case value.Items != nil:
+				t.Fatalf("key %q of %q is not a scalar", key, item.Get("name").Text)
+			default:
+				c.fields[key] = value.Text
+			}
 		}
+		cases = append(cases, c)
 	}
 	return cases
 }
