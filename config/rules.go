@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
+	"dmarcgate/policy/ruletest"
 )
 
 // maxRuleFiles is our limit: one file for each forwarder of a large site.
@@ -143,7 +144,7 @@ func loadRules(dir string, sources []source, m *maps, errs Errors, o RuleOptions
 		return nil, &Errors{Problems: []Problem{{File: dir, Text: oneLine(err.Error())}}}
 	}
 	if !o.SkipTests {
-		for _, f := range rules.RunTests() {
+		for _, f := range ruletest.Run(rules) {
 			errs.add(red(f))
 		}
 	}
@@ -155,7 +156,7 @@ func loadRules(dir string, sources []source, m *maps, errs Errors, o RuleOptions
 }
 
 // red is a test that failed, as a problem.
-func red(f policy.TestFailure) Problem {
+func red(f ruletest.Failure) Problem {
 	return Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "mend the rule or the test", Code: CodeRedTest, Rule: f.Rule}
 }
 

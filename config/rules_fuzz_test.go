@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
+	"dmarcgate/policy/ruletest"
 )
 
 // checkLoaded wants a set that works, or printable problems with lines that
@@ -38,8 +39,8 @@ func checkSet(t *testing.T, s *RuleSet) {
 	if _, err := policy.NewRules(s.Rules.List()); err != nil {
 		t.Errorf("NewRules = %v; want a set of what is loaded", err)
 	}
-	if red := s.Rules.RunTests(); len(red) > 0 {
-		t.Errorf("RunTests = %v; want none of what is loaded", red)
+	if red := ruletest.Run(s.Rules); len(red) > 0 {
+		t.Errorf("ruletest.Run = %v; want none of what is loaded", red)
 	}
 	again, err := s.Refresh(RuleOptions{})
 	if err != nil || again.Rules.Hash() != s.Rules.Hash() || again.Tests != s.Tests {

@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
+	"dmarcgate/policy/ruletest"
 )
 
 // siteRules are n rules that differ, each with a test, in files of 200.
@@ -84,7 +85,7 @@ expect = { rule = "" }
 		t.Errorf("LoadRules = \n%s\nwant\n%s", got, want)
 	}
 	s, err := LoadRules(dir, RuleOptions{SkipTests: true})
-	if err != nil || s.Tests != 3 || len(s.Rules.RunTests()) != 2 {
+	if err != nil || s.Tests != 3 || len(ruletest.Run(s.Rules)) != 2 {
 		t.Errorf("LoadRules without tests = %v; want 3 tests, 2 of them red", err)
 	}
 }

@@ -11,7 +11,7 @@ import (
 // priority first, then by id. It does not change. The zero value has none.
 //
 // Only, Without and Trying return views of a set: Decide goes by them, while
-// lists, sums and tests are those of the set.
+// lists and sums are those of the set.
 type Rules struct {
 	list  []Rule
 	index *index

@@ -1,15 +1,12 @@
 package policy
 
 import (
-	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 	"time"
 )
 
 // Test says what the rules shall do with a message: a [[rule.test]] of a rule
-// file.
+// file. Package ruletest runs it.
 type Test struct {
 	Given  Given
 	Expect Expect
@@ -48,93 +45,4 @@ type Expect struct {
 	Rule    *string   // id of the rule that decides, "" for none; in a test of a rule that skips reports, of the one that does so
 	Applied string    // none, quarantine, reject or tempfail
 	Reason  *Override // "" is as published
-}
-
-// TestFailure is a test that did not come out as it says.
-type TestFailure struct {
-	Rule     string // whose test it is
-	File     string
-	Line     int
-	Got      Decision
-	Expected Expect
-	skips    bool // the rule skips reports
-}
-
-// Text says what was expected, what came, and by which rules, on one line.
-func (f TestFailure) Text() string {
-	var want, got []string
-	compare := func(what, expected, came string) {
-		if expected != came {
-			want, got = append(want, fmt.Sprintf("%s %q", what, expected)), append(got, fmt.Sprintf("%s %q", what, came))
-		}
-	}
-	if e := f.Expected; e.Rule != nil {
-		compare("rule", *e.Rule, f.Got.named(f.skips))
-	}
-	if e := f.Expected; e.Applied != "" {
-		compare("applied", e.Applied, f.Got.applied())
-	}
-	if e := f.Expected; e.Reason != nil {
-		compare("reason", string(*e.Reason), string(f.Got.Override))
-	}
-	text := "expected " + strings.Join(want, ", ") + "; came " + strings.Join(got, ", ") + " (" + f.Got.Reason
-	if len(f.Got.Also) > 0 {
-		text += "; also matched: " + strings.Join(f.Got.Also, ", ")
-	}
-	return text + ")"
-}
-
-// named is the rule that a test is about: the one that decided, or the one that
-// keeps the message out of reports.
-func (d Decision) named(skips bool) string {
-	if skips {
-		return d.Unreported
-	}
-	return d.Rule
-}
-
-// applied is what was done, in the words of a test.
-func (d Decision) applied() string {
-	if d.Action == Tempfail {
-		return "tempfail"
-	}
-	return d.Disposition.String()
-}
-
-func (e Expect) met(d Decision, skips bool) bool {
-	return (e.Rule == nil || *e.Rule == d.named(skips)) && (e.Applied == "" || e.Applied == d.applied()) && (e.Reason == nil || *e.Reason == d.Override)
-}
-
-// RunTests runs the tests of all rules, and returns those that did not come out
-// as they say.
-//
-// A test runs in the whole set. The rule that it belongs to counts as enforced,
-// the others are as they are, and no rule with a sample is left out by a draw.
-// Everything else is as by default: quarantine tags, and a domain whose own DNS
-// fails gets tempfail. Domains belong together by the public suffix list built
-// in, and alignment is relaxed.
-func (rs Rules) RunTests() []TestFailure {
-	drawn := rs.drawn()
-	var failures []TestFailure
-	for i := range rs.list {
-		r := &rs.list[i]
-		for _, t := range r.Tests {
-			drawn.trying = i + 1
-			d := t.Given.settings(drawn).Decide(t.Given.facts(r.Created))
-			if skips := r.Action == RuleSkipReport; !t.Expect.met(d, skips) {
-				failures = append(failures, TestFailure{Rule: r.ID, File: r.File, Line: t.Line, Got: d, Expected: t.Expect, skips: skips})
-			}
-		}
-	}
-	return failures
-}
-
-// drawn returns the rules without their samples, which the index does not look
-// at.
-func (rs Rules) drawn() Rules {
-	rs.list = slices.Clone(rs.list)
-	for i := range rs.list {
-		rs.list[i].Sample = 0
-	}
-	return rs
 }

@@ -12,6 +12,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/policy/ruletest"
 	"dmarcgate/survey"
 	"dmarcgate/term"
 )
@@ -207,7 +208,7 @@ func (p *proposal) fit(r policy.Rule) policy.Rule {
 		if err != nil {
 			return r
 		}
-		for _, f := range all.RunTests() {
+		for _, f := range ruletest.Run(all) {
 			winner := f.Got.Rule
 			switch {
 			case f.Rule != r.ID || winner == "" || winner == r.ID:
@@ -231,7 +232,7 @@ func (p *proposal) loads(text string) bool {
 		return false
 	}
 	set, err := policy.NewRules(rules)
-	return err == nil && (p.book.set != nil || len(set.RunTests()) == 0)
+	return err == nil && (p.book.set != nil || len(ruletest.Run(set)) == 0)
 }
 
 // text writes the rule with comments. Whatever comes from the message has been

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/ruletest"
 	"dmarcgate/results"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -100,13 +101,13 @@ func red(tests []testOutcome) (n int) {
 
 // tests runs the tests of the set, and returns those of some rules.
 func (b *ruleBook) tests(chosen []policy.Rule) []testedRule {
-	failures := b.set.Rules.RunTests()
+	failures := ruletest.Run(b.set.Rules)
 	out := []testedRule{}
 	for _, r := range chosen {
 		t := testedRule{Rule: r.ID, File: r.File, Line: r.Line, Tests: []testOutcome{}}
 		for _, test := range r.Tests {
 			o := testOutcome{Line: test.Line, Green: true, Expected: expected(test.Expect)}
-			i := slices.IndexFunc(failures, func(f policy.TestFailure) bool { return f.Rule == r.ID && f.Line == test.Line })
+			i := slices.IndexFunc(failures, func(f ruletest.Failure) bool { return f.Rule == r.ID && f.Line == test.Line })
 			if i >= 0 {
 				got := failures[i].Got
 				o.Green, o.Got, o.Reason = false, gotten(got), got.Reason

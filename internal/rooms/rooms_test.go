@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"policy/lint":       {"auth/dmarc", "policy", "policy/pattern"},
 	"policy/pattern":    {},
 	"policy/replay":     {"policy"},
+	"policy/ruletest":   {"auth/dmarc", "policy"},
 	"auth/arc":          {"message", "auth/dkim"},
 	"auth/dkim":         {"message"},
 	"auth/spf":          {},

@@ -1,4 +1,4 @@
-package policy
+package ruletest
 
 import (
 	"cmp"
@@ -8,82 +8,83 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
 )
 
 // What a message of a test has when it is not given.
 const (
-	testAuthor = "author.example"
-	testRcpt   = "rcpt.example"
+	defaultAuthor = "author.example"
+	defaultRcpt   = "rcpt.example"
 )
 
-// testMaxDefer is the default of max_defer.
-const testMaxDefer = 4 * time.Hour
+// maxDefer is the default of max_defer.
+const maxDefer = 4 * time.Hour
 
-var errTestDNS = errors.New("as the test has it")
+var errDNS = errors.New("as the test has it")
 
 // settings are those that the message is decided under.
-func (g Given) settings(rules Rules) Settings {
-	s := Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail, TempUnknown: Tag, MaxDefer: testMaxDefer, Rules: rules}
-	if g.Profile != Monitor {
+func settings(g policy.Given, rules policy.Rules) policy.Settings {
+	s := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, TempUnknown: policy.Tag, MaxDefer: maxDefer, Rules: rules}
+	if g.Profile != policy.Monitor {
 		s.Profile = g.Profile
 	}
 	return s
 }
 
 // facts returns the message. created is the day on which the rule was.
-func (g Given) facts(created time.Time) Facts {
-	f := Facts{
+func facts(g policy.Given, created time.Time) policy.Facts {
+	f := policy.Facts{
 		Time: g.Time, Listener: g.Listener, Client: g.IP, ClientName: g.Name, Helo: g.Helo, NullPath: g.NullPath,
-		MailFrom: g.MailFrom, Recipients: g.Rcpt, From: g.fromField(),
+		MailFrom: g.MailFrom, Recipients: g.Rcpt, From: fromField(g),
 		IsList: g.ListHeaders, ListID: g.ListID, Automatic: g.Automatic, TLS: g.TLS,
-		Seed: 1, Version: FactsVersion,
+		Seed: 1, Version: policy.FactsVersion,
 	}
 	if f.Time.IsZero() {
 		f.Time = created.Add(12 * time.Hour)
 	}
 	if len(f.Recipients) == 0 {
-		f.Recipients = []string{testRcpt}
+		f.Recipients = []string{defaultRcpt}
 	}
-	authors := g.authors()
+	authors := authorsOf(g)
 	if f.MailFrom == "" && !f.NullPath {
 		f.MailFrom = authors[0]
 	}
-	f.SPF = SPF{Result: cmp.Or(g.SPF, "none"), Domain: f.MailFrom}
+	f.SPF = policy.SPF{Result: cmp.Or(g.SPF, "none"), Domain: f.MailFrom}
 	if f.NullPath { // RFC 7208, Section 2.4
 		f.SPF.Domain = f.Helo
 	}
-	f.DKIM = g.signatures(f.Time)
-	f.ARC = g.chain(authors)
-	if f.From == FromOneMailbox || f.From == FromSeveralMailboxes || f.From == FromSeveralDomains {
+	f.DKIM = signatures(g, f.Time)
+	f.ARC = chain(g, authors)
+	if f.From == policy.FromOneMailbox || f.From == policy.FromSeveralMailboxes || f.From == policy.FromSeveralDomains {
 		for _, domain := range authors {
-			f.Authors = append(f.Authors, g.author(domain, f))
+			f.Authors = append(f.Authors, authorOf(g, domain, f))
 		}
 	}
 	return f
 }
 
-func (g Given) authors() []string {
+func authorsOf(g policy.Given) []string {
 	if len(g.From) == 0 {
-		return []string{testAuthor}
+		return []string{defaultAuthor}
 	}
 	return g.From
 }
 
-func (g Given) fromField() From {
+func fromField(g policy.Given) policy.From {
 	switch {
 	case g.FromField != "":
 		return g.FromField
 	case len(g.From) > 1:
-		return FromSeveralDomains
+		return policy.FromSeveralDomains
 	}
-	return FromOneMailbox
+	return policy.FromOneMailbox
 }
 
-func (g Given) signatures(now time.Time) []DKIM {
-	var list []DKIM
+func signatures(g policy.Given, now time.Time) []policy.DKIM {
+	var list []policy.DKIM
 	for _, s := range g.DKIM {
 		result, domain, _ := strings.Cut(s, ":")
-		d := DKIM{Result: result, Domain: domain, Selector: "test", Algorithm: "rsa-sha256", Canon: "relaxed/relaxed", KeyBits: 2048, SignedAt: now}
+		d := policy.DKIM{Result: result, Domain: domain, Selector: "test", Algorithm: "rsa-sha256", Canon: "relaxed/relaxed", KeyBits: 2048, SignedAt: now}
 		if result == "body" {
 			d.Result = "fail"
 		}
@@ -93,29 +94,29 @@ func (g Given) signatures(now time.Time) []DKIM {
 	return list
 }
 
-func (g Given) chain(authors []string) ARC {
+func chain(g policy.Given, authors []string) policy.ARC {
 	if len(g.ARC) == 0 {
-		return ARC{}
+		return policy.ARC{}
 	}
-	chain := ARC{Result: "pass"}
+	chain := policy.ARC{Result: "pass"}
 	for _, domain := range g.ARC {
-		chain.Sealers = append(chain.Sealers, Sealer{Domain: domain, Selector: "test"})
+		chain.Sealers = append(chain.Sealers, policy.Sealer{Domain: domain, Selector: "test"})
 	}
 	for _, domain := range authors {
-		chain.Sealers[0].Recorded = append(chain.Sealers[0].Recorded, Recorded{Method: "dmarc", Result: "pass", Domain: domain})
+		chain.Sealers[0].Recorded = append(chain.Sealers[0].Recorded, policy.Recorded{Method: "dmarc", Result: "pass", Domain: domain})
 	}
 	return chain
 }
 
 // author concludes about one author domain, as auth does.
-func (g Given) author(domain string, f Facts) Author {
+func authorOf(g policy.Given, domain string, f policy.Facts) policy.Author {
 	finder := &dmarc.Finder{Method: dmarc.PSL}
-	discovery := g.discovery(domain)
+	discovery := discovered(g, domain)
 	var ids []dmarc.Identifier
 	if f.SPF.Domain != "" {
 		ids = append(ids, dmarc.Identifier{Mechanism: dmarc.SPF, Domain: f.SPF.Domain, Passed: f.SPF.Result == "pass"})
 	}
-	a := Author{Domain: domain, Org: discovery.Org, PolicyDomain: discovery.PolicyDomain, Source: discovery.Source.String(), History: History{Messages: g.History, DKIMPass: g.History}}
+	a := policy.Author{Domain: domain, Org: discovery.Org, PolicyDomain: discovery.PolicyDomain, Source: discovery.Source.String(), History: policy.History{Messages: g.History, DKIMPass: g.History}}
 	for _, s := range f.DKIM {
 		if dmarc.PublicSuffix().Org(s.Domain) == discovery.Org && discovery.Org != "" || s.Domain == domain {
 			a.Signers = append(a.Signers, s.Domain)
@@ -133,13 +134,13 @@ func (g Given) author(domain string, f Facts) Author {
 }
 
 // discovery is what was found of an author domain.
-func (g Given) discovery(domain string) dmarc.Discovery {
+func discovered(g policy.Given, domain string) dmarc.Discovery {
 	d := dmarc.Discovery{Author: domain, Method: dmarc.PSL, Org: dmarc.PublicSuffix().Org(domain)}
 	d.Widest = d.Org
 	text := "v=DMARC1; p=" + g.Policy
 	switch {
 	case g.Result == dmarc.TempError.String():
-		d.Err = errTestDNS
+		d.Err = errDNS
 		return d
 	case g.Result == dmarc.PermError.String():
 		text = "v=DMARC1; p=unreadable; sp=unreadable"
