@@ -10,7 +10,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/results"
-	"dmarcgate/results/sqlite"
+	"dmarcgate/results/dbread"
 	"dmarcgate/term"
 )
 
@@ -58,7 +58,7 @@ func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), ruleUseTimeout)
 	defer cancel()
-	r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
+	r, err := dbread.Open(ctx, cfg.Store.Path)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/metrics"
 	"dmarcgate/results"
+	"dmarcgate/results/dbread"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
 )
@@ -72,7 +73,7 @@ var ErrNoResults = errors.New(`nothing is recorded: [store] durability is "off"`
 func OpenStore(ctx context.Context, warn io.Writer, cfg *config.Config, allHosts bool) (Store, error) {
 	shared := cfg.Store.Postgres.URL != ""
 	if !allHosts {
-		r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
+		r, err := dbread.Open(ctx, cfg.Store.Path)
 		if err == nil {
 			return r, nil
 		}

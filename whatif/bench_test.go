@@ -11,6 +11,7 @@ import (
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/dbread"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
 )
@@ -98,7 +99,7 @@ func benchStore(b *testing.B, row func(int) results.Row) site.Store {
 	if err := store.Close(); err != nil {
 		b.Fatal(err)
 	}
-	r, err := sqlite.OpenReader(b.Context(), path)
+	r, err := dbread.Open(b.Context(), path)
 	if err != nil {
 		b.Fatal(err)
 	}

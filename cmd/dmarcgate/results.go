@@ -11,6 +11,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/results/dbread"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
@@ -128,12 +129,12 @@ func fileStatus(ctx context.Context, e *env, path string) (*admin.ResultsStatus,
 	if cfg.Store.Durability == "off" {
 		return nil, site.ErrNoResults
 	}
-	r, err := sqlite.OpenReader(ctx, cfg.Store.Path)
+	r, err := dbread.Open(ctx, cfg.Store.Path)
 	if err != nil {
 		return nil, site.StoreProblem(err, cfg.Store.Path)
 	}
 	defer r.Close()
-	st, waiting, err := r.FileStatus(ctx, cfg.Store.Path)
+	st, waiting, err := sqlite.FileStatus(ctx, r, cfg.Store.Path)
 	if err != nil {
 		return nil, err
 	}

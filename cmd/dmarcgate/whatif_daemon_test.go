@@ -21,7 +21,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/replay"
 	"dmarcgate/results"
-	"dmarcgate/results/sqlite"
+	"dmarcgate/results/dbread"
 	"dmarcgate/site"
 	"dmarcgate/whatif"
 )
@@ -245,7 +245,7 @@ func actionOf(res miltertest.Result) policy.Action {
 // recorded reads the rows of a run.
 func (s *whatIfSite) recorded(run int) []results.Row {
 	s.host.t.Helper()
-	r, err := sqlite.OpenReader(context.Background(), s.storePath())
+	r, err := dbread.Open(context.Background(), s.storePath())
 	if err != nil {
 		s.host.t.Fatal(err)
 	}

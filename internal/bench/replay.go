@@ -17,6 +17,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/dbread"
 	"dmarcgate/results/sqlite"
 )
 
@@ -152,7 +153,7 @@ func bareScan(ctx context.Context, path string, rows int) (time.Duration, error)
 	if err != nil {
 		return 0, err
 	}
-	reader, err := sqlite.OpenReader(ctx, path)
+	reader, err := dbread.Open(ctx, path)
 	if err != nil {
 		return 0, err
 	}

@@ -38,7 +38,8 @@ var allowed = map[string][]string{
 	"results/blob":      {"results", "policy", "auth/dmarc"},
 	"results/history":   {"policy"},
 	"results/dbfile":    {},
-	"results/sqlite":    {"results", "results/dbfile", "results/blob", "results/history", "policy", "metrics", "auth/dmarc"},
+	"results/dbread":    {"results", "results/dbfile", "results/blob"},
+	"results/sqlite":    {"results", "results/dbfile", "results/dbread", "results/blob", "results/history", "policy", "metrics", "auth/dmarc"},
 	"results/pg":        {"results", "results/blob", "policy", "metrics"},
 	"results/opendmarc": {"results", "policy", "auth/dmarc", "message"},
 	"config":            {"policy", "policy/*", "auth/authres"},
@@ -61,7 +62,7 @@ var allowed = map[string][]string{
 	"scope":             {},
 
 	"internal/mutate":       {},
-	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
+	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/dbread", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
 	"internal/disktest":     {},
 	"internal/dkimtest":     {},
 	"internal/conformance":  {},

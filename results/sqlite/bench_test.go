@@ -43,7 +43,7 @@ func forAll(b *testing.B, f func(*testing.B, *Store, int)) {
 		for _, connections := range []int{1, 10, 50} {
 			b.Run(fmt.Sprintf("%s/%d", durability, connections), func(b *testing.B) {
 				s, err := Open(context.Background(), Options{
-					Path: filepath.Join(b.TempDir(), "r.db"), Durability: durability, Wait: time.Minute, Queue: 10000, Log: slog.Default(),
+					Path: filepath.Join(b.TempDir(), "r"), Durability: durability, Wait: time.Minute, Queue: 10000, Log: slog.Default(),
 				})
 				if err != nil {
 					b.Fatal(err)

@@ -128,7 +128,7 @@ func TestCleaningGoesOnAfterARestart(t *testing.T) {
 	beforeCleaning(t, opt, rows)
 	for starts := 1; ; starts++ {
 		s := open(t, opt)
-		mark, err := uncleaned(t.Context(), s.db)
+		mark, err := uncleaned(t.Context(), s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestCleaningPassesWhatCannotBeRead(t *testing.T) {
 	if got := count(t, s, "SELECT count(*) FROM message WHERE row = x'0102'"); got != 3 {
 		t.Errorf("rows that cannot be read = %d; want the 3 as they were", got)
 	}
-	if mark, err := uncleaned(t.Context(), s.db); err != nil || mark != 0 {
+	if mark, err := uncleaned(t.Context(), s); err != nil || mark != 0 {
 		t.Errorf("the mark = %d, %v; want none", mark, err)
 	}
 	s.Close()

@@ -29,7 +29,7 @@ const damagedRows = 300
 func wholeFile(t *testing.T) (path string) {
 	t.Helper()
 	opt := options(t)
-	opt.Path = filepath.Join(t.TempDir(), "r.db")
+	opt.Path = filepath.Join(t.TempDir(), "r")
 	rows := make([]results.Row, damagedRows)
 	for i := range rows {
 		rows[i] = mixRow(i)
@@ -148,7 +148,7 @@ func TestNothingIsLostWithoutAWordWhateverIsDamaged(t *testing.T) {
 	try := func(name string, damage func(f *os.File) error) {
 		t.Helper()
 		t.Run(name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "r.db")
+			path := filepath.Join(t.TempDir(), "r")
 			copyFiles(t, clean, path)
 			f, err := os.OpenFile(path, os.O_RDWR, 0)
 			if err == nil {
@@ -239,7 +239,7 @@ func killed(t *testing.T) string {
 	for i := range 50 {
 		s.Add(row(fmt.Sprint(i)))
 	}
-	path := filepath.Join(t.TempDir(), "r.db")
+	path := filepath.Join(t.TempDir(), "r")
 	copyFiles(t, opt.Path, path)
 	return path
 }
@@ -267,7 +267,7 @@ func TestOpenReadsALogOrSaysThatItIsLost(t *testing.T) {
 		{"it is all zeros", func(f *os.File) error { return errors.Join(f.Truncate(0), f.Truncate(3*frame)) }, "none", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "r.db")
+			path := filepath.Join(t.TempDir(), "r")
 			copyFiles(t, from, path)
 			f, err := os.OpenFile(path+"-wal", os.O_RDWR, 0)
 			if err == nil {
@@ -323,7 +323,7 @@ func TestWhatIsNotDamageIsAnErrorAndTheFileStays(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			opt := options(t)
-			opt.Path = filepath.Join(t.TempDir(), "d", "r.db")
+			opt.Path = filepath.Join(t.TempDir(), "d", "r")
 			if !strings.Contains(tt.name, "below") {
 				os.Mkdir(filepath.Dir(opt.Path), 0o700)
 			}

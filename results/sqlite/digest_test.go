@@ -10,10 +10,11 @@ import (
 
 	"dmarcgate/results"
 	"dmarcgate/results/dbfile"
+	"dmarcgate/results/dbread"
 )
 
 // numbers are the numbers of the rows of a queue id.
-func numbers(t *testing.T, r *Reader, qid string) []int64 {
+func numbers(t *testing.T, r *dbread.Reader, qid string) []int64 {
 	t.Helper()
 	rows, err := r.ByQueueID(context.Background(), qid)
 	if err != nil {
@@ -38,7 +39,7 @@ func TestQueueIDsAreFoundInBlocksAndBehindThem(t *testing.T) {
 	fill(t, opt, rows[digestRows+10:]...)
 	s := open(t, opt)
 	var blocks, last int
-	if err := s.db.QueryRowContext(context.Background(), "SELECT count(*), max(last_seq) FROM digest").Scan(&blocks, &last); err != nil || blocks != 2 || last != 2*digestRows {
+	if err := s.QueryRowContext(context.Background(), "SELECT count(*), max(last_seq) FROM digest").Scan(&blocks, &last); err != nil || blocks != 2 || last != 2*digestRows {
 		t.Errorf("%d blocks to row %d, %v; want 2 of %d rows each", blocks, last, err, digestRows)
 	}
 	for i, want := range map[int][]int64{
@@ -60,7 +61,7 @@ func TestAQueueIDIsComparedAndNotOnlyItsHash(t *testing.T) {
 	rows[7].Facts.QueueID = "costarring" // the FNV-1a of both is the same
 	rows[9].Facts.QueueID = "liquid"
 	fill(t, opt, rows...)
-	if hashID("costarring") != hashID("liquid") {
+	if dbfile.HashID("costarring") != dbfile.HashID("liquid") {
 		t.Fatal("the hashes differ")
 	}
 	if got := numbers(t, open(t, opt).Reader, "liquid"); !slices.Equal(got, []int64{10}) {
@@ -96,17 +97,9 @@ func TestRowsOfATransactionThatFailedAreInNoBlock(t *testing.T) {
 	}
 }
 
-func TestABlockCanBeReadWhateverItHolds(t *testing.T) {
-	for n := range 20 {
-		if got := find(make([]byte, n), 5, 0); len(got) != n/digestEntry {
-			t.Errorf("find in %d bytes = %v; want %d rows", n, got, n/digestEntry)
-		}
-	}
-}
-
 // BenchmarkByQueueID is how long explain --qid looks for a message.
 func BenchmarkByQueueID(b *testing.B) {
-	db, err := sql.Open("sqlite", dsn(Options{Path: filepath.Join(b.TempDir(), "r.db")}))
+	db, err := sql.Open("sqlite", dsn(Options{Path: filepath.Join(b.TempDir(), "r")}))
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -115,16 +108,16 @@ func BenchmarkByQueueID(b *testing.B) {
 		b.Fatal(err)
 	}
 	const rows = 1_000_000
-	entries := make([]noted, digestRows)
+	entries := make([]dbfile.Noted, digestRows)
 	for first := int64(1); first < rows; first += digestRows {
 		for i := range entries {
-			entries[i] = noted{hashID(mixID(int(first) + i)), first + int64(i)}
+			entries[i] = dbfile.Noted{Hash: dbfile.HashID(mixID(int(first) + i)), Sequence: first + int64(i)}
 		}
-		if _, err := db.Exec(digestSQL, first, first+digestRows-1, block(entries)); err != nil {
+		if _, err := db.Exec(digestSQL, first, first+digestRows-1, dbfile.Block(entries)); err != nil {
 			b.Fatal(err)
 		}
 	}
-	r := &Reader{newHandle(db)}
+	r := dbread.Over(db)
 	for b.Loop() {
 		if _, err := r.ByQueueID(context.Background(), "3XyZabc"); err != nil {
 			b.Fatal(err)

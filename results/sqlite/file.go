@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/results/dbfile"
+	"dmarcgate/results/dbread"
 )
 
 // file is the file of a store, opened.
@@ -56,7 +57,7 @@ func (s *Store) openFile(ctx context.Context) (*file, error) {
 // fails.
 func noFile(opt *Options) (*file, error) {
 	path := url.URL{Scheme: "file", Opaque: (&url.URL{Path: opt.Path}).EscapedPath()}
-	reads, err := openReads(path.String() + "?mode=ro")
+	reads, err := dbread.Pool(path.String() + "?mode=ro")
 	return &file{reads: reads, opened: 1}, err
 }
 
@@ -82,7 +83,7 @@ func (f *file) open(ctx context.Context, opt *Options) (err error) {
 	if err := f.begin(ctx, opt); err != nil {
 		return err
 	}
-	if f.reads, err = openReads(dsn(*opt) + "&_pragma=query_only(1)"); err != nil {
+	if f.reads, err = dbread.Pool(dsn(*opt) + "&_pragma=query_only(1)"); err != nil {
 		return err
 	}
 	f.log, _ = os.Stat(opt.Path + "-wal") // without one, there is nothing to compare

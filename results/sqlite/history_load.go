@@ -11,6 +11,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
+	"dmarcgate/results/dbread"
 	"dmarcgate/results/history"
 )
 
@@ -94,14 +95,14 @@ func (s *Store) readHistory(ctx context.Context, db *sql.DB, last int64) (rows i
 }
 
 func (s *Store) readSlice(ctx context.Context, db *sql.DB, first, last int64) error {
-	rs, err := db.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = ?",
+	rs, err := db.QueryContext(ctx, "SELECT "+dbread.Selection+" FROM message WHERE seq BETWEEN ? AND ? AND state = ? AND result = ?",
 		first, last, results.Answered, int64(dmarc.Pass))
 	if err != nil {
 		return fmt.Errorf("reading rows %d to %d: %w", first, last, err)
 	}
 	defer rs.Close()
 	for rs.Next() {
-		if r, err := scan(rs); err == nil {
+		if r, err := dbread.Scan(rs); err == nil {
 			s.history.Count(&r.Facts)
 		} else if !errors.Is(err, blob.ErrDamaged) { // what cannot be read proves nothing
 			return fmt.Errorf("reading rows %d to %d: %w", first, last, err)

@@ -157,7 +157,7 @@ func TestAStoreCanBeClosedWhileItsHistoryIsRead(t *testing.T) {
 }
 
 func BenchmarkReadHistory(b *testing.B) {
-	opt := Options{Path: filepath.Join(b.TempDir(), "r.db"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return today }}
+	opt := Options{Path: filepath.Join(b.TempDir(), "r"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return today }}
 	s, err := Open(context.Background(), opt)
 	if err != nil {
 		b.Fatal(err)

@@ -18,10 +18,11 @@ import (
 	"dmarcgate/metrics"
 	"dmarcgate/results"
 	"dmarcgate/results/dbfile"
+	"dmarcgate/results/dbread"
 )
 
 // qids are the queue ids of a file's rows, oldest first.
-func qids(t *testing.T, r *Reader) string {
+func qids(t *testing.T, r *dbread.Reader) string {
 	t.Helper()
 	var out []string
 	for _, row := range contents(t, r) {
@@ -32,7 +33,7 @@ func qids(t *testing.T, r *Reader) string {
 
 func qidsOf(t *testing.T, path string) string {
 	t.Helper()
-	r, err := OpenReader(t.Context(), path)
+	r, err := dbread.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func TestAFileThatIsTakenAwayCostsNoRowThatComesLater(t *testing.T) {
 
 func TestWithoutAFileRowsAreCountedUntilThereIsOne(t *testing.T) {
 	opt := options(t)
-	opt.Path = filepath.Join(t.TempDir(), "d", "r.db")
+	opt.Path = filepath.Join(t.TempDir(), "d", "r")
 	if err := os.Mkdir(filepath.Dir(opt.Path), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +231,7 @@ func TestAFileThatMayNotBeReadAnyMoreIsSaidToBe(t *testing.T) {
 }
 
 func TestErrorsHaveACause(t *testing.T) {
-	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "r.db")+"?_pragma=busy_timeout(0)")
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "r")+"?_pragma=busy_timeout(0)")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +269,7 @@ func TestAStoreStartsOnAFullDiskAndHasAFileWhenThereIsRoom(t *testing.T) {
 		t.Fatal("the disk is not full")
 	}
 	opt := options(t)
-	opt.Path, opt.Retention.FreeBytes = filepath.Join(dir, "r.db"), -1
+	opt.Path, opt.Retention.FreeBytes = filepath.Join(dir, "r"), -1
 	s := open(t, opt)
 	if got := s.Add(row("a")).Outcome; got != results.Dropped {
 		t.Errorf("Add() on a full disk = %v; want %v", got, results.Dropped)

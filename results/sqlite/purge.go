@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
+	"dmarcgate/results/dbread"
 )
 
 // purgeSlice is how many rows are looked at for one transaction.
@@ -71,7 +72,7 @@ func (w *purger) slice(ctx context.Context) (looked int64, err error) {
 	if !w.p.Before.IsZero() {
 		before = w.p.Before.UnixMilli() + 1 // within the millisecond, Matches tells
 	}
-	rs, err := w.f.reads.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq > ? AND seq <= ? AND time < ? ORDER BY seq LIMIT ?", w.last, w.end, before, purgeSlice)
+	rs, err := w.f.reads.QueryContext(ctx, "SELECT "+dbread.Selection+" FROM message WHERE seq > ? AND seq <= ? AND time < ? ORDER BY seq LIMIT ?", w.last, w.end, before, purgeSlice)
 	if err != nil {
 		return 0, err
 	}
@@ -81,7 +82,7 @@ func (w *purger) slice(ctx context.Context) (looked int64, err error) {
 	for rs.Next() {
 		looked++
 		var c blob.Columns
-		if err := scanColumns(&c, rs); err != nil {
+		if err := dbread.ScanColumns(&c, rs); err != nil {
 			return 0, err
 		}
 		w.last = c.Sequence
@@ -164,11 +165,11 @@ func (w *purger) finish(ctx context.Context) error {
 
 // senders returns the senders that are meant.
 func (w *purger) senders(ctx context.Context) ([]sender, error) {
-	all, err := query(ctx, w.f.reads, "senders", func(rs *sql.Rows) (results.Sender, error) {
+	all, err := dbread.Query(ctx, w.f.reads, "senders", func(rs *sql.Rows) (results.Sender, error) {
 		var who results.Sender
 		var net []byte
-		err := rs.Scan(&who.Org, &net, (*milliseconds)(&who.Time))
-		who.Net = netOf(net)
+		err := rs.Scan(&who.Org, &net, (*dbread.Milliseconds)(&who.Time))
+		who.Net = dbread.NetOf(net)
 		return who, err
 	}, "SELECT org, net, last FROM sender")
 	var out []sender

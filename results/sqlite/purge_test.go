@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/results"
+	"dmarcgate/results/dbread"
 )
 
 // victimRow is a row that a purge of victim.example means.
@@ -71,12 +72,12 @@ func TestAPurgeLeavesNothingOfADomain(t *testing.T) {
 
 func integrity(t *testing.T, path string) (says string) {
 	t.Helper()
-	r, err := OpenReader(t.Context(), path)
+	r, err := dbread.Open(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer r.Close()
-	if err := r.db.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&says); err != nil {
+	if err := r.QueryRowContext(t.Context(), "PRAGMA integrity_check").Scan(&says); err != nil {
 		t.Fatal(err)
 	}
 	return says

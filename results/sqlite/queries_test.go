@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"path/filepath"
 	"reflect"
-	"strings"
 	"testing"
 	"time"
 
@@ -144,7 +143,7 @@ func TestNewSendersAreThoseSeenForTheFirstTime(t *testing.T) {
 
 func TestScanReadsASpanInOrder(t *testing.T) {
 	var rows []results.Row
-	const n = 2*scanSlice + 10
+	const n = 2*1000 + 10 // Scan reads slices of 1000
 	for i := range n {
 		rows = append(rows, at(n-i/3, "a.example", "192.0.2.1", nil)) // three of each minute, the newest first
 	}
@@ -170,43 +169,10 @@ func TestScanReadsASpanInOrder(t *testing.T) {
 	}
 }
 
-func TestQueriesUseAnIndex(t *testing.T) {
-	s := open(t, options(t))
-	for text, want := range map[string]string{
-		failingSQL: "COVERING INDEX message_failing", overriddenSQL: "COVERING INDEX message_overridden",
-		malformedSQL: "COVERING INDEX message_malformed", newSendersSQL: "INDEX sender_first", scanSQL: "INDEX message_time",
-	} {
-		args := []any{0, 1}
-		if text == scanSQL {
-			args = []any{0, 0, 1, 1}
-		}
-		rs, err := s.db.QueryContext(context.Background(), "EXPLAIN QUERY PLAN "+text, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer rs.Close()
-		found := false
-		for rs.Next() {
-			var id, parent, unused int
-			var detail string
-			if err := rs.Scan(&id, &parent, &unused, &detail); err != nil {
-				t.Fatal(err)
-			}
-			found = found || strings.HasPrefix(detail, "SEARCH") && strings.Contains(detail, want)
-			if strings.HasPrefix(detail, "SCAN") {
-				t.Errorf("%s\nplan: %s; want no scan", text, detail)
-			}
-		}
-		if !found {
-			t.Errorf("%s\ndoes not search %s", text, want)
-		}
-	}
-}
-
 // BenchmarkTop is a day of b.N messages, a tenth of which fails, is overridden
 // and comes with a malformed record: as bad as a day gets.
 func BenchmarkTop(b *testing.B) {
-	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r.db"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
+	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -240,7 +206,7 @@ func BenchmarkTop(b *testing.B) {
 
 // BenchmarkScan reads b.N rows.
 func BenchmarkScan(b *testing.B) {
-	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r.db"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
+	s, err := Open(context.Background(), Options{Path: filepath.Join(b.TempDir(), "r"), Durability: Async, Wait: time.Minute, Queue: 1000, Log: slog.Default()})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
+	"dmarcgate/results/dbread"
 )
 
 // maxRuleUses is how many rules a store knows the use of: twice as many as can
@@ -48,17 +49,6 @@ func (s *session) noteRules(ops []*op) error {
 	return nil
 }
 
-// RuleUse implements Queries.
-func (r *Reader) RuleUse(ctx context.Context) ([]results.RuleUse, error) {
-	return query(ctx, r.db, "the use of rules", func(rs *sql.Rows) (u results.RuleUse, err error) {
-		return u, rs.Scan(&u.Rule, (*milliseconds)(&u.First), (*milliseconds)(&u.Last), &u.Matches)
-	}, "SELECT rule, first, last, matches FROM rule_use ORDER BY rule")
-}
-
-// metaUnsifted is the key of the mark up to which rows, which were written with
-// schema version 2, have not been looked through for those that name a rule.
-const metaUnsifted = "unsifted"
-
 const (
 	// siftSlice is how many rows are looked through for one transaction, which
 	// takes some 10 ms when all of them name a rule.
@@ -73,7 +63,7 @@ const (
 func (s *Store) sift(ctx context.Context, f *file) error {
 	end := time.Now().Add(siftTime)
 	_, err := slicewise(ctx, func() (int64, error) {
-		mark, err := unsifted(ctx, f.reads)
+		mark, err := dbread.Unsifted(ctx, f.reads)
 		if err != nil || mark == 0 || time.Now().After(end) {
 			return 0, err
 		}
@@ -102,7 +92,7 @@ type sifted struct {
 }
 
 func findRuled(ctx context.Context, db *sql.DB, mark int64) (out sifted, err error) {
-	rs, err := db.QueryContext(ctx, "SELECT "+rowSelection+" FROM message WHERE seq <= ? ORDER BY seq DESC LIMIT ?", mark, siftSlice)
+	rs, err := db.QueryContext(ctx, "SELECT "+dbread.Selection+" FROM message WHERE seq <= ? ORDER BY seq DESC LIMIT ?", mark, siftSlice)
 	if err != nil {
 		return out, err
 	}
@@ -112,7 +102,7 @@ func findRuled(ctx context.Context, db *sql.DB, mark int64) (out sifted, err err
 	var r results.Row
 	out.uses = make(results.RuleUses)
 	for rs.Next() {
-		if err := scanColumns(&c, rs); err != nil {
+		if err := dbread.ScanColumns(&c, rs); err != nil {
 			return out, err
 		}
 		out.mark = c.Sequence - 1
@@ -139,14 +129,9 @@ func (s sifted) write(tx *sql.Tx) error {
 		}
 	}
 	if s.mark == 0 {
-		_, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE key = ?", metaUnsifted)
+		_, err := tx.ExecContext(ctx, "DELETE FROM meta WHERE key = ?", dbread.MetaUnsifted)
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = ?", s.mark, metaUnsifted)
+	_, err := tx.ExecContext(ctx, "UPDATE meta SET value = ? WHERE key = ?", s.mark, dbread.MetaUnsifted)
 	return err
-}
-
-// RuleHits implements Queries.
-func (r *Reader) RuleHits(ctx context.Context, since time.Time) ([]results.RuleHit, error) {
-	return results.CountRuleHits(ctx, r, since)
 }

@@ -11,6 +11,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/dbread"
 )
 
 // naming returns a row so many minutes after today that names rules.
@@ -82,8 +83,8 @@ func TestRowsOfSchema2AreSifted(t *testing.T) {
 			t.Errorf("uses = %v; want %v", got, want)
 		}
 	}
-	if mark, err := unsifted(t.Context(), s.db); err != nil || mark != 0 {
-		t.Errorf("unsifted() = %d, %v; want that nothing is left", mark, err)
+	if mark, err := dbread.Unsifted(t.Context(), s); err != nil || mark != 0 {
+		t.Errorf("dbread.Unsifted() = %d, %v; want that nothing is left", mark, err)
 	}
 	if got := count(t, s, "SELECT count(*) FROM message WHERE flags & 16"); got != int64(len(ruled)) {
 		t.Errorf("rows with the mark = %d; want %d", got, len(ruled))
@@ -103,13 +104,13 @@ func TestRowsAreSiftedOnceAlsoWhenItIsInterrupted(t *testing.T) {
 	fill(t, opt, rows...)
 	s := open(t, opt)
 	// As if a program without marks had written them.
-	tamper(t, s, fmt.Sprintf("DELETE FROM ruled; DELETE FROM rule_use; UPDATE message SET flags = 0; INSERT INTO meta VALUES ('%s', %d)", metaUnsifted, len(rows)))
+	tamper(t, s, fmt.Sprintf("DELETE FROM ruled; DELETE FROM rule_use; UPDATE message SET flags = 0; INSERT INTO meta VALUES ('%s', %d)", dbread.MetaUnsifted, len(rows)))
 	want := ids(scanned(t, s, results.Span{Ruled: true}))
 	if len(want) != 16 {
 		t.Fatalf("rows that name a rule = %v; want 16", want)
 	}
 	for n := range 4 {
-		mark, err := unsifted(t.Context(), s.db)
+		mark, err := dbread.Unsifted(t.Context(), s)
 		if err == nil {
 			err = s.siftSlice(t.Context(), s.current.Load(), mark)
 		}
@@ -192,7 +193,7 @@ func TestTheRulesThatMatchedLastAreKnown(t *testing.T) {
 }
 
 func TestAScanOfRulesReadsOnlyTheirRows(t *testing.T) {
-	rows := make([]results.Row, 2*scanSlice+10)
+	rows := make([]results.Row, 2*1000+10)
 	for i := range rows {
 		rows[i] = naming(i, "a")
 	}

@@ -5,13 +5,16 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 
 	"dmarcgate/results"
 	"dmarcgate/results/dbfile"
+	"dmarcgate/results/dbread"
 )
 
 // oldStore makes the file that a schema version would have made, and returns
@@ -46,18 +49,19 @@ func oldStore(t *testing.T, opt Options, version int) []results.Row {
 }
 
 // contents are all rows, oldest first.
-func contents(t *testing.T, r *Reader) []results.Row {
+func contents(t *testing.T, r *dbread.Reader) []results.Row {
 	t.Helper()
-	rows, err := r.rows(context.Background(), "SELECT "+rowSelection+" FROM message ORDER BY seq")
+	rows, err := r.Recent(context.Background(), math.MaxInt64)
 	if err != nil {
 		t.Fatal(err)
 	}
+	slices.Reverse(rows)
 	return rows
 }
 
 func TestRowsOfSchema1KeepThatTheirHeaderWasTruncated(t *testing.T) {
 	opt := options(t)
-	opt.Path = filepath.Join(t.TempDir(), "r.db")
+	opt.Path = filepath.Join(t.TempDir(), "r")
 	oldStore(t, opt, 1)
 	script(t, opt.Path, `UPDATE message SET facts = CAST(replace(CAST(facts AS TEXT), '"from":', '"cut":true,"from":') AS BLOB) WHERE seq = 1`)
 	rows := contents(t, open(t, opt).Reader)
@@ -93,7 +97,7 @@ func sameSchema(t *testing.T, s *Store) {
 
 func schemaOf(t *testing.T, s *Store) map[string]string {
 	t.Helper()
-	rs, err := s.db.QueryContext(context.Background(), "SELECT name, coalesce(sql, '') FROM sqlite_schema")
+	rs, err := s.QueryContext(context.Background(), "SELECT name, coalesce(sql, '') FROM sqlite_schema")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,12 +186,12 @@ func TestEachOpeningIsNoted(t *testing.T) {
 	fill(t, opt)
 	s := open(t, opt)
 	var tokens, first, second, third int
-	if err := s.db.QueryRowContext(context.Background(), "SELECT count(DISTINCT token), min(first_seq), sum(first_seq), max(first_seq) FROM opening WHERE length(token) = 16 AND time > 0").
+	if err := s.QueryRowContext(context.Background(), "SELECT count(DISTINCT token), min(first_seq), sum(first_seq), max(first_seq) FROM opening WHERE length(token) = 16 AND time > 0").
 		Scan(&tokens, &first, &second, &third); err != nil || tokens != 3 || first != 1 || second != 1+3+3 || third != 3 {
 		t.Errorf("openings = %d, rows from %d, sum %d, to %d, %v; want 3, at row 1, 3 and 3", tokens, first, second, third, err)
 	}
 	var id string
-	if err := s.db.QueryRowContext(context.Background(), "SELECT store_id FROM identity WHERE first_seq = 1").Scan(&id); err != nil || id != s.ID() {
+	if err := s.QueryRowContext(context.Background(), "SELECT store_id FROM identity WHERE first_seq = 1").Scan(&id); err != nil || id != s.ID() {
 		t.Errorf("identity from row 1 = %q, %v; want %q", id, err, s.ID())
 	}
 }

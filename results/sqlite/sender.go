@@ -20,16 +20,6 @@ type sender struct {
 // netBytes are the bytes of the network in the table.
 func (s sender) netBytes() []byte { return s.net.Addr().AsSlice()[:s.net.Bits()/8] }
 
-// netOf is the network of these bytes, invalid when there is none.
-func netOf(b []byte) netip.Prefix {
-	size := 4
-	if len(b) > 4 {
-		size = 16
-	}
-	a, _ := netip.AddrFromSlice(append(b[:len(b):len(b)], make([]byte, max(0, size-len(b)))...))
-	return netip.PrefixFrom(a, 8*len(b))
-}
-
 // meetSQL notes a sender: the first time with everything, on each further day
 // the day, and when DMARC passes for the first time.
 const meetSQL = `INSERT INTO sender VALUES (?1, ?2, ?3, ?3, ?4, ?5)

@@ -36,8 +36,8 @@ type session struct {
 // position is what the next rows depend on. A transaction that fails takes it
 // back.
 type position struct {
-	next   int64   // the number of the next row
-	recent []noted // rows whose queue ids are in no block
+	next   int64          // the number of the next row
+	recent []dbfile.Noted // rows whose queue ids are in no block
 }
 
 type statements struct {

@@ -7,6 +7,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
+	"dmarcgate/results/dbread"
 )
 
 // The size per row is promised for rows like those of the fixed mix.
@@ -20,7 +21,7 @@ func TestARowTakesLessThan450Bytes(t *testing.T) {
 	fill(t, opt, rows...)
 	s := open(t, opt)
 	var pages, size int
-	if err := s.db.QueryRowContext(context.Background(), "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size").Scan(&pages, &size); err != nil {
+	if err := s.QueryRowContext(context.Background(), "SELECT page_count, page_size FROM pragma_page_count, pragma_page_size").Scan(&pages, &size); err != nil {
 		t.Fatal(err)
 	}
 	for _, part := range partsOf(t, s.Reader) {
@@ -30,7 +31,7 @@ func TestARowTakesLessThan450Bytes(t *testing.T) {
 		t.Errorf("a row takes %d bytes of file; want less than 450", got)
 	}
 	var blob int
-	if err := s.db.QueryRowContext(context.Background(), "SELECT CAST(avg(length(row)) AS INTEGER) FROM message").Scan(&blob); err == nil {
+	if err := s.QueryRowContext(context.Background(), "SELECT CAST(avg(length(row)) AS INTEGER) FROM message").Scan(&blob); err == nil {
 		t.Logf("blob: %d bytes", blob)
 	}
 	for _, g := range groupsOf(t, rows) {
@@ -82,9 +83,9 @@ type part struct {
 }
 
 // partsOf returns where the bytes of the file are, the largest first.
-func partsOf(t *testing.T, r *Reader) []part {
+func partsOf(t *testing.T, r *dbread.Reader) []part {
 	t.Helper()
-	rs, err := r.db.QueryContext(context.Background(), "SELECT name, sum(pgsize) AS size, sum(unused) FROM dbstat GROUP BY name ORDER BY size DESC LIMIT 6")
+	rs, err := r.QueryContext(context.Background(), "SELECT name, sum(pgsize) AS size, sum(unused) FROM dbstat GROUP BY name ORDER BY size DESC LIMIT 6")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
 	"dmarcgate/results/dbfile"
+	"dmarcgate/results/dbread"
 )
 
 // metaShipped is the key of the mark up to which all rows are elsewhere, too.
@@ -92,7 +93,7 @@ func (s *Spool) Identities(ctx context.Context) ([]results.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return query(ctx, b.read, "the ids of the store", func(rs *sql.Rows) (id results.Identity, err error) {
+	return dbread.Query(ctx, b.read, "the ids of the store", func(rs *sql.Rows) (id results.Identity, err error) {
 		return id, rs.Scan(&id.StoreID, &id.FirstSeq)
 	}, "SELECT store_id, first_seq FROM identity ORDER BY first_seq")
 }
@@ -128,7 +129,7 @@ func (s *Spool) Openings(ctx context.Context) ([]results.Opening, error) {
 	if err != nil {
 		return nil, err
 	}
-	return query(ctx, b.read, "the openings of the store", func(rs *sql.Rows) (o results.Opening, err error) {
+	return dbread.Query(ctx, b.read, "the openings of the store", func(rs *sql.Rows) (o results.Opening, err error) {
 		var token []byte
 		err = rs.Scan(&token, &o.FirstSeq)
 		o.Token = hex.EncodeToString(token)
@@ -190,7 +191,7 @@ func (s *Spool) Restates(ctx context.Context, seq int64, limit int) ([]results.R
 	if err != nil {
 		return nil, err
 	}
-	return query(ctx, b.read, "changed states", func(rs *sql.Rows) (r results.Restate, err error) {
+	return dbread.Query(ctx, b.read, "changed states", func(rs *sql.Rows) (r results.Restate, err error) {
 		return r, rs.Scan(&r.Sequence, &r.State)
 	}, "SELECT seq, state FROM restate WHERE seq <= ? ORDER BY seq LIMIT ?", seq, limit)
 }

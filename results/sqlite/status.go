@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/results/dbread"
 )
 
 // Status returns what the store is at. It counts the rows, which takes some
@@ -19,7 +20,7 @@ func (s *Store) Status(ctx context.Context) (results.StoreStatus, error) {
 		st.Failure = (*err).Error()
 	}
 	st.FreeBytes, _, _ = s.free() // 0 when it is not known
-	return st, fillStatus(ctx, s.db, &st)
+	return st, fillStatus(ctx, s, &st)
 }
 
 // fillStatus adds what the rows of the file say.
@@ -41,15 +42,15 @@ func fillStatus(ctx context.Context, db oneRow, st *results.StoreStatus) (err er
 // FileStatus returns what the file at path is at, which the reader has open. What
 // only the daemon knows, as what was lost since its start, is not in it. Waiting
 // is what PostgreSQL does not have yet, if there is one.
-func (r *Reader) FileStatus(ctx context.Context, path string) (st results.StoreStatus, waiting results.Waiting, err error) {
+func FileStatus(ctx context.Context, r *dbread.Reader, path string) (st results.StoreStatus, waiting results.Waiting, err error) {
 	st.Bytes = bytesOf(path)
 	st.FreeBytes, _, _ = statfs(filepath.Dir(path)) // 0 when it is not known
-	if err := r.db.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&st.ID); err != nil {
+	if err := r.QueryRowContext(ctx, "SELECT value FROM meta WHERE key = 'store_id'").Scan(&st.ID); err != nil {
 		return st, waiting, fmt.Errorf("reading the store: %w", err)
 	}
-	if err := fillStatus(ctx, r.db, &st); err != nil {
+	if err := fillStatus(ctx, r, &st); err != nil {
 		return st, waiting, err
 	}
-	waiting, err = countWaiting(ctx, r.db)
+	waiting, err = countWaiting(ctx, r)
 	return st, waiting, err
 }

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/metrics"
 	"dmarcgate/results"
 	"dmarcgate/results/dbfile"
+	"dmarcgate/results/dbread"
 	"dmarcgate/results/history"
 
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
@@ -56,7 +57,7 @@ type Options struct {
 // Store is an open file of results. Its methods may be called at once.
 type Store struct {
 	opt Options
-	*Reader
+	*dbread.Reader
 	*file             // the writer's; nil when there is none, and it tries to open one
 	group, rows []*op // the writer's, to be used again
 	met         met   // the writer's
@@ -97,7 +98,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the store %s: %w", opt.Path, err)
 	}
-	s.Reader = &Reader{newHandle(f.reads)}
+	s.Reader = dbread.Over(f.reads)
 	beside, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.beside.Go(func() { s.loadHistory(beside, f) })
@@ -118,7 +119,7 @@ func (s *Store) use(f *file) {
 	s.file, s.met = f, met{}
 	s.current.Store(f)
 	if s.Reader != nil {
-		s.db.current.Store(f.reads)
+		s.Reader.Use(f.reads)
 	}
 }
 
@@ -158,7 +159,7 @@ func (s *Store) Check(ctx context.Context) error {
 		return fmt.Errorf("the last commit failed: %w", *err)
 	}
 	var n int
-	return s.db.QueryRowContext(ctx, "SELECT count(*) FROM meta").Scan(&n)
+	return s.QueryRowContext(ctx, "SELECT count(*) FROM meta").Scan(&n)
 }
 
 // Close commits what is queued and closes the file. Rows added afterwards

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/results/dbread"
 )
 
 const (
@@ -226,7 +227,7 @@ type size struct{ page, pages, free int64 }
 
 func (s size) used() int64 { return (s.pages - s.free) * s.page }
 
-func sizeOf(ctx context.Context, db queryer) (z size, err error) {
+func sizeOf(ctx context.Context, db dbread.Querier) (z size, err error) {
 	rs, err := db.QueryContext(ctx, "SELECT page_size, page_count, freelist_count FROM pragma_page_size, pragma_page_count, pragma_freelist_count")
 	if err != nil {
 		return z, err

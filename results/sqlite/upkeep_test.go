@@ -28,7 +28,7 @@ func many(t *testing.T, opt Options, n int) {
 
 func count(t *testing.T, s *Store, text string, args ...any) (n int64) {
 	t.Helper()
-	if err := s.db.QueryRowContext(t.Context(), text, args...).Scan(&n); err != nil {
+	if err := s.QueryRowContext(t.Context(), text, args...).Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
@@ -116,7 +116,7 @@ func TestTheOldestRowsGoWhenTheFileIsTooLarge(t *testing.T) {
 	opt.Retention.MaxBytes = 600_000
 	s := open(t, opt)
 	tend(t, s)
-	z, err := sizeOf(t.Context(), s.db)
+	z, err := sizeOf(t.Context(), s)
 	if err != nil || z.used() > opt.Retention.MaxBytes {
 		t.Errorf("used = %d bytes, %v; want at most %d", z.used(), err, opt.Retention.MaxBytes)
 	}

@@ -28,7 +28,7 @@ func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
 func TestAStateThatChangesIsKeptForWhatShipsRows(t *testing.T) {
 	s := open(t, options(t))
 	restated := func() (n int) {
-		if err := s.db.QueryRowContext(context.Background(), "SELECT count(*) FROM restate WHERE state = ?", results.Unanswered).Scan(&n); err != nil {
+		if err := s.QueryRowContext(context.Background(), "SELECT count(*) FROM restate WHERE state = ?", results.Unanswered).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n

@@ -1,4 +1,4 @@
-package sqlite
+package dbread
 
 import (
 	"context"
@@ -16,9 +16,9 @@ const scanSlice = 1000
 // A slice of a scan begins after the row ?2 of the time ?1. In unsiftedSQL and
 // siftedSQL, ?5 is the mark of sift.
 const (
-	scanSQL = "SELECT " + rowSelection + ` FROM message
+	scanSQL = "SELECT " + Selection + ` FROM message
 		WHERE (time, seq) > (?1, ?2) AND time < ?3 ORDER BY time, seq LIMIT ?4`
-	unsiftedSQL = "SELECT " + rowSelection + ` FROM message
+	unsiftedSQL = "SELECT " + Selection + ` FROM message
 		WHERE (time, seq) > (?1, ?2) AND time < ?3 AND seq <= ?5 ORDER BY time, seq LIMIT ?4`
 	siftedSQL = `SELECT m.seq, m.time, state, qid, client, author, policy_domain, row FROM ruled AS r CROSS JOIN message AS m ON m.seq = r.seq
 		WHERE (r.time, r.seq) > (?1, ?2) AND r.time < ?3 AND r.seq > ?5 ORDER BY r.time, r.seq LIMIT ?4`
@@ -27,24 +27,24 @@ const (
 // Scan implements Queries.
 func (r *Reader) Scan(ctx context.Context, span results.Span, f func(results.Row) error) error {
 	if !span.Ruled {
-		return (&scanner{db: r.db, text: scanSQL}).scan(ctx, span, f)
+		return (&scanner{db: r, text: scanSQL}).scan(ctx, span, f)
 	}
-	mark, err := unsifted(ctx, r.db)
+	mark, err := Unsifted(ctx, r)
 	if err != nil {
 		return err
 	}
 	if mark > 0 {
-		old := &scanner{db: r.db, text: unsiftedSQL, more: []any{mark}, ruled: true}
+		old := &scanner{db: r, text: unsiftedSQL, more: []any{mark}, ruled: true}
 		if err := old.scan(ctx, span, f); err != nil {
 			return err
 		}
 	}
-	return (&scanner{db: r.db, text: siftedSQL, more: []any{mark}}).scan(ctx, span, f)
+	return (&scanner{db: r, text: siftedSQL, more: []any{mark}}).scan(ctx, span, f)
 }
 
 // scanner reads rows in slices. What it needs for one it uses for the next.
 type scanner struct {
-	db    *handle
+	db    *Reader
 	text  string
 	more  []any // arguments
 	ruled bool  // rows that name no rule are left out here
@@ -94,7 +94,7 @@ func (s *scanner) slice(ctx context.Context, to int64) error {
 
 func (s *scanner) next(rs *sql.Rows) error {
 	c := &s.columns
-	if err := scanColumns(c, rs); err != nil {
+	if err := ScanColumns(c, rs); err != nil {
 		return err
 	}
 	s.read, s.at, s.seq = s.read+1, c.Time, c.Sequence
@@ -105,12 +105,16 @@ func (s *scanner) next(rs *sql.Rows) error {
 	return s.blob.Read(c, &s.rows[len(s.rows)-1])
 }
 
-// unsifted returns the mark of sift: rows up to it have not been looked through.
+// MetaUnsifted is the key of the mark up to which rows, which were written with
+// schema version 2, have not been looked through for those that name a rule.
+const MetaUnsifted = "unsifted"
+
+// Unsifted returns that mark: rows up to it have not been looked through.
 // It is 0 when all have.
-func unsifted(ctx context.Context, db interface {
+func Unsifted(ctx context.Context, db interface {
 	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
 }) (mark int64, err error) {
-	err = db.QueryRowContext(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?", metaUnsifted).Scan(&mark)
+	err = db.QueryRowContext(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?", MetaUnsifted).Scan(&mark)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("reading how far rows have been looked through: %w", err)
 	}

@@ -1,9 +1,10 @@
-package sqlite
+package dbread
 
 import (
 	"context"
 	"database/sql"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"dmarcgate/results"
@@ -25,16 +26,16 @@ const (
 
 // TopFailing implements Queries.
 func (r *Reader) TopFailing(ctx context.Context, from time.Time, limit int) ([]results.Failing, error) {
-	return query(ctx, r.db, "failing messages", func(rs *sql.Rows) (f results.Failing, err error) {
-		err = rs.Scan(&f.Author, &f.Messages, &f.Quarantined, &f.Rejected, &f.Clients, (*milliseconds)(&f.Last))
+	return Query(ctx, r, "failing messages", func(rs *sql.Rows) (f results.Failing, err error) {
+		err = rs.Scan(&f.Author, &f.Messages, &f.Quarantined, &f.Rejected, &f.Clients, (*Milliseconds)(&f.Last))
 		return f, err
 	}, failingSQL, since(from), max(0, limit))
 }
 
 // TopOverridden implements Queries.
 func (r *Reader) TopOverridden(ctx context.Context, from time.Time, limit int) ([]results.Overridden, error) {
-	return query(ctx, r.db, "overridden decisions", func(rs *sql.Rows) (o results.Overridden, err error) {
-		err = rs.Scan(&o.Author, &o.Override, &o.Messages, &o.Quarantined, &o.Rejected, (*milliseconds)(&o.Last))
+	return Query(ctx, r, "overridden decisions", func(rs *sql.Rows) (o results.Overridden, err error) {
+		err = rs.Scan(&o.Author, &o.Override, &o.Messages, &o.Quarantined, &o.Rejected, (*Milliseconds)(&o.Last))
 		return o, err
 	}, overriddenSQL, since(from), max(0, limit))
 }
@@ -42,9 +43,9 @@ func (r *Reader) TopOverridden(ctx context.Context, from time.Time, limit int) (
 // TopMalformed implements Queries.
 func (r *Reader) TopMalformed(ctx context.Context, from time.Time, limit int) ([]results.Malformed, error) {
 	var newest []int64
-	out, err := query(ctx, r.db, "malformed records", func(rs *sql.Rows) (m results.Malformed, err error) {
+	out, err := Query(ctx, r, "malformed records", func(rs *sql.Rows) (m results.Malformed, err error) {
 		var seq int64
-		err = rs.Scan(&m.Domain, &m.Messages, (*milliseconds)(&m.Last), &seq)
+		err = rs.Scan(&m.Domain, &m.Messages, (*Milliseconds)(&m.Last), &seq)
 		newest = append(newest, seq)
 		return m, err
 	}, malformedSQL, since(from), max(0, limit))
@@ -52,7 +53,7 @@ func (r *Reader) TopMalformed(ctx context.Context, from time.Time, limit int) ([
 		return nil, err
 	}
 	for i := range out {
-		rows, err := r.rows(ctx, "SELECT "+rowSelection+" FROM message WHERE seq = ?", newest[i])
+		rows, err := r.rows(ctx, "SELECT "+Selection+" FROM message WHERE seq = ?", newest[i])
 		if err != nil {
 			return nil, err
 		}
@@ -66,11 +67,11 @@ func (r *Reader) TopMalformed(ctx context.Context, from time.Time, limit int) ([
 // NewSenders implements Queries.
 func (r *Reader) NewSenders(ctx context.Context, from time.Time, limit int) ([]results.NewSender, error) {
 	var firsts []int64
-	out, err := query(ctx, r.db, "new senders", func(rs *sql.Rows) (n results.NewSender, err error) {
+	out, err := Query(ctx, r, "new senders", func(rs *sql.Rows) (n results.NewSender, err error) {
 		var net []byte
 		var seq int64
-		err = rs.Scan(&n.Org, &net, (*milliseconds)(&n.First), &n.Passed, &seq)
-		n.Net = netOf(net)
+		err = rs.Scan(&n.Org, &net, (*Milliseconds)(&n.First), &n.Passed, &seq)
+		n.Net = NetOf(net)
 		firsts = append(firsts, seq)
 		return n, err
 	}, newSendersSQL, since(from), max(0, limit))
@@ -78,7 +79,7 @@ func (r *Reader) NewSenders(ctx context.Context, from time.Time, limit int) ([]r
 		return nil, err
 	}
 	for i := range out {
-		err := r.db.QueryRowContext(ctx, "SELECT qid, author FROM message WHERE seq = ?", firsts[i]).Scan(&out[i].QueueID, &out[i].Author)
+		err := r.QueryRowContext(ctx, "SELECT qid, author FROM message WHERE seq = ?", firsts[i]).Scan(&out[i].QueueID, &out[i].Author)
 		if err != nil && err != sql.ErrNoRows {
 			return nil, fmt.Errorf("reading the first message of a sender: %w", err)
 		}
@@ -86,21 +87,21 @@ func (r *Reader) NewSenders(ctx context.Context, from time.Time, limit int) ([]r
 	return out, nil
 }
 
-// milliseconds reads a time of a table.
-type milliseconds time.Time
+// Milliseconds reads a time of a table, in milliseconds since 1970.
+type Milliseconds time.Time
 
 // Scan implements sql.Scanner.
-func (m *milliseconds) Scan(v any) error {
+func (m *Milliseconds) Scan(v any) error {
 	n, ok := v.(int64)
 	if !ok {
 		return fmt.Errorf("a time is a %T", v)
 	}
-	*m = milliseconds(time.UnixMilli(n).UTC())
+	*m = Milliseconds(time.UnixMilli(n).UTC())
 	return nil
 }
 
-// query returns what scan makes of the rows that a query finds.
-func query[T any](ctx context.Context, db queryer, what string, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
+// Query returns what scan makes of the rows that a query finds.
+func Query[T any](ctx context.Context, db Querier, what string, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
 	rs, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", what, err)
@@ -131,4 +132,26 @@ func since(t time.Time) int64 {
 		return -1 << 62
 	}
 	return t.UnixMilli()
+}
+
+// NetOf is the network of the bytes of the table sender, invalid when there is none.
+func NetOf(b []byte) netip.Prefix {
+	size := 4
+	if len(b) > 4 {
+		size = 16
+	}
+	a, _ := netip.AddrFromSlice(append(b[:len(b):len(b)], make([]byte, max(0, size-len(b)))...))
+	return netip.PrefixFrom(a, 8*len(b))
+}
+
+// RuleUse implements Queries.
+func (r *Reader) RuleUse(ctx context.Context) ([]results.RuleUse, error) {
+	return Query(ctx, r, "the use of rules", func(rs *sql.Rows) (u results.RuleUse, err error) {
+		return u, rs.Scan(&u.Rule, (*Milliseconds)(&u.First), (*Milliseconds)(&u.Last), &u.Matches)
+	}, "SELECT rule, first, last, matches FROM rule_use ORDER BY rule")
+}
+
+// RuleHits implements Queries.
+func (r *Reader) RuleHits(ctx context.Context, since time.Time) ([]results.RuleHit, error) {
+	return results.CountRuleHits(ctx, r, since)
 }
