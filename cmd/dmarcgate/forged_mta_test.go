@@ -161,7 +161,8 @@ func TestSendmailRemovesForgedFieldsBeyondTheLimits(t *testing.T) {
 				more += "LOCAL_CONFIG\nD{auth_authen}alice\nD{auth_type}PLAIN\n"
 			}
 			filter := "S=local:" + s.sockets[p.name] + ", F=T, T=C:30s;S:30s;R:30s;E:5m"
-			sendmail := &sendmailSite{mtaSite: &s.mtaSite, sendmail: mtatest.StartSendmail(t, mtatest.SendmailConfig{Milter: filter, MC: more})}
+			sendmail := s.mtaSite
+			sendmail.sendmail = mtatest.StartSendmail(t, mtatest.SendmailConfig{Milter: filter, MC: more})
 			for _, h := range longHeaders {
 				t.Run(h.name+", "+p.name+", "+c.name, func(t *testing.T) {
 					r := sendLetter(t, sendmail.session(t, c.client), "bounce@shop.example", []byte(h.top+forgedFields+"From: orders@shop.example\r\nSubject: long\r\n\r\nHello.\r\n"))
