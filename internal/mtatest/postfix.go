@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,12 +25,8 @@ const (
 // Postfix is a private instance of Postfix that delivers to a Sink. Its methods
 // may be used by several goroutines, except Reload and Stop.
 type Postfix struct {
-	t      testing.TB
-	sink   *Sink
-	dir    string
-	addr   string
-	master *server
-	once   sync.Once
+	instance
+	addr string
 }
 
 // StartPostfix starts a private Postfix and stops it when the test ends. It
@@ -50,7 +45,7 @@ func StartPostfix(t testing.TB, cfg PostfixConfig) *Postfix {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { sink.Close() })
-	p := &Postfix{t: t, sink: sink, dir: workDir(t, cfg.Dir)}
+	p := &Postfix{instance: instance{t: t, sink: sink, dir: workDir(t, cfg.Dir)}}
 	if err := p.start(cfg); err != nil {
 		t.Fatalf("starting Postfix: %v", err)
 	}
@@ -72,14 +67,14 @@ func (p *Postfix) start(cfg PostfixConfig) error {
 		return fmt.Errorf("%w\n%s%s", err, out, p.Log())
 	}
 	// What "postfix start" runs in the end; as our child it can be waited for.
-	p.master, err = run(p.logFile(), postfixMaster, "-c", p.confDir())
+	p.process, err = run(p.logFile(), postfixMaster, "-c", p.confDir())
 	if err != nil {
 		return err
 	}
 	// The line is written when master listens and handles signals.
-	err = p.master.ready(func() bool { return strings.Contains(p.Log(), ": daemon started -- ") })
+	err = p.process.ready(func() bool { return strings.Contains(p.Log(), ": daemon started -- ") })
 	if err != nil {
-		p.master.stop()
+		p.process.stop()
 	}
 	return err
 }
@@ -125,7 +120,6 @@ func age(file string) error {
 func (p *Postfix) confDir() string  { return filepath.Join(p.dir, "conf") }
 func (p *Postfix) mainFile() string { return filepath.Join(p.confDir(), "main.cf") }
 func (p *Postfix) dataDir() string  { return filepath.Join(p.dir, "data") }
-func (p *Postfix) logFile() string  { return filepath.Join(p.dir, "mail.log") }
 
 // QueueDir returns the queue directory, below which a chrooted Postfix looks
 // for sockets, and an unchrooted one for those without a leading slash.
@@ -133,26 +127,6 @@ func (p *Postfix) QueueDir() string { return filepath.Join(p.dir, "spool") }
 
 // Addr returns where Postfix listens for SMTP, as "127.0.0.1:port".
 func (p *Postfix) Addr() string { return p.addr }
-
-// Mails returns what Postfix has delivered so far, oldest first, bounces
-// included.
-func (p *Postfix) Mails() []Mail { return p.sink.Mails() }
-
-// Delivered waits until Postfix has delivered a message that matches, and
-// returns the first one; one that came before the call counts.
-func (p *Postfix) Delivered(ctx context.Context, match func(Mail) bool) (Mail, error) {
-	return p.sink.Delivered(ctx, match)
-}
-
-// Log returns what Postfix has logged so far.
-func (p *Postfix) Log() string { return readLog(p.logFile()) }
-
-// WaitLog waits until a line of the log holds all of the texts, and returns
-// the first that does. Postfix logs after it has answered, so a line may come
-// a little later than the reply.
-func (p *Postfix) WaitLog(ctx context.Context, texts ...string) (string, error) {
-	return waitLog(ctx, p.logFile(), texts)
-}
 
 // Command runs an administrative command of Postfix on this instance, such as
 // "postsuper", "-H", id, and returns what it printed on standard output.
@@ -205,8 +179,8 @@ func (p *Postfix) Postconf(settings ...string) error {
 func (p *Postfix) Reload() error {
 	const line = ": reload -- version "
 	before := strings.Count(p.Log(), line)
-	old := p.master.processes()
-	if err := syscall.Kill(p.master.pid, syscall.SIGHUP); err != nil {
+	old := p.process.processes()
+	if err := syscall.Kill(p.process.pid, syscall.SIGHUP); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
@@ -217,8 +191,8 @@ func (p *Postfix) Reload() error {
 	ctx, cancel = context.WithTimeout(context.Background(), reloadTime)
 	defer cancel()
 	poll(ctx, func() bool {
-		return !slices.ContainsFunc(p.master.processes(), func(pid int) bool {
-			return pid != p.master.pid && slices.Contains(old, pid)
+		return !slices.ContainsFunc(p.process.processes(), func(pid int) bool {
+			return pid != p.process.pid && slices.Contains(old, pid)
 		})
 	})
 	return nil
@@ -230,14 +204,11 @@ func (p *Postfix) Reload() error {
 // called again.
 func (p *Postfix) Stop() {
 	p.once.Do(func() {
-		if err := p.master.stop(); err != nil {
+		if err := p.process.stop(); err != nil {
 			p.t.Errorf("stopping Postfix: %v", err)
 		}
 	})
 }
-
-// Processes lists the running processes of this Postfix by process id.
-func (p *Postfix) Processes() []int { return p.master.processes() }
 
 // Session opens an SMTP session as this client: greeted, XCLIENT and EHLO
 // done. It is closed when the test ends.

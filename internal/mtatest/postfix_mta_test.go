@@ -3,75 +3,16 @@
 package mtatest
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-milter"
 )
-
-func inTime(t *testing.T) context.Context {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-var bank = Client{Addr: "192.0.2.1", Name: "mail.bank.example", Helo: "helo.bank.example"}
-
-func letter(subject string) Mail {
-	return Mail{
-		From:  "a@sender.example",
-		Rcpts: []string{"b@receiver.example"},
-		Data:  []byte("From: A <a@sender.example>\r\nSubject: " + subject + "\r\n\r\n.\r\nbody\r\n"),
-	}
-}
-
-func send(t *testing.T, p *Postfix, c Client, m Mail) Reply {
-	t.Helper()
-	r, err := p.Send(c, m)
-	if err != nil {
-		t.Fatalf("Send: %v\n%s", err, p.Log())
-	}
-	return r
-}
-
-func TestPostfixDeliversToTheSink(t *testing.T) {
-	p := StartPostfix(t, PostfixConfig{})
-	if strings.Contains(p.Log(), "connect from") {
-		t.Errorf("the start made a connection:\n%s", p.Log())
-	}
-	sent := letter("hello")
-	start := time.Now()
-	r := send(t, p, Client{}, sent)
-	t.Logf("first message: %v", time.Since(start))
-	id := r.QueueID()
-	if r.Code != 250 || id == "" {
-		t.Fatalf("Send = %v; want 250 with a queue id", r)
-	}
-	got, err := p.Delivered(inTime(t), func(m Mail) bool { return m.QueueID() == id })
-	if err != nil {
-		t.Fatalf("%v\n%s", err, p.Log())
-	}
-	if got.From != sent.From || !slices.Equal(got.Rcpts, sent.Rcpts) {
-		t.Errorf("envelope from %q to %q; want %q to %q", got.From, got.Rcpts, sent.From, sent.Rcpts)
-	}
-	// Received on top is all that Postfix adds.
-	if !strings.HasPrefix(string(got.Data), "Received: ") || !strings.HasSuffix(string(got.Data), "\r\n"+string(sent.Data)) {
-		t.Errorf("delivered %q; want Received and %q", got.Data, sent.Data)
-	}
-	if err := p.WaitEmpty(inTime(t)); err != nil {
-		t.Error(err)
-	}
-}
 
 func TestXCLIENTChangesTheClient(t *testing.T) {
 	p := StartPostfix(t, PostfixConfig{})
@@ -84,16 +25,9 @@ func TestXCLIENTChangesTheClient(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.logged, func(t *testing.T) {
-			r := send(t, p, tt.client, letter("x"))
-			if _, err := p.WaitLog(inTime(t), r.QueueID(), tt.logged); err != nil {
+			id := wantReceived(t, p, tt.client, tt.received)
+			if _, err := p.WaitLog(inTime(t), id, tt.logged); err != nil {
 				t.Errorf("%v\n%s", err, p.Log())
-			}
-			got, err := p.Delivered(inTime(t), func(m Mail) bool { return m.QueueID() == r.QueueID() })
-			if err != nil {
-				t.Fatal(err)
-			}
-			if top := got.Fields("Received")[0]; !strings.Contains(top, tt.received) {
-				t.Errorf("Received:%s; want %q", top, tt.received)
 			}
 		})
 	}
@@ -249,45 +183,15 @@ func TestASessionAfterReloadHasTheNewSettings(t *testing.T) {
 	}
 }
 
-func TestStopLeavesNothing(t *testing.T) {
-	dir := filepath.Join(Dir(t), "postfix")
-	if err := mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	p := StartPostfix(t, PostfixConfig{Dir: dir})
-	s, err := p.Session(bank) // open, so that smtpd is at work
-	if err != nil {
-		t.Fatal(err)
-	}
-	pids := p.Processes()
-	if len(pids) < 4 {
-		t.Errorf("Processes() = %v; want master, smtpd, qmgr and more", pids)
-	}
-	start := time.Now()
-	p.Stop()
-	t.Logf("stop: %v", time.Since(start))
-	for _, pid := range pids {
-		if p, ok := readStat(fmt.Sprintf("/proc/%d/stat", pid)); ok && p.state != "Z" {
-			t.Errorf("process %d is there, state %s", pid, p.state)
-		}
-	}
-	if _, err := s.Command("NOOP"); err == nil {
-		t.Error("the session goes on")
-	}
-	if _, err := Dial(p.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("Dial = %v; want refused", err)
-	}
-}
-
 func TestAFailedStartShowsTheLog(t *testing.T) {
 	sink := newSink(t)
-	p := &Postfix{t: t, sink: sink, dir: Dir(t)}
+	p := &Postfix{instance: instance{t: t, sink: sink, dir: Dir(t)}}
 	err := p.start(PostfixConfig{MasterCF: "nonsense inet n\n"})
 	if err == nil || !strings.Contains(err.Error(), "master.cf") {
 		t.Errorf("start = %v; want the complaint about master.cf", err)
 	}
-	if p.master != nil && len(p.master.processes()) != 0 {
-		t.Errorf("processes left: %v", p.master.processes())
+	if p.process != nil && len(p.process.processes()) != 0 {
+		t.Errorf("processes left: %v", p.process.processes())
 	}
 }
 

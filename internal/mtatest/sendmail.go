@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"syscall"
 	"testing"
 )
@@ -21,13 +20,9 @@ import (
 // address that the test says. Its methods may be used by several goroutines,
 // except Stop.
 type Sendmail struct {
-	t      testing.TB
-	root   string // where the packages are unpacked
-	dir    string
-	host   *host
-	sink   *Sink
-	daemon *server
-	once   sync.Once
+	instance
+	root string // where the packages are unpacked
+	host *host
 }
 
 // StartSendmail starts a private Sendmail and stops it when the test ends. It
@@ -42,7 +37,7 @@ func StartSendmail(t testing.TB, cfg SendmailConfig) *Sendmail {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Sendmail{t: t, root: root, dir: workDir(t, cfg.Dir)}
+	s := &Sendmail{instance: instance{t: t, dir: workDir(t, cfg.Dir)}, root: root}
 	if err := need(s.program()); err != nil {
 		t.Fatal(err)
 	}
@@ -71,13 +66,13 @@ func (s *Sendmail) start(cfg SendmailConfig) error {
 	// Sendmail logs through syslog alone; -d89.8 writes the same lines to the
 	// file of -D as well.
 	err = s.host.do(func() (err error) {
-		s.daemon, err = run(s.logFile(), s.program(), "-C"+s.cfFile(), "-D", s.logFile(), "-d89.8", "-bD")
+		s.process, err = run(s.logFile(), s.program(), "-C"+s.cfFile(), "-D", s.logFile(), "-d89.8", "-bD")
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	return s.daemon.ready(func() bool {
+	return s.process.ready(func() bool {
 		info, err := os.Stat(filepath.Join(s.dir, "pid"))
 		return err == nil && info.Size() > 0 && s.listens("127.0.0.1") && s.listens("::1")
 	})
@@ -132,29 +127,6 @@ func (s *Sendmail) m4(mcFile string) (string, error) {
 func (s *Sendmail) program() string  { return filepath.Join(s.root, "usr/libexec/sendmail/sendmail") }
 func (s *Sendmail) queueDir() string { return filepath.Join(s.dir, "queue") }
 func (s *Sendmail) cfFile() string   { return filepath.Join(s.dir, "sendmail.cf") }
-func (s *Sendmail) logFile() string  { return filepath.Join(s.dir, "mail.log") }
-
-// Mails returns what Sendmail has delivered so far, oldest first, bounces
-// included.
-func (s *Sendmail) Mails() []Mail { return s.sink.Mails() }
-
-// Delivered waits until Sendmail has delivered a message that matches, and
-// returns the first one; one that came before the call counts.
-func (s *Sendmail) Delivered(ctx context.Context, match func(Mail) bool) (Mail, error) {
-	return s.sink.Delivered(ctx, match)
-}
-
-// Log returns what Sendmail has logged so far.
-func (s *Sendmail) Log() string { return readLog(s.logFile()) }
-
-// WaitLog waits until a line of the log holds all of the texts, and returns
-// the first that does. A line may come a little later than the reply.
-func (s *Sendmail) WaitLog(ctx context.Context, texts ...string) (string, error) {
-	return waitLog(ctx, s.logFile(), texts)
-}
-
-// Processes lists the running processes of this Sendmail by process id.
-func (s *Sendmail) Processes() []int { return s.daemon.processes() }
 
 // Session opens an SMTP session as this client, from its address: greeted and
 // EHLO done. It is closed when the test ends.
@@ -186,7 +158,7 @@ func (s *Sendmail) Send(c Client, m Mail) (Reply, error) {
 // process of it stays. The log can still be read. Stop may be called again.
 func (s *Sendmail) Stop() {
 	s.once.Do(func() {
-		if s.daemon != nil {
+		if s.process != nil {
 			s.stopDaemon()
 		}
 		if s.sink != nil {
@@ -200,10 +172,10 @@ func (s *Sendmail) Stop() {
 
 // stopDaemon tells the sessions too: they do not end with the daemon.
 func (s *Sendmail) stopDaemon() {
-	for _, pid := range s.daemon.processes() {
+	for _, pid := range s.process.processes() {
 		syscall.Kill(pid, syscall.SIGTERM)
 	}
-	if err := s.daemon.stop(); err != nil {
+	if err := s.process.stop(); err != nil {
 		s.t.Errorf("stopping Sendmail: %v", err)
 	}
 }

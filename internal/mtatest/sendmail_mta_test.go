@@ -4,55 +4,15 @@ package mtatest
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"dmarcgate/milter"
 )
-
-func sendBy(t *testing.T, s *Sendmail, c Client, m Mail) Reply {
-	t.Helper()
-	r, err := s.Send(c, m)
-	if err != nil {
-		t.Fatalf("Send: %v\n%s", err, s.Log())
-	}
-	return r
-}
-
-func TestSendmailDeliversToTheSink(t *testing.T) {
-	start := time.Now()
-	s := StartSendmail(t, SendmailConfig{})
-	t.Logf("start: %v", time.Since(start))
-	if strings.Contains(s.Log(), "relay=") {
-		t.Errorf("the start made a connection:\n%s", s.Log())
-	}
-	sent := letter("hello")
-	r := sendBy(t, s, Client{}, sent)
-	id := r.QueueID()
-	if r.Code != 250 || id == "" {
-		t.Fatalf("Send = %v; want 250 with a queue id", r)
-	}
-	got, err := s.Delivered(inTime(t), func(m Mail) bool { return m.QueueID() == id })
-	if err != nil {
-		t.Fatalf("%v\n%s", err, s.Log())
-	}
-	t.Logf("first message: %v", time.Since(start))
-	if got.From != sent.From || !slices.Equal(got.Rcpts, sent.Rcpts) {
-		t.Errorf("envelope from %q to %q; want %q to %q", got.From, got.Rcpts, sent.From, sent.Rcpts)
-	}
-	if !slices.Equal(got.Fields("Subject"), sent.Fields("Subject")) || string(got.Body()) != string(sent.Body()) {
-		t.Errorf("delivered %q; want the subject and body of %q", got.Data, sent.Data)
-	}
-	if err := s.WaitEmpty(inTime(t)); err != nil {
-		t.Error(err)
-	}
-}
 
 func TestSendmailSeesTheAddressAndTheNameOfTheClient(t *testing.T) {
 	s := StartSendmail(t, SendmailConfig{})
@@ -67,14 +27,7 @@ func TestSendmailSeesTheAddressAndTheNameOfTheClient(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.received, func(t *testing.T) {
-			r := sendBy(t, s, tt.client, letter("x"))
-			got, err := s.Delivered(inTime(t), func(m Mail) bool { return m.QueueID() == r.QueueID() })
-			if err != nil {
-				t.Fatalf("%v after %v\n%s", err, r, s.Log())
-			}
-			if top := got.Fields("Received")[0]; !strings.Contains(top, tt.received) {
-				t.Errorf("Received:%s; want %q", top, tt.received)
-			}
+			wantReceived(t, s, tt.client, tt.received)
 		})
 	}
 }
@@ -90,7 +43,7 @@ func TestTheHostOfSendmailIsItsOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := StartSendmail(t, SendmailConfig{})
-	sendBy(t, s, bank, letter("x"))
+	send(t, s, bank, letter("x"))
 	if after, err := os.ReadFile("/etc/hosts"); err != nil || string(after) != string(before) {
 		t.Errorf("/etc/hosts = %q, %v; want it as it was", after, err)
 	}
@@ -110,11 +63,11 @@ func TestSendmailAsksTheMilterAndQuarantines(t *testing.T) {
 	socket := filepath.Join(Dir(t), "milter.sock")
 	s := StartSendmail(t, SendmailConfig{Milter: "S=local:" + socket + ", F=T"})
 	m := letter("x")
-	if r := sendBy(t, s, bank, m); r.Code != 451 {
+	if r := send(t, s, bank, m); r.Code != 451 {
 		t.Errorf("without a milter: %v; want 451\n%s", r, s.Log())
 	}
 	startMilter(t, socket)
-	r := sendBy(t, s, bank, m)
+	r := send(t, s, bank, m)
 	held, err := s.Quarantined()
 	if err != nil || len(held) != 1 {
 		t.Fatalf("Quarantined() = %+v, %v after %v; want one message\n%s", held, err, r, s.Log())
@@ -155,7 +108,7 @@ func TestARefusalArrivesAtTheClientOfSendmailAsItWasWritten(t *testing.T) {
 			done := make(chan error)
 			go func() { done <- srv.Serve(l) }()
 			s := StartSendmail(t, SendmailConfig{Milter: "S=local:" + socket + ", F=T"})
-			r := sendBy(t, s, bank, letter("x"))
+			r := send(t, s, bank, letter("x"))
 			if want := strings.ReplaceAll("5.7.1 "+text, "\n", "\n5.7.1 "); r.Code != 550 || r.Text != want {
 				t.Errorf("reply = %v; want 550 %q\n%s", r, want, s.Log())
 			}
@@ -168,35 +121,12 @@ func TestARefusalArrivesAtTheClientOfSendmailAsItWasWritten(t *testing.T) {
 	}
 }
 
-func TestStopOfSendmailLeavesNothing(t *testing.T) {
-	s := StartSendmail(t, SendmailConfig{})
-	session, err := s.Session(bank) // open, so that a child is at work
-	if err != nil {
-		t.Fatal(err)
-	}
-	pids := s.Processes()
-	if len(pids) < 2 {
-		t.Errorf("Processes() = %v; want the daemon and a session", pids)
-	}
-	start := time.Now()
-	s.Stop()
-	t.Logf("stop: %v", time.Since(start))
-	for _, pid := range pids {
-		if p, ok := readStat(fmt.Sprintf("/proc/%d/stat", pid)); ok && p.state != "Z" {
-			t.Errorf("process %d is there, state %s", pid, p.state)
-		}
-	}
-	if r, err := session.Command("NOOP"); err == nil && r.Code != 421 {
-		t.Errorf("the session goes on: %v", r)
-	}
-}
-
 func TestAFailedStartOfSendmailShowsWhatIsWrong(t *testing.T) {
 	root, err := unpacked()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Sendmail{t: t, root: root, dir: Dir(t)}
+	s := &Sendmail{instance: instance{t: t, dir: Dir(t)}, root: root}
 	t.Cleanup(s.Stop)
 	err = s.start(SendmailConfig{MC: "LOCAL_CONFIG\nO NoSuchOption=1\nV99\n"})
 	if err == nil || !strings.Contains(err.Error(), "sendmail.cf: line") {
