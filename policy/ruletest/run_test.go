@@ -49,6 +49,7 @@ func TestATestOfARuleComparesWhatItExpects(t *testing.T) {
 	}{
 		{"the rule decides", fromRelay, policy.Expect{Rule: pointer("a"), Applied: "none", Reason: pointer(policy.TrustedForwarder)}, ""},
 		{"nothing is expected", fromRelay, policy.Expect{}, ""},
+		{"a domain whose DNS fails", policy.Given{Result: "temperror"}, policy.Expect{Applied: "tempfail"}, ""},
 		{"no rule is expected", fromRelay, policy.Expect{Rule: pointer("")}, `expected rule ""; came rule "a" (`},
 		{"another answer", fromRelay, policy.Expect{Rule: pointer("a"), Applied: "reject", Reason: pointer(policy.AsPublished)},
 			`expected applied "reject", reason ""; came applied "none", reason "trusted_forwarder" (`},
@@ -200,5 +201,37 @@ func TestGivenBecomesFacts(t *testing.T) {
 	}
 	if f := facts(policy.Given{FromField: policy.FromMissing}, time.Now()); f.From != policy.FromMissing || len(f.Authors) != 0 {
 		t.Errorf("From %q with %d authors; want missing, and none", f.From, len(f.Authors))
+	}
+}
+
+func TestGivenBecomesRecordsAndSignatures(t *testing.T) {
+	for _, tt := range []struct {
+		name           string
+		given          policy.Given
+		record, source string
+	}{
+		{"no policy", policy.Given{From: []string{"a.bank.example"}}, "", "none"},
+		{"a policy", policy.Given{From: []string{"a.bank.example"}, Policy: "none"}, "v=DMARC1; p=none", "author"},
+		{"a policy above", policy.Given{From: []string{"a.bank.example"}, Policy: "none", PolicyDomain: "bank.example"}, "v=DMARC1; p=none", "org"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := facts(tt.given, time.Now())
+			if a := f.Authors[0]; f.From != policy.FromOneMailbox || a.Record != tt.record || a.Source != tt.source {
+				t.Errorf("From %q, record %q from %q; want one mailbox, %q from %q", f.From, a.Record, a.Source, tt.record, tt.source)
+			}
+		})
+	}
+	for result, want := range map[string]bool{"pass": true, "body": true, "fail": false} {
+		if s := signatures(policy.Given{DKIM: []string{result + ":a.example"}}, time.Now())[0]; s.HeaderOK != want || s.KeyBits != 2048 {
+			t.Errorf("signature %q = %+v; want that its header is right: %v, and a key of 2048 bits", result, s, want)
+		}
+	}
+}
+
+func TestFailureTextNamesOneRuleThatMatchedToo(t *testing.T) {
+	mine := policy.Test{Given: fromRelay, Expect: policy.Expect{Rule: pointer("b")}}
+	got := failures(t, testedRule("a", policy.Enforce), testedRule("b", policy.Enforce, mine))
+	if len(got) != 1 || !strings.HasSuffix(got[0], "; also matched: b)") {
+		t.Errorf("Run = %q; want that b matched, too", got)
 	}
 }
