@@ -68,6 +68,9 @@ type DNSStatus struct {
 	Cached  uint64         `json:"lookups_cached"` // those of them that the cache served or that joined another one
 }
 
+// RefusalAdvice is what to do about a name server that refuses queries.
+const RefusalAdvice = "raise its limit of queries at once (dnsmasq: dns-forward-max), or let it resolve for this host; see docs/dns.md"
+
 // ServerStatus is the health of a name server.
 type ServerStatus struct {
 	Address  string    `json:"address"`

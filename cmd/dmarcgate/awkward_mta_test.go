@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
 )
@@ -192,9 +193,8 @@ func startAwkward(t *testing.T, letters []*awkward) *awkwardSite {
 		listeners += fmt.Sprintf("[[listener]]\nname = %q\naddress = %q\nsocket_mode = \"0666\"\nprofile = %q\nquarantine = %q\n",
 			p.name, socket, p.name, p.quarantine)
 	}
-	s.daemon, s.log = startDaemon(t, dnstest.New(t, zone).Addr(), testConfig{
-		profile: "monitor", quarantine: "tag", trusted: "192.0.2.255", dnsTimeout: "10s", hasStore: true, extra: awkwardConfig + listeners,
-	})
+	s.daemon, s.log = startDaemon(t, dnstest.New(t, zone).Addr(), daemontest.Config{
+		Profile: "monitor", DNSTimeout: "10s", HasStore: true, Extra: awkwardConfig + listeners})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{MasterCF: services})
 	return s
 }

@@ -92,7 +92,7 @@ func TestMTAForgetsAMessageAtRSETAndARejectedRecipient(t *testing.T) {
 		if f.MailFrom != "shop.example" || !slices.Equal(f.Recipients, []string{"receiver.example"}) {
 			t.Errorf("row has MAIL FROM domain %s and recipients %v; want shop.example and receiver.example only", f.MailFrom, f.Recipients)
 		}
-		if rows, err := s.daemon.store.Recent(t.Context(), 10); err != nil || len(rows) != 1 {
+		if rows, err := s.daemon.Store().Recent(t.Context(), 10); err != nil || len(rows) != 1 {
 			t.Errorf("rows = %d, %v; want one: a message that was given up has none", len(rows), err)
 		}
 	})

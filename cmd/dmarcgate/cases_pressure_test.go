@@ -17,8 +17,8 @@ type pressed struct {
 }
 
 // press puts it there, in all listeners.
-func press(d *daemon, zone *dnstest.Zone) {
-	for _, g := range d.gates {
+func press(d *served, zone *dnstest.Zone) {
+	for _, g := range d.Listeners() {
 		now := *g.Snapshot.Load()
 		checker := *now.Checker
 		charge := checker.Charge

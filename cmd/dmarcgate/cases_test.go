@@ -1,26 +1,20 @@
 package main
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"dmarcgate/explain"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
-	"dmarcgate/results/sqlite"
-	"dmarcgate/site"
 )
 
 // Every file in testdata/cases is a message with its envelope, its DNS and
@@ -206,12 +200,11 @@ func (c *caseFile) play(t *testing.T) witness {
 	t.Helper()
 	message, keys := c.signed(t)
 	dns := dnstest.New(t, c.sections["zone"]+keys)
-	d, log := startDaemon(t, dns.Addr(), testConfig{
-		profile: c.one("profile", "strict"), quarantine: c.one("quarantine", "tag"), trusted: c.one("trusted", "192.0.2.255"),
-		extra: c.sections["config"], rules: c.sections["rules"], dnsTimeout: c.one("dns-timeout", ""), hasStore: true, unnamed: c.one("mta", "") != "",
-	})
+	d, log := startDaemon(t, dns.Addr(), daemontest.Config{
+		Profile: c.one("profile", "strict"), Quarantine: c.one("quarantine", "tag"), Trusted: c.one("trusted", "192.0.2.255"),
+		Extra: c.sections["config"], Rules: c.sections["rules"], DNSTimeout: c.one("dns-timeout", ""), HasStore: true, Unnamed: c.one("mta", "") != ""})
 	press(d, dns.Zone)
-	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -221,7 +214,7 @@ func (c *caseFile) play(t *testing.T) witness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := d.store.ByQueueID(context.Background(), mail.QueueID)
+	rows, err := d.Store().ByQueueID(context.Background(), mail.QueueID)
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("rows in the store = %d, %v; want one", len(rows), err)
 	}
@@ -248,156 +241,6 @@ func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
 		}
 	}
 	return m
-}
-
-// testConfig is what tests vary of the configuration.
-type testConfig struct {
-	profile, quarantine, trusted string
-	address                      string // of the socket; one of the test's own by default
-	mode                         string // of the socket, "0660" by default
-	dnsTimeout                   string // of one query and of one lookup; "1s" and "2s" by default
-	hasStore                     bool   // it finds a store without a row
-	extra                        string // TOML: top-level keys first, then tables
-	rules                        string // TOML: a rule file
-	tcp                          string // TOML: further keys of a listener that listens on a port of its own, instead of a socket
-	unnamed                      bool   // no authserv_id unless extra has one
-}
-
-// socket returns the keys of the listener that say where it listens.
-func (c testConfig) socket(dir string) string {
-	if c.tcp != "" {
-		return "address = \"tcp:127.0.0.1:0\"\n" + c.tcp
-	}
-	return fmt.Sprintf("address = %q\nsocket_mode = %q", cmp.Or(c.address, "unix:"+dir+"/milter.sock"), cmp.Or(c.mode, "0660"))
-}
-
-// emptyStore is the files of a store without a row, by name. Making its tables
-// takes a third of the time of a case.
-var emptyStore = sync.OnceValues(func() (map[string][]byte, error) {
-	dir, err := os.MkdirTemp("", "dg")
-	if err != nil {
-		return nil, err
-	}
-	defer os.RemoveAll(dir)
-	store, err := sqlite.Open(context.Background(), sqlite.Options{
-		Path: filepath.Join(dir, "results.db"), Durability: sqlite.Ack, Queue: 1, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := store.Close(); err != nil {
-		return nil, err
-	}
-	files := make(map[string][]byte)
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if files[e.Name()], err = os.ReadFile(filepath.Join(dir, e.Name())); err != nil {
-			return nil, err
-		}
-	}
-	return files, err
-})
-
-func writeEmptyStore(t *testing.T, dir string) {
-	t.Helper()
-	files, err := emptyStore()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
-// startDaemon runs a daemon with one listener in a directory of its own.
-func startDaemon(t *testing.T, dns string, c testConfig) (*daemon, *syncBuffer) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "dg") // t.TempDir is too long for a socket
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // the MTA's user must get to the socket
-		t.Fatal(err)
-	}
-	if c.hasStore {
-		writeEmptyStore(t, dir)
-	}
-	top, tables := cutTables(c.extra)
-	if c.rules != "" {
-		rules := filepath.Join(dir, "rules")
-		if err := os.Mkdir(rules, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(rules, "case.toml"), []byte(c.rules), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		top += fmt.Sprintf("rules_dir = %q\n", rules)
-	}
-	if !c.unnamed {
-		top = "authserv_id = \"mx.receiver.example\"\n" + top
-	}
-	path := filepath.Join(dir, "dmarcgate.toml")
-	text := fmt.Sprintf(`
-state_dir = %q
-%s
-[[listener]]
-name = "mta"
-%s
-profile = %q
-quarantine = %q
-trusted_networks = [%q]
-[admin]
-listen = "127.0.0.1:0"
-[dns]
-servers = [%q]
-query_timeout = %q
-timeout = %q
-%s`, dir, top, c.socket(dir), c.profile, c.quarantine, c.trusted, dns, cmp.Or(c.dnsTimeout, "1s"), cmp.Or(c.dnsTimeout, "2s"), tables)
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	in, err := site.Load(path, site.AllParts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	log := &syncBuffer{}
-	d, err := newDaemon(context.Background(), path, in, newLogger(io.MultiWriter(log, t.Output()), "logfmt", "info"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	d.start(context.Background())
-	t.Cleanup(func() { d.shutdown(context.Background()) })
-	return d, log
-}
-
-// cutTables cuts TOML before its first table.
-func cutTables(text string) (top, tables string) {
-	i := strings.Index("\n"+text, "\n[")
-	if i < 0 {
-		return text, ""
-	}
-	return text[:i], text[i:]
-}
-
-// syncBuffer is a buffer that several goroutines may write.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 func TestEveryEdgeOfDMARCIsShown(t *testing.T) {

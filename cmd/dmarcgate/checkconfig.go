@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"dmarcgate/config"
+	"dmarcgate/daemon/system"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
@@ -30,16 +31,16 @@ type checked struct {
 }
 
 func (c *checkConfigCmd) Run(e *env) error {
-	var host []config.Problem // warnings about it
+	var aboutHost []config.Problem // warnings
 	in, err := site.Load(c.Config, site.AllParts)
 	if err == nil && c.Host {
-		found := checkHost(in.Config)
-		host = found.warnings
-		if len(found.problems) > 0 {
-			err = &config.Errors{Problems: found.problems}
+		found := system.Check(in.Config)
+		aboutHost = found.Warnings
+		if len(found.Problems) > 0 {
+			err = &config.Errors{Problems: found.Problems}
 		}
 	}
-	warned := warningsOf(in, host)
+	warned := warningsOf(in, aboutHost)
 	if c.JSON {
 		if encErr := json.NewEncoder(e.stdout).Encode(newChecked(in, warned, err)); encErr != nil {
 			return encErr

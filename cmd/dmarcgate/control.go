@@ -155,7 +155,7 @@ func dnsNodes(root *term.Node, s admin.DNSStatus, now time.Time) {
 			server.Add("does not repeat the case of letters: forged replies are easier than with another server")
 		}
 		if !n.Refusing.IsZero() {
-			server.Add("REFUSES queries for %s (%s): %s", now.Sub(n.Refusing).Round(time.Second), term.Printable(n.Refusal), refusalAdvice)
+			server.Add("REFUSES queries for %s (%s): %s", now.Sub(n.Refusing).Round(time.Second), term.Printable(n.Refusal), admin.RefusalAdvice)
 		}
 		if n.Err != "" {
 			server.Add("last failure: %s", term.Printable(n.Err))

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
 )
@@ -15,14 +16,13 @@ import (
 // proxySite is a Postfix whose smtpd hands the content to a filter
 // (smtpd_proxy_filter), which is a second smtpd. The milter stands on the first
 // one, or on the second.
-func proxySite(t *testing.T, second bool) (*daemon, *syncBuffer, *mtatest.Postfix) {
+func proxySite(t *testing.T, second bool) (*served, *daemontest.Buffer, *mtatest.Postfix) {
 	t.Helper()
 	dns := dnstest.New(t, postfixZone+"!any\n")
-	d, log := startDaemon(t, dns.Addr(), testConfig{
-		profile: "strict", quarantine: "tag", trusted: "192.0.2.255", mode: "0666",
-		extra: "[[trusted_relay]]\nnetworks = [\"127.0.0.1\"]\nnames = [\"mx.receiver.example\"]\n",
-	})
-	milter, inner := "unix:"+d.gates[0].listener.Address.Addr, freeAddr(t)
+	d, log := startDaemon(t, dns.Addr(), daemontest.Config{
+		Mode:  "0666",
+		Extra: "[[trusted_relay]]\nnetworks = [\"127.0.0.1\"]\nnames = [\"mx.receiver.example\"]\n"})
+	milter, inner := "unix:"+d.Listeners()[0].Config.Address.Addr, freeAddr(t)
 	cfg := mtatest.PostfixConfig{
 		Milter: milter, MainCF: "smtpd_proxy_filter = " + inner,
 		MasterCF: inner + " inet n - n - 100 smtpd -o smtpd_proxy_filter= -o smtpd_milters=",
@@ -51,7 +51,7 @@ func spoof(t *testing.T, p *mtatest.Postfix, i int) mtatest.Reply {
 func TestCoverageWarnsOfAProxyFilter(t *testing.T) {
 	d, log, p := proxySite(t, false)
 	warning := func() string {
-		s := d.status(t.Context())
+		s := d.Status(t.Context())
 		if s.Listeners[0].Warning == nil {
 			return ""
 		}
@@ -65,9 +65,9 @@ func TestCoverageWarnsOfAProxyFilter(t *testing.T) {
 			t.Fatalf("answer to a spoof that no milter sees = %v; want 250", r)
 		}
 	}
-	eventually(t, "a warning in the status", func() bool { return warning() == "no_header" })
+	daemontest.Eventually(t, "a warning in the status", func() bool { return warning() == "no_header" })
 	var b strings.Builder
-	if err := statusTree(d.status(t.Context()), time.Now()).Print(&b); err != nil {
+	if err := statusTree(d.Status(t.Context()), time.Now()).Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"WARNING: of the last 20 messages 20 showed this listener no header", "smtpd_proxy_filter"} {
@@ -78,12 +78,12 @@ func TestCoverageWarnsOfAProxyFilter(t *testing.T) {
 	for i := range 5 {
 		spoof(t, p, i)
 	}
-	eventually(t, "the log line", func() bool { return strings.Contains(log.String(), "finding=no_header") })
+	daemontest.Eventually(t, "the log line", func() bool { return strings.Contains(log.String(), "finding=no_header") })
 	if n := strings.Count(log.String(), "finding="); n != 1 {
 		t.Errorf("log lines with a finding = %d; want 1", n)
 	}
-	web := "http://" + d.web.socket.Addr().String()
-	if _, body := get(t, web+"/metrics"); !strings.Contains(body, `dmarcgate_listener_warning{listener="mta",warning="no_header"} 1`) {
+	web := "http://" + d.Web().String()
+	if _, body := daemontest.Get(t, web+"/metrics"); !strings.Contains(body, `dmarcgate_listener_warning{listener="mta",warning="no_header"} 1`) {
 		t.Error("the metric does not tell")
 	}
 }
@@ -97,7 +97,7 @@ func TestCoverageOfASecondSMTPDBehindAProxyFilter(t *testing.T) {
 			t.Fatalf("answer to a spoof = %v; want 550\n%s\n%s", r, log.String(), p.Log())
 		}
 	}
-	if w := d.status(t.Context()).Listeners[0].Warning; w != nil {
+	if w := d.Status(t.Context()).Listeners[0].Warning; w != nil {
 		t.Errorf("warning = %+v; want none", w)
 	}
 	row := (&mtaSite{daemon: d, log: log}).last(t)

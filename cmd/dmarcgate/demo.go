@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"dmarcgate/config"
+	"dmarcgate/daemon"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
@@ -52,8 +53,8 @@ func (c *demoCmd) run(ctx context.Context, e *env) error {
 	if err != nil {
 		return err
 	}
-	d.start(ctx)
-	defer d.shutdown(context.WithoutCancel(ctx))
+	d.Start(ctx)
+	defer d.Shutdown(context.WithoutCancel(ctx))
 	outcomes, err := sendAll(ctx, d, mails)
 	if err != nil {
 		return err
@@ -65,7 +66,7 @@ func (c *demoCmd) run(ctx context.Context, e *env) error {
 		return c.next(e.stdout)
 	}
 	fmt.Fprintf(e.stdout, "\nThe daemon keeps running; end it with Ctrl-C.\nmetrics  http://%s/metrics\nready    http://%s/readyz\nmilter   %s\n",
-		d.web.socket.Addr(), d.web.socket.Addr(), d.gates[0].listener.Address)
+		d.Web(), d.Web(), d.Listeners()[0].Addr())
 	<-ctx.Done()
 	return nil
 }
@@ -80,7 +81,7 @@ func serveZone(text string) (*dnstest.Server, error) {
 
 // daemon makes one listener for each profile, so that the table can show what
 // each makes of the same message.
-func (c *demoCmd) daemon(ctx context.Context, e *env, dir, dns string) (*daemon, error) {
+func (c *demoCmd) daemon(ctx context.Context, e *env, dir, dns string) (*daemon.Daemon, error) {
 	text := fmt.Sprintf("authserv_id = %q\nstate_dir = %q\n[dns]\nservers = [%q]\n[admin]\nlisten = \"127.0.0.1:0\"\n", demoID, dir, dns)
 	for _, profile := range []string{"strict", "conformant", "monitor"} {
 		text += fmt.Sprintf("[[listener]]\nname = %q\naddress = \"unix:%s\"\nprofile = %q\n", profile, filepath.Join(dir, profile+".sock"), profile)
@@ -89,11 +90,11 @@ func (c *demoCmd) daemon(ctx context.Context, e *env, dir, dns string) (*daemon,
 	if err != nil {
 		return nil, err
 	}
-	log := io.Discard
+	var log io.Writer = io.Discard
 	if c.Log {
 		log = e.stderr
 	}
-	return newDaemon(ctx, "", site.Site{Config: cfg}, newLogger(log, cfg.Log.Format, cfg.Log.Level))
+	return daemon.New(ctx, site.Site{Config: cfg}, daemonOptions("", log))
 }
 
 // outcome is one line of the table.
@@ -108,7 +109,7 @@ type outcome struct {
 	Reply   string `json:"reply,omitempty"` // what a refused client reads
 }
 
-func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error) {
+func sendAll(ctx context.Context, d *daemon.Daemon, mails []demoMail) ([]outcome, error) {
 	clients := make(map[string]*miltertest.Client)
 	defer func() {
 		for _, c := range clients {
@@ -119,7 +120,7 @@ func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error
 	for i, m := range mails {
 		m.QueueID = fmt.Sprintf("4XyZ%02d", i+1)
 		if clients[m.profile] == nil {
-			c, err := miltertest.Dial("unix:"+filepath.Join(d.inputs().Config.StateDir, m.profile+".sock"), miltertest.Options{})
+			c, err := miltertest.Dial("unix:"+filepath.Join(d.Inputs().Config.StateDir, m.profile+".sock"), miltertest.Options{})
 			if err != nil {
 				return nil, err
 			}
@@ -129,7 +130,7 @@ func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.what, err)
 		}
-		o, err := d.outcome(ctx, m, res)
+		o, err := outcomeOf(ctx, d, m, res)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m.what, err)
 		}
@@ -138,10 +139,10 @@ func sendAll(ctx context.Context, d *daemon, mails []demoMail) ([]outcome, error
 	return out, nil
 }
 
-// outcome reads from the store what was recorded of a message, and puts the
+// outcomeOf reads from the store what was recorded of a message, and puts the
 // MTA's view beside it.
-func (d *daemon) outcome(ctx context.Context, m demoMail, res miltertest.Result) (outcome, error) {
-	rows, err := d.store.ByQueueID(ctx, m.QueueID)
+func outcomeOf(ctx context.Context, d *daemon.Daemon, m demoMail, res miltertest.Result) (outcome, error) {
+	rows, err := d.Store().ByQueueID(ctx, m.QueueID)
 	if err != nil {
 		return outcome{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 )
@@ -35,13 +36,13 @@ func TestCancelledMessagesLeaveNothingBehind(t *testing.T) {
 	// Pollers and their descriptors come with the first use and stay.
 	cancelMessages(t, srv, 0, connections, connections)
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
-	for round := range scale(t) {
+	for round := range daemontest.Scale(t) {
 		asked := srv.Zone.Asked()
 		cancelMessages(t, srv, 1+round, connections, cancelledMessages)
 		if n := srv.Zone.Asked() - asked; n < connections { // not one for each: under pressure lookups wait, and those that nobody waits for are shared out last
 			t.Errorf("queries for %d messages = %d; want more: the messages did not wait for the DNS", cancelledMessages, n)
 		}
-		eventually(t, "the goroutines of cancelled messages to end", func() bool { return runtime.NumGoroutine() <= goroutines })
+		daemontest.Eventually(t, "the goroutines of cancelled messages to end", func() bool { return runtime.NumGoroutine() <= goroutines })
 		if open := openDescriptors(t); len(open) > len(descriptors) {
 			t.Fatalf("descriptors before %q, after %q; want no more", descriptors, open)
 		}
@@ -54,7 +55,7 @@ func TestCancelledMessagesLeaveNothingBehind(t *testing.T) {
 func cancelMessages(t *testing.T, srv *dnstest.Server, round, connections, messages int) {
 	t.Helper()
 	t.Run(fmt.Sprintf("%d messages", messages), func(t *testing.T) {
-		h := startDNSHost(t, dnscache.Config{Servers: []string{srv.Addr()}, QueryTimeout: 300 * time.Millisecond, Timeout: 500 * time.Millisecond}, testConfig{})
+		h := startDNSHost(t, dnscache.Config{Servers: []string{srv.Addr()}, QueryTimeout: 300 * time.Millisecond, Timeout: 500 * time.Millisecond}, daemontest.Config{})
 		var wg sync.WaitGroup
 		for c := range connections {
 			wg.Go(func() {
@@ -73,8 +74,7 @@ func cancelMessages(t *testing.T, srv *dnstest.Server, round, connections, messa
 // giveUp begins a message whose checks wait for the DNS, and gives it up in
 // one of several ways.
 func (h *dnsHost) giveUp(label string, way int) error {
-	socket := h.gates[0].sockets[0].Addr()
-	c, err := miltertest.Dial(socket.Network()+":"+socket.String(), miltertest.Options{})
+	c, err := miltertest.Dial(h.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,9 +10,13 @@ import (
 
 	"github.com/miekg/dns"
 
+	"dmarcgate/daemon"
 	"dmarcgate/dnscache"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // The tests in dns_*_test.go do to the DNS of a whole daemon what happens to
@@ -34,26 +37,30 @@ func (c *dnsClock) move(d time.Duration) { c.moved.Add(int64(d)) }
 // dnsHost is a daemon whose mail is checked by a resolver of the test's own:
 // with other times, or on a clock that can be moved.
 type dnsHost struct {
-	*daemon
+	*served
 	resolver *dnscache.Resolver
 }
 
 // startDNSHost runs a daemon. The configuration's servers are asked by its
 // prober only.
-func startDNSHost(t *testing.T, cfg dnscache.Config, c testConfig) *dnsHost {
+func startDNSHost(t *testing.T, cfg dnscache.Config, c daemontest.Config) *dnsHost {
 	t.Helper()
 	r, err := dnscache.New(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.Close) // after the daemon
-	c.profile, c.quarantine, c.trusted = cmp.Or(c.profile, "strict"), cmp.Or(c.quarantine, "tag"), cmp.Or(c.trusted, "192.0.2.255")
-	c.hasStore = true
+	c.HasStore = true
 	d, _ := startDaemon(t, cfg.Servers[0], c)
-	for _, g := range d.gates {
-		g.Snapshot.Store(d.inputs().Snapshot(g.listener, d.sampler, r.View))
+	in := d.Inputs()
+	secret, err := site.SamplingSecret(in.Config.Sampling.SecretFile)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return &dnsHost{daemon: d, resolver: r}
+	for _, g := range d.Listeners() {
+		g.Snapshot.Store(in.Snapshot(g.Config, policy.NewSampler(secret), r.View))
+	}
+	return &dnsHost{served: d, resolver: r}
 }
 
 // answered is one message: the answer, its row, and the time that the answer
@@ -65,12 +72,12 @@ type answered struct {
 }
 
 // deliver sends a message to a gate and reads its row.
-func (h *dnsHost) deliver(g *gate, m miltertest.Mail) (answered, error) {
+func (h *dnsHost) deliver(g *daemon.Listener, m miltertest.Mail) (answered, error) {
 	a, err := h.answerTo(g, m)
 	if err != nil {
 		return a, err
 	}
-	rows, err := h.store.ByQueueID(context.Background(), m.QueueID)
+	rows, err := h.Store().ByQueueID(context.Background(), m.QueueID)
 	if err != nil || len(rows) != 1 {
 		return a, fmt.Errorf("message %s: rows in the store = %d, %v; want one", m.QueueID, len(rows), err)
 	}
@@ -79,9 +86,8 @@ func (h *dnsHost) deliver(g *gate, m miltertest.Mail) (answered, error) {
 }
 
 // answerTo sends a message to a gate.
-func (h *dnsHost) answerTo(g *gate, m miltertest.Mail) (answered, error) {
-	socket := g.sockets[0].Addr()
-	c, err := miltertest.Dial(socket.Network()+":"+socket.String(), miltertest.Options{Timeout: patience})
+func (h *dnsHost) answerTo(g *daemon.Listener, m miltertest.Mail) (answered, error) {
+	c, err := miltertest.Dial(g.Addr(), miltertest.Options{Timeout: patience})
 	if err != nil {
 		return answered{}, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 )
@@ -193,7 +194,7 @@ func newMatrixWorld(t *testing.T, questions []string) *matrixWorld {
 	w.host = startDNSHost(t, dnscache.Config{
 		Servers: []string{w.first.Addr(), w.second.Addr()}, QueryTimeout: matrixQuery, Timeout: matrixLookup,
 		StaleAfter: matrixStale, Now: w.clock.now,
-	}, testConfig{extra: fmt.Sprintf(`
+	}, daemontest.Config{Extra: fmt.Sprintf(`
 [limits]
 message_budget = %q
 [[listener]]
@@ -253,7 +254,7 @@ func (w *matrixWorld) spoil(t *testing.T, f dnsFault) {
 	}
 	_ = w.host.resolver.Probe(t.Context())
 	if f.proven {
-		eventually(t, "all servers to fail with their windows at one", func() bool {
+		daemontest.Eventually(t, "all servers to fail with their windows at one", func() bool {
 			return !slices.ContainsFunc(w.host.resolver.Servers(), func(s dnscache.ServerStatus) bool { return s.FailingAtOne.IsZero() })
 		})
 		w.clock.move(proofTime)
@@ -270,9 +271,9 @@ func (w *matrixWorld) deliver(t *testing.T) []answered {
 	out := make([]answered, len(matters))
 	var wg sync.WaitGroup
 	for i, m := range matters {
-		g := w.host.gates[0]
+		g := w.host.Listeners()[0]
 		if m.profile == "conformant" {
-			g = w.host.gates[1]
+			g = w.host.Listeners()[1]
 		}
 		wg.Go(func() {
 			var err error

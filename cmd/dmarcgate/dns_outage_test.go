@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 )
@@ -70,7 +71,7 @@ func TestAnOutageLongerThanTheTTL(t *testing.T) {
 				Servers: []string{srv.Addr()}, QueryTimeout: 600 * time.Millisecond, Timeout: 1200 * time.Millisecond,
 				StaleAfter: time.Second, FailureTTL: time.Second,
 				Now: func() time.Time { return time.Now().Add(time.Duration(clock.moved.Load())) },
-			}, testConfig{extra: fmt.Sprintf("[temperror]\nours = %q\n", setting)})
+			}, daemontest.Config{Extra: fmt.Sprintf("[temperror]\nours = %q\n", setting)})
 			o := outage{t: t, dnsHost: h, srv: srv, clock: clock}
 			o.before()
 			mend, err := srv.Fault("!down")
@@ -105,7 +106,7 @@ type outage struct {
 // send delivers a message.
 func (o *outage) send(domain string, signed bool) answered {
 	o.t.Helper()
-	a, err := o.deliver(o.gates[0], outageMail(o.t, domain, fmt.Sprintf("4Xo%d", o.sent.Add(1)), signed))
+	a, err := o.deliver(o.Listeners()[0], outageMail(o.t, domain, fmt.Sprintf("4Xo%d", o.sent.Add(1)), signed))
 	if err != nil {
 		o.t.Error(err)
 	}
@@ -144,7 +145,7 @@ func (o *outage) before() {
 func (o *outage) during(unknown string) {
 	o.t.Helper()
 	start := time.Now()
-	eventually(o.t, "answers to be stale, and the server to be down", func() bool {
+	daemontest.Eventually(o.t, "answers to be stale, and the server to be down", func() bool {
 		return o.send("known0.example", true).stale() && o.resolver.Servers()[0].Down
 	})
 	o.t.Logf("answers were stale %v after the servers fell silent", time.Since(start).Round(time.Millisecond))
@@ -212,7 +213,7 @@ func (o *outage) retry(ctx context.Context, m miltertest.Mail, i int, signed boo
 	want := map[bool]string{true: "delivered", false: "550"}[signed]
 	for n := 0; ; n++ {
 		m.QueueID = fmt.Sprintf("4Xr%dn%d", i, n)
-		a, err := o.answerTo(o.gates[0], m)
+		a, err := o.answerTo(o.Listeners()[0], m)
 		if err != nil {
 			o.t.Error(err)
 			return

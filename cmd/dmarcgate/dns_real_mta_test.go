@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/mtatest"
 )
@@ -25,11 +26,11 @@ func TestARealRecordChangeIsSeenAfterItsTTL(t *testing.T) {
 		return fmt.Sprintf("bank.example. TXT \"v=spf1 -all\"\n_dmarc.bank.example. %d TXT \"v=DMARC1; p=%s\"\n", int(ttl.Seconds()), policy)
 	}
 	dns := mtatest.StartDNS(t, zone("none"))
-	h := startDNSHost(t, dnscache.Config{Servers: []string{dns.Addr()}}, testConfig{})
+	h := startDNSHost(t, dnscache.Config{Servers: []string{dns.Addr()}}, daemontest.Config{})
 	n := 0
 	send := func() string {
 		n++
-		a, err := h.deliver(h.gates[0], processMail("bank.example", fmt.Sprintf("4Xt%d", n)))
+		a, err := h.deliver(h.Listeners()[0], processMail("bank.example", fmt.Sprintf("4Xt%d", n)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +41,7 @@ func TestARealRecordChangeIsSeenAfterItsTTL(t *testing.T) {
 		t.Fatalf("under p=none: %s; want it delivered", got)
 	}
 	dns.SetZone(zone("reject"))
-	eventually(t, "the new policy", func() bool { return send() == "550" })
+	daemontest.Eventually(t, "the new policy", func() bool { return send() == "550" })
 	// TTLs are whole seconds: each of the two caches may round one up or down.
 	if took := time.Since(asked); took < ttl-2*time.Second || took > ttl+3*time.Second {
 		t.Errorf("a record with a TTL of %v was used for %v", ttl, took)
@@ -61,9 +62,9 @@ func TestARealValidatingServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	dns := mtatest.StartValidatingDNS(t, "plain.example. TXT plain\n", signed)
-	h := startDNSHost(t, dnscache.Config{Servers: []string{dns.Addr()}, Trusted: []string{dns.Addr()}}, testConfig{})
+	h := startDNSHost(t, dnscache.Config{Servers: []string{dns.Addr()}, Trusted: []string{dns.Addr()}}, daemontest.Config{})
 	for domain, want := range map[string]string{"good.signed.example": "fail 550", "bad.signed.example": "temperror (domain) 451"} {
-		a, err := h.deliver(h.gates[0], processMail(domain, "4X"+domain))
+		a, err := h.deliver(h.Listeners()[0], processMail(domain, "4X"+domain))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -120,12 +121,12 @@ func TestARealKeyOfFourKilobytesVerifies(t *testing.T) {
 bank.example. TXT "v=spf1 -all"
 _dmarc.bank.example. TXT "v=DMARC1; p=reject"
 `)
-	h := startDNSHost(t, dnscache.Config{Servers: []string{dns.Addr()}}, testConfig{})
+	h := startDNSHost(t, dnscache.Config{Servers: []string{dns.Addr()}}, daemontest.Config{})
 	m := processMail("bank.example", "4Xbig")
 	if m.Message, err = key.Sign(m.Message, "bank.example", "s1"); err != nil {
 		t.Fatal(err)
 	}
-	a, err := h.deliver(h.gates[0], m)
+	a, err := h.deliver(h.Listeners()[0], m)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/explain"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -20,7 +21,7 @@ func explained(t *testing.T, c *caseFile, more ...string) string {
 	t.Helper()
 	message, keys := c.signed(t)
 	dns := dnstest.New(t, c.sections["zone"]+keys+"!any\n")
-	top, tables := cutTables(c.sections["config"])
+	top, tables := daemontest.CutTables(c.sections["config"])
 	dir := t.TempDir()
 	if c.sections["rules"] != "" {
 		if err := os.WriteFile(filepath.Join(dir, "case.toml"), []byte(c.sections["rules"]), 0o600); err != nil {

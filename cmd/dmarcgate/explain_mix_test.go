@@ -15,6 +15,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/explain"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
@@ -87,17 +88,14 @@ func mixedRows(t *testing.T, n int) []mixedRow {
 	m := newMix(t, mixed)
 	dns := dnstest.New(t, m.zone())
 	var all []mixedRow
-	for k, c := range []testConfig{
-		{profile: "strict", quarantine: "tag"}, {profile: "conformant", quarantine: "hold"},
-		{profile: "strict", quarantine: "reject", tcp: "enforce_share = 0.5\n"},
+	for k, c := range []daemontest.Config{
+		{}, {Profile: "conformant", Quarantine: "hold"},
+		{Quarantine: "reject", TCP: "enforce_share = 0.5\n"},
 	} {
-		c.trusted, c.extra, c.rules = "192.0.2.250", mixTables, mixRules(t)
+		c.Trusted, c.Extra, c.Rules = "192.0.2.250", mixTables, mixRules(t)
 		d, _ := startDaemon(t, dns.Addr(), c)
 		addMixHistory(d)
-		addr := d.gates[0].listener.Address.String()
-		if c.tcp != "" {
-			addr = "tcp:" + d.gates[0].sockets[0].Addr().String()
-		}
+		addr := d.Listeners()[0].Addr()
 		client, err := miltertest.Dial(addr, miltertest.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -112,21 +110,21 @@ func mixedRows(t *testing.T, n int) []mixedRow {
 			if _, err := client.Send(mail.Mail); err != nil {
 				t.Fatal(err)
 			}
-			rows, err := d.store.ByQueueID(context.Background(), mail.QueueID)
+			rows, err := d.Store().ByQueueID(context.Background(), mail.QueueID)
 			if err != nil || len(rows) != 1 {
 				t.Fatalf("rows of %s = %d, %v; want one", mail.QueueID, len(rows), err)
 			}
-			all = append(all, mixedRow{mail, rows[0], d.state.path})
+			all = append(all, mixedRow{mail, rows[0], d.path})
 		}
 	}
 	return all
 }
 
 // addMixHistory makes a sender known as one that always signs.
-func addMixHistory(d *daemon) {
+func addMixHistory(d *served) {
 	verdict := dmarc.Verdict{Status: dmarc.Pass, AlignedDKIM: true}
 	for i := range policy.HistoryMessages + 10 {
-		d.store.Add(results.Row{Facts: policy.Facts{
+		d.Store().Add(results.Row{Facts: policy.Facts{
 			Time: time.Now(), QueueID: fmt.Sprint("4Xold", i), From: policy.FromOneMailbox, Authors: []policy.Author{{Domain: mixKnown, Org: mixKnown, Verdict: verdict}},
 		}})
 	}

@@ -77,11 +77,11 @@ func TestExplainRefusesARuleThatIsNotThere(t *testing.T) {
 
 func TestExplainQIDRefusesAndTriesRules(t *testing.T) {
 	d := daemonWithARow(t)
-	if code, _, stderr := command("explain", "--qid", "4XyZ1", "-c", d.state.path, "--rule", "nosuch"); code != 2 || !strings.Contains(stderr, "nosuch") {
+	if code, _, stderr := command("explain", "--qid", "4XyZ1", "-c", d.path, "--rule", "nosuch"); code != 2 || !strings.Contains(stderr, "nosuch") {
 		t.Errorf("explain --qid --rule nosuch = %d, %q; want 2 and the rule", code, stderr)
 	}
 	for _, more := range [][]string{{"--client-name", "a"}, {"--tls", "yes"}, {"--auth", "a"}} {
-		if code, _, stderr := command(append([]string{"explain", "--qid", "4XyZ1", "-c", d.state.path}, more...)...); code != 2 || !strings.Contains(stderr, more[0]) {
+		if code, _, stderr := command(append([]string{"explain", "--qid", "4XyZ1", "-c", d.path}, more...)...); code != 2 || !strings.Contains(stderr, more[0]) {
 			t.Errorf("explain --qid %s = %d, %q; want 2 and the option", more, code, stderr)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dmarcgate/explain"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
@@ -18,11 +19,11 @@ import (
 )
 
 // A daemon that has refused one message, and still runs.
-func daemonWithARow(t *testing.T) *daemon {
+func daemonWithARow(t *testing.T) *served {
 	t.Helper()
 	dns := dnstest.New(t, toolZone)
-	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255"})
-	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{})
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +39,7 @@ func daemonWithARow(t *testing.T) *daemon {
 
 func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
 	d := daemonWithARow(t)
-	cfg := d.state.path
+	cfg := d.path
 	code, out, stderr := command("explain", "--qid", "4XyZ1", "-c", cfg)
 	if code != 0 {
 		t.Fatalf("explain --qid = %d, %s", code, stderr)
@@ -77,8 +78,8 @@ func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
 // out of its row.
 func TestARowThatWasTrimmedSaysSo(t *testing.T) {
 	d := daemonWithARow(t)
-	cfg := d.state.path
-	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	cfg := d.path
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +114,7 @@ func TestARowThatWasTrimmedSaysSo(t *testing.T) {
 
 func TestAQueueIDThatIsNotInTheStoreExitsWith1(t *testing.T) {
 	d := daemonWithARow(t)
-	if code, _, stderr := command("explain", "--qid", "nobody", "-c", d.state.path); code != 1 || !strings.Contains(stderr, `"nobody"`) {
+	if code, _, stderr := command("explain", "--qid", "nobody", "-c", d.path); code != 1 || !strings.Contains(stderr, `"nobody"`) {
 		t.Errorf("explain --qid nobody = %d, %q; want 1 and the id", code, stderr)
 	}
 	cfg := toolConfig(t, "127.0.0.1:53")

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
 	"dmarcgate/policy"
@@ -56,9 +57,8 @@ func startForged(t *testing.T, more string) *forgedSite {
 		listeners += fmt.Sprintf("[[listener]]\nname = %q\naddress = %q\nsocket_mode = \"0666\"\nprofile = %q\nquarantine = \"tag\"\ntrusted_networks = [%q]\n",
 			p.name, "unix:"+socket, p.name, trustedHost.Addr)
 	}
-	s.daemon, s.log = startDaemon(t, dnstest.New(t, postfixZone+"!any\n").Addr(), testConfig{
-		profile: "monitor", quarantine: "tag", trusted: "192.0.2.255", hasStore: true, extra: more + listeners,
-	})
+	s.daemon, s.log = startDaemon(t, dnstest.New(t, postfixZone+"!any\n").Addr(), daemontest.Config{
+		Profile: "monitor", HasStore: true, Extra: more + listeners})
 	return s
 }
 
@@ -73,7 +73,7 @@ var forgedClients = []struct {
 // delivered.
 func checkForged(t *testing.T, s *mtaSite, profile, client string, r mtatest.Reply, delivered func() mtatest.Mail) {
 	t.Helper()
-	rows, err := s.daemon.store.Recent(t.Context(), 1)
+	rows, err := s.daemon.Store().Recent(t.Context(), 1)
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("Recent(1) = %d rows, %v; want one", len(rows), err)
 	}
@@ -196,7 +196,7 @@ func TestMTAsRemoveWhatIsForgedInGeneratedHeaders(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for n := range 15 * scale(t) {
+			for n := range 15 * daemontest.Scale(t) {
 				fields := g.header(140)
 				// No name of a field for an MTA: the header ends there.
 				fields = slices.DeleteFunc(fields, func(f forgedField) bool { return strings.Contains(f.raw, "\u017f") })

@@ -16,6 +16,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/enforce"
 	"dmarcgate/explain"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/milter"
@@ -198,7 +199,7 @@ func TestRemovalCoversTheWholeHeaderWhateverTheLimits(t *testing.T) {
 	const most = 40
 	l, now := forgedSnapshot(t, forgedZone)
 	g := newForger(1)
-	for n := range 2000 * scale(t) {
+	for n := range 2000 * daemontest.Scale(t) {
 		fields := g.header(most)
 		var raw [][]byte
 		var want []forgedField
@@ -236,7 +237,7 @@ func TestResultsBeyondTheLimitsSayWhatIsKnown(t *testing.T) {
 	g := newForger(2)
 	signed := signedFields(t, key)
 	known, unknown := 0, 0
-	for n := range 2000 * scale(t) {
+	for n := range 2000 * daemontest.Scale(t) {
 		fields := g.header(most)
 		var raw [][]byte
 		for _, f := range fields {

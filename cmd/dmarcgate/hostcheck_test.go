@@ -6,12 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
-
-	"dmarcgate/internal/dnstest"
-	"dmarcgate/policy"
 )
 
 func TestCheckConfigFindsWhatStopsServe(t *testing.T) {
@@ -92,81 +88,5 @@ func TestCheckConfigFindsWhatStopsServe(t *testing.T) {
 				t.Errorf("check-config --no-host = %d, %s%s; want %d: the file is right", code, out, stderr, exitOK)
 			}
 		})
-	}
-}
-
-func TestCheckConfigGoesByTheRightsThatCount(t *testing.T) {
-	a := account{name: "x", uid: 10, gid: 20, groups: []int{30}}
-	for _, tt := range []struct {
-		mode     fs.FileMode
-		uid, gid int
-		want     bool
-	}{
-		{0o300, 10, 99, true}, {0o077, 10, 20, false}, // the owner, and nothing else
-		{0o030, 99, 20, true}, {0o030, 99, 30, true}, {0o707, 99, 30, false}, // a group, and not others
-		{0o003, 99, 99, true}, {0o770, 99, 99, false}, {0o002, 99, 99, false},
-	} {
-		if got := a.may(mayWrite|mayEnter, tt.mode, tt.uid, tt.gid); got != tt.want {
-			t.Errorf("may(%04o of %d:%d) = %v; want %v", tt.mode, tt.uid, tt.gid, got, tt.want)
-		}
-	}
-	if !(account{}).may(mayWrite, 0, 5, 5) {
-		t.Error("root may not")
-	}
-}
-
-func TestReloadLogsWhatChanged(t *testing.T) {
-	dns := dnstest.New(t, reloadZone)
-	rules := t.TempDir()
-	rule := func(id, owner string) string {
-		return fmt.Sprintf("[[rule]]\nid = %q\nowner = %q\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"as_published\"\n[rule.match]\nheader_from = [\"bank.example\"]\n", id, owner)
-	}
-	putFile(t, filepath.Join(rules, "a.toml"), rule("stays", "x")+rule("goes", "x")+rule("changes", "x"))
-	d, log := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255",
-		extra: fmt.Sprintf("rules_dir = %q\n", rules)})
-	change(t, d, `profile = "strict"`, `profile = "monitor"`)
-	change(t, d, `trusted_networks = ["192.0.2.255"]`, `trusted_networks = ["192.0.2.254"]`)
-	change(t, d, `[dns]`, "[reply]\nhelp = \"https://example.org/\"\n[dns]")
-	putFile(t, filepath.Join(rules, "a.toml"), "\n\n"+rule("comes", "x")+rule("changes", "y")+rule("stays", "x"))
-	if r := d.reload(); !r.OK {
-		t.Fatal(r.Problem)
-	}
-	for _, want := range []string{
-		`msg="setting changed" key=listener[mta].profile old="\"strict\"" new="\"monitor\""`,
-		`key=listener[mta].trusted_networks old="[\"192.0.2.255\"]" new="[\"192.0.2.254\"]"`,
-		`key=reply.help old=(default)`,
-		`msg="rule added" rule=comes`, `msg="rule removed" rule=goes`, `msg="rule changed" rule=changes`,
-	} {
-		if !strings.Contains(log.String(), want) {
-			t.Errorf("the log lacks %q:\n%s", want, log)
-		}
-	}
-	if strings.Contains(log.String(), "rule=stays") {
-		t.Errorf("the log tells of a rule that stands elsewhere as of a change:\n%s", log)
-	}
-	before := strings.Count(log.String(), "changed")
-	if d.reload(); strings.Count(log.String(), "changed") != before {
-		t.Errorf("the log tells of changes when there are none:\n%s", log)
-	}
-}
-
-func TestReloadComparesRulesByTheirIDs(t *testing.T) {
-	a, b := policy.Rule{ID: "a", Owner: "x", Line: 1, File: "f"}, policy.Rule{ID: "b", Owner: "x"}
-	moved, other := a, a
-	moved.Line, moved.File = 9, "g"
-	other.Mode = policy.Enforce
-	for _, tt := range []struct {
-		before, after []policy.Rule
-		want          []rulesDiff
-	}{
-		{nil, nil, nil},
-		{[]policy.Rule{a, b}, []policy.Rule{b, moved}, nil},
-		{nil, []policy.Rule{a}, []rulesDiff{{"a", "added"}}},
-		{[]policy.Rule{a, b}, nil, []rulesDiff{{"a", "removed"}, {"b", "removed"}}},
-		{[]policy.Rule{a}, []policy.Rule{other}, []rulesDiff{{"a", "changed"}}},
-	} {
-		if got := diffRules(tt.before, tt.after); !slices.Equal(got, tt.want) {
-			t.Errorf("diffRules(%v, %v) = %v; want %v", tt.before, tt.after, got, tt.want)
-		}
 	}
 }

@@ -3,42 +3,27 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"strconv"
 	"sync"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 )
-
-// scale multiplies the sizes of tests; make soak sets it.
-func scale(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n
-}
 
 // Several connections send different messages at once, with messages given up
 // in between. Each answer must be the one for its message, and each answered
 // message must have exactly one row, written before the answer.
 func TestAnAnsweredMessageIsARecordedMessage(t *testing.T) {
 	const connections = 8
-	messages := 40 * scale(t)
+	messages := 40 * daemontest.Scale(t)
 	dns := dnstest.New(t, `
 good.example.         TXT "v=spf1 ip4:192.0.2.10 -all"
 _dmarc.good.example.  TXT "v=DMARC1; p=reject"
 bad.example.          TXT "v=spf1 -all"
 _dmarc.bad.example.   TXT "v=DMARC1; p=reject"
 `)
-	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", extra: patientStore})
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Extra: patientStore})
 	var wg sync.WaitGroup
 	for c := range connections {
 		wg.Go(func() {
@@ -48,7 +33,7 @@ _dmarc.bad.example.   TXT "v=DMARC1; p=reject"
 		})
 	}
 	wg.Wait()
-	rows, err := d.store.Recent(t.Context(), 2*connections*messages)
+	rows, err := d.Store().Recent(t.Context(), 2*connections*messages)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,8 +50,8 @@ _dmarc.bad.example.   TXT "v=DMARC1; p=reject"
 }
 
 // flood sends messages over one connection, a good one and a bad one in turn.
-func flood(d *daemon, c, messages int) error {
-	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{Sendmail: c%2 == 1})
+func flood(d *served, c, messages int) error {
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{Sendmail: c%2 == 1})
 	if err != nil {
 		return err
 	}
@@ -92,7 +77,7 @@ func flood(d *daemon, c, messages int) error {
 		if res.Code != code {
 			return fmt.Errorf("message %s from %s: reply %d %s; want %d", qid, domain, res.Code, res.Text, code)
 		}
-		if rows, err := d.store.ByQueueID(context.Background(), qid); err != nil || len(rows) != 1 || rows[0].Facts.MailFrom != domain {
+		if rows, err := d.Store().ByQueueID(context.Background(), qid); err != nil || len(rows) != 1 || rows[0].Facts.MailFrom != domain {
 			return fmt.Errorf("message %s from %s: rows %+v, %v right after the answer; want its one", qid, domain, rows, err)
 		}
 	}

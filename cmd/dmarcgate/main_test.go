@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"dmarcgate/config"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
@@ -120,7 +120,7 @@ func TestTheDemoKeepsTheDaemonWhenAsked(t *testing.T) {
 	text := readUntil(t, r, "metrics  ")
 	url := strings.Fields(text[strings.Index(text, "metrics  "):])[1]
 	go io.Copy(io.Discard, r)
-	if code, body := get(t, url); code != 200 || !strings.Contains(body, `dmarcgate_milter_messages_total{action="reject",listener="strict"}`) {
+	if code, body := daemontest.Get(t, url); code != 200 || !strings.Contains(body, `dmarcgate_milter_messages_total{action="reject",listener="strict"}`) {
 		t.Errorf("GET %s = %d; want 200 and the counters", url, code)
 	}
 	cancel()
@@ -145,25 +145,11 @@ func readUntil(t *testing.T, r io.Reader, prefix string) string {
 	}
 }
 
-func get(t *testing.T, url string) (int, string) {
-	t.Helper()
-	res, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return res.StatusCode, string(body)
-}
-
 // serving runs serve until the test ends, and returns its log.
-func serving(t *testing.T, path string) *syncBuffer {
+func serving(t *testing.T, path string) *daemontest.Buffer {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	log := &syncBuffer{}
+	log := &daemontest.Buffer{}
 	done := make(chan error, 1)
 	go func() { done <- serve(ctx, path, &env{stdout: io.Discard, stderr: log}) }()
 	t.Cleanup(func() {
@@ -176,22 +162,6 @@ func serving(t *testing.T, path string) *syncBuffer {
 		}
 	})
 	return log
-}
-
-// eventually asks until ok answers true: the only way to wait for a daemon
-// that starts.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	deadline := time.After(20 * time.Second)
-	for !ok() {
-		select {
-		case <-ticker.C:
-		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // freeAddr returns a loopback address that nobody uses.
@@ -227,7 +197,7 @@ func TestServeAnswersMailOverTCPAndStopsOnSIGTERM(t *testing.T) {
 	dns := dnstest.New(t, toolZone+". NS ns.example.\n!any\n")
 	addr, web := freeAddr(t), freeAddr(t)
 	serving(t, serveConfig(t, "tcp:"+addr, web, dns.Addr()))
-	eventually(t, "readiness", func() bool {
+	daemontest.Eventually(t, "readiness", func() bool {
 		res, err := http.Get("http://" + web + "/readyz")
 		if err != nil {
 			return false
@@ -249,11 +219,11 @@ func TestServeAnswersMailOverTCPAndStopsOnSIGTERM(t *testing.T) {
 func TestServeReportsNameServersThatDoNotAnswerAndDefersMail(t *testing.T) {
 	addr, web := freeAddr(t), freeAddr(t)
 	log := serving(t, serveConfig(t, "tcp:"+addr, web, freeAddr(t)))
-	eventually(t, "the log line", func() bool { return strings.Contains(log.String(), "no name server answers") })
-	if code, body := get(t, "http://"+web+"/readyz"); code != 503 || !strings.Contains(body, "fail resolver") {
+	daemontest.Eventually(t, "the log line", func() bool { return strings.Contains(log.String(), "no name server answers") })
+	if code, body := daemontest.Get(t, "http://"+web+"/readyz"); code != 503 || !strings.Contains(body, "fail resolver") {
 		t.Errorf("GET /readyz = %d, %q; want 503 for the resolver", code, body)
 	}
-	if code, _ := get(t, "http://"+web+"/healthz"); code != 200 {
+	if code, _ := daemontest.Get(t, "http://"+web+"/healthz"); code != 200 {
 		t.Errorf("GET /healthz = %d; want 200", code)
 	}
 	c, err := miltertest.Dial("tcp:"+addr, miltertest.Options{})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dmarcgate/admin"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 )
@@ -16,16 +17,16 @@ import (
 // orders sends commands to a daemon and messages through it.
 type orders struct {
 	t    *testing.T
-	d    *daemon
-	log  *syncBuffer
+	d    *served
+	log  *daemontest.Buffer
 	mail *miltertest.Client
 }
 
 func newOrders(t *testing.T) *orders {
 	t.Helper()
-	dns := dnstest.New(t, reloadZone)
-	d, log := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255"})
-	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	dns := dnstest.New(t, daemontest.Zone)
+	d, log := startDaemon(t, dns.Addr(), daemontest.Config{})
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +38,7 @@ func newOrders(t *testing.T) *orders {
 func (o *orders) run(args ...string) string {
 	o.t.Helper()
 	var stdout, stderr strings.Builder
-	if code := run(append(args, "--socket", o.d.state.first.Admin.Control), &stdout, &stderr); code != exitOK {
+	if code := run(append(args, "--socket", o.d.Inputs().Config.Admin.Control), &stdout, &stderr); code != exitOK {
 		o.t.Fatalf("%q = %d: %s%s", args, code, stdout.String(), stderr.String())
 	}
 	return stdout.String()
@@ -46,7 +47,7 @@ func (o *orders) run(args ...string) string {
 // refused reports whether a spoofed message is.
 func (o *orders) refused(qid string) bool {
 	o.t.Helper()
-	res, err := o.mail.Send(spoofMail(qid))
+	res, err := o.mail.Send(daemontest.SpoofedMail(qid))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -64,18 +65,18 @@ func TestMonitorForKeepsEveryListenerFromEnforcing(t *testing.T) {
 	if !o.refused("1") || !o.noneInMetrics() {
 		t.Fatal("before the order, a spoofed message is delivered, or the metric is not 0")
 	}
-	before := o.d.gates[0].Snapshot.Load().Settings.PolicySum
+	before := o.d.Listeners()[0].Snapshot.Load().Settings.PolicySum
 	if got := o.run("monitor", "--for", "2h"); !strings.Contains(got, "only watches until") || !strings.Contains(got, "--end") {
 		t.Errorf("monitor prints %q; want the end, and how to end it earlier", got)
 	}
 	if o.refused("2") {
 		t.Error("a spoofed message is refused under the order")
 	}
-	rows, err := o.d.store.ByQueueID(t.Context(), "2")
+	rows, err := o.d.Store().ByQueueID(t.Context(), "2")
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("rows = %+v, %v; want one", rows, err)
 	}
-	m := o.d.suspension()
+	m := o.d.Status(t.Context()).Monitor
 	want := "not enforced: dmarcgate monitor until " + m.Until.Format(time.RFC3339)
 	if r := rows[0]; !strings.Contains(r.Decision.Reason, want) || r.Settings == before {
 		t.Errorf("row says %q under settings %s; want %q, and a sum other than %s", r.Decision.Reason, r.Settings, want, before)
@@ -95,7 +96,7 @@ func TestMonitorForKeepsEveryListenerFromEnforcing(t *testing.T) {
 	if !o.refused("3") || !o.noneInMetrics() {
 		t.Error("after the end, a spoofed message is delivered, or the metric is not 0")
 	}
-	if now := o.d.gates[0].Snapshot.Load().Settings.PolicySum; now != before {
+	if now := o.d.Listeners()[0].Snapshot.Load().Settings.PolicySum; now != before {
 		t.Errorf("sum of the settings after the end = %s; want %s as before", now, before)
 	}
 	if got := o.run("monitor", "--end"); !strings.Contains(got, "was not active") {
@@ -103,107 +104,31 @@ func TestMonitorForKeepsEveryListenerFromEnforcing(t *testing.T) {
 	}
 }
 
-func TestMonitorForSurvivesAReloadAndNewMaps(t *testing.T) {
-	o := newOrders(t)
-	o.run("monitor", "--for", "1m")
-	change(t, o.d, `quarantine = "tag"`, `quarantine = "hold"`)
-	if r := o.d.reload(); !r.OK {
-		t.Fatal(r.Problem)
-	}
-	o.d.refreshMaps()
-	if o.refused("1") {
-		t.Error("after a reload, a spoofed message is refused under the order")
-	}
-	o.run("monitor", "--end")
-	now := o.d.gates[0].Snapshot.Load().Settings.Policy
-	if !o.refused("2") || now.Quarantine.String() != "hold" {
-		t.Errorf("after the end, a spoofed message is delivered, or quarantine is %s; want what the reload has read", now.Quarantine)
-	}
-}
-
-func TestMonitorForEndsByItself(t *testing.T) {
-	o := newOrders(t)
-	o.d.Watch("the test", 200*time.Millisecond) // below the bound of the command
-	eventually(t, "the end of the order", func() bool { return o.d.suspension() == nil })
-	eventually(t, "the log line", func() bool { return strings.Contains(o.log.String(), "its time is over") })
-	if !o.refused("1") || !o.noneInMetrics() {
-		t.Error("after the time is over, a spoofed message is delivered, or the metric is not 0")
-	}
-	if _, err := os.Stat(suspensionPath(o.d.state.first)); !os.IsNotExist(err) {
-		t.Errorf("the file of the order: %v; want it gone", err)
-	}
-}
-
 func TestMonitorForAgainReplacesTheOrder(t *testing.T) {
 	o := newOrders(t)
 	o.run("monitor", "--for", "7d")
 	o.run("monitor", "--for", "1m")
-	m := o.d.suspension()
+	m := o.d.Status(t.Context()).Monitor
 	if got := m.Until.Sub(m.Since); got != time.Minute {
 		t.Errorf("the order lasts %v; want the minute of the last one", got)
 	}
 	var told admin.Monitoring
-	if err := json.Unmarshal([]byte(o.run("monitor", "--for", "2m", "--json")), &told); err != nil || !told.Until.Equal(o.d.suspension().Until) {
+	if err := json.Unmarshal([]byte(o.run("monitor", "--for", "2m", "--json")), &told); err != nil || !told.Until.Equal(o.d.Status(t.Context()).Monitor.Until) {
 		t.Errorf("monitor --json = %+v, %v; want the order", told, err)
 	}
 }
 
 func TestMonitorForWorksWhereItCannotBeWrittenDown(t *testing.T) {
 	o := newOrders(t)
-	if err := os.Mkdir(suspensionPath(o.d.state.first)+".new", 0o755); err != nil { // no file can be written there
+	if err := os.Mkdir(filepath.Join(o.d.Inputs().Config.StateDir, "monitor.json.new"), 0o755); err != nil { // no file can be written there
 		t.Fatal(err)
 	}
 	if got := o.run("monitor", "--for", "1h"); !strings.Contains(got, "warning: a restart ends it") {
 		t.Errorf("monitor prints %q; want the warning", got)
 	}
-	if o.refused("1") || o.d.status(t.Context()).Monitor.Warning == "" {
+	if o.refused("1") || o.d.Status(t.Context()).Monitor.Warning == "" {
 		t.Error("the order is not followed, or status has no warning")
 	}
-}
-
-func TestMonitorForSurvivesARestart(t *testing.T) {
-	now := time.Now()
-	for _, tt := range []struct {
-		name, file string
-		until      time.Duration // that is taken over; 0 is none
-		log        string
-	}{
-		{"under way", orderFile(t, now.Add(time.Hour)), time.Hour, "only watches, as before the restart"},
-		{"over", orderFile(t, now.Add(-time.Second)), 0, "has ended while the daemon was not running"},
-		{"longer than can be ordered", orderFile(t, now.Add(1000*time.Hour)), admin.MaxMonitor, "only watches, as before the restart"},
-		{"broken", "{", 0, "cannot be read"},
-		{"too large", `{"by":"` + strings.Repeat("x", maxSuspensionFile) + `"}`, 0, "cannot be read"},
-		{"empty", "", 0, "cannot be read"},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			o := newOrders(t)
-			path := filepath.Join(t.TempDir(), "monitor.json")
-			if err := os.WriteFile(path, []byte(tt.file), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			cfg := *o.d.state.first
-			cfg.StateDir = filepath.Dir(path)
-			other := &daemon{log: o.d.log, state: reloadState{first: &cfg}}
-			other.openSuspension(&cfg)
-			var got time.Duration
-			if m := other.suspension(); m != nil {
-				got = m.Until.Sub(now).Round(time.Minute)
-			}
-			if got != tt.until || !strings.Contains(o.log.String(), tt.log) {
-				t.Errorf("the order that is taken over lasts %v; want %v, and %q in the log:\n%s", got, tt.until, tt.log, o.log)
-			}
-		})
-	}
-}
-
-// orderFile is the file of an order.
-func orderFile(t *testing.T, until time.Time) string {
-	t.Helper()
-	text, err := json.Marshal(admin.Monitoring{Since: until.Add(-time.Hour), Until: until, By: "the test"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 func TestMonitorForOutlivesTheProcess(t *testing.T) {
@@ -227,7 +152,7 @@ func TestMonitorForOutlivesTheProcess(t *testing.T) {
 	if _, err := c.Send(subjectMail("good.example", "4Xclock", clockSubject+"2h")); err != nil {
 		t.Fatal(err)
 	}
-	await(t, 2*suspensionEvery, func() string { return "the end of the order by the clock of the host" }, func() bool {
+	await(t, 20*time.Second, func() string { return "the end of the order by the clock of the host" }, func() bool {
 		return p.logged("dmarcgate monitor has ended", "its time is over")
 	})
 	send("4Xb", 550)

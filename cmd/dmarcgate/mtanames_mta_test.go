@@ -6,19 +6,20 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/mtatest"
 )
 
 // namedSite is a daemon without authserv_id behind a Postfix of this name.
-func namedSite(t *testing.T, hostname string, c testConfig) *mtaSite {
+func namedSite(t *testing.T, hostname string, c daemontest.Config) *mtaSite {
 	t.Helper()
 	dns := mtatest.StartDNS(t, postfixZone)
-	c.profile, c.quarantine, c.trusted, c.mode, c.unnamed = "strict", "tag", "192.0.2.255", "0666", true
+	c.Mode, c.Unnamed = "0666", true
 	s := &mtaSite{}
 	s.daemon, s.log = startDaemon(t, dns.Addr(), c)
-	address := "unix:" + s.daemon.gates[0].listener.Address.Addr
-	if s.daemon.gates[0].listener.Address.Network == "tcp" {
-		address = "inet:" + s.daemon.gates[0].sockets[0].Addr().String()
+	address := "unix:" + s.daemon.Listeners()[0].Config.Address.Addr
+	if s.daemon.Listeners()[0].Config.Address.Network == "tcp" {
+		address = "inet:" + strings.TrimPrefix(s.daemon.Listeners()[0].Addr(), "tcp:")
 	}
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: address, MainCF: "myhostname = " + hostname})
 	return s
@@ -54,7 +55,7 @@ func wantHeader(t *testing.T, header, id string, kept ...string) {
 // The MTA's name is the one that filters and mail readers know; that of the
 // host may be another, and is often short.
 func TestPostfixGivesOurNameByItsMacro(t *testing.T) {
-	s := namedSite(t, "mx7.site.example", testConfig{})
+	s := namedSite(t, "mx7.site.example", daemontest.Config{})
 	header := s.headerOf(t, "mx7.site.example", "MX7.Site.Example", `"mx7.site.example"`, hostName(t), "mx8.site.example", "mx7")
 	wantHeader(t, header, "mx7.site.example", "mx8.site.example", "mx7")
 	if !strings.Contains(s.log.String(), "name=mx7.site.example") {
@@ -63,9 +64,9 @@ func TestPostfixGivesOurNameByItsMacro(t *testing.T) {
 }
 
 func TestPostfixOverTCPGivesItsNameWhenItIsTrusted(t *testing.T) {
-	s := namedSite(t, "mx7.site.example", testConfig{tcp: "trust_mta_name = true"})
+	s := namedSite(t, "mx7.site.example", daemontest.Config{TCP: "trust_mta_name = true"})
 	wantHeader(t, s.headerOf(t, "mx7.site.example", hostName(t), "mx8.site.example"), "mx7.site.example", "mx8.site.example")
-	s = namedSite(t, "mx7.site.example", testConfig{tcp: "trust_mta_name = false"})
+	s = namedSite(t, "mx7.site.example", daemontest.Config{TCP: "trust_mta_name = false"})
 	wantHeader(t, s.headerOf(t, "mx7.site.example", hostName(t)), hostName(t), "mx7.site.example")
 	if !strings.Contains(s.log.String(), "trust_mta_name is not set") {
 		t.Errorf("the log does not say why the MTA's name is not taken:\n%s", s.log)
@@ -73,7 +74,7 @@ func TestPostfixOverTCPGivesItsNameWhenItIsTrusted(t *testing.T) {
 }
 
 func TestPostfixWithAShortNameGetsTheHostName(t *testing.T) {
-	s := namedSite(t, "mx7", testConfig{})
+	s := namedSite(t, "mx7", daemontest.Config{})
 	wantHeader(t, s.headerOf(t, "mx7", hostName(t)), hostName(t), "mx7")
 	if !strings.Contains(s.log.String(), "results are written under the host name") {
 		t.Errorf("the log has no warning:\n%s", s.log)

@@ -2,14 +2,12 @@ package main
 
 import (
 	"fmt"
-	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
-	"dmarcgate/enforce"
+	"dmarcgate/daemon"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/site"
@@ -46,12 +44,9 @@ func namesMail(qid, mta string, ids ...string) miltertest.Mail {
 }
 
 // sendNamed sends such a message to a gate and returns what is delivered.
-func sendNamed(t *testing.T, g *gate, m miltertest.Mail) string {
+func sendNamed(t *testing.T, g *daemon.Listener, m miltertest.Mail) string {
 	t.Helper()
-	if g.listener.Address.Network == "tcp" {
-		g.listener.Address.Addr = g.sockets[0].Addr().String()
-	}
-	final, res := sendTo(t, g, m)
+	final, res := daemontest.Send(t, g.Addr(), m)
 	if res.Action != miltertest.Continue {
 		t.Fatalf("answer %+v; want delivery", res.Reply)
 	}
@@ -74,15 +69,17 @@ func wantNamed(t *testing.T, final, id string, kept ...string) {
 // of others removed.
 func TestTrustMTANameIsAskedForOverTCP(t *testing.T) {
 	dns := dnstest.New(t, processZone)
-	d := daemonOf(t, fmt.Sprintf(namesConfig, "", "", dns.Addr()))
-	final := sendNamed(t, d.gates[1], namesMail("1", "mx1.site.example", "mx1.site.example", hostName(t)))
+	d, _ := startAt(t, daemontest.Write(t, fmt.Sprintf(namesConfig, "", "", dns.Addr())))
+	final := sendNamed(t, d.Listeners()[1], namesMail("1", "mx1.site.example", "mx1.site.example", hostName(t)))
 	wantNamed(t, final, hostName(t), "mx1.site.example")
-	if names := d.names.All(); len(names) > 0 {
-		t.Errorf("names = %v; want none", names)
+	for _, l := range d.Status(t.Context()).Listeners {
+		if len(l.MTANames) > 0 {
+			t.Errorf("names on %s = %v; want none", l.Name, l.MTANames)
+		}
 	}
 
-	d = daemonOf(t, fmt.Sprintf(namesConfig, "", "trust_mta_name = true", dns.Addr()))
-	final = sendNamed(t, d.gates[1], namesMail("2", "mx1.site.example", "mx1.site.example", hostName(t), "other.example"))
+	d, _ = startAt(t, daemontest.Write(t, fmt.Sprintf(namesConfig, "", "trust_mta_name = true", dns.Addr())))
+	final = sendNamed(t, d.Listeners()[1], namesMail("2", "mx1.site.example", "mx1.site.example", hostName(t), "other.example"))
 	wantNamed(t, final, "mx1.site.example", "other.example")
 }
 
@@ -90,11 +87,11 @@ func TestTrustMTANameIsAskedForOverTCP(t *testing.T) {
 // came in.
 func TestNamesOfOneListenerAreRemovedOnAll(t *testing.T) {
 	dns := dnstest.New(t, processZone)
-	d := daemonOf(t, fmt.Sprintf(namesConfig, `authserv_ids_also = ["old.site.example"]`, "authserv_id = \"relay.site.example\"", dns.Addr()))
-	wantNamed(t, sendNamed(t, d.gates[1], namesMail("1", "x", "mx1.site.example")), "relay.site.example", "mx1.site.example")
-	wantNamed(t, sendNamed(t, d.gates[0], namesMail("2", "mx1.site.example", "relay.site.example", "mx2.site.example")), "mx1.site.example", "mx2.site.example")
-	wantNamed(t, sendNamed(t, d.gates[0], namesMail("3", "mx2.site.example", "mx1.site.example")), "mx2.site.example")
-	wantNamed(t, sendNamed(t, d.gates[1], namesMail("4", "x", "mx1.site.example", "MX2.site.example", "relay.site.example", "old.site.example", "mx3.site.example")),
+	d, _ := startAt(t, daemontest.Write(t, fmt.Sprintf(namesConfig, `authserv_ids_also = ["old.site.example"]`, "authserv_id = \"relay.site.example\"", dns.Addr())))
+	wantNamed(t, sendNamed(t, d.Listeners()[1], namesMail("1", "x", "mx1.site.example")), "relay.site.example", "mx1.site.example")
+	wantNamed(t, sendNamed(t, d.Listeners()[0], namesMail("2", "mx1.site.example", "relay.site.example", "mx2.site.example")), "mx1.site.example", "mx2.site.example")
+	wantNamed(t, sendNamed(t, d.Listeners()[0], namesMail("3", "mx2.site.example", "mx1.site.example")), "mx2.site.example")
+	wantNamed(t, sendNamed(t, d.Listeners()[1], namesMail("4", "x", "mx1.site.example", "MX2.site.example", "relay.site.example", "old.site.example", "mx3.site.example")),
 		"relay.site.example", "mx3.site.example")
 }
 
@@ -161,44 +158,4 @@ func mustInputs(t *testing.T, path string) site.Site {
 		t.Fatal(err)
 	}
 	return in
-}
-
-// The file is of this program's own, and still may be anything.
-func TestLoadNamesOfADamagedFile(t *testing.T) {
-	dir := t.TempDir()
-	path := filepath.Join(dir, "mta-names.json")
-	if list, err := site.LoadNames(path); list != nil || err != nil {
-		t.Errorf("loadNames without a file = %v, %v; want none", list, err)
-	}
-	for _, text := range []string{"", "{", "null x", `[{"listener":1}]`, `{"a":1}`, strings.Repeat(`[`, site.MaxNamesFile), strings.Repeat(" ", site.MaxNamesFile) + "[]"} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if list, err := site.LoadNames(path); err == nil && len(list) > 0 {
-			t.Errorf("site.LoadNames(%.20q) = %v; want an error or nothing", text, list)
-		}
-	}
-	want := []enforce.MTAName{{Listener: "mta", Name: "mx1.site.example", Seen: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}}
-	if err := saveWhole(path, want); err != nil {
-		t.Fatal(err)
-	}
-	if list, err := site.LoadNames(path); err != nil || len(list) != 1 || list[0] != want[0] {
-		t.Errorf("loadNames = %v, %v; want %v", list, err, want)
-	}
-}
-
-func TestLocalIsNoTCPSocket(t *testing.T) {
-	unix, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Close()
-	tcp, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tcp.Close()
-	if !local([]net.Listener{unix}) || local([]net.Listener{tcp}) || local([]net.Listener{unix, tcp}) {
-		t.Error("local does not tell sockets of this host from others")
-	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/daemon/system"
 	"dmarcgate/site"
 )
 
@@ -57,8 +58,8 @@ func daemonUsers(user string) []uint32 {
 		if name == "" {
 			continue
 		}
-		if a, err := lookupAccount(name); err == nil {
-			ids = append(ids, uint32(a.uid))
+		if a, err := system.LookupAccount(name); err == nil {
+			ids = append(ids, uint32(a.UID))
 		}
 	}
 	return ids

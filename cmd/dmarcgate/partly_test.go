@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"dmarcgate/admin"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/site"
 )
@@ -28,8 +29,8 @@ func TestReloadOfABrokenFileAsksTheDaemonWhichRemembers(t *testing.T) {
 	for name, text := range broken {
 		t.Run(name, func(t *testing.T) {
 			o := newOrders(t)
-			change(t, o.d, text[0], text[1])
-			cfg := o.d.state.path
+			daemontest.Change(t, o.d.path, text[0], text[1])
+			cfg := o.d.path
 			code, out, stderr := command("reload", "-c", cfg)
 			if code != exitFailed || !strings.Contains(stderr, "the daemon keeps its settings:\n"+cfg+":") || !strings.Contains(stderr, "read from the broken file") {
 				t.Errorf("reload = %d, %s%s; want %d, the daemon's answer with the line, and where it was found", code, out, stderr, exitFailed)
@@ -37,7 +38,7 @@ func TestReloadOfABrokenFileAsksTheDaemonWhichRemembers(t *testing.T) {
 			if !metricLine(t, o.d, "dmarcgate_config_last_reload_successful 0") {
 				t.Error("the metric of the last reload is not 0")
 			}
-			if code, out, stderr := command("status", "-c", cfg); code != exitOK || !strings.Contains(out, "the last reload failed") || !strings.Contains(stderr, "asking the daemon at "+o.d.state.first.Admin.Control) {
+			if code, out, stderr := command("status", "-c", cfg); code != exitOK || !strings.Contains(out, "the last reload failed") || !strings.Contains(stderr, "asking the daemon at "+o.d.Inputs().Config.Admin.Control) {
 				t.Errorf("status = %d, %s%s; want the failure", code, out, stderr)
 			}
 			if code, out, stderr := command("cache", "show", "bank.example", "-c", cfg); code != exitOK {
@@ -68,7 +69,7 @@ func TestLookupTopAndExplainGoOnWithABrokenFile(t *testing.T) {
 	for name, text := range broken {
 		t.Run(name, func(t *testing.T) {
 			d := daemonWithARow(t)
-			cfg := d.state.path
+			cfg := d.path
 			before, err := os.ReadFile(cfg)
 			if err != nil {
 				t.Fatal(err)
@@ -76,8 +77,8 @@ func TestLookupTopAndExplainGoOnWithABrokenFile(t *testing.T) {
 			if !strings.Contains(string(before), text[0]) {
 				t.Skipf("this daemon's file has no %s", text[0])
 			}
-			change(t, d, text[0], text[1])
-			dns := dnstest.New(t, reloadZone).Addr()
+			daemontest.Change(t, d.path, text[0], text[1])
+			dns := dnstest.New(t, daemontest.Zone).Addr()
 			mail := write(t, "m.eml", "From: a@bank.example\n\nhello\n")
 			said := "going on with what can be read of the configuration"
 			if code, out, stderr := command("lookup", "bank.example", "-c", cfg, "--dns", dns); code != exitOK || !strings.Contains(out, "p=reject") || !strings.Contains(stderr, said) {
@@ -103,10 +104,10 @@ func TestLookupTopAndExplainGoOnWithABrokenFile(t *testing.T) {
 func TestABrokenRuleStopsOnlyWhatNeedsRules(t *testing.T) {
 	d := daemonWithARow(t)
 	rules := t.TempDir()
-	putFile(t, filepath.Join(rules, "a.toml"), "not TOML")
-	change(t, d, "[[listener]]", fmt.Sprintf("rules_dir = %q\n[[listener]]", rules))
-	cfg := d.state.path
-	dns := dnstest.New(t, reloadZone).Addr()
+	daemontest.PutFile(t, filepath.Join(rules, "a.toml"), "not TOML")
+	daemontest.Change(t, d.path, "[[listener]]", fmt.Sprintf("rules_dir = %q\n[[listener]]", rules))
+	cfg := d.path
+	dns := dnstest.New(t, daemontest.Zone).Addr()
 	for _, args := range [][]string{{"lookup", "bank.example", "--dns", dns}, {"top", "failing"}, {"results", "status"}, {"status"}, {"results", "export"}} {
 		if code, out, stderr := command(append(args, "-c", cfg)...); code != exitOK {
 			t.Errorf("%q = %d, %s%s; want %d: no rule has a say there", args, code, out, stderr, exitOK)
@@ -124,7 +125,7 @@ func TestABrokenRuleStopsOnlyWhatNeedsRules(t *testing.T) {
 
 func TestResultsStatusReadsTheFileWithoutADaemon(t *testing.T) {
 	d := daemonWithARow(t)
-	text, err := os.ReadFile(d.state.path)
+	text, err := os.ReadFile(d.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +133,7 @@ func TestResultsStatusReadsTheFileWithoutADaemon(t *testing.T) {
 	here := strings.Replace(string(text), "[admin]", "[admin]\ncontrol = \"/nonexistent/c.sock\"", 1)
 	plain := write(t, "plain.toml", here)
 	code, out, stderr := command("results", "status", "-c", plain)
-	for _, want := range []string{"1 rows", "id " + d.store.ID(), "free on its file system"} {
+	for _, want := range []string{"1 rows", "id " + d.Store().ID(), "free on its file system"} {
 		if code != exitOK || !strings.Contains(out, want) || !strings.Contains(stderr, "is it running?") || !strings.Contains(stderr, "this is what the file says") {
 			t.Errorf("results status = %d, %s%s; want %q in it, and why the file was asked", code, out, stderr, want)
 		}

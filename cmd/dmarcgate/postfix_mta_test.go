@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/mtatest"
 	"dmarcgate/results"
@@ -42,8 +43,8 @@ var (
 type mtaSite struct {
 	postfix  *mtatest.Postfix
 	sendmail *mtatest.Sendmail // nil behind Postfix
-	daemon   *daemon
-	log      *syncBuffer
+	daemon   *served
+	log      *daemontest.Buffer
 	key      dkimtest.Key
 }
 
@@ -71,9 +72,9 @@ func startSite(t *testing.T, profile, quarantine string) *mtaSite {
 	}
 	s := &mtaSite{key: keys["rsa"]}
 	dns := mtatest.StartDNS(t, postfixZone+s.key.Zone("s1", "shop.example"))
-	s.daemon, s.log = startDaemon(t, dns.Addr(), testConfig{profile: profile, quarantine: quarantine, trusted: "192.0.2.255", mode: "0666"})
+	s.daemon, s.log = startDaemon(t, dns.Addr(), daemontest.Config{Profile: profile, Quarantine: quarantine, Mode: "0666"})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{
-		MainCF: postfixLines(t, s.daemon.gates[0].listener.Address.Addr),
+		MainCF: postfixLines(t, s.daemon.Listeners()[0].Config.Address.Addr),
 	})
 	return s
 }
@@ -95,7 +96,7 @@ func sendLetter(t *testing.T, s *mtatest.Session, mailFrom string, data []byte, 
 // last returns the newest row, and checks that its log line is there.
 func (s *mtaSite) last(t *testing.T) results.Row {
 	t.Helper()
-	rows, err := s.daemon.store.Recent(t.Context(), 1)
+	rows, err := s.daemon.Store().Recent(t.Context(), 1)
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("Recent(1) = %d rows, %v; want one", len(rows), err)
 	}
@@ -249,8 +250,8 @@ func TestPostfixFindsTheSocketFromItsChroot(t *testing.T) {
 	if err := os.Mkdir(socketDir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", mode: "0666",
-		address: "unix:" + filepath.Join(socketDir, "milter.sock")})
+	startDaemon(t, dns.Addr(), daemontest.Config{Mode: "0666",
+		Address: "unix:" + filepath.Join(socketDir, "milter.sock")})
 	r, err := p.Send(strangerHost, mtatest.Mail{From: "x@forwarder.example", Rcpts: []string{"user@receiver.example"}, Data: mailText("x@reject.example", "spoof", "")})
 	if err != nil || r.Code != 550 {
 		t.Errorf("reply = %v, %v; want 550\n%s", r, err, p.Log())

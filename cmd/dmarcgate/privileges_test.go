@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dmarcgate/daemon/system"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -34,9 +35,9 @@ func needsRoot(t *testing.T) {
 	}
 }
 
-func accountOf(t *testing.T, name string) account {
+func accountOf(t *testing.T, name string) system.Account {
 	t.Helper()
-	a, err := lookupAccount(name)
+	a, err := system.LookupAccount(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,17 +46,17 @@ func accountOf(t *testing.T, name string) account {
 
 // asUser calls f with the rights of a user on files, in a thread that ends with
 // it: the others stay root's.
-func asUser(t *testing.T, a account, f func()) {
+func asUser(t *testing.T, a system.Account, f func()) {
 	t.Helper()
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread() // and never unlocked
 		done <- func() error {
-			gid := uint32(a.gid)
+			gid := uint32(a.GID)
 			for _, call := range [][4]uintptr{
 				{syscall.SYS_SETGROUPS, 0, 0, 0},
 				{syscall.SYS_SETFSGID, uintptr(gid), 0, 0},
-				{syscall.SYS_SETFSUID, uintptr(a.uid), 0, 0},
+				{syscall.SYS_SETFSUID, uintptr(a.UID), 0, 0},
 			} {
 				if _, _, errno := syscall.RawSyscall(call[0], call[1], call[2], call[3]); errno != 0 {
 					return errno
@@ -71,7 +72,7 @@ func asUser(t *testing.T, a account, f func()) {
 }
 
 // reached tells which of the daemon's sockets and files a user can use.
-func reached(t *testing.T, h *host, a account) (sockets, files []string) {
+func reached(t *testing.T, h *host, a system.Account) (sockets, files []string) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(h.dir, "*"))
 	if err != nil {
@@ -119,7 +120,7 @@ func groupHost(t *testing.T, daemon, listener string) *host {
 		t.Fatal(err)
 	}
 	a := accountOf(t, daemon)
-	if err := os.Chown(h.dir, a.uid, a.gid); err != nil {
+	if err := os.Chown(h.dir, a.UID, a.GID); err != nil {
 		t.Fatal(err)
 	}
 	return h
@@ -150,14 +151,14 @@ func (h *host) fails() (code int, log string) {
 
 // The MTA has to reach the milter socket, and nothing else of the daemon.
 func TestSocketOwnerGivesTheMTAsGroupTheMilterSocketAlone(t *testing.T) {
-	h := groupHost(t, daemonUser, fmt.Sprintf("socket_owner = \":%s\"", groupName(t, accountOf(t, mtaUser).gid)))
+	h := groupHost(t, daemonUser, fmt.Sprintf("socket_owner = \":%s\"", groupName(t, accountOf(t, mtaUser).GID)))
 	p := h.start()
 	h.send("1")
 	if sockets, files := reached(t, h, accountOf(t, mtaUser)); !slices.Equal(sockets, []string{"milter.sock"}) || len(files) > 0 {
 		t.Errorf("the MTA reaches %q and %q; want milter.sock alone", sockets, files)
 	}
 	// The daemon's own group keeps what it had.
-	sockets, files := reached(t, h, account{uid: accountOf(t, mtaUser).uid, gid: accountOf(t, daemonUser).gid})
+	sockets, files := reached(t, h, system.Account{UID: accountOf(t, mtaUser).UID, GID: accountOf(t, daemonUser).GID})
 	if !slices.Equal(sockets, []string{"control.sock"}) || !slices.Contains(files, "results.db") || slices.Contains(files, "sampling.key") {
 		t.Errorf("the daemon's group reaches %q and %q; want control.sock and results.db, and not sampling.key", sockets, files)
 	}
@@ -166,13 +167,13 @@ func TestSocketOwnerGivesTheMTAsGroupTheMilterSocketAlone(t *testing.T) {
 
 // Where the MTA is in the daemon's group, that group is for the MTA.
 func TestSocketOfTheDaemonsGroupKeepsEverythingElsePrivate(t *testing.T) {
-	mta := groupName(t, accountOf(t, mtaUser).gid)
+	mta := groupName(t, accountOf(t, mtaUser).GID)
 	h := groupHost(t, daemonUser+":"+mta, "")
 	old := filepath.Join(h.dir, "results.db.old") // set aside by an earlier start
 	if err := os.WriteFile(old, nil, 0o640); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chown(old, accountOf(t, daemonUser).uid, accountOf(t, mtaUser).gid); err != nil {
+	if err := os.Chown(old, accountOf(t, daemonUser).UID, accountOf(t, mtaUser).GID); err != nil {
 		t.Fatal(err)
 	}
 	p := h.start()
@@ -213,7 +214,7 @@ func TestUserDropsTheRightsOfRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, want := range []string{
-			fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", a.uid), fmt.Sprintf("Gid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", a.gid), "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n",
+			fmt.Sprintf("Uid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", a.UID), fmt.Sprintf("Gid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\n", a.GID), "CapEff:\t0000000000000000\n", "CapPrm:\t0000000000000000\n",
 		} {
 			if !strings.Contains(string(text), want) {
 				t.Errorf("%s:\n%swant %q", task, text, want)
@@ -304,41 +305,6 @@ func chown(t *testing.T, path string, uid int) {
 func rootFile(t *testing.T, h *host, name string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(h.dir, name), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestCheckIsForRootOrTheUserItself(t *testing.T) {
-	me := account{name: "me", uid: os.Geteuid(), gid: os.Getegid()}
-	if err := me.check(); err != nil || me.become() != nil {
-		t.Errorf("check() of this process = %v; want nil, and nothing done", err)
-	}
-	if err := (account{}).check(); err != nil {
-		t.Errorf("check() of no user = %v; want nil", err)
-	}
-	needsRoot(t)
-	asUserErr := error(nil)
-	asEffective(t, accountOf(t, daemonUser), func() { asUserErr = account{name: "games", uid: 5, gid: 60}.check() })
-	if asUserErr == nil || !strings.Contains(asUserErr.Error(), "only root can become another user") {
-		t.Errorf("check() without the rights of root = %v; want an error", asUserErr)
-	}
-}
-
-// asEffective is asUser for what asks who it is.
-func asEffective(t *testing.T, a account, f func()) {
-	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		runtime.LockOSThread()
-		_, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, ^uintptr(0), uintptr(a.uid), ^uintptr(0))
-		if errno != 0 {
-			done <- errno
-			return
-		}
-		f()
-		done <- nil
-	}()
-	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 }

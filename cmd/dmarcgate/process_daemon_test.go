@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"dmarcgate/internal/daemontest"
 )
 
 // process is a daemon that runs.
@@ -127,7 +129,7 @@ func (p *process) reload() {
 	}
 	before := done()
 	p.signal(syscall.SIGHUP)
-	eventually(p.t, "a log line that the configuration was read again", func() bool {
+	daemontest.Eventually(p.t, "a log line that the configuration was read again", func() bool {
 		p.mustRun()
 		return done() > before
 	})

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 )
@@ -87,7 +88,7 @@ func TestAPanicAfterTheAnswerCostsNothing(t *testing.T) {
 
 // Many panics leave nothing behind.
 func TestManyPanicsLeaveNothing(t *testing.T) {
-	n := 60 * scale(t)
+	n := 60 * daemontest.Scale(t)
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	p := h.start()

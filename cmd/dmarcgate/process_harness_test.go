@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
@@ -119,7 +120,7 @@ func newHost(t *testing.T, c hostConfig) *host {
 		address = "systemd:milter"
 		h.pass()
 	}
-	top, tables := cutTables(c.extra)
+	top, tables := daemontest.CutTables(c.extra)
 	text := fmt.Sprintf(`
 authserv_id = "mx.receiver.example"
 state_dir = %q
@@ -165,7 +166,7 @@ func (h *host) pass() {
 func (h *host) start() *process {
 	h.t.Helper()
 	p := h.launch()
-	eventually(h.t, "the daemon to be ready", func() bool {
+	daemontest.Eventually(h.t, "the daemon to be ready", func() bool {
 		p.mustRun()
 		return p.get(h.ready) == nil
 	})

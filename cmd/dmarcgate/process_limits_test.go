@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/results"
@@ -17,7 +18,7 @@ import (
 // An MTA that goes away in the middle of a message leaves nothing: no session,
 // no goroutine, and no row that counts.
 func TestAnMTAThatVanishesLeavesNothing(t *testing.T) {
-	n := 40 * scale(t)
+	n := 40 * daemontest.Scale(t)
 	dns := dnstest.New(t, processZone+"!slow _dmarc.slow.example 30s\n")
 	h := newHost(t, hostConfig{dns: dns.Addr(), queryTimeout: "200ms", timeout: "300ms"})
 	p := h.start()
@@ -239,7 +240,7 @@ func (h *host) exhaust(p *process) (free func()) {
 		}
 		conns = append(conns, conn)
 	}
-	eventually(h.t, "a log line that no connection can be accepted", func() bool {
+	daemontest.Eventually(h.t, "a log line that no connection can be accepted", func() bool {
 		p.mustRun()
 		return p.logged("level=ERROR", "cannot accept a connection", "too many open files")
 	})
@@ -269,7 +270,7 @@ func TestADaemonWithoutDescriptorsGoesOn(t *testing.T) {
 	if err := sendDomain(again, "bad.example", "4Xagain"); err != nil {
 		t.Errorf("a new session when descriptors are free again: %v", err)
 	}
-	eventually(t, "readiness", func() bool { return p.get("/readyz") == nil })
+	daemontest.Eventually(t, "readiness", func() bool { return p.get("/readyz") == nil })
 	if got := p.metric("dmarcgate_milter_errors_total", `kind="overload"`); got < 1 {
 		t.Errorf("dmarcgate_milter_errors_total{kind=\"overload\"} = %v; want it counted", got)
 	}
@@ -316,7 +317,7 @@ func TestReadinessFailsWhileEveryConnectionIsTaken(t *testing.T) {
 		}
 		open = append(open, h.session())
 	}
-	eventually(t, "the host to be unready", func() bool { return !ready() })
+	daemontest.Eventually(t, "the host to be unready", func() bool { return !ready() })
 	const want = "fail connections: \"listener mta: all of its limits.connections, 3, are taken\""
 	if err := p.get("/readyz"); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("GET /readyz = %v; want %q", err, want)
@@ -327,5 +328,5 @@ func TestReadinessFailsWhileEveryConnectionIsTaken(t *testing.T) {
 	if err := open[1].Quit(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "readiness", ready)
+	daemontest.Eventually(t, "readiness", ready)
 }

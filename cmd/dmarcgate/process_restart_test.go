@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/results"
 )
@@ -105,7 +106,7 @@ func (c *crowd) restart(p *process) (*process, int64) {
 // Restarts on a socket that systemd holds cost no message, as long as sessions
 // are shorter than the drain.
 func TestARestartOnAPassedSocketCostsNoMessage(t *testing.T) {
-	n := scale(t)
+	n := daemontest.Scale(t)
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), passed: true})
 	c := &crowd{host: h, messages: 100 * n, pause: min(100*time.Millisecond*time.Duration(n), 2*time.Second)}

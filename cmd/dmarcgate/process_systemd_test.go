@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -81,7 +82,7 @@ func (n *heard) count(line string) int {
 func (n *heard) fed(t *testing.T, p *process, when string) {
 	t.Helper()
 	before := n.count("WATCHDOG=1")
-	eventually(t, fmt.Sprintf("the watchdog to be fed %s: systemd kills the daemon, which works", when), func() bool {
+	daemontest.Eventually(t, fmt.Sprintf("the watchdog to be fed %s: systemd kills the daemon, which works", when), func() bool {
 		p.mustRun()
 		return n.count("WATCHDOG=1") >= before+2
 	})
@@ -92,15 +93,15 @@ func TestSystemdIsToldOfStartReloadAndStop(t *testing.T) {
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	n := h.listenAsSystemd()
 	p := h.start()
-	eventually(t, "READY=1: systemd takes the start for failed", func() bool { return n.count("READY=1") == 1 })
+	daemontest.Eventually(t, "READY=1: systemd takes the start for failed", func() bool { return n.count("READY=1") == 1 })
 	n.fed(t, p, "in a quiet daemon")
 	p.reload()
-	eventually(t, "READY=1 after a reload: systemctl reload hangs", func() bool { return n.count("READY=1") == 2 })
+	daemontest.Eventually(t, "READY=1 after a reload: systemctl reload hangs", func() bool { return n.count("READY=1") == 2 })
 	if n.count("RELOADING=1") != 1 || !strings.Contains(strings.Join(n.all(), "\n"), "RELOADING=1\nMONOTONIC_USEC=") {
 		t.Errorf("notifications = %q; want RELOADING=1 once, with MONOTONIC_USEC", n.all())
 	}
 	p.stop()
-	eventually(t, "STOPPING=1", func() bool { return n.count("STOPPING=1") == 1 })
+	daemontest.Eventually(t, "STOPPING=1", func() bool { return n.count("STOPPING=1") == 1 })
 }
 
 // A daemon that has as many connections as it takes is busy, not dead.
@@ -129,7 +130,7 @@ func TestAReloadUnderLoadCostsNoMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := h.start()
-	c := &crowd{host: h, messages: 100 * scale(t), pause: 1 << 20}
+	c := &crowd{host: h, messages: 100 * daemontest.Scale(t), pause: 1 << 20}
 	c.start(8)
 	for i := range 5 {
 		c.await(int64(c.messages * (i + 1) / 6))

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"dmarcgate/config"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/site"
 )
@@ -100,9 +101,9 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	dns := dnstest.New(t, toolZone+"!any\n")
-	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", rules: siteRules})
-	d.store.Add(with(signedBy("alumni.example")))
-	cfg := d.state.path // of a daemon that runs
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
+	d.Store().Add(with(signedBy("alumni.example")))
+	cfg := d.path // of a daemon that runs
 	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
 	def, err := os.ReadFile("../../deploy/dmarcgate.toml")
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/mtatest"
 )
 
@@ -43,9 +44,9 @@ func freeAddress(t *testing.T) string {
 func TestTrustedRelayWithAContentFilterIsLookedThrough(t *testing.T) {
 	dns := mtatest.StartDNS(t, postfixZone)
 	s := &mtaSite{}
-	s.daemon, s.log = startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", mode: "0666",
-		extra: "[[trusted_relay]]\nnetworks = [\"127.0.0.1\"]\nnames = [\"relay.receiver.example\", \"filter.receiver.example\"]\n"})
-	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{MainCF: postfixLines(t, s.daemon.gates[0].listener.Address.Addr)})
+	s.daemon, s.log = startDaemon(t, dns.Addr(), daemontest.Config{Mode: "0666",
+		Extra: "[[trusted_relay]]\nnetworks = [\"127.0.0.1\"]\nnames = [\"relay.receiver.example\", \"filter.receiver.example\"]\n"})
+	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{MainCF: postfixLines(t, s.daemon.Listeners()[0].Config.Address.Addr)})
 	relay := startRelay(t, s.postfix)
 	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()

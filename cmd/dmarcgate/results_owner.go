@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/daemon/storekeeper"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
@@ -52,7 +53,7 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 	if sqlite.InUse(cfg.Store.Path) {
 		return nil, nil, fmt.Errorf("another process has the store %s open: if that is the daemon, --socket names its control socket", cfg.Store.Path)
 	}
-	log := newLogger(e.stderr, cfg.Log.Format, "warn")
+	log := site.NewLogger(e.stderr, cfg.Log.Format, "warn")
 	var key []byte
 	if cfg.Privacy.HashQueueIDs { // made by the daemon alone, so that it is the one to own it
 		var err error
@@ -65,7 +66,7 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 	if err != nil {
 		return nil, nil, err
 	}
-	return newStorekeeper(store, nil, opt), store.Close, nil
+	return storekeeper.New(store, opt), store.Close, nil
 }
 
 // atEnd adds the error of a close to that of the work.

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/internal/pgtest"
@@ -37,13 +37,13 @@ func documentedDatabase(t *testing.T, server *pgtest.Server) (url, passwordFile 
 }
 
 // shippingDaemon runs a daemon that moves its results, and a client of it.
-func shippingDaemon(t *testing.T, server *pgtest.Server) (*daemon, *miltertest.Client) {
+func shippingDaemon(t *testing.T, server *pgtest.Server) (*served, *miltertest.Client) {
 	t.Helper()
 	url, password := documentedDatabase(t, server)
 	dns := dnstest.New(t, toolZone+". NS ns.example.\n!any\n")
-	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255",
-		extra: fmt.Sprintf("[store.postgres]\nurl = %q\npassword_file = %q\n", url, password)})
-	client, err := miltertest.Dial(d.gates[0].listener.Address.String(), miltertest.Options{})
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{
+		Extra: fmt.Sprintf("[store.postgres]\nurl = %q\npassword_file = %q\n", url, password)})
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,23 +53,23 @@ func shippingDaemon(t *testing.T, server *pgtest.Server) (*daemon, *miltertest.C
 
 func sendSpoof(t *testing.T, client *miltertest.Client, qid string) {
 	t.Helper()
-	if res, err := client.Send(spoofMail(qid)); err != nil || res.Code != 550 {
+	if res, err := client.Send(daemontest.SpoofedMail(qid)); err != nil || res.Code != 550 {
 		t.Fatalf("Send(%s) = %+v, %v; want 550", qid, res, err)
 	}
 }
 
-func waitShipped(t *testing.T, d *daemon) {
+func waitShipped(t *testing.T, d *served) {
 	t.Helper()
-	eventually(t, "all results to be in PostgreSQL", func() bool {
-		st := d.shipping.status()
-		rows, err := d.store.Status(t.Context())
-		return err == nil && st.State.String() == "shipping" && st.Shipped >= rows.Rows && st.Waiting.Rows == 0
+	daemontest.Eventually(t, "all results to be in PostgreSQL", func() bool {
+		s := d.Status(t.Context()).Results
+		pg := s.Postgres
+		return s.Failure == "" && pg.State == "shipping" && pg.Shipped >= s.Rows && pg.Waiting == 0
 	})
 }
 
 func TestResultsOfAllHostsAreReadFromPostgreSQL(t *testing.T) {
 	d, client := shippingDaemon(t, pgtest.Start(t))
-	cfg := d.state.path
+	cfg := d.path
 	sendSpoof(t, client, "4XyZ1")
 	waitShipped(t, d)
 	tests := []struct {
@@ -92,7 +92,7 @@ func TestResultsOfAllHostsAreReadFromPostgreSQL(t *testing.T) {
 	}
 	code, out, _ := command("results", "status", "-c", cfg, "--json")
 	var s fullStatus
-	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || len(s.Hosts) != 1 || s.Hosts[0].StoreID != d.store.ID() || s.Postgres == nil {
+	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || len(s.Hosts) != 1 || s.Hosts[0].StoreID != d.Store().ID() || s.Postgres == nil {
 		t.Errorf("results status --json = %d, %s, %v; want this host and PostgreSQL", code, out, err)
 	}
 	if code, _, stderr := command("results", "adopt", "-c", cfg); code != 1 || !strings.Contains(stderr, "not refused") {
@@ -105,7 +105,7 @@ func TestWithoutAStoreAllHostsAreRead(t *testing.T) {
 	d, client := shippingDaemon(t, pgtest.Start(t))
 	sendSpoof(t, client, "4XyZ1")
 	waitShipped(t, d)
-	text, err := os.ReadFile(d.state.path)
+	text, err := os.ReadFile(d.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,45 +123,19 @@ func TestMailAndReadinessDoNotNeedPostgreSQL(t *testing.T) {
 	waitShipped(t, d)
 	server.Stop()
 	sendSpoof(t, client, "2")
-	eventually(t, "the status to tell that a row waits", func() bool {
-		_, out, _ := command("status", "-c", d.state.path)
+	daemontest.Eventually(t, "the status to tell that a row waits", func() bool {
+		_, out, _ := command("status", "-c", d.path)
 		return strings.Contains(out, "PostgreSQL: connecting") && strings.Contains(out, "1 rows wait, the oldest for")
 	})
-	web := "http://" + d.web.socket.Addr().String()
-	eventually(t, "readiness", func() bool { code, _ := get(t, web+"/readyz"); return code == 200 })
-	if _, body := get(t, web+"/readyz"); strings.Contains(strings.ToLower(body), "postgres") {
+	web := "http://" + d.Web().String()
+	daemontest.Eventually(t, "readiness", func() bool { code, _ := daemontest.Get(t, web+"/readyz"); return code == 200 })
+	if _, body := daemontest.Get(t, web+"/readyz"); strings.Contains(strings.ToLower(body), "postgres") {
 		t.Errorf("GET /readyz = %q; want nothing of PostgreSQL", body)
 	}
-	_, out, _ := command("results", "status", "-c", d.state.path)
+	_, out, _ := command("results", "status", "-c", d.path)
 	if !strings.Contains(out, "hosts: ") {
 		t.Errorf("results status = %s; want that the hosts cannot be asked", out)
 	}
 	server.Restart()
 	waitShipped(t, d)
-}
-
-func TestAReloadChangesTheWayToPostgreSQL(t *testing.T) {
-	d, client := shippingDaemon(t, pgtest.Start(t))
-	sendSpoof(t, client, "1")
-	waitShipped(t, d)
-	change(t, d, "password_file = ", "retention = \"7d\"\npassword_file = ")
-	if r := d.reload(); !r.OK || len(r.Restart) != 0 {
-		t.Fatalf("reload() = %+v; want success without a restart", r)
-	}
-	if got := d.shipping.opt.RetentionDays; got != 7 {
-		t.Errorf("retention in force = %d days; want 7", got)
-	}
-	sendSpoof(t, client, "2")
-	eventually(t, "the next row", func() bool { return d.shipping.status().Rows == 1 })
-	change(t, d, "sslmode=verify-full", "sslmode=sometimes")
-	if r := d.reload(); r.OK || !strings.Contains(r.Problem, "store.postgres.url") {
-		t.Errorf("reload() with a broken URL = %+v; want a failure that names the key", r)
-	}
-	change(t, d, "url = ", "#url = ")
-	change(t, d, "password_file = ", "#password_file = ")
-	if r := d.reload(); !r.OK || !slices.Equal(r.Restart, []string{"store"}) {
-		t.Errorf("reload() without a URL = %+v; want it to wait for a restart", r)
-	}
-	sendSpoof(t, client, "3")
-	eventually(t, "the row after it", func() bool { return d.shipping.status().Rows == 2 })
 }

@@ -3,15 +3,12 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,6 +16,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/results"
@@ -268,7 +266,7 @@ func TestAPurgeOfEverythingOrNothingIsAUsageError(t *testing.T) {
 // The store belongs to the daemon while it runs: it purges, imports and tells.
 func TestADaemonThatRunsDoesWhatItsStoreIsAskedFor(t *testing.T) {
 	d := daemonWithARow(t)
-	cfg := d.state.path
+	cfg := d.path
 	if code, out, stderr := command("results", "purge", "--domain", "shop.example", "--yes", "-c", cfg); code != 0 || out != "0 results deleted\n" || stderr != "" {
 		t.Errorf("results purge of what is not there = %d, %q, %q; want 0, by the daemon", code, out, stderr)
 	}
@@ -277,7 +275,7 @@ func TestADaemonThatRunsDoesWhatItsStoreIsAskedFor(t *testing.T) {
 		t.Errorf("import = %d, %q, %q; want three taken, by the daemon", code, out, stderr)
 	}
 	code, out, stderr := command("results", "status", "-c", cfg)
-	for _, want := range []string{"4 rows", "durability ack", "id " + d.store.ID(), "free on its file system"} {
+	for _, want := range []string{"4 rows", "durability ack", "id " + d.Store().ID(), "free on its file system"} {
 		if code != 0 || !strings.Contains(out, want) {
 			t.Errorf("results status = %d, %s%s; want %q in it", code, out, stderr, want)
 		}
@@ -300,11 +298,11 @@ func TestADaemonThatRunsDoesWhatItsStoreIsAskedFor(t *testing.T) {
 
 func TestWithoutAStoreTheDaemonSaysSo(t *testing.T) {
 	dns := dnstest.New(t, toolZone)
-	d, _ := startDaemon(t, dns.Addr(), testConfig{profile: "strict", quarantine: "tag", trusted: "192.0.2.255", extra: "[store]\ndurability = \"off\"\n"})
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Extra: "[store]\ndurability = \"off\"\n"})
 	for _, args := range [][]string{
 		{"results", "status"}, {"results", "adopt"}, {"results", "purge", "--before", "1d", "--yes"}, {"import", "opendmarc", write(t, "h", historyText(1))},
 	} {
-		if code, _, stderr := command(append(args, "-c", d.state.path)...); code != 1 || !strings.Contains(stderr, "durability is") {
+		if code, _, stderr := command(append(args, "-c", d.path)...); code != 1 || !strings.Contains(stderr, "durability is") {
 			t.Errorf("%q = %d, %q; want 1 and that nothing is recorded", args, code, stderr)
 		}
 	}
@@ -369,51 +367,6 @@ func TestAnImportReadsStandardInput(t *testing.T) {
 	if code, _, stderr := command("import", "opendmarc", "/nonexistent", "-c", cfg); code != 1 || !strings.Contains(stderr, "/nonexistent") {
 		t.Errorf("import of no file = %d, %q; want 1 and its name", code, stderr)
 	}
-}
-
-func TestMoreRowsThanASliceAreImportedOnce(t *testing.T) {
-	store := openTestStore(t)
-	k := newStorekeeper(store, nil, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
-	const n = importSlice + importSlice/2
-	begin := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
-	source := func() func() (results.Row, error) {
-		i := 0
-		return func() (results.Row, error) {
-			if i == n {
-				return results.Row{}, io.EOF
-			}
-			i++
-			r := failure(0, "bank.example")
-			r.Facts.QueueID, r.Facts.Time = fmt.Sprint(i), begin.Add(time.Duration(i/10)*time.Second)
-			return r, nil
-		}
-	}
-	for i, want := range []admin.Imported{{Taken: n}, {Present: n}} {
-		if got, err := k.Import(t.Context(), source()); err != nil || got != want {
-			t.Errorf("import %d = %+v, %v; want %+v", i, got, err, want)
-		}
-	}
-	broken := errors.New("broken")
-	if _, err := k.Import(t.Context(), func() (results.Row, error) { return results.Row{}, broken }); !errors.Is(err, broken) {
-		t.Errorf("Import() = %v; want the error of the source", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if got, err := k.Import(ctx, source()); err == nil || got.Taken != 0 {
-		t.Errorf("Import() after a cancel = %+v, %v; want an error", got, err)
-	}
-}
-
-func openTestStore(t *testing.T) *sqlite.Store {
-	t.Helper()
-	s, err := sqlite.Open(t.Context(), sqlite.Options{
-		Path: filepath.Join(t.TempDir(), "results.db"), Durability: sqlite.Ack, Wait: 10 * time.Second, Queue: 100, Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
 }
 
 // A queue id that is kept as a hash is found by the id, and one of before is

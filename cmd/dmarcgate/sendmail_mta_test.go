@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
 )
@@ -37,17 +38,17 @@ func startSendmailSite(t *testing.T, profile, quarantine string) *mtaSite {
 		t.Fatal(err)
 	}
 	dns := mtatest.StartDNS(t, postfixZone+keys["rsa"].Zone("s1", "shop.example"))
-	s := startSendmailOn(t, dns.Addr(), sendmailMilter(t), testConfig{profile: profile, quarantine: quarantine})
+	s := startSendmailOn(t, dns.Addr(), sendmailMilter(t), daemontest.Config{Profile: profile, Quarantine: quarantine})
 	s.key = keys["rsa"]
 	return s
 }
 
 // startSendmailOn starts the site with a resolver that is there already.
 // filter has a blank for the socket.
-func startSendmailOn(t *testing.T, dns, filter string, c testConfig) *mtaSite {
+func startSendmailOn(t *testing.T, dns, filter string, c daemontest.Config) *mtaSite {
 	t.Helper()
 	socket := filepath.Join(mtatest.Dir(t), "milter.sock")
-	c.address, c.trusted = "unix:"+socket, "192.0.2.255"
+	c.Address, c.Trusted = "unix:"+socket, "192.0.2.255"
 	s := &mtaSite{}
 	s.daemon, s.log = startDaemon(t, dns, c)
 	s.sendmail = mtatest.StartSendmail(t, mtatest.SendmailConfig{Milter: fmt.Sprintf(filter, socket)})
@@ -144,12 +145,12 @@ func TestSendmailHandsOverAnIPv6Client(t *testing.T) {
 // announced by packets of progress, every five seconds.
 func TestSendmailWaitsForAVerdictThatIsLongerThanItsTimeout(t *testing.T) {
 	wait, read := 7*time.Second, 6*time.Second
-	if scale(t) > 1 {
+	if daemontest.Scale(t) > 1 {
 		wait, read = 12*time.Second, 10*time.Second
 	}
 	dns := dnstest.New(t, "_dmarc.reject.example. TXT \"v=DMARC1; p=reject\"\nforwarder.example. A 192.0.2.1\n!any\n!slow _dmarc.reject.example "+wait.String()+"\n")
 	filter := fmt.Sprintf("S=local:%%s, F=T, T=C:30s;S:30s;R:%v;E:5m", read)
-	s := startSendmailOn(t, dns.Addr(), filter, testConfig{profile: "strict", quarantine: "tag", dnsTimeout: "18s"})
+	s := startSendmailOn(t, dns.Addr(), filter, daemontest.Config{DNSTimeout: "18s"})
 	start := time.Now()
 	r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", mailText("x@reject.example", "spoof", ""))
 	if took := time.Since(start); r.Code != 550 || took < read {

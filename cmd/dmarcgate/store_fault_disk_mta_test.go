@@ -14,6 +14,7 @@ import (
 	"sync"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/disktest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/results/sqlite"
@@ -61,7 +62,7 @@ func traceDaemons(t *testing.T, durability string, n int) (run diskRun) {
 func readTrace(t *testing.T, path, dir string, pid int) []disktest.Op {
 	t.Helper()
 	var text []byte
-	eventually(t, "the end of the trace", func() bool {
+	daemontest.Eventually(t, "the end of the trace", func() bool {
 		var err error
 		text, err = os.ReadFile(path)
 		return err == nil && disktest.Exited(text, pid)
@@ -95,7 +96,7 @@ func sendMany(h *host, first, end, step int) error {
 func TestTheFilesOfEveryMomentAreAStore(t *testing.T) {
 	for _, durability := range []sqlite.Durability{sqlite.Ack, sqlite.Disk} {
 		t.Run(string(durability), func(t *testing.T) {
-			size := min(scale(t), 4) // each moment reads all rows, four times
+			size := min(daemontest.Scale(t), 4) // each moment reads all rows, four times
 			n := 300 * size
 			run := traceDaemons(t, string(durability), n)
 			r := rand.New(rand.NewPCG(1, uint64(len(run.ops))))

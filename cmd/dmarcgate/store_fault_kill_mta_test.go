@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/results"
 )
@@ -53,7 +54,7 @@ func TestAKilledDaemonHasRecordedWhatItAnswered(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n := 2 * scale(t)
+			n := 2 * daemontest.Scale(t)
 			dns := dnstest.New(t, processZone)
 			h := newHost(t, hostConfig{dns: dns.Addr(), extra: "[store]\n" + tt.store})
 			p := h.start()

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 )
@@ -244,7 +245,7 @@ func TestNothingPersonalIsKeptOrTold(t *testing.T) {
 	n := sendSecrets(t, h)
 	p.awaitMetric("to be 0", func(v float64) bool { return v == 0 }, "dmarcgate_milter_sessions_active")
 	written := p.metric("dmarcgate_store_records_total", `outcome="written"`)
-	eventually(t, "all rows in the tail", func() bool { return tail.count() >= int(written) })
+	daemontest.Eventually(t, "all rows in the tail", func() bool { return tail.count() >= int(written) })
 	text, err := p.fetch("/metrics")
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -88,7 +89,7 @@ func TestAFullDiskCostsRowsAndNoMail(t *testing.T) {
 			h := newHost(t, hostConfig{dns: dns.Addr(), extra: patientStore + fmt.Sprintf("path = %q\nmin_free = %q\n", path, tt.minFree)})
 			p := h.start()
 			f := startFeed(h, "f", 6, 0)
-			for range min(2*scale(t), 20) { // more rows than that do not fit
+			for range min(2*daemontest.Scale(t), 20) { // more rows than that do not fit
 				f.more(100)
 				release := fill(t, disk, 0)
 				before := p.metric("dmarcgate_store_dropped_total", fmt.Sprintf("why=%q", tt.why))

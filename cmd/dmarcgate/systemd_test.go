@@ -13,18 +13,6 @@ import (
 	"dmarcgate/config"
 )
 
-func TestTheWatchdogIsNotFedWhenALoopStands(t *testing.T) {
-	p := &prober{}
-	now := time.Now()
-	if err := p.alive(now); err != nil {
-		t.Errorf("alive() before the first round = %v; want nil", err)
-	}
-	p.at = now.Add(-time.Hour)
-	if err := p.alive(now); err == nil {
-		t.Error("alive() an hour after the last round = nil; want an error")
-	}
-}
-
 // unit returns the settings of a unit file, all values of each key.
 func unit(t *testing.T, name string) map[string][]string {
 	t.Helper()

@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
+
+	"dmarcgate/daemon"
 )
 
 // version is set by the linker for a release.
@@ -34,4 +37,9 @@ func revision() string {
 		}
 	}
 	return "unknown"
+}
+
+// daemonOptions are those of a daemon of this version.
+func daemonOptions(path string, log io.Writer) daemon.Options {
+	return daemon.Options{Path: path, Log: log, Version: version, Revision: revision()}
 }

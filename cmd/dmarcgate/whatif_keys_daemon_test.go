@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"dmarcgate/config"
+	"dmarcgate/daemon"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
@@ -195,7 +197,7 @@ func (s *keySite) write(t *testing.T, name, lines string) string {
 	case strings.HasPrefix(lines, "[store]\n"):
 		text = strings.Replace(text, "[store]\n", lines+"\n", 1)
 	default:
-		top, tables := cutTables(lines)
+		top, tables := daemontest.CutTables(lines)
 		text = top + text + tables
 	}
 	path := filepath.Join(own, "dmarcgate.toml")
@@ -226,15 +228,16 @@ func (s *keySite) record(t *testing.T, path string) []results.Row {
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeEmptyStore(t, filepath.Dir(in.Config.Store.Path))
+	daemontest.WriteEmptyStore(t, filepath.Dir(in.Config.Store.Path))
 	(&whatIfSite{host: &host{t: t, dir: filepath.Dir(in.Config.Store.Path)}}).addHistory(mixKnown, policy.HistoryMessages+10)
 	loaded := &historyLog{complete: make(chan struct{})}
-	d, err := newDaemon(context.Background(), path, in, newLogger(loaded, "logfmt", "debug"))
+	in.Config.Log.Level = "debug"
+	d, err := daemon.New(context.Background(), in, daemonOptions(path, loaded))
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.start(context.Background())
-	defer d.shutdown(context.Background())
+	d.Start(context.Background())
+	defer d.Shutdown(context.Background())
 	select {
 	case <-loaded.complete: // until then, the history of a sender is no evidence
 	case <-time.After(mtaTime):
@@ -243,7 +246,7 @@ func (s *keySite) record(t *testing.T, path string) []results.Row {
 	rows := make([]results.Row, len(s.mix.mails))
 	var wg sync.WaitGroup
 	for k := range mixSessions {
-		wg.Go(func() { s.send(t, d, k, rows) })
+		wg.Go(func() { s.send(t, &served{d, path}, k, rows) })
 	}
 	wg.Wait()
 	if t.Failed() {
@@ -253,13 +256,13 @@ func (s *keySite) record(t *testing.T, path string) []results.Row {
 }
 
 // send sends a share of the mix.
-func (s *keySite) send(t *testing.T, d *daemon, share int, rows []results.Row) {
+func (s *keySite) send(t *testing.T, d *served, share int, rows []results.Row) {
 	clients := make(map[string]*miltertest.Client)
 	for i := share; i < len(s.mix.mails); i += mixSessions {
 		m := s.mix.mails[i]
 		if clients[m.listener] == nil {
-			g := d.gates[slices.Index([]string{"mta", "edge"}, m.listener)]
-			c, err := miltertest.Dial(g.listener.Address.String(), miltertest.Options{Timeout: mtaTime})
+			g := d.Listeners()[slices.Index([]string{"mta", "edge"}, m.listener)]
+			c, err := miltertest.Dial(g.Config.Address.String(), miltertest.Options{Timeout: mtaTime})
 			if err != nil {
 				t.Error(err)
 				return
@@ -272,7 +275,7 @@ func (s *keySite) send(t *testing.T, d *daemon, share int, rows []results.Row) {
 			t.Errorf("message %s (%s): %v", m.QueueID, m.kind, err)
 			return
 		}
-		found, err := d.store.ByQueueID(context.Background(), m.QueueID)
+		found, err := d.Store().ByQueueID(context.Background(), m.QueueID)
 		if err != nil || len(found) != 1 {
 			t.Errorf("message %s has %d rows, %v", m.QueueID, len(found), err)
 			return
@@ -312,7 +315,7 @@ func (s *keySite) compare(t *testing.T, path string) (sure, wrong int, doubts ma
 // value.
 func TestWhatIfIsRightAboutEveryKeyOrSaysThatItCannotTell(t *testing.T) {
 	n := mixSize / 10
-	if scale(t) > 1 {
+	if daemontest.Scale(t) > 1 {
 		n = mixSize
 	}
 	s := newKeySite(t, n)

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"errors"
@@ -15,14 +15,14 @@ import (
 	"dmarcgate/milter"
 )
 
-// passed are the sockets that systemd has passed, by FileDescriptorName=.
+// Passed are the sockets that systemd has passed, by FileDescriptorName=.
 // They can be taken once.
-type passed map[string][]net.Listener
+type Passed map[string][]net.Listener
 
-// takePassed takes the sockets over. Descriptors that do not listen (systemd
+// TakePassed takes the sockets over. Descriptors that do not listen (systemd
 // passes others, too) are left out by the library, so that a listener misses
 // its socket by name instead of getting a wrong one.
-func takePassed() (passed, error) {
+func TakePassed() (Passed, error) {
 	p, err := activation.ListenersWithNames()
 	if err != nil {
 		return nil, fmt.Errorf("sockets from systemd: %w", err)
@@ -30,8 +30,8 @@ func takePassed() (passed, error) {
 	return p, nil
 }
 
-// close closes what no listener has taken.
-func (p passed) close() {
+// Close closes what no listener has taken.
+func (p Passed) Close() {
 	for _, list := range p {
 		for _, ln := range list {
 			ln.Close()
@@ -39,10 +39,10 @@ func (p passed) close() {
 	}
 }
 
-// open returns the sockets of one listener: one, which belongs to the account
+// Open returns the sockets of one listener: one, which belongs to the account
 // unless socket_owner says otherwise, or as many as the socket unit has under the
 // name.
-func (p passed) open(l config.Listener, a account) ([]net.Listener, error) {
+func (p Passed) Open(l config.Listener, a Account) ([]net.Listener, error) {
 	if l.Address.Network == "systemd" {
 		list := p[l.Address.Addr]
 		if len(list) == 0 {
@@ -59,7 +59,7 @@ func (p passed) open(l config.Listener, a account) ([]net.Listener, error) {
 	return []net.Listener{ln}, err
 }
 
-func (p passed) names() string {
+func (p Passed) names() string {
 	var names []string
 	for name := range p {
 		names = append(names, strconv.Quote(name))
@@ -73,10 +73,10 @@ func (p passed) names() string {
 
 // owner looks up "user", "user:group" or ":group". What is not named is as the
 // daemon will be; -1 leaves the id as it is.
-func owner(text string, a account) (uid, gid int, err error) {
+func owner(text string, a Account) (uid, gid int, err error) {
 	uid, gid = -1, -1
 	if a.name != "" {
-		uid, gid = a.uid, a.gid
+		uid, gid = a.UID, a.GID
 	}
 	name, group, _ := strings.Cut(text, ":")
 	if name != "" {

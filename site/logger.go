@@ -1,31 +1,31 @@
-package main
+package site
 
 import (
 	"io"
 	"log/slog"
 )
 
-// logger is a logger whose level can be changed.
-type logger struct {
+// Logger is a logger whose level can be changed.
+type Logger struct {
 	*slog.Logger
 	level *slog.LevelVar
 }
 
-// setLevel takes a word of the configuration, which config has checked.
-func (l logger) setLevel(word string) {
+// SetLevel takes a word of the configuration, which config has checked.
+func (l Logger) SetLevel(word string) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(word)); err == nil {
 		l.level.Set(level)
 	}
 }
 
-// newLogger makes the daemon's logger. Lines about messages have no text and
+// NewLogger makes the daemon's logger. Lines about messages have no text and
 // are of level info; both keys are left out of them, so that the queue id is
 // the first key after the time. Both handlers quote what they are given, so
 // text from mail cannot begin a line of its own.
-func newLogger(w io.Writer, format, level string) logger {
-	l := logger{level: new(slog.LevelVar)}
-	l.setLevel(level)
+func NewLogger(w io.Writer, format, level string) Logger {
+	l := Logger{level: new(slog.LevelVar)}
+	l.SetLevel(level)
 	opt := &slog.HandlerOptions{Level: l.level, ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
 		switch {
 		case len(groups) > 0:

@@ -1,4 +1,4 @@
-package main
+package system
 
 import (
 	"errors"
@@ -14,26 +14,26 @@ import (
 	"dmarcgate/config"
 )
 
-// hostFindings collect what this host says of a configuration.
-type hostFindings struct {
-	problems []config.Problem // that stop serve
-	warnings []config.Problem
+// Findings are what this host says of a configuration.
+type Findings struct {
+	Problems []config.Problem // that stop serve
+	Warnings []config.Problem
 }
 
-func (h *hostFindings) problem(p *config.Errors) { h.problems = append(h.problems, p.Problems...) }
-func (h *hostFindings) warn(p *config.Errors)    { h.warnings = append(h.warnings, p.Problems...) }
+func (h *Findings) problem(p *config.Errors) { h.Problems = append(h.Problems, p.Problems...) }
+func (h *Findings) warn(p *config.Errors)    { h.Warnings = append(h.Warnings, p.Problems...) }
 
-// checkHost finds what would stop serve here although the file is right: users
+// Check finds what would stop serve here although the file is right: users
 // that do not exist, and directories that are not there or that the daemon cannot
 // write to. It makes and changes nothing.
-func checkHost(cfg *config.Config) hostFindings {
-	var h hostFindings
-	as, err := lookupAccount(cfg.User)
+func Check(cfg *config.Config) Findings {
+	var h Findings
+	as, err := LookupAccount(cfg.User)
 	if err != nil {
 		h.problem(cfg.Problem("user", reasonOf(err), "make the user, or name another one"))
 	}
 	known := err == nil
-	opens := account{} // the milter sockets
+	opens := Account{} // the milter sockets
 	if cfg.User != "" {
 		opens.name = "root" // started as that, to become user
 	}
@@ -41,7 +41,7 @@ func checkHost(cfg *config.Config) hostFindings {
 		if l.Address.Network != "unix" {
 			continue
 		}
-		if _, _, err := owner(l.SocketOwner, account{}); err != nil {
+		if _, _, err := owner(l.SocketOwner, Account{}); err != nil {
 			h.problem(cfg.ListenerProblem(i, "socket_owner", reasonOf(err), "make the user or group, or name another one"))
 		}
 		h.directory(filepath.Dir(l.Address.Addr), opens, func(text, fix string) *config.Errors { return cfg.ListenerProblem(i, "address", text, fix) })
@@ -79,7 +79,7 @@ var madeByUnit = []string{"/var/lib/dmarcgate", "/run/dmarcgate"}
 
 // directory checks one in which an account must make files; the zero value is
 // who starts the daemon.
-func (h *hostFindings) directory(dir string, as account, say func(text, fix string) *config.Errors) {
+func (h *Findings) directory(dir string, as Account, say func(text, fix string) *config.Errors) {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && slices.Contains(madeByUnit, dir) && underSystemd():
@@ -106,7 +106,7 @@ func underSystemd() bool {
 // writable checks whether an account can make files in a directory that is there.
 // Without user in the file, it is this user who would start the daemon, or
 // somebody whom only the unit knows: then it is a warning.
-func (h *hostFindings) writable(dir string, as account, say func(text, fix string) *config.Errors) {
+func (h *Findings) writable(dir string, as Account, say func(text, fix string) *config.Errors) {
 	if as.name != "" {
 		if at := as.stopsAt(dir); at != "" {
 			h.problem(say(fmt.Sprintf("user = %q cannot write to %s: the rights of %s do not let it", as.name, dir, at), "chown it to that user"))
@@ -127,7 +127,7 @@ func thisUser() string {
 
 // stopsAt returns the directory on the way that keeps an account from making
 // files in dir, or "" when nothing does. It goes by owner, group and mode.
-func (a account) stopsAt(dir string) string {
+func (a Account) stopsAt(dir string) string {
 	need := fs.FileMode(mayWrite | mayEnter)
 	for at := dir; ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
@@ -147,13 +147,13 @@ func (a account) stopsAt(dir string) string {
 
 // may decides as the kernel does without ACLs (path_resolution(7)): the first of
 // owner, group and others that the account is counts alone.
-func (a account) may(need, mode fs.FileMode, uid, gid int) bool {
+func (a Account) may(need, mode fs.FileMode, uid, gid int) bool {
 	switch {
-	case a.uid == 0:
+	case a.UID == 0:
 		return true
-	case a.uid == uid:
+	case a.UID == uid:
 		mode >>= 6
-	case a.gid == gid || slices.Contains(a.groups, gid):
+	case a.GID == gid || slices.Contains(a.groups, gid):
 		mode >>= 3
 	}
 	return mode&need == need

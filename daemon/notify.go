@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -53,7 +53,7 @@ func (n notifier) reloading() {
 // watchdog tells systemd that the loops turn: every listener accepts and a
 // session answers, and the prober comes round. It does not ask whether DNS
 // answers or the disk has room: a restart would mend neither.
-func (d *daemon) watchdog(ctx context.Context) {
+func (d *Daemon) watchdog(ctx context.Context) {
 	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil || interval <= 0 {
 		return
@@ -75,10 +75,10 @@ func (d *daemon) watchdog(ctx context.Context) {
 }
 
 // alive reports whether the loops turn.
-func (d *daemon) alive(ctx context.Context, within time.Duration) error {
+func (d *Daemon) alive(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	for _, g := range d.gates {
+	for _, g := range d.listeners {
 		if err := g.server.Alive(ctx); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"dmarcgate/admin"
 	"dmarcgate/dnscache"
 	"dmarcgate/metrics"
 )
@@ -67,9 +68,6 @@ func (p *prober) note(err error) {
 	}
 }
 
-// refusalAdvice is what to do about a name server that refuses queries.
-const refusalAdvice = "raise its limit of queries at once (dnsmasq: dns-forward-max), or let it resolve for this host; see docs/dns.md"
-
 // noteServers logs each server that died or came back, that refuses queries or
 // no longer does: while another answers, mail does not show it.
 func (p *prober) noteServers() {
@@ -96,7 +94,7 @@ func (p *prober) noteServer(before, s dnscache.ServerStatus) {
 	}
 	switch refuses, refused := !s.Refusing.IsZero(), !before.Refusing.IsZero(); {
 	case refuses && !refused:
-		p.log.Warn("a name server refuses queries, or drops them", "server", s.Address, "since", s.Refusing, "err", s.Refusal, "window", s.Window, "fix", refusalAdvice)
+		p.log.Warn("a name server refuses queries, or drops them", "server", s.Address, "since", s.Refusing, "err", s.Refusal, "window", s.Window, "fix", admin.RefusalAdvice)
 	case refused && !refuses:
 		p.log.Info("a name server refuses no queries any more", "server", s.Address)
 	}

@@ -1,14 +1,11 @@
-package main
+package daemon
 
 import (
-	"context"
-	"os"
 	"strings"
 	"time"
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
-	"dmarcgate/enforce"
 	"dmarcgate/site"
 )
 
@@ -26,17 +23,11 @@ type reloadState struct {
 	suspension *admin.Monitoring // what dmarcgate monitor has ordered; nil for nothing
 }
 
-func (d *daemon) inputs() site.Site {
-	d.mu.RLock()
-	defer d.mu.RUnlock()
-	return d.state.inputs
-}
-
-// reload reads the configuration, the rules and the suffix list, checks
+// Reload reads the configuration, the rules and the suffix list, checks
 // everything, and only then puts it in force for the messages that begin
 // afterwards. A failure leaves what is in force as it is. Settings that cannot
 // change without a restart are named and keep their value.
-func (d *daemon) reload() admin.ReloadResult {
+func (d *Daemon) Reload() admin.ReloadResult {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	d.notify.reloading()
@@ -52,15 +43,15 @@ func (d *daemon) reload() admin.ReloadResult {
 	}
 	d.shipping.use(site.PostgresConfig(in.Config))
 	restart := needRestart(d.state.first, in.Config)
-	for _, g := range d.gates {
+	for _, g := range d.listeners {
 		for _, l := range in.Config.Listeners {
-			if l.Name == g.listener.Name {
+			if l.Name == g.Config.Name {
 				g.use(in.Snapshot(l, d.sampler, d.dns.View), d.suspension())
 			}
 		}
 	}
-	d.log.setLevel(in.Config.Log.Level)
-	d.announceChanges(d.inputs(), in)
+	d.log.SetLevel(in.Config.Log.Level)
+	d.announceChanges(d.Inputs(), in)
 	d.mu.Lock()
 	d.state.inputs, d.state.at, d.state.failure, d.state.mapFailure, d.state.restart = in, now, "", "", restart
 	d.mu.Unlock()
@@ -74,7 +65,7 @@ func (d *daemon) reload() admin.ReloadResult {
 	return admin.ReloadResult{OK: true, Restart: restart}
 }
 
-func (d *daemon) reloadFailed(err error) admin.ReloadResult {
+func (d *Daemon) reloadFailed(err error) admin.ReloadResult {
 	d.mu.Lock()
 	d.state.failure = err.Error()
 	d.mu.Unlock()
@@ -83,52 +74,4 @@ func (d *daemon) reloadFailed(err error) admin.ReloadResult {
 		d.log.Error("reload failed; the settings before it stay in force", "err", strings.TrimSpace(line))
 	}
 	return admin.ReloadResult{Problem: err.Error()}
-}
-
-func problemTexts(list []config.Problem) []string {
-	var out []string
-	for _, p := range list[:min(len(list), maxToldFindings)] {
-		out = append(out, p.String())
-	}
-	return out
-}
-
-// status is what the control socket tells.
-func (d *daemon) status(ctx context.Context) admin.Status {
-	d.mu.RLock()
-	state := d.state
-	d.mu.RUnlock()
-	s := admin.Status{
-		Version: version, PID: os.Getpid(), Started: d.started, Config: state.path, Reloaded: state.at,
-		Failure: state.failures(), Restart: state.restart, Warnings: problemTexts(state.inputs.Config.Warnings()),
-		Store: "off", Checks: make(map[string]string), DNS: d.dnsStatus(), Monitor: state.suspension,
-	}
-	ruleStatus(&s, state.inputs)
-	if d.store != nil {
-		s.Store = state.first.Store.Path + ", durability " + state.first.Store.Durability
-		s.Results = d.resultsStatus(ctx, state.first.Store)
-	}
-	for _, g := range d.gates {
-		p := g.Snapshot.Load().Settings.Policy
-		s.Listeners = append(s.Listeners, admin.ListenerStatus{
-			Name: g.Listener, Address: g.listener.Address.String(), Profile: p.Profile.String(), EnforceShare: 100 - int(p.Observed),
-			AuthservID: g.Snapshot.Load().Settings.AuthservID, MTANames: namesOn(d.names.All(), g.Listener),
-			Warning: listenerWarning(g.Coverage.Finding()),
-		})
-	}
-	for _, c := range d.checks() {
-		s.Checks[c.Name] = "ok"
-		if err := c.Run(ctx); err != nil {
-			s.Checks[c.Name] = err.Error()
-		}
-	}
-	return s
-}
-
-func listenerWarning(f enforce.CoverageFinding) *admin.ListenerWarning {
-	if f.Code == "" {
-		return nil
-	}
-	w := admin.ListenerWarning(f)
-	return &w
 }

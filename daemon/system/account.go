@@ -1,4 +1,8 @@
-package main
+// Package system has what the daemon needs of this host: the account that it runs
+// as, sockets from systemd or opened here, and who can use the files. Check finds
+// what would keep a configuration from working here. Limits: only Linux, and
+// rights by owner, group and mode, without ACLs.
+package system
 
 import (
 	"errors"
@@ -13,45 +17,44 @@ import (
 	"syscall"
 
 	"dmarcgate/config"
-	"dmarcgate/site"
 )
 
-// account is the user that the daemon runs as once its sockets are open. The
+// Account is the user that the daemon runs as once its sockets are open. The
 // zero value is whoever started it.
-type account struct {
+type Account struct {
 	name     string // "user" or "user:group" of the configuration
-	uid, gid int
+	UID, GID int
 	groups   []int // further ones
 }
 
-// lookupAccount finds "user" or "user:group" on this host.
-func lookupAccount(text string) (account, error) {
+// LookupAccount finds "user" or "user:group" on this host.
+func LookupAccount(text string) (Account, error) {
 	if text == "" {
-		return account{}, nil
+		return Account{}, nil
 	}
 	name, group, _ := strings.Cut(text, ":")
-	a := account{name: text}
+	a := Account{name: text}
 	u, err := user.Lookup(name)
 	if err != nil {
-		return account{}, fmt.Errorf("user: %w", err)
+		return Account{}, fmt.Errorf("user: %w", err)
 	}
 	gid := u.Gid
 	if group != "" {
 		g, err := user.LookupGroup(group)
 		if err != nil {
-			return account{}, fmt.Errorf("user: %w", err)
+			return Account{}, fmt.Errorf("user: %w", err)
 		}
 		gid = g.Gid
 	}
 	ids, err := u.GroupIds()
 	if err != nil {
-		return account{}, fmt.Errorf("user: groups of %s: %w", name, err)
+		return Account{}, fmt.Errorf("user: groups of %s: %w", name, err)
 	}
-	if a.uid, err = strconv.Atoi(u.Uid); err != nil {
-		return account{}, fmt.Errorf("user: user id %q", u.Uid)
+	if a.UID, err = strconv.Atoi(u.Uid); err != nil {
+		return Account{}, fmt.Errorf("user: user id %q", u.Uid)
 	}
-	if a.gid, err = strconv.Atoi(gid); err != nil {
-		return account{}, fmt.Errorf("user: group id %q", gid)
+	if a.GID, err = strconv.Atoi(gid); err != nil {
+		return Account{}, fmt.Errorf("user: group id %q", gid)
 	}
 	for _, id := range ids {
 		if n, err := strconv.Atoi(id); err == nil {
@@ -61,8 +64,8 @@ func lookupAccount(text string) (account, error) {
 	return a, nil
 }
 
-// check tells whether this process can become the account.
-func (a account) check() error {
+// Check tells whether this process can become the account.
+func (a Account) Check() error {
 	if a.name == "" || os.Geteuid() == 0 || a.runs() {
 		return nil
 	}
@@ -70,24 +73,24 @@ func (a account) check() error {
 }
 
 // runs reports whether this process is the account already.
-func (a account) runs() bool { return os.Geteuid() == a.uid && os.Getegid() == a.gid }
+func (a Account) runs() bool { return os.Geteuid() == a.UID && os.Getegid() == a.GID }
 
-// become gives up all rights but those of the account, in every thread, and for
+// Become gives up all rights but those of the account, in every thread, and for
 // ever. Go changes all threads together (since 1.16).
-func (a account) become() error {
+func (a Account) Become() error {
 	if a.name == "" || a.runs() {
 		return nil
 	}
 	if err := syscall.Setgroups(a.groups); err != nil {
 		return fmt.Errorf("user = %q: setting groups: %w", a.name, err)
 	}
-	if err := syscall.Setgid(a.gid); err != nil {
+	if err := syscall.Setgid(a.GID); err != nil {
 		return fmt.Errorf("user = %q: setting the group: %w", a.name, err)
 	}
-	if err := syscall.Setuid(a.uid); err != nil {
+	if err := syscall.Setuid(a.UID); err != nil {
 		return fmt.Errorf("user = %q: setting the user: %w", a.name, err)
 	}
-	if a.uid != 0 && (syscall.Setuid(0) == nil || syscall.Setgid(0) == nil && a.gid != 0) {
+	if a.UID != 0 && (syscall.Setuid(0) == nil || syscall.Setgid(0) == nil && a.GID != 0) {
 		return fmt.Errorf("user = %q: root could be had back", a.name)
 	}
 	// Otherwise /proc/self belongs to root from now on, and the metrics of the
@@ -103,9 +106,9 @@ const (
 	mayEnter = 1
 )
 
-// checkFiles tells which file of an earlier start, or which directory, the
-// account cannot use. It is asked after become.
-func (a account) checkFiles(cfg *config.Config) error {
+// CheckFiles tells which file of an earlier start, or which directory, the
+// account cannot use. It is asked after Become.
+func (a Account) CheckFiles(cfg *config.Config) error {
 	if a.name == "" {
 		return nil
 	}
@@ -125,8 +128,8 @@ func (a account) checkFiles(cfg *config.Config) error {
 	return nil
 }
 
-// unreadable returns what a reload needs and the account cannot read.
-func (a account) unreadable(path string, cfg *config.Config) []string {
+// Unreadable returns what a reload needs and the account cannot read.
+func (a Account) Unreadable(path string, cfg *config.Config) []string {
 	var out []string
 	for _, file := range []string{path, cfg.RulesDir, cfg.Discovery.PSLFile, cfg.Store.Postgres.PasswordFile} {
 		if a.name != "" && file != "" && syscall.Access(file, mayRead) != nil {
@@ -148,10 +151,10 @@ func globQuote(path string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
-// sharedGroup returns the path of a socket that the daemon's own group can
+// SharedGroup returns the path of a socket that the daemon's own group can
 // connect to, or "": then MTAs are in that group, and would be able to use the
 // control socket and to read the results, too. Group 0 is root's.
-func sharedGroup(sockets []net.Listener) string {
+func SharedGroup(sockets []net.Listener) string {
 	gid := os.Getegid()
 	for _, ln := range sockets {
 		path := ln.Addr().String()
@@ -169,11 +172,11 @@ func sharedGroup(sockets []net.Listener) string {
 	return ""
 }
 
-// keepPrivate makes what the daemon writes from now on, and the results that
-// there are, its user's alone.
-func keepPrivate(cfg *config.Config) error {
+// KeepPrivate makes what the daemon writes from now on, the results that there
+// are and further files its user's alone.
+func KeepPrivate(cfg *config.Config, further ...string) error {
 	syscall.Umask(0o077)
-	for _, file := range append(resultFiles(cfg), site.NamesPath(cfg), suspensionPath(cfg)) {
+	for _, file := range append(resultFiles(cfg), further...) {
 		info, err := os.Lstat(file)
 		if err == nil && info.Mode().IsRegular() {
 			err = os.Chmod(file, info.Mode().Perm()&^0o077)

@@ -1,4 +1,7 @@
-package main
+// Package storekeeper does with the store what its owner alone may do: delete
+// results and take over those of another program. The owner is the daemon, or a
+// command while no daemon runs.
+package storekeeper
 
 import (
 	"context"
@@ -11,34 +14,30 @@ import (
 	"time"
 
 	"dmarcgate/admin"
-	"dmarcgate/config"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 )
 
-// storekeeper does with the store what its owner alone may do.
-type storekeeper struct {
+// Keeper is the owner of one store.
+type Keeper struct {
 	store     *sqlite.Store
-	shipping  *shipping     // nil without PostgreSQL
 	retention time.Duration // 0 is for ever
 	key       []byte        // of queue ids; nil when they are as they are
 	log       *slog.Logger
 }
 
-func newStorekeeper(store *sqlite.Store, shipping *shipping, opt sqlite.Options) *storekeeper {
-	return &storekeeper{store: store, shipping: shipping, retention: time.Duration(opt.Retention.Days) * 24 * time.Hour, key: opt.Privacy.QueueIDKey, log: opt.Log}
+// New makes the keeper of a store that was opened with opt.
+func New(store *sqlite.Store, opt sqlite.Options) *Keeper {
+	return &Keeper{store: store, retention: time.Duration(opt.Retention.Days) * 24 * time.Hour, key: opt.Privacy.QueueIDKey, log: opt.Log}
 }
 
 // Purge implements admin.Results. What is deleted is in the log as far as that
 // names nobody.
-func (k *storekeeper) Purge(ctx context.Context, p results.Purge) (int64, error) {
+func (k *Keeper) Purge(ctx context.Context, p results.Purge) (int64, error) {
 	n, err := k.store.Purge(ctx, p)
 	k.log.Info("results were purged", "rows", n, "by_domain", p.Domain != "", "by_client", p.Client.IsValid(), "before", p.Before, "err", err)
 	return n, err
 }
-
-// Adopt implements admin.Results.
-func (k *storekeeper) Adopt() error { return k.shipping.adopt() }
 
 const (
 	// importSlice is how many rows are compared with the store at once.
@@ -79,7 +78,7 @@ type importer struct {
 
 // Import implements admin.Results. It ends with the first row that the store
 // does not take.
-func (k *storekeeper) Import(ctx context.Context, next func() (results.Row, error)) (admin.Imported, error) {
+func (k *Keeper) Import(ctx context.Context, next func() (results.Row, error)) (admin.Imported, error) {
 	i := importer{store: k.store, key: k.key, seen: make(map[importKey]bool)}
 	if k.retention > 0 {
 		i.oldest = time.Now().Add(-k.retention)
@@ -198,33 +197,4 @@ func (i *importer) write(ctx context.Context, rows []results.Row) int64 {
 	}
 	wg.Wait()
 	return taken
-}
-
-// resultsStatus is what the control socket tells of the store.
-func (d *daemon) resultsStatus(ctx context.Context, conf config.Store) *admin.ResultsStatus {
-	st, err := d.store.Status(ctx)
-	s := &admin.ResultsStatus{
-		Path: conf.Path, Durability: conf.Durability, ID: st.ID, Rows: st.Rows, Bytes: st.Bytes, FreeBytes: st.FreeBytes,
-		Oldest: st.Oldest, Newest: st.Newest, Dropped: st.Dropped, Deleted: st.Deleted, Guard: st.Guard, Uncleaned: st.Uncleaned, SetAside: st.SetAside, Failure: st.Failure,
-	}
-	if err != nil {
-		s.Failure = err.Error()
-	}
-	if d.shipping != nil {
-		s.Postgres = postgresStatus(d.shipping)
-	}
-	return s
-}
-
-func postgresStatus(from *shipping) *admin.PostgresStatus {
-	st := from.status()
-	s := &admin.PostgresStatus{
-		State: st.State.String(), Since: st.Since, Failure: st.Err, Waiting: st.Waiting.Rows, Oldest: st.Waiting.Oldest,
-		Shipped: st.Rows, Last: st.Last, Aside: st.Aside, Uncleaned: st.Uncleaned,
-	}
-	if st.Skewed {
-		skew := st.Skew.Seconds()
-		s.Skew = &skew
-	}
-	return s
 }

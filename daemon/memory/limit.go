@@ -1,4 +1,4 @@
-package main
+package memory
 
 import (
 	"io/fs"
@@ -9,8 +9,6 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
-
-	"dmarcgate/config"
 )
 
 const (
@@ -27,11 +25,12 @@ const (
 	mostGroups = 64
 )
 
-// limitMemory sets the limit at which the runtime collects garbage more often
+// Limit sets the limit at which the runtime collects garbage more often
 // (GOMEMLIMIT), unless the environment has. Without it the heap may grow to
-// three times what lives (paceGarbage), and the kernel slows or kills a process
-// that has a third of it in use.
-func limitMemory(log *slog.Logger, cfg *config.Config) {
+// three times what lives (Pace), and the kernel slows or kills a process
+// that has a third of it in use. need is how much the settings allow to be in use
+// at once, in bytes: when the limit is less, the log says so.
+func Limit(log *slog.Logger, need int64) {
 	if set := os.Getenv("GOMEMLIMIT"); set != "" {
 		log.Info("memory limit", "bytes", debug.SetMemoryLimit(-1), "source", "GOMEMLIMIT")
 		return
@@ -44,8 +43,7 @@ func limitMemory(log *slog.Logger, cfg *config.Config) {
 	limit := group / 100 * memoryShare
 	debug.SetMemoryLimit(limit)
 	log.Info("memory limit", "bytes", limit, "source", source, "group", group)
-	// DKIM can need as much for the signed form of a header as the header itself.
-	if need := 2*int64(cfg.Limits.HeaderMemory) + int64(cfg.DNS.CacheSize); need > limit {
+	if need > limit {
 		log.Warn("limits.header_memory and dns.cache_size do not fit into the memory limit", "need", need, "limit", limit,
 			"fix", "make them smaller, or the control group's limit larger")
 	}

@@ -1,4 +1,8 @@
-package main
+// Package memory keeps the memory of a process small: how far the heap may grow,
+// when memory goes back to the kernel, and the limit of the control group. The
+// environment's GOGC and GOMEMLIMIT go before it. There is one such process: the
+// settings are of the Go runtime, and so for all of it.
+package memory
 
 import (
 	"context"
@@ -31,10 +35,10 @@ func growth(live, cache uint64) int {
 	return calmPercent
 }
 
-// paceGarbage sets how far the heap may grow, unless GOGC does, until ctx is
+// Pace sets how far the heap may grow, unless GOGC does, until ctx is
 // done: after each collection, by what it found to live. cache returns how much
 // the DNS cache holds, in bytes.
-func paceGarbage(ctx context.Context, cache func() int64) {
+func Pace(ctx context.Context, cache func() int64) {
 	if os.Getenv("GOGC") != "" { // the operator's choice
 		return
 	}
@@ -74,11 +78,11 @@ const (
 	someCycles = 3
 )
 
-// returnMemory gives memory back to the kernel after a burst, until ctx is done.
+// Return gives memory back to the kernel after a burst, until ctx is done.
 // The runtime sees that buffers and stacks are free when it next collects
 // garbage, which a process without work does every two minutes, and gives it
 // back slowly from then on.
-func returnMemory(ctx context.Context) {
+func Return(ctx context.Context) {
 	tick := time.NewTicker(memoryEvery)
 	defer tick.Stop()
 	var past burst

@@ -1,14 +1,11 @@
-package main
+package daemon
 
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"os"
-	"slices"
 
 	"dmarcgate/config"
-	"dmarcgate/enforce"
 	"dmarcgate/site"
 )
 
@@ -27,7 +24,7 @@ func saveWhole(path string, v any) error {
 }
 
 // openNames takes over the names of the last run.
-func (d *daemon) openNames(cfg *config.Config) {
+func (d *Daemon) openNames(cfg *config.Config) {
 	d.names = site.ReadNames(cfg)
 	changed := make(chan struct{}, 1)
 	d.namesChanged = changed
@@ -40,7 +37,7 @@ func (d *daemon) openNames(cfg *config.Config) {
 }
 
 // keepNames writes the names when they have changed, until ctx is done.
-func (d *daemon) keepNames(ctx context.Context) {
+func (d *Daemon) keepNames(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,24 +53,8 @@ func (d *daemon) keepNames(ctx context.Context) {
 	}
 }
 
-func (d *daemon) saveNames() {
+func (d *Daemon) saveNames() {
 	if err := saveWhole(site.NamesPath(d.state.first), d.names.All()); err != nil {
 		d.log.Warn("names of MTAs cannot be written", "err", err)
 	}
-}
-
-// local reports whether only this host can connect.
-func local(sockets []net.Listener) bool {
-	return !slices.ContainsFunc(sockets, func(ln net.Listener) bool { return ln.Addr().Network() != "unix" })
-}
-
-// namesOn returns the names of one listener.
-func namesOn(all []enforce.MTAName, listener string) []string {
-	var names []string
-	for _, n := range all {
-		if n.Listener == listener {
-			names = append(names, n.Name)
-		}
-	}
-	return names
 }

@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/daemontest"
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/miltertest"
+)
+
+func TestAReloadChangesWhatItCanAndNamesWhatItCannot(t *testing.T) {
+	dns := dnstest.New(t, daemontest.Zone)
+	d, log := startDaemon(t, dns.Addr(), daemontest.Config{})
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	send := func(qid string) int {
+		t.Helper()
+		res, err := client.Send(daemontest.SpoofedMail(qid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return res.Code
+	}
+	if got := send("1"); got != 550 {
+		t.Fatalf("before the reload: %d; want 550", got)
+	}
+	daemontest.Change(t, d.state.path, `profile = "strict"`, `profile = "monitor"`)
+	if r := d.Reload(); !r.OK || len(r.Restart) != 0 {
+		t.Fatalf("reload() = %+v; want success without a restart", r)
+	}
+	if got := send("2"); got != 0 {
+		t.Errorf("after the reload, on the same connection: %d; want delivery", got)
+	}
+	daemontest.Change(t, d.state.path, `timeout = "2s"`, `timeout = "3s"`)
+	daemontest.Change(t, d.state.path, `listen = "127.0.0.1:0"`, `listen = ""`)
+	r := d.Reload()
+	if want := []string{"dns", "admin"}; !r.OK || !slices.Equal(r.Restart, want) {
+		t.Errorf("reload() = %+v; want success, and %q to wait for a restart", r, want)
+	}
+	if !strings.Contains(log.String(), "need a restart") {
+		t.Error("the log does not say that a restart is needed")
+	}
+}
+
+func TestAReloadThatFailsKeepsWhatIsInForce(t *testing.T) {
+	dns := dnstest.New(t, daemontest.Zone)
+	d, log := startDaemon(t, dns.Addr(), daemontest.Config{})
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	daemontest.Change(t, d.state.path, `profile = "strict"`, `profil = "monitor"`)
+	r := d.Reload()
+	if want := "did you mean \"profile\"?"; r.OK || !strings.Contains(r.Problem, want) || !strings.Contains(r.Problem, d.state.path+":") {
+		t.Errorf("reload() = %+v; want a failure with file:line and %q", r, want)
+	}
+	if res, err := client.Send(daemontest.SpoofedMail("1")); err != nil || res.Code != 550 {
+		t.Errorf("after a failed reload: %+v, %v; want 550 as before", res, err)
+	}
+	if _, body := daemontest.Get(t, "http://"+d.Web().String()+"/metrics"); !strings.Contains(body, "dmarcgate_config_last_reload_successful 0") {
+		t.Error("the metric of the last reload is not 0")
+	}
+	if s := d.Status(t.Context()); !strings.Contains(s.Failure, "did you mean") {
+		t.Errorf("status = %+v; want the failure in it", s)
+	}
+	if !strings.Contains(log.String(), "stay in force") {
+		t.Error("the log does not say that the old settings stay in force")
+	}
+}
+
+// Two configurations differ in profile, texts and rules. Whatever a message
+// was answered with must come from one of them.
+func TestReloadsUnderLoadLoseNoMessageAndMixNothing(t *testing.T) {
+	reloads, connections := 20*daemontest.Scale(t), 50
+	dns := dnstest.New(t, daemontest.Zone)
+	rules := t.TempDir()
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Quarantine: "reject",
+		Extra: fmt.Sprintf("rules_dir = %q\n[reply]\nreject = \"DMARC A {domain} {reason}\"\n", rules)})
+	rule := filepath.Join(rules, "a.toml")
+	ruleText := []byte("[[rule]]\nid = \"only-in-b\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nheader_from = [\"bank.example\"]\n")
+	var stop atomic.Bool
+	var sent, mixed atomic.Int64
+	answered := make(chan struct{}, 1) // so that each pair of reloads has messages between them
+	var wg sync.WaitGroup
+	for c := range connections {
+		wg.Go(func() {
+			client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer client.Close()
+			for i := 0; !stop.Load(); i++ {
+				qid := fmt.Sprintf("4X%dy%d", c, i)
+				res, err := client.Send(daemontest.SpoofedMail(qid))
+				if err != nil || res.Code != 550 {
+					t.Errorf("message %s = %+v, %v; want 550 under either configuration", qid, res, err)
+					return
+				}
+				sent.Add(1)
+				select {
+				case answered <- struct{}{}:
+				default:
+				}
+				rows, err := d.Store().ByQueueID(context.Background(), qid)
+				if err != nil || len(rows) != 1 {
+					t.Errorf("message %s has %d rows, %v; want one", qid, len(rows), err)
+					return
+				}
+				a := strings.HasPrefix(res.Text, "DMARC A") && rows[0].Decision.Rule == ""
+				b := strings.HasPrefix(res.Text, "DMARC B") && rows[0].Decision.Rule == "only-in-b"
+				if !a && !b {
+					mixed.Add(1)
+					t.Errorf("message %s: reply %q with decision %+v belongs to neither configuration", qid, res.Text, rows[0].Decision)
+				}
+			}
+		})
+	}
+	for i := range reloads {
+		if i%2 == 0 {
+			daemontest.Change(t, d.state.path, "DMARC A", "DMARC B")
+			if err := os.WriteFile(rule, ruleText, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			daemontest.Change(t, d.state.path, "DMARC B", "DMARC A")
+			if err := os.Remove(rule); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := d.Reload(); !r.OK {
+			t.Errorf("reload %d: %s", i, r.Problem)
+		}
+		select {
+		case <-answered:
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Second):
+			t.Fatalf("no message was answered for 20 s after reload %d", i)
+		}
+	}
+	stop.Store(true)
+	wg.Wait()
+	t.Logf("%d reloads, %d messages, %d mixed", reloads, sent.Load(), mixed.Load())
+	if sent.Load() < int64(reloads) {
+		t.Errorf("messages = %d in %d reloads; want load", sent.Load(), reloads)
+	}
+}
