@@ -1,18 +1,16 @@
 package daemon
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/results"
 )
 
 // mapRule accepts what a map of domains has.
@@ -154,38 +152,12 @@ func TestMapsAreSwappedTogetherUnderLoad(t *testing.T) {
 	if r := d.Reload(); !r.OK {
 		t.Fatal(r.Problem)
 	}
-	var stop atomic.Bool
-	var sent atomic.Int64
-	answered := make(chan struct{}, 1)
-	var wg sync.WaitGroup
-	for c := range connections {
-		wg.Go(func() {
-			client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer client.Close()
-			for i := 0; !stop.Load(); i++ {
-				qid := fmt.Sprintf("4X%dy%d", c, i)
-				res, err := client.Send(daemontest.SpoofedMail(qid))
-				if err != nil || res.Code != 0 {
-					t.Errorf("message %s = %+v, %v; want delivery with either pair of maps", qid, res, err)
-					return
-				}
-				rows, err := d.Store().ByQueueID(context.Background(), qid)
-				if err != nil || len(rows) != 1 || len(rows[0].Decision.Also) > 0 || rows[0].Decision.Rule == "" {
-					t.Errorf("message %s: %+v, %v; want the decision of one rule", qid, rows, err)
-					return
-				}
-				sent.Add(1)
-				select {
-				case answered <- struct{}{}:
-				default:
-				}
-			}
-		})
-	}
+	load := startLoad(t, d, connections, func(res miltertest.Result, row results.Row) error {
+		if res.Code != 0 || len(row.Decision.Also) > 0 || row.Decision.Rule == "" {
+			return errors.New("want delivery by one rule, with either pair of maps")
+		}
+		return nil
+	})
 	for i := range swaps {
 		if i%2 == 0 {
 			files(nobody, ours)
@@ -193,13 +165,7 @@ func TestMapsAreSwappedTogetherUnderLoad(t *testing.T) {
 			files(ours, nobody)
 		}
 		d.refreshMaps()
-		select {
-		case <-answered:
-		case <-time.After(20 * time.Second):
-			t.Fatalf("no message was answered for 20 s after swap %d", i)
-		}
+		load.waitForOne(fmt.Sprint("swap ", i))
 	}
-	stop.Store(true)
-	wg.Wait()
-	t.Logf("%d swaps, %d messages", swaps, sent.Load())
+	t.Logf("%d swaps, %d messages", swaps, load.end())
 }

@@ -1,20 +1,18 @@
 package daemon
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/results"
 )
 
 func TestAReloadChangesWhatItCanAndNamesWhatItCannot(t *testing.T) {
@@ -91,44 +89,14 @@ func TestReloadsUnderLoadLoseNoMessageAndMixNothing(t *testing.T) {
 		Extra: fmt.Sprintf("rules_dir = %q\n[reply]\nreject = \"DMARC A {domain} {reason}\"\n", rules)})
 	rule := filepath.Join(rules, "a.toml")
 	ruleText := []byte("[[rule]]\nid = \"only-in-b\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nheader_from = [\"bank.example\"]\n")
-	var stop atomic.Bool
-	var sent, mixed atomic.Int64
-	answered := make(chan struct{}, 1) // so that each pair of reloads has messages between them
-	var wg sync.WaitGroup
-	for c := range connections {
-		wg.Go(func() {
-			client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer client.Close()
-			for i := 0; !stop.Load(); i++ {
-				qid := fmt.Sprintf("4X%dy%d", c, i)
-				res, err := client.Send(daemontest.SpoofedMail(qid))
-				if err != nil || res.Code != 550 {
-					t.Errorf("message %s = %+v, %v; want 550 under either configuration", qid, res, err)
-					return
-				}
-				sent.Add(1)
-				select {
-				case answered <- struct{}{}:
-				default:
-				}
-				rows, err := d.Store().ByQueueID(context.Background(), qid)
-				if err != nil || len(rows) != 1 {
-					t.Errorf("message %s has %d rows, %v; want one", qid, len(rows), err)
-					return
-				}
-				a := strings.HasPrefix(res.Text, "DMARC A") && rows[0].Decision.Rule == ""
-				b := strings.HasPrefix(res.Text, "DMARC B") && rows[0].Decision.Rule == "only-in-b"
-				if !a && !b {
-					mixed.Add(1)
-					t.Errorf("message %s: reply %q with decision %+v belongs to neither configuration", qid, res.Text, rows[0].Decision)
-				}
-			}
-		})
-	}
+	load := startLoad(t, d, connections, func(res miltertest.Result, row results.Row) error {
+		a := strings.HasPrefix(res.Text, "DMARC A") && row.Decision.Rule == ""
+		b := strings.HasPrefix(res.Text, "DMARC B") && row.Decision.Rule == "only-in-b"
+		if res.Code != 550 || !a && !b {
+			return errors.New("belongs to neither configuration")
+		}
+		return nil
+	})
 	for i := range reloads {
 		if i%2 == 0 {
 			daemontest.Change(t, d.state.path, "DMARC A", "DMARC B")
@@ -144,17 +112,11 @@ func TestReloadsUnderLoadLoseNoMessageAndMixNothing(t *testing.T) {
 		if r := d.Reload(); !r.OK {
 			t.Errorf("reload %d: %s", i, r.Problem)
 		}
-		select {
-		case <-answered:
-		case <-t.Context().Done():
-		case <-time.After(20 * time.Second):
-			t.Fatalf("no message was answered for 20 s after reload %d", i)
-		}
+		load.waitForOne(fmt.Sprint("reload ", i))
 	}
-	stop.Store(true)
-	wg.Wait()
-	t.Logf("%d reloads, %d messages, %d mixed", reloads, sent.Load(), mixed.Load())
-	if sent.Load() < int64(reloads) {
-		t.Errorf("messages = %d in %d reloads; want load", sent.Load(), reloads)
+	sent := load.end()
+	t.Logf("%d reloads, %d messages", reloads, sent)
+	if sent < int64(reloads) {
+		t.Errorf("messages = %d in %d reloads; want load", sent, reloads)
 	}
 }
