@@ -23,8 +23,8 @@ import (
 // zero value is whoever started it.
 type Account struct {
 	name     string // "user" or "user:group" of the configuration
-	UID, GID int
-	groups   []int // further ones
+	UID, GID int    // user id and group id
+	groups   []int  // ids of further groups
 }
 
 // LookupAccount finds "user" or "user:group" on this host.
