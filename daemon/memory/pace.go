@@ -1,7 +1,7 @@
 // Package memory keeps the memory of a process small: how far the heap may grow,
-// when memory goes back to the kernel, and the limit of the control group. The
-// environment's GOGC and GOMEMLIMIT go before it. There is one such process: the
-// settings are of the Go runtime, and so for all of it.
+// when memory goes back to the kernel, and the limit of the control group. GOGC
+// and GOMEMLIMIT in the environment take precedence. The settings belong to the
+// Go runtime and apply to the whole process.
 package memory
 
 import (
