@@ -16,6 +16,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/daemon/memory"
+	"dmarcgate/daemon/nameservers"
 	"dmarcgate/daemon/system"
 	"dmarcgate/dnscache"
 	"dmarcgate/enforce"
@@ -32,13 +33,13 @@ type Daemon struct {
 	registry     *prometheus.Registry
 	metrics      *metrics.Metrics
 	dns          *dnscache.Resolver
-	servers      *nameservers  // of dns
-	store        *sqlite.Store // nil when nothing is recorded
-	shipping     *shipping     // nil without a store or PostgreSQL
-	keeper       keeper        // of store
+	servers      *nameservers.List // of dns
+	store        *sqlite.Store     // nil when nothing is recorded
+	shipping     *shipping         // nil without a store or PostgreSQL
+	keeper       keeper            // of store
 	recorder     enforce.Recorder
 	sampler      policy.Sampler
-	prober       *prober
+	prober       *nameservers.Prober
 	tail         admin.Tail
 	names        *enforce.Names // of MTAs
 	namesChanged <-chan struct{}
@@ -124,7 +125,7 @@ func (d *Daemon) Web() net.Addr {
 // and mail goes on by the temperror settings.
 func (d *Daemon) Start(ctx context.Context) {
 	ctx, d.stop = context.WithCancel(ctx)
-	d.servers.start(ctx)
+	d.servers.Start(ctx)
 	for _, g := range d.listeners {
 		for _, ln := range g.sockets {
 			d.wg.Go(func() {
@@ -140,7 +141,7 @@ func (d *Daemon) Start(ctx context.Context) {
 	if d.web != nil {
 		d.log.Info("listening for metrics", "url", "http://"+d.web.socket.Addr().String()+"/metrics")
 	}
-	d.wg.Go(func() { d.prober.run(ctx, probeEvery) })
+	d.wg.Go(func() { d.prober.Run(ctx) })
 	d.wg.Go(func() { d.watchdog(ctx) })
 	d.wg.Go(func() { memory.Return(ctx) })
 	d.wg.Go(func() { d.watchMaps(ctx, mapsEvery) })
@@ -171,7 +172,7 @@ func (d *Daemon) Shutdown(ctx context.Context) {
 	}
 	d.wg.Wait()
 	d.reloading.Lock() // one that began before the socket was closed
-	d.servers.stop()
+	d.servers.Stop()
 	d.reloading.Unlock()
 	d.close()
 }

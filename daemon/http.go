@@ -47,7 +47,7 @@ func (d *Daemon) openAdmin(cfg config.Admin) error {
 // holds what it cannot take, and a host that leaves the service for it would
 // lose mail for nothing.
 func (d *Daemon) checks() []admin.Check {
-	checks := []admin.Check{{Name: "resolver", Run: d.prober.check}, {Name: "connections", Run: d.checkConnections}}
+	checks := []admin.Check{{Name: "resolver", Run: d.prober.Check}, {Name: "connections", Run: d.checkConnections}}
 	if d.store != nil {
 		checks = append(checks, admin.Check{Name: "store", Run: d.store.Check})
 	}

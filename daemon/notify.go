@@ -83,5 +83,5 @@ func (d *Daemon) alive(ctx context.Context, within time.Duration) error {
 			return err
 		}
 	}
-	return d.prober.alive(time.Now())
+	return d.prober.Alive(time.Now())
 }

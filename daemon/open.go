@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"dmarcgate/config"
+	"dmarcgate/daemon/nameservers"
 	"dmarcgate/daemon/storekeeper"
 	"dmarcgate/daemon/system"
 	"dmarcgate/metrics"
@@ -49,10 +50,8 @@ func (d *Daemon) openDNS(cfg *config.Config) (err error) {
 	if d.dns, err = site.NewResolver(cfg, d.metrics); err != nil {
 		return err
 	}
-	d.servers = &nameservers{dns: d.dns, path: site.ResolvConf, log: d.log.Logger, cfg: cfg.DNS}
-	d.prober = &prober{
-		probe: d.dns.Probe, log: d.log.Logger, setting: cfg.TempError.Ours.String(), servers: d.dns.Servers, metrics: d.metrics, err: errNotProbed,
-	}
+	d.servers = nameservers.NewList(d.dns, cfg.DNS, site.ResolvConf, d.log.Logger)
+	d.prober = nameservers.NewProber(d.dns, cfg.TempError.Ours.String(), d.log.Logger, d.metrics)
 	return nil
 }
 

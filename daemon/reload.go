@@ -38,7 +38,7 @@ func (d *Daemon) Reload() admin.ReloadResult {
 		return d.reloadFailed(err)
 	}
 	in.Started = d.state.first
-	if err := d.servers.use(in.Config.DNS); err != nil {
+	if err := d.servers.Use(in.Config.DNS); err != nil {
 		return d.reloadFailed(err)
 	}
 	d.shipping.use(site.PostgresConfig(in.Config))

@@ -1,4 +1,4 @@
-package daemon
+package nameservers
 
 import (
 	"bytes"
@@ -17,7 +17,7 @@ import (
 func TestAServerThatDiesOrComesBackIsLoggedOnce(t *testing.T) {
 	var out bytes.Buffer
 	list := []dnscache.ServerStatus{{Address: "192.0.2.53:53"}, {Address: "192.0.2.54:53"}}
-	p := &prober{log: slog.New(slog.NewTextHandler(&out, nil)), servers: func() []dnscache.ServerStatus { return list }}
+	p := &Prober{log: slog.New(slog.NewTextHandler(&out, nil)), servers: func() []dnscache.ServerStatus { return list }}
 	for _, down := range []bool{false, true, true, false, false} {
 		list[1].Down = down
 		p.noteServers()
@@ -37,7 +37,7 @@ func TestAServerThatRefusesIsLoggedOnceWithWhatToDo(t *testing.T) {
 	var out bytes.Buffer
 	list := []dnscache.ServerStatus{{Address: "192.0.2.53:53", Window: 75}}
 	reg := prometheus.NewRegistry()
-	p := &prober{log: slog.New(slog.NewTextHandler(&out, nil)), servers: func() []dnscache.ServerStatus { return list }, metrics: metrics.New(reg, nil)}
+	p := &Prober{log: slog.New(slog.NewTextHandler(&out, nil)), servers: func() []dnscache.ServerStatus { return list }, metrics: metrics.New(reg, nil)}
 	for _, refuses := range []bool{false, true, true, false, false} {
 		list[0].Refusing, list[0].Refusal = time.Time{}, ""
 		if refuses {
@@ -73,4 +73,16 @@ func gauge(t *testing.T, reg prometheus.Gatherer, name string) float64 {
 	}
 	t.Fatalf("no metric %s", name)
 	return 0
+}
+
+func TestTheWatchdogIsNotFedWhenALoopStands(t *testing.T) {
+	p := &Prober{}
+	now := time.Now()
+	if err := p.Alive(now); err != nil {
+		t.Errorf("Alive() before the first round = %v; want nil", err)
+	}
+	p.at = now.Add(-time.Hour)
+	if err := p.Alive(now); err == nil {
+		t.Error("Alive() an hour after the last round = nil; want an error")
+	}
 }

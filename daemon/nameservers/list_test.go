@@ -1,4 +1,4 @@
-package daemon
+package nameservers
 
 import (
 	"log/slog"
@@ -33,9 +33,9 @@ func TestServersComeFromTheConfigurationOrTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dns.Close()
-	n := &nameservers{dns: dns, path: path, log: slog.New(slog.DiscardHandler), cfg: config.DNS{Servers: []string{"192.0.2.9:53"}}}
-	n.start(t.Context())
-	defer func() { n.stop() }()
+	n := NewList(dns, config.DNS{Servers: []string{"192.0.2.9:53"}}, path, slog.New(slog.DiscardHandler))
+	n.Start(t.Context())
+	defer func() { n.Stop() }()
 	for _, tt := range []struct {
 		name string
 		cfg  config.DNS
@@ -45,7 +45,7 @@ func TestServersComeFromTheConfigurationOrTheFile(t *testing.T) {
 		{"one in the configuration", config.DNS{Servers: []string{"192.0.2.2:53"}}, []string{"192.0.2.2:53"}},
 		{"two, one trusted", config.DNS{Servers: []string{"192.0.2.2:53", "192.0.2.3:53"}, Trusted: []string{"192.0.2.3:53"}}, []string{"192.0.2.2:53", "192.0.2.3:53!"}},
 	} {
-		if err := n.use(tt.cfg); err != nil {
+		if err := n.Use(tt.cfg); err != nil {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 		if got := asksOf(dns); !slices.Equal(got, tt.want) {
@@ -55,10 +55,10 @@ func TestServersComeFromTheConfigurationOrTheFile(t *testing.T) {
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.use(n.cfg); err != nil {
+	if err := n.Use(n.cfg); err != nil {
 		t.Errorf("use of what is in force = %v; want nil, whatever the file says", err)
 	}
-	if err := n.use(config.DNS{}); err == nil || !strings.Contains(err.Error(), "set servers in [dns]") {
+	if err := n.Use(config.DNS{}); err == nil || !strings.Contains(err.Error(), "set servers in [dns]") {
 		t.Errorf("use without a file = %v; want an error that says what to set", err)
 	}
 	if got, want := asksOf(dns), []string{"192.0.2.2:53", "192.0.2.3:53!"}; !slices.Equal(got, want) {

@@ -1,4 +1,7 @@
-package daemon
+// Package nameservers keeps the name servers of the daemon's resolver as the
+// configuration or /etc/resolv.conf says, and asks them every few seconds whether
+// they answer.
+package nameservers
 
 import (
 	"context"
@@ -12,10 +15,10 @@ import (
 	"dmarcgate/site"
 )
 
-// nameservers keeps the servers of a resolver as the configuration says, and as
-// the file at path says while the configuration names none. Its methods are
-// called by one goroutine at a time.
-type nameservers struct {
+// List keeps the servers of a resolver as the configuration says, and as the file
+// at path says while the configuration names none. Its methods are called by one
+// goroutine at a time.
+type List struct {
 	dns  *dnscache.Resolver
 	path string
 	log  *slog.Logger
@@ -26,9 +29,15 @@ type nameservers struct {
 	wg     sync.WaitGroup // the following, when there is some
 }
 
-// start follows the file until ctx is done, when the configuration names no
+// NewList makes the list of a resolver that was made for cfg. path is that of
+// resolv.conf(5).
+func NewList(dns *dnscache.Resolver, cfg config.DNS, path string, log *slog.Logger) *List {
+	return &List{dns: dns, path: path, log: log, cfg: cfg}
+}
+
+// Start follows the file until ctx is done, when the configuration names no
 // servers.
-func (n *nameservers) start(ctx context.Context) {
+func (n *List) Start(ctx context.Context) {
 	n.ctx = ctx
 	ctx, n.cancel = context.WithCancel(ctx)
 	if len(n.cfg.Servers) == 0 {
@@ -36,14 +45,14 @@ func (n *nameservers) start(ctx context.Context) {
 	}
 }
 
-// stop ends the following, and waits for it.
-func (n *nameservers) stop() {
+// Stop ends the following, and waits for it.
+func (n *List) Stop() {
 	n.cancel()
 	n.wg.Wait()
 }
 
-// use puts another list in force. On an error nothing has changed.
-func (n *nameservers) use(cfg config.DNS) error {
+// Use puts another list in force. On an error nothing has changed.
+func (n *List) Use(cfg config.DNS) error {
 	if slices.Equal(cfg.Servers, n.cfg.Servers) && slices.Equal(cfg.Trusted, n.cfg.Trusted) {
 		return nil // what is followed may be unreadable just now
 	}
@@ -51,15 +60,15 @@ func (n *nameservers) use(cfg config.DNS) error {
 	if err != nil {
 		return err
 	}
-	n.stop() // it must not put its list above ours
+	n.Stop() // it must not put its list above ours
 	if err = n.dns.SetServers(list.Servers, list.Trusted); err == nil {
 		n.cfg = cfg
 	}
-	n.start(n.ctx)
+	n.Start(n.ctx)
 	return err
 }
 
-func (n *nameservers) report(list dnscache.ServerList, err error) {
+func (n *List) report(list dnscache.ServerList, err error) {
 	if err != nil {
 		n.log.Warn("the changed list of name servers cannot be used; the old ones are asked", "file", n.path, "err", err)
 		return

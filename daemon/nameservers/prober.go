@@ -1,4 +1,4 @@
-package daemon
+package nameservers
 
 import (
 	"context"
@@ -18,9 +18,9 @@ import (
 // on a quiet host nothing else would have been asked lately.
 const probeEvery = 5 * time.Second
 
-// prober keeps asking the name servers, and remembers the last answer for the
+// Prober keeps asking the name servers, and remembers the last answer for the
 // readiness check.
-type prober struct {
+type Prober struct {
 	probe   func(context.Context) error
 	log     *slog.Logger
 	setting string // what becomes of mail meanwhile
@@ -35,10 +35,16 @@ type prober struct {
 
 var errNotProbed = errors.New("not asked yet")
 
-// run probes until ctx is done, once at once. Changes are logged, and a start
+// NewProber makes the prober of a resolver. setting is what becomes of mail while
+// no server answers, a word of [temperror].
+func NewProber(dns *dnscache.Resolver, setting string, log *slog.Logger, m *metrics.Metrics) *Prober {
+	return &Prober{probe: dns.Probe, log: log, setting: setting, servers: dns.Servers, metrics: m, err: errNotProbed}
+}
+
+// Run probes every few seconds until ctx is done, the first time at once. Changes are logged, and a start
 // without DNS.
-func (p *prober) run(ctx context.Context, every time.Duration) {
-	ticker := time.NewTicker(every)
+func (p *Prober) Run(ctx context.Context) {
+	ticker := time.NewTicker(probeEvery)
 	defer ticker.Stop()
 	for {
 		err := p.probe(ctx)
@@ -55,7 +61,7 @@ func (p *prober) run(ctx context.Context, every time.Duration) {
 	}
 }
 
-func (p *prober) note(err error) {
+func (p *Prober) note(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.err
@@ -70,7 +76,7 @@ func (p *prober) note(err error) {
 
 // noteServers logs each server that died or came back, that refuses queries or
 // no longer does: while another answers, mail does not show it.
-func (p *prober) noteServers() {
+func (p *Prober) noteServers() {
 	now := make(map[string]dnscache.ServerStatus)
 	for _, s := range p.servers() {
 		now[s.Address] = s
@@ -85,7 +91,7 @@ func (p *prober) noteServers() {
 	p.before = now
 }
 
-func (p *prober) noteServer(before, s dnscache.ServerStatus) {
+func (p *Prober) noteServer(before, s dnscache.ServerStatus) {
 	switch {
 	case s.Down && !before.Down:
 		p.log.Warn("a name server does not answer; it is passed over", "server", s.Address, "since", s.Since, "err", s.Err)
@@ -100,15 +106,15 @@ func (p *prober) noteServer(before, s dnscache.ServerStatus) {
 	}
 }
 
-// check is the readiness check.
-func (p *prober) check(context.Context) error {
+// Check is the readiness check.
+func (p *Prober) Check(context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.err
 }
 
-// alive reports whether the loop comes round, whatever the answers were.
-func (p *prober) alive(now time.Time) error {
+// Alive reports whether the loop comes round, whatever the answers were.
+func (p *Prober) Alive(now time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if late := now.Sub(p.at); !p.at.IsZero() && late > 10*probeEvery {
