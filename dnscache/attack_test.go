@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/dnscache/schedule"
+
 	"github.com/miekg/dns"
 )
 
@@ -58,20 +60,20 @@ func newLimited(t testing.TB, reject func(peer)) (f *fakeServer, rejected *atomi
 }
 
 // hostileLookup is one of the lookups of a hostile message.
-type hostileLookup func(message int64, key int) (Class, string)
+type hostileLookup func(message int64, key int) (schedule.Class, string)
 
 var hostileLookups = map[string]hostileLookup{
-	"keys in one slow zone": func(m int64, k int) (Class, string) {
-		return Other, fmt.Sprintf("s%d-%d._domainkey.slow.test", m, k)
+	"keys in one slow zone": func(m int64, k int) (schedule.Class, string) {
+		return schedule.Other, fmt.Sprintf("s%d-%d._domainkey.slow.test", m, k)
 	},
-	"keys over many slow domains": func(m int64, k int) (Class, string) {
-		return Other, fmt.Sprintf("s%d._domainkey.slow%d.test", m, (m*attackKeys+int64(k))%attackZones)
+	"keys over many slow domains": func(m int64, k int) (schedule.Class, string) {
+		return schedule.Other, fmt.Sprintf("s%d._domainkey.slow%d.test", m, (m*attackKeys+int64(k))%attackZones)
 	},
-	"author domains that are slow": func(m int64, k int) (Class, string) {
-		return Author, fmt.Sprintf("s%d-%d._domainkey.slow%d.test", m, k, m%attackZones)
+	"author domains that are slow": func(m int64, k int) (schedule.Class, string) {
+		return schedule.Author, fmt.Sprintf("s%d-%d._domainkey.slow%d.test", m, k, m%attackZones)
 	},
-	"invented selectors below the victim": func(m int64, k int) (Class, string) {
-		return Author, fmt.Sprintf("s%d-%d._domainkey.victim.test", m, k)
+	"invented selectors below the victim": func(m int64, k int) (schedule.Class, string) {
+		return schedule.Author, fmt.Sprintf("s%d-%d._domainkey.victim.test", m, k)
 	},
 }
 
@@ -93,7 +95,7 @@ type attack struct {
 func (a *attack) hostile(ctx context.Context, session int) {
 	client := netip.AddrFrom4([4]byte{10, 0, byte(session % attackNets), byte(session)})
 	for ctx.Err() == nil {
-		m, account := a.sent.Add(1), NewAccount(client)
+		m, account := a.sent.Add(1), schedule.NewAccount(client)
 		var wg sync.WaitGroup
 		for k := range attackKeys {
 			wg.Go(func() {
@@ -115,9 +117,9 @@ func (a *attack) note(err error) {
 
 // good sends a message from a domain that is not known.
 func (a *attack) good(ctx context.Context, n int, client netip.Addr) error {
-	began, account, d := time.Now(), NewAccount(client), fmt.Sprintf("good%d.test", n)
+	began, account, d := time.Now(), schedule.NewAccount(client), fmt.Sprintf("good%d.test", n)
 	for _, name := range []string{"_dmarc." + d, d, "s1._domainkey." + d, "s2._domainkey." + d, "_spf." + d, "a." + d} {
-		if _, err := a.View(DMARC).Charged(account, Author).TXT(ctx, name); err != nil {
+		if _, err := a.View(DMARC).Charged(account, schedule.Author).TXT(ctx, name); err != nil {
 			a.note(err)
 			return err
 		}

@@ -15,7 +15,7 @@
 //
 // Queries in flight at each server: its window, at most Config.MaxInFlight, each
 // over a new socket and with a random ID and case; a lookup that finds no place waits
-// for one, maxWaiting of them at most. Beside them go
+// for one (package schedule). Beside them go
 // at most one check query to each server, and what Resolver.Probe sends.
 // Time: Config.QueryTimeout for one exchange, with a second query without EDNS
 // and TCP where it needs them, Config.Timeout for a lookup with all its
@@ -79,13 +79,9 @@
 //
 // # Windows and shares
 //
-// How many queries a server takes is found out as TCP does (window.go): answers
-// let its window grow, a check query that fails halves it, and so do failures of
-// many zones at once, but not below a floor, as mail can be made to fail. A query
-// that was given up keeps its place for holdTime. Each lookup is charged to an
-// Account and a Class (View.Charged): under pressure no message, client or zone
-// takes the share of another (share.go), and class Author has a reserve
-// (schedule.go).
+// Package schedule says when a lookup may send a query, and to which server: by
+// the window of the server and, under pressure, by the shares of the message, the
+// client and the zone that the lookup is charged to (View.Charged).
 //
 // # Dead servers
 //

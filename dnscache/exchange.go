@@ -63,7 +63,7 @@ func (r *Resolver) send(ctx context.Context, network string, s *server, q wire.Q
 		r.lastAnswer.Store(now.UnixNano())
 	}
 	if s.replied(now.Sub(began), useful) {
-		r.sched.forgive(s) // the queries given up died with it
+		s.sched.Forgive() // the queries given up died with it
 	}
 	return rep, nil
 }

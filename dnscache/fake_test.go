@@ -20,6 +20,14 @@ const (
 	maxChase    = 4    // questions about a chain of CNAMEs that comes in pieces
 )
 
+// Limits of schedule, as lookups see them.
+const (
+	firstWindow     = 50   // queries in flight at a server at first
+	maxWaiting      = 2000 // lookups that wait for a place
+	maxLookups      = 150  // that one message may begin
+	maxOtherLookups = 100  // of them in class Other
+)
+
 // records reads records in their text form.
 func records(t testing.TB, lines ...string) []dns.RR {
 	t.Helper()

@@ -4,8 +4,9 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"dmarcgate/dnscache/schedule"
 
 	"github.com/miekg/dns"
 )
@@ -42,7 +43,7 @@ var rootNS = key{Type: dns.TypeNS}
 // health is what is known of a server. That of a server not asked yet says
 // that it is up. Make it with newHealth.
 type health struct {
-	gone atomic.Bool // down, read without the lock
+	sched *schedule.Server // its places
 
 	mu       sync.Mutex
 	retired  bool // in no list any more
@@ -66,12 +67,9 @@ type health struct {
 
 	plainUntil time.Time // names are sent in lower case so long
 	recased    int       // replies in another case since the last that was not, or since TCP told
-
-	win   window   // this and the next are guarded by scheduler.mu
-	signs evidence // of overflow
 }
 
-func newHealth(ceiling int) *health { return &health{win: newWindow(ceiling)} }
+func newHealth(s *schedule.Server) *health { return &health{sched: s} }
 
 // checks is the goroutine that checks a server.
 type checks struct {
@@ -82,10 +80,11 @@ type checks struct {
 	decide  context.CancelFunc
 }
 
-func (h *health) isDown() bool { return h.gone.Load() }
+// isDown reports whether the server is passed over.
+func (h *health) isDown() bool { return h.sched.Down() }
 
-// inUse reports whether the server is asked.
-func (h *health) inUse() bool { return !h.gone.Load() }
+// strained reports whether the server overflowed a short time ago.
+func (h *health) strained() bool { return h.sched.Strained() }
 
 // setDown marks the server; h.mu is held.
 func (h *health) setDown(down, refuses bool, now time.Time) {
@@ -96,7 +95,7 @@ func (h *health) setDown(down, refuses bool, now time.Time) {
 		h.since = time.Time{}
 	}
 	h.down, h.refuses = down, refuses
-	h.gone.Store(down)
+	h.sched.SetDown(down)
 }
 
 // asked counts a query, and returns the count of replies before it.
@@ -328,6 +327,16 @@ func (r *Resolver) suspect(s *server, kind Kind) {
 	r.wg.Go(func() { r.check(ctx, s, c) })
 }
 
+// full checks a server of which lookups of class Author wait for a place, if it
+// is in use still.
+func (r *Resolver) full(at *schedule.Server) {
+	for _, s := range *r.servers.Load() {
+		if s.sched == at {
+			r.suspect(s, Pressure)
+		}
+	}
+}
+
 // check sends check queries to a server until it answers.
 func (r *Resolver) check(ctx context.Context, s *server, c *checks) {
 	defer s.finish(c)
@@ -352,20 +361,20 @@ func (r *Resolver) check(ctx context.Context, s *server, c *checks) {
 func (r *Resolver) checkOnce(ctx context.Context, s *server, c *checks) (atOne, on bool) {
 	seen := s.replies()
 	e := &errand{purpose: probe, key: rootNS}
-	_, err := r.once(ctx, e, &place{server: s})
+	_, err := r.once(ctx, e, s, nil)
 	if err == nil {
-		r.sched.checkAnswered(s)
+		s.sched.CheckAnswered()
 	}
 	if err == nil || ctx.Err() != nil {
 		return false, false
 	}
 	got := checked{err: err, dead: suspicious(err.Kind) && s.replies() == seen}
 	if err.Kind != Local && err.Kind != Internal {
-		got.atOne = r.sched.checkFailed(s, got.dead)
+		got.atOne = s.sched.CheckFailed(got.dead)
 	}
 	on = s.judge(c, got, r.now())
 	if s.isDown() {
-		r.sched.desert()
+		r.sched.FailStranded()
 	}
 	return got.atOne, on
 }

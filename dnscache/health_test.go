@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/internal/dnstest"
 
 	"github.com/miekg/dns"
@@ -31,6 +32,11 @@ func newMortal(t testing.TB) *mortal {
 		}
 	})
 	return m
+}
+
+// unknown is a server that was asked nothing yet.
+func unknown() *health {
+	return newHealth(schedule.New(time.Now, time.Hour, nil, nil).NewServer(10))
 }
 
 // hasty is for servers that do not answer.
@@ -71,7 +77,7 @@ func TestAStrangersSilentDomainTakesNoServerDown(t *testing.T) {
 }
 
 func TestAServerThatAnswersOthersMeanwhileIsNotChecked(t *testing.T) {
-	h := newHealth(10)
+	h := unknown()
 	seen := h.asked()
 	h.replied(time.Millisecond, true)
 	if h.failed(seen, &Error{Kind: Timeout}) {
@@ -133,7 +139,10 @@ func TestADeadServerIsAskedNothingAndCheckedLessAndLess(t *testing.T) {
 
 func TestADeadServerIsNotWaitedFor(t *testing.T) {
 	g, _, _ := bury(t, newMortal(t))
+	s := (*g.servers.Load())[0]
+	s.sched.SetDown(false)
 	defer g.fill()()
+	s.sched.SetDown(true)
 	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Down {
 		t.Errorf("without a free place: %v; want %v", e, Down)
 	}
@@ -290,7 +299,7 @@ func TestAServerThatTalksGarbageIsDead(t *testing.T) {
 }
 
 func TestAShortageOfThisHostCondemnsNoServer(t *testing.T) {
-	h := newHealth(10)
+	h := unknown()
 	_, c := h.begin(background, Timeout, time.Now())
 	if h.judge(c, checked{err: &Error{Kind: Local}}, time.Now()) || h.status(time.Now()).Down {
 		t.Error("a check that was not sent condemned the server")
@@ -344,7 +353,7 @@ func TestServersAreReplaced(t *testing.T) {
 }
 
 func TestALateFailureOfARemovedServerStartsNoCheck(t *testing.T) {
-	h := newHealth(10)
+	h := unknown()
 	h.retire()
 	if _, c := h.begin(background, Timeout, time.Now()); c != nil {
 		t.Error("a removed server is checked")
@@ -352,7 +361,7 @@ func TestALateFailureOfARemovedServerStartsNoCheck(t *testing.T) {
 }
 
 func TestServerTimesAreSmoothed(t *testing.T) {
-	h := newHealth(10)
+	h := unknown()
 	h.replied(80*time.Millisecond, true)
 	h.replied(160*time.Millisecond, true)
 	if got, want := h.status(time.Now()).RTT, 90*time.Millisecond; got != want {

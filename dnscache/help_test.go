@@ -2,11 +2,13 @@ package dnscache
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
 
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/metrics"
 
@@ -131,7 +133,7 @@ func (l *lookups) last(t testing.TB) Lookup {
 
 // resolveNow is a lookup past the cache, in this goroutine.
 func (r *Resolver) resolveNow(ctx context.Context, p Purpose, k key) (*answer, error) {
-	return r.resolve(ctx, newErrand(p, k, bill{class: Author}, *r.servers.Load()))
+	return r.resolve(ctx, newErrand(p, k, ownBill, *r.servers.Load()))
 }
 
 // inFlight returns how many queries are in flight at all servers.
@@ -144,19 +146,24 @@ func (r *Resolver) inFlight() int {
 }
 
 // fill takes all places at the servers, as queries in flight do, until release.
-func (r *Resolver) fill() (release func()) {
-	var list []*place
-	q := r.sched
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, s := range *r.servers.Load() {
-		for s.win.free(Author, q.now()) > 0 {
-			list = append(list, q.occupy(s, charge{class: Author}, q.now()))
+func (r *Resolver) fill() (release func()) { return r.fillClass(schedule.Author) }
+
+// fillClass takes all places that a class may have.
+func (r *Resolver) fillClass(c schedule.Class) (release func()) {
+	var list []*schedule.Place
+	for i := 0; ; i++ {
+		// Each is of a client and a zone of its own, so that no share is exceeded.
+		e := newErrand(probe, key{Name: fmt.Sprintf("filler%d.test", i)}, schedule.Bill{Account: clientOf(40_000 + i), Class: c}, *r.servers.Load())
+		e.ticket.Hurries = true
+		p, err := r.enter(e, e.servers)
+		if err != nil {
+			break
 		}
+		list = append(list, p)
 	}
 	return func() {
 		for _, p := range list {
-			q.done(p, "", noSign, true)
+			p.Done(0, true)
 		}
 	}
 }

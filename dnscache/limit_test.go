@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/internal/dnstest"
 )
 
@@ -18,8 +19,8 @@ func gave(err error) bool {
 func TestAccountBeginsALimitedNumberOfLookups(t *testing.T) {
 	r := newRig(t, Config{}, dnstest.New(t, "x.example. TXT \"x\"\n!any\n"))
 	client := netip.MustParseAddr("192.0.2.1")
-	account := NewAccount(client)
-	other, author := r.View(DKIM).Charged(account, Other), r.View(DMARC).Charged(account, Author)
+	account := schedule.NewAccount(client)
+	other, author := r.View(DKIM).Charged(account, schedule.Other), r.View(DMARC).Charged(account, schedule.Author)
 	for i := range maxOtherLookups {
 		if _, err := other.TXT(t.Context(), fmt.Sprintf("k%d.x.example", i)); err != nil {
 			t.Fatalf("lookup %d of class Other: %v", i, err)
@@ -39,7 +40,7 @@ func TestAccountBeginsALimitedNumberOfLookups(t *testing.T) {
 	if _, err := author.TXT(t.Context(), "k1.x.example"); err != nil {
 		t.Errorf("a name that the cache has: %v; want its answer", err)
 	}
-	if _, err := r.View(DMARC).Charged(NewAccount(client), Author).TXT(t.Context(), "more.x.example"); err != nil {
+	if _, err := r.View(DMARC).Charged(schedule.NewAccount(client), schedule.Author).TXT(t.Context(), "more.x.example"); err != nil {
 		t.Errorf("the same for another message: %v; want an answer", err)
 	}
 	if _, err := r.View(DMARC).TXT(t.Context(), "ours.x.example"); err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"dmarcgate/dnscache/schedule"
 )
 
 // Outcomes of a lookup, in metrics and traces.
@@ -39,7 +41,7 @@ const (
 type use struct {
 	purpose Purpose
 	parses  bool // the records are going to be parsed
-	bill    bill
+	bill    schedule.Bill
 }
 
 // flight is a lookup under way. entry and err are set before done is closed.
@@ -77,7 +79,7 @@ func (r *Resolver) lookup(ctx context.Context, u use, k key) (*entry, string, er
 	}
 	e, f, outcome := r.find(u, k)
 	if outcome == coalesced {
-		r.sched.join(f.errand.ticket, u.bill)
+		r.sched.Join(f.errand.ticket, u.bill)
 	}
 	if f != nil && !e.known() {
 		r.metrics.CacheRequest(u.purpose.String(), outcome)
@@ -139,7 +141,7 @@ func (r *Resolver) askAhead(u use, k key, seen *entry) {
 		return
 	}
 	u.parses = u.parses || seen.hasSlot()
-	u.bill = bill{class: Other}
+	u.bill = schedule.Bill{Class: schedule.Other}
 	r.start(u, k, true)
 }
 
@@ -150,11 +152,11 @@ func (r *Resolver) start(u use, k key, ahead bool) *flight {
 	k.Name = strings.Clone(k.Name)
 	f := &flight{began: time.Now(), left: r.now(), ahead: ahead, parses: u.parses, done: make(chan struct{})}
 	e := newErrand(u.purpose, k, u.bill, *r.servers.Load())
-	e.launch = func(p *place) { r.launch(f, p) }
+	e.launch = func(p *schedule.Place) { r.launch(f, p) }
 	e.fall = func(err *Error) { r.fall(f, err) }
-	e.ticket.hurries = ahead
+	e.ticket.Hurries = ahead
 	f.errand = e
-	p, err := r.enter(e)
+	p, err := r.enter(e, e.servers)
 	if err != nil {
 		err.blame = r.blame(err.Kind, e.servers, f.left)
 		f.err = err
@@ -172,23 +174,14 @@ func (r *Resolver) start(u use, k key, ahead bool) *flight {
 	return f
 }
 
-// enter looks for a place for a lookup, if its message may have one more.
-func (r *Resolver) enter(e *errand) (*place, *Error) {
-	if !e.ticket.bill.spend() {
-		r.sched.lack(e.ticket.bill.class, byMessage)
-		return nil, newError(e.key, Pressure, nil)
-	}
-	return r.sched.enter(e.ticket, e.servers)
-}
-
 // depart runs a flight with its first place; r.mu is held.
-func (r *Resolver) depart(f *flight, p *place) {
+func (r *Resolver) depart(f *flight, p *schedule.Place) {
 	f.errand.place = p
 	r.wg.Go(func() { r.fly(f) })
 }
 
 // launch is depart for a flight that has waited.
-func (r *Resolver) launch(f *flight, p *place) {
+func (r *Resolver) launch(f *flight, p *schedule.Place) {
 	r.mu.Lock()
 	if !r.closed {
 		r.depart(f, p)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/internal/dnstest"
 
 	"github.com/miekg/dns"
@@ -199,8 +200,8 @@ func TestCloseEndsLookupsAndLeavesNoGoroutine(t *testing.T) {
 
 func TestABugFailsItsLookupOnly(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
-	bad := newErrand(SPF, key{Type: dns.TypeTXT, Name: "example.com"}, bill{}, *g.servers.Load())
-	bad.place = &place{} // of no server, so that asking trips over it
+	bad := newErrand(SPF, key{Type: dns.TypeTXT, Name: "example.com"}, ownBill, *g.servers.Load())
+	bad.place = &schedule.Place{} // of no server, so that asking trips over it
 	var e *Error
 	if _, err := g.guarded(background, bad); !errors.As(err, &e) || e.Kind != Internal || e.Ours() {
 		t.Errorf("after a panic: %v; want %v of the domain", err, Internal)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/dnscache/wire"
 )
 
@@ -31,23 +32,27 @@ type errand struct {
 	purpose Purpose
 	key     key
 	servers []*server
-	ticket  *ticket // nil for check queries and probes, which need no place
-	place   *place  // for the first query, had beforehand; or nil
-	wasted  []*place
+	ticket  *schedule.Ticket // nil for check queries and probes, which need no place
+	place   *schedule.Place  // for the first query, had beforehand; or nil
+	wasted  []*schedule.Place
 
-	launch func(*place) // what to do with the first place, if it was waited for; nil when that is done
-	fall   func(*Error) // the same when there is none
-	wake   chan grant   // later places that were waited for
+	launch func(*schedule.Place) // what to do with the first place, if it was waited for; nil when that is done
+	fall   func(*Error)          // the same when there is none
+	wake   chan grant            // later places that were waited for
+}
+
+// grant is a place for one who has waited, or why there is none.
+type grant struct {
+	place *schedule.Place
+	err   *Error
 }
 
 // newErrand makes a lookup that is charged to b.
-func newErrand(p Purpose, k key, b bill, servers []*server) *errand {
+func newErrand(p Purpose, k key, b schedule.Bill, servers []*server) *errand {
 	e := &errand{purpose: p, key: k, servers: servers, wake: make(chan grant, 1)}
-	e.ticket = &ticket{
-		zone: zoneOf(k.Name), bill: b, key: k,
-		granted: func(p *place) { e.tell(grant{place: p}) },
-		failed:  func(err *Error) { e.tell(grant{err: err}) },
-	}
+	e.ticket = schedule.NewTicket(k.Name, b,
+		func(p *schedule.Place) { e.tell(grant{place: p}) },
+		func(kind Kind) { e.tell(grant{err: newError(k, kind, nil)}) })
 	return e
 }
 
@@ -118,16 +123,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // ask again.
 func (r *Resolver) round(ctx context.Context, e *errand, servers []*server, try int) (_ *answer, again []*server, failure *Error) {
 	for len(servers) > 0 {
-		p, err := r.placeAt(ctx, e, servers)
+		s, p, err := r.placeAt(ctx, e, servers)
 		if err != nil && err.Kind == Down && failure != nil {
 			break // those that are left went down meanwhile
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		s := p.server
 		servers = without(servers, s)
-		a, err := r.once(ctx, e, p)
+		a, err := r.once(ctx, e, s, p)
 		if err == nil {
 			return a, nil, nil
 		}
@@ -152,7 +156,7 @@ func (r *Resolver) relents(ctx context.Context, e *errand, s *server, kind Kind,
 		return false
 	case kind == Refused, kind == ServFail, kind == Local:
 		s.settled(ctx)
-		return r.sched.important(e.ticket) && r.sched.strained(s)
+		return r.sched.Important(e.ticket) && s.sched.Strained()
 	}
 	return false
 }
@@ -162,17 +166,38 @@ func without(list []*server, s *server) []*server {
 	return append(slices.Clone(list[:i]), list[i+1:]...)
 }
 
-// placeAt returns a place at one of the servers, for which it may have to wait.
-// A lookup without a ticket needs none.
-func (r *Resolver) placeAt(ctx context.Context, e *errand, servers []*server) (*place, *Error) {
-	if p := e.place; p != nil {
-		e.place = nil
-		return p, nil
-	}
+// placeAt returns one of the servers and a place there, for which it may have to
+// wait. A lookup without a ticket needs none.
+func (r *Resolver) placeAt(ctx context.Context, e *errand, servers []*server) (*server, *schedule.Place, *Error) {
 	if e.ticket == nil {
-		return &place{server: servers[0], sent: r.now()}, nil
+		return servers[0], nil, nil
 	}
-	p, err := r.sched.enter(e.ticket, servers)
+	p, err := e.place, (*Error)(nil)
+	if e.place = nil; p == nil {
+		p, err = r.waitForPlace(ctx, e, servers)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return servers[slices.IndexFunc(servers, func(s *server) bool { return s.sched == p.Server() })], p, nil
+}
+
+// enter looks for a place at one of the servers. Without one and without an
+// error the lookup waits.
+func (r *Resolver) enter(e *errand, servers []*server) (*schedule.Place, *Error) {
+	places := make([]*schedule.Server, len(servers))
+	for i, s := range servers {
+		places[i] = s.sched
+	}
+	p, kind := r.sched.Enter(e.ticket, places)
+	if kind != 0 {
+		return nil, newError(e.key, kind, nil)
+	}
+	return p, nil
+}
+
+func (r *Resolver) waitForPlace(ctx context.Context, e *errand, servers []*server) (*schedule.Place, *Error) {
+	p, err := r.enter(e, servers)
 	if p != nil || err != nil {
 		return p, err
 	}
@@ -181,7 +206,7 @@ func (r *Resolver) placeAt(ctx context.Context, e *errand, servers []*server) (*
 		return g.place, g.err
 	case <-ctx.Done():
 	}
-	if r.sched.leave(e.ticket) {
+	if r.sched.Leave(e.ticket) {
 		return nil, newError(e.key, Pressure, ctx.Err())
 	}
 	g := <-e.wake // it came at the same time
@@ -232,7 +257,7 @@ func (r *Resolver) blame(kind Kind, servers []*server, began time.Time) blame {
 		return unproven
 	case kind != ServFail && !r.answeredSince(began.Add(-recently)):
 		return unproven
-	case slices.ContainsFunc(servers, r.sched.strained):
+	case slices.ContainsFunc(servers, (*server).strained):
 		return unproven
 	}
 	return domains
@@ -249,17 +274,17 @@ func (r *Resolver) answeredSince(t time.Time) bool {
 	return last != 0 && last >= t.UnixNano()
 }
 
-// once asks one server once, and keeps account of it.
-func (r *Resolver) once(ctx context.Context, e *errand, p *place) (*answer, *Error) {
+// once asks one server once, and keeps account of it. p is the place there, which
+// is nil for a lookup without a ticket.
+func (r *Resolver) once(ctx context.Context, e *errand, s *server, p *schedule.Place) (*answer, *Error) {
 	r.metrics.QueryInFlight(1)
 	defer r.metrics.QueryInFlight(-1)
 
-	s := p.server
 	began, seen := r.now(), s.asked()
 	rep, kind, err := r.safely(ctx, s, e.key)
 	r.metrics.Query(e.purpose.String(), rep.Word(kind), r.now().Sub(began))
 	withdrawn := errors.Is(ctx.Err(), context.Canceled)
-	overflows := r.giveBack(e, p, kind, withdrawn)
+	overflows := e.giveBack(p, kind, withdrawn)
 	if kind == 0 {
 		return r.dated(rep, s), nil
 	}
@@ -276,14 +301,14 @@ func (r *Resolver) once(ctx context.Context, e *errand, p *place) (*answer, *Err
 
 // giveBack gives the place of a query back, if it had one, and reports whether
 // the server seems to overflow.
-func (r *Resolver) giveBack(e *errand, p *place, kind Kind, withdrawn bool) bool {
-	if e.ticket == nil {
+func (e *errand) giveBack(p *schedule.Place, kind Kind, withdrawn bool) bool {
+	if p == nil {
 		return false
 	}
-	overflows := r.sched.done(p, e.ticket.zone, outcomeOf(kind, withdrawn), withdrawn)
+	overflows := p.Done(kind, withdrawn)
 	switch {
 	case kind == 0:
-		r.sched.recover(e.wasted, p.server)
+		p.Server().Recovered(e.wasted)
 	case kind == Timeout:
 		e.wasted = append(e.wasted, p)
 	}

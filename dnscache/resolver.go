@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/metrics"
 
 	"github.com/maypok86/otter/v2"
@@ -102,7 +103,7 @@ type Resolver struct {
 	metrics *metrics.Metrics
 	clock   clock
 	cache   *otter.Cache[key, *entry]
-	sched   *scheduler
+	sched   *schedule.Scheduler
 
 	lastAnswer atomic.Int64 // when a server last answered, Unix nanoseconds; 0 = never
 
@@ -127,8 +128,8 @@ func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
 	if r.now == nil {
 		r.now = time.Now
 	}
-	r.sched = newScheduler(r.now, r.cfg.Timeout, func(c Class, by string) { m.DNSPressure(c.String(), by) },
-		func(s *server) { r.suspect(s, Pressure) })
+	r.sched = schedule.New(r.now, r.cfg.Timeout, func(c schedule.Class, by string) { m.DNSPressure(c.String(), by) },
+		r.full)
 	if err := r.SetServers(cfg.Servers, cfg.Trusted); err != nil {
 		return nil, err
 	}
@@ -148,13 +149,13 @@ func (r *Resolver) Close() {
 	r.closed = true
 	r.mu.Unlock()
 	r.cancel()
-	r.sched.close()
+	r.sched.Close()
 	r.wg.Wait()
 	r.cache.StopAllGoroutines()
 }
 
 // View returns the resolver as one mechanism sees it.
-func (r *Resolver) View(p Purpose) View { return View{r: r, purpose: p} }
+func (r *Resolver) View(p Purpose) View { return View{r: r, purpose: p, bill: ownBill} }
 
 // Probe asks whether any server answers at all, with an uncached query for
 // the name servers of the root, those that are down as well. Only NOERROR and

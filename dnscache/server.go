@@ -55,7 +55,7 @@ func (r *Resolver) SetServers(servers, trusted []string) error {
 		return err
 	}
 	for _, s := range r.replace(addrs, believed) {
-		r.sched.forgive(s)
+		s.sched.Forgive()
 	}
 	return nil
 }
@@ -70,7 +70,7 @@ func (r *Resolver) replace(addrs, believed []netip.AddrPort) (gone []*server) {
 		old = *p
 	}
 	for _, addr := range addrs {
-		s := &server{addr: addr, trusted: slices.Contains(believed, addr), health: newHealth(r.cfg.MaxInFlight)}
+		s := &server{addr: addr, trusted: slices.Contains(believed, addr), health: newHealth(r.sched.NewServer(r.cfg.MaxInFlight))}
 		if before := findServer(old, addr); before != nil {
 			s.health = before.health
 		}
@@ -109,11 +109,7 @@ func findServer(list []*server, addr netip.AddrPort) *server {
 // statusOf is Servers for one of them.
 func (r *Resolver) statusOf(s *server) ServerStatus {
 	st := s.status(r.now())
-	r.sched.mu.Lock()
-	defer r.sched.mu.Unlock()
-	r.sched.expire(s, r.sched.now())
-	st.Window, st.GivenUp = s.win.size, s.win.lost[Other]+s.win.lost[Author]
-	st.InFlight = s.win.used() - st.GivenUp
+	st.Window, st.InFlight, st.GivenUp = s.sched.Load()
 	return st
 }
 

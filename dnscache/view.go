@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/dnscache/wire"
 
 	"github.com/miekg/dns"
@@ -26,9 +27,22 @@ type View struct {
 	parses  bool // in Parsed
 	trace   func(Lookup)
 	memory  *memory // set: the cache alone answers
-	account *Account
-	class   Class
+	bill    schedule.Bill
 }
+
+// Charged returns a view whose lookups are charged to a message. A view that
+// is not charged stands for one message of our own: its lookups are of class
+// Author.
+func (v View) Charged(a *schedule.Account, c schedule.Class) View {
+	v.bill = schedule.Bill{Account: a, Class: c}
+	if a == nil {
+		v.bill = ownBill
+	}
+	return v
+}
+
+// ownBill is that of lookups that are charged to no message.
+var ownBill = schedule.Bill{Class: schedule.Author}
 
 // memory is what came of the lookups of a view that only remembers.
 type memory struct {
@@ -212,9 +226,9 @@ func (v View) lookup(ctx context.Context, name string, qtype uint16) (*entry, er
 
 func (v View) use(k key) use {
 	if k.Type == dns.TypePTR {
-		return use{purpose: PTR, bill: v.bill()}
+		return use{purpose: PTR, bill: v.bill}
 	}
-	return use{v.purpose, v.parses, v.bill()}
+	return use{v.purpose, v.parses, v.bill}
 }
 
 // recall is a lookup in the cache alone. It, too, is a use of the answer: most

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
+	"dmarcgate/dnscache/schedule"
 	"dmarcgate/enforce"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
@@ -46,11 +47,11 @@ func (in Site) Checker(view func(dnscache.Purpose) dnscache.View) *auth.Checker 
 // message and its client, so that a message that asks for much takes no other's
 // share.
 func charged(view func(dnscache.Purpose) dnscache.View, client netip.Addr) func(auth.Class) auth.Memory {
-	account := dnscache.NewAccount(client)
+	account := schedule.NewAccount(client)
 	return func(c auth.Class) auth.Memory {
-		class := dnscache.Other
+		class := schedule.Other
 		if c == auth.OfAuthor {
-			class = dnscache.Author
+			class = schedule.Author
 		}
 		of := func(p dnscache.Purpose) dnscache.View { return view(p).Charged(account, class) }
 		return auth.Memory{SPF: of(dnscache.SPF), DKIM: of(dnscache.DKIM), DMARC: of(dnscache.DMARC)}

@@ -1,20 +1,22 @@
-package dnscache
+package schedule
 
 import (
 	"cmp"
 	"slices"
 	"sync"
 	"time"
+
+	"dmarcgate/dnscache/wire"
 )
 
 const (
 	// maxWaiting is how many lookups may wait for a place, half of them of
 	// class Other. One that waits costs some 500 bytes and no goroutine; with
-	// Config.MaxInFlight, which each cost a goroutine and a socket, it bounds
+	// the windows, where each query costs a goroutine and a socket, it bounds
 	// the lookups under way.
 	maxWaiting = 2000
 
-	// authorWait and otherWait are the parts of Config.Timeout that a lookup
+	// authorWait and otherWait are the parts of the time of a lookup that it
 	// waits for a place before it gives way: mail that hangs on it can wait
 	// longer. Together with the lookup itself they stay below half of the 20 s
 	// of a message.
@@ -26,101 +28,123 @@ const (
 	pokeEvery = 100 * time.Millisecond
 )
 
-// place is the right to one query in flight at a server.
-type place struct {
-	server *server
+// Place is the right to one query in flight at a server.
+type Place struct {
+	server *Server
+	zone   string
 	charge charge
 	sent   time.Time
 	wasted bool // the query was given up, and is taken to be in flight still
 	free   bool // given back
 }
 
-// ticket is a lookup in search of a place. What follows charge is of use only
-// while it waits; all of it but the constant fields is guarded by scheduler.mu.
-type ticket struct {
-	zone    string       // constant
-	granted func(*place) // called without locks, when it has waited; constant
-	failed  func(*Error) // the same when it has to give way; constant
+// Server is the server at which the place is.
+func (p *Place) Server() *Server { return p.server }
 
-	hurries bool // it does not wait; constant
+// Ticket is a lookup in search of a place. What follows Hurries is of use only
+// while it waits; all of it but the constant fields is guarded by Scheduler.mu.
+type Ticket struct {
+	zone    string          // constant
+	granted func(*Place)    // called without locks, when it has waited; constant
+	failed  func(wire.Kind) // the same when it has to give way; constant
 
-	bill    bill
+	// Hurries means that it does not wait. It is set before the first Enter.
+	Hurries bool
+
+	counted bool // among the lookups of its message; used by its lookup alone
+	bill    Bill
 	charge  charge
-	servers []*server // any of them will do; the first with a free place is taken
-	key     key
+	servers []*Server // any of them will do; the first with a free place is taken
 	timer   *time.Timer
 	waits   bool
 }
 
-// scheduler hands out the places at the servers. A lookup finds one at once as
+// NewTicket makes the ticket of a lookup of a clean name. One that had to wait
+// is told by granted that it has a place, or by failed why it has none: Pressure,
+// Down or Closed. They are called once for each Enter that let it wait.
+func NewTicket(name string, b Bill, granted func(*Place), failed func(wire.Kind)) *Ticket {
+	return &Ticket{zone: zoneOf(name), bill: b, granted: granted, failed: failed}
+}
+
+// Scheduler hands out the places at the servers. A lookup finds one at once as
 // long as there is no pressure; then shares decide (share.go).
-type scheduler struct {
+type Scheduler struct {
 	now     func() time.Time
-	timeout time.Duration            // Config.Timeout
-	began   time.Time                // of tick 0
-	lack    func(c Class, by string) // called when a lookup gives way
-	full    func(*server)            // called without locks while lookups of class Author wait for a server's places
+	timeout time.Duration
+	began   time.Time // of tick 0
+	lack    func(c Class, by string)
+	full    func(*Server)
 
 	mu     sync.Mutex
 	books  [classes]book
 	own    [classes]*account // the message of lookups that are not charged
-	queue  []*ticket         // in the order in which they came
+	queue  []*Ticket         // in the order in which they came
 	queued [classes]int
 	poking bool
 	closed bool
 }
 
-func newScheduler(now func() time.Time, timeout time.Duration, lack func(Class, string), full func(*server)) *scheduler {
-	return &scheduler{
+// New makes a scheduler. now is the clock of places; timeout is the time of one
+// lookup, of which a part may be spent waiting. lack is called with the reason
+// when a lookup gives way, and full, without locks, for each server of which
+// lookups of class Author wait for a place.
+func New(now func() time.Time, timeout time.Duration, lack func(c Class, by string), full func(*Server)) *Scheduler {
+	return &Scheduler{
 		now: now, timeout: timeout, began: now(), lack: lack, full: full,
 		books: [classes]book{newBook(), newBook()}, own: [classes]*account{{}, {}},
 	}
 }
 
 // tick is the time in forgetTimes.
-func (q *scheduler) tick(now time.Time) int64 { return int64(now.Sub(q.began) / forgetTime) }
+func (q *Scheduler) tick(now time.Time) int64 { return int64(now.Sub(q.began) / forgetTime) }
 
 // chargeOf finds the accounts of a bill; q.mu is held.
-func (q *scheduler) chargeOf(b bill, zone string) charge {
-	book := &q.books[b.class]
-	c := charge{class: b.class, zone: find(book.zones, zone)}
-	if b.account == nil {
-		c.message = q.own[b.class]
+func (q *Scheduler) chargeOf(b Bill, zone string) charge {
+	book := &q.books[b.Class]
+	c := charge{class: b.Class, zone: find(book.zones, zone)}
+	if b.Account == nil {
+		c.message = q.own[b.Class]
 		return c
 	}
-	c.message, c.client = b.account.message[b.class], find(book.clients, b.account.client)
+	c.message, c.client = b.Account.message[b.Class], find(book.clients, b.Account.client)
 	return c
 }
 
-// enter returns a place, or nil and why there is none. Then the ticket waits,
-// and what comes of it is told by its functions, unless the error is not nil.
-func (q *scheduler) enter(t *ticket, servers []*server) (*place, *Error) {
+// Enter returns a place at one of the servers, or nil and why there is none.
+// When the reason is 0 the ticket waits, and its functions tell what comes of it.
+// The first Enter of a ticket counts among the lookups of its message.
+func (q *Scheduler) Enter(t *Ticket, servers []*Server) (*Place, wire.Kind) {
+	if !t.counted && !t.bill.spend() {
+		q.lack(t.bill.Class, byMessage)
+		return nil, wire.Pressure
+	}
+	t.counted = true
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
 	t.charge, t.servers = q.chargeOf(t.bill, t.zone), servers
 	if q.closed {
-		return nil, newError(t.key, Closed, nil)
+		return nil, wire.Closed
 	}
-	if !slices.ContainsFunc(servers, (*server).inUse) {
-		return nil, newError(t.key, Down, nil)
+	if !slices.ContainsFunc(servers, (*Server).inUse) {
+		return nil, wire.Down
 	}
 	if p, _ := q.take(t, now); p != nil {
-		return p, nil
+		return p, 0
 	}
-	if t.hurries {
-		return nil, newError(t.key, Pressure, nil)
+	if t.Hurries {
+		return nil, wire.Pressure
 	}
 	if by := q.mayWait(t); by != "" {
 		q.lack(t.charge.class, by)
-		return nil, newError(t.key, Pressure, nil)
+		return nil, wire.Pressure
 	}
 	q.wait(t)
-	return nil, nil
+	return nil, 0
 }
 
 // take takes a place for a ticket, or says what is in the way.
-func (q *scheduler) take(t *ticket, now time.Time) (*place, string) {
+func (q *Scheduler) take(t *Ticket, now time.Time) (*Place, string) {
 	size, free := q.room(t.servers, t.charge.class, now)
 	if free < 1 {
 		return nil, byWindow
@@ -131,20 +155,20 @@ func (q *scheduler) take(t *ticket, now time.Time) (*place, string) {
 	}
 	for _, s := range t.servers {
 		if s.inUse() && s.win.free(t.charge.class, now) > 0 {
-			return q.occupy(s, t.charge, now), ""
+			return q.occupy(s, t, now), ""
 		}
 	}
 	return nil, byWindow
 }
 
-func (q *scheduler) occupy(s *server, c charge, now time.Time) *place {
-	s.win.held[c.class]++
-	c.each(func(a *account) { a.held++ })
-	return &place{server: s, charge: c, sent: now}
+func (q *Scheduler) occupy(s *Server, t *Ticket, now time.Time) *Place {
+	s.win.held[t.charge.class]++
+	t.charge.each(func(a *account) { a.held++ })
+	return &Place{server: s, zone: t.zone, charge: t.charge, sent: now}
 }
 
 // room returns how many places a class has at servers, and how many are free.
-func (q *scheduler) room(servers []*server, c Class, now time.Time) (size, free int) {
+func (q *Scheduler) room(servers []*Server, c Class, now time.Time) (size, free int) {
 	for _, s := range servers {
 		if s.inUse() {
 			q.expire(s, now)
@@ -155,7 +179,7 @@ func (q *scheduler) room(servers []*server, c Class, now time.Time) (size, free 
 }
 
 // mayWait returns what keeps a ticket from waiting, or nothing.
-func (q *scheduler) mayWait(t *ticket) string {
+func (q *Scheduler) mayWait(t *Ticket) string {
 	size, c := maxWaiting, t.charge.class
 	free := size - len(q.queue)
 	if c == Other {
@@ -169,7 +193,7 @@ func (q *scheduler) mayWait(t *ticket) string {
 }
 
 // wait puts a ticket into the queue.
-func (q *scheduler) wait(t *ticket) {
+func (q *Scheduler) wait(t *Ticket) {
 	t.waits = true
 	q.queue = append(q.queue, t)
 	q.queued[t.charge.class]++
@@ -178,7 +202,7 @@ func (q *scheduler) wait(t *ticket) {
 	q.pokeLater()
 }
 
-func (q *scheduler) patience(c Class) time.Duration {
+func (q *Scheduler) patience(c Class) time.Duration {
 	if c == Author {
 		return q.timeout / authorWait
 	}
@@ -186,7 +210,7 @@ func (q *scheduler) patience(c Class) time.Duration {
 }
 
 // unwait takes a ticket out of the queue.
-func (q *scheduler) unwait(t *ticket) {
+func (q *Scheduler) unwait(t *Ticket) {
 	t.waits = false
 	i := slices.Index(q.queue, t)
 	q.queue = slices.Delete(q.queue, i, i+1)
@@ -196,7 +220,7 @@ func (q *scheduler) unwait(t *ticket) {
 }
 
 // giveUp is for a ticket that has waited long enough.
-func (q *scheduler) giveUp(t *ticket) {
+func (q *Scheduler) giveUp(t *Ticket) {
 	q.mu.Lock()
 	if !t.waits {
 		q.mu.Unlock()
@@ -211,11 +235,11 @@ func (q *scheduler) giveUp(t *ticket) {
 	q.unwait(t)
 	q.mu.Unlock()
 	q.lack(t.charge.class, by)
-	t.failed(newError(t.key, Pressure, nil))
+	t.failed(wire.Pressure)
 }
 
-// leave gives up the search of a ticket, and reports whether it waited still.
-func (q *scheduler) leave(t *ticket) bool {
+// Leave gives up the search of a ticket, and reports whether it waited still.
+func (q *Scheduler) Leave(t *Ticket) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !t.waits {
@@ -225,13 +249,13 @@ func (q *scheduler) leave(t *ticket) bool {
 	return true
 }
 
-// join lets a lookup that is under way profit from another for the same that
+// Join lets a lookup that is under way profit from another for the same that
 // came later: it is charged to the one that goes first.
-func (q *scheduler) join(t *ticket, b bill) {
+func (q *Scheduler) Join(t *Ticket, b Bill) {
 	q.mu.Lock()
 	c := q.chargeOf(b, t.zone)
 	if !t.waits {
-		if b.class > t.bill.class {
+		if b.Class > t.bill.Class {
 			t.bill = b // for what it may have to ask again
 		}
 		q.mu.Unlock()
@@ -263,35 +287,40 @@ const (
 	shortage                // this host had no socket for it
 )
 
-func outcomeOf(kind Kind, withdrawn bool) outcome {
+func outcomeOf(kind wire.Kind, withdrawn bool) outcome {
 	switch {
 	case kind == 0:
 		return answered
-	case withdrawn && kind == Timeout:
+	case withdrawn && kind == wire.Timeout:
 		return silent // whoever withdrew, the server goes on
 	case withdrawn:
 		return noSign
-	case kind == ServFail, kind == Refused:
+	case kind == wire.ServFail, kind == wire.Refused:
 		return refusing
-	case kind == Timeout:
+	case kind == wire.Timeout:
 		return silent
-	case kind == Local:
+	case kind == wire.Local:
 		return shortage
 	}
 	return noSign
 }
 
-// done gives a place back, and reports whether the server may overflow.
-func (q *scheduler) done(p *place, zone string, o outcome, withdrawn bool) (overflows bool) {
+// Done gives a place back, and reports whether the server may overflow. kind is
+// how the query failed, or 0; withdrawn means that the caller gave it up.
+func (p *Place) Done(kind wire.Kind, withdrawn bool) (overflows bool) {
+	return p.server.sched.done(p, outcomeOf(kind, withdrawn), withdrawn)
+}
+
+func (q *Scheduler) done(p *Place, o outcome, withdrawn bool) (overflows bool) {
 	q.mu.Lock()
 	now, w := q.now(), &p.server.win
 	switch {
 	case withdrawn:
 	case o == answered:
-		p.server.signs.note(zone, false, now)
+		p.server.signs.note(p.zone, false, now)
 		w.answered(now)
 	case o == refusing, o == silent:
-		if p.server.signs.note(zone, true, now) {
+		if p.server.signs.note(p.zone, true, now) {
 			overflows = true
 			w.overflow(p.sent, now, firstThreshold)
 		}
@@ -309,7 +338,7 @@ func (q *scheduler) done(p *place, zone string, o outcome, withdrawn bool) (over
 
 // waste keeps the place of a query that was given up as long as the server may
 // work at it.
-func (q *scheduler) waste(p *place, now time.Time) {
+func (q *Scheduler) waste(p *Place, now time.Time) {
 	p.wasted = true
 	w := &p.server.win
 	w.waste = append(w.waste, waste{p.sent.Add(holdTime), p})
@@ -318,23 +347,8 @@ func (q *scheduler) waste(p *place, now time.Time) {
 	p.charge.each(func(a *account) { a.use(holdTime, true, tick) })
 }
 
-// recover frees the places of queries given up, as the server has answered the
-// same question meanwhile.
-func (q *scheduler) recover(list []*place, s *server) {
-	if len(list) == 0 {
-		return
-	}
-	q.mu.Lock()
-	for _, p := range list {
-		if p.server.health == s.health {
-			q.release(p, q.now())
-		}
-	}
-	q.dispatch()
-}
-
 // release frees a place.
-func (q *scheduler) release(p *place, now time.Time) {
+func (q *Scheduler) release(p *Place, now time.Time) {
 	if p.free {
 		return
 	}
@@ -353,7 +367,7 @@ func (q *scheduler) release(p *place, now time.Time) {
 }
 
 // expire frees the places of queries that the server has given up as well.
-func (q *scheduler) expire(s *server, now time.Time) {
+func (q *Scheduler) expire(s *Server, now time.Time) {
 	w := &s.win
 	for len(w.waste) > 0 && (w.waste[0].place.free || !now.Before(w.waste[0].until)) {
 		q.release(w.waste[0].place, now)
@@ -362,28 +376,15 @@ func (q *scheduler) expire(s *server, now time.Time) {
 	}
 }
 
-// forgive frees all places of queries given up, as nobody works at them: the
-// server was dead, or is none of ours any more.
-func (q *scheduler) forgive(s *server) {
-	q.mu.Lock()
-	now := q.now()
-	for _, x := range s.win.waste {
-		q.release(x.place, now)
-	}
-	s.win.waste = nil
-	q.dispatch()
-}
-
 // grant is a place for one who has waited.
 type grant struct {
-	ticket *ticket
-	place  *place
-	err    *Error
+	ticket *Ticket
+	place  *Place
 }
 
 // dispatch gives free places to those who wait. It is called with q.mu held,
 // and gives it up.
-func (q *scheduler) dispatch() {
+func (q *Scheduler) dispatch() {
 	var list []grant
 	now := q.now()
 	for len(q.queue) > 0 {
@@ -405,11 +406,11 @@ func (q *scheduler) dispatch() {
 }
 
 // next returns the first of those who wait and may have a place.
-func (q *scheduler) next(now time.Time) *ticket {
+func (q *Scheduler) next(now time.Time) *Ticket {
 	var (
-		best  *ticket
+		best  *Ticket
 		rooms [classes]struct{ size, free int } // all tickets of a class mostly have the same servers
-		of    [classes]*ticket
+		of    [classes]*Ticket
 		tick  = q.tick(now)
 	)
 	for _, t := range q.queue {
@@ -430,7 +431,7 @@ func (q *scheduler) next(now time.Time) *ticket {
 }
 
 // pokeLater looks for expired places while lookups wait; q.mu is held.
-func (q *scheduler) pokeLater() {
+func (q *Scheduler) pokeLater() {
 	if q.poking || len(q.queue) == 0 || q.closed {
 		return
 	}
@@ -448,7 +449,7 @@ func (q *scheduler) pokeLater() {
 }
 
 // wanted returns the servers that lookups of class Author wait for.
-func (q *scheduler) wanted() []*server {
+func (q *Scheduler) wanted() []*Server {
 	if q.queued[Author] == 0 {
 		return nil
 	}
@@ -460,22 +461,22 @@ func (q *scheduler) wanted() []*server {
 	return nil
 }
 
-// desert fails those who wait for servers of which none is in use any more.
-func (q *scheduler) desert() {
-	q.fail(Down, func(t *ticket) bool { return !slices.ContainsFunc(t.servers, (*server).inUse) })
+// FailStranded fails those who wait for servers that are all down by now.
+func (q *Scheduler) FailStranded() {
+	q.fail(wire.Down, func(t *Ticket) bool { return !slices.ContainsFunc(t.servers, (*Server).inUse) })
 }
 
-// close fails all who wait, and all who come.
-func (q *scheduler) close() {
+// Close fails all who wait, and all who come, with Closed.
+func (q *Scheduler) Close() {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.fail(Closed, func(*ticket) bool { return true })
+	q.fail(wire.Closed, func(*Ticket) bool { return true })
 }
 
-func (q *scheduler) fail(kind Kind, which func(*ticket) bool) {
+func (q *Scheduler) fail(kind wire.Kind, which func(*Ticket) bool) {
 	q.mu.Lock()
-	var list []*ticket
+	var list []*Ticket
 	for _, t := range q.queue {
 		if which(t) {
 			list = append(list, t)
@@ -486,43 +487,13 @@ func (q *scheduler) fail(kind Kind, which func(*ticket) bool) {
 	}
 	q.mu.Unlock()
 	for _, t := range list {
-		t.failed(newError(t.key, kind, nil))
+		t.failed(kind)
 	}
 }
 
-// checkFailed tells the window of a server about a check query that failed, and
-// reports whether it is at one. A server that has answered nothing at all
-// meanwhile is taken to be dead.
-func (q *scheduler) checkFailed(s *server, dead bool) (atOne bool) {
+// Important reports whether a lookup is of class Author by now.
+func (q *Scheduler) Important(t *Ticket) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	now := q.now()
-	if dead {
-		s.win.collapse(now)
-	} else {
-		s.win.halve(now, 1)
-	}
-	return s.win.size == 1
-}
-
-// checkAnswered tells the window of a server about a check query that was
-// answered.
-func (q *scheduler) checkAnswered(s *server) {
-	q.mu.Lock()
-	s.win.proved(q.now())
-	q.dispatch()
-}
-
-// important reports whether a lookup is of class Author by now.
-func (q *scheduler) important(t *ticket) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return t.bill.class == Author
-}
-
-// strained reports whether a server overflowed a short time ago.
-func (q *scheduler) strained(s *server) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return s.win.strained(q.now())
+	return t.bill.Class == Author
 }

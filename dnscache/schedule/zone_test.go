@@ -1,4 +1,4 @@
-package dnscache
+package schedule
 
 import (
 	"testing"

@@ -1,4 +1,4 @@
-package dnscache
+package schedule
 
 import (
 	"net/netip"
@@ -38,7 +38,7 @@ const (
 )
 
 // account is what one message, client or zone has of a class. It is guarded by
-// scheduler.mu.
+// Scheduler.mu.
 type account struct {
 	held    int           // places
 	waiting int           // lookups in the queue

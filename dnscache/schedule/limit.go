@@ -1,4 +1,4 @@
-package dnscache
+package schedule
 
 import "sync/atomic"
 
@@ -20,12 +20,12 @@ const (
 type spent struct{ all, other atomic.Int32 }
 
 // spend counts a lookup, and reports whether the message may have it.
-func (b bill) spend() bool {
-	if b.account == nil {
+func (b Bill) spend() bool {
+	if b.Account == nil {
 		return true
 	}
-	s := &b.account.spent
-	if b.class == Other && s.other.Add(1) > maxOtherLookups {
+	s := &b.Account.spent
+	if b.Class == Other && s.other.Add(1) > maxOtherLookups {
 		return false
 	}
 	return s.all.Add(1) <= maxLookups

@@ -1,4 +1,4 @@
-package dnscache
+package schedule
 
 import "time"
 
@@ -48,7 +48,7 @@ const (
 // decides nothing by the clock but what it is told the time for. Its zero value
 // is not ready; make it with newWindow.
 type window struct {
-	ceiling   int // Config.MaxInFlight
+	ceiling   int // of Scheduler.NewServer
 	size      int
 	threshold int // slow start below, additive growth from there on
 	credit    int // answers since the last growth in additive growth
@@ -63,7 +63,7 @@ type window struct {
 // waste is a place at a server that a query holds after it was given up.
 type waste struct {
 	until time.Time
-	place *place
+	place *Place
 }
 
 func newWindow(ceiling int) window {

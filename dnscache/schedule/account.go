@@ -1,8 +1,6 @@
-package dnscache
+package schedule
 
-import (
-	"net/netip"
-)
+import "net/netip"
 
 // Class says how much the verdict on a message needs a lookup. The zero Class
 // is the one that gives way first.
@@ -34,7 +32,7 @@ func (c Class) String() string {
 // used by many goroutines.
 type Account struct {
 	client  netip.Prefix      // behind a trusted relay; the zero prefix shares with its like
-	message [classes]*account // guarded by scheduler.mu
+	message [classes]*account // guarded by Scheduler.mu
 	spent   spent
 }
 
@@ -67,24 +65,8 @@ func networkOf(client netip.Addr) netip.Prefix {
 	return p
 }
 
-// Charged returns a view whose lookups are charged to a message. A view that
-// is not charged stands for one message of our own: its lookups are of class
-// Author.
-func (v View) Charged(a *Account, c Class) View {
-	v.account, v.class = a, c
-	return v
-}
-
-// bill is who a lookup is charged to, and in which class.
-type bill struct {
-	account *Account // nil: our own
-	class   Class
-}
-
-// bill of the view's lookups.
-func (v View) bill() bill {
-	if v.account == nil {
-		return bill{class: Author}
-	}
-	return bill{v.account, v.class}
+// Bill is who a lookup is charged to, and in which class.
+type Bill struct {
+	Account *Account // nil: one message of our own
+	Class   Class
 }
