@@ -13,13 +13,10 @@
 //
 // # Limits
 //
-// Queries in flight at each server: its window, at most Config.MaxInFlight, each
-// over a new socket and with a random ID and case; a lookup that finds no place waits
-// for one (package schedule). Beside them go
-// at most one check query to each server, and what Resolver.Probe sends.
-// Time: Config.QueryTimeout for one exchange, with a second query without EDNS
-// and TCP where it needs them, Config.Timeout for a lookup with all its
-// attempts, and each caller's own context. From one answer: maxRecords records
+// Queries in flight at each server: at most Config.MaxInFlight, and fewer while
+// it cannot take as many (package schedule); a lookup that finds no place waits
+// for one. Time: Config.QueryTimeout for one exchange, Config.Timeout for a
+// lookup with all its attempts (package upstream), and each caller's own context. From one answer: maxRecords records
 // and maxAliases CNAMEs of a message of at most 64 KiB. The cache:
 // Config.MaxBytes of heap, estimated; a sixth of it is taken from the start.
 // What is asked for once, as by somebody who makes up names, does not drive
@@ -52,45 +49,14 @@
 // "There is none" (NXDOMAIN, or no record of the type) is an answer, not an
 // error. Every error is temporary and is either an *Error or the error of the
 // caller's context; what it means for a message is not decided here.
-// A server that is silent, refuses or fails is passed over for the next one;
-// a silent one is asked once more when time is left. Only when a trusted server
-// says that an answer is bogus, no other is asked. A datagram that does not
-// answer our question is overlooked, as it may be forged. A truncated answer
-// is asked for again over TCP, and its part is never used; so is a question to
-// which three wrong replies came. Error.Ours tells a
+// Package upstream says what each Kind means, which servers are asked and asked
+// again, when one is down, and whose fault a failure is: Error.Ours tells a
 // resolver that answers nobody from a domain that does not resolve, and
-// Error.Pressure what tells of neither; see there
-// for the rule. A bug that panics while an answer is read fails that lookup
-// only.
-//
-// What a server does, and the Kind if no other server does better:
-//
-//	silence, or only what answers another question   Timeout
-//	cannot be reached                                Network
-//	truncates, and then fails over TCP               Network, Timeout or Malformed; not ours
-//	a reply that cannot be read, a CNAME loop        Malformed (over UDP when the time is up)
-//	FORMERR, NOTIMP or BADVERS without EDNS, too     ServFail
-//	SERVFAIL with a DNSSEC reason (RFC 8914)         Bogus
-//	SERVFAIL without, and every other code           ServFail
-//	REFUSED, or a referral                           Refused
-//
-// And without a server: Pressure (no place in time), Local (this host has
-// no socket left to give), Down (below) and Closed.
+// Error.Pressure what tells of neither.
 //
 // # Windows and shares
 //
 // Package schedule says when a lookup may send a query, and to which server: by
 // the window of the server and, under pressure, by the shares of the message, the
 // client and the zone that the lookup is charged to (View.Charged).
-//
-// # Dead servers
-//
-// Mail chooses the names that are looked up, so their timeouts condemn no
-// server. A server that was silent, or not to be understood, and has answered
-// nothing else meanwhile, or that refused or failed, gets one check query for the
-// name servers of the root. Any reply shows that it is alive. Without one it is down: passed over
-// as long as another is up, and checked again after 0.5 s and then each time
-// after twice as long, at most 5 s, until it answers anything. With all of them
-// down lookups fail at once and send nothing, so that a server that comes
-// back meets no herd. Resolver.Servers tells all this.
 package dnscache

@@ -34,12 +34,14 @@ type slot struct {
 	value   any
 }
 
-// newEntry dates an answer. An answer with TTL 0 serves those who wait for it
+// newEntry dates an answer, with its TTL under our ceilings. An answer with TTL 0 serves those who wait for it
 // and nobody else (RFC 1035, Section 3.2.1), unless the floor lifts it.
 func newEntry(cfg Config, a *answer, now int64) *entry {
 	e := &entry{answer: *a}
-	if !a.Empty() {
-		e.TTL = max(a.TTL, min(cfg.MinTTL, cfg.MaxTTL))
+	if a.Empty() {
+		e.TTL = min(a.TTL, cfg.MaxNegativeTTL)
+	} else {
+		e.TTL = max(min(a.TTL, cfg.MaxTTL), min(cfg.MinTTL, cfg.MaxTTL))
 	}
 	e.TTL = max(e.TTL, 0)
 	e.expires = now + int64(e.TTL)

@@ -76,7 +76,7 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 		}},
 		{"failures", func(r *Resolver, i int) {
 			k := key{Type: dns.TypeTXT, Name: dmarcName(i)}
-			e := newError(k, Timeout, fmt.Errorf("read udp: %w", errors.New(text(60))))
+			e := &Error{Name: k.Name, Type: "TXT", Kind: Timeout, Err: fmt.Errorf("read udp: %w", errors.New(text(60)))}
 			e.Server = strings.Clone("192.0.2.53:53")
 			r.mu.Lock()
 			defer r.mu.Unlock()

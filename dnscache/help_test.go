@@ -2,13 +2,11 @@ package dnscache
 
 import (
 	"context"
-	"fmt"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
 
-	"dmarcgate/dnscache/schedule"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/metrics"
 
@@ -48,6 +46,7 @@ type rig struct {
 	*Resolver
 	clock    *fakeClock
 	registry *prometheus.Registry
+	fillers  int // lookups that fill has made
 }
 
 // newRig makes a resolver for the servers, with generous timeouts unless cfg says otherwise.
@@ -131,11 +130,6 @@ func (l *lookups) last(t testing.TB) Lookup {
 	return l.list[len(l.list)-1]
 }
 
-// resolveNow is a lookup past the cache, in this goroutine.
-func (r *Resolver) resolveNow(ctx context.Context, p Purpose, k key) (*answer, error) {
-	return r.resolve(ctx, newErrand(p, k, ownBill, *r.servers.Load()))
-}
-
 // inFlight returns how many queries are in flight at all servers.
 func (r *Resolver) inFlight() int {
 	n := 0
@@ -143,29 +137,6 @@ func (r *Resolver) inFlight() int {
 		n += s.InFlight
 	}
 	return n
-}
-
-// fill takes all places at the servers, as queries in flight do, until release.
-func (r *Resolver) fill() (release func()) { return r.fillClass(schedule.Author) }
-
-// fillClass takes all places that a class may have.
-func (r *Resolver) fillClass(c schedule.Class) (release func()) {
-	var list []*schedule.Place
-	for i := 0; ; i++ {
-		// Each is of a client and a zone of its own, so that no share is exceeded.
-		e := newErrand(probe, key{Name: fmt.Sprintf("filler%d.test", i)}, schedule.Bill{Account: clientOf(40_000 + i), Class: c}, *r.servers.Load())
-		e.ticket.Hurries = true
-		p, err := r.enter(e, e.servers)
-		if err != nil {
-			break
-		}
-		list = append(list, p)
-	}
-	return func() {
-		for _, p := range list {
-			p.Done(0, true)
-		}
-	}
 }
 
 var background = context.Background()

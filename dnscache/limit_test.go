@@ -10,6 +10,12 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
+// Limits of schedule, as lookups see them.
+const (
+	maxLookups      = 150 // that one message may begin
+	maxOtherLookups = 100 // of them in class Other
+)
+
 // gave reports whether a lookup gave way.
 func gave(err error) bool {
 	var e *Error

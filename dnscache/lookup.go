@@ -2,11 +2,11 @@ package dnscache
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
 	"dmarcgate/dnscache/schedule"
+	"dmarcgate/dnscache/upstream"
 )
 
 // Outcomes of a lookup, in metrics and traces.
@@ -46,12 +46,12 @@ type use struct {
 
 // flight is a lookup under way. entry and err are set before done is closed.
 type flight struct {
-	began   time.Time // by the clock of timers
-	left    time.Time // by Config.Now
-	ahead   bool      // nobody waited for it when it began
-	parses  bool      // of anybody who waits; this and the next are guarded by Resolver.mu
-	flushed bool      // what it brings is not kept
-	errand  *errand   // nil when there never was a place
+	began   time.Time        // by the clock of timers
+	left    time.Time        // by Config.Now
+	ahead   bool             // nobody waited for it when it began
+	parses  bool             // of anybody who waits; this and the next are guarded by Resolver.mu
+	flushed bool             // what it brings is not kept
+	lookup  *upstream.Lookup // nil when it failed at once
 	done    chan struct{}
 	entry   *entry
 	err     error
@@ -79,7 +79,7 @@ func (r *Resolver) lookup(ctx context.Context, u use, k key) (*entry, string, er
 	}
 	e, f, outcome := r.find(u, k)
 	if outcome == coalesced {
-		r.sched.Join(f.errand.ticket, u.bill)
+		f.lookup.Join(u.bill)
 	}
 	if f != nil && !e.known() {
 		r.metrics.CacheRequest(u.purpose.String(), outcome)
@@ -151,61 +151,29 @@ func (r *Resolver) start(u use, k key, ahead bool) *flight {
 	// The name may be a part of a message, which must not live as long.
 	k.Name = strings.Clone(k.Name)
 	f := &flight{began: time.Now(), left: r.now(), ahead: ahead, parses: u.parses, done: make(chan struct{})}
-	e := newErrand(u.purpose, k, u.bill, *r.servers.Load())
-	e.launch = func(p *schedule.Place) { r.launch(f, p) }
-	e.fall = func(err *Error) { r.fall(f, err) }
-	e.ticket.Hurries = ahead
-	f.errand = e
-	p, err := r.enter(e, e.servers)
+	l, err := r.pool.Start(upstream.Request{
+		Purpose: u.purpose.String(), Question: k, Bill: u.bill, Hurries: ahead,
+		Done: func(a *answer, err error) { r.ended(k, f, a, err) },
+	})
 	if err != nil {
-		err.blame = r.blame(err.Kind, e.servers, f.left)
 		f.err = err
 		close(f.done)
 		return f
 	}
+	f.lookup = l
 	r.flights[k] = f
 	if ahead {
 		r.ahead++
 	}
-	if p != nil {
-		e.launch, e.fall = nil, nil
-		r.depart(f, p)
-	}
 	return f
 }
 
-// depart runs a flight with its first place; r.mu is held.
-func (r *Resolver) depart(f *flight, p *schedule.Place) {
-	f.errand.place = p
-	r.wg.Go(func() { r.fly(f) })
-}
-
-// launch is depart for a flight that has waited.
-func (r *Resolver) launch(f *flight, p *schedule.Place) {
-	r.mu.Lock()
-	if !r.closed {
-		r.depart(f, p)
-		r.mu.Unlock()
-		return
+// ended lands a flight, and tells those who wait for it.
+func (r *Resolver) ended(k key, f *flight, a *answer, err error) {
+	r.land(k, f, a, err)
+	if err == nil || memorable(err) {
+		r.measure()
 	}
-	r.mu.Unlock()
-	r.fall(f, newError(f.errand.key, Closed, nil))
-}
-
-// fall ends a flight that never had a place.
-func (r *Resolver) fall(f *flight, err *Error) {
-	err.blame = r.blame(err.Kind, f.errand.servers, f.left)
-	r.land(f.errand.key, f, nil, err)
-	close(f.done)
-}
-
-// fly runs the lookup and tells those who wait.
-func (r *Resolver) fly(f *flight) {
-	ctx, cancel := context.WithTimeout(r.ctx, r.cfg.Timeout)
-	defer cancel()
-	a, err := r.guarded(ctx, f.errand)
-	r.land(f.errand.key, f, a, err)
-	r.measure()
 	close(f.done)
 }
 
@@ -244,15 +212,4 @@ func (r *Resolver) keep(k key, e *entry) {
 		e.settled = e.expires <= old.expires+int64(aheadNews)
 	}
 	r.cache.Set(k, e)
-}
-
-// guarded turns a panic into an error: this goroutine is no message's, so no
-// message's recover would catch it.
-func (r *Resolver) guarded(ctx context.Context, e *errand) (a *answer, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			a, err = nil, newError(e.key, Internal, fmt.Errorf("panic: %v", v))
-		}
-	}()
-	return r.resolve(ctx, e)
 }

@@ -129,10 +129,10 @@ func (r *Resolver) adopt(path string) (l ServerList, set bool, err error) {
 
 func (r *Resolver) serverList() ServerList {
 	var l ServerList
-	for _, s := range *r.servers.Load() {
-		l.Servers = append(l.Servers, s.addr.String())
-		if s.trusted {
-			l.Trusted = append(l.Trusted, s.addr.String())
+	for _, s := range r.Servers() {
+		l.Servers = append(l.Servers, s.Address)
+		if s.Trusted {
+			l.Trusted = append(l.Trusted, s.Address)
 		}
 	}
 	return l

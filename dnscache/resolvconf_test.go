@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestResolvConfListsTheFirstServers(t *testing.T) {
@@ -128,3 +129,35 @@ func TestFollowingEndsWithTheResolver(t *testing.T) {
 	g.Close()
 	<-done
 }
+
+// fakeTimers stand in for time.After.
+type fakeTimers struct{ started chan fakeTimer }
+
+type fakeTimer struct {
+	d time.Duration
+	c chan time.Time
+}
+
+func newTimers(r *Resolver) *fakeTimers {
+	f := &fakeTimers{started: make(chan fakeTimer, 100)}
+	r.after = func(d time.Duration) <-chan time.Time {
+		timer := fakeTimer{d, make(chan time.Time, 1)}
+		f.started <- timer
+		return timer.c
+	}
+	return f
+}
+
+// next waits until somebody waits for time to pass.
+func (f *fakeTimers) next(t testing.TB) fakeTimer {
+	t.Helper()
+	select {
+	case timer := <-f.started:
+		return timer
+	case <-time.After(generous):
+		t.Fatal("nobody waits for time to pass")
+		return fakeTimer{}
+	}
+}
+
+func (f fakeTimer) fire() { f.c <- time.Time{} }

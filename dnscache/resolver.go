@@ -6,10 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"dmarcgate/dnscache/schedule"
+	"dmarcgate/dnscache/upstream"
 	"dmarcgate/metrics"
 
 	"github.com/maypok86/otter/v2"
@@ -25,7 +24,6 @@ const (
 	DKIM                      // DKIM keys
 	PTR                       // names of addresses, whoever asks for them
 	ReportAuth                // consent to receive reports
-	probe                     // Resolver.Probe
 )
 
 // String returns the purpose as the metrics spell it.
@@ -41,8 +39,6 @@ func (p Purpose) String() string {
 		return "ptr"
 	case ReportAuth:
 		return "report_auth"
-	case probe:
-		return "probe"
 	}
 	return "other"
 }
@@ -97,19 +93,15 @@ func (c Config) withDefaults() Config {
 // Resolver asks and remembers. Its methods may be called from any goroutine.
 type Resolver struct {
 	cfg     Config
-	servers atomic.Pointer[[]*server] // never changed, only replaced
+	pool    *upstream.Pool
 	now     func() time.Time
 	after   func(time.Duration) <-chan time.Time // time.After; tests have their own
 	metrics *metrics.Metrics
 	clock   clock
 	cache   *otter.Cache[key, *entry]
-	sched   *schedule.Scheduler
 
-	lastAnswer atomic.Int64 // when a server last answered, Unix nanoseconds; 0 = never
-
-	ctx    context.Context // of the lookups; done when the resolver is closed
+	ctx    context.Context // done when the resolver is closed
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // the lookups
 
 	mu      sync.Mutex
 	closed  bool
@@ -128,13 +120,15 @@ func New(cfg Config, m *metrics.Metrics) (*Resolver, error) {
 	if r.now == nil {
 		r.now = time.Now
 	}
-	r.sched = schedule.New(r.now, r.cfg.Timeout, func(c schedule.Class, by string) { m.DNSPressure(c.String(), by) },
-		r.full)
-	if err := r.SetServers(cfg.Servers, cfg.Trusted); err != nil {
-		return nil, err
+	var err error
+	r.pool, err = upstream.New(upstream.Config{
+		Servers: cfg.Servers, Trusted: cfg.Trusted, QueryTimeout: r.cfg.QueryTimeout, Timeout: r.cfg.Timeout,
+		MaxInFlight: r.cfg.MaxInFlight, Now: r.now, Metrics: m,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("dnscache: %w", err)
 	}
 	r.clock = clock{start: time.Now(), now: cfg.Now}
-	var err error
 	if r.cache, err = newCache(r.cfg, r.clock, m); err != nil {
 		return nil, fmt.Errorf("dnscache: %w", err)
 	}
@@ -149,8 +143,7 @@ func (r *Resolver) Close() {
 	r.closed = true
 	r.mu.Unlock()
 	r.cancel()
-	r.sched.Close()
-	r.wg.Wait()
+	r.pool.Close()
 	r.cache.StopAllGoroutines()
 }
 
@@ -161,11 +154,21 @@ func (r *Resolver) View(p Purpose) View { return View{r: r, purpose: p, bill: ow
 // the name servers of the root, those that are down as well. Only NOERROR and
 // NXDOMAIN count: a server that refuses or fails even this is of no use. It
 // needs no place. The error is an *Error or ctx's.
-func (r *Resolver) Probe(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.Timeout)
-	defer cancel()
-	stop := context.AfterFunc(r.ctx, cancel)
-	defer stop()
-	_, err := r.resolve(ctx, &errand{purpose: probe, key: rootNS, servers: upFirst(*r.servers.Load())})
-	return err
+func (r *Resolver) Probe(ctx context.Context) error { return r.pool.Probe(ctx) }
+
+// ServerStatus is what is known of a server, for operators.
+type ServerStatus = upstream.Status
+
+// Servers returns the servers in the order in which they are asked.
+func (r *Resolver) Servers() []ServerStatus { return r.pool.Servers() }
+
+// SetServers replaces the servers: trusted are those of servers whose AD bit
+// is believed, each as "ip:port". A server that stays keeps its health; one
+// listed twice counts once, where it stands first. Lookups under way go on
+// with the old list. With an error nothing has changed.
+func (r *Resolver) SetServers(servers, trusted []string) error {
+	if err := r.pool.SetServers(servers, trusted); err != nil {
+		return fmt.Errorf("dnscache: %w", err)
+	}
+	return nil
 }

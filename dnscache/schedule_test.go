@@ -1,20 +1,16 @@
 package dnscache
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"net/netip"
-	"runtime"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"dmarcgate/dnscache/schedule"
 	"dmarcgate/internal/dnstest"
-
-	"github.com/miekg/dns"
 )
 
 // clientOf makes an account of a client of its own network.
@@ -22,32 +18,42 @@ func clientOf(n int) *schedule.Account {
 	return schedule.NewAccount(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 1}))
 }
 
-func TestLookupsThatWaitCostNoGoroutine(t *testing.T) {
-	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
-	release := g.fill()
-	before := runtime.NumGoroutine()
-	g.mu.Lock()
-	for i := range maxWaiting / 2 {
-		g.start(use{bill: ownBill}, key{Type: dns.TypeTXT, Name: fmt.Sprintf("n%d.example%d.test", i, i)}, false)
+// fill takes all places that a class may have at srv, by lookups that srv holds
+// until release. Each is of a client and a zone of its own, so that no share is
+// exceeded.
+func (g *rig) fill(t testing.TB, srv *dnstest.Server, c schedule.Class) (release func()) {
+	t.Helper()
+	places := g.Servers()[0].Window
+	if c == schedule.Other {
+		places -= places / 2 // the reserve of class Author
 	}
-	waiting := len(g.flights)
-	g.mu.Unlock()
-	if n := runtime.NumGoroutine() - before; waiting != maxWaiting/2 || n > 10 {
-		t.Errorf("%d lookups wait in %d goroutines; want %d in none", waiting, n, maxWaiting/2)
+	var opens []func()
+	var wg sync.WaitGroup
+	for range places {
+		g.fillers++
+		name, account := fmt.Sprintf("filler%d.test", g.fillers), clientOf(40_000+g.fillers)
+		arrived, open := srv.Hold(name)
+		opens = append(opens, open)
+		wg.Go(func() { _, _ = g.View(DKIM).Charged(account, c).TXT(background, name) })
+		select {
+		case <-arrived:
+		case <-time.After(generous):
+			t.Fatalf("%s has no place", name)
+		}
 	}
-	g.Close()
-	release()
-	if len(g.flights) != 0 {
-		t.Errorf("%d lookups are left after Close", len(g.flights))
+	return func() {
+		for _, open := range opens {
+			open()
+		}
+		wg.Wait()
 	}
 }
 
 func TestALookupThatGivesWayIsNotRemembered(t *testing.T) {
-	srv := dnstest.New(t, "example.com. 100 TXT x")
-	g := newRig(t, Config{QueryTimeout: generous, Timeout: 5 * brief}, srv) // of which a lookup waits a part
-	g.cfg.Timeout = generous
+	srv := dnstest.New(t, "example.com. 100 TXT x\n!any")
+	g := newRig(t, Config{QueryTimeout: generous, Timeout: 5 * time.Second, MaxInFlight: 2}, srv) // of which a lookup waits a part
 	v := g.View(SPF).Charged(clientOf(1), schedule.Other)
-	release := g.fill()
+	release := g.fill(t, srv, schedule.Author)
 	if e := failure(t, v, "example.com"); e.Kind != Pressure || !e.Pressure() || e.Ours() {
 		t.Errorf("%v; want %v", e, Pressure)
 	}
@@ -59,25 +65,29 @@ func TestALookupThatGivesWayIsNotRemembered(t *testing.T) {
 		t.Errorf("TXT = %q, %v; want the record at once", txts, err)
 	}
 	g.clock.advance(101 * time.Second)
-	defer g.fill()()
+	defer g.fill(t, srv, schedule.Author)()
 	if txts, err := v.TXT(background, "example.com"); len(txts) != 1 || !isStale(err) {
 		t.Errorf("TXT = %q, %v; want the old record", txts, err)
 	}
 }
 
 func TestALookupThatAnAuthorJoinsIsPromoted(t *testing.T) {
-	srv := dnstest.New(t, "example.com. TXT x")
+	srv := dnstest.New(t, "example.com. TXT x\n!any")
 	g := newRig(t, Config{MaxInFlight: 20}, srv)
 	arrived, release := srv.Hold("example.com")
 	defer release()
-	g.fillClass(schedule.Other) // class Author has places left
+	defer g.fill(t, srv, schedule.Other)() // class Author has places left
 	done := make(chan error, 2)
 	ask := func(c schedule.Class) {
 		_, err := g.View(DKIM).Charged(clientOf(int(c)), c).TXT(background, "example.com")
 		done <- err
 	}
 	go ask(schedule.Other)
-	eventually(t, "the lookup waits", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.flights) == 1 })
+	eventually(t, "the lookup waits", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.flights[key{Type: dns.TypeTXT, Name: "example.com"}] != nil
+	})
 	go ask(schedule.Author)
 	<-arrived
 	release()
@@ -89,142 +99,4 @@ func TestALookupThatAnAuthorJoinsIsPromoted(t *testing.T) {
 	if n := count(srv, "example.com"); n != 1 {
 		t.Errorf("asked %d times; want 1", n)
 	}
-}
-
-// picky takes so many queries at once, and refuses the others in its way.
-func picky(t testing.TB, limit int, reject func(peer), hold <-chan struct{}) (*fakeServer, *atomic.Int64) {
-	places, rejected := make(chan struct{}, limit), new(atomic.Int64)
-	return newFake(t, func(p peer) {
-		select {
-		case places <- struct{}{}:
-			defer func() { <-places }()
-			if !p.root() {
-				<-hold
-			}
-			p.says("x")
-		default:
-			rejected.Add(1)
-			reject(p)
-		}
-	}), rejected
-}
-
-func TestAServerThatRefusesHasItsWindowHalvedAndIsAskedAgain(t *testing.T) {
-	for about, reject := range map[string]func(peer){
-		"REFUSED":  func(p peer) { p.fails(dns.RcodeRefused) },
-		"SERVFAIL": func(p peer) { p.fails(dns.RcodeServerFailure) },
-	} {
-		t.Run(about, func(t *testing.T) {
-			const limit, lookups = 10, 24
-			hold := make(chan struct{})
-			srv, rejected := picky(t, limit, reject, hold)
-			g := newRig(t, Config{Servers: []string{srv.addr}})
-			done := make(chan error, lookups)
-			for i := range lookups {
-				go func() {
-					_, err := g.View(DMARC).Charged(clientOf(i), schedule.Author).TXT(background, fmt.Sprintf("n%d.zone%d.test", i, i))
-					done <- err
-				}()
-			}
-			eventually(t, "a check query is refused, and the window halved", func() bool {
-				s := g.Servers()[0]
-				return rejected.Load() > 0 && s.Window < firstWindow && !s.Refusing.IsZero()
-			})
-			close(hold)
-			for range lookups {
-				if err := <-done; err != nil {
-					t.Errorf("TXT failed: %v; want every lookup answered in the end", err)
-				}
-			}
-			if s := g.Servers()[0]; s.Down {
-				t.Errorf("%+v; want it up", s)
-			}
-		})
-	}
-}
-
-func TestAServerThatRefusesEverythingIsCheckedAndSeen(t *testing.T) {
-	srv := newFake(t, func(p peer) { p.fails(dns.RcodeRefused) })
-	g := newRig(t, Config{Servers: []string{srv.addr}})
-	timers := newTimers(g.Resolver)
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Refused || !e.Pressure() || e.Ours() {
-		t.Errorf("%v, ours %v; want %v, not proven", e, e.Ours(), Refused)
-	}
-	for g.Servers()[0].Window > 1 {
-		timers.next(t).fire()
-	}
-	timer := timers.next(t)
-	s := g.Servers()[0]
-	if s.Refusing.IsZero() || s.Refusal == "" || s.Down || s.FailingAtOne.IsZero() {
-		t.Errorf("%+v; want it seen as refusing, and not down yet", s)
-	}
-	g.clock.advance(proofTime)
-	timer.fire()
-	timers.next(t)
-	if s := g.Servers()[0]; !s.Down {
-		t.Errorf("%+v; want it passed over, as it refuses everything for %v", s, proofTime)
-	}
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Down || !e.Ours() {
-		t.Errorf("%v, ours %v; want %v of ours", e, e.Ours(), Down)
-	}
-}
-
-func TestLameDomainsDoNotNarrowTheWindow(t *testing.T) {
-	srv := newFake(t, func(p peer) {
-		switch {
-		case p.root():
-			p.says("alive")
-		default:
-			p.fails(dns.RcodeServerFailure)
-		}
-	})
-	g := newRig(t, Config{Servers: []string{srv.addr}})
-	var wg sync.WaitGroup
-	for i := range 500 {
-		wg.Go(func() {
-			_, _ = g.View(DKIM).Charged(clientOf(i), schedule.Class(i%2)).TXT(background, fmt.Sprintf("s.lame%d.test", i))
-		})
-	}
-	wg.Wait()
-	if s := g.Servers()[0]; s.Window < firstWindow || s.Down || !s.Refusing.IsZero() {
-		t.Errorf("%+v; want a window of at least %d and a server that does not refuse", s, firstWindow)
-	}
-}
-
-func TestASilentServersLookupsThatWaitFailAtOnce(t *testing.T) {
-	m := newMortal(t)
-	m.dead.Store(true)
-	cfg := hasty(m.addr)
-	cfg.MaxInFlight = 2
-	g := newRig(t, cfg)
-	newTimers(g.Resolver)
-	const lookups = 20
-	done := make(chan error, lookups)
-	for i := range lookups {
-		go func() {
-			_, err := g.View(DMARC).Charged(clientOf(i), schedule.Author).TXT(background, fmt.Sprintf("n.zone%d.test", i))
-			done <- err
-		}()
-	}
-	for range lookups {
-		var e *Error
-		if err := <-done; !errors.As(err, &e) || e.Ours() || !e.Pressure() {
-			t.Errorf("%v; want a failure that is not proven to be ours", err)
-		}
-	}
-}
-
-func TestAPromotedLookupIsCancelledCleanly(t *testing.T) {
-	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
-	release := g.fill()
-	ready := make(chan struct{})
-	close(ready)
-	if err := cancelled(t, ready, func(ctx context.Context) error {
-		_, err := g.View(SPF).Charged(clientOf(1), schedule.Author).TXT(ctx, "example.com")
-		return err
-	}); !errors.Is(err, context.Canceled) {
-		t.Errorf("TXT = %v; want %v", err, context.Canceled)
-	}
-	g.Close()
-	release()
 }

@@ -9,27 +9,11 @@ import (
 // instead is what there is without news: the old answer beside the reason, or
 // the reason alone.
 func (r *Resolver) instead(old *entry, outcome string, err error) (*entry, string, error) {
-	err = r.blamed(err)
+	err = r.pool.Reviewed(err)
 	if !old.known() {
 		return nil, outcome, err
 	}
 	return old, stale, &StaleError{Age: old.age(r.clock.NowNano()), Err: err}
-}
-
-// blamed is a failure as it is to be seen now: one that may have been nobody's
-// answer turns out to be ours when every server is found dead meanwhile.
-func (r *Resolver) blamed(err error) error {
-	e, ok := err.(*Error)
-	if !ok || e.blame == ours || !absent(e.Kind) {
-		return err
-	}
-	now := r.blame(e.Kind, *r.servers.Load(), r.now())
-	if now <= e.blame {
-		return err
-	}
-	seen := *e
-	seen.blame = now
-	return &seen
 }
 
 // orOld waits for a flight no longer than until it is StaleAfter old; then the
@@ -45,20 +29,13 @@ func (r *Resolver) orOld(ctx context.Context, f *flight, k key, old *entry, outc
 		}
 		return f.entry, outcome, nil
 	case <-timer.C:
-		return r.instead(old, outcome, r.late(f, k, nil))
+		return r.instead(old, outcome, r.pool.TimedOut(k, f.left, nil))
 	case <-ctx.Done():
 		if errors.Is(ctx.Err(), context.Canceled) {
 			return nil, outcome, ctx.Err()
 		}
-		return r.instead(old, outcome, r.late(f, k, ctx.Err()))
+		return r.instead(old, outcome, r.pool.TimedOut(k, f.left, ctx.Err()))
 	}
-}
-
-// late is the failure of a flight that has not landed in time.
-func (r *Resolver) late(f *flight, k key, cause error) *Error {
-	e := newError(k, Timeout, cause)
-	e.blame = r.blame(Timeout, *r.servers.Load(), f.left)
-	return e
 }
 
 // remember keeps a failure in mind, beside the old answer when there is one;

@@ -1,10 +1,12 @@
-package dnscache
+package upstream
 
 import (
 	"errors"
 	"slices"
 	"strings"
 	"testing"
+
+	"dmarcgate/dnscache/wire"
 
 	"github.com/miekg/dns"
 )
@@ -35,10 +37,9 @@ func pieces(t *testing.T, names ...string) *fakeServer {
 func TestAnAliasWithoutItsEndIsFollowed(t *testing.T) {
 	server := pieces(t, "a.example.com", "b.example.net", "c.example.org")
 	g := newRig(t, Config{Servers: []string{server.addr}})
-	var got Lookup
-	txts, err := g.View(DKIM).Traced(func(l Lookup) { got = l }).TXT(background, "a.example.com")
-	if err != nil || !slices.Equal(txts, []string{"the end"}) {
-		t.Fatalf("TXT = %q, %v; want the record at the end of the chain", txts, err)
+	got, err := g.View(DKIM).answer(background, "a.example.com")
+	if err != nil || !slices.Equal(got.Records, []string{"the end"}) {
+		t.Fatalf("TXT = %+v, %v; want the record at the end of the chain", got, err)
 	}
 	if got.TTL.Seconds() != 60 {
 		t.Errorf("TTL = %v; want the least of the chain, 1m", got.TTL)
@@ -57,7 +58,7 @@ func TestAnAliasWhoseEndDoesNotComeIsNoAnswer(t *testing.T) {
 		g := newRig(t, Config{Servers: []string{server.addr}})
 		txts, err := g.View(DKIM).TXT(background, "a.example.com")
 		var e *Error
-		if !errors.As(err, &e) || e.Kind != Malformed || len(txts) > 0 {
+		if !errors.As(err, &e) || e.Kind != wire.Malformed || len(txts) > 0 {
 			t.Errorf("%s: TXT = %q, %v; want an error of kind malformed: it is not there to say that there is none", tt.about, txts, err)
 		}
 		if n := server.queries.Load(); n > 1+2*(maxChase+1) {
@@ -81,9 +82,8 @@ func TestATargetThatIsNotThereIsNone(t *testing.T) {
 		p.send(m)
 	})
 	g := newRig(t, Config{Servers: []string{server.addr}})
-	var got Lookup
-	txts, err := g.View(SPF).Traced(func(l Lookup) { got = l }).TXT(background, "a.example.com")
-	if err != nil || len(txts) > 0 || got.NXDomain {
-		t.Errorf("TXT = %q, nxdomain %v, %v; want none of a name that exists", txts, got.NXDomain, err)
+	got, err := g.View(SPF).answer(background, "a.example.com")
+	if err != nil || len(got.Records) > 0 || got.NXDomain {
+		t.Errorf("TXT = %+v, %v; want none of a name that exists", got, err)
 	}
 }

@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"context"
@@ -21,10 +21,10 @@ const (
 
 // exchange asks one server once, as far as the caller can tell. The kind is 0
 // when the server answered.
-func (r *Resolver) exchange(ctx context.Context, s *server, k key) (wire.Reply, Kind, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.cfg.QueryTimeout)
+func (pool *Pool) exchange(ctx context.Context, s *server, k wire.Question) (wire.Reply, wire.Kind, error) {
+	ctx, cancel := context.WithTimeout(ctx, pool.cfg.QueryTimeout)
 	defer cancel()
-	rep, err := wire.Chase(k, func(q wire.Question) (wire.Reply, error) { return r.question(ctx, s, q) })
+	rep, err := wire.Chase(k, func(q wire.Question) (wire.Reply, error) { return pool.question(ctx, s, q) })
 	if err != nil {
 		return wire.Reply{}, wire.KindOf(ctx, err), err
 	}
@@ -34,33 +34,33 @@ func (r *Resolver) exchange(ctx context.Context, s *server, k key) (wire.Reply, 
 // question asks one question: without EDNS when the server does not know it, and
 // over TCP when the answer does not fit into a datagram (RFC 7766, Section 5),
 // or when datagrams come that may be forged.
-func (r *Resolver) question(ctx context.Context, s *server, k key) (wire.Reply, error) {
-	q := wire.Query{Question: k, EDNS: true, Mix: s.mixes(r.now()), AD: s.trusted}
-	rep, err := r.send(ctx, "udp", s, q)
+func (pool *Pool) question(ctx context.Context, s *server, k wire.Question) (wire.Reply, error) {
+	q := wire.Query{Question: k, EDNS: true, Mix: s.mixes(pool.now()), AD: s.trusted}
+	rep, err := pool.send(ctx, "udp", s, q)
 	if err == nil && rep.WithoutEDNS() {
 		q.EDNS = false
-		rep, err = r.send(ctx, "udp", s, q)
+		rep, err = pool.send(ctx, "udp", s, q)
 	}
 	recased := errors.Is(err, wire.ErrRecased)
 	if recased || errors.Is(err, wire.ErrSpoofed) || err == nil && rep.Truncated {
-		rep, err = r.send(ctx, "tcp", s, q)
-		s.noteCase(recased, err == nil, rep.Recased, r.now())
+		rep, err = pool.send(ctx, "tcp", s, q)
+		s.noteCase(recased, err == nil, rep.Recased, pool.now())
 	}
 	return rep, err
 }
 
 // send notes what a reply proves, be it only half an answer: that the server
 // is alive, and that the servers answer somebody.
-func (r *Resolver) send(ctx context.Context, network string, s *server, q wire.Query) (wire.Reply, error) {
-	began := r.now()
-	rep, err := wire.Send(ctx, network, s.addr, q, r.metrics.DNSWrongReply)
+func (pool *Pool) send(ctx context.Context, network string, s *server, q wire.Query) (wire.Reply, error) {
+	began := pool.now()
+	rep, err := wire.Send(ctx, network, s.addr, q, pool.metrics.DNSWrongReply)
 	if err != nil {
 		return wire.Reply{}, err
 	}
-	now := r.now()
+	now := pool.now()
 	useful := rep.Failure() == 0
 	if useful {
-		r.lastAnswer.Store(now.UnixNano())
+		pool.lastAnswer.Store(now.UnixNano())
 	}
 	if s.replied(now.Sub(began), useful) {
 		s.sched.Forgive() // the queries given up died with it

@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"dmarcgate/dnscache/wire"
 	"dmarcgate/internal/dnstest"
 
 	"github.com/miekg/dns"
@@ -55,7 +56,7 @@ func TestADatagramThatFillsTheBufferIsAskedForOverTCP(t *testing.T) {
 }
 
 func TestATruncatedReplyFromAServerWithoutTCPBlamesTheDomain(t *testing.T) {
-	for about, want := range map[string]Kind{"closed": Network, "silent": Timeout, "hangs up": Network, "garbage": Malformed} {
+	for about, want := range map[string]wire.Kind{"closed": wire.Network, "silent": wire.Timeout, "hangs up": wire.Network, "garbage": wire.Malformed} {
 		t.Run(about, func(t *testing.T) {
 			pc, ln := listenBoth(t)
 			srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
@@ -140,8 +141,8 @@ func TestAServerThatDislikesEveryQueryFails(t *testing.T) {
 			p.fails(rcode)
 		})
 		g := newRig(t, Config{Servers: []string{srv.addr}})
-		if e := failure(t, g.View(DMARC), "example.com"); e.Kind != ServFail || e.Ours() || e.Pressure() {
-			t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), ServFail)
+		if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.ServFail || e.Ours() || e.Pressure() {
+			t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), wire.ServFail)
 		}
 		if n := n.Load(); n != 2 {
 			t.Errorf("%s: %d queries; want one with EDNS and one without", dns.RcodeToString[rcode], n)
@@ -202,8 +203,8 @@ func TestAnAliasLoopIsMalformed(t *testing.T) {
 		p.send(m)
 	})
 	g := newRig(t, Config{Servers: []string{srv.addr}, QueryTimeout: 4 * brief, Timeout: generous})
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Malformed || e.Ours() {
-		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), Malformed)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.Malformed || e.Ours() {
+		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), wire.Malformed)
 	}
 	if g.Servers()[0].Down {
 		t.Error("a domain's loop took the server down")
@@ -225,7 +226,7 @@ func TestOnlyATrustedServersADBitIsKept(t *testing.T) {
 			cfg.Trusted = cfg.Servers
 		}
 		g := newRig(t, cfg)
-		a, err := g.resolveNow(background, DMARC, key{Type: dns.TypeTXT, Name: "example.com"})
+		a, err := g.resolveNow(background, DMARC, wire.Question{Type: dns.TypeTXT, Name: "example.com"})
 		if err != nil || a.AD != trusted {
 			t.Errorf("trusted %v: %+v, %v; want ad %v", trusted, a, err, trusted)
 		}
@@ -253,8 +254,8 @@ func TestBogusIsTheLastWordOfATrustedServerOnly(t *testing.T) {
 	}
 	cfg.Trusted = cfg.Servers
 	g := newRig(t, cfg, good)
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Bogus || e.Ours() {
-		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), Bogus)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.Bogus || e.Ours() {
+		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), wire.Bogus)
 	}
 	if n := g.metric(t, "dmarcgate_dns_queries_total", "dmarc", "bogus"); n != 1 || g.Servers()[0].Down {
 		t.Errorf("%v bogus replies counted, %+v; want 1 from a server that is up", n, g.Servers()[0])
@@ -274,7 +275,7 @@ func TestALookupIsCancelledAtEveryStage(t *testing.T) {
 			srv := newFake(t, func(p peer) { stage(p, here) })
 			g := newRig(t, Config{Servers: []string{srv.addr}})
 			err := cancelled(t, ready, func(ctx context.Context) error {
-				_, err := g.resolveNow(ctx, DMARC, key{Type: dns.TypeTXT, Name: "example.com"})
+				_, err := g.resolveNow(ctx, DMARC, wire.Question{Type: dns.TypeTXT, Name: "example.com"})
 				return err
 			})
 			st := g.Servers()[0]
@@ -311,7 +312,7 @@ func TestALookupIsCancelledWhileItWaitsForAPlace(t *testing.T) {
 	ready := make(chan struct{})
 	close(ready)
 	err := cancelled(t, ready, func(ctx context.Context) error {
-		_, err := g.resolveNow(ctx, DMARC, key{Type: dns.TypeTXT, Name: "example.com"})
+		_, err := g.resolveNow(ctx, DMARC, wire.Question{Type: dns.TypeTXT, Name: "example.com"})
 		return err
 	})
 	if !errors.Is(err, context.Canceled) {
@@ -359,17 +360,17 @@ func TestAHostWithoutDescriptorsBlamesNobody(t *testing.T) {
 	probeErr := g.Probe(background)
 	restore()
 	var e *Error
-	if !errors.As(err, &e) || e.Kind != Local || !e.Pressure() || e.Ours() {
-		t.Errorf("TXT without descriptors = %v; want %v, which is pressure: a sender can take them all", err, Local)
+	if !errors.As(err, &e) || e.Kind != wire.Local || !e.Pressure() || e.Ours() {
+		t.Errorf("TXT without descriptors = %v; want %v, which is pressure: a sender can take them all", err, wire.Local)
 	}
-	if !errors.As(probeErr, &e) || e.Kind != Local || !e.Pressure() || e.Ours() {
-		t.Errorf("Probe without descriptors = %v; want %v, which is pressure", probeErr, Local)
+	if !errors.As(probeErr, &e) || e.Kind != wire.Local || !e.Pressure() || e.Ours() {
+		t.Errorf("Probe without descriptors = %v; want %v, which is pressure", probeErr, wire.Local)
 	}
 	if st := g.Servers()[0]; st.Down || st.Failures != 0 {
 		t.Errorf("%+v; want a blameless server", st)
 	}
-	e = &Error{Kind: ServFail}
-	if worse(e, &Error{Kind: Local}) != e || worse(&Error{Kind: Timeout}, &Error{Kind: Local}).Kind != Local {
+	e = &Error{Kind: wire.ServFail}
+	if worse(e, &Error{Kind: wire.Local}) != e || worse(&Error{Kind: wire.Timeout}, &Error{Kind: wire.Local}).Kind != wire.Local {
 		t.Error("a shortage tells less than SERVFAIL and more than silence")
 	}
 }
@@ -406,7 +407,7 @@ func TestCancelledLookupsLeaveNothingBehind(t *testing.T) {
 	for i := range lookups {
 		ctx, cancel := context.WithCancel(background)
 		wg.Go(func() {
-			k := key{Type: dns.TypeTXT, Name: fmt.Sprintf("n%d.example.com", i)}
+			k := wire.Question{Type: dns.TypeTXT, Name: fmt.Sprintf("n%d.example.com", i)}
 			if _, err := g.resolveNow(ctx, SPF, k); !errors.Is(err, context.Canceled) {
 				t.Errorf("resolve = %v; want %v", err, context.Canceled)
 			}

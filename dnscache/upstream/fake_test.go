@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"context"
@@ -22,10 +22,8 @@ const (
 
 // Limits of schedule, as lookups see them.
 const (
-	firstWindow     = 50   // queries in flight at a server at first
-	maxWaiting      = 2000 // lookups that wait for a place
-	maxLookups      = 150  // that one message may begin
-	maxOtherLookups = 100  // of them in class Other
+	firstWindow = 50   // queries in flight at a server at first
+	maxWaiting  = 2000 // lookups that wait for a place
 )
 
 // records reads records in their text form.
@@ -148,7 +146,7 @@ type fakeTimer struct {
 	c chan time.Time
 }
 
-func newTimers(r *Resolver) *fakeTimers {
+func newTimers(r *Pool) *fakeTimers {
 	f := &fakeTimers{started: make(chan fakeTimer, 100)}
 	r.after = func(d time.Duration) <-chan time.Time {
 		timer := fakeTimer{d, make(chan time.Time, 1)}

@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"dmarcgate/internal/dnstest"
+	"dmarcgate/dnscache/wire"
 
 	"github.com/miekg/dns"
 )
@@ -180,21 +180,10 @@ func TestWrongRepliesWithoutTCPAreATimeoutOfNoServer(t *testing.T) {
 	wg.Go(func() { _ = srv.ActivateAndServe() })
 	t.Cleanup(func() { pc.Close(); wg.Wait() })
 	g := newRig(t, Config{Servers: []string{pc.LocalAddr().String()}})
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Network || e.Ours() {
-		t.Errorf("%v, ours %v; want %v, not ours", e, e.Ours(), Network)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.Network || e.Ours() {
+		t.Errorf("%v, ours %v; want %v, not ours", e, e.Ours(), wire.Network)
 	}
 	if g.Servers()[0].Down {
 		t.Error("forged replies took the server down")
-	}
-}
-
-func TestAnAnswerInAnotherCaseThanTheQuestionIsRead(t *testing.T) {
-	// dnstest repeats the question, and has the name in lower case in the answer.
-	v := newRig(t, Config{}, dnstest.New(t, "alias.example.com. CNAME end.example.com.\nend.example.com. TXT x")).View(DMARC)
-	if txts, err := v.TXT(background, "alias.example.com"); err != nil || !slices.Equal(txts, []string{"x"}) {
-		t.Errorf("TXT = %q, %v; want the record at the end of the alias", txts, err)
-	}
-	if ok, err := v.Exists(background, "missing-name.example.com"); ok || err != nil {
-		t.Errorf("Exists = %v, %v; want false", ok, err)
 	}
 }

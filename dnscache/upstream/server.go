@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ type server struct {
 	*health
 }
 
-// ServerStatus is what is known of a server, for operators.
-type ServerStatus struct {
+// Status is what is known of a server, for operators.
+type Status struct {
 	Address  string        // "ip:port"
 	Trusted  bool          // its AD bit is believed
 	Down     bool          // it is not asked, but checked
@@ -45,7 +45,7 @@ type ServerStatus struct {
 // is believed, each as "ip:port". A server that stays keeps its health; one
 // listed twice counts once, where it stands first. Lookups under way go on
 // with the old list. With an error nothing has changed.
-func (r *Resolver) SetServers(servers, trusted []string) error {
+func (pool *Pool) SetServers(servers, trusted []string) error {
 	addrs, err := parseServers(servers)
 	if err != nil {
 		return err
@@ -54,7 +54,7 @@ func (r *Resolver) SetServers(servers, trusted []string) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range r.replace(addrs, believed) {
+	for _, s := range pool.replace(addrs, believed) {
 		s.sched.Forgive()
 	}
 	return nil
@@ -62,21 +62,21 @@ func (r *Resolver) SetServers(servers, trusted []string) error {
 
 // replace puts a list into the place of the old one, and returns the servers
 // that are gone.
-func (r *Resolver) replace(addrs, believed []netip.AddrPort) (gone []*server) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (pool *Pool) replace(addrs, believed []netip.AddrPort) (gone []*server) {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
 	var old, list []*server
-	if p := r.servers.Load(); p != nil {
+	if p := pool.servers.Load(); p != nil {
 		old = *p
 	}
 	for _, addr := range addrs {
-		s := &server{addr: addr, trusted: slices.Contains(believed, addr), health: newHealth(r.sched.NewServer(r.cfg.MaxInFlight))}
+		s := &server{addr: addr, trusted: slices.Contains(believed, addr), health: newHealth(pool.sched.NewServer(pool.cfg.MaxInFlight))}
 		if before := findServer(old, addr); before != nil {
 			s.health = before.health
 		}
 		list = append(list, s)
 	}
-	r.servers.Store(&list)
+	pool.servers.Store(&list)
 	for _, s := range old {
 		if findServer(list, s.addr) == nil {
 			s.retire()
@@ -87,10 +87,10 @@ func (r *Resolver) replace(addrs, believed []netip.AddrPort) (gone []*server) {
 }
 
 // Servers returns the servers in the order in which they are asked.
-func (r *Resolver) Servers() []ServerStatus {
-	var list []ServerStatus
-	for _, s := range *r.servers.Load() {
-		st := r.statusOf(s)
+func (pool *Pool) Servers() []Status {
+	var list []Status
+	for _, s := range *pool.servers.Load() {
+		st := pool.statusOf(s)
 		st.Address, st.Trusted = s.addr.String(), s.trusted
 		list = append(list, st)
 	}
@@ -107,16 +107,16 @@ func findServer(list []*server, addr netip.AddrPort) *server {
 }
 
 // statusOf is Servers for one of them.
-func (r *Resolver) statusOf(s *server) ServerStatus {
-	st := s.status(r.now())
+func (pool *Pool) statusOf(s *server) Status {
+	st := s.status(pool.now())
 	st.Window, st.InFlight, st.GivenUp = s.sched.Load()
 	return st
 }
 
-func (h *health) status(now time.Time) ServerStatus {
+func (h *health) status(now time.Time) Status {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	st := ServerStatus{Down: h.down, Since: h.since, Failures: h.failures, Queries: h.queries, RTT: h.rtt, Err: h.err, FailingAtOne: h.atOne, Plain: now.Before(h.plainUntil)}
+	st := Status{Down: h.down, Since: h.since, Failures: h.failures, Queries: h.queries, RTT: h.rtt, Err: h.err, FailingAtOne: h.atOne, Plain: now.Before(h.plainUntil)}
 	if !h.refusing.IsZero() && now.Sub(h.refusedAt) < refusingTime {
 		st.Refusing, st.Refusal = h.refusing, h.refusal
 	}
@@ -138,13 +138,13 @@ func upFirst(list []*server) []*server {
 
 func parseServers(list []string) ([]netip.AddrPort, error) {
 	if len(list) == 0 {
-		return nil, errors.New("dnscache: no servers")
+		return nil, errors.New("no servers")
 	}
 	var servers []netip.AddrPort
 	for _, text := range list {
 		addr, err := netip.ParseAddrPort(text)
 		if err != nil || addr.Port() == 0 {
-			return nil, fmt.Errorf("dnscache: server %q is not ip:port", text)
+			return nil, fmt.Errorf("server %q is not ip:port", text)
 		}
 		addr = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 		if !slices.Contains(servers, addr) {
@@ -164,7 +164,7 @@ func parseTrusted(list []string, servers []netip.AddrPort) ([]netip.AddrPort, er
 	}
 	for _, addr := range trusted {
 		if !slices.Contains(servers, addr) {
-			return nil, fmt.Errorf("dnscache: %v is trusted, but none of the servers", addr)
+			return nil, fmt.Errorf("%v is trusted, but none of the servers", addr)
 		}
 	}
 	return trusted, nil

@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache/schedule"
+	"dmarcgate/dnscache/wire"
 
 	"github.com/miekg/dns"
 )
@@ -38,7 +39,7 @@ const (
 )
 
 // rootNS is the question of check queries and probes.
-var rootNS = key{Type: dns.TypeNS}
+var rootNS = wire.Question{Type: dns.TypeNS}
 
 // health is what is known of a server. That of a server not asked yet says
 // that it is up. Make it with newHealth.
@@ -233,7 +234,7 @@ func (h *health) endChecks() {
 // begin makes checks under ctx and the context of their queries, or returns
 // nil when there are some, none are wanted, or the last one because of kind was
 // a moment ago.
-func (h *health) begin(ctx context.Context, kind Kind, now time.Time) (context.Context, *checks) {
+func (h *health) begin(ctx context.Context, kind wire.Kind, now time.Time) (context.Context, *checks) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.checks != nil || h.retired || !suspicious(kind) && now.Sub(h.lastTime) < checkSpacing {
@@ -260,7 +261,7 @@ func (h *health) judge(c *checks, got checked, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	mine := h.checks == c
-	if got.err.Kind == Local || got.err.Kind == Internal {
+	if got.err.Kind == wire.Local || got.err.Kind == wire.Internal {
 		c.decide()
 		return mine && (h.down || h.failing)
 	}
@@ -313,40 +314,40 @@ func (h *health) settled(ctx context.Context) {
 // everything, or only what it was asked cannot be resolved. Mail chooses the
 // names that are looked up, and a stranger's silent domain must not take our
 // servers away.
-func (r *Resolver) suspect(s *server, kind Kind) {
-	ctx, c := s.begin(r.ctx, kind, r.now())
+func (pool *Pool) suspect(s *server, kind wire.Kind) {
+	ctx, c := s.begin(pool.ctx, kind, pool.now())
 	if c == nil {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+	pool.mu.Lock()
+	defer pool.mu.Unlock()
+	if pool.closed {
 		c.cancel()
 		return
 	}
-	r.wg.Go(func() { r.check(ctx, s, c) })
+	pool.wg.Go(func() { pool.check(ctx, s, c) })
 }
 
 // full checks a server of which lookups of class Author wait for a place, if it
 // is in use still.
-func (r *Resolver) full(at *schedule.Server) {
-	for _, s := range *r.servers.Load() {
+func (pool *Pool) full(at *schedule.Server) {
+	for _, s := range *pool.servers.Load() {
 		if s.sched == at {
-			r.suspect(s, Pressure)
+			pool.suspect(s, wire.Pressure)
 		}
 	}
 }
 
 // check sends check queries to a server until it answers.
-func (r *Resolver) check(ctx context.Context, s *server, c *checks) {
+func (pool *Pool) check(ctx context.Context, s *server, c *checks) {
 	defer s.finish(c)
 	for delay := firstRecheck; ; {
-		atOne, on := r.checkOnce(ctx, s, c)
+		atOne, on := pool.checkOnce(ctx, s, c)
 		if !on {
 			return
 		}
 		select {
-		case <-r.after(jitter(delay)):
+		case <-pool.after(jitter(delay)):
 		case <-c.over.Done():
 			return
 		}
@@ -358,10 +359,10 @@ func (r *Resolver) check(ctx context.Context, s *server, c *checks) {
 
 // checkOnce sends one check query, and reports whether the window of the server
 // is at one and whether to send more.
-func (r *Resolver) checkOnce(ctx context.Context, s *server, c *checks) (atOne, on bool) {
+func (pool *Pool) checkOnce(ctx context.Context, s *server, c *checks) (atOne, on bool) {
 	seen := s.replies()
-	e := &errand{purpose: probe, key: rootNS}
-	_, err := r.once(ctx, e, s, nil)
+	l := &Lookup{Request: Request{Purpose: probe, Question: rootNS}}
+	_, err := pool.once(ctx, l, s, nil)
 	if err == nil {
 		s.sched.CheckAnswered()
 	}
@@ -369,12 +370,12 @@ func (r *Resolver) checkOnce(ctx context.Context, s *server, c *checks) (atOne, 
 		return false, false
 	}
 	got := checked{err: err, dead: suspicious(err.Kind) && s.replies() == seen}
-	if err.Kind != Local && err.Kind != Internal {
+	if err.Kind != wire.Local && err.Kind != wire.Internal {
 		got.atOne = s.sched.CheckFailed(got.dead)
 	}
-	on = s.judge(c, got, r.now())
+	on = s.judge(c, got, pool.now())
 	if s.isDown() {
-		r.sched.FailStranded()
+		pool.sched.FailStranded()
 	}
 	return got.atOne, on
 }

@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"context"
@@ -85,7 +85,7 @@ var rejections = map[string]func(peer){
 
 // attack is hostile mail beside good mail, as far as lookups go.
 type attack struct {
-	*Resolver
+	*Pool
 	lookup hostileLookup
 	sent   atomic.Int64
 	ours   atomic.Int64
@@ -212,13 +212,13 @@ func TestGoodLookupsAreAnsweredBesideHostileOnes(t *testing.T) {
 
 func (c attackCase) try(t *testing.T, messages int) {
 	srv, rejected := newLimited(t, rejections[c.how])
-	r, err := New(Config{Servers: []string{srv.addr}}, nil)
+	r, err := New(Config{Servers: []string{srv.addr}, QueryTimeout: 2 * time.Second, Timeout: 5 * time.Second, MaxInFlight: 1000, Now: time.Now})
 	if err != nil {
 		t.Error(err)
 		return
 	}
 	defer r.Close()
-	a := &attack{Resolver: r, lookup: hostileLookups[c.kind]}
+	a := &attack{Pool: r, lookup: hostileLookups[c.kind]}
 	through, failures := a.run(c.sessions, messages, c.relay)
 	t.Logf("%+v: %d of %d good messages, %d hostile ones, %d queries rejected, window %d", c, through, messages, a.sent.Load(), rejected.Load(), r.Servers()[0].Window)
 	if through*100 < attackGood*int64(messages) {

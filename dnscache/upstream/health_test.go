@@ -1,4 +1,4 @@
-package dnscache
+package upstream
 
 import (
 	"context"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache/schedule"
+	"dmarcgate/dnscache/wire"
 	"dmarcgate/internal/dnstest"
 
 	"github.com/miekg/dns"
@@ -51,7 +52,7 @@ func bury(t *testing.T, m *mortal, others ...string) (*rig, *fakeTimers, fakeTim
 	cfg := hasty(append([]string{m.addr}, others...)...)
 	cfg.MaxInFlight = 10
 	g := newRig(t, cfg)
-	timers := newTimers(g.Resolver)
+	timers := newTimers(g.Pool)
 	m.dead.Store(true)
 	_, _ = g.View(DMARC).TXT(background, "first.example.com")
 	timer := timers.next(t)
@@ -65,8 +66,8 @@ func TestAStrangersSilentDomainTakesNoServerDown(t *testing.T) {
 	srv := dnstest.New(t, "!drop slow.example.com\nexample.com. TXT x")
 	g := newRig(t, hasty(srv.Addr()))
 	g.cfg.QueryTimeout = 10 * brief
-	if e := failure(t, g.View(DMARC), "slow.example.com"); e.Kind != Timeout || e.Ours() {
-		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), Timeout)
+	if e := failure(t, g.View(DMARC), "slow.example.com"); e.Kind != wire.Timeout || e.Ours() {
+		t.Errorf("%v, ours %v; want %v of the domain", e, e.Ours(), wire.Timeout)
 	}
 	if st := g.Servers()[0]; st.Down || st.Queries < 3 {
 		t.Errorf("%+v; want it up after 2 queries and a check", st)
@@ -80,10 +81,10 @@ func TestAServerThatAnswersOthersMeanwhileIsNotChecked(t *testing.T) {
 	h := unknown()
 	seen := h.asked()
 	h.replied(time.Millisecond, true)
-	if h.failed(seen, &Error{Kind: Timeout}) {
+	if h.failed(seen, &Error{Kind: wire.Timeout}) {
 		t.Error("a reply to another query did not count")
 	}
-	if !h.failed(h.asked(), &Error{Kind: Timeout}) {
+	if !h.failed(h.asked(), &Error{Kind: wire.Timeout}) {
 		t.Error("a reply before the query counted")
 	}
 }
@@ -97,7 +98,7 @@ func TestEqualSuspicionsAreOneCheck(t *testing.T) {
 		}
 	})
 	g := newRig(t, hasty(srv.addr))
-	timers := newTimers(g.Resolver)
+	timers := newTimers(g.Pool)
 	var wg sync.WaitGroup
 	for i := range lookups {
 		wg.Go(func() {
@@ -125,8 +126,8 @@ func TestADeadServerIsAskedNothingAndCheckedLessAndLess(t *testing.T) {
 			t.Errorf("next check after %v; want %v ± 20 %%", timer.d, want)
 		}
 		before := m.queries.Load()
-		if e := failure(t, g.View(DMARC), "second.example.com"); e.Kind != Down || e.Ours() || !e.Pressure() {
-			t.Errorf("%v, ours %v; want %v, not proven", e, e.Ours(), Down)
+		if e := failure(t, g.View(DMARC), "second.example.com"); e.Kind != wire.Down || e.Ours() || !e.Pressure() {
+			t.Errorf("%v, ours %v; want %v, not proven", e, e.Ours(), wire.Down)
 		}
 		if n := m.queries.Load(); n != before {
 			t.Errorf("%d queries were sent to a dead server", n-before)
@@ -143,21 +144,21 @@ func TestADeadServerIsNotWaitedFor(t *testing.T) {
 	s.sched.SetDown(false)
 	defer g.fill()()
 	s.sched.SetDown(true)
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Down {
-		t.Errorf("without a free place: %v; want %v", e, Down)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.Down {
+		t.Errorf("without a free place: %v; want %v", e, wire.Down)
 	}
 }
 
 func TestAServerThatJustAnsweredAndDiedIsOursOnceProven(t *testing.T) {
 	m := newMortal(t)
 	g := newRig(t, hasty(m.addr))
-	newTimers(g.Resolver)
+	newTimers(g.Pool)
 	if _, err := g.View(DMARC).TXT(background, "before.example.com"); err != nil {
 		t.Fatal(err)
 	}
 	m.dead.Store(true)
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Timeout || !e.Pressure() {
-		t.Errorf("%v, ours %v; want %v, not the domain's: the check has failed as well", e, e.Ours(), Timeout)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.Timeout || !e.Pressure() {
+		t.Errorf("%v, ours %v; want %v, not the domain's: the check has failed as well", e, e.Ours(), wire.Timeout)
 	}
 	g.clock.advance(proofTime - 1)
 	if e := failure(t, g.View(DMARC), "example.com"); e.Ours() || !e.Pressure() {
@@ -184,13 +185,13 @@ func TestAFailedLookupWaitsForTheCheck(t *testing.T) {
 	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
 	servers := *g.servers.Load()
 	g.lastAnswer.Store(g.clock.now().UnixNano())
-	_, c := servers[0].begin(background, Timeout, time.Now())
+	_, c := servers[0].begin(background, wire.Timeout, time.Now())
 	waits, done := make(chan struct{}), make(chan error, 1)
 	ctx := watched{background, sync.OnceFunc(func() { close(waits) })}
-	go func() { done <- g.gaveUp(ctx, newError(rootNS, Timeout, nil), servers, g.clock.now()) }()
+	go func() { done <- g.gaveUp(ctx, newError(rootNS, wire.Timeout, nil), servers, g.clock.now()) }()
 	select {
 	case <-waits:
-		servers[0].judge(c, checked{err: newError(rootNS, Timeout, nil), dead: true, atOne: true}, g.clock.now())
+		servers[0].judge(c, checked{err: newError(rootNS, wire.Timeout, nil), dead: true, atOne: true}, g.clock.now())
 	case <-time.After(generous):
 		t.Error("nobody waits")
 	}
@@ -250,8 +251,8 @@ func TestAProbeAsksDeadServersAndBringsThemUp(t *testing.T) {
 	m := newMortal(t)
 	g, _, _ := bury(t, m)
 	var e *Error
-	if err := g.Probe(background); !errors.As(err, &e) || e.Kind != Timeout || !e.Pressure() {
-		t.Errorf("Probe of a dead server = %v; want %v, not proven", err, Timeout)
+	if err := g.Probe(background); !errors.As(err, &e) || e.Kind != wire.Timeout || !e.Pressure() {
+		t.Errorf("Probe of a dead server = %v; want %v, not proven", err, wire.Timeout)
 	}
 	m.dead.Store(false)
 	g.cfg.QueryTimeout = generous
@@ -278,8 +279,8 @@ func TestAnyReplyToACheckShowsLife(t *testing.T) {
 			g := newRig(t, hasty(srv.addr))
 			g.cfg.QueryTimeout = 10 * brief
 			e := failure(t, g.View(DMARC), "example.com")
-			if known := rcode == dns.RcodeNameError; e.Kind != Timeout || e.Ours() || e.Pressure() == known || g.Servers()[0].Down {
-				t.Errorf("%v, pressure %v, %+v; want %v, pressure %v, and a server that is up", e, e.Pressure(), g.Servers()[0], Timeout, !known)
+			if known := rcode == dns.RcodeNameError; e.Kind != wire.Timeout || e.Ours() || e.Pressure() == known || g.Servers()[0].Down {
+				t.Errorf("%v, pressure %v, %+v; want %v, pressure %v, and a server that is up", e, e.Pressure(), g.Servers()[0], wire.Timeout, !known)
 			}
 		})
 	}
@@ -293,18 +294,18 @@ func TestAServerThatTalksGarbageIsDead(t *testing.T) {
 		_, _ = p.w.Write(wire)
 	})
 	g := newRig(t, hasty(srv.addr))
-	newTimers(g.Resolver)
+	newTimers(g.Pool)
 	failure(t, g.View(DMARC), "example.com")
 	eventually(t, "the server is down", func() bool { return g.Servers()[0].Down })
 }
 
 func TestAShortageOfThisHostCondemnsNoServer(t *testing.T) {
 	h := unknown()
-	_, c := h.begin(background, Timeout, time.Now())
-	if h.judge(c, checked{err: &Error{Kind: Local}}, time.Now()) || h.status(time.Now()).Down {
+	_, c := h.begin(background, wire.Timeout, time.Now())
+	if h.judge(c, checked{err: &Error{Kind: wire.Local}}, time.Now()) || h.status(time.Now()).Down {
 		t.Error("a check that was not sent condemned the server")
 	}
-	if !h.judge(c, checked{err: &Error{Kind: Timeout}, dead: true}, time.Now()) || !h.judge(c, checked{err: &Error{Kind: Local}}, time.Now()) {
+	if !h.judge(c, checked{err: &Error{Kind: wire.Timeout}, dead: true}, time.Now()) || !h.judge(c, checked{err: &Error{Kind: wire.Local}}, time.Now()) {
 		t.Error("the checks of a dead server ended")
 	}
 	h.finish(c)
@@ -317,8 +318,8 @@ func TestCloseEndsTheChecks(t *testing.T) {
 	if len(timers.started) != 0 {
 		t.Error("a check went on")
 	}
-	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != Closed {
-		t.Errorf("after Close: %v; want %v", e, Closed)
+	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.Closed {
+		t.Errorf("after Close: %v; want %v", e, wire.Closed)
 	}
 }
 
@@ -348,14 +349,14 @@ func TestServersAreReplaced(t *testing.T) {
 	}
 	eventually(t, "the checks of the removed server have ended", func() bool {
 		stacks := make([]byte, 1<<20)
-		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "dnscache.(*Resolver).check")
+		return !strings.Contains(string(stacks[:runtime.Stack(stacks, true)]), "upstream.(*Pool).check")
 	})
 }
 
 func TestALateFailureOfARemovedServerStartsNoCheck(t *testing.T) {
 	h := unknown()
 	h.retire()
-	if _, c := h.begin(background, Timeout, time.Now()); c != nil {
+	if _, c := h.begin(background, wire.Timeout, time.Now()); c != nil {
 		t.Error("a removed server is checked")
 	}
 }
@@ -377,7 +378,7 @@ func TestAFailureIsOursOnceEveryServerIsFoundDead(t *testing.T) {
 		}
 	})
 	g := newRig(t, hasty(server.addr))
-	newTimers(g.Resolver)
+	newTimers(g.Pool)
 	ask := func(name string) bool {
 		_, err := g.View(DMARC).TXT(background, name)
 		var e *Error
