@@ -390,6 +390,13 @@ func TestAFailureIsOursOnceEveryServerIsFoundDead(t *testing.T) {
 	if ask("silent.example.com") {
 		t.Fatal("one silent domain is ours; want its own fault while the server answers others")
 	}
+	var before *Error
+	if _, err := g.View(DMARC).TXT(background, "silent.example.com"); !errors.As(err, &before) {
+		t.Fatalf("TXT = %v; want an *Error", err)
+	}
+	if g.Reviewed(before) != error(before) {
+		t.Error("a failure of the domain is seen as another one while the server answers others")
+	}
 	dead.Store(true)
 	if ask("other.example.com") {
 		t.Fatal("a lookup at a dead server is ours at once; want a proof first")
@@ -397,6 +404,10 @@ func TestAFailureIsOursOnceEveryServerIsFoundDead(t *testing.T) {
 	g.clock.advance(proofTime)
 	if !ask("other.example.com") {
 		t.Fatal("a lookup at a server that is dead for long is not ours")
+	}
+	var now *Error
+	if !errors.As(g.Reviewed(before), &now) || !now.Ours() || before.Ours() {
+		t.Errorf("the failure of before is seen as %v, ours %v; want ours now, and itself as it was", now, now.Ours())
 	}
 	if !ask("silent.example.com") {
 		t.Error("the remembered failure is the domain's still; want ours, as nobody could be asked")
