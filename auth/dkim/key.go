@@ -6,6 +6,8 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"strings"
+
+	"dmarcgate/auth/taglist"
 )
 
 // record is a key record (RFC 6376, Section 3.6.1).
@@ -26,17 +28,17 @@ func parseRecord(text string) (record, bool) {
 	if len(text) > maxRecord {
 		return record{}, false
 	}
-	list, ok := parseTags(text, true)
+	list, ok := taglist.Parse(text, true)
 	if !ok {
 		return record{}, false
 	}
-	p, ok := list.find("p")
+	p, ok := list.Find("p")
 	if !ok {
 		return record{}, false
 	}
-	flags := list.value("t", "")
-	r := record{kind: strings.ToLower(list.value("k", "rsa")), testing: lists(flags, "y"), strict: lists(flags, "s")}
-	material := compact(p.value)
+	flags := list.Value("t", "")
+	r := record{kind: strings.ToLower(list.Value("k", "rsa")), testing: taglist.HasWord(flags, "y"), strict: taglist.HasWord(flags, "s")}
+	material := taglist.Compact(p.Value)
 	if r.refused = refuse(list, material, r.kind); r.refused.status == None {
 		r.public, r.bits, r.unusable = parseKey(r.kind, material)
 	}
@@ -44,15 +46,15 @@ func parseRecord(text string) (record, bool) {
 }
 
 // refuse tells what is wrong with a record beside its key.
-func refuse(list tagList, material, kind string) finding {
-	switch v, versioned := list.find("v"); {
-	case versioned && (v.value != "DKIM1" || list[0].name != "v"):
+func refuse(list taglist.List, material, kind string) finding {
+	switch v, versioned := list.Find("v"); {
+	case versioned && (v.Value != "DKIM1" || list[0].Name != "v"):
 		return permanent("unknown version of the key record")
 	case material == "": // RFC 6376, Section 3.6.1: as if it had been removed
 		return permanent("key revoked")
-	case !lists(list.value("h", "sha256"), "sha256"):
+	case !taglist.HasWord(list.Value("h", "sha256"), "sha256"):
 		return permanent("key does not allow SHA-256")
-	case !lists(list.value("s", "*"), "*") && !lists(list.value("s", "*"), "email"):
+	case !taglist.HasWord(list.Value("s", "*"), "*") && !taglist.HasWord(list.Value("s", "*"), "email"):
 		return permanent("key is not for mail")
 	case kind != "rsa" && kind != "ed25519":
 		return permanent("unknown kind of key")
@@ -82,7 +84,7 @@ func (r record) fits(algorithm string) (bits int, _ finding) {
 // parseRSA reads both forms in use: RFC 6376 names RSAPublicKey, what everybody
 // publishes is SubjectPublicKeyInfo (erratum 3017).
 func parseRSA(material string) (crypto.PublicKey, int, finding) {
-	der, ok := decode(material)
+	der, ok := taglist.Decode(material)
 	if !ok {
 		return nil, 0, permanent("key cannot be read")
 	}
@@ -118,7 +120,7 @@ func anyRSAKey(der []byte) *rsa.PublicKey {
 
 // parseEd25519 reads the bare 32 bytes (RFC 8463, Section 4).
 func parseEd25519(material string) (crypto.PublicKey, int, finding) {
-	raw, ok := decode(material)
+	raw, ok := taglist.Decode(material)
 	if !ok || len(raw) != ed25519.PublicKeySize {
 		return nil, 0, permanent("key cannot be read")
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"hash"
 
+	"dmarcgate/auth/taglist"
 	"dmarcgate/message"
 )
 
@@ -46,7 +47,7 @@ func (r *Run) Seal(place int) *Link {
 // others of its kind. By RFC 8617, Section 4.1.2, it must not cover
 // ARC-Authentication-Results either; but sealers of the time of the drafts
 // do, and it changes nothing.
-func (s *signature) checkOrder(tagList) finding {
+func (s *signature) checkOrder(taglist.List) finding {
 	for _, name := range s.names {
 		if name == "arc-seal" || name == "arc-message-signature" {
 			return permanent("h= covers fields of ARC")
@@ -57,15 +58,15 @@ func (s *signature) checkOrder(tagList) finding {
 
 // checkUnlisted refuses a seal with h=: the chain has failed then (RFC 8617,
 // Section 4.1.3).
-func checkUnlisted(list tagList) finding {
-	if _, ok := list.find("h"); ok {
+func checkUnlisted(list taglist.List) finding {
+	if _, ok := list.Find("h"); ok {
 		return permanent("a seal has no h=")
 	}
 	return finding{}
 }
 
 // checkSigned refuses what is no time in t=. A seal has no x=.
-func checkSigned(list tagList) finding {
+func checkSigned(list taglist.List) finding {
 	if _, ok := seconds(list, "t"); !ok {
 		return permanent("t= is not a time")
 	}
@@ -74,7 +75,7 @@ func checkSigned(list tagList) finding {
 
 // Tag returns the value of a tag, empty without it and when the field cannot
 // be read. It is text of the message.
-func (l *Link) Tag(name string) string { return l.s.tags.value(name, "") }
+func (l *Link) Tag(name string) string { return l.s.tags.Value(name, "") }
 
 // Refused returns why the signature cannot verify, whatever its key and the
 // body are; empty when that is open.

@@ -13,7 +13,7 @@
 // Of all signatures MaxSignatures are verified, those first that could be
 // aligned with an author domain; MaxResults are reported. Of their keys
 // maxFetched are fetched at once, in the same order. A signature field is
-// read up to maxField bytes, maxTags tags and maxNames names in h=; of the TXT
+// read up to maxField bytes, the tags that taglist takes and maxNames names in h=; of the TXT
 // records at the name of a key maxKeys keys are tried; RSA keys have minRSA to
 // Options.MaxKeyBits bits. Work is linear in the size of the message, memory
 // does not depend on the body.
@@ -60,7 +60,6 @@ const (
 	// has 2 KiB. Of a longer one the tags that are used are kept, not the text.
 	usualField = 8 << 10
 
-	maxTags  = 64  // tags of one list; RFC 6376 defines 14
 	maxNames = 200 // names in h=; over-signing doubles the number of fields
 
 	maxFetched = 4 // keys of a message fetched at once: few good messages have more signatures (Google, Microsoft and mailing lists make one to three)

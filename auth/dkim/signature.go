@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/auth/taglist"
 	"dmarcgate/message"
 	"dmarcgate/scope"
 )
@@ -18,9 +19,9 @@ const whole = math.MaxInt64
 // signature is one DKIM-Signature field, or one of ARC that is made like it.
 type signature struct {
 	result  Result
-	field   int     // its place in the header
-	tags    tagList // nil when it cannot be read
-	refused finding // why it is not verified
+	field   int          // its place in the header
+	tags    taglist.List // nil when it cannot be read
+	refused finding      // why it is not verified
 
 	from, to int // the value of b= in the raw field
 	keyName  string
@@ -40,7 +41,7 @@ type place struct {
 }
 
 // check judges one side of a signature.
-type check func(tagList) finding
+type check func(taglist.List) finding
 
 // read reads a DKIM-Signature field and judges what can be judged without the
 // key and the body (RFC 6376, Sections 3.5 and 6.1.1).
@@ -60,19 +61,19 @@ func open(f message.Field, at int) *signature {
 		s.refused = finding{Neutral, "signature field too long"}
 		return s
 	}
-	list, ok := parseTags(f.Body(), false)
+	list, ok := taglist.Parse(f.Body(), false)
 	if !ok {
 		s.refused = permanent("signature cannot be read")
 		return s
 	}
 	if len(f.Raw) > usualField {
-		list.detach()
+		list.Detach()
 	}
 	s.tags = list
 	s.describe(list)
-	if b, ok := list.find("b"); ok {
+	if b, ok := list.Find("b"); ok {
 		start := bytes.IndexByte(f.Raw, ':') + 1
-		s.from, s.to = start+b.from, start+b.to
+		s.from, s.to = start+b.From, start+b.To
 	}
 	return s
 }
@@ -89,21 +90,21 @@ func (s *signature) check(checks ...check) {
 
 // describe fills what a report wants to know even of a signature that is
 // refused.
-func (s *signature) describe(list tagList) {
+func (s *signature) describe(list taglist.List) {
 	r := &s.result
-	if a := strings.ToLower(list.value("a", "")); isWord(a) {
+	if a := strings.ToLower(list.Value("a", "")); isWord(a) {
 		r.Algorithm = a
 	}
-	b := compact(list.value("b", ""))
+	b := taglist.Compact(list.Value("b", ""))
 	if b = b[:min(len(b), shownB)]; isBase64(b) {
 		r.B = b
 	}
-	if d, ok := domain(list.value("d", "")); ok {
+	if d, ok := domain(list.Value("d", "")); ok {
 		r.Domain, r.Identity = d, d
 	}
 	// A selector may have several labels, and only with its domain it is a
 	// name (RFC 6376, Section 3.1).
-	selector := list.value("s", "")
+	selector := list.Value("s", "")
 	if name, err := message.ParseDomain(selector + "._domainkey." + r.Domain); err == nil && selector != "" && r.Domain != "" {
 		r.Selector, s.keyName = selector, name
 		if !isASCII(selector) { // shown as it is queried (RFC 8616, Section 5)
@@ -122,8 +123,8 @@ func (s *signature) signed(f message.Field) []byte {
 	return bytes.TrimSuffix(out, []byte("\r\n"))
 }
 
-func checkVersion(list tagList) finding {
-	if list.value("v", "") != "1" {
+func checkVersion(list taglist.List) finding {
+	if list.Value("v", "") != "1" {
 		return permanent("unknown version of the signature")
 	}
 	return finding{}
@@ -132,9 +133,9 @@ func checkVersion(list tagList) finding {
 // required is false for a signature without one of the tags, or with an empty
 // one.
 func required(names ...string) check {
-	return func(list tagList) finding {
+	return func(list taglist.List) finding {
 		for _, name := range names {
-			if list.value(name, "") == "" {
+			if list.Value(name, "") == "" {
 				return permanent("tag " + name + "= is missing")
 			}
 		}
@@ -148,7 +149,7 @@ func domain(text string) (string, bool) {
 	return d, err == nil && strings.IndexByte(d, '.') > 0 && !strings.HasSuffix(text, ".")
 }
 
-func (s *signature) readDomain(tagList) finding {
+func (s *signature) readDomain(taglist.List) finding {
 	if s.result.Domain == "" {
 		return permanent("d= is not a domain")
 	}
@@ -160,12 +161,12 @@ func (s *signature) readDomain(tagList) finding {
 
 // readIdentity reads i=, whose domain is that of d= or below it. Names are
 // compared by label and without regard to case.
-func (s *signature) readIdentity(list tagList) finding {
-	t, ok := list.find("i")
+func (s *signature) readIdentity(list taglist.List) finding {
+	t, ok := list.Find("i")
 	if !ok {
 		return finding{}
 	}
-	text, ok := unquote(t.value)
+	text, ok := taglist.Unquote(t.Value)
 	at := strings.LastIndexByte(text, '@')
 	if !ok || at < 0 {
 		return permanent("i= cannot be read")
@@ -182,15 +183,15 @@ func (s *signature) readIdentity(list tagList) finding {
 }
 
 // readNames reads h=. From must be in it (RFC 6376, Section 5.4).
-func (s *signature) readNames(list tagList) finding {
-	h := list.value("h", "")
+func (s *signature) readNames(list taglist.List) finding {
+	h := list.Value("h", "")
 	if strings.Count(h, ":") >= maxNames {
 		return finding{Policy, "too many fields signed"}
 	}
 	from := false
-	s.names = split(h)
+	s.names = taglist.Split(h)
 	for i, name := range s.names {
-		if name == "" || strings.ContainsAny(name, space) {
+		if name == "" || strings.ContainsAny(name, " \t\r\n") {
 			return permanent("h= cannot be read")
 		}
 		s.names[i] = lower(name)
@@ -204,16 +205,16 @@ func (s *signature) readNames(list tagList) finding {
 
 // checkQuery refuses keys that are not in DNS. Unknown methods beside it do
 // not matter.
-func checkQuery(list tagList) finding {
-	if !lists(list.value("q", "dns/txt"), "dns/txt") {
+func checkQuery(list taglist.List) finding {
+	if !taglist.HasWord(list.Value("q", "dns/txt"), "dns/txt") {
 		return permanent("unknown way to fetch the key")
 	}
 	return finding{}
 }
 
 // readCanon reads c=. A missing second half is simple, also behind "relaxed".
-func (s *signature) readCanon(list tagList) finding {
-	head, body, ok := strings.Cut(lower(list.value("c", "simple/simple")), "/")
+func (s *signature) readCanon(list taglist.List) finding {
+	head, body, ok := strings.Cut(lower(list.Value("c", "simple/simple")), "/")
 	if !ok {
 		body = "simple"
 	}
@@ -230,7 +231,7 @@ func (s *signature) readCanon(list tagList) finding {
 // readTimes reads t= and x=. That a signature has expired depends on when it
 // is looked at; a message is looked at when it arrives.
 func (s *signature) readTimes(now time.Time) check {
-	return func(list tagList) finding {
+	return func(list taglist.List) finding {
 		signed, ok1 := seconds(list, "t")
 		expires, ok2 := seconds(list, "x")
 		switch {
@@ -252,12 +253,12 @@ func (s *signature) readTimes(now time.Time) check {
 
 // seconds reads a time. It is negative without the tag; more than twelve
 // digits are endless (RFC 6376, Section 3.5).
-func seconds(list tagList, name string) (int64, bool) {
-	t, ok := list.find(name)
+func seconds(list taglist.List, name string) (int64, bool) {
+	t, ok := list.Find(name)
 	if !ok {
 		return -1, true
 	}
-	return number(t.value, 12)
+	return number(t.Value, 12)
 }
 
 // number reads decimal digits. More of them than counted are endless.
@@ -278,14 +279,14 @@ func number(text string, counted int) (int64, bool) {
 
 // readLimit reads l=, which has up to 76 digits; no body has as many bytes as
 // 18 digits count.
-func (s *signature) readLimit(list tagList) finding {
+func (s *signature) readLimit(list taglist.List) finding {
 	s.body.limit = whole
-	t, ok := list.find("l")
+	t, ok := list.Find("l")
 	if !ok {
 		return finding{}
 	}
 	s.limited = true
-	if s.body.limit, ok = number(t.value, 18); !ok || len(t.value) > 76 {
+	if s.body.limit, ok = number(t.Value, 18); !ok || len(t.Value) > 76 {
 		return permanent("l= is not a number")
 	}
 	return finding{}
@@ -293,8 +294,8 @@ func (s *signature) readLimit(list tagList) finding {
 
 // checkAlgorithm refuses SHA-1, which verifies nothing any more (RFC 8301,
 // Section 3.1), and what nobody knows.
-func checkAlgorithm(list tagList) finding {
-	switch a := strings.ToLower(list.value("a", "")); {
+func checkAlgorithm(list taglist.List) finding {
+	switch a := strings.ToLower(list.Value("a", "")); {
 	case a == "rsa-sha256" || a == "ed25519-sha256":
 		return finding{}
 	case a == "rsa-sha1":
@@ -303,9 +304,9 @@ func checkAlgorithm(list tagList) finding {
 	return permanent("unknown algorithm")
 }
 
-func (s *signature) readBodyHash(list tagList) finding {
+func (s *signature) readBodyHash(list taglist.List) finding {
 	var ok bool
-	switch s.bh, ok = decode(list.value("bh", "")); {
+	switch s.bh, ok = taglist.Decode(list.Value("bh", "")); {
 	case !ok:
 		return permanent("bh= is not base64")
 	case len(s.bh) != sha256.Size:
@@ -314,9 +315,9 @@ func (s *signature) readBodyHash(list tagList) finding {
 	return finding{}
 }
 
-func (s *signature) readB(list tagList) finding {
+func (s *signature) readB(list taglist.List) finding {
 	var ok bool
-	if s.b, ok = decode(list.value("b", "")); !ok {
+	if s.b, ok = taglist.Decode(list.Value("b", "")); !ok {
 		return permanent("b= is not base64")
 	}
 	return finding{}

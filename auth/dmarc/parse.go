@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"dmarcgate/auth/taglist"
 )
 
 // ErrNotRecord means that a TXT string is not a DMARC record: its first tag is
@@ -43,7 +45,7 @@ func ParseRecord(txt string) (Record, []Defect, error) {
 func isDMARC(txt string) bool {
 	first, _, _ := strings.Cut(txt, ";")
 	name, value, _ := strings.Cut(first, "=")
-	return lower(trim(name)) == "v" && bare(value) == "DMARC1"
+	return lower(trim(name)) == "v" && taglist.Bare(value) == "DMARC1"
 }
 
 // registered is every tag of RFC 9989, Section 9.3, the historic ones too.
@@ -153,7 +155,7 @@ func (p *parser) element(element string, pos int) {
 // form or a file, and other readers may take it for a part of the value.
 func (p *parser) value(text string, pos int) (string, int) {
 	blank, at := trimBlank(text, pos)
-	value := bare(text)
+	value := taglist.Bare(text)
 	if value == blank {
 		return value, at
 	}
@@ -164,31 +166,6 @@ func (p *parser) value(text string, pos int) (string, int) {
 	p.defect(StrayBytes, at, blank)
 	return value, at + strings.Index(blank, value)
 }
-
-// bare returns a value without the white space and the stray bytes at its ends:
-// control characters, and no-break spaces in Latin-1 or UTF-8.
-func bare(s string) string {
-	for {
-		before := len(s)
-		s = strings.TrimSuffix(strings.TrimPrefix(s, nbsp), nbsp)
-		if s != "" && isStray(s[0]) {
-			s = s[1:]
-		}
-		if s != "" && isStray(s[len(s)-1]) {
-			s = s[:len(s)-1]
-		}
-		if len(s) == before {
-			return s
-		}
-	}
-}
-
-const nbsp = "\u00a0"
-
-// isStray reports whether c at the end of a value is no part of it. A0 alone
-// is the no-break space of Latin-1: behind C2 it is one of UTF-8, and behind
-// any other byte it may be part of a character, but no registered value has one.
-func isStray(c byte) bool { return c <= ' ' || c == 0x7f || c == 0xa0 }
 
 // tag reads the value of a registered tag. v has been read by isDMARC.
 func (p *parser) tag(tag, value string, pos int) {

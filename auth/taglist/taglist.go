@@ -1,61 +1,68 @@
-package dkim
+// Package taglist reads the tag lists of RFC 6376, Section 3.2: names and values
+// as a DKIM signature and its key record have them, and the encodings of values.
+//
+// It knows no tag by its name but z=. The records of DMARC have a grammar of their
+// own, and share Bare.
+//
+// Limits: maxTags tags of one list, of a text as long as the caller accepts.
+package taglist
 
 import (
 	"encoding/base64"
 	"strings"
 )
 
-// space is what may surround names and values of a tag list: white space and
-// the line breaks of folds, which readable has checked.
-const space = " \t\r\n"
+// maxTags is how many tags one list has; RFC 6376 defines 14.
+const maxTags = 64
 
-// tag is one tag of a list (RFC 6376, Section 3.2).
-type tag struct {
-	name, value string
-	from, to    int // the text between "=" and the next ";", white space included
+// Tag is one tag of a list.
+type Tag struct {
+	Name, Value string
+	From, To    int // the text between "=" and the next ";", white space included
 }
 
-type tagList []tag
+// List is the tags in their order, each name once.
+type List []Tag
 
-// find returns the tag of that name; names are case-sensitive.
-func (l tagList) find(name string) (tag, bool) {
+// Find returns the tag of that name; names are case-sensitive.
+func (l List) Find(name string) (Tag, bool) {
 	for i := range l { // a tag is large to copy
-		if l[i].name == name {
+		if l[i].Name == name {
 			return l[i], true
 		}
 	}
-	return tag{}, false
+	return Tag{}, false
 }
 
-// detach keeps of the text what is used: not the copied fields of z=, which
+// Detach keeps of the text what is used: not the copied fields of z=, which
 // nothing here reads (RFC 6376, Section 3.5).
-func (l tagList) detach() {
+func (l List) Detach() {
 	for i := range l {
-		if l[i].name == "z" {
-			l[i].value = ""
+		if l[i].Name == "z" {
+			l[i].Value = ""
 		}
-		l[i].name, l[i].value = strings.Clone(l[i].name), strings.Clone(l[i].value)
+		l[i].Name, l[i].Value = strings.Clone(l[i].Name), strings.Clone(l[i].Value)
 	}
 }
 
-// value returns the value of a tag, or what its absence means.
-func (l tagList) value(name, otherwise string) string {
-	if t, ok := l.find(name); ok {
-		return t.value
+// Value returns the value of a tag, or what its absence means.
+func (l List) Value(name, otherwise string) string {
+	if t, ok := l.Find(name); ok {
+		return t.Value
 	}
 	return otherwise
 }
 
-// parseTags reads a tag list. It is false for text that is none, and for a
+// Parse reads a tag list. It is false for text that is none, and for a
 // list with a tag twice: such a list can be read in two ways (RFC 6376,
 // Section 3.2). A loose list is a key record: those of honest domains have
 // empty places between semicolons, line ends anywhere between two words, and
 // bytes around a value that a web form has left there.
-func parseTags(text string, loose bool) (tagList, bool) {
+func Parse(text string, loose bool) (List, bool) {
 	if !loose && !readable(text) {
 		return nil, false
 	}
-	list := make(tagList, 0, min(strings.Count(text, ";")+1, maxTags))
+	list := make(List, 0, min(strings.Count(text, ";")+1, maxTags))
 	for at := 0; at < len(text); {
 		end := len(text)
 		if n := strings.IndexByte(text[at:], ';'); n >= 0 {
@@ -63,14 +70,14 @@ func parseTags(text string, loose bool) (tagList, bool) {
 		}
 		t, ok := parseTag(text[at:end])
 		if loose {
-			t.value = unstray(t.value)
-			ok = ok && visible(t.value)
+			t.Value = Bare(t.Value)
+			ok = ok && visible(t.Value)
 		}
-		switch _, twice := list.find(t.name); {
+		switch _, twice := list.Find(t.Name); {
 		case ok && !twice && len(list) < maxTags:
-			t.from, t.to = t.from+at, end
+			t.From, t.To = t.From+at, end
 			list = append(list, t)
-		case trim(text[at:end]) == "" && end == len(text), unstray(text[at:end]) == "" && loose:
+		case trim(text[at:end]) == "" && end == len(text), Bare(text[at:end]) == "" && loose:
 		default:
 			return nil, false
 		}
@@ -79,10 +86,10 @@ func parseTags(text string, loose bool) (tagList, bool) {
 	return list, len(list) > 0
 }
 
-func parseTag(spec string) (tag, bool) {
+func parseTag(spec string) (Tag, bool) {
 	name, value, ok := strings.Cut(spec, "=")
-	t := tag{name: trim(name), value: trim(value), from: len(name) + 1}
-	return t, ok && isTagName(t.name)
+	t := Tag{Name: trim(name), Value: trim(value), From: len(name) + 1}
+	return t, ok && isTagName(t.Name)
 }
 
 func isTagName(s string) bool {
@@ -115,25 +122,29 @@ func readable(text string) bool {
 	return true
 }
 
-// unstray returns a value without white space, control characters and no-break
-// spaces, of Latin-1 or UTF-8, at its ends.
-func unstray(s string) string {
+// Bare returns a value without the white space and the stray bytes at its ends:
+// control characters, and no-break spaces in Latin-1 or UTF-8.
+func Bare(value string) string {
 	const nbsp = "\u00a0"
-	stray := func(c byte) bool { return c <= ' ' || c == 0x7f || c == 0xa0 }
 	for {
-		before := len(s)
-		s = strings.TrimSuffix(strings.TrimPrefix(s, nbsp), nbsp)
-		if s != "" && stray(s[0]) {
-			s = s[1:]
+		before := len(value)
+		value = strings.TrimSuffix(strings.TrimPrefix(value, nbsp), nbsp)
+		if value != "" && isStray(value[0]) {
+			value = value[1:]
 		}
-		if s != "" && stray(s[len(s)-1]) {
-			s = s[:len(s)-1]
+		if value != "" && isStray(value[len(value)-1]) {
+			value = value[:len(value)-1]
 		}
-		if len(s) == before {
-			return s
+		if len(value) == before {
+			return value
 		}
 	}
 }
+
+// isStray reports whether c at the end of a value is no part of it. A0 alone
+// is the no-break space of Latin-1: behind C2 it is one of UTF-8, and behind
+// any other byte it may be part of a character, but no registered value has one.
+func isStray(c byte) bool { return c <= ' ' || c == 0x7f || c == 0xa0 }
 
 // visible reports whether text has only visible characters and white space,
 // line ends included.
@@ -146,9 +157,9 @@ func visible(text string) bool {
 	return true
 }
 
-// split takes a list with colons apart. White space around its members does
+// Split takes a list with colons apart. White space around its members does
 // not count.
-func split(value string) []string {
+func Split(value string) []string {
 	out := strings.Split(value, ":")
 	for i := range out {
 		out[i] = trim(out[i])
@@ -156,9 +167,9 @@ func split(value string) []string {
 	return out
 }
 
-// lists reports whether a list with colons has the word. Words of the grammar
+// HasWord reports whether a list with colons has the word. Words of the grammar
 // are in any case (RFC 5234, Section 2.3).
-func lists(value, word string) bool {
+func HasWord(value, word string) bool {
 	for v := range strings.SplitSeq(value, ":") {
 		if strings.EqualFold(trim(v), word) {
 			return true
@@ -167,8 +178,8 @@ func lists(value, word string) bool {
 	return false
 }
 
-// compact removes white space, which does not count in b=, bh=, p= and i=.
-func compact(s string) string {
+// Compact removes white space, which does not count in b=, bh=, p= and i=.
+func Compact(s string) string {
 	for i := range len(s) {
 		if isSpace(s[i]) {
 			return without(s, i)
@@ -201,22 +212,22 @@ func trim(s string) string {
 
 func isSpace(c byte) bool { return c <= ' ' && (c == ' ' || c == '\t' || c == '\r' || c == '\n') }
 
-// decode reads base64. The padding may be absent, as the grammar of RFC 6376,
+// Decode reads base64. The padding may be absent, as the grammar of RFC 6376,
 // Section 2.10, has it.
-func decode(s string) ([]byte, bool) {
-	s = compact(s)
-	bare := strings.TrimRight(s, "=")
-	if len(s)-len(bare) > 2 || bare == "" {
+func Decode(s string) ([]byte, bool) {
+	s = Compact(s)
+	digits := strings.TrimRight(s, "=")
+	if len(s)-len(digits) > 2 || digits == "" {
 		return nil, false
 	}
-	out, err := base64.RawStdEncoding.DecodeString(bare)
+	out, err := base64.RawStdEncoding.DecodeString(digits)
 	return out, err == nil
 }
 
-// unquote undoes dkim-quoted-printable, in which hexadecimal digits are in
+// Unquote undoes dkim-quoted-printable, in which hexadecimal digits are in
 // upper case (RFC 6376, Section 2.11).
-func unquote(s string) (string, bool) {
-	s = compact(s)
+func Unquote(s string) (string, bool) {
+	s = Compact(s)
 	if strings.IndexByte(s, '=') < 0 {
 		return s, true
 	}
