@@ -1,6 +1,10 @@
 package schedule
 
-import "net/netip"
+import (
+	"net/netip"
+
+	"dmarcgate/scope"
+)
 
 // Class says how much the verdict on a message needs a lookup. The zero Class
 // is the one that gives way first.
@@ -36,33 +40,11 @@ type Account struct {
 	spent   spent
 }
 
-// NewAccount makes the account of a message from client.
+// NewAccount makes the account of a message from client. Clients of one network
+// share: a neighbour of an attacker shares with them, but only while there is
+// pressure. Deferrals count the same networks.
 func NewAccount(client netip.Addr) *Account {
-	return &Account{client: networkOf(client), message: [classes]*account{{}, {}}}
-}
-
-// Networks of clients: a /24 and a /48 are held by one party more often than
-// not, and are rented as a whole for less than a domain costs a year. Shares by
-// address would give the holder 256 of them, or 2^80. A neighbour of an
-// attacker shares with them, but only while there is pressure. Deferrals count
-// the same networks.
-const (
-	clientBits4 = 24
-	clientBits6 = 48
-)
-
-// networkOf returns the network of a client, or the zero prefix without one.
-func networkOf(client netip.Addr) netip.Prefix {
-	client = client.Unmap().WithZone("")
-	bits := clientBits6
-	if client.Is4() {
-		bits = clientBits4
-	}
-	p, err := client.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return p
+	return &Account{client: scope.ClientNetwork(client), message: [classes]*account{{}, {}}}
 }
 
 // Bill is who a lookup is charged to, and in which class.

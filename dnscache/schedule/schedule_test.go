@@ -311,16 +311,13 @@ func TestAccountsAreForgotten(t *testing.T) {
 	}
 }
 
-func TestNetworkOfClients(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.7": "192.0.2.0/24", "::ffff:192.0.2.7": "192.0.2.0/24", "2001:db8:1:2::3": "2001:db8:1::/48", "fe80::1%eth0": "fe80::/48",
-	} {
-		if got := networkOf(netip.MustParseAddr(addr)); got != netip.MustParsePrefix(want) {
-			t.Errorf("networkOf(%s) = %v; want %s", addr, got, want)
-		}
+func TestClientsOfOneNetworkShare(t *testing.T) {
+	d := newDesk(t, 1)
+	for i := range 3 * firstWindow {
+		d.ask(NewAccount(netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})), Author, fmt.Sprintf("z%d.test", i))
 	}
-	if got := networkOf(netip.Addr{}); got.IsValid() {
-		t.Errorf("networkOf of no address = %v; want none", got)
+	if n := len(d.places); n < firstWindow/2 || n > firstWindow/2+1 {
+		t.Errorf("%d of %d places for the clients of a /24; want half of them", n, firstWindow)
 	}
 }
 

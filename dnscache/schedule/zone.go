@@ -7,7 +7,7 @@ import (
 )
 
 // Labels below in-addr.arpa and ip6.arpa that are one zone here: the /24 and
-// the /48, as of clients (networkOf).
+// the /48, as of clients (scope.ClientNetwork).
 const (
 	reverse4 = 3
 	reverse6 = 12
