@@ -162,3 +162,12 @@ func checkUser(s string) error {
 	}
 	return nil
 }
+
+// ParseSomeNetwork reads a CIDR range, or an address, which is the range of
+// itself. It refuses the range of all hosts, for keys that are about some.
+func ParseSomeNetwork(s string) (netip.Prefix, error) {
+	if p, err := netip.ParsePrefix(s); err == nil && p.Bits() == 0 {
+		return netip.Prefix{}, faultf("name the networks that are meant, or remove the key", "%q is every host", s)
+	}
+	return parseNetwork(s)
+}

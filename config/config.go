@@ -64,8 +64,7 @@ type Config struct {
 
 	warnings []Problem
 	host     hostNames
-	file     string         // that was read
-	lines    map[string]int // of its keys
+	source   keyPlaces      // of the file; zero without one
 	written  map[string]any // its values by path, see Changes
 }
 
@@ -81,8 +80,7 @@ func (c *Config) ListenerProblem(i int, key, text, fix string) *Errors {
 }
 
 func (c *Config) problem(path, text, fix string) Problem {
-	r := reader{file: c.file, lines: c.lines}
-	return r.problem(path, fault{at: path, text: text, mend: fix})
+	return c.source.problem(path, fault{at: path, text: text, mend: fix})
 }
 
 // HostName returns the full name of this host, or the short one where no other
@@ -259,7 +257,7 @@ const (
 	second = Duration(time.Second)
 	minute = Duration(time.Minute)
 	hour   = Duration(time.Hour)
-	day    = 24 * hour
+	day    = Day
 )
 
 // Default returns the configuration of a file that sets nothing. It has no

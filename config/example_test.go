@@ -47,7 +47,7 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	got.TrustedRelays = nil // by default there is none
 	got.AuthservIDsAlso, got.DNS.Servers, got.DNS.Trusted, got.Listeners[0].TrustedNetworks = nil, nil, nil, nil
 	got.Conformant = Conformant{}
-	got.file, got.lines, got.written = "", nil, nil
+	got.source, got.written = keyPlaces{}, nil
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
 	}
@@ -59,7 +59,7 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	for _, name := range []string{"listener", "trusted_relay"} {
 		tree[name] = tree[name].([]any)[0]
 	}
-	inFile, inGo := treeKeys("", tree), knownKeys()
+	inFile, inGo := treeKeys("", tree), Keys()
 	slices.Sort(inFile)
 	slices.Sort(inGo)
 	if !slices.Equal(inFile, inGo) {
@@ -95,7 +95,7 @@ func TestTheExampleConfigurationEnforcesNothingAsShipped(t *testing.T) {
 // Each leaf of Config must be reachable from the file: a field that the table
 // forgets would keep its default for ever.
 func TestEveryFieldOfConfigIsInTheTable(t *testing.T) {
-	inTable := len(knownKeys())
+	inTable := len(Keys())
 	if got := leaves(reflect.TypeFor[Config]()); got != inTable {
 		t.Errorf("Config has %d fields, the table %d keys", got, inTable)
 	}
@@ -210,7 +210,7 @@ allow_remote = true
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
 	want.Reports.Schema = "rfc7489"
 	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
-	want.host, want.file, want.lines, want.written = c.host, c.file, c.lines, c.written // of this host and this file
+	want.host, want.source, want.written = c.host, c.source, c.written // of this host and this file
 	if !reflect.DeepEqual(*c, want) {
 		t.Errorf("Parse = %+v; want %+v", *c, want)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"dmarcgate/policy"
 )
@@ -48,7 +47,7 @@ func mailFields(c *Config) []field {
 		fromAnswer("from.null_path_missing", &c.From.NullPathMissing),
 
 		list("conformant.trusted_sealers", &c.Conformant.TrustedSealers, parseSealer),
-		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, parseSomeNetwork),
+		list("conformant.forwarder_networks", &c.Conformant.ForwarderNetworks, ParseSomeNetwork),
 		list("conformant.forwarder_domains", &c.Conformant.ForwarderDomains, parseForwarder),
 	}
 }
@@ -194,15 +193,6 @@ func validate(c *Config) []fault {
 	return append(faults, checkTrust(c)...)
 }
 
-func at(path string, err error) fault {
-	f, ok := err.(fault)
-	if !ok {
-		f.text = err.Error()
-	}
-	f.at = path
-	return f
-}
-
 // checkListeners checks what concerns several listeners.
 func checkListeners(ls []Listener) []fault {
 	if len(ls) == 0 {
@@ -304,17 +294,4 @@ func checkTrusted(d DNS) []fault {
 func isLoopback(s string) bool {
 	ap, err := netip.ParseAddrPort(s)
 	return err == nil && ap.Addr().Unmap().IsLoopback()
-}
-
-// quoted lists words for a mend: "a", "b" or "c".
-func quoted(words []string) string {
-	q := make([]string, len(words))
-	for i, w := range words {
-		q[i] = fmt.Sprintf("%q", w)
-	}
-	last := len(q) - 1
-	if last == 0 {
-		return q[0]
-	}
-	return strings.Join(q[:last], ", ") + " or " + q[last]
 }

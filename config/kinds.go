@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding"
 	"fmt"
+	"math"
 	"slices"
+	"strings"
 
 	"dmarcgate/policy/pattern"
 )
@@ -184,4 +186,54 @@ func typeName(v any) (name, mend string) {
 		return "a table", ""
 	}
 	return "a date or time", ""
+}
+
+// share is a part of the messages in hundredths, kept in percent: all of them
+// are 100. none says what to write for none of them.
+func share(key string, p *uint8, none string) field {
+	return field{key: key, read: func(v any) error {
+		n, isWhole := v.(int64)
+		part, isPart := v.(float64)
+		if isWhole {
+			part = float64(n)
+		} else if !isPart {
+			have, _ := typeName(v)
+			return faultf("write it without quotes, as in 0.05", "is %s, not a number", have)
+		}
+		percent := math.Round(part * 100)
+		switch {
+		case part == 0:
+			return faultf(none, "0 is none of the messages")
+		case part > 1 && part <= 100:
+			return faultf(fmt.Sprintf("write %v for %v percent", part/100, v), "%v is more than all", v)
+		case !(part > 0 && part <= 1):
+			return faultf("write 0.01 to 1", "%v is out of range", v)
+		case math.Abs(part*100-percent) > 1e-9 || percent == 0:
+			return faultf("write hundredths, 0.01 to 1", "%v is too fine", v)
+		}
+		*p = uint8(percent)
+		return nil
+	}}
+}
+
+func at(path string, err error) fault {
+	f, ok := err.(fault)
+	if !ok {
+		f.text = err.Error()
+	}
+	f.at = path
+	return f
+}
+
+// quoted lists words for a mend: "a", "b" or "c".
+func quoted(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = fmt.Sprintf("%q", w)
+	}
+	last := len(q) - 1
+	if last == 0 {
+		return q[0]
+	}
+	return strings.Join(q[:last], ", ") + " or " + q[last]
 }

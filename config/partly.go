@@ -60,13 +60,13 @@ const localhost = "localhost.localdomain"
 // readTree reads a decoded file, which stays as it is, and returns the paths of
 // what is wrong with it.
 func readTree(name string, tree map[string]any) (*Config, []string) {
-	r := reader{file: name, known: knownKeys, bad: map[string]bool{}}
+	r := newReader(name, Keys, nil)
 	c := Default()
 	again := tidied(tree).(map[string]any) // reading takes tables out
-	r.listeners(again, &c)
+	listeners(r, again, &c)
 	r.table("", again, fields(&c))
-	r.verify(&c)
-	if len(r.errs.Problems) == 0 {
+	verify(r, &c)
+	if r.failure() == nil {
 		return &c, nil
 	}
 	return &c, r.wrong

@@ -2,6 +2,8 @@ package config
 
 import (
 	"cmp"
+	"dmarcgate/policy/pattern"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,16 +22,6 @@ type Problem struct {
 	Code string `json:"code,omitempty"`
 	Rule string `json:"rule,omitempty"`
 }
-
-// The codes of errors in rule files that policy does not find. They stay as they
-// are: programs go by them.
-const (
-	CodeUnreadable = "unreadable" // no TOML, an unknown key, or a value that cannot be read
-	CodeRedTest    = "red_test"   // a test of a rule fails
-)
-
-// RuleCodes returns them.
-func RuleCodes() []string { return []string{CodeUnreadable, CodeRedTest} }
 
 // String returns the problem as one line, "file:line: key: what is wrong; mend".
 func (p Problem) String() string {
@@ -92,4 +84,13 @@ func (f fault) Error() string { return f.text + "; " + f.mend }
 
 func faultf(mend, format string, args ...any) error {
 	return fault{text: fmt.Sprintf(format, args...), mend: mend}
+}
+
+// asFault puts a fault that policy finds into the words of this package.
+func asFault(err error) error {
+	var f pattern.Fault
+	if errors.As(err, &f) {
+		return fault{text: f.Text, mend: f.Mend}
+	}
+	return err
 }

@@ -79,16 +79,16 @@ func redteamDir(t *testing.T, rules string) string {
 // has none.
 func redteamLint(dir string, data []byte) []policy.Finding {
 	all := ruleTexts{maps: newMaps(dir, lintDay, nil)}
-	r := reader{file: filepath.Join(dir, "f.toml"), known: ruleKeys, explain: explainMatch, bad: map[string]bool{}}
+	r := newReader(filepath.Join(dir, "f.toml"), ruleKeys, explainMatch)
 	var texts []*ruleText
 	r.tables("", r.toml(data), "rule", func(at string, sub map[string]any) []field {
 		rule := newRuleText(at, all.maps)
 		texts = append(texts, rule)
-		rule.readTests(&r, sub)
+		rule.readTests(r, sub)
 		return rule.fields
 	})
 	for _, rule := range texts {
-		rule.finish(&r)
+		rule.finish(r)
 		all.rules = append(all.rules, rule.rule)
 	}
 	return lint.Rules(all.rules, lintOptions().Options)

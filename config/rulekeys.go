@@ -36,7 +36,7 @@ var otherwise = map[string]string{
 // explainMatch says of a key of [rule.match] that is none why there is no such
 // key.
 func explainMatch(table, name string) (fault, bool) {
-	if withoutIndexes(table) != "rule.match" {
+	if table != "rule.match" {
 		return fault{}, false
 	}
 	key := strings.ReplaceAll(strings.ToLower(name), "-", "_")

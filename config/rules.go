@@ -43,8 +43,8 @@ type RuleOptions struct {
 	SkipTests bool // for commands that show what the tests say
 }
 
-// RuleOptions returns what c says about rules. The zero time is none.
-func (c *Config) RuleOptions(now time.Time) RuleOptions {
+// OptionsOf returns what c says about rules. The zero time is none.
+func OptionsOf(c *Config, now time.Time) RuleOptions {
 	o := RuleOptions{Options: lint.Options{Now: now, ReportsOf: c.Reports.Schema, Listeners: []string{}}}
 	for _, l := range c.Listeners {
 		o.Listeners = append(o.Listeners, l.Name)
@@ -191,32 +191,32 @@ type rulePlace struct {
 
 // parse adds the rules of one file.
 func (s *ruleTexts) parse(file string, data []byte) {
-	r := reader{file: file, known: ruleKeys, explain: explainMatch, bad: map[string]bool{}}
+	r := newReader(file, ruleKeys, explainMatch)
 	var texts []*ruleText
 	if tree := r.toml(data); tree != nil {
 		r.tables("", tree, "rule", func(at string, sub map[string]any) []field {
 			t := newRuleText(at, s.maps)
 			texts = append(texts, t)
-			t.readTests(&r, sub)
+			t.readTests(r, sub)
 			return t.fields
 		})
 		r.table("", tree, nil)
 	}
 	for _, t := range texts {
 		from := len(r.errs.Problems)
-		t.finish(&r)
-		s.add(t, &r)
+		t.finish(r)
+		s.add(t, r)
 		for i := range r.errs.Problems[from:] {
 			r.errs.Problems[from+i].Rule = t.rule.ID
 		}
 	}
-	r.nameRules(texts)
+	nameRules(r, texts)
 	r.errs.sort()
 	s.errs.Problems = append(s.errs.Problems, r.errs.Problems...)
 }
 
 // nameRules says of which rule each problem is: the last that begins before it.
-func (r *reader) nameRules(texts []*ruleText) {
+func nameRules(r *reader, texts []*ruleText) {
 	for i := range r.errs.Problems {
 		p := &r.errs.Problems[i]
 		p.Code = cmp.Or(p.Code, CodeUnreadable)

@@ -288,7 +288,7 @@ func TestTooManyRulesAreRefused(t *testing.T) {
 
 func TestARuleForAListenerThatDoesNotExistIsReported(t *testing.T) {
 	c := &Config{Listeners: []Listener{{Name: "mta"}, {Name: "inbound"}}}
-	o := c.RuleOptions(midnight(2026, 11, 3))
+	o := OptionsOf(c, midnight(2026, 11, 3))
 	good := strings.Replace(ruleFile("a"), "result", `listener = ["mta", "inbound"], result`, 1)
 	if _, err := LoadRules(ruleDir(t, map[string]string{"f.toml": good}), o); err != nil {
 		t.Errorf("LoadRules = %v; want no error", err)
@@ -319,7 +319,7 @@ func keysExplained(text string) []string {
 }
 
 func TestTheExampleRulesHaveEveryKeyExplainedAndAreOff(t *testing.T) {
-	s, err := LoadRules(filepath.Dir(exampleRules), (&Config{Listeners: []Listener{{Name: "mta"}}}).RuleOptions(midnight(2026, 11, 2)))
+	s, err := LoadRules(filepath.Dir(exampleRules), OptionsOf(&Config{Listeners: []Listener{{Name: "mta"}}}, midnight(2026, 11, 2)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +355,7 @@ func TestTheExampleRulesWorkWhenTheyAreEnforced(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, "maps/partners.txt", string(partners))
-	s, err := LoadRules(dir, (&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}).RuleOptions(midnight(2026, 11, 2)))
+	s, err := LoadRules(dir, OptionsOf(&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}, midnight(2026, 11, 2)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,7 +373,7 @@ func TestTheRulesInTheDocumentationAreRulesWhoseTestsPass(t *testing.T) {
 	if len(snippets) < 4 {
 		t.Fatalf("docs/rules.md has %d snippets; want 4", len(snippets))
 	}
-	o := (&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}).RuleOptions(midnight(2026, 11, 2))
+	o := OptionsOf(&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}, midnight(2026, 11, 2))
 	all := make(map[string]string)
 	for i, s := range snippets {
 		all[fmt.Sprintf("%02d.toml", i)] = s[1]

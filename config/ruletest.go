@@ -65,7 +65,7 @@ func (t *testText) given() []field {
 		parsed(at+"mail_from", &g.MailFrom, parseAddressDomain),
 		flag(at+"null_path", &g.NullPath),
 		texts(at+"rcpt", &g.Rcpt, parseAddressDomain),
-		parsed(at+"listener", &g.Listener, parseListenerName),
+		parsed(at+"listener", &g.Listener, ParseListenerName),
 		parsed(at+"spf", &g.SPF, word[string](spfResults)),
 		texts(at+"dkim", &g.DKIM, parseSignature),
 		texts(at+"arc", &g.ARC, parseDomain),
@@ -105,7 +105,7 @@ func (t *testText) finish(r *reader) policy.Test {
 	if path := t.at + ".expect"; r.written(path) && !r.badWithin(path) && e.Rule == nil && e.Applied == "" && e.Reason == nil {
 		r.add(path, fault{text: "is empty, so the test can never fail", mend: "write rule, applied or reason"})
 	}
-	if path := t.at + ".given.null_path"; g.NullPath && g.MailFrom != "" && !r.bad[path] {
+	if path := t.at + ".given.null_path"; g.NullPath && g.MailFrom != "" && !r.spoilt(path) {
 		r.add(path, fault{text: "there is a mail_from, too", mend: "remove one of them"})
 	}
 	return t.test

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"net/netip"
 	"strings"
 
 	"dmarcgate/policy"
@@ -16,7 +15,7 @@ const (
 	// receives from one organization in policy.HistoryDays.
 	maxHistory = 1_000_000_000
 
-	maxIdle = 3650 * day // ten years, as for all that is kept
+	maxIdle = 3650 * Day // ten years, as for all that is kept
 )
 
 // The words of [rule.match]. Those of result are policy's.
@@ -56,7 +55,7 @@ func (t *ruleText) head() []field {
 		text(at+".comment", &r.Comment, anyText),
 		required(`write the day, as in created = 2026-11-02`, date(at+".created", &r.Created)),
 		dateOrNever(at+".expires", &r.Expires),
-		duration(at+".idle", &t.idle, day, maxIdle),
+		duration(at+".idle", &t.idle, Day, maxIdle),
 		required(`write mode = "shadow" to see what the rule would do, "enforce" or "off"`,
 			choice(at+".mode", &t.mode, "enforce", "shadow", "off")),
 		number(at+".priority", &r.Priority, 0, policy.MaxPriority),
@@ -77,7 +76,7 @@ func (t *ruleText) match() []field {
 		t.domains(at+"spf_pass", &m.SPFPass),
 		t.domains(at+"dkim_pass", &m.DKIMPass),
 		t.domains(at+"arc_pass", &m.ARCPass),
-		list(at+"listener", &m.Listener, parseListenerName),
+		list(at+"listener", &m.Listener, ParseListenerName),
 		optional(at+"tls", &m.TLS, flag),
 		t.domains(at+"helo", &m.HELO),
 		t.domains(at+"mail_from_domain", &m.MailFrom),
@@ -131,7 +130,7 @@ func (t *ruleText) networks(key string, p *[]pattern.Network) field {
 		if name, ok := strings.CutPrefix(s, mapPrefix); ok {
 			return t.maps.networks(name)
 		}
-		network, err := parseSomeNetwork(s)
+		network, err := ParseSomeNetwork(s)
 		return pattern.NetworkOf(network), err
 	})
 }
@@ -183,34 +182,6 @@ func (t *ruleText) words() {
 	}
 }
 
-// check reports what is wrong with the values that have been read.
-func (r *reader) check(fields []field) {
-	for _, f := range fields {
-		if f.check == nil || r.bad[f.key] || !r.written(f.key) {
-			continue
-		}
-		if err := f.check(); err != nil {
-			r.add(f.key, err)
-		}
-	}
-}
-
-// written reports whether the file has the key.
-func (r *reader) written(path string) bool {
-	_, ok := r.lines[path]
-	return ok
-}
-
-// badWithin reports whether path, or a key below it, has a problem already.
-func (r *reader) badWithin(path string) bool {
-	for bad := range r.bad {
-		if bad == path || strings.HasPrefix(bad, path+".") {
-			return true
-		}
-	}
-	return false
-}
-
 // anyText leaves what a text may be to policy.Rule.Faults.
 func anyText(string) error { return nil }
 
@@ -221,13 +192,3 @@ func checkReason(s string) error {
 	}
 	return oneOf(s, reasonWords[1:])
 }
-
-// parseSomeNetwork is parseNetwork for what is not to hold everybody.
-func parseSomeNetwork(s string) (netip.Prefix, error) {
-	if p, err := netip.ParsePrefix(s); err == nil && p.Bits() == 0 {
-		return netip.Prefix{}, faultf("name the networks that are meant, or remove the key", "%q is every host", s)
-	}
-	return parseNetwork(s)
-}
-
-func parseListenerName(s string) (string, error) { return s, checkName(s) }

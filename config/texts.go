@@ -168,3 +168,6 @@ func checkPlaceholders(s string) error {
 		s = after
 	}
 }
+
+// ParseListenerName checks the name of a listener.
+func ParseListenerName(s string) (string, error) { return s, checkName(s) }

@@ -10,6 +10,9 @@ import (
 // "20s", "1h30m", "7d" (a day is 24 hours).
 type Duration time.Duration
 
+// Day is 24 hours.
+const Day = Duration(24 * time.Hour)
+
 const durationUnits = "units are ms, s, m, h and d"
 
 // UnmarshalText reads a duration. A number without a unit is an error, zero
@@ -21,7 +24,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	}
 	if n, ok := strings.CutSuffix(s, "d"); ok {
 		if days, err := strconv.ParseUint(n, 10, 16); err == nil {
-			*d = Duration(days) * day
+			*d = Duration(days) * Day
 			return nil
 		}
 	}
@@ -39,8 +42,8 @@ func (d Duration) Std() time.Duration { return time.Duration(d) }
 // String returns the duration as it is written in the file: several whole days
 // in days, and none of the zero minutes and seconds of time.Duration's form.
 func (d Duration) String() string {
-	if d > day && d%day == 0 {
-		return strconv.FormatInt(int64(d/day), 10) + "d"
+	if d > Day && d%Day == 0 {
+		return strconv.FormatInt(int64(d/Day), 10) + "d"
 	}
 	s := time.Duration(d).String()
 	if strings.HasSuffix(s, "m0s") {

@@ -38,15 +38,6 @@ func squash(name string) string {
 	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
 }
 
-// knownKeys returns every key of the configuration file, dotted.
-func knownKeys() []string {
-	var keys []string
-	for _, f := range slices.Concat(fields(new(Config)), listenerFields("listener", new(Listener)), relayFields("trusted_relay", new(TrustedRelay))) {
-		keys = append(keys, f.key)
-	}
-	return keys
-}
-
 // keysOf returns the names of known that may stand in a table, sub-tables
 // among them.
 func keysOf(known []string, table string) []string {

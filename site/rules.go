@@ -35,7 +35,7 @@ func LoadRules(cfg *config.Config, dir string, opts config.RuleOptions) (*config
 // of cfg, the time, and when each rule matched last, as far as the store of this
 // host can be read.
 func RuleOptions(cfg *config.Config) config.RuleOptions {
-	o := cfg.RuleOptions(time.Now())
+	o := config.OptionsOf(cfg, time.Now())
 	if use, err := ruleUse(cfg); err == nil {
 		o.LastMatch = make(map[string]time.Time, len(use))
 		for _, u := range use {

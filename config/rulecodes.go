@@ -1,0 +1,11 @@
+package config
+
+// The codes of errors in rule files that policy does not find. They stay as they
+// are: programs go by them.
+const (
+	CodeUnreadable = "unreadable" // no TOML, an unknown key, or a value that cannot be read
+	CodeRedTest    = "red_test"   // a test of a rule fails
+)
+
+// RuleCodes returns them.
+func RuleCodes() []string { return []string{CodeUnreadable, CodeRedTest} }

@@ -1,0 +1,59 @@
+package config
+
+import (
+	"dmarcgate/policy"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// RuleTable returns a rule as a table of a rule file, but for its tests and its
+// listeners. Its keys for messages are in the table "match".
+func RuleTable(r policy.Rule) map[string]any {
+	out := map[string]any{
+		"id": r.ID, "owner": r.Owner, "created": tomlDate(r.Created), "mode": r.Mode.String(),
+		"priority": r.Priority, "action": r.Action.String(), "match": tomlMatch(r.Match), "expires": any("never"),
+	}
+	if !r.Expires.IsZero() {
+		out["expires"] = tomlDate(r.Expires)
+	}
+	if r.Idle > 0 {
+		out["idle"] = Duration(r.Idle).String()
+	}
+	if r.Sample > 0 {
+		out["sample"] = float64(r.Sample) / 100
+	}
+	for key, text := range map[string]string{"comment": r.Comment, "reason": string(r.Reason), "report_comment": r.ReportComment} {
+		if text != "" {
+			out[key] = text
+		}
+	}
+	return out
+}
+
+// tomlMatch writes the keys that are set, for every listener. Their names are
+// those that Match has for JSON.
+func tomlMatch(m policy.Match) map[string]any {
+	out := map[string]any{}
+	add := func(prefix string, keys reflect.Value) {
+		for i := range keys.NumField() {
+			name, _, _ := strings.Cut(keys.Type().Field(i).Tag.Get("json"), ",")
+			switch v := keys.Field(i); {
+			case name == "not" || name == "listener" || v.IsNil():
+			case v.Kind() == reflect.Pointer:
+				out[prefix+name] = v.Elem().Interface()
+			default:
+				out[prefix+name] = tomlValue(v)
+			}
+		}
+	}
+	add("", reflect.ValueOf(m))
+	add("not_", reflect.ValueOf(m.Not))
+	return out
+}
+
+func tomlDate(t time.Time) toml.LocalDate {
+	return toml.LocalDate{Year: t.Year(), Month: int(t.Month()), Day: t.Day()}
+}

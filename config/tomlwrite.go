@@ -1,0 +1,35 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+
+	"github.com/BurntSushi/toml"
+)
+
+// WriteTOML writes a document that holds nothing but what TOML can say; "" for an
+// empty one. It panics at any other value.
+func WriteTOML(doc map[string]any) string {
+	if len(doc) == 0 {
+		return ""
+	}
+	text, err := toml.Marshal(doc)
+	if err != nil {
+		panic(fmt.Sprintf("settings that cannot be written: %v", err)) // they came out of a file
+	}
+	return string(text)
+}
+
+func tomlValue(v reflect.Value) any {
+	switch s, isText := v.Interface().(fmt.Stringer); {
+	case isText:
+		return s.String()
+	case v.Kind() == reflect.Slice:
+		list := []any{}
+		for i := range v.Len() {
+			list = append(list, tomlValue(v.Index(i)))
+		}
+		return list
+	}
+	return v.Interface()
+}
