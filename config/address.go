@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"dmarcgate/config/tomlfile"
 )
 
 // Address is where a listener listens: as net.Listen takes it, or the name of
@@ -42,20 +44,20 @@ func parseAddress(s string) (Address, error) {
 	case "systemd":
 		// systemd.socket(5) allows more; a name that needs escaping helps nobody.
 		if rest == "" || len(rest) > 255 || !only(rest, alphanumeric+"-_.") {
-			return Address{}, faultf(`write the FileDescriptorName= of the socket unit, as in "systemd:milter"`, "%q is no name of a socket", rest)
+			return Address{}, tomlfile.Faultf(`write the FileDescriptorName= of the socket unit, as in "systemd:milter"`, "%q is no name of a socket", rest)
 		}
 		return Address{Network: "systemd", Addr: rest}, nil
 	}
 	if filepath.IsAbs(s) {
-		return Address{}, faultf(fmt.Sprintf("write %q", "unix:"+s), "%q does not say what it is", s)
+		return Address{}, tomlfile.Faultf(fmt.Sprintf("write %q", "unix:"+s), "%q does not say what it is", s)
 	}
-	return Address{}, faultf(addressForms, "%q is not an address", s)
+	return Address{}, tomlfile.Faultf(addressForms, "%q is not an address", s)
 }
 
 func parseSocketPath(path string) (Address, error) {
 	path, err := parsePath(path)
 	if err == nil && len(path) > maxSocketPath {
-		err = faultf("choose a shorter one", "the path of a socket has at most %d bytes, this one %d", maxSocketPath, len(path))
+		err = tomlfile.Faultf("choose a shorter one", "the path of a socket has at most %d bytes, this one %d", maxSocketPath, len(path))
 	}
 	return Address{Network: "unix", Addr: path}, err
 }
@@ -63,13 +65,13 @@ func parseSocketPath(path string) (Address, error) {
 func parseTCP(s string) (Address, error) {
 	host, port, err := net.SplitHostPort(s)
 	if err != nil || !isPort(port) {
-		return Address{}, faultf(`write for example "tcp:127.0.0.1:8893"`, "%q has no port between 0 and 65535", s)
+		return Address{}, tomlfile.Faultf(`write for example "tcp:127.0.0.1:8893"`, "%q has no port between 0 and 65535", s)
 	}
 	if host == "" {
-		return Address{}, faultf(fmt.Sprintf("write %q for this host alone or %q for every interface", "tcp:127.0.0.1:"+port, "tcp:[::]:"+port), "%q has no host", s)
+		return Address{}, tomlfile.Faultf(fmt.Sprintf("write %q for this host alone or %q for every interface", "tcp:127.0.0.1:"+port, "tcp:[::]:"+port), "%q has no host", s)
 	}
 	if !isHost(host) {
-		return Address{}, faultf(addressForms, "%q is not a host", host)
+		return Address{}, tomlfile.Faultf(addressForms, "%q is not a host", host)
 	}
 	return Address{Network: "tcp", Addr: net.JoinHostPort(host, port)}, nil
 }
@@ -92,20 +94,20 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	const example = `write for example "192.0.2.0/24", "2001:db8::/32" or "192.0.2.7"`
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" || a.Is4In6() {
-			return netip.Prefix{}, faultf(fmt.Sprintf("write %q", a.Unmap().WithZone("")), "%q is not in its plain form", s)
+			return netip.Prefix{}, tomlfile.Faultf(fmt.Sprintf("write %q", a.Unmap().WithZone("")), "%q is not in its plain form", s)
 		}
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
 	switch {
 	case err != nil:
-		return netip.Prefix{}, faultf(example, "%q is not a network or an address", s)
+		return netip.Prefix{}, tomlfile.Faultf(example, "%q is not a network or an address", s)
 	case p.Addr().Is4In6():
-		return netip.Prefix{}, faultf(example, "%q is an IPv4 network in IPv6 form", s)
+		return netip.Prefix{}, tomlfile.Faultf(example, "%q is an IPv4 network in IPv6 form", s)
 	case p.Bits() == 0:
-		return netip.Prefix{}, faultf(`to enforce nothing, use profile = "monitor"`, "%q trusts every host", s)
+		return netip.Prefix{}, tomlfile.Faultf(`to enforce nothing, use profile = "monitor"`, "%q trusts every host", s)
 	case p != p.Masked():
-		return netip.Prefix{}, faultf(fmt.Sprintf("write %q for the network or %q for the host", p.Masked(), p.Addr()), "%q has host bits set", s)
+		return netip.Prefix{}, tomlfile.Faultf(fmt.Sprintf("write %q for the network or %q for the host", p.Masked(), p.Addr()), "%q has host bits set", s)
 	}
 	return p, nil
 }
@@ -118,7 +120,7 @@ func parseServer(s string) (string, error) {
 	}
 	ap, err := netip.ParseAddrPort(s)
 	if err != nil || ap.Port() == 0 {
-		return "", faultf(`write an address, "192.0.2.53", or an address and a port, "[2001:db8::53]:5353"`, "%q is not the address of a name server", s)
+		return "", tomlfile.Faultf(`write an address, "192.0.2.53", or an address and a port, "[2001:db8::53]:5353"`, "%q is not the address of a name server", s)
 	}
 	return ap.String(), nil
 }
@@ -132,7 +134,7 @@ func parseAdmin(s string) (string, error) {
 		s = "127.0.0.1:" + port
 	}
 	if _, err := netip.ParseAddrPort(s); err != nil {
-		return "", faultf(`write an address and a port, "127.0.0.1:9435", or "" for none`, "%q is not an address and a port", s)
+		return "", tomlfile.Faultf(`write an address and a port, "127.0.0.1:9435", or "" for none`, "%q is not an address and a port", s)
 	}
 	return s, nil
 }
@@ -140,7 +142,7 @@ func parseAdmin(s string) (string, error) {
 // parseHostName reads the name of a host of ours, in lower case.
 func parseHostName(s string) (string, error) {
 	if s == "" || !isHost(s) {
-		return "", faultf(`write for example "relay.example.org"`, "%q is not the name of a host", s)
+		return "", tomlfile.Faultf(`write for example "relay.example.org"`, "%q is not the name of a host", s)
 	}
 	return strings.ToLower(strings.TrimSuffix(s, ".")), nil
 }
@@ -150,7 +152,7 @@ func parseHostName(s string) (string, error) {
 func checkOwner(s string) error {
 	user, group, colon := strings.Cut(s, ":")
 	if s != "" && (colon && group == "" || !only(user+group, alphanumeric+"-_.")) {
-		return faultf(`write for example ":postfix" for the group alone, or "postfix:postfix"`, "%q is not a user and a group", s)
+		return tomlfile.Faultf(`write for example ":postfix" for the group alone, or "postfix:postfix"`, "%q is not a user and a group", s)
 	}
 	return nil
 }
@@ -158,7 +160,7 @@ func checkOwner(s string) error {
 // checkUser checks "user" or "user:group".
 func checkUser(s string) error {
 	if strings.HasPrefix(s, ":") || checkOwner(s) != nil {
-		return faultf(`write for example "dmarcgate", or "dmarcgate:dmarcgate" with its group`, "%q is not a user", s)
+		return tomlfile.Faultf(`write for example "dmarcgate", or "dmarcgate:dmarcgate" with its group`, "%q is not a user", s)
 	}
 	return nil
 }
@@ -167,7 +169,7 @@ func checkUser(s string) error {
 // itself. It refuses the range of all hosts, for keys that are about some.
 func ParseSomeNetwork(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil && p.Bits() == 0 {
-		return netip.Prefix{}, faultf("name the networks that are meant, or remove the key", "%q is every host", s)
+		return netip.Prefix{}, tomlfile.Faultf("name the networks that are meant, or remove the key", "%q is every host", s)
 	}
 	return parseNetwork(s)
 }

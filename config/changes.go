@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"dmarcgate/config/tomlfile"
 )
 
 // Bounds of what is told of a change: ours, for the log.
@@ -126,7 +128,7 @@ func flatten(out map[string]any, path string, v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		for name, item := range v {
-			flatten(out, join(path, name), item)
+			flatten(out, tomlfile.Join(path, name), item)
 		}
 	case []any:
 		if len(v) == 0 || !allTables(v) {
@@ -134,7 +136,7 @@ func flatten(out map[string]any, path string, v any) {
 			return
 		}
 		for i, item := range v {
-			at := element(path, i)
+			at := tomlfile.Element(path, i)
 			if name, ok := item.(map[string]any)["name"].(string); ok {
 				at = path + "[" + name + "]"
 			}

@@ -1,7 +1,6 @@
-// Package config reads the configuration file and the files of override rules:
-// their fields, defaults and ranges, and where a value is wrong. It says
-// nothing about what the settings do; deploy/dmarcgate.toml and
-// deploy/rules.d/example.toml, which tests compare with this package, tell the
+// Package config reads the configuration file: its fields, defaults and ranges,
+// and where a value is wrong. It says nothing about what the settings do;
+// deploy/dmarcgate.toml, which a test compares with this package, tells the
 // operator.
 //
 // The file is TOML 1.0. Keys are lower case and matched exactly. Durations and
@@ -9,13 +8,11 @@
 // because its unit would be a guess. All problems of a file are reported
 // together, each with line, key, cause and fix.
 //
-// It is not for secrets (the file names their files), for what makes a rule
-// unsafe (policy knows), or for anything that needs the network: a
+// It is not for secrets (the file names their files), for override rules
+// (config/rulefile reads them), or for anything that needs the network: a
 // configuration can be checked on any host.
 //
-// Limits: a file has at most 1 MiB; there are at most 200 files of rules,
-// policy.MaxRules rules, 100 tests of each and 20,000 of all, and 100 maps of
-// pattern.MaxMapEntries items.
+// Limits: a file has at most tomlfile.MaxFile bytes, 1 MiB.
 //
 // Failures: Load and Parse return either a complete Config or an error, never
 // both. A caller that reloads keeps the Config it has when Load fails.
@@ -29,6 +26,7 @@ import (
 	"slices"
 	"time"
 
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -62,25 +60,25 @@ type Config struct {
 	Admin      Admin
 	Log        Log
 
-	warnings []Problem
+	warnings []tomlfile.Problem
 	host     hostNames
-	source   keyPlaces      // of the file; zero without one
-	written  map[string]any // its values by path, see Changes
+	source   tomlfile.Places // of the file; zero without one
+	written  map[string]any  // its values by path, see Changes
 }
 
 // Problem is what is found wrong with the value of a key after Load: something
 // that only the host knows, such as a directory that is not there.
-func (c *Config) Problem(key, text, fix string) *Errors {
-	return &Errors{Problems: []Problem{c.problem(key, text, fix)}}
+func (c *Config) Problem(key, text, fix string) *tomlfile.Errors {
+	return &tomlfile.Errors{Problems: []tomlfile.Problem{c.problem(key, text, fix)}}
 }
 
 // ListenerProblem is Problem of a key of the listener at a position.
-func (c *Config) ListenerProblem(i int, key, text, fix string) *Errors {
-	return &Errors{Problems: []Problem{c.problem(join(element("listener", i), key), text, fix)}}
+func (c *Config) ListenerProblem(i int, key, text, fix string) *tomlfile.Errors {
+	return &tomlfile.Errors{Problems: []tomlfile.Problem{c.problem(tomlfile.Join(tomlfile.Element("listener", i), key), text, fix)}}
 }
 
-func (c *Config) problem(path, text, fix string) Problem {
-	return c.source.problem(path, fault{at: path, text: text, mend: fix})
+func (c *Config) problem(path, text, fix string) tomlfile.Problem {
+	return c.source.Problem(path, tomlfile.Fault{At: path, Text: text, Mend: fix})
 }
 
 // HostName returns the full name of this host, or the short one where no other
@@ -99,7 +97,7 @@ func (c *Config) OwnIDs() []string {
 }
 
 // Warnings returns what can be used and is perhaps not what is meant, by line.
-func (c *Config) Warnings() []Problem { return c.warnings }
+func (c *Config) Warnings() []tomlfile.Problem { return c.warnings }
 
 // Listener is one place where MTAs connect, with what is done for them.
 type Listener struct {
@@ -146,7 +144,7 @@ type Discovery struct {
 type TempError struct {
 	Ours     policy.TempAnswer // our resolver answers nobody; not policy.TempQuarantine
 	Domain   policy.TempAnswer // others resolve, this domain does not
-	MaxDefer Duration          // how long one author domain and client are deferred
+	MaxDefer tomlfile.Duration // how long one author domain and client are deferred
 
 	UnknownClient policy.Action // policy.Tag, Accept or Tempfail: no DKIM pass, and SPF has no client to check
 }
@@ -161,58 +159,58 @@ type Conformant struct {
 
 // DNS is how names are looked up and remembered.
 type DNS struct {
-	Servers        []string // "ip:port"; empty means those of /etc/resolv.conf
-	Trusted        []string // those of Servers whose AD bit is believed
-	QueryTimeout   Duration // one exchange with one server
-	Timeout        Duration // one lookup with all its attempts
-	CacheSize      Size
-	MinTTL         Duration // 0 is no floor
-	MaxTTL         Duration
-	MaxNegativeTTL Duration
-	FailureTTL     Duration
-	StaleTTL       Duration // past the TTL; 0 is not at all
-	StaleNegTTL    Duration // the same for "there is none"
-	StaleAfter     Duration // what a message waits for news where there is a stale answer
-	MaxInFlight    int      // queries to servers at once
+	Servers        []string          // "ip:port"; empty means those of /etc/resolv.conf
+	Trusted        []string          // those of Servers whose AD bit is believed
+	QueryTimeout   tomlfile.Duration // one exchange with one server
+	Timeout        tomlfile.Duration // one lookup with all its attempts
+	CacheSize      tomlfile.Size
+	MinTTL         tomlfile.Duration // 0 is no floor
+	MaxTTL         tomlfile.Duration
+	MaxNegativeTTL tomlfile.Duration
+	FailureTTL     tomlfile.Duration
+	StaleTTL       tomlfile.Duration // past the TTL; 0 is not at all
+	StaleNegTTL    tomlfile.Duration // the same for "there is none"
+	StaleAfter     tomlfile.Duration // what a message waits for news where there is a stale answer
+	MaxInFlight    int               // queries to servers at once
 }
 
 // Limits bound what a stranger or an MTA can make us spend.
 type Limits struct {
-	MessageBudget Duration // from the end of the message to our answer
-	Connections   int      // MTA connections per listener
-	IdleTimeout   Duration // silence of an MTA before its connection is closed
-	HeaderFields  int      // per message
-	HeaderBytes   Size     // per message
-	HeaderMemory  Size     // over all messages and listeners, beyond the first 64 KiB of each
-	Recipients    int      // per message
-	DrainTimeout  Duration // how long sessions may go on after SIGTERM
+	MessageBudget tomlfile.Duration // from the end of the message to our answer
+	Connections   int               // MTA connections per listener
+	IdleTimeout   tomlfile.Duration // silence of an MTA before its connection is closed
+	HeaderFields  int               // per message
+	HeaderBytes   tomlfile.Size     // per message
+	HeaderMemory  tomlfile.Size     // over all messages and listeners, beyond the first 64 KiB of each
+	Recipients    int               // per message
+	DrainTimeout  tomlfile.Duration // how long sessions may go on after SIGTERM
 }
 
 // Store is where results are recorded.
 type Store struct {
-	Path       string   // absolute; StateDir/results.db when not set
-	Durability string   // off, async, ack or disk
-	Wait       Duration // the longest that an answer waits for its row
-	Queue      int      // rows that may wait to be written
-	Retention  Duration // how long rows are kept, whole days; 0 is for ever
-	MaxSize    Size     // of the database; 0 is no limit
-	MinFree    Size     // what the database leaves free on its file system
+	Path       string            // absolute; StateDir/results.db when not set
+	Durability string            // off, async, ack or disk
+	Wait       tomlfile.Duration // the longest that an answer waits for its row
+	Queue      int               // rows that may wait to be written
+	Retention  tomlfile.Duration // how long rows are kept, whole days; 0 is for ever
+	MaxSize    tomlfile.Size     // of the database; 0 is no limit
+	MinFree    tomlfile.Size     // what the database leaves free on its file system
 	Postgres   Postgres
 }
 
 // Postgres is the database that the rows of several hosts are moved to.
 type Postgres struct {
-	URL          string   // without a password; "" is none
-	PasswordFile string   // absolute; "" when the server asks for none
-	Retention    Duration // how long rows are kept there, whole days; 0 is for ever
+	URL          string            // without a password; "" is none
+	PasswordFile string            // absolute; "" when the server asks for none
+	Retention    tomlfile.Duration // how long rows are kept there, whole days; 0 is for ever
 }
 
 // Privacy says what is kept of whom.
 type Privacy struct {
-	ShortenIPAfter Duration // clients become networks, of rows older than this; 0 is never
-	KeepRecipients bool     // the domains of recipients
-	HashQueueIDs   bool     // queue ids are kept as a keyed hash
-	KeyFile        string   // absolute; StateDir/queueid.key when not set
+	ShortenIPAfter tomlfile.Duration // clients become networks, of rows older than this; 0 is never
+	KeepRecipients bool              // the domains of recipients
+	HashQueueIDs   bool              // queue ids are kept as a keyed hash
+	KeyFile        string            // absolute; StateDir/queueid.key when not set
 }
 
 // Sampling is what the draws for pct depend on.
@@ -254,10 +252,10 @@ type Log struct {
 }
 
 const (
-	second = Duration(time.Second)
-	minute = Duration(time.Minute)
-	hour   = Duration(time.Hour)
-	day    = Day
+	second = tomlfile.Duration(time.Second)
+	minute = tomlfile.Duration(time.Minute)
+	hour   = tomlfile.Duration(time.Hour)
+	day    = tomlfile.Day
 )
 
 // Default returns the configuration of a file that sets nothing. It has no
@@ -273,7 +271,7 @@ func Default() Config {
 		DNS: DNS{
 			QueryTimeout:   2 * second,
 			Timeout:        5 * second,
-			CacheSize:      64 * MiB,
+			CacheSize:      64 * tomlfile.MiB,
 			MaxTTL:         24 * hour,
 			MaxNegativeTTL: 15 * minute,
 			FailureTTL:     5 * second,
@@ -287,8 +285,8 @@ func Default() Config {
 			Connections:   4096,
 			IdleTimeout:   15 * minute,
 			HeaderFields:  2000,
-			HeaderBytes:   4 * MiB,
-			HeaderMemory:  128 * MiB, // 32 of the largest headers, or 1,000 of 192 KiB
+			HeaderBytes:   4 * tomlfile.MiB,
+			HeaderMemory:  128 * tomlfile.MiB, // 32 of the largest headers, or 1,000 of 192 KiB
 			Recipients:    1000,
 			DrainTimeout:  10 * second,
 		},
@@ -297,8 +295,8 @@ func Default() Config {
 			Wait:       2 * second,
 			Queue:      10000,
 			Retention:  30 * day, // as long as policy.HistoryDays looks back
-			MaxSize:    20 * GiB,
-			MinFree:    256 * MiB,
+			MaxSize:    20 * tomlfile.GiB,
+			MinFree:    256 * tomlfile.MiB,
 			Postgres:   Postgres{Retention: 90 * day},
 		},
 		Privacy: Privacy{KeepRecipients: true},
@@ -338,7 +336,15 @@ func (c *Config) derive() error {
 	}
 	var err error
 	if c.host, err = localNames(); err != nil && c.AuthservID == "" {
-		return faultf(`set it, for example authserv_id = "mx.example.org"`, "the host name cannot be used: %v", err)
+		return tomlfile.Faultf(`set it, for example authserv_id = "mx.example.org"`, "the host name cannot be used: %v", err)
 	}
 	return nil
 }
+
+// What a caller of this package meets of the reader of TOML files.
+type (
+	Problem  = tomlfile.Problem
+	Errors   = tomlfile.Errors
+	Duration = tomlfile.Duration
+	Size     = tomlfile.Size
+)

@@ -10,6 +10,9 @@ import (
 	"testing"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
+
+	"dmarcgate/config/tomlfile"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -47,7 +50,7 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	got.TrustedRelays = nil // by default there is none
 	got.AuthservIDsAlso, got.DNS.Servers, got.DNS.Trusted, got.Listeners[0].TrustedNetworks = nil, nil, nil, nil
 	got.Conformant = Conformant{}
-	got.source, got.written = keyPlaces{}, nil
+	got.source, got.written = tomlfile.Places{}, nil
 	if !reflect.DeepEqual(*got, want) {
 		t.Errorf("the example, uncommented = %+v; want the defaults %+v", *got, want)
 	}
@@ -72,9 +75,9 @@ func treeKeys(path string, tree map[string]any) []string {
 	var keys []string
 	for name, v := range tree {
 		if sub, ok := v.(map[string]any); ok {
-			keys = append(keys, treeKeys(join(path, name), sub)...)
+			keys = append(keys, treeKeys(tomlfile.Join(path, name), sub)...)
 		} else {
-			keys = append(keys, join(path, name))
+			keys = append(keys, tomlfile.Join(path, name))
 		}
 	}
 	return keys
@@ -193,7 +196,7 @@ allow_remote = true
 	want.Conformant = Conformant{
 		TrustedSealers:    []string{"lists.example.org"},
 		ForwarderNetworks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("2001:db8::25/128")},
-		ForwarderDomains:  patterns(t, "forwarder.example.net", ".lists.example.net"),
+		ForwarderDomains:  forwarders(t, "forwarder.example.net", ".lists.example.net"),
 	}
 	want.DNS.Servers = []string{"192.0.2.53:53", "[2001:db8::53]:53", "[2001:db8::54]:5353"}
 	want.DNS.Trusted = []string{"[2001:db8::53]:53"}
@@ -228,4 +231,17 @@ func TestTrustedNetworksMayBeAddresses(t *testing.T) {
 			t.Errorf("parseNetwork(%q) = %v, %v; want %v", tt.in, got, err, tt.want)
 		}
 	}
+}
+
+func forwarders(t *testing.T, texts ...string) []pattern.Domain {
+	t.Helper()
+	var out []pattern.Domain
+	for _, s := range texts {
+		p, err := parseForwarder(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -8,11 +9,11 @@ import (
 // parseSealer reads the domain of an ARC sealer.
 func parseSealer(s string) (string, error) {
 	d, err := policy.ParseSealer(s)
-	return d, asFault(err)
+	return d, tomlfile.AsFault(err)
 }
 
 // parseForwarder reads a domain or a set of them.
 func parseForwarder(s string) (pattern.Domain, error) {
 	p, err := policy.ParseForwarder(s)
-	return p, asFault(err)
+	return p, tomlfile.AsFault(err)
 }

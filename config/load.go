@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"dmarcgate/config/tomlfile"
 )
 
 // Load reads the file at path. The error is *Errors for what the file says,
@@ -36,34 +38,34 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxFile+1))
+	return io.ReadAll(io.LimitReader(f, tomlfile.MaxFile+1))
 }
 
 // Parse reads a configuration. name stands for the file in problems. The error
 // is always *Errors.
 func Parse(name string, data []byte) (*Config, error) {
-	r := newReader(name, Keys, nil)
+	r := tomlfile.NewReader(name, Keys, nil)
 	c := Default()
-	if tree := r.toml(data); tree != nil {
+	if tree := r.Decode(data); tree != nil {
 		c.written = flattened(tree)
 		listeners(r, tree, &c)
-		r.table("", tree, fields(&c))
+		r.Table("", tree, fields(&c))
 		verify(r, &c)
 	}
-	if err := r.failure(); err != nil {
+	if err := r.Failure(); err != nil {
 		return nil, err
 	}
-	c.source = r.keyPlaces
+	c.source = r.Places
 	return &c, nil
 }
 
 // listeners takes the [[listener]] tables out of tree.
-func listeners(r *reader, tree map[string]any, c *Config) {
-	r.tables("", tree, "listener", func(at string, _ map[string]any) []field {
+func listeners(r *tomlfile.Reader, tree map[string]any, c *Config) {
+	r.Tables("", tree, "listener", func(at string, _ map[string]any) []tomlfile.Field {
 		c.Listeners = append(c.Listeners, defaultListener())
 		return listenerFields(at, &c.Listeners[len(c.Listeners)-1])
 	})
-	r.tables("", tree, "trusted_relay", func(at string, _ map[string]any) []field {
+	r.Tables("", tree, "trusted_relay", func(at string, _ map[string]any) []tomlfile.Field {
 		c.TrustedRelays = append(c.TrustedRelays, TrustedRelay{})
 		return relayFields(at, &c.TrustedRelays[len(c.TrustedRelays)-1])
 	})
@@ -71,32 +73,32 @@ func listeners(r *reader, tree map[string]any, c *Config) {
 
 // verify reports what validate finds in values that could be read, then
 // derives the rest.
-func verify(r *reader, c *Config) {
+func verify(r *tomlfile.Reader, c *Config) {
 	for _, f := range validate(c) {
-		at := f.at
-		f.at = ""
-		if !r.spoilt(at) {
-			r.add(at, f)
+		at := f.At
+		f.At = ""
+		if !r.Spoilt(at) {
+			r.Add(at, f)
 		}
 	}
 	for i := range c.Listeners {
 		for _, key := range []string{"socket_mode", "socket_owner"} {
-			at := join(element("listener", i), key)
-			if r.written(at) && c.Listeners[i].Address.Network != "unix" {
-				r.add(at, fault{text: "has a meaning for unix: addresses only", mend: "remove it"})
+			at := tomlfile.Join(tomlfile.Element("listener", i), key)
+			if r.Written(at) && c.Listeners[i].Address.Network != "unix" {
+				r.Add(at, tomlfile.Fault{Text: "has a meaning for unix: addresses only", Mend: "remove it"})
 			}
 		}
 	}
-	if r.failure() != nil {
+	if r.Failure() != nil {
 		return
 	}
 	if err := c.derive(); err != nil {
-		r.add("authserv_id", err)
+		r.Add("authserv_id", err)
 	}
-	var found Errors
+	var found tomlfile.Errors
 	for _, f := range warnings(c) {
-		found.add(r.problem(f.at, f))
+		found.Add(r.Problem(f.At, f))
 	}
-	found.sort()
+	found.Sort()
 	c.warnings = found.Problems
 }

@@ -7,53 +7,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"dmarcgate/config/tomlfile"
+	"dmarcgate/internal/brokentest"
 )
 
 func TestBrokenFilesAreReportedWithLineKeyAndMend(t *testing.T) {
-	testBroken(t, "testdata/broken", func(data []byte) (bool, error) {
+	brokentest.Files(t, "testdata/broken", func(data []byte) (bool, error) {
 		c, err := Parse("f", data)
 		return c != nil, err
 	})
-}
-
-// testBroken reads every file in dir. Each starts with the problems it has,
-// one per "# want: " line, so adding a case needs no Go. read reports whether
-// there is a result beside the error.
-func testBroken(t *testing.T, dir string, read func(data []byte) (bool, error)) {
-	t.Helper()
-	paths, err := filepath.Glob(dir + "/*.toml")
-	if err != nil || len(paths) < 20 {
-		t.Fatalf("%d files in %s: %v; want at least 20", len(paths), dir, err)
-	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".toml"), func(t *testing.T) {
-			data, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			some, err := read(data)
-			if some || err == nil {
-				t.Fatalf("the file is read, error %v; want an error and no result", err)
-			}
-			got := strings.ReplaceAll("\n"+err.Error(), "\nf: ", "\n")
-			got = strings.ReplaceAll(got, "\nf:", "\n")[1:]
-			if want := wants(string(data)); got != want {
-				t.Errorf("problems = \n%s\nwant\n%s", got, want)
-			}
-		})
-	}
-}
-
-func wants(data string) string {
-	var lines []string
-	for line := range strings.Lines(data) {
-		w, ok := strings.CutPrefix(line, "# want: ")
-		if !ok {
-			break
-		}
-		lines = append(lines, strings.TrimSpace(w))
-	}
-	return strings.Join(lines, "\n")
 }
 
 func TestLoadNamesTheFileInProblems(t *testing.T) {
@@ -62,11 +25,11 @@ func TestLoadNamesTheFileInProblems(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Load(path)
-	var errs *Errors
+	var errs *tomlfile.Errors
 	if !errors.As(err, &errs) || len(errs.Problems) != 2 {
 		t.Fatalf("Load = %v; want two problems", err)
 	}
-	want := Problem{File: path, Line: 2, Key: "state_dri", Text: "unknown key", Mend: `did you mean "state_dir"?`}
+	want := tomlfile.Problem{File: path, Line: 2, Key: "state_dri", Text: "unknown key", Mend: `did you mean "state_dir"?`}
 	if got := errs.Problems[1]; got != want {
 		t.Errorf("problem = %+v; want %+v", got, want)
 	}
@@ -81,7 +44,7 @@ func TestAFileThatCannotBeReadIsTheSystemsError(t *testing.T) {
 
 func TestAFileThatIsTooLargeIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "mailbox")
-	if err := os.WriteFile(path, []byte(strings.Repeat("#\n", maxFile)), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Repeat("#\n", tomlfile.MaxFile)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	_, err := Load(path)
@@ -93,7 +56,7 @@ func TestAFileThatIsTooLargeIsRefused(t *testing.T) {
 func TestDefaultsNeedOnlyAListener(t *testing.T) {
 	c := Default()
 	faults := validate(&c)
-	if len(faults) != 1 || faults[0].at != "listener" {
+	if len(faults) != 1 || faults[0].At != "listener" {
 		t.Errorf("validate(Default()) = %v; want only that there is no listener", faults)
 	}
 }
@@ -148,7 +111,7 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
-		var errs *Errors
+		var errs *tomlfile.Errors
 		if c != nil || !errors.As(err, &errs) || len(errs.Problems) == 0 {
 			t.Fatalf("Parse(%q) = %v, %v; want problems alone", data, c, err)
 		}

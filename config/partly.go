@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/pelletier/go-toml/v2"
+
+	"dmarcgate/config/tomlfile"
 )
 
 // partlyRounds is how often what is wrong is taken out of a file and the rest
@@ -32,7 +34,7 @@ func LoadPartly(path string) (*Config, error) {
 // parsePartly takes out of a file what is wrong until the rest is right.
 func parsePartly(name string, data []byte) *Config {
 	tree := map[string]any{}
-	if len(data) > maxFile || toml.Unmarshal(data, &tree) != nil {
+	if len(data) > tomlfile.MaxFile || toml.Unmarshal(data, &tree) != nil {
 		return fallback()
 	}
 	for range partlyRounds {
@@ -60,16 +62,16 @@ const localhost = "localhost.localdomain"
 // readTree reads a decoded file, which stays as it is, and returns the paths of
 // what is wrong with it.
 func readTree(name string, tree map[string]any) (*Config, []string) {
-	r := newReader(name, Keys, nil)
+	r := tomlfile.NewReader(name, Keys, nil)
 	c := Default()
 	again := tidied(tree).(map[string]any) // reading takes tables out
 	listeners(r, again, &c)
-	r.table("", again, fields(&c))
+	r.Table("", again, fields(&c))
 	verify(r, &c)
-	if r.failure() == nil {
+	if r.Failure() == nil {
 		return &c, nil
 	}
-	return &c, r.wrong
+	return &c, r.Wrong
 }
 
 // tidied copies the tables and lists of a decoded file, without the elements that
@@ -120,7 +122,7 @@ func removed(at any, key string) bool {
 	}
 	list, _ := at.([]any)
 	for i := range list {
-		if element("", i) == key {
+		if tomlfile.Element("", i) == key {
 			list[i] = nil
 			return true
 		}
@@ -135,7 +137,7 @@ func child(at any, key string) any {
 	}
 	list, _ := at.([]any)
 	for i := range list {
-		if element("", i) == key {
+		if tomlfile.Element("", i) == key {
 			return list[i]
 		}
 	}
@@ -164,7 +166,7 @@ type Place struct {
 // be read by itself. Otherwise the place is that of the packages.
 func FindPlace(path string) Place {
 	data, err := readFile(path)
-	if err != nil || len(data) > maxFile {
+	if err != nil || len(data) > tomlfile.MaxFile {
 		data = nil
 	}
 	return findPlace(data)

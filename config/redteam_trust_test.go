@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"dmarcgate/config/tomlfile"
 )
 
 // Every file is a configuration whose lists would let spoofs past DMARC, or one
@@ -49,9 +51,9 @@ func TestParseHoldsTrustedListsToTheLevelsOfRules(t *testing.T) {
 func trustFindings(t *testing.T, data []byte) []string {
 	t.Helper()
 	c, err := Parse("f", data)
-	level, problems := "warning", []Problem(nil)
+	level, problems := "warning", []tomlfile.Problem(nil)
 	if err != nil {
-		level, problems = "error", err.(*Errors).Problems
+		level, problems = "error", err.(*tomlfile.Errors).Problems
 	} else {
 		problems = c.Warnings()
 	}

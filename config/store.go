@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+
+	"dmarcgate/config/tomlfile"
 )
 
 // minMaxSize is the smallest database that keeps anything worth reading: some
 // 100,000 rows.
-const minMaxSize = 64 * MiB
+const minMaxSize = 64 * tomlfile.MiB
 
 // checkPostgres checks the form of the URL of a database, "" being none. It
 // never shows what it refuses, which may hold a password. What the parameters
@@ -21,11 +23,11 @@ func checkPostgres(s string) error {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil || u.Opaque != "" || u.Scheme != "postgres" && u.Scheme != "postgresql":
-		return faultf(form, "is not the URL of a PostgreSQL database")
+		return tomlfile.Faultf(form, "is not the URL of a PostgreSQL database")
 	case hasPassword(u):
-		return faultf("write it into a file that only the daemon can read, and name that in password_file", "holds a password")
+		return tomlfile.Faultf("write it into a file that only the daemon can read, and name that in password_file", "holds a password")
 	case strings.Trim(u.Path, "/") == "" && !u.Query().Has("dbname"):
-		return faultf(form, "names no database")
+		return tomlfile.Faultf(form, "names no database")
 	}
 	return nil
 }
@@ -36,61 +38,61 @@ func hasPassword(u *url.URL) bool {
 }
 
 // checkStore checks what concerns several keys of [store] and [privacy].
-func checkStore(c *Config) []fault {
+func checkStore(c *Config) []tomlfile.Fault {
 	faults := append(wholeDays("store.retention", c.Store.Retention), wholeDays("store.postgres.retention", c.Store.Postgres.Retention)...)
 	faults = append(faults, checkShorten(c)...)
 	if size := c.Store.MaxSize; size > 0 && size < minMaxSize {
-		faults = append(faults, fault{
-			at:   "store.max_size",
-			text: fmt.Sprintf("%v leaves no room", size),
-			mend: fmt.Sprintf(`write %v or more, or "0B" for no limit`, minMaxSize),
+		faults = append(faults, tomlfile.Fault{
+			At:   "store.max_size",
+			Text: fmt.Sprintf("%v leaves no room", size),
+			Mend: fmt.Sprintf(`write %v or more, or "0B" for no limit`, minMaxSize),
 		})
 	}
 	pg := c.Store.Postgres
 	if pg.PasswordFile != "" && pg.URL == "" {
-		faults = append(faults, fault{at: "store.postgres.password_file", text: "there is no url that it is for", mend: "set url, too"})
+		faults = append(faults, tomlfile.Fault{At: "store.postgres.password_file", Text: "there is no url that it is for", Mend: "set url, too"})
 	}
 	if pg.URL != "" && c.Store.Durability == "off" {
-		faults = append(faults, fault{
-			at: "store.postgres.url", or: "store.durability",
-			text: `there is nothing to move while durability is "off"`,
-			mend: `write durability = "ack", or remove url`,
+		faults = append(faults, tomlfile.Fault{
+			At: "store.postgres.url", Or: "store.durability",
+			Text: `there is nothing to move while durability is "off"`,
+			Mend: `write durability = "ack", or remove url`,
 		})
 	}
 	return faults
 }
 
 // wholeDays refuses parts of a day: rows are dropped by the day.
-func wholeDays(key string, d Duration) []fault {
+func wholeDays(key string, d tomlfile.Duration) []tomlfile.Fault {
 	if d%day == 0 {
 		return nil
 	}
-	return []fault{{at: key, text: fmt.Sprintf("%v is not a number of whole days", d), mend: `write for example "30d", or "0s" to keep everything`}}
+	return []tomlfile.Fault{{At: key, Text: fmt.Sprintf("%v is not a number of whole days", d), Mend: `write for example "30d", or "0s" to keep everything`}}
 }
 
 // checkShorten checks that there is something left to shorten.
-func checkShorten(c *Config) []fault {
+func checkShorten(c *Config) []tomlfile.Fault {
 	const key = "privacy.shorten_ip_after"
 	after, keep := c.Privacy.ShortenIPAfter, longest(c.Store)
 	switch {
 	case after > 0 && after < hour:
-		return []fault{{
-			at:   key,
-			text: fmt.Sprintf("%v is out of range", after),
-			mend: fmt.Sprintf(`write %v or more, or "0s" for never`, hour),
+		return []tomlfile.Fault{{
+			At:   key,
+			Text: fmt.Sprintf("%v is out of range", after),
+			Mend: fmt.Sprintf(`write %v or more, or "0s" for never`, hour),
 		}}
 	case after > 0 && keep > 0 && after >= keep:
-		return []fault{{
-			at: key, or: "store.retention",
-			text: fmt.Sprintf("%v is not below %v, which is how long results are kept", after, keep),
-			mend: "rows are gone by then: make the retention the longer one",
+		return []tomlfile.Fault{{
+			At: key, Or: "store.retention",
+			Text: fmt.Sprintf("%v is not below %v, which is how long results are kept", after, keep),
+			Mend: "rows are gone by then: make the retention the longer one",
 		}}
 	}
 	return nil
 }
 
 // longest is how long rows are kept where they are kept longest; 0 is for ever.
-func longest(s Store) Duration {
+func longest(s Store) tomlfile.Duration {
 	if s.Postgres.URL == "" {
 		return s.Retention
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"dmarcgate/auth/authres"
+	"dmarcgate/config/tomlfile"
 )
 
 const (
@@ -34,7 +35,7 @@ func only(s, set string) bool { return strings.Trim(s, set) == "" }
 
 func checkName(s string) error {
 	if s == "" || len(s) > maxName || !only(s, lower+"-") {
-		return faultf(`use a to z, 0 to 9 and "-", at most 32 characters`, "%q cannot name a listener", s)
+		return tomlfile.Faultf(`use a to z, 0 to 9 and "-", at most 32 characters`, "%q cannot name a listener", s)
 	}
 	return nil
 }
@@ -46,7 +47,7 @@ func checkName(s string) error {
 func parseID(s string) (string, error) {
 	if s == "" || len(s) > maxAuthservID || !only(s, alphanumeric+"-_.") ||
 		slices.Contains(strings.Split(s, "."), "") {
-		return "", faultf(`write a host name, for example "mx.example.org"`, "%q is not an authserv-id", s)
+		return "", tomlfile.Faultf(`write a host name, for example "mx.example.org"`, "%q is not an authserv-id", s)
 	}
 	return s, nil
 }
@@ -61,7 +62,7 @@ func checkAuthservID(s string) error {
 		return err
 	}
 	if !authres.IsHostID(s) {
-		return faultf(`write the full name, for example "mx.example.org"; without one it is what the MTA calls itself`, "%q is not a full host name: it could be the name of another host", s)
+		return tomlfile.Faultf(`write the full name, for example "mx.example.org"; without one it is what the MTA calls itself`, "%q is not a full host name: it could be the name of another host", s)
 	}
 	return nil
 }
@@ -70,7 +71,7 @@ func checkAuthservID(s string) error {
 // that an operator thinks of.
 func parsePath(s string) (string, error) {
 	if !filepath.IsAbs(s) || strings.ContainsRune(s, 0) {
-		return "", faultf("write the whole path, starting with /", "%q is not an absolute path", s)
+		return "", tomlfile.Faultf("write the whole path, starting with /", "%q is not an absolute path", s)
 	}
 	return filepath.Clean(s), nil
 }
@@ -88,7 +89,7 @@ func parseOptionalPath(s string) (string, error) {
 func parseMode(s string) (fs.FileMode, error) {
 	n, err := strconv.ParseUint(s, 8, 32)
 	if err != nil || n > 0o777 || len(s) < 3 {
-		return 0, faultf(`write three or four octal digits, for example "0660"`, "%q is not a socket mode", s)
+		return 0, tomlfile.Faultf(`write three or four octal digits, for example "0660"`, "%q is not a socket mode", s)
 	}
 	return fs.FileMode(n), nil
 }
@@ -106,10 +107,10 @@ var taken = []string{
 // letters, digits and hyphens, as all registered ones are.
 func checkFieldName(s string) error {
 	if s == "" || len(s) > maxFieldName || !only(s, alphanumeric+"-") {
-		return faultf(`write a name of letters, digits and "-", without a colon`, "%q is not the name of a header field", s)
+		return tomlfile.Faultf(`write a name of letters, digits and "-", without a colon`, "%q is not the name of a header field", s)
 	}
 	if slices.ContainsFunc(taken, func(t string) bool { return strings.EqualFold(s, t) }) {
-		return faultf(`choose a name of its own, for example "X-DMARC-Quarantine"`, "%q has a meaning already", s)
+		return tomlfile.Faultf(`choose a name of its own, for example "X-DMARC-Quarantine"`, "%q has a meaning already", s)
 	}
 	return nil
 }
@@ -120,16 +121,16 @@ var placeholders = []string{"domain", "reason", "qid"}
 func checkReply(s string) error {
 	switch {
 	case len(s) > maxReplyText:
-		return faultf(fmt.Sprintf("shorten it to %d", maxReplyText), "has %d characters", len(s))
+		return tomlfile.Faultf(fmt.Sprintf("shorten it to %d", maxReplyText), "has %d characters", len(s))
 	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' }):
-		return faultf("use printable ASCII on one line; SMTP replies have no other characters", "has a character that is not printable ASCII")
+		return tomlfile.Faultf("use printable ASCII on one line; SMTP replies have no other characters", "has a character that is not printable ASCII")
 	case strings.Contains(s, "%"):
 		// libmilter requires that % is doubled in a reply, and MTAs undo that.
-		return faultf("remove it; milters and MTAs disagree about it", "has a percent sign")
+		return tomlfile.Faultf("remove it; milters and MTAs disagree about it", "has a percent sign")
 	case !strings.Contains(s, "DMARC"): // RFC 9989, Section 7.2
-		return faultf("add it: the sender's postmaster searches for that word", `does not contain "DMARC"`)
+		return tomlfile.Faultf("add it: the sender's postmaster searches for that word", `does not contain "DMARC"`)
 	case s[0] >= '0' && s[0] <= '9':
-		return faultf("write the text alone; the codes are added", "starts with a digit, like a reply code")
+		return tomlfile.Faultf("write the text alone; the codes are added", "starts with a digit, like a reply code")
 	}
 	return checkPlaceholders(s)
 }
@@ -143,11 +144,11 @@ func checkHelp(s string) error {
 	u, err := url.Parse(s)
 	switch {
 	case err != nil, u.Scheme != "https" && u.Scheme != "http", u.Host == "", u.User != nil:
-		return faultf(`write a link, for example "https://postmaster.example.org/dmarc"`, "%q is not a link of the Web", s)
+		return tomlfile.Faultf(`write a link, for example "https://postmaster.example.org/dmarc"`, "%q is not a link of the Web", s)
 	case len(s) > maxHelp:
-		return faultf(fmt.Sprintf("shorten it to %d", maxHelp), "has %d characters", len(s))
+		return tomlfile.Faultf(fmt.Sprintf("shorten it to %d", maxHelp), "has %d characters", len(s))
 	case strings.ContainsAny(s, "%{}@") || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return faultf("use printable ASCII without blanks, %, braces and @: every sender reads the same link", "%q cannot stand in a reply", s)
+		return tomlfile.Faultf("use printable ASCII without blanks, %, braces and @: every sender reads the same link", "%q cannot stand in a reply", s)
 	}
 	return nil
 }
@@ -159,11 +160,11 @@ func checkPlaceholders(s string) error {
 		name, after, closed := strings.Cut(rest, "}")
 		switch {
 		case strings.Contains(before, "}"), found && !closed:
-			return faultf(mend, "has a brace without its partner")
+			return tomlfile.Faultf(mend, "has a brace without its partner")
 		case !found:
 			return nil
 		case !slices.Contains(placeholders, name):
-			return faultf(mend, "unknown placeholder %q", "{"+name+"}")
+			return tomlfile.Faultf(mend, "unknown placeholder %q", "{"+name+"}")
 		}
 		s = after
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 )
@@ -14,7 +15,7 @@ import (
 func trusted(c *Config) []trustFault {
 	var all []trustFault
 	for i, l := range c.Listeners {
-		all = append(all, trustFaults(lint.CheckTrusted(l.TrustedNetworks), itemsOf(element("listener", i)+".trusted_networks"))...)
+		all = append(all, trustFaults(lint.CheckTrusted(l.TrustedNetworks), itemsOf(tomlfile.Element("listener", i)+".trusted_networks"))...)
 	}
 	all = append(all, relayFaults(c.TrustedRelays)...)
 	k := c.Conformant
@@ -26,14 +27,14 @@ func trusted(c *Config) []trustFault {
 // trustFault is a fault of such a list.
 type trustFault struct {
 	level policy.Level
-	fault
+	tomlfile.Fault
 }
 
 // trustFaults gives findings their places in the file.
 func trustFaults(found []lint.TrustFinding, place func(item int) string) []trustFault {
 	var all []trustFault
 	for _, f := range found {
-		all = append(all, trustFault{f.Level, fault{at: place(f.Item), text: f.Text, mend: f.Mend}})
+		all = append(all, trustFault{f.Level, tomlfile.Fault{At: place(f.Item), Text: f.Text, Mend: f.Mend}})
 	}
 	return all
 }
@@ -44,7 +45,7 @@ func itemsOf(path string) func(int) string {
 		if item < 0 {
 			return path
 		}
-		return element(path, item)
+		return tomlfile.Element(path, item)
 	}
 }
 
@@ -60,9 +61,9 @@ func relayFaults(relays []TrustedRelay) []trustFault {
 			key      string
 			networks []netip.Prefix
 		}{{".inner_networks", r.Inner}, {".networks", r.Networks}} {
-			last = element("trusted_relay", i) + list.key
+			last = tomlfile.Element("trusted_relay", i) + list.key
 			for j, n := range list.networks {
-				networks, places = append(networks, n), append(places, element(last, j))
+				networks, places = append(networks, n), append(places, tomlfile.Element(last, j))
 			}
 		}
 	}
@@ -75,11 +76,11 @@ func relayFaults(relays []TrustedRelay) []trustFault {
 }
 
 // checkTrust returns the errors among the faults of trust.
-func checkTrust(c *Config) []fault {
-	var faults []fault
+func checkTrust(c *Config) []tomlfile.Fault {
+	var faults []tomlfile.Fault
 	for _, f := range trusted(c) {
 		if f.level == policy.Error {
-			faults = append(faults, f.fault)
+			faults = append(faults, f.Fault)
 		}
 	}
 	return faults
@@ -87,11 +88,11 @@ func checkTrust(c *Config) []fault {
 
 // warnings returns what can be used and is perhaps not what is meant. It is
 // asked for a configuration without errors, with everything derived.
-func warnings(c *Config) []fault {
+func warnings(c *Config) []tomlfile.Fault {
 	faults := append(unnamed(c), openToAll(c)...)
 	for _, f := range trusted(c) {
 		if f.level == policy.Warning {
-			faults = append(faults, f.fault)
+			faults = append(faults, f.Fault)
 		}
 	}
 	return faults
@@ -99,14 +100,14 @@ func warnings(c *Config) []fault {
 
 // openToAll finds sockets that every user of the host can connect to: a milter
 // believes what it is told of the client.
-func openToAll(c *Config) []fault {
-	var faults []fault
+func openToAll(c *Config) []tomlfile.Fault {
+	var faults []tomlfile.Fault
 	for i, l := range c.Listeners {
 		if l.Address.Network == "unix" && l.SocketMode&0o002 != 0 {
-			faults = append(faults, fault{
-				at:   element("listener", i) + ".socket_mode",
-				text: fmt.Sprintf("%04o lets every user of this host connect, and say what mail and which client they like", l.SocketMode),
-				mend: `write "0660", and give the socket to the MTA's group with socket_owner`,
+			faults = append(faults, tomlfile.Fault{
+				At:   tomlfile.Element("listener", i) + ".socket_mode",
+				Text: fmt.Sprintf("%04o lets every user of this host connect, and say what mail and which client they like", l.SocketMode),
+				Mend: `write "0660", and give the socket to the MTA's group with socket_owner`,
 			})
 		}
 	}
@@ -115,14 +116,14 @@ func openToAll(c *Config) []fault {
 
 // unnamed finds listeners whose results are written under the host name, which
 // may not be the one that users know.
-func unnamed(c *Config) []fault {
-	var faults []fault
+func unnamed(c *Config) []tomlfile.Fault {
+	var faults []tomlfile.Fault
 	for i, l := range c.Listeners {
 		if l.AuthservID == "" && l.Address.Network == "tcp" && !l.TrustMTAName {
-			faults = append(faults, fault{
-				at:   element("listener", i) + ".authserv_id",
-				text: fmt.Sprintf("is not set, and the name that an MTA gives over TCP is not taken: results are written under the host name, %q", c.HostName()),
-				mend: "set it, or trust_mta_name = true when nobody but your MTA can connect",
+			faults = append(faults, tomlfile.Fault{
+				At:   tomlfile.Element("listener", i) + ".authserv_id",
+				Text: fmt.Sprintf("is not set, and the name that an MTA gives over TCP is not taken: results are written under the host name, %q", c.HostName()),
+				Mend: "set it, or trust_mta_name = true when nobody but your MTA can connect",
 			})
 		}
 	}

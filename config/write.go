@@ -4,6 +4,8 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+
+	"dmarcgate/config/tomlfile"
 )
 
 // Changed returns the keys of a table of the configuration that differ from the
@@ -15,7 +17,7 @@ func Changed(have, usual reflect.Value) map[string]any {
 		if strings.HasSuffix(name, "File") || reflect.DeepEqual(have.Field(i).Interface(), usual.Field(i).Interface()) {
 			continue
 		}
-		out[tomlKey(name)] = tomlValue(have.Field(i))
+		out[tomlKey(name)] = tomlfile.Value(have.Field(i))
 	}
 	return out
 }

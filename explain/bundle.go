@@ -13,6 +13,8 @@ import (
 	"dmarcgate/auth/authres"
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/dnscache"
 	"dmarcgate/message"
 	"dmarcgate/milter"
@@ -148,7 +150,7 @@ func (r *draft) inputs() (site.Site, error) {
 	if err != nil {
 		return site.Site{}, err
 	}
-	rules, err := config.ParseRules("bundle", []byte(r.rules))
+	rules, err := rulefile.Parse("bundle", []byte(r.rules))
 	if err != nil {
 		return site.Site{}, err
 	}
@@ -450,7 +452,7 @@ func caseSettings(cfg *config.Config, m Letter) string {
 	if len(relays) > 0 {
 		doc["trusted_relay"] = relays
 	}
-	return config.WriteTOML(doc)
+	return tomlfile.Write(doc)
 }
 
 // caseIDs returns the ids under which fields of a message are removed.

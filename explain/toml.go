@@ -4,7 +4,8 @@ import (
 	"slices"
 	"time"
 
-	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -38,7 +39,7 @@ func caseRules(rules []policy.Rule, listener string, x *Explanation, redact bool
 		}
 		r, had := withoutMaps(r, x.Facts)
 		cut = cut || had
-		doc := config.RuleTable(r)
+		doc := rulefile.Table(r)
 		if len(r.Match.Listener) > 0 {
 			doc["match"].(map[string]any)["listener"] = []string{caseListener}
 		}
@@ -47,7 +48,7 @@ func caseRules(rules []policy.Rule, listener string, x *Explanation, redact bool
 	if len(list) == 0 {
 		return "", false
 	}
-	return config.WriteTOML(map[string]any{"rule": list}), cut
+	return tomlfile.Write(map[string]any{"rule": list}), cut
 }
 
 // hasClock reports whether a rule is for a part of the day or of the week.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/dbread"
@@ -17,8 +18,8 @@ import (
 // LoadRules reads the rules of a directory. That there is no such directory is an
 // error of the line of cfg that names it, or else a term.UsageError about --dir.
 // cfg may be nil.
-func LoadRules(cfg *config.Config, dir string, opts config.RuleOptions) (*config.RuleSet, error) {
-	set, err := config.LoadRules(dir, opts)
+func LoadRules(cfg *config.Config, dir string, opts rulefile.Options) (*rulefile.Set, error) {
+	set, err := rulefile.Load(dir, opts)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return set, err
 	}
@@ -34,8 +35,8 @@ func LoadRules(cfg *config.Config, dir string, opts config.RuleOptions) (*config
 // RuleOptions are what rules are checked by, besides their files: the settings
 // of cfg, the time, and when each rule matched last, as far as the store of this
 // host can be read.
-func RuleOptions(cfg *config.Config) config.RuleOptions {
-	o := config.OptionsOf(cfg, time.Now())
+func RuleOptions(cfg *config.Config) rulefile.Options {
+	o := rulefile.OptionsOf(cfg, time.Now())
 	if use, err := ruleUse(cfg); err == nil {
 		o.LastMatch = make(map[string]time.Time, len(use))
 		for _, u := range use {

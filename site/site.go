@@ -7,6 +7,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 )
 
@@ -14,11 +15,11 @@ import (
 // checked and ready to use. It does not change: a reload makes another one.
 type Site struct {
 	Config     *config.Config
-	Rules      policy.Rules    // none unless loaded
-	RuleSet    *config.RuleSet // of Rules, with what is to be said about them; nil without rules_dir
-	Suffixes   dmarc.Suffixes  // nil with discovery by tree walk
-	SuffixList dmarc.Suffixes  // the same, also when it only serves to compare
-	Started    *config.Config  // of the start of the daemon, whose values need a restart to change; nil is Config
+	Rules      policy.Rules   // none unless loaded
+	RuleSet    *rulefile.Set  // of Rules, with what is to be said about them; nil without rules_dir
+	Suffixes   dmarc.Suffixes // nil with discovery by tree walk
+	SuffixList dmarc.Suffixes // the same, also when it only serves to compare
+	Started    *config.Config // of the start of the daemon, whose values need a restart to change; nil is Config
 }
 
 // Parts are what a command needs besides the configuration file. What it does not

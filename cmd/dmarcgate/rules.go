@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
@@ -45,8 +46,8 @@ var errNoRules = errors.New("the configuration has no rules_dir; --dir names a d
 type ruleBook struct {
 	cfg  *config.Config // nil when there is none: rules can be checked anywhere
 	dir  string
-	opts config.RuleOptions
-	set  *config.RuleSet
+	opts rulefile.Options
+	set  *rulefile.Set
 }
 
 // context ends with an interrupt.
@@ -62,7 +63,7 @@ func (f rulesFlags) locate() (*ruleBook, error) {
 	case err != nil && (f.Dir == "" || !errors.Is(err, fs.ErrNotExist)):
 		return nil, err
 	case err != nil:
-		return &ruleBook{dir: f.Dir, opts: config.RuleOptions{Options: lint.Options{Now: time.Now()}}}, nil
+		return &ruleBook{dir: f.Dir, opts: rulefile.Options{Options: lint.Options{Now: time.Now()}}}, nil
 	}
 	b := &ruleBook{cfg: cfg, dir: cfg.RulesDir, opts: site.RuleOptions(cfg)}
 	if f.Dir != "" {

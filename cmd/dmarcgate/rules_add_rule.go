@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
@@ -227,7 +228,7 @@ func (p *proposal) fit(r policy.Rule) policy.Rule {
 // loads reports whether the text is rules without a fault or an error, with
 // green tests.
 func (p *proposal) loads(text string) bool {
-	rules, err := config.ParseRules("proposal", []byte(text))
+	rules, err := rulefile.Parse("proposal", []byte(text))
 	if err != nil || p.faulty(rules) {
 		return false
 	}

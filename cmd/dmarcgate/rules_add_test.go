@@ -14,6 +14,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/results"
@@ -86,13 +87,13 @@ func addBook(t *testing.T) *ruleBook {
 var someWishes = wishes{qid: "4XyZ1", owner: "postmaster@receiver.example", days: 90}
 
 // loadsAsItIs puts a text into a directory, and reads it as the daemon does.
-func loadsAsItIs(t *testing.T, text string) *config.RuleSet {
+func loadsAsItIs(t *testing.T, text string) *rulefile.Set {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.toml"), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	set, err := config.LoadRules(dir, config.RuleOptions{Options: lint.Options{Now: time.Now(), Listeners: []string{"mta"}}})
+	set, err := rulefile.Load(dir, rulefile.Options{Options: lint.Options{Now: time.Now(), Listeners: []string{"mta"}}})
 	if err != nil {
 		t.Fatalf("the rule does not load: %v\n%s", err, text)
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -35,7 +36,7 @@ func (b *ruleBook) lint() (found []site.Remark, err error) {
 	switch {
 	case errors.As(err, &broken):
 		for _, p := range broken.Problems {
-			found = append(found, site.Remark{Level: "error", Code: cmp.Or(p.Code, config.CodeUnreadable), Rule: p.Rule, Problem: p})
+			found = append(found, site.Remark{Level: "error", Code: cmp.Or(p.Code, rulefile.CodeUnreadable), Rule: p.Rule, Problem: p})
 		}
 		return found, nil
 	case err != nil:

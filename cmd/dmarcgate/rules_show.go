@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -71,12 +72,12 @@ func (s *shownRule) print(w io.Writer, b *ruleBook) error {
 
 // ruleText writes a rule with its tests as a rule file has it.
 func ruleText(r policy.Rule) string {
-	doc := config.RuleTable(r)
+	doc := rulefile.Table(r)
 	if len(r.Match.Listener) > 0 {
 		doc["match"].(map[string]any)["listener"] = r.Match.Listener
 	}
 	var b strings.Builder
-	b.WriteString(config.WriteTOML(map[string]any{"rule": []map[string]any{doc}}))
+	b.WriteString(tomlfile.Write(map[string]any{"rule": []map[string]any{doc}}))
 	for _, t := range r.Tests {
 		fmt.Fprintf(&b, "\n[[rule.test]]\ngiven  = %s\nexpect = %s\n", inlineGiven(t.Given), inlineExpect(t.Expect))
 	}

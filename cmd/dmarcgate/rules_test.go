@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
-	"dmarcgate/config"
+	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
@@ -439,12 +439,12 @@ func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
 		return head + "[[rule]]\nid = \"second\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"quarantine\"\n" + lines
 	}
 	tests := []struct{ name, text, code, rule string }{
-		{"a key that there is not", second("colour = 1\n[rule.match]\nheader_from = [\"b.example\"]\n"), config.CodeUnreadable, "second"},
-		{"a value that cannot be read", second("priority = \"high\"\n[rule.match]\nheader_from = [\"b.example\"]\n"), config.CodeUnreadable, "second"},
-		{"a domain that is none", second("[rule.match]\nheader_from = [\"b..example\"]\n"), config.CodeUnreadable, "second"},
-		{"no TOML", second("[rule.match\n"), config.CodeUnreadable, ""},
-		{"an id that is taken", strings.Replace(second("[rule.match]\nheader_from = [\"b.example\"]\n"), `"second"`, `"first"`, 1), config.CodeUnreadable, "first"},
-		{"a red test", second("[rule.match]\nheader_from = [\"b.example\"]\n[[rule.test]]\ngiven = { from = [\"c.example\"], policy = \"reject\" }\nexpect = { rule = \"second\" }\n"), config.CodeRedTest, "second"},
+		{"a key that there is not", second("colour = 1\n[rule.match]\nheader_from = [\"b.example\"]\n"), rulefile.CodeUnreadable, "second"},
+		{"a value that cannot be read", second("priority = \"high\"\n[rule.match]\nheader_from = [\"b.example\"]\n"), rulefile.CodeUnreadable, "second"},
+		{"a domain that is none", second("[rule.match]\nheader_from = [\"b..example\"]\n"), rulefile.CodeUnreadable, "second"},
+		{"no TOML", second("[rule.match\n"), rulefile.CodeUnreadable, ""},
+		{"an id that is taken", strings.Replace(second("[rule.match]\nheader_from = [\"b.example\"]\n"), `"second"`, `"first"`, 1), rulefile.CodeUnreadable, "first"},
+		{"a red test", second("[rule.match]\nheader_from = [\"b.example\"]\n[[rule.test]]\ngiven = { from = [\"c.example\"], policy = \"reject\" }\nexpect = { rule = \"second\" }\n"), rulefile.CodeRedTest, "second"},
 		{"no match", second("[rule.match]\n"), policy.CodeNoMatch, "second"},
 		{"policy_domain with temperror", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"temperror\"]\n"), policy.CodeNoRecord, "second"},
 		{"policy_domain with none", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"none\"]\n"), policy.CodeNoRecord, "second"},

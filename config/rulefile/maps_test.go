@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
@@ -36,7 +37,7 @@ func write(t *testing.T, dir, name, text string) {
 }
 
 // decided is what the rules of a set do with a failing message of an author.
-func decided(s *RuleSet, author string) string {
+func decided(s *Set, author string) string {
 	set := policy.Settings{Profile: policy.Strict, Rules: s.Rules}
 	d := set.Decide(policy.Facts{
 		From: policy.FromOneMailbox, Version: policy.FactsVersion, Recipients: []string{"rcpt.example"},
@@ -53,7 +54,7 @@ func TestAMapIsReadOnceForItsKind(t *testing.T) {
 	write(t, dir, "maps/d.txt", "# ours\nbank.example # since May\n\n.shop.example\n")
 	write(t, dir, "n.txt", "192.0.2.0/24\n2001:db8::1\n")
 	now := time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC)
-	s, err := LoadRules(dir, RuleOptions{Options: lint.Options{Now: now}})
+	s, err := Load(dir, Options{Options: lint.Options{Now: now}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +101,14 @@ func TestProblemsOfMapsNameTheLineOfTheMapOrOfTheRule(t *testing.T) {
 		`\u001b`:      `a.toml:8: rule.match.header_from: "\x1b" cannot name a map; `,
 	} {
 		write(t, dir, "a.toml", mapRule("a", "header_from = [\"x.example\", \"map:"+item+"\"]"))
-		_, err := LoadRules(dir, RuleOptions{})
+		_, err := Load(dir, Options{})
 		if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), dir+"/", ""), want) {
-			t.Errorf("LoadRules with the map %q = %v; want %s", item, err, want)
+			t.Errorf("Load with the map %q = %v; want %s", item, err, want)
 		}
 	}
-	_, err := LoadRules(dir, RuleOptions{})
+	_, err := Load(dir, Options{})
 	if n := strings.Count(fmt.Sprint(err), "/bad.txt:4: "); n != 1 {
-		t.Errorf("LoadRules = %v; want one problem in line 4 of the map, as domains are", err)
+		t.Errorf("Load = %v; want one problem in line 4 of the map, as domains are", err)
 	}
 }
 
@@ -115,10 +116,10 @@ func TestProblemsOfMapsNameTheLineOfTheMapOrOfTheRule(t *testing.T) {
 func TestARuleWithABrokenMapIsNoProblemBesideTheMap(t *testing.T) {
 	dir := ruleDir(t, map[string]string{"a.toml": strings.Replace(relayRule, `client_ip = ["192.0.2.0/28"]`, `spf_pass = ["map:bad.txt"]`, 1)})
 	write(t, dir, "bad.txt", "*\n")
-	_, err := LoadRules(dir, RuleOptions{})
-	var errs *Errors
+	_, err := Load(dir, Options{})
+	var errs *tomlfile.Errors
 	if !errors.As(err, &errs) || len(errs.Problems) != 1 || errs.Problems[0].File != filepath.Join(dir, "bad.txt") || errs.Problems[0].Line != 1 {
-		t.Errorf("LoadRules = %v; want line 1 of the map alone", err)
+		t.Errorf("Load = %v; want line 1 of the map alone", err)
 	}
 }
 
@@ -131,12 +132,12 @@ func TestTooManyMapsAreRefused(t *testing.T) {
 		items = append(items, fmt.Sprintf("%q", mapPrefix+name))
 	}
 	write(t, dir, "a.toml", mapRule("a", "header_from = ["+strings.Join(items[:maxMaps], ", ")+"]"))
-	if s, err := LoadRules(dir, RuleOptions{}); err != nil || len(s.Maps) != maxMaps {
-		t.Errorf("LoadRules of %d maps = %v; want no error", maxMaps, err)
+	if s, err := Load(dir, Options{}); err != nil || len(s.Maps) != maxMaps {
+		t.Errorf("Load of %d maps = %v; want no error", maxMaps, err)
 	}
 	write(t, dir, "a.toml", mapRule("a", "header_from = ["+strings.Join(items, ", ")+"]"))
-	if _, err := LoadRules(dir, RuleOptions{}); err == nil || !strings.Contains(err.Error(), "there are more than 100 maps") {
-		t.Errorf("LoadRules of one map more = %v; want an error", err)
+	if _, err := Load(dir, Options{}); err == nil || !strings.Contains(err.Error(), "there are more than 100 maps") {
+		t.Errorf("Load of one map more = %v; want an error", err)
 	}
 }
 
@@ -146,12 +147,12 @@ func TestAChangedMapMakesTheSetStaleAndIsReadAgainAlone(t *testing.T) {
 	})
 	write(t, dir, "a.txt", "a.example\n")
 	write(t, dir, "b.txt", "b.example\n")
-	at := func(hour int) RuleOptions {
-		return RuleOptions{Options: lint.Options{Now: time.Date(2026, 11, 2, hour, 0, 0, 0, time.UTC)}}
+	at := func(hour int) Options {
+		return Options{Options: lint.Options{Now: time.Date(2026, 11, 2, hour, 0, 0, 0, time.UTC)}}
 	}
-	first, err := LoadRules(dir, at(1))
+	first, err := Load(dir, at(1))
 	if err != nil || first.Stale() {
-		t.Fatalf("LoadRules = %v, stale %v; want a fresh set", err, first.Stale())
+		t.Fatalf("Load = %v, stale %v; want a fresh set", err, first.Stale())
 	}
 	write(t, dir, "b.txt", "c.example\n") // of the same size
 	write(t, dir, "a.toml", "not TOML")   // the rule files count as they were
@@ -163,7 +164,7 @@ func TestAChangedMapMakesTheSetStaleAndIsReadAgainAlone(t *testing.T) {
 		t.Fatalf("Refresh = %v, stale %v; want a fresh set", err, second != nil && second.Stale())
 	}
 	for _, tt := range []struct {
-		set    *RuleSet
+		set    *Set
 		author string
 		want   string
 	}{{first, "b.example", "a"}, {first, "c.example", ""}, {second, "b.example", ""}, {second, "c.example", "a"}, {second, "a.example", "a"}} {
@@ -184,11 +185,11 @@ func TestAChangedMapMakesTheSetStaleAndIsReadAgainAlone(t *testing.T) {
 }
 
 func TestASetWithoutMapsIsNeverStale(t *testing.T) {
-	s, err := LoadRules(ruleDir(t, map[string]string{"a.toml": ruleFile("a")}), RuleOptions{})
+	s, err := Load(ruleDir(t, map[string]string{"a.toml": ruleFile("a")}), Options{})
 	if err != nil || s.Stale() {
-		t.Errorf("LoadRules = %v, stale; want a fresh set", err)
+		t.Errorf("Load = %v, stale; want a fresh set", err)
 	}
-	if empty := new(RuleSet); empty.Stale() {
+	if empty := new(Set); empty.Stale() {
 		t.Error("Stale() of no rules = true; want false")
 	}
 }
@@ -263,7 +264,7 @@ func TestAMapOfAMillionLinesIsLoadedAndMatched(t *testing.T) {
 	write(t, dir, "names.txt", names.String())
 	write(t, dir, "nets.txt", nets.String())
 	begin := time.Now()
-	s, err := LoadRules(dir, RuleOptions{})
+	s, err := Load(dir, Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"cmp"
@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/config"
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/ruletest"
@@ -18,9 +20,9 @@ import (
 // maxRuleFiles is our limit: one file for each forwarder of a large site.
 const maxRuleFiles = 200
 
-// RuleSet is the rules of a site, with what is to be said about them. It does
+// Set is the rules of a site, with what is to be said about them. It does
 // not change: Refresh makes another one.
-type RuleSet struct {
+type Set struct {
 	Rules    policy.Rules
 	Findings []policy.Finding // warnings alone: with an error there is no set
 	Maps     []MapFile        // in the order of their paths
@@ -34,18 +36,18 @@ type RuleSet struct {
 type MapFile struct {
 	Path    string
 	Entries int
-	Read    time.Time // when it was, by RuleOptions.Now
+	Read    time.Time // when it was, by Options.Now
 }
 
-// RuleOptions are what LoadRules knows besides the files.
-type RuleOptions struct {
+// Options are what Load knows besides the files.
+type Options struct {
 	lint.Options
 	SkipTests bool // for commands that show what the tests say
 }
 
 // OptionsOf returns what c says about rules. The zero time is none.
-func OptionsOf(c *Config, now time.Time) RuleOptions {
-	o := RuleOptions{Options: lint.Options{Now: now, ReportsOf: c.Reports.Schema, Listeners: []string{}}}
+func OptionsOf(c *config.Config, now time.Time) Options {
+	o := Options{Options: lint.Options{Now: now, ReportsOf: c.Reports.Schema, Listeners: []string{}}}
 	for _, l := range c.Listeners {
 		o.Listeners = append(o.Listeners, l.Name)
 	}
@@ -58,7 +60,7 @@ type source struct {
 	data []byte
 }
 
-// LoadRules reads the override rules in dir: every file whose name ends in
+// Load reads the override rules in dir: every file whose name ends in
 // ".toml" and does not begin with a dot, in the order of their names, and the
 // map files that they name. A directory without any has no rules.
 //
@@ -67,20 +69,20 @@ type source struct {
 // together, and the system's error when dir or a rule file cannot be read. There
 // are either rules or an error, so that a caller who reloads keeps the rules it
 // has.
-func LoadRules(dir string, o RuleOptions) (*RuleSet, error) {
+func Load(dir string, o Options) (*Set, error) {
 	paths, err := ruleFiles(dir)
 	if err != nil {
 		return nil, err
 	}
 	var sources []source
-	var errs Errors
+	var errs tomlfile.Errors
 	for _, path := range paths {
-		data, _, err := readWhole(path, maxFile)
+		data, _, err := readWhole(path, tomlfile.MaxFile)
 		switch {
 		case errors.Is(err, errNoFile):
-			errs.add(Problem{File: path, Text: "is not a file", Mend: "remove it, or choose another name"})
+			errs.Add(tomlfile.Problem{File: path, Text: "is not a file", Mend: "remove it, or choose another name"})
 		case errors.Is(err, errChanging):
-			errs.add(Problem{File: path, Text: err.Error(), Mend: mendChanging})
+			errs.Add(tomlfile.Problem{File: path, Text: err.Error(), Mend: mendChanging})
 		case err != nil:
 			return nil, fmt.Errorf("rules: %w", err)
 		default:
@@ -91,16 +93,16 @@ func LoadRules(dir string, o RuleOptions) (*RuleSet, error) {
 }
 
 // Stale reports whether a map file has changed since it was read.
-func (s *RuleSet) Stale() bool { return s.maps != nil && s.maps.stale() }
+func (s *Set) Stale() bool { return s.maps != nil && s.maps.stale() }
 
 // Refresh reads the maps again that have changed, and makes the set that the
-// rule files would give, had they not changed since LoadRules. The error is as
-// of LoadRules, and s stays as it is.
-func (s *RuleSet) Refresh(o RuleOptions) (*RuleSet, error) {
+// rule files would give, had they not changed since Load. The error is as
+// of Load, and s stays as it is.
+func (s *Set) Refresh(o Options) (*Set, error) {
 	if s.maps == nil {
 		return s, nil
 	}
-	return loadRules(s.maps.dir, s.sources, newMaps(s.maps.dir, o.Now, s.maps), Errors{}, o)
+	return loadRules(s.maps.dir, s.sources, newMaps(s.maps.dir, o.Now, s.maps), tomlfile.Errors{}, o)
 }
 
 // ruleFiles returns the paths of the rule files in dir.
@@ -116,7 +118,7 @@ func ruleFiles(dir string) ([]string, error) {
 		}
 	}
 	if len(paths) > maxRuleFiles {
-		return nil, &Errors{Problems: []Problem{{
+		return nil, &tomlfile.Errors{Problems: []tomlfile.Problem{{
 			File: dir,
 			Text: fmt.Sprintf("has %d rule files, more than %d", len(paths), maxRuleFiles),
 			Mend: "a file can hold many rules: join some",
@@ -127,43 +129,43 @@ func ruleFiles(dir string) ([]string, error) {
 
 // loadRules makes a set of rule files that have been read. errs is what was
 // wrong with others.
-func loadRules(dir string, sources []source, m *maps, errs Errors, o RuleOptions) (*RuleSet, error) {
+func loadRules(dir string, sources []source, m *maps, errs tomlfile.Errors, o Options) (*Set, error) {
 	all := ruleTexts{maps: m}
 	for _, s := range sources {
 		all.parse(s.path, s.data)
 	}
 	all.limits(dir)
 	errs.Problems = slices.Concat(errs.Problems, all.errs.Problems, m.errs.Problems)
-	errs.byFile()
+	errs.ByFile()
 	findings := all.lint(&errs, o.Options)
 	if len(errs.Problems) > 0 {
 		return nil, &errs
 	}
 	rules, err := policy.NewRules(all.rules)
 	if err != nil {
-		return nil, &Errors{Problems: []Problem{{File: dir, Text: oneLine(err.Error())}}}
+		return nil, &tomlfile.Errors{Problems: []tomlfile.Problem{{File: dir, Text: tomlfile.OneLine(err.Error())}}}
 	}
 	if !o.SkipTests {
 		for _, f := range ruletest.Run(rules) {
-			errs.add(red(f))
+			errs.Add(red(f))
 		}
 	}
 	if len(errs.Problems) > 0 {
-		errs.byFile()
+		errs.ByFile()
 		return nil, &errs
 	}
-	return &RuleSet{Rules: rules, Findings: findings, Maps: m.files(), Tests: all.tests, sources: sources, maps: m}, nil
+	return &Set{Rules: rules, Findings: findings, Maps: m.files(), Tests: all.tests, sources: sources, maps: m}, nil
 }
 
 // red is a test that failed, as a problem.
-func red(f ruletest.Failure) Problem {
-	return Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "mend the rule or the test", Code: CodeRedTest, Rule: f.Rule}
+func red(f ruletest.Failure) tomlfile.Problem {
+	return tomlfile.Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "mend the rule or the test", Code: CodeRedTest, Rule: f.Rule}
 }
 
-// ParseRules reads the rules of one file, which can name no maps. name stands
+// Parse reads the rules of one file, which can name no maps. name stands
 // for the file in problems. The error is always *Errors. The rules are not
 // linted, and their tests are not run.
-func ParseRules(name string, data []byte) ([]policy.Rule, error) {
+func Parse(name string, data []byte) ([]policy.Rule, error) {
 	var all ruleTexts
 	all.parse(name, data)
 	all.limits(name)
@@ -179,7 +181,7 @@ type ruleTexts struct {
 	rules []policy.Rule
 	tests int
 	ids   map[string]rulePlace // of the first rule of each id
-	errs  Errors
+	errs  tomlfile.Errors
 }
 
 // rulePlace is where a rule is written.
@@ -191,40 +193,40 @@ type rulePlace struct {
 
 // parse adds the rules of one file.
 func (s *ruleTexts) parse(file string, data []byte) {
-	r := newReader(file, ruleKeys, explainMatch)
+	r := tomlfile.NewReader(file, ruleKeys, explainMatch)
 	var texts []*ruleText
-	if tree := r.toml(data); tree != nil {
-		r.tables("", tree, "rule", func(at string, sub map[string]any) []field {
+	if tree := r.Decode(data); tree != nil {
+		r.Tables("", tree, "rule", func(at string, sub map[string]any) []tomlfile.Field {
 			t := newRuleText(at, s.maps)
 			texts = append(texts, t)
 			t.readTests(r, sub)
 			return t.fields
 		})
-		r.table("", tree, nil)
+		r.Table("", tree, nil)
 	}
 	for _, t := range texts {
-		from := len(r.errs.Problems)
+		from := len(r.Errs.Problems)
 		t.finish(r)
 		s.add(t, r)
-		for i := range r.errs.Problems[from:] {
-			r.errs.Problems[from+i].Rule = t.rule.ID
+		for i := range r.Errs.Problems[from:] {
+			r.Errs.Problems[from+i].Rule = t.rule.ID
 		}
 	}
 	nameRules(r, texts)
-	r.errs.sort()
-	s.errs.Problems = append(s.errs.Problems, r.errs.Problems...)
+	r.Errs.Sort()
+	s.errs.Problems = append(s.errs.Problems, r.Errs.Problems...)
 }
 
 // nameRules says of which rule each problem is: the last that begins before it.
-func nameRules(r *reader, texts []*ruleText) {
-	for i := range r.errs.Problems {
-		p := &r.errs.Problems[i]
+func nameRules(r *tomlfile.Reader, texts []*ruleText) {
+	for i := range r.Errs.Problems {
+		p := &r.Errs.Problems[i]
 		p.Code = cmp.Or(p.Code, CodeUnreadable)
 		if p.Rule != "" || p.Line == 0 || !strings.HasPrefix(p.Key, "rule") {
 			continue
 		}
 		for _, t := range texts {
-			if begin := r.line(t.at); begin > 0 && begin <= p.Line {
+			if begin := r.Line(t.at); begin > 0 && begin <= p.Line {
 				p.Rule = t.rule.ID
 			}
 		}
@@ -232,22 +234,22 @@ func nameRules(r *reader, texts []*ruleText) {
 }
 
 // add adds a rule that has been read, unless its id is taken.
-func (s *ruleTexts) add(t *ruleText, r *reader) {
+func (s *ruleTexts) add(t *ruleText, r *tomlfile.Reader) {
 	if t.rule.ID == "" {
 		return
 	}
 	if first, taken := s.ids[t.rule.ID]; taken {
-		r.add(t.at+".id", fault{
-			text: fmt.Sprintf("%q is the id of the rule at %s:%d", t.rule.ID, first.file, first.line),
-			mend: "give each rule its own",
+		r.Add(t.at+".id", tomlfile.Fault{
+			Text: fmt.Sprintf("%q is the id of the rule at %s:%d", t.rule.ID, first.file, first.line),
+			Mend: "give each rule its own",
 		})
 		return
 	}
 	if s.ids == nil {
 		s.ids = make(map[string]rulePlace)
 	}
-	s.ids[t.rule.ID] = rulePlace{t.rule.File, t.rule.Line, func(key string) int { return r.line(t.at + "." + key) }}
-	if !r.badWithin(t.at) {
+	s.ids[t.rule.ID] = rulePlace{t.rule.File, t.rule.Line, func(key string) int { return r.Line(t.at + "." + key) }}
+	if !r.BadWithin(t.at) {
 		s.rules = append(s.rules, t.rule)
 		s.tests += len(t.rule.Tests)
 	}
@@ -256,14 +258,14 @@ func (s *ruleTexts) add(t *ruleText, r *reader) {
 // limits reports what is too much over all files, which are those of dir.
 func (s *ruleTexts) limits(dir string) {
 	if len(s.rules) > policy.MaxRules {
-		s.errs.add(Problem{
+		s.errs.Add(tomlfile.Problem{
 			File: dir,
 			Text: fmt.Sprintf("has %d rules, more than %d", len(s.rules), policy.MaxRules),
 			Mend: "a rule can name many networks and domains: join those that do the same",
 		})
 	}
 	if s.tests > maxTests {
-		s.errs.add(Problem{
+		s.errs.Add(tomlfile.Problem{
 			File: dir,
 			Text: fmt.Sprintf("has %d tests of rules, more than %d", s.tests, maxTests),
 			Mend: "keep for each rule one message that it is about, and one that it is not",
@@ -273,7 +275,7 @@ func (s *ruleTexts) limits(dir string) {
 
 // lint adds the errors that lint.Rules finds to errs and returns the warnings,
 // each with the line of its key.
-func (s *ruleTexts) lint(errs *Errors, o lint.Options) []policy.Finding {
+func (s *ruleTexts) lint(errs *tomlfile.Errors, o lint.Options) []policy.Finding {
 	var warnings []policy.Finding
 	for _, f := range lint.Rules(s.rules, o) {
 		if place, ok := s.ids[f.Rule]; ok && f.Key != "" && f.Line == place.line {
@@ -290,7 +292,7 @@ func (s *ruleTexts) lint(errs *Errors, o lint.Options) []policy.Finding {
 		if f.Key != "" {
 			key += "." + f.Key
 		}
-		errs.add(Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Mend: f.Mend, Code: f.Code, Rule: f.Rule})
+		errs.Add(tomlfile.Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Mend: f.Mend, Code: f.Code, Rule: f.Rule})
 	}
 	return warnings
 }

@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"dmarcgate/policy"
@@ -6,12 +6,14 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/config/tomlfile"
+
 	"github.com/pelletier/go-toml/v2"
 )
 
-// RuleTable returns a rule as a table of a rule file, but for its tests and its
+// Table returns a rule as a table of a rule file, but for its tests and its
 // listeners. Its keys for messages are in the table "match".
-func RuleTable(r policy.Rule) map[string]any {
+func Table(r policy.Rule) map[string]any {
 	out := map[string]any{
 		"id": r.ID, "owner": r.Owner, "created": tomlDate(r.Created), "mode": r.Mode.String(),
 		"priority": r.Priority, "action": r.Action.String(), "match": tomlMatch(r.Match), "expires": any("never"),
@@ -20,7 +22,7 @@ func RuleTable(r policy.Rule) map[string]any {
 		out["expires"] = tomlDate(r.Expires)
 	}
 	if r.Idle > 0 {
-		out["idle"] = Duration(r.Idle).String()
+		out["idle"] = tomlfile.Duration(r.Idle).String()
 	}
 	if r.Sample > 0 {
 		out["sample"] = float64(r.Sample) / 100
@@ -45,7 +47,7 @@ func tomlMatch(m policy.Match) map[string]any {
 			case v.Kind() == reflect.Pointer:
 				out[prefix+name] = v.Elem().Interface()
 			default:
-				out[prefix+name] = tomlValue(v)
+				out[prefix+name] = tomlfile.Value(v)
 			}
 		}
 	}

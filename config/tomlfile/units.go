@@ -1,4 +1,4 @@
-package config
+package tomlfile
 
 import (
 	"strconv"
@@ -20,7 +20,7 @@ const durationUnits = "units are ms, s, m, h and d"
 func (d *Duration) UnmarshalText(text []byte) error {
 	s := string(text)
 	if isNumber(s) {
-		return faultf(`add one, as in "20s"; `+durationUnits, "%s has no unit", s)
+		return Faultf(`add one, as in "20s"; `+durationUnits, "%s has no unit", s)
 	}
 	if n, ok := strings.CutSuffix(s, "d"); ok {
 		if days, err := strconv.ParseUint(n, 10, 16); err == nil {
@@ -30,7 +30,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil {
-		return faultf(`write for example "20s"; `+durationUnits, "%q is not a duration", s)
+		return Faultf(`write for example "20s"; `+durationUnits, "%q is not a duration", s)
 	}
 	*d = Duration(v)
 	return nil
@@ -82,7 +82,7 @@ const sizeUnitNames = "units are B, kB, MB, GB, KiB, MiB and GiB"
 func (z *Size) UnmarshalText(text []byte) error {
 	s := string(text)
 	if isNumber(s) {
-		return faultf(`add one, as in "64MiB"; `+sizeUnitNames, "%s has no unit", s)
+		return Faultf(`add one, as in "64MiB"; `+sizeUnitNames, "%s has no unit", s)
 	}
 	for _, u := range sizeUnits {
 		digits, ok := strings.CutSuffix(s, u.name)
@@ -96,7 +96,7 @@ func (z *Size) UnmarshalText(text []byte) error {
 		*z = Size(n) * u.size
 		return nil
 	}
-	return faultf(`write for example "64MiB"; `+sizeUnitNames, "%q is not a size", s)
+	return Faultf(`write for example "64MiB"; `+sizeUnitNames, "%q is not a size", s)
 }
 
 // String returns the size as it is written in the file, in the first unit that

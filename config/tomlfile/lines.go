@@ -1,4 +1,4 @@
-package config
+package tomlfile
 
 import (
 	"fmt"
@@ -19,7 +19,8 @@ var (
 	index   = regexp.MustCompile(`\[[0-9]+\]`)
 )
 
-func join(path, name string) string {
+// Join returns the path of a key in the table at path, "" for the file.
+func Join(path, name string) string {
 	if !bareKey.MatchString(name) {
 		name = strconv.QuoteToASCII(name)
 	}
@@ -29,14 +30,15 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-func element(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
+// Element returns the path of an element of the list at path, counted from 0.
+func Element(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }
 
 // withoutIndexes returns path as the operator writes it: the line number says
 // which element is meant.
 func withoutIndexes(path string) string { return index.ReplaceAllString(path, "") }
 
-// oneLine makes text from a library printable on one line.
-func oneLine(s string) string {
+// OneLine makes text from a library printable on one line.
+func OneLine(s string) string {
 	q := strconv.QuoteToGraphic(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
 }
@@ -59,7 +61,7 @@ func keyLines(data []byte) map[string]int {
 			table, _ = w.key("", n.Key())
 		case unstable.ArrayTable:
 			path, line := w.key("", n.Key())
-			table = element(path, w.tables[path])
+			table = Element(path, w.tables[path])
 			w.tables[path]++
 			w.lines[table] = line
 		case unstable.KeyValue:
@@ -94,7 +96,7 @@ func (w *lineWalker) value(path string, line int, n *unstable.Node) {
 		case unstable.InlineTable:
 			w.keyValue(path, it.Node())
 		case unstable.Array:
-			w.value(element(path, i), line, it.Node())
+			w.value(Element(path, i), line, it.Node())
 		}
 	}
 }
@@ -104,9 +106,9 @@ func (w *lineWalker) key(table string, it unstable.Iterator) (path string, line 
 	path = table
 	for it.Next() {
 		if n := w.tables[path]; n > 0 { // [a.b] after [[a]] is in the last a
-			path = element(path, n-1)
+			path = Element(path, n-1)
 		}
-		path = join(path, string(it.Node().Data))
+		path = Join(path, string(it.Node().Data))
 		line = w.lineAt(it.Node().Raw)
 		if _, ok := w.lines[path]; !ok {
 			w.lines[path] = line

@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"cmp"
@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy/pattern"
 )
 
@@ -29,7 +30,7 @@ type maps struct {
 	old        *maps // of the set before, whose unchanged files are not read again
 	domainsOf  map[string]*mapOf[pattern.Domain]
 	networksOf map[string]*mapOf[pattern.Network]
-	errs       Errors // what is wrong in the files
+	errs       tomlfile.Errors // what is wrong in the files
 }
 
 // mapOf is one map file as domains or as networks.
@@ -78,7 +79,7 @@ func (m *maps) networks(name string) (pattern.Network, error) {
 	})
 }
 
-var errNoMaps = faultf("write its items here", "there are no map files where this is read")
+var errNoMaps = tomlfile.Faultf("write its items here", "there are no map files where this is read")
 
 // load returns the pattern of a map, from known when it was asked for before, or
 // from old when the file has not changed since.
@@ -90,9 +91,9 @@ func load[P any](m *maps, known, old map[string]*mapOf[P], name string, parse fu
 	before, ok := old[name]
 	switch {
 	case !isMapName(name):
-		o.err = faultf(`write the path of a file below rules_dir, as in "map:maps/partners.txt"`, "%q cannot name a map", name)
+		o.err = tomlfile.Faultf(`write the path of a file below rules_dir, as in "map:maps/partners.txt"`, "%q cannot name a map", name)
 	case len(m.domainsOf)+len(m.networksOf) >= maxMaps:
-		o.err = faultf("join some", "there are more than %d maps", maxMaps)
+		o.err = tomlfile.Faultf("join some", "there are more than %d maps", maxMaps)
 		return o.pattern, o.err
 	case ok && !changed(before.file.Path, before.info):
 		o = before
@@ -115,21 +116,21 @@ func (o *mapOf[P]) read(m *maps, parse func([]byte) (P, int, []pattern.MapProble
 	var problems []pattern.MapProblem
 	o.pattern, o.file.Entries, problems = parse(data)
 	for _, p := range problems {
-		m.errs.add(Problem{File: o.file.Path, Line: p.Line, Text: p.Text, Mend: p.Mend})
-		o.err = fault{told: true}
+		m.errs.Add(tomlfile.Problem{File: o.file.Path, Line: p.Line, Text: p.Text, Mend: p.Mend})
+		o.err = tomlfile.Fault{Told: true}
 	}
 }
 
 func mapFault(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return faultf("make it, with one item on each line, or mend the name", "there is no such file: %v", err)
+		return tomlfile.Faultf("make it, with one item on each line, or mend the name", "there is no such file: %v", err)
 	case errors.Is(err, errNoFile):
-		return faultf("name a file", "the map is not a file")
+		return tomlfile.Faultf("name a file", "the map is not a file")
 	case errors.Is(err, errChanging):
-		return faultf(mendChanging, "the map %v", err)
+		return tomlfile.Faultf(mendChanging, "the map %v", err)
 	}
-	return faultf("let the daemon read it", "the map cannot be read: %v", err)
+	return tomlfile.Faultf("let the daemon read it", "the map cannot be read: %v", err)
 }
 
 // isMapName allows paths that stay below the directory of the rules. Files that

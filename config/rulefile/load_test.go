@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"fmt"
@@ -38,7 +38,7 @@ expect = { rule = "r-%d", applied = "none" }
 func TestTenThousandRulesWithTestsAreLoaded(t *testing.T) {
 	dir := ruleDir(t, siteRules(policy.MaxRules))
 	begin := time.Now()
-	s, err := LoadRules(dir, RuleOptions{Options: lint.Options{Now: midnight(2026, 11, 3)}})
+	s, err := Load(dir, Options{Options: lint.Options{Now: midnight(2026, 11, 3)}})
 	if err != nil {
 		t.Fatal(strings.SplitN(err.Error(), "\n", 20)[0])
 	}
@@ -80,13 +80,13 @@ expect = { rule = "" }
 			`(no aligned SPF or DKIM pass: nothing authenticated); mend the rule or the test`,
 		`/b.toml:12: rule.test: of rule "other": expected rule ""; came rule "other" (no aligned SPF or DKIM pass: nothing authenticated; rule other); mend the rule or the test`,
 	}, "\n")
-	_, err := LoadRules(dir, RuleOptions{})
+	_, err := Load(dir, Options{})
 	if got := strings.ReplaceAll(fmt.Sprint(err), dir, ""); got != want {
-		t.Errorf("LoadRules = \n%s\nwant\n%s", got, want)
+		t.Errorf("Load = \n%s\nwant\n%s", got, want)
 	}
-	s, err := LoadRules(dir, RuleOptions{SkipTests: true})
+	s, err := Load(dir, Options{SkipTests: true})
 	if err != nil || s.Tests != 3 || len(ruletest.Run(s.Rules)) != 2 {
-		t.Errorf("LoadRules without tests = %v; want 3 tests, 2 of them red", err)
+		t.Errorf("Load without tests = %v; want 3 tests, 2 of them red", err)
 	}
 }
 
@@ -97,16 +97,16 @@ func TestProblemsOfReadingAndOfLintAreReportedTogether(t *testing.T) {
 		"b.toml": strings.ReplaceAll(relayRule, "relay", "other") + "listener = [\"mta\"]\n" +
 			"[[rule.test]]\ngiven = { from = \"a.example\" }\nexpect = { rule = \"nobody\" }\n",
 	})
-	_, err := LoadRules(dir, RuleOptions{Options: lint.Options{Listeners: []string{}}})
+	_, err := Load(dir, Options{Options: lint.Options{Listeners: []string{}}})
 	got := strings.ReplaceAll(fmt.Sprint(err), dir, "")
 	if !strings.HasPrefix(got, "/a.toml:11: rule.match.rcpt: ") || !strings.Contains(got, "\n/b.toml:12: rule.match.listener: ") || strings.Contains(got, "nobody") {
-		t.Errorf("LoadRules = \n%s\nwant the key of a.toml, the listener of b.toml, and no test of rules that do not work", got)
+		t.Errorf("Load = \n%s\nwant the key of a.toml, the listener of b.toml, and no test of rules that do not work", got)
 	}
 }
 
 func TestFindingsNameTheLineOfTheirKey(t *testing.T) {
 	dir := ruleDir(t, map[string]string{"a.toml": "# ours\n" + relayRule})
-	s, err := LoadRules(dir, RuleOptions{Options: lint.Options{Now: midnight(2027, 6, 1)}})
+	s, err := Load(dir, Options{Options: lint.Options{Now: midnight(2027, 6, 1)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,8 +124,8 @@ func TestTooManyTestsAreRefused(t *testing.T) {
 	for i := range maxTests/maxTestsOfRule + 1 {
 		files[fmt.Sprintf("%d.toml", i%10)] += strings.Replace(ruleFile(fmt.Sprintf("r-%d", i)), "fail", "none", 1) + tests
 	}
-	_, err := LoadRules(ruleDir(t, files), RuleOptions{})
+	_, err := Load(ruleDir(t, files), Options{})
 	if err == nil || !strings.Contains(err.Error(), "has 20100 tests of rules, more than 20000; ") {
-		t.Errorf("LoadRules = %.200v; want an error", err)
+		t.Errorf("Load = %.200v; want an error", err)
 	}
 }

@@ -1,12 +1,13 @@
-package config
+package tomlfile
 
 import (
 	"cmp"
-	"dmarcgate/policy/pattern"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"dmarcgate/policy/pattern"
 )
 
 // Problem is one thing that is wrong in a configuration file.
@@ -17,7 +18,7 @@ type Problem struct {
 	Text string `json:"text"`           // what is wrong
 	Mend string `json:"mend,omitempty"` // what to do about it
 
-	// Of rules alone: one word of policy.Codes or of RuleCodes, for programs, and
+	// Of rules alone: one word of policy.Codes or of rulefile.Codes, for programs, and
 	// the id of the rule if it has one that can be read.
 	Code string `json:"code,omitempty"`
 	Rule string `json:"rule,omitempty"`
@@ -55,42 +56,68 @@ func (e *Errors) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-func (e *Errors) add(p Problem) { e.Problems = append(e.Problems, p) }
+// Add appends a problem.
+func (e *Errors) Add(p Problem) { e.Problems = append(e.Problems, p) }
 
-// byFile sorts the problems of several files.
-func (e *Errors) byFile() {
+// ByFile sorts the problems of several files.
+func (e *Errors) ByFile() {
 	slices.SortStableFunc(e.Problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
 }
 
-func (e *Errors) sort() {
+// Sort sorts the problems of one file by line.
+func (e *Errors) Sort() {
 	slices.SortStableFunc(e.Problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Key, b.Key))
 	})
 }
 
-// fault is what a parser or a check finds wrong in a value.
-type fault struct {
-	at   string // where: within the value ("[3]") from a parser, the whole path from validate
-	or   string // another path to take the line from, when at is at its default
-	text string
-	mend string
-	code string // of a rule: one of policy.Codes
-	told bool   // where it stands already: nothing more is to be said here
+// Fault is what a parser or a check finds wrong in a value.
+type Fault struct {
+	At   string // where: within the value ("[3]") from a parser, the whole path from validate
+	Or   string // another path to take the line from, when at is at its default
+	Text string
+	Mend string
+	Code string // of a rule: one of policy.Codes
+	Told bool   // where it stands already: nothing more is to be said here
 }
 
-func (f fault) Error() string { return f.text + "; " + f.mend }
+func (f Fault) Error() string { return f.Text + "; " + f.Mend }
 
-func faultf(mend, format string, args ...any) error {
-	return fault{text: fmt.Sprintf(format, args...), mend: mend}
+// Faultf makes a fault; mend says what to write instead.
+func Faultf(mend, format string, args ...any) error {
+	return Fault{Text: fmt.Sprintf(format, args...), Mend: mend}
 }
 
-// asFault puts a fault that policy finds into the words of this package.
-func asFault(err error) error {
+// AsFault puts a fault that pattern finds into the words of this package.
+func AsFault(err error) error {
 	var f pattern.Fault
 	if errors.As(err, &f) {
-		return fault{text: f.Text, mend: f.Mend}
+		return Fault{Text: f.Text, Mend: f.Mend}
 	}
 	return err
+}
+
+// FaultAt is err as a fault at a path.
+func FaultAt(path string, err error) Fault {
+	f, ok := err.(Fault)
+	if !ok {
+		f.Text = err.Error()
+	}
+	f.At = path
+	return f
+}
+
+// Quoted lists words for a mend: "a", "b" or "c".
+func Quoted(words []string) string {
+	q := make([]string, len(words))
+	for i, w := range words {
+		q[i] = fmt.Sprintf("%q", w)
+	}
+	last := len(q) - 1
+	if last == 0 {
+		return q[0]
+	}
+	return strings.Join(q[:last], ", ") + " or " + q[last]
 }

@@ -1,19 +1,20 @@
-package config
+package rulefile
 
 import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
 
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy/pattern"
 )
 
 // optional is a value that may be absent, which is not the same as its zero.
-func optional[T any](key string, p **T, kind func(string, *T) field) field {
+func optional[T any](key string, p **T, kind func(string, *T) tomlfile.Field) tomlfile.Field {
 	v := new(T)
 	f := kind(key, v)
-	read := f.read
-	f.read = func(written any) error {
+	read := f.Read
+	f.Read = func(written any) error {
 		if err := read(written); err != nil {
 			return err
 		}
@@ -25,14 +26,14 @@ func optional[T any](key string, p **T, kind func(string, *T) field) field {
 
 // word takes one of a closed list.
 func word[T ~string](words []string) func(string) (T, error) {
-	return func(s string) (T, error) { return T(s), oneOf(s, words) }
+	return func(s string) (T, error) { return T(s), tomlfile.OneOf(s, words) }
 }
 
 // texts is a list of texts with a meaning, which may be a single text.
-func texts[T any](key string, p *[]T, parse func(string) (T, error)) field {
-	f := list(key, p, parse)
-	read := f.read
-	f.read = func(v any) error {
+func texts[T any](key string, p *[]T, parse func(string) (T, error)) tomlfile.Field {
+	f := tomlfile.List(key, p, parse)
+	read := f.Read
+	f.Read = func(v any) error {
 		if s, ok := v.(string); ok {
 			v = []any{s}
 		}
@@ -42,13 +43,13 @@ func texts[T any](key string, p *[]T, parse func(string) (T, error)) field {
 }
 
 // date is a TOML date without a time: its beginning in UTC.
-func date(key string, p *time.Time) field {
-	return field{key: key, read: func(v any) error { return readDate(v, p, "") }}
+func date(key string, p *time.Time) tomlfile.Field {
+	return tomlfile.Field{Key: key, Read: func(v any) error { return readDate(v, p, "") }}
 }
 
 // dateOrNever also takes the text "never", which is no time.
-func dateOrNever(key string, p *time.Time) field {
-	return field{key: key, read: func(v any) error {
+func dateOrNever(key string, p *time.Time) tomlfile.Field {
+	return tomlfile.Field{Key: key, Read: func(v any) error {
 		if v == "never" {
 			return nil
 		}
@@ -59,23 +60,23 @@ func dateOrNever(key string, p *time.Time) field {
 func readDate(v any, p *time.Time, or string) error {
 	d, ok := v.(toml.LocalDate)
 	if !ok {
-		have, _ := typeName(v)
-		return faultf("write a day without quotes and without a time, as in 2026-11-02"+or, "is %s, not a date alone", have)
+		have, _ := tomlfile.TypeName(v)
+		return tomlfile.Faultf("write a day without quotes and without a time, as in 2026-11-02"+or, "is %s, not a date alone", have)
 	}
 	*p = d.AsTime(time.UTC)
 	return nil
 }
 
 // moment is a TOML date with a time, in UTC when it has no offset.
-func moment(key string, p *time.Time) field {
-	return field{key: key, read: func(v any) error {
+func moment(key string, p *time.Time) tomlfile.Field {
+	return tomlfile.Field{Key: key, Read: func(v any) error {
 		switch v := v.(type) {
 		case time.Time:
 			*p = v.UTC()
 		case toml.LocalDateTime:
 			*p = v.AsTime(time.UTC)
 		default:
-			return faultf("write it without quotes, as in 2026-11-02T12:00:00Z", "is not a date with a time")
+			return tomlfile.Faultf("write it without quotes, as in 2026-11-02T12:00:00Z", "is not a date with a time")
 		}
 		return nil
 	}}
@@ -84,11 +85,11 @@ func moment(key string, p *time.Time) field {
 // parseHours reads "22:00-06:00".
 func parseHours(s string) (h pattern.Hours, err error) {
 	err = h.UnmarshalText([]byte(s))
-	return h, asFault(err)
+	return h, tomlfile.AsFault(err)
 }
 
 // parseWeekday reads "mon".
 func parseWeekday(s string) (d pattern.Weekday, err error) {
 	err = d.UnmarshalText([]byte(s))
-	return d, asFault(err)
+	return d, tomlfile.AsFault(err)
 }

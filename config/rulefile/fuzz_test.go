@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/ruletest"
@@ -14,13 +15,13 @@ import (
 
 // checkLoaded wants a set that works, or printable problems with lines that
 // files have.
-func checkLoaded(t *testing.T, s *RuleSet, err error, files map[string][]byte) {
+func checkLoaded(t *testing.T, s *Set, err error, files map[string][]byte) {
 	t.Helper()
 	if err == nil {
 		checkSet(t, s)
 		return
 	}
-	var errs *Errors
+	var errs *tomlfile.Errors
 	if s != nil || !errors.As(err, &errs) || len(errs.Problems) == 0 {
 		t.Fatalf("rules = %v, %v; want problems alone", s, err)
 	}
@@ -34,7 +35,7 @@ func checkLoaded(t *testing.T, s *RuleSet, err error, files map[string][]byte) {
 	}
 }
 
-func checkSet(t *testing.T, s *RuleSet) {
+func checkSet(t *testing.T, s *Set) {
 	t.Helper()
 	if _, err := policy.NewRules(s.Rules.List()); err != nil {
 		t.Errorf("NewRules = %v; want a set of what is loaded", err)
@@ -42,14 +43,14 @@ func checkSet(t *testing.T, s *RuleSet) {
 	if red := ruletest.Run(s.Rules); len(red) > 0 {
 		t.Errorf("ruletest.Run = %v; want none of what is loaded", red)
 	}
-	again, err := s.Refresh(RuleOptions{})
+	again, err := s.Refresh(Options{})
 	if err != nil || again.Rules.Hash() != s.Rules.Hash() || again.Tests != s.Tests {
 		t.Errorf("Refresh of what has not changed = %v; want the same set", err)
 	}
 }
 
-// FuzzParseRules loads a rule file: it is parsed, linted, made a set and tested.
-func FuzzParseRules(f *testing.F) {
+// FuzzParse loads a rule file: it is parsed, linted, made a set and tested.
+func FuzzParse(f *testing.F) {
 	const test = "[[rule.test]]\ngiven = {from = \"a@b.example\", policy = \"none\"}\nexpect = {applied = \"none\"}\n"
 	for _, s := range []string{
 		"", ruleFile("a"), ruleFile("a") + ruleFile("a"), ruleFile("a") + "[rule.match.x]\n", "rule = [{}, 3]", "[rule]\n[[rule.match]]\n",
@@ -72,12 +73,12 @@ func FuzzParseRules(f *testing.F) {
 			f.Fatal(err)
 		}
 	}
-	o := RuleOptions{Options: lint.Options{Now: midnight(2026, 11, 2), ReportsOf: "rfc9990", Listeners: []string{"mta"}}}
+	o := Options{Options: lint.Options{Now: midnight(2026, 11, 2), ReportsOf: "rfc9990", Listeners: []string{"mta"}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := loadRules(dir, []source{{"f", data}}, newMaps(dir, o.Now, nil), Errors{}, o)
+		s, err := loadRules(dir, []source{{"f", data}}, newMaps(dir, o.Now, nil), tomlfile.Errors{}, o)
 		checkLoaded(t, s, err, map[string][]byte{"f": data, "a.txt": names, "partners.txt": names})
-		if rules, err := ParseRules("f", data); (rules == nil) != (err != nil) && len(data) > 0 && rules != nil {
-			t.Errorf("ParseRules(%q) = %v, %v; want either", data, rules, err)
+		if rules, err := Parse("f", data); (rules == nil) != (err != nil) && len(data) > 0 && rules != nil {
+			t.Errorf("Parse(%q) = %v, %v; want either", data, rules, err)
 		}
 	})
 }
@@ -101,7 +102,7 @@ func FuzzRuleFileWithMap(f *testing.F) {
 		if networks {
 			rule = []byte(mapRule("a", `client_ip = ["map:m.txt"]`))
 		}
-		s, err := loadRules(dir, []source{{"f", rule}}, newMaps(dir, midnight(2026, 11, 2), nil), Errors{}, RuleOptions{})
+		s, err := loadRules(dir, []source{{"f", rule}}, newMaps(dir, midnight(2026, 11, 2), nil), tomlfile.Errors{}, Options{})
 		checkLoaded(t, s, err, map[string][]byte{"f": rule, "m.txt": data})
 		if s != nil && (s.Stale() || len(s.Maps) != 1 || s.Maps[0].Entries > strings.Count(string(data), "\n")+1) {
 			t.Errorf("%d maps, stale %v; want one with at most an entry for each line of %q", len(s.Maps), s.Stale(), data)

@@ -1,4 +1,4 @@
-package config
+package tomlfile
 
 import (
 	"fmt"
@@ -14,23 +14,23 @@ func unknown(known []string, table, name string) (meant string, err error) {
 	const text = "unknown key"
 	siblings := keysOf(known, withoutIndexes(table))
 	if i := slices.IndexFunc(siblings, func(s string) bool { return squash(s) == squash(name) }); i >= 0 {
-		return siblings[i], faultf(fmt.Sprintf("write %q: keys are lower case, with underscores", siblings[i]), text)
+		return siblings[i], Faultf(fmt.Sprintf("write %q: keys are lower case, with underscores", siblings[i]), text)
 	}
 	if s := pattern.Nearest(name, siblings); s != "" {
-		return s, faultf(fmt.Sprintf("did you mean %q?", s), text)
+		return s, Faultf(fmt.Sprintf("did you mean %q?", s), text)
 	}
 	for _, k := range known {
 		if k == name && table == "" {
-			return "", faultf("write it without quotes", text)
+			return "", Faultf("write it without quotes", text)
 		}
 		if k == name {
-			return "", faultf("it belongs at the top of the file, above the first [table]", text)
+			return "", Faultf("it belongs at the top of the file, above the first [table]", text)
 		}
 		if strings.HasSuffix(k, "."+name) {
-			return "", faultf(fmt.Sprintf("did you mean %q?", k), text)
+			return "", Faultf(fmt.Sprintf("did you mean %q?", k), text)
 		}
 	}
-	return "", faultf("known here: "+strings.Join(siblings, ", "), text)
+	return "", Faultf("known here: "+strings.Join(siblings, ", "), text)
 }
 
 // squash makes names alike that differ in how words are set apart.

@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 // The codes of errors in rule files that policy does not find. They stay as they
 // are: programs go by them.
@@ -7,5 +7,5 @@ const (
 	CodeRedTest    = "red_test"   // a test of a rule fails
 )
 
-// RuleCodes returns them.
-func RuleCodes() []string { return []string{CodeUnreadable, CodeRedTest} }
+// Codes returns them.
+func Codes() []string { return []string{CodeUnreadable, CodeRedTest} }

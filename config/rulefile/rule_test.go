@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"encoding/json"
@@ -16,15 +16,18 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/config"
+	"dmarcgate/config/tomlfile"
+	"dmarcgate/internal/brokentest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
-const exampleRules = "../deploy/rules.d/example.toml"
+const exampleRules = "../../deploy/rules.d/example.toml"
 
 func TestBrokenRuleFilesAreReportedWithLineKeyAndMend(t *testing.T) {
-	testBroken(t, "testdata/broken-rules", func(data []byte) (bool, error) {
-		rules, err := ParseRules("f", data)
+	brokentest.Files(t, "testdata/broken", func(data []byte) (bool, error) {
+		rules, err := Parse("f", data)
 		return rules != nil, err
 	})
 }
@@ -47,7 +50,7 @@ func patterns(t *testing.T, texts ...string) []pattern.Domain {
 }
 
 func TestARuleIsReadAsWritten(t *testing.T) {
-	got, err := ParseRules("f", []byte(`
+	got, err := Parse("f", []byte(`
 [[rule]]
 id = "a"
 owner = "o"
@@ -97,13 +100,13 @@ reason = "mailing_list"
 		File: "f", Line: 14,
 	}}
 	if !reflect.DeepEqual(got, want) {
-		t.Errorf("ParseRules = \n%+v\nwant\n%+v", got, want)
+		t.Errorf("Parse = \n%+v\nwant\n%+v", got, want)
 	}
 }
 
 // Each key has an item of its own, so that none can take the place of another.
 func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
-	rules, err := ParseRules("f", []byte(ruleFile("a")[:strings.Index(ruleFile("a"), "match")]+`idle = "45d"
+	rules, err := Parse("f", []byte(ruleFile("a")[:strings.Index(ruleFile("a"), "match")]+`idle = "45d"
 report_comment = "known relay"
 sample = 0.25
 [rule.match]
@@ -167,7 +170,7 @@ not_rcpt_domain = ["no-rcpt.example"]
 }
 
 func TestATestIsReadAsWritten(t *testing.T) {
-	rules, err := ParseRules("f", []byte(relayRule+`[[rule.test]]
+	rules, err := Parse("f", []byte(relayRule+`[[rule.test]]
 given = {from = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", ip = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
 expect = {rule = "", applied = "tempfail", reason = ""}
 [[rule.test]]
@@ -217,7 +220,7 @@ func TestRuleFilesAreReadByTheirNames(t *testing.T) {
 		"20-b.toml": ruleFile("second"), "10-a.toml": ruleFile("first") + ruleFile("too"), "30.toml": "# none\n",
 		".#10-a.toml": "not TOML", "10-a.toml~": "not TOML", "README": "not TOML",
 	})
-	rules, err := loaded(LoadRules(dir, RuleOptions{}))
+	rules, err := loaded(Load(dir, Options{}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,16 +230,16 @@ func TestRuleFilesAreReadByTheirNames(t *testing.T) {
 	}
 	want := []string{"first 10-a.toml:1", "second 20-b.toml:1", "too 10-a.toml:8"}
 	if !slices.Equal(got, want) {
-		t.Errorf("LoadRules = %q; want %q", got, want)
+		t.Errorf("Load = %q; want %q", got, want)
 	}
 }
 
 func TestADirectoryWithoutFilesHasNoRulesAndAMissingOneIsAnError(t *testing.T) {
-	if rules, err := loaded(LoadRules(t.TempDir(), RuleOptions{})); len(rules) != 0 || err != nil {
-		t.Errorf("LoadRules of an empty directory = %v, %v; want no rules", rules, err)
+	if rules, err := loaded(Load(t.TempDir(), Options{})); len(rules) != 0 || err != nil {
+		t.Errorf("Load of an empty directory = %v, %v; want no rules", rules, err)
 	}
-	if _, err := LoadRules(filepath.Join(t.TempDir(), "absent"), RuleOptions{}); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("LoadRules of no directory = %v; want %v", err, os.ErrNotExist)
+	if _, err := Load(filepath.Join(t.TempDir(), "absent"), Options{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Load of no directory = %v; want %v", err, os.ErrNotExist)
 	}
 }
 
@@ -245,15 +248,15 @@ func TestProblemsOfAllRuleFilesAreReportedTogether(t *testing.T) {
 		"1.toml": ruleFile("same"),
 		"2.toml": "# two\n" + ruleFile("same"),
 		"3.toml": strings.Replace(ruleFile("other"), "owner", "ownr", 1),
-		"4.toml": strings.Repeat("#\n", maxFile),
+		"4.toml": strings.Repeat("#\n", tomlfile.MaxFile),
 		"5.toml": "rule",
 	})
 	if err := syscall.Mkfifo(filepath.Join(dir, "6.toml"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	rules, err := loaded(LoadRules(dir, RuleOptions{}))
+	rules, err := loaded(Load(dir, Options{}))
 	if rules != nil || err == nil {
-		t.Fatalf("LoadRules = %v, %v; want no rules and an error", rules, err)
+		t.Fatalf("Load = %v, %v; want no rules and an error", rules, err)
 	}
 	want := strings.Join([]string{
 		`/2.toml:3: rule.id: "same" is the id of the rule at /1.toml:1; give each rule its own`,
@@ -263,7 +266,7 @@ func TestProblemsOfAllRuleFilesAreReportedTogether(t *testing.T) {
 		`/6.toml: is not a file; remove it, or choose another name`,
 	}, "\n")
 	if got := strings.ReplaceAll(err.Error(), dir, ""); got != want {
-		t.Errorf("LoadRules = \n%s\nwant\n%s", got, want)
+		t.Errorf("Load = \n%s\nwant\n%s", got, want)
 	}
 }
 
@@ -277,27 +280,27 @@ func TestTooManyRulesAreRefused(t *testing.T) {
 		files[fmt.Sprintf("%03d.toml", i)] = text
 	}
 	files["000.toml"] += ruleFile("more")
-	if _, err := LoadRules(ruleDir(t, files), RuleOptions{}); err == nil || !strings.Contains(err.Error(), "has 10001 rules, more than 10000; ") {
-		t.Errorf("LoadRules of one rule more = %v; want an error", err)
+	if _, err := Load(ruleDir(t, files), Options{}); err == nil || !strings.Contains(err.Error(), "has 10001 rules, more than 10000; ") {
+		t.Errorf("Load of one rule more = %v; want an error", err)
 	}
 	files["more.toml"] = ""
-	if _, err := LoadRules(ruleDir(t, files), RuleOptions{}); err == nil || !strings.Contains(err.Error(), "has 201 rule files, more than 200; ") {
-		t.Errorf("LoadRules of one file more = %v; want an error", err)
+	if _, err := Load(ruleDir(t, files), Options{}); err == nil || !strings.Contains(err.Error(), "has 201 rule files, more than 200; ") {
+		t.Errorf("Load of one file more = %v; want an error", err)
 	}
 }
 
 func TestARuleForAListenerThatDoesNotExistIsReported(t *testing.T) {
-	c := &Config{Listeners: []Listener{{Name: "mta"}, {Name: "inbound"}}}
+	c := &config.Config{Listeners: []config.Listener{{Name: "mta"}, {Name: "inbound"}}}
 	o := OptionsOf(c, midnight(2026, 11, 3))
 	good := strings.Replace(ruleFile("a"), "result", `listener = ["mta", "inbound"], result`, 1)
-	if _, err := LoadRules(ruleDir(t, map[string]string{"f.toml": good}), o); err != nil {
-		t.Errorf("LoadRules = %v; want no error", err)
+	if _, err := Load(ruleDir(t, map[string]string{"f.toml": good}), o); err != nil {
+		t.Errorf("Load = %v; want no error", err)
 	}
 	dir := ruleDir(t, map[string]string{"f.toml": strings.Replace(good, `"inbound"`, `"inbond"`, 1)})
-	_, err := LoadRules(dir, o)
+	_, err := Load(dir, o)
 	want := dir + `/f.toml:7: rule.match.listener: unknown word "inbond"; did you mean "inbound"?`
 	if err == nil || err.Error() != want {
-		t.Errorf("LoadRules = \n%v\nwant\n%s", err, want)
+		t.Errorf("Load = \n%v\nwant\n%s", err, want)
 	}
 }
 
@@ -319,7 +322,7 @@ func keysExplained(text string) []string {
 }
 
 func TestTheExampleRulesHaveEveryKeyExplainedAndAreOff(t *testing.T) {
-	s, err := LoadRules(filepath.Dir(exampleRules), OptionsOf(&Config{Listeners: []Listener{{Name: "mta"}}}, midnight(2026, 11, 2)))
+	s, err := Load(filepath.Dir(exampleRules), OptionsOf(&config.Config{Listeners: []config.Listener{{Name: "mta"}}}, midnight(2026, 11, 2)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,7 +358,7 @@ func TestTheExampleRulesWorkWhenTheyAreEnforced(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, dir, "maps/partners.txt", string(partners))
-	s, err := LoadRules(dir, OptionsOf(&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}, midnight(2026, 11, 2)))
+	s, err := Load(dir, OptionsOf(&config.Config{Listeners: []config.Listener{{Name: "mta"}}, Reports: config.Reports{Schema: "rfc9990"}}, midnight(2026, 11, 2)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -365,7 +368,7 @@ func TestTheExampleRulesWorkWhenTheyAreEnforced(t *testing.T) {
 }
 
 func TestTheRulesInTheDocumentationAreRulesWhoseTestsPass(t *testing.T) {
-	text, err := os.ReadFile("../docs/rules.md")
+	text, err := os.ReadFile("../../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -373,14 +376,14 @@ func TestTheRulesInTheDocumentationAreRulesWhoseTestsPass(t *testing.T) {
 	if len(snippets) < 4 {
 		t.Fatalf("docs/rules.md has %d snippets; want 4", len(snippets))
 	}
-	o := OptionsOf(&Config{Listeners: []Listener{{Name: "mta"}}, Reports: Reports{Schema: "rfc9990"}}, midnight(2026, 11, 2))
+	o := OptionsOf(&config.Config{Listeners: []config.Listener{{Name: "mta"}}, Reports: config.Reports{Schema: "rfc9990"}}, midnight(2026, 11, 2))
 	all := make(map[string]string)
 	for i, s := range snippets {
 		all[fmt.Sprintf("%02d.toml", i)] = s[1]
 	}
 	dir := ruleDir(t, all)
 	write(t, dir, "maps/partners.txt", "partner.example\n")
-	s, err := LoadRules(dir, o)
+	s, err := Load(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -391,7 +394,7 @@ func TestTheRulesInTheDocumentationAreRulesWhoseTestsPass(t *testing.T) {
 		t.Errorf("docs/rules.md: rule %s: %v; want no finding", f.Rule, f)
 	}
 	for _, f := range newRuleText("rule", nil).match() {
-		name, _ := strings.CutPrefix(f.key, "rule.match.")
+		name, _ := strings.CutPrefix(f.Key, "rule.match.")
 		if !strings.Contains(string(text), "`"+name+"`") {
 			t.Errorf("docs/rules.md does not say when %s holds", name)
 		}
@@ -403,7 +406,7 @@ func TestTheRulesInTheDocumentationAreRulesWhoseTestsPass(t *testing.T) {
 	}
 }
 
-func loaded(set *RuleSet, err error) ([]policy.Rule, error) {
+func loaded(set *Set, err error) ([]policy.Rule, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,10 @@
-package config
+package rulefile
 
 import (
 	"strings"
 
+	"dmarcgate/config"
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
@@ -15,7 +17,7 @@ const (
 	// receives from one organization in policy.HistoryDays.
 	maxHistory = 1_000_000_000
 
-	maxIdle = 3650 * Day // ten years, as for all that is kept
+	maxIdle = 3650 * tomlfile.Day // ten years, as for all that is kept
 )
 
 // The words of [rule.match]. Those of result are policy's.
@@ -34,8 +36,8 @@ type ruleText struct {
 	maps                 *maps
 	rule                 policy.Rule
 	mode, action, reason string
-	idle                 Duration
-	fields               []field
+	idle                 tomlfile.Duration
+	fields               []tomlfile.Field
 	tests                []*testText
 }
 
@@ -47,52 +49,52 @@ func newRuleText(at string, m *maps) *ruleText {
 
 // head is the table of what may be written in a rule, but for its match and its
 // tests.
-func (t *ruleText) head() []field {
+func (t *ruleText) head() []tomlfile.Field {
 	r, at := &t.rule, t.at
-	return []field{
-		required(`write a name that stays, for example id = "alumni-relay"`, text(at+".id", &r.ID, anyText)),
-		required(`write who answers for the rule, an address or a team`, text(at+".owner", &r.Owner, anyText)),
-		text(at+".comment", &r.Comment, anyText),
-		required(`write the day, as in created = 2026-11-02`, date(at+".created", &r.Created)),
+	return []tomlfile.Field{
+		tomlfile.Required(`write a name that stays, for example id = "alumni-relay"`, tomlfile.Text(at+".id", &r.ID, anyText)),
+		tomlfile.Required(`write who answers for the rule, an address or a team`, tomlfile.Text(at+".owner", &r.Owner, anyText)),
+		tomlfile.Text(at+".comment", &r.Comment, anyText),
+		tomlfile.Required(`write the day, as in created = 2026-11-02`, date(at+".created", &r.Created)),
 		dateOrNever(at+".expires", &r.Expires),
-		duration(at+".idle", &t.idle, Day, maxIdle),
-		required(`write mode = "shadow" to see what the rule would do, "enforce" or "off"`,
-			choice(at+".mode", &t.mode, "enforce", "shadow", "off")),
-		number(at+".priority", &r.Priority, 0, policy.MaxPriority),
-		required(`write "accept", "quarantine", "reject", "tempfail", "as_published" or "skip_report"`,
-			choice(at+".action", &t.action, "accept", "quarantine", "reject", "tempfail", "as_published", "skip_report")),
-		text(at+".reason", &t.reason, checkReason),
-		text(at+".report_comment", &r.ReportComment, anyText),
-		share(at+".sample", &r.Sample, `write mode = "shadow" or "off"`),
+		tomlfile.DurationBetween(at+".idle", &t.idle, tomlfile.Day, maxIdle),
+		tomlfile.Required(`write mode = "shadow" to see what the rule would do, "enforce" or "off"`,
+			tomlfile.Choice(at+".mode", &t.mode, "enforce", "shadow", "off")),
+		tomlfile.NumberBetween(at+".priority", &r.Priority, 0, policy.MaxPriority),
+		tomlfile.Required(`write "accept", "quarantine", "reject", "tempfail", "as_published" or "skip_report"`,
+			tomlfile.Choice(at+".action", &t.action, "accept", "quarantine", "reject", "tempfail", "as_published", "skip_report")),
+		tomlfile.Text(at+".reason", &t.reason, checkReason),
+		tomlfile.Text(at+".report_comment", &r.ReportComment, anyText),
+		tomlfile.Share(at+".sample", &r.Sample, `write mode = "shadow" or "off"`),
 	}
 }
 
 // match is the table of [rule.match].
-func (t *ruleText) match() []field {
+func (t *ruleText) match() []tomlfile.Field {
 	m, no, at := &t.rule.Match, &t.rule.Match.Not, t.at+".match."
-	return []field{
+	return []tomlfile.Field{
 		t.networks(at+"client_ip", &m.ClientIP),
 		t.domains(at+"iprev", &m.IPRev),
 		t.domains(at+"spf_pass", &m.SPFPass),
 		t.domains(at+"dkim_pass", &m.DKIMPass),
 		t.domains(at+"arc_pass", &m.ARCPass),
-		list(at+"listener", &m.Listener, ParseListenerName),
-		optional(at+"tls", &m.TLS, flag),
+		tomlfile.List(at+"listener", &m.Listener, config.ParseListenerName),
+		optional(at+"tls", &m.TLS, tomlfile.Flag),
 		t.domains(at+"helo", &m.HELO),
 		t.domains(at+"mail_from_domain", &m.MailFrom),
-		optional(at+"null_path", &m.NullPath, flag),
-		list(at+"time", &m.Hours, parseHours),
-		list(at+"weekday", &m.Weekdays, parseWeekday),
+		optional(at+"null_path", &m.NullPath, tomlfile.Flag),
+		tomlfile.List(at+"time", &m.Hours, parseHours),
+		tomlfile.List(at+"weekday", &m.Weekdays, parseWeekday),
 		t.domains(at+"list_id", &m.ListID),
-		optional(at+"list_headers", &m.IsList, flag),
-		optional(at+"auto_submitted", &m.Automatic, flag),
+		optional(at+"list_headers", &m.IsList, tomlfile.Flag),
+		optional(at+"auto_submitted", &m.Automatic, tomlfile.Flag),
 
 		t.domains(at+"header_from", &m.HeaderFrom),
 		t.domains(at+"policy_domain", &m.PolicyDomain),
-		list(at+"result", &m.Result, func(s string) (string, error) { return s, nil }),
-		list(at+"requested", &m.Requested, word[string](requestedWords)),
-		list(at+"from", &m.From, word[policy.From](fromWords)),
-		optional(at+"body_changed", &m.BodyChanged, flag),
+		tomlfile.List(at+"result", &m.Result, func(s string) (string, error) { return s, nil }),
+		tomlfile.List(at+"requested", &m.Requested, word[string](requestedWords)),
+		tomlfile.List(at+"from", &m.From, word[policy.From](fromWords)),
+		optional(at+"body_changed", &m.BodyChanged, tomlfile.Flag),
 		optional(at+"history_min", &m.HistoryMin, history),
 		optional(at+"history_max", &m.HistoryMax, history),
 
@@ -111,26 +113,26 @@ func (t *ruleText) match() []field {
 	}
 }
 
-func history(key string, p *int) field { return number(key, p, 0, maxHistory) }
+func history(key string, p *int) tomlfile.Field { return tomlfile.NumberBetween(key, p, 0, maxHistory) }
 
 // domains is a list of domains and maps of them.
-func (t *ruleText) domains(key string, p *[]pattern.Domain) field {
-	return list(key, p, func(s string) (pattern.Domain, error) {
+func (t *ruleText) domains(key string, p *[]pattern.Domain) tomlfile.Field {
+	return tomlfile.List(key, p, func(s string) (pattern.Domain, error) {
 		if name, ok := strings.CutPrefix(s, mapPrefix); ok {
 			return t.maps.domains(name)
 		}
 		pat, err := pattern.ParseDomain(s)
-		return pat, asFault(err)
+		return pat, tomlfile.AsFault(err)
 	})
 }
 
 // networks is a list of networks and maps of them.
-func (t *ruleText) networks(key string, p *[]pattern.Network) field {
-	return list(key, p, func(s string) (pattern.Network, error) {
+func (t *ruleText) networks(key string, p *[]pattern.Network) tomlfile.Field {
+	return tomlfile.List(key, p, func(s string) (pattern.Network, error) {
 		if name, ok := strings.CutPrefix(s, mapPrefix); ok {
 			return t.maps.networks(name)
 		}
-		network, err := ParseSomeNetwork(s)
+		network, err := config.ParseSomeNetwork(s)
 		return pattern.NetworkOf(network), err
 	})
 }
@@ -139,30 +141,30 @@ func (t *ruleText) networks(key string, p *[]pattern.Network) field {
 func ruleKeys() []string {
 	var keys []string
 	for _, f := range append(newRuleText("rule", nil).fields, newTestText("rule.test").fields...) {
-		keys = append(keys, f.key)
+		keys = append(keys, f.Key)
 	}
 	return keys
 }
 
 // finish checks what the table has read and makes the rule of it.
-func (t *ruleText) finish(r *reader) {
-	t.rule.File, t.rule.Line = r.file, r.line(t.at)
-	r.check(t.fields)
+func (t *ruleText) finish(r *tomlfile.Reader) {
+	t.rule.File, t.rule.Line = r.File, r.Line(t.at)
+	r.Check(t.fields)
 	t.words()
 	for _, key := range []struct{ name, mend string }{
 		{"expires", `write the day, as in expires = 2027-05-01, or "never" with a comment that says why`},
-		{"reason", "write what reports shall say: " + quoted(reasonWords[1:])},
+		{"reason", "write what reports shall say: " + tomlfile.Quoted(reasonWords[1:])},
 	} {
-		if path := t.at + "." + key.name; t.rule.Action == policy.RuleAccept && !r.written(path) {
-			r.add(path, fault{text: "is missing, and the rule accepts", mend: key.mend})
+		if path := t.at + "." + key.name; t.rule.Action == policy.RuleAccept && !r.Written(path) {
+			r.Add(path, tomlfile.Fault{Text: "is missing, and the rule accepts", Mend: key.mend})
 		}
 	}
-	if path := t.at + ".match"; !r.written(path) {
-		r.add(path, fault{text: "is missing", mend: "write [rule.match] below the other keys, and there what the rule is about"})
+	if path := t.at + ".match"; !r.Written(path) {
+		r.Add(path, tomlfile.Fault{Text: "is missing", Mend: "write [rule.match] below the other keys, and there what the rule is about"})
 	}
 	for _, f := range lint.Faults(t.rule) {
-		if path := t.at + "." + f.Key; !r.badWithin(path) {
-			r.add(path, fault{text: f.Text, mend: f.Mend, code: f.Code})
+		if path := t.at + "." + f.Key; !r.BadWithin(path) {
+			r.Add(path, tomlfile.Fault{Text: f.Text, Mend: f.Mend, Code: f.Code})
 		}
 	}
 	for _, test := range t.tests {
@@ -190,5 +192,5 @@ func checkReason(s string) error {
 	if s == string(policy.SampledOut) || s == string(policy.PolicyTestMode) {
 		return nil
 	}
-	return oneOf(s, reasonWords[1:])
+	return tomlfile.OneOf(s, reasonWords[1:])
 }

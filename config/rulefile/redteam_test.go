@@ -1,4 +1,4 @@
-package config
+package rulefile
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 )
@@ -20,8 +21,8 @@ const redteam = "testdata/redteam"
 // lintDay is when red-team rules are looked at.
 var lintDay = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
-func lintOptions() RuleOptions {
-	return RuleOptions{Options: lint.Options{
+func lintOptions() Options {
+	return Options{Options: lint.Options{
 		Now: lintDay, ReportsOf: "rfc9990", Listeners: []string{"mta"}, LastMatch: map[string]time.Time{},
 	}}
 }
@@ -45,7 +46,7 @@ func TestRulesThatWouldLetSpoofsInAreRefusedOrFlagged(t *testing.T) {
 				t.Errorf("second line %q; want a sentence that says why", lines[1])
 			}
 			dir := redteamDir(t, string(data))
-			set, err := LoadRules(dir, lintOptions())
+			set, err := Load(dir, lintOptions())
 			how, what, _ := strings.Cut(strings.TrimPrefix(lines[0], "# "), " ")
 			switch how {
 			case "problem:":
@@ -56,7 +57,7 @@ func TestRulesThatWouldLetSpoofsInAreRefusedOrFlagged(t *testing.T) {
 				wantWarning(t, set, err, what)
 			case "holds":
 				if err != nil || len(set.Findings) > 0 {
-					t.Errorf("LoadRules = %+v, %v; want rules", set, err)
+					t.Errorf("Load = %+v, %v; want rules", set, err)
 				}
 			default:
 				t.Errorf("first line %q; want what becomes of the rule", lines[0])
@@ -79,9 +80,9 @@ func redteamDir(t *testing.T, rules string) string {
 // has none.
 func redteamLint(dir string, data []byte) []policy.Finding {
 	all := ruleTexts{maps: newMaps(dir, lintDay, nil)}
-	r := newReader(filepath.Join(dir, "f.toml"), ruleKeys, explainMatch)
+	r := tomlfile.NewReader(filepath.Join(dir, "f.toml"), ruleKeys, explainMatch)
 	var texts []*ruleText
-	r.tables("", r.toml(data), "rule", func(at string, sub map[string]any) []field {
+	r.Tables("", r.Decode(data), "rule", func(at string, sub map[string]any) []tomlfile.Field {
 		rule := newRuleText(at, all.maps)
 		texts = append(texts, rule)
 		rule.readTests(r, sub)
@@ -95,11 +96,11 @@ func redteamLint(dir string, data []byte) []policy.Finding {
 }
 
 // one returns the only problem of an error.
-func one(t *testing.T, err error) Problem {
+func one(t *testing.T, err error) tomlfile.Problem {
 	t.Helper()
-	var errs *Errors
+	var errs *tomlfile.Errors
 	if !errors.As(err, &errs) || len(errs.Problems) != 1 {
-		t.Fatalf("LoadRules = %v; want one problem", err)
+		t.Fatalf("Load = %v; want one problem", err)
 	}
 	p := errs.Problems[0]
 	if p.File == "" || p.Line == 0 || p.Mend == "" {
@@ -128,10 +129,10 @@ func wantError(t *testing.T, err error, findings []policy.Finding, code string) 
 	}
 }
 
-func wantWarning(t *testing.T, set *RuleSet, err error, code string) {
+func wantWarning(t *testing.T, set *Set, err error, code string) {
 	t.Helper()
 	if err != nil {
-		t.Fatalf("LoadRules = %v; want rules with a warning", err)
+		t.Fatalf("Load = %v; want rules with a warning", err)
 	}
 	if len(set.Findings) != 1 || set.Findings[0].Code != code {
 		t.Fatalf("findings %+v; want %s alone", set.Findings, code)
@@ -152,7 +153,7 @@ func TestASealerThatRecordsNothingLetsNothingIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	set, err := LoadRules(redteamDir(t, string(data)), lintOptions())
+	set, err := Load(redteamDir(t, string(data)), lintOptions())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,8 +187,8 @@ func TestASealerThatRecordsNothingLetsNothingIn(t *testing.T) {
 func TestLintSaysNothingOfTheExamples(t *testing.T) {
 	o := lintOptions()
 	o.Now, o.LastMatch = midnight(2026, 11, 3), nil // when they are written
-	if set, err := LoadRules(filepath.Dir(exampleRules), o); err != nil || len(set.Findings) > 0 {
-		t.Errorf("LoadRules of the examples = %+v, %v; want no finding", set, err)
+	if set, err := Load(filepath.Dir(exampleRules), o); err != nil || len(set.Findings) > 0 {
+		t.Errorf("Load of the examples = %+v, %v; want no finding", set, err)
 	}
 	text := rulesPage(t)
 	var all strings.Builder
@@ -198,7 +199,7 @@ func TestLintSaysNothingOfTheExamples(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(dir, "maps"), os.DirFS(filepath.Dir(exampleRules)+"/maps")); err != nil {
 		t.Fatal(err)
 	}
-	set, err := LoadRules(dir, o)
+	set, err := Load(dir, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestLintSaysNothingOfTheExamples(t *testing.T) {
 
 func rulesPage(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../docs/rules.md")
+	text, err := os.ReadFile("../../docs/rules.md")
 	if err != nil {
 		t.Fatal(err)
 	}

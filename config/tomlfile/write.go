@@ -1,15 +1,15 @@
-package config
+package tomlfile
 
 import (
 	"fmt"
 	"reflect"
 
-	"github.com/BurntSushi/toml"
+	"github.com/pelletier/go-toml/v2"
 )
 
-// WriteTOML writes a document that holds nothing but what TOML can say; "" for an
+// Write writes a document that holds nothing but what TOML can say; "" for an
 // empty one. It panics at any other value.
-func WriteTOML(doc map[string]any) string {
+func Write(doc map[string]any) string {
 	if len(doc) == 0 {
 		return ""
 	}
@@ -20,14 +20,14 @@ func WriteTOML(doc map[string]any) string {
 	return string(text)
 }
 
-func tomlValue(v reflect.Value) any {
+func Value(v reflect.Value) any {
 	switch s, isText := v.Interface().(fmt.Stringer); {
 	case isText:
 		return s.String()
 	case v.Kind() == reflect.Slice:
 		list := []any{}
 		for i := range v.Len() {
-			list = append(list, tomlValue(v.Index(i)))
+			list = append(list, Value(v.Index(i)))
 		}
 		return list
 	}
