@@ -79,7 +79,7 @@ func newChecked(in site.Site, warned []site.Remark, err error) checked {
 		out.Problems = broken.Problems
 	}
 	if in.RuleSet != nil {
-		out.Rules, out.Tests, out.Maps = in.Rules.Len(), testsOf(in.Rules.List()), len(in.RuleSet.Maps)
+		out.Rules, out.Tests, out.Maps = in.Rules.Len(), in.RuleSet.Tests, len(in.RuleSet.Maps)
 	}
 	return out
 }
@@ -93,7 +93,7 @@ func (c *checkConfigCmd) print(w io.Writer, in site.Site, warned []site.Remark) 
 	}
 	if in.RuleSet != nil {
 		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.Config.RulesDir, in.Rules.Len(), in.Rules.Hash(),
-			term.Count(testsOf(in.Rules.List()), "test"), term.Count(len(in.RuleSet.Maps), "map"), term.Count(len(in.Findings()), "warning"))
+			term.Count(in.RuleSet.Tests, "test"), term.Count(len(in.RuleSet.Maps), "map"), term.Count(len(in.Findings()), "warning"))
 	}
 	_, err := fmt.Fprintf(w, "%s is good\n", c.Config)
 	return err

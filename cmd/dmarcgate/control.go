@@ -16,6 +16,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/results"
+	"dmarcgate/rules"
 	"dmarcgate/term"
 )
 
@@ -238,7 +239,7 @@ func (c *tailCmd) known() error {
 	if c.Rule == "" {
 		return nil
 	}
-	return knownRule(cfg, c.Rule)
+	return rules.Known(cfg, c.Rule)
 }
 
 func (c *tailCmd) Run(e *env) error {

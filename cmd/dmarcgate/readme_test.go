@@ -15,6 +15,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/site"
 )
 
@@ -102,7 +103,7 @@ func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
 	}
 	dns := dnstest.New(t, toolZone+"!any\n")
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
-	d.Store().Add(with(signedBy("alumni.example")))
+	d.Store().Add(resultstest.Forwarded(resultstest.SignedBy("alumni.example")))
 	cfg := d.path // of a daemon that runs
 	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
 	def, err := os.ReadFile("../../deploy/dmarcgate.toml")

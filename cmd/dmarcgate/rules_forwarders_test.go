@@ -151,14 +151,14 @@ func TestRulesAddAnyAuthorCoversAllThatAForwarderBrings(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := storeWith(t, "", alumniRows(tt.change)...)
 			code, out, stderr := command("rules", "add", "-c", cfg, "--from-qid", "q0", "--any-author", "--json")
-			var a added
+			var a addedRule
 			if err := json.Unmarshal([]byte(out), &a); err != nil || code != 0 || stderr != "" {
 				t.Fatalf("rules add = %d, %v, %s", code, err, stderr)
 			}
 			if a.Key != tt.anchor || a.Covers != 55 || a.Failed != 55 || !strings.Contains(a.TOML, "covers 55 of the 55 messages that failed from this source in 7 days") {
 				t.Errorf("rules add: %s covers %d of %d; want %s, 55 of 55\n%s", a.Key, a.Covers, a.Failed, tt.anchor, a.TOML)
 			}
-			r := loadsAsItIs(t, a.TOML).Rules.List()[0]
+			r := resultstest.Rules(t, a.TOML).Rules.List()[0]
 			if len(r.Match.HeaderFrom) != 0 || len(r.Match.RcptDomain) != 2 || len(r.Match.Requested) != 2 || r.Mode != policy.Shadow {
 				t.Errorf("rule = %+v; want one in shadow for any author, both policies and both domains of recipients", r)
 			}
@@ -175,7 +175,7 @@ func TestRulesAddAnyAuthorCoversAllThatAForwarderBrings(t *testing.T) {
 }
 
 func TestRulesAddBelievesWhomTheConfigurationNames(t *testing.T) {
-	row := with(spfOf("srs.alumni.example"))
+	row := resultstest.Forwarded(resultstest.SPFOf("srs.alumni.example"))
 	for _, tt := range []struct {
 		name, extra string
 		forged      bool

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,10 +10,9 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/config/rulefile"
+	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
-	"dmarcgate/policy/pattern"
 	"dmarcgate/results"
 	"dmarcgate/site"
 )
@@ -53,6 +51,44 @@ given  = { from = "news.bank.example", policy = "reject" }
 expect = { rule = "", applied = "none" }
 `
 
+// What the JSON of the subcommands of rules has, as far as the tests look at it.
+type (
+	addedRule struct {
+		ID             string
+		Key            string `json:"anchor"`
+		TOML           string
+		Covers, Failed int64
+	}
+	listedRule struct {
+		Use *struct {
+			Matches int64
+			Day     int64 `json:"hits_24h"`
+		}
+	}
+	shownRule struct {
+		TOML  string
+		Tests []struct{ Green bool }
+	}
+	testedRules struct {
+		Rules []struct {
+			Touch *struct {
+				Matched int64
+				Alone   []any
+				InSet   []any `json:"in_set"`
+				Unsure  int64 `json:"cannot_tell"`
+			}
+		}
+		Messages int64
+	}
+	ruleHits struct {
+		Rule, Mode string
+		Hits       map[string]int64
+		Changed    int64
+		Last       time.Time
+		InForce    bool `json:"in_force"`
+	}
+)
+
 // ruledSite makes a configuration with rules and a store.
 func ruledSite(t *testing.T, rules string, rows ...results.Row) (cfg, dir string) {
 	t.Helper()
@@ -74,7 +110,7 @@ func ruledSite(t *testing.T, rules string, rows ...results.Row) (cfg, dir string
 // decidedBy is rows with the decisions that the rules of the site make.
 func decidedBy(t *testing.T, rules string, rows ...results.Row) []results.Row {
 	t.Helper()
-	set := loadsAsItIs(t, rules)
+	set := resultstest.Rules(t, rules)
 	for i := range rows {
 		s := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: set.Rules}
 		rows[i].Decision = s.Decide(rows[i].Facts)
@@ -85,7 +121,7 @@ func decidedBy(t *testing.T, rules string, rows ...results.Row) []results.Row {
 }
 
 func TestRulesListShowsUseAndExpiry(t *testing.T) {
-	cfg, _ := ruledSite(t, siteRules, decidedBy(t, siteRules, with(signedBy("alumni.example")), with())...)
+	cfg, _ := ruledSite(t, siteRules, decidedBy(t, siteRules, resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded())...)
 	code, out, stderr := command("rules", "list", "-c", cfg)
 	lines := strings.Split(out, "\n")
 	if code != 0 || len(lines) < 3 {
@@ -97,7 +133,7 @@ func TestRulesListShowsUseAndExpiry(t *testing.T) {
 		}
 	}
 	code, out, _ = command("rules", "list", "-c", cfg, "--json")
-	var list []ruleLine
+	var list []listedRule
 	if err := json.Unmarshal([]byte(out), &list); err != nil || code != 0 || len(list) != 2 || list[1].Use == nil || list[1].Use.Matches != 2 || list[1].Use.Day != 2 {
 		t.Errorf("rules list --json = %d, %s, %v; want two rules with their use", code, out, err)
 	}
@@ -131,7 +167,7 @@ func TestRulesAreListedWithoutAStore(t *testing.T) {
 }
 
 func TestRulesShowPrintsARuleThatLoadsAgain(t *testing.T) {
-	cfg, dir := ruledSite(t, siteRules+redTest, decidedBy(t, siteRules, with())...)
+	cfg, dir := ruledSite(t, siteRules+redTest, decidedBy(t, siteRules, resultstest.Forwarded())...)
 	code, out, stderr := command("rules", "show", "strangers", "-c", cfg)
 	if code != 0 {
 		t.Fatalf("rules show = %d, %s", code, stderr)
@@ -146,7 +182,7 @@ func TestRulesShowPrintsARuleThatLoadsAgain(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &shown); err != nil || len(shown.Tests) != 1 || !shown.Tests[0].Green {
 		t.Fatalf("rules show --json = %s, %v; want a green test", out, err)
 	}
-	if again := loadsAsItIs(t, shown.TOML).Rules.List(); len(again[0].Tests) != 1 || again[0].Expires.Year() != 2099 {
+	if again := resultstest.Rules(t, shown.TOML).Rules.List(); len(again[0].Tests) != 1 || again[0].Expires.Year() != 2099 {
 		t.Errorf("the text is read as %+v; want the rule with its test", again)
 	}
 }
@@ -189,7 +225,7 @@ func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
 }
 
 func TestRulesTestShowsRedTestsAndWhatWouldBeTouched(t *testing.T) {
-	rows := decidedBy(t, siteRules, with(signedBy("alumni.example")), with(signedBy("alumni.example")), with(), with(sealedBy("lists.example", false)))
+	rows := decidedBy(t, siteRules, resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded(), resultstest.Forwarded(resultstest.SealedBy("lists.example", false)))
 	cfg, _ := ruledSite(t, siteRules+redTest, rows...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
 	if code != 1 || !strings.Contains(stderr, "1 red test") {
@@ -204,7 +240,7 @@ func TestRulesTestShowsRedTestsAndWhatWouldBeTouched(t *testing.T) {
 		}
 	}
 	code, out, _ = command("rules", "test", "alumni", "-c", cfg, "--json")
-	var got tested
+	var got testedRules
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Rules) != 1 || got.Rules[0].Touch.Matched != 2 || got.Messages != 4 {
 		t.Errorf("rules test alumni --json = %d, %s, %v; want one rule with two messages", code, out, err)
 	}
@@ -230,7 +266,7 @@ reason = "mailing_list"
 arc_pass = ["mute.example", ".lists.example", "unused.example"]
 header_from = ["bank.example"]
 `
-	rows := decidedBy(t, rules, with(sealedBy("mute.example", false)), with(sealedBy("a.lists.example", true)), with(sealedBy("stranger.example", true)))
+	rows := decidedBy(t, rules, resultstest.Forwarded(resultstest.SealedBy("mute.example", false)), resultstest.Forwarded(resultstest.SealedBy("a.lists.example", true)), resultstest.Forwarded(resultstest.SealedBy("stranger.example", true)))
 	cfg, _ := ruledSite(t, rules, rows...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
 	for _, want := range []string{
@@ -257,8 +293,8 @@ action = "quarantine"
 [rule.match]
 auto_submitted = true
 `
-	old := with(func(r *results.Row) { r.Facts.Version, r.Facts.Seed = 0, 0 })
-	cfg, _ := ruledSite(t, rules, decidedBy(t, rules, old, with(func(r *results.Row) { r.Facts.Automatic = true }))...)
+	old := resultstest.Forwarded(func(r *results.Row) { r.Facts.Version, r.Facts.Seed = 0, 0 })
+	cfg, _ := ruledSite(t, rules, decidedBy(t, rules, old, resultstest.Forwarded(func(r *results.Row) { r.Facts.Automatic = true }))...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
 	for _, want := range []string{"it would match 1 message\n", "cannot tell for 1 message"} {
 		if code != 0 || !strings.Contains(out, want) {
@@ -268,7 +304,7 @@ auto_submitted = true
 }
 
 func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
-	rows := decidedBy(t, siteRules, with(signedBy("alumni.example")), with(), with())
+	rows := decidedBy(t, siteRules, resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded(), resultstest.Forwarded())
 	rows[2].Facts.Time = time.Now().Add(-100 * time.Hour)
 	unused := strings.ReplaceAll(siteRules, `"alumni"`, `"unused"`)
 	cfg, _ := ruledSite(t, unused, rows...)
@@ -293,81 +329,6 @@ func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
 	}
 }
 
-// What rules test derives from one decision in which all rules watch must be
-// what the decisions themselves are.
-func TestWhatARuleWouldTouchIsWhatTheDecisionsSay(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 4))
-	in := site.Site{Config: addBook(t).cfg}
-	actions := []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleReject, policy.RuleTempfail, policy.RuleAsPublished, policy.RuleSkipReport}
-	domain := func(s string) []pattern.Domain { return []pattern.Domain{must(pattern.ParseDomain(s))} }
-	for range 300 {
-		var rules []policy.Rule
-		for i := range 1 + rng.IntN(5) {
-			r := policy.Rule{
-				ID: fmt.Sprint("r", i), Owner: "x", Comment: "x", Created: time.Unix(0, 0), Mode: policy.Mode(rng.IntN(3)), Action: pick(rng, actions...),
-				Reason: policy.LocalPolicy, Priority: rng.IntN(3),
-			}
-			r.Match.DKIMPass = domain(pick(rng, "a.example", "b.example"))
-			if rng.IntN(2) == 0 {
-				r.Match.HeaderFrom = domain("bank.example")
-			}
-			if r.Action == policy.RuleAccept {
-				r.Expires = time.Now().AddDate(1, 0, 0)
-			}
-			rules = append(rules, r)
-		}
-		row := with(signedBy(pick(rng, "a.example", "b.example", "c.example")))
-		row.Facts.Authors[0].Verdict.Policy = pick(rng, dmarc.None, dmarc.Quarantine, dmarc.Reject)
-		set, err := policy.NewRules(rules)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := newToucher(in, set.List(), rules)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.add(&row)
-		for i, r := range rules {
-			compareTouch(t, in, n.asked[r.ID], rules, i, &row)
-		}
-	}
-}
-
-// compareTouch decides about a row without rule i and with it.
-func compareTouch(t *testing.T, in site.Site, n *ruleTouch, rules []policy.Rule, i int, row *results.Row) {
-	t.Helper()
-	answer := func(mode policy.Mode, others bool) string {
-		list := slices.Clone(rules)
-		if !others {
-			list = list[i : i+1]
-			list[0].Mode = mode
-		} else {
-			list[i].Mode = mode
-		}
-		set, err := policy.NewRules(list)
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := in.Policy(in.Config.Listeners[0])
-		s.Rules = set
-		d := s.Decide(row.Facts)
-		if d.Unreported != "" {
-			return d.Action.String() + ", not reported"
-		}
-		return d.Action.String()
-	}
-	for _, part := range []struct {
-		name   string
-		got    []*ruleChange
-		others bool
-	}{{"alone", n.Alone, false}, {"in set", n.InSet, true}} {
-		from, to := answer(policy.Off, part.others), answer(policy.Enforce, part.others)
-		if from == to && len(part.got) > 0 || from != to && (len(part.got) != 1 || part.got[0].From != from || part.got[0].To != to) {
-			t.Fatalf("%s %s: %+v; want %s to %s\n%+v", part.name, n.Rule, part.got, from, to, rules)
-		}
-	}
-}
-
 // A decision names a bounded number of rules. Of those that it does not name
 // nothing is claimed.
 func TestOfMoreRulesThanADecisionNamesNothingIsClaimed(t *testing.T) {
@@ -375,9 +336,9 @@ func TestOfMoreRulesThanADecisionNamesNothingIsClaimed(t *testing.T) {
 	for i := range policy.MaxNamed + 2 {
 		fmt.Fprintf(&b, "[[rule]]\nid = \"r%02d\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nheader_from = [\"bank.example\"]\n", i)
 	}
-	cfg, _ := ruledSite(t, b.String(), decidedBy(t, b.String(), with())...)
+	cfg, _ := ruledSite(t, b.String(), decidedBy(t, b.String(), resultstest.Forwarded())...)
 	code, out, stderr := command("rules", "test", "r00", "r33", "-c", cfg, "--json")
-	var got tested
+	var got testedRules
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Rules) != 2 {
 		t.Fatalf("rules test --json = %d, %s%s, %v; want two rules", code, out, stderr, err)
 	}
@@ -479,11 +440,4 @@ func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
 			}
 		})
 	}
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
 }

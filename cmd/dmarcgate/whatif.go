@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"dmarcgate/results"
+	"dmarcgate/rules"
 	"dmarcgate/whatif"
 )
 
@@ -100,6 +101,6 @@ func (c *whatIfCmd) Run(e *env) error {
 	return whatif.Run(ctx, e.stdout, e.stderr, whatif.Options{
 		Config: c.Config, Rules: c.Rules, Profile: c.Profile, Listener: c.Listener, WithoutARC: c.WithoutARC,
 		Span: span, AllHosts: c.AllHosts, Conditions: conditions, Limit: c.Limit, JSON: c.JSON, Quiet: c.Quiet,
-		Propose: proposeForForwarders,
+		Propose: rules.ProposeForForwarders,
 	})
 }

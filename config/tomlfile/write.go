@@ -1,8 +1,11 @@
 package tomlfile
 
 import (
+	"dmarcgate/term"
 	"fmt"
 	"reflect"
+	"strconv"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -32,4 +35,17 @@ func Value(v reflect.Value) any {
 		return list
 	}
 	return v.Interface()
+}
+
+// Quote writes printable text as a basic string of TOML, which has the escapes
+// of Go for what is printable ASCII.
+func Quote(s string) string { return strconv.Quote(term.Printable(s)) }
+
+// QuoteList writes a list of such texts.
+func QuoteList(values []string) string {
+	texts := make([]string, len(values))
+	for i, v := range values {
+		texts[i] = Quote(v)
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
 }

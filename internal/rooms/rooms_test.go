@@ -24,7 +24,7 @@ const root = "../.."
 // Every room may import term and scope, which import none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "daemon", "daemon/*", "config/*", "internal/*"},
+	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "daemon", "daemon/*", "config/*", "rules", "internal/*"},
 	"explain":               {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "milter", "policy", "policy/pattern", "results", "results/blob", "site", "policy/replay", "config/*"},
 	"whatif":                {"config", "policy", "policy/replay", "results", "site", "survey", "auth/dmarc"},
 	"survey":                {"policy", "policy/replay", "results", "auth/dmarc"},
@@ -70,6 +70,7 @@ var allowed = map[string][]string{
 	"auth/taglist":          {},
 	"config/rulefile":       {"config", "config/tomlfile", "policy", "policy/*"},
 	"config/tomlfile":       {"policy/pattern"},
+	"rules":                 {"auth/dmarc", "config", "config/*", "policy", "policy/*", "results", "site", "survey"},
 	"internal/brokentest":   {},
 	"internal/mutate":       {},
 	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/dbread", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest"},
@@ -82,7 +83,7 @@ var allowed = map[string][]string{
 	"internal/mtatest":      {},
 	"internal/pgtest":       {},
 	"internal/receivedtest": {},
-	"internal/resultstest":  {"results", "policy", "auth/dmarc"},
+	"internal/resultstest":  {"results", "policy", "policy/lint", "auth/dmarc", "config/rulefile"},
 	"internal/rooms":        {},
 	"internal/suites":       {},
 }

@@ -1,13 +1,12 @@
-package main
+package rulefile
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 	"time"
 
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
-	"dmarcgate/term"
 )
 
 // inline collects the entries of an inline table of TOML.
@@ -18,14 +17,14 @@ func (t *inline) add(key, value string) { *t = append(*t, key+" = "+value) }
 // text adds a text that is not empty.
 func (t *inline) text(key, value string) {
 	if value != "" {
-		t.add(key, quoted(value))
+		t.add(key, tomlfile.Quote(value))
 	}
 }
 
 // list adds a list that is not empty.
 func (t *inline) list(key string, values []string) {
 	if len(values) > 0 {
-		t.add(key, quotedList(values))
+		t.add(key, tomlfile.QuoteList(values))
 	}
 }
 
@@ -40,18 +39,6 @@ func (t inline) String() string {
 		return "{}"
 	}
 	return "{ " + strings.Join(t, ", ") + " }"
-}
-
-// quoted writes printable text as a basic string of TOML, which has the escapes
-// of Go for what is printable ASCII.
-func quoted(s string) string { return strconv.Quote(term.Printable(s)) }
-
-func quotedList(values []string) string {
-	texts := make([]string, len(values))
-	for i, v := range values {
-		texts[i] = quoted(v)
-	}
-	return "[" + strings.Join(texts, ", ") + "]"
 }
 
 // inlineGiven writes the message of a [[rule.test]].
@@ -94,11 +81,30 @@ func inlineGiven(g policy.Given) string {
 func inlineExpect(x policy.Expect) string {
 	var t inline
 	if x.Rule != nil {
-		t.add("rule", quoted(*x.Rule))
+		t.add("rule", tomlfile.Quote(*x.Rule))
 	}
 	t.text("applied", x.Applied)
 	if x.Reason != nil {
-		t.add("reason", quoted(string(*x.Reason)))
+		t.add("reason", tomlfile.Quote(string(*x.Reason)))
 	}
 	return t.String()
+}
+
+// Text writes a rule with its tests as a rule file has it.
+func Text(r policy.Rule) string {
+	doc := Table(r)
+	if len(r.Match.Listener) > 0 {
+		doc["match"].(map[string]any)["listener"] = r.Match.Listener
+	}
+	var b strings.Builder
+	b.WriteString(tomlfile.Write(map[string]any{"rule": []map[string]any{doc}}))
+	for _, t := range r.Tests {
+		b.WriteString("\n" + TestText(t))
+	}
+	return b.String()
+}
+
+// TestText writes a [[rule.test]] as a rule file has it.
+func TestText(t policy.Test) string {
+	return fmt.Sprintf("[[rule.test]]\ngiven  = %s\nexpect = %s\n", inlineGiven(t.Given), inlineExpect(t.Expect))
 }

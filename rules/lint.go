@@ -1,4 +1,4 @@
-package main
+package rules
 
 import (
 	"cmp"
@@ -9,15 +9,9 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/config/rulefile"
-	"dmarcgate/policy"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
-
-type rulesLintCmd struct {
-	rulesFlags
-	Strict bool `help:"Fail for warnings, too."`
-}
 
 // errRules means that something was found, which has been printed.
 type errRules struct {
@@ -30,7 +24,7 @@ func (e errRules) Error() string {
 
 // lint returns everything that is to be said about the rules in the files,
 // errors first. set is nil with an error among them.
-func (b *ruleBook) lint() (found []site.Remark, err error) {
+func (b *book) lint() (found []site.Remark, err error) {
 	b.set, err = site.LoadRules(b.cfg, b.dir, b.opts)
 	var broken *config.Errors
 	switch {
@@ -45,8 +39,10 @@ func (b *ruleBook) lint() (found []site.Remark, err error) {
 	return site.Remarks(b.set.Findings), nil
 }
 
-func (c *rulesLintCmd) Run(e *env) error {
-	b, err := c.locate()
+// Lint prints what is wrong or doubtful in the rules. Errors, and with strict also
+// warnings, are an error, which counts them.
+func Lint(out io.Writer, o Options, strict bool) error {
+	b, err := locate(o)
 	if err != nil {
 		return err
 	}
@@ -54,10 +50,10 @@ func (c *rulesLintCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(e.stdout, b, found); err != nil {
+	if err := b.printLint(out, found); err != nil {
 		return err
 	}
-	return worst(found, c.Strict)
+	return worst(found, strict)
 }
 
 // worst is the error for what was found; warnings are one when strict.
@@ -76,8 +72,8 @@ func worst(found []site.Remark, strict bool) error {
 	return nil
 }
 
-func (c *rulesLintCmd) print(w io.Writer, b *ruleBook, found []site.Remark) error {
-	if c.JSON {
+func (b *book) printLint(w io.Writer, found []site.Remark) error {
+	if b.ask.JSON {
 		return json.NewEncoder(w).Encode(append([]site.Remark{}, found...))
 	}
 	for _, f := range found {
@@ -87,14 +83,6 @@ func (c *rulesLintCmd) print(w io.Writer, b *ruleBook, found []site.Remark) erro
 		return nil
 	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, hash %s\n", b.dir, term.Count(b.set.Rules.Len(), "rule"),
-		term.Count(len(found), "warning"), term.Count(testsOf(b.set.Rules.List()), "test"), b.set.Rules.Hash())
+		term.Count(len(found), "warning"), term.Count(b.set.Tests, "test"), b.set.Rules.Hash())
 	return err
-}
-
-func testsOf(rules []policy.Rule) int {
-	n := 0
-	for _, r := range rules {
-		n += len(r.Tests)
-	}
-	return n
 }

@@ -1,10 +1,11 @@
-package main
+package rules
 
 import (
 	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -14,19 +15,17 @@ import (
 	"dmarcgate/term"
 )
 
-type rulesHitsCmd struct {
-	rulesFlags
-	Since string `help:"Only from then on: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
+// window is a column of hits: the time since then.
+type window struct {
+	name  string
+	since time.Time
 }
 
-// Validate is called by kong; what it finds is a usage error.
-func (c *rulesHitsCmd) Validate() error {
-	_, err := parseWhen("since", c.Since, time.Now())
-	return err
+// windows are the columns of hits up to now.
+func windows(now time.Time) []window {
+	const day = 24 * time.Hour
+	return []window{{"24h", now.Add(-day)}, {"7d", now.Add(-7 * day)}, {"30d", now.Add(-30 * day)}}
 }
-
-// hitWindows are the columns of hits without --since.
-var hitWindows = []string{"24h", "7d", "30d"}
 
 // ruleHits is how often a rule matched in one mode.
 type ruleHits struct {
@@ -38,40 +37,40 @@ type ruleHits struct {
 	InForce bool             `json:"in_force"` // there is such a rule, in this mode
 }
 
-func (c *rulesHitsCmd) Run(e *env) error {
-	ctx, stop := c.context()
-	defer stop()
-	b, err := c.load()
+// Hits prints how many messages each rule matched: since a time, which name stands
+// for, or without a name in the last day, week and 30 days.
+func Hits(ctx context.Context, out io.Writer, o Options, name string, since time.Time) error {
+	b, err := load(o)
 	if err != nil {
 		return err
 	}
-	store, err := b.open(ctx, e, c.rulesFlags)
+	store, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	windows := hitWindows
-	if c.Since != "" {
-		windows = []string{c.Since}
+	columns := windows(b.opts.Now)
+	if name != "" {
+		columns = []window{{name, since}}
 	}
-	list, err := b.hits(ctx, store, windows)
+	list, err := b.hits(ctx, store, columns)
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(list)
+	if o.JSON {
+		return json.NewEncoder(out).Encode(list)
 	}
 	head := "RULE\tMODE"
-	for _, w := range windows {
-		head += "\t" + term.Printable(w)
+	for _, w := range columns {
+		head += "\t" + term.Printable(w.name)
 	}
-	return term.Table(e.stdout, head+"\tWOULD CHANGE\tLAST MATCH", list, func(h ruleHits) []any {
+	return term.Table(out, head+"\tWOULD CHANGE\tLAST MATCH", list, func(h ruleHits) []any {
 		cells := []any{h.Rule, h.Mode}
 		if !h.InForce {
 			cells[1] = h.Mode + " (then)"
 		}
-		for _, w := range windows {
-			cells = append(cells, h.Hits[w])
+		for _, w := range columns {
+			cells = append(cells, h.Hits[w.name])
 		}
 		return append(cells, wouldChange(h), lastSeen(h.Last))
 	})
@@ -88,7 +87,7 @@ func wouldChange(h ruleHits) any {
 
 // hits counts for each rule and mode, from the shortest window to the longest,
 // in the order of the rules. Rules without a match are there, too.
-func (b *ruleBook) hits(ctx context.Context, store results.Queries, windows []string) ([]ruleHits, error) {
+func (b *book) hits(ctx context.Context, store results.Queries, columns []window) ([]ruleHits, error) {
 	type key struct{ rule, mode string }
 	all := make(map[key]*ruleHits)
 	get := func(rule, mode string) *ruleHits {
@@ -98,19 +97,15 @@ func (b *ruleBook) hits(ctx context.Context, store results.Queries, windows []st
 		}
 		return all[k]
 	}
-	for i, w := range windows {
-		since, err := parseWhen("since", w, b.opts.Now)
-		if err != nil {
-			return nil, err
-		}
-		hits, err := store.RuleHits(ctx, since)
+	for i, w := range columns {
+		hits, err := store.RuleHits(ctx, w.since)
 		if err != nil {
 			return nil, err
 		}
 		for _, h := range hits {
 			at := get(h.Rule, fmt.Sprint(h.Mode))
-			at.Hits[w] += h.Messages
-			if i == len(windows)-1 && !b.watchesOnly(h.Listener) {
+			at.Hits[w.name] += h.Messages
+			if i == len(columns)-1 && !b.watchesOnly(h.Listener) {
 				at.Changed += h.Changed
 			}
 			if h.Last.After(at.Last) {
@@ -133,7 +128,7 @@ func (b *ruleBook) hits(ctx context.Context, store results.Queries, windows []st
 
 // watchesOnly reports whether a listener has the profile monitor: there no rule
 // would change anything, whatever its mode.
-func (b *ruleBook) watchesOnly(listener string) bool {
+func (b *book) watchesOnly(listener string) bool {
 	return b.cfg != nil && slices.ContainsFunc(b.cfg.Listeners, func(l config.Listener) bool {
 		return l.Name == listener && l.Profile == policy.Monitor
 	})
@@ -141,7 +136,7 @@ func (b *ruleBook) watchesOnly(listener string) bool {
 
 // addUnused adds the rules that can match and did not, with their last match
 // of before.
-func (b *ruleBook) addUnused(ctx context.Context, store results.Queries, get func(rule, mode string) *ruleHits) error {
+func (b *book) addUnused(ctx context.Context, store results.Queries, get func(rule, mode string) *ruleHits) error {
 	uses, err := store.RuleUse(ctx)
 	if err != nil {
 		return err

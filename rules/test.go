@@ -1,9 +1,10 @@
-package main
+package rules
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -15,22 +16,10 @@ import (
 	"dmarcgate/term"
 )
 
-type rulesTestCmd struct {
-	rulesFlags
-	IDs     []string `arg:"" optional:"" name:"id" help:"Of these rules; of all without."`
-	Days    int      `default:"7" help:"Of how many days stored messages are tried."`
-	NoStore bool     `help:"Run the tests alone."`
-}
-
-// maxTestDays is our limit, the longest that results can be kept.
-const maxTestDays = 3650
-
-// Validate is called by kong; what it finds is a usage error.
-func (c *rulesTestCmd) Validate() error {
-	if c.Days < 1 || c.Days > maxTestDays {
-		return fmt.Errorf("--days: %d is not 1 to %d", c.Days, maxTestDays)
-	}
-	return nil
+// Trial says what Test tries.
+type Trial struct {
+	IDs  []string // of the rules; of all without any
+	Days int      // of so many days stored messages are tried; 0 runs the tests alone
 }
 
 // testOutcome is what became of one [[rule.test]].
@@ -61,31 +50,31 @@ type tested struct {
 	Monitored []string     `json:"monitored,omitempty"`       // listeners that are tried as strict
 }
 
-func (c *rulesTestCmd) Run(e *env) error {
-	ctx, stop := c.context()
-	defer stop()
-	b, err := c.load()
+// Test runs the tests of rules and prints what came out, with the stored messages
+// that each rule would change. A test that fails is an error, which counts them.
+func Test(ctx context.Context, out io.Writer, o Options, t Trial) error {
+	b, err := load(o)
 	if err != nil {
 		return err
 	}
-	chosen, err := b.choose(c.IDs)
+	chosen, err := b.choose(t.IDs)
 	if err != nil {
 		return err
 	}
-	out := tested{Rules: b.tests(chosen)}
-	for _, r := range out.Rules {
-		out.Red += red(r.Tests)
+	found := tested{Rules: b.tests(chosen)}
+	for _, r := range found.Rules {
+		found.Red += red(r.Tests)
 	}
-	if !c.NoStore {
-		if err := c.touch(ctx, e, b, chosen, &out); err != nil {
+	if t.Days > 0 {
+		if err := b.impacts(ctx, chosen, t.Days, &found); err != nil {
 			return err
 		}
 	}
-	if err := c.print(e, &out); err != nil {
+	if err := found.print(out, o.JSON); err != nil {
 		return err
 	}
-	if out.Red > 0 {
-		return errRules{red: out.Red}
+	if found.Red > 0 {
+		return errRules{red: found.Red}
 	}
 	return nil
 }
@@ -100,7 +89,7 @@ func red(tests []testOutcome) (n int) {
 }
 
 // tests runs the tests of the set, and returns those of some rules.
-func (b *ruleBook) tests(chosen []policy.Rule) []testedRule {
+func (b *book) tests(chosen []policy.Rule) []testedRule {
 	failures := ruletest.Run(b.set.Rules)
 	out := []testedRule{}
 	for _, r := range chosen {
@@ -143,9 +132,9 @@ func gotten(d policy.Decision) string {
 	return fmt.Sprintf("rule %s, applied %s, reason %s", term.OrNone(d.Rule), applied, term.OrNone(string(d.Override)))
 }
 
-// touch adds what the rules would have done with the messages of the store.
-func (c *rulesTestCmd) touch(ctx context.Context, e *env, b *ruleBook, chosen []policy.Rule, out *tested) error {
-	store := b.openIfAny(ctx, e, c.rulesFlags)
+// impacts adds what the rules would have done with the messages of the store.
+func (b *book) impacts(ctx context.Context, chosen []policy.Rule, days int, out *tested) error {
+	store := b.openIfAny(ctx)
 	if store == nil {
 		return nil
 	}
@@ -154,14 +143,14 @@ func (c *rulesTestCmd) touch(ctx context.Context, e *env, b *ruleBook, chosen []
 	if err != nil {
 		return err
 	}
-	span := results.Span{From: b.opts.Now.Add(-time.Duration(c.Days) * 24 * time.Hour)}
+	span := results.Span{From: b.opts.Now.Add(-time.Duration(days) * 24 * time.Hour)}
 	if err := t.scan(ctx, store, span); err != nil {
 		return err
 	}
 	for i, r := range out.Rules {
 		out.Rules[i].Touch = t.asked[r.Rule]
 	}
-	out.Days, out.Messages, out.Elsewhere = c.Days, t.seen, t.elsewhere
+	out.Days, out.Messages, out.Elsewhere = days, t.seen, t.elsewhere
 	for _, l := range b.cfg.Listeners {
 		if l.Profile == policy.Monitor {
 			out.Monitored = append(out.Monitored, l.Name)
@@ -170,34 +159,34 @@ func (c *rulesTestCmd) touch(ctx context.Context, e *env, b *ruleBook, chosen []
 	return nil
 }
 
-func (c *rulesTestCmd) print(e *env, out *tested) error {
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(out)
+func (t *tested) print(w io.Writer, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(w).Encode(t)
 	}
-	for _, r := range out.Rules {
+	for _, r := range t.Rules {
 		root := &term.Node{Text: fmt.Sprintf("%s (%s:%d)", r.Rule, r.File, r.Line)}
 		testNodes(root, r.Tests)
 		if r.Touch != nil {
-			r.Touch.nodes(root, out.Days)
+			r.Touch.nodes(root, t.Days)
 		}
-		if err := root.Print(e.stdout); err != nil {
+		if err := root.Print(w); err != nil {
 			return err
 		}
 	}
-	for _, l := range out.Monitored {
-		fmt.Fprintf(e.stdout, "listener %s has the profile monitor: its messages are tried as under strict\n", l)
+	for _, l := range t.Monitored {
+		fmt.Fprintf(w, "listener %s has the profile monitor: its messages are tried as under strict\n", l)
 	}
-	if out.Elsewhere > 0 {
-		fmt.Fprintf(e.stdout, "%s of other listeners left out\n", term.Count(int(out.Elsewhere), "message"))
+	if t.Elsewhere > 0 {
+		fmt.Fprintf(w, "%s of other listeners left out\n", term.Count(int(t.Elsewhere), "message"))
 	}
-	if out.Days > 0 {
-		fmt.Fprintf(e.stdout, "%s of %s tried\n", term.Count(int(out.Messages), "message"), term.Count(out.Days, "day"))
+	if t.Days > 0 {
+		fmt.Fprintf(w, "%s of %s tried\n", term.Count(int(t.Messages), "message"), term.Count(t.Days, "day"))
 	}
 	n := 0
-	for _, r := range out.Rules {
+	for _, r := range t.Rules {
 		n += len(r.Tests)
 	}
-	_, err := fmt.Fprintf(e.stdout, "%s, %d red\n", term.Count(n, "test"), out.Red)
+	_, err := fmt.Fprintf(w, "%s, %d red\n", term.Count(n, "test"), t.Red)
 	return err
 }
 

@@ -1,4 +1,4 @@
-package main
+package rules
 
 import (
 	"context"
@@ -10,11 +10,11 @@ import (
 	"dmarcgate/term"
 )
 
-// proposeForForwarders makes a rule for each source, from its message, and says
+// ProposeForForwarders makes a rule for each source, from its message, and says
 // how much of what fails from the source the rule is about. A source that nothing
 // ties to its messages gets none.
-func proposeForForwarders(ctx context.Context, in site.Site, store site.Store, span results.Span, examples []survey.Example) (map[survey.Source]*survey.Proposal, error) {
-	book := &ruleBook{cfg: in.Config, dir: in.Config.RulesDir, opts: site.RuleOptions(in.Config), set: in.RuleSet}
+func ProposeForForwarders(ctx context.Context, in site.Site, store site.Store, span results.Span, examples []survey.Example) (map[survey.Source]*survey.Proposal, error) {
+	b := &book{cfg: in.Config, dir: in.Config.RulesDir, opts: site.RuleOptions(in.Config), set: in.RuleSet}
 	var sources []survey.Source
 	for _, e := range examples {
 		sources = append(sources, e.Source)
@@ -26,20 +26,20 @@ func proposeForForwarders(ctx context.Context, in site.Site, store site.Store, s
 	rules := make(map[survey.Source][]*added)
 	commands := make(map[survey.Source]string)
 	for _, e := range examples {
-		w := wishes{qid: e.QueueID, owner: "postmaster@" + site.Name(book.cfg), days: 1, anyAuthor: len(s.Of(e.Source).Authors.List) > 1}
-		rows, err := site.ByQueueID(ctx, store, book.cfg, w.qid)
+		w := Wishes{QueueID: e.QueueID, Owner: "postmaster@" + site.Name(b.cfg), Days: 1, AnyAuthor: len(s.Of(e.Source).Authors.List) > 1}
+		rows, err := site.ByQueueID(ctx, store, b.cfg, w.QueueID)
 		if err != nil {
 			return nil, err
 		}
-		found, err := book.proposals(rows, w, s.Of(e.Source))
+		found, err := b.proposals(rows, w, s.Of(e.Source))
 		if err != nil {
 			continue // nothing ties it to its sender
 		}
-		if !w.anyAuthor {
+		if !w.AnyAuthor {
 			found = found[:1]
 		}
-		rules[e.Source], commands[e.Source] = found, "dmarcgate rules add --from-qid "+term.ShellWord(w.qid)
-		if w.anyAuthor {
+		rules[e.Source], commands[e.Source] = found, "dmarcgate rules add --from-qid "+term.ShellWord(w.QueueID)
+		if w.AnyAuthor {
 			commands[e.Source] += " --any-author"
 		}
 	}

@@ -1,4 +1,4 @@
-package main
+package rules
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/config/rulefile"
+	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
@@ -50,8 +51,8 @@ func (p *proposal) try(a anchor) (*added, bool) {
 func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 	today := p.book.opts.Now.UTC().Truncate(24 * time.Hour)
 	r := policy.Rule{
-		ID: p.id(a), Owner: term.Printable(p.wishes.owner), Comment: "made from the message " + term.Printable(p.wishes.qid) + " of " + p.facts.Time.UTC().Format(time.DateOnly),
-		Created: today, Expires: today.AddDate(0, 0, p.wishes.days), Idle: addIdle,
+		ID: p.id(a), Owner: term.Printable(p.wishes.Owner), Comment: "made from the message " + term.Printable(p.wishes.QueueID) + " of " + p.facts.Time.UTC().Format(time.DateOnly),
+		Created: today, Expires: today.AddDate(0, 0, p.wishes.Days), Idle: addIdle,
 		Mode: policy.Shadow, Priority: addPriority, Action: policy.RuleAccept, Reason: policy.TrustedForwarder,
 	}
 	if p.facts.IsList {
@@ -67,7 +68,7 @@ func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 			return r, false // a rule without it would be about any author
 		}
 		g.From = append(g.From, author.Domain)
-		if !p.wishes.anyAuthor {
+		if !p.wishes.AnyAuthor {
 			r.Match.HeaderFrom = append(r.Match.HeaderFrom, pat)
 		}
 		if asked := author.Verdict.Policy.String(); !slices.Contains(r.Match.Requested, asked) {
@@ -150,8 +151,8 @@ func domainsOf(seen survey.Few) []string {
 // id is the wish of the operator, or made of the anchor, and not that of
 // another rule.
 func (p *proposal) id(a anchor) string {
-	if p.wishes.id != "" {
-		return p.wishes.id
+	if p.wishes.ID != "" {
+		return p.wishes.ID
 	}
 	key, _, _ := strings.Cut(a.key, "_")
 	base := strings.Map(func(c rune) rune {
@@ -241,43 +242,41 @@ func (p *proposal) loads(text string) bool {
 func (p *proposal) text(r policy.Rule, a anchor) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("# Made from the message %s of %s, which failed DMARC for %s.", term.Printable(p.wishes.qid), term.Stamp(p.facts.Time), term.Printable(p.failing[0].Domain))
+	line("# Made from the message %s of %s, which failed DMARC for %s.", term.Printable(p.wishes.QueueID), term.Stamp(p.facts.Time), term.Printable(p.failing[0].Domain))
 	line("# In shadow mode it changes nothing: see what it would do with dmarcgate rules test %s", r.ID)
 	line("# and dmarcgate rules hits, then write mode = \"enforce\".")
 	for _, n := range p.notes {
 		line("# Note: %s.", term.Printable(n))
 	}
 	line("[[rule]]")
-	line("id       = %s", quoted(r.ID))
-	line("owner    = %s", quoted(r.Owner))
-	line("comment  = %s", quoted(r.Comment))
+	line("id       = %s", tomlfile.Quote(r.ID))
+	line("owner    = %s", tomlfile.Quote(r.Owner))
+	line("comment  = %s", tomlfile.Quote(r.Comment))
 	line("created  = %s", r.Created.Format(time.DateOnly))
 	line("expires  = %s  # then it is looked at again", r.Expires.Format(time.DateOnly))
-	line("idle     = %s  # a warning when nothing has matched for so long", quoted(config.Duration(r.Idle).String()))
-	line("mode     = %s", quoted(r.Mode.String()))
+	line("idle     = %s  # a warning when nothing has matched for so long", tomlfile.Quote(config.Duration(r.Idle).String()))
+	line("mode     = %s", tomlfile.Quote(r.Mode.String()))
 	line("priority = %d", r.Priority)
-	line("action   = %s", quoted(r.Action.String()))
-	line("reason   = %s  # what reports say to the author domain", quoted(string(r.Reason)))
+	line("action   = %s", tomlfile.Quote(r.Action.String()))
+	line("reason   = %s  # what reports say to the author domain", tomlfile.Quote(string(r.Reason)))
 	line("[rule.match]")
 	line("# The anchor: %s.", a.why)
-	line("%s = %s", a.key, quotedList(a.value))
+	line("%s = %s", a.key, tomlfile.QuoteList(a.value))
 	if len(r.Match.HeaderFrom) > 0 {
-		line("header_from = %s", quotedList(term.Texts(r.Match.HeaderFrom)))
+		line("header_from = %s", tomlfile.QuoteList(term.Texts(r.Match.HeaderFrom)))
 	} else {
 		line("# No header_from: it is about mail of any author domain that comes this way.")
 	}
-	line("requested = %s", quotedList(r.Match.Requested))
+	line("requested = %s", tomlfile.QuoteList(r.Match.Requested))
 	if len(r.Match.RcptDomain) > 0 {
-		line("rcpt_domain = %s", quotedList(term.Texts(r.Match.RcptDomain)))
+		line("rcpt_domain = %s", tomlfile.QuoteList(term.Texts(r.Match.RcptDomain)))
 	} else {
 		line("# rcpt_domain would narrow it, but the message does not tell: see docs/store.md on privacy.")
 	}
 	for i, t := range r.Tests {
 		line("")
 		line("# %s", []string{"The message.", "The same from somebody else."}[i])
-		line("[[rule.test]]")
-		line("given  = %s", inlineGiven(t.Given))
-		line("expect = %s", inlineExpect(t.Expect))
+		b.WriteString(rulefile.TestText(t))
 	}
 	return b.String()
 }

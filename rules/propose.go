@@ -1,4 +1,4 @@
-package main
+package rules
 
 import (
 	"cmp"
@@ -23,31 +23,12 @@ import (
 	"dmarcgate/term"
 )
 
-type rulesAddCmd struct {
-	rulesFlags
-	FromQID string `name:"from-qid" required:"" help:"Queue id of a stored message that failed and is wanted." placeholder:"ID"`
-	ID      string `help:"Id of the rule; made from what anchors it without."`
-	Owner   string `help:"Who is responsible for the rule (default: the postmaster of authserv_id, or of the MTA)."`
-	Days    int    `default:"90" help:"After how many days it expires."`
-
-	AnyAuthor bool `help:"Make it about mail of any author domain that this source brings, not only that of the message."`
-}
-
 // What the rule gets that add proposes.
 const (
 	addIdle     = 45 * 24 * time.Hour
 	addPriority = 100 // as without the key
-	maxAddDays  = 3650
-	maxAddRcpt  = 20 // domains of recipients that are named; with more, none is
+	maxAddRcpt  = 20  // domains of recipients that are named; with more, none is
 )
-
-// Validate is called by kong; what it finds is a usage error.
-func (c *rulesAddCmd) Validate() error {
-	if c.Days < 1 || c.Days > maxAddDays {
-		return fmt.Errorf("--days: %d is not 1 to %d", c.Days, maxAddDays)
-	}
-	return nil
-}
 
 // added is a rule that is proposed.
 type added struct {
@@ -65,54 +46,51 @@ type added struct {
 	rule policy.Rule
 }
 
-func (c *rulesAddCmd) Run(e *env) error {
-	b, err := c.locate()
+// Add prints a rule for mail like a stored message, to be put into a file.
+func Add(ctx context.Context, out io.Writer, o Options, w Wishes) error {
+	b, err := locate(o)
 	if errors.Is(err, errNoRules) { // the first rule of a site
-		err = nil
-		if b, err = c.withoutRules(); err != nil {
-			return err
-		}
+		b, err = withoutRules(o)
 	}
 	if err != nil {
 		return err
 	}
 	if b.cfg == nil {
-		return fmt.Errorf("%s: %w", c.Config, errNoConfig)
+		return fmt.Errorf("%s: %w", o.Config, errNoConfig)
 	}
 	if b.dir != "" {
 		b.opts.SkipTests = true
 		if b.set, err = site.LoadRules(b.cfg, b.dir, b.opts); err != nil {
-			fmt.Fprintf(e.stderr, "the rules that there are cannot be read, so nothing is known of their ids and priorities: %v\n", err)
+			fmt.Fprintf(o.Warn, "the rules that there are cannot be read, so nothing is known of their ids and priorities: %v\n", err)
 		}
 	}
-	ctx, stop := c.context()
-	defer stop()
-	store, err := site.OpenStore(ctx, e.stderr, b.cfg, c.AllHosts)
+	w.Owner = cmp.Or(w.Owner, "postmaster@"+site.Name(b.cfg))
+	store, err := b.open(ctx)
 	if err != nil {
 		return err
 	}
 	defer store.Close()
-	rows, err := site.ByQueueID(ctx, store, b.cfg, c.FromQID)
+	rows, err := site.ByQueueID(ctx, store, b.cfg, w.QueueID)
 	if err != nil {
 		return err
 	}
-	a, err := b.survey(ctx, store, rows, c.wishes(b.cfg))
+	a, err := b.survey(ctx, store, rows, w)
 	if err != nil {
 		return err
 	}
 	for _, n := range a.Notes {
-		fmt.Fprintln(e.stderr, "note: "+term.Printable(n))
+		fmt.Fprintln(o.Warn, "note: "+term.Printable(n))
 	}
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(a)
+	if o.JSON {
+		return json.NewEncoder(out).Encode(a)
 	}
-	_, err = io.WriteString(e.stdout, a.TOML)
+	_, err = io.WriteString(out, a.TOML)
 	return err
 }
 
 // survey proposes a rule, and says how much of what its source brings it is
 // about.
-func (b *ruleBook) survey(ctx context.Context, store survey.Scanner, rows []results.Row, w wishes) (*added, error) {
+func (b *book) survey(ctx context.Context, store survey.Scanner, rows []results.Row, w Wishes) (*added, error) {
 	if len(rows) == 0 {
 		return b.propose(rows, w)
 	}
@@ -132,35 +110,34 @@ func (b *ruleBook) survey(ctx context.Context, store survey.Scanner, rows []resu
 		return nil, err
 	}
 	a := list[0]
-	if w.anyAuthor {
+	if w.AnyAuthor {
 		a = widest(list)
 	}
 	a.comment("It " + s.Coverage(src, a.Covers) + ".")
 	return a, nil
 }
 
-func (c *rulesAddCmd) withoutRules() (*ruleBook, error) {
-	cfg, err := config.Load(c.Config)
+// withoutRules is the book of a site that has none.
+func withoutRules(o Options) (*book, error) {
+	cfg, err := config.Load(o.Config)
 	if err != nil {
 		return nil, err
 	}
-	return &ruleBook{cfg: cfg, opts: site.RuleOptions(cfg)}, nil
+	return &book{ask: o, cfg: cfg, opts: site.RuleOptions(cfg)}, nil
 }
 
-// wishes are what the operator says of the rule.
-type wishes struct {
-	qid, id, owner string
-	days           int
-	anyAuthor      bool
-}
-
-func (c *rulesAddCmd) wishes(cfg *config.Config) wishes {
-	return wishes{qid: c.FromQID, id: c.ID, owner: cmp.Or(c.Owner, "postmaster@"+site.Name(cfg)), days: c.Days, anyAuthor: c.AnyAuthor}
+// Wishes are what the operator says of the rule that Add proposes.
+type Wishes struct {
+	QueueID   string // of the stored message; the newest that has it counts
+	ID        string // of the rule; "" is made from its anchor
+	Owner     string // who is responsible for it; "" is the postmaster
+	Days      int    // after how many days it expires
+	AnyAuthor bool   // it is about mail of any author domain that the source of the message brings
 }
 
 // propose makes the narrowest rule with an anchor that accepts mail like the
 // newest of the rows. The error says why there is none.
-func (b *ruleBook) propose(rows []results.Row, w wishes) (*added, error) {
+func (b *book) propose(rows []results.Row, w Wishes) (*added, error) {
 	list, err := b.proposals(rows, w, nil)
 	if err != nil {
 		return nil, err
@@ -171,9 +148,9 @@ func (b *ruleBook) propose(rows []results.Row, w wishes) (*added, error) {
 // proposals makes a rule for each anchor that the newest of the rows has, the
 // narrowest first: there is one, or an error says why not. seen is what is known
 // of the source of the message; nil is nothing.
-func (b *ruleBook) proposals(rows []results.Row, w wishes, seen *survey.Sighting) ([]*added, error) {
+func (b *book) proposals(rows []results.Row, w Wishes, seen *survey.Sighting) ([]*added, error) {
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("the store has no message with the queue id %q", term.Printable(w.qid))
+		return nil, fmt.Errorf("the store has no message with the queue id %q", term.Printable(w.QueueID))
 	}
 	row := rows[len(rows)-1]
 	failing, err := survey.NeedsRule(&row)
@@ -209,8 +186,8 @@ func (p *proposal) vouched() bool {
 
 // proposal is a rule in the making.
 type proposal struct {
-	book    *ruleBook
-	wishes  wishes
+	book    *book
+	wishes  Wishes
 	facts   policy.Facts
 	failing []policy.Author
 	seen    *survey.Sighting // nil when nothing is known
@@ -220,7 +197,7 @@ type proposal struct {
 // wide is what the source has brought when the rule is to be about all of it,
 // otherwise nil.
 func (p *proposal) wide() *survey.Sighting {
-	if p.wishes.anyAuthor {
+	if p.wishes.AnyAuthor {
 		return p.seen
 	}
 	return nil
