@@ -3,96 +3,202 @@ package rules
 import (
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/config"
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
-	"dmarcgate/results"
 	"dmarcgate/site"
 )
 
-// What rules test derives from one decision in which all rules watch must be
-// what the decisions themselves are.
-func TestWhatARuleWouldTouchIsWhatTheDecisionsSay(t *testing.T) {
-	rng := rand.New(rand.NewPCG(3, 4))
-	in := site.Site{Config: addBook(t).cfg}
-	actions := []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleReject, policy.RuleTempfail, policy.RuleAsPublished, policy.RuleSkipReport}
-	domain := func(s string) []pattern.Domain { return []pattern.Domain{must(pattern.ParseDomain(s))} }
-	for range 300 {
-		var rules []policy.Rule
-		for i := range 1 + rng.IntN(5) {
-			r := policy.Rule{
-				ID: fmt.Sprint("r", i), Owner: "x", Comment: "x", Created: time.Unix(0, 0), Mode: policy.Mode(rng.IntN(3)), Action: pick(rng, actions...),
-				Reason: policy.LocalPolicy, Priority: rng.IntN(3),
-			}
-			r.Match.DKIMPass = domain(pick(rng, "a.example", "b.example"))
-			if rng.IntN(2) == 0 {
-				r.Match.HeaderFrom = domain("bank.example")
-			}
-			if r.Action == policy.RuleAccept {
-				r.Expires = time.Now().AddDate(1, 0, 0)
-			}
-			rules = append(rules, r)
-		}
-		row := resultstest.Forwarded(resultstest.SignedBy(pick(rng, "a.example", "b.example", "c.example")))
-		row.Facts.Authors[0].Verdict.Policy = pick(rng, dmarc.None, dmarc.Quarantine, dmarc.Reject)
-		set, err := policy.NewRules(rules)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n, err := newToucher(in, set.List(), rules)
-		if err != nil {
-			t.Fatal(err)
-		}
-		n.add(&row)
-		for i, r := range rules {
-			compareTouch(t, in, n.asked[r.ID], rules, i, &row)
-		}
+// meteredSite has a listener for each profile. Some mail comes from a network of
+// forwarders.
+func meteredSite(t *testing.T) site.Site {
+	t.Helper()
+	text := fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\n[conformant]\nforwarder_networks = [\"192.0.2.0/25\"]\n", t.TempDir())
+	for _, profile := range []string{"monitor", "conformant", "strict"} {
+		text += fmt.Sprintf("[[listener]]\nname = %q\naddress = \"unix:/run/%s.sock\"\nprofile = %q\nquarantine = \"hold\"\n", profile, profile, profile)
 	}
+	cfg, err := config.Parse("dmarcgate.toml", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return site.Site{Config: cfg}
 }
 
-// compareTouch decides about a row without rule i and with it.
-func compareTouch(t *testing.T, in site.Site, n *ruleTouch, rules []policy.Rule, i int, row *results.Row) {
-	t.Helper()
-	answer := func(mode policy.Mode, others bool) string {
-		list := slices.Clone(rules)
-		if !others {
-			list = list[i : i+1]
-			list[0].Mode = mode
-		} else {
-			list[i].Mode = mode
+func domains(texts ...string) (out []pattern.Domain) {
+	for _, text := range texts {
+		p, err := pattern.ParseDomain(text)
+		if err != nil {
+			panic(err)
 		}
+		out = append(out, p)
+	}
+	return out
+}
+
+func randomRules(rng *rand.Rand) (list []policy.Rule) {
+	actions := []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleReject, policy.RuleTempfail, policy.RuleAsPublished, policy.RuleSkipReport}
+	for i := range 1 + rng.IntN(5) {
+		r := policy.Rule{
+			ID: fmt.Sprint("r", i), Owner: "x", Comment: "x", Created: time.Unix(0, 0), Mode: policy.Mode(rng.IntN(3)), Action: pick(rng, actions...),
+			Reason: policy.LocalPolicy, Priority: rng.IntN(3), Sample: pick(rng, uint8(0), 0, 50),
+		}
+		m := &r.Match
+		if r.Action == policy.RuleSkipReport { // must say whose reports
+			m.HeaderFrom = domains("bank.example", "other.example")
+		}
+		for range 1 + rng.IntN(2) {
+			switch rng.IntN(8) {
+			case 0, 1:
+				m.DKIMPass = domains(pick(rng, "a.example", "b.example"))
+			case 2:
+				m.HeaderFrom = domains(pick(rng, "bank.example", "other.example"))
+			case 3:
+				m.ClientIP = []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix(pick(rng, "192.0.2.0/26", "192.0.0.0/16")))}
+			case 4:
+				m.IPRev = domains("mx.alumni.example")
+			case 5:
+				m.RcptDomain = domains(pick(rng, "receiver.example", "b.example"))
+			case 6:
+				m.Not.ListID = domains("list.alumni.example")
+			case 7:
+				m.SPFPass = domains("alumni.example")
+			}
+		}
+		if r.Action == policy.RuleAccept {
+			r.Expires = time.Now().AddDate(1, 0, 0)
+		}
+		list = append(list, r)
+	}
+	return list
+}
+
+// randomFacts are those of a message with all facts.
+func randomFacts(rng *rand.Rand) policy.Facts {
+	row := resultstest.Forwarded(resultstest.SignedBy(pick(rng, "a.example", "b.example", "c.example")))
+	if rng.IntN(3) == 0 {
+		resultstest.SPFOf("alumni.example")(&row)
+	}
+	if rng.IntN(3) == 0 {
+		resultstest.Nameless(&row)
+	}
+	f := row.Facts
+	f.Authors[0].Verdict.Policy = pick(rng, dmarc.None, dmarc.Quarantine, dmarc.Reject)
+	f.Listener = pick(rng, "monitor", "conformant", "strict")
+	f.Client = netip.AddrFrom4([4]byte{192, 0, 2, byte(rng.IntN(256))})
+	f.Seed = 1 + rng.Uint64N(1000)
+	f.Recipients = pick(rng, []string{"receiver.example"}, []string{"receiver.example", "b.example"})
+	f.ListID = pick(rng, "", "list.alumni.example")
+	if rng.IntN(4) == 0 {
+		f.Pressed = []string{policy.PressedSPF}
+	}
+	return f
+}
+
+// shortened takes facts away, as privacy and time do.
+func shortened(f policy.Facts, lacks policy.Lack) policy.Facts {
+	f.Lacks = lacks
+	if lacks&policy.LackClient != 0 {
+		f.Client = netip.MustParseAddr("192.0.2.0")
+	}
+	if lacks&policy.LackClientName != 0 {
+		f.ClientName = ""
+	}
+	if lacks&policy.LackRecipients != 0 {
+		f.Recipients = nil
+	}
+	if lacks&policy.LackHeader != 0 {
+		f.ListID = ""
+	}
+	if lacks&policy.LackSeed != 0 {
+		f.Seed = 0
+	}
+	return f
+}
+
+// The impact of a rule is the difference between two decisions about the facts as
+// they were: without the rule and with it. Facts that are missing may keep it from
+// being known, and never make it another one.
+func TestImpactIsTheDifferenceOfDecisionsWithoutAndWithTheRule(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	in := meteredSite(t)
+	seen := make(map[string]int)
+	for range 1500 {
+		list := randomRules(rng)
 		set, err := policy.NewRules(list)
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := in.Policy(in.Config.Listeners[0])
-		s.Rules = set
-		d := s.Decide(row.Facts)
-		if d.Unreported != "" {
-			return d.Action.String() + ", not reported"
+		m, err := newMeter(in, set, list)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return d.Action.String()
+		facts := randomFacts(rng)
+		lacks := pick(rng, 0, policy.LackClient, policy.LackClientName, policy.LackRecipients, policy.LackHeader, policy.LackSeed, policy.LackClient|policy.LackSeed, policy.LackSignatures)
+		stored := shortened(facts, lacks)
+		m.add(&stored)
+		for i, r := range list {
+			n := m.impacts[r.ID]
+			switch {
+			case n.Unsure > 0 && lacks == 0:
+				t.Fatalf("%s: cannot tell, though nothing is missing\n%+v\n%+v", r.ID, list, facts)
+			case n.Unsure > 0:
+				seen["unsure"]++
+			case len(n.InSet) > 0 && lacks != 0:
+				seen["changed without all facts"]++
+			case len(n.InSet) > 0:
+				seen["changed"]++
+			}
+			compareImpact(t, in, n, list, i, facts)
+		}
 	}
-	for _, part := range []struct {
-		name   string
-		got    []*ruleChange
-		others bool
-	}{{"alone", n.Alone, false}, {"in set", n.InSet, true}} {
-		from, to := answer(policy.Off, part.others), answer(policy.Enforce, part.others)
-		if from == to && len(part.got) > 0 || from != to && (len(part.got) != 1 || part.got[0].From != from || part.got[0].To != to) {
-			t.Fatalf("%s %s: %+v; want %s to %s\n%+v", part.name, n.Rule, part.got, from, to, rules)
+	t.Log(seen)
+	for _, what := range []string{"unsure", "changed", "changed without all facts"} {
+		if seen[what] < 50 {
+			t.Errorf("%d cases are %s; want at least 50", seen[what], what)
 		}
 	}
 }
 
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
+// compareImpact decides about facts without rule i of a list and with it.
+func compareImpact(t *testing.T, in site.Site, n *impact, list []policy.Rule, i int, f policy.Facts) {
+	t.Helper()
+	decide := func(rules []policy.Rule) policy.Decision {
+		set, err := policy.NewRules(rules)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := slices.IndexFunc(in.Config.Listeners, func(l config.Listener) bool { return l.Name == f.Listener })
+		return trialSettings(in, in.Config.Listeners[at], set).Decide(f)
 	}
-	return v
+	as := func(rules []policy.Rule, i int, mode policy.Mode) []policy.Rule {
+		rules = slices.Clone(rules)
+		rules[i].Mode = mode
+		return rules
+	}
+	alone := list[i : i+1]
+	if matches := len(decide(as(alone, 0, policy.Shadow)).Shadow) > 0; n.Unsure == 0 && matches != (n.Matched > 0) {
+		t.Fatalf("%s: matched %d; want that it matches: %v\n%+v\n%+v", n.Rule, n.Matched, matches, list, f)
+	}
+	for _, part := range []struct {
+		name    string
+		got     []*change
+		was, is policy.Decision
+	}{
+		{"alone", n.Alone, decide(as(alone, 0, policy.Off)), decide(as(alone, 0, policy.Enforce))},
+		{"in the set", n.InSet, decide(as(list, i, policy.Off)), decide(as(list, i, policy.Enforce))},
+	} {
+		from, to := answer(part.was), answer(part.is)
+		switch {
+		case len(part.got) == 0 && (from == to || n.Unsure > 0):
+		case len(part.got) != 1 || from == to || part.got[0].From != from || part.got[0].To != to || part.got[0].Messages != 1:
+			t.Fatalf("%s %s: %+v; want %s to %s\n%+v\n%+v", n.Rule, part.name, part.got, from, to, list, f)
+		}
+	}
 }

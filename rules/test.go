@@ -37,7 +37,7 @@ type testedRule struct {
 	File  string        `json:"file"`
 	Line  int           `json:"line"`
 	Tests []testOutcome `json:"tests"`
-	Touch *ruleTouch    `json:"touch,omitempty"` // nil without a store
+	Touch *impact       `json:"touch,omitempty"` // nil without a store
 }
 
 // tested is what rules test prints.
@@ -139,7 +139,7 @@ func (b *book) impacts(ctx context.Context, chosen []policy.Rule, days int, out 
 		return nil
 	}
 	defer store.Close()
-	t, err := newToucher(site.Site{Config: b.cfg}, b.set.Rules.List(), chosen)
+	t, err := newMeter(site.Site{Config: b.cfg}, b.set.Rules, chosen)
 	if err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (b *book) impacts(ctx context.Context, chosen []policy.Rule, days int, out 
 		return err
 	}
 	for i, r := range out.Rules {
-		out.Rules[i].Touch = t.asked[r.Rule]
+		out.Rules[i].Touch = t.impacts[r.Rule]
 	}
 	out.Days, out.Messages, out.Elsewhere = days, t.seen, t.elsewhere
 	for _, l := range b.cfg.Listeners {
