@@ -104,9 +104,9 @@ func noRule(dir, id string, all []policy.Rule) error {
 	return term.Usagef("%s has no rule %q; see dmarcgate rules list", dir, term.Printable(id))
 }
 
-// Known finds that a configuration has no such rule. A rule set that
-// cannot be read proves nothing: the daemon may use the one before.
-func Known(cfg *config.Config, id string) error {
+// CheckID is an error when the rules of a configuration have no such id. A rule
+// set that cannot be read proves nothing: the daemon may use the one before.
+func CheckID(cfg *config.Config, id string) error {
 	if cfg.RulesDir == "" {
 		return term.Usagef("--rule: the configuration has no rules_dir, and so no rule %q", term.Printable(id))
 	}

@@ -239,7 +239,7 @@ func (c *tailCmd) known() error {
 	if c.Rule == "" {
 		return nil
 	}
-	return rules.Known(cfg, c.Rule)
+	return rules.CheckID(cfg, c.Rule)
 }
 
 func (c *tailCmd) Run(e *env) error {

@@ -104,9 +104,9 @@ reason = "mailing_list"
 	}
 }
 
-// Each key has an item of its own, so that none can take the place of another.
-func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
-	rules, err := Parse("f", []byte(ruleFile("a")[:strings.Index(ruleFile("a"), "match")]+`idle = "45d"
+// everyKey is a rule with each key of [rule.match]. Each has an item of its own, so
+// that none can take the place of another.
+var everyKey = ruleFile("a")[:strings.Index(ruleFile("a"), "match")] + `idle = "45d"
 report_comment = "known relay"
 sample = 0.25
 [rule.match]
@@ -144,7 +144,19 @@ not_list_id = ["no-list-id.example"]
 not_header_from = ["no-header-from.example"]
 not_policy_domain = ["no-policy-domain.example"]
 not_rcpt_domain = ["no-rcpt.example"]
-`))
+`
+
+// everyTest is a rule with each key of [[rule.test]].
+const everyTest = relayRule + `[[rule.test]]
+given = {from = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", ip = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
+expect = {rule = "", applied = "tempfail", reason = ""}
+[[rule.test]]
+given = {null_path = true, time = 2026-11-02T22:00:00}
+expect.reason = "mailing_list"
+`
+
+func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
+	rules, err := Parse("f", []byte(everyKey))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,13 +182,7 @@ not_rcpt_domain = ["no-rcpt.example"]
 }
 
 func TestATestIsReadAsWritten(t *testing.T) {
-	rules, err := Parse("f", []byte(relayRule+`[[rule.test]]
-given = {from = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", ip = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
-expect = {rule = "", applied = "tempfail", reason = ""}
-[[rule.test]]
-given = {null_path = true, time = 2026-11-02T22:00:00}
-expect.reason = "mailing_list"
-`))
+	rules, err := Parse("f", []byte(everyTest))
 	if err != nil {
 		t.Fatal(err)
 	}
