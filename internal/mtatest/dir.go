@@ -84,3 +84,5 @@ func writeFile(path, text string) error {
 	}
 	return os.Chmod(path, 0o644)
 }
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

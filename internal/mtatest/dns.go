@@ -2,6 +2,7 @@ package mtatest
 
 import (
 	"context"
+	"dmarcgate/internal/childtest"
 	"errors"
 	"fmt"
 	"os"
@@ -74,7 +75,7 @@ func startDNS(t testing.TB, zoneText string, signed *SignedZone, broken []string
 }
 
 func (d *DNS) start(zoneText string, signed *SignedZone, broken []string) error {
-	nsdPort, err := freePort()
+	nsdPort, err := childtest.FreePort()
 	if err != nil {
 		return err
 	}
@@ -116,7 +117,7 @@ func (d *DNS) startZones(port int, text string) error {
 
 // startResolver starts unbound.
 func (d *DNS) startResolver(nsdPort int, modules string) error {
-	port, err := freePort()
+	port, err := childtest.FreePort()
 	if err != nil {
 		return err
 	}

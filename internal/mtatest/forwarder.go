@@ -1,6 +1,7 @@
 package mtatest
 
 import (
+	"dmarcgate/internal/childtest"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -38,7 +39,7 @@ func StartForwarder(t testing.TB, upstream string) *Forwarder {
 }
 
 func (f *Forwarder) start(dir, upstream string) error {
-	port, err := freePort()
+	port, err := childtest.FreePort()
 	if err != nil {
 		return err
 	}

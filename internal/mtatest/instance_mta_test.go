@@ -4,8 +4,8 @@ package mtatest
 
 import (
 	"context"
+	"dmarcgate/internal/childtest"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -143,8 +143,8 @@ func stopped(t *testing.T, m mta, least int) *Session {
 	m.Stop()
 	t.Logf("stop: %v", time.Since(start))
 	for _, pid := range pids {
-		if p, ok := readStat(fmt.Sprintf("/proc/%d/stat", pid)); ok && p.state != "Z" {
-			t.Errorf("process %d is there, state %s", pid, p.state)
+		if p, ok := childtest.ReadProcess(pid); ok && p.State != "Z" {
+			t.Errorf("process %d is there, state %s", pid, p.State)
 		}
 	}
 	return s

@@ -2,6 +2,7 @@ package mtatest
 
 import (
 	"context"
+	"dmarcgate/internal/childtest"
 	"fmt"
 	"os"
 	"slices"
@@ -21,7 +22,7 @@ func readLog(file string) string {
 // the first that does.
 func waitLog(ctx context.Context, file string, texts []string) (string, error) {
 	var found string
-	err := poll(ctx, func() bool {
+	err := childtest.Poll(ctx, func() bool {
 		for line := range strings.Lines(readLog(file)) {
 			missing := func(text string) bool { return !strings.Contains(line, text) }
 			if strings.HasSuffix(line, "\n") && !slices.ContainsFunc(texts, missing) {

@@ -2,6 +2,7 @@ package mtatest
 
 import (
 	"context"
+	"dmarcgate/internal/childtest"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,7 +55,7 @@ func StartPostfix(t testing.TB, cfg PostfixConfig) *Postfix {
 }
 
 func (p *Postfix) start(cfg PostfixConfig) error {
-	port, err := freePort()
+	port, err := childtest.FreePort()
 	if err != nil {
 		return err
 	}
@@ -185,12 +186,12 @@ func (p *Postfix) Reload() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	if err := poll(ctx, func() bool { return strings.Count(p.Log(), line) > before }); err != nil {
+	if err := childtest.Poll(ctx, func() bool { return strings.Count(p.Log(), line) > before }); err != nil {
 		return fmt.Errorf("Postfix did not reload: %w", err)
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), reloadTime)
 	defer cancel()
-	poll(ctx, func() bool {
+	childtest.Poll(ctx, func() bool {
 		return !slices.ContainsFunc(p.process.processes(), func(pid int) bool {
 			return pid != p.process.pid && slices.Contains(old, pid)
 		})

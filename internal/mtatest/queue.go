@@ -2,6 +2,7 @@ package mtatest
 
 import (
 	"context"
+	"dmarcgate/internal/childtest"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -120,7 +121,7 @@ func (p *Postfix) Release(id string) error {
 func (p *Postfix) WaitEmpty(ctx context.Context) error {
 	var entries []QueueEntry
 	var last error
-	err := poll(ctx, func() bool {
+	err := childtest.Poll(ctx, func() bool {
 		entries, last = p.Queue()
 		return last == nil && len(entries) == 0
 	})

@@ -5,6 +5,7 @@ package mtatest
 import (
 	"bytes"
 	"context"
+	"dmarcgate/internal/childtest"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -111,7 +112,7 @@ func (s *Sendmail) Queued(id string) (Mail, error) {
 // WaitEmpty waits until no message is in the queue, quarantine included.
 func (s *Sendmail) WaitEmpty(ctx context.Context) error {
 	var files []string
-	err := poll(ctx, func() bool {
+	err := childtest.Poll(ctx, func() bool {
 		files, _ = filepath.Glob(filepath.Join(s.queueDir(), "*")) // the pattern is well-formed
 		return len(files) == 0
 	})

@@ -1,8 +1,8 @@
 package mtatest
 
 import (
-	"bytes"
 	"context"
+	"dmarcgate/internal/childtest"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,10 +17,9 @@ import (
 )
 
 const (
-	startTime = 20 * time.Second     // for a server to answer, on a busy machine
-	stopTime  = 5 * time.Second      // the patience of a server
-	pollTime  = 5 * time.Millisecond // between looks at a foreign process
-	logTail   = 4096                 // bytes of a log shown when a start fails
+	startTime = 20 * time.Second // for a server to answer, on a busy machine
+	stopTime  = 5 * time.Second  // the patience of a server
+	logTail   = 4096             // bytes of a log shown when a start fails
 )
 
 // server is one foreign server in the foreground: a child of this process and
@@ -92,7 +91,7 @@ func guard(pid int) (unguard func(), err error) {
 func (s *server) ready(up func() bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	err := poll(ctx, func() bool { return s.ended() || up() })
+	err := childtest.Poll(ctx, func() bool { return s.ended() || up() })
 	switch {
 	case s.ended():
 		return fmt.Errorf("%s ended at once (%v); its log ends in:\n%s", s.name, s.err, s.tail())
@@ -137,17 +136,16 @@ func (s *server) stop() error {
 func (s *server) gone() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
-	return poll(ctx, func() bool { return s.ended() && len(s.processes()) == 0 }) == nil
+	return childtest.Poll(ctx, func() bool { return s.ended() && len(s.processes()) == 0 }) == nil
 }
 
 // processes lists the running processes of the server's session. One that has
 // ended and waits for init to collect it does not run.
 func (s *server) processes() []int {
 	var pids []int
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
-	for _, path := range stats {
-		if p, ok := readStat(path); ok && p.session == s.pid && p.state != "Z" && p.state != "X" {
-			pids = append(pids, p.pid)
+	for _, p := range childtest.Processes() {
+		if p.Session == s.pid && p.State != "Z" && p.State != "X" {
+			pids = append(pids, p.ID)
 		}
 	}
 	return pids
@@ -161,9 +159,9 @@ func (s *server) signal(sig syscall.Signal, states string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience)
 	defer cancel()
-	return poll(ctx, func() bool {
-		p, ok := readStat(fmt.Sprintf("/proc/%d/stat", s.pid))
-		return ok && strings.Contains(states, p.state)
+	return childtest.Poll(ctx, func() bool {
+		p, ok := childtest.ReadProcess(s.pid)
+		return ok && strings.Contains(states, p.State)
 	})
 }
 
@@ -173,47 +171,6 @@ func (s *server) tail() string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-logTail):])
-}
-
-// stat is what we need of /proc/PID/stat.
-type stat struct {
-	pid, session int
-	state        string
-}
-
-// readStat reads one. A process may end while we look, so that is no error.
-func readStat(path string) (stat, bool) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return stat{}, false
-	}
-	// The command, in parentheses, may hold anything, so start after it.
-	pid, _, _ := bytes.Cut(text, []byte(" "))
-	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-	if len(fields) < 4 {
-		return stat{}, false
-	}
-	var p stat
-	p.state = fields[0]
-	p.pid, err = strconv.Atoi(string(pid))
-	session, err2 := strconv.Atoi(fields[3])
-	p.session = session
-	return p, err == nil && err2 == nil
-}
-
-// poll asks until the answer is true or ctx is done. Foreign processes tell
-// nobody when they are ready; our own code does, and is not polled.
-func poll(ctx context.Context, f func() bool) error {
-	tick := time.NewTicker(pollTime)
-	defer tick.Stop()
-	for !f() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	return nil
 }
 
 // need reports a program that is not installed.

@@ -2,6 +2,7 @@ package mtatest
 
 import (
 	"context"
+	"dmarcgate/internal/childtest"
 	"fmt"
 	"os"
 	"os/exec"
@@ -86,7 +87,7 @@ func TestServersEndWithATestProcessThatIsKilled(t *testing.T) {
 	s := &server{pid: pid}
 	ctx, cancel := context.WithTimeout(t.Context(), stopTime)
 	defer cancel()
-	if err := poll(ctx, func() bool { return len(s.processes()) == 0 }); err != nil {
+	if err := childtest.Poll(ctx, func() bool { return len(s.processes()) == 0 }); err != nil {
 		t.Errorf("left: %v", s.processes())
 	}
 }

@@ -1,11 +1,8 @@
 package pgtest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 	"os"
 	"os/user"
@@ -14,27 +11,6 @@ import (
 	"strings"
 	"syscall"
 )
-
-// Ports are taken from below those that the kernel gives to outgoing
-// connections (32768 and up, ip_local_port_range): between our look and the
-// server's bind, such a connection could take the port away.
-const (
-	firstPort = 20000
-	portCount = 12000
-	portTries = 100
-)
-
-// freePort returns a loopback port on which nobody listens.
-func freePort() (int, error) {
-	for range portTries {
-		port := firstPort + rand.IntN(portCount)
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, l.Close()
-		}
-	}
-	return 0, errors.New("no free loopback port found")
-}
 
 // programs returns the folder of the newest PostgreSQL of Debian's packages,
 // which are installed side by side, outside of PATH.
@@ -75,25 +51,6 @@ func owner(dir string) (*syscall.Credential, error) {
 		return nil, err
 	}
 	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(dir, int(uid), int(gid))
-}
-
-// children lists the processes whose parent this is.
-func children(parent int) []int {
-	var pids []int
-	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well-formed
-	for _, path := range stats {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			continue // it has ended meanwhile
-		}
-		// The command, in parentheses, may hold anything, so start after it.
-		fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err == nil && len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 func isPostgresVariable(s string) bool { return strings.HasPrefix(s, "PG") }

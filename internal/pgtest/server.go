@@ -2,7 +2,7 @@ package pgtest
 
 import (
 	"context"
-	"errors"
+	"dmarcgate/internal/childtest"
 	"fmt"
 	"net"
 	"os"
@@ -18,10 +18,9 @@ import (
 )
 
 const (
-	startTime = 20 * time.Second     // for a server to answer, on a busy machine
-	stopTime  = 10 * time.Second     // from the signal to the end
-	pollTime  = 5 * time.Millisecond // between looks at a foreign process
-	logTail   = 4096                 // bytes of the log shown when a start fails
+	startTime = 20 * time.Second // for a server to answer, on a busy machine
+	stopTime  = 10 * time.Second // from the signal to the end
+	logTail   = 4096             // bytes of the log shown when a start fails
 )
 
 // The superuser of the server, and the password that it asks for on TCP.
@@ -60,7 +59,7 @@ func (s *Server) create() (err error) {
 	if s.bin, err = programs(); err != nil {
 		return err
 	}
-	if s.port, err = freePort(); err != nil {
+	if s.port, err = childtest.FreePort(); err != nil {
 		return err
 	}
 	if s.dir, err = os.MkdirTemp("", "pgtest"); err != nil {
@@ -135,7 +134,7 @@ func (s *Server) waitReady() {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), startTime)
 	defer cancel()
-	err := poll(ctx, func() bool {
+	err := childtest.Poll(ctx, func() bool {
 		conn, err := pgx.Connect(ctx, s.URL("postgres"))
 		if err != nil {
 			return ended(s.done)
@@ -184,8 +183,10 @@ func (s *Server) Resume() { s.signal(syscall.SIGCONT) }
 // child is added meanwhile.
 func (s *Server) signal(sig syscall.Signal) {
 	_ = s.proc.Process.Signal(sig)
-	for _, pid := range children(s.proc.Process.Pid) {
-		_ = syscall.Kill(pid, sig)
+	for _, p := range childtest.Processes() {
+		if p.Parent == s.proc.Process.Pid {
+			_ = syscall.Kill(p.ID, sig)
+		}
 	}
 }
 
@@ -260,19 +261,4 @@ func ended(done <-chan struct{}) bool {
 	default:
 		return false
 	}
-}
-
-// poll asks until the answer is true or ctx is done. Foreign processes tell
-// nobody when they are ready.
-func poll(ctx context.Context, f func() bool) error {
-	tick := time.NewTicker(pollTime)
-	defer tick.Stop()
-	for !f() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return errors.Join(errors.New("waited too long"), ctx.Err())
-		}
-	}
-	return nil
 }

@@ -1,4 +1,9 @@
-package mtatest
+// Package childtest is for tests that start foreign servers: a port for them to
+// listen on, waiting until they are ready, and the processes of the host. It is
+// test support.
+//
+// Limits: Linux.
+package childtest
 
 import (
 	"errors"
@@ -18,9 +23,9 @@ const (
 
 var errNoPort = errors.New("no free loopback port found")
 
-// freePort returns a loopback port on which nobody listens, neither over TCP
+// FreePort returns a loopback port on which nobody listens, neither over TCP
 // nor over UDP.
-func freePort() (int, error) {
+func FreePort() (int, error) {
 	for range portTries {
 		port := firstPort + rand.IntN(portCount)
 		if portFree(port) {
@@ -31,7 +36,7 @@ func freePort() (int, error) {
 }
 
 func portFree(port int) bool {
-	addr := loopback(port)
+	addr := fmt.Sprintf("127.0.0.1:%d", port)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return false
@@ -44,5 +49,3 @@ func portFree(port int) bool {
 	p.Close()
 	return true
 }
-
-func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
