@@ -1,5 +1,7 @@
-// Package dnscache is the only room that speaks DNS: a stub resolver with a
-// TTL-aware cache, which answers the few questions of mail authentication.
+// Package dnscache is a stub resolver with a TTL-aware cache, which answers the
+// few questions of mail authentication. No other room but those below it speaks
+// DNS: upstream gets an answer out of the servers, schedule says when a query may
+// be sent, and wire puts it and reads the reply.
 //
 // It asks recursive servers, in the order of the configuration, and believes
 // them: it validates nothing (DNSSEC) and does not chase delegations. It is
@@ -16,8 +18,8 @@
 // Queries in flight at each server: at most Config.MaxInFlight, and fewer while
 // it cannot take as many (package schedule); a lookup that finds no place waits
 // for one. Time: Config.QueryTimeout for one exchange, Config.Timeout for a
-// lookup with all its attempts (package upstream), and each caller's own context. From one answer: maxRecords records
-// and maxAliases CNAMEs of a message of at most 64 KiB. The cache:
+// lookup with all its attempts (package upstream), and each caller's own context.
+// From one answer: the records and CNAMEs that package wire takes. The cache:
 // Config.MaxBytes of heap, estimated; a sixth of it is taken from the start.
 // What is asked for once, as by somebody who makes up names, does not drive
 // out what is asked for often.

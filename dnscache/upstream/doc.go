@@ -20,11 +20,10 @@
 // says that an answer is bogus, no other is asked. A datagram that does not
 // answer our question is overlooked, as it may be forged. A truncated answer
 // is asked for again over TCP, and its part is never used; so is a question to
-// which three wrong replies came. Error.Ours tells a
-// resolver that answers nobody from a domain that does not resolve, and
-// Error.Pressure what tells of neither; see there
-// for the rule. A bug that panics while an answer is read fails that lookup
-// only.
+// which three wrong replies came. Error.Ours tells a resolver that answers nobody
+// from a domain that does not resolve, and Error.Pressure what tells of neither;
+// see there for the rule. A bug that panics while an answer is read fails that
+// lookup only.
 //
 // What a server does, and the Kind if no other server does better:
 //
@@ -45,9 +44,9 @@
 // Mail chooses the names that are looked up, so their timeouts condemn no
 // server. A server that was silent, or not to be understood, and has answered
 // nothing else meanwhile, or that refused or failed, gets one check query for the
-// name servers of the root. Any reply shows that it is alive. Without one it is down: passed over
-// as long as another is up, and checked again after 0.5 s and then each time
-// after twice as long, at most 5 s, until it answers anything. With all of them
-// down lookups fail at once and send nothing, so that a server that comes
-// back meets no herd. Pool.Servers tells all this.
+// name servers of the root. Any reply shows that it is alive. Without one it is
+// down: passed over as long as another is up, and checked again after 0.5 s and
+// then each time after twice as long, at most 5 s, until it answers anything. With
+// all of them down lookups fail at once and send nothing, so that a server that
+// comes back meets no herd. Pool.Servers tells all this.
 package upstream
