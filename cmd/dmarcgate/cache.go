@@ -1,9 +1,7 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/signal"
@@ -12,19 +10,8 @@ import (
 	"syscall"
 
 	"dmarcgate/admin"
-	"dmarcgate/auth/dmarc"
-	"dmarcgate/dnscache"
 	"dmarcgate/message"
-	"dmarcgate/term"
 )
-
-// maxSorted is how many entries of a dump are sorted. A larger dump is printed
-// as it comes: a cache may have millions of entries, and no order is worth
-// their memory here.
-const maxSorted = 10_000
-
-// maxText bounds one text of the DNS in JSON: no record is read further.
-const maxText = dmarc.MaxRecordBytes
 
 // cacheTypes are the record types that are looked up.
 var cacheTypes = []string{"A", "AAAA", "MX", "PTR", "SOA", "TXT"}
@@ -53,62 +40,13 @@ func (c *cacheDumpCmd) Validate() error {
 }
 
 func (c *cacheDumpCmd) Run(e *env) error {
-	client, err := c.client()
+	s, err := c.session(e, c.JSON)
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	list := dumpPrinter{e: e, json: c.JSON}
-	if err := client.Dump(ctx, admin.CacheFilter{Type: c.Type, Stale: c.Stale}, list.add); err != nil {
-		return err
-	}
-	return list.end()
-}
-
-// dumpPrinter prints entries: sorted when they are few, as they come otherwise.
-type dumpPrinter struct {
-	e    *env
-	json bool
-	held []dnscache.Entry // not printed yet
-	many bool
-}
-
-func (d *dumpPrinter) add(entry dnscache.Entry) error {
-	if d.many {
-		return d.print(entry)
-	}
-	if d.held = append(d.held, entry); len(d.held) <= maxSorted {
-		return nil
-	}
-	d.many = true
-	fmt.Fprintf(d.e.stderr, "more than %d entries: they are not sorted\n", maxSorted)
-	return d.printHeld()
-}
-
-func (d *dumpPrinter) end() error {
-	slices.SortFunc(d.held, func(a, b dnscache.Entry) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Type, b.Type))
-	})
-	return d.printHeld()
-}
-
-func (d *dumpPrinter) printHeld() error {
-	for _, entry := range d.held {
-		if err := d.print(entry); err != nil {
-			return err
-		}
-	}
-	d.held = nil
-	return nil
-}
-
-func (d *dumpPrinter) print(entry dnscache.Entry) error {
-	if d.json {
-		return json.NewEncoder(d.e.stdout).Encode(printableEntry(entry))
-	}
-	_, err := fmt.Fprintf(d.e.stdout, "%s %s: %s\n", entry.Type, term.Printable(entry.Name), entry)
-	return err
+	return s.Dump(ctx, admin.CacheFilter{Type: c.Type, Stale: c.Stale})
 }
 
 type cacheShowCmd struct {
@@ -143,42 +81,12 @@ func (c *cacheShowCmd) Validate() error {
 	return c.cacheName.Validate()
 }
 
-// Run shows the entries of one name. That there are none is an answer, too.
 func (c *cacheShowCmd) Run(e *env) error {
-	client, err := c.anyClient(e)
+	s, err := c.anySession(e, c.JSON)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
-	defer cancel()
-	list, err := client.Show(ctx, c.Name)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		for i := range list {
-			list[i] = printableEntry(list[i])
-		}
-		return json.NewEncoder(e.stdout).Encode(list)
-	}
-	return entriesTree(c.Name, list).Print(e.stdout)
-}
-
-func entriesTree(name string, list []dnscache.Entry) *term.Node {
-	root := &term.Node{Text: name}
-	if len(list) == 0 {
-		root.Add("nothing is cached")
-	}
-	for _, entry := range list {
-		n := root.Add("%s (%s)", entry.Type, entry.State())
-		if entry.Failure != "" {
-			n.Add("the last lookup failed: %s", term.Printable(entry.Failure))
-		}
-		if entry.HasAnswer() {
-			n.Answer(entry.Records, entry.NXDomain)
-		}
-	}
-	return root
+	return s.Show(c.Name)
 }
 
 type cacheFlushCmd struct {
@@ -200,33 +108,9 @@ func (c *cacheFlushCmd) Validate() error {
 }
 
 func (c *cacheFlushCmd) Run(e *env) error {
-	client, err := c.client()
+	s, err := c.session(e, c.JSON)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
-	defer cancel()
-	var removed int
-	if c.All {
-		removed, err = client.FlushAll(ctx)
-	} else {
-		removed, err = client.Flush(ctx, c.Name)
-	}
-	switch {
-	case err != nil:
-		return err
-	case c.JSON:
-		return json.NewEncoder(e.stdout).Encode(map[string]int{"removed": removed})
-	}
-	_, err = fmt.Fprintf(e.stdout, "%d entries removed\n", removed)
-	return err
-}
-
-// printableEntry bounds the foreign text of an entry for JSON.
-func printableEntry(entry dnscache.Entry) dnscache.Entry {
-	entry.Name, entry.Failure = term.Bounded(entry.Name, dmarc.MaxNameBytes), term.Printable(entry.Failure)
-	for i, r := range entry.Records {
-		entry.Records[i] = term.Bounded(r, maxText)
-	}
-	return entry
+	return s.Flush(c.Name) // empty with --all
 }

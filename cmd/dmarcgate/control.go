@@ -2,27 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"os/signal"
 	"slices"
-	"strings"
 	"syscall"
-	"time"
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
-	"dmarcgate/results"
+	"dmarcgate/control"
 	"dmarcgate/rules"
-	"dmarcgate/term"
 )
-
-// controlTimeout is how long the daemon may take for an answer. A reload reads
-// files and asks nobody.
-const controlTimeout = 30 * time.Second
 
 // controlFlags find the running daemon.
 type controlFlags struct {
@@ -30,15 +20,21 @@ type controlFlags struct {
 	Socket string `help:"Control socket, instead of the configured one." type:"path"`
 }
 
-func (c controlFlags) client() (*admin.Client, error) {
-	if c.Socket != "" {
-		return admin.Dial(c.Socket), nil
-	}
-	cfg, err := config.Load(c.Config)
-	if err != nil {
-		return nil, fmt.Errorf("finding the control socket: %w; --socket names it, too", err)
-	}
-	return admin.Dial(cfg.Admin.Control), nil
+func (c controlFlags) place() control.Place {
+	return control.Place{Config: c.Config, Socket: c.Socket}
+}
+
+// session is for commands that change something.
+func (c controlFlags) session(e *env, json bool) (control.Session, error) {
+	client, err := c.place().Client()
+	return control.Session{Client: client, Out: e.stdout, Warn: e.stderr, JSON: json}, err
+}
+
+// anySession is for commands that need nothing of the configuration but where the
+// daemon is.
+func (c controlFlags) anySession(e *env, json bool) (control.Session, error) {
+	client, err := c.place().AnyClient(e.stderr)
+	return control.Session{Client: client, Out: e.stdout, Warn: e.stderr, JSON: json}, err
 }
 
 type statusCmd struct {
@@ -47,125 +43,11 @@ type statusCmd struct {
 }
 
 func (c *statusCmd) Run(e *env) error {
-	client, err := c.anyClient(e)
+	s, err := c.anySession(e, c.JSON)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
-	defer cancel()
-	s, err := client.Status(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(s)
-	}
-	return statusTree(s, time.Now()).Print(e.stdout)
-}
-
-func statusTree(s admin.Status, now time.Time) *term.Node {
-	root := &term.Node{Text: fmt.Sprintf("dmarcgate %s, process %d, up %s", s.Version, s.PID, now.Sub(s.Started).Round(time.Second))}
-	if m := s.Monitor; m != nil {
-		root.Add("EVERY LISTENER ONLY WATCHES until %s: dmarcgate monitor, %s ago, by %s", term.Stamp(m.Until), term.Age(now, m.Since), term.Printable(m.By)).
-			Add("dmarcgate monitor --end ends it earlier")
-	}
-	cfg := root.Add("configuration %s, read %s ago", s.Config, now.Sub(s.Reloaded).Round(time.Second))
-	if s.Failure != "" {
-		cfg.Add("the last reload failed; the previous settings stay active: %s", s.Failure)
-	}
-	for _, key := range s.Restart {
-		cfg.Add("%s has changed and waits for a restart", key)
-	}
-	for _, text := range s.Warnings {
-		cfg.Add("warning: %s", term.Printable(text))
-	}
-	ruleNodes(root, s)
-	if s.Results == nil {
-		root.Add("store %s", s.Store)
-	} else {
-		storeNodes(root, s.Results, now)
-	}
-	for _, l := range s.Listeners {
-		n := root.Add("listener %s: %s, profile %s", l.Name, l.Address, l.Profile)
-		if l.EnforceShare < 100 {
-			n.Text += fmt.Sprintf(", enforced for %d %% of the messages", l.EnforceShare)
-		}
-		nameNodes(n, l)
-		if l.Warning != nil {
-			n.Add("WARNING: %s", l.Warning.Text).Add("%s", l.Warning.Fix)
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(s.Checks)) {
-		root.Add("%s: %s", name, s.Checks[name])
-	}
-	dnsNodes(root, s.DNS, now)
-	return root
-}
-
-// nameNodes shows under which name results are written.
-func nameNodes(n *term.Node, l admin.ListenerStatus) {
-	names := strings.Join(l.MTANames, ", ")
-	switch {
-	case l.AuthservID != "" && names != "":
-		n.Add("results are written as %s; MTAs call themselves %s", l.AuthservID, names)
-	case l.AuthservID != "":
-		n.Add("results are written as %s", l.AuthservID)
-	case names != "":
-		n.Add("results are written as the MTA calls itself: %s", names)
-	default:
-		n.Add("results are written as the MTA calls itself; none has given its name yet")
-	}
-}
-
-// ruleNodes shows the rules in force. What is doubtful about them is counted:
-// rules lint lists it, and --json.
-func ruleNodes(root *term.Node, s admin.Status) {
-	n := root.Add("%s, hash %s", term.Count(s.Rules, "rule"), s.RulesHash)
-	if s.RuleWarnings > 0 {
-		n.Text += fmt.Sprintf(", %s: see dmarcgate rules lint", term.Count(s.RuleWarnings, "warning"))
-	}
-	for _, m := range s.RuleMaps {
-		n.Add("map %s: %d entries", m.Path, m.Entries)
-	}
-}
-
-// dnsNodes shows the name servers and the cache.
-func dnsNodes(root *term.Node, s admin.DNSStatus, now time.Time) {
-	for _, n := range s.Servers {
-		text := "name server " + n.Address
-		if n.Trusted {
-			text += ", trusted"
-		}
-		if n.Down {
-			text += fmt.Sprintf(": DOWN for %s", now.Sub(n.Since).Round(time.Second))
-		} else {
-			text += ": up"
-		}
-		text += fmt.Sprintf(", %d queries", n.Queries)
-		if n.RTT > 0 {
-			text += fmt.Sprintf(", answers in %.1f ms", n.RTT*1000)
-		}
-		if n.Window > 0 {
-			text += fmt.Sprintf(", takes %d at once", n.Window)
-		}
-		if n.InFlight+n.GivenUp > 0 {
-			text += fmt.Sprintf(" (%d in flight, %d given up)", n.InFlight, n.GivenUp)
-		}
-		server := root.Add("%s", text)
-		if n.Plain {
-			server.Add("does not repeat the case of letters: forged replies are easier than with another server")
-		}
-		if !n.Refusing.IsZero() {
-			server.Add("REFUSES queries for %s (%s): %s", now.Sub(n.Refusing).Round(time.Second), term.Printable(n.Refusal), admin.RefusalAdvice)
-		}
-		if n.Err != "" {
-			server.Add("last failure: %s", term.Printable(n.Err))
-		}
-	}
-	cache := root.Add("DNS cache: %d entries, about %d KiB", s.Entries, (s.Bytes+1023)>>10)
-	if s.Lookups > 0 {
-		cache.Text += fmt.Sprintf("; %d lookups, %d %% of them without a query", s.Lookups, 100*s.Cached/s.Lookups)
-	}
+	return s.Status()
 }
 
 type reloadCmd struct {
@@ -174,31 +56,11 @@ type reloadCmd struct {
 }
 
 func (c *reloadCmd) Run(e *env) error {
-	client, err := c.anyClient(e) // the daemon says what is wrong with its file, and remembers it
+	s, err := c.anySession(e, c.JSON) // the daemon says what is wrong with its file, and remembers it
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), controlTimeout)
-	defer cancel()
-	r, err := client.Reload(ctx)
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		if err := json.NewEncoder(e.stdout).Encode(r); err != nil {
-			return err
-		}
-	}
-	if !r.OK {
-		return errors.New("the daemon keeps its settings:\n" + r.Problem)
-	}
-	if !c.JSON {
-		fmt.Fprintln(e.stdout, "reloaded")
-		for _, key := range r.Restart {
-			fmt.Fprintf(e.stdout, "%s has changed and waits for a restart\n", key)
-		}
-	}
-	return nil
+	return s.Reload()
 }
 
 type tailCmd struct {
@@ -248,11 +110,8 @@ func (c *tailCmd) Run(e *env) error {
 	return c.run(ctx, e)
 }
 
-// errEnough ends a tail that has shown what it should.
-var errEnough = errors.New("enough")
-
 func (c *tailCmd) run(ctx context.Context, e *env) error {
-	client, err := c.anyClient(e)
+	s, err := c.anySession(e, c.JSON)
 	if err != nil {
 		return err
 	}
@@ -260,20 +119,7 @@ func (c *tailCmd) run(ctx context.Context, e *env) error {
 		return err
 	}
 	filter := admin.Filter{Listener: c.Listener, Domain: c.Domain, Client: c.network, Result: c.Result, Action: c.Action, Rule: c.Rule}
-	shown := 0
-	err = client.Tail(ctx, filter, func(r results.Row) error {
-		if err := c.show(e, r); err != nil {
-			return err
-		}
-		if shown++; shown == c.Count {
-			return errEnough
-		}
-		return nil
-	})
-	if errors.Is(err, errEnough) {
-		return nil
-	}
-	return err
+	return s.Tail(ctx, filter, c.Count)
 }
 
 func parseClient(text string) (netip.Prefix, error) {
@@ -285,13 +131,4 @@ func parseClient(text string) (netip.Prefix, error) {
 		return netip.Prefix{}, fmt.Errorf("--ip: %q is neither an address nor a network", text)
 	}
 	return p, nil
-}
-
-func (c *tailCmd) show(e *env, r results.Row) error {
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(r)
-	}
-	_, err := fmt.Fprintf(e.stdout, "%s %s %s from=%s ip=%s %s: %s\n", r.Facts.Time.Format(time.RFC3339),
-		term.Printable(r.Facts.QueueID), r.Facts.Listener, term.OrNone(r.Decision.Author), r.Facts.Client, r.Decision.Action, term.Printable(r.Decision.Reason))
-	return err
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/control"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
@@ -67,7 +68,7 @@ func TestCoverageWarnsOfAProxyFilter(t *testing.T) {
 	}
 	daemontest.Eventually(t, "a warning in the status", func() bool { return warning() == "no_header" })
 	var b strings.Builder
-	if err := statusTree(d.Status(t.Context()), time.Now()).Print(&b); err != nil {
+	if err := control.Tree(d.Status(t.Context()), time.Now()).Print(&b); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"WARNING: of the last 20 messages 20 showed this listener no header", "smtpd_proxy_filter"} {

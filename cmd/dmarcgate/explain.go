@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"dmarcgate/config"
+	"dmarcgate/control"
 	"dmarcgate/explain"
 	"dmarcgate/message"
 	"dmarcgate/milter"
@@ -126,7 +127,7 @@ func (c *explainCmd) options(in site.Site) explain.Options {
 		Second: c.Second, Rule: c.Rule, Bundle: c.Bundle != "", Redact: !c.NoRedact,
 	}
 	if !c.NoDaemon {
-		o.Daemon = daemonAt(in.Config.Admin.Control, in.Config.User) // the place may be read from a broken file
+		o.Daemon = control.At(in.Config.Admin.Control, in.Config.User) // the place may be read from a broken file
 	}
 	return o
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"dmarcgate/admin"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
@@ -91,7 +92,12 @@ func TestResultsOfAllHostsAreReadFromPostgreSQL(t *testing.T) {
 		}
 	}
 	code, out, _ := command("results", "status", "-c", cfg, "--json")
-	var s fullStatus
+	var s struct {
+		admin.ResultsStatus
+		Hosts []struct {
+			StoreID string `json:"store"`
+		}
+	}
 	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || len(s.Hosts) != 1 || s.Hosts[0].StoreID != d.Store().ID() || s.Postgres == nil {
 		t.Errorf("results status --json = %d, %s, %v; want this host and PostgreSQL", code, out, err)
 	}
