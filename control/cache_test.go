@@ -1,10 +1,11 @@
 package control
 
 import (
-	"dmarcgate/dnscache"
 	"fmt"
 	"strings"
 	"testing"
+
+	"dmarcgate/dnscache"
 )
 
 func TestALargeDumpIsPrintedAsItComes(t *testing.T) {

@@ -1,11 +1,12 @@
 package control
 
 import (
-	"dmarcgate/admin"
-	"dmarcgate/term"
 	"strings"
 	"testing"
 	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/term"
 )
 
 func TestStatusShowsNameServersAndTheUseOfTheCache(t *testing.T) {

@@ -2,19 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"io"
-	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
-	"dmarcgate/admin"
-	"dmarcgate/config"
-	"dmarcgate/results"
-	"dmarcgate/results/opendmarc"
-	"dmarcgate/term"
+	"dmarcgate/store"
 )
 
 // importCmd takes over results of other programs.
@@ -29,144 +20,10 @@ type importOpenDMARCCmd struct {
 	JSON   bool     `help:"Print JSON."`
 }
 
-// maxRefusals is how many refused blocks are shown with their lines; all are
-// counted.
-const maxRefusals = 50
-
-// refusedBlock is a message that was not taken.
-type refusedBlock struct {
-	File string `json:"file"`
-	Line int    `json:"line"`
-	Why  string `json:"why"`
-}
-
-// importReport is what became of the messages of all files.
-type importReport struct {
-	Messages int64 `json:"messages"` // read
-	admin.Imported
-	Refused map[string]int64 `json:"refused"` // by reason
-	Lines   []refusedBlock   `json:"lines"`   // the first of them
-}
-
 func (c *importOpenDMARCCmd) Run(e *env) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	source := &histories{files: c.Files, now: time.Now(), report: importReport{Refused: map[string]int64{}, Lines: []refusedBlock{}}}
-	defer source.close()
-	err := c.take(ctx, e, source)
-	if printErr := source.report.print(e, c.JSON, c.DryRun); err == nil {
-		err = printErr
-	}
-	return err
-}
-
-func (c *importOpenDMARCCmd) take(ctx context.Context, e *env, source *histories) (err error) {
-	if c.DryRun {
-		for err == nil {
-			_, err = source.next()
-		}
-		if err == io.EOF {
-			err = nil
-		}
-		return err
-	}
-	cfg, err := config.Load(c.Config)
-	if err != nil {
-		return err
-	}
-	store, end, err := takeStore(ctx, e, cfg, c.Socket)
-	if err != nil {
-		return err
-	}
-	defer atEnd(end, &err)
-	source.report.Imported, err = store.Import(ctx, source.next)
-	return err
-}
-
-// histories reads one file after the other.
-type histories struct {
-	files  []string // that are left
-	now    time.Time
-	open   *os.File
-	reader *opendmarc.Reader
-	report importReport
-}
-
-// next returns the next row, and io.EOF after the last one of the last file.
-// What is refused is noted.
-func (h *histories) next() (results.Row, error) {
-	for {
-		if h.reader == nil {
-			if err := h.begin(); err != nil {
-				return results.Row{}, err
-			}
-		}
-		m, err := h.reader.Next()
-		switch {
-		case err == io.EOF:
-			h.close()
-			continue
-		case err != nil:
-			return results.Row{}, fmt.Errorf("reading %s: %w", h.open.Name(), err)
-		}
-		h.report.Messages++
-		if m.Why == "" {
-			return m.Row, nil
-		}
-		h.refuse(m)
-	}
-}
-
-func (h *histories) refuse(m opendmarc.Message) {
-	h.report.Refused[string(m.Why)]++
-	if len(h.report.Lines) < maxRefusals {
-		h.report.Lines = append(h.report.Lines, refusedBlock{h.open.Name(), m.Line, string(m.Why)})
-	}
-}
-
-// begin opens the next file.
-func (h *histories) begin() (err error) {
-	if len(h.files) == 0 {
-		return io.EOF
-	}
-	name := h.files[0]
-	h.files = h.files[1:]
-	h.open = os.Stdin
-	if name != "-" {
-		if h.open, err = os.Open(name); err != nil {
-			return err
-		}
-	}
-	h.reader = opendmarc.NewReader(h.open, h.now)
-	return nil
-}
-
-func (h *histories) close() {
-	if h.reader != nil && h.open != os.Stdin {
-		h.open.Close()
-	}
-	h.reader = nil
-}
-
-func (r *importReport) print(e *env, asJSON, dryRun bool) error {
-	if asJSON {
-		return json.NewEncoder(e.stdout).Encode(r)
-	}
-	for _, b := range r.Lines {
-		fmt.Fprintf(e.stderr, "%s:%d: refused: %s\n", term.Printable(b.File), b.Line, b.Why)
-	}
-	var refused int64
-	for _, n := range r.Refused {
-		refused += n
-	}
-	if hidden := refused - int64(len(r.Lines)); hidden > 0 {
-		fmt.Fprintf(e.stderr, "%d more were refused\n", hidden)
-	}
-	if dryRun {
-		_, err := fmt.Fprintf(e.stdout, "%d messages read: %d can be taken, %d are refused\n", r.Messages, r.Messages-refused, refused)
-		return err
-	}
-	_, err := fmt.Fprintf(e.stdout, "%d messages read: %d taken, %d were there already, %d are older than what is kept, %d refused\n",
-		r.Messages, r.Taken, r.Present, r.Expired, refused)
-	return err
+	return store.Import(ctx, e.stdout, e.stderr, store.ImportOptions{
+		Source: store.Source{Socket: c.Socket, Own: e.ownStore}, Config: c.Config, Files: c.Files, DryRun: c.DryRun, JSON: c.JSON,
+	})
 }

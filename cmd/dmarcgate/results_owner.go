@@ -2,51 +2,18 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"syscall"
 
-	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/daemon/storekeeper"
-	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
+	"dmarcgate/store"
 )
 
-// storeOwner does what only the owner of the store may: *admin.Client, when the
-// daemon runs, or this process.
-type storeOwner interface {
-	Purge(context.Context, results.Purge) (int64, error)
-	Import(context.Context, func() (results.Row, error)) (admin.Imported, error)
-}
-
-// takeStore returns the daemon, when one answers on the control socket, and
-// else the store itself, opened as the daemon does. Call the function at the
-// end.
-func takeStore(ctx context.Context, e *env, cfg *config.Config, socket string) (storeOwner, func() error, error) {
-	if socket == "" {
-		socket = cfg.Admin.Control
-	}
-	client := admin.Dial(socket)
-	_, err := client.Status(ctx)
-	if err == nil {
-		return client, func() error { return nil }, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
-		return nil, nil, err // it may run, and only not let us in
-	}
-	if cfg.Store.Durability == "off" {
-		return nil, nil, site.ErrNoResults
-	}
-	fmt.Fprintf(e.stderr, "no daemon answers at %s: the store is opened here\n", socket)
-	return openOwn(ctx, e, cfg)
-}
-
-// openOwn opens a store that is there.
-func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func() error, error) {
+// ownStore opens a store that is there.
+func (e *env) ownStore(ctx context.Context, cfg *config.Config) (store.Owner, func() error, error) {
 	if _, err := os.Stat(cfg.Store.Path); err != nil {
 		return nil, nil, err
 	}
@@ -62,12 +29,9 @@ func openOwn(ctx context.Context, e *env, cfg *config.Config) (storeOwner, func(
 		}
 	}
 	opt := site.StoreOptions(cfg, key, nil, log.Logger)
-	store, err := sqlite.Open(ctx, opt)
+	own, err := sqlite.Open(ctx, opt)
 	if err != nil {
 		return nil, nil, err
 	}
-	return storekeeper.New(store, opt), store.Close, nil
+	return storekeeper.New(own, opt), own.Close, nil
 }
-
-// atEnd adds the error of a close to that of the work.
-func atEnd(end func() error, err *error) { *err = errors.Join(*err, end()) }

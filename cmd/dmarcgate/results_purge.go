@@ -2,19 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
 	"dmarcgate/config"
 	"dmarcgate/message"
 	"dmarcgate/results"
-	"dmarcgate/site"
-	"dmarcgate/term"
+	"dmarcgate/store"
 )
 
 // meantFlags say which results are meant. All that are given must hold.
@@ -80,90 +77,7 @@ func (c *purgeCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	if c.DryRun {
-		n, err := c.count(ctx, e, cfg, p)
-		return c.tell(e, "would be deleted", n, err)
-	}
-	if err := c.confirm(e, p); err != nil {
-		return err
-	}
-	n, err := c.delete(ctx, e, cfg, p)
-	return c.tell(e, "deleted", n, err)
-}
-
-// confirm asks, unless it was told not to.
-func (c *purgeCmd) confirm(e *env, p results.Purge) error {
-	if c.Yes {
-		return nil
-	}
-	if e.ask == nil {
-		return errors.New("there is no terminal to ask on: give --yes, and try --dry-run before")
-	}
-	yes, err := e.ask(c.question(p))
-	if err == nil && !yes {
-		err = errors.New("nothing was deleted")
-	}
-	return err
-}
-
-func (c *purgeCmd) question(p results.Purge) string {
-	var all []string
-	if p.Domain != "" {
-		all = append(all, "that name "+p.Domain)
-	}
-	if p.Client.IsValid() {
-		all = append(all, "of clients in "+p.Client.String())
-	}
-	if !p.Before.IsZero() {
-		all = append(all, "from before "+term.Stamp(p.Before))
-	}
-	where := "of this host"
-	if c.Postgres {
-		where = "of all hosts in PostgreSQL"
-	}
-	return fmt.Sprintf("Delete all results %s %s?", where, strings.Join(all, " and "))
-}
-
-func (c *purgeCmd) delete(ctx context.Context, e *env, cfg *config.Config, p results.Purge) (n int64, err error) {
-	if c.Postgres {
-		r, err := site.OpenPostgres(ctx, cfg)
-		if err != nil {
-			return 0, err
-		}
-		defer r.Close()
-		return r.Purge(ctx, p)
-	}
-	store, end, err := takeStore(ctx, e, cfg, c.Socket)
-	if err != nil {
-		return 0, err
-	}
-	defer atEnd(end, &err)
-	return store.Purge(ctx, p)
-}
-
-// count reads what would be deleted.
-func (c *purgeCmd) count(ctx context.Context, e *env, cfg *config.Config, p results.Purge) (n int64, err error) {
-	store, err := site.OpenStore(ctx, e.stderr, cfg, c.Postgres)
-	if err != nil {
-		return 0, err
-	}
-	defer store.Close()
-	err = store.Scan(ctx, results.Span{To: p.Before}, func(r results.Row) error {
-		if results.Matches(&r, p) {
-			n++
-		}
-		return nil
+	return store.Purge(ctx, e.stdout, e.stderr, cfg, store.PurgeOptions{
+		Source: store.Source{Socket: c.Socket, Own: e.ownStore}, Meant: p, Postgres: c.Postgres, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON, Ask: e.ask,
 	})
-	return n, err
-}
-
-func (c *purgeCmd) tell(e *env, what string, n int64, err error) error {
-	if err != nil && n == 0 {
-		return err
-	}
-	if c.JSON {
-		return errors.Join(err, json.NewEncoder(e.stdout).Encode(map[string]int64{strings.ReplaceAll(what, " ", "_"): n}))
-	}
-	fmt.Fprintf(e.stdout, "%d results %s\n", n, what)
-	return err
 }

@@ -19,6 +19,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/resultstest"
+	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
@@ -173,7 +174,11 @@ func TestAnExportHasWhatWasAskedFor(t *testing.T) {
 	for _, tt := range tests {
 		var got []string
 		for line := range strings.Lines(export(t, cfg, tt.args...)) {
-			var r exported
+			var r struct {
+				State    string
+				Facts    policy.Facts
+				Decision policy.Decision
+			}
 			if err := json.Unmarshal([]byte(line), &r); err != nil {
 				t.Fatalf("line %q: %v", line, err)
 			}
@@ -337,7 +342,11 @@ func TestAnImportTakesEachMessageOnceAndShowsWhatItRefuses(t *testing.T) {
 		}
 	}
 	code, out, _ = command("import", "opendmarc", history, history, "-c", cfg, "--json")
-	var r importReport
+	var r struct {
+		Messages, Present int64
+		Refused           map[string]int64
+		Lines             []any
+	}
 	if err := json.Unmarshal([]byte(out), &r); err != nil || code != 0 || r.Messages != 24 || r.Present != 20 || len(r.Lines) != 2 || r.Refused["received is not a time that can be"] != 2 {
 		t.Errorf("import --json = %d, %s, %v; want both files", code, out, err)
 	}

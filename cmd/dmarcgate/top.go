@@ -2,15 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
-	"dmarcgate/results"
-	"dmarcgate/term"
+	"dmarcgate/store"
 )
 
 // topCmd asks the recorded results what stands out.
@@ -41,61 +38,10 @@ func (c *topCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	store, err := c.open(ctx, e)
+	rows, err := c.open(ctx, e)
 	if err != nil {
 		return err
 	}
-	defer store.Close()
-	switch c.What {
-	case "failing":
-		return show(c, e, topOf(ctx, store.TopFailing, since, c.Limit), "AUTHOR\tMESSAGES\tQUARANTINED\tREJECTED\tCLIENTS\tLAST", func(f results.Failing) []any {
-			return []any{f.Author, f.Messages, f.Quarantined, f.Rejected, f.Clients, f.Last}
-		})
-	case "overridden":
-		return show(c, e, topOf(ctx, store.TopOverridden, since, c.Limit), "AUTHOR\tREASON\tMESSAGES\tQUARANTINED\tREJECTED\tLAST", func(o results.Overridden) []any {
-			return []any{o.Author, string(o.Override), o.Messages, o.Quarantined, o.Rejected, o.Last}
-		})
-	case "malformed":
-		return show(c, e, topOf(ctx, store.TopMalformed, since, c.Limit), "DOMAIN\tMESSAGES\tLAST\tWHAT", func(m results.Malformed) []any {
-			return []any{term.OrNone(m.Domain), m.Messages, m.Last, whatIsMalformed(m)}
-		})
-	default:
-		return show(c, e, topOf(ctx, store.NewSenders, since, c.Limit), "ORGANIZATION\tNETWORK\tFIRST\tPASSED\tQID\tAUTHOR", func(n results.NewSender) []any {
-			return []any{n.Org, n.Net.String(), n.First, term.YesNo(n.Passed), term.OrNone(n.QueueID), term.OrNone(n.Author)}
-		})
-	}
-}
-
-// answer is what a question gave.
-type answer[T any] struct {
-	list []T
-	err  error
-}
-
-func topOf[T any](ctx context.Context, ask func(context.Context, time.Time, int) ([]T, error), since time.Time, limit int) answer[T] {
-	list, err := ask(ctx, since, limit)
-	return answer[T]{list, err}
-}
-
-// show prints an answer: JSON, or a table.
-func show[T any](c *topCmd, e *env, a answer[T], head string, line func(T) []any) error {
-	if a.err != nil {
-		return a.err
-	}
-	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(append([]T{}, a.list...))
-	}
-	return term.Table(e.stdout, head, a.list, line)
-}
-
-// whatIsMalformed says it of the newest message: the defects of the record, or
-// what From is.
-func whatIsMalformed(m results.Malformed) string {
-	if len(m.Defects) > 0 {
-		return strings.Join(m.Defects, " ")
-	}
-	if m.From != "" {
-		return "from: " + string(m.From)
-	}
-	return "-"
+	defer rows.Close()
+	return store.Top(ctx, e.stdout, rows, store.TopOptions{What: c.What, Since: since, Limit: c.Limit, JSON: c.JSON})
 }
