@@ -1,16 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"slices"
-
 	"dmarcgate/config"
 	"dmarcgate/daemon/system"
-	"dmarcgate/site"
-	"dmarcgate/term"
+	"dmarcgate/site/check"
 )
 
 type checkConfigCmd struct {
@@ -20,81 +13,13 @@ type checkConfigCmd struct {
 	JSON   bool   `help:"Print JSON."`
 }
 
-// checked is what check-config prints.
-type checked struct {
-	OK       bool             `json:"ok"` // it can be used
-	Problems []config.Problem `json:"problems"`
-	Warnings []site.Remark    `json:"warnings"`
-	Rules    int              `json:"rules"`
-	Tests    int              `json:"tests"`
-	Maps     int              `json:"maps"`
-}
-
 func (c *checkConfigCmd) Run(e *env) error {
-	var aboutHost []config.Problem // warnings
-	in, err := site.Load(c.Config, site.AllParts)
-	if err == nil && c.Host {
-		found := system.Check(in.Config)
-		aboutHost = found.Warnings
-		if len(found.Problems) > 0 {
-			err = &config.Errors{Problems: found.Problems}
+	o := check.Options{Strict: c.Strict, JSON: c.JSON}
+	if c.Host {
+		o.Host = func(cfg *config.Config) (stops, warnings []config.Problem) {
+			found := system.Check(cfg)
+			return found.Problems, found.Warnings
 		}
 	}
-	warned := warningsOf(in, aboutHost)
-	if c.JSON {
-		if encErr := json.NewEncoder(e.stdout).Encode(newChecked(in, warned, err)); encErr != nil {
-			return encErr
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if !c.JSON {
-		if err := c.print(e.stdout, in, warned); err != nil {
-			return err
-		}
-	}
-	if n := len(warned); c.Strict && n > 0 { // errors have ended this before
-		return fmt.Errorf("configuration and rules have %s", term.Count(n, "warning"))
-	}
-	return nil
-}
-
-// warningsOf are those of the configuration file and the host, then those of the
-// rules.
-func warningsOf(in site.Site, host []config.Problem) []site.Remark {
-	var all []site.Remark
-	if in.Config != nil {
-		for _, p := range slices.Concat(in.Config.Warnings(), host) {
-			all = append(all, site.Remark{Level: "warning", Problem: p})
-		}
-	}
-	return append(all, in.Findings()...)
-}
-
-func newChecked(in site.Site, warned []site.Remark, err error) checked {
-	out := checked{OK: err == nil, Problems: []config.Problem{}, Warnings: append([]site.Remark{}, warned...)}
-	var broken *config.Errors
-	if errors.As(err, &broken) {
-		out.Problems = broken.Problems
-	}
-	if in.RuleSet != nil {
-		out.Rules, out.Tests, out.Maps = in.Rules.Len(), in.RuleSet.Tests, len(in.RuleSet.Maps)
-	}
-	return out
-}
-
-func (c *checkConfigCmd) print(w io.Writer, in site.Site, warned []site.Remark) error {
-	for _, l := range in.Config.Listeners {
-		fmt.Fprintf(w, "listener %s: %s, profile %s, quarantine %s\n", l.Name, l.Address, l.Profile, l.Quarantine)
-	}
-	for _, f := range warned {
-		fmt.Fprintln(w, f)
-	}
-	if in.RuleSet != nil {
-		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.Config.RulesDir, in.Rules.Len(), in.Rules.Hash(),
-			term.Count(in.RuleSet.Tests, "test"), term.Count(len(in.RuleSet.Maps), "map"), term.Count(len(in.Findings()), "warning"))
-	}
-	_, err := fmt.Fprintf(w, "%s is good\n", c.Config)
-	return err
+	return check.Config(e.stdout, c.Config, o)
 }

@@ -3,6 +3,9 @@ package main
 import (
 	"strings"
 	"testing"
+
+	"dmarcgate/config"
+	"dmarcgate/site"
 )
 
 func TestCheckConfigShowsWarningsOfTheConfiguration(t *testing.T) {
@@ -33,4 +36,12 @@ func TestCheckConfigShowsWarningsOfTheConfiguration(t *testing.T) {
 			}
 		})
 	}
+}
+
+// checked is what check-config --json prints.
+type checked struct {
+	OK                 bool
+	Problems           []config.Problem
+	Warnings           []site.Remark
+	Rules, Tests, Maps int
 }

@@ -24,10 +24,11 @@ const root = "../.."
 // Every room may import term and scope, which import none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "daemon", "daemon/*", "config/*", "rules", "internal/*"},
+	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "internal/*"},
 	"explain":               {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "message", "milter", "policy", "policy/pattern", "results", "results/blob", "site", "policy/replay", "config/*"},
 	"control":               {"admin", "auth/dmarc", "config", "dnscache", "results", "results/dbread", "results/pg", "results/sqlite", "site"},
 	"store":                 {"admin", "config", "policy", "results", "results/blob", "results/opendmarc", "site"},
+	"site/check":            {"config", "site"},
 	"whatif":                {"config", "policy", "policy/replay", "results", "site", "survey", "auth/dmarc"},
 	"survey":                {"policy", "policy/replay", "results", "auth/dmarc"},
 	"lookup":                {"auth/dmarc", "auth/spf", "dnscache", "message", "policy", "policy/lint", "report/consent", "site"},
