@@ -1,10 +1,9 @@
 // Package explain shows what becomes of one message and why: every check and
-// lookup in a tree, a text for its sender, a case file that can be passed on, and
-// the verdicts of other implementations.
+// lookup in a tree, a text for its sender, a case file that can be passed on
+// (package casefile), and the verdicts of other implementations (package second).
 //
 // A message of a file goes along the path of the daemon, with the same limits and
 // a cache of its own. A message of the store is shown as it was recorded, and
 // decided again. What only the running daemon knows, such as the history of a
-// domain, is named as not told. A second opinion is given on at most 8 MiB, and
-// within 30 seconds.
+// domain, is named as not told.
 package explain

@@ -14,6 +14,8 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/enforce"
+	"dmarcgate/explain/casefile"
+	"dmarcgate/explain/second"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
 	"dmarcgate/results"
@@ -25,11 +27,7 @@ const SomeTLS = "TLSv1.3"
 
 // Letter is a message with its envelope: the fields of the header as they were
 // signed, and the body in CRLF.
-type Letter struct {
-	Env    *milter.Envelope
-	Header [][]byte
-	Body   []byte
-}
+type Letter = casefile.Letter
 
 // Explanation is what became of a message, and what was looked up for it.
 type Explanation struct {
@@ -43,7 +41,7 @@ type Explanation struct {
 	SPF       []spfCheck      `json:"spf_checks,omitempty"`      // MAIL FROM, then HELO
 	Authors   []authorPath    `json:"authors,omitempty"`         // for each of Facts.Authors
 	Owner     string          `json:"spf_explanation,omitempty"` // what the owner of the MAIL FROM domain says of a fail
-	Second    *second         `json:"second_opinion,omitempty"`
+	Second    *secondOpinion  `json:"second_opinion,omitempty"`
 	ForSender string          `json:"for_sender,omitempty"`
 	Bundle    string          `json:"bundle,omitempty"`
 
@@ -59,10 +57,10 @@ type Explanation struct {
 	unruled bool // the rules cannot be read, so that nothing is decided again
 }
 
-// second is what other implementations say, or why they say nothing.
-type second struct {
-	Opinions []opinion `json:"opinions,omitempty"`
-	Error    string    `json:"error,omitempty"`
+// secondOpinion is what other implementations say, or why they say nothing.
+type secondOpinion struct {
+	Opinions []second.Opinion `json:"opinions,omitempty"`
+	Error    string           `json:"error,omitempty"`
 }
 
 // Options are what explain is asked for, and what it was told of a message.
@@ -121,8 +119,8 @@ func explain(in site.Site, l config.Listener, m Letter, others bool) (*Explanati
 	x.Authors = again.authors(in, x.Facts)
 	x.Owner = ownerSays(dns, m.Env, x.Facts)
 	if others && x.Facts.Skip == policy.Evaluated {
-		x.Second = &second{}
-		if x.Second.Opinions, err = secondOpinion(dns, m.Env, x.Facts, m.Header, m.Body); err != nil {
+		x.Second = &secondOpinion{}
+		if x.Second.Opinions, err = second.Opinions(dns, m.Env, x.Facts, m.Header, m.Body); err != nil {
 			x.Second.Error = err.Error()
 		}
 	}

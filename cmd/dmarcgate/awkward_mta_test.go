@@ -105,11 +105,11 @@ func readLetter(t *testing.T, file string) *awkward {
 	l.defaults(t)
 	var keys string
 	l.message, keys = l.signed(t)
-	l.zone = l.sections["zone"] + "\n" + keys
+	l.zone = l.Sections["zone"] + "\n" + keys
 	if _, err := dnstest.Parse(l.zone); err != nil {
 		t.Fatalf("%s: %v", file, err)
 	}
-	for line := range strings.Lines(l.sections["want"]) {
+	for line := range strings.Lines(l.Sections["want"]) {
 		profile, text, _ := strings.Cut(strings.TrimSpace(line), ":")
 		l.want[profile] = readAnswer(text)
 	}
@@ -126,16 +126,16 @@ func readLetter(t *testing.T, file string) *awkward {
 func (l *awkward) defaults(t *testing.T) {
 	t.Helper()
 	for _, key := range []string{"profile", "quarantine", "trusted", "dns-timeout", "auth"} {
-		if l.envelope[key] != nil {
+		if l.Envelope[key] != nil {
 			t.Fatalf("%s has an envelope line %q, which has no meaning here", l.name, key)
 		}
 	}
-	if l.proves == "" || l.sections["config"]+l.sections["rules"] != "" {
+	if l.Proves == "" || l.Sections["config"]+l.Sections["rules"] != "" {
 		t.Fatalf("%s says nothing, or has a configuration of its own", l.name)
 	}
 	for key, value := range awkwardEnvelope {
-		if l.envelope[key] == nil {
-			l.envelope[key] = []string{value}
+		if l.Envelope[key] == nil {
+			l.Envelope[key] = []string{value}
 		}
 	}
 }
@@ -220,7 +220,7 @@ func (l *awkward) play(t *testing.T, s *awkwardSite, profile string) {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("%s\nreply %v", l.proves, r)
+			t.Logf("%s\nreply %v", l.Proves, r)
 		}
 	})
 	want := l.want[profile]

@@ -3,13 +3,11 @@ package main
 import (
 	"bytes"
 	"cmp"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"dmarcgate/config"
 	"dmarcgate/internal/dkimtest"
@@ -56,42 +54,6 @@ func testKey(t *testing.T, name string) dkimtest.Key {
 	return k
 }
 
-var (
-	repeated  = regexp.MustCompile(`\{([^{}*]+)\*(\d+)\}`)
-	publicKey = regexp.MustCompile(`\{key:([a-z0-9]+)(?::([a-z0-9]+))?\}`)
-	clock     = regexp.MustCompile(`\{now([+-][0-9hms]+)?\}`)
-)
-
-// expand replaces the placeholders of a section: {text*N}, {key:NAME} or
-// {key:NAME:FORM}, {now}, {now-1h}.
-func expand(t *testing.T, text string) string {
-	t.Helper()
-	text = strings.ReplaceAll(text, "{host}", hostName(t))
-	text = repeated.ReplaceAllStringFunc(text, func(s string) string {
-		m := repeated.FindStringSubmatch(s)
-		n, err := strconv.Atoi(m[2])
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strings.Repeat(m[1], n)
-	})
-	text = publicKey.ReplaceAllStringFunc(text, func(s string) string {
-		m := publicKey.FindStringSubmatch(s)
-		p := testKey(t, m[1]).Public(m[2])
-		if p == "" {
-			t.Fatalf("%s: the key has no such form", s)
-		}
-		return p
-	})
-	return clock.ReplaceAllStringFunc(text, func(s string) string {
-		d, err := time.ParseDuration(cmp.Or(clock.FindStringSubmatch(s)[1], "0s"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return strconv.FormatInt(time.Now().Add(d).Unix(), 10)
-	})
-}
-
 // hostName is what the daemon calls this host.
 func hostName(t *testing.T) string {
 	t.Helper()
@@ -100,24 +62,6 @@ func hostName(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return cfg.HostName()
-}
-
-// quotes puts a backslash before quotes that have none.
-var quotes = strings.NewReplacer(`\\`, `\\`, `\"`, `\"`, `"`, `\"`)
-
-// unescape reads \r, \n, \t, \xHH and the other escapes of Go.
-func unescape(t *testing.T, text string) string {
-	t.Helper()
-	var out strings.Builder
-	for line := range strings.Lines(text) {
-		body := strings.TrimSuffix(line, "\n")
-		plain, err := strconv.Unquote(`"` + quotes.Replace(body) + `"`)
-		if err != nil {
-			t.Fatalf("line %q: %v", body, err)
-		}
-		out.WriteString(plain + line[len(body):])
-	}
-	return out.String()
 }
 
 // signing is a message that the lines of a sign section work on, with CRLF.
@@ -132,8 +76,8 @@ type signing struct {
 // section, and the zone text of the keys. docs/testing.md has the lines.
 func (c *caseFile) signed(t *testing.T) (message []byte, zone string) {
 	t.Helper()
-	s := &signing{t: t, message: crlf(c.sections["message"]), zone: c.sections["zone"]}
-	for line := range strings.Lines(c.sections["sign"]) {
+	s := &signing{t: t, message: crlf(c.Sections["message"]), zone: c.Sections["zone"]}
+	for line := range strings.Lines(c.Sections["sign"]) {
 		if line = strings.TrimSpace(line); line != "" {
 			s.line(line)
 		}

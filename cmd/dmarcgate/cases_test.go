@@ -2,16 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
 	"dmarcgate/explain"
+	"dmarcgate/explain/casefile"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
@@ -88,110 +89,37 @@ func TestEveryCaseSaysWhatItProvesAndWants(t *testing.T) {
 	}
 }
 
-// caseFile is one parsed case.
-type caseFile struct {
-	proves   string // the first paragraph
-	sections map[string]string
-	envelope map[string][]string
-}
-
-// What a case says when it does not say otherwise.
-const (
-	defaultMessage = "From: user@bank.example\nSubject: hello\n\nbody\n"
-	defaultMail    = "<user@bank.example>"
-	defaultPolicy  = "_dmarc.bank.example. TXT \"v=DMARC1; p=reject\"\n"
-)
-
-var (
-	sectionTitle = regexp.MustCompile(`^-- (\S+)( escaped)? --\n$`)
-	caseSections = []string{"config", "rules", "envelope", "zone", "sign", "message", "want"}
-	envelopeKeys = []string{"client", "name", "helo", "mail", "args", "rcpt", "recipient", "auth", "tls", "profile", "quarantine", "trusted", "dns-timeout", "mta"}
-)
+// caseFile is one case, which can be run.
+type caseFile struct{ *casefile.Case }
 
 func readCase(t *testing.T, file string) *caseFile {
-	t.Helper()
-	c := &caseFile{sections: readSections(t, file), envelope: make(map[string][]string)}
-	c.fill()
-	c.proves = strings.TrimSpace(c.sections[""])
-	for line := range strings.Lines(c.sections["envelope"]) {
-		key, value, _ := strings.Cut(strings.Trim(line, " \n"), " ")
-		if !slices.Contains(envelopeKeys, key) {
-			t.Fatalf("%s: unknown envelope line %q", file, line)
-		}
-		c.envelope[key] = append(c.envelope[key], strings.Trim(value, " "))
-	}
-	return c
-}
-
-// readSections returns the text of each section with its escapes and
-// placeholders replaced; that before the first has no name.
-func readSections(t *testing.T, file string) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sections, escaped := make(map[string]string), make(map[string]bool)
-	section := ""
-	for line := range strings.Lines(string(text)) {
-		title := sectionTitle.FindStringSubmatch(line)
-		if title == nil {
-			sections[section] += line
-			continue
+	c, err := casefile.Read(string(text), func(name, form string) (string, error) {
+		if p := testKey(t, name).Public(form); p != "" {
+			return p, nil
 		}
-		if section = title[1]; !slices.Contains(caseSections, section) {
-			t.Fatalf("%s: unknown section %q", file, section)
-		}
-		sections[section], escaped[section] = sections[section]+"", title[2] != ""
+		return "", errors.New("the key has no such form")
+	})
+	if err != nil {
+		t.Fatalf("%s: %v", file, err)
 	}
-	for name, text := range sections {
-		if escaped[name] {
-			text = unescape(t, text)
-		}
-		sections[name] = expand(t, text)
-	}
-	return sections
-}
-
-// fill adds what most cases have in common: a message of the domain
-// bank.example, which wants mail rejected that is not its own.
-func (c *caseFile) fill() {
-	if _, ok := c.sections["message"]; ok {
-		return
-	}
-	c.sections["message"] = defaultMessage
-	if !strings.Contains(c.sections["zone"], "_dmarc.bank.example") {
-		c.sections["zone"] += defaultPolicy
-	}
-}
-
-// one returns the last value of an envelope key.
-func (c *caseFile) one(key, otherwise string) string {
-	if v := c.envelope[key]; len(v) > 0 {
-		return v[len(v)-1]
-	}
-	return otherwise
-}
-
-// recipients are those of "recipient" lines; without any, those of "rcpt" lines
-// and the usual one.
-func (c *caseFile) recipients() []string {
-	if all := c.envelope["recipient"]; len(all) > 0 {
-		return all
-	}
-	return append(slices.Clone(c.envelope["rcpt"]), "<"+explain.CaseRcpt+">")
+	return &caseFile{c}
 }
 
 func (c *caseFile) run(t *testing.T) {
 	t.Helper()
 	w := c.play(t)
-	for line := range strings.Lines(c.sections["want"]) {
+	for line := range strings.Lines(c.Sections["want"]) {
 		if line = strings.TrimSpace(line); line != "" {
 			w.check(t, line)
 		}
 	}
 	if t.Failed() {
-		t.Logf("%s\nfacts %+v\ndecision %+v\nlog %s\nfinal message:\n%s", c.proves, w.row.Facts, w.row.Decision, w.log, w.final)
+		t.Logf("%s\nfacts %+v\ndecision %+v\nlog %s\nfinal message:\n%s", c.Proves, w.row.Facts, w.row.Decision, w.log, w.final)
 	}
 }
 
@@ -199,10 +127,10 @@ func (c *caseFile) run(t *testing.T) {
 func (c *caseFile) play(t *testing.T) witness {
 	t.Helper()
 	message, keys := c.signed(t)
-	dns := dnstest.New(t, c.sections["zone"]+keys)
+	dns := dnstest.New(t, c.Sections["zone"]+keys)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{
-		Profile: c.one("profile", "strict"), Quarantine: c.one("quarantine", "tag"), Trusted: c.one("trusted", "192.0.2.255"),
-		Extra: c.sections["config"], Rules: c.sections["rules"], DNSTimeout: c.one("dns-timeout", ""), HasStore: true, Unnamed: c.one("mta", "") != ""})
+		Profile: c.One("profile", "strict"), Quarantine: c.One("quarantine", "tag"), Trusted: c.One("trusted", "192.0.2.255"),
+		Extra: c.Sections["config"], Rules: c.Sections["rules"], DNSTimeout: c.One("dns-timeout", ""), HasStore: true, Unnamed: c.One("mta", "") != ""})
 	press(d, dns.Zone)
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
@@ -225,16 +153,16 @@ func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
 	t.Helper()
 	trim := func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">") }
 	m := miltertest.Mail{
-		ClientName: c.one("name", ""), Helo: c.one("helo", "[192.0.2.10]"), From: trim(c.one("mail", defaultMail)),
-		Args: c.envelope["args"], QueueID: "4XyZ1", Auth: c.one("auth", ""), MTA: c.one("mta", ""), Message: message,
+		ClientName: c.One("name", ""), Helo: c.One("helo", "[192.0.2.10]"), From: trim(c.One("mail", casefile.DefaultMail)),
+		Args: c.Envelope["args"], QueueID: "4XyZ1", Auth: c.One("auth", ""), MTA: c.One("mta", ""), Message: message,
 	}
-	for _, rcpt := range c.recipients() {
+	for _, rcpt := range c.Recipients() {
 		m.Rcpts = append(m.Rcpts, trim(rcpt))
 	}
-	if c.one("tls", "no") == "yes" {
+	if c.One("tls", "no") == "yes" {
 		m.TLS = explain.SomeTLS
 	}
-	if addr := c.one("client", "192.0.2.10"); addr != "none" {
+	if addr := c.One("client", "192.0.2.10"); addr != "none" {
 		var err error
 		if m.Client, err = netip.ParseAddr(addr); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/explain"
+	"dmarcgate/explain/casefile"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 )
@@ -20,26 +21,26 @@ import (
 func explained(t *testing.T, c *caseFile, more ...string) string {
 	t.Helper()
 	message, keys := c.signed(t)
-	dns := dnstest.New(t, c.sections["zone"]+keys+"!any\n")
-	top, tables := daemontest.CutTables(c.sections["config"])
+	dns := dnstest.New(t, c.Sections["zone"]+keys+"!any\n")
+	top, tables := daemontest.CutTables(c.Sections["config"])
 	dir := t.TempDir()
-	if c.sections["rules"] != "" {
-		if err := os.WriteFile(filepath.Join(dir, "case.toml"), []byte(c.sections["rules"]), 0o600); err != nil {
+	if c.Sections["rules"] != "" {
+		if err := os.WriteFile(filepath.Join(dir, "case.toml"), []byte(c.Sections["rules"]), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		top += fmt.Sprintf("rules_dir = %q\n", dir)
 	}
 	cfg := write(t, "dmarcgate.toml", fmt.Sprintf("authserv_id = \"mail.site.example\"\nstate_dir = %q\n%s\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = %q\nquarantine = %q\ntrusted_networks = [%q]\n[dns]\nservers = [%q]\nquery_timeout = \"500ms\"\ntimeout = \"500ms\"\n%s",
-		t.TempDir(), top, c.one("profile", "strict"), c.one("quarantine", "tag"), c.one("trusted", "192.0.2.255"), dns.Addr(), tables))
+		t.TempDir(), top, c.One("profile", "strict"), c.One("quarantine", "tag"), c.One("trusted", "192.0.2.255"), dns.Addr(), tables))
 	args := []string{
-		"explain", write(t, "message.eml", string(message)), "-c", cfg, "--ip", c.one("client", "192.0.2.10"),
-		"--helo", c.one("helo", "[192.0.2.10]"), "--mail-from", c.one("mail", defaultMail),
+		"explain", write(t, "message.eml", string(message)), "-c", cfg, "--ip", c.One("client", "192.0.2.10"),
+		"--helo", c.One("helo", "[192.0.2.10]"), "--mail-from", c.One("mail", casefile.DefaultMail),
 	}
-	for _, rcpt := range c.recipients() {
+	for _, rcpt := range c.Recipients() {
 		args = append(args, "--rcpt", rcpt)
 	}
 	for key, flag := range map[string]string{"name": "--client-name", "tls": "--tls", "auth": "--auth"} {
-		if v, ok := c.envelope[key]; ok {
+		if v, ok := c.Envelope[key]; ok {
 			args = append(args, flag, v[len(v)-1])
 		}
 	}
@@ -258,7 +259,7 @@ inner_networks = ["192.0.2.0/28"]
 		return cfg
 	}
 	const listener = "[[listener]]\nname = \"mta\"\naddress = \"unix:/x\"\nprofile = \"strict\"\n"
-	got, want := read(bundled.sections["config"]+listener), read(settings+listener)
+	got, want := read(bundled.Sections["config"]+listener), read(settings+listener)
 	for _, pair := range [][2]any{
 		{got.DKIM, want.DKIM}, {got.Discovery, want.Discovery}, {got.TempError, want.TempError}, {got.From, want.From},
 		{got.Conformant, want.Conformant}, {got.Header, want.Header}, {got.TrustedRelays, want.TrustedRelays},

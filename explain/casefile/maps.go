@@ -1,4 +1,4 @@
-package explain
+package casefile
 
 import (
 	"net/netip"

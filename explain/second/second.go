@@ -1,4 +1,7 @@
-package explain
+// Package second asks other implementations of SPF and DKIM, blitiri.com.ar/go/spf
+// and go-msgauth, for their verdict on a message, beside ours. They have no say in
+// any decision. A second opinion is given on at most 8 MiB, and within 30 seconds.
+package second
 
 import (
 	"bytes"
@@ -22,12 +25,12 @@ import (
 // Limits of a second opinion. The library for DKIM needs quadratic time for
 // some messages (docs/decisions.md), and cannot be stopped.
 const (
-	secondTime  = 30 * time.Second
-	secondBytes = 8 << 20
+	maxTime  = 30 * time.Second
+	maxBytes = 8 << 20
 )
 
-// opinion is one verdict of ours beside that of another implementation.
-type opinion struct {
+// Opinion is one verdict of ours beside that of another implementation.
+type Opinion struct {
 	About  string `json:"about"`
 	Ours   string `json:"ours"`
 	Theirs string `json:"theirs"`
@@ -35,20 +38,20 @@ type opinion struct {
 	Words  string `json:"words,omitempty"` // theirs
 }
 
-// secondOpinion asks blitiri.com.ar/go/spf and go-msgauth about the message
-// that was explained, with the same DNS.
-func secondOpinion(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts, header [][]byte, body []byte) ([]opinion, error) {
+// Opinions asks about a message of which f are our facts, with the same DNS. The
+// fields of the header are as they were signed, the body is in CRLF.
+func Opinions(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts, header [][]byte, body []byte) ([]Opinion, error) {
 	size := len(body)
 	for _, field := range header {
 		size += len(field)
 	}
-	if size > secondBytes {
-		return nil, fmt.Errorf("no second opinion on a message of more than %d MiB", secondBytes>>20)
+	if size > maxBytes {
+		return nil, fmt.Errorf("no second opinion on a message of more than %d MiB", maxBytes>>20)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), secondTime)
+	ctx, cancel := context.WithTimeout(context.Background(), maxTime)
 	defer cancel()
 	type found struct {
-		list []opinion
+		list []Opinion
 		err  error
 	}
 	done := make(chan found, 1)
@@ -60,30 +63,30 @@ func secondOpinion(dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts,
 			}
 			done <- out
 		}()
-		out.list = secondSPF(ctx, dns, env, f)
-		var signatures []opinion
-		signatures, out.err = secondDKIM(ctx, dns, f, header, body)
+		out.list = askSPF(ctx, dns, env, f)
+		var signatures []Opinion
+		signatures, out.err = askDKIM(ctx, dns, f, header, body)
 		out.list = append(out.list, signatures...)
 	}()
 	select {
 	case out := <-done:
 		return out.list, out.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("the other implementation has no verdict after %v", secondTime)
+		return nil, fmt.Errorf("the other implementation has no verdict after %v", maxTime)
 	}
 }
 
-func secondSPF(ctx context.Context, dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts) []opinion {
-	ask := func(about string, ours policy.SPF, sender string) opinion {
+func askSPF(ctx context.Context, dns *dnscache.Resolver, env *milter.Envelope, f policy.Facts) []Opinion {
+	ask := func(about string, ours policy.SPF, sender string) Opinion {
 		result, err := libspf.CheckHostWithSender(f.Client.AsSlice(), f.Helo, sender,
-			libspf.WithContext(ctx), libspf.WithResolver(&secondDNS{dns.View(dnscache.SPF), f.Client}))
-		o := opinion{About: about + " of " + ours.Domain, Ours: ours.Result, Theirs: string(result), Agree: ours.Result == string(result)}
+			libspf.WithContext(ctx), libspf.WithResolver(&netDNS{dns.View(dnscache.SPF), f.Client}))
+		o := Opinion{About: about + " of " + ours.Domain, Ours: ours.Result, Theirs: string(result), Agree: ours.Result == string(result)}
 		if err != nil {
 			o.Words = err.Error()
 		}
 		return o
 	}
-	var out []opinion
+	var out []Opinion
 	if f.SPF.Domain != "" && !f.NullPath {
 		out = append(out, ask("spf mailfrom", f.SPF, localOf(env.MailFrom)+"@"+f.SPF.Domain))
 	}
@@ -103,9 +106,9 @@ func localOf(address string) string {
 	return string(local)
 }
 
-func secondDKIM(ctx context.Context, dns *dnscache.Resolver, f policy.Facts, header [][]byte, body []byte) ([]opinion, error) {
+func askDKIM(ctx context.Context, dns *dnscache.Resolver, f policy.Facts, header [][]byte, body []byte) ([]Opinion, error) {
 	text := bytes.Join(append(append([][]byte{}, header...), []byte("\r\n"), body), nil)
-	res := &secondDNS{view: dns.View(dnscache.DKIM)}
+	res := &netDNS{view: dns.View(dnscache.DKIM)}
 	got, err := libdkim.VerifyWithOptions(bytes.NewReader(text), &libdkim.VerifyOptions{
 		LookupTXT:        func(name string) ([]string, error) { return res.LookupTXT(ctx, name) },
 		MaxVerifications: dkim.MaxResults,
@@ -116,10 +119,10 @@ func secondDKIM(ctx context.Context, dns *dnscache.Resolver, f policy.Facts, hea
 	case len(got) != len(f.DKIM):
 		return nil, fmt.Errorf("dkim: %d signatures by the other implementation and %d by ours: they cannot be matched", len(got), len(f.DKIM))
 	}
-	var out []opinion
+	var out []Opinion
 	for i, theirs := range got {
 		ours := f.DKIM[i]
-		o := opinion{About: fmt.Sprintf("dkim signature %d, d=%s", i+1, ours.Domain), Ours: ours.Result, Theirs: libraryWord(theirs.Err)}
+		o := Opinion{About: fmt.Sprintf("dkim signature %d, d=%s", i+1, ours.Domain), Ours: ours.Result, Theirs: libraryWord(theirs.Err)}
 		o.Agree = (ours.Result == dkim.Pass.String()) == (theirs.Err == nil)
 		if theirs.Err != nil {
 			o.Words = theirs.Err.Error()
@@ -141,9 +144,9 @@ func libraryWord(err error) string {
 	return dkim.Fail.String()
 }
 
-// secondDNS is our resolver in the form of package net. Its errors are bare
+// netDNS is our resolver in the form of package net. Its errors are bare
 // *net.DNSError: both libraries take any other for a permanent one.
-type secondDNS struct {
+type netDNS struct {
 	view   dnscache.View
 	client netip.Addr
 }
@@ -158,12 +161,12 @@ func asNet[T any](name string, found []T, err error) ([]T, error) {
 	return found, nil
 }
 
-func (d *secondDNS) LookupTXT(ctx context.Context, name string) ([]string, error) {
+func (d *netDNS) LookupTXT(ctx context.Context, name string) ([]string, error) {
 	found, err := d.view.TXT(ctx, name)
 	return asNet(name, found, err)
 }
 
-func (d *secondDNS) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+func (d *netDNS) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
 	hosts, err := d.view.MX(ctx, name)
 	found := make([]*net.MX, len(hosts))
 	for i, h := range hosts {
@@ -174,7 +177,7 @@ func (d *secondDNS) LookupMX(ctx context.Context, name string) ([]*net.MX, error
 
 // LookupIPAddr asks for addresses of the client's kind, which are all that can
 // match.
-func (d *secondDNS) LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr, error) {
+func (d *netDNS) LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr, error) {
 	ask := d.view.AAAA
 	if d.client.Unmap().Is4() {
 		ask = d.view.A
@@ -187,7 +190,7 @@ func (d *secondDNS) LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr
 	return asNet(name, found, err)
 }
 
-func (d *secondDNS) LookupAddr(ctx context.Context, addr string) ([]string, error) {
+func (d *netDNS) LookupAddr(ctx context.Context, addr string) ([]string, error) {
 	ip, err := netip.ParseAddr(addr)
 	if err != nil {
 		return nil, &net.DNSError{Err: err.Error(), Name: addr, IsNotFound: true}

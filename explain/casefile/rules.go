@@ -1,4 +1,4 @@
-package explain
+package casefile
 
 import (
 	"slices"
@@ -10,16 +10,16 @@ import (
 	"dmarcgate/policy/pattern"
 )
 
-// caseRules writes the rules that can be about mail of a listener, and reports
+// rules writes the rules that can be about mail of a listener, and reports
 // whether it has left out items of maps. A redacted bundle has only those that
 // matched, without who wrote them and why.
-func caseRules(rules []policy.Rule, listener string, x *Explanation, redact bool) (text string, cut bool) {
+func rules(all []policy.Rule, listener string, x Outcome, redact bool) (text string, cut bool) {
 	matched := append([]string{x.Decision.Rule, x.Decision.Unreported}, x.Decision.Also...)
 	for _, s := range x.Decision.Shadow {
 		matched = append(matched, s.Rule)
 	}
 	var list []map[string]any
-	for _, r := range rules {
+	for _, r := range all {
 		elsewhere := len(r.Match.Listener) > 0 && !slices.Contains(r.Match.Listener, listener)
 		if r.Mode == policy.Off || elsewhere || redact && !slices.Contains(matched, r.ID) {
 			continue
