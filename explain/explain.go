@@ -3,6 +3,7 @@ package explain
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -16,6 +17,7 @@ import (
 	"dmarcgate/enforce"
 	"dmarcgate/explain/casefile"
 	"dmarcgate/explain/second"
+	"dmarcgate/message"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
 	"dmarcgate/results"
@@ -28,6 +30,30 @@ const SomeTLS = "TLSv1.3"
 // Letter is a message with its envelope: the fields of the header as they were
 // signed, and the body in CRLF.
 type Letter = casefile.Letter
+
+// maxMessage is the largest message file that is read.
+const maxMessage = 256 << 20
+
+// ReadFile reads a message file, - for standard input, as sent under an envelope.
+func ReadFile(path string, env *milter.Envelope) (Letter, error) {
+	f := os.Stdin
+	if path != "-" {
+		var err error
+		if f, err = os.Open(path); err != nil {
+			return Letter{}, err
+		}
+		defer f.Close()
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxMessage+1))
+	if err == nil && len(text) > maxMessage {
+		err = fmt.Errorf("%s has more than %d MiB", path, maxMessage>>20)
+	}
+	if err != nil {
+		return Letter{}, err
+	}
+	header, body := message.Split(text)
+	return Letter{Env: env, Header: header, Body: body}, nil
+}
 
 // Explanation is what became of a message, and what was looked up for it.
 type Explanation struct {
@@ -77,8 +103,12 @@ type Options struct {
 }
 
 // Message explains what becomes of a message with the settings, rules and DNS of
-// in on a listener. It sets the name of the MTA in the envelope.
+// in on a listener. It sets the name of the MTA in the envelope. A rule that is not
+// there is an error of the command line.
 func Message(in site.Site, l config.Listener, m Letter, o Options) (*Explanation, error) {
+	if err := knownRule(in, o.Rule); err != nil {
+		return nil, err
+	}
 	x, err := explain(in, l, m, o.Second)
 	if err != nil {
 		return nil, err

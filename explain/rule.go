@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/policy/replay"
+	"dmarcgate/site"
 	"dmarcgate/term"
 )
 
@@ -151,4 +153,22 @@ func listWords[T any](list []T, word func(T) string) string {
 		out = append(out, term.OrNone(word(v)))
 	}
 	return term.OrNone(strings.Join(out, ", "))
+}
+
+// knownRule is a usage error when --rule names a rule that is not there.
+func knownRule(in site.Site, id string) error {
+	if id == "" {
+		return nil
+	}
+	var ids []string
+	for _, r := range in.Rules.List() {
+		if r.ID == id {
+			return nil
+		}
+		ids = append(ids, r.ID)
+	}
+	if near := pattern.Nearest(id, ids); near != "" {
+		return term.Usagef("--rule: there is no rule %q; did you mean %q?", id, near)
+	}
+	return term.Usagef("--rule: there is no rule %q", id)
 }

@@ -52,9 +52,9 @@ func (t *letterText) lines(lines ...string) {
 	t.WriteString("\n")
 }
 
-// SenderText says what the sender of a message has to mend. It names no rule,
+// senderText says what the sender of a message has to mend. It names no rule,
 // no setting and no path of this site.
-func (x *Explanation) SenderText() string {
+func (x *Explanation) senderText() string {
 	t, f := &letterText{}, x.Facts
 	failing := x.failing()
 	switch {

@@ -1,6 +1,9 @@
 package explain
 
 import (
+	"context"
+	"fmt"
+	"io"
 	"slices"
 
 	"dmarcgate/config"
@@ -18,16 +21,41 @@ type decidedAgain struct {
 	Decision policy.Decision `json:"decision"`
 }
 
-// RowOptions are those of a message of the store.
-type RowOptions struct {
+// StoredOptions are those of messages of the store.
+type StoredOptions struct {
+	QueueID  string // of the messages
+	AllHosts bool   // look in PostgreSQL, at all hosts
 	Listener string // whose settings count; "" is the one that took the message
 	Profile  string // instead of the listener's; "" for that
 	Rule     string // id of a rule that is tried on the message; "" for none
 }
 
-// Row is the explanation of a row, and what would be decided now with the
-// settings and rules of in. Nothing is looked up.
-func Row(in site.Site, r results.Row, o RowOptions) *Explanation {
+// Stored explains the messages of a queue id, or of its hash: rows of before
+// hash_queue_ids was changed have the other one. Nothing is looked up. It is an
+// error when there are none.
+func Stored(ctx context.Context, warn io.Writer, in site.Site, o StoredOptions) ([]*Explanation, error) {
+	if err := knownRule(in, o.Rule); err != nil {
+		return nil, err
+	}
+	store, err := site.OpenStore(ctx, warn, in.Config, o.AllHosts)
+	if err != nil {
+		return nil, err
+	}
+	defer store.Close()
+	rows, err := site.ByQueueID(ctx, store, in.Config, o.QueueID)
+	if err == nil && len(rows) == 0 {
+		err = fmt.Errorf("the store has no message with the queue id %q", o.QueueID)
+	}
+	var all []*Explanation
+	for _, r := range rows {
+		all = append(all, explainRow(in, r, o))
+	}
+	return all, err
+}
+
+// explainRow is the explanation of a row, and what would be decided now with the
+// settings and rules of in.
+func explainRow(in site.Site, r results.Row, o StoredOptions) *Explanation {
 	x := &Explanation{stored: true, wanted: o.Rule, Facts: r.Facts, Decision: r.Decision, State: stateWords[r.State], Secret: true}
 	name := r.Facts.Listener
 	if o.Listener != "" {

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"os/signal"
-	"slices"
 	"syscall"
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/control"
 	"dmarcgate/rules"
+	"dmarcgate/site"
 )
 
 // controlFlags find the running daemon.
@@ -95,8 +95,8 @@ func (c *tailCmd) known() error {
 	if err != nil {
 		return nil // anyClient has told it
 	}
-	if c.Listener != "" && !slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == c.Listener }) {
-		return noListener(c.Listener, cfg)
+	if _, err := site.Listener(cfg, c.Listener); err != nil {
+		return err
 	}
 	if c.Rule == "" {
 		return nil

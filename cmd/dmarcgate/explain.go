@@ -2,28 +2,17 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
-	"slices"
 	"strings"
 
 	"dmarcgate/config"
 	"dmarcgate/control"
 	"dmarcgate/explain"
-	"dmarcgate/message"
 	"dmarcgate/milter"
-	"dmarcgate/policy/pattern"
-	"dmarcgate/results"
 	"dmarcgate/site"
-	"dmarcgate/term"
 )
-
-// maxMessage is the largest message file that explain reads.
-const maxMessage = 256 << 20
 
 // explainCmd asks for the whole envelope: a guessed one would explain another
 // message.
@@ -102,23 +91,19 @@ func (c *explainCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	in, listener, err := c.settings(e, c.Listener)
+	in, listener, err := c.settings(e)
 	if err != nil {
 		return err
 	}
-	text, err := readMessage(c.Message)
+	letter, err := explain.ReadFile(c.Message, env)
 	if err != nil {
 		return err
 	}
-	header, body := message.Split(text)
-	if err := c.knownRule(in); err != nil {
-		return err
-	}
-	x, err := explain.Message(in, listener, explain.Letter{Env: env, Header: header, Body: body}, c.options(in))
+	x, err := explain.Message(in, listener, letter, c.options(in))
 	if err != nil {
 		return err
 	}
-	return c.print(e, x)
+	return x.Write(e.stdout, e.stderr, c.output())
 }
 
 func (c *explainCmd) options(in site.Site) explain.Options {
@@ -132,31 +117,8 @@ func (c *explainCmd) options(in site.Site) explain.Options {
 	return o
 }
 
-// print gives what was asked for: a bundle on standard output and the text for
-// the sender stand alone there.
-func (c *explainCmd) print(e *env, x *explain.Explanation) error {
-	if c.Bundle != "" && c.Bundle != "-" {
-		if err := os.WriteFile(c.Bundle, []byte(x.Bundle), 0o600); err != nil {
-			return err
-		}
-		fmt.Fprintf(e.stderr, "%s written: read it before you pass it on\n", c.Bundle)
-		x.Bundle = ""
-	}
-	if c.ForSender {
-		x.ForSender = x.SenderText()
-	}
-	var err error
-	switch {
-	case c.JSON:
-		return json.NewEncoder(e.stdout).Encode(x)
-	case c.Bundle == "-":
-		_, err = io.WriteString(e.stdout, x.Bundle)
-	case c.ForSender:
-		_, err = io.WriteString(e.stdout, x.ForSender)
-	default:
-		err = x.Tree().Print(e.stdout)
-	}
-	return err
+func (c *explainCmd) output() explain.Output {
+	return explain.Output{JSON: c.JSON, ForSender: c.ForSender, Bundle: c.Bundle}
 }
 
 func (c *explainCmd) envelope() (*milter.Envelope, error) {
@@ -185,54 +147,20 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 }
 
 // settings returns those in force for a listener, the first by default.
-func (c *explainCmd) settings(e *env, name string) (site.Site, config.Listener, error) {
+func (c *explainCmd) settings(e *env) (site.Site, config.Listener, error) {
 	cfg, err := c.load(e)
 	if err != nil {
 		return site.Site{}, config.Listener{}, err
 	}
 	in, err := site.With(cfg, site.AllParts)
 	if err != nil {
-		return site.Site{}, config.Listener{}, err
+		return in, config.Listener{}, err
 	}
-	i := 0
-	if name != "" {
-		i = slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Name == name })
-		if i < 0 {
-			return site.Site{}, config.Listener{}, noListener(name, cfg)
-		}
+	l, err := site.Listener(cfg, c.Listener)
+	if err == nil && c.Profile != "" {
+		err = l.Profile.UnmarshalText([]byte(c.Profile))
 	}
-	l := cfg.Listeners[i]
-	if c.Profile != "" {
-		if err := l.Profile.UnmarshalText([]byte(c.Profile)); err != nil {
-			return in, l, err
-		}
-	}
-	return in, l, nil
-}
-
-// noListener says which listeners there are.
-func noListener(name string, cfg *config.Config) error {
-	names := make([]string, len(cfg.Listeners))
-	for i, l := range cfg.Listeners {
-		names[i] = l.Name
-	}
-	return term.Usagef("--listener: the configuration has no listener %q; it has %s", name, strings.Join(names, ", "))
-}
-
-func readMessage(path string) ([]byte, error) {
-	f := os.Stdin
-	if path != "-" {
-		var err error
-		if f, err = os.Open(path); err != nil {
-			return nil, err
-		}
-		defer f.Close()
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxMessage+1))
-	if err == nil && len(text) > maxMessage {
-		err = fmt.Errorf("%s has more than %d MiB", path, maxMessage>>20)
-	}
-	return text, err
+	return in, l, err
 }
 
 // stored explains the messages of a queue id from the store: nothing is looked
@@ -242,18 +170,14 @@ func (c *explainCmd) stored(e *env) error {
 	if err != nil {
 		return err
 	}
-	if err := c.knownRule(in); err != nil {
-		return err
-	}
-	rows, err := storedRows(e, in.Config, c.AllHosts, c.QID)
+	all, err := explain.Stored(context.Background(), e.stderr, in, explain.StoredOptions{
+		QueueID: c.QID, AllHosts: c.AllHosts, Listener: c.Listener, Profile: c.Profile, Rule: c.Rule,
+	})
 	if err != nil {
 		return err
 	}
-	if len(rows) == 0 {
-		return fmt.Errorf("the store has no message with the queue id %q", c.QID)
-	}
-	for _, r := range rows {
-		if err := c.print(e, explain.Row(in, r, explain.RowOptions{Listener: c.Listener, Profile: c.Profile, Rule: c.Rule})); err != nil {
+	for _, x := range all {
+		if err := x.Write(e.stdout, e.stderr, c.output()); err != nil {
 			return err
 		}
 	}
@@ -275,34 +199,4 @@ func (c *explainCmd) storedSite(e *env) (site.Site, error) {
 	site.TellProblems(e.stderr, err)
 	fmt.Fprintln(e.stderr, "dmarcgate: going on without the rules: what would be decided now is not shown")
 	return site.With(cfg, 0)
-}
-
-// storedRows returns the rows of a queue id, and of its hash: rows of before
-// hash_queue_ids was changed have the other one.
-func storedRows(e *env, cfg *config.Config, allHosts bool, qid string) ([]results.Row, error) {
-	ctx := context.Background()
-	store, err := site.OpenStore(ctx, e.stderr, cfg, allHosts)
-	if err != nil {
-		return nil, err
-	}
-	defer store.Close()
-	return site.ByQueueID(ctx, store, cfg, qid)
-}
-
-// knownRule is a usage error when --rule names a rule that is not there.
-func (c *explainCmd) knownRule(in site.Site) error {
-	if c.Rule == "" {
-		return nil
-	}
-	var ids []string
-	for _, r := range in.Rules.List() {
-		if r.ID == c.Rule {
-			return nil
-		}
-		ids = append(ids, r.ID)
-	}
-	if near := pattern.Nearest(c.Rule, ids); near != "" {
-		return term.Usagef("--rule: there is no rule %q; did you mean %q?", c.Rule, near)
-	}
-	return term.Usagef("--rule: there is no rule %q", c.Rule)
 }
