@@ -1,5 +1,6 @@
-// Package admin is the daemon's interface for its operators: an HTTP listener
-// for monitoring, and the control socket with its client.
+// Package admin serves the operators of the daemon: an HTTP listener for
+// monitoring, and the control socket with its client. The daemon starts both
+// servers; subcommands such as status, reload, tail and cache use the client.
 //
 // # HTTP listener
 //

@@ -1,7 +1,7 @@
-// Package dnscache is a stub resolver with a TTL-aware cache, which answers the
-// few questions of mail authentication. No other room but those below it speaks
-// DNS: upstream gets an answer out of the servers, schedule says when a query may
-// be sent, and wire puts it and reads the reply.
+// Package dnscache answers the DNS queries of mail authentication: a stub resolver
+// with a cache that honours the TTL. No room but this one and those below it sends
+// DNS queries: upstream gets an answer from the servers, schedule says when a query
+// may be sent, and wire sends it and reads the reply.
 //
 // It asks recursive servers, in the order of the configuration, and believes
 // them: it validates nothing (DNSSEC) and does not chase delegations. It is

@@ -1,8 +1,9 @@
-// Package enforce is the path of one message, from its header to the answer.
+// Package enforce takes one message from its header to the reply.
 //
-// It calls each other room once and has no opinion of its own: message reads
+// It calls each other room once and decides nothing itself: message reads
 // the From field, auth runs the checks, auth/dmarc evaluates, policy decides,
-// results keeps the row. docs/flow.md draws the path.
+// results keeps the row. docs/flow.md draws the path. The caller is a listener
+// of milter; the command explain runs the same path without one.
 //
 // # Failures
 //

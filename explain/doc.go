@@ -1,4 +1,4 @@
-// Package explain shows what becomes of one message and why: every check and
+// Package explain shows the decision on one message and its causes: every check and
 // lookup in a tree, a text for its sender, a case file that can be passed on
 // (package casefile), and the verdicts of other implementations (package second).
 //

@@ -1,5 +1,5 @@
-// Package message reads as much of RFC 5322 as a DMARC receiver needs: header
-// fields as they came, and the Author Domain.
+// Package message reads the parts of RFC 5322 that a DMARC receiver needs: header
+// fields with their bytes unchanged, and the Author Domain.
 //
 // Fields keep their bytes, because signatures cover them; unfolding and
 // trimming give copies. [ParseAuthor] finds the domains of the From field. It

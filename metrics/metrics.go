@@ -1,8 +1,9 @@
-// Package metrics has every metric of dmarcgate, with its labels and their
-// values.
+// Package metrics counts and measures for Prometheus: every metric of dmarcgate,
+// with its labels and their values.
 //
-// New registers a Metrics in the given registry, and other packages count by its
-// methods. A nil *Metrics is usable and counts nothing, so callers need no check.
+// The daemon calls New, which registers a Metrics in the given registry; enforce,
+// milter, dnscache and the stores count by its methods. docs/monitoring.md
+// explains each metric to operators, and a test compares both. A nil *Metrics is usable and counts nothing, so callers need no check.
 // metrics.go has most metrics, with one file each for groups: milter.go,
 // rules.go, servers.go, and for the store keep.go and ship.go.
 //

@@ -1,5 +1,5 @@
-// Package results is one row for each message that was answered: what a row has,
-// what stores of rows are asked, and what privacy takes out of a row.
+// Package results defines the row that is stored for each answered message: its
+// fields, the queries that a store answers, and the fields that privacy removes.
 //
 // The rooms below it keep rows: results/sqlite in a file of this host, results/pg
 // in a PostgreSQL of all hosts, both as the bytes of results/blob. results/history

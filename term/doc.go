@@ -1,7 +1,6 @@
-// Package term is for what commands print: trees, tables, counts, ages and sizes
-// in words, text from outside made printable, words quoted for a shell and
-// records quoted for a zone file, and the questions that a command asks on a
-// terminal.
+// Package term formats the output of commands: trees, tables, counts, ages and
+// sizes in words, foreign text made printable, and words quoted for a shell or a
+// zone file. It also asks questions on a terminal.
 //
 // It knows nothing of mail and imports no other room, so that every room may use
 // it. What it is given from outside may be hostile: [Printable] bounds it to

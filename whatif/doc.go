@@ -1,5 +1,5 @@
 // Package whatif decides stored messages again under settings that are not
-// active, and reports what would be answered otherwise. For a stricter profile it
+// active, and reports the answers that would change. For a stricter profile it
 // also says what has to be done before it is used: which messages would be
 // refused or quarantined, and who brought them.
 //

@@ -1,5 +1,5 @@
 // Package authres writes Authentication-Results fields (RFC 8601), reads
-// received ones, and recognises those that claim to be ours.
+// received fields, and recognises fields that claim to be ours.
 //
 // [Format] takes strings that strangers chose (domains, selectors, paths) and
 // lets none of them leave its place: each is a token, an address or a

@@ -1,4 +1,4 @@
-// Package dmarc says what RFC 9989 and RFC 7489 say about a message: which
+// Package dmarc applies RFC 9989 and RFC 7489 to a message: which
 // record applies to its author domain, which identifiers are aligned with that
 // domain, and whether the message passes.
 //

@@ -1,9 +1,9 @@
 // Command dmarcgate enforces DMARC at the receiving MTA: Postfix or Sendmail
-// asks it over the milter protocol what to do with a message.
+// passes each message to the daemon over the milter protocol and obeys its reply.
 //
-// This package wires the rooms together, one file for each subcommand, and
-// decides nothing itself. Exit codes: 0 for success, 1 for a failure, 2 for a
-// command line or configuration that must be changed first.
+// Each subcommand of cli has a file, which calls a room and prints its answer.
+// Exit codes: 0 for success, 1 for a failure, 2 for a command line or
+// configuration that must be changed first.
 package main
 
 import (

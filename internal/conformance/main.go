@@ -1,4 +1,4 @@
-// Command conformance runs the suites that other parties wrote, and is the only
+// Command conformance runs the test suites of third parties, and is the only
 // writer of docs/conformance.md. With -check it compares the page with what
 // the suites give and writes nothing.
 //

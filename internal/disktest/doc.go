@@ -1,6 +1,5 @@
-// Package disktest tells tests what a disk may hold after a process was killed
-// or the power was cut, at any moment of what the process has done to its
-// files.
+// Package disktest computes for tests the possible contents of a disk after a kill
+// of a process or a power cut, at any moment of the process's writes.
 //
 // The process runs under strace (Trace), which writes down every write,
 // truncation, removal and sync (Parse). A Disk takes them one after the other.

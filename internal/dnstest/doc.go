@@ -1,5 +1,5 @@
-// Package dnstest is DNS for tests and for the demo: zone text, answered in
-// process or by a small server on a loopback port. It is not for production.
+// Package dnstest answers DNS queries for tests and for the demo from zone text,
+// in process or by a small server on a loopback port. It is not for production.
 //
 //	srv := dnstest.New(t, `
 //		example.com.        TXT "v=spf1 ip4:192.0.2.0/24 -all"

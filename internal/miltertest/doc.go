@@ -1,6 +1,6 @@
-// Package miltertest is an MTA for tests, the demo and benchmarks: it speaks
-// the milter protocol to a filter in raw frames, the way Postfix or Sendmail
-// does, and shows what the message would look like afterwards.
+// Package miltertest plays an MTA for tests, the demo and benchmarks: it speaks
+// the milter protocol to a filter in raw frames, as Postfix or Sendmail do, and
+// returns the message with the edits of the filter.
 //
 // It uses no milter library, so that a mistake in one is not made on both
 // sides, and it can send what no MTA would. It is not for production: it holds

@@ -1,7 +1,7 @@
 // Package pgtest gives tests a real PostgreSQL of their own: a private server
 // on a loopback port (Start), which can be stopped, killed, restarted and made
-// to hang, and a proxy in front of it (Server.Proxy) that loses connections
-// where it hurts, between a commit and its acknowledgement too.
+// to hang, and a proxy in front of it (Server.Proxy) that drops connections at
+// the worst moments, such as between a commit and its acknowledgement.
 //
 // The data lives in one directory of the test's own and is not synced to the
 // disk; the server is stopped by process id when the test ends, and ends by

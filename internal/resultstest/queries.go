@@ -1,5 +1,5 @@
-// Package resultstest holds what every store of results has to answer: one set
-// of rows and questions, for SQLite and for PostgreSQL.
+// Package resultstest checks that every store of results gives the same answers:
+// one set of rows and queries, for SQLite and for PostgreSQL.
 package resultstest
 
 import (

@@ -1,3 +1,3 @@
-// Package rooms has no code: its tests hold rules about the whole tree, such
-// as which room may import which.
+// Package rooms tests rules about the whole tree: imports between rooms, their
+// sizes, and the pages of docs that describe them. It has no code of its own.
 package rooms

@@ -1,4 +1,4 @@
-// Package suites reads the test suites of other parties, which are not part of
+// Package suites reads the test suites of third parties, which are not part of
 // the project. It is test support.
 package suites
 

@@ -1,5 +1,5 @@
-// Package lint says what is wrong or doubtful in a set of rules, and in the
-// lists of the configuration that let mail past DMARC.
+// Package lint finds errors and warnings in a set of rules, and in the lists of the
+// configuration that exempt mail from DMARC.
 //
 // What keeps a rule from being one at all, package policy finds itself
 // (policy.Rule.Faults). Here is what such a rule could do: whether anybody can

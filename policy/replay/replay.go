@@ -1,6 +1,6 @@
 // Package replay decides again about stored messages of which some facts are
-// missing, because privacy has shortened them or an older program did not take
-// them down.
+// missing, because privacy has removed them or an older program did not record
+// them.
 //
 // Package policy decides about facts as they are: what needs a missing fact
 // holds or does not, as the facts suppose (policy.Facts.Supposing). This package

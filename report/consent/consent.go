@@ -1,5 +1,5 @@
-// Package consent finds where a DMARC record wants reports sent, and whether the
-// hosts there have agreed to receive them (RFC 9990, Section 4). No report may go
+// Package consent finds the report destinations of a DMARC record, and whether
+// their hosts have agreed to receive reports (RFC 9990, Section 4). No report may go
 // to a host of another organization that has not.
 //
 // A record names at most 2*dmarc.MaxURIs destinations, and each of their hosts is

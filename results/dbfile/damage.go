@@ -1,5 +1,5 @@
-// Package dbfile is the database file of a store: whether it can be used, or is
-// damaged, full or open elsewhere, and which schema it has.
+// Package dbfile inspects the database file of a store: whether the file can be
+// used, or is damaged, full or open elsewhere, and which schema the file has.
 package dbfile
 
 import (

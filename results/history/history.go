@@ -1,6 +1,6 @@
-// Package history is a summary in memory of how each organization authenticates its
-// mail, in the last policy.HistoryDays. It is bounded, asked for each message and
-// kept up with each row; whoever keeps rows fills it from them at the start.
+// Package history summarizes in memory how each organization has authenticated its
+// mail in the last policy.HistoryDays. The summary is bounded, queried for each
+// message and updated with each row; a store fills it from its rows at the start.
 package history
 
 import (
