@@ -32,8 +32,8 @@ var levels = []level{
 	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "report/consent", "results"}},
 	{3, "Local policy", []string{"policy"}},
 	{2, "Protocols", []string{"milter", "auth/arc", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache"}},
-	{1, "Formats of mail", []string{"message", "auth/authres"}},
-	{0, "Basics", []string{"metrics", "term"}},
+	{1, "Formats of mail", []string{"message", "auth/authres", "auth/taglist"}},
+	{0, "Basics", []string{"metrics", "scope", "term"}},
 }
 
 // levelOf returns the level of a room, or -1.
