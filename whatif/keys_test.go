@@ -55,7 +55,7 @@ func TestEveryKeyOfTheConfigurationIsReadBySomething(t *testing.T) {
 	for _, key := range config.Keys() {
 		path := paths[key]
 		if path == nil {
-			t.Errorf("config/fields.go does not say where key %s goes", key)
+			t.Errorf("config/keys_*.go do not say where key %s goes", key)
 			continue
 		}
 		field := fieldOf(configuration, path)
@@ -142,7 +142,8 @@ func (m *module) check(t *testing.T, path string) *types.Package {
 }
 
 // fillingIn are the functions of config that give values to fields.
-var fillingIn = []string{"fields", "listenerFields", "relayFields", "Default", "defaultListener", "derive"}
+var fillingIn = []string{"fields", "mailFields", "dnsFields", "serviceFields", "listenerFields", "relayFields",
+	"Default", "mailDefaults", "dnsDefaults", "serviceDefaults", "defaultListener", "derive"}
 
 // note notes what is used in a declaration.
 func (m *module) note(d ast.Decl, info *types.Info) {
@@ -158,17 +159,25 @@ type importFunc func(path string) (*types.Package, error)
 
 func (f importFunc) Import(path string) (*types.Package, error) { return f(path) }
 
-// keyPaths reads from config/fields.go into which field each key goes, as
+// keyPaths reads from config/keys_*.go into which field each key goes, as
 // Config, DNS, Timeout.
 func keyPaths(t *testing.T) map[string][]string {
 	t.Helper()
-	f, err := parser.ParseFile(token.NewFileSet(), moduleRoot+"/config/fields.go", nil, parser.SkipObjectResolution)
+	files, err := filepath.Glob(moduleRoot + "/config/keys_*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var decls []ast.Decl
+	for _, file := range files {
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		decls = append(decls, f.Decls...)
+	}
 	roots := map[string][2]string{"mailFields": {"Config", ""}, "dnsFields": {"Config", ""}, "serviceFields": {"Config", ""}, "listenerFields": {"Listener", "listener"}, "relayFields": {"TrustedRelay", "trusted_relay"}}
 	paths := make(map[string][]string)
-	for _, d := range f.Decls {
+	for _, d := range decls {
 		fn, ok := d.(*ast.FuncDecl)
 		if !ok || roots[fn.Name.Name][0] == "" {
 			continue

@@ -47,7 +47,6 @@ var deferring = map[string]string{
 	"pressed":         "; what could change the answer was not found out",
 	"outcome":         "## Rules with action tempfail",
 	"Action":          "`[temperror] ours = \"tempfail\"`", // of TempAnswer, the words of [temperror]
-	"settings":        "",                                  // of Given: tests in rule files, no mail
 }
 
 func TestTemporaryFailuresPageListsEveryDecisionToDefer(t *testing.T) {
