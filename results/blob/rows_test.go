@@ -5,7 +5,6 @@ import (
 
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
-	"dmarcgate/results"
 )
 
 var (
@@ -40,6 +39,3 @@ func TestRowsThatNameARuleAreMarked(t *testing.T) {
 		}
 	}
 }
-
-// goldenRows are rows with everything that a row can have.
-func goldenRows() []results.Row { return []results.Row{filled(), mixRow(10), row("q")} }
