@@ -3,8 +3,6 @@ package policy
 import (
 	"cmp"
 	"time"
-
-	"dmarcgate/policy/pattern"
 )
 
 // Rule is one override rule of the site: mail that matches it is handled as
@@ -42,62 +40,6 @@ func (r Rule) Expired(at time.Time) bool { return !r.Expires.IsZero() && !at.Bef
 
 // reason is what doing less than asked is reported as.
 func (r Rule) reason() Override { return cmp.Or(r.Reason, LocalPolicy) }
-
-// Match says which messages a rule is about: every key that is set must hold,
-// and a key holds when one item of its list does. Which of several author
-// domains and recipients must hold depends on what the rule does, see
-// Settings.Decide. A key is set when it is not nil.
-type Match struct {
-	// Where the message came from.
-	ClientIP  []pattern.Network `json:"client_ip,omitempty"`
-	IPRev     []pattern.Domain  `json:"iprev,omitempty"`     // the client's name, which the MTA has confirmed by an address lookup
-	SPFPass   []pattern.Domain  `json:"spf_pass,omitempty"`  // the domain of MAIL FROM, if SPF passed for it
-	DKIMPass  []pattern.Domain  `json:"dkim_pass,omitempty"` // the d= of a signature that passed with a key not in test mode
-	ARCPass   []pattern.Domain  `json:"arc_pass,omitempty"`  // every sealer of a chain that passes, when one recorded a pass for the author domain
-	Listener  []string          `json:"listener,omitempty"`
-	TLS       *bool             `json:"tls,omitempty"`
-	HELO      []pattern.Domain  `json:"helo,omitempty"`
-	MailFrom  []pattern.Domain  `json:"mail_from_domain,omitempty"` // whatever SPF says
-	NullPath  *bool             `json:"null_path,omitempty"`        // MAIL FROM:<>
-	Hours     []pattern.Hours   `json:"time,omitempty"`             // of the time of decision
-	Weekdays  []pattern.Weekday `json:"weekday,omitempty"`          // the same
-	ListID    []pattern.Domain  `json:"list_id,omitempty"`          // Facts.ListID
-	IsList    *bool             `json:"list_headers,omitempty"`     // Facts.IsList
-	Automatic *bool             `json:"auto_submitted,omitempty"`   // Facts.Automatic
-
-	// What it says to be, and what DMARC found.
-	HeaderFrom   []pattern.Domain `json:"header_from,omitempty"`   // author domains
-	PolicyDomain []pattern.Domain `json:"policy_domain,omitempty"` // where the record of the author domain is
-	// Result lists the DMARC results of an author domain that the rule is
-	// about: fail, none, permerror, temperror. None means fail alone. A From
-	// field that gives nothing to evaluate counts as permerror.
-	Result      []string `json:"result,omitempty"`
-	Requested   []string `json:"requested,omitempty"`    // the policy that a failing author domain publishes: none, quarantine, reject
-	From        []From   `json:"from,omitempty"`         // what the From field gave
-	BodyChanged *bool    `json:"body_changed,omitempty"` // an aligned signature verifies but for the body: DKIM.HeaderOK
-	HistoryMin  *int     `json:"history_min,omitempty"`  // Author.History.Messages, at least
-	HistoryMax  *int     `json:"history_max,omitempty"`  // the same, at most
-
-	RcptDomain []pattern.Domain `json:"rcpt_domain,omitempty"`
-
-	// Not has the keys that are written with "not_" before their names. They
-	// hold when no item of their list does.
-	Not Exclude `json:"not,omitzero"`
-}
-
-// Exclude is the keys of Match that can be denied.
-type Exclude struct {
-	ClientIP     []pattern.Network `json:"client_ip,omitempty"`
-	IPRev        []pattern.Domain  `json:"iprev,omitempty"`
-	SPFPass      []pattern.Domain  `json:"spf_pass,omitempty"`
-	DKIMPass     []pattern.Domain  `json:"dkim_pass,omitempty"`
-	HELO         []pattern.Domain  `json:"helo,omitempty"`
-	MailFrom     []pattern.Domain  `json:"mail_from_domain,omitempty"`
-	ListID       []pattern.Domain  `json:"list_id,omitempty"`
-	HeaderFrom   []pattern.Domain  `json:"header_from,omitempty"`
-	PolicyDomain []pattern.Domain  `json:"policy_domain,omitempty"`
-	RcptDomain   []pattern.Domain  `json:"rcpt_domain,omitempty"`
-}
 
 // Mode says how much a rule counts.
 type Mode uint8

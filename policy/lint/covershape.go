@@ -3,6 +3,7 @@ package lint
 import (
 	"math"
 	"slices"
+	"strconv"
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
@@ -18,6 +19,9 @@ func shapeOf(m *policy.Match) shape {
 	}
 	for _, k := range m.Keys() {
 		add(k.Name, patternItems(k))
+		if k.Flag != nil {
+			add(k.Name, []item{{word: strconv.FormatBool(*k.Flag)}})
+		}
 	}
 	result := m.Result
 	if result == nil {
@@ -30,19 +34,8 @@ func shapeOf(m *policy.Match) shape {
 	add("weekday", dayItems(m.Weekdays))
 	add("time", hourItems(m.Hours))
 	add("history", historyItems(m))
-	for name, flag := range flags(m) {
-		if flag != nil {
-			add(name, []item{{word: map[bool]string{true: "true", false: "false"}[*flag]}})
-		}
-	}
 	slices.SortFunc(s, func(a, b keySet) int { return compareKeys(&a, &b) })
 	return s
-}
-
-func flags(m *policy.Match) map[string]*bool {
-	return map[string]*bool{
-		"tls": m.TLS, "null_path": m.NullPath, "list_headers": m.IsList, "auto_submitted": m.Automatic, "body_changed": m.BodyChanged,
-	}
 }
 
 func patternItems(k policy.Key) []item {
