@@ -23,12 +23,6 @@ const (
 	mostMedianExports = 12
 )
 
-// tooLarge has the rooms that are beyond a limit, with the figures that they
-// must not exceed meanwhile. A room that is within its limits leaves the list.
-var tooLarge = map[string]struct{ files, lines int }{
-	"cmd/dmarcgate": {50, 7625},
-}
-
 // size is the size of a room without its tests.
 type size struct {
 	files, lines int
@@ -117,19 +111,8 @@ func TestShippedRoomsAreSmall(t *testing.T) {
 			lines = mostCommandLines
 		}
 		files := mostFiles
-		if most, listed := tooLarge[room]; listed {
-			if z.files <= files && z.lines <= lines {
-				t.Errorf("%s has %d files and %d lines, within the limits: remove it from tooLarge", room, z.files, z.lines)
-			}
-			files, lines = max(files, most.files), max(lines, most.lines)
-		}
 		if z.files > files || z.lines > lines {
 			t.Errorf("%s has %d files and %d lines; the limits are %d and %d: cut a room: see docs/rooms.md", room, z.files, z.lines, files, lines)
-		}
-	}
-	for room := range tooLarge {
-		if _, ok := all[room]; !ok {
-			t.Errorf("tooLarge lists %s, and there is no such room", room)
 		}
 	}
 }
