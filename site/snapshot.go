@@ -1,6 +1,7 @@
 package site
 
 import (
+	"dmarcgate/site/shape"
 	"net/netip"
 	"slices"
 	"strings"
@@ -84,7 +85,7 @@ func remembered(view func(dnscache.Purpose) dnscache.View) auth.Memory {
 func (in Site) settings(l config.Listener, sampler policy.Sampler) enforce.Settings {
 	decide := in.Policy(l)
 	s := enforce.Settings{
-		Policy: decide, PolicySum: decide.Sum(), Shape: Shape(in.Config, in.Started), Sampler: sampler, Trusted: l.TrustedNetworks,
+		Policy: decide, PolicySum: decide.Sum(), Shape: shape.Of(in.Config, in.Started), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: OwnIDs(in.Config), HostName: in.Config.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.Config.Header.Tag, RemoveBIMI: in.Config.Header.RemoveBIMI,
 		Reply: enforce.Reply{Reject: in.Config.Reply.Reject, Tempfail: in.Config.Reply.TempFail, NoAuthor: in.Config.Reply.NoAuthor, Help: in.Config.Reply.Help},

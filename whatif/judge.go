@@ -10,7 +10,7 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/policy/replay"
 	"dmarcgate/results"
-	"dmarcgate/site"
+	"dmarcgate/site/shape"
 	"dmarcgate/survey"
 )
 
@@ -29,7 +29,7 @@ type judge struct {
 	noARC           bool // decide as if no message had an ARC chain
 
 	lastShape string // of the last row, with what differs from shape
-	changed   []site.ChangedKey
+	changed   []shape.ChangedKey
 	known     bool
 }
 
@@ -47,7 +47,7 @@ func newJudge(s policy.Settings, suffixes dmarc.Suffixes) *judge {
 
 // evaluating says how the facts of a listener come about.
 func (j *judge) evaluating(cfg *config.Config, l config.Listener) *judge {
-	j.shape, j.trusted = site.Shape(cfg, nil), l.TrustedNetworks
+	j.shape, j.trusted = shape.Of(cfg, nil), l.TrustedNetworks
 	for _, r := range cfg.TrustedRelays {
 		j.relays = append(j.relays, r.Networks...)
 	}
@@ -109,20 +109,20 @@ func (j *judge) rule(row *results.Row) ruling {
 }
 
 // differing returns the keys whose values are not those of the row.
-func (j *judge) differing(shape string) (changed []site.ChangedKey, known bool) {
+func (j *judge) differing(text string) (changed []shape.ChangedKey, known bool) {
 	if j.shape == "" {
 		return nil, true
 	}
-	if shape != j.lastShape || j.lastShape == "" {
-		j.lastShape = strings.Clone(shape)
-		j.changed, j.known = site.ChangedKeys(shape, j.shape)
+	if text != j.lastShape || j.lastShape == "" {
+		j.lastShape = strings.Clone(text)
+		j.changed, j.known = shape.ChangedKeys(text, j.shape)
 	}
 	return j.changed, j.known
 }
 
 // touching returns which keys leave facts of a message in doubt, and which
 // facts; or the doubt about all of it.
-func (j *judge) touching(f *policy.Facts, changed []site.ChangedKey) (keys []string, lacks policy.Lack, doubt string) {
+func (j *judge) touching(f *policy.Facts, changed []shape.ChangedKey) (keys []string, lacks policy.Lack, doubt string) {
 	var all []string
 	m := stored{facts: f, try: &j.settings}
 	for _, c := range changed {
@@ -145,7 +145,7 @@ func otherKeys(keys []string) string { return "recorded with another " + strings
 // origin decides anew whether a message is evaluated, as enforce does from the
 // client. The doubt is which client it would be, or what an evaluation that did
 // not take place would have found.
-func (j *judge) origin(f *policy.Facts, changed []site.ChangedKey, known bool) (doubt string) {
+func (j *judge) origin(f *policy.Facts, changed []shape.ChangedKey, known bool) (doubt string) {
 	if j.shape == "" || f.Skip == policy.NotIP {
 		return ""
 	}
@@ -171,7 +171,7 @@ func (j *judge) origin(f *policy.Facts, changed []site.ChangedKey, known bool) (
 }
 
 // relayKeys are the keys about relays that differ.
-func relayKeys(changed []site.ChangedKey, known bool) (keys []string) {
+func relayKeys(changed []shape.ChangedKey, known bool) (keys []string) {
 	if !known {
 		return []string{"trusted_relay.networks"}
 	}

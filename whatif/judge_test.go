@@ -10,20 +10,21 @@ import (
 	"dmarcgate/policy"
 	"dmarcgate/results"
 	"dmarcgate/site"
+	"dmarcgate/site/shape"
 )
 
 // judgeOf is the judge of the test configuration with changes, and the shape of
 // rows that were made without them.
-func judgeOf(t *testing.T, change func(*config.Config)) (j *judge, shape string) {
+func judgeOf(t *testing.T, change func(*config.Config)) (j *judge, shaped string) {
 	t.Helper()
 	in, err := site.Load(testConfig(t), site.AllParts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	shape = site.Shape(in.Config, nil)
+	shaped = shape.Of(in.Config, nil)
 	change(in.Config)
 	l := in.Config.Listeners[0]
-	return newJudge(in.Policy(l), nil).evaluating(in.Config, l), shape
+	return newJudge(in.Policy(l), nil).evaluating(in.Config, l), shaped
 }
 
 func TestWhatIfDecidesAnewWhoseMailIsEvaluated(t *testing.T) {

@@ -4,7 +4,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/policy/replay"
-	"dmarcgate/site"
+	"dmarcgate/site/shape"
 )
 
 // keyClass says what a key of the configuration is to what-if.
@@ -80,7 +80,7 @@ func wholeIf(touched bool) reach { return reach{all: touched} }
 // touches says what of a message that was evaluated could be otherwise under
 // another value of a shaping key. What a key that is not here touches is not
 // known: all may be otherwise.
-var touches = map[string]func(m *stored, was, now site.ShapeValue) reach{
+var touches = map[string]func(m *stored, was, now shape.Value) reach{
 	"trusted_relay.networks":       anyRelay,
 	"trusted_relay.names":          anyRelay,
 	"trusted_relay.inner_networks": anyRelay,
@@ -122,7 +122,7 @@ var touches = map[string]func(m *stored, was, now site.ShapeValue) reach{
 }
 
 // touchedBy is what a changed key touches of a message.
-func touchedBy(c site.ChangedKey, m *stored) reach {
+func touchedBy(c shape.ChangedKey, m *stored) reach {
 	if f := touches[c.Key]; f != nil {
 		return f(m, c.Was, c.Now)
 	}
@@ -131,25 +131,25 @@ func touchedBy(c site.ChangedKey, m *stored) reach {
 
 // bimiRemoved: of a message with more forged fields than can be removed, nothing
 // is accepted.
-func bimiRemoved(m *stored, was, now site.ShapeValue) reach {
+func bimiRemoved(m *stored, was, now shape.Value) reach {
 	return wholeIf(now.Number > was.Number || m.facts.TooManyForged)
 }
 
 // recipientsCut: of more recipients than the limit, those above it are not known.
-func recipientsCut(*stored, site.ShapeValue, site.ShapeValue) reach {
+func recipientsCut(*stored, shape.Value, shape.Value) reach {
 	return reach{lacks: policy.LackRecipients}
 }
 
 // anyRelay: which client a message has is the business of origin.
-func anyRelay(*stored, site.ShapeValue, site.ShapeValue) reach { return untouched }
+func anyRelay(*stored, shape.Value, shape.Value) reach { return untouched }
 
-func hasAuthors(m *stored, _, _ site.ShapeValue) reach { return wholeIf(len(m.facts.Authors) > 0) }
+func hasAuthors(m *stored, _, _ shape.Value) reach { return wholeIf(len(m.facts.Authors) > 0) }
 
-func anything(*stored, site.ShapeValue, site.ShapeValue) reach { return whole }
+func anything(*stored, shape.Value, shape.Value) reach { return whole }
 
 // partlySigned: "refuse" is the longer word, and makes "policy" of every
 // signature with l=. Which ones have it is not in the facts.
-func partlySigned(m *stored, was, now site.ShapeValue) reach {
+func partlySigned(m *stored, was, now shape.Value) reach {
 	if now.Number < was.Number {
 		return wholeIf(m.facts.ARC.Result == "fail" || m.signature(func(s *policy.DKIM) bool { return s.Result == "policy" }))
 	}
@@ -157,7 +157,7 @@ func partlySigned(m *stored, was, now site.ShapeValue) reach {
 }
 
 // longKey: the keys of seals are not in the facts.
-func longKey(m *stored, was, now site.ShapeValue) reach {
+func longKey(m *stored, was, now shape.Value) reach {
 	if now.Number > was.Number {
 		return wholeIf(m.facts.ARC.Result == "fail" || m.signature(func(s *policy.DKIM) bool { return s.Result == "policy" }))
 	}
@@ -168,7 +168,7 @@ func longKey(m *stored, was, now site.ShapeValue) reach {
 
 // deferral: how long a sender has been deferred is counted anew after a pause
 // longer than max_defer.
-func deferral(m *stored, was, now site.ShapeValue) reach {
+func deferral(m *stored, was, now shape.Value) reach {
 	other := *m.facts
 	other.Deferred = 0 // a pause that was none ends the counting
 	if now.Number > was.Number {
@@ -179,7 +179,7 @@ func deferral(m *stored, was, now site.ShapeValue) reach {
 }
 
 // drawn: rules with a sample and enforce_share need the seed, pct the draws.
-func drawn(m *stored, _, _ site.ShapeValue) reach {
+func drawn(m *stored, _, _ shape.Value) reach {
 	for i := range m.facts.Authors {
 		v := &m.facts.Authors[i].Verdict
 		if v.Status == dmarc.Fail && v.Policy != dmarc.None && !v.Testing && v.Pct > 0 && v.Pct < 100 && !m.try.IgnorePct {
@@ -191,12 +191,12 @@ func drawn(m *stored, _, _ site.ShapeValue) reach {
 
 // cutHeader: under a smaller limit more headers are cut; how long they are is
 // not in the facts.
-func cutHeader(m *stored, was, now site.ShapeValue) reach {
+func cutHeader(m *stored, was, now shape.Value) reach {
 	return wholeIf(now.Number < was.Number || m.facts.HeaderTruncated)
 }
 
 // waiting: who waits longer gets the answers that came, and perhaps others.
-func waiting(m *stored, was, now site.ShapeValue) reach {
+func waiting(m *stored, was, now shape.Value) reach {
 	if now.Number < was.Number {
 		return whole
 	}
@@ -205,7 +205,7 @@ func waiting(m *stored, was, now site.ShapeValue) reach {
 
 // remembering is the opposite: a failure or an old answer that counts for longer
 // can stand in the place of a new one.
-func remembering(m *stored, was, now site.ShapeValue) reach {
+func remembering(m *stored, was, now shape.Value) reach {
 	if now.Number > was.Number {
 		return whole
 	}
@@ -213,7 +213,7 @@ func remembering(m *stored, was, now site.ShapeValue) reach {
 }
 
 // failedLookup: a lookup has failed, or was answered from what was old.
-func failedLookup(m *stored, _, _ site.ShapeValue) reach {
+func failedLookup(m *stored, _, _ shape.Value) reach {
 	f := m.facts
 	failed := f.Stale || f.SPF.Result == "temperror" || f.HELO.Result == "temperror" || f.ARC.Result == "fail" || len(f.Pressed) > 0 ||
 		m.signature(func(s *policy.DKIM) bool { return s.Result == "temperror" })
@@ -224,7 +224,7 @@ func failedLookup(m *stored, _, _ site.ShapeValue) reach {
 	return wholeIf(failed)
 }
 
-func anyHistory(m *stored, _, _ site.ShapeValue) reach {
+func anyHistory(m *stored, _, _ shape.Value) reach {
 	for i := range m.facts.Authors {
 		if m.facts.Authors[i].Verdict.Status != dmarc.Pass {
 			return whole

@@ -13,7 +13,7 @@ import (
 	"testing"
 
 	"dmarcgate/config"
-	"dmarcgate/site"
+	"dmarcgate/site/shape"
 )
 
 // Who adds a key to the configuration is told here that what-if has to know
@@ -26,7 +26,7 @@ func TestWhatIfKnowsTheClassOfEveryKey(t *testing.T) {
 		}
 		classes[key]++
 	}
-	for _, key := range site.ShapingKeys() {
+	for _, key := range shape.Keys() {
 		classes[key]++
 		if touches[key] == nil {
 			t.Errorf("touches[%q] is missing", key)

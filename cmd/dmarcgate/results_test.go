@@ -23,6 +23,7 @@ import (
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
+	siteshape "dmarcgate/site/shape"
 )
 
 // failure is a message of an hour ago that failed.
@@ -53,7 +54,7 @@ func storeWith(t *testing.T, extra string, rows ...results.Row) (cfg string) {
 		t.Fatal(err)
 	}
 	for _, r := range rows {
-		r.Shape = cmp.Or(r.Shape, site.Shape(in.Config, nil))
+		r.Shape = cmp.Or(r.Shape, siteshape.Of(in.Config, nil))
 		if out := store.Add(r).Outcome; out != results.Written {
 			t.Fatalf("Add() = %v; want written", out)
 		}

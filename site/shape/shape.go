@@ -1,4 +1,7 @@
-package site
+// Package shape says which keys of the configuration can give other facts of the same
+// message, and which of them differ between two configurations: who decides stored
+// messages again compares the shape of their rows with the present one.
+package shape
 
 import (
 	"crypto/sha256"
@@ -22,7 +25,7 @@ type shapingKey struct {
 	// restart says that a reload does not change the value that the daemon uses.
 	restart bool
 	// value is what is compared: a number, or any other text by its hash.
-	value func(*config.Config) ShapeValue
+	value func(*config.Config) Value
 }
 
 // shapingKeys are in the order in which they are named to the reader.
@@ -30,9 +33,9 @@ var shapingKeys = []shapingKey{
 	{"trusted_relay.networks", 'r', false, relayNetworks},
 	{"trusted_relay.names", 'n', false, relayNames},
 	{"trusted_relay.inner_networks", 'N', false, relayInner},
-	{"authserv_id", 'A', false, func(c *config.Config) ShapeValue { return hashed(c.AuthservID) }},
-	{"authserv_ids_also", 'B', false, func(c *config.Config) ShapeValue { return hashed(strings.Join(c.AuthservIDsAlso, " ")) }},
-	{"listener.authserv_id", 'C', false, func(c *config.Config) ShapeValue {
+	{"authserv_id", 'A', false, func(c *config.Config) Value { return hashed(c.AuthservID) }},
+	{"authserv_ids_also", 'B', false, func(c *config.Config) Value { return hashed(strings.Join(c.AuthservIDsAlso, " ")) }},
+	{"listener.authserv_id", 'C', false, func(c *config.Config) Value {
 		return hashed(ofListeners(c, func(l config.Listener) string {
 			if l.AuthservID == c.AuthservID {
 				return ""
@@ -40,7 +43,7 @@ var shapingKeys = []shapingKey{
 			return l.AuthservID
 		}))
 	}},
-	{"listener.trust_mta_name", 'D', false, func(c *config.Config) ShapeValue {
+	{"listener.trust_mta_name", 'D', false, func(c *config.Config) Value {
 		return hashed(ofListeners(c, func(l config.Listener) string {
 			if l.TrustMTAName {
 				return "yes"
@@ -48,41 +51,41 @@ var shapingKeys = []shapingKey{
 			return ""
 		}))
 	}},
-	{"header.remove_bimi", 'j', false, func(c *config.Config) ShapeValue { return zeroOrOne(c.Header.RemoveBIMI) }},
-	{"discovery.method", 'm', false, func(c *config.Config) ShapeValue { return hashed(c.Discovery.Method) }},
-	{"discovery.psl_file", 'p', false, func(c *config.Config) ShapeValue {
+	{"header.remove_bimi", 'j', false, func(c *config.Config) Value { return zeroOrOne(c.Header.RemoveBIMI) }},
+	{"discovery.method", 'm', false, func(c *config.Config) Value { return hashed(c.Discovery.Method) }},
+	{"discovery.psl_file", 'p', false, func(c *config.Config) Value {
 		if c.Discovery.Method != "psl" {
 			return hashed("")
 		}
 		return hashed(c.Discovery.PSLFile)
 	}},
-	{"dkim.body_length", 'l', false, func(c *config.Config) ShapeValue { return numbered(int64(len(c.DKIM.BodyLength))) }},
-	{"dkim.max_key_bits", 'b', false, func(c *config.Config) ShapeValue { return numbered(int64(c.DKIM.MaxKeyBits)) }},
-	{"temperror.max_defer", 'd', false, func(c *config.Config) ShapeValue { return span(c.TempError.MaxDefer) }},
-	{"sampling.secret_file", 's', true, func(c *config.Config) ShapeValue { return hashed(c.Sampling.SecretFile) }},
-	{"limits.header_fields", 'f', true, func(c *config.Config) ShapeValue { return numbered(int64(c.Limits.HeaderFields)) }},
-	{"limits.header_bytes", 'h', true, func(c *config.Config) ShapeValue { return numbered(int64(c.Limits.HeaderBytes)) }},
-	{"limits.header_memory", 'H', true, func(c *config.Config) ShapeValue { return numbered(int64(c.Limits.HeaderMemory)) }},
-	{"limits.recipients", 'c', true, func(c *config.Config) ShapeValue { return numbered(int64(c.Limits.Recipients)) }},
-	{"limits.message_budget", 'u', false, func(c *config.Config) ShapeValue { return span(c.Limits.MessageBudget) }},
-	{"dns.servers", 'v', false, func(c *config.Config) ShapeValue { return hashed(strings.Join(c.DNS.Servers, " ")) }},
-	{"dns.query_timeout", 'q', true, func(c *config.Config) ShapeValue { return span(c.DNS.QueryTimeout) }},
-	{"dns.timeout", 't', true, func(c *config.Config) ShapeValue { return span(c.DNS.Timeout) }},
-	{"dns.max_in_flight", 'i', true, func(c *config.Config) ShapeValue { return numbered(int64(c.DNS.MaxInFlight)) }},
-	{"dns.failure_ttl", 'e', true, func(c *config.Config) ShapeValue { return span(c.DNS.FailureTTL) }},
-	{"dns.stale_after", 'a', true, func(c *config.Config) ShapeValue { return span(c.DNS.StaleAfter) }},
-	{"dns.stale_ttl", 'o', true, func(c *config.Config) ShapeValue { return span(c.DNS.StaleTTL) }},
-	{"dns.stale_negative_ttl", 'O', true, func(c *config.Config) ShapeValue { return span(c.DNS.StaleNegTTL) }},
-	{"dns.cache_size", 'z', true, func(c *config.Config) ShapeValue { return numbered(int64(c.DNS.CacheSize)) }},
-	{"dns.min_ttl", 'w', true, func(c *config.Config) ShapeValue { return span(c.DNS.MinTTL) }},
-	{"dns.max_ttl", 'x', true, func(c *config.Config) ShapeValue { return span(c.DNS.MaxTTL) }},
-	{"dns.max_negative_ttl", 'y', true, func(c *config.Config) ShapeValue { return span(c.DNS.MaxNegativeTTL) }},
-	{"store.retention", 'k', true, func(c *config.Config) ShapeValue { return numbered(historyDays(c.Store.Retention)) }},
+	{"dkim.body_length", 'l', false, func(c *config.Config) Value { return numbered(int64(len(c.DKIM.BodyLength))) }},
+	{"dkim.max_key_bits", 'b', false, func(c *config.Config) Value { return numbered(int64(c.DKIM.MaxKeyBits)) }},
+	{"temperror.max_defer", 'd', false, func(c *config.Config) Value { return span(c.TempError.MaxDefer) }},
+	{"sampling.secret_file", 's', true, func(c *config.Config) Value { return hashed(c.Sampling.SecretFile) }},
+	{"limits.header_fields", 'f', true, func(c *config.Config) Value { return numbered(int64(c.Limits.HeaderFields)) }},
+	{"limits.header_bytes", 'h', true, func(c *config.Config) Value { return numbered(int64(c.Limits.HeaderBytes)) }},
+	{"limits.header_memory", 'H', true, func(c *config.Config) Value { return numbered(int64(c.Limits.HeaderMemory)) }},
+	{"limits.recipients", 'c', true, func(c *config.Config) Value { return numbered(int64(c.Limits.Recipients)) }},
+	{"limits.message_budget", 'u', false, func(c *config.Config) Value { return span(c.Limits.MessageBudget) }},
+	{"dns.servers", 'v', false, func(c *config.Config) Value { return hashed(strings.Join(c.DNS.Servers, " ")) }},
+	{"dns.query_timeout", 'q', true, func(c *config.Config) Value { return span(c.DNS.QueryTimeout) }},
+	{"dns.timeout", 't', true, func(c *config.Config) Value { return span(c.DNS.Timeout) }},
+	{"dns.max_in_flight", 'i', true, func(c *config.Config) Value { return numbered(int64(c.DNS.MaxInFlight)) }},
+	{"dns.failure_ttl", 'e', true, func(c *config.Config) Value { return span(c.DNS.FailureTTL) }},
+	{"dns.stale_after", 'a', true, func(c *config.Config) Value { return span(c.DNS.StaleAfter) }},
+	{"dns.stale_ttl", 'o', true, func(c *config.Config) Value { return span(c.DNS.StaleTTL) }},
+	{"dns.stale_negative_ttl", 'O', true, func(c *config.Config) Value { return span(c.DNS.StaleNegTTL) }},
+	{"dns.cache_size", 'z', true, func(c *config.Config) Value { return numbered(int64(c.DNS.CacheSize)) }},
+	{"dns.min_ttl", 'w', true, func(c *config.Config) Value { return span(c.DNS.MinTTL) }},
+	{"dns.max_ttl", 'x', true, func(c *config.Config) Value { return span(c.DNS.MaxTTL) }},
+	{"dns.max_negative_ttl", 'y', true, func(c *config.Config) Value { return span(c.DNS.MaxNegativeTTL) }},
+	{"store.retention", 'k', true, func(c *config.Config) Value { return numbered(historyDays(c.Store.Retention)) }},
 }
 
-// ShapingKeys are the keys of the configuration that can make other facts of
+// Keys are the keys of the configuration that can make other facts of
 // the same message, in the order in which a reader is told of them.
-func ShapingKeys() []string {
+func Keys() []string {
 	names := make([]string, len(shapingKeys))
 	for i, k := range shapingKeys {
 		names[i] = k.key
@@ -99,10 +102,10 @@ const shapeRevision = "1"
 const shapeHash = 4
 
 // defaultShape are the values of a file that sets nothing.
-var defaultShape = func() map[string]ShapeValue {
+var defaultShape = func() map[string]Value {
 	c := config.Default()
 	c.Sampling.SecretFile = c.StateDir + "/sampling.key" // as Load derives it
-	values := make(map[string]ShapeValue, len(shapingKeys))
+	values := make(map[string]Value, len(shapingKeys))
 	for _, k := range shapingKeys {
 		values[k.key] = k.value(&c)
 	}
@@ -112,34 +115,34 @@ var defaultShape = func() map[string]ShapeValue {
 // ChangedKey is a shaping key whose value is not that which a row was made under.
 type ChangedKey struct {
 	Key      string // as in the configuration file
-	Was, Now ShapeValue
+	Was, Now Value
 }
 
-func zeroOrOne(v bool) ShapeValue {
+func zeroOrOne(v bool) Value {
 	if v {
 		return numbered(1)
 	}
 	return numbered(0)
 }
 
-// ShapeValue is a value in the form in which rows have it: number is what it
+// Value is a value in the form in which rows have it: number is what it
 // says when the key is one, so that the smaller of two is known.
-type ShapeValue struct {
+type Value struct {
 	text   string
 	Number int64
 }
 
-func hashed(text string) ShapeValue {
+func hashed(text string) Value {
 	sum := sha256.Sum256([]byte(text))
-	return ShapeValue{text: base64.RawURLEncoding.EncodeToString(sum[:])[:shapeHash]}
+	return Value{text: base64.RawURLEncoding.EncodeToString(sum[:])[:shapeHash]}
 }
 
 // numbered is a number, in a form that has no dot.
-func numbered(n int64) ShapeValue { return ShapeValue{strconv.FormatInt(n, 36), n} }
+func numbered(n int64) Value { return Value{strconv.FormatInt(n, 36), n} }
 
-func span(d config.Duration) ShapeValue { return numbered(int64(d.Std() / time.Millisecond)) }
+func span(d config.Duration) Value { return numbered(int64(d.Std() / time.Millisecond)) }
 
-func relayNetworks(c *config.Config) ShapeValue {
+func relayNetworks(c *config.Config) Value {
 	var all strings.Builder
 	for _, r := range c.TrustedRelays {
 		fmt.Fprintln(&all, r.Networks)
@@ -147,7 +150,7 @@ func relayNetworks(c *config.Config) ShapeValue {
 	return hashed(all.String())
 }
 
-func relayInner(c *config.Config) ShapeValue {
+func relayInner(c *config.Config) Value {
 	var all strings.Builder
 	for _, r := range c.TrustedRelays {
 		fmt.Fprintln(&all, r.Inner)
@@ -166,7 +169,7 @@ func ofListeners(c *config.Config, f func(config.Listener) string) string {
 	return all.String()
 }
 
-func relayNames(c *config.Config) ShapeValue {
+func relayNames(c *config.Config) Value {
 	var all strings.Builder
 	for _, r := range c.TrustedRelays {
 		fmt.Fprintf(&all, "%q\n", r.Names)
@@ -186,7 +189,7 @@ func historyDays(retention config.Duration) int64 {
 // Shape is results.Row.Shape under a configuration: the revision, and then for
 // each shaping key that is not at its default its code, its value and a dot.
 // What a restart alone changes is as started has it; nil is cfg itself.
-func Shape(cfg, started *config.Config) string {
+func Of(cfg, started *config.Config) string {
 	var b strings.Builder
 	b.WriteString(shapeRevision)
 	for _, k := range shapingKeys {
@@ -202,14 +205,14 @@ func Shape(cfg, started *config.Config) string {
 	return b.String()
 }
 
-// parseShape reads the values that are not at their defaults, by code. known is
+// parse reads the values that are not at their defaults, by code. known is
 // false for a shape that this program cannot read.
-func parseShape(shape string) (values map[byte]ShapeValue, known bool) {
+func parse(shape string) (values map[byte]Value, known bool) {
 	rest, ok := strings.CutPrefix(shape, shapeRevision)
 	if !ok {
 		return nil, false
 	}
-	values = make(map[byte]ShapeValue)
+	values = make(map[byte]Value)
 	for rest != "" {
 		part, after, ok := strings.Cut(rest, ".")
 		if !ok || len(part) < 2 {
@@ -219,7 +222,7 @@ func parseShape(shape string) (values map[byte]ShapeValue, known bool) {
 		if err != nil {
 			n = 0 // a hash: its number is not looked at
 		}
-		values[part[0]], rest = ShapeValue{part[1:], n}, after
+		values[part[0]], rest = Value{part[1:], n}, after
 	}
 	return values, true
 }
@@ -229,14 +232,14 @@ func ChangedKeys(was, now string) (changed []ChangedKey, known bool) {
 	if was == now {
 		return nil, true
 	}
-	old, known := parseShape(was)
+	old, known := parse(was)
 	if !known {
 		return nil, false
 	}
-	current, _ := parseShape(now)
+	current, _ := parse(now)
 	for i := range shapingKeys {
 		k := &shapingKeys[i]
-		value := func(in map[byte]ShapeValue) ShapeValue {
+		value := func(in map[byte]Value) Value {
 			v, set := in[k.code]
 			delete(in, k.code)
 			if !set {

@@ -1,4 +1,4 @@
-package site
+package shape
 
 import (
 	"slices"
@@ -25,7 +25,7 @@ func TestShapingKeysHaveCodesOfTheirOwn(t *testing.T) {
 func TestShapesNameTheKeysThatDiffer(t *testing.T) {
 	base := config.Default()
 	base.Sampling.SecretFile = "/var/lib/dmarcgate/sampling.key"
-	if got := Shape(&base, nil); got != shapeRevision {
+	if got := Of(&base, nil); got != shapeRevision {
 		t.Errorf("shapeOf(defaults) = %q; want the revision alone", got)
 	}
 	other := base
@@ -36,15 +36,15 @@ func TestShapesNameTheKeysThatDiffer(t *testing.T) {
 		want     []string
 		known    bool
 	}{
-		{"the same", Shape(&other, nil), Shape(&other, nil), nil, true},
-		{"from the defaults", Shape(&base, nil), Shape(&other, nil), []string{"discovery.method", "discovery.psl_file", "dkim.max_key_bits", "dns.timeout"}, true},
-		{"to the defaults", Shape(&other, nil), Shape(&base, nil), []string{"discovery.method", "discovery.psl_file", "dkim.max_key_bits", "dns.timeout"}, true},
-		{"a restart that has not come", Shape(&other, &base), Shape(&other, nil), []string{"dns.timeout"}, true},
-		{"of an older program", "", Shape(&base, nil), nil, false},
-		{"of another revision", "0", Shape(&base, nil), nil, false},
-		{"with a key of a newer program", shapeRevision + "~1.", Shape(&base, nil), nil, false},
-		{"cut", shapeRevision + "b1k", Shape(&base, nil), nil, false},
-		{"with a key that has no value", shapeRevision + "b.", Shape(&base, nil), nil, false},
+		{"the same", Of(&other, nil), Of(&other, nil), nil, true},
+		{"from the defaults", Of(&base, nil), Of(&other, nil), []string{"discovery.method", "discovery.psl_file", "dkim.max_key_bits", "dns.timeout"}, true},
+		{"to the defaults", Of(&other, nil), Of(&base, nil), []string{"discovery.method", "discovery.psl_file", "dkim.max_key_bits", "dns.timeout"}, true},
+		{"a restart that has not come", Of(&other, &base), Of(&other, nil), []string{"dns.timeout"}, true},
+		{"of an older program", "", Of(&base, nil), nil, false},
+		{"of another revision", "0", Of(&base, nil), nil, false},
+		{"with a key of a newer program", shapeRevision + "~1.", Of(&base, nil), nil, false},
+		{"cut", shapeRevision + "b1k", Of(&base, nil), nil, false},
+		{"with a key that has no value", shapeRevision + "b.", Of(&base, nil), nil, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
