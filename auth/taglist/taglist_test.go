@@ -36,6 +36,8 @@ func TestParseSeparatesNamesAndValues(t *testing.T) {
 		{"DEL in a signature", "v=a\x7fb", false, ""},
 		{"a tilde and a U-label in a signature", "v=~\u00fc", false, "v=~\u00fc"},
 		{"a tab in a signature", "v=a\tb", false, "v=a\tb"},
+		{"a byte 0x80 in a signature", "v=\u0080", false, "v=\u0080"},
+		{"a fold before the first name", "\r\n v=1", false, "v=1"},
 		{"a fold that ends the text", "v=1\r\n ", false, "v=1"},
 		{"a fold with a tab", "v=1\r\n\tx", false, "v=1\r\n\tx"},
 		{"a line end that is no fold", "v=1\r\nx", false, ""},
