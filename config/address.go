@@ -49,7 +49,7 @@ func parseAddress(s string) (Address, error) {
 		return Address{Network: "systemd", Addr: rest}, nil
 	}
 	if filepath.IsAbs(s) {
-		return Address{}, tomlfile.Faultf(fmt.Sprintf("write %q", "unix:"+s), "%q does not say what it is", s)
+		return Address{}, tomlfile.Faultf(fmt.Sprintf("write %q", "unix:"+s), "%q has no address type", s)
 	}
 	return Address{}, tomlfile.Faultf(addressForms, "%q is not an address", s)
 }
@@ -57,7 +57,7 @@ func parseAddress(s string) (Address, error) {
 func parseSocketPath(path string) (Address, error) {
 	path, err := parsePath(path)
 	if err == nil && len(path) > maxSocketPath {
-		err = tomlfile.Faultf("choose a shorter one", "the path of a socket has at most %d bytes, this one %d", maxSocketPath, len(path))
+		err = tomlfile.Faultf("choose a shorter path", "the path of a socket has at most %d bytes, this one %d", maxSocketPath, len(path))
 	}
 	return Address{Network: "unix", Addr: path}, err
 }
@@ -169,7 +169,7 @@ func checkUser(s string) error {
 // itself. It refuses the range of all hosts, for keys that are about some.
 func ParseSomeNetwork(s string) (netip.Prefix, error) {
 	if p, err := netip.ParsePrefix(s); err == nil && p.Bits() == 0 {
-		return netip.Prefix{}, tomlfile.Faultf("name the networks that are meant, or remove the key", "%q is every host", s)
+		return netip.Prefix{}, tomlfile.Faultf("name the intended networks, or remove the key", "%q is every host", s)
 	}
 	return parseNetwork(s)
 }

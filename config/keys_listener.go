@@ -81,14 +81,14 @@ func checkListeners(ls []Listener) []tomlfile.Fault {
 			faults = append(faults, tomlfile.Fault{
 				At:   path + ".name",
 				Text: fmt.Sprintf("another listener is named %q", l.Name),
-				Mend: "give each its own name",
+				Mend: "give each listener its own name",
 			})
 		}
 		if slices.ContainsFunc(ls[:i], func(o Listener) bool { return o.Address == l.Address }) {
 			faults = append(faults, tomlfile.Fault{
 				At:   path + ".address",
 				Text: fmt.Sprintf("another listener has %v", l.Address),
-				Mend: "give each its own address",
+				Mend: "give each listener its own address",
 			})
 		}
 	}

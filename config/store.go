@@ -25,7 +25,7 @@ func checkPostgres(s string) error {
 	case err != nil || u.Opaque != "" || u.Scheme != "postgres" && u.Scheme != "postgresql":
 		return tomlfile.Faultf(form, "is not the URL of a PostgreSQL database")
 	case hasPassword(u):
-		return tomlfile.Faultf("write it into a file that only the daemon can read, and name that in password_file", "holds a password")
+		return tomlfile.Faultf("write the password into a file readable only by the daemon, and name the file in password_file", "holds a password")
 	case strings.Trim(u.Path, "/") == "" && !u.Query().Has("dbname"):
 		return tomlfile.Faultf(form, "names no database")
 	}
@@ -50,7 +50,7 @@ func checkStore(c *Config) []tomlfile.Fault {
 	}
 	pg := c.Store.Postgres
 	if pg.PasswordFile != "" && pg.URL == "" {
-		faults = append(faults, tomlfile.Fault{At: "store.postgres.password_file", Text: "there is no url that it is for", Mend: "set url, too"})
+		faults = append(faults, tomlfile.Fault{At: "store.postgres.password_file", Text: "is set without url", Mend: "set url, too"})
 	}
 	if pg.URL != "" && c.Store.Durability == "off" {
 		faults = append(faults, tomlfile.Fault{
@@ -84,8 +84,8 @@ func checkShorten(c *Config) []tomlfile.Fault {
 	case after > 0 && keep > 0 && after >= keep:
 		return []tomlfile.Fault{{
 			At: key, Or: "store.retention",
-			Text: fmt.Sprintf("%v is not below %v, which is how long results are kept", after, keep),
-			Mend: "rows are gone by then: make the retention the longer one",
+			Text: fmt.Sprintf("%v is not below %v, the retention of results", after, keep),
+			Mend: "set a longer retention: rows are deleted by then",
 		}}
 	}
 	return nil

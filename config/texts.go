@@ -62,7 +62,7 @@ func checkAuthservID(s string) error {
 		return err
 	}
 	if !authres.IsHostID(s) {
-		return tomlfile.Faultf(`write the full name, for example "mx.example.org"; without one it is what the MTA calls itself`, "%q is not a full host name: it could be the name of another host", s)
+		return tomlfile.Faultf(`write the full name, for example "mx.example.org"; without authserv_id, the name of the MTA is used`, "%q is not a full host name: it could be the name of another host", s)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func checkReply(s string) error {
 		// libmilter requires that % is doubled in a reply, and MTAs undo that.
 		return tomlfile.Faultf("remove it; milters and MTAs disagree about it", "has a percent sign")
 	case !strings.Contains(s, "DMARC"): // RFC 9989, Section 7.2
-		return tomlfile.Faultf("add it: the sender's postmaster searches for that word", `does not contain "DMARC"`)
+		return tomlfile.Faultf("add the word, for which postmasters of senders search", `does not contain "DMARC"`)
 	case s[0] >= '0' && s[0] <= '9':
 		return tomlfile.Faultf("write the text alone; the codes are added", "starts with a digit, like a reply code")
 	}

@@ -106,7 +106,7 @@ func openToAll(c *Config) []tomlfile.Fault {
 		if l.Address.Network == "unix" && l.SocketMode&0o002 != 0 {
 			faults = append(faults, tomlfile.Fault{
 				At:   tomlfile.Element("listener", i) + ".socket_mode",
-				Text: fmt.Sprintf("%04o lets every user of this host connect, and say what mail and which client they like", l.SocketMode),
+				Text: fmt.Sprintf("%04o lets every user of this host connect and claim any mail and client", l.SocketMode),
 				Mend: `write "0660", and give the socket to the MTA's group with socket_owner`,
 			})
 		}
@@ -122,8 +122,8 @@ func unnamed(c *Config) []tomlfile.Fault {
 		if l.AuthservID == "" && l.Address.Network == "tcp" && !l.TrustMTAName {
 			faults = append(faults, tomlfile.Fault{
 				At:   tomlfile.Element("listener", i) + ".authserv_id",
-				Text: fmt.Sprintf("is not set, and the name that an MTA gives over TCP is not taken: results are written under the host name, %q", c.HostName()),
-				Mend: "set it, or trust_mta_name = true when nobody but your MTA can connect",
+				Text: fmt.Sprintf("is not set, and MTA names given over TCP are not accepted: results are written under the host name, %q", c.HostName()),
+				Mend: "set authserv_id, or trust_mta_name = true if only your MTA can connect",
 			})
 		}
 	}

@@ -64,7 +64,7 @@ func At(path, configured string) *admin.Client {
 	users := daemonUsers(configured)
 	return admin.DialIf(path, func(p admin.Peer) error {
 		if !slices.Contains(users, p.UID) {
-			return fmt.Errorf("it is run by %s, and not by root or the daemon's user; name the socket with --socket if it is right", p)
+			return fmt.Errorf("the process is run by %s, not by root or the daemon's user; name the socket with --socket if this is right", p)
 		}
 		return nil
 	})

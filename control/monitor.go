@@ -21,7 +21,7 @@ func (s Session) Watch(span time.Duration) error {
 	if s.JSON {
 		return s.encode(m)
 	}
-	fmt.Fprintf(s.Out, "every listener only watches until %s; dmarcgate monitor --end ends it earlier\n", term.Stamp(m.Until))
+	fmt.Fprintf(s.Out, "enforcement suspended until %s; to resume earlier: dmarcgate monitor --end\n", term.Stamp(m.Until))
 	if m.Warning != "" {
 		fmt.Fprintf(s.Out, "warning: %s\n", term.Printable(m.Warning))
 	}

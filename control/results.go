@@ -94,7 +94,7 @@ func (f *fullStatus) thisHost(ctx context.Context, warn io.Writer, at Place) err
 	case err == nil:
 		f.ResultsStatus = s.Results
 	default:
-		fmt.Fprintf(warn, "dmarcgate: %v; this is what the file says\n", err)
+		fmt.Fprintf(warn, "dmarcgate: %v; showing the data of the file\n", err)
 		if f.ResultsStatus, err = fileStatus(ctx, warn, at.Config); err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (p Place) status(ctx context.Context) (admin.Status, error) {
 }
 
 // stateUnknown is how PostgreSQL takes rows when no daemon can say.
-const stateUnknown = "no daemon says how it does"
+const stateUnknown = "no status from a daemon"
 
 // fileStatus is what the file of this host says.
 func fileStatus(ctx context.Context, warn io.Writer, path string) (*admin.ResultsStatus, error) {
@@ -191,7 +191,7 @@ func (f *fullStatus) hostNodes(root *term.Node, now time.Time) {
 		}
 		n.Add("clock %+.1f s", h.Skew)
 		if h.Refused > 0 {
-			n.Add("%d rows stay on that host, because PostgreSQL does not take them", h.Refused)
+			n.Add("%d rows stay on that host: refused by PostgreSQL", h.Refused)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func storeNodes(root *term.Node, s *admin.ResultsStatus, now time.Time) {
 	}
 	store.Add("%s free on its file system", term.Mebibytes(s.FreeBytes))
 	if s.Guard {
-		store.Add("TOO LITTLE IS FREE: results are dropped, mail goes on")
+		store.Add("FREE SPACE BELOW store.min_free: results not recorded, mail unaffected")
 	}
 	for _, why := range slices.Sorted(maps.Keys(s.Dropped)) {
 		store.Add("%d rows LOST since the start: %s", s.Dropped[why], why)
@@ -214,10 +214,10 @@ func storeNodes(root *term.Node, s *admin.ResultsStatus, now time.Time) {
 		store.Add("%d rows deleted since the start: %s", s.Deleted[why], why)
 	}
 	if s.Uncleaned > 0 {
-		store.Add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
+		store.Add("%d rows of older programs still contain addresses of DMARC records", s.Uncleaned)
 	}
 	if s.SetAside != "" {
-		store.Add("a damaged store was set aside as %s", term.Printable(s.SetAside))
+		store.Add("damaged store renamed to %s", term.Printable(s.SetAside))
 	}
 	if s.Failure != "" {
 		store.Add("failure: %s", term.Printable(s.Failure))
@@ -245,10 +245,10 @@ func postgresNodes(root *term.Node, s *admin.PostgresStatus, now time.Time) {
 		n.Add("%d rows moved since the start", s.Shipped)
 	}
 	if s.Aside > 0 {
-		n.Add("%d rows stay in the local store, because PostgreSQL does not take them", s.Aside)
+		n.Add("%d rows stay in the local store: refused by PostgreSQL", s.Aside)
 	}
 	if s.Uncleaned > 0 {
-		n.Add("%d rows of earlier programs are still to be cleaned of the addresses in DMARC records", s.Uncleaned)
+		n.Add("%d rows of older programs still contain addresses of DMARC records", s.Uncleaned)
 	}
 	if s.Skew != nil {
 		n.Add("this clock is %+.1f s ahead of the server's", *s.Skew)
@@ -263,6 +263,6 @@ func (s Session) Adopt() error {
 	if err := s.Client.Adopt(ctx); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(s.Out, "the store goes on under an id of its own from the first row on that it does not share; results status shows it")
+	_, err := fmt.Fprintln(s.Out, "the store has a new id from its first unshared row on; see results status")
 	return err
 }

@@ -53,12 +53,12 @@ func (s Session) Status() error {
 func Tree(s admin.Status, now time.Time) *term.Node {
 	root := &term.Node{Text: fmt.Sprintf("dmarcgate %s, process %d, up %s", s.Version, s.PID, now.Sub(s.Started).Round(time.Second))}
 	if m := s.Monitor; m != nil {
-		root.Add("EVERY LISTENER ONLY WATCHES until %s: dmarcgate monitor, %s ago, by %s", term.Stamp(m.Until), term.Age(now, m.Since), term.Printable(m.By)).
-			Add("dmarcgate monitor --end ends it earlier")
+		root.Add("ENFORCEMENT SUSPENDED until %s: dmarcgate monitor, %s ago, by %s", term.Stamp(m.Until), term.Age(now, m.Since), term.Printable(m.By)).
+			Add("to resume earlier: dmarcgate monitor --end")
 	}
 	cfg := root.Add("configuration %s, read %s ago", s.Config, now.Sub(s.Reloaded).Round(time.Second))
 	if s.Failure != "" {
-		cfg.Add("the last reload failed; the previous settings stay active: %s", s.Failure)
+		cfg.Add("last reload failed; previous settings active: %s", s.Failure)
 	}
 	for _, key := range s.Restart {
 		cfg.Add("%s has changed and waits for a restart", key)
@@ -94,13 +94,13 @@ func nameNodes(n *term.Node, l admin.ListenerStatus) {
 	names := strings.Join(l.MTANames, ", ")
 	switch {
 	case l.AuthservID != "" && names != "":
-		n.Add("results are written as %s; MTAs call themselves %s", l.AuthservID, names)
+		n.Add("results are written as %s; names of the MTAs: %s", l.AuthservID, names)
 	case l.AuthservID != "":
 		n.Add("results are written as %s", l.AuthservID)
 	case names != "":
-		n.Add("results are written as the MTA calls itself: %s", names)
+		n.Add("results are written under the name of the MTA: %s", names)
 	default:
-		n.Add("results are written as the MTA calls itself; none has given its name yet")
+		n.Add("results are written under the name of the MTA; no name received yet")
 	}
 }
 
@@ -140,7 +140,7 @@ func dnsNodes(root *term.Node, s admin.DNSStatus, now time.Time) {
 		}
 		server := root.Add("%s", text)
 		if n.Plain {
-			server.Add("does not repeat the case of letters: forged replies are easier than with another server")
+			server.Add("does not preserve the case of letters in names: forged replies are easier")
 		}
 		if !n.Refusing.IsZero() {
 			server.Add("REFUSES queries for %s (%s): %s", now.Sub(n.Refusing).Round(time.Second), term.Printable(n.Refusal), admin.RefusalAdvice)

@@ -28,10 +28,10 @@ const (
 func (d *Daemon) announceConfig(cfg *config.Config) {
 	found := cfg.Warnings()
 	for _, p := range found[:min(len(found), maxLoggedFindings)] {
-		d.log.Warn("configuration warning", "what", p.String())
+		d.log.Warn("configuration warning", "warning", p.String())
 	}
 	if more := len(found) - maxLoggedFindings; more > 0 {
-		d.log.Warn("further configuration warnings: dmarcgate check-config lists them all", "count", more)
+		d.log.Warn("more configuration warnings; run dmarcgate check-config for all", "count", more)
 	}
 }
 
@@ -47,14 +47,14 @@ func (d *Daemon) announceChanges(before, after site.Site) {
 		d.log.Info("setting changed", "key", c.Key, "old", orDefault(c.Old), "new", orDefault(c.New))
 	}
 	if more := len(changed) - maxLoggedChanges; more > 0 {
-		d.log.Info("further settings changed", "count", more)
+		d.log.Info("more settings changed", "count", more)
 	}
 	rules := diffRules(before.Rules.List(), after.Rules.List())
 	for _, c := range rules[:min(len(rules), maxLoggedChanges)] {
 		d.log.Info("rule "+c.what, "rule", c.id)
 	}
 	if more := len(rules) - maxLoggedChanges; more > 0 {
-		d.log.Info("further rules changed", "count", more)
+		d.log.Info("more rules changed", "count", more)
 	}
 }
 
@@ -104,10 +104,10 @@ func (d *Daemon) announceRules(in site.Site) {
 	found := in.Findings()
 	d.metrics.RulesWarnings(len(found))
 	for _, f := range found[:min(len(found), maxLoggedFindings)] {
-		d.log.Warn("rule is doubtful", "code", f.Code, "rule", f.Rule, "what", f.Problem.String())
+		d.log.Warn("rule warning", "code", f.Code, "rule", f.Rule, "warning", f.Problem.String())
 	}
 	if more := len(found) - maxLoggedFindings; more > 0 {
-		d.log.Warn("further rules are doubtful: dmarcgate rules lint lists them all", "count", more)
+		d.log.Warn("more rule warnings; run dmarcgate rules lint for all", "count", more)
 	}
 }
 
@@ -120,7 +120,7 @@ func (d *Daemon) announceUse(ctx context.Context) {
 	defer cancel()
 	use, err := d.store.RuleUse(ctx)
 	if err != nil {
-		d.log.Warn("the last matches of rules are not known", "err", err)
+		d.log.Warn("cannot load last rule matches", "err", err)
 		return
 	}
 	in := d.Inputs()

@@ -130,7 +130,7 @@ func (d *Daemon) Start(ctx context.Context) {
 		for _, ln := range g.sockets {
 			d.wg.Go(func() {
 				if err := g.server.Serve(ln); err != nil {
-					d.log.Error("listener ended", "listener", g.server.Name, "err", err)
+					d.log.Error("listener failed", "listener", g.server.Name, "err", err)
 				}
 			})
 		}
@@ -159,7 +159,7 @@ func (d *Daemon) Shutdown(ctx context.Context) {
 	for _, g := range d.listeners {
 		wg.Go(func() {
 			if err := g.server.Shutdown(ctx); err != nil {
-				d.log.Warn("sessions were cut by the shutdown", "listener", g.server.Name, "err", err)
+				d.log.Warn("open sessions closed at shutdown (drain_timeout reached)", "listener", g.server.Name, "err", err)
 			}
 		})
 	}
@@ -192,7 +192,7 @@ func (d *Daemon) close() {
 	d.shipping.stop()
 	if d.store != nil {
 		if err := d.store.Close(); err != nil {
-			d.log.Error("closing the store", "err", err)
+			d.log.Error("cannot close the store", "err", err)
 		}
 	}
 	if d.dns != nil {

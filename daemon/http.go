@@ -60,7 +60,7 @@ func (d *Daemon) serve(name string, s *server) {
 	}
 	d.wg.Go(func() {
 		if err := s.Serve(s.socket); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error(name+" listener ended", "err", err)
+			d.log.Error(name+" listener failed", "err", err)
 		}
 	})
 }
@@ -74,12 +74,12 @@ type loggedCache struct {
 
 func (c loggedCache) Flush(name string) int {
 	removed := c.Resolver.Flush(name)
-	c.log.Info("a name was flushed from the DNS cache", "name", name, "removed", removed)
+	c.log.Info("name flushed from DNS cache", "name", name, "removed", removed)
 	return removed
 }
 
 func (c loggedCache) FlushAll() int {
 	removed := c.Resolver.FlushAll()
-	c.log.Info("the DNS cache was flushed", "removed", removed)
+	c.log.Info("DNS cache flushed", "removed", removed)
 	return removed
 }

@@ -54,9 +54,9 @@ func (d *Daemon) refreshMaps() {
 	}
 	d.announceRules(in)
 	for _, m := range next.Maps {
-		d.log.Info("map of rules in force", "file", m.Path, "entries", m.Entries)
+		d.log.Info("rule map active", "file", m.Path, "entries", m.Entries)
 	}
-	d.log.Info("maps of rules were read again", "rules_hash", in.Rules.Hash())
+	d.log.Info("rule maps reloaded", "rules_hash", in.Rules.Hash())
 }
 
 // mapsFailed notes a failure, and logs it when it is a new one: the files are
@@ -71,6 +71,6 @@ func (d *Daemon) mapsFailed(err error) {
 		return
 	}
 	for line := range strings.Lines(err.Error()) {
-		d.log.Error("changed maps of rules cannot be used; those before them stay in force", "err", strings.TrimSpace(line))
+		d.log.Error("invalid rule maps; previous maps stay active", "err", strings.TrimSpace(line))
 	}
 }

@@ -55,6 +55,6 @@ func (d *Daemon) keepNames(ctx context.Context) {
 
 func (d *Daemon) saveNames() {
 	if err := saveWhole(site.NamesPath(d.state.first), d.names.All()); err != nil {
-		d.log.Warn("names of MTAs cannot be written", "err", err)
+		d.log.Warn("cannot save MTA names", "err", err)
 	}
 }

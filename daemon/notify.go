@@ -24,7 +24,7 @@ func newNotifier(log *slog.Logger) notifier {
 	}
 	conn, err := net.Dial("unixgram", path) // "@" begins an abstract name here, too
 	if err != nil {
-		log.Error("systemd cannot be told that the daemon is ready", "err", err)
+		log.Error("cannot notify systemd of readiness", "err", err)
 		return notifier{}
 	}
 	return notifier{conn}
@@ -67,7 +67,7 @@ func (d *Daemon) watchdog(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if err := d.alive(ctx, interval/4); err != nil {
-			d.log.Error("a loop does not turn; systemd is not told that all is well", "err", err)
+			d.log.Error("health check failed; withholding systemd watchdog ping", "err", err)
 			continue
 		}
 		d.notify.tell(systemd.SdNotifyWatchdog)

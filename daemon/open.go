@@ -137,15 +137,15 @@ func (d *Daemon) settle(path string, cfg *config.Config) error {
 		return err
 	}
 	for _, file := range d.account.Unreadable(path, cfg) {
-		d.log.Warn("the daemon's user cannot read a file: a reload fails until it can, and a change needs a restart", "user", cfg.User, "file", file)
+		d.log.Warn("daemon user cannot read file; reloads will fail", "user", cfg.User, "file", file)
 	}
 	if os.Geteuid() == 0 {
-		d.log.Warn("running as root, which nothing here needs: set user, or User= in the unit")
+		d.log.Warn("running as root without need; set user, or User= in the unit")
 	}
 	d.controlMode = controlMode
 	for _, g := range d.listeners {
 		if socket := system.SharedGroup(g.sockets); socket != "" {
-			d.log.Warn("the daemon's group can connect to the milter socket: control socket and results are for its user alone; to have them for its group, give the socket to another one with socket_owner",
+			d.log.Warn("milter socket open to the daemon's group: control socket and results restricted to the daemon's user; set another group with socket_owner",
 				"listener", g.Config.Name, "socket", socket)
 			d.controlMode = privateMode
 		}

@@ -60,7 +60,7 @@ func (d *Daemon) Reload() admin.ReloadResult {
 	d.announceRules(in)
 	d.log.Info("reloaded", "rules", in.Rules.Len(), "rules_hash", in.Rules.Hash())
 	if len(restart) > 0 {
-		d.log.Warn("settings have changed that need a restart; until then the old ones are in force", "settings", strings.Join(restart, " "))
+		d.log.Warn("changed settings need a restart; previous values stay active", "settings", strings.Join(restart, " "))
 	}
 	return admin.ReloadResult{OK: true, Restart: restart}
 }
@@ -71,7 +71,7 @@ func (d *Daemon) reloadFailed(err error) admin.ReloadResult {
 	d.mu.Unlock()
 	d.metrics.ConfigRead(false, time.Time{})
 	for line := range strings.Lines(err.Error()) {
-		d.log.Error("reload failed; the settings before it stay in force", "err", strings.TrimSpace(line))
+		d.log.Error("reload failed; previous settings stay active", "err", strings.TrimSpace(line))
 	}
 	return admin.ReloadResult{Problem: err.Error()}
 }

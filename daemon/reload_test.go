@@ -74,8 +74,8 @@ func TestAReloadThatFailsKeepsWhatIsInForce(t *testing.T) {
 	if s := d.Status(t.Context()); !strings.Contains(s.Failure, "did you mean") {
 		t.Errorf("status = %+v; want the failure in it", s)
 	}
-	if !strings.Contains(log.String(), "stay in force") {
-		t.Error("the log does not say that the old settings stay in force")
+	if !strings.Contains(log.String(), "stay active") {
+		t.Error("the log does not say that the previous settings stay active")
 	}
 }
 

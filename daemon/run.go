@@ -34,7 +34,7 @@ func Run(ctx context.Context, opt Options) error {
 	d.notify.ready()
 	d.reloadUntil(ctx, hangup)
 	d.notify.stopping()
-	log.Info("stopping: sessions are served until they end", "for", d.Inputs().Config.Limits.DrainTimeout.String())
+	log.Info("stopping; waiting for open sessions", "for", d.Inputs().Config.Limits.DrainTimeout.String())
 	d.Shutdown(context.WithoutCancel(ctx))
 	log.Info("stopped")
 	return nil

@@ -54,7 +54,7 @@ func (s *shipping) use(conf pg.Config) {
 	s.end()
 	next, err := pg.Start(s.spool, opt)
 	if err != nil { // it has been checked: the old settings are good, too
-		s.opt.Log.Error("results are shipped by the old settings", "err", err)
+		s.opt.Log.Error("cannot apply new PostgreSQL settings; shipping with previous settings", "err", err)
 		if next, err = pg.Start(s.spool, s.opt); err != nil {
 			return
 		}
@@ -79,7 +79,7 @@ func (s *shipping) stop() {
 	defer s.mu.Unlock()
 	s.end()
 	if err := s.spool.Close(); err != nil {
-		s.opt.Log.Error("closing the store's spool", "err", err)
+		s.opt.Log.Error("cannot close the spool of the store", "err", err)
 	}
 }
 

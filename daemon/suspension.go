@@ -64,12 +64,12 @@ func (d *Daemon) openSuspension(cfg *config.Config) {
 	m, err := loadSuspension(suspensionPath(cfg))
 	switch {
 	case err != nil:
-		d.log.Error("whether dmarcgate monitor was active cannot be read; the profiles of the configuration are active", "err", err)
+		d.log.Error("cannot read the state of dmarcgate monitor; enforcing the configured profiles", "err", err)
 		return
 	case m == nil:
 		return
 	case !m.Until.After(now):
-		d.log.Info("dmarcgate monitor has ended while the daemon was not running: the profiles of the configuration are active",
+		d.log.Info("dmarcgate monitor expired while the daemon was stopped; enforcing the configured profiles",
 			"until", m.Until, "by", m.By)
 		d.keepSuspension(nil)
 		return
@@ -79,7 +79,7 @@ func (d *Daemon) openSuspension(cfg *config.Config) {
 	}
 	d.state.suspension = m
 	d.metrics.Suspended(m.Until)
-	d.log.Warn("every listener only watches, as before the restart: dmarcgate monitor", "until", m.Until, "by", m.By)
+	d.log.Warn("enforcement still suspended by dmarcgate monitor", "until", m.Until, "by", m.By)
 }
 
 // Watch implements admin.Monitor: from now on no listener enforces anything.
@@ -92,9 +92,9 @@ func (d *Daemon) Watch(by string, span time.Duration) admin.Monitoring {
 	defer d.reloading.Unlock()
 	ordered := m
 	d.suspend(&ordered)
-	d.log.Warn("every listener only watches: dmarcgate monitor", "until", m.Until, "by", by)
+	d.log.Warn("enforcement suspended by dmarcgate monitor", "until", m.Until, "by", by)
 	if err := d.keepSuspension(&m); err != nil {
-		m.Warning = "a restart ends it: " + err.Error()
+		m.Warning = "a restart ends the suspension: " + err.Error()
 		told := m
 		d.suspend(&told) // for status
 	}
@@ -119,7 +119,7 @@ func (d *Daemon) resume(by string) *admin.Monitoring {
 		return nil
 	}
 	d.suspend(nil)
-	d.log.Warn("dmarcgate monitor has ended: the profiles of the configuration are active", "by", by)
+	d.log.Warn("dmarcgate monitor ended; enforcing the configured profiles", "by", by)
 	_ = d.keepSuspension(nil) // logged; what remains has an end
 	return m
 }
@@ -151,7 +151,7 @@ func (d *Daemon) suspension() *admin.Monitoring {
 func (d *Daemon) keepSuspension(m *admin.Monitoring) error {
 	err := saveSuspension(suspensionPath(d.state.first), m)
 	if err != nil {
-		d.log.Error("the order of dmarcgate monitor cannot be written down", "err", err)
+		d.log.Error("cannot save the state of dmarcgate monitor", "err", err)
 	}
 	return err
 }
@@ -186,6 +186,6 @@ func (d *Daemon) endSuspension(now time.Time) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
 	if m := d.suspension(); m != nil && !m.Until.After(now) {
-		d.resume("its time is over")
+		d.resume("time expired")
 	}
 }

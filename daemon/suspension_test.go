@@ -29,7 +29,7 @@ func TestMonitorForSurvivesAReloadAndNewMaps(t *testing.T) {
 	}
 	daemontest.PutFile(t, filepath.Join(dir, "partners.txt"), "192.0.2.1\n")
 	d.refreshMaps()
-	if !strings.Contains(log.String(), "maps of rules were read again") {
+	if !strings.Contains(log.String(), "rule maps reloaded") {
 		t.Fatalf("the maps were not read again:\n%s", log)
 	}
 	if refuses(t, d, "1") {
@@ -47,7 +47,7 @@ func TestMonitorForEndsByItself(t *testing.T) {
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{})
 	d.Watch("the test", 200*time.Millisecond) // below the bound of the command
 	daemontest.Eventually(t, "the end of the order", func() bool { return d.suspension() == nil })
-	daemontest.Eventually(t, "the log line", func() bool { return strings.Contains(log.String(), "its time is over") })
+	daemontest.Eventually(t, "the log line", func() bool { return strings.Contains(log.String(), "time expired") })
 	if !refuses(t, d, "1") || !metricLine(t, d, "dmarcgate_monitor_until_timestamp_seconds 0") {
 		t.Error("after the time is over, a spoofed message is delivered, or the metric is not 0")
 	}
@@ -64,12 +64,12 @@ func TestMonitorForSurvivesARestart(t *testing.T) {
 		until      time.Duration // that is taken over; 0 is none
 		log        string
 	}{
-		{"under way", orderFile(t, now.Add(time.Hour)), time.Hour, "only watches, as before the restart"},
-		{"over", orderFile(t, now.Add(-time.Second)), 0, "has ended while the daemon was not running"},
-		{"longer than can be ordered", orderFile(t, now.Add(1000*time.Hour)), admin.MaxMonitor, "only watches, as before the restart"},
-		{"broken", "{", 0, "cannot be read"},
-		{"too large", `{"by":"` + strings.Repeat("x", maxSuspensionFile) + `"}`, 0, "cannot be read"},
-		{"empty", "", 0, "cannot be read"},
+		{"under way", orderFile(t, now.Add(time.Hour)), time.Hour, "enforcement still suspended"},
+		{"over", orderFile(t, now.Add(-time.Second)), 0, "expired while the daemon was stopped"},
+		{"longer than can be ordered", orderFile(t, now.Add(1000*time.Hour)), admin.MaxMonitor, "enforcement still suspended"},
+		{"broken", "{", 0, "cannot read the state"},
+		{"too large", `{"by":"` + strings.Repeat("x", maxSuspensionFile) + `"}`, 0, "cannot read the state"},
+		{"empty", "", 0, "cannot read the state"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			d, log := startDaemon(t, dns.Addr(), daemontest.Config{})

@@ -52,7 +52,7 @@ func TestWhatTheMethodsDifferInIsCountedLoggedAndKept(t *testing.T) {
 			if got := r.store.rows[0].Facts.Authors[0].Differs; !slices.Equal(got, tt.want) {
 				t.Errorf("differs = %q; want %q", got, tt.want)
 			}
-			if logged := strings.Contains(r.log.String(), "methods of discovery differ"); logged != (tt.want != nil) {
+			if logged := strings.Contains(r.log.String(), "give different results"); logged != (tt.want != nil) {
 				t.Errorf("log:\n%s\nwant the difference in it: %v", r.log, tt.want != nil)
 			}
 			outcome := map[bool]string{true: "same", false: "different"}[tt.want == nil]

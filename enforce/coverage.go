@@ -105,10 +105,10 @@ func (c *Coverage) note(s sight) {
 		return
 	}
 	if now.Code == "" {
-		c.log.Info("the listener sees its mail again", "listener", c.listener)
+		c.log.Info("listener evaluates mail again", "listener", c.listener)
 		return
 	}
-	c.log.Warn("the listener hardly evaluates any mail", "listener", c.listener, "finding", now.Code, "why", now.Text, "fix", now.Fix)
+	c.log.Warn("listener evaluates almost no mail", "listener", c.listener, "finding", now.Code, "why", now.Text, "fix", now.Fix)
 }
 
 // count takes in one message, and returns the finding before and after.

@@ -376,6 +376,6 @@ func (m *mail) sent(r *results.Receipt, err error) {
 	if err == nil {
 		return
 	}
-	m.gate.Log.Warn("answer could not be written to the MTA", "qid", m.env.QueueID, "listener", m.gate.Listener, "err", err)
+	m.gate.Log.Warn("cannot write answer to the MTA", "qid", m.env.QueueID, "listener", m.gate.Listener, "err", err)
 	m.gate.Store.MarkUnanswered(r)
 }

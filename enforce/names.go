@@ -192,14 +192,14 @@ func (g *Gate) mtaName(s Settings, given string) (name, why string) {
 		return "", tooManyNames
 	}
 	if g.Names.once(g.Listener, name) {
-		g.Log.Info("the MTA gives its name", "listener", g.Listener, "name", name, "authserv_id", cmp.Or(s.AuthservID, name))
+		g.Log.Info("new MTA name", "listener", g.Listener, "name", name, "authserv_id", cmp.Or(s.AuthservID, name))
 	}
 	return name, ""
 }
 
 func (g *Gate) warnOfHostName(s Settings, given, why string) {
 	if g.Names != nil && g.Names.once(g.Listener, why) {
-		g.Log.Warn("results are written under the host name, since the MTA's name is not taken; set authserv_id",
+		g.Log.Warn("MTA name not accepted; using the host name in Authentication-Results; set authserv_id",
 			"listener", g.Listener, "authserv_id", s.AuthservID, "mta_name", given[:min(len(given), authres.MaxID)], "why", why)
 	}
 }

@@ -91,18 +91,18 @@ func TestNamedChoosesTheNameOfAMessage(t *testing.T) {
 		want, log  string
 		removed    bool // what comes under the given name
 	}{
-		{"of the MTA", "", true, false, nil, "mx.site.example", "mx.site.example", "gives its name", true},
-		{"in capitals", "", true, false, nil, "MX.Site.Example", "mx.site.example", "gives its name", true},
+		{"of the MTA", "", true, false, nil, "mx.site.example", "mx.site.example", "new MTA name", true},
+		{"in capitals", "", true, false, nil, "MX.Site.Example", "mx.site.example", "new MTA name", true},
 		{"configured", "site.example", true, false, nil, "mx.site.example", "site.example", "authserv_id=site.example", true},
 		{"configured, without a name of the MTA", "site.example", true, false, nil, "", "site.example", "", false},
 		{"over TCP", "", false, false, nil, "mx.site.example", "host.example", "trust_mta_name is not set", false},
-		{"over TCP, trusted", "", false, true, nil, "mx.site.example", "mx.site.example", "gives its name", true},
+		{"over TCP, trusted", "", false, true, nil, "mx.site.example", "mx.site.example", "new MTA name", true},
 		{"over TCP, configured", "site.example", false, false, nil, "mx.other.example", "site.example", "", false},
 		{"no name", "", true, false, nil, "", "host.example", "gives none", false},
 		{"a short name", "", true, false, nil, "mx", "host.example", "not a full host name", false},
 		{"hostile text", "", true, false, nil, "mx.example\r\nX: y", "host.example", "not a full host name", false},
 		{"one too many", "", true, false, full, "seventeenth.example", "host.example", "as many names as it takes", false},
-		{"one of sixteen", "", true, false, full, "mx3.site.example", "mx3.site.example", "gives its name", true},
+		{"one of sixteen", "", true, false, full, "mx3.site.example", "mx3.site.example", "new MTA name", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

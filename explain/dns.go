@@ -41,7 +41,7 @@ func (a asked) answer() string {
 	state := " (" + a.State() + ")"
 	switch {
 	case a.dropped():
-		return "not waited for: it was settled without"
+		return "not waited for: settled without this answer"
 	case a.Stale():
 		return term.FoundWords(a.Records, a.NXDomain) + state + "; no newer answer: " + term.ErrorText(a.Err)
 	case a.Err != nil && a.Outcome != "":
@@ -49,7 +49,7 @@ func (a asked) answer() string {
 	case a.Err != nil:
 		return term.ErrorText(a.Err)
 	case a.Outcome == "":
-		return "not asked: it cannot be a name in the DNS"
+		return "not queried: not a valid DNS name"
 	}
 	return term.FoundWords(a.Records, a.NXDomain) + state
 }

@@ -68,7 +68,7 @@ func (x *Explanation) told(root *term.Node) {
 		}
 	}
 	if other := x.decidedBy(); r.Matches == policy.Holds && r.Mode == policy.Enforce && other != "" {
-		n.Add("the decision is that of rule %s, which goes first", other)
+		n.Add("rule %s goes first and decides", other)
 	}
 }
 

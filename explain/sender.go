@@ -59,7 +59,7 @@ func (x *Explanation) senderText() string {
 	failing := x.failing()
 	switch {
 	case f.Skip != policy.Evaluated:
-		t.para("DMARC was not evaluated for this message, so there is nothing to mend.")
+		t.para("DMARC was not evaluated for this message. Nothing needs to be fixed.")
 	case len(f.Authors) == 0:
 		t.para("%s", brokenFrom(f.From))
 	case len(failing) == 0:
@@ -96,7 +96,7 @@ func brokenFrom(f policy.From) string {
 func (x *Explanation) praise(t *letterText) {
 	for _, a := range x.Facts.Authors {
 		if a.Verdict.Status == dmarc.Pass {
-			t.para("Your message%s passed DMARC for %s. There is nothing to mend.", x.from(), a.Domain)
+			t.para("Your message%s passed DMARC for %s. Nothing needs to be fixed.", x.from(), a.Domain)
 			continue
 		}
 		t.para("%s publishes no DMARC record that applies, so nothing protects it from being forged. A first record, which only asks for reports:", a.Domain)
@@ -116,18 +116,18 @@ func (x *Explanation) tell(t *letterText, i int) {
 	a := x.Facts.Authors[i]
 	switch a.Verdict.Status {
 	case dmarc.PermError:
-		t.para("Your message%s could not be judged by DMARC for %s: %s.", x.from(), a.Domain, a.Verdict.Reason)
+		t.para("Your message%s could not be evaluated by DMARC for %s: %s.", x.from(), a.Domain, a.Verdict.Reason)
 		return
 	case dmarc.TempError:
 		if a.Verdict.Cause == dmarc.CausePressure {
-			t.para("Your message%s could not be judged by DMARC for %s, because our DNS was overloaded or down: %s. There is nothing to mend; send it again.", x.from(), a.Domain, a.Verdict.Reason)
+			t.para("Your message%s could not be evaluated by DMARC for %s, because our DNS was overloaded or down: %s. Nothing needs to be fixed; send it again.", x.from(), a.Domain, a.Verdict.Reason)
 			return
 		}
 		if a.Verdict.Cause == dmarc.CauseClient {
 			t.para("Your message could not be evaluated by DMARC for %s: no DKIM signature of that domain passed, and SPF was not checked, because this site does not know which host sent the message. The fault is at this site. Mail that is signed with DKIM and d=%s passes here all the same.", a.Domain, a.Domain)
 			return
 		}
-		t.para("Your message%s could not be judged by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Reason)
+		t.para("Your message%s could not be evaluated by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Reason)
 		return
 	}
 	t.para("Your message%s failed DMARC for %s, the domain in its From field: %s.", x.from(), a.Domain, a.Verdict.Reason)
@@ -272,7 +272,7 @@ func (x *Explanation) mendSPF(domain string) []advice {
 	authorized := ipTerm(f.Client)
 	switch result := f.SPF.Result; {
 	case result == "permerror":
-		ad.text = fmt.Sprintf("the SPF record of %s has an error, so that it passes for nobody: %s. Mend it.", domain, f.SPF.Reason)
+		ad.text = fmt.Sprintf("the SPF record of %s has an error, so that SPF passes for nobody: %s. Fix the record.", domain, f.SPF.Reason)
 		if f.SPF.Term != "" {
 			ad.text += " The error is at: " + f.SPF.Term
 		}
@@ -344,8 +344,8 @@ var mends = map[string]struct {
 	"l= is not accepted":                    {nearSigner, "the signature has l=, so that anybody can add text to the body (RFC 6376, Section 8.2). Have the signer leave out l=.", false},
 	"l= leaves a part of the body unsigned": {nearSigner, "the signature has l=, and text was added to the body behind it (RFC 6376, Section 8.2). Have the signer leave out l=.", false},
 	"From is not signed":                    {nearSigner, "the signature does not cover the From field. Have the signer sign it.", false},
-	"body hash did not verify":              {nearBody, "something changed the body of the message after it was signed: a gateway, a scanner, a footer, a mailing list or a forwarder. Sign behind what changes mail of yours; a list can keep the body as it is, or put its own address into From.", false},
-	"signature did not verify":              {nearBody, "the signed header fields were changed after signing, or the key at %[1]s is not the one that signed. Compare the key with the signer's, and sign behind what changes mail of yours.", false},
+	"body hash did not verify":              {nearBody, "something changed the body of the message after it was signed: a gateway, a scanner, a footer, a mailing list or a forwarder. Sign after the last change of your mail; a list can keep the body unchanged, or put its own address into From.", false},
+	"signature did not verify":              {nearBody, "the signed header fields were changed after signing, or the key at %[1]s is not the one that signed. Compare the key with the signer's, and sign after the last change of your mail.", false},
 	"key lookup failed":                     {nearKey, "the key at %[1]s could not be fetched. Have the name servers of the domain checked.", false},
 }
 

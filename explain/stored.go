@@ -81,7 +81,7 @@ func explainRow(in site.Site, r results.Row, o StoredOptions) *Explanation {
 }
 
 var stateWords = map[results.State]string{
-	results.Answered: "answered", results.Deferred: "deferred: the message was to come again", results.Unanswered: "the answer did not reach the MTA",
+	results.Answered: "answered", results.Deferred: "deferred: a retry was expected", results.Unanswered: "the answer did not reach the MTA",
 	results.Imported: "imported: another program decided",
 }
 
@@ -99,7 +99,7 @@ func (x *Explanation) again(n *term.Node) {
 		n.Add("decided again: not possible, the configuration has no listener %q", term.Printable(x.Facts.Listener))
 		return
 	}
-	const when = "decided again with the settings and rules in force now, profile"
+	const when = "decided again with the active settings and rules, profile"
 	if x.Again.Same {
 		n.Add("%s %s: the same", when, x.Again.Profile)
 		return

@@ -74,7 +74,7 @@ func (x *Explanation) checks(root *term.Node) {
 	}
 	x.chain(root)
 	if len(f.Pressed) > 0 {
-		root.Add("not found out, because lookups gave way to those of other messages: %s", strings.Join(f.Pressed, ", "))
+		root.Add("not determined, because lookups were dropped in favor of other messages: %s", strings.Join(f.Pressed, ", "))
 	}
 	root.Add("From: %s", f.From)
 	if f.HeaderTruncated {
@@ -106,7 +106,7 @@ func (x *Explanation) spfQueries(n *term.Node, identity ...string) {
 	if len(asked) == 0 {
 		return
 	}
-	q := n.Add("asked, in order")
+	q := n.Add("queried, in order")
 	for _, name := range asked {
 		x.query(q, name)
 	}
@@ -143,13 +143,13 @@ func signature(parent *term.Node, s policy.DKIM) {
 		n.Add("made at %s (t=)", s.SignedAt.UTC().Format("2006-01-02 15:04:05 UTC"))
 	}
 	if s.Testing {
-		n.Add("the key says t=y: its owner is testing, and rules do not count it (RFC 6376, Section 3.6.1)")
+		n.Add("the key has t=y: the owner is testing, and rules do not count the signature (RFC 6376, Section 3.6.1)")
 	}
 	switch {
 	case s.Result == "pass":
-		n.Add("header and body are as they were signed")
+		n.Add("header hash and body hash verify")
 	case s.HeaderOK:
-		n.Add("the signed header fields are as they were signed, From among them; only the body is not")
+		n.Add("header hash verifies (From signed); body hash does not match")
 	}
 }
 
@@ -182,7 +182,7 @@ func (x *Explanation) author(root *term.Node, i int) {
 	n := root.Add("dmarc %s: %s", a.Domain, a.Verdict.Status)
 	switch a.Verdict.Cause {
 	case dmarc.CausePressure:
-		n.Add("cause: pressure: a lookup gave way to those of other messages, or our DNS is down; no setting delivers for it")
+		n.Add("cause: pressure: a lookup was dropped in favor of other messages, or our DNS is down; no setting delivers such mail")
 	case dmarc.CauseOurs, dmarc.CauseDomain:
 		n.Add("cause: %s; [temperror] %s decides", a.Verdict.Cause, a.Verdict.Cause)
 	}
@@ -191,7 +191,7 @@ func (x *Explanation) author(root *term.Node, i int) {
 	} else {
 		n.Add("record at %s (%s): %s", a.PolicyDomain, a.Source, term.Printable(a.Record))
 		if len(a.Defects) > 0 {
-			n.Add("defects: %s; dmarcgate lookup %s says how to mend them", strings.Join(a.Defects, ", "), a.Domain)
+			n.Add("defects: %s; for fixes run dmarcgate lookup %s", strings.Join(a.Defects, ", "), a.Domain)
 		}
 	}
 	if i < len(x.Authors) {
@@ -201,7 +201,7 @@ func (x *Explanation) author(root *term.Node, i int) {
 		n.Add("organizational domain %s", a.Org)
 	}
 	if len(a.Differs) > 0 {
-		n.Add("the other method of discovery differs in: %s", strings.Join(a.Differs, ", "))
+		n.Add("other discovery method differs in: %s", strings.Join(a.Differs, ", "))
 	}
 	aligned := n.Add("aligned: SPF %v, DKIM %v", a.Verdict.AlignedSPF, a.Verdict.AlignedDKIM)
 	if i < len(x.Authors) {
@@ -213,7 +213,7 @@ func (x *Explanation) author(root *term.Node, i int) {
 	n.Add("because: %s", term.Printable(a.Verdict.Reason))
 	if x.Facts.EarlierSPFFail && a.Verdict.AlignedSPF {
 		n.Add("a field of the message says that SPF failed for this organization at an earlier host: " +
-			"it may have been sent through a shared sender to make SPF pass")
+			"possibly sent through a shared sender to make SPF pass")
 	}
 	x.policy(n, i)
 	x.evidence(n, a)
@@ -294,13 +294,13 @@ func (x *Explanation) evidence(parent *term.Node, a policy.Author) {
 	if !policy.EvidenceMatters(a.Verdict) {
 		return
 	}
-	n := parent.Add("evidence for and against a rejection, which the profile conformant weighs")
+	n := parent.Add("evidence for and against a rejection (profile conformant)")
 	if len(a.Signers) > 0 {
 		n.Add("signatures that are aligned: %s", term.Printable(strings.Join(a.Signers, ", ")))
 	}
 	switch s := a.Standing; {
 	case !s.Asked:
-		n.Add("whether the domain sends mail: not asked, or not answered")
+		n.Add("sends-mail status: not queried, or no answer")
 	case s.Missing:
 		n.Add("the domain does not exist")
 	case s.NoMail != "":
@@ -339,7 +339,7 @@ func (x *Explanation) decision(root *term.Node) {
 	}
 	n.Add("because: %s", term.Printable(d.Reason))
 	if len(x.Facts.Recipients) > 1 {
-		n.Add("one answer for recipients of %d domains: a milter can give no other", len(x.Facts.Recipients))
+		n.Add("one answer for recipients of %d domains: a milter cannot answer for each recipient", len(x.Facts.Recipients))
 	}
 	ruleParts(n, d)
 	x.again(n)
@@ -403,7 +403,7 @@ func (x *Explanation) queries(root *term.Node) {
 	if x.stored {
 		return
 	}
-	n := root.Add("%d DNS lookups, with a cache that was empty before; numbered by their answers", len(x.Lookups))
+	n := root.Add("%d DNS lookups with an initially empty cache, in order of their answers", len(x.Lookups))
 	for _, p := range purposes {
 		var of *term.Node
 		for i, a := range x.Lookups {

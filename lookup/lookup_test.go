@@ -108,13 +108,13 @@ func sightOf(t *testing.T, addr, domain string) (s sight, failure string) {
 func TestLookupShowsTheRecordAndItsDefects(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	out, failure := looked(t, dns.Addr(), "news.bank.example")
-	if failure != "news.bank.example: a defect changes what its record means" {
+	if failure != "news.bank.example: a defect changes the meaning of the record" {
 		t.Errorf("lookup of a record with a defect = %q; want an error that says why", failure)
 	}
 	shows(t, out,
 		"news.bank.example\n├─ record: v=DMARC1; p=reject; sp=quarantine; pct=abc", "found at bank.example (its organizational domain)",
 		"policy for failing mail of news.bank.example: quarantine, pct=100",
-		`bad_pct in _dmarc.bank.example, at byte 39: "abc"; it changes what the record means`, "mend: write a whole number from 0 to 100",
+		`bad_pct in _dmarc.bank.example, at byte 39: "abc"; changes the meaning of the record`, "mend: write a whole number from 0 to 100",
 		`bad_uri in _dmarc.bank.example, at byte 70: "dmarc@bank.example"`,
 		"TXT _dmarc.news.bank.example (miss, age 0s, TTL 5m0s)\n   │  └─ no such name",
 		"TXT _dmarc.bank.example (miss, age 0s, TTL 10m0s)\n   │  └─ \"v=DMARC1; p=reject",
@@ -198,9 +198,9 @@ func TestLookupComparesTheTwoWaysToFindARecord(t *testing.T) {
 func TestLookupShowsWhetherReportDestinationsConsent(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	out, _ := looked(t, dns.Addr(), "shop.example")
-	shows(t, out, "rua mailto:x@mail.shop.example: of the same organization", "rua mailto:x@reports.example: elsewhere, and consents",
-		"its consent names: mailto:y@reports.example", "rua mailto:x@no.example: elsewhere, and does NOT consent",
-		"rua mailto:x@lame.example: not known whether it consents", "rua https://shop.example/: ignored",
+	shows(t, out, "rua mailto:x@mail.shop.example: of the same organization", "rua mailto:x@reports.example: external, with consent",
+		"consent record names: mailto:y@reports.example", "rua mailto:x@no.example: external, WITHOUT consent",
+		"rua mailto:x@lame.example: consent not known", "rua https://shop.example/: ignored",
 		"asked: TXT shop.example._report._dmarc.no.example", "servfail")
 	s, _ := sightOf(t, dns.Addr(), "shop.example")
 	if len(s.Destinations) != 7 || s.Destinations[0].Consent != consent.Internal {

@@ -28,20 +28,20 @@ func (s *sight) mail(out, notes io.Writer) error {
 	refusals := s.refusals()
 	n := len(mine) + len(refusals)
 	if n == 0 {
-		_, err := fmt.Fprintf(notes, "dmarcgate: %s has nothing that its owner should mend\n", s.Domain)
+		_, err := fmt.Fprintf(notes, "dmarcgate: nothing to fix for the owner of %s\n", s.Domain)
 		return err
 	}
 	var b strings.Builder
 	s.mailHeader(&b, n)
-	fmt.Fprintf(&b, "Hello,\n\nthe DMARC record that receivers find for mail from %s\nhas something that should be mended.\n", s.Domain)
+	fmt.Fprintf(&b, "Hello,\n\nthe DMARC record found by receivers for mail from %s\nhas defects to be fixed.\n", s.Domain)
 	s.mailSeen(&b)
 	for i, d := range mine {
 		fmt.Fprintf(&b, "\n%d. %s, in %s at byte %d:\n", i+1, d.Kind, d.Name, d.Pos)
-		fmt.Fprintf(&b, "   %q\n   %s.\n   To mend it: %s.\n", d.Text, upperFirst(d.effect()), d.Mend)
+		fmt.Fprintf(&b, "   %q\n   %s.\n   Fix: %s.\n", d.Text, upperFirst(d.effect()), d.Mend)
 	}
 	for i, d := range refusals {
 		fmt.Fprintf(&b, "\n%d. No reports go to the destination of %s\n", len(mine)+i+1, d.Tag)
-		fmt.Fprintf(&b, "   %q:\n   %s.\n   To mend it: %s.\n", term.Bounded(d.URI, maxQuote), d.Why, refusalMend(d))
+		fmt.Fprintf(&b, "   %q:\n   %s.\n   Fix: %s.\n", term.Bounded(d.URI, maxQuote), d.Why, refusalMend(d))
 	}
 	s.mailProposals(&b, mine)
 	b.WriteString("\nRFC 9989 describes the record, RFC 9990 the reports.\n")
@@ -71,11 +71,11 @@ func refusalMend(d consent.Destination) string {
 
 func (s *sight) mailHeader(b *strings.Builder, n int) {
 	fmt.Fprintf(b, "To: %s\n", strings.Join(s.contacts(), ",\n "))
-	things := "1 thing"
+	problems := "1 problem"
 	if n > 1 {
-		things = fmt.Sprintf("%d things", n)
+		problems = fmt.Sprintf("%d problems", n)
 	}
-	fmt.Fprintf(b, "Subject: DMARC record of %s: %s to mend\n\n", s.Domain, things)
+	fmt.Fprintf(b, "Subject: DMARC record of %s: %s to fix\n\n", s.Domain, problems)
 }
 
 // contacts are the addresses that the DNS gives: the mailbox of the zone, that
@@ -106,11 +106,11 @@ func (s *sight) contacts() []string {
 // mailSeen quotes what was found, and tells what it means today.
 func (s *sight) mailSeen(b *strings.Builder) {
 	if s.Record == "" {
-		fmt.Fprintf(b, "As it is, no record applies, and %s is not protected.\n", s.Domain)
+		fmt.Fprintf(b, "At present no record applies, and %s is not protected.\n", s.Domain)
 		return
 	}
-	fmt.Fprintf(b, "\nThis stands at _dmarc.%s:\n\n   %q\n\n", s.PolicyDomain, term.Bounded(s.Record, maxQuote))
-	fmt.Fprintf(b, "Receivers read it so, for mail that fails: policy %s.\n", s.Policy)
+	fmt.Fprintf(b, "\nPublished at _dmarc.%s:\n\n   %q\n\n", s.PolicyDomain, term.Bounded(s.Record, maxQuote))
+	fmt.Fprintf(b, "Policy applied by receivers to failing mail: %s.\n", s.Policy)
 }
 
 // mailProposals prints the records of each name that has a defect, corrected.
@@ -126,9 +126,9 @@ func (s *sight) mailProposals(b *strings.Builder, mine []defectSight) {
 			continue
 		}
 		if len(texts) == 1 {
-			b.WriteString("\nThe record corrected, ready to paste:\n")
+			b.WriteString("\nCorrected record, ready to paste:\n")
 		} else {
-			b.WriteString("\nThe records corrected, of which exactly one may stay:\n")
+			b.WriteString("\nCorrected records; publish exactly one:\n")
 		}
 		var notes []string
 		for _, txt := range texts {

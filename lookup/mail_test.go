@@ -45,11 +45,11 @@ func TestTheMessageToTheOwnerHasTheRecordCorrected(t *testing.T) {
 	if want := []string{"postmaster@bank.example", "Host.Master@bank.example", "d@bank.example"}; !slices.Equal(to, want) {
 		t.Errorf("To = %q; want %q", to, want)
 	}
-	if subject != "DMARC record of bank.example: 2 things to mend" {
+	if subject != "DMARC record of bank.example: 2 problems to fix" {
 		t.Errorf("Subject = %q", subject)
 	}
 	shows(t, body, "Hello,\n", `"v=DMARC1; p=reject; sp=quarantine; pct=abc; rua=mailto:d@bank.example,dmarc@bank.example"`,
-		"policy reject.", "1. bad_pct, in _dmarc.bank.example at byte 39:\n   \"abc\"\n   It changes what the record means.\n   To mend it: write a whole number",
+		"failing mail: reject.", "1. bad_pct, in _dmarc.bank.example at byte 39:\n   \"abc\"\n   Changes the meaning of the record.\n   Fix: write a whole number",
 		"2. bad_uri", `   _dmarc.bank.example. IN TXT "v=DMARC1; p=reject; sp=quarantine; rua=mailto:d@bank.example,mailto:dmarc@bank.example"`)
 }
 
@@ -68,13 +68,13 @@ func TestTheMessageTellsOfDestinationsThatDoNotConsent(t *testing.T) {
 func TestTwoRecordsAreBothProposed(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	_, _, body := mailTo(t, dns.Addr(), "two.example")
-	shows(t, body, "no record applies", "exactly one may stay", `_dmarc.two.example. IN TXT "v=DMARC1; p=none; rua=mailto:a@two.example"`, `_dmarc.two.example. IN TXT "v=DMARC1; p=reject; rua=mailto:a@two.example"`)
+	shows(t, body, "no record applies", "publish exactly one", `_dmarc.two.example. IN TXT "v=DMARC1; p=none; rua=mailto:a@two.example"`, `_dmarc.two.example. IN TXT "v=DMARC1; p=reject; rua=mailto:a@two.example"`)
 }
 
 func TestNothingToMendIsNoMessage(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	for _, domain := range []string{"quiet.example", "test.example"} {
-		if out, notes, failure := mailText(t, dns.Addr(), domain); failure != "" || out != "" || !strings.Contains(notes, domain+" has nothing") {
+		if out, notes, failure := mailText(t, dns.Addr(), domain); failure != "" || out != "" || !strings.Contains(notes, "nothing to fix for the owner of "+domain) {
 			t.Errorf("MailText of %s = %q, %q, %q; want no error and no message", domain, out, notes, failure)
 		}
 	}
@@ -86,7 +86,7 @@ func TestNothingToMendIsNoMessage(t *testing.T) {
 func TestDefectsOfARegistryAreNotTheOwnersToMend(t *testing.T) {
 	dns := dnstest.New(t, "_dmarc.shop.example. TXT \"v=DMARC1; p=reject; pct=x\"\n_dmarc.example. TXT \"v=DMARC1; p=none; psd=y; pct=y\"")
 	_, subject, body := mailTo(t, dns.Addr(), "shop.example")
-	if !strings.HasSuffix(subject, ": 1 thing to mend") || strings.Contains(body, "in _dmarc.example") {
+	if !strings.HasSuffix(subject, ": 1 problem to fix") || strings.Contains(body, "in _dmarc.example") {
 		t.Errorf("the message is %q\n%s\nwant the defect of shop.example only", subject, body)
 	}
 }
@@ -97,21 +97,21 @@ func TestMendingARecordGuessesNothing(t *testing.T) {
 		note   string
 	}{
 		"v=DMARC1; p=reject":                                                {"v=DMARC1; p=reject", ""},
-		"v=DMARC1; p=rejct":                                                 {"v=DMARC1; p=none", "p is none in it"},
-		"v=DMARC1; rua=mailto:x@a.example;":                                 {"v=DMARC1; p=none; rua=mailto:x@a.example", "p is none in it"},
-		"v=DMARC1; p=reject; sp=x; np=y":                                    {"v=DMARC1; p=reject", "sp is left out"},
-		"v=DMARC1; P=reject; p=none":                                        {"v=DMARC1; p=reject", "it has the first"},
-		"v=DMARC1; p=reject; adkim=strict; t=yes; polcy=1":                  {"v=DMARC1; p=reject", "what cannot be read is left out"},
+		"v=DMARC1; p=rejct":                                                 {"v=DMARC1; p=none", "p=none keeps the present effect"},
+		"v=DMARC1; rua=mailto:x@a.example;":                                 {"v=DMARC1; p=none; rua=mailto:x@a.example", "p=none keeps the present effect"},
+		"v=DMARC1; p=reject; sp=x; np=y":                                    {"v=DMARC1; p=reject", "sp is removed"},
+		"v=DMARC1; P=reject; p=none":                                        {"v=DMARC1; p=reject", "only the first of repeated tags"},
+		"v=DMARC1; p=reject; adkim=strict; t=yes; polcy=1":                  {"v=DMARC1; p=reject", "unreadable parts are removed"},
 		"v=DMARC1; p=reject; rua=x@a.example , mailto:y@a.example":          {"v=DMARC1; p=reject; rua=mailto:y@a.example,mailto:x@a.example", ""},
 		"v=DMARC1; p=reject; ruf=x@a.example":                               {"v=DMARC1; p=reject; ruf=mailto:x@a.example", ""},
-		"v=DMARC1; p=reject; rua=x":                                         {"v=DMARC1; p=reject", "destination that cannot be read"},
-		"v=DMARC1; p=reject; rua=a{b@a.example":                             {"v=DMARC1; p=reject", "destination that cannot be read"},
+		"v=DMARC1; p=reject; rua=x":                                         {"v=DMARC1; p=reject", "unreadable report destinations"},
+		"v=DMARC1; p=reject; rua=a{b@a.example":                             {"v=DMARC1; p=reject", "unreadable report destinations"},
 		"v=DMARC1; p=reject; rua=x@" + strings.Repeat("a", 60) + ".example": {"v=DMARC1; p=reject; rua=mailto:x@" + strings.Repeat("a", 60) + ".example", ""},
 		"v=dmarc1; p=reject":                                                {"v=DMARC1; p=reject", ""},
 		`"v=DMARC1\; p=reject;"`:                                            {"v=DMARC1; p=reject", ""},
 		"v=DMARC; p=quarantine;":                                            {"v=DMARC1; p=quarantine", ""},
-		"p=reject; v=DMARC1":                                                {"v=DMARC1; p=none", "p is none in it"},
-		"v=DMARC1; p=reject; \r\nBcc: x":                                    {"v=DMARC1; p=reject", "what cannot be read is left out"},
+		"p=reject; v=DMARC1":                                                {"v=DMARC1; p=none", "p=none keeps the present effect"},
+		"v=DMARC1; p=reject; \r\nBcc: x":                                    {"v=DMARC1; p=reject", "unreadable parts are removed"},
 	} {
 		m := mend(txt)
 		if got := m.record.String(); got != want.record || !strings.Contains(strings.Join(m.notes, "\n"), want.note) || (want.note == "") != (len(m.notes) == 0) {

@@ -30,15 +30,15 @@ func mend(txt string) mended {
 	}
 	if m.record.P.Presence != dmarc.Valid {
 		m.record.P = dmarc.PolicyTag{Presence: dmarc.Valid}
-		m.note("p is none in it, which is how receivers treat the record now; write p=quarantine or p=reject if that is what you want")
+		m.note("p=none keeps the present effect on failing mail; write p=quarantine or p=reject to enforce a policy")
 	}
 	if m.record.SP.Presence == dmarc.Invalid {
 		m.record.SP = dmarc.PolicyTag{}
-		m.note("sp is left out of it, so that p holds for subdomains, too")
+		m.note("sp is removed, and p applies to subdomains, too")
 	}
 	if m.record.NP.Presence == dmarc.Invalid {
 		m.record.NP = dmarc.PolicyTag{}
-		m.note("np is left out of it, so that names that do not exist are treated as subdomains are")
+		m.note("np is removed, and nonexistent names are treated as subdomains")
 	}
 	return m
 }
@@ -62,13 +62,13 @@ func (m *mended) apply(txt string, d dmarc.Defect) {
 		if m.restore(txt, d) {
 			return
 		}
-		m.note("a report destination that cannot be read is left out of it")
+		m.note("unreadable report destinations are removed")
 	case dmarc.BadSyntax, dmarc.UnknownTag, dmarc.BadAlignment, dmarc.BadFO, dmarc.BadT, dmarc.BadPSD, dmarc.BadPct:
-		m.note("what cannot be read is left out of it; write it again if it was meant for something")
+		m.note("unreadable parts are removed; write any needed part again")
 	case dmarc.DuplicateTag:
-		m.note("of a tag that stands twice it has the first")
+		m.note("only the first of repeated tags is kept")
 	case dmarc.TooLong, dmarc.TooManyTags, dmarc.TooManyURIs:
-		m.note("it has what receivers read of a record that is too long")
+		m.note("only the part of the overlong record read by receivers is kept")
 	}
 }
 

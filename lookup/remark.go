@@ -28,7 +28,7 @@ func recordRemarks(d dmarc.Discovery) []remark {
 	}
 	found := d.Source != dmarc.SourceNone
 	valid := func(t dmarc.PolicyTag) bool { return t.Presence == dmarc.Valid }
-	add(!found, "no_record", "no DMARC record applies: anybody can write mail from %s, and its owner hears of none", d.Author)
+	add(!found, "no_record", "no DMARC record applies: mail from %s can be forged, and the owner gets no reports", d.Author)
 	add(found && r.Broken(d.Method), "not_enforced", "nothing is enforced: p, sp or np is missing or cannot be read")
 	add(valid(r.P) && valid(r.SP) && r.SP.Policy < r.P.Policy, "weaker_sp",
 		"sp=%s is weaker than p=%s: mail from subdomains is less protected than from %s", r.SP, r.P, d.PolicyDomain)
@@ -107,7 +107,7 @@ func (u mailUse) silence(s *sight) remark {
 	}
 	r.Text = "the domain seems never to send mail (" + strings.Join(signs, ", ") + ")"
 	if len(r.Publish) > 0 {
-		r.Text += "; if so, it should publish"
+		r.Text += "; if so, publish"
 	} else {
 		r.Text += ", and says so in full"
 	}

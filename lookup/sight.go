@@ -198,7 +198,7 @@ func (s *sight) failure() error {
 	case s.Error != "":
 		return fmt.Errorf("%s cannot be looked up: %s", s.Domain, s.Error)
 	case s.Changed:
-		return fmt.Errorf("%s: a defect changes what its record means", s.Domain)
+		return fmt.Errorf("%s: a defect changes the meaning of the record", s.Domain)
 	}
 	return nil
 }

@@ -67,15 +67,15 @@ func (s *sight) defectNodes(root *term.Node) {
 
 func (d defectSight) effect() string {
 	if d.Changes {
-		return "it changes what the record means"
+		return "changes the meaning of the record"
 	}
-	return "it changes nothing here"
+	return "changes nothing here"
 }
 
 func (s *sight) methodNodes(root *term.Node) {
-	word := "the same for both ways to find it"
+	word := "same result with both discovery methods"
 	if s.Differ {
-		word = "DIFFERENT for receivers that find it in another way"
+		word = "DIFFERENT result with the other discovery method"
 	}
 	n := root.Add("organizational domain and record: %s", word)
 	for _, m := range s.Methods {
@@ -124,14 +124,14 @@ func (s *sight) destinationNodes(root *term.Node) {
 			to.Add("because: %s", d.Why)
 		}
 		if len(d.Instead) > 0 {
-			to.Add("its consent names: %s", term.Printable(strings.Join(d.Instead, ",")))
+			to.Add("consent record names: %s", term.Printable(strings.Join(d.Instead, ",")))
 		}
 	}
 }
 
 var consentWords = map[consent.State]string{
-	consent.Internal: "of the same organization", consent.Granted: "elsewhere, and consents", consent.Refused: "elsewhere, and does NOT consent: gets none",
-	consent.Unknown: "not known whether it consents", consent.Ignored: "ignored",
+	consent.Internal: "of the same organization", consent.Granted: "external, with consent", consent.Refused: "external, WITHOUT consent: gets no reports",
+	consent.Unknown: "consent not known", consent.Ignored: "ignored",
 }
 
 // draw shows a question and what came of it.
@@ -142,7 +142,7 @@ func (a askedName) draw(parent *term.Node) {
 	}
 	switch {
 	case a.Outcome == "" && a.Error == "":
-		n.Add("not asked: no name of the DNS")
+		n.Add("not queried: not a DNS name")
 		return
 	case a.stale:
 		n.Add("no newer answer: %s", a.Error)

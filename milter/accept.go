@@ -134,7 +134,7 @@ func (s *Server) acquire(a *acceptor) bool {
 	default:
 	}
 	s.Metrics.AcceptPaused(s.Name)
-	s.logger().Warn("the connection limit is reached", "listener", s.Name, "limit", s.Limits.Connections)
+	s.logger().Warn("connection limit reached; further connections are waiting", "listener", s.Name, "limit", s.Limits.Connections)
 	for {
 		select {
 		case s.slots <- struct{}{}:

@@ -150,7 +150,7 @@ func (m *HeaderMemory) say(listener string) {
 	}
 	m.mu.Unlock()
 	if !quiet {
-		m.log.Warn("limits.header_memory is used up; messages with large headers wait", "listener", listener,
+		m.log.Warn("limits.header_memory exhausted; messages with large headers are waiting", "listener", listener,
 			"limit", m.limit, "used", used, "waiting", waiting)
 	}
 }

@@ -372,7 +372,7 @@ func TestHeaderMemoryWaitStopsReading(t *testing.T) {
 	if r := <-done; r.Code != 0 {
 		t.Errorf("answer = %v; want continue", r.Reply)
 	}
-	if !strings.Contains(g.log.String(), "limits.header_memory is used up") {
+	if !strings.Contains(g.log.String(), "limits.header_memory exhausted") {
 		t.Errorf("the log does not say that messages wait:\n%s", g.log)
 	}
 }

@@ -133,10 +133,10 @@ func (s *session) negotiate() error {
 	if s.agreed, err = negotiate(s.conn.buf[5:]); err != nil {
 		return err
 	}
-	s.log.Debug("milter session begins", "version", s.agreed.Version, "actions", fmt.Sprintf("%#x", s.agreed.Actions),
+	s.log.Debug("milter session started", "version", s.agreed.Version, "actions", fmt.Sprintf("%#x", s.agreed.Actions),
 		"protocol", fmt.Sprintf("%#x", s.agreed.Protocol))
 	if missing := wantedActions &^ gomilter.OptSetSymList &^ s.agreed.Actions; missing != 0 {
-		s.log.Warn("the MTA does not offer all the edits that may be needed", "missing", fmt.Sprintf("%#x", missing))
+		s.log.Warn("MTA does not offer all required milter actions", "missing", fmt.Sprintf("%#x", missing))
 	}
 	s.conn.rest = s.conn.buf
 	s.conn.begin = time.Now().Add(s.conn.limits.FirstTimeout)

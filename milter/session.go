@@ -198,7 +198,7 @@ func (s *session) keep(name, value []byte) error {
 	err := s.srv.HeaderMemory.grow(s.conn.ctx, &t.claim, t.header.cost+t.header.need(name, value), s.srv.Name)
 	switch {
 	case errors.Is(err, errHeaderMemory):
-		s.log.Warn("the message is deferred: limits.header_memory is used up", "qid", s.macros.get(macroQueueID), "header", t.header.cost)
+		s.log.Warn("message deferred: limits.header_memory exhausted", "qid", s.macros.get(macroQueueID), "header", t.header.cost)
 		t.refused, t.header = true, header{}
 		return nil
 	case err != nil:
@@ -357,7 +357,7 @@ func (s *session) body() {
 		_, err := t.message.Write(s.data)
 		t.skip = err != nil
 		if err != nil && !errors.Is(err, ErrSkip) {
-			s.log.Warn("the handler takes no more of the body", "qid", t.env.QueueID, "err", err)
+			s.log.Warn("cannot pass the message body to the checks", "qid", t.env.QueueID, "err", err)
 		}
 	})
 }
@@ -412,7 +412,7 @@ func (s *session) finish() (*Answer, error) {
 // edit sends an edit if the MTA has agreed to take such.
 func (s *session) edit(e Edit) {
 	if e.action&^s.agreed.Actions != 0 {
-		s.log.Warn("the MTA did not offer this edit; the message is delivered without it", "qid", s.msg.env.QueueID, "edit", e.String())
+		s.log.Warn("edit not negotiated with the MTA; message delivered without the edit", "qid", s.msg.env.QueueID, "edit", e.String())
 		s.count("protocol")
 		return
 	}
@@ -543,7 +543,7 @@ func (s *session) lost(err error) {
 	case errors.Is(err, errHangUp): // reported when it was given up
 		return
 	case errors.Is(err, errDraining), errors.Is(err, io.EOF), s.drained(err):
-		s.log.Debug("milter session ends", "reason", err)
+		s.log.Debug("milter session ended", "reason", err)
 		return
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		kind = "timeout"
@@ -551,7 +551,7 @@ func (s *session) lost(err error) {
 		kind = "io"
 	}
 	s.count(kind)
-	s.log.Warn("milter session is closed", "stage", stageOf(s.stage), "kind", kind, "err", err)
+	s.log.Warn("milter session closed after an error", "stage", stageOf(s.stage), "kind", kind, "err", err)
 }
 
 // drained tells whether err is what drain woke the reader with.

@@ -51,7 +51,7 @@ const (
 	CodeOpenSealer     = "open_sealer"     // an anchor that seals for everybody, and any author and recipient
 	CodeEverybody      = "everybody"       // it accepts for any author and any recipient
 	CodeOwnDomain      = "own_domain"      // it accepts from outside what has our own domain as author
-	CodeSoftens        = "softens"         // anybody can have a rejection turned into quarantine
+	CodeSoftens        = "softens"         // weakens rejection to quarantine for any sender
 	CodeTempError      = "temperror"       // it does more about mail that could not be judged than wait
 	CodeReportReason   = "report_reason"   // reports have no such reason
 	CodeExpired        = "expired"         // it has ended

@@ -46,7 +46,7 @@ func badID(r *Rule) (pattern.Fault, bool) {
 }
 
 func noOwner(r *Rule) (pattern.Fault, bool) {
-	return fault(r.Owner == "", "owner", "is empty", "write who answers for the rule, an address or a team")
+	return fault(r.Owner == "", "owner", "is empty", "write an address or team responsible for the rule")
 }
 
 func noCreated(r *Rule) (pattern.Fault, bool) {
@@ -63,7 +63,7 @@ func badPriority(r *Rule) (pattern.Fault, bool) {
 func badReason(r *Rule) (pattern.Fault, bool) {
 	const mend = `write "trusted_forwarder", "mailing_list", "local_policy", "forwarded" or "other"`
 	if r.Reason == SampledOut || r.Reason == PolicyTestMode {
-		return fault(true, "reason", fmt.Sprintf("%q tells what the domain owner published, not what a rule does", r.Reason), mend)
+		return fault(true, "reason", fmt.Sprintf("%q describes the published policy, not the effect of a rule", r.Reason), mend)
 	}
 	bad := !slices.Contains(ruleReasons, r.Reason) && (r.Reason != "" || r.Action == RuleAccept)
 	return fault(bad, "reason", fmt.Sprintf("%q is not a reason for a report", r.Reason), mend)
@@ -71,7 +71,7 @@ func badReason(r *Rule) (pattern.Fault, bool) {
 
 func badReportComment(r *Rule) (pattern.Fault, bool) {
 	if n := len(r.ReportComment); n > MaxReportComment {
-		return fault(true, "report_comment", fmt.Sprintf("has %d characters, more than %d", n, MaxReportComment), "shorten it: a report repeats it in each row")
+		return fault(true, "report_comment", fmt.Sprintf("has %d characters, more than %d", n, MaxReportComment), "shorten the text, which a report repeats in each row")
 	}
 	strange := strings.ContainsFunc(r.ReportComment, func(c rune) bool { return c < ' ' || c > '~' })
 	return fault(strange, "report_comment", "has a character that is not printable ASCII", "use printable ASCII on one line")
@@ -82,13 +82,13 @@ func badSample(r *Rule) (pattern.Fault, bool) {
 }
 
 func badIdle(r *Rule) (pattern.Fault, bool) {
-	return fault(r.Idle < 0, "idle", "is negative", `write after how long without a match you want to know, as in idle = "45d"`)
+	return fault(r.Idle < 0, "idle", "is negative", `write the time without a match before a warning, as in idle = "45d"`)
 }
 
 // noEnd: what lets mail in for ever says why.
 func noEnd(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Action == RuleAccept && r.Expires.IsZero() && r.Comment == "", "expires",
-		"a rule that accepts never ends", "write a date, or say in comment why it stays")
+		"an accepting rule never expires", "write a date, or state the reason in comment")
 }
 
 func endsFirst(r *Rule) (pattern.Fault, bool) {
@@ -104,7 +104,7 @@ func hidesReports(r *Rule) (pattern.Fault, bool) {
 		named = named || !strings.HasPrefix(k.Name, "not_") && len(k.Domains)+len(k.Networks) > 0
 	}
 	return fault(r.Action == RuleSkipReport && !named, "match", "nothing at all would be reported",
-		"name what stays out of reports, for example with header_from, policy_domain or client_ip")
+		"limit the rule to part of the mail, for example with header_from, policy_domain or client_ip")
 }
 
 // noRecord: with the result none there is no record. With temperror, mostly it

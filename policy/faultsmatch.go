@@ -22,7 +22,7 @@ var (
 
 func noMatch(r *Rule) (pattern.Fault, bool) {
 	some := slices.ContainsFunc(r.Match.Keys(), func(k Key) bool { return k.Set })
-	return fault(!some, "match", "names no mail", "say what the rule is about, for example with client_ip or header_from")
+	return fault(!some, "match", "names no mail", "add criteria, for example client_ip or header_from")
 }
 
 // emptyList: no item of an empty list can hold, but a key that is not there

@@ -220,12 +220,12 @@ func (n *impact) nodes(root *term.Node, days int) {
 		}
 	}
 	if n.Unsure > 0 {
-		m.Add("cannot tell for %s: what it takes is no longer stored", term.Count(int(n.Unsure), "message"))
+		m.Add("cannot tell for %s: missing facts", term.Count(int(n.Unsure), "message"))
 	}
 	for _, s := range n.Sealers {
 		n := m.Add("sealer %s: sealed %s, and recorded a pass in %d", s.Sealer, term.Count(int(s.Sealed), "message"), s.Recorded)
 		if s.Sealed > 0 && s.Recorded == 0 {
-			n.Text += ": it RECORDS NOTHING that arc_pass could go by"
+			n.Text += ": RECORDS NOTHING usable for arc_pass"
 		}
 	}
 }

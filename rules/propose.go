@@ -61,7 +61,7 @@ func Add(ctx context.Context, out io.Writer, o Options, w Wishes) error {
 	if b.dir != "" {
 		b.opts.SkipTests = true
 		if b.set, err = site.LoadRules(b.cfg, b.dir, b.opts); err != nil {
-			fmt.Fprintf(o.Warn, "the rules that there are cannot be read, so nothing is known of their ids and priorities: %v\n", err)
+			fmt.Fprintf(o.Warn, "cannot read the existing rules; ids and priorities not checked: %v\n", err)
 		}
 	}
 	w.Owner = cmp.Or(w.Owner, "postmaster@"+site.Name(b.cfg))
@@ -159,7 +159,7 @@ func (b *book) proposals(rows []results.Row, w Wishes, seen *survey.Sighting) ([
 	}
 	p := &proposal{book: b, wishes: w, facts: row.Facts, failing: failing, seen: seen}
 	if len(rows) > 1 {
-		p.note("%d messages have this queue id; this is about the newest, of %s", len(rows), term.Stamp(row.Facts.Time))
+		p.note("%d messages have this queue id; using the newest, of %s", len(rows), term.Stamp(row.Facts.Time))
 	}
 	if seen != nil && !seen.Forwards() && !p.vouched() {
 		p.note("this message looks forged: its source brought no mail that %d organizations or more have signed, "+
@@ -352,5 +352,5 @@ func (p *proposal) unanchored() error {
 	default:
 		text += ", and no rule about the client holds"
 	}
-	return errors.New(text + ". What it says of itself anybody can write, so there is no safe rule for it")
+	return errors.New(text + ". All other data is under the control of the sender, so no safe rule exists")
 }

@@ -87,7 +87,7 @@ func TestMailThatNeedsNoRuleOrCanHaveNoneIsRefused(t *testing.T) {
 		want string
 	}{
 		{"no message", nil, "no message with the queue id"},
-		{"it passed", []results.Row{resultstest.Forwarded(author(func(a *policy.Author) { a.Verdict.Status = dmarc.Pass }))}, "did not fail"},
+		{"explain --qid shows how", []results.Row{resultstest.Forwarded(author(func(a *policy.Author) { a.Verdict.Status = dmarc.Pass }))}, "did not fail"},
 		{"no record", []results.Row{resultstest.Forwarded(author(func(a *policy.Author) { a.Verdict.Status = dmarc.StatusNone }))}, "did not fail"},
 		{"p=none", []results.Row{resultstest.Forwarded(author(func(a *policy.Author) { a.Verdict.Policy = dmarc.None }))}, "p=none"},
 		{"temperror", []results.Row{resultstest.Forwarded(author(func(a *policy.Author) { a.Verdict.Status = dmarc.TempError }))}, "temperror"},

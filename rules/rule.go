@@ -243,7 +243,7 @@ func (p *proposal) text(r policy.Rule, a anchor) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("# Made from the message %s of %s, which failed DMARC for %s.", term.Printable(p.wishes.QueueID), term.Stamp(p.facts.Time), term.Printable(p.failing[0].Domain))
-	line("# In shadow mode it changes nothing: see what it would do with dmarcgate rules test %s", r.ID)
+	line("# Shadow mode changes nothing: see the impact with dmarcgate rules test %s", r.ID)
 	line("# and dmarcgate rules hits, then write mode = \"enforce\".")
 	for _, n := range p.notes {
 		line("# Note: %s.", term.Printable(n))
@@ -253,25 +253,25 @@ func (p *proposal) text(r policy.Rule, a anchor) string {
 	line("owner    = %s", tomlfile.Quote(r.Owner))
 	line("comment  = %s", tomlfile.Quote(r.Comment))
 	line("created  = %s", r.Created.Format(time.DateOnly))
-	line("expires  = %s  # then it is looked at again", r.Expires.Format(time.DateOnly))
-	line("idle     = %s  # a warning when nothing has matched for so long", tomlfile.Quote(config.Duration(r.Idle).String()))
+	line("expires  = %s  # date of the next review", r.Expires.Format(time.DateOnly))
+	line("idle     = %s  # warn after this time without a match", tomlfile.Quote(config.Duration(r.Idle).String()))
 	line("mode     = %s", tomlfile.Quote(r.Mode.String()))
 	line("priority = %d", r.Priority)
 	line("action   = %s", tomlfile.Quote(r.Action.String()))
-	line("reason   = %s  # what reports say to the author domain", tomlfile.Quote(string(r.Reason)))
+	line("reason   = %s  # reason in reports to the author domain", tomlfile.Quote(string(r.Reason)))
 	line("[rule.match]")
 	line("# The anchor: %s.", a.why)
 	line("%s = %s", a.key, tomlfile.QuoteList(a.value))
 	if len(r.Match.HeaderFrom) > 0 {
 		line("header_from = %s", tomlfile.QuoteList(term.Texts(r.Match.HeaderFrom)))
 	} else {
-		line("# No header_from: it is about mail of any author domain that comes this way.")
+		line("# No header_from: matches mail of any author domain from this source.")
 	}
 	line("requested = %s", tomlfile.QuoteList(r.Match.Requested))
 	if len(r.Match.RcptDomain) > 0 {
 		line("rcpt_domain = %s", tomlfile.QuoteList(term.Texts(r.Match.RcptDomain)))
 	} else {
-		line("# rcpt_domain would narrow it, but the message does not tell: see docs/store.md on privacy.")
+		line("# rcpt_domain would narrow the rule, but is not stored: see docs/store.md on privacy.")
 	}
 	for i, t := range r.Tests {
 		line("")

@@ -174,7 +174,7 @@ func (t *tested) print(w io.Writer, asJSON bool) error {
 		}
 	}
 	for _, l := range t.Monitored {
-		fmt.Fprintf(w, "listener %s has the profile monitor: its messages are tried as under strict\n", l)
+		fmt.Fprintf(w, "listener %s has the profile monitor: messages are tried under strict\n", l)
 	}
 	if t.Elsewhere > 0 {
 		fmt.Fprintf(w, "%s of other listeners left out\n", term.Count(int(t.Elsewhere), "message"))

@@ -47,7 +47,7 @@ func LoadNames(path string) ([]enforce.MTAName, error) {
 func ReadNames(cfg *config.Config) *enforce.Names {
 	list, err := LoadNames(NamesPath(cfg))
 	if err != nil {
-		slog.Warn("names of MTAs cannot be read", "err", err)
+		slog.Warn("cannot read MTA names", "err", err)
 	}
 	return enforce.NewNames(list, time.Now())
 }

@@ -33,7 +33,7 @@ func LoadPartly(warn io.Writer, path string) (*config.Config, error) {
 		return cfg, nil
 	}
 	TellProblems(warn, err)
-	fmt.Fprintln(warn, "dmarcgate: going on with what can be read of the configuration, and the defaults")
+	fmt.Fprintln(warn, "dmarcgate: continuing with the readable part of the configuration and defaults")
 	return cfg, nil
 }
 

@@ -29,7 +29,7 @@ func LoadRules(cfg *config.Config, dir string, opts rulefile.Options) (*rulefile
 	if cfg == nil || dir != cfg.RulesDir {
 		return nil, term.Usagef("--dir: there is no directory %s", dir)
 	}
-	return nil, cfg.Problem("rules_dir", "there is no directory "+dir, "make it, or take the line out")
+	return nil, cfg.Problem("rules_dir", "there is no directory "+dir, "create the directory, or remove the line")
 }
 
 // RuleOptions are what rules are checked by, besides their files: the settings

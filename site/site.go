@@ -78,9 +78,9 @@ func suffixList(path string) (dmarc.Suffixes, error) {
 	}
 	return dmarc.OpenSuffixes(path, time.Now, func(err error) {
 		if err != nil {
-			slog.Warn("the changed public suffix list cannot be used; the old one stays in force", "file", path, "err", err)
+			slog.Warn("invalid public suffix list; previous list stays active", "file", path, "err", err)
 			return
 		}
-		slog.Info("the public suffix list was read again", "file", path)
+		slog.Info("public suffix list reloaded", "file", path)
 	})
 }

@@ -158,10 +158,10 @@ func (r *importReport) print(out, warn io.Writer, o ImportOptions) error {
 		fmt.Fprintf(warn, "%d more were refused\n", hidden)
 	}
 	if o.DryRun {
-		_, err := fmt.Fprintf(out, "%d messages read: %d can be taken, %d are refused\n", r.Messages, r.Messages-refused, refused)
+		_, err := fmt.Fprintf(out, "%d messages read: %d importable, %d refused\n", r.Messages, r.Messages-refused, refused)
 		return err
 	}
-	_, err := fmt.Fprintf(out, "%d messages read: %d taken, %d were there already, %d are older than what is kept, %d refused\n",
+	_, err := fmt.Fprintf(out, "%d messages read: %d imported, %d already present, %d older than the retention, %d refused\n",
 		r.Messages, r.Taken, r.Present, r.Expired, refused)
 	return err
 }

@@ -18,11 +18,11 @@ func NeedsRule(r *results.Row) ([]policy.Author, error) {
 	f := &r.Facts
 	switch {
 	case r.State == results.Imported:
-		return nil, errors.New("another program has decided about this message; what a rule would need was not taken down")
+		return nil, errors.New("another program has decided about this message; facts needed for a rule were not recorded")
 	case f.Skip != policy.Evaluated:
-		return nil, fmt.Errorf("this message was not evaluated (%s): rules are never about such mail, and it is let through", f.Skip)
+		return nil, fmt.Errorf("this message was not evaluated (%s): rules do not apply to such mail, which is accepted", f.Skip)
 	case f.HeaderTruncated || len(f.Authors) == 0:
-		return nil, fmt.Errorf("the From field of this message gives no author domain to evaluate (%s); its sender has to mend that", cmp.Or(string(f.From), "unknown"))
+		return nil, fmt.Errorf("the From field of this message gives no author domain to evaluate (%s); the sender has to fix the field", cmp.Or(string(f.From), "unknown"))
 	}
 	var failing []policy.Author
 	for _, a := range f.Authors {
@@ -30,11 +30,11 @@ func NeedsRule(r *results.Row) ([]policy.Author, error) {
 		case v.Status == dmarc.Fail:
 			failing = append(failing, a)
 		case v.Status != dmarc.Pass && v.Status != dmarc.StatusNone:
-			return nil, fmt.Errorf("the DMARC result of %s is %s, which is for its DNS to mend; a rule for a moment's trouble would stay", term.Printable(a.Domain), v.Status)
+			return nil, fmt.Errorf("the DMARC result of %s is %s, to be fixed in its DNS; a rule would outlast a temporary problem", term.Printable(a.Domain), v.Status)
 		}
 	}
 	if len(failing) == 0 {
-		return nil, errors.New("this message did not fail, so it needs no rule: explain --qid says how it passed")
+		return nil, errors.New("this message did not fail and needs no rule: explain --qid shows how the message passed")
 	}
 	if !slices.ContainsFunc(failing, func(a policy.Author) bool { return a.Verdict.Policy != dmarc.None }) {
 		return nil, errors.New("this message failed, but its author domain asks for nothing (p=none), so it needs no rule")

@@ -87,7 +87,7 @@ func (f *SuffixFile) check() {
 	if err == nil {
 		f.list.Store(&list)
 	} else {
-		err = fmt.Errorf("the list read before stays in force: %w", err)
+		err = fmt.Errorf("previous list stays active: %w", err)
 	}
 	// A bad file is tried again each time, and complained of once.
 	news := err == nil || f.err == nil || err.Error() != f.err.Error()

@@ -100,7 +100,7 @@ func TestABrokenListFileLeavesTheOldListInForce(t *testing.T) {
 	}
 	w.wait()
 	w.wantOrg(t, "still broken", "bank.example")
-	if w.Err() == nil || len(w.told) != 3 || !strings.Contains(w.told[0], "stays in force") || !strings.Contains(w.told[0], "FILE") {
+	if w.Err() == nil || len(w.told) != 3 || !strings.Contains(w.told[0], "stays active") || !strings.Contains(w.told[0], "FILE") {
 		t.Errorf("Err() = %v, told %v; want each fault once", w.Err(), w.told)
 	}
 	w.write(t, listText("example\nbank.example"))

@@ -11,8 +11,8 @@ import (
 
 // backendFlags choose what to read.
 type backendFlags struct {
-	Config   string `short:"c" default:"${config}" help:"Configuration file." type:"path"`
-	AllHosts bool   `help:"Of all hosts, from PostgreSQL."`
+	Config   string `short:"c" default:"${config}" help:"Use this configuration file (default: ${default})." type:"path"`
+	AllHosts bool   `help:"Read the results of all hosts from PostgreSQL (default: this host only)."`
 }
 
 func (f backendFlags) open(ctx context.Context, e *env) (site.Store, error) {

@@ -18,16 +18,16 @@ var cacheTypes = []string{"A", "AAAA", "MX", "PTR", "SOA", "TXT"}
 
 // cacheCmd is about the DNS cache of the running daemon.
 type cacheCmd struct {
-	Dump  cacheDumpCmd  `cmd:"" help:"Show all entries."`
-	Show  cacheShowCmd  `cmd:"" help:"Show what is cached for a name."`
-	Flush cacheFlushCmd `cmd:"" help:"Remove a name and all names below it, or everything."`
+	Dump  cacheDumpCmd  `cmd:"" help:"Print all cache entries."`
+	Show  cacheShowCmd  `cmd:"" help:"Print the cache entries of a name."`
+	Flush cacheFlushCmd `cmd:"" help:"Remove a name and all names below it from the cache, or all entries."`
 }
 
 type cacheDumpCmd struct {
 	controlFlags
-	Type  string `help:"Only records of this type: A, AAAA, MX, PTR, SOA or TXT." placeholder:"TYPE"`
-	Stale bool   `help:"Only what is past its TTL, and kept for when no server answers."`
-	JSON  bool   `help:"Print JSON, one entry a line."`
+	Type  string `help:"Print only records of this type: A, AAAA, MX, PTR, SOA or TXT (default: all)." placeholder:"TYPE"`
+	Stale bool   `help:"Print only stale entries, kept after their TTL for DNS outages."`
+	JSON  bool   `help:"Print JSON, one entry per line."`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -57,7 +57,7 @@ type cacheShowCmd struct {
 
 // cacheName is the name that a command is about.
 type cacheName struct {
-	Name string `arg:"" help:"Name in the DNS, as _dmarc.example.com."`
+	Name string `arg:"" help:"Print the entries of this DNS name, for example _dmarc.example.com."`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -91,8 +91,8 @@ func (c *cacheShowCmd) Run(e *env) error {
 
 type cacheFlushCmd struct {
 	controlFlags
-	Name string `arg:"" optional:"" help:"Name in the DNS; those below it are removed, too."`
-	All  bool   `help:"Remove everything."`
+	Name string `arg:"" optional:"" help:"Remove this DNS name and all names below it."`
+	All  bool   `help:"Remove all entries."`
 	JSON bool   `help:"Print JSON."`
 }
 

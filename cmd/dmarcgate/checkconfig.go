@@ -7,9 +7,9 @@ import (
 )
 
 type checkConfigCmd struct {
-	Config string `short:"c" default:"${config}" help:"Configuration file." type:"path"`
-	Strict bool   `help:"Fail for warnings, too."`
-	Host   bool   `help:"Check the users and directories of this host, too; --no-host where the daemon runs on another one." default:"true" negatable:""`
+	Config string `short:"c" default:"${config}" help:"Use this configuration file (default: ${default})." type:"path"`
+	Strict bool   `help:"Exit with an error for warnings, too."`
+	Host   bool   `help:"Check users and directories of this host, too (default: yes; use --no-host if the daemon runs on another host)." default:"true" negatable:""`
 	JSON   bool   `help:"Print JSON."`
 }
 

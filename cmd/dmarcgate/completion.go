@@ -11,7 +11,7 @@ import (
 // completionCmd prints a script that completes the commands and their flags.
 // It is made from the command line's own description.
 type completionCmd struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+	Shell string `arg:"" enum:"bash,zsh,fish" help:"Print the script for this shell: bash, zsh or fish."`
 }
 
 func (c *completionCmd) Run(e *env, k *kong.Kong) error {

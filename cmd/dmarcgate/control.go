@@ -16,8 +16,8 @@ import (
 
 // controlFlags find the running daemon.
 type controlFlags struct {
-	Config string `short:"c" default:"${config}" help:"Configuration file of the daemon." type:"path"`
-	Socket string `help:"Control socket, instead of the configured one." type:"path"`
+	Config string `short:"c" default:"${config}" help:"Use this configuration file to find the daemon (default: ${default})." type:"path"`
+	Socket string `help:"Use this control socket (default: the control socket of the configuration)." type:"path"`
 }
 
 func (c controlFlags) place() control.Place {
@@ -65,14 +65,14 @@ func (c *reloadCmd) Run(e *env) error {
 
 type tailCmd struct {
 	controlFlags
-	Listener string `help:"Only messages of this listener."`
-	Domain   string `help:"Only this author domain and those below it."`
-	IP       string `help:"Only clients of this address or network." placeholder:"ADDR"`
-	Result   string `help:"Only this DMARC result: pass, fail, none, temperror or permerror." enum:"pass,fail,none,temperror,permerror," default:"" placeholder:"RESULT"`
-	Action   string `help:"Only this action: accept, tag, hold, reject or tempfail." enum:"accept,tag,hold,reject,tempfail," default:"" placeholder:"ACTION"`
-	Rule     string `help:"Only decisions of this rule."`
-	Count    int    `short:"n" help:"End after so many."`
-	JSON     bool   `help:"Print JSON, one decision a line."`
+	Listener string `help:"Show only messages of this listener (default: all)."`
+	Domain   string `help:"Show only this author domain and all domains below it (default: all)."`
+	IP       string `help:"Show only clients in this address or network (default: all)." placeholder:"ADDR"`
+	Result   string `help:"Show only this DMARC result: pass, fail, none, temperror or permerror (default: all)." enum:"pass,fail,none,temperror,permerror," default:"" placeholder:"RESULT"`
+	Action   string `help:"Show only this action: accept, tag, hold, reject or tempfail (default: all)." enum:"accept,tag,hold,reject,tempfail," default:"" placeholder:"ACTION"`
+	Rule     string `help:"Show only decisions of this rule (default: all)."`
+	Count    int    `short:"n" help:"Exit after this many decisions (default: no limit)."`
+	JSON     bool   `help:"Print JSON, one decision per line."`
 
 	network netip.Prefix // of IP
 }

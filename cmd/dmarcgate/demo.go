@@ -23,8 +23,8 @@ import (
 // demoCmd runs the daemon on sockets and with DNS of its own, sends it
 // messages as a Postfix would, and shows what became of them.
 type demoCmd struct {
-	Keep bool `help:"Leave the daemon running and print the address of its metrics."`
-	Log  bool `help:"Show the daemon's log on standard error."`
+	Keep bool `help:"Keep the daemon running and print the address of its metrics."`
+	Log  bool `help:"Print the daemon's log on standard error."`
 	JSON bool `help:"Print JSON."`
 }
 

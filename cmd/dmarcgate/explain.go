@@ -18,24 +18,24 @@ import (
 // message.
 type explainCmd struct {
 	resolverFlags
-	Message   string   `arg:"" optional:"" help:"Message file, or - for standard input."`
-	IP        string   `help:"Address of the SMTP client." placeholder:"ADDR"`
-	Helo      *string  `help:"Name that the client gave in HELO." placeholder:"NAME"`
-	MailFrom  *string  `help:"Reverse path; <> for the null path." placeholder:"ADDRESS"`
-	Name      *string  `name:"client-name" help:"Name of the client that the MTA has confirmed by an address lookup; empty if it has none." placeholder:"NAME"`
-	TLS       string   `name:"tls" help:"Whether the client used TLS: yes or no." enum:"yes,no," default:"" placeholder:"yes|no"`
-	Auth      *string  `help:"Name with which the client has authenticated; empty if it has not." placeholder:"NAME"`
-	Rcpt      []string `help:"Recipient; may be repeated." placeholder:"ADDRESS"`
-	Listener  string   `help:"Listener whose settings count; the first one by default."`
-	Profile   string   `help:"Profile instead of the configured one: monitor, conformant or strict." enum:"monitor,conformant,strict," default:"" placeholder:"PROFILE"`
-	Second    bool     `name:"second-opinion" help:"Ask other implementations of SPF and DKIM, too."`
-	ForSender bool     `help:"Print what the sender has to mend, ready to be sent there."`
-	Bundle    string   `help:"Write the message with its DNS and its decision as a test case to FILE, - for standard output. Redacted." placeholder:"FILE"`
-	NoRedact  bool     `help:"Leave everything in the bundle as it is."`
-	Rule      string   `help:"Show of each key of a rule whether it holds for the message." placeholder:"ID"`
-	QID       string   `name:"qid" help:"Explain the messages of a queue id from the store, instead of a file." placeholder:"ID"`
-	AllHosts  bool     `help:"With --qid: look at all hosts, in PostgreSQL."`
-	NoDaemon  bool     `help:"Do not ask the running daemon what its cache has of these names."`
+	Message   string   `arg:"" optional:"" help:"Explain the message in this file; - is standard input."`
+	IP        string   `help:"Set the address of the SMTP client." placeholder:"ADDR"`
+	Helo      *string  `help:"Set the client's HELO name." placeholder:"NAME"`
+	MailFrom  *string  `help:"Set the reverse path; <> is the null path." placeholder:"ADDRESS"`
+	Name      *string  `name:"client-name" help:"Set the client name confirmed by an address lookup of the MTA; an empty name is none." placeholder:"NAME"`
+	TLS       string   `name:"tls" help:"State whether the client used TLS: yes or no." enum:"yes,no," default:"" placeholder:"yes|no"`
+	Auth      *string  `help:"Set the client's SMTP AUTH user; an empty name is none." placeholder:"NAME"`
+	Rcpt      []string `help:"Add a recipient; repeatable." placeholder:"ADDRESS"`
+	Listener  string   `help:"Use the settings of this listener (default: the first)."`
+	Profile   string   `help:"Use this profile: monitor, conformant or strict (default: the profile of the listener)." enum:"monitor,conformant,strict," default:"" placeholder:"PROFILE"`
+	Second    bool     `name:"second-opinion" help:"Compare SPF and DKIM with other implementations."`
+	ForSender bool     `help:"Print the fixes for the sender, ready to be sent to the sender."`
+	Bundle    string   `help:"Write message, DNS data and decision to FILE as a redacted test case; - is standard output." placeholder:"FILE"`
+	NoRedact  bool     `help:"Write the bundle without redaction."`
+	Rule      string   `help:"Show for each key of this rule whether the key holds for the message." placeholder:"ID"`
+	QID       string   `name:"qid" help:"Explain the stored messages with this queue id instead of a file." placeholder:"ID"`
+	AllHosts  bool     `help:"Search the results of all hosts in PostgreSQL for --qid (default: this host only)."`
+	NoDaemon  bool     `help:"Skip the comparison of DNS answers with the cache of the running daemon."`
 	JSON      bool     `help:"Print JSON."`
 }
 
@@ -52,7 +52,7 @@ func (c *explainCmd) Validate() error {
 		}{{"--client-name", c.Name != nil}, {"--tls", c.TLS != ""}}
 		for _, f := range append(envelope, more...) {
 			if f.set {
-				return fmt.Errorf("%s: with --qid, the store says it", f.name)
+				return fmt.Errorf("%s: not allowed with --qid, which reads the value from the store", f.name)
 			}
 		}
 		if c.Second || c.Bundle != "" || len(c.Rcpt) > 0 || c.Auth != nil {
@@ -74,9 +74,9 @@ func (c *explainCmd) Validate() error {
 	}
 	switch {
 	case c.AllHosts:
-		return errors.New("--all-hosts: it is about --qid")
+		return errors.New("--all-hosts: needs --qid")
 	case c.NoRedact && c.Bundle == "":
-		return errors.New("--no-redact: it is about --bundle")
+		return errors.New("--no-redact: needs --bundle")
 	case c.Bundle == "-" && c.ForSender && !c.JSON:
 		return errors.New("--bundle - and --for-sender: standard output has room for one")
 	}
@@ -197,6 +197,6 @@ func (c *explainCmd) storedSite(e *env) (site.Site, error) {
 		return in, err
 	}
 	site.TellProblems(e.stderr, err)
-	fmt.Fprintln(e.stderr, "dmarcgate: going on without the rules: what would be decided now is not shown")
+	fmt.Fprintln(e.stderr, "dmarcgate: continuing without the rules: the decision under the active settings is not shown")
 	return site.With(cfg, 0)
 }

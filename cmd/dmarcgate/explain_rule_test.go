@@ -62,7 +62,7 @@ func TestExplainTellsOfEachKeyOfARule(t *testing.T) {
 
 func TestExplainTellsThatAnotherRuleGoesFirst(t *testing.T) {
 	c := caseOf(t, "Two rules.\n\n-- rules --\n"+toldRule("a", "", toldNetwork)+toldRule("b", "", toldNetwork))
-	if out := explained(t, c, "--rule", "b"); !strings.Contains(out, "the decision is that of rule a, which goes first") {
+	if out := explained(t, c, "--rule", "b"); !strings.Contains(out, "rule a goes first and decides") {
 		t.Errorf("explain --rule b prints\n%s\nwant the rule that goes first", out)
 	}
 }

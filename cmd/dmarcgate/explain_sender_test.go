@@ -70,7 +70,7 @@ func TestTheSenderIsToldTheOneChangeThatMendsIt(t *testing.T) {
 		{"the signature is of tomorrow", "-- sign --\nd=bank.example t={now+24h}\n", []string{"Set the clock of the signer"}},
 		{"the signature has l=", "-- sign --\nd=bank.example l=4\nappend more\n", []string{"leave out l="}},
 		{"the signature uses SHA-1", "-- sign --\nd=bank.example a=rsa-sha1\n", []string{"the signature uses SHA-1", "rsa-sha256"}},
-		{"the key cannot be fetched", "-- zone --\n!servfail s1._domainkey.bank.example\n-- sign --\nd=bank.example\n", []string{"could not be judged by DMARC for bank.example, because DNS gave no answer"}},
+		{"the key cannot be fetched", "-- zone --\n!servfail s1._domainkey.bank.example\n-- sign --\nd=bank.example\n", []string{"could not be evaluated by DMARC for bank.example, because DNS gave no answer"}},
 		{
 			"the signature is of whoever sends", "-- sign --\nd=esp.example\n",
 			[]string{"Nearest to passing was SPF", "Or a signature of esp.example verified, which is not aligned with bank.example. Have whoever signs for you sign with d=bank.example too"},
@@ -90,7 +90,7 @@ func TestTheSenderIsToldTheOneChangeThatMendsIt(t *testing.T) {
 			"-- zone --\n_dmarc.bank.example. TXT \"v=DMARC1; p=reject; pct=abc; sp=rejct\"\n",
 			[]string{"The DMARC record for bank.example has errors", "bad_pct: write a whole number", "bad_sp: write sp=none", `_dmarc.bank.example. TXT "v=DMARC1; p=reject; pct=abc; sp=rejct"`},
 		},
-		{"nothing is wrong", "-- sign --\nd=bank.example\n", []string{"passed DMARC for bank.example. There is nothing to mend."}},
+		{"nothing is wrong", "-- sign --\nd=bank.example\n", []string{"passed DMARC for bank.example. Nothing needs to be fixed."}},
 		{"there is no DMARC record", "-- zone --\n_dmarc.bank.example. A 192.0.2.1\n", []string{"publishes no DMARC record", `_dmarc.bank.example. TXT "v=DMARC1; p=none; rua=mailto:`}},
 		{"there is no From field", "-- message --\nSubject: x\n\nbody\n", []string{"has no From field", "RFC 5322, Section 3.6.2"}},
 		{

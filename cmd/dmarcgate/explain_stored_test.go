@@ -46,7 +46,7 @@ func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
 	}
 	for _, want := range []string{
 		"client " + demoStranger.String(), "dmarc bank.example: fail", "decision: reject", "state answered",
-		"in force now, profile strict: the same",
+		"active settings and rules, profile strict: the same",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("explain --qid prints\n%s\nwant %q in it", out, want)
@@ -149,7 +149,7 @@ func TestExplainQIDGoesOnWithBrokenRules(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "decided again: not possible, the rules cannot be read") || !strings.Contains(out, "client "+demoStranger.String()) {
 		t.Errorf("explain --qid = %d\n%s\nwant the stored message, and that it cannot be decided again", code, out)
 	}
-	if !strings.Contains(stderr, "10.toml:1:") || !strings.Contains(stderr, "going on without the rules") {
+	if !strings.Contains(stderr, "10.toml:1:") || !strings.Contains(stderr, "continuing without the rules") {
 		t.Errorf("explain --qid says\n%s\nwant what is wrong with the rules", stderr)
 	}
 	if code, _, _ := command("explain", "--qid", "4XyZ1", "--rule", "x", "-c", cfg); code != exitUsage {

@@ -89,7 +89,7 @@ body
 	for _, want := range []string{
 		"spf mailfrom: pass for mail.news.bank.example", "TXT mail.news.bank.example: [\"v=spf1 include:_spf.bank.example ~all\"] (miss, age 0s, TTL 5m0s)",
 		"TXT _spf.bank.example: [", "spf helo: fail for mx.bank.example", "not used for alignment", "dkim: 2 signatures",
-		"a=rsa-sha256 c=relaxed/relaxed b=", "key of 1024 bits", "made at 20", "(t=)", "the key says t=y", "header and body are as they were signed",
+		"a=rsa-sha256 c=relaxed/relaxed b=", "key of 1024 bits", "made at 20", "(t=)", "the key has t=y", "header hash and body hash verify",
 		"arc: no chain", "search by treewalk, 3 names, stopped at _dmarc.example, the last name", "no DMARC record, 1 other TXT", "defect: ",
 		"organizational domain bank.example", "SPF pass for mail.news.bank.example: aligned: the organizational domain of both is bank.example",
 		"mode relaxed", "asked beside: TXT _dmarc.mail.news.bank.example", "DKIM pass for bank.example (s=list): not aligned: strict: only news.bank.example itself is",
@@ -146,9 +146,9 @@ func TestExplainRefusesFlagsThatDoNotGoTogether(t *testing.T) {
 	}{
 		{"nothing", nil, "missing MESSAGE, --ip, --helo, --mail-from; or --qid"},
 		{"no reverse path", []string{"m.eml", "--ip", "192.0.2.1", "--helo", "h"}, "missing --mail-from"},
-		{"a queue id and a message", []string{"m.eml", "--qid", "4X"}, "with --qid, the store says it"},
+		{"a queue id and a message", []string{"m.eml", "--qid", "4X"}, "not allowed with --qid"},
 		{"a queue id and a bundle", []string{"--qid", "4X", "--bundle", "-"}, "the store has no message"},
-		{"--no-redact of nothing", append([]string{"m.eml", "--no-redact"}, envelope...), "it is about --bundle"},
+		{"--no-redact of nothing", append([]string{"m.eml", "--no-redact"}, envelope...), "needs --bundle"},
 		{"two texts", append([]string{"m.eml", "--bundle", "-", "--for-sender"}, envelope...), "room for one"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

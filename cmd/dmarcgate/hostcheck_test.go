@@ -54,7 +54,7 @@ func TestCheckConfigFindsWhatStopsServe(t *testing.T) {
 		{"a state_dir that is a file", "bin", file, roots, "", ":1: state_dir: " + file + " is not a directory"},
 		{"a state_dir of root", "bin", roots, roots, "", `:1: state_dir: user = "bin" cannot write to ` + roots},
 		{"a state_dir without rights to write", "bin", readOnly, roots, "", ":1: state_dir: "},
-		{"a state_dir behind a closed one", "bin", shut + "/in", roots, "", "the rights of " + shut + " do not let it"},
+		{"a state_dir behind a closed one", "bin", shut + "/in", roots, "", "no permission on " + shut},
 		{"no directory for the socket", "bin", good, dir + "/none", "", ":7: listener.address: there is no directory"},
 		{"no directory for the control socket", "bin", good, roots, "[admin]\ncontrol = \"/nonexistent/c.sock\"\n", "admin.control: there is no directory /nonexistent"},
 		{"no directory for the store", "bin", good, roots, "[store]\npath = \"/nonexistent/r.db\"\n", "store.path: there is no directory /nonexistent"},

@@ -10,13 +10,13 @@ import (
 
 // importCmd takes over results of other programs.
 type importCmd struct {
-	OpenDMARC importOpenDMARCCmd `cmd:"" name:"opendmarc" help:"History files of OpenDMARC or Exim."`
+	OpenDMARC importOpenDMARCCmd `cmd:"" name:"opendmarc" help:"Import history files of OpenDMARC or Exim."`
 }
 
 type importOpenDMARCCmd struct {
 	controlFlags
-	Files  []string `arg:"" name:"file" help:"History files; - is standard input."`
-	DryRun bool     `help:"Read the files and say what is wrong, and write nothing."`
+	Files  []string `arg:"" name:"file" help:"Import these history files; - is standard input."`
+	DryRun bool     `help:"Read the files and report errors, but write nothing."`
 	JSON   bool     `help:"Print JSON."`
 }
 

@@ -15,8 +15,8 @@ import (
 // resolverFlags choose the configuration and the DNS of a command that works
 // without the daemon.
 type resolverFlags struct {
-	Config string   `short:"c" default:"${config}" help:"Configuration file; its absence means the defaults." type:"path"`
-	DNS    []string `help:"DNS servers to ask instead of the configured ones, as ip:port." placeholder:"IP:PORT"`
+	Config string   `short:"c" default:"${config}" help:"Use the DNS settings of this file (default: ${default}, or the built-in settings without this file)." type:"path"`
+	DNS    []string `help:"Query these DNS servers, as ip:port (default: the configured servers)." placeholder:"IP:PORT"`
 }
 
 // load reads the configuration as loadPartly does.
@@ -36,10 +36,10 @@ func (r resolverFlags) load(e *env) (*config.Config, error) {
 // docs/lookup.md.
 type lookupCmd struct {
 	resolverFlags
-	Domain   string `arg:"" optional:"" help:"Domain of a From address."`
-	Batch    string `help:"Look up the domains of a file, one a line; - for standard input." placeholder:"FILE"`
-	JSON     bool   `help:"Print JSON; of a batch, one object a line and the summary last."`
-	MailText bool   `name:"mail-text" help:"Print a message to the owner of the domain: what is wrong, and the record corrected. It is not sent."`
+	Domain   string `arg:"" optional:"" help:"Look up this domain of a From address."`
+	Batch    string `help:"Look up the domains in FILE, one per line; - is standard input." placeholder:"FILE"`
+	JSON     bool   `help:"Print JSON; for --batch, one object per line and the summary last."`
+	MailText bool   `name:"mail-text" help:"Print, but do not send, a message to the domain owner with the defects and a corrected record."`
 }
 
 // Validate is called by kong; what it finds is a usage error.

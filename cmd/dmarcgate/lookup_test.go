@@ -62,7 +62,7 @@ func TestLookupPrintsEachFormAndExitsWith1ForADefect(t *testing.T) {
 			t.Errorf("lookup %q prints %q; want JSON", tt.args, out)
 		}
 	}
-	if code, out, stderr := command("lookup", "-c", cfg, "--mail-text", "quiet.example"); code != 0 || out != "" || stderr != "dmarcgate: quiet.example has nothing that its owner should mend\n" {
+	if code, out, stderr := command("lookup", "-c", cfg, "--mail-text", "quiet.example"); code != 0 || out != "" || stderr != "dmarcgate: nothing to fix for the owner of quiet.example\n" {
 		t.Errorf("lookup --mail-text = %d, %q, %q; want 0 and no message", code, out, stderr)
 	}
 }

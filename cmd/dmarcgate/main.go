@@ -32,20 +32,20 @@ const (
 // cli is the command line.
 type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Run the daemon."`
-	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration file and say what is wrong, with line and mend."`
-	Explain     explainCmd     `cmd:"" help:"Show how a message would be decided, as a tree."`
+	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration file and report errors with line number and suggested fix."`
+	Explain     explainCmd     `cmd:"" help:"Show as a tree how a message is decided."`
 	Lookup      lookupCmd      `cmd:"" help:"Show the DMARC record that applies to a domain, with its defects."`
-	Status      statusCmd      `cmd:"" help:"Show what the running daemon does."`
-	Reload      reloadCmd      `cmd:"" help:"Have the running daemon read its configuration, rules and suffix list again."`
-	Monitor     monitorCmd     `cmd:"" help:"Enforce nothing for a while: every listener only watches."`
-	Tail        tailCmd        `cmd:"" help:"Show decisions as they are made."`
-	Top         topCmd         `cmd:"" help:"Show which domains fail most, are overridden, are malformed, or have new senders."`
-	WhatIf      whatIfCmd      `cmd:"" help:"Decide stored messages again under other settings, and show what would change."`
-	Rules       rulesCmd       `cmd:"" help:"Look after the override rules: list, show, lint, test, hits, add."`
-	Results     resultsCmd     `cmd:"" help:"Look after the recorded results: status, export, purge, adopt."`
-	Import      importCmd      `cmd:"" help:"Take over the results of another program."`
+	Status      statusCmd      `cmd:"" help:"Show the status of the running daemon."`
+	Reload      reloadCmd      `cmd:"" help:"Reload configuration, rules and suffix list of the running daemon."`
+	Monitor     monitorCmd     `cmd:"" help:"Suspend enforcement on all listeners for a limited time."`
+	Tail        tailCmd        `cmd:"" help:"Show live decisions."`
+	Top         topCmd         `cmd:"" help:"Rank domains by failures, overrides, malformed records or new senders."`
+	WhatIf      whatIfCmd      `cmd:"" help:"Decide stored messages again under other settings and show changed answers."`
+	Rules       rulesCmd       `cmd:"" help:"Manage override rules: list, show, lint, test, hits, add."`
+	Results     resultsCmd     `cmd:"" help:"Manage stored results: status, export, purge, adopt."`
+	Import      importCmd      `cmd:"" help:"Import the results of another program."`
 	Cache       cacheCmd       `cmd:"" help:"Show and flush the DNS cache of the running daemon."`
-	Demo        demoCmd        `cmd:"" help:"Send a dozen messages through a daemon of its own and show what becomes of them."`
+	Demo        demoCmd        `cmd:"" help:"Send sample messages through a private daemon and show the decisions."`
 	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
@@ -73,7 +73,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	var c cli
 	parser, err := kong.New(&c,
 		kong.Name("dmarcgate"),
-		kong.Description("Enforces DMARC at the receiving MTA."),
+		kong.Description("Enforce DMARC at the receiving MTA."),
 		kong.Vars{"config": site.DefaultConfig},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),

@@ -10,8 +10,8 @@ import (
 // monitorCmd is the way back to safety while mail is refused that must not be.
 type monitorCmd struct {
 	controlFlags
-	For  config.Duration `help:"Enforce nothing for so long, as 30m or 2d: from 1m to 7d. It ends by itself." xor:"order" required:"" placeholder:"DURATION"`
-	End  bool            `help:"Enforce the profiles of the configuration again." xor:"order" required:""`
+	For  config.Duration `help:"Suspend enforcement for this time, from 1m to 7d, for example 30m or 2d." xor:"order" required:"" placeholder:"DURATION"`
+	End  bool            `help:"Resume enforcement of the configured profiles." xor:"order" required:""`
 	JSON bool            `help:"Print JSON."`
 }
 

@@ -66,7 +66,7 @@ func TestMonitorForKeepsEveryListenerFromEnforcing(t *testing.T) {
 		t.Fatal("before the order, a spoofed message is delivered, or the metric is not 0")
 	}
 	before := o.d.Listeners()[0].Snapshot.Load().Settings.PolicySum
-	if got := o.run("monitor", "--for", "2h"); !strings.Contains(got, "only watches until") || !strings.Contains(got, "--end") {
+	if got := o.run("monitor", "--for", "2h"); !strings.Contains(got, "suspended until") || !strings.Contains(got, "--end") {
 		t.Errorf("monitor prints %q; want the end, and how to end it earlier", got)
 	}
 	if o.refused("2") {
@@ -84,10 +84,10 @@ func TestMonitorForKeepsEveryListenerFromEnforcing(t *testing.T) {
 	if o.noneInMetrics() {
 		t.Error("the metric is 0 under the order")
 	}
-	if got := o.run("status"); !strings.Contains(got, "EVERY LISTENER ONLY WATCHES until") || !strings.Contains(got, "calls itself alice") || !strings.Contains(got, "profile monitor") {
+	if got := o.run("status"); !strings.Contains(got, "ENFORCEMENT SUSPENDED until") || !strings.Contains(got, "calls itself alice") || !strings.Contains(got, "profile monitor") {
 		t.Errorf("status says\n%s\nwant the order, who gave it and the profile", got)
 	}
-	if log := o.log.String(); !strings.Contains(log, "every listener only watches") || !strings.Contains(log, "user id ") || strings.Contains(log, "\x1b") {
+	if log := o.log.String(); !strings.Contains(log, "enforcement suspended by dmarcgate monitor") || !strings.Contains(log, "user id ") || strings.Contains(log, "\x1b") {
 		t.Errorf("the log has no line with who gave the order, or has what the client wrote as it is:\n%s", log)
 	}
 	if got := o.run("monitor", "--end"); !strings.Contains(got, "active again") {
@@ -123,7 +123,7 @@ func TestMonitorForWorksWhereItCannotBeWrittenDown(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(o.d.Inputs().Config.StateDir, "monitor.json.new"), 0o755); err != nil { // no file can be written there
 		t.Fatal(err)
 	}
-	if got := o.run("monitor", "--for", "1h"); !strings.Contains(got, "warning: a restart ends it") {
+	if got := o.run("monitor", "--for", "1h"); !strings.Contains(got, "warning: a restart ends the suspension") {
 		t.Errorf("monitor prints %q; want the warning", got)
 	}
 	if o.refused("1") || o.d.Status(t.Context()).Monitor.Warning == "" {
@@ -153,7 +153,7 @@ func TestMonitorForOutlivesTheProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, 20*time.Second, func() string { return "the end of the order by the clock of the host" }, func() bool {
-		return p.logged("dmarcgate monitor has ended", "its time is over")
+		return p.logged("dmarcgate monitor ended", "time expired")
 	})
 	send("4Xb", 550)
 }

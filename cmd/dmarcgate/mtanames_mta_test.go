@@ -76,7 +76,7 @@ func TestPostfixOverTCPGivesItsNameWhenItIsTrusted(t *testing.T) {
 func TestPostfixWithAShortNameGetsTheHostName(t *testing.T) {
 	s := namedSite(t, "mx7", daemontest.Config{})
 	wantHeader(t, s.headerOf(t, "mx7", hostName(t)), hostName(t), "mx7")
-	if !strings.Contains(s.log.String(), "results are written under the host name") {
+	if !strings.Contains(s.log.String(), "using the host name in Authentication-Results") {
 		t.Errorf("the log has no warning:\n%s", s.log)
 	}
 }

@@ -118,11 +118,11 @@ func TestNamesAreKeptForTheNextStartAndForCommands(t *testing.T) {
 	}
 	p := h.start()
 	send(namesMail("1", "mx1.site.example"))
-	if code, out, stderr := command("status", "-c", h.config()); code != 0 || !strings.Contains(out, "results are written as the MTA calls itself: mx1.site.example") {
+	if code, out, stderr := command("status", "-c", h.config()); code != 0 || !strings.Contains(out, "results are written under the name of the MTA: mx1.site.example") {
 		t.Errorf("status = %d, %s%s; want the name of the MTA", code, out, stderr)
 	}
 	p.stop()
-	if !p.logged("the MTA gives its name", "listener=mta", "name=mx1.site.example") {
+	if !p.logged("new MTA name", "listener=mta", "name=mx1.site.example") {
 		t.Error("the log does not say which name the MTA gave")
 	}
 

@@ -76,7 +76,7 @@ func TestTheCacheOfADaemonIsShownAndFlushed(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(log.String(), "flushed from the DNS cache") {
+	if !strings.Contains(log.String(), "flushed from DNS cache") {
 		t.Error("the log does not say that a name was flushed")
 	}
 }

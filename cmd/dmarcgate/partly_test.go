@@ -38,7 +38,7 @@ func TestReloadOfABrokenFileAsksTheDaemonWhichRemembers(t *testing.T) {
 			if !metricLine(t, o.d, "dmarcgate_config_last_reload_successful 0") {
 				t.Error("the metric of the last reload is not 0")
 			}
-			if code, out, stderr := command("status", "-c", cfg); code != exitOK || !strings.Contains(out, "the last reload failed") || !strings.Contains(stderr, "asking the daemon at "+o.d.Inputs().Config.Admin.Control) {
+			if code, out, stderr := command("status", "-c", cfg); code != exitOK || !strings.Contains(out, "last reload failed") || !strings.Contains(stderr, "asking the daemon at "+o.d.Inputs().Config.Admin.Control) {
 				t.Errorf("status = %d, %s%s; want the failure", code, out, stderr)
 			}
 			if code, out, stderr := command("cache", "show", "bank.example", "-c", cfg); code != exitOK {
@@ -80,7 +80,7 @@ func TestLookupTopAndExplainGoOnWithABrokenFile(t *testing.T) {
 			daemontest.Change(t, d.path, text[0], text[1])
 			dns := dnstest.New(t, daemontest.Zone).Addr()
 			mail := write(t, "m.eml", "From: a@bank.example\n\nhello\n")
-			said := "going on with what can be read of the configuration"
+			said := "continuing with the readable part of the configuration"
 			if code, out, stderr := command("lookup", "bank.example", "-c", cfg, "--dns", dns); code != exitOK || !strings.Contains(out, "p=reject") || !strings.Contains(stderr, said) {
 				t.Errorf("lookup = %d, %s%s; want the record", code, out, stderr)
 			}
@@ -134,13 +134,13 @@ func TestResultsStatusReadsTheFileWithoutADaemon(t *testing.T) {
 	plain := write(t, "plain.toml", here)
 	code, out, stderr := command("results", "status", "-c", plain)
 	for _, want := range []string{"1 rows", "id " + d.Store().ID(), "free on its file system"} {
-		if code != exitOK || !strings.Contains(out, want) || !strings.Contains(stderr, "is it running?") || !strings.Contains(stderr, "this is what the file says") {
+		if code != exitOK || !strings.Contains(out, want) || !strings.Contains(stderr, "is it running?") || !strings.Contains(stderr, "showing the data of the file") {
 			t.Errorf("results status = %d, %s%s; want %q in it, and why the file was asked", code, out, stderr, want)
 		}
 	}
 	shared := write(t, "shared.toml", here+"\n[store.postgres]\nurl = \"postgres://u@127.0.0.1:1/db\"\n")
 	code, out, stderr = command("results", "status", "-c", shared)
-	for _, want := range []string{"PostgreSQL: no daemon says how it does", "1 rows wait, the oldest for", "hosts: "} {
+	for _, want := range []string{"PostgreSQL: no status from a daemon", "1 rows wait, the oldest for", "hosts: "} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("results status = %d, %s%s; want %q in it", code, out, stderr, want)
 		}

@@ -181,7 +181,7 @@ func TestSocketOfTheDaemonsGroupKeepsEverythingElsePrivate(t *testing.T) {
 	if sockets, files := reached(t, h, accountOf(t, mtaUser)); !slices.Equal(sockets, []string{"milter.sock"}) || len(files) > 0 {
 		t.Errorf("the MTA reaches %q and %q; want milter.sock alone", sockets, files)
 	}
-	if !p.logged("control socket and results are for its user alone", "socket="+h.socket) {
+	if !p.logged("control socket and results restricted to the daemon's user", "socket="+h.socket) {
 		t.Error("the log does not say that the group is shared")
 	}
 	p.stop()
@@ -246,7 +246,7 @@ func TestUserThatCannotReadTheConfigurationIsToldAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := h.start()
-	if !p.logged("a reload fails until it can", "file="+h.config()) {
+	if !p.logged("reloads will fail", "file="+h.config()) {
 		t.Error("the log does not say that a reload will fail")
 	}
 	p.reload()

@@ -204,7 +204,7 @@ func TestPostfixDefersOneMessageOfASessionThatIsCut(t *testing.T) {
 		t.Fatalf("reply = %v; want 250", r)
 	}
 	p.stop()
-	if !p.logged("sessions were cut", "1 sessions of mta") {
+	if !p.logged("open sessions closed at shutdown", "1 sessions of mta") {
 		t.Error("the log does not say that a session was cut")
 	}
 	h.start()

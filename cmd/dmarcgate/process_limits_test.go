@@ -151,7 +151,7 @@ func TestConnectionsBeyondTheLimitWaitInTheBacklog(t *testing.T) {
 	if len(served) != 0 {
 		t.Errorf("%d connections beyond the limit were served", len(served))
 	}
-	if !p.logged("connection limit is reached", "limit=4096") {
+	if !p.logged("connection limit reached", "limit=4096") {
 		t.Error("the log does not say that the limit is reached")
 	}
 

@@ -167,7 +167,7 @@ func TestASessionLongerThanTheDrainLosesItsNextMessageOnly(t *testing.T) {
 		t.Error("the session goes on after the drain")
 	}
 	p.wait()
-	if !p.logged("level=WARN", "sessions were cut", "1 sessions of mta") {
+	if !p.logged("level=WARN", "open sessions closed at shutdown", "1 sessions of mta") {
 		t.Error("the log does not say how many sessions were cut")
 	}
 	p = h.start()

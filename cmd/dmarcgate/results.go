@@ -4,15 +4,15 @@ import "dmarcgate/control"
 
 // resultsCmd is about the recorded results.
 type resultsCmd struct {
-	Status resultsStatusCmd `cmd:"" help:"Show how the store and PostgreSQL do, and which hosts there are."`
-	Export exportCmd        `cmd:"" help:"Print results, one a line, as JSON or CSV."`
-	Purge  purgeCmd         `cmd:"" help:"Delete the results of a domain, of clients, or from before a time."`
-	Adopt  adoptCmd         `cmd:"" help:"Let a store that is a copy of another, and that PostgreSQL refuses, go on under an id of its own."`
+	Status resultsStatusCmd `cmd:"" help:"Show status of store, PostgreSQL and hosts."`
+	Export exportCmd        `cmd:"" help:"Export results as JSON or CSV, one per line."`
+	Purge  purgeCmd         `cmd:"" help:"Delete results by domain, client or age."`
+	Adopt  adoptCmd         `cmd:"" help:"Give a copied store, refused by PostgreSQL, a new store id."`
 }
 
 type resultsStatusCmd struct {
 	controlFlags
-	AllHosts bool `help:"Only of all hosts, from PostgreSQL."`
+	AllHosts bool `help:"Show only the hosts in PostgreSQL (default: this host and all hosts)."`
 	JSON     bool `help:"Print JSON."`
 }
 

@@ -16,9 +16,9 @@ import (
 type exportCmd struct {
 	backendFlags
 	meantFlags
-	Since  string `help:"From when: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
-	Until  string `help:"Up to when, in the same forms."`
-	Format string `enum:"jsonl,csv" default:"jsonl" help:"jsonl, with everything that is kept, or csv."`
+	Since  string `help:"Export results from this time on: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z (default: the oldest)."`
+	Until  string `help:"Export results before this time, in the same forms (default: now)."`
+	Format string `enum:"jsonl,csv" default:"jsonl" help:"Set the format: jsonl, with all fields, or csv (default: ${default})."`
 }
 
 // Validate is called by kong; what it finds is a usage error.

@@ -16,8 +16,8 @@ import (
 
 // meantFlags say which results are meant. All that are given must hold.
 type meantFlags struct {
-	Domain string `help:"This domain and those below it, wherever a result names them."`
-	IP     string `help:"Clients of this address or network." placeholder:"ADDR"`
+	Domain string `help:"Select results with this domain or a domain below it in any field."`
+	IP     string `help:"Select results of clients in this address or network." placeholder:"ADDR"`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -42,10 +42,10 @@ func (f *meantFlags) purge() (p results.Purge, err error) {
 type purgeCmd struct {
 	controlFlags
 	meantFlags
-	Before   string `help:"Messages from before: 30d (ago), 2026-11-22 or 2026-11-22T09:30:00Z."`
-	Postgres bool   `help:"In PostgreSQL, for all hosts. Purge each host first: what is not moved yet would come after."`
-	Yes      bool   `short:"y" help:"Do not ask."`
-	DryRun   bool   `help:"Only count what would be deleted."`
+	Before   string `help:"Select results older than this: 30d, 2026-11-22 or 2026-11-22T09:30:00Z."`
+	Postgres bool   `help:"Purge PostgreSQL for all hosts. Purge each host first, since waiting rows would arrive later."`
+	Yes      bool   `short:"y" help:"Skip the question for confirmation."`
+	DryRun   bool   `help:"Count matching results, but delete nothing."`
 	JSON     bool   `help:"Print JSON."`
 }
 

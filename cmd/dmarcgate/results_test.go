@@ -277,7 +277,7 @@ func TestADaemonThatRunsDoesWhatItsStoreIsAskedFor(t *testing.T) {
 		t.Errorf("results purge of what is not there = %d, %q, %q; want 0, by the daemon", code, out, stderr)
 	}
 	history := write(t, "opendmarc.dat", historyText(3))
-	if code, out, stderr := command("import", "opendmarc", history, "-c", cfg); code != 0 || !strings.Contains(out, "3 taken, 0 were there") || stderr != "" {
+	if code, out, stderr := command("import", "opendmarc", history, "-c", cfg); code != 0 || !strings.Contains(out, "3 imported, 0 already present") || stderr != "" {
 		t.Errorf("import = %d, %q, %q; want three taken, by the daemon", code, out, stderr)
 	}
 	code, out, stderr := command("results", "status", "-c", cfg)
@@ -331,12 +331,12 @@ func TestAnImportTakesEachMessageOnceAndShowsWhatItRefuses(t *testing.T) {
 	text := historyText(5)
 	history := write(t, "opendmarc.dat", broken+old+text+text)
 	code, out, stderr := command("import", "opendmarc", history, "--dry-run", "-c", cfg)
-	if code != 0 || out != "12 messages read: 11 can be taken, 1 are refused\n" || !strings.Contains(stderr, history+":1: refused: received is not") {
+	if code != 0 || out != "12 messages read: 11 importable, 1 refused\n" || !strings.Contains(stderr, history+":1: refused: received is not") {
 		t.Errorf("import --dry-run = %d, %q, %q; want the counts and the line", code, out, stderr)
 	}
 	for _, want := range []string{
-		"12 messages read: 5 taken, 5 were there already, 1 are older than what is kept, 1 refused\n",
-		"12 messages read: 0 taken, 10 were there already, 1 are older than what is kept, 1 refused\n",
+		"12 messages read: 5 imported, 5 already present, 1 older than the retention, 1 refused\n",
+		"12 messages read: 0 imported, 10 already present, 1 older than the retention, 1 refused\n",
 	} {
 		if code, out, stderr := command("import", "opendmarc", history, "-c", cfg); code != 0 || out != want {
 			t.Errorf("import = %d, %q, %q; want %q", code, out, stderr, want)
@@ -371,7 +371,7 @@ func TestAnImportReadsStandardInput(t *testing.T) {
 	stdin := os.Stdin
 	defer func() { os.Stdin = stdin }()
 	os.Stdin = f
-	if code, out, stderr := command("import", "opendmarc", "-", "-c", cfg); code != 0 || !strings.Contains(out, "2 taken") {
+	if code, out, stderr := command("import", "opendmarc", "-", "-c", cfg); code != 0 || !strings.Contains(out, "2 imported") {
 		t.Errorf("import - = %d, %q, %q; want two taken", code, out, stderr)
 	}
 	if code, _, stderr := command("import", "opendmarc", "/nonexistent", "-c", cfg); code != 1 || !strings.Contains(stderr, "/nonexistent") {

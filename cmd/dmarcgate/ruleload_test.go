@@ -21,7 +21,7 @@ func TestWhatIsDoubtfulIsInLogStatusAndMetric(t *testing.T) {
 	if n == 0 {
 		t.Fatal("an expired rule is not doubtful")
 	}
-	if got := strings.Count(log.String(), "rule is doubtful"); got != n {
+	if got := strings.Count(log.String(), "rule warning"); got != n {
 		t.Errorf("the log has %d findings; want %d", got, n)
 	}
 	if !metricLine(t, d, fmt.Sprintf("dmarcgate_rules_warnings %d", n)) {

@@ -12,12 +12,12 @@ import (
 
 // rulesCmd is about the override rules.
 type rulesCmd struct {
-	List rulesListCmd `cmd:"" help:"List the rules with their use."`
-	Show rulesShowCmd `cmd:"" help:"Show a rule: its text, what is said of it, its tests and its use."`
-	Lint rulesLintCmd `cmd:"" help:"Say what is wrong or doubtful in the rules, with line and mend."`
-	Test rulesTestCmd `cmd:"" help:"Run the tests of the rules, and show which stored messages each would touch."`
-	Hits rulesHitsCmd `cmd:"" help:"Show how many messages each rule matched."`
-	Add  rulesAddCmd  `cmd:"" help:"Print a rule for mail like a stored message, to be put into a file."`
+	List rulesListCmd `cmd:"" help:"List all rules with their matches."`
+	Show rulesShowCmd `cmd:"" help:"Show text, findings, tests and matches of a rule."`
+	Lint rulesLintCmd `cmd:"" help:"Report errors and warnings in the rules with line number and suggested fix."`
+	Test rulesTestCmd `cmd:"" help:"Run the tests of the rules and show their impact on stored messages."`
+	Hits rulesHitsCmd `cmd:"" help:"Count matched messages of each rule."`
+	Add  rulesAddCmd  `cmd:"" help:"Propose a rule for mail like a stored message and print the rule."`
 }
 
 // maxRuleDays is our limit for days, the longest that results can be kept.
@@ -26,7 +26,7 @@ const maxRuleDays = 3650
 // rulesFlags choose the rules, and the store that tells of their use.
 type rulesFlags struct {
 	backendFlags
-	Dir  string `help:"Directory of the rules, instead of rules_dir." type:"path"`
+	Dir  string `help:"Use the rules in this directory (default: rules_dir)." type:"path"`
 	JSON bool   `help:"Print JSON."`
 }
 
@@ -41,7 +41,7 @@ func (f rulesFlags) context() (context.Context, context.CancelFunc) {
 
 type rulesListCmd struct {
 	rulesFlags
-	IDs bool `name:"ids" help:"Print the ids alone, one a line."`
+	IDs bool `name:"ids" help:"Print only the ids, one per line."`
 }
 
 func (c *rulesListCmd) Run(e *env) error {
@@ -52,7 +52,7 @@ func (c *rulesListCmd) Run(e *env) error {
 
 type rulesShowCmd struct {
 	rulesFlags
-	ID string `arg:"" help:"Id of the rule."`
+	ID string `arg:"" help:"Show the rule with this id."`
 }
 
 func (c *rulesShowCmd) Run(e *env) error {
@@ -63,16 +63,16 @@ func (c *rulesShowCmd) Run(e *env) error {
 
 type rulesLintCmd struct {
 	rulesFlags
-	Strict bool `help:"Fail for warnings, too."`
+	Strict bool `help:"Exit with an error for warnings, too."`
 }
 
 func (c *rulesLintCmd) Run(e *env) error { return rules.Lint(e.stdout, c.options(e), c.Strict) }
 
 type rulesTestCmd struct {
 	rulesFlags
-	IDs     []string `arg:"" optional:"" name:"id" help:"Of these rules; of all without."`
-	Days    int      `default:"7" help:"Of how many days stored messages are tried."`
-	NoStore bool     `help:"Run the tests alone."`
+	IDs     []string `arg:"" optional:"" name:"id" help:"Rules to test (default: all)."`
+	Days    int      `default:"7" help:"Try the stored messages of this many days (default: ${default})."`
+	NoStore bool     `help:"Run only the tests, without stored messages."`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -95,7 +95,7 @@ func (c *rulesTestCmd) Run(e *env) error {
 
 type rulesHitsCmd struct {
 	rulesFlags
-	Since string `help:"Only from then on: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
+	Since string `help:"Count matches from this time on: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z (default: 24h, 7d and 30d)."`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -116,12 +116,12 @@ func (c *rulesHitsCmd) Run(e *env) error {
 
 type rulesAddCmd struct {
 	rulesFlags
-	FromQID string `name:"from-qid" required:"" help:"Queue id of a stored message that failed and is wanted." placeholder:"ID"`
-	ID      string `help:"Id of the rule; made from what anchors it without."`
-	Owner   string `help:"Who is responsible for the rule (default: the postmaster of authserv_id, or of the MTA)."`
-	Days    int    `default:"90" help:"After how many days it expires."`
+	FromQID string `name:"from-qid" required:"" help:"Queue id of a failed message that should have been accepted." placeholder:"ID"`
+	ID      string `help:"Rule id (default: derived from the anchor)."`
+	Owner   string `help:"Set the owner of the rule (default: the postmaster of authserv_id, or of the MTA)."`
+	Days    int    `default:"90" help:"Let the rule expire after this many days (default: ${default})."`
 
-	AnyAuthor bool `help:"Make it about mail of any author domain that this source brings, not only that of the message."`
+	AnyAuthor bool `help:"Match all author domains of this source (default: only the author domain of the message)."`
 }
 
 // Validate is called by kong; what it finds is a usage error.

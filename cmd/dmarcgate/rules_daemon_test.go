@@ -70,8 +70,8 @@ func TestRulesThatCannotBeUsedLeaveTheOldOnesInForce(t *testing.T) {
 		if code != exitFailed || !strings.Contains(stderr, tt.at) || !strings.Contains(stderr, tt.mend) {
 			t.Errorf("%s: reload = %d, %s; want 1, %q and %q", tt.name, code, stderr, tt.at, tt.mend)
 		}
-		if !p.logged("level=ERROR", "stay in force", tt.at) {
-			t.Errorf("%s: the log does not say %q, and that the old rules stay in force:\n%s", tt.name, tt.at, tail(p.log()))
+		if !p.logged("level=ERROR", "stay active", tt.at) {
+			t.Errorf("%s: the log does not say %q, and that the old rules stay active:\n%s", tt.name, tt.at, tail(p.log()))
 		}
 		p.metricIs(0, "dmarcgate_config_last_reload_successful")
 		if code, out, _ := command("status", "-c", h.config()); code != 0 || !strings.Contains(out, tt.at) {

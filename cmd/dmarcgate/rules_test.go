@@ -270,7 +270,7 @@ header_from = ["bank.example"]
 	cfg, _ := ruledSite(t, rules, rows...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
 	for _, want := range []string{
-		"sealer mute.example: sealed 1 message, and recorded a pass in 0: it RECORDS NOTHING", "sealer a.lists.example: sealed 1 message, and recorded a pass in 1\n",
+		"sealer mute.example: sealed 1 message, and recorded a pass in 0: RECORDS NOTHING", "sealer a.lists.example: sealed 1 message, and recorded a pass in 1\n",
 		"sealer unused.example: sealed 0 messages, and recorded a pass in 0\n", "it would match 1 message\n",
 	} {
 		if code != 0 || !strings.Contains(out, want) {

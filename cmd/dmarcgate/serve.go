@@ -9,7 +9,7 @@ import (
 )
 
 type serveCmd struct {
-	Config string `short:"c" default:"${config}" help:"Configuration file." type:"path"`
+	Config string `short:"c" default:"${config}" help:"Use this configuration file (default: ${default})." type:"path"`
 }
 
 func (c *serveCmd) Run(e *env) error {

@@ -33,8 +33,8 @@ func TestAFileThatIsTakenAwayUnderLoadCostsNoMail(t *testing.T) {
 				}
 			}
 		}, ""},
-		{"renamed with its log", func(t *testing.T, path, aside string) { move(t, path, aside, "-wal", "-shm", "") }, "is gone"},
-		{"renamed without its log", func(t *testing.T, path, aside string) { move(t, path, aside, "") }, "is gone"},
+		{"renamed with its log", func(t *testing.T, path, aside string) { move(t, path, aside, "-wal", "-shm", "") }, "store file was removed, renamed or replaced"},
+		{"renamed without its log", func(t *testing.T, path, aside string) { move(t, path, aside, "") }, "store file was removed, renamed or replaced"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestAFileThatIsDestroyedUnderLoadIsSetAside(t *testing.T) {
 	p.stop()
 	p = h.start()
 	aside, err := filepath.Glob(h.storePath() + ".damaged-*")
-	if err != nil || len(aside) == 0 || !strings.Contains(h.logs(), "set aside") {
+	if err != nil || len(aside) == 0 || !strings.Contains(h.logs(), "store file damaged") {
 		t.Errorf("files set aside = %q, %v; want one, and a line of the log", aside, err)
 	}
 	again := startFeed(h, "again", 6, 100)

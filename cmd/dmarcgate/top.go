@@ -12,10 +12,10 @@ import (
 
 // topCmd asks the recorded results what stands out.
 type topCmd struct {
-	What string `arg:"" enum:"failing,overridden,new-senders,malformed" help:"failing, overridden, new-senders or malformed."`
+	What string `arg:"" enum:"failing,overridden,new-senders,malformed" help:"Show this ranking: failing, overridden, new-senders or malformed."`
 	backendFlags
-	Since string `default:"24h" help:"From when: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
-	Limit int    `short:"n" default:"20" help:"How many."`
+	Since string `default:"24h" help:"Count messages from this time on: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z (default: ${default})."`
+	Limit int    `short:"n" default:"20" help:"Print this many lines at most (default: ${default})."`
 	JSON  bool   `help:"Print JSON."`
 }
 

@@ -15,22 +15,22 @@ import (
 
 // whatIfCmd decides stored messages again, under settings that are not in force.
 type whatIfCmd struct {
-	Config   string `short:"c" default:"${config}" type:"path" help:"Configuration to try; the store is the one that it names."`
-	Rules    string `type:"path" placeholder:"DIR" help:"Rules to try, instead of those of the configuration."`
-	Profile  string `enum:",monitor,conformant,strict" default:"" placeholder:"PROFILE" help:"Profile to try: monitor, conformant or strict."`
-	Listener string `help:"Listener that --profile is for; all by default."`
+	Config   string `short:"c" default:"${config}" type:"path" help:"Try this configuration on its own store (default: ${default})."`
+	Rules    string `type:"path" placeholder:"DIR" help:"Try the rules in this directory (default: rules_dir of the configuration)."`
+	Profile  string `enum:",monitor,conformant,strict" default:"" placeholder:"PROFILE" help:"Try this profile: monitor, conformant or strict (default: the configured profiles)."`
+	Listener string `help:"Apply --profile to this listener (default: all)."`
 
 	WithoutARC bool `name:"without-arc" help:"Decide as if no message had an ARC chain."`
 
-	Days     *int   `xor:"begin" placeholder:"7" help:"Messages of so many days; 7 by default."`
-	Since    string `xor:"begin" help:"From when, instead: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
-	Until    string `help:"Up to when, in the same forms."`
-	AllHosts bool   `help:"Of all hosts, from PostgreSQL."`
+	Days     *int   `xor:"begin" placeholder:"7" help:"Decide the stored messages of this many days (default: 7)."`
+	Since    string `xor:"begin" help:"Decide messages from this time on, instead of --days: 24h, 7d, 2026-11-22 or 2026-11-22T09:30:00Z."`
+	Until    string `help:"Decide messages before this time, in the same forms (default: now)."`
+	AllHosts bool   `help:"Read the messages of all hosts from PostgreSQL (default: this host only)."`
 
-	FailIf []string `sep:"none" placeholder:"COND" help:"Exit with 1 if it holds, as relaxed>0.1% or tightened>=100; of changed, relaxed, tightened, rejected, quarantined, deferred, cannot_tell. Several times."`
-	Limit  int      `short:"n" default:"10" help:"How many lines of each table."`
-	JSON   bool     `help:"Print JSON, with all lines."`
-	Quiet  bool     `short:"q" help:"Show no progress."`
+	FailIf []string `sep:"none" placeholder:"COND" help:"Exit with 1 if this condition holds, for example relaxed>0.1% or tightened>=100. Quantities: changed, relaxed, tightened, rejected, quarantined, deferred, cannot_tell. Repeatable."`
+	Limit  int      `short:"n" default:"10" help:"Print this many lines of each table at most (default: ${default})."`
+	JSON   bool     `help:"Print JSON with all lines."`
+	Quiet  bool     `short:"q" help:"Hide the progress."`
 }
 
 const (
@@ -48,7 +48,7 @@ func (c *whatIfCmd) Validate() error {
 		errs = append(errs, fmt.Errorf("--days: %d is not 1 to %d", *c.Days, maxDays))
 	}
 	if c.Listener != "" && c.Profile == "" {
-		errs = append(errs, errors.New("--listener is for --profile"))
+		errs = append(errs, errors.New("--listener needs --profile"))
 	}
 	_, err := c.span(time.Now())
 	_, bad := c.conditions()

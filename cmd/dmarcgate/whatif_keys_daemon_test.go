@@ -214,7 +214,7 @@ type historyLog struct {
 }
 
 func (l *historyLog) Write(line []byte) (int, error) {
-	if bytes.Contains(line, []byte("the history of senders is complete")) {
+	if bytes.Contains(line, []byte("sender history loaded")) {
 		l.once.Do(func() { close(l.complete) })
 	}
 	return len(line), nil

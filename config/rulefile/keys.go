@@ -25,7 +25,7 @@ var tried = map[string]tomlfile.Fault{
 	"arc":        {Text: "a rule names the sealers of a chain that passes", Mend: "write arc_pass"},
 	"ptr":        {Text: "a name counts only when the MTA has confirmed it", Mend: "write iprev"},
 	"policy":     {Text: "a record has a place and a policy", Mend: "write requested for the policy, or policy_domain for the place"},
-	"country":    {Text: "where an address is, no fact tells: " + onlyFacts, Mend: `write client_ip, with networks or "map:FILE"`},
+	"country":    {Text: "the country of an address is not known: " + onlyFacts, Mend: `write client_ip, with networks or "map:FILE"`},
 }
 
 // otherwise are further names of the same.

@@ -121,7 +121,7 @@ func ruleFiles(dir string) ([]string, error) {
 		return nil, &tomlfile.Errors{Problems: []tomlfile.Problem{{
 			File: dir,
 			Text: fmt.Sprintf("has %d rule files, more than %d", len(paths), maxRuleFiles),
-			Mend: "a file can hold many rules: join some",
+			Mend: "merge some files: a file can hold many rules",
 		}}}
 	}
 	return paths, nil
@@ -159,7 +159,7 @@ func loadRules(dir string, sources []source, m *maps, errs tomlfile.Errors, o Op
 
 // red is a test that failed, as a problem.
 func red(f ruletest.Failure) tomlfile.Problem {
-	return tomlfile.Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "mend the rule or the test", Code: CodeRedTest, Rule: f.Rule}
+	return tomlfile.Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "fix the rule or the test", Code: CodeRedTest, Rule: f.Rule}
 }
 
 // Parse reads the rules of one file, which can name no maps. name stands
@@ -241,7 +241,7 @@ func (s *ruleTexts) add(t *ruleText, r *tomlfile.Reader) {
 	if first, taken := s.ids[t.rule.ID]; taken {
 		r.Add(t.at+".id", tomlfile.Fault{
 			Text: fmt.Sprintf("%q is the id of the rule at %s:%d", t.rule.ID, first.file, first.line),
-			Mend: "give each rule its own",
+			Mend: "give each rule its own id",
 		})
 		return
 	}
@@ -261,14 +261,14 @@ func (s *ruleTexts) limits(dir string) {
 		s.errs.Add(tomlfile.Problem{
 			File: dir,
 			Text: fmt.Sprintf("has %d rules, more than %d", len(s.rules), policy.MaxRules),
-			Mend: "a rule can name many networks and domains: join those that do the same",
+			Mend: "merge rules with the same effect: a rule can name many networks and domains",
 		})
 	}
 	if s.tests > maxTests {
 		s.errs.Add(tomlfile.Problem{
 			File: dir,
 			Text: fmt.Sprintf("has %d tests of rules, more than %d", s.tests, maxTests),
-			Mend: "keep for each rule one message that it is about, and one that it is not",
+			Mend: "keep two tests for each rule: one with a matching message, one with another",
 		})
 	}
 }

@@ -77,8 +77,8 @@ expect = { rule = "" }
 	})
 	want := strings.Join([]string{
 		`/a.toml:15: rule.test: of rule "relay": expected rule "relay", reason "trusted_forwarder"; came rule "", reason "" ` +
-			`(no aligned SPF or DKIM pass: nothing authenticated); mend the rule or the test`,
-		`/b.toml:12: rule.test: of rule "other": expected rule ""; came rule "other" (no aligned SPF or DKIM pass: nothing authenticated; rule other); mend the rule or the test`,
+			`(no aligned SPF or DKIM pass: nothing authenticated); fix the rule or the test`,
+		`/b.toml:12: rule.test: of rule "other": expected rule ""; came rule "other" (no aligned SPF or DKIM pass: nothing authenticated; rule other); fix the rule or the test`,
 	}, "\n")
 	_, err := Load(dir, Options{})
 	if got := strings.ReplaceAll(fmt.Sprint(err), dir, ""); got != want {

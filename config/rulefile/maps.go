@@ -124,13 +124,13 @@ func (o *mapOf[P]) read(m *maps, parse func([]byte) (P, int, []pattern.MapProble
 func mapFault(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return tomlfile.Faultf("make it, with one item on each line, or mend the name", "there is no such file: %v", err)
+		return tomlfile.Faultf("create the file with one item per line, or correct the name", "there is no such file: %v", err)
 	case errors.Is(err, errNoFile):
 		return tomlfile.Faultf("name a file", "the map is not a file")
 	case errors.Is(err, errChanging):
 		return tomlfile.Faultf(mendChanging, "the map %v", err)
 	}
-	return tomlfile.Faultf("let the daemon read it", "the map cannot be read: %v", err)
+	return tomlfile.Faultf("make the file readable for the daemon", "the map cannot be read: %v", err)
 }
 
 // isMapName allows paths that stay below the directory of the rules. Files that
@@ -180,7 +180,7 @@ var (
 	errChanging = errors.New("changes while it is read")
 )
 
-const mendChanging = "write a new file beside it, and rename that"
+const mendChanging = "replace the file by renaming a complete new file"
 
 // readWhole returns what a regular file holds, and no more of it than shows that
 // it is larger than limit.

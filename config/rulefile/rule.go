@@ -52,8 +52,8 @@ func newRuleText(at string, m *maps) *ruleText {
 func (t *ruleText) head() []tomlfile.Field {
 	r, at := &t.rule, t.at
 	return []tomlfile.Field{
-		tomlfile.Required(`write a name that stays, for example id = "alumni-relay"`, tomlfile.Text(at+".id", &r.ID, anyText)),
-		tomlfile.Required(`write who answers for the rule, an address or a team`, tomlfile.Text(at+".owner", &r.Owner, anyText)),
+		tomlfile.Required(`write a permanent name, for example id = "alumni-relay"`, tomlfile.Text(at+".id", &r.ID, anyText)),
+		tomlfile.Required(`write an address or team responsible for the rule`, tomlfile.Text(at+".owner", &r.Owner, anyText)),
 		tomlfile.Text(at+".comment", &r.Comment, anyText),
 		tomlfile.Required(`write the day, as in created = 2026-11-02`, date(at+".created", &r.Created)),
 		dateOrNever(at+".expires", &r.Expires),
@@ -153,14 +153,14 @@ func (t *ruleText) finish(r *tomlfile.Reader) {
 	t.words()
 	for _, key := range []struct{ name, mend string }{
 		{"expires", `write the day, as in expires = 2027-05-01, or "never" with a comment that says why`},
-		{"reason", "write what reports shall say: " + tomlfile.Quoted(reasonWords[1:])},
+		{"reason", "write the reason for reports: " + tomlfile.Quoted(reasonWords[1:])},
 	} {
 		if path := t.at + "." + key.name; t.rule.Action == policy.RuleAccept && !r.Written(path) {
-			r.Add(path, tomlfile.Fault{Text: "is missing, and the rule accepts", Mend: key.mend})
+			r.Add(path, tomlfile.Fault{Text: "is missing in a rule that accepts", Mend: key.mend})
 		}
 	}
 	if path := t.at + ".match"; !r.Written(path) {
-		r.Add(path, tomlfile.Fault{Text: "is missing", Mend: "write [rule.match] below the other keys, and there what the rule is about"})
+		r.Add(path, tomlfile.Fault{Text: "is missing", Mend: "add [rule.match] with criteria below the other keys"})
 	}
 	for _, f := range lint.Faults(t.rule) {
 		if path := t.at + "." + f.Key; !r.BadWithin(path) {

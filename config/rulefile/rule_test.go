@@ -265,7 +265,7 @@ func TestProblemsOfAllRuleFilesAreReportedTogether(t *testing.T) {
 		t.Fatalf("Load = %v, %v; want no rules and an error", rules, err)
 	}
 	want := strings.Join([]string{
-		`/2.toml:3: rule.id: "same" is the id of the rule at /1.toml:1; give each rule its own`,
+		`/2.toml:3: rule.id: "same" is the id of the rule at /1.toml:1; give each rule its own id`,
 		`/3.toml:3: rule.ownr: unknown key; did you mean "owner"?`,
 		`/4.toml: is larger than 1MiB; is this the right file?`,
 		`/5.toml:1: expected '=' after key; texts, durations and sizes are written in double quotes`,

@@ -101,7 +101,7 @@ func (t *testText) finish(r *tomlfile.Reader) policy.Test {
 	e, g := t.test.Expect, t.test.Given
 	for _, name := range []string{"given", "expect"} {
 		if path := t.at + "." + name; !r.Written(path) && !r.BadWithin(path) {
-			r.Add(path, tomlfile.Fault{Text: "is missing", Mend: `write given = { … }, the message, and expect = { … }, what becomes of it`})
+			r.Add(path, tomlfile.Fault{Text: "is missing", Mend: `write given = { … } for the message and expect = { … } for the decision`})
 		}
 	}
 	if path := t.at + ".expect"; r.Written(path) && !r.BadWithin(path) && e.Rule == nil && e.Applied == "" && e.Reason == nil {
@@ -163,7 +163,7 @@ func parseTestResult(s string) (string, error) {
 
 func parseTestProfile(s string) (policy.Profile, error) {
 	if s == "monitor" {
-		return 0, tomlfile.Faultf(`write "conformant" or "strict"`, "under monitor every rule only watches")
+		return 0, tomlfile.Faultf(`write "conformant" or "strict"`, "rules decide nothing under monitor")
 	}
 	if err := tomlfile.OneOf(s, []string{"conformant", "strict"}); err != nil {
 		return 0, err

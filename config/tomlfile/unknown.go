@@ -24,7 +24,7 @@ func unknown(known []string, table, name string) (meant string, err error) {
 			return "", Faultf("write it without quotes", text)
 		}
 		if k == name {
-			return "", Faultf("it belongs at the top of the file, above the first [table]", text)
+			return "", Faultf("move the key to the top of the file, above the first [table]", text)
 		}
 		if strings.HasSuffix(k, "."+name) {
 			return "", Faultf(fmt.Sprintf("did you mean %q?", k), text)

@@ -37,14 +37,14 @@ func Limit(log *slog.Logger, need int64) {
 	}
 	group, source := groupMemory(os.DirFS("/"))
 	if group == 0 {
-		log.Info("memory limit: none, the control group has none", "fix", "set MemoryHigh= in the unit, or GOMEMLIMIT")
+		log.Info("no memory limit: control group has none", "fix", "set MemoryHigh= in the unit, or GOMEMLIMIT")
 		return
 	}
 	limit := group / 100 * memoryShare
 	debug.SetMemoryLimit(limit)
 	log.Info("memory limit", "bytes", limit, "source", source, "group", group)
 	if need > limit {
-		log.Warn("limits.header_memory and dns.cache_size do not fit into the memory limit", "need", need, "limit", limit,
+		log.Warn("twice limits.header_memory plus dns.cache_size exceeds the memory limit", "need", need, "limit", limit,
 			"fix", "make them smaller, or the control group's limit larger")
 	}
 }

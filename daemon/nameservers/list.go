@@ -70,8 +70,8 @@ func (n *List) Use(cfg config.DNS) error {
 
 func (n *List) report(list dnscache.ServerList, err error) {
 	if err != nil {
-		n.log.Warn("the changed list of name servers cannot be used; the old ones are asked", "file", n.path, "err", err)
+		n.log.Warn("invalid list of name servers; previous servers stay active", "file", n.path, "err", err)
 		return
 	}
-	n.log.Info("the list of name servers was read again", "file", n.path, "servers", strings.Join(list.Servers, " "))
+	n.log.Info("name servers reloaded", "file", n.path, "servers", strings.Join(list.Servers, " "))
 }

@@ -68,7 +68,7 @@ func (p *Prober) note(err error) {
 	p.err, p.at = err, time.Now()
 	switch {
 	case err != nil && (before == nil || errors.Is(before, errNotProbed)):
-		p.log.Error("no name server answers; mail is deferred, and after 30 s goes on as [temperror] ours says", "setting", p.setting, "err", err)
+		p.log.Error("no name server answers: deferring mail; after 30 s [temperror] ours applies", "setting", p.setting, "err", err)
 	case err == nil && before != nil && !errors.Is(before, errNotProbed):
 		p.log.Info("name servers answer again")
 	}
@@ -94,15 +94,15 @@ func (p *Prober) noteServers() {
 func (p *Prober) noteServer(before, s dnscache.ServerStatus) {
 	switch {
 	case s.Down && !before.Down:
-		p.log.Warn("a name server does not answer; it is passed over", "server", s.Address, "since", s.Since, "err", s.Err)
+		p.log.Warn("name server does not answer; skipped", "server", s.Address, "since", s.Since, "err", s.Err)
 	case before.Down && !s.Down:
-		p.log.Info("a name server answers again", "server", s.Address)
+		p.log.Info("name server answers again", "server", s.Address)
 	}
 	switch refuses, refused := !s.Refusing.IsZero(), !before.Refusing.IsZero(); {
 	case refuses && !refused:
-		p.log.Warn("a name server refuses queries, or drops them", "server", s.Address, "since", s.Refusing, "err", s.Refusal, "window", s.Window, "fix", admin.RefusalAdvice)
+		p.log.Warn("name server refuses or drops queries", "server", s.Address, "since", s.Refusing, "err", s.Refusal, "window", s.Window, "fix", admin.RefusalAdvice)
 	case refused && !refuses:
-		p.log.Info("a name server refuses no queries any more", "server", s.Address)
+		p.log.Info("name server accepts queries again", "server", s.Address)
 	}
 }
 

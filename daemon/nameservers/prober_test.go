@@ -49,7 +49,7 @@ func TestAServerThatRefusesIsLoggedOnceWithWhatToDo(t *testing.T) {
 		}
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2 || !strings.Contains(lines[0], "dns-forward-max") || !strings.Contains(lines[0], "window=75") || !strings.Contains(lines[1], "no queries any more") {
+	if len(lines) != 2 || !strings.Contains(lines[0], "dns-forward-max") || !strings.Contains(lines[0], "window=75") || !strings.Contains(lines[1], "accepts queries again") {
 		t.Errorf("log = %q; want one line for each change, the first with what to do", lines)
 	}
 	list = nil

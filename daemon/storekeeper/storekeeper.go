@@ -35,7 +35,7 @@ func New(store *sqlite.Store, opt sqlite.Options) *Keeper {
 // names nobody.
 func (k *Keeper) Purge(ctx context.Context, p results.Purge) (int64, error) {
 	n, err := k.store.Purge(ctx, p)
-	k.log.Info("results were purged", "rows", n, "by_domain", p.Domain != "", "by_client", p.Client.IsValid(), "before", p.Before, "err", err)
+	k.log.Info("results purged", "rows", n, "by_domain", p.Domain != "", "by_client", p.Client.IsValid(), "before", p.Before, "err", err)
 	return n, err
 }
 
@@ -48,7 +48,7 @@ const (
 )
 
 // errNotWritten means that the store does not take rows now.
-var errNotWritten = errors.New("the store does not take results now; what was taken stays, and another import goes on from there")
+var errNotWritten = errors.New("the store does not accept results now; imported rows stay, and another import continues from there")
 
 // importKey is what one message is known by: queue id, reporter and time; with
 // no queue id, also by client and author.
@@ -84,7 +84,7 @@ func (k *Keeper) Import(ctx context.Context, next func() (results.Row, error)) (
 		i.oldest = time.Now().Add(-k.retention)
 	}
 	err := i.run(ctx, next)
-	k.log.Info("results were imported", "taken", i.done.Taken, "present", i.done.Present, "expired", i.done.Expired, "err", err)
+	k.log.Info("results imported", "imported", i.done.Taken, "present", i.done.Present, "expired", i.done.Expired, "err", err)
 	return i.done, err
 }
 

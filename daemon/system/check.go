@@ -30,7 +30,7 @@ func Check(cfg *config.Config) Findings {
 	var h Findings
 	as, err := LookupAccount(cfg.User)
 	if err != nil {
-		h.problem(cfg.Problem("user", reasonOf(err), "make the user, or name another one"))
+		h.problem(cfg.Problem("user", reasonOf(err), "create the user, or name another"))
 	}
 	known := err == nil
 	opens := Account{} // the milter sockets
@@ -42,7 +42,7 @@ func Check(cfg *config.Config) Findings {
 			continue
 		}
 		if _, _, err := owner(l.SocketOwner, Account{}); err != nil {
-			h.problem(cfg.ListenerProblem(i, "socket_owner", reasonOf(err), "make the user or group, or name another one"))
+			h.problem(cfg.ListenerProblem(i, "socket_owner", reasonOf(err), "create the user or group, or name another"))
 		}
 		h.directory(filepath.Dir(l.Address.Addr), opens, func(text, fix string) *config.Errors { return cfg.ListenerProblem(i, "address", text, fix) })
 	}
@@ -83,9 +83,9 @@ func (h *Findings) directory(dir string, as Account, say func(text, fix string) 
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && slices.Contains(madeByUnit, dir) && underSystemd():
-		h.warn(say("there is no directory "+dir+" yet", "systemd makes it when the unit starts; without the unit, make it"))
+		h.warn(say("there is no directory "+dir+" yet", "systemd creates the directory when the unit starts; without the unit, create the directory"))
 	case errors.Is(err, fs.ErrNotExist):
-		h.problem(say("there is no directory "+dir, "make it, for the daemon's user"))
+		h.problem(say("there is no directory "+dir, "create the directory for the daemon's user"))
 	case errors.Is(err, fs.ErrPermission):
 		h.warn(say("whether the daemon can use the directory "+dir+" cannot be seen by this user", "run check-config as root"))
 	case err != nil:
@@ -109,12 +109,12 @@ func underSystemd() bool {
 func (h *Findings) writable(dir string, as Account, say func(text, fix string) *config.Errors) {
 	if as.name != "" {
 		if at := as.stopsAt(dir); at != "" {
-			h.problem(say(fmt.Sprintf("user = %q cannot write to %s: the rights of %s do not let it", as.name, dir, at), "chown it to that user"))
+			h.problem(say(fmt.Sprintf("user = %q cannot write to %s: no permission on %s", as.name, dir, at), "chown it to that user"))
 		}
 		return
 	}
 	if syscall.Access(dir, mayWrite|mayEnter) != nil {
-		h.warn(say(fmt.Sprintf("this user, %s, cannot write to %s", thisUser(), dir), "if the daemon runs as another one, check it as that one, or as root with user set"))
+		h.warn(say(fmt.Sprintf("this user, %s, cannot write to %s", thisUser(), dir), "if the daemon runs as another user, run check-config as that user, or as root with user set"))
 	}
 }
 

@@ -97,7 +97,7 @@ func namesAuthors(m *policy.Match) bool {
 
 func unanchored(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	return fault(r.Action == policy.RuleAccept && len(anchorsOf(&r.Match)) == 0, "match",
-		"anybody can write what it accepts", "add client_ip, iprev, spf_pass, dkim_pass or arc_pass of the sender that is meant")
+		"matches only data that the sender controls", "add an authenticated criterion of the intended sender: client_ip, iprev, spf_pass, dkim_pass or arc_pass")
 }
 
 func publicSuffix(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
@@ -136,7 +136,7 @@ func wideDomain(p pattern.Domain) bool {
 }
 
 func everybody(p pattern.Domain) (pattern.Fault, bool) {
-	return fault(wideDomain(p), "", fmt.Sprintf("%q is everybody below a public suffix", p), "name the domains of the sender")
+	return fault(wideDomain(p), "", fmt.Sprintf("%q matches everybody below a public suffix", p), "name the domains of the sender")
 }
 
 // sharedSender: whoever gets an account there can use the rule, in the name of
@@ -150,7 +150,7 @@ func sharedSender(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 
 func sharedSenderOfAuthors(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	f, bad := anySharedSender(r, o)
-	f.Mend = "make sure that these authors write through it, or name a narrower sender"
+	f.Mend = "make sure that these authors send through this service, or name a narrower sender"
 	return f, bad && namesAuthors(&r.Match)
 }
 
@@ -162,7 +162,7 @@ func anySharedSender(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 		for _, p := range a.domains {
 			if m, ok := mailerOf(p); ok && a.gradeOf(m, p) == shared {
 				return fault(true, a.key, fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind),
-					"name the sender itself, or the authors that are meant in header_from")
+					"name the sender itself, or the intended authors in header_from")
 			}
 		}
 	}
@@ -189,7 +189,7 @@ func openSealer(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	}
 	for _, a := range anchors {
 		if a.grade() == sealer {
-			return fault(true, a.key, "seals are there for everybody who forwards through a large provider",
+			return fault(true, a.key, "large providers seal mail for everybody who forwards through them",
 				"name the authors in header_from, or the recipients who have their mail forwarded in rcpt_domain")
 		}
 	}

@@ -97,7 +97,7 @@ func TestAFaultSaysWhereAndWhatAndHowToMendIt(t *testing.T) {
 		change func(*policy.Rule)
 		want   string
 	}{
-		{"a key of the rule", func(r *policy.Rule) { r.Owner = "" }, `rule "relay": owner: is empty; write who answers for the rule, an address or a team`},
+		{"a key of the rule", func(r *policy.Rule) { r.Owner = "" }, `rule "relay": owner: is empty; write an address or team responsible for the rule`},
 		{"a result that rules are never about", func(r *policy.Rule) { r.Match.Result = []string{"pass"} },
 			`rule "relay": match.result: a rule is never about mail that passes; remove "pass"`},
 		{"a result that there is not", func(r *policy.Rule) { r.Match.Result = []string{"softfail"} },
@@ -281,7 +281,7 @@ func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
 			r.Action, r.Match = policy.RuleQuarantine, policy.Match{HeaderFrom: pats("a.example"), Result: []string{"none"}}
 		}, ""},
 		{"quarantine because DNS failed", func(r *policy.Rule) { r.Action, r.Match.Result = policy.RuleQuarantine, []string{"temperror"} }, "temperror"},
-		{"it has ended", func(r *policy.Rule) { r.Expires = today }, "expired"},
+		{"has expired", func(r *policy.Rule) { r.Expires = today }, "expired"},
 		{"it ends soon", func(r *policy.Rule) { r.Expires = today.Add(SoonExpires) }, "expires_soon"},
 		{"it does not end soon", func(r *policy.Rule) { r.Expires = today.Add(SoonExpires + 1) }, ""},
 		{"a year and a day", func(r *policy.Rule) { r.Expires = r.Created.AddDate(1, 0, 1) }, ""},

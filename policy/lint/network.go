@@ -91,11 +91,11 @@ func wideNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 }
 
 func openNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
-	return inside(r, openNetworks, "is a tunnel or translator through which anybody comes", "name networks of the sender, or add spf_pass or dkim_pass")
+	return inside(r, openNetworks, "is a tunnel or translator open to everybody", "name networks of the sender, or add spf_pass or dkim_pass")
 }
 
 func privateNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
-	return inside(r, privateNetworks, "can be every client behind a NAT or proxy of yours", "name the address that the sender has outside, or add spf_pass or dkim_pass")
+	return inside(r, privateNetworks, "can be every client behind a NAT or proxy of yours", "name the sender's public address, or add spf_pass or dkim_pass")
 }
 
 // inside finds a network that is in special ones, unless something else is

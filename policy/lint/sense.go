@@ -23,17 +23,17 @@ func contradiction(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	aboutAuthors := len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.ARCPass)+len(m.Requested) > 0
 	switch {
 	case m.Requested != nil && m.Result != nil && !slices.Contains(m.Result, "fail"):
-		return fault(true, "match.requested", "only mail that fails has a policy, and result leaves it out", `add "fail" to result, or remove requested`)
+		return fault(true, "match.requested", "only failing mail has a policy, and result does not include fail", `add "fail" to result, or remove requested`)
 	case unusable && !slices.Contains(m.Result, "permerror"):
-		return fault(true, "match.from", "such a From field counts as permerror, and result leaves it out", `write result = ["permerror"]`)
+		return fault(true, "match.from", "a From field of this kind counts as permerror, and result does not include permerror", `write result = ["permerror"]`)
 	case unusable && aboutAuthors:
-		return fault(true, "match.from", "such a From field has no author domain", "remove the keys that are about one")
+		return fault(true, "match.from", "a From field of this kind has no author domain", "remove the keys about author domains")
 	case m.NullPath != nil && *m.NullPath && m.MailFrom != nil:
 		return fault(true, "match.mail_from_domain", "the null reverse path has no domain", "remove null_path or mail_from_domain")
 	case m.IsList != nil && !*m.IsList && m.ListID != nil:
-		return fault(true, "match.list_id", "who has a List-Id has list headers", "remove list_headers or list_id")
+		return fault(true, "match.list_id", "every message with a List-Id has list headers", "remove list_headers or list_id")
 	case m.SPFPass != nil && m.MailFrom != nil && !s.find("spf_pass", false).touches(s.find("mail_from_domain", false)):
-		return fault(true, "match.mail_from_domain", "spf_pass is about the same domain and has none of these", "remove mail_from_domain")
+		return fault(true, "match.mail_from_domain", "spf_pass is about the same domain and names none of these", "remove mail_from_domain")
 	case m.HeaderFrom != nil && m.PolicyDomain != nil && apart(m.HeaderFrom, m.PolicyDomain):
 		return fault(true, "match.policy_domain", "the record of these authors cannot be there", "name the author domains, or domains above them")
 	}
@@ -59,7 +59,7 @@ func (k *keySet) denied(s shape) (pattern.Fault, bool) {
 	if text == "" {
 		text = k.items[i].network.String()
 	}
-	return fault(true, "match."+k.name, fmt.Sprintf("%q never holds: not_%s has it too", text, k.name), "remove it here or there")
+	return fault(true, "match."+k.name, fmt.Sprintf("%q never holds: also listed in not_%s", text, k.name), "remove the item from one of the two keys")
 }
 
 // maxPairs bounds what is compared item by item: our limit, far above what

@@ -12,7 +12,7 @@ import (
 func tooMany(n int) policy.Finding {
 	return policy.Finding{Level: policy.Error, Code: policy.CodeTooMany, Fault: pattern.Fault{
 		Text: fmt.Sprintf("%d rules are more than %d", n, policy.MaxRules),
-		Mend: "a rule can name many networks and domains: join those that do the same",
+		Mend: "merge rules with the same effect: a rule can name many networks and domains",
 	}}
 }
 
@@ -23,7 +23,7 @@ func takenID(ids map[string]*policy.Rule, r *policy.Rule) []policy.Finding {
 		return nil
 	}
 	return []policy.Finding{{Level: policy.Error, Code: policy.CodeDuplicateID, Fault: pattern.Fault{
-		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, place(first)), Mend: "give each rule its own",
+		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, place(first)), Mend: "give each rule its own id",
 	}}}
 }
 
@@ -110,8 +110,8 @@ func (r *ranked) quantified(lower *ranked) bool {
 func hidden(r, upper *ranked) policy.Finding {
 	f := policy.Finding{Level: policy.Warning, Code: policy.CodeUnreachable, Fault: pattern.Fault{
 		Key:  "priority",
-		Text: fmt.Sprintf("it never decides: whatever it matches, rule %q%s does before", upper.ID, place(upper.Rule)),
-		Mend: fmt.Sprintf("raise its priority above %d, or remove it", upper.Priority),
+		Text: fmt.Sprintf("never decides: rule %q%s matches the same messages first", upper.ID, place(upper.Rule)),
+		Mend: fmt.Sprintf("raise the priority above %d, or remove the rule", upper.Priority),
 	}}
 	contrary := upper.Action != r.Action && r.shape.covers(upper.shape)
 	switch {
@@ -120,9 +120,9 @@ func hidden(r, upper *ranked) policy.Finding {
 		fallthrough
 	case contrary:
 		f.Text = fmt.Sprintf("rule %q%s has the same match and another action, %v", upper.ID, place(upper.Rule), upper.Action)
-		f.Mend = "keep the one that is meant, or write what tells them apart"
+		f.Mend = "keep one of the two rules, or add a criterion that distinguishes them"
 	case r.Mode != policy.Enforce:
-		f.Text = fmt.Sprintf("enforced, it would never decide: whatever it matches, rule %q%s does before", upper.ID, place(upper.Rule))
+		f.Text = fmt.Sprintf("would never decide if enforced: rule %q%s matches the same messages first", upper.ID, place(upper.Rule))
 	}
 	return f
 }
@@ -135,7 +135,7 @@ type overlap struct {
 
 func (o overlap) finding() policy.Finding {
 	first := o.others[0]
-	text := fmt.Sprintf("rule %q%s can match the same message, does something else (%v), and goes first only by its id", first.ID, place(first.Rule), first.Action)
+	text := fmt.Sprintf("rule %q%s can match the same message with another action (%v) and goes first only because of its id", first.ID, place(first.Rule), first.Action)
 	if n := len(o.others) - 1; n > 0 {
 		text += fmt.Sprintf(", as do %d more", n)
 	}

@@ -108,7 +108,7 @@ func TestOverlapsAreCountedInOneFinding(t *testing.T) {
 	last := sound()
 	last.ID, last.Action, last.Match = "z", policy.RuleTempfail, policy.Match{ClientIP: nets("192.0.2.0/25"), RcptDomain: pats("us.example")}
 	found := Rules(append(rules, last), Options{})
-	want := `rule "r0" at f:3 can match the same message, does something else (reject), and goes first only by its id, as do 4 more`
+	want := `rule "r0" at f:3 can match the same message with another action (reject) and goes first only because of its id, as do 4 more`
 	if len(found) != 1 || found[0].Rule != "z" || found[0].Text != want {
 		t.Errorf("Lint = %+v; want %q of z alone", found, want)
 	}

@@ -90,7 +90,7 @@ func (l trustLevel) one(p netip.Prefix) (pattern.Fault, bool) {
 	}
 	for _, s := range strangersNetworks {
 		if contains(s, p) || contains(p, s) {
-			return fault(true, "", fmt.Sprintf("%v holds addresses of a tunnel or translator (%v) through which anybody comes", p, s), l.fix)
+			return fault(true, "", fmt.Sprintf("%v contains addresses of a tunnel or translator (%v) open to everybody", p, s), l.fix)
 		}
 	}
 	return pattern.Fault{}, false
@@ -165,7 +165,7 @@ func (a anchor) stranger(p pattern.Domain, what string) (policy.Level, pattern.F
 	case sealer:
 		return policy.Warning, pattern.Fault{
 			Text: fmt.Sprintf("%s seals the mail of everybody who forwards through a large provider", m.nameIn(p)),
-			Mend: "keep it if users of yours have their mail forwarded from there",
+			Mend: "keep the sealer only if your users have mail forwarded from there",
 		}, true
 	}
 	return 0, pattern.Fault{}, false

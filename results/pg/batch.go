@@ -321,7 +321,7 @@ func (c *session) committed(ctx context.Context, b batch) error {
 	for _, r := range b.refused {
 		c.Metrics.ShipRefused(r.why)
 		if r.why != whyExpired {
-			c.Log.Error("a row was not taken by PostgreSQL and stays in the local store alone", "seq", r.seq, "why", r.why, "err", r.err)
+			c.Log.Error("row refused by PostgreSQL; kept in the local store only", "seq", r.seq, "why", r.why, "err", r.err)
 		}
 	}
 	c.setShipped(ctx, b.to)
@@ -338,7 +338,7 @@ func (c *session) committed(ctx context.Context, b batch) error {
 // go on being shipped when the local disk is full.
 func (c *session) setShipped(ctx context.Context, seq int64) {
 	if err := c.src.SetShipped(ctx, seq); err != nil {
-		c.Log.Warn("rows could not be marked as shipped in the local store", "seq", seq, "err", err)
+		c.Log.Warn("cannot mark rows as shipped in the local store", "seq", seq, "err", err)
 	}
 }
 

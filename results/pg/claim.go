@@ -188,7 +188,7 @@ func (c *session) register(ctx context.Context, tx pgx.Tx, cl *claim, openings [
 		return c.refuse(cl, r, max(first, cl.FirstSeq))
 	}
 	if r.place != c.Place && !r.stopped && r.quiet < patience && !c.adopted {
-		return fmt.Errorf("%w: the store %s was shipped from %s a moment ago, and this is %s; waiting for %v of silence there",
+		return fmt.Errorf("%w: the store %s was recently shipped from %s, and this is %s; waiting until that host has been silent for %v",
 			ErrRefused, cl.StoreID, r.place, c.Place, patience)
 	}
 	if _, err := tx.Exec(ctx, `UPDATE dmarcgate.store SET host = $2, machine = $3, path = $4, seen = clock_timestamp(), stopped = NULL, ended = NULL
@@ -212,7 +212,7 @@ func (c *session) ownOf(cl *claim) mark {
 // an operator can say which of the two is to go on.
 func (c *session) refuse(cl *claim, r record, first int64) error {
 	if r.place == c.Place || c.adopted {
-		c.Log.Warn("this file is an old state or a copy of a store that was shipped further; its rows from here on get a new store id",
+		c.Log.Warn("store file is an older copy of a shipped store; new rows get a new store id",
 			"store", cl.StoreID, "first", first, "adopted", c.adopted)
 		cl.end = first - 1
 		return errRenew

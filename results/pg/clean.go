@@ -53,7 +53,7 @@ func (c *session) clean(ctx context.Context) {
 	})
 	if err != nil { // shipping does not depend on it
 		c.cleaning = false
-		c.Log.Warn("rows of earlier programs could not be cleaned in PostgreSQL now; it is tried again", "err", err)
+		c.Log.Warn("cannot clean rows of older programs in PostgreSQL; retrying", "err", err)
 	}
 }
 

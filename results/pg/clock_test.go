@@ -78,7 +78,7 @@ func TestNoDayIsDroppedByAClockThatJumps(t *testing.T) {
 			if got := s.Status(); got.Aside != 0 || got.Waiting.Rows != 0 {
 				t.Errorf("Status() = %+v; want that no row is refused", got)
 			}
-			if !bytes.Contains(log.Bytes(), []byte("the clock of PostgreSQL has jumped")) {
+			if !bytes.Contains(log.Bytes(), []byte("clock of PostgreSQL jumped")) {
 				t.Errorf("the log does not tell of the jump:\n%s", log.String())
 			}
 		})

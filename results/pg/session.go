@@ -158,7 +158,7 @@ func (c *session) clock(ctx context.Context) error {
 	c.serverAt = server
 	if jump := c.serverWatch.Jump(server, asked+(answered-asked)/2); jump != 0 {
 		c.Metrics.ClockJumped("database")
-		c.Log.Warn("the clock of PostgreSQL has jumped; days are dropped and addresses shortened at most a day an hour until it agrees again",
+		c.Log.Warn("clock of PostgreSQL jumped; retention there limited to one day per hour until the clock is right",
 			"by", jump.Round(time.Second), "now", server.UTC().Truncate(time.Second))
 	}
 	return nil
@@ -198,10 +198,10 @@ func (c *session) keepUp(ctx context.Context) error {
 			}
 		}
 		if err := c.noteUncleaned(ctx); err != nil {
-			c.Log.Warn("rows of earlier programs could not be looked for in PostgreSQL now", "err", err)
+			c.Log.Warn("cannot search PostgreSQL for rows of older programs; retrying", "err", err)
 		}
 		if err := c.expire(ctx, now); err != nil { // shipping does not depend on it
-			c.Log.Warn("old days could not be dropped from PostgreSQL now", "err", err)
+			c.Log.Warn("cannot drop expired partitions in PostgreSQL; retrying", "err", err)
 		}
 		return nil
 	})
@@ -220,7 +220,7 @@ func (c *session) expire(ctx context.Context, now time.Time) error {
 	dropped, err := dropBefore(ctx, c.conn, first)
 	if dropped > 0 {
 		c.known = nil
-		c.Log.Info("days that are no longer kept were dropped from PostgreSQL", "days", dropped, "before", first.Format(time.DateOnly))
+		c.Log.Info("expired partitions dropped from PostgreSQL", "days", dropped, "before", first.Format(time.DateOnly))
 	}
 	if err != nil {
 		return err

@@ -190,7 +190,7 @@ func (s *Shipper) run(ctx context.Context) {
 		case err == nil || ctx.Err() != nil:
 			return
 		case errors.Is(err, errOver) && changes < maxChanges:
-			s.Log.Debug("the shipping of results begins anew", "why", err)
+			s.Log.Debug("restarting shipping of results", "why", err)
 			changes++
 			continue
 		}
@@ -251,7 +251,7 @@ func (s *Shipper) failed(err error) {
 	s.Metrics.ShipBatch("failed")
 	if text := ports.ReplaceAllString(err.Error(), "#"); text != s.said || s.Now().Sub(s.saidAt) >= repeatEvery {
 		s.said, s.saidAt = text, s.Now()
-		s.Log.Error("results are not shipped to PostgreSQL; they wait in the local store", "state", state, "err", err)
+		s.Log.Error("cannot ship results to PostgreSQL; rows wait in the local store", "state", state, "err", err)
 	}
 }
 
@@ -274,7 +274,7 @@ func (s *Shipper) well() {
 	s.set(Shipping, nil)
 	if s.said != "" {
 		s.said = ""
-		s.Log.Info("results are shipped to PostgreSQL again")
+		s.Log.Info("shipping results to PostgreSQL again")
 	}
 }
 
@@ -321,8 +321,8 @@ func (s *Shipper) measured(skew time.Duration) {
 	s.Metrics.ClockSkew(skew)
 	switch is := skew.Abs() > maxSkew; {
 	case is && !was:
-		s.Log.Warn("the clocks of this host and of PostgreSQL differ", "ahead", skew.Round(time.Millisecond))
+		s.Log.Warn("clock of this host differs from the clock of PostgreSQL", "ahead", skew.Round(time.Millisecond))
 	case was && !is:
-		s.Log.Info("the clocks of this host and of PostgreSQL agree again", "ahead", skew.Round(time.Millisecond))
+		s.Log.Info("clock of this host agrees with the clock of PostgreSQL again", "ahead", skew.Round(time.Millisecond))
 	}
 }

@@ -191,7 +191,7 @@ func TestRowsAreShipped(t *testing.T) {
 		if got := ask[string](t, url, "SELECT string_agg(seq || ' ' || why, ', ' ORDER BY seq) FROM dmarcgate.refused"); got != "11 bad_value, 21 too_big, 77 database" {
 			t.Errorf("refused = %q; want rows 11, 21 and 77", got)
 		}
-		if got := strings.Count(log.String(), "stays in the local store alone"); got != 3 {
+		if got := strings.Count(log.String(), "kept in the local store only"); got != 3 {
 			t.Errorf("log has %d refusals; want 3:\n%s", got, log.String())
 		}
 		if st := s.Status(); st.Aside != 3 || st.Rows != 97 {

@@ -97,7 +97,7 @@ func (c *session) shorten(ctx context.Context) {
 		if c.shortenCut.IsZero() {
 			c.shortenCut = c.serverAt.Add(-c.ShortenIPAfter)
 		}
-		c.Log.Warn("addresses could not be shortened in PostgreSQL now", "err", err)
+		c.Log.Warn("cannot shorten addresses in PostgreSQL; retrying", "err", err)
 	}
 }
 

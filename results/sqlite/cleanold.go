@@ -84,7 +84,7 @@ func (s *Store) cleaned(ctx context.Context, f *file) error {
 		return err
 	})
 	if err == nil {
-		s.opt.Log.Info("the rows of earlier programs hold no destinations of DMARC records any more")
+		s.opt.Log.Info("report destinations removed from all older rows")
 	}
 	return err
 }

@@ -104,7 +104,7 @@ func (s *Store) watchClock(f *file) {
 	now := s.opt.now()
 	if jump := f.clock.watch.Jump(now, s.opt.elapsed()); jump != 0 {
 		s.opt.Metrics.ClockJumped("host")
-		s.opt.Log.Warn("the clock of this host has jumped; rows are deleted and shortened at most a day an hour until it agrees again",
+		s.opt.Log.Warn("clock of this host jumped; retention limited to one day per hour until the clock is right",
 			"by", jump.Round(time.Second), "now", now.UTC().Truncate(time.Second))
 	}
 	if f.clock.compared {
@@ -114,7 +114,7 @@ func (s *Store) watchClock(f *file) {
 	stored := time.UnixMilli(f.clock.stored.written)
 	if jump := results.JumpOf(now.Round(0).Sub(stored)); jump != 0 {
 		s.opt.Metrics.ClockJumped("stored")
-		s.opt.Log.Warn("the clock of this host is not where the last run of the store left it: the host was down so long, or its clock has changed",
+		s.opt.Log.Warn("clock differs from the time stored by the last run: downtime or clock change",
 			"by", jump.Round(time.Second), "stored", stored.UTC().Truncate(time.Second))
 	}
 }

@@ -50,7 +50,7 @@ func (s *session) convert(ctx context.Context, log *slog.Logger) error {
 		rows, refused = rows+len(slice.rows), refused+slice.unreadable
 	}
 	if rows+refused > 0 {
-		log.Info("the store has been converted to a newer schema", "rows", rows, "unreadable", refused, "took", time.Since(start).Round(time.Millisecond))
+		log.Info("store schema upgraded", "rows", rows, "unreadable", refused, "took", time.Since(start).Round(time.Millisecond))
 	}
 	_, err = s.conn.ExecContext(ctx, "DROP TABLE message_1")
 	return err

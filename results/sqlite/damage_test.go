@@ -118,7 +118,7 @@ func judge(t *testing.T, path string) string {
 		return "refused"
 	}
 	defer s.Close()
-	if got := s.Add(row("new")).Outcome; got != results.Written && !strings.Contains(log.String(), "could not be written") {
+	if got := s.Add(row("new")).Outcome; got != results.Written && !strings.Contains(log.String(), "results not recorded") {
 		t.Errorf("Add() = %v without a word", got)
 	}
 	aside, _ := filepath.Glob(path + ".damaged-*")
@@ -260,9 +260,9 @@ func TestOpenReadsALogOrSaysThatItIsLost(t *testing.T) {
 	}{
 		{"as it was left", func(*os.File) error { return nil }, "all", ""},
 		{"the last frame was not written to its end", func(f *os.File) error { return f.Truncate(info.Size() - 5) }, "most", ""},
-		{"a frame in the middle is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), middle+100); return err }, "some", "committed last before the start is lost"},
-		{"the header is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), 10); return err }, "none", "was set aside"},
-		{"the header is gone", func(f *os.File) error { _, err := f.WriteAt(make([]byte, header), 0); return err }, "none", "was set aside"},
+		{"a frame in the middle is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), middle+100); return err }, "some", "last commits before the start are lost"},
+		{"the header is damaged", func(f *os.File) error { _, err := f.WriteAt([]byte("damage"), 10); return err }, "none", "store file damaged"},
+		{"the header is gone", func(f *os.File) error { _, err := f.WriteAt(make([]byte, header), 0); return err }, "none", "store file damaged"},
 		{"it is empty", func(f *os.File) error { return f.Truncate(0) }, "none", ""},
 		{"it is all zeros", func(f *os.File) error { return errors.Join(f.Truncate(0), f.Truncate(3*frame)) }, "none", ""},
 	} {

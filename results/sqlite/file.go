@@ -48,7 +48,7 @@ func (s *Store) openFile(ctx context.Context) (*file, error) {
 	}
 	if lost > 0 { // said when it is sure that the file is used
 		s.opt.Metrics.StoreDamaged("log")
-		s.opt.Log.Error("the end of the store's log cannot be read: what was committed last before the start is lost", "commits", lost)
+		s.opt.Log.Error("end of write-ahead log unreadable: last commits before the start are lost", "commits", lost)
 	}
 	return f, nil
 }
@@ -188,7 +188,7 @@ func (s *Store) beginAnew(ctx context.Context, damage error) (*file, error) {
 	}
 	s.tallies.setAside(name)
 	s.opt.Metrics.StoreDamaged("file")
-	s.opt.Log.Error("the file of the store is damaged and was set aside; a new one is begun. What can still be read of it is in the file that is named here",
+	s.opt.Log.Error("store file damaged: renamed, and a new file created; use sqlite3 .recover on the renamed file",
 		"aside", name, "err", damage)
 	return s.openFile(ctx)
 }

@@ -62,10 +62,10 @@ func (s *Store) loadHistory(ctx context.Context, f *file) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil && f == s.current.Load():
-		s.opt.Log.Error("the history of senders could not be read; until the next start it is no evidence", "err", err)
+		s.opt.Log.Error("cannot load sender history; history evidence disabled until restart", "err", err)
 	default: // of another file, what was counted up to now is all there is
 		s.history.Finish()
-		s.opt.Log.Debug("the history of senders is complete", "rows", rows, "took", time.Since(start).Round(time.Millisecond))
+		s.opt.Log.Debug("sender history loaded", "rows", rows, "took", time.Since(start).Round(time.Millisecond))
 	}
 }
 

@@ -45,7 +45,7 @@ func (s *Store) complain(err error) {
 	m := &s.mend
 	m.failed++
 	if text := err.Error(); text != m.said || time.Since(m.saidAt) >= sayEvery {
-		s.opt.Log.Error("results could not be written; mail goes on", "commits", m.failed, "err", err)
+		s.opt.Log.Error("cannot write results: results not recorded; mail unaffected", "commits", m.failed, "err", err)
 		m.said, m.saidAt, m.failed = text, time.Now(), 0
 	}
 }
@@ -53,7 +53,7 @@ func (s *Store) complain(err error) {
 // relax tells the log that commits go well again.
 func (s *Store) relax() {
 	if s.mend.said != "" {
-		s.opt.Log.Info("results are written again", "more_failed_commits", s.mend.failed)
+		s.opt.Log.Info("results are recorded again", "more_failed_commits", s.mend.failed)
 		s.mend.said, s.mend.failed = "", 0
 	}
 }
@@ -76,7 +76,7 @@ func (s *Store) ensure() error {
 		return s.mend.err
 	}
 	s.use(f)
-	s.opt.Log.Warn("the store has a file again", "store", f.id, "next", f.session.next)
+	s.opt.Log.Warn("store file reopened", "store", f.id, "next", f.session.next)
 	return nil
 }
 
@@ -100,7 +100,7 @@ func (s *Store) replaced(err error) bool {
 		old := s.file
 		f, failed := s.beginAnew(context.Background(), err)
 		if failed != nil {
-			s.opt.Log.Error("no new file could be begun for the store", "err", failed)
+			s.opt.Log.Error("cannot create a new store file", "err", failed)
 			if !old.gone(s.opt.Path) {
 				return false // it could not be renamed
 			}
@@ -122,7 +122,7 @@ func (s *Store) replaced(err error) bool {
 // now alone, since the path is no longer the file's.
 func (s *Store) discard(f *file) {
 	if err := f.close(); err != nil {
-		s.opt.Log.Debug("closing a file that is no longer used", "err", err)
+		s.opt.Log.Debug("cannot close the old store file", "err", err)
 	}
 }
 
@@ -131,7 +131,7 @@ func (s *Store) discard(f *file) {
 // taken for that of the next file.
 func (s *Store) leave() {
 	s.opt.Metrics.StoreDamaged("gone")
-	s.opt.Log.Error("the file of the store is gone: it was removed, renamed or replaced; another one is opened", "path", s.opt.Path, "store", s.id)
+	s.opt.Log.Error("store file was removed, renamed or replaced; opening the path again", "path", s.opt.Path, "store", s.id)
 	old := s.file
 	s.file = nil
 	moved := checkpoint(context.Background(), old.session.conn) == nil
@@ -144,7 +144,7 @@ func (s *Store) leave() {
 			err = os.Rename(log, s.opt.Path+".gone-"+s.opt.now().UTC().Format("20060102T150405Z")+"-wal")
 		}
 		if err != nil {
-			s.opt.Log.Error("the log of the file that is gone could not be removed", "path", log, "err", err)
+			s.opt.Log.Error("cannot remove the write-ahead log of the missing store file", "path", log, "err", err)
 		}
 	}
 	s.discard(old)

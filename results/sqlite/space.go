@@ -65,9 +65,9 @@ func (s *Store) roomy() bool {
 		s.tallies.setGuard(low)
 		s.opt.Metrics.StoreGuard(low)
 		if low {
-			s.opt.Log.Error("too little space is free beside the store: results are dropped, mail goes on", "free_bytes", free, "min_free_bytes", limit)
+			s.opt.Log.Error("free disk space below store.min_free: results not recorded; mail unaffected", "free_bytes", free, "min_free_bytes", limit)
 		} else {
-			s.opt.Log.Info("there is space again beside the store: results are written", "free_bytes", free)
+			s.opt.Log.Info("enough free disk space again: results are recorded", "free_bytes", free)
 		}
 	}
 	return !low

@@ -90,7 +90,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	case err == nil:
 		s.use(f)
 	case dbfile.IsFull(err):
-		opt.Log.Error("the store cannot be opened, since the disk is full; until it can, results are dropped and mail goes on", "err", err)
+		opt.Log.Error("cannot open store, disk full: results not recorded; mail unaffected; retrying", "err", err)
 		if f, err = noFile(&opt); err == nil {
 			s.current.Store(f)
 		}

@@ -119,10 +119,10 @@ func (s *Store) upkeep(ctx context.Context) {
 			return
 		case err == nil:
 			if s.tallies.fail("") {
-				s.opt.Log.Info("the upkeep of the store goes well again")
+				s.opt.Log.Info("store maintenance succeeded again")
 			}
 		case s.tallies.fail(err.Error()):
-			s.opt.Log.Error("the upkeep of the store failed; it is tried again", "err", err)
+			s.opt.Log.Error("store maintenance failed; retrying", "err", err)
 		}
 	}
 }
@@ -213,7 +213,7 @@ func (s *Store) limit(ctx context.Context, f *file) error {
 		})
 		s.deleted(round.why, n)
 		if n > 0 && round.why == "unshipped" {
-			s.opt.Log.Error("rows that PostgreSQL does not have were deleted: the store has reached its size limit", "rows", n)
+			s.opt.Log.Error("store.max_size reached: rows deleted before reaching PostgreSQL", "rows", n)
 		}
 		if err != nil {
 			return fmt.Errorf("keeping the store within its size: %w", err)

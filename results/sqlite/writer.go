@@ -89,7 +89,7 @@ func (s *Store) MarkUnanswered(r *results.Receipt) {
 	}
 	after := r.Token.(*op)
 	if !s.enqueue(&op{after: after, state: results.Unanswered, done: make(chan struct{})}, 0) {
-		s.opt.Log.Error("a row could not be marked as unanswered: the store's queue is full", "qid", after.qid)
+		s.opt.Log.Error("cannot mark row as unanswered: store queue full", "qid", after.qid)
 	}
 }
 
