@@ -51,7 +51,7 @@ func TestStatusAndReloadGoOverTheSocket(t *testing.T) {
 	}
 }
 
-func TestASocketThatNobodyServesIsNamed(t *testing.T) {
+func TestDialNamesSocketWithoutServer(t *testing.T) {
 	_, err := Dial("/nonexistent/control.sock").Status(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "/nonexistent/control.sock") || !strings.Contains(err.Error(), "is it running?") {
 		t.Errorf("Status() = %v; want the path and the question", err)
@@ -119,7 +119,7 @@ func TestTailEndsWhenItsReaderHasEnough(t *testing.T) {
 	}
 }
 
-func TestPublishNeverWaitsForASlowListener(t *testing.T) {
+func TestPublishNeverWaitsForSlowReader(t *testing.T) {
 	tail := new(Tail)
 	rows, cancel := tail.subscribe(Filter{})
 	defer cancel()

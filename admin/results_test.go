@@ -59,7 +59,7 @@ func source(n int) func() (results.Row, error) {
 	}
 }
 
-func TestWhatIsAskedOfTheStoreGoesOverTheSocketAsItIs(t *testing.T) {
+func TestControlSocketPassesQueriesToStore(t *testing.T) {
 	store := &custodian{}
 	c := dial(t, Control{Results: store})
 	p := results.Purge{Domain: "bank.example", Client: netip.MustParsePrefix("2001:db8::/32"), Before: time.Date(2026, 11, 22, 9, 30, 0, 5, time.UTC)}
@@ -77,7 +77,7 @@ func TestWhatIsAskedOfTheStoreGoesOverTheSocketAsItIs(t *testing.T) {
 	}
 }
 
-func TestAFailureOfTheStoreReachesTheOperator(t *testing.T) {
+func TestControlSocketReportsStoreError(t *testing.T) {
 	store := &custodian{err: errors.New("no space")}
 	c := dial(t, Control{Results: store})
 	if _, err := c.Purge(t.Context(), results.Purge{Domain: "bank.example"}); err == nil || !strings.Contains(err.Error(), "3 results are gone; then: no space") {
@@ -96,7 +96,7 @@ func TestAFailureOfTheStoreReachesTheOperator(t *testing.T) {
 	}
 }
 
-func TestWithoutAStoreTheSocketSaysSo(t *testing.T) {
+func TestControlSocketWithoutStore(t *testing.T) {
 	c := dial(t, Control{})
 	_, purge := c.Purge(t.Context(), results.Purge{Domain: "bank.example"})
 	_, imported := c.Import(t.Context(), source(1))

@@ -39,7 +39,7 @@ func check(z *dnstest.Zone, q Query, text string) Results {
 	return run.Finish()
 }
 
-func TestEveryMechanismReportsItsOwnResult(t *testing.T) {
+func TestFinishReportsEachMechanism(t *testing.T) {
 	key, err := dkimtest.Ed25519()
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +67,7 @@ _dmarc.shop.example. TXT "v=DMARC1; p=reject"
 	}
 }
 
-func TestTheNullPathIsCheckedByHELO(t *testing.T) {
+func TestSPFOfNullPathChecksHELO(t *testing.T) {
 	z := dnstest.NewZone(t, "mx.shop.example. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.shop.example. TXT \"v=DMARC1; p=reject\"\n")
 	res := check(z, Query{Client: client, Helo: "mx.shop.example", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n")
 	if res.SPF.Status != spf.Pass || res.SPF != res.HELO {
@@ -78,7 +78,7 @@ func TestTheNullPathIsCheckedByHELO(t *testing.T) {
 	}
 }
 
-func TestAHELONameThatIsNoDomainIsNotLookedUp(t *testing.T) {
+func TestSPFSkipsInvalidHELO(t *testing.T) {
 	for _, helo := range []string{"", "localhost", "[192.0.2.1]", "mx .example", "-"} {
 		z := dnstest.NewZone(t, "shop.example. A 192.0.2.1\n")
 		res := check(z, Query{Client: client, Helo: helo, MailFrom: "a@shop.example"}, "From: a@shop.example\r\n\r\n")
@@ -88,7 +88,7 @@ func TestAHELONameThatIsNoDomainIsNotLookedUp(t *testing.T) {
 	}
 }
 
-func TestAClientWithoutAddressHasNoSPFResult(t *testing.T) {
+func TestSPFNeedsClientAddress(t *testing.T) {
 	z := dnstest.NewZone(t, "shop.example. TXT \"v=spf1 +all\"\n")
 	if res := check(z, Query{MailFrom: "a@shop.example"}, "From: a@shop.example\r\n\r\n"); res.SPF.Status != spf.None {
 		t.Errorf("SPF = %+v; want none", res.SPF)
@@ -97,7 +97,7 @@ func TestAClientWithoutAddressHasNoSPFResult(t *testing.T) {
 
 // Only names at or below the author's organizational domain can be aligned;
 // walking any other name would be DNS traffic of a stranger's choice.
-func TestOnlyWhatCouldAlignIsWalked(t *testing.T) {
+func TestFinishWalksOnlyIdentifiersThatCouldAlign(t *testing.T) {
 	z := dnstest.NewZone(t, `
 _dmarc.shop.example. TXT "v=DMARC1; p=reject"
 stranger.example.    TXT "v=spf1 +all"
@@ -117,7 +117,7 @@ list.example.        A   192.0.2.1
 	}
 }
 
-func TestTheBudgetEndsLookupsAsTemporaryErrors(t *testing.T) {
+func TestBudgetEndsLookupsAsTempError(t *testing.T) {
 	c := &Checker{SPF: silent{}, DKIM: silent{}, Finder: &dmarc.Finder{Resolver: silent{}}, Budget: time.Millisecond}
 	h, _ := header("DKIM-Signature: v=1; a=rsa-sha256; d=shop.example; s=s; h=from; bh=x; b=x\r\nFrom: a@shop.example\r\n\r\n")
 	res := c.Start(context.Background(), Query{Client: client, MailFrom: "a@shop.example", Authors: []string{"shop.example"}}, h).Finish()
@@ -142,7 +142,7 @@ func (s silent) PTR(ctx context.Context, _ netip.Addr) ([]string, error)  { retu
 func (s silent) Exists(ctx context.Context, _ string) (bool, error)       { return false, s.wait(ctx) }
 
 // A panic beside the message must reach the session, which survives it.
-func TestAPanicInALookupIsRaisedByFinish(t *testing.T) {
+func TestFinishRaisesPanicOfLookup(t *testing.T) {
 	z := dnstest.NewZone(t, "!any\n")
 	c := checker(z)
 	c.SPF = explosive{}
@@ -161,7 +161,7 @@ type explosive struct{ silent }
 
 func (explosive) TXT(context.Context, string) ([]string, error) { panic("boom") }
 
-func TestTheLocalPartOfAnAddress(t *testing.T) {
+func TestLocalPart(t *testing.T) {
 	for in, want := range map[string]string{
 		"a@b.example": "a", `"x@y"@b.example`: `"x@y"`, "b.example": "postmaster", "@b.example": "postmaster", "": "postmaster",
 	} {
@@ -171,7 +171,7 @@ func TestTheLocalPartOfAnAddress(t *testing.T) {
 	}
 }
 
-func TestWhatSealersRecordedOfTheAuthorIsKept(t *testing.T) {
+func TestRecordedKeepsSealersResultsOfAuthor(t *testing.T) {
 	key, err := dkimtest.Ed25519()
 	if err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ _dmarc.shop.example. TXT "v=DMARC1; p=reject"
 	}
 }
 
-func TestTheOtherMethodIsAskedBesideAndNotWaitedFor(t *testing.T) {
+func TestOtherMethodRunsWithoutDelay(t *testing.T) {
 	const zone = `
 _dmarc.shop.example. TXT "v=DMARC1; p=reject; psd=n"
 _dmarc.example.      TXT "v=DMARC1; p=none"
@@ -234,7 +234,7 @@ func (s stuck) TXT(ctx context.Context, _ string) ([]string, error) {
 	return nil, ctx.Err()
 }
 
-func TestADomainThatSendsNoMailSaysSo(t *testing.T) {
+func TestStandingOfDomainThatSendsNoMail(t *testing.T) {
 	const record = `_dmarc.shop.example. TXT "v=DMARC1; p=reject"` + "\n"
 	for _, tt := range []struct {
 		name, zone string

@@ -87,7 +87,7 @@ func signatureOf(domain, selector string) string {
 	return "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed; d=" + domain + "; s=" + selector + "; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n"
 }
 
-func TestChargeTellsLookupsOfTheAuthorFromThoseOfStrangers(t *testing.T) {
+func TestChargeSeparatesLookupsOfAuthor(t *testing.T) {
 	z := dnstest.NewZone(t, `
 _dmarc.shop.example. TXT "v=DMARC1; p=reject"
 bounce.shop.example. TXT "v=spf1 -all"
@@ -118,7 +118,7 @@ mx.list.example.     TXT "v=spf1 -all"
 	}
 }
 
-func TestChargeIsNotCalledWhenAllIsKnown(t *testing.T) {
+func TestChargeIsNotCalledWithFullCache(t *testing.T) {
 	z := dnstest.NewZone(t, "_dmarc.shop.example. TXT \"v=DMARC1; p=reject\"\nshop.example. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
 	res, log := chargedCheck(t, z, Query{Client: client, Helo: "x", MailFrom: "a@shop.example", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n", func(c *Checker) {
 		c.Memory = func() Memory { return Memory{SPF: z, DKIM: z, DMARC: z, Complete: func() bool { return true }} }
@@ -146,7 +146,7 @@ shop.example.        TXT "v=spf1 ip4:192.0.2.1 -all"
 `, string(sealed)
 }
 
-func TestAllChainsOrThoseOfMessagesThatDoNotPass(t *testing.T) {
+func TestARCIsCheckedForFailingMailOrAlways(t *testing.T) {
 	zone, text := sealedMail(t)
 	stranger := netip.MustParseAddr("203.0.113.1")
 	for _, tt := range []struct {
@@ -176,7 +176,7 @@ func TestAllChainsOrThoseOfMessagesThatDoNotPass(t *testing.T) {
 	}
 }
 
-func TestWhatGaveWayIsTold(t *testing.T) {
+func TestResultsNameDroppedLookups(t *testing.T) {
 	zone, text := sealedMail(t)
 	stranger := netip.MustParseAddr("203.0.113.1")
 	for _, tt := range []struct {

@@ -55,10 +55,10 @@ func (p *partial) memory() Memory {
 	}}
 }
 
-// TestWhatIsRememberedChangesNoResult has every single name missing once, none
+// TestMemoryChangesNoResult has every single name missing once, none
 // of them, and all. A mechanism that takes a failed lookup for "no match", as
 // ptr does, must not be believed on half a memory.
-func TestWhatIsRememberedChangesNoResult(t *testing.T) {
+func TestMemoryChangesNoResult(t *testing.T) {
 	key, err := dkimtest.Ed25519()
 	if err != nil {
 		t.Fatal(err)

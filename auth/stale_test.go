@@ -116,7 +116,7 @@ func checkWith(dns resolver, text string) Results {
 	return run.Finish()
 }
 
-func TestTheVerdictOnOldAnswers(t *testing.T) {
+func TestStaleAnswersInVerdict(t *testing.T) {
 	key, err := dkimtest.Ed25519()
 	if err != nil {
 		t.Fatal(err)
@@ -157,14 +157,14 @@ func TestTheVerdictOnOldAnswers(t *testing.T) {
 	}
 }
 
-func TestAnOldAnswerThatThereIsNoRecordIsNone(t *testing.T) {
+func TestStaleNegativeAnswerIsNoRecord(t *testing.T) {
 	res := checkWith(aged{Zone: dnstest.NewZone(t, "shop.example. A 192.0.2.1\n"), names: []string{"_dmarc.shop.example"}}, fromUs)
 	if v := dmarc.Evaluate(res.Authors[0].Discovery, res.Authors[0].Identifiers); v.Status != dmarc.StatusNone || !res.Stale() {
 		t.Errorf("Evaluate() = %+v, Stale() = %v; want none, on an old answer", v, res.Stale())
 	}
 }
 
-func TestAnOldKeyOfASealIsToldOfTheChain(t *testing.T) {
+func TestStaleKeyOfSealMarksChain(t *testing.T) {
 	key, err := dkimtest.Ed25519()
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +182,7 @@ func TestAnOldKeyOfASealIsToldOfTheChain(t *testing.T) {
 	}
 }
 
-func TestAnOldOrganizationOfAnIdentifierIsTold(t *testing.T) {
+func TestStaleOrganizationMarksIdentifier(t *testing.T) {
 	zone := dnstest.NewZone(t, `
 _dmarc.shop.example. TXT "v=DMARC1; p=reject"
 x.shop.example.      TXT "v=spf1 ip4:192.0.2.1 -all"
@@ -197,7 +197,7 @@ x.shop.example.      TXT "v=spf1 ip4:192.0.2.1 -all"
 	}
 }
 
-func TestOldAnswersAreNoEvidenceOfStanding(t *testing.T) {
+func TestStaleAnswersAreNoStanding(t *testing.T) {
 	const record = `_dmarc.example. TXT "v=DMARC1; p=reject; psd=y"` + "\n"
 	for _, tt := range []struct{ name, zone string }{
 		{"a name that did not exist", "!any\n"},
@@ -219,7 +219,7 @@ func TestOldAnswersAreNoEvidenceOfStanding(t *testing.T) {
 	}
 }
 
-func TestTheOtherMethodTakesOldAnswersToo(t *testing.T) {
+func TestOtherMethodUsesStaleAnswers(t *testing.T) {
 	dns := aged{Zone: dnstest.NewZone(t, "_dmarc.shop.example. TXT \"v=DMARC1; p=reject\"\n"), names: []string{"*"}}
 	c := checker(nil)
 	c.SPF, c.DKIM, c.Finder = dns, dns, &dmarc.Finder{Resolver: dns}
@@ -261,9 +261,9 @@ func (k keeper) Parsed(ctx context.Context, name string, parse func([]string) an
 	return v, err
 }
 
-// TestMessagesShareWhatIsKept is worth something under the race detector. Of
+// TestKeeperIsSharedByMessages is worth something under the race detector. Of
 // each message half is known without asking.
-func TestMessagesShareWhatIsKept(t *testing.T) {
+func TestKeeperIsSharedByMessages(t *testing.T) {
 	key, err := dkimtest.Ed25519()
 	if err != nil {
 		t.Fatal(err)
@@ -303,9 +303,9 @@ func TestMessagesShareWhatIsKept(t *testing.T) {
 	}
 }
 
-// TestAKeyThatIsNotKnownIsAskedFor has a memory that says so in each way, for
+// TestKeeperQueriesUnknownKey has a memory that says so in each way, for
 // the first of two keys: the second is known all the same.
-func TestAKeyThatIsNotKnownIsAskedFor(t *testing.T) {
+func TestKeeperQueriesUnknownKey(t *testing.T) {
 	zone := dnstest.NewZone(t, "a.example. TXT one\nb.example. TXT two\n")
 	for _, kept := range []bool{false, true} {
 		p := &partial{zone: zone, knows: func(name string) bool { return name != "a.example" }}

@@ -12,7 +12,7 @@ import (
 	"dmarcgate/internal/brokentest"
 )
 
-func TestBrokenFilesAreReportedWithLineKeyAndMend(t *testing.T) {
+func TestLoadReportsProblemsWithLineKeyAndFix(t *testing.T) {
 	brokentest.Files(t, "testdata/broken", func(data []byte) (bool, error) {
 		c, err := Parse("f", data)
 		return c != nil, err

@@ -8,7 +8,7 @@ import (
 	"dmarcgate/dnscache"
 )
 
-func TestALargeDumpIsPrintedAsItComes(t *testing.T) {
+func TestCacheDumpStreamsLargeCache(t *testing.T) {
 	var out, warn strings.Builder
 	list := dumpPrinter{Session: Session{Out: &out, Warn: &warn}}
 	for i := range maxSorted + 2 {

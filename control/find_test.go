@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestReloadAsksNoStranger(t *testing.T) {
+func TestReloadTrustsOnlyDaemonUser(t *testing.T) {
 	users := daemonUsers("bin")
 	for uid, want := range map[uint32]bool{0: true, uint32(os.Geteuid()): true, 2: true, 54321: false} {
 		got := false

@@ -9,7 +9,7 @@ import (
 	"dmarcgate/term"
 )
 
-func TestStatusShowsNameServersAndTheUseOfTheCache(t *testing.T) {
+func TestStatusShowsNameServersAndCache(t *testing.T) {
 	now := time.Unix(1000, 0)
 	s := admin.Status{Started: now, Reloaded: now, DNS: admin.DNSStatus{
 		Servers: []admin.ServerStatus{
@@ -33,7 +33,7 @@ func TestStatusShowsNameServersAndTheUseOfTheCache(t *testing.T) {
 	}
 }
 
-func TestStatusShowsAServerThatRefuses(t *testing.T) {
+func TestStatusShowsRefusingServer(t *testing.T) {
 	root, now := &term.Node{}, time.Now()
 	dnsNodes(root, admin.DNSStatus{Servers: []admin.ServerStatus{{Address: "192.0.2.53:53", Window: 75, InFlight: 3, GivenUp: 1, Plain: true, Refusing: now.Add(-time.Minute), Refusal: "refused\x1b"}}}, now)
 	var text strings.Builder

@@ -16,7 +16,7 @@ import (
 	"dmarcgate/internal/miltertest"
 )
 
-func TestEachListenerHasSettingsOfItsOwn(t *testing.T) {
+func TestListenersHaveOwnSettings(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	nobody, err := user.Lookup("nobody")
 	if err != nil {
@@ -69,7 +69,7 @@ listen = ""
 	}
 }
 
-func TestASuffixListFromAFileIsReadAgainAtAReload(t *testing.T) {
+func TestReloadReadsSuffixList(t *testing.T) {
 	dns := dnstest.New(t, `
 mail.bank.example.   TXT "v=spf1 ip4:192.0.2.10 -all"
 _dmarc.bank.example. TXT "v=DMARC1; p=reject"
@@ -123,7 +123,7 @@ listen = ""
 	}
 }
 
-func TestWithoutAStoreMailIsAnsweredAndTheLogSaysSo(t *testing.T) {
+func TestServeWithoutStore(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{Extra: "[store]\ndurability = \"off\"\n"})
 	if _, res := daemontest.Send(t, d.Listeners()[0].Addr(), daemontest.SpoofedMail("1")); res.Code != 550 {

@@ -40,7 +40,7 @@ func daemonWithMaps(t *testing.T) (d *Daemon, log *daemontest.Buffer, dir string
 	return d, log, dir
 }
 
-func TestAChangedMapIsPutInForceWithoutAReload(t *testing.T) {
+func TestMapChangeNeedsNoReload(t *testing.T) {
 	d, log, dir := daemonWithMaps(t)
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
 	if err != nil {
@@ -86,7 +86,7 @@ func TestAChangedMapIsPutInForceWithoutAReload(t *testing.T) {
 	}
 }
 
-func TestAMapThatCannotBeUsedLeavesTheOldOneAndIsLoggedOnce(t *testing.T) {
+func TestMapErrorKeepsPreviousMapAndIsLoggedOnce(t *testing.T) {
 	d, log, dir := daemonWithMaps(t)
 	path := filepath.Join(dir, "banks.txt")
 	daemontest.PutFile(t, path, "bank.example\nnot a domain\n")
@@ -119,7 +119,7 @@ func TestAMapThatCannotBeUsedLeavesTheOldOneAndIsLoggedOnce(t *testing.T) {
 }
 
 // A map that is mended says nothing of a reload that failed.
-func TestAMendedMapDoesNotHideAFailedReload(t *testing.T) {
+func TestMapFixDoesNotHideFailedReload(t *testing.T) {
 	d, _, dir := daemonWithMaps(t)
 	daemontest.Change(t, d.state.path, `profile = "strict"`, `profil = "strict"`)
 	if r := d.Reload(); r.OK {
@@ -137,7 +137,7 @@ func TestAMendedMapDoesNotHideAFailedReload(t *testing.T) {
 
 // The two maps are changed together: with both, mail is accepted, with neither
 // it is too, by the other pair. A message that saw one of each would be refused.
-func TestMapsAreSwappedTogetherUnderLoad(t *testing.T) {
+func TestMapChangesApplyTogetherUnderLoad(t *testing.T) {
 	swaps, connections := 20*daemontest.Scale(t), 20
 	d, _, dir := daemonWithMaps(t)
 	both := mapRule + strings.NewReplacer("partners.txt", "others.txt", "banks.txt", "shops.txt", `"partners"`, `"others"`).Replace(mapRule)

@@ -15,7 +15,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestAReloadChangesWhatItCanAndNamesWhatItCannot(t *testing.T) {
+func TestReloadAppliesSettingsAndNamesOthers(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{})
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
@@ -52,7 +52,7 @@ func TestAReloadChangesWhatItCanAndNamesWhatItCannot(t *testing.T) {
 	}
 }
 
-func TestAReloadThatFailsKeepsWhatIsInForce(t *testing.T) {
+func TestReloadFailureKeepsSettings(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{})
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
@@ -81,7 +81,7 @@ func TestAReloadThatFailsKeepsWhatIsInForce(t *testing.T) {
 
 // Two configurations differ in profile, texts and rules. Whatever a message
 // was answered with must come from one of them.
-func TestReloadsUnderLoadLoseNoMessageAndMixNothing(t *testing.T) {
+func TestReloadUnderLoadMixesNoSettings(t *testing.T) {
 	reloads, connections := 20*daemontest.Scale(t), 50
 	dns := dnstest.New(t, daemontest.Zone)
 	rules := t.TempDir()

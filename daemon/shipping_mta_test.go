@@ -27,7 +27,7 @@ func shippingDaemon(t *testing.T, server *pgtest.Server) *Daemon {
 	return d
 }
 
-func TestAReloadChangesTheWayToPostgreSQL(t *testing.T) {
+func TestReloadChangesPostgreSQLSettings(t *testing.T) {
 	d := shippingDaemon(t, pgtest.Start(t))
 	send := func(qid string) {
 		t.Helper()

@@ -33,7 +33,7 @@ func (g *rig) ready(t *testing.T) {
 	})
 }
 
-func TestANameInUseIsAskedForAheadOfTime(t *testing.T) {
+func TestPrefetchOfUsedName(t *testing.T) {
 	remembered := func(g *rig) string {
 		v, complete := g.View(SPF).Remembered()
 		txts, err := v.TXT(background, "example.com")
@@ -77,7 +77,7 @@ func TestANameInUseIsAskedForAheadOfTime(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAskedForAheadOfTime(t *testing.T) {
+func TestPrefetchSkipsUnusedEntries(t *testing.T) {
 	t.Run("an answer of a short TTL", func(t *testing.T) {
 		srv := dnstest.New(t, aheadZone)
 		g := aheadOf(t, srv, 9*time.Second-1)
@@ -114,7 +114,7 @@ func TestWhatIsNotAskedForAheadOfTime(t *testing.T) {
 	})
 }
 
-func TestAFailureAheadOfTimeIsSilent(t *testing.T) {
+func TestPrefetchFailureIsSilent(t *testing.T) {
 	srv := dnstest.New(t, aheadZone)
 	g := aheadOf(t, srv, 96*time.Second)
 	g.replace(t, srv, "!servfail example.com")

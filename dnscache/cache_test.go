@@ -22,7 +22,7 @@ func count(srv *dnstest.Server, name string) int {
 	return n
 }
 
-func TestAnswersAreKeptForTheirTTL(t *testing.T) {
+func TestCacheKeepsAnswersForTTL(t *testing.T) {
 	const text = `
 		ten.example.com.   10      TXT   "x"
 		zero.example.com.  0       TXT   "x"
@@ -72,7 +72,7 @@ func TestAnswersAreKeptForTheirTTL(t *testing.T) {
 	}
 }
 
-func TestTheCacheKeyHasTypeAndLowerCaseName(t *testing.T) {
+func TestCacheKeyHasTypeAndLowerCaseName(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x\nexample.com. A 192.0.2.1")
 	v := newRig(t, Config{}, srv).View(SPF)
 	for range 2 {
@@ -85,7 +85,7 @@ func TestTheCacheKeyHasTypeAndLowerCaseName(t *testing.T) {
 	}
 }
 
-func TestTheCacheIsBoundedInBytes(t *testing.T) {
+func TestCacheSizeIsBoundedInBytes(t *testing.T) {
 	const limit, text = 64 << 10, 1000
 	srv := dnstest.New(t, `*.example.com. TXT "`+strings.Repeat("x", text)+`"`)
 	g := newRig(t, Config{MaxBytes: limit}, srv)
@@ -102,7 +102,7 @@ func TestTheCacheIsBoundedInBytes(t *testing.T) {
 	eventually(t, "evictions are counted", func() bool { return g.metric(t, "dmarcgate_dns_cache_evictions_total", "size") > 100 })
 }
 
-func TestTheCacheKeepsNoPartOfAMessage(t *testing.T) {
+func TestCacheCopiesNames(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
 	message := strings.Repeat("header ", 1000) + "example.com"
 	name := message[len(message)-len("example.com"):]

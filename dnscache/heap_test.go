@@ -40,7 +40,7 @@ func parseAlike(txts []string) any {
 	return &value{fields: [24]int{n}, parts: []string{text(n / 2), text(n / 2), text(n / 2)}}
 }
 
-func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
+func TestBytesMatchesHeap(t *testing.T) {
 	const limit = 2 << 20
 	for _, c := range []struct {
 		about string
@@ -101,7 +101,7 @@ func TestTheEstimateOfTheHeapIsTrue(t *testing.T) {
 	}
 }
 
-func TestADMARCNameTakesLittleHeap(t *testing.T) {
+func TestBytesOfDMARCNameAreSmall(t *testing.T) {
 	const names = 20_000
 	before := live()
 	r := offline(t, Config{MaxBytes: 16 << 20}, nil)

@@ -47,7 +47,7 @@ func dumped(g *rig) []string {
 	return list
 }
 
-func TestDumpShowsEverything(t *testing.T) {
+func TestDumpShowsAllEntries(t *testing.T) {
 	g, _ := inspected(t)
 	want := []string{"a.example.com TXT", "b.a.example.com TXT", "example.com A", "example.com TXT", "gone.example.com TXT", "notexample.com TXT", "sf.example.com TXT"}
 	if got := dumped(g); !slices.Equal(got, want) {
@@ -60,7 +60,7 @@ func TestDumpShowsEverything(t *testing.T) {
 	}
 }
 
-func TestShowTellsWhatIsKnownOfAName(t *testing.T) {
+func TestShowListsEntriesOfName(t *testing.T) {
 	g, srv := inspected(t)
 	show := func(name string) string {
 		var list []string
@@ -96,7 +96,7 @@ func TestShowTellsWhatIsKnownOfAName(t *testing.T) {
 	}
 }
 
-func TestWhatAServerHasValidatedIsMarked(t *testing.T) {
+func TestEntryMarksValidatedAnswer(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, ""))
 	g.put(use{}, key{Type: dns.TypeTXT, Name: "example.com"}, answer{Records: []string{"x"}, AD: true, TTL: time.Hour})
 	var seen lookups
@@ -108,7 +108,7 @@ func TestWhatAServerHasValidatedIsMarked(t *testing.T) {
 	}
 }
 
-func TestFlushForgetsANameAndWhatIsBelow(t *testing.T) {
+func TestFlushRemovesNameAndNamesBelow(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		n    int
@@ -144,7 +144,7 @@ func TestFlushForgetsANameAndWhatIsBelow(t *testing.T) {
 	}
 }
 
-func TestAnAnswerUnderWayIsNotPutBackAfterAFlush(t *testing.T) {
+func TestFlushDiscardsAnswerInFlight(t *testing.T) {
 	srv := dnstest.New(t, inspectZone)
 	g := newRig(t, Config{}, srv)
 	arrived, release := srv.Hold("example.com")
@@ -187,7 +187,7 @@ func TestAnAnswerUnderWayIsNotPutBackAfterAFlush(t *testing.T) {
 	}
 }
 
-func TestAnEntryIsJSONInSeconds(t *testing.T) {
+func TestEntryMarshalsSeconds(t *testing.T) {
 	e := Entry{Name: "example.com", Type: "TXT", Records: []string{"x"}, AD: true, Stale: true, Failure: "timeout", Age: 90500 * time.Millisecond, TTL: 0, Bytes: 7}
 	text, err := json.Marshal(e)
 	want := `{"name":"example.com","type":"TXT","records":["x"],"nxdomain":false,"ad":true,"stale":true,"failure":"timeout","age_seconds":90,"ttl_seconds":0,"bytes":7}`

@@ -19,7 +19,7 @@ type result struct {
 	err  error
 }
 
-func TestEqualQueriesInFlightAreJoined(t *testing.T) {
+func TestLookupJoinsEqualQueries(t *testing.T) {
 	const callers = 20
 	for _, ttl := range []int{300, 0} {
 		t.Run(fmt.Sprintf("with TTL %d", ttl), func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestEqualQueriesInFlightAreJoined(t *testing.T) {
 	}
 }
 
-func TestACallerWhoGivesUpDoesNotFailTheOthers(t *testing.T) {
+func TestLookupCancellationDoesNotFailJoinedCallers(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	arrived, release := srv.Hold("example.com")
 	defer release()
@@ -80,7 +80,7 @@ func TestACallerWhoGivesUpDoesNotFailTheOthers(t *testing.T) {
 	}
 }
 
-func TestACallersDeadlineIsKept(t *testing.T) {
+func TestLookupKeepsCallersDeadline(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	_, release := srv.Hold("example.com")
 	defer release()
@@ -94,7 +94,7 @@ func TestACallersDeadlineIsKept(t *testing.T) {
 	}
 }
 
-func TestALookupThatNobodyWaitsForFillsTheCache(t *testing.T) {
+func TestLookupWithoutCallersFillsCache(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	arrived, release := srv.Hold("example.com")
 	g := newRig(t, Config{}, srv)
@@ -116,7 +116,7 @@ func TestALookupThatNobodyWaitsForFillsTheCache(t *testing.T) {
 	}
 }
 
-func TestAQueryInFlightTakesAPlace(t *testing.T) {
+func TestScheduleCountsQueryInFlight(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	arrived, release := srv.Hold("example.com")
 	g := newRig(t, Config{}, srv)
@@ -175,7 +175,7 @@ func TestCloseEndsLookupsAndLeavesNoGoroutine(t *testing.T) {
 	runtime.KeepAlive(r) // a cache that is garbage would end by itself
 }
 
-func TestManyCallersAtOnceAgree(t *testing.T) {
+func TestLookupConcurrentCallersAgree(t *testing.T) {
 	srv := dnstest.New(t, "*.example.com. 0 TXT x\n!servfail n3.example.com")
 	g := newRig(t, Config{MaxInFlight: 4}, srv)
 	var wg sync.WaitGroup

@@ -24,10 +24,10 @@ func edition(n int, broken bool) string {
 
 func parseEdition(txts []string) any { return strings.Join(txts, "") }
 
-// TestNothingOldComesBack lets readers, the clock, failures and an operator who
+// TestCacheNeverReturnsExpiredAnswerAsFresh lets readers, the clock, failures and an operator who
 // flushes run against each other. Whatever is read after a flush was asked for
 // after it, fresh or stale, and a value is that of its records.
-func TestNothingOldComesBack(t *testing.T) {
+func TestCacheNeverReturnsExpiredAnswerAsFresh(t *testing.T) {
 	const readers, editions = 3, 12
 	srv := dnstest.New(t, edition(0, false))
 	g := newRig(t, Config{StaleAfter: time.Millisecond, FailureTTL: time.Second, MaxInFlight: 8}, srv)

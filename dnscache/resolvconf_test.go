@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestResolvConfListsTheFirstServers(t *testing.T) {
+func TestReadResolvConfListsFirstServers(t *testing.T) {
 	for _, c := range []struct {
 		text  string
 		want  []string
@@ -65,7 +65,7 @@ func (f *follower) look(t *testing.T, timer fakeTimer) (fakeTimer, []string) {
 	return next, f.reports
 }
 
-func TestResolvConfIsFollowed(t *testing.T) {
+func TestFollowResolvConfReadsChanges(t *testing.T) {
 	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
 	f := &follower{rig: g, timers: newTimers(g.Resolver), path: filepath.Join(t.TempDir(), "resolv.conf")}
 	write(t, f.path, "nameserver 192.0.2.1\n")
@@ -117,7 +117,7 @@ func TestResolvConfIsFollowed(t *testing.T) {
 	<-done
 }
 
-func TestFollowingEndsWithTheResolver(t *testing.T) {
+func TestFollowResolvConfEndsWithClose(t *testing.T) {
 	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
 	timers := newTimers(g.Resolver)
 	done := make(chan struct{})

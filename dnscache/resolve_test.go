@@ -27,7 +27,7 @@ func failure(t *testing.T, v View, name string) *Error {
 	return e
 }
 
-func TestATruncatedAnswerIsAskedForOverTCP(t *testing.T) {
+func TestExchangeRepeatsTruncatedAnswerOverTCP(t *testing.T) {
 	long := strings.Repeat("x", 3000)
 	srv := dnstest.New(t, `
 		cut.example.com. TXT "one"
@@ -49,7 +49,7 @@ func TestATruncatedAnswerIsAskedForOverTCP(t *testing.T) {
 	}
 }
 
-func TestPartOfAnAnswerIsNeverUsed(t *testing.T) {
+func TestExchangeNeverUsesPartialAnswer(t *testing.T) {
 	// A server without TCP: the truncated answer is all there is.
 	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
@@ -73,7 +73,7 @@ func TestPartOfAnAnswerIsNeverUsed(t *testing.T) {
 	}
 }
 
-func TestNewRefusesABadConfiguration(t *testing.T) {
+func TestNewRejectsInvalidConfig(t *testing.T) {
 	ok := []string{"127.0.0.1:53"}
 	for about, cfg := range map[string]Config{
 		"no servers":         {},
@@ -92,7 +92,7 @@ func TestNewRefusesABadConfiguration(t *testing.T) {
 	}
 }
 
-func TestAnAnswerInAnotherCaseThanTheQuestionIsRead(t *testing.T) {
+func TestExchangeReadsAnswerInOtherCase(t *testing.T) {
 	// dnstest repeats the question, and has the name in lower case in the answer.
 	v := newRig(t, Config{}, dnstest.New(t, "alias.example.com. CNAME end.example.com.\nend.example.com. TXT x")).View(DMARC)
 	if txts, err := v.TXT(background, "alias.example.com"); err != nil || !slices.Equal(txts, []string{"x"}) {

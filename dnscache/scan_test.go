@@ -16,7 +16,7 @@ const (
 	scanNames = 30_000 // about five to twelve times as many as there is room for
 )
 
-func TestAScanLeavesTheNamesInUse(t *testing.T) {
+func TestCacheKeepsUsedNamesDuringScan(t *testing.T) {
 	for _, c := range []struct {
 		about string
 		there bool // the scanned names

@@ -49,7 +49,7 @@ func (g *rig) fill(t testing.TB, srv *dnstest.Server, c schedule.Class) (release
 	}
 }
 
-func TestALookupThatGivesWayIsNotRemembered(t *testing.T) {
+func TestScheduleDroppedLookupIsNotCached(t *testing.T) {
 	srv := dnstest.New(t, "example.com. 100 TXT x\n!any")
 	g := newRig(t, Config{QueryTimeout: generous, Timeout: 5 * time.Second, MaxInFlight: 2}, srv) // of which a lookup waits a part
 	v := g.View(SPF).Charged(clientOf(1), schedule.Other)
@@ -71,7 +71,7 @@ func TestALookupThatGivesWayIsNotRemembered(t *testing.T) {
 	}
 }
 
-func TestALookupThatAnAuthorJoinsIsPromoted(t *testing.T) {
+func TestSchedulePromotesLookupJoinedByAuthor(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x\n!any")
 	g := newRig(t, Config{MaxInFlight: 20}, srv)
 	arrived, release := srv.Hold("example.com")

@@ -24,7 +24,7 @@ func (p *parser) parse(txts []string) any {
 	return fmt.Sprintf("%s %d %q", p.name, p.calls.Add(1), txts)
 }
 
-func TestARecordIsParsedOnceForEachEntry(t *testing.T) {
+func TestParsedParsesRecordOnce(t *testing.T) {
 	srv := dnstest.New(t, "example.com. 100 TXT x\n!negttl 100")
 	g := newRig(t, Config{}, srv)
 	want := func(v View, p *parser, name, text string) {
@@ -56,7 +56,7 @@ func TestARecordIsParsedOnceForEachEntry(t *testing.T) {
 	want(g.View(DMARC), a, "example.com", `dmarc 4 ["x"]`)
 }
 
-func TestAnOldRecordIsNotParsedAgain(t *testing.T) {
+func TestParsedReusesStaleRecord(t *testing.T) {
 	srv := dnstest.New(t, "example.com. 100 TXT x")
 	g := newRig(t, Config{}, srv)
 	p := &parser{name: "dmarc"}
@@ -76,7 +76,7 @@ func TestAnOldRecordIsNotParsedAgain(t *testing.T) {
 	}
 }
 
-func TestReadersAtOnceGetOneValue(t *testing.T) {
+func TestParsedGivesConcurrentReadersOneValue(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
 	parse := func([]string) any { return new(int) }
 	values := make([]any, 50)
@@ -92,7 +92,7 @@ func TestReadersAtOnceGetOneValue(t *testing.T) {
 	}
 }
 
-func TestTheSlotIsWeighed(t *testing.T) {
+func TestParsedValueCountsInCacheSize(t *testing.T) {
 	r := offline(t, Config{}, nil)
 	k := key{Type: dns.TypeTXT, Name: "example.com"}
 	weight := func() int {
@@ -118,7 +118,7 @@ func TestTheSlotIsWeighed(t *testing.T) {
 	}
 }
 
-func TestAHitAllocatesNothing(t *testing.T) {
+func TestParsedHitAllocatesNothing(t *testing.T) {
 	r, names := filled(t)
 	v := r.View(DMARC)
 	memory, complete := v.Remembered()
@@ -155,7 +155,7 @@ func TestAHitAllocatesNothing(t *testing.T) {
 	}
 }
 
-func TestTheSlotIsWeighedForWhoeverWaits(t *testing.T) {
+func TestParsedValueCountsForJoinedCallers(t *testing.T) {
 	srv := dnstest.New(t, "example.com. 100 TXT x")
 	g := newRig(t, Config{}, srv)
 	bytes := func() int {

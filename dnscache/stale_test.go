@@ -27,7 +27,7 @@ func (g *rig) replace(t testing.TB, srv *dnstest.Server, text string) {
 	}
 }
 
-func TestAnOldAnswerIsGivenBesideTheFailure(t *testing.T) {
+func TestStaleErrorCarriesStaleAnswer(t *testing.T) {
 	for _, c := range []struct {
 		about, name string
 		cfg         Config
@@ -75,7 +75,7 @@ func TestAnOldAnswerIsGivenBesideTheFailure(t *testing.T) {
 	}
 }
 
-func TestEveryMethodGivesTheOldAnswer(t *testing.T) {
+func TestStaleAnswerFromEveryMethod(t *testing.T) {
 	srv := dnstest.New(t, staleZone+"example.com. 100 SOA ns.example.com. root.example.com. 1 2 3 4 50\n")
 	g := newRig(t, Config{}, srv)
 	v := g.View(SPF)
@@ -108,7 +108,7 @@ func TestEveryMethodGivesTheOldAnswer(t *testing.T) {
 	}
 }
 
-func TestExistsIsFreshWhenTheProofIs(t *testing.T) {
+func TestExistsIsFreshWithFreshProof(t *testing.T) {
 	srv := dnstest.New(t, "mail.example.com. A 192.0.2.1\n!negttl 50")
 	g := newRig(t, Config{}, srv)
 	v := g.View(DMARC)
@@ -122,7 +122,7 @@ func TestExistsIsFreshWhenTheProofIs(t *testing.T) {
 	}
 }
 
-func TestAFailureIsRemembered(t *testing.T) {
+func TestCacheKeepsFailure(t *testing.T) {
 	srv := dnstest.New(t, staleZone)
 	g := newRig(t, Config{FailureTTL: 7 * time.Second}, srv)
 	var seen lookups
@@ -158,7 +158,7 @@ func TestAFailureIsRemembered(t *testing.T) {
 	wantRequests(t, g, failed, 2)
 }
 
-func TestOnlySomeFailuresAreRemembered(t *testing.T) {
+func TestCacheKeepsOnlyServerFailures(t *testing.T) {
 	for kind, want := range map[Kind]bool{
 		ServFail: true, Refused: true, Timeout: true, Network: true, Malformed: true, Bogus: true,
 		Pressure: false, Local: false, Closed: false, Down: false, Internal: false,
@@ -172,7 +172,7 @@ func TestOnlySomeFailuresAreRemembered(t *testing.T) {
 	}
 }
 
-func TestNobodyWaitsLongWhereThereIsAnOldAnswer(t *testing.T) {
+func TestStaleAnswerShortensWait(t *testing.T) {
 	srv := dnstest.New(t, staleZone)
 	g := newRig(t, Config{StaleAfter: brief}, srv)
 	var seen lookups
@@ -204,7 +204,7 @@ func TestNobodyWaitsLongWhereThereIsAnOldAnswer(t *testing.T) {
 // recently is how old an answer may be to prove that the servers answer.
 const recently = 10 * time.Second
 
-func TestATimeoutBesideAnOldAnswerIsTheDomainsWhenOthersAreAnswered(t *testing.T) {
+func TestStaleTimeoutIsTheDomainsIfOthersAreAnswered(t *testing.T) {
 	for about, answered := range map[string]bool{"nobody is answered": false, "others are": true} {
 		t.Run(about, func(t *testing.T) {
 			srv := dnstest.New(t, staleZone)
@@ -231,7 +231,7 @@ func TestATimeoutBesideAnOldAnswerIsTheDomainsWhenOthersAreAnswered(t *testing.T
 	}
 }
 
-func TestAContextThatEndsFirst(t *testing.T) {
+func TestStaleAnswerAtEndOfContext(t *testing.T) {
 	srv := dnstest.New(t, staleZone)
 	g := newRig(t, Config{StaleAfter: generous}, srv)
 	v := g.View(SPF)
@@ -253,7 +253,7 @@ func TestAContextThatEndsFirst(t *testing.T) {
 	}
 }
 
-func TestANewAnswerThatIsNotKeptEndsTheOldOne(t *testing.T) {
+func TestStaleAnswerEndsWithUncachedNewAnswer(t *testing.T) {
 	srv := dnstest.New(t, staleZone)
 	g := newRig(t, Config{}, srv)
 	v := g.View(SPF)
@@ -271,7 +271,7 @@ func TestANewAnswerThatIsNotKeptEndsTheOldOne(t *testing.T) {
 	}
 }
 
-func TestTheFloorLiftsRecordsOnly(t *testing.T) {
+func TestMinTTLAppliesToRecordsOnly(t *testing.T) {
 	srv := dnstest.New(t, staleZone)
 	g := newRig(t, Config{MinTTL: 30 * time.Second, MaxTTL: 20 * time.Second, StaleTTL: -1, StaleNegTTL: -1}, srv)
 	for name, want := range map[string]time.Duration{"zero.example.com": 20 * time.Second, "gone.example.com": 50 * time.Second} {
@@ -284,7 +284,7 @@ func TestTheFloorLiftsRecordsOnly(t *testing.T) {
 	}
 }
 
-func TestAfterCloseOldAnswersAreStillGiven(t *testing.T) {
+func TestStaleAnswersAfterClose(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, staleZone))
 	if _, err := g.View(SPF).TXT(background, "example.com"); err != nil {
 		t.Fatal(err)
@@ -304,7 +304,7 @@ func TestAfterCloseOldAnswersAreStillGiven(t *testing.T) {
 	}
 }
 
-func TestWhoComesLateToAFlightDoesNotWaitAnew(t *testing.T) {
+func TestStaleAnswerForLateJoinedCaller(t *testing.T) {
 	srv := dnstest.New(t, staleZone)
 	g := newRig(t, Config{StaleAfter: generous}, srv)
 	v := g.View(SPF)
@@ -330,7 +330,7 @@ func TestWhoComesLateToAFlightDoesNotWaitAnew(t *testing.T) {
 	}
 }
 
-func TestAnEntryBesideItsFailureIsTheSame(t *testing.T) {
+func TestStaleEntryKeepsAnswerBesideFailure(t *testing.T) {
 	old := &entry{answer: answer{Records: []string{"x"}, AD: true, TTL: time.Hour}, expires: 7, settled: true, parses: true}
 	old.slot.Store(&slot{SPF, "value"})
 	f := &remembered{until: 9}

@@ -30,7 +30,7 @@ const viewZone = `
 	\@\;\"\\\200.example.com. TXT  "odd"
 `
 
-func TestAViewAnswersEachType(t *testing.T) {
+func TestViewAnswersEachType(t *testing.T) {
 	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(SPF)
 	for _, c := range []struct {
 		about string
@@ -62,7 +62,7 @@ func TestAViewAnswersEachType(t *testing.T) {
 	}
 }
 
-func TestAnSOANamesServerAndMailbox(t *testing.T) {
+func TestSOAHasServerAndMailbox(t *testing.T) {
 	v := newRig(t, Config{}, dnstest.New(t, `
 		example.com.  SOA NS.example.com. Host\.Master\@x.Mail.example.com. 1 2 3 4 5
 		root.com.     SOA . . 1 2 3 4 5
@@ -111,7 +111,7 @@ func TestExistsIsUnknownWhenTheServerFails(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeANameIsNothingAndNeverAsked(t *testing.T) {
+func TestViewQueriesNoInvalidName(t *testing.T) {
 	srv := dnstest.New(t, "")
 	var seen lookups
 	v := newRig(t, Config{}, srv).View(DKIM).Traced(seen.add)
@@ -129,7 +129,7 @@ func TestWhatCannotBeANameIsNothingAndNeverAsked(t *testing.T) {
 	}
 }
 
-func TestTheLongestNameIsAsked(t *testing.T) {
+func TestViewQueriesLongestName(t *testing.T) {
 	srv := dnstest.New(t, "!any")
 	v := newRig(t, Config{}, srv).View(DKIM)
 	name := strings.Repeat("a.", 126) + "b"
@@ -141,7 +141,7 @@ func TestTheLongestNameIsAsked(t *testing.T) {
 	}
 }
 
-func TestAViewThatRemembersAsksNothing(t *testing.T) {
+func TestRememberedQueriesNothing(t *testing.T) {
 	srv := dnstest.New(t, viewZone+"!negttl 60")
 	g := newRig(t, Config{}, srv)
 	asking := g.View(SPF)
@@ -179,7 +179,7 @@ func TestAViewThatRemembersAsksNothing(t *testing.T) {
 	}
 }
 
-func TestATracedViewRemembersNothing(t *testing.T) {
+func TestTracedRemembersNothing(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, viewZone))
 	var seen lookups
 	v := g.View(SPF).Traced(seen.add)
@@ -192,7 +192,7 @@ func TestATracedViewRemembersNothing(t *testing.T) {
 	}
 }
 
-func TestATraceTellsWhatCameOfALookup(t *testing.T) {
+func TestTraceShowsOutcomeOfLookup(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, viewZone+"!servfail sf.example.com\n!negttl 60"))
 	var seen lookups
 	v := g.View(SPF).Traced(seen.add)
@@ -218,7 +218,7 @@ func TestATraceTellsWhatCameOfALookup(t *testing.T) {
 	}
 }
 
-func TestPurposesLabelTheMetrics(t *testing.T) {
+func TestPurposeLabelsMetrics(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, viewZone))
 	for range 3 {
 		_, _ = g.View(DKIM).TXT(background, "example.com")
@@ -246,7 +246,7 @@ func TestPurposesLabelTheMetrics(t *testing.T) {
 	}
 }
 
-func TestReverseLookupsAreCountedAsSuch(t *testing.T) {
+func TestPTRIsCountedAsReverseLookup(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, viewZone))
 	ip := netip.MustParseAddr("192.0.2.1")
 	var seen lookups
@@ -267,7 +267,7 @@ func TestReverseLookupsAreCountedAsSuch(t *testing.T) {
 	}
 }
 
-func TestAnEndedContextStillGetsWhatIsCached(t *testing.T) {
+func TestViewAnswersFromCacheAfterContextEnds(t *testing.T) {
 	v := newRig(t, Config{}, dnstest.New(t, viewZone)).View(SPF)
 	if _, err := v.TXT(background, "example.com"); err != nil {
 		t.Fatal(err)

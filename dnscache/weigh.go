@@ -1,7 +1,7 @@
 package dnscache
 
 // What an entry costs on the heap, as measured with Go 1.26 and otter 2.4.0 on
-// amd64. TestTheEstimateOfTheHeapIsTrue holds it.
+// amd64. TestBytesMatchesHeap holds it.
 const (
 	entryOverhead   = 256    // the node, its place in the table and in the count of uses, the entry
 	stringOverhead  = 16 + 8 // a header, and about what rounding up to a size class adds

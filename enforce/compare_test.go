@@ -35,7 +35,7 @@ same.example.            A   192.0.2.9
 _dmarc.same.example.     TXT "v=DMARC1; p=reject"
 `
 
-func TestWhatTheMethodsDifferInIsCountedLoggedAndKept(t *testing.T) {
+func TestCompareCountsLogsAndStoresDifferences(t *testing.T) {
 	for _, tt := range []struct {
 		name, from, mailFrom string
 		want                 []string
@@ -96,7 +96,7 @@ func (l late) TXT(ctx context.Context, _ string) ([]string, error) {
 	return nil, ctx.Err()
 }
 
-func TestAMethodThatIsNotReadyIsNotWaitedFor(t *testing.T) {
+func TestCompareDoesNotWaitForOtherMethod(t *testing.T) {
 	r := newRig(t, twoMethodsZone+"!any\n")
 	r.checker.Other = &dmarc.Finder{Resolver: late{dnstest.NewZone(t, twoMethodsZone)}, Method: dmarc.PSL}
 	r.use()
@@ -107,7 +107,7 @@ func TestAMethodThatIsNotReadyIsNotWaitedFor(t *testing.T) {
 	wantCounter(t, r, "dmarcgate_discovery_compared_total", "unready")
 }
 
-func TestEveryEvidenceHasItsSeries(t *testing.T) {
+func TestEvidenceHasSeriesForEachWord(t *testing.T) {
 	r := newRig(t, bankZone)
 	for _, e := range policy.Evidences() {
 		r.gate.Metrics.Evidence(string(e))

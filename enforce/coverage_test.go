@@ -53,7 +53,7 @@ func TestCoverageFinding(t *testing.T) {
 
 // A change is logged once, whatever number of messages follows, and the metric
 // follows it.
-func TestCoverageTellsChangesOnce(t *testing.T) {
+func TestCoverageLogsChangeOnce(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	var log strings.Builder
 	m := metrics.New(reg, []string{"mta", "other"})
@@ -105,7 +105,7 @@ func TestCoverageTellsChangesOnce(t *testing.T) {
 	want("all is well", "", 4)
 }
 
-func TestCoverageSeesWhatTheGateSkips(t *testing.T) {
+func TestCoverageCountsSkippedMessages(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		env  milter.Envelope

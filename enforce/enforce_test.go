@@ -95,7 +95,7 @@ var (
 	evil = netip.MustParseAddr("203.0.113.1")
 )
 
-func TestOurFieldIsInsertedAfterAllDeletions(t *testing.T) {
+func TestAnswerInsertsFieldAfterDeletions(t *testing.T) {
 	r := newRig(t, bankZone)
 	a := r.send(milter.Envelope{Client: good, MailFrom: "a@bank.example"},
 		"Authentication-Results: mx.receiver.example; dmarc=pass",
@@ -116,7 +116,7 @@ func TestOurFieldIsInsertedAfterAllDeletions(t *testing.T) {
 	}
 }
 
-func TestARefusalNamesDomainCauseAndQueueID(t *testing.T) {
+func TestReplyNamesDomainCauseAndQueueID(t *testing.T) {
 	r := newRig(t, bankZone)
 	a := r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, "From: a@bank.example")
 	want := "550 5.7.1 DMARC bank.example: no aligned SPF or DKIM pass: nothing authenticated (4XyZ1)"
@@ -125,7 +125,7 @@ func TestARefusalNamesDomainCauseAndQueueID(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatWasNotWrittenIsMarkedAndLogged(t *testing.T) {
+func TestSentMarksUnansweredRow(t *testing.T) {
 	r := newRig(t, bankZone)
 	a := r.send(milter.Envelope{Client: good, MailFrom: "a@bank.example"}, "From: a@bank.example")
 	a.Sent(nil)
@@ -138,7 +138,7 @@ func TestAnAnswerThatWasNotWrittenIsMarkedAndLogged(t *testing.T) {
 	}
 }
 
-func TestTheLogLineSaysWhenTheRowIsNotThere(t *testing.T) {
+func TestLogLineReportsMissingRow(t *testing.T) {
 	for outcome, want := range map[results.Outcome]string{
 		results.Written: "action=accept\n", results.Late: "record=late\n", results.Dropped: "record=dropped\n",
 	} {
@@ -151,7 +151,7 @@ func TestTheLogLineSaysWhenTheRowIsNotThere(t *testing.T) {
 	}
 }
 
-func TestTextOfTheMessageCannotBeginALogLine(t *testing.T) {
+func TestLogLineEscapesMessageText(t *testing.T) {
 	r := newRig(t, bankZone)
 	r.send(milter.Envelope{Client: evil, Helo: "x\nqid=forged action=accept", MailFrom: "a@bank.example", QueueID: "4X\r\nfoo"}, "From: a@bank.example")
 	if got := strings.Count(r.log.String(), "\n"); got != 1 {
@@ -159,7 +159,7 @@ func TestTextOfTheMessageCannotBeginALogLine(t *testing.T) {
 	}
 }
 
-func TestLocalPartsAreNeitherStoredNorLogged(t *testing.T) {
+func TestLogLineHasNoLocalParts(t *testing.T) {
 	r := newRig(t, bankZone)
 	r.send(milter.Envelope{Client: evil, MailFrom: "secretsender@bank.example", Rcpts: []string{"secretuser@Receiver.example", "b@receiver.example"}},
 		"From: Secret Name <secretauthor@bank.example>", "Subject: secret", "Message-ID: <secret@bank.example>")
@@ -172,7 +172,7 @@ func TestLocalPartsAreNeitherStoredNorLogged(t *testing.T) {
 	}
 }
 
-func TestADomainWithBrokenDNSIsDeferredForSomeHoursOnly(t *testing.T) {
+func TestDeferralsOfDomainEndAfterHours(t *testing.T) {
 	r := newRig(t, bankZone)
 	var elapsed time.Duration
 	r.gate.Deferrals.Elapsed = func() time.Duration { return elapsed }
@@ -203,7 +203,7 @@ func (r *rig) sendLame() results.Row {
 
 // However the clock is set, a sender is deferred for as long as max_defer says,
 // and no longer.
-func TestDeferralsGoByMonotonicTime(t *testing.T) {
+func TestDeferralsUseMonotonicTime(t *testing.T) {
 	const month = 31 * 24 * time.Hour
 	begin := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
@@ -251,7 +251,7 @@ func TestDeferralsDoNotGrowWithoutBound(t *testing.T) {
 	}
 }
 
-func TestAHeaderThatWasCutIsNotEvaluated(t *testing.T) {
+func TestGateSkipsTruncatedHeader(t *testing.T) {
 	r := newRig(t, bankZone)
 	a := r.send(milter.Envelope{Client: good, MailFrom: "a@bank.example", HeaderTruncated: true}, "From: a@bank.example")
 	if got := a.Reply.String(); !strings.HasPrefix(got, "550 5.7.1") || !strings.Contains(got, "header longer") {
@@ -259,7 +259,7 @@ func TestAHeaderThatWasCutIsNotEvaluated(t *testing.T) {
 	}
 }
 
-func TestEveryKindOfDefectHasItsSeries(t *testing.T) {
+func TestDefectsHaveSeriesForEachKind(t *testing.T) {
 	r := newRig(t, bankZone)
 	for _, kind := range dmarc.DefectKinds() {
 		r.gate.Metrics.RecordMalformed("dmarc", kind.String())
@@ -270,7 +270,7 @@ func TestEveryKindOfDefectHasItsSeries(t *testing.T) {
 	}
 }
 
-func TestTheMetricsOfAMessage(t *testing.T) {
+func TestMetricsOfMessage(t *testing.T) {
 	r := newRig(t, bankZone)
 	r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, "From: a@bank.example")
 	r.send(milter.Envelope{Client: good, MailFrom: "a@bank.example"}, "From: a@bank.example")
@@ -304,7 +304,7 @@ func TestTheMetricsOfAMessage(t *testing.T) {
 	}
 }
 
-func TestDeferralsDoNotCountWhatGaveWay(t *testing.T) {
+func TestDeferralsIgnoreDNSPressure(t *testing.T) {
 	for _, tt := range []struct {
 		cause dmarc.Cause
 		want  int

@@ -22,7 +22,7 @@ func overflowing(r *rig, env *milter.Envelope, header ...string) milter.Overflow
 }
 
 // A header of ten million fields costs no more than one at the bounds.
-func TestOverflowHoldsNoMoreThanTheBounds(t *testing.T) {
+func TestOverflowIsBounded(t *testing.T) {
 	r := newRig(t, bankZone)
 	o := overflowing(r, &milter.Envelope{}).(*overflow)
 	for i := range 20_000 {
@@ -41,7 +41,7 @@ func TestOverflowHoldsNoMoreThanTheBounds(t *testing.T) {
 	}
 }
 
-func TestDroppedNamesAreThoseThatWereSeen(t *testing.T) {
+func TestOverflowNamesDroppedFields(t *testing.T) {
 	var n names
 	n.add("Subject")
 	n.add("SUBJECT")
@@ -56,7 +56,7 @@ func TestDroppedNamesAreThoseThatWereSeen(t *testing.T) {
 	}
 }
 
-func TestForgedFieldsThatWereRemovedAreCounted(t *testing.T) {
+func TestForgedFieldsAreCountedWhenRemoved(t *testing.T) {
 	r := newRig(t, bankZone)
 	r.set.RemoveBIMI = true
 	r.use()
@@ -96,7 +96,7 @@ func TestOverflowAndStartShareASnapshot(t *testing.T) {
 	m.Finish()
 }
 
-func TestRemovalsGoFromTheLastToTheFirst(t *testing.T) {
+func TestRemovalsStartWithLastField(t *testing.T) {
 	s := Settings{AuthservIDs: []string{"mx.receiver.example"}, TagField: "X-Tag", RemoveBIMI: true}
 	x := s.forgeries()
 	for _, f := range []string{"X-Tag: 1", "BIMI-Location: 1", "X-Tag: 2", "bimi-location: 2", "X-Tag: 3"} {

@@ -15,7 +15,7 @@ import (
 
 var nameDay = time.Date(2026, 11, 30, 15, 4, 5, 0, time.UTC)
 
-func TestTakeTakesSixteenNamesOfAListener(t *testing.T) {
+func TestTakeAcceptsSixteenNamesPerListener(t *testing.T) {
 	changes := 0
 	n := NewNames(nil, nameDay)
 	n.Changed = func() { changes++ }
@@ -42,7 +42,7 @@ func TestTakeTakesSixteenNamesOfAListener(t *testing.T) {
 	}
 }
 
-func TestNewNamesLeavesOutWhatIsOldOrIsNoName(t *testing.T) {
+func TestNewNamesDropsOldAndInvalidNames(t *testing.T) {
 	known := []MTAName{
 		{"mta", "mx1.site.example", nameDay}, {"mta", "mx1.site.example", nameDay}, {"mta", "old.site.example", nameDay.Add(-NameAge - time.Second)},
 		{"mta", "mx2.site.example", nameDay.Add(-NameAge)}, {"mta", "mx", nameDay}, {"mta", "MX3.site.example", nameDay}, {"mta", "a;b.example", nameDay}, {"mta", "", nameDay},

@@ -16,7 +16,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestWhatTheHeaderClaimsAndTLSAreFacts(t *testing.T) {
+func TestFactsHaveHeaderClaimsAndTLS(t *testing.T) {
 	relay := netip.MustParseAddr("10.0.0.1")
 	const byRelay = "Received: from mx.bank.example (mx.bank.example [192.0.2.1])\r\n\tby relay.receiver.example (Postfix) with ESMTPS id 4X; Sat, 21 Nov 2026 10:00:00 +0000"
 	type facts struct {
@@ -64,7 +64,7 @@ _dmarc.relaxed.example. TXT "v=DMARC1; p=none"
 !any
 `
 
-func TestOnlyWhatRulesCanBeAboutHasASeed(t *testing.T) {
+func TestSeedOnlyForMailUnderRules(t *testing.T) {
 	tests := []struct {
 		name   string
 		env    milter.Envelope
@@ -104,7 +104,7 @@ func TestOnlyWhatRulesCanBeAboutHasASeed(t *testing.T) {
 	}
 }
 
-func TestHistoryIsTakenDownOfWhatDoesNotPass(t *testing.T) {
+func TestFactsRecordHistoryOfFailingMail(t *testing.T) {
 	r := newRig(t, seedZone)
 	var asked []string
 	r.gate.History = func(org string) policy.History {
@@ -122,7 +122,7 @@ func TestHistoryIsTakenDownOfWhatDoesNotPass(t *testing.T) {
 	}
 }
 
-func TestARowNamesTheSettingsThatDecided(t *testing.T) {
+func TestRowNamesSettings(t *testing.T) {
 	r := newRig(t, bankZone)
 	r.set.PolicySum = "0123456789ab"
 	r.use()
@@ -150,7 +150,7 @@ func ruled() policy.Decision {
 	}
 }
 
-func TestEveryRuleThatMatchedIsCounted(t *testing.T) {
+func TestMetricsCountEachMatchedRule(t *testing.T) {
 	r := newRig(t, bankZone)
 	f := policy.Facts{Time: time.Unix(1_800_000_000, 0), Listener: "mta"}
 	m := &mail{gate: r.gate}
@@ -177,7 +177,7 @@ func TestEveryRuleThatMatchedIsCounted(t *testing.T) {
 	}
 }
 
-func TestTheLogLineNamesRules(t *testing.T) {
+func TestLogLineNamesRules(t *testing.T) {
 	crowd := policy.Decision{}
 	for i := range mostShadows + 2 {
 		crowd.Shadow = append(crowd.Shadow, policy.ShadowDecision{Rule: fmt.Sprint("r-", i), Action: policy.Refuse})
@@ -206,7 +206,7 @@ func TestTheLogLineNamesRules(t *testing.T) {
 	}
 }
 
-func TestWhichRuleDecidedIsNotShownToStrangers(t *testing.T) {
+func TestReplyDoesNotNameRule(t *testing.T) {
 	r := newRig(t, bankZone)
 	day := time.Now().UTC().Truncate(24 * time.Hour)
 	for _, action := range []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleTempfail, policy.RuleReject} {

@@ -28,7 +28,7 @@ func (oldAnswer) Error() string { return "no newer answer" }
 func (oldAnswer) Stale() bool   { return true }
 func (oldAnswer) Ours() bool    { return true }
 
-func TestOldAnswersAreRecordedAndLogged(t *testing.T) {
+func TestRowAndLogLineMarkStaleAnswers(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		client bool // it may send for bank.example

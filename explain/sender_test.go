@@ -11,7 +11,7 @@ import (
 
 // The mends are found by the reasons that auth/dkim gives, and must follow
 // them.
-func TestEveryMendIsForAReasonOfDKIM(t *testing.T) {
+func TestFixesOfDKIMHaveReason(t *testing.T) {
 	files, err := filepath.Glob("../auth/dkim/*.go")
 	if err != nil {
 		t.Fatal(err)

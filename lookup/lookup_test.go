@@ -137,7 +137,7 @@ func TestLookupOfAGoodRecordIsASuccess(t *testing.T) {
 	}
 }
 
-func TestLookupTellsADomainThatCannotBeLookedUp(t *testing.T) {
+func TestLookupReportsFailedDomain(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	out, failure := looked(t, dns.Addr(), "broken.example")
 	if !strings.Contains(failure, "broken.example cannot be looked up") {
@@ -239,7 +239,7 @@ func TestLookupRemarksFactsOnly(t *testing.T) {
 	}
 }
 
-func TestADomainThatNeverSendsIsToldWhatToPublish(t *testing.T) {
+func TestLookupRemarksDomainThatNeverSends(t *testing.T) {
 	dns := dnstest.New(t, lookupZone+"full.example. MX 0 .\nfull.example. TXT \"v=spf1 -ALL\"\n_dmarc.full.example. TXT \"v=DMARC1; p=reject; rua=mailto:a@full.example\"")
 	for domain, want := range map[string][]string{
 		"bank.example":  {"bank.example. IN MX 0 ."},

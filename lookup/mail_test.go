@@ -39,7 +39,7 @@ func mailTo(t *testing.T, dns, domain string) (to []string, subject, body string
 	return to, msg.Header.Get("Subject"), body
 }
 
-func TestTheMessageToTheOwnerHasTheRecordCorrected(t *testing.T) {
+func TestMailTextHasCorrectedRecord(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	to, subject, body := mailTo(t, dns.Addr(), "bank.example")
 	if want := []string{"postmaster@bank.example", "Host.Master@bank.example", "d@bank.example"}; !slices.Equal(to, want) {
@@ -53,7 +53,7 @@ func TestTheMessageToTheOwnerHasTheRecordCorrected(t *testing.T) {
 		"2. bad_uri", `   _dmarc.bank.example. IN TXT "v=DMARC1; p=reject; sp=quarantine; rua=mailto:d@bank.example,mailto:dmarc@bank.example"`)
 }
 
-func TestTheMessageTellsOfDestinationsThatDoNotConsent(t *testing.T) {
+func TestMailTextNamesDestinationsWithoutConsent(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	to, _, body := mailTo(t, dns.Addr(), "shop.example")
 	if !slices.Contains(to, "x@no.example") || slices.Contains(to, "f@reports.example") {
@@ -65,13 +65,13 @@ func TestTheMessageTellsOfDestinationsThatDoNotConsent(t *testing.T) {
 	}
 }
 
-func TestTwoRecordsAreBothProposed(t *testing.T) {
+func TestMailTextProposesBothOfTwoRecords(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	_, _, body := mailTo(t, dns.Addr(), "two.example")
 	shows(t, body, "no record applies", "publish exactly one", `_dmarc.two.example. IN TXT "v=DMARC1; p=none; rua=mailto:a@two.example"`, `_dmarc.two.example. IN TXT "v=DMARC1; p=reject; rua=mailto:a@two.example"`)
 }
 
-func TestNothingToMendIsNoMessage(t *testing.T) {
+func TestMailTextWithoutDefects(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	for _, domain := range []string{"quiet.example", "test.example"} {
 		if out, notes, failure := mailText(t, dns.Addr(), domain); failure != "" || out != "" || !strings.Contains(notes, "nothing to fix for the owner of "+domain) {
@@ -83,7 +83,7 @@ func TestNothingToMendIsNoMessage(t *testing.T) {
 	}
 }
 
-func TestDefectsOfARegistryAreNotTheOwnersToMend(t *testing.T) {
+func TestMailTextSkipsDefectsOfRegistry(t *testing.T) {
 	dns := dnstest.New(t, "_dmarc.shop.example. TXT \"v=DMARC1; p=reject; pct=x\"\n_dmarc.example. TXT \"v=DMARC1; p=none; psd=y; pct=y\"")
 	_, subject, body := mailTo(t, dns.Addr(), "shop.example")
 	if !strings.HasSuffix(subject, ": 1 problem to fix") || strings.Contains(body, "in _dmarc.example") {
@@ -91,7 +91,7 @@ func TestDefectsOfARegistryAreNotTheOwnersToMend(t *testing.T) {
 	}
 }
 
-func TestMendingARecordGuessesNothing(t *testing.T) {
+func TestMendGuessesNothing(t *testing.T) {
 	for txt, want := range map[string]struct {
 		record string
 		note   string
@@ -139,7 +139,7 @@ func FuzzMend(f *testing.F) {
 	})
 }
 
-func TestOnlyPlainAddressesAreContacts(t *testing.T) {
+func TestMailTextUsesOnlyPlainAddresses(t *testing.T) {
 	for text, want := range map[string]string{
 		"a@b.example":                     "a@b.example",
 		"A.b+c@B.Example.":                "A.b+c@b.example",
@@ -223,7 +223,7 @@ func TestTextFromTheDNSIsHarmlessHoweverItIsPrinted(t *testing.T) {
 	}
 }
 
-func TestNoRecordCanWriteTheMessage(t *testing.T) {
+func TestMailTextEscapesRecord(t *testing.T) {
 	dns := dnstest.New(t, hostileZone())
 	for _, domain := range []string{"hostile.example", "long.example", "near.example", "many.example", "quotes.example"} {
 		to, _, body := mailTo(t, dns.Addr(), domain)

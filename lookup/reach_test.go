@@ -7,7 +7,7 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
-func TestLookupSaysWhomSPFLetsIn(t *testing.T) {
+func TestLookupShowsReachOfSPF(t *testing.T) {
 	dns := dnstest.New(t, `
 . NS ns.example.
 _dmarc.few.example. TXT "v=DMARC1; p=reject"

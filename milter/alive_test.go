@@ -29,7 +29,7 @@ func soon(t *testing.T) context.Context {
 	return ctx
 }
 
-func TestServingServerIsAlive(t *testing.T) {
+func TestAliveOfServingServer(t *testing.T) {
 	before := runtime.NumGoroutine()
 	g := newGate(&recorder{}, Limits{})
 	g.open(t)
@@ -58,7 +58,7 @@ func TestServingServerIsAlive(t *testing.T) {
 	g.wantCount(t, 2, "milter_sessions_total")
 }
 
-func TestManyMayAskAtOnce(t *testing.T) {
+func TestAliveConcurrently(t *testing.T) {
 	g := start(t, &recorder{}, Limits{})
 	answers := make(chan error, 20)
 	for range cap(answers) {
@@ -74,7 +74,7 @@ func TestManyMayAskAtOnce(t *testing.T) {
 	}
 }
 
-func TestServerAtItsLimitIsAlive(t *testing.T) {
+func TestAliveAtConnectionLimit(t *testing.T) {
 	g := start(t, &recorder{}, Limits{Connections: 1})
 	c := g.dial(t, miltertest.Options{})
 	g.wantCount(t, 1, "milter_accept_paused_total")
@@ -90,7 +90,7 @@ func TestServerAtItsLimitIsAlive(t *testing.T) {
 	g.wantCount(t, 2, "milter_sessions_total")
 }
 
-func TestServerThatDoesNotServeIsNotAlive(t *testing.T) {
+func TestAliveFailsBeforeServe(t *testing.T) {
 	g := newGate(&recorder{}, Limits{})
 	if err := g.Alive(t.Context()); err == nil {
 		t.Error("Alive() before Serve = nil; want an error")
@@ -109,7 +109,7 @@ func TestServerThatDoesNotServeIsNotAlive(t *testing.T) {
 	}
 }
 
-func TestServerWhoseAcceptLoopFailedIsNotAlive(t *testing.T) {
+func TestAliveFailsAfterAcceptError(t *testing.T) {
 	g := start(t, &recorder{}, Limits{}) // another loop goes on
 	broken := &fakeListener{errs: []error{syscall.EBADF}, closed: make(chan struct{})}
 	if err := g.Serve(broken); err == nil {
@@ -131,7 +131,7 @@ func (l stuck) Accept() (net.Conn, error) {
 	return l.UnixListener.Accept()
 }
 
-func TestServerWhoseAcceptLoopIsStuckIsNotAlive(t *testing.T) {
+func TestAliveFailsWithStuckAcceptLoop(t *testing.T) {
 	g := newGate(&recorder{}, Limits{})
 	ln, err := net.ListenUnix("unix", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unix"})
 	must(t, err)
@@ -149,7 +149,7 @@ func TestServerWhoseAcceptLoopIsStuckIsNotAlive(t *testing.T) {
 }
 
 // A listener that cannot be woken is taken at its word.
-func TestListenerWithoutDeadlinesIsAlive(t *testing.T) {
+func TestAliveWithListenerWithoutDeadlines(t *testing.T) {
 	g := newGate(&recorder{}, Limits{})
 	ours, theirs := net.Pipe()
 	g.serve(t, &fakeListener{conns: []net.Conn{ours}, closed: make(chan struct{})})
@@ -187,7 +187,7 @@ func fdConn(t *testing.T, fd int) net.Conn {
 
 // The real thing: no descriptor is left, so accept(2) fails, until there are
 // some again.
-func TestServerOutOfDescriptorsIsAliveAndRecovers(t *testing.T) {
+func TestAliveWithoutDescriptors(t *testing.T) {
 	g := start(t, &recorder{}, Limits{})
 	must(t, g.Alive(t.Context()))
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestReplies(t *testing.T) {
+func TestRefuseWritesReply(t *testing.T) {
 	long := strings.Repeat("x", 2*maxReplyText)
 	tests := []struct {
 		name           string
@@ -37,7 +37,7 @@ func TestReplies(t *testing.T) {
 	}
 }
 
-func TestZeroReplyDelivers(t *testing.T) {
+func TestReplyZeroValueDelivers(t *testing.T) {
 	var r Reply
 	if r.Refuses() || r.Temporary() || r.String() != "continue" {
 		t.Errorf("zero Reply: %v %v %q; want to deliver", r.Refuses(), r.Temporary(), r)
@@ -47,7 +47,7 @@ func TestZeroReplyDelivers(t *testing.T) {
 	}
 }
 
-func TestInsertedFieldStaysOneField(t *testing.T) {
+func TestInsertFieldStaysOneField(t *testing.T) {
 	tests := []struct{ name, field, value, want string }{
 		{"a space is added", "X", "a", "insert X: a"},
 		{"a space is kept", "X", " a", "insert X: a"},
@@ -79,7 +79,7 @@ func TestHoldReasonIsShortAndPrintable(t *testing.T) {
 	}
 }
 
-func TestFieldsAreNumberedFromOne(t *testing.T) {
+func TestDeleteFieldCountsFromOne(t *testing.T) {
 	defer func() {
 		if recover() == nil {
 			t.Error("DeleteField(x, 0) does not panic")

@@ -42,7 +42,7 @@ func (l *lateListener) Addr() net.Addr { return &net.UnixAddr{Name: "late", Net:
 // A connection that was accepted while Shutdown closed the listener is in
 // nobody's backlog any more: it must be served until the drain ends, like all
 // others.
-func TestAConnectionAcceptedDuringShutdownIsServed(t *testing.T) {
+func TestShutdownServesConnectionBeingAccepted(t *testing.T) {
 	ours, theirs := net.Pipe()
 	ln := &lateListener{closed: make(chan struct{}), late: make(chan net.Conn, 1)}
 	ln.late <- theirs

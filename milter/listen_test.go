@@ -20,7 +20,7 @@ func TestListenNamesWhatItCannotOpen(t *testing.T) {
 	}
 }
 
-func TestSocketFileHasItsMode(t *testing.T) {
+func TestListenSetsSocketMode(t *testing.T) {
 	for _, mode := range []os.FileMode{0o600, 0o660, 0o666} {
 		path := filepath.Join(t.TempDir(), "s")
 		s := file(path)
@@ -38,7 +38,7 @@ func TestSocketFileHasItsMode(t *testing.T) {
 	}
 }
 
-func TestStaleSocketIsReplacedAndALiveOneIsNot(t *testing.T) {
+func TestListenReplacesOnlyStaleSocket(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s")
 	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	must(t, err)
@@ -75,7 +75,7 @@ func owner(t *testing.T, info fs.FileInfo) (uid, gid int) {
 	return int(st.Uid), int(st.Gid)
 }
 
-func TestSocketFileHasItsOwner(t *testing.T) {
+func TestListenSetsSocketOwner(t *testing.T) {
 	uid, gid := stranger(t)
 	for _, tt := range []struct {
 		name                   string
@@ -104,7 +104,7 @@ func TestSocketFileHasItsOwner(t *testing.T) {
 
 // A socket that another user could connect to before it is the right user's
 // would let whoever is quick past the configuration.
-func TestSocketFileIsNotOpenedBeforeItIsItsOwners(t *testing.T) {
+func TestListenSetsOwnerBeforeMode(t *testing.T) {
 	uid, gid := stranger(t)
 	path := filepath.Join(t.TempDir(), "s")
 	done := make(chan struct{})

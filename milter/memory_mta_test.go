@@ -90,7 +90,7 @@ func TestHeaderMemoryWithSendmail(t *testing.T) {
 }
 
 // Sendmail refuses by itself what might wait for memory.
-func TestHeaderMemoryIsNotReachedBySendmailAsItComes(t *testing.T) {
+func TestHeaderMemorySufficesForDefaultSendmail(t *testing.T) {
 	rec := &recorder{}
 	g, free := full(t, rec)
 	defer free()

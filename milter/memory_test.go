@@ -84,7 +84,7 @@ func TestHeaderMemoryWithoutALimit(t *testing.T) {
 	m.release(&c)
 }
 
-func TestHeaderMemoryOldestGoesOn(t *testing.T) {
+func TestHeaderMemoryServesOldestMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := quietMemory(1000)
 		first, second := m.growAside(t.Context(), 600), &growth{}
@@ -103,7 +103,7 @@ func TestHeaderMemoryOldestGoesOn(t *testing.T) {
 	})
 }
 
-func TestHeaderMemorySmallestGoesFirst(t *testing.T) {
+func TestHeaderMemoryServesSmallestMessageFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := quietMemory(1000)
 		var other, next claim
@@ -182,7 +182,7 @@ func TestHeaderMemoryWaitEndsWithItsConnection(t *testing.T) {
 }
 
 // Waits are added up: a message is not delayed by 30 seconds again and again.
-func TestHeaderMemoryPatienceIsThatOfTheWholeMessage(t *testing.T) {
+func TestHeaderMemoryPatienceCoversWholeMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := quietMemory(1000)
 		var other, next, c claim
@@ -206,7 +206,7 @@ func TestHeaderMemoryPatienceIsThatOfTheWholeMessage(t *testing.T) {
 	})
 }
 
-func TestHeaderMemoryGrowsAtItsRate(t *testing.T) {
+func TestHeaderMemoryGrowthRateIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := quietMemory(1 << 40)
 		m.rate = headerRate
@@ -377,7 +377,7 @@ func TestHeaderMemoryWaitStopsReading(t *testing.T) {
 	}
 }
 
-func TestHeaderMemoryIsGivenBackAtEveryEnd(t *testing.T) {
+func TestHeaderMemoryIsReleasedAtEveryEnd(t *testing.T) {
 	steps := map[string]func(t *testing.T, c *miltertest.Client){
 		"abort":          func(t *testing.T, c *miltertest.Client) { must(t, errors.Join(c.Abort(), c.Flush())) },
 		"another MAIL":   func(t *testing.T, c *miltertest.Client) { _, err := c.Mail("x@y.example"); must(t, err) },
@@ -442,7 +442,7 @@ func waitFor(t *testing.T, cond func() bool) {
 
 // What a header costs is what it takes: all chunks, which are never copied, and
 // a little for each field.
-func TestHeaderCostIsItsMemory(t *testing.T) {
+func TestHeaderMemoryCostMatchesHeap(t *testing.T) {
 	for name, sizes := range map[string][]int{
 		"ordinary":        slices.Repeat([]int{70}, 40),
 		"one byte":        slices.Repeat([]int{1}, 2000),
@@ -481,7 +481,7 @@ func TestHeaderCostIsItsMemory(t *testing.T) {
 }
 
 // What is not kept of a header is read no faster than what is.
-func TestHeaderMemorySlowsWhatIsNotKept(t *testing.T) {
+func TestHeaderMemorySlowsDiscardedHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(&recorder{}, Limits{HeaderBytes: 1000})
 		g.HeaderMemory = NewHeaderMemory(1<<20, g.Metrics, g.Log)

@@ -29,7 +29,7 @@ func atEnd(t *testing.T, c *miltertest.Client, n int) {
 	}
 }
 
-func TestMTAIsToldOfProgressUntilTheAnswer(t *testing.T) {
+func TestProgressIsSentUntilAnswer(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {
 			release := make(chan struct{})
@@ -73,7 +73,7 @@ func TestProgressComesEveryFiveSeconds(t *testing.T) {
 	})
 }
 
-func TestQuickAnswerHasNoProgress(t *testing.T) {
+func TestProgressIsNotSentBeforeQuickAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, c := pipe(t, &recorder{}, Limits{})
 		if r := send(t, c, mail()); r.Progress != 0 {
@@ -83,7 +83,7 @@ func TestQuickAnswerHasNoProgress(t *testing.T) {
 	})
 }
 
-func TestMTAThatVanishesDuringFinishCancelsTheMessage(t *testing.T) {
+func TestSessionCancelsMessageWhenMTAVanishesDuringFinish(t *testing.T) {
 	for _, network := range []string{"unix", "tcp"} {
 		t.Run(network, func(t *testing.T) {
 			cancelled, release := make(chan struct{}), make(chan struct{})
@@ -122,7 +122,7 @@ func TestMTAThatVanishesDuringFinishCancelsTheMessage(t *testing.T) {
 	}
 }
 
-func TestMTAThatDoesNotReadProgressIsGivenUp(t *testing.T) {
+func TestSessionClosesWhenMTADoesNotReadProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := make(chan error, 9)
 		g, c := pipe(t, &recorder{answer: func(m *seen) Answer {
@@ -145,7 +145,7 @@ func TestMTAThatDoesNotReadProgressIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestPanicAfterProgressFailsOneMessage(t *testing.T) {
+func TestSessionSurvivesPanicAfterProgress(t *testing.T) {
 	release := make(chan struct{})
 	rec := &recorder{answer: func(*seen) Answer { <-release; panic("boom") }}
 	g := newGate(rec, Limits{})
@@ -167,7 +167,7 @@ func TestPanicAfterProgressFailsOneMessage(t *testing.T) {
 	g.wantCount(t, 1, "milter_errors_total", "eom", "panic")
 }
 
-func TestShutdownCancelsAMessageThatDoesNotEnd(t *testing.T) {
+func TestShutdownCancelsEndlessMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := make(chan error, 9)
 		g, c := pipe(t, &recorder{answer: func(m *seen) Answer {

@@ -23,7 +23,7 @@ type handlerFunc func() Message
 func (f handlerFunc) Start(context.Context, *Envelope, [][]byte) Message { return f() }
 func (f handlerFunc) Overflow(*Envelope, [][]byte) Overflow              { return &overflown{} }
 
-func TestNegotiationTakesOnlyWhatIsOffered(t *testing.T) {
+func TestNegotiationUsesOnlyOfferedActions(t *testing.T) {
 	const protocol = uint32(wantedProtocol)
 	tests := []struct {
 		name        string
@@ -54,7 +54,7 @@ func TestNegotiationTakesOnlyWhatIsOffered(t *testing.T) {
 	}
 }
 
-func TestMacroListsNameEveryStage(t *testing.T) {
+func TestNegotiationRequestsMacrosOfEveryStage(t *testing.T) {
 	c := start(t, &recorder{}, Limits{}).dial(t, miltertest.Options{})
 	got := c.Agreed().SymLists
 	want := map[uint32]string{
@@ -65,7 +65,7 @@ func TestMacroListsNameEveryStage(t *testing.T) {
 	}
 }
 
-func TestOffersThatAreRefused(t *testing.T) {
+func TestNegotiationRefusesOffers(t *testing.T) {
 	offer := func(version uint32) []byte {
 		return appendFrame(nil, 'O', append(binary.BigEndian.AppendUint32(nil, version), make([]byte, 8)...))
 	}
@@ -101,7 +101,7 @@ func rawClient(t *testing.T, g *gate) *miltertest.Client {
 	return miltertest.Raw(conn, miltertest.Options{})
 }
 
-func TestFieldsAreWhatWasSigned(t *testing.T) {
+func TestSessionKeepsHeaderFieldsAsSigned(t *testing.T) {
 	tests := []struct {
 		name, field, value string
 		space, nospace     string // with and without LEADSPC
@@ -133,7 +133,7 @@ func TestFieldsAreWhatWasSigned(t *testing.T) {
 	}
 }
 
-func TestEditsReachTheMessage(t *testing.T) {
+func TestSessionSendsEdits(t *testing.T) {
 	edits := []Edit{
 		DeleteField("authentication-results", 3), DeleteField("Authentication-Results", 1),
 		InsertField("Authentication-Results", " mx.receiver.example;\r\n dmarc=fail"),
@@ -160,7 +160,7 @@ func TestEditsReachTheMessage(t *testing.T) {
 	}
 }
 
-func TestEditsThatWereNotOfferedAreDropped(t *testing.T) {
+func TestSessionDropsUnnegotiatedEdits(t *testing.T) {
 	rec := &recorder{answer: func(*seen) Answer {
 		return Answer{Edits: []Edit{Hold("x"), DeleteField("A", 1), InsertField("B", " b"), {}}}
 	}}
@@ -175,7 +175,7 @@ func TestEditsThatWereNotOfferedAreDropped(t *testing.T) {
 	}
 }
 
-func TestRefusedMessageIsNotEdited(t *testing.T) {
+func TestSessionSendsNoEditsWithRefusal(t *testing.T) {
 	rec := &recorder{answer: func(*seen) Answer {
 		return Answer{Reply: Refuse(550, "5.7.1", "100% no\nreally"), Edits: []Edit{Hold("x")}}
 	}}
@@ -186,7 +186,7 @@ func TestRefusedMessageIsNotEdited(t *testing.T) {
 	}
 }
 
-func TestAnAnswerIsOneWrite(t *testing.T) {
+func TestSessionSendsAnswerInOneWrite(t *testing.T) {
 	rec := &recorder{answer: func(*seen) Answer {
 		return Answer{Edits: []Edit{InsertField("A", strings.Repeat(" long\n", 2000)), InsertField("B", " b"), Hold("x")}}
 	}}
@@ -217,7 +217,7 @@ func (c *countingConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-func TestHostileFramesEndTheSession(t *testing.T) {
+func TestSessionEndsAfterHostileFrames(t *testing.T) {
 	tests := []struct {
 		name, stage string
 		inMessage   bool
@@ -258,7 +258,7 @@ func TestHostileFramesEndTheSession(t *testing.T) {
 	}
 }
 
-func TestMemoryFollowsWhatArrives(t *testing.T) {
+func TestSessionMemoryFollowsReceivedBytes(t *testing.T) {
 	g := start(t, &recorder{}, Limits{})
 	var before, after runtime.MemStats
 	runtime.GC()
@@ -278,7 +278,7 @@ func TestMemoryFollowsWhatArrives(t *testing.T) {
 
 // A chunk that is longer than what is read at once comes to the handler in
 // parts, has one answer, and fails like any other when it is cut short.
-func TestALargeChunkOfBodyIsHandedOverAsItArrives(t *testing.T) {
+func TestSessionStreamsLargeBodyChunk(t *testing.T) {
 	first := make(chan struct{})
 	var once sync.Once
 	rec := &recorder{write: func(*seen) { once.Do(func() { close(first) }) }}
@@ -311,7 +311,7 @@ func TestALargeChunkOfBodyIsHandedOverAsItArrives(t *testing.T) {
 	g.wantCount(t, 1, "milter_errors_total", "body", "io")
 }
 
-func TestHeaderBeyondTheLimitIsMarkedAndShown(t *testing.T) {
+func TestLimitsMarkTruncatedHeader(t *testing.T) {
 	for name, limits := range map[string]Limits{"fields": {HeaderFields: 2}, "bytes": {HeaderBytes: 20}} {
 		t.Run(name, func(t *testing.T) {
 			rec := &recorder{}
@@ -337,7 +337,7 @@ func TestHeaderBeyondTheLimitIsMarkedAndShown(t *testing.T) {
 }
 
 // A file goes through the same limits as what an MTA sends.
-func TestTakeKeepsAndShowsWhatASessionDoes(t *testing.T) {
+func TestTakeMatchesSession(t *testing.T) {
 	fields := []string{"A: 1234\r\n", "B:1\r\n\t2\r\n", "C: \r\n", "D: 5678\r\n", "E: 9\r\n"}
 	for limit := 1; limit <= 45; limit++ {
 		for _, limits := range []Limits{{HeaderFields: limit}, {HeaderBytes: limit}} {
@@ -363,7 +363,7 @@ func TestTakeKeepsAndShowsWhatASessionDoes(t *testing.T) {
 	}
 }
 
-func TestOverflowThatPanicsFailsItsMessageOnly(t *testing.T) {
+func TestOverflowPanicFailsOneMessage(t *testing.T) {
 	rec := &recorder{overflow: func(*Envelope, [][]byte) { panic("planted") }}
 	c := start(t, rec, Limits{HeaderFields: 1}).dial(t, miltertest.Options{})
 	m := mail()
@@ -377,7 +377,7 @@ func TestOverflowThatPanicsFailsItsMessageOnly(t *testing.T) {
 	}
 }
 
-func TestRecipientsBeyondTheLimitAreMarked(t *testing.T) {
+func TestLimitsMarkTruncatedRecipients(t *testing.T) {
 	rec := &recorder{}
 	c := start(t, rec, Limits{Recipients: 1}).dial(t, miltertest.Options{})
 	m := mail()
@@ -388,7 +388,7 @@ func TestRecipientsBeyondTheLimitAreMarked(t *testing.T) {
 	}
 }
 
-func TestMacrosAreKeptByStage(t *testing.T) {
+func TestSessionKeepsMacrosByStage(t *testing.T) {
 	var m macros
 	set := func(cmd string, kv ...string) { m.set([]byte(cmd + strings.Join(kv, "\x00") + "\x00")) }
 	set("C", "{j}", "mx", "{daemon_name}", "smtpd")

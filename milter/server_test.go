@@ -44,7 +44,7 @@ func (l *fakeListener) Accept() (net.Conn, error) {
 func (l *fakeListener) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *fakeListener) Addr() net.Addr { return &net.UnixAddr{Name: "fake", Net: "unix"} }
 
-func TestAcceptErrorsThatPassAreSurvived(t *testing.T) {
+func TestServeSurvivesTemporaryAcceptErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate(&recorder{}, Limits{})
 		errs := []error{syscall.ECONNABORTED}
@@ -66,7 +66,7 @@ func TestAcceptErrorsThatPassAreSurvived(t *testing.T) {
 	})
 }
 
-func TestAcceptErrorsThatStayEndServe(t *testing.T) {
+func TestServeEndsAfterPermanentAcceptErrors(t *testing.T) {
 	g := newGate(&recorder{}, Limits{})
 	ln := &fakeListener{errs: []error{syscall.EBADF}, closed: make(chan struct{})}
 	if err := g.Serve(ln); !errors.Is(err, syscall.EBADF) {
@@ -88,7 +88,7 @@ func TestServeAfterShutdownReturns(t *testing.T) {
 	<-ln.closed
 }
 
-func TestConnectionsBeyondTheLimitWait(t *testing.T) {
+func TestServeLimitsConnections(t *testing.T) {
 	g := start(t, &recorder{}, Limits{Connections: 1})
 	first := g.dial(t, miltertest.Options{})
 	send(t, first, mail())
@@ -114,7 +114,7 @@ func TestConnectionsBeyondTheLimitWait(t *testing.T) {
 	}
 }
 
-func TestShutdownEndsAPause(t *testing.T) {
+func TestShutdownEndsAcceptPause(t *testing.T) {
 	g := start(t, &recorder{}, Limits{Connections: 1})
 	c := g.dial(t, miltertest.Options{})
 	for g.count(t, "milter_accept_paused_total") == 0 {
@@ -129,7 +129,7 @@ func TestShutdownEndsAPause(t *testing.T) {
 	}
 }
 
-func TestShutdownServesWhatExistsUntilItsEnd(t *testing.T) {
+func TestShutdownServesOpenSessions(t *testing.T) {
 	before := runtime.NumGoroutine()
 	rec := &recorder{}
 	g := newGate(rec, Limits{})
@@ -180,7 +180,7 @@ func TestShutdownClosesIdleSessionsAndFinishesMessages(t *testing.T) {
 	goroutines(t, before+1) // the one that Serve ran in may not have ended
 }
 
-func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
+func TestShutdownClosesSessionsAtTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g, c := pipe(t, &recorder{}, Limits{})
 		ok(t)(c.Mail("a@b.example"))
@@ -207,7 +207,7 @@ func pipe(t *testing.T, h Handler, limits Limits) (*gate, *miltertest.Client) {
 	return g, c
 }
 
-func TestSilentPeerIsHungUpOn(t *testing.T) {
+func TestReadTimeoutClosesSilentConnection(t *testing.T) {
 	for name, send := range map[string]string{"between frames": "", "within a frame": "\x00\x00"} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestSilentPeerIsHungUpOn(t *testing.T) {
 	}
 }
 
-func TestTCPWorksLikeASocketFile(t *testing.T) {
+func TestServeOverTCP(t *testing.T) {
 	g := newGate(&recorder{}, Limits{})
 	g.openTCP(t)
 	c := g.dial(t, miltertest.Options{})
@@ -248,7 +248,7 @@ func (l keeper) Accept() (net.Conn, error) {
 	return c, err
 }
 
-func TestTCPIsKeptAlive(t *testing.T) {
+func TestServeEnablesTCPKeepAlive(t *testing.T) {
 	g := newGate(&recorder{}, Limits{})
 	ln := keeper{listen(t, Socket{Network: "tcp", Addr: "127.0.0.1:0"}), make(chan net.Conn, 1)}
 	g.address = "tcp:" + ln.Addr().String()
@@ -275,7 +275,7 @@ func TestTCPIsKeptAlive(t *testing.T) {
 	must(t, c.Quit())
 }
 
-func TestManySessionsAtOnce(t *testing.T) {
+func TestServeManySessions(t *testing.T) {
 	rec := &recorder{answer: func(m *seen) Answer { return Answer{Edits: []Edit{InsertField("X", m.env.QueueID)}} }}
 	g := start(t, rec, Limits{})
 	var wg sync.WaitGroup

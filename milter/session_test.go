@@ -49,7 +49,7 @@ func TestHandlerSeesTheWholeMessage(t *testing.T) {
 	g.wantCount(t, 0, "milter_messages_total", "aborted")
 }
 
-func TestSecondMessageKeepsTheClientAndNothingElse(t *testing.T) {
+func TestEnvelopeKeepsOnlyClientForSecondMessage(t *testing.T) {
 	for name, opts := range map[string]miltertest.Options{"Postfix": {}, "Sendmail": {Sendmail: true}} {
 		t.Run(name, func(t *testing.T) {
 			rec := &recorder{answer: func(*seen) Answer { return Answer{Reply: Refuse(550, "5.7.1", "no")} }}
@@ -75,7 +75,7 @@ func TestSecondMessageKeepsTheClientAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestQueueIDComesLate(t *testing.T) {
+func TestEnvelopeQueueIDMayComeLate(t *testing.T) {
 	rec := &recorder{}
 	rec.answer = func(m *seen) Answer { return Answer{Reply: Refuse(450, "", "qid "+m.env.QueueID)} }
 	var atStart string
@@ -91,7 +91,7 @@ func TestQueueIDComesLate(t *testing.T) {
 	}
 }
 
-func TestClientAddress(t *testing.T) {
+func TestEnvelopeClientAddress(t *testing.T) {
 	tests := []struct {
 		name, connect, macro string
 		addr, client         string
@@ -124,7 +124,7 @@ func TestClientAddress(t *testing.T) {
 	}
 }
 
-func TestAddressesLoseOnePairOfBrackets(t *testing.T) {
+func TestEnvelopeAddressesLoseOnePairOfBrackets(t *testing.T) {
 	for in, want := range map[string]string{"<a@b>": "a@b", "<>": "", "a@b": "a@b", "<<a@b>>": "<a@b>", `<"<x>"@b>`: `"<x>"@b`, "<": "<", "<a@b": "<a@b"} {
 		if got := unbracket(in); got != want {
 			t.Errorf("unbracket(%q) = %q; want %q", in, got, want)
@@ -158,7 +158,7 @@ func TestEnvelopeFollowsTheSMTPSession(t *testing.T) {
 	}
 }
 
-func TestTLSIsThatOfTheClient(t *testing.T) {
+func TestEnvelopeTLSIsOfTheClient(t *testing.T) {
 	type client = miltertest.Client
 	hello := func(version ...string) func(*client) {
 		return func(c *client) {
@@ -212,7 +212,7 @@ func TestTLSIsThatOfTheClient(t *testing.T) {
 	}
 }
 
-func TestAbortCancelsTheMessage(t *testing.T) {
+func TestSessionCancelsMessageAfterAbort(t *testing.T) {
 	rec := &recorder{}
 	g := start(t, rec, Limits{})
 	c := g.dial(t, miltertest.Options{})
@@ -227,7 +227,7 @@ func TestAbortCancelsTheMessage(t *testing.T) {
 	g.wantCount(t, 0, "milter_messages_in_flight")
 }
 
-func TestVanishedMTACancelsTheMessage(t *testing.T) {
+func TestSessionCancelsMessageWhenMTAVanishes(t *testing.T) {
 	rec := &recorder{}
 	g := start(t, rec, Limits{})
 	c := g.dial(t, miltertest.Options{})
@@ -237,7 +237,7 @@ func TestVanishedMTACancelsTheMessage(t *testing.T) {
 	<-rec.message(t, 0).ctx.Done()
 }
 
-func TestEveryEventHasItsAnswerAndNoOther(t *testing.T) {
+func TestSessionAnswersEachEventOnce(t *testing.T) {
 	for name, protocol := range map[string]uint32{
 		"all that Postfix offers": 0x1fffff,
 		"nothing":                 0,
@@ -263,7 +263,7 @@ func TestEveryEventHasItsAnswerAndNoOther(t *testing.T) {
 	}
 }
 
-func TestLastChunkWithEndOfMessage(t *testing.T) {
+func TestSessionAcceptsBodyChunkInEndOfMessage(t *testing.T) {
 	rec := &recorder{}
 	c := start(t, rec, Limits{}).dial(t, miltertest.Options{})
 	ok(t)(c.Mail("a@b.example"))
@@ -274,7 +274,7 @@ func TestLastChunkWithEndOfMessage(t *testing.T) {
 	}
 }
 
-func TestSkipEndsTheBody(t *testing.T) {
+func TestSessionSkipsRestOfBody(t *testing.T) {
 	m := mail()
 	m.Message = append(m.Message, strings.Repeat("0123456789abcde\r\n", 20000)...)
 	for name, protocol := range map[string]uint32{"offered": 0x1fffff, "not offered": 0x1fffff &^ miltertest.CanSkip} {
@@ -292,7 +292,7 @@ func TestSkipEndsTheBody(t *testing.T) {
 	}
 }
 
-func TestPanicFailsOneMessage(t *testing.T) {
+func TestSessionSurvivesPanic(t *testing.T) {
 	boom := func(*seen) { panic("boom") }
 	tests := []struct {
 		name, stage string
@@ -339,7 +339,7 @@ func TestSentIsCalledOnce(t *testing.T) {
 	}
 }
 
-func TestSentTellsThatNobodyReads(t *testing.T) {
+func TestSentReportsWriteError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sent := make(chan error, 9)
 		rec := &recorder{answer: func(*seen) Answer { return Answer{Sent: func(err error) { sent <- err; panic("in Sent") }} }}
@@ -363,7 +363,7 @@ func TestSentTellsThatNobodyReads(t *testing.T) {
 	})
 }
 
-func TestErrorOfWriteEndsTheBodyOnly(t *testing.T) {
+func TestSessionAnswersAfterBodyWriteError(t *testing.T) {
 	h := handlerFunc(func() Message { return badWriter{} })
 	g := start(t, h, Limits{})
 	r := send(t, g.dial(t, miltertest.Options{}), mail())

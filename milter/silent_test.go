@@ -97,7 +97,7 @@ func TestIdleTimeoutIsNotExtendedByTheOthers(t *testing.T) {
 	})
 }
 
-func TestFullWhileEveryPlaceIsTaken(t *testing.T) {
+func TestFullWhileAllConnectionsAreUsed(t *testing.T) {
 	g := newGate(&recorder{}, Limits{Connections: 2})
 	if g.Full() {
 		t.Error("Full() = true before Serve; want false")

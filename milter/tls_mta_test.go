@@ -21,7 +21,7 @@ import (
 	"dmarcgate/internal/mtatest"
 )
 
-func TestPostfixTellsWhetherTheClientUsesTLS(t *testing.T) {
+func TestEnvelopeTLSWithPostfix(t *testing.T) {
 	rec := &recorder{}
 	g := newGate(rec, Limits{})
 	g.openTCP(t)

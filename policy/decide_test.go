@@ -66,7 +66,7 @@ func TestDecideFollowsTheProfile(t *testing.T) {
 	}
 }
 
-func TestTestingAndPctTogetherLowerByOneStep(t *testing.T) {
+func TestDecideTestingAndPctLowerOneStep(t *testing.T) {
 	tests := []struct {
 		name      string
 		policy    dmarc.Policy
@@ -103,7 +103,7 @@ func TestTestingAndPctTogetherLowerByOneStep(t *testing.T) {
 	}
 }
 
-func TestTheStrictestPolicyOfTheFailingAuthorDomainsWins(t *testing.T) {
+func TestDecideStrictestFailingAuthorDomainWins(t *testing.T) {
 	pass := author("good.example", dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject})
 	none := author("none.example", fails(dmarc.None))
 	quarantine := author("q.example", fails(dmarc.Quarantine))
@@ -134,7 +134,7 @@ func TestTheStrictestPolicyOfTheFailingAuthorDomainsWins(t *testing.T) {
 	}
 }
 
-func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
+func TestDecideAnswersTempErrorByCause(t *testing.T) {
 	s := Settings{Profile: Strict, Quarantine: Hold, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: 4 * time.Hour}
 	ours := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseOurs}
 	theirs := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseDomain}
@@ -175,7 +175,7 @@ func TestATemporaryErrorIsAnsweredByItsCause(t *testing.T) {
 	}
 }
 
-func TestTempUnknownAnswersMailWhoseClientIsNotKnown(t *testing.T) {
+func TestTempUnknownAnswersMailOfUnknownClient(t *testing.T) {
 	unknown := func(p dmarc.Policy) dmarc.Verdict {
 		return dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseClient, Policy: p, Pct: 100}
 	}
@@ -215,7 +215,7 @@ func TestTempUnknownAnswersMailWhoseClientIsNotKnown(t *testing.T) {
 	}
 }
 
-func TestNamesOfTheEnumerationsCanBeReadAgain(t *testing.T) {
+func TestUnmarshalTextReadsNamesOfEnumerations(t *testing.T) {
 	for _, p := range []Profile{Monitor, Conformant, Strict} {
 		text, _ := p.MarshalText()
 		var got Profile
@@ -229,7 +229,7 @@ func TestNamesOfTheEnumerationsCanBeReadAgain(t *testing.T) {
 	}
 }
 
-func TestANumberWithoutANameIsInvalid(t *testing.T) {
+func TestStringOfUnknownNumberIsInvalid(t *testing.T) {
 	for _, v := range []fmt.Stringer{
 		Strict + 1, Reject + 1, Refuse + 1, FromReject + 1, Enforce + 1, RuleSkipReport + 1, Action(200), pattern.Weekday(7), pattern.Weekday(-1),
 	} {
@@ -239,7 +239,7 @@ func TestANumberWithoutANameIsInvalid(t *testing.T) {
 	}
 }
 
-func TestTheReasonSaysWhyAPolicyIsNotCarriedOut(t *testing.T) {
+func TestDecideReasonExplainsUnappliedPolicy(t *testing.T) {
 	open := dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, Reason: "no answer"}
 	waits := Settings{Profile: Strict, Quarantine: Tag, TempDomain: Tempfail, MaxDefer: time.Hour}
 	tests := []struct {
@@ -266,7 +266,7 @@ func TestTheReasonSaysWhyAPolicyIsNotCarriedOut(t *testing.T) {
 	}
 }
 
-func TestSuspendEnforcesNothingAndSaysUntilWhen(t *testing.T) {
+func TestSuspendEnforcesNothingAndNamesEnd(t *testing.T) {
 	until := time.Date(2026, 11, 30, 14, 0, 0, 500, time.FixedZone("", 3600))
 	for _, p := range []Profile{Monitor, Conformant, Strict} {
 		for _, observed := range []uint8{0, 50, 100} {

@@ -192,7 +192,7 @@ var outcomes = map[Evidence]struct {
 	NoEvidence:   {Tag, Quarantine, LocalPolicy, "; p=reject alone does not reject: profile conformant"},
 }
 
-func TestConformantGoesByWhatTheTablesOfEvidenceFind(t *testing.T) {
+func TestConformantFollowsEvidence(t *testing.T) {
 	yes, no := make(map[Evidence]int), make(map[Evidence]int)
 	for _, tt := range evidenceCases {
 		want := NoEvidence
@@ -230,7 +230,7 @@ func checkWeighed(t *testing.T, d Decision, want Evidence) {
 }
 
 // Each row wins over all those below it.
-func TestEvidenceIsTriedInTheOrderOfTheTables(t *testing.T) {
+func TestEvidenceHasFixedOrder(t *testing.T) {
 	first := make(map[Evidence]func(*Facts))
 	for _, c := range evidenceCases {
 		if c.found && first[c.row] == nil {
@@ -250,7 +250,7 @@ func TestEvidenceIsTriedInTheOrderOfTheTables(t *testing.T) {
 	}
 }
 
-func TestWhoKnowsNobodyFindsNoForwarder(t *testing.T) {
+func TestForwarderEvidenceNeedsConfiguredForwarder(t *testing.T) {
 	for _, tt := range evidenceCases {
 		if tt.row == ARCSealer || tt.row == Forwarder {
 			f := weighed()
@@ -306,7 +306,7 @@ func TestEvidenceAgainstOneAuthorDomainExcusesNoOther(t *testing.T) {
 	}
 }
 
-func TestQuarantineThatIsARefusalIsReportedAsLocalPolicy(t *testing.T) {
+func TestQuarantineByRejectIsReportedAsLocalPolicy(t *testing.T) {
 	f := weighed()
 	f.Client = netip.MustParseAddr("192.0.2.9")
 	s := knowing
@@ -316,7 +316,7 @@ func TestQuarantineThatIsARefusalIsReportedAsLocalPolicy(t *testing.T) {
 	}
 }
 
-func TestARuleDecidesWhateverTheEvidence(t *testing.T) {
+func TestRulePrecedesEvidence(t *testing.T) {
 	f := weighed()
 	changed(&f, time.Hour)
 	match := Match{ClientIP: nets("203.0.113.0/24")}

@@ -8,7 +8,7 @@ import (
 
 // What a stranger could bring about is no proof: a flood of it would make a
 // history.
-func TestOnlyAMessageOfOneDomainThatPassedIsAProof(t *testing.T) {
+func TestProofNeedsOneDomainThatPassed(t *testing.T) {
 	bySPF := Proof{Org: "bank.example"}
 	tests := []struct {
 		name   string

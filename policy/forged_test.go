@@ -4,7 +4,7 @@ import "testing"
 
 // Whatever the profile, the rules, the client and the results are, a message
 // with too many forged fields is refused.
-func TestTooManyForgedFieldsAreRefusedWhateverElse(t *testing.T) {
+func TestDecideRejectsTooManyForgedFields(t *testing.T) {
 	m := newMaker()
 	for range generated(t) {
 		f, s := m.facts(), m.settings(t)
@@ -20,7 +20,7 @@ func TestTooManyForgedFieldsAreRefusedWhateverElse(t *testing.T) {
 
 // A header that is longer than the limits has one answer, whatever of From is
 // within them.
-func TestAHeaderBeyondTheLimitsHasOneAnswer(t *testing.T) {
+func TestDecideTruncatedHeaderHasOneAnswer(t *testing.T) {
 	for _, profile := range []Profile{Monitor, Conformant, Strict} {
 		s := Settings{Profile: profile, Quarantine: Tag}
 		want := s.Decide(Facts{From: FromTruncated})

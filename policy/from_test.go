@@ -47,7 +47,7 @@ var fromCases = []struct {
 		func(a *FromAnswers) *FromAnswer { return &a.TooManyDomains }},
 }
 
-func TestAFromFieldThatGivesNothingIsAnsweredByProfile(t *testing.T) {
+func TestFromErrorsAreAnsweredByProfile(t *testing.T) {
 	for _, tt := range fromCases {
 		for profile, want := range map[Profile]Action{Monitor: tt.monitor, Conformant: tt.conformant, Strict: tt.strict} {
 			d := Settings{Profile: profile, Quarantine: Hold}.Decide(tt.facts)
@@ -61,7 +61,7 @@ func TestAFromFieldThatGivesNothingIsAnsweredByProfile(t *testing.T) {
 	}
 }
 
-func TestASiteCanAnswerEachOutcomeOfTheFromFieldItself(t *testing.T) {
+func TestFromAnswersOverrideProfile(t *testing.T) {
 	answers := map[FromAnswer]struct {
 		action      Action
 		disposition Disposition
@@ -89,7 +89,7 @@ func TestASiteCanAnswerEachOutcomeOfTheFromFieldItself(t *testing.T) {
 }
 
 // The setting of one outcome is not that of another.
-func TestAnAnswerIsForItsOwnOutcome(t *testing.T) {
+func TestFromAnswerAppliesToItsErrorOnly(t *testing.T) {
 	for _, set := range fromCases {
 		s := Settings{Profile: Strict, Quarantine: Hold}
 		*set.site(&s.From) = FromQuarantine
@@ -102,14 +102,14 @@ func TestAnAnswerIsForItsOwnOutcome(t *testing.T) {
 	}
 }
 
-func TestQuarantineOfAFromFieldCanBeARefusal(t *testing.T) {
+func TestFromAnswerQuarantineCanReject(t *testing.T) {
 	d := Settings{Profile: Conformant, Quarantine: Refuse}.Decide(Facts{From: FromSeveralFields})
 	if d.Action != Refuse || d.Disposition != Reject || d.Override != LocalPolicy {
 		t.Errorf("Decide() = %v, %v, %q; want reject, reject, local_policy", d.Action, d.Disposition, d.Override)
 	}
 }
 
-func TestAnswersToAFromFieldCanBeReadAgain(t *testing.T) {
+func TestFromAnswerUnmarshalText(t *testing.T) {
 	for a := FromProfile; a <= FromReject; a++ {
 		text, _ := a.MarshalText()
 		var got FromAnswer

@@ -195,7 +195,7 @@ func unindexed(rs Rules) Rules {
 	return rs
 }
 
-func TestTheIndexFindsEveryRuleThatMatches(t *testing.T) {
+func TestRulesIndexFindsEveryMatch(t *testing.T) {
 	matched := 0
 	ruled(t, func(m maker, s Settings, f Facts) {
 		f = m.forget(f)
@@ -215,7 +215,7 @@ func TestTheIndexFindsEveryRuleThatMatches(t *testing.T) {
 	}
 }
 
-func TestARuleInShadowChangesNoDecision(t *testing.T) {
+func TestShadowRuleChangesNoDecision(t *testing.T) {
 	named := 0
 	ruled(t, func(m maker, s Settings, f Facts) {
 		more := s

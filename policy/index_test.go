@@ -20,7 +20,7 @@ func (s *Settings) tried(f Facts) int {
 	return n
 }
 
-func TestOfManyRulesThoseAreTriedThatCouldMatch(t *testing.T) {
+func TestRulesIndexTriesOnlyCandidates(t *testing.T) {
 	for _, shape := range shapes {
 		s := Settings{Profile: Strict, Quarantine: Tag, Rules: many(t, 1000, 20, shape.match)}
 		if in, out := s.tried(benchmarked(true)), s.tried(benchmarked(false)); in != 20 || out != 0 {
@@ -29,7 +29,7 @@ func TestOfManyRulesThoseAreTriedThatCouldMatch(t *testing.T) {
 	}
 }
 
-func TestARuleIsFoundByTheKeyThatFewestRulesShare(t *testing.T) {
+func TestRulesIndexUsesRarestKey(t *testing.T) {
 	m := pattern.NewDomainMap("m", pats("a.example"))
 	everywhere := Match{RcptDomain: pats("a.example"), Listener: []string{"mta"}}
 	with := func(change func(*Match)) Rule {
@@ -57,7 +57,7 @@ func TestARuleIsFoundByTheKeyThatFewestRulesShare(t *testing.T) {
 	}
 }
 
-func TestRulesThatDoNotMatchCostNoAllocation(t *testing.T) {
+func TestRulesWithoutMatchAllocateNothing(t *testing.T) {
 	m := pattern.NewDomainMap("m", pats("org:x.example", ".y.example"))
 	n := pattern.NewNetMap("m", prefixes("198.51.100.0/25"))
 	rules := compile([]Rule{

@@ -23,7 +23,7 @@ func wrong(t *testing.T, call string, err error, want string) {
 	}
 }
 
-func TestASealerIsOneDomain(t *testing.T) {
+func TestParseSealerAcceptsOneDomain(t *testing.T) {
 	tests := []struct {
 		name, text, want, fault string
 	}{
@@ -46,7 +46,7 @@ func TestASealerIsOneDomain(t *testing.T) {
 	}
 }
 
-func TestAForwarderIsADomainOrTheNamesBelowIt(t *testing.T) {
+func TestParseForwarderAcceptsDomainOrNamesBelow(t *testing.T) {
 	tests := []struct {
 		name, text, want, fault string
 	}{

@@ -149,7 +149,7 @@ var keyCases = []struct {
 	{"not_rcpt_domain", "a recipient that is not known", Match{Not: Exclude{RcptDomain: pats("c.example")}}, func(f *Facts) { f.Recipients = nil }, false},
 }
 
-func TestEachKeyHoldsWhenItsFactIsThere(t *testing.T) {
+func TestMatchKeyHoldsForItsFact(t *testing.T) {
 	yes, no := make(map[string]bool), make(map[string]bool)
 	for _, tt := range keyCases {
 		if tt.want {
@@ -176,7 +176,7 @@ func TestEachKeyHoldsWhenItsFactIsThere(t *testing.T) {
 }
 
 // Match, its keys and its copies have every field of Match and Exclude.
-func TestEveryKeyIsNamedOnceAndCopied(t *testing.T) {
+func TestKeysAreUniqueAndCopied(t *testing.T) {
 	var want, got []string
 	for i, name := range jsonNames(Match{}) {
 		if name != "not" {
@@ -230,7 +230,7 @@ func fillValue(v reflect.Value) {
 	}
 }
 
-func TestKeysAboutAuthorDomainsHoldTogetherForEach(t *testing.T) {
+func TestMatchAuthorKeysHoldTogetherForEachDomain(t *testing.T) {
 	bank, shop := author("bank.example", fails(dmarc.Reject)), author("shop.example", fails(dmarc.Quarantine))
 	bank.History.Messages = 100
 	passed := author("good.example", dmarc.Verdict{Status: dmarc.Pass})
@@ -263,7 +263,7 @@ func TestKeysAboutAuthorDomainsHoldTogetherForEach(t *testing.T) {
 	}
 }
 
-func TestKeysAboutRecipientsHoldTogetherForEach(t *testing.T) {
+func TestMatchRecipientKeysHoldTogetherForEachDomain(t *testing.T) {
 	m := Match{RcptDomain: []pattern.Domain{pattern.NewDomain(pattern.Below, "example")}, Not: Exclude{RcptDomain: pats("b.example")}}
 	for _, tt := range []struct {
 		action RuleAction

@@ -21,7 +21,7 @@ func failing(pressed ...string) Facts {
 	return f
 }
 
-func TestPressedLookupsThatCouldChangeTheAnswerAreTempfailed(t *testing.T) {
+func TestDecideTempfailsUnderDNSPressure(t *testing.T) {
 	strict := Settings{Profile: Strict, Quarantine: Tag}
 	conformant := Settings{Profile: Conformant, Quarantine: Tag}
 	with := func(s Settings, known Known, rules ...Rule) Settings {

@@ -74,7 +74,7 @@ type answer struct {
 	evidence    Evidence
 }
 
-func TestEveryPolicyWithEveryTAndPctInEveryProfile(t *testing.T) {
+func TestDecideEveryPolicyTestingPctAndProfile(t *testing.T) {
 	draws := []struct {
 		pct, draw uint8
 		ignore    bool
@@ -125,7 +125,7 @@ func evidenceFor(t *testing.T, row Evidence) func(*Facts) {
 }
 
 // The two tables have a line for everything there is.
-func TestTheTablesOfTAndPctAreComplete(t *testing.T) {
+func TestDecideTablesOfTestingAndPctAreComplete(t *testing.T) {
 	seen := make(map[string]bool)
 	for _, l := range lowered {
 		seen[fmt.Sprint(l.published, l.testing, l.sampled)] = true

@@ -151,7 +151,7 @@ func text(v any) string {
 	return string(b)
 }
 
-func TestADecisionDependsOnFactsAndSettingsAlone(t *testing.T) {
+func TestDecideDependsOnlyOnFactsAndSettings(t *testing.T) {
 	each(t, func(_ maker, s Settings, f Facts) {
 		before := text(f)
 		first, second := s.Decide(f), s.Decide(f)
@@ -194,7 +194,7 @@ func (m maker) forge(f Facts) Facts {
 	return f
 }
 
-func TestWhatAStrangerCanWriteChangesNothing(t *testing.T) {
+func TestDecideIgnoresUnauthenticatedText(t *testing.T) {
 	evidence := make(map[Evidence]int)
 	each(t, func(m maker, s Settings, f Facts) {
 		forged := m.forge(f)
@@ -211,7 +211,7 @@ func TestWhatAStrangerCanWriteChangesNothing(t *testing.T) {
 	}
 }
 
-func TestThatAnAnswerWasOldChangesNothingBesideTheVerdict(t *testing.T) {
+func TestDecideIgnoresStaleMarkBesideVerdict(t *testing.T) {
 	each(t, func(_ maker, s Settings, f Facts) {
 		fresh := s.Decide(f)
 		f.Stale = true
@@ -222,7 +222,7 @@ func TestThatAnAnswerWasOldChangesNothingBesideTheVerdict(t *testing.T) {
 }
 
 // What conformant may not do, and what nobody may.
-func TestNoMessageIsRefusedForPRejectAlone(t *testing.T) {
+func TestConformantNeedsMoreThanPReject(t *testing.T) {
 	each(t, func(_ maker, s Settings, f Facts) {
 		d := s.Decide(f)
 		conclusive := slices.Contains([]Evidence{SendsNoMail, NoSuchDomain, SignsMail}, d.Evidence)
@@ -252,7 +252,7 @@ func ordinary() Facts {
 	}
 }
 
-func TestAnOrdinaryMessageCostsFewAllocations(t *testing.T) {
+func TestDecideAllocatesLittle(t *testing.T) {
 	rules := set(t, Rule{Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: pats("bank.example")}})
 	for _, profile := range []Profile{Monitor, Conformant, Strict} {
 		for _, rs := range []Rules{{}, rules} {

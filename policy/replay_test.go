@@ -11,7 +11,7 @@ import (
 // The messages and rules that package policy generates for its own tests try
 // package replay, too.
 
-func TestAgainIsSureOnlyOfTheDecisionOfAllFacts(t *testing.T) {
+func TestAgainIsSureOnlyOfDecisionOfAllFacts(t *testing.T) {
 	var sures, unsures [6]int
 	gaveWay := 0
 	policy.Ruled(t, func(m policy.Maker, s policy.Settings, f policy.Facts) {
@@ -59,7 +59,7 @@ func allOf(o policy.Told) string {
 	return word
 }
 
-func TestTellSaysWhatIsNotKnown(t *testing.T) {
+func TestTellMarksUnknownConditions(t *testing.T) {
 	counts := make(map[string]int)
 	policy.Ruled(t, func(m policy.Maker, s policy.Settings, f policy.Facts) {
 		f = m.Forget(f)

@@ -80,7 +80,7 @@ func TestRulesAreTriedByPriorityThenId(t *testing.T) {
 	}
 }
 
-func TestASetOfRulesCannotBeChanged(t *testing.T) {
+func TestNewRulesCopiesRules(t *testing.T) {
 	r := good()
 	rs, err := NewRules([]Rule{r})
 	if err != nil {
@@ -94,7 +94,7 @@ func TestASetOfRulesCannotBeChanged(t *testing.T) {
 	}
 }
 
-func TestTheHashTellsSetsApartAndNotTheirFiles(t *testing.T) {
+func TestHashDependsOnRulesNotFiles(t *testing.T) {
 	hash := func(change func(*Rule)) string {
 		a, b := good(), good()
 		b.ID = "other"
@@ -140,7 +140,7 @@ func TestTheHashTellsSetsApartAndNotTheirFiles(t *testing.T) {
 	}
 }
 
-func TestARuleSurvivesJSON(t *testing.T) {
+func TestRuleJSONRoundTrip(t *testing.T) {
 	r := good()
 	r.Expires, r.File, r.Line = r.Created.AddDate(1, 0, 0), "f", 3
 	r.Match.HeaderFrom, r.Match.Result = pats("org:a.example", ".b.example"), []string{"fail"}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestADrawIsTheSameForARetryAndDifferentForAnotherPurpose(t *testing.T) {
+func TestDrawIsStableForRetryAndDiffersByPurpose(t *testing.T) {
 	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
 	m := Sample{Author: "a.example", MessageID: "<1@a.example>", Date: "Mon, 2 Nov 2026 10:00:00 +0000",
 		MailFrom: "x@a.example", Client: netip.MustParseAddr("192.0.2.1")}
@@ -32,7 +32,7 @@ func draws(s Sampler, purpose string) (out [64]uint8) {
 	return out
 }
 
-func TestFieldsOfASampleDoNotRunIntoEachOther(t *testing.T) {
+func TestSampleFieldsAreSeparated(t *testing.T) {
 	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
 	for _, between := range []string{"", "\x00", "\x00\x00\x00\x00\x00\x00\x00\x00"} {
 		same := 0
@@ -48,7 +48,7 @@ func TestFieldsOfASampleDoNotRunIntoEachOther(t *testing.T) {
 	}
 }
 
-func TestNetworkIsTheSendersPartOfAnAddress(t *testing.T) {
+func TestNetworkCutsAddress(t *testing.T) {
 	for in, want := range map[string]string{
 		"192.0.2.77":        "192.0.2.0/24",
 		"::ffff:192.0.2.77": "192.0.2.0/24",
@@ -66,7 +66,7 @@ func TestNetworkIsTheSendersPartOfAnAddress(t *testing.T) {
 // What a sender can choose, here the Message-ID, selects no more and no fewer
 // than pct says, for every pct, and the draws for two purposes have nothing to
 // do with each other.
-func TestMessageIDsChosenWithoutTheKeyAreSelectedAsPctSays(t *testing.T) {
+func TestSamplerDrawIsUniformWithoutKey(t *testing.T) {
 	const n, every = 100_000, 4 // that many draws for a second purpose, too
 	s := NewSampler([]byte("0123456789abcdef0123456789abcdef"))
 	var pct, ramp [100]int

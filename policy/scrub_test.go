@@ -9,7 +9,7 @@ import (
 	"dmarcgate/auth/dmarc"
 )
 
-func TestScrubTakesLocalPartsOut(t *testing.T) {
+func TestScrubRemovesLocalParts(t *testing.T) {
 	const jane = "jane.doe"
 	for _, tt := range []struct {
 		name string

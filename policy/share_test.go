@@ -12,7 +12,7 @@ import (
 // everything is a match that every failing message has.
 var everything = Match{Result: []string{"fail"}}
 
-func TestARuleThatSkipsReportsNeverDecides(t *testing.T) {
+func TestSkipReportRuleNeverDecides(t *testing.T) {
 	skip := func(id string, mode Mode) Rule {
 		return Rule{ID: id, Mode: mode, Priority: 900, Action: RuleSkipReport, Match: everything}
 	}
@@ -48,7 +48,7 @@ func TestARuleThatSkipsReportsNeverDecides(t *testing.T) {
 	}
 }
 
-func TestADecisionNamesSoManyRulesAndNoMore(t *testing.T) {
+func TestDecisionNamesLimitedNumberOfRules(t *testing.T) {
 	var rules []Rule
 	for i := range 100 {
 		rules = append(rules,
@@ -61,7 +61,7 @@ func TestADecisionNamesSoManyRulesAndNoMore(t *testing.T) {
 	}
 }
 
-func TestACommentGoesToReportsWithTheReasonOfTheRule(t *testing.T) {
+func TestReportCommentGoesWithRuleReason(t *testing.T) {
 	tests := []struct {
 		name   string
 		action RuleAction
@@ -87,7 +87,7 @@ func TestACommentGoesToReportsWithTheReasonOfTheRule(t *testing.T) {
 }
 
 // Who raises a sample or the share adds messages and loses none.
-func TestSamplesAndSharesGrow(t *testing.T) {
+func TestSampleAndShareGrowMonotonically(t *testing.T) {
 	const messages = 1000
 	accepts := Rule{ID: "r", Mode: Enforce, Action: RuleAccept, Match: everything}
 	for _, tt := range []struct {
@@ -124,7 +124,7 @@ func TestSamplesAndSharesGrow(t *testing.T) {
 	}
 }
 
-func TestOutsideTheShareAMessageIsWatched(t *testing.T) {
+func TestEnforceShareMonitorsOtherMessages(t *testing.T) {
 	f := full()
 	rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: RuleAccept, Match: everything}})
 	d := Settings{Profile: Strict, Quarantine: Tag, Observed: 100, Rules: rules}.Decide(f)
@@ -153,7 +153,7 @@ func TestOutsideTheShareAMessageIsWatched(t *testing.T) {
 	}
 }
 
-func TestRulesHaveViews(t *testing.T) {
+func TestRulesWithoutAndOnly(t *testing.T) {
 	rules := compile([]Rule{
 		{ID: "off", Mode: Off, Action: RuleQuarantine, Match: everything},
 		{ID: "first", Mode: Enforce, Priority: 9, Action: RuleAccept, Match: everything},

@@ -26,7 +26,7 @@ func sumOf(s Settings, r Rule) string {
 
 // Whoever adds a field to settings or rules need not think of Sum, and cannot
 // leave it out.
-func TestTheSumCoversEveryFieldThatDecides(t *testing.T) {
+func TestSumCoversEveryDecidingField(t *testing.T) {
 	s, r := summed()
 	base := sumOf(s, r)
 	if len(base) != sumDigits || base != sumOf(s, r) {
@@ -108,7 +108,7 @@ func change(t *testing.T, name string, v reflect.Value) {
 	}
 }
 
-func TestTheSumCoversWhatMapsHold(t *testing.T) {
+func TestSumCoversMapContents(t *testing.T) {
 	s, r := summed()
 	sums := make(map[string]bool)
 	for _, items := range [][]string{{}, {"a.example"}, {".a.example"}, {"a.example", "b.example"}} {
@@ -133,7 +133,7 @@ func TestTheSumCoversWhatMapsHold(t *testing.T) {
 	}
 }
 
-func TestRulesThatAreOffAreNotInTheSum(t *testing.T) {
+func TestSumIgnoresRulesThatAreOff(t *testing.T) {
 	s, r := summed()
 	off := r
 	off.ID, off.Mode = "off", Off

@@ -60,7 +60,7 @@ func checkMatch(t *testing.T, s Settings, r Rule, f Facts, matches bool) Decisio
 	return d
 }
 
-func TestEveryKeyMustHoldAndOfAListOneItem(t *testing.T) {
+func TestMatchNeedsEveryKeyAndOneItemOfEachList(t *testing.T) {
 	tests := []struct {
 		name   string
 		match  Match
@@ -116,7 +116,7 @@ func TestEveryKeyMustHoldAndOfAListOneItem(t *testing.T) {
 	}
 }
 
-func TestOneAnswerGoesToAllRecipientsAndAuthors(t *testing.T) {
+func TestDecideGivesOneAnswerForAllRecipientsAndAuthors(t *testing.T) {
 	strict := Settings{Profile: Strict, Quarantine: Tag}
 	accept := Rule{Action: RuleAccept, Match: Match{ClientIP: relay, RcptDomain: pats("a.example")}}
 	quarantine := Rule{Action: RuleQuarantine, Match: Match{RcptDomain: pats("a.example")}}
@@ -155,7 +155,7 @@ func TestOneAnswerGoesToAllRecipientsAndAuthors(t *testing.T) {
 	}
 }
 
-func TestAnAcceptingRuleMustBeAboutEveryAuthorDomain(t *testing.T) {
+func TestAcceptRuleMustCoverEveryAuthorDomain(t *testing.T) {
 	pass := author("good.example", dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject})
 	fail := author("bank.example", fails(dmarc.Reject))
 	other := author("other.example", fails(dmarc.Reject))
@@ -189,7 +189,7 @@ func TestAnAcceptingRuleMustBeAboutEveryAuthorDomain(t *testing.T) {
 	}
 }
 
-func TestARuleDecidesAsItsActionSays(t *testing.T) {
+func TestRuleActionDecides(t *testing.T) {
 	strict := Settings{Profile: Strict, Quarantine: Tag}
 	conformant := Settings{Profile: Conformant, Quarantine: Hold}
 	refusing := Settings{Profile: Strict, Quarantine: Refuse, TempDomain: Tempfail, MaxDefer: time.Hour}
@@ -257,7 +257,7 @@ func TestARuleDecidesAsItsActionSays(t *testing.T) {
 	}
 }
 
-func TestTheHighestMatchingRuleDecidesAndTheRestAreNamed(t *testing.T) {
+func TestRulePriorityDecidesAndOthersAreNamed(t *testing.T) {
 	match := Match{ClientIP: relay}
 	rules := set(t,
 		Rule{ID: "watch-first", Mode: Shadow, Priority: 900, Action: RuleReject, Match: match},
@@ -278,7 +278,7 @@ func TestTheHighestMatchingRuleDecidesAndTheRestAreNamed(t *testing.T) {
 	}
 }
 
-func TestUnderMonitorEveryRuleOnlyWatches(t *testing.T) {
+func TestMonitorAppliesNoRule(t *testing.T) {
 	match := Match{ClientIP: relay}
 	plain := Settings{Profile: Monitor, Quarantine: Tag}
 	s := plain
@@ -294,7 +294,7 @@ func TestUnderMonitorEveryRuleOnlyWatches(t *testing.T) {
 	}
 }
 
-func TestARuleEndsWithTheInstantOfItsExpiry(t *testing.T) {
+func TestExpiredRuleEndsAtInstant(t *testing.T) {
 	end := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
 	s := Settings{Profile: Strict, Rules: set(t, Rule{Mode: Enforce, Action: RuleAccept, Expires: end, Match: Match{ClientIP: relay}})}
 	for _, tt := range []struct {
@@ -314,7 +314,7 @@ func TestARuleEndsWithTheInstantOfItsExpiry(t *testing.T) {
 	}
 }
 
-func TestADecisionNamesTheAuthorDomainThatTheRuleIsAbout(t *testing.T) {
+func TestDecisionNamesAuthorDomainOfRule(t *testing.T) {
 	none := author("none.example", fails(dmarc.None))
 	reject := author("r.example", fails(dmarc.Reject))
 	none.Verdict.Reason = "why none"

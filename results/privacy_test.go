@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestHashesOfQueueIDsNeedTheKey(t *testing.T) {
+func TestHashQueueIDNeedsKey(t *testing.T) {
 	a, b := HashQueueID([]byte("a"), "q"), HashQueueID([]byte("b"), "q")
 	if a == b || len(a) != len(b) || len(a) != 23 || !strings.HasPrefix(a, hashedID) || HashQueueID([]byte("a"), "r") == a {
 		t.Errorf("hashes = %q, %q; want two of 23 characters", a, b)
@@ -15,7 +15,7 @@ func TestHashesOfQueueIDsNeedTheKey(t *testing.T) {
 	}
 }
 
-func TestAddressLiteralsAreShortened(t *testing.T) {
+func TestShortenCutsAddressLiterals(t *testing.T) {
 	for in, want := range map[string]string{
 		"[192.0.2.77]": "[192.0.2.0]", "192.0.2.77": "192.0.2.0", "[IPv6:2001:db8:1:2::3]": "[IPv6:2001:db8:1::]", "[ipv6:fe80::1%eth0]": "[ipv6:fe80::]",
 		"mx.example": "mx.example", "": "", "[x]": "[x]", "IPv6:": "IPv6:", "[192.0.2.77": "[192.0.2.0]",
@@ -26,7 +26,7 @@ func TestAddressLiteralsAreShortened(t *testing.T) {
 	}
 }
 
-func TestCleanTagsKeepsWhatIsOfTheRegistry(t *testing.T) {
+func TestCleanKeepsRegisteredTags(t *testing.T) {
 	for _, tt := range []struct{ record, want string }{
 		{"", ""},
 		{"v=DMARC1; p=reject", "v=DMARC1; p=reject"},

@@ -10,7 +10,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestAPurgeMeansWhatAllItsFieldsMean(t *testing.T) {
+func TestPurgeMatchesAllFields(t *testing.T) {
 	full := resultstest.Filled()
 	full.Facts.Client, full.Facts.Time = netip.MustParseAddr("192.0.2.77"), resultstest.Today
 	for i, name := range []*string{&full.Facts.MailFrom, &full.Facts.Helo, &full.Facts.ClientName, &full.Facts.Recipients[0], &full.Facts.SPF.Domain,

@@ -30,7 +30,7 @@ func addBook(t *testing.T) *book {
 
 var someWishes = Wishes{QueueID: "4XyZ1", Owner: "postmaster@receiver.example", Days: 90}
 
-func TestTheNarrowestAnchorIsChosen(t *testing.T) {
+func TestRulesAddChoosesNarrowestAnchor(t *testing.T) {
 	tests := []struct {
 		name  string
 		row   results.Row
@@ -77,7 +77,7 @@ func TestTheNarrowestAnchorIsChosen(t *testing.T) {
 	}
 }
 
-func TestMailThatNeedsNoRuleOrCanHaveNoneIsRefused(t *testing.T) {
+func TestRulesAddRejectsMailWithoutNeed(t *testing.T) {
 	author := func(f func(*policy.Author)) func(*results.Row) {
 		return func(r *results.Row) { f(&r.Facts.Authors[0]) }
 	}
@@ -115,7 +115,7 @@ func TestMailThatNeedsNoRuleOrCanHaveNoneIsRefused(t *testing.T) {
 
 // Whatever a message is like: there is a rule that loads, without errors and
 // with green tests, or there is none.
-func TestWhatIsProposedAlwaysLoads(t *testing.T) {
+func TestRulesAddProposalLoads(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	b := addBook(t)
 	made := make(map[string]int)

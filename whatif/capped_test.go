@@ -12,7 +12,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestTablesOfStrangersNamesAreBounded(t *testing.T) {
+func TestTallyTablesAreBounded(t *testing.T) {
 	c := newCapped[string, struct{}](100)
 	own := func(s string) string { return s }
 	for n := range 10_000 {
@@ -40,7 +40,7 @@ func TestTablesOfStrangersNamesAreBounded(t *testing.T) {
 	}
 }
 
-func TestALineThatCameBackSaysHowMuchItMayLack(t *testing.T) {
+func TestTallyLineShowsPossibleLoss(t *testing.T) {
 	c := newCapped[string, struct{}](4)
 	own := func(s string) string { return s }
 	for _, key := range []string{"gone", "gone", "a", "a", "a", "b", "b", "b", "c", "c", "d", "gone"} {
@@ -77,7 +77,7 @@ func (h hostileRows) Scan(_ context.Context, _ results.Span, f func(results.Row)
 	return nil
 }
 
-func TestMemoryDoesNotGrowWithTheNamesOfStrangers(t *testing.T) {
+func TestTallyMemoryIsBounded(t *testing.T) {
 	c := trying(profileSettings(t, "strict"))
 	c.readiness = true
 	heap := func() uint64 {

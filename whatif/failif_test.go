@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestConditionsAreParsed(t *testing.T) {
+func TestFailIfParses(t *testing.T) {
 	tally := &tally{Messages: 1000, CannotTell: 7, effect: effect{Changed: 30, Relaxed: 1, Tightened: 29, Rejected: 20, Quarantined: 9, Deferred: 3}}
 	tests := []struct {
 		in    string

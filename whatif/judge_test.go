@@ -27,7 +27,7 @@ func judgeOf(t *testing.T, change func(*config.Config)) (j *judge, shaped string
 	return newJudge(in.Policy(l), nil).evaluating(in.Config, l), shaped
 }
 
-func TestWhatIfDecidesAnewWhoseMailIsEvaluated(t *testing.T) {
+func TestWhatIfDecidesEvaluationAgain(t *testing.T) {
 	trusting := func(networks ...string) func(*config.Config) {
 		return func(c *config.Config) {
 			c.Listeners[0].TrustedNetworks = nil

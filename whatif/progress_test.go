@@ -10,7 +10,7 @@ import (
 	"dmarcgate/term"
 )
 
-func TestTheBarShowsHowFarTheScanHasCome(t *testing.T) {
+func TestProgressBar(t *testing.T) {
 	now := resultstest.Day.AddDate(0, 0, 1)
 	var out strings.Builder
 	rows := make(rowList, 1001)

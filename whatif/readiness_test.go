@@ -14,7 +14,7 @@ import (
 	"dmarcgate/survey"
 )
 
-func TestSourcesAreToldApart(t *testing.T) {
+func TestReadinessSeparatesSources(t *testing.T) {
 	pass := func(domain string) func(*policy.Facts) {
 		return func(f *policy.Facts) { f.DKIM = append(f.DKIM, policy.DKIM{Result: "pass", Domain: domain}) }
 	}
@@ -100,7 +100,7 @@ func TestSourcesAreToldApart(t *testing.T) {
 	}
 }
 
-func TestAMessageWithStrongEvidenceAgainstItIsNoForwarders(t *testing.T) {
+func TestReadinessIgnoresForgedMail(t *testing.T) {
 	c := trying(profileSettings(t, "strict"))
 	c.readiness = true
 	f := resultstest.Facts(1, func(f *policy.Facts) { f.Authors[0].Standing = policy.Standing{Asked: true, Missing: true} })

@@ -9,7 +9,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestTheReportIsPrintableWhateverStrangersWrite(t *testing.T) {
+func TestWhatIfReportIsPrintable(t *testing.T) {
 	nasty := "\x1b[31m" + strings.Repeat("é", 150) + "\n.example"
 	var rows []results.Row
 	for n := range 5 {

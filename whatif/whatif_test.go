@@ -73,7 +73,7 @@ func tallied(t *testing.T, c *Candidate, rows ...results.Row) *tally {
 	return got
 }
 
-func TestEachChangeIsCountedAsWhatItIs(t *testing.T) {
+func TestTallyCountsEachChange(t *testing.T) {
 	accept, tag := handling{}, handling{policy.Tag, policy.Quarantine}
 	hold, refuse := handling{policy.Hold, policy.Quarantine}, handling{policy.Refuse, policy.Reject}
 	tempfail, marked := handling{policy.Tempfail, policy.None}, handling{policy.Tag, policy.None}
@@ -113,7 +113,7 @@ func TestEachChangeIsCountedAsWhatItIs(t *testing.T) {
 	}
 }
 
-func TestTheSameSettingsMakeEveryDecisionAgain(t *testing.T) {
+func TestWhatIfSameSettingsReproduceDecisions(t *testing.T) {
 	for _, profile := range []string{"monitor", "conformant", "strict"} {
 		s := profileSettings(t, profile)
 		c := trying(s)
@@ -129,7 +129,7 @@ func TestTheSameSettingsMakeEveryDecisionAgain(t *testing.T) {
 	}
 }
 
-func TestADecisionThatDoesNotComeOutAgainIsFound(t *testing.T) {
+func TestWhatIfReportsUnreproducedDecision(t *testing.T) {
 	s := profileSettings(t, "strict")
 	c := trying(s)
 	c.listeners["mta"].sum = "same"
@@ -155,7 +155,7 @@ func TestADecisionThatDoesNotComeOutAgainIsFound(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeToldIsCountedByItsCause(t *testing.T) {
+func TestTallyCountsCannotTellByCause(t *testing.T) {
 	s := profileSettings(t, "strict")
 	c := trying(s)
 	c.listeners["mta"].sum = "same"
@@ -188,7 +188,7 @@ func TestWhatCannotBeToldIsCountedByItsCause(t *testing.T) {
 	}
 }
 
-func TestARuleThatNeedsAFactIsTriedOnlyWhereItIs(t *testing.T) {
+func TestWhatIfRuleNeedsStoredFact(t *testing.T) {
 	signer, err := pattern.ParseDomain("lists.example.org")
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +225,7 @@ func TestARuleThatNeedsAFactIsTriedOnlyWhereItIs(t *testing.T) {
 	}
 }
 
-func TestEveryFactThatCanLackHasAName(t *testing.T) {
+func TestTallyNamesMissingFacts(t *testing.T) {
 	var all policy.Lack
 	for _, n := range lackNames {
 		all |= n.bit
@@ -235,7 +235,7 @@ func TestEveryFactThatCanLackHasAName(t *testing.T) {
 	}
 }
 
-func TestImportedRowsAreLeftAside(t *testing.T) {
+func TestWhatIfSkipsImportedRows(t *testing.T) {
 	r := resultstest.Decided(profileSettings(t, "monitor"), resultstest.Facts(1))
 	r.State = results.Imported
 	if got := tallied(t, trying(profileSettings(t, "strict")), r); got.Imported != 1 || got.Messages != 0 || got.Changed != 0 {
@@ -243,7 +243,7 @@ func TestImportedRowsAreLeftAside(t *testing.T) {
 	}
 }
 
-func TestChangesBelongToTheRuleThatMakesThem(t *testing.T) {
+func TestTallyAssignsChangesToRules(t *testing.T) {
 	tests := []struct {
 		before, now string
 		want        by
@@ -257,7 +257,7 @@ func TestChangesBelongToTheRuleThatMakesThem(t *testing.T) {
 	}
 }
 
-func TestAnotherRuleWithTheSameAnswerIsNoChange(t *testing.T) {
+func TestTallyOtherRuleWithSameAnswerIsNoChange(t *testing.T) {
 	s := profileSettings(t, "strict")
 	r := resultstest.Decided(s, resultstest.Facts(1))
 	r.Decision.Rule, r.Settings = "was", "others"
@@ -266,7 +266,7 @@ func TestAnotherRuleWithTheSameAnswerIsNoChange(t *testing.T) {
 	}
 }
 
-func TestALineShowsTheQueueIDsThatItHasRoomFor(t *testing.T) {
+func TestTallyLineShowsSamples(t *testing.T) {
 	long := strings.Repeat("x", 20)
 	for _, tt := range []struct {
 		ids  []string
@@ -278,7 +278,7 @@ func TestALineShowsTheQueueIDsThatItHasRoomFor(t *testing.T) {
 	}
 }
 
-func TestRulesInShadowAreCountedOnTop(t *testing.T) {
+func TestTallyCountsShadowRules(t *testing.T) {
 	s := profileSettings(t, "strict")
 	c := trying(s)
 	c.listeners["mta"].again = func(f policy.Facts) (policy.Decision, bool) {

@@ -23,9 +23,9 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestHostileChainsCostNoMoreThanTheirSize takes what is allocated for the
+// TestFinishCostIsBoundedBySizeOfChain takes what is allocated for the
 // work that is done.
-func TestHostileChainsCostNoMoreThanTheirSize(t *testing.T) {
+func TestFinishCostIsBoundedBySizeOfChain(t *testing.T) {
 	folds := strings.Repeat("\r\n x", 2<<10)
 	for _, tt := range []struct {
 		name  string
@@ -75,7 +75,7 @@ func (c counter) Write(p []byte) (int, error) {
 
 func (c counter) Clone() (hash.Cloner, error) { return c, nil }
 
-func TestEachFieldIsHashedOnceForAllSeals(t *testing.T) {
+func TestFinishHashesEachFieldOnce(t *testing.T) {
 	l := bulky(t, 4<<10, MaxSets)
 	h, _ := headerOf(l.text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{})
@@ -91,7 +91,7 @@ func TestEachFieldIsHashedOnceForAllSeals(t *testing.T) {
 	run.Finish()
 }
 
-func TestAbandonedChainsLeaveNoGoroutine(t *testing.T) {
+func TestRunLeavesNoGoroutine(t *testing.T) {
 	h, _ := headerOf(newLetter().sealed(t, 3).text())
 	before := runtime.NumGoroutine()
 	for range 50 {
@@ -182,7 +182,7 @@ func FuzzResults(f *testing.F) {
 	})
 }
 
-func TestTheInstanceOfResults(t *testing.T) {
+func TestInstanceOfResults(t *testing.T) {
 	for _, tt := range []struct {
 		value   string
 		n       int

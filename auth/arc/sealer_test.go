@@ -234,7 +234,7 @@ func (l *letter) top(fields ...string) *letter {
 	return l
 }
 
-func TestTheSealerCanonicalizesAsTheRFCSays(t *testing.T) {
+func TestSealCanonicalization(t *testing.T) {
 	if got, want := relaxedField("A : X\r\n\tY \t Z  \r\n"), "a:X Y Z\r\n"; got != want {
 		t.Errorf("relaxedField() = %q; want %q", got, want)
 	}

@@ -26,7 +26,7 @@ func (a aged) TXT(ctx context.Context, name string) ([]string, error) {
 	return txts, err
 }
 
-func TestAChainWithAnOldKeyPassesOrFailsForIt(t *testing.T) {
+func TestChainWithStaleKey(t *testing.T) {
 	forged := newLetter().sealed(t, 1)
 	forged.replace("ARC-Authentication-Results", "pass", "none")
 	other := newLetter().sealed(t, 1)

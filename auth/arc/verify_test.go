@@ -78,7 +78,7 @@ func TestChainsThatPass(t *testing.T) {
 	}
 }
 
-func TestASealOfEachSizeOfKey(t *testing.T) {
+func TestSealKeySizes(t *testing.T) {
 	for _, bits := range []int{1024, 2048, 3072} {
 		by := newRSA(bits)
 		got := validate(texts{"s._domainkey.relay.example": by.record}, newLetter().seal(t, hop{by: by}).text())
@@ -88,9 +88,9 @@ func TestASealOfEachSizeOfKey(t *testing.T) {
 	}
 }
 
-// TestStructuresThatFail has what is wrong before any key is needed, so that
+// TestChainStructuresThatFail has what is wrong before any key is needed, so that
 // none is looked up and no body is hashed.
-func TestStructuresThatFail(t *testing.T) {
+func TestChainStructuresThatFail(t *testing.T) {
 	two := func() *letter { return newLetter().sealed(t, 2) }
 	without := func(name string) *letter {
 		l := two()
@@ -176,7 +176,7 @@ func bulky(t testing.TB, size, n int) *letter {
 	return l
 }
 
-func TestSignaturesThatFail(t *testing.T) {
+func TestChainSignaturesThatFail(t *testing.T) {
 	change := func(l *letter, f func(*letter)) *letter {
 		f(l)
 		return l
@@ -216,9 +216,9 @@ func TestSignaturesThatFail(t *testing.T) {
 	}
 }
 
-// TestTheOldestPass has messages that were changed on their way, or of which
+// TestOldestPass has messages that were changed on their way, or of which
 // an older signature cannot be verified for another reason. The chain passes.
-func TestTheOldestPass(t *testing.T) {
+func TestOldestPass(t *testing.T) {
 	change := func(before, after int) *letter {
 		l := newLetter().sealed(t, before)
 		l.body += "-- \r\nlist\r\n"
@@ -247,7 +247,7 @@ func TestTheOldestPass(t *testing.T) {
 	}
 }
 
-func TestEachSetIsTold(t *testing.T) {
+func TestResultListsEachSet(t *testing.T) {
 	l := newLetter().seal(t, hop{domain: "First.Example", selector: "a.B", payload: "\r\n\tmx.example (x;\r\n y); dmarc=pass"})
 	l.seal(t, hop{by: edSealer(), domain: "second.example", payload: " mx\x01.example; dmarc=pass"})
 	want := []Set{
@@ -264,7 +264,7 @@ func TestEachSetIsTold(t *testing.T) {
 	}
 }
 
-func TestTheOrderOfTheFieldsDoesNotMatter(t *testing.T) {
+func TestChainFieldOrderIsFree(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	l := newLetter().sealed(t, 4)
 	for range 20 {
@@ -275,13 +275,13 @@ func TestTheOrderOfTheFieldsDoesNotMatter(t *testing.T) {
 	}
 }
 
-func TestNoChainIsNone(t *testing.T) {
+func TestFinishWithoutChainIsNone(t *testing.T) {
 	if got := validate(nil, newLetter().text()); got.Status != None || got.Reason != "" || got.Sets != nil {
 		t.Errorf("result = %+v; want none", got)
 	}
 }
 
-func TestAChainSharesKeysAndBodyWithTheSignaturesOfTheMessage(t *testing.T) {
+func TestChainSharesKeysAndBodyWithSignatures(t *testing.T) {
 	l := newLetter().sealed(t, 2)
 	l.top("DKIM-Signature: v=1; a=rsa-sha256; d=relay.example; s=s; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n")
 	h, body := headerOf(l.text())
@@ -307,7 +307,7 @@ func TestAChainSharesKeysAndBodyWithTheSignaturesOfTheMessage(t *testing.T) {
 	}
 }
 
-func TestTheChainAloneWantsTheBody(t *testing.T) {
+func TestWantedForChainAlone(t *testing.T) {
 	h, _ := headerOf(newLetter().sealed(t, 1).text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{})
 	if run.Wanted() {
@@ -319,7 +319,7 @@ func TestTheChainAloneWantsTheBody(t *testing.T) {
 	run.Finish()
 }
 
-func TestAChainThatStartsBehindTheBodyFails(t *testing.T) {
+func TestStartAfterBodyFails(t *testing.T) {
 	h, body := headerOf(newLetter().sealed(t, 1).text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{})
 	run.Write(body)
@@ -329,7 +329,7 @@ func TestAChainThatStartsBehindTheBodyFails(t *testing.T) {
 	run.Finish()
 }
 
-func TestBodyLengthIsThatOfTheSignatures(t *testing.T) {
+func TestBodyLengthFollowsSignatures(t *testing.T) {
 	h, body := headerOf(newLetter().seal(t, hop{tags: "l=16; "}).text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{BodyLength: dkim.AcceptWhole})
 	chain := Start(run)
@@ -340,7 +340,7 @@ func TestBodyLengthIsThatOfTheSignatures(t *testing.T) {
 	run.Finish()
 }
 
-func TestNoChainCostsMoreLookupsThanTheLimit(t *testing.T) {
+func TestChainLookupsAreLimited(t *testing.T) {
 	l := newLetter()
 	for i := range MaxSets {
 		l.seal(t, hop{selector: fmt.Sprint("s", i), message: fmt.Sprint("m", i)})

@@ -7,7 +7,7 @@ import (
 
 var ours = []string{"mx.example.com", "old.example.com", "mx.bücher.example"}
 
-func TestFieldsThatClaimToBeOurs(t *testing.T) {
+func TestClaimsFindsForgedFields(t *testing.T) {
 	tests := []struct{ name, body string }{
 		{"the plain form", " mx.example.com; dmarc=pass header.from=bank.example"},
 		{"another id of ours", " old.example.com; none"},
@@ -54,7 +54,7 @@ func TestFieldsThatClaimToBeOurs(t *testing.T) {
 	}
 }
 
-func TestFieldsThatCannotBeRead(t *testing.T) {
+func TestClaimsOfUnreadableFields(t *testing.T) {
 	tests := []struct{ name, body string }{
 		{"nothing", ""},
 		{"blanks", " \t\r\n "},
@@ -108,7 +108,7 @@ func TestFieldsThatCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestFieldsOfOthersStay(t *testing.T) {
+func TestClaimsKeepsForeignFields(t *testing.T) {
 	tests := []struct{ name, body string }{
 		{"an ordinary field", " mail.other.example; dkim=pass header.d=other.example"},
 		{"a quoted id", ` "mail.other.example"; none`},
@@ -137,7 +137,7 @@ func TestFieldsOfOthersStay(t *testing.T) {
 	}
 }
 
-func TestOwnIDsAreComparedAsTheyAreWritten(t *testing.T) {
+func TestClaimsComparesIDs(t *testing.T) {
 	for _, id := range []string{"MX.Example.ORG.", "mx.example.org/smtp", "two words", `qu"ote`, "", ".", "\xff", "line\r\nbreak", strings.Repeat("a.", 300), "xn--bcher-kva.example", "BÜCHER.example", "[192.0.2.1]"} {
 		if body := Format(id, sample); !Claims(body, []string{id}) {
 			t.Errorf("Claims(%q, %q) = false; want true for our own field", body, id)

@@ -15,7 +15,7 @@ func props(parts ...string) (out []Property) {
 	return out
 }
 
-func TestResultsAreReadAsTheGrammarHasThem(t *testing.T) {
+func TestParseResults(t *testing.T) {
 	tests := []struct {
 		name, body string // behind "mx.example.org; "
 		want       Result
@@ -63,7 +63,7 @@ func TestResultsAreReadAsTheGrammarHasThem(t *testing.T) {
 }
 
 // What stands between good results must not hide them, and is not guessed.
-func TestAResultThatCannotBeReadIsPassedOver(t *testing.T) {
+func TestParseSkipsUnreadableResult(t *testing.T) {
 	for _, bad := range []string{
 		"(null)=pass", "=pass", "spf", "spf=", "spf pass", "spf==pass", "spf=pass,", "spf=pass x", `spf="pass"`, "s.pf=pass", "spf=pass)",
 		"dkim/2=pass", "dkim/=pass", "dkim/x=pass", "dkim/1/1=pass", "dkim=pass header.d", "dkim=pass .d=x", "dkim=pass header.=x", "dkim=pass header.d.e=x",
@@ -82,7 +82,7 @@ func TestAResultThatCannotBeReadIsPassedOver(t *testing.T) {
 	}
 }
 
-func TestNothingIsReadBehindAQuoteOrCommentWithoutEnd(t *testing.T) {
+func TestParseStopsAtUnterminatedQuoteOrComment(t *testing.T) {
 	for _, bad := range []string{"dkim=fail header.d=example.net(.example.com", `dkim=fail reason="x`, "dkim=fail (x", `dkim=fail x.y=z\"`, `dkim=fail (x\`, `dkim=fail ,"x`, "dkim=fail , (x"} {
 		got, err := Parse("mx; spf=none; " + bad + "; dmarc=pass header.from=bank.example")
 		if want := []Result{{Method: "spf", Value: "none"}}; err != nil || !reflect.DeepEqual(got.Results, want) || got.Skipped != 1 {
@@ -91,7 +91,7 @@ func TestNothingIsReadBehindAQuoteOrCommentWithoutEnd(t *testing.T) {
 	}
 }
 
-func TestFieldsWithoutResults(t *testing.T) {
+func TestParseFieldsWithoutResults(t *testing.T) {
 	for _, body := range []string{"mx.example.org", "mx.example.org;", ` "mx.example.org"`, "(c) mx.example.org", "MX.example.org. 1 (c)", " mx.example.org; none", "mx.example.org; (a) None (b) ;\r\n", "mx.example.org;;; ;", `"mx.example.org/4x9"; none`} {
 		if got, err := Parse(body); err != nil || !reflect.DeepEqual(got, Field{ID: "mx.example.org"}) {
 			t.Errorf("Parse(%q) = %+v, %v; want an empty field of mx.example.org", body, got, err)
@@ -99,7 +99,7 @@ func TestFieldsWithoutResults(t *testing.T) {
 	}
 }
 
-func TestFieldsThatParseRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	long := "mx; x=y (" + strings.Repeat("a", MaxField) + ")"
 	for body, want := range map[string]error{
 		"": errID, ";": errID, "; spf=pass": errID, "spf=pass; dkim=pass": errID, `""; none`: errID, "(mx": errID, `"mx`: errID, "mx/1; none": errID, `"mx"x; none`: errID, "mx,": errID, strings.Repeat("a", MaxID+1): errID,
@@ -114,7 +114,7 @@ func TestFieldsThatParseRefuses(t *testing.T) {
 }
 
 // The shape of two large senders, and what auth/arc hands over.
-func TestPayloadsOfARCAuthenticationResultsAreRead(t *testing.T) {
+func TestParseARCAuthenticationResults(t *testing.T) {
 	_, payload, _ := strings.Cut(" i=1; mx.outlook.example 1; spf=pass (sender ip is 192.0.2.9)\r\n smtp.rcpttodomain=y.example smtp.mailfrom=shop.example; dmarc=pass\r\n (p=reject sp=reject pct=100) action=none header.from=shop.example; dkim=pass\r\n (signature was verified) header.d=shop.example; arc=none (0)\r\n", ";")
 	got, err := Parse(payload)
 	want := Field{ID: "mx.outlook.example", Results: []Result{
@@ -134,7 +134,7 @@ func TestPayloadsOfARCAuthenticationResultsAreRead(t *testing.T) {
 	}
 }
 
-func TestWhatIsReadIsLimited(t *testing.T) {
+func TestParseLimits(t *testing.T) {
 	got, err := Parse("mx" + strings.Repeat("; a=b"+strings.Repeat(" c.d=e", MaxProperties+9), MaxResults+9))
 	if err != nil || len(got.Results) != MaxResults || got.Skipped != 9 || len(got.Results[0].Properties) != MaxProperties {
 		t.Errorf("Parse() = %d results, %d skipped, %v; want %d and 9", len(got.Results), got.Skipped, err, MaxResults)
@@ -144,7 +144,7 @@ func TestWhatIsReadIsLimited(t *testing.T) {
 // hostile are pieces that, repeated, make a careless reader slow.
 var hostile = []string{"(", "()", "(\\", "\"", "\"\"", "\\", "a", "a.", "\"a", "\u00fc", "\r\n ", " ", " 1", "/", ";", "; (", "; \"", ";a", ";a=b", ";a=b c", "; a=b c.d=\"e", ".", "=", "@", "a@", " a.b=c"}
 
-func TestReadingLooksAtEachByteAFewTimes(t *testing.T) {
+func TestParseWorkIsLinear(t *testing.T) {
 	const size = 16 << 10
 	for _, piece := range hostile {
 		for _, before := range []string{"", "\"", "(", "mx ", "mx;", "mx; a=b ", "mx; a=b (", "mx; a=b c.d=", "mx; a=b c.d=\""} {
@@ -160,7 +160,7 @@ func TestReadingLooksAtEachByteAFewTimes(t *testing.T) {
 	}
 }
 
-func TestAllocationsOfParseAreBoundedByTheField(t *testing.T) {
+func TestParseAllocationsAreBounded(t *testing.T) {
 	for _, piece := range hostile {
 		body := "mx; a=b " + strings.Repeat(piece, 32<<10/len(piece))
 		if n := testing.AllocsPerRun(3, func() { Parse(body) }); n > float64(len(body)/16) {
@@ -169,7 +169,7 @@ func TestAllocationsOfParseAreBoundedByTheField(t *testing.T) {
 	}
 }
 
-func TestTheResultOfARCIsWritten(t *testing.T) {
+func TestFormatWritesARCResult(t *testing.T) {
 	for ip, written := range map[string]string{"2001:db8::25": `"2001:db8::25"`, "192.0.2.1": "192.0.2.1"} {
 		r := Result{Method: "arc", Value: "pass", Properties: props("smtp", "remote-ip", ip, "header", "oldest-pass", "0")}
 		body := Format("mx.example.org", []Result{r})
@@ -204,7 +204,7 @@ func random(rng *rand.Rand) []Result {
 	return results
 }
 
-func TestWhatFormatWritesParseReadsBack(t *testing.T) {
+func TestFormatParseRoundTrip(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 1500 {
 		want := Field{ID: "mx.example.org", Results: random(rng)}

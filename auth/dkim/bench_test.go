@@ -130,7 +130,7 @@ func newFloor(tb testing.TB, header, body []byte, signatures int) func() bool {
 }
 
 // craft is a message that costs some verifier far more than its size: what
-// has been found in go-msgauth 0.7.0. TestHostileMessagesCostNoMoreThanTheirSize
+// has been found in go-msgauth 0.7.0. TestRunCostIsBoundedBySizeOfMessage
 // and its neighbours hold memory; this shows time.
 type craft struct {
 	name   string

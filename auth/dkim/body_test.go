@@ -21,7 +21,7 @@ func hashed(relax bool, body []byte, limits []int64, cut func(left int) int) *di
 	return c.close()
 }
 
-func TestTheEmptyBodyHasTheHashOfTheRFC(t *testing.T) {
+func TestBodyHashOfEmptyBody(t *testing.T) {
 	for _, tt := range []struct {
 		relax bool
 		want  string
@@ -59,7 +59,7 @@ func checkBody(t *testing.T, body []byte, cut func(int) int) {
 	}
 }
 
-func TestABodyCutAnywhereHasTheSameHash(t *testing.T) {
+func TestBodyHashIgnoresChunks(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	words := []string{"a", " ", "\t", "\r", "\n", "\r\n", "  ", "\r\n\r\n", " \r\n", "\x00", "word", "seven b", strings.Repeat("x", 1500), strings.Repeat("\r\n", 300), strings.Repeat(" ", 20)}
 	for range 1500 {
@@ -73,7 +73,7 @@ func TestABodyCutAnywhereHasTheSameHash(t *testing.T) {
 	}
 }
 
-func TestEveryCutInTwoOfATrickyBody(t *testing.T) {
+func TestBodyHashOfEverySplit(t *testing.T) {
 	body := []byte("a \t b\r\n \r\n\t\r\n\r\r\nc \rd\r\n  e  \r\r\n\n\r\n \t\r\n\r\n\r\n \r")
 	for at := range len(body) {
 		first := true
@@ -87,7 +87,7 @@ func TestEveryCutInTwoOfATrickyBody(t *testing.T) {
 	}
 }
 
-func TestWhiteSpaceIsFoundAtEveryPlaceOfABlock(t *testing.T) {
+func TestBodyHashFindsWhiteSpaceEverywhere(t *testing.T) {
 	for at := range 3*block + 2 {
 		for _, space := range []string{"  ", "\t", " \r\n", " \r", " \n", "   \t     \t         ", "\t \r\n", " "} {
 			for _, behind := range []int{0, 1, 7, 8, 40, 70} {
@@ -99,7 +99,7 @@ func TestWhiteSpaceIsFoundAtEveryPlaceOfABlock(t *testing.T) {
 	}
 }
 
-func TestABodyOfManyBuffersHasTheHashOfTheReference(t *testing.T) {
+func TestBodyHashMatchesReference(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 60 {
 		var body []byte
@@ -112,7 +112,7 @@ func TestABodyOfManyBuffersHasTheHashOfTheReference(t *testing.T) {
 	}
 }
 
-func TestNothingThatIsMarkedIsUnsuspected(t *testing.T) {
+func TestSuspectCoversTouched(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	const bytes = " \t\r\n!\x00\x1f\x7f\x80\xa0\xffab"
 	for range 200_000 {

@@ -83,7 +83,7 @@ func TestStartFetchesFewKeysAtOnceThoseThatMayAlignFirst(t *testing.T) {
 	}
 }
 
-func TestStartAsksOneResolverWhereNothingIsSaidOfAlignment(t *testing.T) {
+func TestStartUsesOneResolverWithoutAlignment(t *testing.T) {
 	dns := counting{records{own()}, make(chan string, 9)}
 	run := Start(context.Background(), dns, headerOf(manySigned("example.com", "stranger.example", "other.example")), Options{})
 	run.Finish()

@@ -35,10 +35,10 @@ func allocated(f func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestHostileMessagesCostNoMoreThanTheirSize has messages that cost other
+// TestRunCostIsBoundedBySizeOfMessage has messages that cost other
 // verifiers the square of their size, in time and in memory. What is
 // allocated stands for the work: one copy of the header and little more.
-func TestHostileMessagesCostNoMoreThanTheirSize(t *testing.T) {
+func TestRunCostIsBoundedBySizeOfMessage(t *testing.T) {
 	folded := func(name string, size int) string { return name + ": x" + strings.Repeat("\r\n x", size/4) + "\r\n" }
 	var fields, names strings.Builder
 	for i := range 10_000 {
@@ -84,7 +84,7 @@ func TestHostileMessagesCostNoMoreThanTheirSize(t *testing.T) {
 	}
 }
 
-func TestManySignaturesAskOnlyForThoseThatAreVerified(t *testing.T) {
+func TestStartFetchesOnlyKeysOfVerifiedSignatures(t *testing.T) {
 	var top strings.Builder
 	for i := range 2000 {
 		fmt.Fprintf(&top, "DKIM-Signature: v=1; a=rsa-sha256; d=d%d.example; s=s; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA\r\n", i)
@@ -96,7 +96,7 @@ func TestManySignaturesAskOnlyForThoseThatAreVerified(t *testing.T) {
 	}
 }
 
-func TestLineEndsWithoutEndAreHashedOnceAndNotKept(t *testing.T) {
+func TestBodyHashOfEndlessLineEnds(t *testing.T) {
 	chunk := bytes.Repeat([]byte("\r\n"), 32<<10)
 	for _, relax := range []bool{false, true} {
 		var d *digest
@@ -113,7 +113,7 @@ func TestLineEndsWithoutEndAreHashedOnceAndNotKept(t *testing.T) {
 	}
 }
 
-func TestAnAbandonedBodyLeavesNoGoroutine(t *testing.T) {
+func TestRunWithoutFinishLeavesNoGoroutine(t *testing.T) {
 	signed := letterParts{}.signed(t)
 	before := runtime.NumGoroutine()
 	for range 50 {
@@ -131,7 +131,7 @@ func TestAnAbandonedBodyLeavesNoGoroutine(t *testing.T) {
 	}
 }
 
-func TestAKeyOfAnySizeIsRefusedWithoutBeingUsed(t *testing.T) {
+func TestKeySizeIsCheckedBeforeUse(t *testing.T) {
 	for _, bits := range []uint{4097, 16384, 32768, 65536} {
 		got := verify(records{bigKey(bits)}, letterParts{}.signed(t))
 		if got[0].Status == Pass || got[0].Status == Fail {
@@ -140,7 +140,7 @@ func TestAKeyOfAnySizeIsRefusedWithoutBeingUsed(t *testing.T) {
 	}
 }
 
-func TestMemoryDoesNotDependOnTheBody(t *testing.T) {
+func TestRunMemoryDoesNotDependOnBody(t *testing.T) {
 	l := letterParts{header: letterParts{canon: "simple/simple", limit: 6}.signed(t)}
 	l.header, _, _ = strings.Cut(l.header, "\r\n\r\n")
 	l.header += "\r\n"
@@ -161,7 +161,7 @@ func TestMemoryDoesNotDependOnTheBody(t *testing.T) {
 	}
 }
 
-func TestABugInALookupIsOneOfItsMessage(t *testing.T) {
+func TestFinishRaisesPanicOfKeyLookup(t *testing.T) {
 	run := Start(context.Background(), broken{}, headerOf(letterParts{}.signed(t)), Options{})
 	defer func() {
 		if p := recover(); p == nil || !strings.Contains(fmt.Sprint(p), "oops") {

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTheUsualKeysAreReadTheShortWay(t *testing.T) {
+func TestKeyFastPathReadsUsualKeys(t *testing.T) {
 	for _, bits := range []uint{512, 1024, 1032, 2048, 4096, 8192} {
 		n := new(big.Int).SetBit(big.NewInt(1), int(bits)-1, 1)
 		for _, e := range []int{3, 17, 65537, 0x7fffff} {

@@ -24,9 +24,9 @@ func second(t testing.TB, record, signed string) []bool {
 	return out
 }
 
-// TestTheLibraryAgrees signs messages with another implementation, changes
+// TestKeyFastPathAgreesWithLibrary signs messages with another implementation, changes
 // them here and there, and asks another verifier.
-func TestTheLibraryAgrees(t *testing.T) {
+func TestKeyFastPathAgreesWithLibrary(t *testing.T) {
 	k := rsaKey(t)
 	record := "v=DKIM1; k=rsa; p=" + strings.TrimSpace(keyText(k))
 	r := rand.New(rand.NewPCG(3, 4))

@@ -14,7 +14,7 @@ func linked(dns Resolver, field string) *Run {
 
 const arcSignature = "ARC-Message-Signature: i=1; a=rsa-sha256; d=example.com; s=s1; h=from; bh=47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=; b=AAAA"
 
-func TestALinkIsReadAsRFC8617Says(t *testing.T) {
+func TestLinkParsing(t *testing.T) {
 	for _, tt := range []struct {
 		name, old, new, reason string
 	}{
@@ -43,7 +43,7 @@ func TestALinkIsReadAsRFC8617Says(t *testing.T) {
 	}
 }
 
-func TestALinkTellsItsTags(t *testing.T) {
+func TestLinkTag(t *testing.T) {
 	l := linked(nil, arcSignature).MessageSignature(0)
 	if i, none := l.Tag("i"), l.Tag("cv"); i != "1" || none != "" {
 		t.Errorf("Tag(i) = %q, Tag(cv) = %q; want 1 and nothing", i, none)
@@ -56,7 +56,7 @@ func TestALinkTellsItsTags(t *testing.T) {
 	}
 }
 
-func TestALinkThatWasNotBegunDoesNotVerify(t *testing.T) {
+func TestLinkWithoutStartDoesNotVerify(t *testing.T) {
 	run := linked(records{own()}, arcSignature)
 	if got := run.MessageSignature(0).Verify(); got.Status != PermError || got.Reason != "not begun" {
 		t.Errorf("Verify() = %+v; want permerror", got)
@@ -67,7 +67,7 @@ func TestALinkThatWasNotBegunDoesNotVerify(t *testing.T) {
 	run.Finish()
 }
 
-func TestALinkBegunBehindTheBodyDoesNotVerify(t *testing.T) {
+func TestLinkStartedAfterBodyDoesNotVerify(t *testing.T) {
 	dns := counting{records{own()}, make(chan string, 1)}
 	run := linked(dns, arcSignature)
 	run.Write([]byte("x"))
@@ -80,7 +80,7 @@ func TestALinkBegunBehindTheBodyDoesNotVerify(t *testing.T) {
 	run.Finish()
 }
 
-func TestALinkWithAnotherBodyNeedsNoKey(t *testing.T) {
+func TestLinkWithOtherBodyNeedsNoKey(t *testing.T) {
 	dns := counting{records{own()}, make(chan string, 1)}
 	run := linked(dns, arcSignature)
 	l := run.MessageSignature(0)
@@ -96,7 +96,7 @@ func TestALinkWithAnotherBodyNeedsNoKey(t *testing.T) {
 	run.Finish()
 }
 
-func TestALinkIsFetchedFromStrangers(t *testing.T) {
+func TestLinkKeyIsChargedToOthers(t *testing.T) {
 	near, far := counting{records{own()}, make(chan string, 9)}, counting{records{own()}, make(chan string, 9)}
 	run := Start(context.Background(), near, headerOf("ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA\r\n"+letter), Options{Strangers: far})
 	l := run.Seal(0)
@@ -108,7 +108,7 @@ func TestALinkIsFetchedFromStrangers(t *testing.T) {
 	}
 }
 
-func TestALinkRaisesThePanicOfItsLookup(t *testing.T) {
+func TestLinkRaisesPanicOfLookup(t *testing.T) {
 	run := linked(broken{}, "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA")
 	l := run.Seal(0)
 	run.Fetch(context.Background(), l)

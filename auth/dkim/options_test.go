@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-// TestASignatureThatLimitsTheBodyCountsForNothing has the default, under which
+// TestBodyLengthSignatureIsRefused has the default, under which
 // nothing else that is wrong with such a signature matters, a failure of DNS
 // neither.
-func TestASignatureThatLimitsTheBodyCountsForNothing(t *testing.T) {
+func TestBodyLengthSignatureIsRefused(t *testing.T) {
 	servfail := zoneFile{"s1._domainkey.example.com": {RCode: "SERVFAIL"}}
 	part := letterParts{limit: 6}.signed(t)
 	for _, tt := range []struct {
@@ -39,7 +39,7 @@ func TestASignatureThatLimitsTheBodyCountsForNothing(t *testing.T) {
 	}
 }
 
-func TestAnAcceptedLimitIsThatOfTheWholeBody(t *testing.T) {
+func TestBodyLengthMustCoverWholeBody(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		text   string
@@ -61,7 +61,7 @@ func TestAnAcceptedLimitIsThatOfTheWholeBody(t *testing.T) {
 	}
 }
 
-func TestTheLargestKeyIsASetting(t *testing.T) {
+func TestMaxKeyBits(t *testing.T) {
 	signed := letterParts{}.signed(t)
 	for _, tt := range []struct {
 		most int
@@ -81,9 +81,9 @@ func TestTheLargestKeyIsASetting(t *testing.T) {
 	}
 }
 
-// TestAStrangerUnderTheSamePublicSuffixIsNotNear has signatures that could not
+// TestNearIgnoresDomainsUnderSamePublicSuffix has signatures that could not
 // be aligned with the author, though they share its last two labels.
-func TestAStrangerUnderTheSamePublicSuffixIsNotNear(t *testing.T) {
+func TestNearIgnoresDomainsUnderSamePublicSuffix(t *testing.T) {
 	var top strings.Builder
 	for i := range MaxSignatures {
 		field, _, _ := strings.Cut(letterParts{domain: fmt.Sprintf("stranger%d.co.example", i)}.signed(t), "From:")
@@ -97,7 +97,7 @@ func TestAStrangerUnderTheSamePublicSuffixIsNotNear(t *testing.T) {
 	}
 }
 
-func TestHowNearADomainIsToTheAuthors(t *testing.T) {
+func TestNearRanksDomains(t *testing.T) {
 	authors := []string{"news.example.co.uk", "example.org"}
 	order := []string{"", "other.com", "uk", "evil.co.uk", "mail.example.co.uk", "a.news.example.co.uk", "news.example.co.uk"}
 	for i := 1; i < len(order); i++ {

@@ -30,7 +30,7 @@ func with(tags string) records {
 
 var noon = time.Unix(1_700_000_000, 0)
 
-func TestEveryRuleOfASignature(t *testing.T) {
+func TestSignatureRules(t *testing.T) {
 	good := records{own()}
 	p := strings.TrimPrefix(own(), "v=DKIM1; k=rsa; ")
 	for _, tt := range []struct {
@@ -130,7 +130,7 @@ func TestEveryRuleOfASignature(t *testing.T) {
 	}
 }
 
-func TestWhatWasAddedToASignedMessage(t *testing.T) {
+func TestSignatureAfterAddedText(t *testing.T) {
 	good := records{own()}
 	once := letterParts{}.signed(t)
 	over := letterParts{names: "from:from:subject:subject"}.signed(t)
@@ -162,7 +162,7 @@ func TestWhatWasAddedToASignedMessage(t *testing.T) {
 	}
 }
 
-func TestAResultTellsWhatTheBodyAloneSpoiled(t *testing.T) {
+func TestResultMarksBodyChangedOnly(t *testing.T) {
 	signed := letterParts{tags: "t=1690000000; i=@mail.example.com; ", canon: "relaxed/simple"}.signed(t)
 	for _, tt := range []struct {
 		name, text string
@@ -186,7 +186,7 @@ func TestAResultTellsWhatTheBodyAloneSpoiled(t *testing.T) {
 	}
 }
 
-func TestABodyThatDiffersIsNoTemporaryError(t *testing.T) {
+func TestResultOfChangedBodyIsNoTempError(t *testing.T) {
 	zone := zoneFile{"s1._domainkey.example.com": {RCode: "SERVFAIL"}}
 	signed := letterParts{}.signed(t)
 	if got := verify(zone, signed)[0]; got.Status != TempError || got.Err != errDNS {
@@ -197,7 +197,7 @@ func TestABodyThatDiffersIsNoTemporaryError(t *testing.T) {
 	}
 }
 
-func TestJunkOnTopDoesNotHideASignatureOfTheAuthor(t *testing.T) {
+func TestStartFindsAuthorSignatureBelowJunk(t *testing.T) {
 	junk := func(domain string) string {
 		field, _, _ := strings.Cut(letterParts{domain: domain}.signed(t), "From:")
 		return field
@@ -236,7 +236,7 @@ func TestJunkOnTopDoesNotHideASignatureOfTheAuthor(t *testing.T) {
 	}
 }
 
-func TestASignatureThatIsRefusedAsksNobody(t *testing.T) {
+func TestStartFetchesNoKeyOfRefusedSignature(t *testing.T) {
 	for _, l := range []letterParts{{alg: "rsa-sha1"}, {names: "to"}, {tags: "x=1; "}} {
 		run := Start(context.Background(), nil, headerOf(l.signed(t)), Options{})
 		if run.Wanted() || len(run.Domains()) != 0 {

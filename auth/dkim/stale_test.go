@@ -22,7 +22,7 @@ func (a aged) TXT(_ context.Context, name string) ([]string, error) { return a, 
 
 const ownName = "s1._domainkey.example.com"
 
-func TestAnOldKeyLetsASignaturePassAndNeverFail(t *testing.T) {
+func TestStaleKeyPassesOrTempErrors(t *testing.T) {
 	signed := letterParts{}.signed(t)
 	limited := letterParts{limit: 6}.signed(t)
 	otherSubject := strings.Replace(signed, "Subject: hello", "Subject: hullo", 1)
@@ -67,7 +67,7 @@ func TestAnOldKeyLetsASignaturePassAndNeverFail(t *testing.T) {
 	}
 }
 
-func TestAFreshKeyIsNotOld(t *testing.T) {
+func TestStaleIsFalseForFreshKey(t *testing.T) {
 	for _, text := range []string{letterParts{}.signed(t), letterParts{selector: "lame"}.signed(t)} {
 		dns := zoneFile{"lame._domainkey.example.com": {RCode: "SERVFAIL"}}
 		if got := verify(dns, text)[0]; got.Stale || strings.Contains(got.Reason, "old") {
@@ -76,7 +76,7 @@ func TestAFreshKeyIsNotOld(t *testing.T) {
 	}
 }
 
-func TestASealWithAnOldKeyNeverFails(t *testing.T) {
+func TestStaleKeyOfSealNeverFails(t *testing.T) {
 	run := linked(aged{own()}, "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA")
 	l := run.Seal(0)
 	run.Fetch(context.Background(), l)
@@ -111,9 +111,9 @@ func (k *keeper) Parsed(ctx context.Context, name string, parse func([]string) a
 	return v, err
 }
 
-// TestKeysThatAreKeptAreSharedByAllMessages is worth something under the race
+// TestKeeperSharesKeys is worth something under the race
 // detector.
-func TestKeysThatAreKeptAreSharedByAllMessages(t *testing.T) {
+func TestKeeperSharesKeys(t *testing.T) {
 	k := newKeeper(records{edRecord(), own()})
 	var texts []string
 	for _, l := range []letterParts{{}, {alg: "ed25519-sha256"}, {canon: "simple/simple"}, {tags: "i=@sub.example.com; "}, {selector: "s2"}} {
@@ -135,7 +135,7 @@ func TestKeysThatAreKeptAreSharedByAllMessages(t *testing.T) {
 	}
 }
 
-func TestKeptKeysAreFoundWhereverTheyAre(t *testing.T) {
+func TestKeeperFindsKeysOfAllResolvers(t *testing.T) {
 	signed := letterParts{}.signed(t)
 	servfail := zoneFile{ownName: {RCode: "SERVFAIL"}}
 	foreign := newKeeper(records{own()})
@@ -171,7 +171,7 @@ func TestKeptKeysAreFoundWhereverTheyAre(t *testing.T) {
 	}
 }
 
-func TestAKeptKeyCostsNoAllocationToFind(t *testing.T) {
+func TestKeeperHitAllocatesNothing(t *testing.T) {
 	var r Resolver = newKeeper(records{own()})
 	if got := testing.AllocsPerRun(100, func() { lookUp(t.Context(), r, ownName) }); got != 0 {
 		t.Errorf("finding a key that is kept costs %v allocations; want 0", got)

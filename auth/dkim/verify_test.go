@@ -48,7 +48,7 @@ func verifyWith(r Resolver, text string, opt Options) []Result {
 	return run.Finish()
 }
 
-func TestASignatureIsJudgedWithItsKey(t *testing.T) {
+func TestSignatureIsVerifiedWithItsKey(t *testing.T) {
 	k := rsaKey(t)
 	ed, err := dkimtest.Ed25519()
 	if err != nil {
@@ -102,7 +102,7 @@ func keyText(k dkimtest.Key) string {
 	return p
 }
 
-func TestASignatureThatNamesTwoDomainsAuthenticatesNeither(t *testing.T) {
+func TestSignatureWithTwoDomainsIsRefused(t *testing.T) {
 	k := rsaKey(t)
 	signed := sign(t, k, letter, "evil.example", "s1")
 	// A list with a tag twice can be read in two ways, and is none.
@@ -114,7 +114,7 @@ func TestASignatureThatNamesTwoDomainsAuthenticatesNeither(t *testing.T) {
 	}
 }
 
-func TestSignaturesBeyondTheLimitAreNotJudged(t *testing.T) {
+func TestSignatureLimit(t *testing.T) {
 	k := rsaKey(t)
 	text := letter
 	var zone strings.Builder
@@ -139,7 +139,7 @@ func TestSignaturesBeyondTheLimitAreNotJudged(t *testing.T) {
 	}
 }
 
-func TestOneKeyIsFetchedOnce(t *testing.T) {
+func TestStartFetchesEachKeyOnce(t *testing.T) {
 	k := rsaKey(t)
 	text := sign(t, k, sign(t, k, letter, "example.com", "s1"), "example.com", "s1")
 	z := dnstest.NewZone(t, k.Zone("s1", "example.com"))
@@ -152,7 +152,7 @@ func TestOneKeyIsFetchedOnce(t *testing.T) {
 	}
 }
 
-func TestFieldsBeyondTheLimitsDoNotKeepOthersFromBeingJudged(t *testing.T) {
+func TestSignatureBesideOverlongFieldsIsVerified(t *testing.T) {
 	k := rsaKey(t)
 	z := dnstest.NewZone(t, k.Zone("s1", "example.com")+"!any\n")
 	long := "X-Long: " + strings.Repeat("x", 64<<10) + "\r\n"
@@ -171,7 +171,7 @@ func TestFieldsBeyondTheLimitsDoNotKeepOthersFromBeingJudged(t *testing.T) {
 	}
 }
 
-func TestABodyIsOnlyWantedForASignature(t *testing.T) {
+func TestWantedNeedsSignature(t *testing.T) {
 	if Start(context.Background(), nil, headerOf(letter), Options{}).Wanted() {
 		t.Error("Wanted() = true without a signature")
 	}

@@ -14,7 +14,7 @@ func opinion(t *testing.T, dns *fakeDNS, m Method, author string, ids ...Identif
 	return Opinion{d, Evaluate(d, ids)}
 }
 
-func TestWhereTheMethodsDiffer(t *testing.T) {
+func TestCompareMethods(t *testing.T) {
 	tests := []struct {
 		name   string
 		dns    *fakeDNS
@@ -58,7 +58,7 @@ func missing(name string, dns *fakeDNS) *fakeDNS {
 	return dns
 }
 
-func TestOutcomesDiffer(t *testing.T) {
+func TestCompareOutcomes(t *testing.T) {
 	base := Verdict{Status: Fail, Policy: Reject, Pct: 100}
 	tests := []struct {
 		name string
@@ -82,7 +82,7 @@ func TestOutcomesDiffer(t *testing.T) {
 	}
 }
 
-func TestRecordsDifferByPlaceAndByWords(t *testing.T) {
+func TestCompareRecordsByPlaceAndText(t *testing.T) {
 	a := Opinion{Discovery: Discovery{PolicyDomain: "example.com", Record: mustParse(t, "v=DMARC1; p=none")}}
 	place, words := a, a
 	place.Discovery.PolicyDomain = "example.net"

@@ -91,7 +91,7 @@ func TestWalkDomains(t *testing.T) {
 	}
 }
 
-func TestRecordsAreFilteredBeforeTheyAreCounted(t *testing.T) {
+func TestFindFiltersRecordsBeforeCounting(t *testing.T) {
 	tests := []struct {
 		name   string
 		dns    *fakeDNS
@@ -119,7 +119,7 @@ func TestRecordsAreFilteredBeforeTheyAreCounted(t *testing.T) {
 	}
 }
 
-func TestDiscoveryByList(t *testing.T) {
+func TestFindByList(t *testing.T) {
 	tests := []struct {
 		name, author string
 		dns          *fakeDNS
@@ -142,7 +142,7 @@ func TestDiscoveryByList(t *testing.T) {
 	}
 }
 
-func TestASuffixIsAlignedOnlyWithItselfByList(t *testing.T) {
+func TestIdentifyAlignsSuffixOnlyWithItself(t *testing.T) {
 	f, d := find(t, zone("github.io p=reject"), PSL, "github.io")
 	for domain, want := range map[string]Status{"github.io": Pass, "evil.github.io": Fail, "io": Fail, "co.uk": Fail} {
 		id := f.Identify(t.Context(), Identifier{Mechanism: DKIM, Domain: domain, Passed: true}, d)
@@ -154,7 +154,7 @@ func TestASuffixIsAlignedOnlyWithItselfByList(t *testing.T) {
 
 // A suffix below a registered domain belongs to the suffix's customers, not to
 // the domain: it has no organization, and nothing failed.
-func TestASuffixBelowTheOrganizationIsNotAligned(t *testing.T) {
+func TestIdentifyDoesNotAlignSuffixBelowOrganization(t *testing.T) {
 	f, d := find(t, zone("amazonaws.com p=reject"), PSL, "amazonaws.com")
 	id := f.Identify(t.Context(), dkim("s3.amazonaws.com", true), d)
 	if v := Evaluate(d, []Identifier{id}); d.Org != "amazonaws.com" || id.Org != "" || v.Status != Fail {
@@ -162,7 +162,7 @@ func TestASuffixBelowTheOrganizationIsNotAligned(t *testing.T) {
 	}
 }
 
-func TestAFailedLookupOfAName(t *testing.T) {
+func TestFindAfterFailedLookup(t *testing.T) {
 	tests := []struct {
 		name        string
 		dns         *fakeDNS
@@ -192,7 +192,7 @@ func TestAFailedLookupOfAName(t *testing.T) {
 	}
 }
 
-func TestAFailedLookupByList(t *testing.T) {
+func TestFindByListAfterFailedLookup(t *testing.T) {
 	for _, failing := range []string{"a.example.com", "example.com"} {
 		_, d := find(t, zone().failing(theirs, failing), PSL, "a.example.com")
 		if !errors.Is(d.Err, theirs) || d.Source != SourceNone {
@@ -201,7 +201,7 @@ func TestAFailedLookupByList(t *testing.T) {
 	}
 }
 
-func TestAWalkDoesNotWaitForNamesPastItsStop(t *testing.T) {
+func TestFindDoesNotWaitForNamesPastStop(t *testing.T) {
 	dns := zone("a.example.com p=reject; psd=n")
 	dns.hang["_dmarc.com"] = true
 	_, d := find(t, dns, TreeWalk, "a.example.com") // would not return
@@ -210,7 +210,7 @@ func TestAWalkDoesNotWaitForNamesPastItsStop(t *testing.T) {
 	}
 }
 
-func TestADoneContextIsATemporaryFailure(t *testing.T) {
+func TestFindWithDoneContextIsTempError(t *testing.T) {
 	dns := zone("example.com p=reject")
 	dns.hang["_dmarc.example.com"] = true
 	ctx, cancel := context.WithCancel(t.Context())
@@ -221,7 +221,7 @@ func TestADoneContextIsATemporaryFailure(t *testing.T) {
 	}
 }
 
-func TestNamesThatCannotExistAreNotAsked(t *testing.T) {
+func TestFindQueriesNoInvalidNames(t *testing.T) {
 	long := strings.Repeat("a23456789.", 24) + "example.com" // 251 bytes, _dmarc. makes it 258
 	tests := []struct{ name, domain string }{
 		{"a name too long", long},
@@ -239,7 +239,7 @@ func TestNamesThatCannotExistAreNotAsked(t *testing.T) {
 	}
 }
 
-func TestTheLongestNamesThatCanExistAreAsked(t *testing.T) {
+func TestFindQueriesLongestNames(t *testing.T) {
 	label := strings.Repeat("a", maxLabelBytes)
 	longest := strings.Repeat("b", MaxNameBytes-len(prefix)-3*64-len("example.com")-1) + "." + strings.Repeat(label+".", 3) + "example.com"
 	if len(prefix+longest) != MaxNameBytes {
@@ -264,7 +264,7 @@ func TestLimitsAreThoseOfTheirSources(t *testing.T) {
 	}
 }
 
-func TestExistenceIsAskedOnlyWhenItMatters(t *testing.T) {
+func TestFindChecksExistenceOnlyWhenNeeded(t *testing.T) {
 	const question = "EXISTS a.example.com"
 	tests := []struct {
 		name, tags string
@@ -304,7 +304,7 @@ func TestExistenceIsAskedOnlyWhenItMatters(t *testing.T) {
 	}
 }
 
-func TestQueriesOfIdentify(t *testing.T) {
+func TestIdentifyQueries(t *testing.T) {
 	const author = "a.example.com"
 	tests := []struct {
 		name, tags string
@@ -337,7 +337,7 @@ func TestQueriesOfIdentify(t *testing.T) {
 	}
 }
 
-func TestIdentifyAsksNothingWithoutARecord(t *testing.T) {
+func TestIdentifyQueriesNothingWithoutRecord(t *testing.T) {
 	for name, dns := range map[string]*fakeDNS{"none": zone(), "failed": zone().failing(theirs, "example.com")} {
 		f, d := find(t, dns, TreeWalk, "example.com")
 		dns.asked()
@@ -348,7 +348,7 @@ func TestIdentifyAsksNothingWithoutARecord(t *testing.T) {
 	}
 }
 
-func TestTheTraceSaysWhatWasFound(t *testing.T) {
+func TestFindTracesSteps(t *testing.T) {
 	dns := zone("a.example.com p=none", "a.example.com p=reject", "example.com p=rejct; rua=mailto:a@example.com").
 		with("_dmarc.com", "v=dmarc1; p=none").failing(theirs, "b.a.example.com")
 	_, d := find(t, dns, TreeWalk, "b.a.example.com")
@@ -369,7 +369,7 @@ _dmarc.com 0 1 <nil> [bad_version]
 	}
 }
 
-func TestTheTextOfARecordIsBounded(t *testing.T) {
+func TestFindBoundsTextOfRecord(t *testing.T) {
 	dns := zone("example.com p=none; x=" + strings.Repeat("y", 2*MaxRecordBytes))
 	if _, d := find(t, dns, TreeWalk, "example.com"); len(d.Text) != MaxRecordBytes {
 		t.Errorf("len(Text) = %d; want %d", len(d.Text), MaxRecordBytes)
@@ -381,7 +381,7 @@ type brokenResolver struct{ fakeDNS }
 
 func (*brokenResolver) TXT(context.Context, string) ([]string, error) { panic("bug") }
 
-func TestAPanicOfTheResolverReachesTheCaller(t *testing.T) {
+func TestFindRaisesPanicOfResolver(t *testing.T) {
 	defer func() {
 		if got := recover(); got != "bug" {
 			t.Errorf("recover() = %v; want the resolver's panic", got)

@@ -54,7 +54,7 @@ func TestWithoutWalksEachMessageAsksAgain(t *testing.T) {
 }
 
 // What one walk gave up, because it met a psd=n, another may need.
-func TestALookupGivenUpIsMadeAgainForAnother(t *testing.T) {
+func TestWalksRepeatCancelledLookup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := new(Walks)
 		ctx, giveUp := context.WithCancel(t.Context())
@@ -83,7 +83,7 @@ func TestALookupGivenUpIsMadeAgainForAnother(t *testing.T) {
 	})
 }
 
-func TestWhoWaitsForALookupCanGiveUp(t *testing.T) {
+func TestWalksWaitCanBeCancelled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := new(Walks)
 		release := make(chan struct{})
@@ -105,7 +105,7 @@ func TestWhoWaitsForALookupCanGiveUp(t *testing.T) {
 	})
 }
 
-func TestAPanicInALookupLeavesTheOthersFree(t *testing.T) {
+func TestWalksPanicReleasesWaiters(t *testing.T) {
 	w := new(Walks)
 	func() {
 		defer func() { recover() }()
@@ -118,7 +118,7 @@ func TestAPanicInALookupLeavesTheOthersFree(t *testing.T) {
 }
 
 // A cache that says "not known" must not be believed for the whole message.
-func TestAResolverThatNeverWaitsIsNotRemembered(t *testing.T) {
+func TestWalksDoNotStoreCacheOnlyAnswers(t *testing.T) {
 	empty := zone().failing(theirs, "example.com", "com")
 	full := zone("example.com p=reject")
 	walks := new(Walks)
@@ -130,7 +130,7 @@ func TestAResolverThatNeverWaitsIsNotRemembered(t *testing.T) {
 	}
 }
 
-func TestAResolverThatNeverWaitsFindsTheSame(t *testing.T) {
+func TestFindWithCacheOnlyResolver(t *testing.T) {
 	dns := zone("a.example.com p=none; psd=n", "example.com p=reject")
 	for _, author := range []string{"a.example.com", "b.example.com", "x.a.example.com"} {
 		at := (&Finder{Resolver: dns, Immediate: true}).Find(t.Context(), author)
@@ -141,7 +141,7 @@ func TestAResolverThatNeverWaitsFindsTheSame(t *testing.T) {
 	}
 }
 
-func TestAResolverThatNeverWaitsIsNotAskedPastAStop(t *testing.T) {
+func TestFindWithCacheOnlyResolverEndsAtStop(t *testing.T) {
 	dns := zone("a.example.com p=none; psd=n")
 	(&Finder{Resolver: dns, Immediate: true}).Find(t.Context(), "a.example.com")
 	if got := dns.asked(); !slices.Equal(got, []string{"TXT _dmarc.a.example.com"}) {

@@ -123,7 +123,7 @@ func kinds(defects []Defect) []DefectKind {
 	return list
 }
 
-func TestDefectsTellWhereAndWhat(t *testing.T) {
+func TestDefectsHavePlaceAndText(t *testing.T) {
 	_, defects, _ := ParseRecord("v=DMARC1; p=rejct; rua=a@example.com")
 	want := []string{`bad_p at 12: "rejct"`, `bad_uri at 23: "a@example.com"`}
 	for i, d := range defects {
@@ -136,7 +136,7 @@ func TestDefectsTellWhereAndWhat(t *testing.T) {
 	}
 }
 
-func TestEachDefectKindHasItsOwnNameAndMend(t *testing.T) {
+func TestDefectKindsHaveNameAndFix(t *testing.T) {
 	names := map[string]bool{}
 	for k := SeveralRecords; k < endOfDefects; k++ {
 		if k.String() == "unknown" || names[k.String()] || (Defect{Kind: k}).Mend() == "" {
@@ -149,7 +149,7 @@ func TestEachDefectKindHasItsOwnNameAndMend(t *testing.T) {
 	}
 }
 
-func TestLimitsOfARecord(t *testing.T) {
+func TestParseRecordLimits(t *testing.T) {
 	tests := []struct {
 		name, txt string
 		want      DefectKind
@@ -170,7 +170,7 @@ func TestLimitsOfARecord(t *testing.T) {
 	}
 }
 
-func TestAsMuchAsTheLimitsAllowIsRead(t *testing.T) {
+func TestParseRecordReadsUpToLimits(t *testing.T) {
 	tests := []struct{ name, txt, record string }{
 		{"tags", "v=DMARC1" + strings.Repeat("; rf=afrf", MaxTags-2) + "; p=reject", "v=DMARC1; p=reject"},
 		{"bytes", "v=DMARC1; p=reject; x=" + strings.Repeat("y", MaxRecordBytes-len("v=DMARC1; p=reject; x=; t=y")) + "; t=y", "v=DMARC1; p=reject; t=y"},
@@ -192,7 +192,7 @@ func TestAsMuchAsTheLimitsAllowIsRead(t *testing.T) {
 	}
 }
 
-func TestAHostileRecordHasBoundedDefects(t *testing.T) {
+func TestParseRecordBoundsDefects(t *testing.T) {
 	_, defects, _ := ParseRecord("v=DMARC1; rua=" + strings.Repeat(",", MaxRecordBytes-20))
 	if len(defects) != maxDefects {
 		t.Errorf("ParseRecord gave %d defects; want %d", len(defects), maxDefects)
@@ -251,7 +251,7 @@ func TestParseURI(t *testing.T) {
 	}
 }
 
-func TestRecordsAreEqualOnlyIfAllOfThemIs(t *testing.T) {
+func TestEqualComparesAllOfRecord(t *testing.T) {
 	const all = "v=DMARC1; p=none; sp=none; np=none; adkim=r; aspf=r; fo=0; rua=mailto:a@example.com; ruf=mailto:a@example.com; t=n; psd=u; pct=100; ri=86400"
 	r := mustParse(t, all)
 	for _, change := range []string{
@@ -285,7 +285,7 @@ func TestIsAlpha(t *testing.T) {
 	}
 }
 
-func TestTheSecondRecordIsQuoted(t *testing.T) {
+func TestDefectQuotesSecondRecord(t *testing.T) {
 	s := newStep("example.com", []string{"v=DMARC1; p=none", "v=DMARC1; p=reject"})
 	if want := `multiple at 0: "v=DMARC1; p=reject"`; len(s.Defects) != 1 || s.Defects[0].String() != want {
 		t.Errorf("newStep = %v; want %s", s.Defects, want)

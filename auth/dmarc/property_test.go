@@ -85,7 +85,7 @@ func (w *world) relaxed(t *testing.T, m Method, author, id string) (aligned, kno
 	return f.Identify(t.Context(), dkim(id, true), d).AlignedWith(d), true
 }
 
-func TestAlignmentIsSymmetric(t *testing.T) {
+func TestAlignedWithIsSymmetric(t *testing.T) {
 	tried, aligned := 0, 0
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)
@@ -110,7 +110,7 @@ func TestAlignmentIsSymmetric(t *testing.T) {
 	}
 }
 
-func TestStrictAlignmentImpliesRelaxed(t *testing.T) {
+func TestAlignedWithStrictImpliesRelaxed(t *testing.T) {
 	strictly := 0
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)
@@ -136,7 +136,7 @@ func TestStrictAlignmentImpliesRelaxed(t *testing.T) {
 	}
 }
 
-func TestAZeroValueAlignsWithNothing(t *testing.T) {
+func TestAlignedWithZeroValueIsFalse(t *testing.T) {
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)
 		w.fail()
@@ -153,9 +153,9 @@ func TestAZeroValueAlignsWithNothing(t *testing.T) {
 	}
 }
 
-// TestAStrangerNeverChangesAVerdict adds what anybody can add to a message: a
+// TestEvaluateIgnoresUnrelatedIdentifiers adds what anybody can add to a message: a
 // signature of a domain elsewhere, and a check that fails for lack of DNS.
-func TestAStrangerNeverChangesAVerdict(t *testing.T) {
+func TestEvaluateIgnoresUnrelatedIdentifiers(t *testing.T) {
 	statuses := map[Status]int{}
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)
@@ -185,8 +185,8 @@ func TestAStrangerNeverChangesAVerdict(t *testing.T) {
 	}
 }
 
-// TestNoNameCostsMoreThanEightQueries asks for names of up to thirty labels.
-func TestNoNameCostsMoreThanEightQueries(t *testing.T) {
+// TestFindNeedsAtMostEightQueries asks for names of up to thirty labels.
+func TestFindNeedsAtMostEightQueries(t *testing.T) {
 	most := 0
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)
@@ -217,11 +217,11 @@ func txtOnly(questions []string) int {
 	return n
 }
 
-// TestWhatAFailureLeavesSettledIsTrue compares with the same world where
+// TestEvaluateAfterFailureIsSettled compares with the same world where
 // nothing fails: a verdict that was reached in spite of failures is the one
 // that would have been reached without them. The exception is a registry that
 // publishes what only a registry may not: a record without psd=y.
-func TestWhatAFailureLeavesSettledIsTrue(t *testing.T) {
+func TestEvaluateAfterFailureIsSettled(t *testing.T) {
 	settled := 0
 	for seed := range uint64(worlds) {
 		w := newWorld(seed)

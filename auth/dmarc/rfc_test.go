@@ -147,7 +147,7 @@ func TestVectorsOfThePublicSuffixList(t *testing.T) {
 	}
 }
 
-func TestAListFileThatIsNoListIsRefused(t *testing.T) {
+func TestLoadSuffixesRejectsOtherFiles(t *testing.T) {
 	for name, text := range map[string]string{"empty": "", "cut": "com\nnet\nco.uk\n", "a message": "From: a@b.example\n\nhello\n"} {
 		path := filepath.Join(t.TempDir(), "list.dat")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -162,7 +162,7 @@ func TestAListFileThatIsNoListIsRefused(t *testing.T) {
 	}
 }
 
-func TestTrapsOfThePublicSuffixList(t *testing.T) {
+func TestPublicSuffixTraps(t *testing.T) {
 	tests := []struct{ name, domain, want string }{
 		{"a subdomain of a private suffix", "a.b.github.io", "b.github.io"},
 		{"a private suffix has no organization", "github.io", ""},
@@ -184,7 +184,7 @@ func TestTrapsOfThePublicSuffixList(t *testing.T) {
 	}
 }
 
-func TestWhatTheListsTakeAsItIs(t *testing.T) {
+func TestPublicSuffixKeepsNameAsGiven(t *testing.T) {
 	for s, want := range map[string]bool{"": true, "az09.-_@[`{": true, "A": false, "Z": false, "xA": false, "\x7f": true, "\x80": false} {
 		if got := isLowerASCII(s); got != want {
 			t.Errorf("isLowerASCII(%q) = %t; want %t", s, got, want)

@@ -20,7 +20,7 @@ func severities(defects []Defect) string {
 	return strings.Join(list, " ")
 }
 
-func TestWhatChangesTheMeaningOfARecord(t *testing.T) {
+func TestDefectsThatChangeMeaning(t *testing.T) {
 	const ruf = "; ruf=mailto:f@example.com"
 	tests := []struct{ name, txt, want string }{
 		{"nothing wrong", "v=DMARC1; p=reject", ""},
@@ -63,7 +63,7 @@ func TestWhatChangesTheMeaningOfARecord(t *testing.T) {
 	}
 }
 
-func TestWhatStandsBesideARecord(t *testing.T) {
+func TestDefectsBesideRecord(t *testing.T) {
 	tests := []struct {
 		name string
 		txts []string
@@ -101,7 +101,7 @@ func TestDefectsOfANameAreBounded(t *testing.T) {
 	}
 }
 
-func TestEveryKindIsADefectOrARemark(t *testing.T) {
+func TestDefectKindsAndRemarkKindsAreComplete(t *testing.T) {
 	remarks := RemarkKinds()
 	for k := SeveralRecords; k < endOfDefects; k++ {
 		want := Harmful
@@ -120,7 +120,7 @@ func TestEveryKindIsADefectOrARemark(t *testing.T) {
 	}
 }
 
-func TestADefectStandsWhereItSays(t *testing.T) {
+func TestDefectOffset(t *testing.T) {
 	const txt = "\tV=DMARC1 ;  P = rejct ;; reject ; x=1; p=none;  rua= a@example.com , mailto:b@example.com, c ,"
 	_, defects, _ := ParseRecord(txt)
 	got := ""

@@ -36,8 +36,8 @@ func (a aged) Exists(ctx context.Context, name string) (bool, error) {
 	return exists, a.beside(name, err)
 }
 
-// TestAnOldAnswerSaysWhatAFreshOneDoes has each name old alone, then all.
-func TestAnOldAnswerSaysWhatAFreshOneDoes(t *testing.T) {
+// TestFindWithStaleAnswerEqualsFresh has each name old alone, then all.
+func TestFindWithStaleAnswerEqualsFresh(t *testing.T) {
 	ids := []Identifier{spf("bounce.a.example.com", true), dkim("example.com", true), dkim("cut.example.com", true), dkim("example.net", true)}
 	for _, zone := range []func() *fakeDNS{
 		func() *fakeDNS { return zone("example.com p=reject; sp=quarantine") },
@@ -84,7 +84,7 @@ func evaluated(t *testing.T, dns Resolver, m Method, author string, ids []Identi
 	return o, orgs
 }
 
-func TestTheNamesOfOldAnswersAreMarked(t *testing.T) {
+func TestFindMarksNamesOfStaleAnswers(t *testing.T) {
 	dns := aged{zone("example.com p=reject"), []string{"_dmarc.example.com"}}
 	d := (&Finder{Resolver: dns}).Find(t.Context(), "a.example.com")
 	for _, s := range d.Walk {
@@ -97,7 +97,7 @@ func TestTheNamesOfOldAnswersAreMarked(t *testing.T) {
 	}
 }
 
-func TestAnIdentifierWhoseOrganizationIsOldSaysSo(t *testing.T) {
+func TestIdentifyMarksStaleOrganization(t *testing.T) {
 	dns := aged{zone("example.com p=reject"), []string{"_dmarc.x.example.com"}}
 	f := &Finder{Resolver: dns}
 	d := f.Find(t.Context(), "a.example.com")
@@ -113,7 +113,7 @@ func TestAnIdentifierWhoseOrganizationIsOldSaysSo(t *testing.T) {
 }
 
 // An old answer that the domain does not exist must not bring np on it.
-func TestWhetherTheAuthorExistsIsNotTakenFromAnOldAnswer(t *testing.T) {
+func TestFindIgnoresStaleExistence(t *testing.T) {
 	for _, missing := range []bool{true, false} {
 		dns := aged{zone("example.com p=none; np=reject"), []string{"a.example.com"}}
 		dns.missing["a.example.com"] = missing
@@ -127,7 +127,7 @@ func TestWhetherTheAuthorExistsIsNotTakenFromAnOldAnswer(t *testing.T) {
 	}
 }
 
-func TestAnErrorThatIsNotStaleHasNoAnswer(t *testing.T) {
+func TestStaleNeedsStaleError(t *testing.T) {
 	for _, err := range []error{theirs, errTimeout, notStale{}} {
 		dns := zone("example.com p=reject").failing(err, "example.com")
 		d := (&Finder{Resolver: dns}).Find(t.Context(), "example.com")
@@ -143,7 +143,7 @@ type notStale struct{}
 func (notStale) Error() string { return "no answer" }
 func (notStale) Stale() bool   { return false }
 
-func TestAnOldAnswerBehindOtherErrorsIsOne(t *testing.T) {
+func TestStaleUnwrapsErrors(t *testing.T) {
 	if !isStale(errors.Join(errTimeout, oldAnswer{theirs})) || isStale(nil) || isStale(errTimeout) {
 		t.Error("isStale() does not tell an old answer from an error")
 	}

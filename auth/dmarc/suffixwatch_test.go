@@ -57,7 +57,7 @@ func (w *watched) wantOrg(t *testing.T, when, want string) {
 	}
 }
 
-func TestAListFileIsReadAgainWhenItChanges(t *testing.T) {
+func TestSuffixFileReloadsChangedFile(t *testing.T) {
 	w := watch(t)
 	w.wantOrg(t, "at first", "bank.example")
 	w.write(t, listText("example\nbank.example"))
@@ -78,7 +78,7 @@ func TestAListFileIsReadAgainWhenItChanges(t *testing.T) {
 	w.wantOrg(t, "before it is time again", "b.bank.example")
 }
 
-func TestAListFileThatChangesInTimeOnlyIsReadAgain(t *testing.T) {
+func TestSuffixFileReloadsTouchedFile(t *testing.T) {
 	w := watch(t)
 	w.write(t, strings.Replace(listText("example"), "x0\n", "y0\n", 1))
 	if err := os.Chtimes(w.path, time.Unix(5, 0), time.Unix(5, 0)); err != nil {
@@ -91,7 +91,7 @@ func TestAListFileThatChangesInTimeOnlyIsReadAgain(t *testing.T) {
 	}
 }
 
-func TestABrokenListFileLeavesTheOldListInForce(t *testing.T) {
+func TestSuffixFileKeepsListAfterError(t *testing.T) {
 	w := watch(t)
 	for _, text := range []string{"com\n", "", "com\nnet\n"} {
 		w.write(t, text)
@@ -111,7 +111,7 @@ func TestABrokenListFileLeavesTheOldListInForce(t *testing.T) {
 	}
 }
 
-func TestAListFileThatGoesAwayAndComesBack(t *testing.T) {
+func TestSuffixFileSurvivesRemoval(t *testing.T) {
 	w := watch(t)
 	text, err := os.ReadFile(w.path)
 	if err != nil {
@@ -133,13 +133,13 @@ func TestAListFileThatGoesAwayAndComesBack(t *testing.T) {
 	}
 }
 
-func TestAListFileIsNotOpenedWithoutAList(t *testing.T) {
+func TestOpenSuffixesNeedsList(t *testing.T) {
 	if f, err := OpenSuffixes("/nonexistent.dat", time.Now, nil); err == nil {
 		t.Errorf("OpenSuffixes(no file) = %v; want an error", f)
 	}
 }
 
-func TestNobodyNeedsToBeToldOfAChange(t *testing.T) {
+func TestSuffixFileWithoutReport(t *testing.T) {
 	w := watch(t)
 	w.report = nil
 	w.write(t, listText("example\nbank.example"))
@@ -147,7 +147,7 @@ func TestNobodyNeedsToBeToldOfAChange(t *testing.T) {
 	w.wantOrg(t, "changed", "b.bank.example")
 }
 
-func TestTheListIsNotReadTwiceAtOnce(t *testing.T) {
+func TestSuffixFileReadsOnceAtATime(t *testing.T) {
 	w := watch(t)
 	w.write(t, listText("example\nbank.example"))
 	w.wait()
@@ -157,7 +157,7 @@ func TestTheListIsNotReadTwiceAtOnce(t *testing.T) {
 	w.wantOrg(t, "afterwards", "b.bank.example")
 }
 
-func TestAListIsNoShorterThanAList(t *testing.T) {
+func TestLoadSuffixesRejectsShortList(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "list.dat")
 	least := strings.Replace(listText("example"), "x0\n", "", 1)
 	for text, want := range map[string]bool{least: true, strings.Replace(least, "x1\n", "", 1): false} {

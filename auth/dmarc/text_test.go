@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestAVerdictReadsAsTextAndComesBackTheSame(t *testing.T) {
+func TestVerdictTextRoundTrip(t *testing.T) {
 	for _, v := range []Verdict{
 		{},
 		{Status: Fail, Policy: Reject, Pct: 30, Testing: true, Reason: "x"},

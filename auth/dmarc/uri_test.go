@@ -2,7 +2,7 @@ package dmarc
 
 import "testing"
 
-func TestAMailboxIsOneCharacterOrMoreOnEitherSide(t *testing.T) {
+func TestParseURINeedsBothSidesOfMailbox(t *testing.T) {
 	for uri, want := range map[string]bool{
 		"mailto:a@b": true, "mailto:a@b?subject=x": true, "mailto:a@b@c": true,
 		"mailto:@b": false, "mailto:a@": false, "mailto:a": false, "mailto:@": false, "mailto:a@?b@c": false,

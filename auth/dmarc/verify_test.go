@@ -149,7 +149,7 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-func TestTheMethodsDifferWhereTheStandardsDo(t *testing.T) {
+func TestCompareFollowsStandards(t *testing.T) {
 	tests := []struct {
 		name      string
 		dns       *fakeDNS
@@ -174,7 +174,7 @@ func TestTheMethodsDifferWhereTheStandardsDo(t *testing.T) {
 	}
 }
 
-func TestZeroValuesAlignWithNothing(t *testing.T) {
+func TestEvaluateZeroValuesDoNotAlign(t *testing.T) {
 	d := Discovery{Author: "example.com", Source: SourceAuthor}
 	tests := []struct {
 		name string
@@ -198,7 +198,7 @@ func TestZeroValuesAlignWithNothing(t *testing.T) {
 	}
 }
 
-func TestReasonsAreShortAndPrintable(t *testing.T) {
+func TestReasonIsShortAndPrintable(t *testing.T) {
 	ids := []Identifier{dkim("a\r\nb; x=(\"\x00ä", true), dkim(strings.Repeat("\xff", 10000), true)}
 	for range 50 {
 		ids = append(ids, dkim("example.net", true))
@@ -214,7 +214,7 @@ func TestReasonsAreShortAndPrintable(t *testing.T) {
 	}
 }
 
-func TestAReasonNamesAsManyAsItCan(t *testing.T) {
+func TestReasonNamesAsManyAsFit(t *testing.T) {
 	ids := []Identifier{dkim("example.com", true), dkim("a.example.com", true), spf("b.example.com", true)}
 	const want = "aligned DKIM pass for example.com, DKIM pass for a.example.com, SPF pass for b.example.com"
 	if v := evaluate(t, zone("example.com p=reject"), TreeWalk, "example.com", ids...); v.Reason != want {
@@ -226,7 +226,7 @@ func TestAReasonNamesAsManyAsItCan(t *testing.T) {
 	}
 }
 
-func TestShowKeepsOnlyWhatAnyReaderCanTake(t *testing.T) {
+func TestShowKeepsPrintableText(t *testing.T) {
 	tests := []struct{ name, domain, want string }{
 		{"a domain", "_a-0.AZ.az.09", "_a-0.AZ.az.09"},
 		{"nothing", "", `""`},

@@ -85,7 +85,7 @@ func TestCheckGivesTheResultOfTheRFC(t *testing.T) {
 
 // Libraries that are given an address split it at the first "@"; a quoted one
 // must not choose the domain.
-func TestAQuotedAtSignDoesNotChooseTheDomain(t *testing.T) {
+func TestCheckIgnoresQuotedAtSign(t *testing.T) {
 	z := dnstest.NewZone(t, "victim.example. TXT \"v=spf1 -all\"\nevil.example. TXT \"v=spf1 +all\"\n")
 	got := Check(context.Background(), z, Query{IP: v4, Domain: "victim.example", Local: `"a@evil.example"`, Helo: "x"})
 	if got.Status != Fail {
@@ -98,7 +98,7 @@ func TestAQuotedAtSignDoesNotChooseTheDomain(t *testing.T) {
 	}
 }
 
-func TestAnIPv4ClientCostsNoAAAALookups(t *testing.T) {
+func TestCheckOfIPv4ClientNeedsNoAAAA(t *testing.T) {
 	z := dnstest.NewZone(t, zone)
 	Check(context.Background(), z, Query{IP: v4, Domain: "a.example", Local: "user", Helo: "x"})
 	if got := z.Queries(); slices.Contains(got, "AAAA host.example") || !slices.Contains(got, "A host.example") {
@@ -145,7 +145,7 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-func TestTheWorkGrowsNoFasterThanTheRecord(t *testing.T) {
+func TestCheckWorkIsLinear(t *testing.T) {
 	count := func(record string) int {
 		q := Query{IP: v4, Domain: "x.example", Local: "user", Helo: "mx.example", Explain: true}
 		c := newChecker(&rich{record: record}, q, time.Now)
@@ -163,7 +163,7 @@ func TestTheWorkGrowsNoFasterThanTheRecord(t *testing.T) {
 	}
 }
 
-func TestNoRecordCostsMoreLookupsThanTheLimitsAllow(t *testing.T) {
+func TestCheckLookupsAreLimited(t *testing.T) {
 	for record, want := range map[string]int{
 		"v=spf1" + strings.Repeat(" mx", 10) + " -all exp=%{p}.example": mostLookups,
 		"v=spf1" + strings.Repeat(" mx", 11) + " -all":                  1 + maxTerms*(1+maxMX),

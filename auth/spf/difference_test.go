@@ -278,7 +278,7 @@ func explain(tr trial, ours Status) (used []int) {
 
 // No difference without an entry that names the section of the RFC that decides
 // it, and no entry that explains nothing.
-func TestMutantsGiveWhatAnotherImplementationGives(t *testing.T) {
+func TestCheckMatchesReferenceForMutants(t *testing.T) {
 	used := make(map[int]int)
 	t.Run("corpus of ours", func(t *testing.T) { compareMutants(t, readCases(t, ownSuite), 100, used) })
 	for i, e := range explanations {

@@ -27,7 +27,7 @@ func repeat(term string, n int) string {
 	return b.String()
 }
 
-func TestLimitsCountOverTheWholeCheck(t *testing.T) {
+func TestCheckLimitsCoverIncludes(t *testing.T) {
 	zone := `
 		x.example     TXT "v=spf1 #"
 		x.example     A   203.0.113.1
@@ -71,7 +71,7 @@ func TestLimitsCountOverTheWholeCheck(t *testing.T) {
 	}
 }
 
-func TestMailHostsAndNamesOfTheClientAreLimited(t *testing.T) {
+func TestCheckLimitsMXAndPTR(t *testing.T) {
 	hosts := func(n int) (out []string) {
 		for i := range n {
 			out = append(out, "h"+strconv.Itoa(i)+".x.example")
@@ -103,7 +103,7 @@ func TestMailHostsAndNamesOfTheClientAreLimited(t *testing.T) {
 	}
 }
 
-func TestMailHostsWithoutAnAddressAreOneVoid(t *testing.T) {
+func TestCheckCountsMXWithoutAddressAsOneVoid(t *testing.T) {
 	z := dnstest.NewZone(t, `
 		x.example TXT "v=spf1 mx ip6:2001:db8::/32 -all"
 		x.example MX 1 a.example
@@ -117,7 +117,7 @@ func TestMailHostsWithoutAnAddressAreOneVoid(t *testing.T) {
 	}
 }
 
-func TestVoidsOfMailHostsCount(t *testing.T) {
+func TestCheckCountsVoidsOfMX(t *testing.T) {
 	z := dnstest.NewZone(t, `
 		x.example TXT "v=spf1 mx mx mx +all"
 		x.example MX 1 a.example
@@ -127,14 +127,14 @@ func TestVoidsOfMailHostsCount(t *testing.T) {
 	}
 }
 
-func TestAScopedAddressIsThatAddress(t *testing.T) {
+func TestCheckIgnoresScopeOfAddress(t *testing.T) {
 	got := ask(t, fixed("v=spf1 ip6:fe80::/10 -all"), netip.MustParseAddr("fe80::1%eth0"))
 	if got.Status != Pass {
 		t.Errorf("Check() = %+v; want pass", got)
 	}
 }
 
-func TestOnlyNamesOfTheDNSAreAskedFor(t *testing.T) {
+func TestCheckQueriesOnlyDNSNames(t *testing.T) {
 	label := strings.Repeat("x", maxLabel)
 	tests := []struct {
 		name        string
@@ -152,7 +152,7 @@ func TestOnlyNamesOfTheDNSAreAskedFor(t *testing.T) {
 	}
 }
 
-func TestAFailureOfDNSIsTemporaryAndKeepsItsCause(t *testing.T) {
+func TestCheckDNSFailureIsTempErrorWithCause(t *testing.T) {
 	const records = `
 		x.example    TXT "v=spf1 # +all"
 		ok.example   TXT "v=spf1 a:lame.example -all"
@@ -208,7 +208,7 @@ func (r outOfTime) PTR(ctx context.Context, _ netip.Addr) ([]string, error) {
 	return nil, ctx.Err()
 }
 
-func TestTimeThatEndsInPTRIsNoFail(t *testing.T) {
+func TestCheckTimeoutInPTRIsNoFail(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	got := Check(ctx, outOfTime{"v=spf1 ptr -all", cancel}, Query{IP: v4, Domain: "x.example"})
@@ -217,7 +217,7 @@ func TestTimeThatEndsInPTRIsNoFail(t *testing.T) {
 	}
 }
 
-func TestOnlyWhatIsNeededIsAskedInOrder(t *testing.T) {
+func TestCheckQueriesOnlyNeededNamesInOrder(t *testing.T) {
 	zone := `
 		x.example      TXT "v=spf1 #"
 		x.example      A    203.0.113.1
@@ -259,7 +259,7 @@ func TestOnlyWhatIsNeededIsAskedInOrder(t *testing.T) {
 }
 
 // RFC 8616, Section 4.
-func TestALocalPartBeyondASCIIMatchesNothing(t *testing.T) {
+func TestCheckNonASCIILocalPartMatchesNothing(t *testing.T) {
 	for _, tt := range []struct {
 		record, local string
 		want          Status
@@ -279,7 +279,7 @@ func TestALocalPartBeyondASCIIMatchesNothing(t *testing.T) {
 	}
 }
 
-func TestTheTermIsToldAsWritten(t *testing.T) {
+func TestResultHasTermAsWritten(t *testing.T) {
 	tests := []struct{ record, term string }{
 		{"v=spf1 IP4:192.0.2.0/24 -all", "IP4:192.0.2.0/24"},
 		{"v=spf1 include:in.example -all", "include:in.example"},
@@ -305,7 +305,7 @@ func TestTheTermIsToldAsWritten(t *testing.T) {
 	}
 }
 
-func TestTheExplanationIsFetchedOnFailOnly(t *testing.T) {
+func TestExplanationIsFetchedOnFailOnly(t *testing.T) {
 	const why = "!any\nwhy.example TXT \"%{i} for %{d}\"\nin.example TXT \"v=spf1 -all exp=why.example\"\n"
 	tests := []struct{ record, want string }{
 		{"v=spf1 -all exp=why.example", "192.0.2.1 for x.example"},
@@ -340,7 +340,7 @@ func (r slowText) TXT(ctx context.Context, name string) ([]string, error) {
 	return r.fixed.TXT(ctx, name)
 }
 
-func TestTheExplanationHasItsOwnDeadline(t *testing.T) {
+func TestExplanationHasOwnDeadline(t *testing.T) {
 	var left time.Duration
 	got := ask(t, slowText{"v=spf1 -all exp=why.example", &left}, v4)
 	if got.Status != Fail || got.Err != nil || left <= 0 || left > explanationTime {
@@ -348,7 +348,7 @@ func TestTheExplanationHasItsOwnDeadline(t *testing.T) {
 	}
 }
 
-func TestHostileRecordsCostLittle(t *testing.T) {
+func TestCheckCostOfHostileRecords(t *testing.T) {
 	long := strings.Repeat("l", 100_000)
 	for _, record := range []string{
 		"v=spf1" + strings.Repeat(" ip4:203.0.113.1", 4000),
@@ -365,7 +365,7 @@ func TestHostileRecordsCostLittle(t *testing.T) {
 	}
 }
 
-func TestTheValidNameOfTheClient(t *testing.T) {
+func TestMacroOfValidatedName(t *testing.T) {
 	tests := []struct {
 		name string
 		ptr  []string

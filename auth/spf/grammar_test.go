@@ -56,7 +56,7 @@ func inGrammar(record string) bool {
 	return known["redirect="] < 2 && known["exp="] < 2 // Section 6
 }
 
-func TestTheParserTakesWhatTheGrammarHas(t *testing.T) {
+func TestParseAcceptsGrammar(t *testing.T) {
 	t.Run("corpus of ours", func(t *testing.T) { compareWithGrammar(t, readCases(t, ownSuite), 300) })
 	t.Run("suite of the RFC", func(t *testing.T) { compareWithGrammar(t, readSuite(t), 20) })
 }

@@ -67,7 +67,7 @@ func TestBadMacrosAreErrors(t *testing.T) {
 	}
 }
 
-func TestLongNamesLoseLabelsFromTheLeft(t *testing.T) {
+func TestMacroCutsLongNamesFromLeft(t *testing.T) {
 	label := strings.Repeat("x", 49) + "."
 	tests := []struct {
 		name, in string
@@ -92,7 +92,7 @@ func TestLongNamesLoseLabelsFromTheLeft(t *testing.T) {
 	}
 }
 
-func TestAnExplanationIsPrintableAndShort(t *testing.T) {
+func TestExplanationIsPrintableAndShort(t *testing.T) {
 	c := sample("192.0.2.3")
 	tests := []struct {
 		name, text, want string
@@ -116,7 +116,7 @@ func TestAnExplanationIsPrintableAndShort(t *testing.T) {
 	}
 }
 
-func TestWhatIsCutOffAnExplanationIsNotExpanded(t *testing.T) {
+func TestExplanationExpandsOnlyKeptPart(t *testing.T) {
 	calls := 0
 	expandText(strings.Repeat("%{l}", 16000), func(byte) string { calls++; return "x" })
 	if calls != maxExplanation {

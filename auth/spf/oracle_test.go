@@ -139,7 +139,7 @@ func world(record string) *static {
 	}
 }
 
-func TestWellFormedRecordsGiveWhatAnotherImplementationGives(t *testing.T) {
+func TestCheckMatchesReference(t *testing.T) {
 	clients := addrs("192.0.2.1", "192.0.2.77", "203.0.113.1", "198.51.100.9", "2001:db8::1", "2001:db8:9::1")
 	for _, record := range []string{
 		"v=spf1", "v=spf1 -all", "V=SPF1 ~ALL", "v=spf1 ?all", "v=spf1   +all  ", "v=spf10 -all", "no record",

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestTermsAreReadAsTheGrammarHasThem(t *testing.T) {
+func TestParseTerms(t *testing.T) {
 	tests := []struct {
 		term string
 		want defect
@@ -42,7 +42,7 @@ func TestTermsAreReadAsTheGrammarHasThem(t *testing.T) {
 	}
 }
 
-func TestKnownModifiersStandOnce(t *testing.T) {
+func TestParseRejectsRepeatedModifiers(t *testing.T) {
 	for text, want := range map[string]bool{
 		"v=spf1 exp=a.example exp=a.example":           false,
 		"v=spf1 redirect=a.example Redirect=b.example": false,

@@ -52,7 +52,7 @@ func (z reachZone) MX(_ context.Context, name string) ([]string, error) {
 }
 func (z reachZone) PTR(context.Context, netip.Addr) ([]string, error) { return nil, nil }
 
-func TestReachOfCountsWhomARecordLetsIn(t *testing.T) {
+func TestReachOfCountsAddresses(t *testing.T) {
 	z := reachZone{
 		txt: map[string]string{
 			"_spf.google.com": "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 ~all", "loop.example": "v=spf1 include:loop.example include:d.example -all",

@@ -7,7 +7,7 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
-func TestResultsAreTheWordsOfTheRFC(t *testing.T) {
+func TestStatusWords(t *testing.T) {
 	want := "none neutral pass fail softfail temperror permerror"
 	var got []string
 	for s := None; s <= PermError; s++ {
@@ -21,7 +21,7 @@ func TestResultsAreTheWordsOfTheRFC(t *testing.T) {
 	}
 }
 
-func TestTheResultNamesWhatWasChecked(t *testing.T) {
+func TestResultNamesIdentity(t *testing.T) {
 	z := dnstest.NewZone(t, `
 		x.example     TXT "v=spf1 include:list.example -all"
 		y.example     TXT "v=spf1 redirect=list.example"
@@ -41,7 +41,7 @@ func TestTheResultNamesWhatWasChecked(t *testing.T) {
 	}
 }
 
-func TestTheExplanationIsFetchedOnlyWhenAsked(t *testing.T) {
+func TestExplanationIsOptional(t *testing.T) {
 	for explain, want := range map[bool]string{false: "", true: "because"} {
 		z := dnstest.NewZone(t, "x.example TXT \"v=spf1 -all exp=why.x.example\"\nwhy.x.example TXT because")
 		got := Check(t.Context(), z, Query{IP: v4, Domain: "x.example", Explain: explain})
@@ -53,7 +53,7 @@ func TestTheExplanationIsFetchedOnlyWhenAsked(t *testing.T) {
 
 // The table of RFC 7208, Section 5.2, and what redirect makes of the same
 // results (Section 6.1).
-func TestWhatIncludeAndRedirectMakeOfAResult(t *testing.T) {
+func TestCheckIncludeAndRedirect(t *testing.T) {
 	const records = `
 		pass.example     TXT "v=spf1 +all"
 		fail.example     TXT "v=spf1 -all"
@@ -81,7 +81,7 @@ func TestWhatIncludeAndRedirectMakeOfAResult(t *testing.T) {
 }
 
 // RFC 7208, Section 7.2: d is the domain whose record it is, o and s stay.
-func TestOnlyTheMacroDChangesWithTheRecord(t *testing.T) {
+func TestMacroDFollowsRecord(t *testing.T) {
 	for _, first := range []string{"include:in.example -all", "redirect=in.example"} {
 		z := dnstest.NewZone(t, `
 			x.example  TXT "v=spf1 `+first+`"
@@ -94,7 +94,7 @@ func TestOnlyTheMacroDChangesWithTheRecord(t *testing.T) {
 }
 
 // RFC 7208, Section 7.3.
-func TestEmptyPartsOfAMacroStay(t *testing.T) {
+func TestMacroKeepsEmptyParts(t *testing.T) {
 	c := sample("192.0.2.3")
 	c.local = "-a--b-"
 	for spec, want := range map[string]string{"%{l-}": ".a..b.", "%{l2-}": "b.", "%{lr-}": ".b..a.", "%{l4r-}": "b..a.", "%{l.}": "-a--b-"} {
@@ -105,7 +105,7 @@ func TestEmptyPartsOfAMacroStay(t *testing.T) {
 }
 
 // RFC 7208, Sections 5.5 and 4.6.4.
-func TestAFailureOfTheReverseZoneMatchesNothing(t *testing.T) {
+func TestCheckPTRFailureMatchesNothing(t *testing.T) {
 	for record, want := range map[string]Status{"v=spf1 ptr ~all": SoftFail, "v=spf1 ptr ptr ptr ptr ?all": Neutral, "v=spf1 exists:%{p}.none.example -all": Fail} {
 		z := dnstest.NewZone(t, "x.example TXT \""+record+"\"\n!servfail 1.2.0.192.in-addr.arpa\n!any")
 		if got := ask(t, z, v4); got.Status != want {

@@ -76,7 +76,7 @@ mail.ptr.example AAAA 2001:db8::1
 !servfail lame.example
 !any`
 
-func TestAnOldAnswerLetsACheckPassAndNeverFail(t *testing.T) {
+func TestCheckStaleAnswerNeverFails(t *testing.T) {
 	for _, tt := range []struct {
 		name, record, old string
 		want              Status
@@ -126,14 +126,14 @@ func TestAnOldAnswerLetsACheckPassAndNeverFail(t *testing.T) {
 	}
 }
 
-func TestAnOldAnswerThatThereIsNoRecordIsATemporaryError(t *testing.T) {
+func TestCheckStaleNegativeAnswerIsTempError(t *testing.T) {
 	dns := aged{dnstest.NewZone(t, agedZone), []string{"TXT x.example"}}
 	if got := ask(t, dns, v4); got.Status != TempError || got.Reason != "no SPF record; old DNS answer" || !got.Stale {
 		t.Errorf("Check() = %+v; want temperror", got)
 	}
 }
 
-func TestOldAddressesOfAnIPv6ClientAreOld(t *testing.T) {
+func TestCheckStaleAddressesOfIPv6Client(t *testing.T) {
 	dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 a:host.example -all\"\n"+agedZone), []string{"AAAA host.example"}}
 	if got := ask(t, dns, v6); got.Status != Pass || !got.Stale {
 		t.Errorf("Check() = %+v; want pass, Stale", got)
@@ -142,7 +142,7 @@ func TestOldAddressesOfAnIPv6ClientAreOld(t *testing.T) {
 
 // Without any answer these are a fail, too (RFC 7208, Section 5.5): who sends
 // may have the power over their DNS, and lets it go silent.
-func TestOldClaimedNamesThatDoNotMatchChangeNothing(t *testing.T) {
+func TestCheckStaleNamesWithoutMatch(t *testing.T) {
 	for _, tt := range []struct{ name, record, old string }{
 		{"a name elsewhere", "ptr -all", "PTR 192.0.2.1"},
 		{"a name whose address is another", "ptr:ptr.example -all", "A mail.ptr.example"},
@@ -162,7 +162,7 @@ func TestOldClaimedNamesThatDoNotMatchChangeNothing(t *testing.T) {
 	}
 }
 
-func TestLimitsCountOldAnswersAsOthers(t *testing.T) {
+func TestCheckLimitsCountStaleAnswers(t *testing.T) {
 	dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 a:n1.example a:n2.example a:n3.example +all\"\n"+agedZone), []string{"A n1.example", "A n3.example"}}
 	got := ask(t, dns, v4)
 	if got.Status != TempError || !strings.Contains(got.Reason, "more than two terms that found nothing") || got.Term != "a:n3.example" {
@@ -173,7 +173,7 @@ func TestLimitsCountOldAnswersAsOthers(t *testing.T) {
 	}
 }
 
-func TestAFailureBehindAnOldAnswerIsTheCause(t *testing.T) {
+func TestCheckCauseBehindStaleAnswer(t *testing.T) {
 	dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 a:lame.example -all\"\n"+agedZone), []string{"TXT x.example"}}
 	got := ask(t, dns, v4)
 	if got.Status != TempError || !got.Stale || got.Term != "a:lame.example" || errors.As(got.Err, new(oldAnswer)) {
@@ -181,7 +181,7 @@ func TestAFailureBehindAnOldAnswerIsTheCause(t *testing.T) {
 	}
 }
 
-func TestAnOldExplanationChangesNoResult(t *testing.T) {
+func TestExplanationFromStaleAnswer(t *testing.T) {
 	for _, old := range []string{"TXT why.example", "PTR 192.0.2.1"} {
 		dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 -all exp=why.example\"\n"+strings.Replace(agedZone, "no mail", "%{p}: no mail", 1)), []string{old}}
 		if got := ask(t, dns, v4); got.Status != Fail || got.Stale || got.Explanation != "mail.ptr.example: no mail from here" {
@@ -217,9 +217,9 @@ func newKeeper(t *testing.T, zone string, old ...string) *keeper {
 	return &keeper{aged: aged{dnstest.NewZone(t, zone), old}, kept: map[string]any{}}
 }
 
-// TestRecordsThatAreKeptAreSharedByAllChecks is worth something under the race
+// TestKeeperSharesRecords is worth something under the race
 // detector.
-func TestRecordsThatAreKeptAreSharedByAllChecks(t *testing.T) {
+func TestKeeperSharesRecords(t *testing.T) {
 	k := newKeeper(t, agedZone+`
 x.example   TXT "v=spf1 a:other.example exists:%{ir}.no.example include:soft.example mx:mx.example ptr -all"
 two.example TXT "v=spf1 -all"
@@ -244,7 +244,7 @@ two.example TXT "v=spf1 +all"`)
 	}
 }
 
-func TestAKeptRecordOfAnOldAnswerIsOld(t *testing.T) {
+func TestKeeperMarksStaleRecord(t *testing.T) {
 	for domain, want := range map[string]Status{"pass.example": Pass, "fail.example": TempError, "bad.example": TempError, "none.example": TempError} {
 		got := Check(t.Context(), newKeeper(t, agedZone, "*"), Query{IP: v4, Domain: domain, Local: "user", Helo: "h"})
 		if got.Status != want || !got.Stale {
@@ -253,7 +253,7 @@ func TestAKeptRecordOfAnOldAnswerIsOld(t *testing.T) {
 	}
 }
 
-func TestAKeeperThatFailsIsAFailureOfDNS(t *testing.T) {
+func TestKeeperErrorIsDNSFailure(t *testing.T) {
 	k := newKeeper(t, agedZone)
 	got := Check(t.Context(), k, Query{IP: v4, Domain: "lame.example", Local: "user", Helo: "h"})
 	if n := len(k.Queries()); got.Status != TempError || got.Err == nil || got.Stale || n != 1 {
@@ -261,7 +261,7 @@ func TestAKeeperThatFailsIsAFailureOfDNS(t *testing.T) {
 	}
 }
 
-func TestWhatOthersKeepIsNotTakenForARecord(t *testing.T) {
+func TestKeeperIgnoresForeignValues(t *testing.T) {
 	for _, old := range []string{"", "TXT fail.example"} {
 		k := newKeeper(t, agedZone, old)
 		k.kept["fail.example"] = "a key"
@@ -272,7 +272,7 @@ func TestWhatOthersKeepIsNotTakenForARecord(t *testing.T) {
 	}
 }
 
-func TestAKeptRecordCostsNoAllocationToFind(t *testing.T) {
+func TestKeeperHitAllocatesNothingForRecord(t *testing.T) {
 	kept := readToKeep([]string{"v=spf1 ip4:192.0.2.1 -all"})
 	var r Resolver = remembering{kept: kept}
 	if got := testing.AllocsPerRun(100, func() { lookupRecord(t.Context(), r, "x.example") }); got != 0 {
@@ -280,9 +280,9 @@ func TestAKeptRecordCostsNoAllocationToFind(t *testing.T) {
 	}
 }
 
-// TestWhatIsKeptIsNoMultipleOfTheText has the size of what a cache holds for a
+// TestKeeperSizeIsProportionalToText has the size of what a cache holds for a
 // record, of which it knows the text.
-func TestWhatIsKeptIsNoMultipleOfTheText(t *testing.T) {
+func TestKeeperSizeIsProportionalToText(t *testing.T) {
 	for _, tt := range []struct {
 		terms string
 		whole bool

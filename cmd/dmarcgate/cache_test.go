@@ -73,7 +73,7 @@ var mixedShelf = shelf{
 	{Name: "a.example", Type: "MX", TTL: time.Minute},
 }
 
-func TestADumpIsSortedAndPrintable(t *testing.T) {
+func TestCacheDumpIsSortedAndPrintable(t *testing.T) {
 	socket := filepath.Join(serveCache(t, mixedShelf), "control.sock")
 	code, out, stderr := command("cache", "dump", "--socket", socket)
 	want := `TXT a?.example: no such name (age 0s, TTL 1s)
@@ -102,7 +102,7 @@ TXT b.example: ["v=spf1 -all" "\x1b[2J\"\n"] (age 3m0s, TTL 2m0s, AD)
 	}
 }
 
-func TestShowHasTheEntriesOfOneName(t *testing.T) {
+func TestCacheShowListsEntriesOfName(t *testing.T) {
 	socket := filepath.Join(serveCache(t, mixedShelf), "control.sock")
 	code, out, stderr := command("cache", "show", "--socket", socket, "A.Example.")
 	want := `a.example
@@ -125,7 +125,7 @@ func TestShowHasTheEntriesOfOneName(t *testing.T) {
 	}
 }
 
-func TestTheCommandsOfTheCacheExitWithTheirCode(t *testing.T) {
+func TestCacheExitCodes(t *testing.T) {
 	socket := filepath.Join(serveCache(t, mixedShelf), "control.sock")
 	for _, tt := range []struct {
 		name string
@@ -156,7 +156,7 @@ func TestTheCommandsOfTheCacheExitWithTheirCode(t *testing.T) {
 	}
 }
 
-func TestExplainSaysWhereTheDaemonHasSomethingElse(t *testing.T) {
+func TestExplainShowsDifferentCacheOfDaemon(t *testing.T) {
 	dns := dnstest.New(t, "bank.example. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n_dmarc.bank.example. TXT \"v=DMARC1; p=none\"\n")
 	dir := serveCache(t, shelf{
 		{Name: "_dmarc.bank.example", Type: "TXT", Records: []string{"v=DMARC1; p=reject"}, Age: 3 * time.Minute, TTL: 2 * time.Minute},
@@ -200,7 +200,7 @@ func TestExplainSaysWhereTheDaemonHasSomethingElse(t *testing.T) {
 }
 
 // A key record of 4 KB must not hide how old it is.
-func TestALongAnswerDoesNotHideItsAge(t *testing.T) {
+func TestExplainShowsAgeOfLongAnswer(t *testing.T) {
 	e := dnscache.Entry{Type: "TXT", Records: []string{strings.Repeat("k", 4000)}, Age: time.Minute, TTL: time.Hour}
 	if text := e.String(); !strings.Contains(text, "age 1m0s, TTL 1h0m0s)") || len(text) > 2*term.MaxShown {
 		t.Errorf("cache dump shows %q; want it short, with its age and TTL", text)

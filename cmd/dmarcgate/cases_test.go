@@ -40,7 +40,7 @@ func TestCases(t *testing.T) {
 }
 
 // Whoever looks for a section of an RFC finds its cases in the list.
-func TestEveryCaseIsInTheIndex(t *testing.T) {
+func TestCasesAreInIndex(t *testing.T) {
 	index, err := os.ReadFile("testdata/cases/README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestEveryCaseIsInTheIndex(t *testing.T) {
 	}
 }
 
-func TestEveryCaseSaysWhatItProvesAndWants(t *testing.T) {
+func TestCasesHaveTitleAndExpectation(t *testing.T) {
 	files, err := filepath.Glob("testdata/cases/*.txt")
 	if err != nil {
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
 	return m
 }
 
-func TestEveryEdgeOfDMARCIsShown(t *testing.T) {
+func TestCasesCoverEdgeCases(t *testing.T) {
 	page, err := os.ReadFile("../../docs/edge-cases.md")
 	if err != nil {
 		t.Fatal(err)

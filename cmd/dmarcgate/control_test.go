@@ -15,7 +15,7 @@ import (
 	"dmarcgate/internal/miltertest"
 )
 
-func TestTheControlSocketServesItsCommands(t *testing.T) {
+func TestControlSocketServesCommands(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{})
 	cfg := d.path
@@ -46,7 +46,7 @@ func TestTheControlSocketServesItsCommands(t *testing.T) {
 	}
 }
 
-func TestTailShowsDecisionsAsTheyAreMade(t *testing.T) {
+func TestTailShowsLiveDecisions(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{})
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})

@@ -10,7 +10,7 @@ import (
 
 // The same with dnsmasq between the daemon and the name server, which takes 150
 // questions at once by default, as it is on many a host.
-func TestGoodMailPassesAndNoSpoofDoesBehindARealForwarder(t *testing.T) {
+func TestDNSAttackBehindRealForwarder(t *testing.T) {
 	t.Parallel()
 	key, record := attackKey(t)
 	grid(t, attacksOn(t, "dnsmasq", overflowNever), key, func(t *testing.T, a attack) (*attackServer, string) {

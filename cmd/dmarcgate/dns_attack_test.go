@@ -436,7 +436,7 @@ func attacksOn(t *testing.T, server string, above overflow) (list []attack) {
 }
 
 // At soak size this is the whole grid, of which docs/dns.md has the figures.
-func TestGoodMailPassesAndNoSpoofDoesBesideHostileSessions(t *testing.T) {
+func TestDNSAttackBesideHostileSessions(t *testing.T) {
 	t.Parallel()
 	key, record := attackKey(t)
 	servers := attackServers

@@ -22,7 +22,7 @@ const cancelledMessages = 200
 
 // MTAs give messages up while answers of the DNS are waited for: by ABORT, and
 // by leaving. Nothing of them stays.
-func TestCancelledMessagesLeaveNothingBehind(t *testing.T) {
+func TestDaemonCancelledMessagesLeakNothing(t *testing.T) {
 	const connections = 20
 	srv := dnstest.New(t, `
 *.late.example. TXT "v=spf1 include:x.late.example -all"

@@ -321,7 +321,7 @@ func matrixQuestions(t *testing.T) []string {
 
 // Each fault of the DNS, on the one name that a message's fate hangs on, with a
 // cache that knows nothing of it, that knows it, and that knows an old answer.
-func TestEveryFaultHasItsDocumentedResult(t *testing.T) {
+func TestDNSFaultsHaveDocumentedResults(t *testing.T) {
 	questions := matrixQuestions(t)
 	var mu sync.Mutex
 	found := make(matrix)

@@ -62,7 +62,7 @@ func outageMail(t *testing.T, domain, qid string, signed bool) miltertest.Mail {
 // The servers are silent for longer than the TTL of everything. What the stale
 // rule of docs/dns.md says of mail holds meanwhile, and then all is well within
 // seconds, however much mail has waited.
-func TestAnOutageLongerThanTheTTL(t *testing.T) {
+func TestDNSOutageLongerThanTTL(t *testing.T) {
 	for setting, unknown := range map[string]string{"accept": "tagged", "tempfail": "451"} {
 		t.Run("ours = "+setting, func(t *testing.T) {
 			srv := dnstest.New(t, outageZone(t, outageTTL))

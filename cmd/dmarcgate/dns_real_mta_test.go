@@ -20,7 +20,7 @@ import (
 
 // A changed record is seen when the TTL of the old one is over: not before, as
 // the caches must keep to it, and not much later.
-func TestARealRecordChangeIsSeenAfterItsTTL(t *testing.T) {
+func TestUnboundRecordChangeIsSeenAfterTTL(t *testing.T) {
 	const ttl = 3 * time.Second
 	zone := func(policy string) string {
 		return fmt.Sprintf("bank.example. TXT \"v=spf1 -all\"\n_dmarc.bank.example. %d TXT \"v=DMARC1; p=%s\"\n", int(ttl.Seconds()), policy)
@@ -52,7 +52,7 @@ func TestARealRecordChangeIsSeenAfterItsTTL(t *testing.T) {
 
 // What a validating server refuses is no answer: the domain's fault, and
 // temporary. What it has validated is marked when it is trusted to say so.
-func TestARealValidatingServer(t *testing.T) {
+func TestUnboundValidates(t *testing.T) {
 	text := ""
 	for _, domain := range []string{"good", "bad"} {
 		text += fmt.Sprintf("%s.signed.example. TXT \"v=spf1 -all\"\n_dmarc.%[1]s.signed.example. TXT \"v=DMARC1; p=reject\"\n", domain)
@@ -111,7 +111,7 @@ func look(r *dnscache.Resolver, name string) dnscache.Lookup {
 }
 
 // A key record that needs TCP, as no datagram has room for it.
-func TestARealKeyOfFourKilobytesVerifies(t *testing.T) {
+func TestUnboundServesLargeKey(t *testing.T) {
 	const size = 4096
 	key, err := dkimtest.AnyRSA(4096)
 	if err != nil {

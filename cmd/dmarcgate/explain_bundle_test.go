@@ -67,7 +67,7 @@ var bundled = []string{
 	"rule-for-mail-over-tls-and-a-client-without", "rule-that-keeps-a-message-out-of-reports", "rule-for-other-recipients",
 }
 
-func TestABundleIsATestCaseWithTheSameDecision(t *testing.T) {
+func TestExplainBundleReproducesDecision(t *testing.T) {
 	for _, name := range bundled {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -90,7 +90,7 @@ func TestABundleIsATestCaseWithTheSameDecision(t *testing.T) {
 	}
 }
 
-func TestARedactedBundleWantsWhatComesOfIt(t *testing.T) {
+func TestExplainBundleRedactedExpectsOwnDecision(t *testing.T) {
 	for _, name := range bundled {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -107,7 +107,7 @@ func TestARedactedBundleWantsWhatComesOfIt(t *testing.T) {
 	}
 }
 
-func TestABundleHasTheChainOfARC(t *testing.T) {
+func TestExplainBundleHasARCChain(t *testing.T) {
 	c := caseOf(t, "A chain of one hop that does not verify is recorded.\n\n"+`-- config --
 [arc]
 check = "all"
@@ -135,7 +135,7 @@ body
 	}
 }
 
-func TestARedactedBundleSaysWhatRedactionChanged(t *testing.T) {
+func TestExplainBundleListsRedactions(t *testing.T) {
 	text := explained(t, readCase(t, "testdata/cases/pass-by-dkim.txt"), "--bundle", "-")
 	for _, want := range []string{
 		"; redacted: ", "; DKIM signature 1 was pass (d=example.com, signature verified), and is fail (d=example.com, body hash did not verify) here",
@@ -149,7 +149,7 @@ func TestARedactedBundleSaysWhatRedactionChanged(t *testing.T) {
 }
 
 // Names that were asked for a local part must not tell it.
-func TestARedactedBundleHasNoNamesMadeOfLocalParts(t *testing.T) {
+func TestExplainBundleRedactsNamesFromLocalParts(t *testing.T) {
 	c := caseOf(t, "A macro puts the local part into a name.\n\n"+`-- envelope --
 mail <jane@bank.example>
 -- zone --
@@ -171,7 +171,7 @@ body
 	}
 }
 
-func TestABundleHasTheRulesThatMatchedAndWithoutRedactionAll(t *testing.T) {
+func TestExplainBundleHasMatchedRules(t *testing.T) {
 	rule := func(id, network string) string {
 		return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"jane@site.example\"\ncomment = \"for jane\"\ncreated = 2026-01-01\nexpires = 2099-01-01\nmode = \"enforce\"\npriority = 7\naction = \"accept\"\nreason = \"mailing_list\"\n[rule.match]\nclient_ip = [%q]\n", id, network)
 	}
@@ -188,7 +188,7 @@ func TestABundleHasTheRulesThatMatchedAndWithoutRedactionAll(t *testing.T) {
 	readCase(t, write(t, "bundle.txt", text)).run(t)
 }
 
-func TestABundleKeepsWhatACaseFileWouldMisread(t *testing.T) {
+func TestExplainBundleEscapesText(t *testing.T) {
 	c := caseOf(t, "A body with a title of a section, a backslash and bytes.\n\n"+`-- sign --
 d=bank.example
 -- message escaped --
@@ -210,7 +210,7 @@ Subject: \\x41 "quoted"
 	}
 }
 
-func TestABundleIsWrittenForItsOwnerAlone(t *testing.T) {
+func TestExplainBundleFileIsPrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "bundle.txt")
 	out := explained(t, readCase(t, "testdata/cases/spoof-rejected.txt"), "--bundle", path)
 	text, err := os.ReadFile(path)
@@ -222,7 +222,7 @@ func TestABundleIsWrittenForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestABundleHasTheSettingsThatMatter(t *testing.T) {
+func TestExplainBundleHasSettings(t *testing.T) {
 	const settings = `[dkim]
 body_length = "whole"
 max_key_bits = 8192

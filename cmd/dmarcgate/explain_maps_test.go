@@ -12,7 +12,7 @@ import (
 
 // A bundle has of maps what is about the message, every other key as it is, and
 // comes to the same decision.
-func TestABundleHasOfMapsWhatIsAboutTheMessage(t *testing.T) {
+func TestExplainBundleHasMatchingMapItems(t *testing.T) {
 	const rules = `
 [[rule]]
 id = "partners"

@@ -169,7 +169,7 @@ var saysWhy = regexp.MustCompile(`(?m)^; (the (action|disposition|override|evide
 
 // A bundle of a message that a daemon has decided about replays to the decision
 // of that daemon, or says why it does not.
-func TestExplainBundleReplaysToTheDecisionOfTheDaemonOrSaysWhyNot(t *testing.T) {
+func TestExplainBundleReplaysDecisionOfDaemon(t *testing.T) {
 	same, told := 0, 0
 	for i, r := range mixedRows(t, mixShare(t)) {
 		all := r.explainArgs(t)
@@ -223,7 +223,7 @@ func checkRedacted(t *testing.T, text string) {
 
 // explain --qid names every rule that had a part in the decision, and --rule
 // agrees with each.
-func TestExplainQIDNamesEveryRuleThatHadAPart(t *testing.T) {
+func TestExplainQIDNamesAllRules(t *testing.T) {
 	named := 0
 	for _, r := range mixedRows(t, mixShare(t)) {
 		code, out, stderr := command("explain", "--qid", r.QueueID, "-c", r.cfg)

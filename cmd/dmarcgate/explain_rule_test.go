@@ -21,7 +21,7 @@ func toldRule(id, more, match string) string {
 
 const toldNetwork = `client_ip = ["192.0.2.0/24"]`
 
-func TestExplainTellsOfEachKeyOfARule(t *testing.T) {
+func TestExplainRuleShowsEachKey(t *testing.T) {
 	for _, tt := range []struct {
 		name, more, match string
 		args              []string
@@ -60,14 +60,14 @@ func TestExplainTellsOfEachKeyOfARule(t *testing.T) {
 	}
 }
 
-func TestExplainTellsThatAnotherRuleGoesFirst(t *testing.T) {
+func TestExplainRuleNamesDecidingRule(t *testing.T) {
 	c := caseOf(t, "Two rules.\n\n-- rules --\n"+toldRule("a", "", toldNetwork)+toldRule("b", "", toldNetwork))
 	if out := explained(t, c, "--rule", "b"); !strings.Contains(out, "rule a goes first and decides") {
 		t.Errorf("explain --rule b prints\n%s\nwant the rule that goes first", out)
 	}
 }
 
-func TestExplainRefusesARuleThatIsNotThere(t *testing.T) {
+func TestExplainRuleRejectsUnknownRule(t *testing.T) {
 	cfg := toolConfig(t, dnstest.New(t, toolZone).Addr())
 	code, _, stderr := command("explain", write(t, "m.eml", "From: a@bank.example\n\nx\n"), "-c", cfg, "--ip", "192.0.2.1", "--helo", "h", "--mail-from", "<>", "--rule", "nosuch")
 	if code != 2 || !strings.Contains(stderr, `--rule: there is no rule "nosuch"`) {
@@ -95,7 +95,7 @@ func TestExplainNamesTheRuleThatKeepsAMessageOutOfReports(t *testing.T) {
 	}
 }
 
-func TestExplainSaysWhatItWasNotToldAndWhetherThatMatters(t *testing.T) {
+func TestExplainNamesMissingFacts(t *testing.T) {
 	for _, tt := range []struct {
 		name, rules, config string
 		args                []string
@@ -132,14 +132,14 @@ func TestExplainSaysWhatItWasNotToldAndWhetherThatMatters(t *testing.T) {
 	}
 }
 
-func TestExplainSaysThatAuthenticationOfMailThatPassesMakesNoDifference(t *testing.T) {
+func TestExplainAuthMakesNoDifferenceForPass(t *testing.T) {
 	out := explained(t, readCase(t, "testdata/cases/pass-by-spf.txt"))
 	if want := "authenticated (--auth): makes no difference"; !strings.Contains(out, want) {
 		t.Errorf("explain prints\n%s\nwant %q in it", out, want)
 	}
 }
 
-func TestExplainSaysWhichLimitsAMessageWentThrough(t *testing.T) {
+func TestExplainShowsLimits(t *testing.T) {
 	c := caseOf(t, "A header beyond the limit.\n\n-- config --\n[limits]\nheader_fields = 100\n-- message --\nFrom: a@bank.example\n"+strings.Repeat("X-A: b\n", 110)+"\nx\n")
 	out := explained(t, c)
 	for _, want := range []string{"limits.header_fields: 111 of at most 100: BEYOND the limit", "limits.header_bytes: 791 of at most 4194304\n", "limits.recipients: 1 of at most 1000", "ARC sets: 0 of at most 50"} {

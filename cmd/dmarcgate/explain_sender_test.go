@@ -12,7 +12,7 @@ func caseOf(t *testing.T, text string) *caseFile {
 	return readCase(t, write(t, "case.txt", text))
 }
 
-func TestTheSenderIsToldTheOneChangeThatMendsIt(t *testing.T) {
+func TestExplainForSenderNamesFix(t *testing.T) {
 	const record = "_dmarc.bank.example. TXT \"v=DMARC1; p=reject\"\n"
 	tests := []struct {
 		name, text string
@@ -125,7 +125,7 @@ func TestTheSenderIsToldTheOneChangeThatMendsIt(t *testing.T) {
 
 // What is written to a stranger has nothing of this site in it, and nothing of
 // the message that could do harm where it is read.
-func TestTheTextForTheSenderHasNoInternalsAndNoForeignBytes(t *testing.T) {
+func TestExplainForSenderHasNoInternals(t *testing.T) {
 	c := caseOf(t, "Text of all kinds in one message.\n\n"+`-- rules --
 [[rule]]
 id = "secret-rule"

@@ -37,7 +37,7 @@ func daemonWithARow(t *testing.T) *served {
 	return d
 }
 
-func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
+func TestExplainQIDBesideRunningDaemon(t *testing.T) {
 	d := daemonWithARow(t)
 	cfg := d.path
 	code, out, stderr := command("explain", "--qid", "4XyZ1", "-c", cfg)
@@ -76,7 +76,7 @@ func TestAQueueIDIsExplainedFromTheStoreOfADaemonThatRuns(t *testing.T) {
 
 // A message that is larger than a row may be says in every output what was left
 // out of its row.
-func TestARowThatWasTrimmedSaysSo(t *testing.T) {
+func TestExplainQIDMarksTrimmedRow(t *testing.T) {
 	d := daemonWithARow(t)
 	cfg := d.path
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
@@ -112,7 +112,7 @@ func TestARowThatWasTrimmedSaysSo(t *testing.T) {
 	}
 }
 
-func TestAQueueIDThatIsNotInTheStoreExitsWith1(t *testing.T) {
+func TestExplainQIDUnknownExitsWith1(t *testing.T) {
 	d := daemonWithARow(t)
 	if code, _, stderr := command("explain", "--qid", "nobody", "-c", d.path); code != 1 || !strings.Contains(stderr, `"nobody"`) {
 		t.Errorf("explain --qid nobody = %d, %q; want 1 and the id", code, stderr)
@@ -132,7 +132,7 @@ func TestAQueueIDThatIsNotInTheStoreExitsWith1(t *testing.T) {
 
 // The rules of a daemon that runs may be broken just then; what is stored does not
 // depend on them.
-func TestExplainQIDGoesOnWithBrokenRules(t *testing.T) {
+func TestExplainQIDWithBrokenRules(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "10.toml"), []byte("[[rule]]\nid = 7\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
-func TestExplainDrawsTheDecision(t *testing.T) {
+func TestExplainPrintsTree(t *testing.T) {
 	dns := dnstest.New(t, toolZone)
 	cfg := toolConfig(t, dns.Addr())
 	mail := write(t, "message.eml", "Authentication-Results: mx.receiver.example; dmarc=pass\nFrom: Bank <x@bank.example>\nSubject: \x1b[2Jhello\n\nbody\n")
@@ -41,7 +41,7 @@ func TestExplainDrawsTheDecision(t *testing.T) {
 	}
 }
 
-func TestExplainSaysThatTheClientBehindARelayIsNotKnown(t *testing.T) {
+func TestExplainShowsUnknownClientBehindRelay(t *testing.T) {
 	out := explained(t, caseOf(t, `A relay without a field.
 
 -- config --
@@ -118,7 +118,7 @@ body
 	}
 }
 
-func TestExplainSaysWhyAWalkStopped(t *testing.T) {
+func TestExplainShowsEndOfTreeWalk(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"psd=n", "-- zone --\n_dmarc.bank.example. TXT \"v=DMARC1; p=reject; psd=n\"\n", "1 names, stopped at _dmarc.bank.example, by psd=n"},
 		{"the last name", "-- zone --\n_dmarc.bank.example. TXT \"v=DMARC1; p=none\"\n", "2 names, stopped at _dmarc.example, the last name"},

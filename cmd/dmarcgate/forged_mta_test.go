@@ -178,7 +178,7 @@ const generatedTime = 30 * time.Second
 
 // Generated headers are cleaned as the property says, by real MTAs, too.
 // DMARCGATE_SCALE multiplies them.
-func TestMTAsRemoveWhatIsForgedInGeneratedHeaders(t *testing.T) {
+func TestForgedFieldsAreRemovedByMTAs(t *testing.T) {
 	s := startForged(t, "authserv_ids_also = [\"old.receiver.example\"]\n[limits]\nheader_fields = 100\n")
 	p := mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: "unix:" + s.sockets["monitor"]})
 	sm := mtatest.StartSendmail(t, mtatest.SendmailConfig{
@@ -225,7 +225,7 @@ func TestMTAsRemoveWhatIsForgedInGeneratedHeaders(t *testing.T) {
 
 // The bounds of removals are such that MTAs make them in a few seconds. The
 // times that it logs are those of docs/flow.md.
-func TestMTAsMakeAsManyRemovalsAsTheBoundsAllow(t *testing.T) {
+func TestForgedFieldsAreRemovedUpToBounds(t *testing.T) {
 	const boundTime = time.Minute // a second on an idle machine
 	s := startForged(t, "")
 	p := mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: "unix:" + s.sockets["monitor"]})

@@ -195,7 +195,7 @@ func removed(t *testing.T, fields []forgedField, edits []string, renumbers bool)
 
 // Whatever the header and the limits are, the same fields are removed: those
 // that only we may write, and no other. DMARCGATE_SCALE multiplies the headers.
-func TestRemovalCoversTheWholeHeaderWhateverTheLimits(t *testing.T) {
+func TestForgedFieldsAreRemovedBeyondLimits(t *testing.T) {
 	const most = 40
 	l, now := forgedSnapshot(t, forgedZone)
 	g := newForger(1)
@@ -229,7 +229,7 @@ func TestRemovalCoversTheWholeHeaderWhateverTheLimits(t *testing.T) {
 // Beyond the limits results say what is known: a signature gives what it gives
 // with the whole header, or neutral; and there is one outcome, wherever From
 // stands. DMARCGATE_SCALE multiplies the headers.
-func TestResultsBeyondTheLimitsSayWhatIsKnown(t *testing.T) {
+func TestAuthenticationResultsBeyondLimits(t *testing.T) {
 	const most = 40
 	key := testKey(t, "rsa")
 	l, now := forgedSnapshot(t, forgedZone+key.Zone("s1", "shop.example"))

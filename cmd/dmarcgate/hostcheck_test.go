@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestCheckConfigFindsWhatStopsServe(t *testing.T) {
+func TestCheckConfigFindsProblemsOfHost(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can give directories away")
 	}

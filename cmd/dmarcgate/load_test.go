@@ -14,7 +14,7 @@ import (
 // Several connections send different messages at once, with messages given up
 // in between. Each answer must be the one for its message, and each answered
 // message must have exactly one row, written before the answer.
-func TestAnAnsweredMessageIsARecordedMessage(t *testing.T) {
+func TestServeRecordsAnsweredMessages(t *testing.T) {
 	const connections = 8
 	messages := 40 * daemontest.Scale(t)
 	dns := dnstest.New(t, `

@@ -40,7 +40,7 @@ func TestLookupWorksWithoutAConfiguration(t *testing.T) {
 	}
 }
 
-func TestLookupPrintsEachFormAndExitsWith1ForADefect(t *testing.T) {
+func TestLookupFormsAndExitCode(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	cfg := toolConfig(t, dns.Addr())
 	domains := write(t, "domains.txt", "bank.example\n")

@@ -85,7 +85,7 @@ func toolConfig(t *testing.T, dns string) string {
 	return write(t, "dmarcgate.toml", fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"strict\"\n[dns]\nservers = [%q]\n", t.TempDir(), dns))
 }
 
-func TestTheDemoShowsAtLeastTwelveMessages(t *testing.T) {
+func TestDemoShowsMessages(t *testing.T) {
 	code, out, stderr := command("demo", "--json")
 	var got []outcome
 	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 {
@@ -108,7 +108,7 @@ func TestTheDemoShowsAtLeastTwelveMessages(t *testing.T) {
 	}
 }
 
-func TestTheDemoKeepsTheDaemonWhenAsked(t *testing.T) {
+func TestDemoKeep(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	r, w := io.Pipe()
 	done := make(chan error, 1)
@@ -237,7 +237,7 @@ func TestServeReportsNameServersThatDoNotAnswerAndDefersMail(t *testing.T) {
 	}
 }
 
-func TestASocketThatCannotBeOpenedIsNamedAndExitsWith1(t *testing.T) {
+func TestServeNamesSocketThatCannotBeOpened(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestASocketThatCannotBeOpenedIsNamedAndExitsWith1(t *testing.T) {
 	}
 }
 
-func TestTheSamplingSecretIsMadeOnceAndKept(t *testing.T) {
+func TestServeKeepsSamplingSecret(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "sampling.key")
 	first, err := site.SamplingSecret(path)
 	if err != nil {
@@ -279,7 +279,7 @@ func TestTheSamplingSecretIsMadeOnceAndKept(t *testing.T) {
 	}
 }
 
-func TestTheExampleConfigurationStartsADaemon(t *testing.T) {
+func TestServeWithExampleConfiguration(t *testing.T) {
 	text, err := os.ReadFile("../../deploy/dmarcgate.toml")
 	if err != nil {
 		t.Fatal(err)

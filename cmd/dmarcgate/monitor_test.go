@@ -118,7 +118,7 @@ func TestMonitorForAgainReplacesTheOrder(t *testing.T) {
 	}
 }
 
-func TestMonitorForWorksWhereItCannotBeWrittenDown(t *testing.T) {
+func TestMonitorForWithoutWritableFile(t *testing.T) {
 	o := newOrders(t)
 	if err := os.Mkdir(filepath.Join(o.d.Inputs().Config.StateDir, "monitor.json.new"), 0o755); err != nil { // no file can be written there
 		t.Fatal(err)
@@ -158,7 +158,7 @@ func TestMonitorForOutlivesTheProcess(t *testing.T) {
 	send("4Xb", 550)
 }
 
-func TestMonitorTakesNoOtherTimes(t *testing.T) {
+func TestMonitorForRejectsOtherTimes(t *testing.T) {
 	for _, args := range [][]string{
 		{"monitor"}, {"monitor", "--for", "59s"}, {"monitor", "--for", "8d"}, {"monitor", "--for", "-2h"}, {"monitor", "--for", "0s"},
 		{"monitor", "--for", "2"}, {"monitor", "--for", "x"}, {"monitor", "--for", ""}, {"monitor", "--for", "2h", "--end"},

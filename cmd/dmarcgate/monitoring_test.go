@@ -18,7 +18,7 @@ var (
 	attrRow   = regexp.MustCompile("(?m)^\\| `([a-z]+)=` \\|")
 )
 
-func TestTheListOfMetricsIsComplete(t *testing.T) {
+func TestMetricsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/monitoring.md")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +55,7 @@ func TestTheListOfMetricsIsComplete(t *testing.T) {
 	}
 }
 
-func TestTheKeysOfTheLogLineAreDocumented(t *testing.T) {
+func TestLogKeysAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/monitoring.md")
 	if err != nil {
 		t.Fatal(err)

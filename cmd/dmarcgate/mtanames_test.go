@@ -85,7 +85,7 @@ func TestTrustMTANameIsAskedForOverTCP(t *testing.T) {
 
 // Mail readers believe the results of each of the MTAs, wherever a message
 // came in.
-func TestNamesOfOneListenerAreRemovedOnAll(t *testing.T) {
+func TestMTANamesAreRemovedOnAllListeners(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	d, _ := startAt(t, daemontest.Write(t, fmt.Sprintf(namesConfig, `authserv_ids_also = ["old.site.example"]`, "authserv_id = \"relay.site.example\"", dns.Addr())))
 	wantNamed(t, sendNamed(t, d.Listeners()[1], namesMail("1", "x", "mx1.site.example")), "relay.site.example", "mx1.site.example")
@@ -95,7 +95,7 @@ func TestNamesOfOneListenerAreRemovedOnAll(t *testing.T) {
 		"relay.site.example", "mx3.site.example")
 }
 
-func TestNamesAreKeptForTheNextStartAndForCommands(t *testing.T) {
+func TestMTANamesPersist(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	text, err := os.ReadFile(h.config())

@@ -10,7 +10,7 @@ import (
 	"dmarcgate/internal/miltertest"
 )
 
-func TestAReloadAsksOtherServers(t *testing.T) {
+func TestReloadReplacesNameServers(t *testing.T) {
 	old, next := dnstest.New(t, daemontest.Zone), dnstest.New(t, strings.ReplaceAll(daemontest.Zone, "p=reject", "p=none"))
 	d, _ := startDaemon(t, old.Addr(), daemontest.Config{})
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
@@ -47,7 +47,7 @@ func TestAReloadAsksOtherServers(t *testing.T) {
 	}
 }
 
-func TestTheCacheOfADaemonIsShownAndFlushed(t *testing.T) {
+func TestCacheShowAndFlushOfDaemon(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{})
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
@@ -82,7 +82,7 @@ func TestTheCacheOfADaemonIsShownAndFlushed(t *testing.T) {
 }
 
 // Trust is in a server of the configuration, not in one that --dns names.
-func TestOtherServersOfACommandAreNotTrusted(t *testing.T) {
+func TestLookupDNSServersAreNotTrusted(t *testing.T) {
 	dns := dnstest.New(t, lookupZone)
 	cfg := write(t, "dmarcgate.toml", "authserv_id = \"mx.example\"\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"strict\"\n[dns]\nservers = [\"192.0.2.53\"]\ntrusted = [\"192.0.2.53\"]\n")
 	code, out, stderr := command("lookup", "-c", cfg, "--dns", dns.Addr(), "quiet.example")

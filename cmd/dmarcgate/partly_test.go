@@ -25,7 +25,7 @@ var broken = map[string][2]string{
 	"no quotes":      {`quarantine = "tag"`, `quarantine = tag`},
 }
 
-func TestReloadOfABrokenFileAsksTheDaemonWhichRemembers(t *testing.T) {
+func TestReloadWithBrokenFileAsksDaemon(t *testing.T) {
 	for name, text := range broken {
 		t.Run(name, func(t *testing.T) {
 			o := newOrders(t)
@@ -53,7 +53,7 @@ func TestReloadOfABrokenFileAsksTheDaemonWhichRemembers(t *testing.T) {
 	}
 }
 
-func TestStatusWithoutAFileAsksAtTheDefaultPlace(t *testing.T) {
+func TestStatusWithoutFileUsesDefaultSocket(t *testing.T) {
 	if _, err := os.Stat(site.DefaultConfig); err == nil {
 		t.Skip("this host has a dmarcgate")
 	}
@@ -65,7 +65,7 @@ func TestStatusWithoutAFileAsksAtTheDefaultPlace(t *testing.T) {
 	}
 }
 
-func TestLookupTopAndExplainGoOnWithABrokenFile(t *testing.T) {
+func TestLookupTopAndExplainWithBrokenFile(t *testing.T) {
 	for name, text := range broken {
 		t.Run(name, func(t *testing.T) {
 			d := daemonWithARow(t)
@@ -101,7 +101,7 @@ func TestLookupTopAndExplainGoOnWithABrokenFile(t *testing.T) {
 	}
 }
 
-func TestABrokenRuleStopsOnlyWhatNeedsRules(t *testing.T) {
+func TestBrokenRuleStopsOnlyCommandsThatNeedRules(t *testing.T) {
 	d := daemonWithARow(t)
 	rules := t.TempDir()
 	daemontest.PutFile(t, filepath.Join(rules, "a.toml"), "not TOML")

@@ -309,7 +309,7 @@ func rootFile(t *testing.T, h *host, name string) {
 	}
 }
 
-func TestServeAsRootSaysSo(t *testing.T) {
+func TestServeAsRootWarns(t *testing.T) {
 	needsRoot(t)
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})

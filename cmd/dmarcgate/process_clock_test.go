@@ -38,7 +38,7 @@ func (p *process) setClock(c *miltertest.Client, ahead time.Duration) {
 
 // The clock of a host jumps by a month, for some rounds of upkeep, and comes back:
 // every row is there, with its address, and the daemon tells of it.
-func TestAClockThatJumpsCostsNoRow(t *testing.T) {
+func TestDaemonClockJumpLosesNoRow(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		jumps []time.Duration
@@ -89,7 +89,7 @@ func TestAClockThatJumpsCostsNoRow(t *testing.T) {
 
 // A daemon that starts with a clock that is a month away from where the last run
 // left it says so, and deletes nothing.
-func TestAStartWithAnotherClockCostsNoRow(t *testing.T) {
+func TestDaemonStartWithOtherClockLosesNoRow(t *testing.T) {
 	h := clockHost(t)
 	p := h.start()
 	c := h.session()
@@ -121,7 +121,7 @@ func TestAStartWithAnotherClockCostsNoRow(t *testing.T) {
 
 // A sender whose DNS is broken is deferred for the time that passes, whatever the
 // clock says: max_defer (4h) neither ends at once nor begins anew.
-func TestAClockThatJumpsChangesNoDeferral(t *testing.T) {
+func TestDaemonClockJumpKeepsDeferrals(t *testing.T) {
 	h := clockHost(t)
 	p := h.start()
 	c := h.session()

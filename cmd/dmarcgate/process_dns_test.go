@@ -46,7 +46,7 @@ func chain(slow time.Duration) string {
 	return zone.String()
 }
 
-func TestASlowResolverEndsInTheConfiguredAnswerWithinTheBudget(t *testing.T) {
+func TestDaemonAnswersWithinBudgetUnderSlowDNS(t *testing.T) {
 	at := dnsTimes(t)
 	tests := []struct {
 		name     string

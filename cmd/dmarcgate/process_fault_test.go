@@ -15,7 +15,7 @@ const plantedSubject = "planted panic: "
 
 // A planted panic costs its own message a 451 and nothing else: the next one
 // on the same connection is served, and the process is the same.
-func TestAPanicCostsOneMessage(t *testing.T) {
+func TestDaemonPanicCostsOneMessage(t *testing.T) {
 	for _, stage := range []string{"start", "write", "finish", "spf", "dkim", "dmarc"} {
 		t.Run("in "+stage, func(t *testing.T) {
 			dns := dnstest.New(t, processZone)
@@ -65,7 +65,7 @@ func checkPanic(t *testing.T, p *process, stage string) {
 
 // A panic after the answer was written is too late for a 451: it is counted,
 // and the connection goes on.
-func TestAPanicAfterTheAnswerCostsNothing(t *testing.T) {
+func TestDaemonPanicAfterAnswerCostsNothing(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	p := h.start()
@@ -87,7 +87,7 @@ func TestAPanicAfterTheAnswerCostsNothing(t *testing.T) {
 }
 
 // Many panics leave nothing behind.
-func TestManyPanicsLeaveNothing(t *testing.T) {
+func TestDaemonManyPanicsLeakNothing(t *testing.T) {
 	n := 60 * daemontest.Scale(t)
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})

@@ -17,7 +17,7 @@ import (
 
 // An MTA that goes away in the middle of a message leaves nothing: no session,
 // no goroutine, and no row that counts.
-func TestAnMTAThatVanishesLeavesNothing(t *testing.T) {
+func TestDaemonVanishedMTALeaksNothing(t *testing.T) {
 	n := 40 * daemontest.Scale(t)
 	dns := dnstest.New(t, processZone+"!slow _dmarc.slow.example 30s\n")
 	h := newHost(t, hostConfig{dns: dns.Addr(), queryTimeout: "200ms", timeout: "300ms"})
@@ -116,7 +116,7 @@ func beginMail(c *miltertest.Client, domain, qid string) error {
 
 // With as many connections as it takes, further ones wait in the backlog of
 // the socket and are served when others end.
-func TestConnectionsBeyondTheLimitWaitInTheBacklog(t *testing.T) {
+func TestDaemonConnectionsBeyondLimitWait(t *testing.T) {
 	const limit, more = 4096, 10
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), extra: fmt.Sprintf("[limits]\nconnections = %d\n", limit)})
@@ -249,7 +249,7 @@ func (h *host) exhaust(p *process) (free func()) {
 
 // Without descriptors the daemon cannot accept; it says so, serves those that
 // it has, and goes on when some are free again.
-func TestADaemonWithoutDescriptorsGoesOn(t *testing.T) {
+func TestDaemonSurvivesWithoutDescriptors(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), ulimit: descriptors})
 	p := h.start()
@@ -284,7 +284,7 @@ func TestADaemonWithoutDescriptorsGoesOn(t *testing.T) {
 
 // A domain that is not in the cache cannot be looked up without a descriptor,
 // so there is no verdict: its mail is neither refused for good nor passed.
-func TestWithoutDescriptorsUnknownDomainsAreTemporaryErrors(t *testing.T) {
+func TestDaemonWithoutDescriptorsReportsTempErrors(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), ulimit: descriptors})
 	p := h.start()
@@ -304,7 +304,7 @@ func TestWithoutDescriptorsUnknownDomainsAreTemporaryErrors(t *testing.T) {
 }
 
 // A host whose places are all taken is not ready: another one may have some.
-func TestReadinessFailsWhileEveryConnectionIsTaken(t *testing.T) {
+func TestReadyzFailsAtConnectionLimit(t *testing.T) {
 	const limit = 3
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), extra: fmt.Sprintf("[limits]\nconnections = %d\n", limit)})

@@ -310,7 +310,7 @@ func sendBody(c *miltertest.Client, qid string, chunk []byte, size int) error {
 }
 
 // A burst of connections takes memory that is the kernel's again a minute later.
-func TestMemoryGoesBackAfterABurst(t *testing.T) {
+func TestDaemonMemoryIsReturnedAfterBurst(t *testing.T) {
 	if daemontest.Scale(t) == 1 {
 		t.Skip("needs a minute: at full size only")
 	}

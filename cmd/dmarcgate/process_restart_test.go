@@ -105,7 +105,7 @@ func (c *crowd) restart(p *process) (*process, int64) {
 
 // Restarts on a socket that systemd holds cost no message, as long as sessions
 // are shorter than the drain.
-func TestARestartOnAPassedSocketCostsNoMessage(t *testing.T) {
+func TestRestartOnPassedSocketLosesNoMessage(t *testing.T) {
 	n := daemontest.Scale(t)
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), passed: true})
@@ -138,7 +138,7 @@ func TestARestartOnAPassedSocketCostsNoMessage(t *testing.T) {
 
 // A session that is longer than the drain is cut when its message is done, and
 // counted.
-func TestASessionLongerThanTheDrainLosesItsNextMessageOnly(t *testing.T) {
+func TestDrainTimeoutCostsNextMessageOnly(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), passed: true, extra: "[limits]\ndrain_timeout = \"500ms\"\n"})
 	p := h.start()
@@ -190,7 +190,7 @@ func TestASessionLongerThanTheDrainLosesItsNextMessageOnly(t *testing.T) {
 
 // The daemon takes the socket by its name, and says what it has got when that
 // one is not there.
-func TestAPassedSocketOfAnotherNameIsNamed(t *testing.T) {
+func TestServeNamesPassedSocketOfOtherName(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), passed: true})
 	h.name = "metrics"

@@ -88,7 +88,7 @@ func (n *heard) fed(t *testing.T, p *process, when string) {
 	})
 }
 
-func TestSystemdIsToldOfStartReloadAndStop(t *testing.T) {
+func TestSystemdNotifications(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	n := h.listenAsSystemd()
@@ -105,7 +105,7 @@ func TestSystemdIsToldOfStartReloadAndStop(t *testing.T) {
 }
 
 // A daemon that has as many connections as it takes is busy, not dead.
-func TestTheWatchdogIsFedAtTheConnectionLimit(t *testing.T) {
+func TestWatchdogPingAtConnectionLimit(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), extra: "[limits]\nconnections = 5\n"})
 	n := h.listenAsSystemd()
@@ -122,7 +122,7 @@ func TestTheWatchdogIsFedAtTheConnectionLimit(t *testing.T) {
 }
 
 // A reload under load costs no message, and one that fails changes nothing.
-func TestAReloadUnderLoadCostsNoMessage(t *testing.T) {
+func TestReloadUnderLoadLosesNoMessage(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	good, err := os.ReadFile(h.config())
@@ -154,7 +154,7 @@ func TestAReloadUnderLoadCostsNoMessage(t *testing.T) {
 }
 
 // A daemon that is short of descriptors works, and must not be killed.
-func TestTheWatchdogIsFedWithoutDescriptors(t *testing.T) {
+func TestWatchdogPingWithoutDescriptors(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), ulimit: descriptors})
 	n := h.listenAsSystemd()

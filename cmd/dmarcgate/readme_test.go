@@ -40,7 +40,7 @@ func blocks(t *testing.T, file, kind string) []string {
 // words makes text that differs only in the width of its columns equal.
 func words(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-func TestTheREADMEShowsWhatTheDemoPrints(t *testing.T) {
+func TestREADMEShowsDemo(t *testing.T) {
 	code, table, stderr := command("demo", "--log")
 	if code != 0 {
 		t.Fatalf("demo = %d, %s", code, stderr)
@@ -96,7 +96,7 @@ func demoReplies(t *testing.T) string {
 // Every command line of the documents is one that works: words of make exist,
 // and lines for dmarcgate run, with the paths of the test in place of those of
 // a host.
-func TestTheCommandsOfTheDocumentsWork(t *testing.T) {
+func TestDocumentsCommandsWork(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
 		t.Fatal(err)
@@ -226,7 +226,7 @@ func goLine(t *testing.T, file string, w []string) {
 	t.Errorf("%s: %q: there is no %s in %s", file, strings.Join(w, " "), name, pkg)
 }
 
-func TestTheREADMEHasTheLinesForPostfix(t *testing.T) {
+func TestREADMEHasLinesForPostfix(t *testing.T) {
 	found := blocks(t, "README.md", "main.cf")
 	if len(found) != 1 || !strings.HasPrefix(found[0], "smtpd_milters = { unix:dmarcgate/milter.sock,") {
 		t.Errorf("README.md has the main.cf blocks %q; want the one that the Postfix tests use", found)
@@ -234,7 +234,7 @@ func TestTheREADMEHasTheLinesForPostfix(t *testing.T) {
 }
 
 // The documents name files of the project; each must be there.
-func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
+func TestDocumentsLinksExist(t *testing.T) {
 	files, err := filepath.Glob("../../docs/*.md")
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestTheLinksOfTheDocumentsLeadSomewhere(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationOfTheREADMEIsOne(t *testing.T) {
+func TestREADMEConfigurationLoads(t *testing.T) {
 	for _, text := range blocks(t, "README.md", "toml") {
 		if c, err := config.Parse("README.md", []byte(text)); err != nil || len(c.Warnings()) > 0 {
 			t.Errorf("Parse = %v; want a configuration without warnings", err)

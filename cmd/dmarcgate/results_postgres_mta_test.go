@@ -68,7 +68,7 @@ func waitShipped(t *testing.T, d *served) {
 	})
 }
 
-func TestResultsOfAllHostsAreReadFromPostgreSQL(t *testing.T) {
+func TestAllHostsReadsPostgreSQL(t *testing.T) {
 	d, client := shippingDaemon(t, pgtest.Start(t))
 	cfg := d.path
 	sendSpoof(t, client, "4XyZ1")
@@ -107,7 +107,7 @@ func TestResultsOfAllHostsAreReadFromPostgreSQL(t *testing.T) {
 }
 
 // A machine that reads alone has no store, and is told of PostgreSQL.
-func TestWithoutAStoreAllHostsAreRead(t *testing.T) {
+func TestAllHostsWithoutStore(t *testing.T) {
 	d, client := shippingDaemon(t, pgtest.Start(t))
 	sendSpoof(t, client, "4XyZ1")
 	waitShipped(t, d)
@@ -122,7 +122,7 @@ func TestWithoutAStoreAllHostsAreRead(t *testing.T) {
 	}
 }
 
-func TestMailAndReadinessDoNotNeedPostgreSQL(t *testing.T) {
+func TestServeDoesNotNeedPostgreSQL(t *testing.T) {
 	server := pgtest.Start(t)
 	d, client := shippingDaemon(t, server)
 	sendSpoof(t, client, "1")

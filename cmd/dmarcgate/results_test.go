@@ -72,7 +72,7 @@ func someRows() []results.Row {
 	return rows
 }
 
-func TestTopAnswersItsFourQuestions(t *testing.T) {
+func TestTopRankings(t *testing.T) {
 	cfg := storeWith(t, "", someRows()...)
 	tests := []struct {
 		what string
@@ -105,7 +105,7 @@ func TestTopAnswersItsFourQuestions(t *testing.T) {
 	}
 }
 
-func TestTopRefusesWhatItCannotMean(t *testing.T) {
+func TestTopRejectsInvalidFlags(t *testing.T) {
 	cfg := storeWith(t, "")
 	for _, args := range [][]string{
 		{"top"}, {"top", "passing"}, {"top", "failing", "--since", "yesterday"}, {"top", "failing", "--limit", "0"}, {"top", "failing", "--since", "-1h"},
@@ -122,7 +122,7 @@ func TestTopRefusesWhatItCannotMean(t *testing.T) {
 	}
 }
 
-func TestPointsInTimeAreReadInThreeForms(t *testing.T) {
+func TestParseWhenForms(t *testing.T) {
 	now := time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC)
 	tests := []struct {
 		in   string
@@ -156,7 +156,7 @@ func export(t *testing.T, cfg string, args ...string) string {
 	return out
 }
 
-func TestAnExportHasWhatWasAskedFor(t *testing.T) {
+func TestResultsExportSelectsRows(t *testing.T) {
 	cfg := storeWith(t, "", someRows()...)
 	tests := []struct {
 		args []string
@@ -195,7 +195,7 @@ func TestAnExportHasWhatWasAskedFor(t *testing.T) {
 }
 
 // What a stranger chooses must be text in a spreadsheet, on one line.
-func TestHostileTextIsHarmlessInCSV(t *testing.T) {
+func TestResultsExportCSVEscapesText(t *testing.T) {
 	hostile := failure(1, "bank.example")
 	hostile.Facts.Helo = "=HYPERLINK(\"http://evil.example\",\"click\")"
 	hostile.Facts.ClientName = "=SUM(1)\r\nsecond line,\x1b[31m"
@@ -225,7 +225,7 @@ func TestHostileTextIsHarmlessInCSV(t *testing.T) {
 	}
 }
 
-func TestAPurgeAsksAndSaysHowMany(t *testing.T) {
+func TestResultsPurgeAsksAndCounts(t *testing.T) {
 	cfg := storeWith(t, "", someRows()...)
 	if code, _, stderr := command("results", "purge", "--domain", "bank.example", "-c", cfg); code != 1 || !strings.Contains(stderr, "--yes") {
 		t.Errorf("results purge without a terminal = %d, %q; want 1 and --yes", code, stderr)
@@ -260,7 +260,7 @@ func TestAPurgeAsksAndSaysHowMany(t *testing.T) {
 	}
 }
 
-func TestAPurgeOfEverythingOrNothingIsAUsageError(t *testing.T) {
+func TestResultsPurgeNeedsSelection(t *testing.T) {
 	cfg := storeWith(t, "")
 	for _, args := range [][]string{nil, {"--domain", "not a name"}, {"--ip", "x"}, {"--before", "yesterday"}} {
 		if code, _, stderr := command(append([]string{"results", "purge", "--yes", "-c", cfg}, args...)...); code != 2 || stderr == "" {
@@ -270,7 +270,7 @@ func TestAPurgeOfEverythingOrNothingIsAUsageError(t *testing.T) {
 }
 
 // The store belongs to the daemon while it runs: it purges, imports and tells.
-func TestADaemonThatRunsDoesWhatItsStoreIsAskedFor(t *testing.T) {
+func TestResultsCommandsUseRunningDaemon(t *testing.T) {
 	d := daemonWithARow(t)
 	cfg := d.path
 	if code, out, stderr := command("results", "purge", "--domain", "shop.example", "--yes", "-c", cfg); code != 0 || out != "0 results deleted\n" || stderr != "" {
@@ -302,7 +302,7 @@ func TestADaemonThatRunsDoesWhatItsStoreIsAskedFor(t *testing.T) {
 	}
 }
 
-func TestWithoutAStoreTheDaemonSaysSo(t *testing.T) {
+func TestResultsCommandsWithoutStore(t *testing.T) {
 	dns := dnstest.New(t, toolZone)
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Extra: "[store]\ndurability = \"off\"\n"})
 	for _, args := range [][]string{
@@ -324,7 +324,7 @@ func historyText(n int) string {
 	return b.String()
 }
 
-func TestAnImportTakesEachMessageOnceAndShowsWhatItRefuses(t *testing.T) {
+func TestImportAddsEachMessageOnce(t *testing.T) {
 	cfg := storeWith(t, "", failure(1, "bank.example"))
 	old := "job old\nreporter mx1.receiver.example\nreceived 1400000000\nfrom bank.example\n"
 	broken := "job broken\nreporter mx1.receiver.example\nreceived never\n"
@@ -361,7 +361,7 @@ func TestAnImportTakesEachMessageOnceAndShowsWhatItRefuses(t *testing.T) {
 	}
 }
 
-func TestAnImportReadsStandardInput(t *testing.T) {
+func TestImportReadsStandardInput(t *testing.T) {
 	cfg := storeWith(t, "")
 	f, err := os.Open(write(t, "h", historyText(2)))
 	if err != nil {
@@ -381,7 +381,7 @@ func TestAnImportReadsStandardInput(t *testing.T) {
 
 // A queue id that is kept as a hash is found by the id, and one of before is
 // found, too.
-func TestAHashedQueueIDIsFoundByTheID(t *testing.T) {
+func TestExplainQIDFindsHashedQueueID(t *testing.T) {
 	cfg := storeWith(t, "[privacy]\nhash_queue_ids = true\n", failure(1, "bank.example"))
 	if out := export(t, cfg); strings.Contains(out, `"q1"`) {
 		t.Errorf("results export = %s; want no queue id as it was", out)
@@ -414,7 +414,7 @@ func TestAHashedQueueIDIsFoundByTheID(t *testing.T) {
 	}
 }
 
-func TestThePrivacySettingsReachTheStore(t *testing.T) {
+func TestPrivacySettingsReachStore(t *testing.T) {
 	old := failure(1, "bank.example")
 	old.Facts.Time = old.Facts.Time.AddDate(0, 0, -2)
 	cfg := storeWith(t, "[privacy]\nkeep_recipients = false\nshorten_ip_after = \"1d\"\n", old, failure(2, "bank.example"))
@@ -429,7 +429,7 @@ func TestThePrivacySettingsReachTheStore(t *testing.T) {
 	}
 }
 
-func TestTheLimitsOfTheStoreAreThoseOfTheConfiguration(t *testing.T) {
+func TestStoreLimitsFollowConfiguration(t *testing.T) {
 	tests := []struct {
 		toml string
 		want results.Retention

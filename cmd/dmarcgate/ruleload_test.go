@@ -13,7 +13,7 @@ import (
 	"dmarcgate/term"
 )
 
-func TestWhatIsDoubtfulIsInLogStatusAndMetric(t *testing.T) {
+func TestRuleWarningsAreInLogStatusAndMetric(t *testing.T) {
 	expired := strings.Replace(siteRules, "2099-01-01", "2026-02-01", 1)
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{Rules: expired})
@@ -41,7 +41,7 @@ func TestWhatIsDoubtfulIsInLogStatusAndMetric(t *testing.T) {
 	}
 }
 
-func TestARedTestKeepsTheOldRulesInForce(t *testing.T) {
+func TestReloadWithFailingRuleTestKeepsRules(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
 	hash, path := d.Inputs().Rules.Hash(), filepath.Join(filepath.Dir(d.path), "rules", "case.toml")
@@ -58,7 +58,7 @@ func TestARedTestKeepsTheOldRulesInForce(t *testing.T) {
 	}
 }
 
-func TestCheckConfigCountsAndIsStrictWhenAsked(t *testing.T) {
+func TestCheckConfigStrict(t *testing.T) {
 	cfg, dir := ruledSite(t, strings.Replace(siteRules, "2099-01-01", "2026-02-01", 1))
 	code, out, stderr := command("check-config", "-c", cfg)
 	for _, want := range []string{"warning: " + dir, "rules in " + dir + ": 2, hash", "; 1 test, 0 maps, ", " is good"} {

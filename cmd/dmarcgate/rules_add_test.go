@@ -36,7 +36,7 @@ func TestRulesAddPrintsARuleForAStoredMessage(t *testing.T) {
 	}
 }
 
-func TestAProposalFitsTheRulesThatAreThere(t *testing.T) {
+func TestRulesAddProposalFitsExistingRules(t *testing.T) {
 	const others = `
 [[rule]]
 id = "dkim-lists-example"

@@ -27,7 +27,7 @@ header_from = ["map:maps/domains.txt"]
 
 // Whatever is wrong with rules at a reload: what is in force stays, mail goes on
 // by it, and exit code, log, metric and status say where to mend what.
-func TestRulesThatCannotBeUsedLeaveTheOldOnesInForce(t *testing.T) {
+func TestReloadWithInvalidRulesKeepsRules(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	put := func(name, text string) string {

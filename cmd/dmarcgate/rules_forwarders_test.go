@@ -31,7 +31,7 @@ func snowshoe(n int, change func(i int, f *policy.Facts)) []results.Row {
 	return rows
 }
 
-func TestWhatIfProposesNothingForASnowshoe(t *testing.T) {
+func TestWhatIfProposesNoRuleForSnowshoe(t *testing.T) {
 	own := func(i int) string { return fmt.Sprintf("snow%d.example", i%17) }
 	listed := func(i int, f *policy.Facts) { f.IsList, f.ListID = true, "list."+own(i) }
 	sealed := func(i int, f *policy.Facts) {
@@ -122,7 +122,7 @@ func alumniRows(change func(i int, f *policy.Facts)) []results.Row {
 	return rows
 }
 
-func TestRulesAddAnyAuthorCoversAllThatAForwarderBrings(t *testing.T) {
+func TestRulesAddAnyAuthorCoversForwarder(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(i int, f *policy.Facts)
@@ -174,7 +174,7 @@ func TestRulesAddAnyAuthorCoversAllThatAForwarderBrings(t *testing.T) {
 	}
 }
 
-func TestRulesAddBelievesWhomTheConfigurationNames(t *testing.T) {
+func TestRulesAddTrustsConfiguredSealers(t *testing.T) {
 	row := resultstest.Forwarded(resultstest.SPFOf("srs.alumni.example"))
 	for _, tt := range []struct {
 		name, extra string

@@ -146,7 +146,7 @@ func TestRulesListPrintsIDsForAShell(t *testing.T) {
 	}
 }
 
-func TestRulesAreListedWithoutAStore(t *testing.T) {
+func TestRulesListWithoutStore(t *testing.T) {
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "site.toml"), []byte(siteRules), 0o600); err != nil {
 		t.Fatal(err)
@@ -224,7 +224,7 @@ func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
 	}
 }
 
-func TestRulesTestShowsRedTestsAndWhatWouldBeTouched(t *testing.T) {
+func TestRulesTestShowsFailuresAndImpact(t *testing.T) {
 	rows := decidedBy(t, siteRules, resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded(), resultstest.Forwarded(resultstest.SealedBy("lists.example", false)))
 	cfg, _ := ruledSite(t, siteRules+redTest, rows...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
@@ -282,7 +282,7 @@ header_from = ["bank.example"]
 	}
 }
 
-func TestMessagesThatLackFactsAreNotJudged(t *testing.T) {
+func TestRulesTestSkipsMessagesWithMissingFacts(t *testing.T) {
 	const rules = `
 [[rule]]
 id = "robots"

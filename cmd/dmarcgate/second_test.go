@@ -9,7 +9,7 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
-func TestASecondOpinionIsShownBesideOurs(t *testing.T) {
+func TestExplainSecondOpinion(t *testing.T) {
 	key, err := dkimtest.Ed25519()
 	if err != nil {
 		t.Fatal(err)
@@ -60,7 +60,7 @@ _dmarc.good.example.  TXT "v=DMARC1; p=reject"
 	}
 }
 
-func TestExplainShowsWhatTheOwnerSaysOfAFail(t *testing.T) {
+func TestExplainShowsSPFExplanation(t *testing.T) {
 	dns := dnstest.New(t, `
 good.example.      TXT "v=spf1 -all exp=why.good.example"
 why.good.example.  TXT "%{l} may not send from %{i}"

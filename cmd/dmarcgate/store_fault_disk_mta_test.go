@@ -93,7 +93,7 @@ func sendMany(h *host, first, end, step int) error {
 // written so far makes a store that opens clean, with the rows of a beginning
 // and no hole in it, and with every row that was acknowledged: after a kill
 // always, after a power cut when the durability is disk.
-func TestTheFilesOfEveryMomentAreAStore(t *testing.T) {
+func TestStoreFilesAreConsistentAtAnyMoment(t *testing.T) {
 	for _, durability := range []sqlite.Durability{sqlite.Ack, sqlite.Disk} {
 		t.Run(string(durability), func(t *testing.T) {
 			size := min(daemontest.Scale(t), 4) // each moment reads all rows, four times

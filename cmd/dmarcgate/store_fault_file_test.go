@@ -13,7 +13,7 @@ import (
 // What happens to the file of a store under load costs no mail: each message
 // gets its answer, and has one row in one of the files there are at the end, or
 // is counted as dropped.
-func TestAFileThatIsTakenAwayUnderLoadCostsNoMail(t *testing.T) {
+func TestStoreFileRemovedUnderLoadCostsNoMail(t *testing.T) {
 	move := func(t *testing.T, path, to string, ends ...string) {
 		for _, end := range ends {
 			if err := os.Rename(path+end, to+end); err != nil && !os.IsNotExist(err) {
@@ -67,7 +67,7 @@ func TestAFileThatIsTakenAwayUnderLoadCostsNoMail(t *testing.T) {
 // when that is noticed. SQLite notices when it reads a page that it has not kept
 // in memory, and the next start at the latest: what was written until then is
 // lost with the file.
-func TestAFileThatIsDestroyedUnderLoadIsSetAside(t *testing.T) {
+func TestStoreFileDestroyedUnderLoadIsRenamed(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), extra: patientStore})
 	p := h.start()

@@ -204,7 +204,7 @@ func (m *member) remove() {
 
 // Several daemons and one PostgreSQL, whatever happens to it and to them: in the
 // end it has each message once, and no host has lost one.
-func TestPostgreSQLHasEachRowOfAllHostsOnce(t *testing.T) {
+func TestShippingStoresEachRowOfAllHostsOnce(t *testing.T) {
 	const acts, hosts = 9, 3
 	f := newFleet(t, int64(4000*daemontest.Scale(t)/acts/hosts))
 	a, b, c := f.add("a").run(), f.add("b").run(), f.add("c").run()

@@ -42,7 +42,7 @@ func lostAtTheKill(a told, late bool, kills []time.Time) bool {
 // A daemon that is killed while a real Postfix asks it leaves a store that
 // opens clean, with one row for each message whose answer Postfix got. What may
 // be missing is what the durability says, and no more.
-func TestAKilledDaemonHasRecordedWhatItAnswered(t *testing.T) {
+func TestServeKilledHasRecordedAnswers(t *testing.T) {
 	tests := []struct {
 		name, store string
 		lost        mayLose

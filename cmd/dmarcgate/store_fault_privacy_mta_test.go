@@ -14,7 +14,7 @@ import (
 
 // What PostgreSQL gets of the same messages is no more personal, in any column
 // of any table.
-func TestNothingPersonalIsShipped(t *testing.T) {
+func TestPrivacyOfShippedRows(t *testing.T) {
 	f := newFleet(t, 0)
 	f.dns = dnstest.New(t, privacyZone)
 	m := f.add("p").run()

@@ -238,7 +238,7 @@ func privateHost(t *testing.T) *host {
 // No local part, name, subject or piece of a body that a message had is in what
 // the daemon keeps or tells: not in any file of its state, the write-ahead log
 // included, not in its log, its metrics or its control socket.
-func TestNothingPersonalIsKeptOrTold(t *testing.T) {
+func TestPrivacyOfStoreAndOutput(t *testing.T) {
 	h := privateHost(t)
 	p := h.start()
 	tail := h.follow()

@@ -73,7 +73,7 @@ func fill(t *testing.T, dir string, keep int64) (release func()) {
 
 // A full disk costs rows and no mail: each message gets its answer, each row
 // that is lost is counted and in the log, and the daemon recovers by itself.
-func TestAFullDiskCostsRowsAndNoMail(t *testing.T) {
+func TestServeFullDiskCostsNoMail(t *testing.T) {
 	tests := []struct {
 		name, minFree, why string
 		metric             string
@@ -110,7 +110,7 @@ func TestAFullDiskCostsRowsAndNoMail(t *testing.T) {
 }
 
 // A disk that is full when the daemon stops and starts costs no start.
-func TestADaemonStartsOnAFullDisk(t *testing.T) {
+func TestServeStartsOnFullDisk(t *testing.T) {
 	disk := smallDisk(t, "24m")
 	path := filepath.Join(disk, "results.db")
 	dns := dnstest.New(t, processZone)

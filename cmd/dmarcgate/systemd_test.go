@@ -29,7 +29,7 @@ func unit(t *testing.T, name string) map[string][]string {
 	return out
 }
 
-func TestTheUnitsFitTheDaemon(t *testing.T) {
+func TestSystemdUnitsMatchDaemon(t *testing.T) {
 	service, socket := unit(t, "dmarcgate.service"), unit(t, "dmarcgate-postfix.socket")
 	for key, want := range map[string]string{
 		"Type": "notify", "ExecStart": "/usr/sbin/dmarcgate serve", "ExecReload": "/bin/kill -HUP $MAINPID",
@@ -67,7 +67,7 @@ func TestTheUnitsFitTheDaemon(t *testing.T) {
 }
 
 // systemd itself is not on every host; where it is, it has the last word.
-func TestSystemdFindsTheServiceHardened(t *testing.T) {
+func TestSystemdUnitIsHardened(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("SKIPPED: no systemd-analyze on this host")
 	}

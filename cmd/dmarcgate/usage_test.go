@@ -13,10 +13,10 @@ import (
 	"dmarcgate/site"
 )
 
-// TestUsageErrorsNameThePlace runs command lines that must be changed first:
+// TestUsageErrorsNameFlagOrLine runs command lines that must be changed first:
 // exit code 2, nothing on standard output, and an error that names the flag or
 // the line.
-func TestUsageErrorsNameThePlace(t *testing.T) {
+func TestUsageErrorsNameFlagOrLine(t *testing.T) {
 	dir := t.TempDir()
 	cfg := filepath.Join(dir, "dmarcgate.toml")
 	rules := filepath.Join(dir, "rules")
@@ -72,9 +72,9 @@ func TestUsageErrorsNameThePlace(t *testing.T) {
 	}
 }
 
-// TestEnumerationsListTheirValues looks at every flag and argument that takes one
+// TestHelpListsValuesOfEnumerations looks at every flag and argument that takes one
 // of a list of words: help and errors name them all.
-func TestEnumerationsListTheirValues(t *testing.T) {
+func TestHelpListsValuesOfEnumerations(t *testing.T) {
 	parser, err := kong.New(&cli{}, kong.Vars{"config": site.DefaultConfig})
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +118,7 @@ func TestEnumerationsListTheirValues(t *testing.T) {
 	}
 }
 
-func TestDemoSaysWhatComesNext(t *testing.T) {
+func TestDemoShowsNextSteps(t *testing.T) {
 	code, out, stderr := command("demo")
 	for _, want := range []string{"dmarcgate demo --keep", "dmarcgate lookup DOMAIN", "docs/walkthrough.md", "README.md"} {
 		if code != exitOK || !strings.Contains(out, want) {

@@ -337,7 +337,7 @@ func linesOf(text string) (lines []string) {
 // walkSteps finds what happens in the page: blocks of commands and comments.
 var walkSteps = regexp.MustCompile("(?s)```console\n(.*?)```|<!-- (.*?) -->")
 
-func TestTheWalkThroughHappensAsItIsWritten(t *testing.T) {
+func TestWalkthroughMatchesPage(t *testing.T) {
 	page, err := os.ReadFile("../../docs/walkthrough.md")
 	if err != nil {
 		t.Fatal(err)
@@ -371,7 +371,7 @@ func (w *walk) today(day string) {
 	w.shift = d.Sub(time.Now().UTC().Truncate(24 * time.Hour))
 }
 
-func TestAPageThatShowsSomethingElseIsNoticed(t *testing.T) {
+func TestWalkthroughDetectsDifferences(t *testing.T) {
 	printed := []string{"RULE   HITS", "a      1", "b      2  at 12:30", "c      3"}
 	tests := []struct {
 		name string

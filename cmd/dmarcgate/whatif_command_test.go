@@ -71,7 +71,7 @@ func whatIfCommand(t *testing.T, args ...string) (code int, stdout, stderr, cfg 
 	return code, stdout, stderr, cfg
 }
 
-func TestTheReportIsAsItWas(t *testing.T) {
+func TestWhatIfReportMatchesGolden(t *testing.T) {
 	for _, tt := range []struct{ file, flag string }{{"whatif.txt", "--limit=10"}, {"whatif.json", "--json"}} {
 		code, out, stderr, cfg := whatIfCommand(t, "--profile", "strict", "--fail-if", "relaxed>0", tt.flag)
 		if code != 0 || stderr != "" {
@@ -102,7 +102,7 @@ func TestTheReportIsAsItWas(t *testing.T) {
 	}
 }
 
-func TestAConditionThatHoldsFailsTheCommand(t *testing.T) {
+func TestWhatIfFailIf(t *testing.T) {
 	code, out, stderr, _ := whatIfCommand(t, "--profile", "conformant", "--fail-if", "tightened>5%", "--fail-if", "rejected>=1", "--fail-if", "relaxed>0")
 	if code != 1 || !strings.Contains(stderr, `--fail-if "tightened>5%" holds: 15 of 40 messages, 37.50%`) || !strings.Contains(stderr, `"rejected>=1" holds: 2 of`) {
 		t.Errorf("what-if = %d, %s; want 1 and what holds", code, stderr)
@@ -112,7 +112,7 @@ func TestAConditionThatHoldsFailsTheCommand(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationThatDecidedReproducesItsDecisions(t *testing.T) {
+func TestWhatIfReproducesDecisions(t *testing.T) {
 	rows := resultstest.Kinds(profileSettings(t, "strict"))
 	for i := range rows {
 		rows[i].Facts.Time = resultstest.Day.Add(time.Duration(i) * time.Second)
@@ -163,7 +163,7 @@ func TestWhatIfTriesRulesOfAnotherDirectory(t *testing.T) {
 	}
 }
 
-func TestWhatIfRefusesWhatItCannotMean(t *testing.T) {
+func TestWhatIfRejectsInvalidFlags(t *testing.T) {
 	cfg := storeWith(t, "")
 	for _, args := range [][]string{
 		{"--days", "0"}, {"--days", "x"}, {"--days", "3", "--since", "24h"}, {"--since", "yesterday"}, {"--until", "2020-01-01"}, {"--limit", "0"},
@@ -187,7 +187,7 @@ func TestWhatIfRefusesWhatItCannotMean(t *testing.T) {
 	}
 }
 
-func TestTheReportFitsATerminal(t *testing.T) {
+func TestWhatIfReportFitsTerminal(t *testing.T) {
 	code, out, stderr, _ := whatIfCommand(t, "--profile", "conformant")
 	if code != 0 {
 		t.Fatal(stderr)
@@ -200,7 +200,7 @@ func TestTheReportFitsATerminal(t *testing.T) {
 }
 
 // The commands of the page run, over the store of a daemon that monitors.
-func TestTheCommandsOfTheWhatIfPageWork(t *testing.T) {
+func TestWhatIfPageCommandsWork(t *testing.T) {
 	cfg := storeWith(t, "", whatIfRows(t)...)
 	dir := t.TempDir()
 	n := 0

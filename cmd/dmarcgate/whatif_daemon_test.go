@@ -498,7 +498,7 @@ func (s *whatIfSite) checkSame(run *whatIfRun) {
 
 // What what-if tells of mail that has come is what the daemon does when the same
 // mail comes after the switch: each message, whatever the profile and the rules.
-func TestWhatIfTellsWhatTheDaemonDoesAfterTheSwitch(t *testing.T) {
+func TestWhatIfPredictsDaemon(t *testing.T) {
 	s := newWhatIfSite(t, mixSize, whatIfBase)
 	s.checkReproduced(s.send(whatIfBase))
 	predictions := make([]prediction, len(whatIfCandidates))
@@ -526,7 +526,7 @@ func TestWhatIfTellsWhatTheDaemonDoesAfterTheSwitch(t *testing.T) {
 
 // Where recipients are not kept, what-if says of each message that hangs on them
 // that it cannot tell, and is right about the others.
-func TestWhatIfCannotTellWhatIsNotKept(t *testing.T) {
+func TestWhatIfCannotTellMissingFacts(t *testing.T) {
 	const private = whatIfKnown + "[privacy]\nkeep_recipients = false\n"
 	first, then := whatIfBase, whatIfCandidates[1]
 	first.tables, then.tables, first.lacks, then.lacks = private, private, true, true

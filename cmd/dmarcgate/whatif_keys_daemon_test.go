@@ -313,7 +313,7 @@ func (s *keySite) compare(t *testing.T, path string) (sure, wrong int, doubts ma
 
 // What what-if is sure of is what the daemon does, whichever key has another
 // value.
-func TestWhatIfIsRightAboutEveryKeyOrSaysThatItCannotTell(t *testing.T) {
+func TestWhatIfPredictsEveryKey(t *testing.T) {
 	n := mixSize / 10
 	if daemontest.Scale(t) > 1 {
 		n = mixSize

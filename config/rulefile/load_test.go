@@ -61,7 +61,7 @@ client_ip = ["192.0.2.0/28"]
 rcpt_domain = ["example.edu"]
 `
 
-func TestRulesWithARedTestAreNotLoaded(t *testing.T) {
+func TestLoadRulesRejectsFailingTest(t *testing.T) {
 	dir := ruleDir(t, map[string]string{
 		"a.toml": relayRule + `[[rule.test]]
 given = { from = "bank.example", policy = "reject", ip = "192.0.2.3", rcpt = "x@example.edu" }

@@ -25,7 +25,7 @@ import (
 
 const exampleRules = "../../deploy/rules.d/example.toml"
 
-func TestBrokenRuleFilesAreReportedWithLineKeyAndMend(t *testing.T) {
+func TestLoadRulesReportsProblemsWithLineKeyAndFix(t *testing.T) {
 	brokentest.Files(t, "testdata/broken", func(data []byte) (bool, error) {
 		rules, err := Parse("f", data)
 		return rules != nil, err

@@ -2,7 +2,7 @@ package memory
 
 import "testing"
 
-func TestHeapGrowthIsLessWhileMessagesHoldMuch(t *testing.T) {
+func TestGrowthIsLowerWhileMessagesHoldMemory(t *testing.T) {
 	const mib = 1 << 20
 	for _, tt := range []struct {
 		about       string
@@ -20,7 +20,7 @@ func TestHeapGrowthIsLessWhileMessagesHoldMuch(t *testing.T) {
 	}
 }
 
-func TestMemoryIsReturnedWhenABurstIsOver(t *testing.T) {
+func TestMemoryIsReturnedAfterBurst(t *testing.T) {
 	var b burst
 	for _, step := range []struct {
 		about        string

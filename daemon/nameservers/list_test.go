@@ -25,7 +25,7 @@ func asksOf(r *dnscache.Resolver) (list []string) {
 	return list
 }
 
-func TestServersComeFromTheConfigurationOrTheFile(t *testing.T) {
+func TestNameServersFromConfigurationOrFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "resolv.conf")
 	daemontest.PutFile(t, path, "nameserver 192.0.2.1\noptions trust-ad\n")
 	dns, err := dnscache.New(dnscache.Config{Servers: []string{"192.0.2.9:53"}}, nil)

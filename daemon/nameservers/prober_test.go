@@ -14,7 +14,7 @@ import (
 	"dmarcgate/metrics"
 )
 
-func TestAServerThatDiesOrComesBackIsLoggedOnce(t *testing.T) {
+func TestProberLogsServerChangesOnce(t *testing.T) {
 	var out bytes.Buffer
 	list := []dnscache.ServerStatus{{Address: "192.0.2.53:53"}, {Address: "192.0.2.54:53"}}
 	p := &Prober{log: slog.New(slog.NewTextHandler(&out, nil)), servers: func() []dnscache.ServerStatus { return list }}
@@ -33,7 +33,7 @@ func TestAServerThatDiesOrComesBackIsLoggedOnce(t *testing.T) {
 	}
 }
 
-func TestAServerThatRefusesIsLoggedOnceWithWhatToDo(t *testing.T) {
+func TestProberLogsRefusingServerOnce(t *testing.T) {
 	var out bytes.Buffer
 	list := []dnscache.ServerStatus{{Address: "192.0.2.53:53", Window: 75}}
 	reg := prometheus.NewRegistry()
@@ -75,7 +75,7 @@ func gauge(t *testing.T, reg prometheus.Gatherer, name string) float64 {
 	return 0
 }
 
-func TestTheWatchdogIsNotFedWhenALoopStands(t *testing.T) {
+func TestWatchdogPingStopsWhenHealthCheckFails(t *testing.T) {
 	p := &Prober{}
 	now := time.Now()
 	if err := p.Alive(now); err != nil {

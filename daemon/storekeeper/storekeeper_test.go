@@ -16,7 +16,7 @@ import (
 	"dmarcgate/results/sqlite"
 )
 
-func TestMoreRowsThanASliceAreImportedOnce(t *testing.T) {
+func TestImportOfManyRows(t *testing.T) {
 	store := openStore(t)
 	k := New(store, sqlite.Options{Log: slog.New(slog.DiscardHandler)})
 	const n = importSlice + importSlice/2

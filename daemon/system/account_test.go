@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestCheckIsForRootOrTheUserItself(t *testing.T) {
+func TestCheckConfigUserNeedsRootOrSameUser(t *testing.T) {
 	me := Account{name: "me", UID: os.Geteuid(), GID: os.Getegid()}
 	if err := me.Check(); err != nil || me.Become() != nil {
 		t.Errorf("Check() of this process = %v; want nil, and nothing done", err)

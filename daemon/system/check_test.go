@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestCheckConfigGoesByTheRightsThatCount(t *testing.T) {
+func TestCheckConfigUsesEffectivePermissions(t *testing.T) {
 	a := Account{name: "x", UID: 10, GID: 20, groups: []int{30}}
 	for _, tt := range []struct {
 		mode     fs.FileMode

@@ -114,7 +114,7 @@ func (d *desk) end(t *Ticket, o outcome) {
 	d.sched.done(p, o, false)
 }
 
-func TestOthersNeverTakeTheReserve(t *testing.T) {
+func TestScheduleReserveIsKeptFromOthers(t *testing.T) {
 	d := newDesk(t, 1)
 	for i := range 1000 {
 		d.ask(clientOf(i), Other, fmt.Sprintf("z%d.test", i))
@@ -129,7 +129,7 @@ func TestOthersNeverTakeTheReserve(t *testing.T) {
 	}
 }
 
-func TestOneWhoTakesAllThereIsLeavesHalfOfIt(t *testing.T) {
+func TestScheduleLeavesHalfToOthers(t *testing.T) {
 	for about, ask := range map[string]func(d *desk, i int) *Ticket{
 		"a message": func() func(d *desk, i int) *Ticket {
 			a := clientOf(1)
@@ -148,7 +148,7 @@ func TestOneWhoTakesAllThereIsLeavesHalfOfIt(t *testing.T) {
 	}
 }
 
-func TestNobodySharesWithoutPressure(t *testing.T) {
+func TestScheduleSharesOnlyUnderPressure(t *testing.T) {
 	d := newDesk(t, 2)
 	a := clientOf(1)
 	for i := range firstWindow {
@@ -170,7 +170,7 @@ func TestNobodySharesWithoutPressure(t *testing.T) {
 // Attackers of random number, networks, zones and habits do what they can. A
 // lookup of class Author, by a message, client and zone of which nothing is
 // known, has a place at once, or soon.
-func TestSomebodyNewSoonHasAPlace(t *testing.T) {
+func TestScheduleServesNewAccountSoon(t *testing.T) {
 	const soon = 10 // queries of attackers that end meanwhile, every 0.2 s
 	rnd := rand.New(rand.NewPCG(3, 4))
 	for round := range 60 {
@@ -223,7 +223,7 @@ func (d *desk) endOne(rnd *rand.Rand, loss float64) {
 	}
 }
 
-func TestWhoLostNothingGoesBeforeWhoLostMuch(t *testing.T) {
+func TestSchedulePrefersAccountsWithoutLosses(t *testing.T) {
 	d := newDesk(t, 1)
 	bad, good := clientOf(1), clientOf(2)
 	for range 3 {
@@ -237,7 +237,7 @@ func TestWhoLostNothingGoesBeforeWhoLostMuch(t *testing.T) {
 	}
 }
 
-func TestAuthorsGoBeforeOthers(t *testing.T) {
+func TestSchedulePrefersAuthorLookups(t *testing.T) {
 	d := newDesk(t, 1)
 	release := d.fill()
 	other, author := d.ask(clientOf(1), Other, "a.test"), d.ask(clientOf(2), Author, "b.test")
@@ -247,7 +247,7 @@ func TestAuthorsGoBeforeOthers(t *testing.T) {
 	}
 }
 
-func TestAQueryGivenUpHoldsItsPlace(t *testing.T) {
+func TestScheduleCountsAbandonedQuery(t *testing.T) {
 	d := newDesk(t, 1)
 	a := d.ask(clientOf(1), Other, "slow.test")
 	d.clock.advance(2 * time.Second)
@@ -276,7 +276,7 @@ func TestAQueryGivenUpHoldsItsPlace(t *testing.T) {
 	}
 }
 
-func TestTheQueueIsBounded(t *testing.T) {
+func TestScheduleQueueIsBounded(t *testing.T) {
 	d := newDesk(t, 1)
 	release := d.fill()
 	for i := range 3 * maxWaiting {
@@ -301,7 +301,7 @@ func TestTheQueueIsBounded(t *testing.T) {
 	}
 }
 
-func TestAccountsAreForgotten(t *testing.T) {
+func TestScheduleForgetsAccounts(t *testing.T) {
 	d := newDesk(t, 1)
 	for i := range 3 * maxAccounts {
 		d.end(d.ask(clientOf(i), Other, fmt.Sprintf("z%d.test", i)), answered)

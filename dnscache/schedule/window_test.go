@@ -118,7 +118,7 @@ func TestWindowOfADeadServerIsOneAndGrowsSoon(t *testing.T) {
 	}
 }
 
-func TestTheReserveIsForClassAuthor(t *testing.T) {
+func TestWindowReserveIsForClassAuthor(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for _, tt := range []struct {
 		about               string
@@ -151,7 +151,7 @@ func TestTheReserveIsForClassAuthor(t *testing.T) {
 	}
 }
 
-func TestEvidenceOfFewZonesIsNone(t *testing.T) {
+func TestWindowIgnoresEvidenceOfFewZones(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for _, tt := range []struct {
 		about      string

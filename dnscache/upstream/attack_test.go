@@ -196,7 +196,7 @@ const attacksAtOnce = 8
 // Nearly all lookups of good mail from unknown domains are answered beside
 // hostile mail, by a server that takes 150 queries at once; and no failure is
 // ever ours.
-func TestGoodLookupsAreAnsweredBesideHostileOnes(t *testing.T) {
+func TestResolverAnswersGoodLookupsDuringAttack(t *testing.T) {
 	list, messages := attackCases()
 	places := make(chan struct{}, attacksAtOnce)
 	var wg sync.WaitGroup

@@ -23,7 +23,7 @@ func (p peer) lowering(txt string) {
 	p.send(m)
 }
 
-func TestTheCaseOfTheNameIsRandomAndCompared(t *testing.T) {
+func TestMixedCaseIsRandomAndCompared(t *testing.T) {
 	var mu sync.Mutex
 	spellings := make(map[string]bool)
 	srv := newFake(t, func(p peer) {
@@ -51,7 +51,7 @@ func TestTheCaseOfTheNameIsRandomAndCompared(t *testing.T) {
 	}
 }
 
-func TestAServerThatDoesNotRepeatTheCaseIsAskedInLowerCase(t *testing.T) {
+func TestMixedCaseEndsForServerThatChangesCase(t *testing.T) {
 	var udp, tcp atomic.Int64
 	srv := newFake(t, func(p peer) {
 		if p.tcp {
@@ -81,7 +81,7 @@ func TestAServerThatDoesNotRepeatTheCaseIsAskedInLowerCase(t *testing.T) {
 	ask("fourth-name.example.com", 4, 2)
 }
 
-func TestAForgedReplyInAnotherCaseDoesNotEndMixedCase(t *testing.T) {
+func TestMixedCaseSurvivesForgedReply(t *testing.T) {
 	srv := newFake(t, func(p peer) {
 		if p.tcp {
 			p.says("true")
@@ -101,7 +101,7 @@ func TestAForgedReplyInAnotherCaseDoesNotEndMixedCase(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutTCPThatDoesNotRepeatTheCaseIsFoundOut(t *testing.T) {
+func TestMixedCaseEndsForServerWithoutTCP(t *testing.T) {
 	pc, ln := listenBoth(t)
 	ln.Close()
 	srv := &dns.Server{PacketConn: pc, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, req *dns.Msg) {
@@ -129,7 +129,7 @@ func (p peer) flood(n int, change func(*dns.Msg)) {
 	}
 }
 
-func TestThreeWrongRepliesLeadToTCP(t *testing.T) {
+func TestExchangeUsesTCPAfterThreeWrongReplies(t *testing.T) {
 	for why, change := range map[string]func(*dns.Msg){
 		"id":       func(m *dns.Msg) { m.Id++ },
 		"question": func(m *dns.Msg) { m.Question[0].Name = "other.example.net." },
@@ -164,7 +164,7 @@ func TestThreeWrongRepliesLeadToTCP(t *testing.T) {
 	}
 }
 
-func TestWrongRepliesWithoutTCPAreATimeoutOfNoServer(t *testing.T) {
+func TestExchangeBlamesNoServerForWrongRepliesWithoutTCP(t *testing.T) {
 	pc, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -34,7 +34,7 @@ func pieces(t *testing.T, names ...string) *fakeServer {
 	})
 }
 
-func TestAnAliasWithoutItsEndIsFollowed(t *testing.T) {
+func TestChaseFollowsIncompleteAlias(t *testing.T) {
 	server := pieces(t, "a.example.com", "b.example.net", "c.example.org")
 	g := newRig(t, Config{Servers: []string{server.addr}})
 	got, err := g.View(DKIM).answer(background, "a.example.com")
@@ -46,7 +46,7 @@ func TestAnAliasWithoutItsEndIsFollowed(t *testing.T) {
 	}
 }
 
-func TestAnAliasWhoseEndDoesNotComeIsNoAnswer(t *testing.T) {
+func TestChaseFailsWithoutAliasTarget(t *testing.T) {
 	for _, tt := range []struct {
 		about string
 		names []string
@@ -67,7 +67,7 @@ func TestAnAliasWhoseEndDoesNotComeIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestATargetThatIsNotThereIsNone(t *testing.T) {
+func TestChaseOfMissingTargetIsNoRecord(t *testing.T) {
 	server := newFake(t, func(p peer) {
 		if p.name() != "a.example.com." {
 			p.fails(dns.RcodeNameError)

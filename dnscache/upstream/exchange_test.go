@@ -28,7 +28,7 @@ func strings255(text string) []string {
 	return append(list, text)
 }
 
-func TestLongRecordsArriveOverTCP(t *testing.T) {
+func TestExchangeReadsLongRecordsOverTCP(t *testing.T) {
 	for _, size := range []int{4 << 10, 60_000} {
 		long := strings.Repeat("k", size)
 		srv := newFake(t, func(p peer) {
@@ -46,7 +46,7 @@ func TestLongRecordsArriveOverTCP(t *testing.T) {
 	}
 }
 
-func TestADatagramThatFillsTheBufferIsAskedForOverTCP(t *testing.T) {
+func TestExchangeRepeatsFullDatagramOverTCP(t *testing.T) {
 	long := strings.Repeat("k", maxDatagram+1000)
 	srv := newFake(t, func(p peer) { p.says(strings255(long)...) })
 	v := newRig(t, Config{Servers: []string{srv.addr}}).View(DKIM)
@@ -55,7 +55,7 @@ func TestADatagramThatFillsTheBufferIsAskedForOverTCP(t *testing.T) {
 	}
 }
 
-func TestATruncatedReplyFromAServerWithoutTCPBlamesTheDomain(t *testing.T) {
+func TestExchangeBlamesDomainForTruncatedReplyWithoutTCP(t *testing.T) {
 	for about, want := range map[string]wire.Kind{"closed": wire.Network, "silent": wire.Timeout, "hangs up": wire.Network, "garbage": wire.Malformed} {
 		t.Run(about, func(t *testing.T) {
 			pc, ln := listenBoth(t)
@@ -106,7 +106,7 @@ func badTCP(ln net.Listener, how string) {
 	}
 }
 
-func TestAServerThatDislikesEDNSIsAskedWithout(t *testing.T) {
+func TestExchangeRepeatsQueryWithoutEDNS(t *testing.T) {
 	for _, rcode := range []int{dns.RcodeFormatError, dns.RcodeNotImplemented, dns.RcodeBadVers} {
 		t.Run(dns.RcodeToString[rcode], func(t *testing.T) {
 			srv := newFake(t, func(p peer) {
@@ -129,7 +129,7 @@ func TestAServerThatDislikesEDNSIsAskedWithout(t *testing.T) {
 	}
 }
 
-func TestAServerThatDislikesEveryQueryFails(t *testing.T) {
+func TestExchangeFailsIfServerRefusesEveryForm(t *testing.T) {
 	for _, rcode := range []int{dns.RcodeFormatError, dns.RcodeNotImplemented} {
 		var n atomic.Int64
 		srv := newFake(t, func(p peer) {
@@ -150,7 +150,7 @@ func TestAServerThatDislikesEveryQueryFails(t *testing.T) {
 	}
 }
 
-func TestAReplyFromAnotherAddressIsOverlooked(t *testing.T) {
+func TestExchangeIgnoresReplyFromOtherAddress(t *testing.T) {
 	srv := newFake(t, func(p peer) {
 		to, _ := p.w.RemoteAddr().(*net.UDPAddr)
 		liar, err := net.DialUDP("udp4", nil, to)
@@ -171,7 +171,7 @@ func TestAReplyFromAnotherAddressIsOverlooked(t *testing.T) {
 	}
 }
 
-func TestQueriesDifferInPortAndID(t *testing.T) {
+func TestExchangeVariesPortAndID(t *testing.T) {
 	const n = 20
 	var mu sync.Mutex
 	ids, ports := map[uint16]bool{}, map[string]bool{}
@@ -194,7 +194,7 @@ func TestQueriesDifferInPortAndID(t *testing.T) {
 	}
 }
 
-func TestAnAliasLoopIsMalformed(t *testing.T) {
+func TestChaseReportsAliasLoopAsMalformed(t *testing.T) {
 	srv := newFake(t, func(p peer) {
 		m := new(dns.Msg).SetReply(p.Msg)
 		if !p.root() {
@@ -211,7 +211,7 @@ func TestAnAliasLoopIsMalformed(t *testing.T) {
 	}
 }
 
-func TestOnlyATrustedServersADBitIsKept(t *testing.T) {
+func TestTrustedServersADBitIsKept(t *testing.T) {
 	for _, trusted := range []bool{false, true} {
 		asked := make(chan bool, 1)
 		srv := newFake(t, func(p peer) {
@@ -246,7 +246,7 @@ func bogus(t testing.TB) *fakeServer {
 	})
 }
 
-func TestBogusIsTheLastWordOfATrustedServerOnly(t *testing.T) {
+func TestTrustedServersBogusAnswerIsFinal(t *testing.T) {
 	bad, good := bogus(t), dnstest.New(t, "example.com. TXT x")
 	cfg := Config{Servers: []string{bad.addr}}
 	if got, err := newRig(t, cfg, good).View(DMARC).TXT(background, "example.com"); err != nil || len(got) != 1 {
@@ -262,7 +262,7 @@ func TestBogusIsTheLastWordOfATrustedServerOnly(t *testing.T) {
 	}
 }
 
-func TestALookupIsCancelledAtEveryStage(t *testing.T) {
+func TestLookupCanBeCancelledAtEveryStage(t *testing.T) {
 	for about, stage := range map[string]func(p peer, here func()){
 		"waiting for a datagram":       func(_ peer, here func()) { here() },
 		"waiting once more, no EDNS":   cancelWithoutEDNS,
@@ -305,7 +305,7 @@ func cancelInTCP(sent []byte) func(peer, func()) {
 	}
 }
 
-func TestALookupIsCancelledWhileItWaitsForAPlace(t *testing.T) {
+func TestLookupCanBeCancelledInQueue(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	g := newRig(t, Config{MaxInFlight: 1}, srv)
 	release := g.fill()
@@ -324,7 +324,7 @@ func TestALookupIsCancelledWhileItWaitsForAPlace(t *testing.T) {
 	}
 }
 
-func TestLookupsWaitForAPlaceAndAllGetIt(t *testing.T) {
+func TestScheduleServesAllWaitingLookups(t *testing.T) {
 	const callers = 10
 	arrived, release := make(chan struct{}, callers), make(chan struct{})
 	srv := newFake(t, func(p peer) {
@@ -352,7 +352,7 @@ func TestLookupsWaitForAPlaceAndAllGetIt(t *testing.T) {
 	}
 }
 
-func TestAHostWithoutDescriptorsBlamesNobody(t *testing.T) {
+func TestHealthIgnoresLocalDescriptorShortage(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	g := newRig(t, Config{}, srv)
 	restore := noDescriptors(t)
@@ -394,7 +394,7 @@ func noDescriptors(t *testing.T) (restore func()) {
 	return restore
 }
 
-func TestCancelledLookupsLeaveNothingBehind(t *testing.T) {
+func TestLookupCancellationLeaksNothing(t *testing.T) {
 	const lookups = 1000
 	srv := newFake(t, func(p peer) {
 		if p.root() {

@@ -62,7 +62,7 @@ func bury(t *testing.T, m *mortal, others ...string) (*rig, *fakeTimers, fakeTim
 	return g, timers, timer
 }
 
-func TestAStrangersSilentDomainTakesNoServerDown(t *testing.T) {
+func TestHealthIgnoresSilentForeignDomain(t *testing.T) {
 	srv := dnstest.New(t, "!drop slow.example.com\nexample.com. TXT x")
 	g := newRig(t, hasty(srv.Addr()))
 	g.cfg.QueryTimeout = 10 * brief
@@ -77,7 +77,7 @@ func TestAStrangersSilentDomainTakesNoServerDown(t *testing.T) {
 	}
 }
 
-func TestAServerThatAnswersOthersMeanwhileIsNotChecked(t *testing.T) {
+func TestHealthChecksNoServerThatAnswersOthers(t *testing.T) {
 	h := unknown()
 	seen := h.asked()
 	h.replied(time.Millisecond, true)
@@ -89,7 +89,7 @@ func TestAServerThatAnswersOthersMeanwhileIsNotChecked(t *testing.T) {
 	}
 }
 
-func TestEqualSuspicionsAreOneCheck(t *testing.T) {
+func TestHealthJoinsEqualChecks(t *testing.T) {
 	const lookups = 50
 	var checks atomic.Int64
 	srv := newFake(t, func(p peer) {
@@ -116,7 +116,7 @@ func TestEqualSuspicionsAreOneCheck(t *testing.T) {
 	}
 }
 
-func TestADeadServerIsAskedNothingAndCheckedLessAndLess(t *testing.T) {
+func TestHealthBacksOffFromDeadServer(t *testing.T) {
 	m := newMortal(t)
 	g, timers, timer := bury(t, m)
 	want := firstRecheck
@@ -138,7 +138,7 @@ func TestADeadServerIsAskedNothingAndCheckedLessAndLess(t *testing.T) {
 	}
 }
 
-func TestADeadServerIsNotWaitedFor(t *testing.T) {
+func TestLookupDoesNotWaitForDeadServer(t *testing.T) {
 	g, _, _ := bury(t, newMortal(t))
 	s := (*g.servers.Load())[0]
 	s.sched.SetDown(false)
@@ -149,7 +149,7 @@ func TestADeadServerIsNotWaitedFor(t *testing.T) {
 	}
 }
 
-func TestAServerThatJustAnsweredAndDiedIsOursOnceProven(t *testing.T) {
+func TestErrorIsOursOnceDeadServerIsProven(t *testing.T) {
 	m := newMortal(t)
 	g := newRig(t, hasty(m.addr))
 	newTimers(g.Pool)
@@ -181,7 +181,7 @@ func (w watched) Done() <-chan struct{} {
 	return w.Context.Done()
 }
 
-func TestAFailedLookupWaitsForTheCheck(t *testing.T) {
+func TestLookupFailureWaitsForHealthCheck(t *testing.T) {
 	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
 	servers := *g.servers.Load()
 	g.lastAnswer.Store(g.clock.now().UnixNano())
@@ -201,7 +201,7 @@ func TestAFailedLookupWaitsForTheCheck(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsBackServesAtOnceWithoutAHerd(t *testing.T) {
+func TestHealthRestoresServerWithoutBurst(t *testing.T) {
 	m := newMortal(t)
 	g, _, timer := bury(t, m)
 	var wg sync.WaitGroup
@@ -229,7 +229,7 @@ func TestAServerThatIsBackServesAtOnceWithoutAHerd(t *testing.T) {
 	}
 }
 
-func TestADeadServerIsPassedOver(t *testing.T) {
+func TestLookupSkipsDeadServer(t *testing.T) {
 	m, good := newMortal(t), newMortal(t)
 	g, _, _ := bury(t, m, good.addr)
 	g.cfg.QueryTimeout = generous
@@ -247,7 +247,7 @@ func TestADeadServerIsPassedOver(t *testing.T) {
 	}
 }
 
-func TestAProbeAsksDeadServersAndBringsThemUp(t *testing.T) {
+func TestProbeRestoresDeadServers(t *testing.T) {
 	m := newMortal(t)
 	g, _, _ := bury(t, m)
 	var e *Error
@@ -267,7 +267,7 @@ func TestAProbeAsksDeadServersAndBringsThemUp(t *testing.T) {
 	})
 }
 
-func TestAnyReplyToACheckShowsLife(t *testing.T) {
+func TestHealthAcceptsAnyReplyToCheck(t *testing.T) {
 	for _, rcode := range []int{dns.RcodeRefused, dns.RcodeServerFailure, dns.RcodeNotImplemented, dns.RcodeNameError} {
 		t.Run(dns.RcodeToString[rcode], func(t *testing.T) {
 			t.Parallel()
@@ -286,7 +286,7 @@ func TestAnyReplyToACheckShowsLife(t *testing.T) {
 	}
 }
 
-func TestAServerThatTalksGarbageIsDead(t *testing.T) {
+func TestHealthMarksServerWithGarbageRepliesDead(t *testing.T) {
 	srv := newFake(t, func(p peer) {
 		m := new(dns.Msg).SetReply(p.Msg)
 		wire, _ := m.Pack()
@@ -299,7 +299,7 @@ func TestAServerThatTalksGarbageIsDead(t *testing.T) {
 	eventually(t, "the server is down", func() bool { return g.Servers()[0].Down })
 }
 
-func TestAShortageOfThisHostCondemnsNoServer(t *testing.T) {
+func TestHealthIgnoresLocalErrors(t *testing.T) {
 	h := unknown()
 	_, c := h.begin(background, wire.Timeout, time.Now())
 	if h.judge(c, checked{err: &Error{Kind: wire.Local}}, time.Now()) || h.status(time.Now()).Down {
@@ -323,7 +323,7 @@ func TestCloseEndsTheChecks(t *testing.T) {
 	}
 }
 
-func TestServersAreReplaced(t *testing.T) {
+func TestSetServersReplacesServers(t *testing.T) {
 	m, good := newMortal(t), newMortal(t)
 	g, _, _ := bury(t, m)
 	g.cfg.QueryTimeout = generous
@@ -353,7 +353,7 @@ func TestServersAreReplaced(t *testing.T) {
 	})
 }
 
-func TestALateFailureOfARemovedServerStartsNoCheck(t *testing.T) {
+func TestSetServersIgnoresLateFailureOfRemovedServer(t *testing.T) {
 	h := unknown()
 	h.retire()
 	if _, c := h.begin(background, wire.Timeout, time.Now()); c != nil {
@@ -361,7 +361,7 @@ func TestALateFailureOfARemovedServerStartsNoCheck(t *testing.T) {
 	}
 }
 
-func TestServerTimesAreSmoothed(t *testing.T) {
+func TestServersReportSmoothedRTT(t *testing.T) {
 	h := unknown()
 	h.replied(80*time.Millisecond, true)
 	h.replied(160*time.Millisecond, true)
@@ -370,7 +370,7 @@ func TestServerTimesAreSmoothed(t *testing.T) {
 	}
 }
 
-func TestAFailureIsOursOnceEveryServerIsFoundDead(t *testing.T) {
+func TestErrorIsOursOnceAllServersAreDead(t *testing.T) {
 	var dead atomic.Bool
 	server := newFake(t, func(p peer) {
 		if !dead.Load() && p.name() != "silent.example.com." {

@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-func TestQueriesInFlightAreBounded(t *testing.T) {
+func TestScheduleBoundsQueriesInFlight(t *testing.T) {
 	srv := dnstest.New(t, "example.com. TXT x")
 	g := newRig(t, Config{MaxInFlight: 1, QueryTimeout: generous, Timeout: brief}, srv)
 	release := g.fill()
@@ -31,7 +31,7 @@ func TestQueriesInFlightAreBounded(t *testing.T) {
 	}
 }
 
-func TestABugFailsItsLookupOnly(t *testing.T) {
+func TestLookupPanicFailsOneLookup(t *testing.T) {
 	g := newRig(t, Config{}, dnstest.New(t, "example.com. TXT x"))
 	bad := g.newLookup(Request{Purpose: SPF, Question: wire.Question{Type: dns.TypeTXT, Name: "example.com"}, Bill: ownBill})
 	bad.place = &schedule.Place{} // of no server, so that asking trips over it

@@ -21,7 +21,7 @@ func clientOf(n int) *schedule.Account {
 	return schedule.NewAccount(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 1}))
 }
 
-func TestLookupsThatWaitCostNoGoroutine(t *testing.T) {
+func TestScheduleWaitingNeedsNoGoroutine(t *testing.T) {
 	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
 	release := g.fill()
 	before := runtime.NumGoroutine()
@@ -64,7 +64,7 @@ func picky(t testing.TB, limit int, reject func(peer), hold <-chan struct{}) (*f
 	}), rejected
 }
 
-func TestAServerThatRefusesHasItsWindowHalvedAndIsAskedAgain(t *testing.T) {
+func TestWindowIsHalvedAfterRefusal(t *testing.T) {
 	for about, reject := range map[string]func(peer){
 		"REFUSED":  func(p peer) { p.fails(dns.RcodeRefused) },
 		"SERVFAIL": func(p peer) { p.fails(dns.RcodeServerFailure) },
@@ -98,7 +98,7 @@ func TestAServerThatRefusesHasItsWindowHalvedAndIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestAServerThatRefusesEverythingIsCheckedAndSeen(t *testing.T) {
+func TestHealthChecksServerThatRefusesEverything(t *testing.T) {
 	srv := newFake(t, func(p peer) { p.fails(dns.RcodeRefused) })
 	g := newRig(t, Config{Servers: []string{srv.addr}})
 	timers := newTimers(g.Pool)
@@ -124,7 +124,7 @@ func TestAServerThatRefusesEverythingIsCheckedAndSeen(t *testing.T) {
 	}
 }
 
-func TestLameDomainsDoNotNarrowTheWindow(t *testing.T) {
+func TestWindowIgnoresLameDomains(t *testing.T) {
 	srv := newFake(t, func(p peer) {
 		switch {
 		case p.root():
@@ -146,7 +146,7 @@ func TestLameDomainsDoNotNarrowTheWindow(t *testing.T) {
 	}
 }
 
-func TestASilentServersLookupsThatWaitFailAtOnce(t *testing.T) {
+func TestScheduleFailsWaitingLookupsOfSilentServer(t *testing.T) {
 	m := newMortal(t)
 	m.dead.Store(true)
 	cfg := hasty(m.addr)
@@ -169,7 +169,7 @@ func TestASilentServersLookupsThatWaitFailAtOnce(t *testing.T) {
 	}
 }
 
-func TestAPromotedLookupIsCancelledCleanly(t *testing.T) {
+func TestSchedulePromotedLookupCanBeCancelled(t *testing.T) {
 	g := newRig(t, Config{Servers: []string{"192.0.2.1:53"}})
 	release := g.fill()
 	ready := make(chan struct{})

@@ -27,14 +27,14 @@ func failure(t *testing.T, v view, name string) *Error {
 	return e
 }
 
-func TestDatagramsThatDoNotAnswerAreOverlooked(t *testing.T) {
+func TestExchangeIgnoresForeignDatagrams(t *testing.T) {
 	v := newRig(t, Config{}, dnstest.New(t, "example.com. TXT true\n!noise example.com")).View(DMARC)
 	if got, err := v.TXT(background, "example.com"); err != nil || !slices.Equal(got, []string{"true"}) {
 		t.Errorf("TXT = %q, %v; want the true answer", got, err)
 	}
 }
 
-func TestAnAnswerToAnotherQuestionIsNoAnswer(t *testing.T) {
+func TestExchangeIgnoresAnswerToOtherQuestion(t *testing.T) {
 	cfg := Config{QueryTimeout: brief, Timeout: generous}
 	v := newRig(t, cfg, dnstest.New(t, "example.com. TXT true\n!lie example.com")).View(DMARC)
 	if e := failure(t, v, "example.com"); e.Kind != wire.Timeout {
@@ -42,7 +42,7 @@ func TestAnAnswerToAnotherQuestionIsNoAnswer(t *testing.T) {
 	}
 }
 
-func TestABrokenAnswerIsMalformedAtTheDeadline(t *testing.T) {
+func TestExchangeReportsMalformedAnswerAtDeadline(t *testing.T) {
 	cfg := Config{QueryTimeout: 4 * brief, Timeout: generous}
 	v := newRig(t, cfg, dnstest.New(t, "example.com. TXT true\n!broken example.com")).View(DMARC)
 	if e := failure(t, v, "example.com"); e.Kind != wire.Malformed || e.Ours() {
@@ -50,7 +50,7 @@ func TestABrokenAnswerIsMalformedAtTheDeadline(t *testing.T) {
 	}
 }
 
-func TestAServerWithoutEDNSIsAskedAgain(t *testing.T) {
+func TestExchangeRetriesServerWithoutEDNS(t *testing.T) {
 	long := strings.Repeat("x", 1000)
 	srv := dnstest.New(t, `example.com. TXT "`+long+`"`+"\n!noedns")
 	v := newRig(t, Config{}, srv).View(DMARC)
@@ -62,7 +62,7 @@ func TestAServerWithoutEDNSIsAskedAgain(t *testing.T) {
 	}
 }
 
-func TestTheNextServerIsAskedWhenOneFails(t *testing.T) {
+func TestLookupTriesNextServerAfterFailure(t *testing.T) {
 	for directive, timeout := range map[string]time.Duration{
 		"!servfail example.com": generous, "!refuse example.com": generous,
 		"!drop example.com": 10 * brief, "!broken example.com": 10 * brief,
@@ -93,7 +93,7 @@ func deadAddr(t *testing.T) string {
 	return pc.LocalAddr().String()
 }
 
-func TestAServerThatIsNotThereIsPassedOver(t *testing.T) {
+func TestLookupSkipsUnreachableServer(t *testing.T) {
 	good := dnstest.New(t, "example.com. TXT good")
 	g := newRig(t, Config{Servers: []string{deadAddr(t)}}, good)
 	if got, err := g.View(DMARC).TXT(background, "example.com"); err != nil || !slices.Equal(got, []string{"good"}) {
@@ -104,7 +104,7 @@ func TestAServerThatIsNotThereIsPassedOver(t *testing.T) {
 	}
 }
 
-func TestTheFailureOfALivingServerTellsMost(t *testing.T) {
+func TestErrorPrefersFailureOfLivingServer(t *testing.T) {
 	lame := dnstest.New(t, "!servfail example.com")
 	dead := deadAddr(t)
 	for _, servers := range [][]string{{lame.Addr(), dead}, {dead, lame.Addr()}} {
@@ -115,7 +115,7 @@ func TestTheFailureOfALivingServerTellsMost(t *testing.T) {
 	}
 }
 
-func TestASilentServerIsAskedTwiceAndAFailingOneOnce(t *testing.T) {
+func TestLookupRetriesSilentServerOnce(t *testing.T) {
 	for _, c := range []struct {
 		directive string
 		timeout   time.Duration
@@ -133,7 +133,7 @@ func TestASilentServerIsAskedTwiceAndAFailingOneOnce(t *testing.T) {
 	}
 }
 
-func TestALookupEndsAtItsTimeout(t *testing.T) {
+func TestLookupEndsAtTimeout(t *testing.T) {
 	v := newRig(t, Config{QueryTimeout: generous, Timeout: brief}, dnstest.New(t, "!down\n!any")).View(DMARC)
 	began := time.Now()
 	if e := failure(t, v, "example.com"); e.Kind != wire.Timeout {
@@ -144,7 +144,7 @@ func TestALookupEndsAtItsTimeout(t *testing.T) {
 	}
 }
 
-func TestOursIsAResolverThatFailsEveryCheck(t *testing.T) {
+func TestErrorOursNeedsFailedChecks(t *testing.T) {
 	const lame = "!servfail sf.example.com\n!drop drop.example.com\n!refuse refuse.example.com\nok.example.com. TXT x\n"
 	for _, c := range []struct {
 		about, zone, name string
@@ -190,7 +190,7 @@ func TestOursIsAResolverThatFailsEveryCheck(t *testing.T) {
 	}
 }
 
-func TestProbeWantsARealAnswer(t *testing.T) {
+func TestProbeNeedsAnswer(t *testing.T) {
 	for _, c := range []struct {
 		about, zone string
 		timeout     time.Duration

@@ -51,7 +51,7 @@ func records(t testing.TB, lines ...string) []dns.RR {
 	return rrs
 }
 
-func TestOnlyAReplyToTheQuestionIsRead(t *testing.T) {
+func TestSendAcceptsOnlyReplyToQuestion(t *testing.T) {
 	q := mustQuery(t, "example.com", dns.TypeTXT)
 	for about, change := range map[string]func(*dns.Msg){
 		"another ID":         func(m *dns.Msg) { m.Id++ },
@@ -79,7 +79,7 @@ func TestOnlyAReplyToTheQuestionIsRead(t *testing.T) {
 	}
 }
 
-func TestReplyCodesAreTold(t *testing.T) {
+func TestReplyFailureNamesCode(t *testing.T) {
 	q := mustQuery(t, "example.com", dns.TypeTXT)
 	for _, c := range []struct {
 		about  string
@@ -104,7 +104,7 @@ func TestReplyCodesAreTold(t *testing.T) {
 	}
 }
 
-func TestTheReasonOfAServFailIsRead(t *testing.T) {
+func TestReplyFailureNamesExtendedError(t *testing.T) {
 	q := mustQuery(t, "example.com", dns.TypeTXT)
 	withReason := func(rcode int, code uint16) []byte {
 		return replyTo(t, q, func(m *dns.Msg) {
@@ -136,7 +136,7 @@ func TestTheReasonOfAServFailIsRead(t *testing.T) {
 	}
 }
 
-func TestAnswersAreCollected(t *testing.T) {
+func TestChaseCollectsAnswers(t *testing.T) {
 	chain := func(n int) []string {
 		lines := []string{fmt.Sprintf("c%d.example.com. 100 TXT end", n)}
 		for i := range n {
@@ -178,7 +178,7 @@ func TestAnswersAreCollected(t *testing.T) {
 	}
 }
 
-func TestACutReplyIsMalformedAndNotEmpty(t *testing.T) {
+func TestSendReportsCutReplyAsMalformed(t *testing.T) {
 	q := mustQuery(t, "example.com", dns.TypeTXT)
 	wire := replyTo(t, q, func(m *dns.Msg) { m.Answer = records(t, "example.com. TXT abc") })
 	for n := headerLen + len(q.question); n < len(wire); n++ {

@@ -12,7 +12,7 @@ import (
 )
 
 // What comparison says of two lists must be so for every domain and address.
-func TestWhatListsHaveInCommonIsTrueOfEachDomain(t *testing.T) {
+func TestOverlapOfDomainsHoldsForEachDomain(t *testing.T) {
 	names := []string{"a.example", "b.a.example", "c.b.a.example", "example.org", "x.example.org"}
 	pattern := func() pattern.Domain {
 		p := pattern.NewDomain(pattern.Kind(1+rand.IntN(3)), names[rand.IntN(len(names))])
@@ -48,7 +48,7 @@ func someSet(pattern func() pattern.Domain) []item {
 	return items
 }
 
-func TestWhatNetworksHaveInCommonIsTrueOfEachAddress(t *testing.T) {
+func TestOverlapOfNetworksHoldsForEachAddress(t *testing.T) {
 	address := func() netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(rand.IntN(16))}) }
 	some := func() []item {
 		var items []item

@@ -11,7 +11,7 @@ import (
 	"dmarcgate/policy/pattern"
 )
 
-func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
+func TestFaultsFindUnsafeRules(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*policy.Rule)
@@ -91,7 +91,7 @@ func TestARuleIsCheckedForWhatMakesItUnsafe(t *testing.T) {
 	}
 }
 
-func TestAFaultSaysWhereAndWhatAndHowToMendIt(t *testing.T) {
+func TestFaultsNamePlaceProblemAndFix(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*policy.Rule)
@@ -148,7 +148,7 @@ func lintOf(t *testing.T, o Options, rules ...policy.Rule) string {
 
 func ptr[T any](v T) *T { return &v }
 
-func TestLintNamesWhatIsWrongInOneRule(t *testing.T) {
+func TestLintReportsFindingsOfOneRule(t *testing.T) {
 	match := func(m policy.Match) func(*policy.Rule) { return func(r *policy.Rule) { r.Match = m } }
 	us := pats("us.example")
 	tests := []struct {
@@ -352,7 +352,7 @@ func pieces(network string, bits int) []pattern.Network {
 	return out
 }
 
-func TestLintWithoutOptionsKnowsNothing(t *testing.T) {
+func TestLintWithoutOptions(t *testing.T) {
 	r := sound()
 	r.Expires, r.Idle, r.Reason, r.Match.Listener = r.Created.AddDate(0, 0, 1), 1, "forwarded", []string{"x"}
 	if got := lintOf(t, Options{}, r); got != "" {
@@ -363,7 +363,7 @@ func TestLintWithoutOptionsKnowsNothing(t *testing.T) {
 	}
 }
 
-func TestAListenerThatIsMissedIsNamed(t *testing.T) {
+func TestLintNamesUnknownListener(t *testing.T) {
 	r := sound()
 	for listener, want := range map[string]string{"inbond": `did you mean "inbound"?`, "x": `write "mta" or "inbound"`} {
 		r.Match.Listener = []string{listener}
@@ -374,7 +374,7 @@ func TestAListenerThatIsMissedIsNamed(t *testing.T) {
 	}
 }
 
-func TestTooManyRulesAreSaid(t *testing.T) {
+func TestLintReportsTooManyRules(t *testing.T) {
 	found := Rules(make([]policy.Rule, policy.MaxRules+1), Options{})
 	if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Code == policy.CodeTooMany }) {
 		t.Errorf("Lint of %d rules does not say that they are too many", policy.MaxRules+1)
@@ -382,7 +382,7 @@ func TestTooManyRulesAreSaid(t *testing.T) {
 }
 
 // Each mailer is in the list once, and as a domain.
-func TestTheMailersAreDomains(t *testing.T) {
+func TestMailersAreDomains(t *testing.T) {
 	seen := map[string]bool{}
 	for _, domains := range mailerDomains {
 		for domain := range strings.FieldsSeq(domains) {

@@ -97,7 +97,7 @@ func TestLintComparesRules(t *testing.T) {
 	}
 }
 
-func TestOverlapsAreCountedInOneFinding(t *testing.T) {
+func TestLintCountsOverlapsInOneFinding(t *testing.T) {
 	var rules []policy.Rule
 	for i := range 5 {
 		r := sound()
@@ -125,7 +125,7 @@ func decided(t *testing.T, f policy.Facts, rules ...policy.Rule) (d policy.Decis
 	return policy.Settings{Profile: policy.Profile(1), Quarantine: policy.Tag, Rules: set}.Decide(f), true
 }
 
-func TestARuleThatIsHiddenNeverDecides(t *testing.T) {
+func TestLintHiddenRuleNeverDecides(t *testing.T) {
 	m := newMaker(1)
 	hidden, reached := 0, 0
 	for range generated(t) {
@@ -151,7 +151,7 @@ func TestARuleThatIsHiddenNeverDecides(t *testing.T) {
 	}
 }
 
-func TestRulesThatMatchOneMessageCanMeet(t *testing.T) {
+func TestLintOverlapHoldsForCommonMessages(t *testing.T) {
 	m := newMaker(2)
 	both := 0
 	for range generated(t) {

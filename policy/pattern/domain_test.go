@@ -19,7 +19,7 @@ func oneHolds(patterns []Domain, domain, org string) bool {
 	return slices.ContainsFunc(patterns, func(p Domain) bool { return p.Holds(domain, org) })
 }
 
-func TestPatternsHoldTheDomainsTheyName(t *testing.T) {
+func TestDomainHoldsNamedDomains(t *testing.T) {
 	tests := []struct {
 		pattern, domain, org string
 		want                 bool
@@ -59,7 +59,7 @@ func TestPatternsHoldTheDomainsTheyName(t *testing.T) {
 	}
 }
 
-func TestWhatNamesNobodyOrEverybodyIsNoPattern(t *testing.T) {
+func TestParseDomainRejectsEmptyAndUniversalPatterns(t *testing.T) {
 	for _, s := range []string{
 		"", ".", "org:", "org:.", "..", ".com", "org:com", "*.example.org", "a..b", "a.", "org:.example.org", "192.0.2.1", ".2.1", "a b.example",
 		"x@example.org", "bücher.example", strings.Repeat("a", 64) + ".example", strings.Repeat("abcdefg.", 31) + "abcdef", "\x00.example",
@@ -70,7 +70,7 @@ func TestWhatNamesNobodyOrEverybodyIsNoPattern(t *testing.T) {
 	}
 }
 
-func TestANameAndALabelAsLongAsTheyCanBeAreAPattern(t *testing.T) {
+func TestParseDomainAcceptsLongestNames(t *testing.T) {
 	for _, s := range []string{strings.Repeat("abcdefg.", 31) + "abcde", strings.Repeat("a", 63) + ".example"} {
 		if p, err := ParseDomain(s); err != nil || p.String() != s {
 			t.Errorf("ParseDomain(%q) = %v, %v; want it as it is", s, p, err)
@@ -79,7 +79,7 @@ func TestANameAndALabelAsLongAsTheyCanBeAreAPattern(t *testing.T) {
 }
 
 // What is to be written instead is said only if it would be accepted.
-func TestANameBeyondASCIIIsShownAsItHasToBeWritten(t *testing.T) {
+func TestParseDomainShowsALabelForm(t *testing.T) {
 	const examples = ` is not a domain or a set of them; write "example.org", ".example.org" for every name below it, or "org:example.org"`
 	for s, want := range map[string]string{
 		"org:Bücher.example":           `"org:Bücher.example" is not in ASCII; write "org:xn--bcher-kva.example"`,

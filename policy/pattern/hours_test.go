@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-func TestHoursAreWrittenAsTheyAreRead(t *testing.T) {
+func TestHoursTextRoundTrip(t *testing.T) {
 	for _, s := range []string{"22:00-06:00", "00:00-24:00", "09:30-17:05", "23:59-00:00", "00:00-00:01"} {
 		var h Hours
 		if err := h.UnmarshalText([]byte(s)); err != nil || h.String() != s {
@@ -24,7 +24,7 @@ func TestHoursAreWrittenAsTheyAreRead(t *testing.T) {
 	}
 }
 
-func TestHoursHoldFromTheirBeginToBeforeTheirEnd(t *testing.T) {
+func TestHoursHoldFromStartToBeforeEnd(t *testing.T) {
 	at := func(hour, minute int) time.Time { return time.Date(2026, 11, 2, hour, minute, 59, 0, time.UTC) }
 	tests := []struct {
 		hours string
@@ -47,7 +47,7 @@ func TestHoursHoldFromTheirBeginToBeforeTheirEnd(t *testing.T) {
 	}
 }
 
-func TestDaysAreWrittenAsTheyAreRead(t *testing.T) {
+func TestWeekdayTextRoundTrip(t *testing.T) {
 	text, err := json.Marshal([]Weekday{1, 0, 6})
 	if err != nil || string(text) != `["mon","sun","sat"]` {
 		t.Errorf("Marshal = %s, %v", text, err)

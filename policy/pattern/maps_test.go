@@ -13,7 +13,7 @@ import (
 
 const domainFile = "# partners\r\n\n  Example.ORG # trailing\r\n.lists.example\n\torg:bank.example#x\nexample.org\n"
 
-func TestAMapFileHasOneItemOnEachLine(t *testing.T) {
+func TestParseMapReadsOneItemPerLine(t *testing.T) {
 	m, problems := ParseDomainMap("maps/partners.txt", []byte(domainFile))
 	if problems != nil || m.Name != "maps/partners.txt" || m.Len() != 3 || !m.HasOrgs() {
 		t.Fatalf("ParseDomainMap() = %+v, %v; want three patterns", m, problems)
@@ -40,7 +40,7 @@ func TestAMapFileHasOneItemOnEachLine(t *testing.T) {
 	}
 }
 
-func TestWhatIsWrongInAMapFileIsSaidWithItsLine(t *testing.T) {
+func TestParseMapReportsProblemsWithLine(t *testing.T) {
 	tests := []struct {
 		name, text string
 		net        bool
@@ -74,7 +74,7 @@ func TestWhatIsWrongInAMapFileIsSaidWithItsLine(t *testing.T) {
 	}
 }
 
-func TestAMapFileHasLimits(t *testing.T) {
+func TestParseMapLimits(t *testing.T) {
 	bad := []byte(strings.Repeat("a b\n", 100))
 	if _, problems := ParseDomainMap("m", bad); len(problems) != maxMapProblems || problems[19].Line != 20 {
 		t.Errorf("%d problems; want the first %d", len(problems), maxMapProblems)
@@ -95,7 +95,7 @@ func TestAMapFileHasLimits(t *testing.T) {
 	}
 }
 
-func TestTheSumOfAMapIsOfWhatItHolds(t *testing.T) {
+func TestMapSumCoversContents(t *testing.T) {
 	sum := func(text string) string {
 		m, problems := ParseDomainMap("m", []byte(text))
 		if problems != nil {
@@ -120,7 +120,7 @@ func TestTheSumOfAMapIsOfWhatItHolds(t *testing.T) {
 	}
 }
 
-func TestTheEndsOfTheAddressesAreInMaps(t *testing.T) {
+func TestNetMapHoldsFirstAndLastAddresses(t *testing.T) {
 	m := NewNetMap("m", prefixes("0.0.0.0/8", "255.255.255.255/32", "::/16", "ff00::/8"))
 	for text, want := range map[string]bool{
 		"0.0.0.0": true, "0.255.255.255": true, "1.0.0.0": false, "255.255.255.255": true, "255.255.255.254": false,
@@ -263,7 +263,7 @@ func networkLines(n int) []byte {
 }
 
 // Of a million items, 50 MB for either map.
-func TestLongMapsTakeLittleMemoryAndLookingThemUpNone(t *testing.T) {
+func TestMapMemoryIsSmall(t *testing.T) {
 	const most = 50 // bytes for each item
 	items := 100_000
 	if os.Getenv("DMARCGATE_SCALE") > "1" { // make soak

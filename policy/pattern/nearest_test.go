@@ -2,7 +2,7 @@ package pattern
 
 import "testing"
 
-func TestDistanceCountsEdits(t *testing.T) {
+func TestNearestCountsEdits(t *testing.T) {
 	tests := []struct {
 		a, b string
 		want int
@@ -21,7 +21,7 @@ func TestDistanceCountsEdits(t *testing.T) {
 	}
 }
 
-func TestWhatIsFarFromEveryCandidateIsNotGuessed(t *testing.T) {
+func TestNearestGuessesNothingFar(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"monitr", "monitor"},
 		{"stric", "strict"},

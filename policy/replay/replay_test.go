@@ -84,7 +84,7 @@ func without(f policy.Facts, lacks policy.Lack) policy.Facts {
 	return f
 }
 
-func TestAgainIsUnsureOfARuleWhenOnlyWhatIsMissingIsOpen(t *testing.T) {
+func TestAgainIsUnsureOfRuleWithMissingFacts(t *testing.T) {
 	tests := []struct {
 		name  string
 		lacks policy.Lack
@@ -237,7 +237,7 @@ func TestAgainIsUnsureWhichAuthorDomainARuleNames(t *testing.T) {
 
 // A message of which a lookup gave way is deferred if the lookup could have led
 // to another answer. Whether it could may hang on what is missing, too.
-func TestAgainIsUnsureWhetherALookupThatGaveWayMatters(t *testing.T) {
+func TestAgainIsUnsureAfterDNSPressure(t *testing.T) {
 	f := without(failing(), policy.LackClient|policy.LackRecipients)
 	f.SPF.Result, f.Pressed = "temperror", []string{policy.PressedSPF}
 	relay := pats("relay.example")
@@ -274,7 +274,7 @@ func TestAgainIsNeverSureWithoutAllSignatures(t *testing.T) {
 	}
 }
 
-func TestTellKnowsNothingOfWhatMessagesDisagreeAbout(t *testing.T) {
+func TestTellMarksDisagreementAsUnknown(t *testing.T) {
 	f := failing()
 	other := f
 	other.TLS = true

@@ -40,7 +40,7 @@ func failures(t *testing.T, rules ...policy.Rule) []string {
 	return got
 }
 
-func TestATestOfARuleComparesWhatItExpects(t *testing.T) {
+func TestRunTestsComparesExpectation(t *testing.T) {
 	tests := []struct {
 		name   string
 		given  policy.Given
@@ -70,7 +70,7 @@ func TestATestOfARuleComparesWhatItExpects(t *testing.T) {
 }
 
 // An operator writes the test with the rule, which begins in shadow.
-func TestARuleIsTestedAsIfItWereEnforcedAndTheOthersAsTheyAre(t *testing.T) {
+func TestRunTestsEnforcesTestedRuleOnly(t *testing.T) {
 	mine := policy.Test{Given: fromRelay, Expect: policy.Expect{Rule: pointer("b")}}
 	for _, mode := range []policy.Mode{policy.Off, policy.Shadow, policy.Enforce} {
 		sampled := testedRule("b", mode, mine)
@@ -86,7 +86,7 @@ func TestARuleIsTestedAsIfItWereEnforcedAndTheOthersAsTheyAre(t *testing.T) {
 }
 
 // Which messages are drawn is nothing that a test could say.
-func TestTestsDoNotDependOnDraws(t *testing.T) {
+func TestRunTestsIgnoresDraws(t *testing.T) {
 	few := testedRule("a", policy.Enforce)
 	few.Sample = 1
 	if got := failures(t, few, testedRule("b", policy.Enforce, policy.Test{Given: fromRelay, Expect: policy.Expect{Rule: pointer("a")}})); len(got) > 0 {
@@ -101,7 +101,7 @@ func TestTestsDoNotDependOnDraws(t *testing.T) {
 	}
 }
 
-func TestARuleThatSkipsReportsIsTestedForThat(t *testing.T) {
+func TestRunTestsOfSkipReportRule(t *testing.T) {
 	r := testedRule("skip", policy.Shadow,
 		policy.Test{Given: fromRelay, Expect: policy.Expect{Rule: pointer("skip"), Applied: "none"}, Line: 1},
 		policy.Test{Given: policy.Given{From: []string{"bank.example"}, Policy: "reject"}, Expect: policy.Expect{Rule: pointer("skip")}, Line: 2},
@@ -113,7 +113,7 @@ func TestARuleThatSkipsReportsIsTestedForThat(t *testing.T) {
 	}
 }
 
-func TestATestSeesTheOtherRulesHoweverManyMatch(t *testing.T) {
+func TestRunTestsSeesAllMatchingRules(t *testing.T) {
 	var rules []policy.Rule
 	for i := range 2 * policy.MaxNamed {
 		rules = append(rules, testedRule(fmt.Sprintf("a-%02d", i), policy.Shadow))
@@ -125,7 +125,7 @@ func TestATestSeesTheOtherRulesHoweverManyMatch(t *testing.T) {
 	}
 }
 
-func TestATestRunsOnTheDayOnWhichTheRuleWasCreated(t *testing.T) {
+func TestRunTestsUsesDayOfCreation(t *testing.T) {
 	decides := policy.Expect{Rule: pointer("a")}
 	later := fromRelay
 	later.Time = time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC)
@@ -135,7 +135,7 @@ func TestATestRunsOnTheDayOnWhichTheRuleWasCreated(t *testing.T) {
 	}
 }
 
-func TestGivenIsConcludedAboutAsMailIs(t *testing.T) {
+func TestGivenIsEvaluatedLikeMail(t *testing.T) {
 	tests := []struct {
 		name  string
 		given policy.Given

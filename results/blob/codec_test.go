@@ -36,14 +36,14 @@ func there(t *testing.T, r results.Row) results.Row {
 
 // Who adds a field to the facts or the decision is told here that the codec
 // needs it, too.
-func TestEveryFieldOfARowComesBack(t *testing.T) {
+func TestReadReturnsEveryField(t *testing.T) {
 	want := filled()
 	if got := there(t, want); !reflect.DeepEqual(got, want) {
 		t.Errorf("row = %+v; want %+v", got, want)
 	}
 }
 
-func TestEveryFieldOfARowComesBackOnItsOwn(t *testing.T) {
+func TestReadReturnsEachFieldAlone(t *testing.T) {
 	all := filled()
 	eachField(reflect.ValueOf(&all).Elem(), func(name string, set func(*results.Row)) {
 		var want results.Row
@@ -74,7 +74,7 @@ func eachField(from reflect.Value, f func(name string, set func(*results.Row))) 
 	}
 }
 
-func TestRowsOfMailComeBack(t *testing.T) {
+func TestReadReturnsRowsOfMail(t *testing.T) {
 	many := mixRow(3)
 	for i := range 2000 {
 		many.Facts.Recipients = append(many.Facts.Recipients, fmt.Sprintf("r%d.example", i%1500))
@@ -105,7 +105,7 @@ func TestRowsOfMailComeBack(t *testing.T) {
 
 // The files were written by the first program with this codec. When a field is
 // added they stay, and say that it is zero in older rows.
-func TestRowsOfEarlierProgramsCanBeRead(t *testing.T) {
+func TestReadAcceptsRowsOfOlderPrograms(t *testing.T) {
 	text, err := os.ReadFile("testdata/row-1.json")
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +136,7 @@ func TestRowsOfEarlierProgramsCanBeRead(t *testing.T) {
 // The rows of testdata/row-2.hex were written by the program that had a line of code
 // for each field in place of a table, from the rows of testdata/row-2.json. They are
 // written as they were then, also by a program with more facts.
-func TestRowsAreWrittenAsTheyWereBeforeTheTable(t *testing.T) {
+func TestEncoderWritesSameBytesAsBefore(t *testing.T) {
 	text, err := os.ReadFile("testdata/row-2.hex")
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +164,7 @@ func TestRowsAreWrittenAsTheyWereBeforeTheTable(t *testing.T) {
 	}
 }
 
-func TestSettingsAreKeptAsTheyAre(t *testing.T) {
+func TestReadReturnsSettings(t *testing.T) {
 	sizes := make(map[string]int)
 	for _, text := range []string{"", "000000000000", "ffffffffffff", "00c0ffee1234", "00C0FFEE1234", "00c0ffee123", "00c0ffee12345", "00c0ffee123g", "pass"} {
 		var e Encoder
@@ -190,7 +190,7 @@ func TestSettingsAreKeptAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestOneBlobReadsRowsOneAfterTheOther(t *testing.T) {
+func TestReadReusesReader(t *testing.T) {
 	var b Reader
 	rows := []results.Row{filled(), mixRow(1), {}, mixRow(10), {Settings: "000000000000"}, filled()}
 	for i, want := range rows {
@@ -212,7 +212,7 @@ func TestOneBlobReadsRowsOneAfterTheOther(t *testing.T) {
 	}
 }
 
-func TestFieldsOfNewerProgramsAreSkipped(t *testing.T) {
+func TestReadSkipsUnknownFields(t *testing.T) {
 	var e Encoder
 	e.begin()
 	in := e.open(1)
@@ -238,14 +238,14 @@ func TestFieldsOfNewerProgramsAreSkipped(t *testing.T) {
 	}
 }
 
-func TestEachWordIsThereOnce(t *testing.T) {
+func TestEncoderWordsAreUnique(t *testing.T) {
 	if len(wordNumbers) != len(words) || words[0] != "" {
 		t.Errorf("%d different words of %d, the first %q; want all different, and the first empty", len(wordNumbers), len(words), words[0])
 	}
 }
 
 // Numbers of enumerations are in files, both in columns and in blobs.
-func TestTheNumbersOfStoredEnumerationsAreFixed(t *testing.T) {
+func TestEncoderNumbersAreFixed(t *testing.T) {
 	for i, want := range []string{"none", "pass", "fail", "temperror", "permerror"} {
 		if got := dmarc.Status(i).String(); got != want {
 			t.Errorf("dmarc.Status(%d) = %s; want %s", i, got, want)
@@ -274,7 +274,7 @@ func TestTheNumbersOfStoredEnumerationsAreFixed(t *testing.T) {
 	}
 }
 
-func TestDamagedRowsAreErrors(t *testing.T) {
+func TestReadRejectsDamagedRows(t *testing.T) {
 	var e Encoder
 	r := mixRow(10)
 	c, err := e.Columns(&r)
@@ -329,7 +329,7 @@ func tooManyParts() []byte {
 	return data
 }
 
-func TestARowWithTooManyPartsIsNotWritten(t *testing.T) {
+func TestEncoderRejectsRowWithTooManyParts(t *testing.T) {
 	var e Encoder
 	r := mixRow(1)
 	r.Facts.DKIM = make([]policy.DKIM, maxNested)
@@ -342,7 +342,7 @@ func TestARowWithTooManyPartsIsNotWritten(t *testing.T) {
 	}
 }
 
-func TestEncodingAllocatesNothingOnceItsBuffersAreThere(t *testing.T) {
+func TestEncoderReusesBuffers(t *testing.T) {
 	var e Encoder
 	r := mixRow(10)
 	if got := testing.AllocsPerRun(100, func() { e.Columns(&r) }); got > 0 {
@@ -351,7 +351,7 @@ func TestEncodingAllocatesNothingOnceItsBuffersAreThere(t *testing.T) {
 }
 
 // What a blob says about its size is no reason to allocate so much.
-func TestReadingABlobAllocatesInProportionToIt(t *testing.T) {
+func TestReadAllocatesInProportionToBlob(t *testing.T) {
 	var e Encoder
 	r := mixRow(10)
 	c, err := e.Columns(&r)

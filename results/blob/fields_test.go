@@ -49,7 +49,7 @@ func check[T any](t *testing.T, fields *table[T], inner ...string) {
 	}
 }
 
-func TestFieldsHaveTheKeysOfJSON(t *testing.T) {
+func TestColumnsUseKeysOfJSON(t *testing.T) {
 	check(t, factsFields)
 	check(t, spfFields)
 	check(t, dkimFields)
@@ -63,7 +63,7 @@ func TestFieldsHaveTheKeysOfJSON(t *testing.T) {
 }
 
 // A text that may come with a local part is one that policy.Facts.Scrub knows.
-func TestFieldsThatStrangersWriteAreScrubbed(t *testing.T) {
+func TestTrimScrubsForeignText(t *testing.T) {
 	r := filled()
 	n := 0
 	factsFields.visit(&r.Facts, true, func(string, content) string { n++; return "jane@x.example" })
@@ -87,7 +87,7 @@ func TestFieldsThatStrangersWriteAreScrubbed(t *testing.T) {
 
 // Who reads an export by the position of a column must be able to go on doing
 // so.
-func TestTheColumnsOfCSVAreThoseOfTheDocument(t *testing.T) {
+func TestCSVColumnsAreDocumented(t *testing.T) {
 	text, err := os.ReadFile("../../docs/store.md")
 	if err != nil {
 		t.Fatal(err)

@@ -9,7 +9,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestARowSaysWhatWasTakenFromIt(t *testing.T) {
+func TestTrimMarksRow(t *testing.T) {
 	old := func() time.Time { return today.AddDate(0, 0, 8) }
 	week := results.Privacy{ShortenIPAfter: 7 * 24 * time.Hour}
 	for _, tt := range []struct {
@@ -45,7 +45,7 @@ func TestARowSaysWhatWasTakenFromIt(t *testing.T) {
 	}
 }
 
-func TestRowsOfBeforeMayHaveBeenShortened(t *testing.T) {
+func TestInferShortenedOfOlderRows(t *testing.T) {
 	const both = policy.LackClient | policy.LackClientName
 	for _, tt := range []struct {
 		name    string

@@ -14,7 +14,7 @@ var (
 	filled = resultstest.Filled
 )
 
-func TestRowsThatNameARuleAreMarked(t *testing.T) {
+func TestNamesRuleMarksRows(t *testing.T) {
 	var e Encoder
 	for name, change := range map[string]func(*policy.Decision){
 		"no rule":          nil,

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestQueriesUseAnIndex(t *testing.T) {
+func TestReaderQueriesUseIndex(t *testing.T) {
 	db, err := Pool(filepath.Join(t.TempDir(), "r.db"))
 	if err != nil {
 		t.Fatal(err)

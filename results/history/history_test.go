@@ -33,7 +33,7 @@ func (h *History) countTimes(n int, f *policy.Facts) {
 	}
 }
 
-func TestWhatWasProvedToBeOfAnOrganizationIsCounted(t *testing.T) {
+func TestCountAddsProvenMail(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*policy.Facts)
@@ -68,7 +68,7 @@ func TestWhatWasProvedToBeOfAnOrganizationIsCounted(t *testing.T) {
 	}
 }
 
-func TestAFloodOfForgeriesDoesNotChangeTheHistory(t *testing.T) {
+func TestCountIgnoresForgeries(t *testing.T) {
 	h := ready(9, 9)
 	h.countTimes(100, genuine("bank.example", today, true))
 	forgery := genuine("bank.example", today, false)
@@ -79,7 +79,7 @@ func TestAFloodOfForgeriesDoesNotChangeTheHistory(t *testing.T) {
 	}
 }
 
-func TestTheLastThirtyDaysCount(t *testing.T) {
+func TestOfCoversThirtyDays(t *testing.T) {
 	h := ready(9, 9)
 	for back := range 40 {
 		h.countTimes(back+1, genuine("bank.example", today.AddDate(0, 0, -back), back%2 == 0)) // newest first
@@ -97,7 +97,7 @@ func TestTheLastThirtyDaysCount(t *testing.T) {
 	}
 }
 
-func TestADayHasABeginningInUTC(t *testing.T) {
+func TestDayOfStartsInUTC(t *testing.T) {
 	midnight := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
 	if DayOf(midnight) != DayOf(midnight.Add(-time.Nanosecond))+1 || DayOf(midnight.In(time.FixedZone("", -7200))) != DayOf(midnight) {
 		t.Error("a day does not begin at midnight in UTC")
@@ -110,7 +110,7 @@ func TestADayHasABeginningInUTC(t *testing.T) {
 	}
 }
 
-func TestNewcomersDoNotPushOutEstablishedOrganizations(t *testing.T) {
+func TestCountKeepsEstablishedOrganizations(t *testing.T) {
 	h := ready(2, 3)
 	for _, org := range []string{"a.example", "b.example"} {
 		h.countTimes(policy.HistoryMessages, genuine(org, today, true))
@@ -128,7 +128,7 @@ func TestNewcomersDoNotPushOutEstablishedOrganizations(t *testing.T) {
 	}
 }
 
-func TestTheEstablishedOrganizationSeenLeastRecentlyGoes(t *testing.T) {
+func TestCountEvictsLeastRecentOrganization(t *testing.T) {
 	h := ready(2, 3)
 	for _, org := range []string{"a.example", "b.example"} {
 		h.countTimes(policy.HistoryMessages, genuine(org, today, true))
@@ -142,7 +142,7 @@ func TestTheEstablishedOrganizationSeenLeastRecentlyGoes(t *testing.T) {
 	}
 }
 
-func TestOrganizationsThatAreSilentAreForgotten(t *testing.T) {
+func TestForgetRemovesSilentOrganizations(t *testing.T) {
 	h := ready(9, 9)
 	h.countTimes(policy.HistoryMessages, genuine("a.example", today, true))
 	h.Count(genuine("b.example", today, true))
@@ -152,7 +152,7 @@ func TestOrganizationsThatAreSilentAreForgotten(t *testing.T) {
 	}
 }
 
-func TestCountingEndsForAnOrganizationThatWritesALot(t *testing.T) {
+func TestCountIsCapped(t *testing.T) {
 	h := ready(9, 9)
 	h.countTimes(maxPerDay+10, genuine("a.example", today, true))
 	if got, want := h.Of("a.example", DayOf(today)), (policy.History{Messages: maxPerDay, DKIMPass: maxPerDay}); got != want {
@@ -160,7 +160,7 @@ func TestCountingEndsForAnOrganizationThatWritesALot(t *testing.T) {
 	}
 }
 
-func TestWhatIsTakenAwayDoesNotGoBelowNothing(t *testing.T) {
+func TestUncountStopsAtZero(t *testing.T) {
 	h := ready(9, 9)
 	h.Count(genuine("a.example", today, false))
 	for range 3 {
@@ -174,7 +174,7 @@ func TestWhatIsTakenAwayDoesNotGoBelowNothing(t *testing.T) {
 	}
 }
 
-func TestTheHistoryMayBeAskedWhileItIsWritten(t *testing.T) {
+func TestOfDuringCount(t *testing.T) {
 	h := ready(5, 5)
 	var wg sync.WaitGroup
 	for w := range 4 {

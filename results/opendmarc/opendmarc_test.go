@@ -60,7 +60,7 @@ arc_policy 2 json:[{"i":2,"d":"second.example","s":"k2","ip":"192.0.2.2"},{"i":1
 action 0
 `
 
-func TestABlockBecomesARowOfWhatItTells(t *testing.T) {
+func TestNextConvertsBlock(t *testing.T) {
 	got := readAll(t, spoof)
 	want := results.Row{
 		State: results.Imported,
@@ -95,7 +95,7 @@ func with(lines ...string) string {
 	return "job q\nreporter mx.receiver.example\nreceived 1763700000\nfrom news.bank.example\n" + strings.Join(lines, "\n") + "\n"
 }
 
-func TestWhatIsConcludedOfAnAuthor(t *testing.T) {
+func TestNextConcludesAuthorResult(t *testing.T) {
 	tests := []struct {
 		name, lines string
 		status      dmarc.Status
@@ -128,7 +128,7 @@ func TestWhatIsConcludedOfAnAuthor(t *testing.T) {
 	}
 }
 
-func TestUnsetValuesAndKeysThatStandTwiceAreTaken(t *testing.T) {
+func TestNextAcceptsUnsetAndRepeatedKeys(t *testing.T) {
 	tests := []struct{ name, lines string }{
 		{"unset numbers", "spf -1\npct -1\np -1\npolicy -1\naction -1"},
 		{"unset texts", "ipaddr (null)\nmfrom -\npdomain\nrua -"},
@@ -154,7 +154,7 @@ func TestUnsetValuesAndKeysThatStandTwiceAreTaken(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeARowIsRefusedWithItsLineAndReadingGoesOn(t *testing.T) {
+func TestNextReportsRefusalWithLineAndContinues(t *testing.T) {
 	tests := []struct {
 		name, text string
 		why        Refusal
@@ -194,7 +194,7 @@ func TestWhatCannotBeARowIsRefusedWithItsLineAndReadingGoesOn(t *testing.T) {
 	}
 }
 
-func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
+func TestReadErrorIsReported(t *testing.T) {
 	broken := errors.New("broken")
 	r := NewReader(io.MultiReader(strings.NewReader("job q\n"), errReader{broken}), now)
 	if m, err := r.Next(); !errors.Is(err, broken) {
@@ -207,7 +207,7 @@ type errReader struct{ err error }
 func (r errReader) Read([]byte) (int, error) { return 0, r.err }
 
 // A file of a thousand messages is read in one pass, with none lost.
-func TestManyBlocksAreAllReturned(t *testing.T) {
+func TestNextReturnsAllBlocks(t *testing.T) {
 	var b strings.Builder
 	for i := range 1000 {
 		b.WriteString(strings.Replace(spoof, "4XyZ01", fmt.Sprint("q", i), 1))

@@ -44,7 +44,7 @@ func recorded(l realStore, name string, n int) {
 
 // Rows that programs of before have shipped are cleaned, also those that they ship
 // beside the new ones, and after a host has gone back to the old program.
-func TestRowsOfEarlierProgramsAreCleaned(t *testing.T) {
+func TestCleanOlderRowsInPostgreSQL(t *testing.T) {
 	if len(cleanRecord) != len(soiledRecord) {
 		t.Fatal("the records are not of the same length")
 	}
@@ -103,7 +103,7 @@ func TestRowsOfEarlierProgramsAreCleaned(t *testing.T) {
 }
 
 // A row that waits in a local store of before is clean when it is shipped.
-func TestARowIsCleanWhenItIsShipped(t *testing.T) {
+func TestShipperCleansRows(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	l, f := openLocal(t, filepath.Join(t.TempDir(), "results.db")), newFake()
@@ -126,7 +126,7 @@ func TestARowIsCleanWhenItIsShipped(t *testing.T) {
 }
 
 // A purge ends with the rows that there were at its start.
-func TestAPurgeLeavesWhatComesMeanwhile(t *testing.T) {
+func TestPurgeKeepsRowsArrivingMeanwhile(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	l := openLocal(t, filepath.Join(t.TempDir(), "results.db"))

@@ -46,7 +46,7 @@ func settable(t *testing.T, server *pgtest.Server, url string) (set func(string)
 
 // The clock of PostgreSQL jumps by months, and comes back: no day is dropped but
 // the oldest one, no address shortened, no row refused, and the log tells of it.
-func TestNoDayIsDroppedByAClockThatJumps(t *testing.T) {
+func TestPartitionsSurviveClockJump(t *testing.T) {
 	server := pgtest.Start(t)
 	for _, jumps := range [][]string{{"31 days", "0"}, {"-31 days", "0"}, {"400 days", "-400 days", "0"}} {
 		t.Run(fmt.Sprint(jumps), func(t *testing.T) {
@@ -86,7 +86,7 @@ func TestNoDayIsDroppedByAClockThatJumps(t *testing.T) {
 }
 
 // The clock of the host has no say in what is dropped.
-func TestTheClockOfAHostDropsNoDay(t *testing.T) {
+func TestPartitionsIgnoreClockOfHost(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	l := openLocal(t, filepath.Join(t.TempDir(), "results.db"))
@@ -112,7 +112,7 @@ func TestTheClockOfAHostDropsNoDay(t *testing.T) {
 }
 
 // Days that are over are dropped at a day an hour.
-func TestADayIsDroppedInAnHour(t *testing.T) {
+func TestPartitionsAreDroppedOnePerHour(t *testing.T) {
 	server := pgtest.Start(t)
 	url, f := server.Database(), newFake()
 	today := day(time.Now())

@@ -6,7 +6,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestAForkIsFoundWhereTheFilesParted(t *testing.T) {
+func TestForkFindsFirstDifference(t *testing.T) {
 	o := func(token string, first int64) results.Opening { return results.Opening{Token: token, FirstSeq: first} }
 	type list = []results.Opening
 	tests := []struct {

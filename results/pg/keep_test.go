@@ -15,7 +15,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestAPurgeDeletesTheRowsOfAllHosts(t *testing.T) {
+func TestPurgeDeletesRowsOfAllHosts(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	at := time.Now().UTC().Add(-time.Minute)
@@ -63,7 +63,7 @@ func TestAPurgeDeletesTheRowsOfAllHosts(t *testing.T) {
 	}
 }
 
-func TestAddressesAreShortenedForAllHosts(t *testing.T) {
+func TestShortenCoversAllHosts(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	l := openLocal(t, filepath.Join(t.TempDir(), "results.db"))
@@ -108,7 +108,7 @@ func TestAddressesAreShortenedForAllHosts(t *testing.T) {
 	}
 }
 
-func TestAStoreThatIsBegunAnewIsShippedAsAnother(t *testing.T) {
+func TestShipperGivesNewStoreNewID(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	path := filepath.Join(t.TempDir(), "results.db")

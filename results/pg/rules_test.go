@@ -106,7 +106,7 @@ func half(t *testing.T, l realStore, name string, at time.Time, n int) {
 	}
 }
 
-func TestHostsOfTwoVersionsShipBesideEachOther(t *testing.T) {
+func TestShipperSupportsTwoVersions(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	at := time.Now().UTC().Add(-time.Minute).Truncate(time.Millisecond)
@@ -154,7 +154,7 @@ func TestHostsOfTwoVersionsShipBesideEachOther(t *testing.T) {
 	}
 }
 
-func TestRulesAreForgottenWithTheirRowsAndTheirUseIsNot(t *testing.T) {
+func TestRuleUseOutlivesPartitions(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	l := openLocal(t, filepath.Join(t.TempDir(), "results.db"))
@@ -194,7 +194,7 @@ func TestRulesAreForgottenWithTheirRowsAndTheirUseIsNot(t *testing.T) {
 	}
 }
 
-func TestARowThatIsGoneIsNoEndOfAScan(t *testing.T) {
+func TestScanSkipsDeletedRow(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	l := openLocal(t, filepath.Join(t.TempDir(), "results.db"))

@@ -110,7 +110,7 @@ func wantOnce(t *testing.T, url string, fakes ...*fake) {
 	}
 }
 
-func TestRowsAreShipped(t *testing.T) {
+func TestShipperMovesRows(t *testing.T) {
 	server := pgtest.Start(t)
 
 	t.Run("with all their columns, each once", func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestRowsAreShipped(t *testing.T) {
 	})
 }
 
-func TestDaysComeAndGo(t *testing.T) {
+func TestPartitionsAreCreatedAndDropped(t *testing.T) {
 	server := pgtest.Start(t)
 	url, f := server.Database(), newFake()
 	today := day(time.Now())
@@ -283,7 +283,7 @@ func TestDaysComeAndGo(t *testing.T) {
 
 // Three stores ship while the server is stopped, killed, restarted and cut
 // off, before commits arrive and before their acknowledgement does.
-func TestEveryRowComesOnceWhateverTheServerDoes(t *testing.T) {
+func TestShipperStoresEachRowOnce(t *testing.T) {
 	server := pgtest.Start(t)
 	url, reg := server.Database(), prometheus.NewRegistry()
 	m := metrics.New(reg, nil)
@@ -359,7 +359,7 @@ func value(t *testing.T, reg *prometheus.Registry, name, label string) (v float6
 	return v
 }
 
-func TestAServerThatHangsDoesNotHangTheDaemon(t *testing.T) {
+func TestShipperSurvivesHangingServer(t *testing.T) {
 	server := pgtest.Start(t)
 	url, f := server.Database(), newFake()
 	s := shipWith(t, f, Options{Config: Config{URL: url, Timeout: 300 * time.Millisecond}, Place: place("a"), Log: quiet(t)})
@@ -381,7 +381,7 @@ func TestAServerThatHangsDoesNotHangTheDaemon(t *testing.T) {
 	wantOnce(t, url, f)
 }
 
-func TestCopiesOfAStore(t *testing.T) {
+func TestShipperDetectsCopiesOfStore(t *testing.T) {
 	server := pgtest.Start(t)
 
 	t.Run("an old state that was put back goes on under a new id", func(t *testing.T) {
@@ -559,7 +559,7 @@ func (f *fake) shippedTo() int64 {
 	return f.shipped
 }
 
-func TestManyHostsMigrateAtOnce(t *testing.T) {
+func TestMigrateFromManyHosts(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	var wg sync.WaitGroup
@@ -616,7 +616,7 @@ func TestManyHostsMigrateAtOnce(t *testing.T) {
 	})
 }
 
-func TestTheServerAndTheDaemonProveWhoTheyAre(t *testing.T) {
+func TestShipperVerifiesTLS(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	file := filepath.Join(t.TempDir(), "password")

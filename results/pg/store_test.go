@@ -58,7 +58,7 @@ func message(qid string, at time.Time) results.Row {
 	}
 }
 
-func TestRowsOfALocalStoreComeBackAsTheyWere(t *testing.T) {
+func TestReaderReturnsShippedRows(t *testing.T) {
 	server := pgtest.Start(t)
 	url := server.Database()
 	l := openLocal(t, filepath.Join(t.TempDir(), "results.db"))
@@ -110,7 +110,7 @@ func TestRowsOfALocalStoreComeBackAsTheyWere(t *testing.T) {
 }
 
 // The file is copied while the daemon is stopped, and put back later.
-func TestAFileThatIsPutBackGoesOnUnderANewID(t *testing.T) {
+func TestShipperGivesRestoredFileNewID(t *testing.T) {
 	server := pgtest.Start(t)
 	url, dir := server.Database(), t.TempDir()
 	path, backup := filepath.Join(dir, "results.db"), filepath.Join(dir, "backup.db")
@@ -150,14 +150,14 @@ func move(t *testing.T, from, to string) {
 	}
 }
 
-func TestAReaderOfADatabaseWithoutResultsSaysWhatToDo(t *testing.T) {
+func TestOpenReaderExplainsMissingSchema(t *testing.T) {
 	server := pgtest.Start(t)
 	if _, err := OpenReader(t.Context(), Config{URL: server.Database()}); err == nil {
 		t.Error("OpenReader() of an empty database = nil; want an error")
 	}
 }
 
-func TestPostgreSQLAnswersTheQuestionsOfALocalStore(t *testing.T) {
+func TestReaderAnswersQueriesOfLocalStore(t *testing.T) {
 	server := pgtest.Start(t)
 	resultstest.Queries(t, func(t *testing.T, rows []results.Row) results.Queries {
 		url := server.Database()

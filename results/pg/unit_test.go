@@ -11,7 +11,7 @@ import (
 	"dmarcgate/results/blob"
 )
 
-func TestAServerElsewhereHasToProveWhoItIs(t *testing.T) {
+func TestCheckRequiresTLSForRemoteServer(t *testing.T) {
 	tests := []struct {
 		url  string
 		want string // the server name that its certificate must have, "" without TLS
@@ -36,7 +36,7 @@ func TestAServerElsewhereHasToProveWhoItIs(t *testing.T) {
 	}
 }
 
-func TestAnErrorOfTheURLDoesNotTellThePassword(t *testing.T) {
+func TestCheckHidesPassword(t *testing.T) {
 	for _, url := range []string{"postgres://u:s3cret@db:port/d", "host=db password=s3cret", "postgres://u:s3cret@db/d?sslmode=s", "mysql://u:s3cret@db/d", "postgres://u:s3cret%zz@db/d"} {
 		err := Config{URL: url}.Check()
 		if err == nil || strings.Contains(err.Error(), "s3cret") {
@@ -45,7 +45,7 @@ func TestAnErrorOfTheURLDoesNotTellThePassword(t *testing.T) {
 	}
 }
 
-func TestThePasswordIsTheFirstLineOfItsFile(t *testing.T) {
+func TestPasswordFileUsesFirstLine(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"word\n", "word"}, {"word", "word"}, {"a b \r\nnote\n", "a b "}, {"", ""}, {"\nword\n", ""},
 	}
@@ -61,7 +61,7 @@ func TestThePasswordIsTheFirstLineOfItsFile(t *testing.T) {
 	}
 }
 
-func TestPausesGrowAndVaryAndEnd(t *testing.T) {
+func TestPauseGrowsAndVaries(t *testing.T) {
 	seen := make(map[time.Duration]bool)
 	for failures := range 100 {
 		longest := longestWait
@@ -79,7 +79,7 @@ func TestPausesGrowAndVaryAndEnd(t *testing.T) {
 	}
 }
 
-func TestARowThatPostgreSQLCannotHaveIsTold(t *testing.T) {
+func TestRefusedRowIsReported(t *testing.T) {
 	now := time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 	good := blob.Shipment{Time: now, QueueID: "4XyZ", Author: "bank.example"}
 	tests := []struct {
@@ -106,7 +106,7 @@ func TestARowThatPostgreSQLCannotHaveIsTold(t *testing.T) {
 	}
 }
 
-func TestHalvesOfABatchAreTheBatch(t *testing.T) {
+func TestBatchHalvesAreComplete(t *testing.T) {
 	b := batch{from: 10, to: 16, rows: []blob.Shipment{{Sequence: 11}, {Sequence: 13}, {Sequence: 14}},
 		refused: []refusal{{seq: 12}, {seq: 15}, {seq: 16}}, restates: []results.Restate{{Sequence: 11}}}
 	first, second := b.halves(1)
@@ -118,7 +118,7 @@ func TestHalvesOfABatchAreTheBatch(t *testing.T) {
 	}
 }
 
-func TestANewerSchemaIsUsedWhenItOnlyAdded(t *testing.T) {
+func TestMigrateAcceptsNewerCompatibleSchema(t *testing.T) {
 	tests := []struct {
 		v       version
 		migrate bool
@@ -137,7 +137,7 @@ func TestANewerSchemaIsUsedWhenItOnlyAdded(t *testing.T) {
 	}
 }
 
-func TestTheMachineIsToldByAHashOfItsID(t *testing.T) {
+func TestThisPlaceHashesMachineID(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "machine-id")
 	if err := os.WriteFile(path, []byte("0123456789abcdef0123456789abcdef\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"dmarcgate/results/sqlite"
 )
 
-func TestTheLocalStoreAnswersItsQuestions(t *testing.T) {
+func TestReaderAnswersQueries(t *testing.T) {
 	resultstest.Queries(t, func(t *testing.T, rows []results.Row) results.Queries {
 		s, err := sqlite.Open(t.Context(), sqlite.Options{Path: filepath.Join(t.TempDir(), "results.db"), Durability: sqlite.Ack,
 			Wait: time.Minute, Queue: 10, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})

@@ -81,7 +81,7 @@ func wanted(rows []results.Row) []results.Row {
 	return out
 }
 
-func TestRowsOfSchema3AreCleaned(t *testing.T) {
+func TestCleanOldRowsOfSchema3(t *testing.T) {
 	opt := options(t)
 	opt.Now = func() time.Time { return today }
 	rows := soiled(777)
@@ -121,7 +121,7 @@ func TestRowsOfSchema3AreCleaned(t *testing.T) {
 
 // A program that is stopped in the middle goes on there, and mail that comes
 // meanwhile is recorded.
-func TestCleaningGoesOnAfterARestart(t *testing.T) {
+func TestCleanContinuesAfterRestart(t *testing.T) {
 	opt := options(t)
 	opt.Now = func() time.Time { return today }
 	rows := soiled(5 * upkeepSlice)
@@ -159,7 +159,7 @@ func TestCleaningGoesOnAfterARestart(t *testing.T) {
 
 // A row that cannot be read keeps no other from being cleaned, and numbers that
 // are missing do not either.
-func TestCleaningPassesWhatCannotBeRead(t *testing.T) {
+func TestCleanSkipsUnreadableRows(t *testing.T) {
 	opt := options(t)
 	opt.Now = func() time.Time { return today }
 	beforeCleaning(t, opt, soiled(300))

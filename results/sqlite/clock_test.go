@@ -67,7 +67,7 @@ const month = 31 * 24 * time.Hour
 
 // A clock that jumps by a month for a round and comes back costs rows of some
 // minutes at most, the oldest, and shortens addresses of as many.
-func TestUpkeepLosesNoRowToAClockThatJumps(t *testing.T) {
+func TestMaintenanceKeepsRowsWhenClockJumps(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		jumps []time.Duration // one for each round
@@ -133,7 +133,7 @@ func TestUpkeepLosesNoRowToAClockThatJumps(t *testing.T) {
 }
 
 // A clock that stays wrong costs a day in an hour, and no more.
-func TestAClockThatStaysWrongCostsADayAnHour(t *testing.T) {
+func TestMaintenanceDeletesOneDayPerHourUnderWrongClock(t *testing.T) {
 	opt := options(t)
 	h := &host{right: today}
 	h.use(&opt)
@@ -153,7 +153,7 @@ func TestAClockThatStaysWrongCostsADayAnHour(t *testing.T) {
 }
 
 // Without any mail, rows go and are shortened when their time has come.
-func TestUpkeepGoesOnWhileAHostIsIdle(t *testing.T) {
+func TestMaintenanceRunsOnIdleHost(t *testing.T) {
 	opt := options(t)
 	h := &host{right: today}
 	h.use(&opt)
@@ -176,7 +176,7 @@ func TestUpkeepGoesOnWhileAHostIsIdle(t *testing.T) {
 
 // A host that was off for ten days catches up in ten hours, and says that its
 // clock is not where it was.
-func TestAHostThatWasOffCatchesUp(t *testing.T) {
+func TestMaintenanceCatchesUpAfterDowntime(t *testing.T) {
 	opt := options(t)
 	h := &host{right: today}
 	h.use(&opt)
@@ -215,7 +215,7 @@ func TestAHostThatWasOffCatchesUp(t *testing.T) {
 
 // What a store of the first start with a wrong clock keeps in mind harms no row
 // when the clock is right.
-func TestAStoreThatBeganInTheFutureOrThePast(t *testing.T) {
+func TestMaintenanceOfStoreWithWrongFirstClock(t *testing.T) {
 	for _, ahead := range []time.Duration{3650 * 24 * time.Hour, month, -month, -3650 * 24 * time.Hour} {
 		opt := options(t)
 		h := &host{right: today, ahead: ahead}
@@ -247,7 +247,7 @@ func TestAStoreThatBeganInTheFutureOrThePast(t *testing.T) {
 
 // A store of an earlier program knows no cut-off: a wrong clock at the first start
 // of this one deletes nothing at once.
-func TestAStoreWithoutACutOffBeginsWithItsOldestRow(t *testing.T) {
+func TestMaintenanceWithoutCutoffStartsAtOldestRow(t *testing.T) {
 	opt := options(t)
 	h := &host{right: today}
 	h.use(&opt)
@@ -265,7 +265,7 @@ func TestAStoreWithoutACutOffBeginsWithItsOldestRow(t *testing.T) {
 
 // Mail that comes while the clock is wrong is recorded, and everything that looks
 // at time goes on.
-func TestMailOfAWrongClockIsRecorded(t *testing.T) {
+func TestAddRecordsMailUnderWrongClock(t *testing.T) {
 	opt := options(t)
 	h := &host{right: today}
 	h.use(&opt)
@@ -310,7 +310,7 @@ func TestMailOfAWrongClockIsRecorded(t *testing.T) {
 }
 
 // Senders are met again on each day after the clock was ahead.
-func TestASenderIsMetAgainAfterAClockThatWasAhead(t *testing.T) {
+func TestNewSendersAfterClockWasAhead(t *testing.T) {
 	var m met
 	who := sender{"good.example", scope.ClientNetwork(addr("192.0.2.77"))}
 	d := history.DayOf(today)

@@ -141,7 +141,7 @@ func judge(t *testing.T, path string) string {
 	return "whole"
 }
 
-func TestNothingIsLostWithoutAWordWhateverIsDamaged(t *testing.T) {
+func TestOpenReportsEveryDamage(t *testing.T) {
 	clean := wholeFile(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	outcomes := make(map[string]int)
@@ -190,7 +190,7 @@ func TestNothingIsLostWithoutAWordWhateverIsDamaged(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNoDatabaseIsSetAsideAndANewOneBegun(t *testing.T) {
+func TestOpenRenamesInvalidFile(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	opt := options(t)
 	opt.Metrics = metrics.New(reg, nil)
@@ -244,7 +244,7 @@ func killed(t *testing.T) string {
 	return path
 }
 
-func TestOpenReadsALogOrSaysThatItIsLost(t *testing.T) {
+func TestOpenReadsLogOrReportsLoss(t *testing.T) {
 	from := killed(t)
 	info, err := os.Stat(from + "-wal")
 	if err != nil {
@@ -289,7 +289,7 @@ func TestOpenReadsALogOrSaysThatItIsLost(t *testing.T) {
 	}
 }
 
-func TestALogWithoutItsFileIsSetAside(t *testing.T) {
+func TestOpenRenamesLogWithoutFile(t *testing.T) {
 	path := killed(t)
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -305,7 +305,7 @@ func TestALogWithoutItsFileIsSetAside(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotDamageIsAnErrorAndTheFileStays(t *testing.T) {
+func TestOpenKeepsFileAfterOtherErrors(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		prepare func(t *testing.T, path string)
@@ -352,7 +352,7 @@ func script(t *testing.T, path, text string) {
 	}
 }
 
-func TestDamageThatIsFoundWhileRowsAreWrittenCostsNoRow(t *testing.T) {
+func TestAddSurvivesDamageFoundLater(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	opt := options(t)
 	opt.Metrics = metrics.New(reg, nil)

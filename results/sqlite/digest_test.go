@@ -27,7 +27,7 @@ func numbers(t *testing.T, r *dbread.Reader, qid string) []int64 {
 	return out
 }
 
-func TestQueueIDsAreFoundInBlocksAndBehindThem(t *testing.T) {
+func TestByQueueIDFindsBlocksAndRecentRows(t *testing.T) {
 	opt := options(t)
 	var rows []results.Row
 	const n = 2*digestRows + 100
@@ -55,7 +55,7 @@ func TestQueueIDsAreFoundInBlocksAndBehindThem(t *testing.T) {
 	}
 }
 
-func TestAQueueIDIsComparedAndNotOnlyItsHash(t *testing.T) {
+func TestByQueueIDComparesWholeID(t *testing.T) {
 	opt := options(t)
 	rows := make([]results.Row, digestRows+1)
 	rows[7].Facts.QueueID = "costarring" // the FNV-1a of both is the same
@@ -69,7 +69,7 @@ func TestAQueueIDIsComparedAndNotOnlyItsHash(t *testing.T) {
 	}
 }
 
-func TestRowsOfATransactionThatFailedAreInNoBlock(t *testing.T) {
+func TestByQueueIDSkipsFailedTransaction(t *testing.T) {
 	opt := options(t)
 	opt.Durability = Async
 	s := open(t, opt)

@@ -28,7 +28,7 @@ func historyOptions(t *testing.T) Options {
 	return opt
 }
 
-func TestTheWriterKeepsTheHistory(t *testing.T) {
+func TestHistoryFollowsAdd(t *testing.T) {
 	s := open(t, historyOptions(t))
 	<-s.loaded
 	add := func(org string, state results.State) *results.Receipt {
@@ -68,7 +68,7 @@ func fill(t *testing.T, opt Options, rows ...results.Row) {
 	}
 }
 
-func TestTheHistoryIsReadWhenTheStoreOpens(t *testing.T) {
+func TestHistoryIsLoadedAtOpen(t *testing.T) {
 	opt := historyOptions(t)
 	var rows []results.Row
 	const n = 2*historySlice + 7
@@ -98,7 +98,7 @@ func TestTheHistoryIsReadWhenTheStoreOpens(t *testing.T) {
 	}
 }
 
-func TestThereIsNoEvidenceUntilEverythingStoredIsCounted(t *testing.T) {
+func TestHistoryIsNoEvidenceWhileLoading(t *testing.T) {
 	s := open(t, historyOptions(t))
 	<-s.loaded
 	s.history = history.New() // as while it is read
@@ -112,7 +112,7 @@ func TestThereIsNoEvidenceUntilEverythingStoredIsCounted(t *testing.T) {
 	}
 }
 
-func TestRowsThatCannotBeReadProveNothing(t *testing.T) {
+func TestHistoryIgnoresUnreadableRows(t *testing.T) {
 	opt := historyOptions(t)
 	fill(t, opt, results.Row{Facts: *genuine("a.example", today, true)}, results.Row{Facts: *genuine("b.example", today, true)})
 	s := open(t, opt)
@@ -128,7 +128,7 @@ func TestRowsThatCannotBeReadProveNothing(t *testing.T) {
 	}
 }
 
-func TestAHistoryThatCannotBeReadIsNoEvidence(t *testing.T) {
+func TestHistoryIsNoEvidenceAfterLoadError(t *testing.T) {
 	s := open(t, historyOptions(t))
 	<-s.loaded
 	tamper(t, s, "DROP TABLE message")
@@ -140,7 +140,7 @@ func TestAHistoryThatCannotBeReadIsNoEvidence(t *testing.T) {
 	}
 }
 
-func TestAStoreCanBeClosedWhileItsHistoryIsRead(t *testing.T) {
+func TestCloseDuringHistoryLoad(t *testing.T) {
 	opt := historyOptions(t)
 	var rows []results.Row
 	for range historySlice + 1 {

@@ -41,7 +41,7 @@ func qidsOf(t *testing.T, path string) string {
 	return qids(t, r)
 }
 
-func TestAFileThatIsTakenAwayCostsNoRowThatComesLater(t *testing.T) {
+func TestAddReopensRemovedFile(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		take func(path, other string) error
@@ -112,7 +112,7 @@ func TestAFileThatIsTakenAwayCostsNoRowThatComesLater(t *testing.T) {
 	}
 }
 
-func TestWithoutAFileRowsAreCountedUntilThereIsOne(t *testing.T) {
+func TestAddCountsRowsWithoutFile(t *testing.T) {
 	opt := options(t)
 	opt.Path = filepath.Join(t.TempDir(), "d", "r")
 	if err := os.Mkdir(filepath.Dir(opt.Path), 0o700); err != nil {
@@ -145,7 +145,7 @@ func TestWithoutAFileRowsAreCountedUntilThereIsOne(t *testing.T) {
 }
 
 // PRAGMA max_page_count is a disk of its size, as far as a commit can tell.
-func TestAFullDiskCostsTheRowsThatAreCounted(t *testing.T) {
+func TestAddCountsRowsLostToFullDisk(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	opt := options(t)
 	opt.Metrics = metrics.New(reg, nil)
@@ -172,7 +172,7 @@ func TestAFullDiskCostsTheRowsThatAreCounted(t *testing.T) {
 	}
 }
 
-func TestRowsAreDroppedBeforeTheDiskIsFull(t *testing.T) {
+func TestMinFreeDropsRowsBeforeDiskIsFull(t *testing.T) {
 	opt := options(t)
 	var asked, free atomic.Int64
 	free.Store(1000)
@@ -201,7 +201,7 @@ func TestRowsAreDroppedBeforeTheDiskIsFull(t *testing.T) {
 	}
 }
 
-func TestWhatStaysFree(t *testing.T) {
+func TestMinFreeOfFileSystem(t *testing.T) {
 	for _, tt := range []struct{ set, size, want int64 }{
 		{0, 100 << 30, 256 << 20}, {0, 1 << 30, 1 << 30 / 20}, {5, 1 << 30, 5}, {-1, 1 << 30, 0},
 	} {
@@ -214,7 +214,7 @@ func TestWhatStaysFree(t *testing.T) {
 	}
 }
 
-func TestAFileThatMayNotBeReadAnyMoreIsSaidToBe(t *testing.T) {
+func TestStatusReportsUnreadableFile(t *testing.T) {
 	if os.Getuid() == 0 {
 		t.Skip("root may read everything")
 	}
@@ -230,7 +230,7 @@ func TestAFileThatMayNotBeReadAnyMoreIsSaidToBe(t *testing.T) {
 	}
 }
 
-func TestErrorsHaveACause(t *testing.T) {
+func TestAddErrorsHaveCause(t *testing.T) {
 	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "r")+"?_pragma=busy_timeout(0)")
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func TestErrorsHaveACause(t *testing.T) {
 }
 
 // A small tmpfs is a disk that is really full.
-func TestAStoreStartsOnAFullDiskAndHasAFileWhenThereIsRoom(t *testing.T) {
+func TestOpenOnFullDiskRetries(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("none", dir, "tmpfs", 0, "size=1m"); err != nil {
 		t.Skip("no tmpfs of its own: ", err)

@@ -10,7 +10,7 @@ import (
 	"dmarcgate/results/blob"
 )
 
-func TestRecipientsAndQueueIDsAreConcealed(t *testing.T) {
+func TestPrivacyConcealsRecipientsAndQueueIDs(t *testing.T) {
 	opt := options(t)
 	opt.Privacy = results.Privacy{DropRecipients: true, QueueIDKey: []byte("secret")}
 	s := open(t, opt)

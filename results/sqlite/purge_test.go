@@ -23,7 +23,7 @@ func victimRow(i int) results.Row {
 	return r
 }
 
-func TestAPurgeLeavesNothingOfADomain(t *testing.T) {
+func TestPurgeRemovesDomain(t *testing.T) {
 	opt := options(t)
 	opt.Now = func() time.Time { return today.AddDate(0, 0, 1) }
 	var rows []results.Row
@@ -83,7 +83,7 @@ func integrity(t *testing.T, path string) (says string) {
 	return says
 }
 
-func TestAPurgeOfAClientAndATime(t *testing.T) {
+func TestPurgeOfClientAndTime(t *testing.T) {
 	opt := options(t)
 	fill(t, opt, at(0, "a.example", "192.0.2.1", nil), at(1, "a.example", "192.0.2.2", nil), at(2, "b.example", "192.0.2.1", nil), at(3, "c.example", "198.51.100.1", nil))
 	s := open(t, opt)
@@ -106,7 +106,7 @@ func TestAPurgeOfAClientAndATime(t *testing.T) {
 	}
 }
 
-func TestAPurgeSaysWhatItCouldNotRead(t *testing.T) {
+func TestPurgeReportsUnreadableRows(t *testing.T) {
 	opt := options(t)
 	fill(t, opt, row("a"), row("b"))
 	s := open(t, opt)
@@ -117,7 +117,7 @@ func TestAPurgeSaysWhatItCouldNotRead(t *testing.T) {
 	}
 }
 
-func TestAPurgeEndsWithItsContext(t *testing.T) {
+func TestPurgeEndsWithContext(t *testing.T) {
 	opt := options(t)
 	fill(t, opt, row("a"))
 	s := open(t, opt)
@@ -133,7 +133,7 @@ func TestAPurgeEndsWithItsContext(t *testing.T) {
 }
 
 // Rows that come while a purge is at work stay, however many there are.
-func TestPurgeEndsWithTheRowsThatThereWereAtItsStart(t *testing.T) {
+func TestPurgeCoversRowsPresentAtStart(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
 	const before = 2 * purgeSlice

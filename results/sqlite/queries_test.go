@@ -83,7 +83,7 @@ func expect[T any](t *testing.T, what string, got []T, err error, want []T) {
 	}
 }
 
-func TestTheDomainsThatFailMostAreCounted(t *testing.T) {
+func TestTopFailingCountsDomains(t *testing.T) {
 	s, ctx := stored(t, history2Days()...), context.Background()
 	got, err := s.TopFailing(ctx, today, 10)
 	expect(t, "TopFailing(today)", got, err, []results.Failing{
@@ -97,7 +97,7 @@ func TestTheDomainsThatFailMostAreCounted(t *testing.T) {
 	expect(t, "TopFailing(today, -1)", got, err, nil)
 }
 
-func TestTheDomainsThatAreOverriddenMostAreCounted(t *testing.T) {
+func TestTopOverriddenCountsDomains(t *testing.T) {
 	s := stored(t, history2Days()...)
 	got, err := s.TopOverridden(context.Background(), today, 10)
 	expect(t, "TopOverridden(today)", got, err, []results.Overridden{
@@ -107,7 +107,7 @@ func TestTheDomainsThatAreOverriddenMostAreCounted(t *testing.T) {
 	})
 }
 
-func TestTheDomainsThatAreMalformedMostAreCounted(t *testing.T) {
+func TestTopMalformedCountsDomains(t *testing.T) {
 	s := stored(t, history2Days()...)
 	got, err := s.TopMalformed(context.Background(), today, 10)
 	expect(t, "TopMalformed(today)", got, err, []results.Malformed{
@@ -116,7 +116,7 @@ func TestTheDomainsThatAreMalformedMostAreCounted(t *testing.T) {
 	})
 }
 
-func TestNewSendersAreThoseSeenForTheFirstTime(t *testing.T) {
+func TestNewSendersListsFirstSeen(t *testing.T) {
 	s := stored(t, history2Days()...)
 	net := netip.MustParsePrefix
 	got, err := s.NewSenders(context.Background(), today, 10)

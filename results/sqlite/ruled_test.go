@@ -57,7 +57,7 @@ func uses(t *testing.T, q results.Queries) (out []string) {
 
 // The file was written before rows that name a rule were marked. Of those that
 // do, one was deferred and one was imported.
-func TestRowsOfSchema2AreSifted(t *testing.T) {
+func TestConvertIndexesRulesOfSchema2(t *testing.T) {
 	opt := options(t)
 	want := oldStore(t, opt, 2)
 	want[5].Facts.Lacks = policy.LackClient | policy.LackClientName // it may have been shortened
@@ -91,7 +91,7 @@ func TestRowsOfSchema2AreSifted(t *testing.T) {
 	}
 }
 
-func TestRowsAreSiftedOnceAlsoWhenItIsInterrupted(t *testing.T) {
+func TestConvertIndexesRulesOnceAfterInterruption(t *testing.T) {
 	opt := options(t)
 	var rows []results.Row
 	for i := range 3*siftSlice + 7 {
@@ -131,7 +131,7 @@ func TestRowsAreSiftedOnceAlsoWhenItIsInterrupted(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownOfRulesOutlivesTheirRows(t *testing.T) {
+func TestRuleUseOutlivesRows(t *testing.T) {
 	opt := options(t)
 	patient(&opt)
 	opt.Now = func() time.Time { return today.AddDate(0, 0, 10) }
@@ -150,7 +150,7 @@ func TestWhatIsKnownOfRulesOutlivesTheirRows(t *testing.T) {
 	}
 }
 
-func TestAPurgeLeavesTheMarksOfTheOtherRows(t *testing.T) {
+func TestPurgeKeepsMarksOfOtherRows(t *testing.T) {
 	s := stored(t, naming(0, "a"), victimRow(1), naming(2, "a"))
 	if n, err := s.Purge(t.Context(), results.Purge{Domain: "victim.example"}); err != nil || n != 1 {
 		t.Fatalf("Purge() = %d, %v; want 1", n, err)
@@ -169,7 +169,7 @@ func TestAPurgeLeavesTheMarksOfTheOtherRows(t *testing.T) {
 	}
 }
 
-func TestARowThatIsLostCountsForNoRule(t *testing.T) {
+func TestRuleUseIgnoresLostRows(t *testing.T) {
 	s := open(t, options(t))
 	tamper(t, s, "CREATE TRIGGER fails BEFORE INSERT ON ruled BEGIN SELECT RAISE(ABORT, 'no'); END")
 	if got := s.Add(naming(0, "a")).Outcome; got != results.Dropped {
@@ -182,7 +182,7 @@ func TestARowThatIsLostCountsForNoRule(t *testing.T) {
 	}
 }
 
-func TestTheRulesThatMatchedLastAreKnown(t *testing.T) {
+func TestRuleUseKnowsLastMatches(t *testing.T) {
 	s := open(t, options(t))
 	tamper(t, s, `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20003)
 		INSERT INTO rule_use SELECT 'r' || i, 0, i, 1 FROM n`)
@@ -192,7 +192,7 @@ func TestTheRulesThatMatchedLastAreKnown(t *testing.T) {
 	}
 }
 
-func TestAScanOfRulesReadsOnlyTheirRows(t *testing.T) {
+func TestRuleHitsReadsOnlyMarkedRows(t *testing.T) {
 	rows := make([]results.Row, 2*1000+10)
 	for i := range rows {
 		rows[i] = naming(i, "a")
@@ -207,7 +207,7 @@ func TestAScanOfRulesReadsOnlyTheirRows(t *testing.T) {
 	}
 }
 
-func TestAScanEndsWithItsContext(t *testing.T) {
+func TestScanEndsWithContext(t *testing.T) {
 	s := stored(t, naming(0, "a"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

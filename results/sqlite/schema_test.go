@@ -59,7 +59,7 @@ func contents(t *testing.T, r *dbread.Reader) []results.Row {
 	return rows
 }
 
-func TestRowsOfSchema1KeepThatTheirHeaderWasTruncated(t *testing.T) {
+func TestConvertKeepsHeaderTruncatedOfSchema1(t *testing.T) {
 	opt := options(t)
 	opt.Path = filepath.Join(t.TempDir(), "r")
 	oldStore(t, opt, 1)
@@ -70,7 +70,7 @@ func TestRowsOfSchema1KeepThatTheirHeaderWasTruncated(t *testing.T) {
 	}
 }
 
-func TestAFileOfSchema1IsConverted(t *testing.T) {
+func TestConvertSchema1(t *testing.T) {
 	opt := options(t)
 	want := oldStore(t, opt, 1)
 	s := open(t, opt)
@@ -113,7 +113,7 @@ func schemaOf(t *testing.T, s *Store) map[string]string {
 	return out
 }
 
-func TestAConversionThatWasInterruptedGoesOn(t *testing.T) {
+func TestConvertContinuesAfterInterruption(t *testing.T) {
 	opt := options(t)
 	want := oldStore(t, opt, 1)
 	db, err := sql.Open("sqlite", dsn(opt))
@@ -150,7 +150,7 @@ func TestAConversionThatWasInterruptedGoesOn(t *testing.T) {
 	sameSchema(t, s)
 }
 
-func TestARowOfSchema1ThatCannotBeReadIsLeftOut(t *testing.T) {
+func TestConvertSkipsUnreadableRowOfSchema1(t *testing.T) {
 	opt := options(t)
 	want := oldStore(t, opt, 1)
 	db, err := sql.Open("sqlite", dsn(opt))
@@ -166,7 +166,7 @@ func TestARowOfSchema1ThatCannotBeReadIsLeftOut(t *testing.T) {
 	}
 }
 
-func TestNumbersAreNotGivenAgain(t *testing.T) {
+func TestAddNeverReusesSequenceNumber(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
 	s.Add(row("a"))
@@ -180,7 +180,7 @@ func TestNumbersAreNotGivenAgain(t *testing.T) {
 	}
 }
 
-func TestEachOpeningIsNoted(t *testing.T) {
+func TestOpenRecordsOpening(t *testing.T) {
 	opt := options(t)
 	fill(t, opt, row("a"), row("b"))
 	fill(t, opt)

@@ -11,7 +11,7 @@ import (
 )
 
 // The size per row is promised for rows like those of the fixed mix.
-func TestARowTakesLessThan450Bytes(t *testing.T) {
+func TestAddTakesLessThan450BytesPerRow(t *testing.T) {
 	opt := options(t)
 	const n = 20_000
 	rows := make([]results.Row, n)

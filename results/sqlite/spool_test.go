@@ -18,7 +18,7 @@ func spool(t *testing.T, s *Store) *Spool {
 	return sp
 }
 
-func TestASpoolHasTheRowsAsTheyWere(t *testing.T) {
+func TestSpoolReturnsRows(t *testing.T) {
 	s := open(t, options(t))
 	sp := spool(t, s)
 	for _, qid := range []string{"a", "b", "c"} {
@@ -41,7 +41,7 @@ func TestASpoolHasTheRowsAsTheyWere(t *testing.T) {
 	}
 }
 
-func TestWhatWaitsIsWhatComesAfterTheMark(t *testing.T) {
+func TestWaitingCountsRowsAfterMark(t *testing.T) {
 	s := open(t, options(t))
 	sp := spool(t, s)
 	if w, err := sp.Waiting(t.Context()); err != nil || w != (results.Waiting{}) {
@@ -61,7 +61,7 @@ func TestWhatWaitsIsWhatComesAfterTheMark(t *testing.T) {
 	}
 }
 
-func TestAStateThatChangesWaitsToo(t *testing.T) {
+func TestWaitingCountsChangedStates(t *testing.T) {
 	s := open(t, options(t))
 	sp := spool(t, s)
 	if err := sp.SetShipped(t.Context(), 0); err != nil {
@@ -85,7 +85,7 @@ func TestAStateThatChangesWaitsToo(t *testing.T) {
 	}
 }
 
-func TestAFileRemembersItsIDsAndItsOpenings(t *testing.T) {
+func TestIdentitiesAndOpeningsPersist(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
 	s.Add(row("q"))

@@ -52,7 +52,7 @@ func tamper(t *testing.T, s *Store, text string) {
 	}
 }
 
-func TestARowComesBackAsItWasAdded(t *testing.T) {
+func TestAddKeepsRow(t *testing.T) {
 	s := open(t, options(t))
 	want := row("4XyZ1")
 	if got := s.Add(want).Outcome; got != results.Written {
@@ -72,7 +72,7 @@ func TestARowComesBackAsItWasAdded(t *testing.T) {
 	}
 }
 
-func TestTheColumnsNameTheDomainThatDecided(t *testing.T) {
+func TestAddColumnsNameDecidingDomain(t *testing.T) {
 	s := open(t, options(t))
 	r := row("q")
 	r.Facts.Authors = append([]policy.Author{{Domain: "first.example"}}, r.Facts.Authors...)
@@ -90,7 +90,7 @@ func TestTheColumnsNameTheDomainThatDecided(t *testing.T) {
 	}
 }
 
-func TestRowsThatComeAtOnceAreAllWritten(t *testing.T) {
+func TestAddConcurrently(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	opt := options(t)
 	opt.Metrics = metrics.New(reg, []string{"mta"})
@@ -117,7 +117,7 @@ func TestRowsThatComeAtOnceAreAllWritten(t *testing.T) {
 	}
 }
 
-func TestCloseCommitsWhatIsQueuedAndDropsWhatComesLater(t *testing.T) {
+func TestCloseCommitsQueuedRows(t *testing.T) {
 	opt := options(t)
 	opt.Durability = Async
 	s := open(t, opt)
@@ -141,7 +141,7 @@ func TestCloseCommitsWhatIsQueuedAndDropsWhatComesLater(t *testing.T) {
 }
 
 // A store that another process has locked is the slow disk of this test.
-func TestMailWaitsNoLongerThanTheLimitAndTheRowComesLater(t *testing.T) {
+func TestAddWaitIsLimited(t *testing.T) {
 	opt := options(t)
 	opt.Wait = time.Millisecond
 	s := open(t, opt)
@@ -167,7 +167,7 @@ func TestMailWaitsNoLongerThanTheLimitAndTheRowComesLater(t *testing.T) {
 	}
 }
 
-func TestAFullQueueDropsAndCounts(t *testing.T) {
+func TestAddDropsRowsWhenQueueIsFull(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	opt := options(t)
 	opt.Metrics = metrics.New(reg, nil)
@@ -194,7 +194,7 @@ dmarcgate_store_dropped_total{why="write_failed"} 0
 	}
 }
 
-func TestAnAnswerThatWasNotWrittenMarksItsRow(t *testing.T) {
+func TestMarkUnansweredMarksRow(t *testing.T) {
 	s := open(t, options(t))
 	s.MarkUnanswered(s.Add(row("lost")))
 	s.Add(row("next")) // committed after the mark
@@ -206,7 +206,7 @@ func TestAnAnswerThatWasNotWrittenMarksItsRow(t *testing.T) {
 	s.MarkUnanswered(&results.Receipt{})
 }
 
-func TestAFileOfANewerProgramIsRefused(t *testing.T) {
+func TestOpenRejectsNewerSchema(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
 	tamper(t, s, "PRAGMA user_version = 99")
@@ -217,7 +217,7 @@ func TestAFileOfANewerProgramIsRefused(t *testing.T) {
 	}
 }
 
-func TestTheFileIsMadeForIncrementalVacuumAndWAL(t *testing.T) {
+func TestOpenSetsIncrementalVacuumAndWAL(t *testing.T) {
 	s := open(t, options(t))
 	for pragma, want := range map[string]string{"auto_vacuum": "2", "journal_mode": "wal", "user_version": "4"} {
 		var got string
@@ -227,7 +227,7 @@ func TestTheFileIsMadeForIncrementalVacuumAndWAL(t *testing.T) {
 	}
 }
 
-func TestTheFilesAreNotReadableByEverybody(t *testing.T) {
+func TestOpenCreatesPrivateFiles(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
 	s.Add(row("q"))
@@ -239,7 +239,7 @@ func TestTheFilesAreNotReadableByEverybody(t *testing.T) {
 	}
 }
 
-func TestCheckTellsThatACommitFailed(t *testing.T) {
+func TestCheckReportsFailedCommit(t *testing.T) {
 	s := open(t, options(t))
 	if err := s.Check(context.Background()); err != nil {
 		t.Errorf("Check() of a good store = %v; want nil", err)
@@ -267,7 +267,7 @@ func BenchmarkAddAck(b *testing.B) {
 	})
 }
 
-func TestAStoreThatIsClosedIsOneFile(t *testing.T) {
+func TestCloseLeavesOneFile(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
 	s.Add(row("q"))
@@ -280,7 +280,7 @@ func TestAStoreThatIsClosedIsOneFile(t *testing.T) {
 	}
 }
 
-func TestAReaderReadsBesideTheWriterAndChangesNothing(t *testing.T) {
+func TestReaderIsReadOnlyBesideWriter(t *testing.T) {
 	opt := options(t)
 	s := open(t, opt)
 	s.Add(row("4XyZ1"))

@@ -54,7 +54,7 @@ func patient(opt *Options) {
 	}
 }
 
-func TestRowsAreKeptForSoManyDays(t *testing.T) {
+func TestRetentionDeletesOldRows(t *testing.T) {
 	opt := options(t)
 	patient(&opt)
 	opt.Now = func() time.Time { return today }
@@ -84,7 +84,7 @@ func TestRowsAreKeptForSoManyDays(t *testing.T) {
 	}
 }
 
-func TestBlocksOfQueueIDsGoWithTheirRows(t *testing.T) {
+func TestRetentionDeletesQueueIDBlocks(t *testing.T) {
 	opt := options(t)
 	patient(&opt)
 	opt.Now = func() time.Time { return today.AddDate(0, 1, 0) }
@@ -109,7 +109,7 @@ func TestBlocksOfQueueIDsGoWithTheirRows(t *testing.T) {
 	}
 }
 
-func TestTheOldestRowsGoWhenTheFileIsTooLarge(t *testing.T) {
+func TestMaxSizeDeletesOldestRows(t *testing.T) {
 	opt := options(t)
 	opt.Now = func() time.Time { return today }
 	many(t, opt, 3000)
@@ -126,7 +126,7 @@ func TestTheOldestRowsGoWhenTheFileIsTooLarge(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotShippedIsDeletedOnlyForWantOfRoom(t *testing.T) {
+func TestRetentionKeepsUnshippedRows(t *testing.T) {
 	opt := options(t)
 	patient(&opt)
 	opt.Now = func() time.Time { return today }
@@ -158,7 +158,7 @@ func TestWhatIsNotShippedIsDeletedOnlyForWantOfRoom(t *testing.T) {
 	}
 }
 
-func TestWithoutPostgreSQLNothingWaitsForIt(t *testing.T) {
+func TestRetentionWithoutPostgreSQL(t *testing.T) {
 	opt := options(t)
 	patient(&opt)
 	opt.Now = func() time.Time { return today.AddDate(0, 0, 5) }
@@ -191,7 +191,7 @@ func TestWithoutPostgreSQLNothingWaitsForIt(t *testing.T) {
 	}
 }
 
-func TestUpkeepLetsRowsThrough(t *testing.T) {
+func TestMaintenanceDoesNotBlockAdd(t *testing.T) {
 	opt := options(t)
 	patient(&opt)
 	opt.Now = func() time.Time { return today.AddDate(1, 0, 0) }
@@ -224,7 +224,7 @@ func TestUpkeepLetsRowsThrough(t *testing.T) {
 	}
 }
 
-func TestAddressesAreShortenedWhenTheyAreOld(t *testing.T) {
+func TestShortenIPAfterShortensOldAddresses(t *testing.T) {
 	opt := options(t)
 	patient(&opt)
 	opt.Now = func() time.Time { return today }

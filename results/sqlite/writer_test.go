@@ -7,7 +7,7 @@ import (
 	"dmarcgate/results"
 )
 
-func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
+func TestMarkUnansweredIgnoresLostRow(t *testing.T) {
 	s := open(t, options(t))
 	tamper(t, s, "CREATE TRIGGER fails BEFORE INSERT ON sender BEGIN SELECT RAISE(ABORT, 'no'); END")
 	lost := s.Add(row("lost"))
@@ -25,7 +25,7 @@ func TestAMarkOfALostRowMarksNoOther(t *testing.T) {
 	}
 }
 
-func TestAStateThatChangesIsKeptForWhatShipsRows(t *testing.T) {
+func TestMarkUnansweredIsShipped(t *testing.T) {
 	s := open(t, options(t))
 	restated := func() (n int) {
 		if err := s.QueryRowContext(context.Background(), "SELECT count(*) FROM restate WHERE state = ?", results.Unanswered).Scan(&n); err != nil {
