@@ -30,7 +30,7 @@ type Status struct {
 	Rules     int       `json:"rules"`
 	RulesHash string    `json:"rules_hash"`
 	RuleMaps  []RuleMap `json:"rule_maps,omitempty"`
-	// RuleWarnings is how much there is to say against the rules in force;
+	// RuleWarnings is how much there is to say against the active rules;
 	// RuleFindings is the first of it.
 	RuleWarnings int               `json:"rule_warnings"`
 	RuleFindings []RuleFinding     `json:"rule_findings,omitempty"`
@@ -48,7 +48,7 @@ type RuleMap struct {
 	Entries int    `json:"entries"`
 }
 
-// RuleFinding is what is doubtful about a rule.
+// RuleFinding is a warning about a rule.
 type RuleFinding struct {
 	Code string `json:"code"`
 	Rule string `json:"rule,omitempty"`
@@ -56,7 +56,7 @@ type RuleFinding struct {
 	Line int    `json:"line,omitempty"`
 	Key  string `json:"key,omitempty"`
 	Text string `json:"text"`
-	Mend string `json:"mend,omitempty"`
+	Fix  string `json:"fix,omitempty"`
 }
 
 // DNSStatus is how names are looked up.
@@ -114,7 +114,7 @@ type ListenerWarning struct {
 // ReloadResult is what became of a reload.
 type ReloadResult struct {
 	OK      bool     `json:"ok"`
-	Problem string   `json:"problem,omitempty"` // file:line and mend, one a line
+	Problem string   `json:"problem,omitempty"` // file:line and fix, one a line
 	Restart []string `json:"restart,omitempty"` // changed settings that wait for a restart
 }
 

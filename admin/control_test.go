@@ -83,8 +83,8 @@ func TestTailShowsTheDecisionsThatItsFilterChooses(t *testing.T) {
 	}()
 	waitForListener(tail)
 	tail.Publish(decided("bank.example", "accept", policy.Accept))
-	tail.Publish(decided("notbank.example", "reject", policy.Refuse))
-	tail.Publish(decided("news.bank.example", "reject", policy.Refuse))
+	tail.Publish(decided("notbank.example", "reject", policy.Reject))
+	tail.Publish(decided("news.bank.example", "reject", policy.Reject))
 	if r := <-got; r.Facts.QueueID != "news.bank.examplereject" {
 		t.Errorf("first row = %s; want news.bank.examplereject", r.Facts.QueueID)
 	}
@@ -113,7 +113,7 @@ func TestTailEndsWhenItsReaderHasEnough(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- c.Tail(t.Context(), Filter{}, func(results.Row) error { return enough }) }()
 	waitForListener(tail)
-	tail.Publish(decided("bank.example", "reject", policy.Refuse))
+	tail.Publish(decided("bank.example", "reject", policy.Reject))
 	if err := <-done; !errors.Is(err, enough) {
 		t.Errorf("Tail() = %v; want %v", err, enough)
 	}
@@ -124,7 +124,7 @@ func TestPublishNeverWaitsForSlowReader(t *testing.T) {
 	rows, cancel := tail.subscribe(Filter{})
 	defer cancel()
 	for range tailBuffer + 10 {
-		tail.Publish(decided("bank.example", "reject", policy.Refuse))
+		tail.Publish(decided("bank.example", "reject", policy.Reject))
 	}
 	if got := len(rows); got != tailBuffer {
 		t.Errorf("rows waiting = %d; want %d, the rest left out", got, tailBuffer)
@@ -145,7 +145,7 @@ func TestThereIsALimitOfListeners(t *testing.T) {
 }
 
 func TestFiltersMatchByEachField(t *testing.T) {
-	row := decided("bank.example", "reject", policy.Refuse)
+	row := decided("bank.example", "reject", policy.Reject)
 	row.Decision.Rule = "r1"
 	for _, tt := range []struct {
 		filter Filter

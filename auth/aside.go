@@ -12,24 +12,24 @@ type aside struct {
 
 // discoverAside begins a discovery for which no message waits, and which gives
 // way to all others.
-func (r *Run) discoverAside(known Memory, author string) *aside {
+func (r *Run) discoverAside(cached CacheOnly, author string) *aside {
 	a := &aside{done: make(chan struct{})}
 	other := forMessage(r.checker.Other)
-	find := func(dns Memory) {
+	find := func(dns CacheOnly) {
 		f := with(other, dns)
 		a.discovery, a.orgs = f.Find(r.ctx, author), nil
 		for _, id := range r.candidates() {
 			a.orgs = append(a.orgs, f.Identify(r.ctx, id, a.discovery))
 		}
 	}
-	if r.try(known, find) {
+	if r.try(cached, find) {
 		close(a.done)
 		return a
 	}
 	r.spawnIn(&r.asides, func() {
-		dns := Memory{DMARC: r.checker.Other.Resolver}
+		dns := CacheOnly{DMARC: r.checker.Other.Resolver}
 		if r.checker.Charge != nil {
-			dns = r.asking(OfStranger)
+			dns = r.asking(OfOther)
 		}
 		find(dns)
 		close(a.done)

@@ -13,7 +13,7 @@
 // Checker.Charge therefore returns DNS for a message in two classes, and under
 // pressure lookups that cannot change the verdict give way first. OfAuthor is for
 // the search for the record and for names that may align with an author domain
-// (dmarc.Related); OfStranger is for all other names. The error of a lookup says
+// (dmarc.Related); OfOther is for all other names. The error of a lookup says
 // that it gave way. The verdict then becomes temperror only if the lookup could
 // have changed it.
 //
@@ -72,11 +72,11 @@ type Checker struct {
 
 	// Charge returns the same DNS for one message from a client, by class. May be
 	// nil. It is called when there is something to ask that Memory has not.
-	Charge func(client netip.Addr) func(Class) Memory
+	Charge func(client netip.Addr) func(Class) CacheOnly
 
 	// Memory returns the same DNS as far as it is known without asking. May be
 	// nil.
-	Memory func() Memory
+	CacheOnly func() CacheOnly
 }
 
 // Query is what the envelope says.
@@ -106,7 +106,7 @@ type Results struct {
 type Author struct {
 	Discovery   dmarc.Discovery
 	Identifiers []dmarc.Identifier
-	Standing    Standing
+	SendsMail   SendsMail
 	Other       *Other // by Checker.Other; nil without it, and when it was not ready in time
 }
 
@@ -116,7 +116,7 @@ type Other struct {
 	Identifiers []dmarc.Identifier
 }
 
-// Stale reports whether an old answer was used for anything, because no newer
+// Stale reports whether a stale answer was used for anything, because no newer
 // one could be had.
 func (r Results) Stale() bool {
 	return r.SPF.Stale || r.HELO.Stale || r.ARC.Stale ||
@@ -133,7 +133,7 @@ type Run struct {
 	checker *Checker
 	ctx     context.Context
 	cancel  context.CancelFunc
-	known   Memory // of the goroutine that calls Start and Finish
+	cached  CacheOnly // of the goroutine that calls Start and Finish
 	query   Query
 	finder  *dmarc.Finder
 	dkim    *dkim.Run
@@ -145,7 +145,7 @@ type Run struct {
 	keys    keys                 // of DKIM, by class
 
 	charge  sync.Once
-	charged func(Class) Memory // since charge
+	charged func(Class) CacheOnly // since charge
 	asides  sync.WaitGroup
 	panics  chan any
 }
@@ -155,27 +155,27 @@ type Run struct {
 func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 	ctx, cancel := context.WithTimeout(ctx, c.Budget)
 	r := &Run{checker: c, ctx: ctx, cancel: cancel, query: q, panics: make(chan any, 1)}
-	if c.Memory != nil {
-		r.known = c.Memory()
+	if c.CacheOnly != nil {
+		r.cached = c.CacheOnly()
 	}
-	known := r.known
+	cached := r.cached
 	r.keys.of(r)
 	r.dkim = dkim.Start(ctx, &r.keys.author, h, dkim.Options{
-		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, Known: known.keys(), Dropped: q.Dropped,
-		MayAlign: r.mayAlign, Strangers: &r.keys.stranger,
+		Authors: q.Authors, BodyLength: c.BodyLength, MaxKeyBits: c.MaxKeyBits, CacheOnly: cached.keys(), Dropped: q.Dropped,
+		MayAlign: r.mayAlign, Unrelated: &r.keys.other,
 	})
 	r.arc = arc.Start(r.dkim)
 	r.results.Authors = make([]Author, len(q.Authors))
 	r.orgs = make([][]dmarc.Identifier, len(q.Authors))
-	r.do(known, r.senderClass(), r.checkSPF)
+	r.do(cached, r.senderClass(), r.checkSPF)
 	if q.MailFrom != "" {
-		r.do(known, OfStranger, r.checkHELO)
+		r.do(cached, OfOther, r.checkHELO)
 	}
 	r.finder = forMessage(c.Finder)
 	for i := range q.Authors {
-		r.discover(known, i)
+		r.discover(cached, i)
 		if c.Other != nil {
-			r.others = append(r.others, r.discoverAside(known, q.Authors[i]))
+			r.others = append(r.others, r.discoverAside(cached, q.Authors[i]))
 		}
 	}
 	return r
@@ -184,18 +184,18 @@ func (c *Checker) Start(ctx context.Context, q Query, h message.Header) *Run {
 // do runs a check with the DNS that is known, which for most mail is all that
 // it needs and costs no goroutine. When something was missing, the check runs
 // once more beside the message, and waits for its answers.
-func (r *Run) do(known Memory, c Class, check func(Memory)) {
-	if !r.try(known, check) {
+func (r *Run) do(cached CacheOnly, c Class, check func(CacheOnly)) {
+	if !r.try(cached, check) {
 		r.spawn(func() { check(r.asking(c)) })
 	}
 }
 
-func (r *Run) try(known Memory, check func(Memory)) bool {
-	if known.Complete == nil {
+func (r *Run) try(cached CacheOnly, check func(CacheOnly)) bool {
+	if cached.Complete == nil {
 		return false
 	}
-	check(known)
-	return known.Complete()
+	check(cached)
+	return cached.Complete()
 }
 
 // spawn runs f beside the message. A panic is kept and raised again by
@@ -219,7 +219,7 @@ func (r *Run) spawnIn(wg *sync.WaitGroup, f func()) {
 
 // checkSPF checks MAIL FROM. For the null path that is the HELO identity
 // (RFC 7208, Section 2.4), and both results are one.
-func (r *Run) checkSPF(dns Memory) {
+func (r *Run) checkSPF(dns CacheOnly) {
 	if r.query.MailFrom == "" {
 		r.checkHELO(dns)
 		r.results.SPF = r.results.HELO
@@ -231,7 +231,7 @@ func (r *Run) checkSPF(dns Memory) {
 	})
 }
 
-func (r *Run) checkHELO(dns Memory) {
+func (r *Run) checkHELO(dns CacheOnly) {
 	domain := heloDomain(r.query.Helo)
 	r.results.HELO = spf.Check(r.ctx, dns.SPF, spf.Query{IP: r.query.Client, Identity: spf.Helo, Domain: domain, Local: "postmaster", Helo: r.query.Helo})
 }
@@ -250,28 +250,28 @@ func heloDomain(helo string) string {
 
 // discover finds the record of one author domain, then the organizational
 // domains of what could be aligned with it.
-func (r *Run) discover(known Memory, i int) {
-	find := func(dns Memory) {
+func (r *Run) discover(cached CacheOnly, i int) {
+	find := func(dns CacheOnly) {
 		r.results.Authors[i].Discovery = with(r.finder, dns).Find(r.ctx, r.query.Authors[i])
 	}
-	if r.try(known, find) {
-		r.identify(known, i)
+	if r.try(cached, find) {
+		r.identify(cached, i)
 		return
 	}
 	r.spawn(func() {
 		find(r.asking(OfAuthor))
-		r.identify(Memory{}, i) // known belongs to another goroutine
+		r.identify(CacheOnly{}, i) // known belongs to another goroutine
 	})
 }
 
 // identify needs the author's record; which identifiers pass is not known yet
 // and does not matter.
-func (r *Run) identify(known Memory, i int) {
+func (r *Run) identify(cached CacheOnly, i int) {
 	d := r.results.Authors[i].Discovery
 	candidates := r.candidates()
 	r.orgs[i] = make([]dmarc.Identifier, len(candidates))
 	for n, id := range candidates {
-		r.do(known, OfAuthor, func(dns Memory) { r.orgs[i][n] = with(r.finder, dns).Identify(r.ctx, id, d) })
+		r.do(cached, OfAuthor, func(dns CacheOnly) { r.orgs[i][n] = with(r.finder, dns).Identify(r.ctx, id, d) })
 	}
 }
 
@@ -287,7 +287,7 @@ func forMessage(finder *dmarc.Finder) *dmarc.Finder {
 }
 
 // with is a finder with other DNS.
-func with(finder *dmarc.Finder, dns Memory) *dmarc.Finder {
+func with(finder *dmarc.Finder, dns CacheOnly) *dmarc.Finder {
 	f := *finder
 	f.Resolver, f.Immediate = dns.DMARC, dns.Complete != nil
 	return &f

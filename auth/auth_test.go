@@ -96,7 +96,7 @@ func TestSPFNeedsClientAddress(t *testing.T) {
 }
 
 // Only names at or below the author's organizational domain can be aligned;
-// walking any other name would be DNS traffic of a stranger's choice.
+// walking any other name would be DNS traffic of a third party's choice.
 func TestFinishWalksOnlyIdentifiersThatCouldAlign(t *testing.T) {
 	z := dnstest.NewZone(t, `
 _dmarc.shop.example. TXT "v=DMARC1; p=reject"
@@ -109,11 +109,11 @@ list.example.        A   192.0.2.1
 		check(z, Query{Client: client, MailFrom: "a@" + from, Authors: []string{"shop.example"}}, h)
 		got := strings.Contains(strings.Join(z.Queries(), "\n"), "_dmarc."+from)
 		if got != want {
-			t.Errorf("asked for _dmarc.%s: %v; want %v", from, got, want)
+			t.Errorf("queried for _dmarc.%s: %v; want %v", from, got, want)
 		}
 	}
 	if strings.Contains(strings.Join(z.Queries(), "\n"), "_dmarc.list.example") {
-		t.Error("asked for _dmarc.list.example, which cannot align")
+		t.Error("queried for _dmarc.list.example, which cannot align")
 	}
 }
 
@@ -189,7 +189,7 @@ _dmarc.shop.example. TXT "v=DMARC1; p=reject"
 		}
 	}
 	got := check(z, Query{Client: client, Helo: "mx.lists.example", MailFrom: "b@lists.example", Authors: []string{"news.shop.example"}}, string(text)).ARC
-	want := Chain{Status: arc.Pass, Reason: "all seals verified", Sealers: []Sealer{
+	want := Chain{Status: arc.Pass, Why: "all seals verified", Sealers: []Sealer{
 		{"lists.example", "arc", []Recorded{{"dmarc", "pass", "news.shop.example"}, {"spf", "pass", "shop.example"}, {"dkim", "pass", "mail.shop.example"}}},
 		{"lists.example", "arc", []Recorded{{"dmarc", "fail", "news.shop.example"}}},
 	}}
@@ -219,7 +219,7 @@ _dmarc.example.      TXT "v=DMARC1; p=none"
 
 	never := stuck{z}
 	c.Other = &dmarc.Finder{Resolver: never, Method: dmarc.PSL}
-	c.Memory = func() Memory { return Memory{Complete: func() bool { return false }, SPF: z, DKIM: z, DMARC: z} }
+	c.CacheOnly = func() CacheOnly { return CacheOnly{Complete: func() bool { return false }, SPF: z, DKIM: z, DMARC: z} }
 	run := c.Start(context.Background(), q, h)
 	if a := run.Finish().Authors[0]; a.Discovery.PolicyDomain != "shop.example" || a.Other != nil {
 		t.Errorf("author = %+v; want its record, and nothing of the other method", a)
@@ -238,22 +238,22 @@ func TestStandingOfDomainThatSendsNoMail(t *testing.T) {
 	const record = `_dmarc.shop.example. TXT "v=DMARC1; p=reject"` + "\n"
 	for _, tt := range []struct {
 		name, zone string
-		want       Standing
+		want       SendsMail
 	}{
-		{"a domain that is silent", `shop.example. MX 10 mx.shop.example.`, Standing{Asked: true}},
-		{"an SPF record of nobody", `shop.example. TXT "v=spf1 -all"`, Standing{Asked: true, NoSPF: true}},
-		{"the same in other letters", `shop.example. TXT "V=SPF1  -ALL "`, Standing{Asked: true, NoSPF: true}},
-		{"an SPF record of somebody", `shop.example. TXT "v=spf1 ip4:203.0.113.1 -all"`, Standing{Asked: true}},
-		{"a soft one", `shop.example. TXT "v=spf1 ~all"`, Standing{Asked: true}},
-		{"two SPF records", "shop.example. TXT \"v=spf1 -all\"\nshop.example. TXT \"v=spf1 a -all\"", Standing{Asked: true}},
-		{"one beside other text", "shop.example. TXT \"v=spf1 -all\"\nshop.example. TXT \"site=1\"", Standing{Asked: true, NoSPF: true}},
-		{"a null MX", `shop.example. MX 0 .`, Standing{Asked: true, NullMX: true}},
-		{"a failure", `!servfail shop.example`, Standing{}},
+		{"a domain that is silent", `shop.example. MX 10 mx.shop.example.`, SendsMail{Queried: true}},
+		{"an SPF record of nobody", `shop.example. TXT "v=spf1 -all"`, SendsMail{Queried: true, NoSPF: true}},
+		{"the same in other letters", `shop.example. TXT "V=SPF1  -ALL "`, SendsMail{Queried: true, NoSPF: true}},
+		{"an SPF record of somebody", `shop.example. TXT "v=spf1 ip4:203.0.113.1 -all"`, SendsMail{Queried: true}},
+		{"a soft one", `shop.example. TXT "v=spf1 ~all"`, SendsMail{Queried: true}},
+		{"two SPF records", "shop.example. TXT \"v=spf1 -all\"\nshop.example. TXT \"v=spf1 a -all\"", SendsMail{Queried: true}},
+		{"one beside other text", "shop.example. TXT \"v=spf1 -all\"\nshop.example. TXT \"site=1\"", SendsMail{Queried: true, NoSPF: true}},
+		{"a null MX", `shop.example. MX 0 .`, SendsMail{Queried: true, NullMX: true}},
+		{"a failure", `!servfail shop.example`, SendsMail{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			z := dnstest.NewZone(t, record+tt.zone+"\n")
-			got := check(z, Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n").Authors[0].Standing
-			if failed := got.Err != nil; failed == got.Asked {
+			got := check(z, Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n").Authors[0].SendsMail
+			if failed := got.Err != nil; failed == got.Queried {
 				t.Errorf("standing = %+v; want an error when it is not known", got)
 			}
 			if got.Err = nil; got != tt.want {
@@ -262,11 +262,11 @@ func TestStandingOfDomainThatSendsNoMail(t *testing.T) {
 		})
 	}
 	z := dnstest.NewZone(t, `_dmarc.example. TXT "v=DMARC1; p=reject; psd=y"`+"\n!any\n")
-	if got := check(z, Query{Client: client, Helo: "x", Authors: []string{"no.example"}}, "From: a@no.example\r\n\r\n").Authors[0].Standing; got != (Standing{Asked: true, Missing: true}) {
+	if got := check(z, Query{Client: client, Helo: "x", Authors: []string{"no.example"}}, "From: a@no.example\r\n\r\n").Authors[0].SendsMail; got != (SendsMail{Queried: true, Missing: true}) {
 		t.Errorf("standing of a name that does not exist = %+v; want missing", got)
 	}
 	z = dnstest.NewZone(t, `_dmarc.shop.example. TXT "v=DMARC1; p=quarantine"`+"\n")
-	if got := check(z, Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n").Authors[0].Standing; got.Asked {
-		t.Errorf("standing under p=quarantine = %+v; want that nothing is asked", got)
+	if got := check(z, Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n").Authors[0].SendsMail; got.Queried {
+		t.Errorf("standing under p=quarantine = %+v; want that nothing is queried", got)
 	}
 }

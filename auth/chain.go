@@ -18,7 +18,7 @@ const maxRecorded = 40
 // them.
 type Chain struct {
 	Status     arc.Status
-	Reason     string
+	Why        string
 	OldestPass int // see arc.Result
 	Stale      bool
 	Err        error // the DNS failure for which the chain failed
@@ -39,7 +39,7 @@ type Recorded struct {
 
 // chain reads what the sealers recorded.
 func (r *Run) chain(found arc.Result) Chain {
-	c := Chain{Status: found.Status, Reason: found.Reason, OldestPass: found.OldestPass, Stale: found.Stale, Err: found.Err}
+	c := Chain{Status: found.Status, Why: found.Why, OldestPass: found.OldestPass, Stale: found.Stale, Err: found.Err}
 	left := maxRecorded
 	for _, s := range found.Sets {
 		sealer := Sealer{Domain: s.Domain, Selector: s.Selector, Recorded: r.recorded(s.Results)}

@@ -14,14 +14,14 @@ import (
 type Class uint8
 
 const (
-	OfStranger Class = iota // what cannot align with an author domain, by its name
-	OfAuthor                // the author domains, and what may align with them
+	OfOther  Class = iota // what cannot align with an author domain, by its name
+	OfAuthor              // the author domains, and what may align with them
 )
 
 // asking is DNS that waits for answers.
-func (r *Run) asking(c Class) Memory {
+func (r *Run) asking(c Class) CacheOnly {
 	if r.checker.Charge == nil {
-		return Memory{SPF: r.checker.SPF, DKIM: r.checker.DKIM, DMARC: r.checker.Finder.Resolver}
+		return CacheOnly{SPF: r.checker.SPF, DKIM: r.checker.DKIM, DMARC: r.checker.Finder.Resolver}
 	}
 	r.charge.Do(func() { r.charged = r.checker.Charge(r.query.Client) })
 	return r.charged(c)
@@ -42,14 +42,14 @@ func (r *Run) senderClass() Class {
 	if r.mayAlign(domain) {
 		return OfAuthor
 	}
-	return OfStranger
+	return OfOther
 }
 
 // keys are the keys of DKIM, by class.
-type keys struct{ author, stranger keysOf }
+type keys struct{ author, other keysOf }
 
 func (k *keys) of(r *Run) {
-	k.author, k.stranger = keysOf{r, OfAuthor}, keysOf{r, OfStranger}
+	k.author, k.other = keysOf{r, OfAuthor}, keysOf{r, OfOther}
 }
 
 // keysOf asks for the keys of a class.

@@ -65,13 +65,13 @@ func chargedCheck(t *testing.T, z *dnstest.Zone, q Query, text string, change fu
 	t.Helper()
 	log := &classLog{names: make(map[Class][]string)}
 	c := checker(z)
-	c.Charge = func(client netip.Addr) func(Class) Memory {
+	c.Charge = func(client netip.Addr) func(Class) CacheOnly {
 		log.mu.Lock()
 		log.clients = append(log.clients, client)
 		log.mu.Unlock()
-		return func(class Class) Memory {
+		return func(class Class) CacheOnly {
 			dns := charged{z, class, log}
-			return Memory{SPF: dns, DKIM: dns, DMARC: dns}
+			return CacheOnly{SPF: dns, DKIM: dns, DMARC: dns}
 		}
 	}
 	if change != nil {
@@ -98,18 +98,18 @@ mx.list.example.     TXT "v=spf1 -all"
 	for _, tt := range []struct {
 		mailFrom string
 		class    Class
-	}{{"bounce.shop.example", OfAuthor}, {"list.example", OfStranger}} {
+	}{{"bounce.shop.example", OfAuthor}, {"list.example", OfOther}} {
 		_, log := chargedCheck(t, z, Query{Client: client, Helo: "mx.list.example", MailFrom: "b@" + tt.mailFrom, Authors: []string{"shop.example"}}, text, nil)
 		want := map[string]Class{
 			"_dmarc.shop.example": OfAuthor, "near._domainkey.shop.example": OfAuthor, "below._domainkey.news.shop.example": OfAuthor,
-			"far._domainkey.list.example": OfStranger, "mx.list.example": OfStranger, tt.mailFrom: tt.class,
+			"far._domainkey.list.example": OfOther, "mx.list.example": OfOther, tt.mailFrom: tt.class,
 		}
 		for name, class := range want {
 			if !slices.Contains(log.names[class], name) {
-				t.Errorf("MAIL FROM %s: %s is not asked for in class %d: %v", tt.mailFrom, name, class, log.names)
+				t.Errorf("MAIL FROM %s: %s is not queried for in class %d: %v", tt.mailFrom, name, class, log.names)
 			}
-			if other := OfAuthor + OfStranger - class; name != "shop.example" && slices.Contains(log.names[other], name) {
-				t.Errorf("MAIL FROM %s: %s is asked for in class %d", tt.mailFrom, name, other)
+			if other := OfAuthor + OfOther - class; name != "shop.example" && slices.Contains(log.names[other], name) {
+				t.Errorf("MAIL FROM %s: %s is queried for in class %d", tt.mailFrom, name, other)
 			}
 		}
 		if len(log.clients) != 1 || log.clients[0] != client {
@@ -121,7 +121,7 @@ mx.list.example.     TXT "v=spf1 -all"
 func TestChargeIsNotCalledWithFullCache(t *testing.T) {
 	z := dnstest.NewZone(t, "_dmarc.shop.example. TXT \"v=DMARC1; p=reject\"\nshop.example. TXT \"v=spf1 ip4:192.0.2.1 -all\"\n")
 	res, log := chargedCheck(t, z, Query{Client: client, Helo: "x", MailFrom: "a@shop.example", Authors: []string{"shop.example"}}, "From: a@shop.example\r\n\r\n", func(c *Checker) {
-		c.Memory = func() Memory { return Memory{SPF: z, DKIM: z, DMARC: z, Complete: func() bool { return true }} }
+		c.CacheOnly = func() CacheOnly { return CacheOnly{SPF: z, DKIM: z, DMARC: z, Complete: func() bool { return true }} }
 	})
 	if res.SPF.Status != spf.Pass || len(log.clients) != 0 {
 		t.Errorf("SPF %v, charged to %v; want a pass, charged to none", res.SPF.Status, log.clients)
@@ -148,7 +148,7 @@ shop.example.        TXT "v=spf1 ip4:192.0.2.1 -all"
 
 func TestARCIsCheckedForFailingMailOrAlways(t *testing.T) {
 	zone, text := sealedMail(t)
-	stranger := netip.MustParseAddr("203.0.113.1")
+	thirdParty := netip.MustParseAddr("203.0.113.1")
 	for _, tt := range []struct {
 		name    string
 		client  netip.Addr
@@ -157,8 +157,8 @@ func TestARCIsCheckedForFailingMailOrAlways(t *testing.T) {
 		want    arc.Status
 	}{
 		{"a message that passes", client, []string{"shop.example"}, false, arc.NotChecked},
-		{"the same, where all are asked for", client, []string{"shop.example"}, true, arc.Pass},
-		{"a message that fails", stranger, []string{"shop.example"}, false, arc.Pass},
+		{"the same, where all are queried for", client, []string{"shop.example"}, true, arc.Pass},
+		{"a message that fails", thirdParty, []string{"shop.example"}, false, arc.Pass},
 		{"one author domain passes, another has no record", client, []string{"shop.example", "none.example"}, false, arc.Pass},
 		{"a message without an author domain", client, nil, false, arc.Pass},
 	} {
@@ -168,9 +168,9 @@ func TestARCIsCheckedForFailingMailOrAlways(t *testing.T) {
 			if res.ARC.Status != tt.want || len(res.ARC.Sealers) != 1 || res.ARC.Sealers[0].Domain != "list.example" {
 				t.Errorf("ARC = %+v; want %v, and the sealer in any case", res.ARC, tt.want)
 			}
-			asked := slices.Contains(log.names[OfStranger], "arc._domainkey.list.example")
-			if asked != (tt.want == arc.Pass) || slices.ContainsFunc(log.names[OfAuthor], func(n string) bool { return strings.HasPrefix(n, "arc.") }) {
-				t.Errorf("lookups = %v; want the key of the chain among them: %v, as a stranger's", log.names, tt.want == arc.Pass)
+			queried := slices.Contains(log.names[OfOther], "arc._domainkey.list.example")
+			if queried != (tt.want == arc.Pass) || slices.ContainsFunc(log.names[OfAuthor], func(n string) bool { return strings.HasPrefix(n, "arc.") }) {
+				t.Errorf("lookups = %v; want the key of the chain among them: %v, as a third party's", log.names, tt.want == arc.Pass)
 			}
 		})
 	}
@@ -178,7 +178,7 @@ func TestARCIsCheckedForFailingMailOrAlways(t *testing.T) {
 
 func TestResultsNameDroppedLookups(t *testing.T) {
 	zone, text := sealedMail(t)
-	stranger := netip.MustParseAddr("203.0.113.1")
+	thirdParty := netip.MustParseAddr("203.0.113.1")
 	for _, tt := range []struct {
 		name, press string
 		err         func(Results) error
@@ -188,11 +188,11 @@ func TestResultsNameDroppedLookups(t *testing.T) {
 		{"a key", "!pressure s._domainkey.list.example", func(r Results) error { return r.DKIM[0].Err }},
 		{"the chain", "!pressure arc._domainkey.list.example", func(r Results) error { return r.ARC.Err }},
 		{"the record", "!pressure _dmarc.shop.example", func(r Results) error { return r.Authors[0].Discovery.Err }},
-		{"the standing", "!pressure shop.example MX", func(r Results) error { return r.Authors[0].Standing.Err }},
+		{"the standing", "!pressure shop.example MX", func(r Results) error { return r.Authors[0].SendsMail.Err }},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			z := dnstest.NewZone(t, zone+tt.press+"\n")
-			res := check(z, Query{Client: stranger, Helo: "mx.list.example", MailFrom: "a@shop.example", Authors: []string{"shop.example"}}, signatureOf("list.example", "s")+text)
+			res := check(z, Query{Client: thirdParty, Helo: "mx.list.example", MailFrom: "a@shop.example", Authors: []string{"shop.example"}}, signatureOf("list.example", "s")+text)
 			var kind *dnstest.Error
 			if err := tt.err(res); !dmarc.GaveWay(err) || !errors.As(err, &kind) {
 				t.Errorf("error = %v; want one that gave way", err)

@@ -17,15 +17,15 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
-// oldAnswer is the error beside an old answer: whether it is our resolver that
+// staleAnswer is the error beside a stale answer: whether it is our resolver that
 // got no newer one.
-type oldAnswer bool
+type staleAnswer bool
 
-func (oldAnswer) Error() string { return "no newer answer" }
-func (oldAnswer) Stale() bool   { return true }
-func (o oldAnswer) Ours() bool  { return bool(o) }
+func (staleAnswer) Error() string { return "no newer answer" }
+func (staleAnswer) Stale() bool   { return true }
+func (o staleAnswer) Ours() bool  { return bool(o) }
 
-// aged is a zone with old answers for some names, "*" for all.
+// aged is a zone with stale answers for some names, "*" for all.
 type aged struct {
 	*dnstest.Zone
 	names []string
@@ -34,7 +34,7 @@ type aged struct {
 
 func (a aged) beside(name string, err error) error {
 	if err == nil && (slices.Contains(a.names, name) || slices.Contains(a.names, "*")) {
-		return oldAnswer(a.ours)
+		return staleAnswer(a.ours)
 	}
 	return err
 }
@@ -131,11 +131,11 @@ func TestStaleAnswersInVerdict(t *testing.T) {
 	}{
 		{"nothing is old, and all pass", agedCase{spf: true, dkim: true}, dmarc.Pass, dmarc.CauseNone, false},
 		{"nothing is old, and all fail", agedCase{}, dmarc.Fail, dmarc.CauseNone, false},
-		{"SPF does not pass on an old answer, DKIM fails, by our fault", agedCase{names: []string{spfName}, ours: true}, dmarc.TempError, dmarc.CauseOurs, true},
-		{"SPF does not pass on an old answer, DKIM fails, by the domain's fault", agedCase{names: []string{spfName}}, dmarc.TempError, dmarc.CauseDomain, true},
+		{"SPF does not pass on a stale answer, DKIM fails, by our fault", agedCase{names: []string{spfName}, ours: true}, dmarc.TempError, dmarc.CauseOurs, true},
+		{"SPF does not pass on a stale answer, DKIM fails, by the domain's fault", agedCase{names: []string{spfName}}, dmarc.TempError, dmarc.CauseDomain, true},
 		{"DKIM does not pass with an old key, SPF fails", agedCase{names: []string{agedKey}, ours: true}, dmarc.TempError, dmarc.CauseOurs, true},
 		{"DKIM does not pass with an old key, SPF passes", agedCase{spf: true, names: []string{agedKey}}, dmarc.Pass, dmarc.CauseNone, true},
-		{"SPF passes on an old answer", agedCase{spf: true, names: []string{spfName}}, dmarc.Pass, dmarc.CauseNone, true},
+		{"SPF passes on a stale answer", agedCase{spf: true, names: []string{spfName}}, dmarc.Pass, dmarc.CauseNone, true},
 		{"DKIM passes with an old key, under an old record", agedCase{dkim: true, names: []string{agedKey, record}}, dmarc.Pass, dmarc.CauseNone, true},
 		{"all fail on fresh answers, under an old record", agedCase{names: []string{record}}, dmarc.Fail, dmarc.CauseNone, true},
 		{"all is old, and all pass", agedCase{spf: true, dkim: true, names: []string{"*"}}, dmarc.Pass, dmarc.CauseNone, true},
@@ -160,7 +160,7 @@ func TestStaleAnswersInVerdict(t *testing.T) {
 func TestStaleNegativeAnswerIsNoRecord(t *testing.T) {
 	res := checkWith(aged{Zone: dnstest.NewZone(t, "shop.example. A 192.0.2.1\n"), names: []string{"_dmarc.shop.example"}}, fromUs)
 	if v := dmarc.Evaluate(res.Authors[0].Discovery, res.Authors[0].Identifiers); v.Status != dmarc.StatusNone || !res.Stale() {
-		t.Errorf("Evaluate() = %+v, Stale() = %v; want none, on an old answer", v, res.Stale())
+		t.Errorf("Evaluate() = %+v, Stale() = %v; want none, on a stale answer", v, res.Stale())
 	}
 }
 
@@ -177,7 +177,7 @@ func TestStaleKeyOfSealMarksChain(t *testing.T) {
 	for name, want := range map[string]bool{"arc._domainkey.lists.example": true, "other.example": false} {
 		res := checkWith(aged{Zone: zone, names: []string{name}}, string(sealed))
 		if res.ARC.Status != arc.Pass || res.ARC.Stale != want || res.Stale() != want {
-			t.Errorf("with an old answer for %s: chain = %+v, Stale() = %v; want a pass, %v", name, res.ARC, res.Stale(), want)
+			t.Errorf("with a stale answer for %s: chain = %+v, Stale() = %v; want a pass, %v", name, res.ARC, res.Stale(), want)
 		}
 	}
 }
@@ -193,7 +193,7 @@ x.shop.example.      TXT "v=spf1 ip4:192.0.2.1 -all"
 	h, _ := header(fromUs)
 	res := c.Start(context.Background(), Query{Client: client, Helo: "x", MailFrom: "b@x.shop.example", Authors: []string{"shop.example"}}, h).Finish()
 	if v := dmarc.Evaluate(res.Authors[0].Discovery, res.Authors[0].Identifiers); v.Status != dmarc.Pass || res.Authors[0].Discovery.Stale || !res.Stale() {
-		t.Errorf("Evaluate() = %+v, Stale() = %v; want a pass on an old answer for the identifier", v, res.Stale())
+		t.Errorf("Evaluate() = %+v, Stale() = %v; want a pass on a stale answer for the identifier", v, res.Stale())
 	}
 }
 
@@ -205,14 +205,14 @@ func TestStaleAnswersAreNoStanding(t *testing.T) {
 		{"a null MX", "shop.example. MX 0 .\n"},
 	} {
 		zone := dnstest.NewZone(t, record+tt.zone)
-		fresh := standing(t.Context(), Memory{SPF: zone, DMARC: zone}, "shop.example")
-		if !fresh.Asked || !fresh.NoSPF && !fresh.NullMX && !fresh.Missing {
+		fresh := sendsMail(t.Context(), CacheOnly{SPF: zone, DMARC: zone}, "shop.example")
+		if !fresh.Queried || !fresh.NoSPF && !fresh.NullMX && !fresh.Missing {
 			t.Errorf("%s: standing = %+v; want evidence", tt.name, fresh)
 		}
 		old := aged{Zone: zone, names: []string{"shop.example"}}
-		for _, dns := range []Memory{{SPF: old, DMARC: old}, {SPF: old, DMARC: zone}, {SPF: zone, DMARC: old}} {
-			got := standing(t.Context(), dns, "shop.example")
-			if got.Err = nil; got != (Standing{}) && (dns.DMARC != dmarc.Resolver(zone) || !fresh.Missing) {
+		for _, dns := range []CacheOnly{{SPF: old, DMARC: old}, {SPF: old, DMARC: zone}, {SPF: zone, DMARC: old}} {
+			got := sendsMail(t.Context(), dns, "shop.example")
+			if got.Err = nil; got != (SendsMail{}) && (dns.DMARC != dmarc.Resolver(zone) || !fresh.Missing) {
 				t.Errorf("%s, old: standing = %+v; want none", tt.name, got)
 			}
 		}
@@ -228,7 +228,7 @@ func TestOtherMethodUsesStaleAnswers(t *testing.T) {
 	run := c.Start(context.Background(), Query{Client: client, Helo: "x", Authors: []string{"shop.example"}}, h)
 	<-run.others[0].done
 	if o := run.Finish().Authors[0].Other; o == nil || o.Discovery.Err != nil || o.Discovery.PolicyDomain != "shop.example" || !o.Discovery.Stale {
-		t.Errorf("other = %+v; want the record, by an old answer", o)
+		t.Errorf("other = %+v; want the record, by a stale answer", o)
 	}
 }
 
@@ -285,8 +285,8 @@ func TestKeeperIsSharedByMessages(t *testing.T) {
 		wg.Go(func() {
 			c := *c
 			if i%2 == 0 {
-				c.Memory = func() Memory {
-					return Memory{SPF: s, DKIM: k, DMARC: zone, Complete: func() bool { return true }}
+				c.CacheOnly = func() CacheOnly {
+					return CacheOnly{SPF: s, DKIM: k, DMARC: zone, Complete: func() bool { return true }}
 				}
 			}
 			h, body := header(string(signed))
@@ -309,7 +309,7 @@ func TestKeeperQueriesUnknownKey(t *testing.T) {
 	zone := dnstest.NewZone(t, "a.example. TXT one\nb.example. TXT two\n")
 	for _, kept := range []bool{false, true} {
 		p := &partial{zone: zone, knows: func(name string) bool { return name != "a.example" }}
-		m := p.memory()
+		m := p.cacheOnly()
 		if kept {
 			m.DKIM = keptPartial{p}
 		}
@@ -331,7 +331,7 @@ func TestKeeperQueriesUnknownKey(t *testing.T) {
 			}
 		}
 	}
-	if keys := (Memory{}).keys(); keys != nil {
+	if keys := (CacheOnly{}).keys(); keys != nil {
 		t.Errorf("keys without Memory = %v; want nil", keys)
 	}
 }

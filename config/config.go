@@ -75,7 +75,7 @@ func (c *Config) ListenerProblem(i int, key, text, fix string) *tomlfile.Errors 
 }
 
 func (c *Config) problem(path, text, fix string) tomlfile.Problem {
-	return c.source.Problem(path, tomlfile.Fault{At: path, Text: text, Mend: fix})
+	return c.source.Problem(path, tomlfile.Fault{At: path, Text: text, Fix: fix})
 }
 
 // HostName returns the full name of this host, or the short one where no other

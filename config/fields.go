@@ -54,28 +54,28 @@ func checkTogether(c *Config) []tomlfile.Fault {
 		faults = append(faults, tomlfile.Fault{
 			At: "dns.query_timeout", Or: "dns.timeout",
 			Text: fmt.Sprintf("%v is longer than dns.timeout, %v", c.DNS.QueryTimeout, c.DNS.Timeout),
-			Mend: "set a longer dns.timeout: a lookup needs one or more queries",
+			Fix:  "set a longer dns.timeout: a lookup needs one or more queries",
 		})
 	}
 	if c.DNS.Timeout >= c.Limits.MessageBudget {
 		faults = append(faults, tomlfile.Fault{
 			At: "dns.timeout", Or: "limits.message_budget",
 			Text: fmt.Sprintf("%v does not fit into limits.message_budget, %v", c.DNS.Timeout, c.Limits.MessageBudget),
-			Mend: "set a longer budget: a message needs several lookups",
+			Fix:  "set a longer budget: a message needs several lookups",
 		})
 	}
 	if c.Limits.HeaderBytes > c.Limits.HeaderMemory {
 		faults = append(faults, tomlfile.Fault{
 			At: "limits.header_bytes", Or: "limits.header_memory",
 			Text: fmt.Sprintf("%v does not fit into limits.header_memory, %v", c.Limits.HeaderBytes, c.Limits.HeaderMemory),
-			Mend: "raise limits.header_memory, better to 32 times this value: one message would take all of the memory",
+			Fix:  "raise limits.header_memory, better to 32 times this value: one message would take all of the memory",
 		})
 	}
 	if c.Admin.Listen != "" && !c.Admin.AllowRemote && !isLoopback(c.Admin.Listen) {
 		faults = append(faults, tomlfile.Fault{
 			At:   "admin.listen",
 			Text: fmt.Sprintf("%q can be reached from other hosts, without a password", c.Admin.Listen),
-			Mend: `write "127.0.0.1:9435", or also allow_remote = true behind a firewall`,
+			Fix:  `write "127.0.0.1:9435", or also allow_remote = true behind a firewall`,
 		})
 	}
 	return faults

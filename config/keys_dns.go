@@ -70,14 +70,14 @@ func checkDNS(d DNS) []tomlfile.Fault {
 		faults = append(faults, tomlfile.Fault{
 			At:   "dns.stale_after",
 			Text: fmt.Sprintf("%v is not below dns.timeout, %v", d.StaleAfter, d.Timeout),
-			Mend: "set a longer dns.timeout: a failed lookup waits for nothing",
+			Fix:  "set a longer dns.timeout: a failed lookup waits for nothing",
 		})
 	}
 	if d.MinTTL > d.MaxTTL {
 		faults = append(faults, tomlfile.Fault{
 			At:   "dns.min_ttl",
 			Text: fmt.Sprintf("%v is longer than dns.max_ttl, %v", d.MinTTL, d.MaxTTL),
-			Mend: "raise dns.max_ttl",
+			Fix:  "raise dns.max_ttl",
 		})
 	}
 	return faults
@@ -90,9 +90,9 @@ func checkTrusted(d DNS) []tomlfile.Fault {
 		if slices.Contains(d.Servers, s) {
 			continue
 		}
-		f := tomlfile.Fault{At: tomlfile.Element("dns.trusted", i), Text: fmt.Sprintf("%q is not one of dns.servers", s), Mend: "add the server to dns.servers"}
+		f := tomlfile.Fault{At: tomlfile.Element("dns.trusted", i), Text: fmt.Sprintf("%q is not one of dns.servers", s), Fix: "add the server to dns.servers"}
 		if len(d.Servers) == 0 {
-			f.Mend = `add the server to dns.servers; servers of /etc/resolv.conf are trusted by "options trust-ad" in that file`
+			f.Fix = `add the server to dns.servers; servers of /etc/resolv.conf are trusted by "options trust-ad" in that file`
 		}
 		faults = append(faults, f)
 	}

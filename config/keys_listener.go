@@ -53,7 +53,7 @@ func listenerFields(path string, l *Listener) []tomlfile.Field {
 		tomlfile.Required(`write profile = "monitor" to record and enforce nothing, or "conformant" or "strict"`,
 			tomlfile.WordOf(path+".profile", &l.Profile, policy.Monitor, policy.Conformant, policy.Strict)),
 		tomlfile.Share(path+".enforce_share", &l.EnforceShare, `to enforce nothing, write profile = "monitor"`),
-		tomlfile.WordOf(path+".quarantine", &l.Quarantine, policy.Tag, policy.Hold, policy.Refuse),
+		tomlfile.WordOf(path+".quarantine", &l.Quarantine, policy.Tag, policy.Hold, policy.Reject),
 		tomlfile.List(path+".trusted_networks", &l.TrustedNetworks, parseNetwork),
 	}
 }
@@ -72,7 +72,7 @@ func relayFields(path string, r *TrustedRelay) []tomlfile.Field {
 // checkListeners checks what concerns several listeners.
 func checkListeners(ls []Listener) []tomlfile.Fault {
 	if len(ls) == 0 {
-		return []tomlfile.Fault{{At: "listener", Text: "there is none", Mend: "add a [[listener]] table with name, address and profile"}}
+		return []tomlfile.Fault{{At: "listener", Text: "there is none", Fix: "add a [[listener]] table with name, address and profile"}}
 	}
 	var faults []tomlfile.Fault
 	for i, l := range ls {
@@ -81,14 +81,14 @@ func checkListeners(ls []Listener) []tomlfile.Fault {
 			faults = append(faults, tomlfile.Fault{
 				At:   path + ".name",
 				Text: fmt.Sprintf("another listener is named %q", l.Name),
-				Mend: "give each listener its own name",
+				Fix:  "give each listener its own name",
 			})
 		}
 		if slices.ContainsFunc(ls[:i], func(o Listener) bool { return o.Address == l.Address }) {
 			faults = append(faults, tomlfile.Fault{
 				At:   path + ".address",
 				Text: fmt.Sprintf("another listener has %v", l.Address),
-				Mend: "give each listener its own address",
+				Fix:  "give each listener its own address",
 			})
 		}
 	}

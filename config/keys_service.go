@@ -7,7 +7,7 @@ import (
 // The keys of limits, stored rows, replies and the operators' side: place,
 // default and range.
 
-// Limits bound what a stranger or an MTA can make us spend.
+// Limits bound what a third party or an MTA can make us spend.
 type Limits struct {
 	MessageBudget tomlfile.Duration // from the end of the message to our answer
 	Connections   int               // MTA connections per listener
@@ -57,7 +57,7 @@ type Reports struct {
 }
 
 // Reply holds the texts of SMTP replies, without codes. Each may contain
-// {domain}, {reason} and {qid}.
+// {domain}, {why} and {qid}.
 type Reply struct {
 	Reject   string
 	TempFail string
@@ -107,9 +107,9 @@ func serviceDefaults(c *Config) {
 	c.Privacy = Privacy{KeepRecipients: true}
 	c.Reports = Reports{Schema: "rfc9990"}
 	c.Reply = Reply{
-		Reject:   "Email rejected per DMARC policy for {domain}: {reason} (qid {qid})",
-		TempFail: "DMARC check for {domain} could not be completed, try again later: {reason} (qid {qid})",
-		NoAuthor: "Message has no usable From header field (RFC 5322), so DMARC cannot be checked: {reason} (qid {qid})",
+		Reject:   "Email rejected per DMARC policy for {domain}: {why} (qid {qid})",
+		TempFail: "DMARC check for {domain} could not be completed, try again later: {why} (qid {qid})",
+		NoAuthor: "Message has no usable From header field (RFC 5322), so DMARC cannot be checked: {why} (qid {qid})",
 	}
 	c.Header = Header{Tag: "X-DMARC-Quarantine", RemoveBIMI: true}
 	c.Admin = Admin{Listen: "127.0.0.1:9435"}

@@ -85,7 +85,7 @@ func verify(r *tomlfile.Reader, c *Config) {
 		for _, key := range []string{"socket_mode", "socket_owner"} {
 			at := tomlfile.Join(tomlfile.Element("listener", i), key)
 			if r.Written(at) && c.Listeners[i].Address.Network != "unix" {
-				r.Add(at, tomlfile.Fault{Text: "has a meaning for unix: addresses only", Mend: "remove it"})
+				r.Add(at, tomlfile.Fault{Text: "has a meaning for unix: addresses only", Fix: "remove it"})
 			}
 		}
 	}

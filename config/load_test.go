@@ -29,7 +29,7 @@ func TestLoadNamesTheFileInProblems(t *testing.T) {
 	if !errors.As(err, &errs) || len(errs.Problems) != 2 {
 		t.Fatalf("Load = %v; want two problems", err)
 	}
-	want := tomlfile.Problem{File: path, Line: 2, Key: "state_dri", Text: "unknown key", Mend: `did you mean "state_dir"?`}
+	want := tomlfile.Problem{File: path, Line: 2, Key: "state_dri", Text: "unknown key", Fix: `did you mean "state_dir"?`}
 	if got := errs.Problems[1]; got != want {
 		t.Errorf("problem = %+v; want %+v", got, want)
 	}

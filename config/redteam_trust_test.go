@@ -59,7 +59,7 @@ func trustFindings(t *testing.T, data []byte) []string {
 	}
 	var found []string
 	for _, p := range problems {
-		if p.File == "" || p.Line == 0 || p.Key == "" || p.Mend == "" {
+		if p.File == "" || p.Line == 0 || p.Key == "" || p.Fix == "" {
 			t.Errorf("problem %+v; want file, line, key and fix", p)
 		}
 		found = append(found, fmt.Sprintf("%s %d: %s: %s", level, p.Line, p.Key, p.Text))

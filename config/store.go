@@ -45,18 +45,18 @@ func checkStore(c *Config) []tomlfile.Fault {
 		faults = append(faults, tomlfile.Fault{
 			At:   "store.max_size",
 			Text: fmt.Sprintf("%v leaves no room", size),
-			Mend: fmt.Sprintf(`write %v or more, or "0B" for no limit`, minMaxSize),
+			Fix:  fmt.Sprintf(`write %v or more, or "0B" for no limit`, minMaxSize),
 		})
 	}
 	pg := c.Store.Postgres
 	if pg.PasswordFile != "" && pg.URL == "" {
-		faults = append(faults, tomlfile.Fault{At: "store.postgres.password_file", Text: "is set without url", Mend: "set url, too"})
+		faults = append(faults, tomlfile.Fault{At: "store.postgres.password_file", Text: "is set without url", Fix: "set url, too"})
 	}
 	if pg.URL != "" && c.Store.Durability == "off" {
 		faults = append(faults, tomlfile.Fault{
 			At: "store.postgres.url", Or: "store.durability",
 			Text: `there is nothing to move while durability is "off"`,
-			Mend: `write durability = "ack", or remove url`,
+			Fix:  `write durability = "ack", or remove url`,
 		})
 	}
 	return faults
@@ -67,7 +67,7 @@ func wholeDays(key string, d tomlfile.Duration) []tomlfile.Fault {
 	if d%day == 0 {
 		return nil
 	}
-	return []tomlfile.Fault{{At: key, Text: fmt.Sprintf("%v is not a number of whole days", d), Mend: `write for example "30d", or "0s" to keep everything`}}
+	return []tomlfile.Fault{{At: key, Text: fmt.Sprintf("%v is not a number of whole days", d), Fix: `write for example "30d", or "0s" to keep everything`}}
 }
 
 // checkShorten checks that there is something left to shorten.
@@ -79,13 +79,13 @@ func checkShorten(c *Config) []tomlfile.Fault {
 		return []tomlfile.Fault{{
 			At:   key,
 			Text: fmt.Sprintf("%v is out of range", after),
-			Mend: fmt.Sprintf(`write %v or more, or "0s" for never`, hour),
+			Fix:  fmt.Sprintf(`write %v or more, or "0s" for never`, hour),
 		}}
 	case after > 0 && keep > 0 && after >= keep:
 		return []tomlfile.Fault{{
 			At: key, Or: "store.retention",
 			Text: fmt.Sprintf("%v is not below %v, the retention of results", after, keep),
-			Mend: "set a longer retention: rows are deleted by then",
+			Fix:  "set a longer retention: rows are deleted by then",
 		}}
 	}
 	return nil

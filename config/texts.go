@@ -115,7 +115,7 @@ func checkFieldName(s string) error {
 	return nil
 }
 
-var placeholders = []string{"domain", "reason", "qid"}
+var placeholders = []string{"domain", "why", "qid"}
 
 // checkReply checks the text of an SMTP reply.
 func checkReply(s string) error {
@@ -154,17 +154,17 @@ func checkHelp(s string) error {
 }
 
 func checkPlaceholders(s string) error {
-	const mend = "use {domain}, {reason} and {qid}"
+	const fix = "use {domain}, {why} and {qid}"
 	for {
 		before, rest, found := strings.Cut(s, "{")
 		name, after, closed := strings.Cut(rest, "}")
 		switch {
 		case strings.Contains(before, "}"), found && !closed:
-			return tomlfile.Faultf(mend, "has a brace without its partner")
+			return tomlfile.Faultf(fix, "has a brace without its partner")
 		case !found:
 			return nil
 		case !slices.Contains(placeholders, name):
-			return tomlfile.Faultf(mend, "unknown placeholder %q", "{"+name+"}")
+			return tomlfile.Faultf(fix, "unknown placeholder %q", "{"+name+"}")
 		}
 		s = after
 	}

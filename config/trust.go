@@ -34,7 +34,7 @@ type trustFault struct {
 func trustFaults(found []lint.TrustFinding, place func(item int) string) []trustFault {
 	var all []trustFault
 	for _, f := range found {
-		all = append(all, trustFault{f.Level, tomlfile.Fault{At: place(f.Item), Text: f.Text, Mend: f.Mend}})
+		all = append(all, trustFault{f.Level, tomlfile.Fault{At: place(f.Item), Text: f.Text, Fix: f.Fix}})
 	}
 	return all
 }
@@ -107,7 +107,7 @@ func openToAll(c *Config) []tomlfile.Fault {
 			faults = append(faults, tomlfile.Fault{
 				At:   tomlfile.Element("listener", i) + ".socket_mode",
 				Text: fmt.Sprintf("%04o lets every user of this host connect and claim any mail and client", l.SocketMode),
-				Mend: `write "0660", and give the socket to the MTA's group with socket_owner`,
+				Fix:  `write "0660", and give the socket to the MTA's group with socket_owner`,
 			})
 		}
 	}
@@ -123,7 +123,7 @@ func unnamed(c *Config) []tomlfile.Fault {
 			faults = append(faults, tomlfile.Fault{
 				At:   tomlfile.Element("listener", i) + ".authserv_id",
 				Text: fmt.Sprintf("is not set, and MTA names given over TCP are not accepted: results are written under the host name, %q", c.HostName()),
-				Mend: "set authserv_id, or trust_mta_name = true if only your MTA can connect",
+				Fix:  "set authserv_id, or trust_mta_name = true if only your MTA can connect",
 			})
 		}
 	}

@@ -104,7 +104,7 @@ func nameNodes(n *term.Node, l admin.ListenerStatus) {
 	}
 }
 
-// ruleNodes shows the rules in force. What is doubtful about them is counted:
+// ruleNodes shows the active rules. Warnings about them are counted:
 // rules lint lists it, and --json.
 func ruleNodes(root *term.Node, s admin.Status) {
 	n := root.Add("%s, hash %s", term.Count(s.Rules, "rule"), s.RulesHash)

@@ -37,7 +37,7 @@ func (s Session) decision(r results.Row) error {
 	if s.JSON {
 		return s.encode(r)
 	}
-	_, err := fmt.Fprintf(s.Out, "%s %s %s from=%s ip=%s %s: %s\n", r.Facts.Time.Format(time.RFC3339),
-		term.Printable(r.Facts.QueueID), r.Facts.Listener, term.OrNone(r.Decision.Author), r.Facts.Client, r.Decision.Action, term.Printable(r.Decision.Reason))
+	_, err := fmt.Fprintf(s.Out, "%s %s %s author=%s client=%s %s: %s\n", r.Facts.Time.Format(time.RFC3339),
+		term.Printable(r.Facts.QueueID), r.Facts.Listener, term.OrNone(r.Decision.Author), r.Facts.Client, r.Decision.Action, term.Printable(r.Decision.Why))
 	return err
 }

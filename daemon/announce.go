@@ -91,7 +91,7 @@ func diffRules(before, after []policy.Rule) []rulesDiff {
 	return all
 }
 
-// announceRules tells of the rules that have come into force.
+// announceRules tells of the rules that have become active.
 func (d *Daemon) announceRules(in site.Site) {
 	d.metrics.Ruleset(in.Rules.Hash(), in.Rules.Len())
 	expiry := make(map[string]time.Time)

@@ -16,7 +16,7 @@ func TestReloadLogsWhatChanged(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	rules := t.TempDir()
 	rule := func(id, owner string) string {
-		return fmt.Sprintf("[[rule]]\nid = %q\nowner = %q\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"as_published\"\n[rule.match]\nheader_from = [\"bank.example\"]\n", id, owner)
+		return fmt.Sprintf("[[rule]]\nid = %q\nowner = %q\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"as_published\"\n[rule.match]\nauthor = [\"bank.example\"]\n", id, owner)
 	}
 	daemontest.PutFile(t, filepath.Join(rules, "a.toml"), rule("stays", "x")+rule("goes", "x")+rule("changes", "x"))
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{

@@ -38,10 +38,10 @@ func setClock(header [][]byte) {
 	}
 }
 
-// faultyUpkeep makes rounds of upkeep as frequent as DMARCGATE_FAULT_UPKEEP says,
+// faultyMaintenance makes rounds of maintenance as frequent as DMARCGATE_FAULT_MAINTENANCE says,
 // which time.ParseDuration reads.
-func faultyUpkeep(opt *sqlite.Options) {
-	opt.UpkeepEvery, _ = time.ParseDuration(os.Getenv("DMARCGATE_FAULT_UPKEEP"))
+func faultyMaintenance(opt *sqlite.Options) {
+	opt.MaintenanceEvery, _ = time.ParseDuration(os.Getenv("DMARCGATE_FAULT_MAINTENANCE"))
 }
 
 // wrapHandler plants the panics.
@@ -103,7 +103,7 @@ func (m faultyMessage) Finish() milter.Answer {
 func withFaultyLookups(g *enforce.Gate, stage string) milter.Handler {
 	now := *g.Snapshot.Load()
 	checker := *now.Checker
-	checker.Memory, checker.Charge = nil, nil // what is remembered is not looked up, and these resolvers are not charged
+	checker.CacheOnly, checker.Charge = nil, nil // what is remembered is not looked up, and these resolvers are not charged
 	switch stage {
 	case "spf":
 		checker.SPF = faultyDNS{stage}

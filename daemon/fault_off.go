@@ -16,5 +16,5 @@ func wrapHandler(h milter.Handler) milter.Handler { return h }
 // wallClock is the clock of the host.
 func wallClock() time.Time { return time.Now() }
 
-// faultyUpkeep is where the build tag fault makes rounds of upkeep more frequent.
-func faultyUpkeep(*sqlite.Options) {}
+// faultyMaintenance is where the build tag fault makes rounds of maintenance more frequent.
+func faultyMaintenance(*sqlite.Options) {}

@@ -22,7 +22,7 @@ func (d *Daemon) watchMaps(ctx context.Context, every time.Duration) {
 	}
 }
 
-// refreshMaps puts changed map files in force, for all listeners and for the
+// refreshMaps makes changed map files active, for all listeners and for the
 // messages that begin afterwards. The rules themselves and all other settings
 // stay as they were at the last reload, and a failure leaves the maps as they
 // are.
@@ -60,7 +60,7 @@ func (d *Daemon) refreshMaps() {
 }
 
 // mapsFailed notes a failure, and logs it when it is a new one: the files are
-// looked at again and again until they are mended.
+// looked at again and again until they are fixed.
 func (d *Daemon) mapsFailed(err error) {
 	d.metrics.ConfigRead(false, time.Time{})
 	d.mu.Lock()

@@ -24,8 +24,8 @@ mode = "enforce"
 action = "accept"
 reason = "trusted_forwarder"
 [rule.match]
-client_ip = ["map:partners.txt"]
-header_from = ["map:banks.txt"]
+client = ["map:partners.txt"]
+author = ["map:banks.txt"]
 `
 
 // daemonWithMaps runs a daemon with mapRule and its maps.
@@ -109,7 +109,7 @@ func TestMapErrorKeepsPreviousMapAndIsLoggedOnce(t *testing.T) {
 	daemontest.PutFile(t, path, "bank.example\nshop.example\n")
 	d.refreshMaps()
 	if s := d.Status(t.Context()); s.Failure != "" || !metricLine(t, d, "dmarcgate_config_last_reload_successful 1") {
-		t.Errorf("status = %+v; want no failure once the map is mended, and the metric at 1", s)
+		t.Errorf("status = %+v; want no failure once the map is fixed, and the metric at 1", s)
 	}
 	daemontest.PutFile(t, path, "not a domain\n")
 	d.refreshMaps()
@@ -118,7 +118,7 @@ func TestMapErrorKeepsPreviousMapAndIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// A map that is mended says nothing of a reload that failed.
+// A map that is fixed says nothing of a reload that failed.
 func TestMapFixDoesNotHideFailedReload(t *testing.T) {
 	d, _, dir := daemonWithMaps(t)
 	daemontest.Change(t, d.state.path, `profile = "strict"`, `profil = "strict"`)

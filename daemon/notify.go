@@ -52,7 +52,7 @@ func (n notifier) reloading() {
 
 // watchdog tells systemd that the loops turn: every listener accepts and a
 // session answers, and the prober comes round. It does not ask whether DNS
-// answers or the disk has room: a restart would mend neither.
+// answers or the disk has room: a restart would fix neither.
 func (d *Daemon) watchdog(ctx context.Context) {
 	interval, err := systemd.SdWatchdogEnabled(false)
 	if err != nil || interval <= 0 {

@@ -77,7 +77,7 @@ func (d *Daemon) openStore(ctx context.Context, cfg *config.Config) error {
 	}
 	opt := site.StoreOptions(cfg, key, d.metrics, d.log.Logger)
 	opt.Now = wallClock
-	faultyUpkeep(&opt)
+	faultyMaintenance(&opt)
 	if d.store, err = sqlite.Open(ctx, opt); err != nil {
 		return err
 	}

@@ -24,8 +24,8 @@ type reloadState struct {
 }
 
 // Reload reads the configuration, the rules and the suffix list, checks
-// everything, and only then puts it in force for the messages that begin
-// afterwards. A failure leaves what is in force as it is. Settings that cannot
+// everything, and only then makes it active for the messages that begin
+// afterwards. A failure leaves what is active as it is. Settings that cannot
 // change without a restart are named and keep their value.
 func (d *Daemon) Reload() admin.ReloadResult {
 	d.reloading.Lock()

@@ -42,7 +42,7 @@ func TestReloadChangesPostgreSQLSettings(t *testing.T) {
 		t.Fatalf("reload() = %+v; want success without a restart", r)
 	}
 	if got := d.shipping.opt.RetentionDays; got != 7 {
-		t.Errorf("retention in force = %d days; want 7", got)
+		t.Errorf("retention active = %d days; want 7", got)
 	}
 	send("2")
 	daemontest.Eventually(t, "the next row", func() bool { return d.shipping.status().Rows == 1 })

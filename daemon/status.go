@@ -80,7 +80,7 @@ func ruleStatus(s *admin.Status, in site.Site) {
 	s.RuleWarnings = len(found)
 	for _, f := range found[:min(len(found), maxToldFindings)] {
 		s.RuleFindings = append(s.RuleFindings, admin.RuleFinding{
-			Code: f.Code, Rule: f.Rule, File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Mend: f.Mend,
+			Code: f.Code, Rule: f.Rule, File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix,
 		})
 	}
 	if in.RuleSet == nil {

@@ -50,7 +50,7 @@ func TestPrefetchOfUsedName(t *testing.T) {
 			ask(g)
 			g.ready(t)
 			if n := count(srv, "example.com"); n != 1 {
-				t.Fatalf("asked %d times before the last tenth of the TTL; want 1", n)
+				t.Fatalf("queried %d times before the last tenth of the TTL; want 1", n)
 			}
 			arrived, release := srv.Hold("example.com")
 			g.clock.advance(1)
@@ -64,7 +64,7 @@ func TestPrefetchOfUsedName(t *testing.T) {
 			release()
 			g.ready(t)
 			if n := count(srv, "example.com"); n != 2 {
-				t.Errorf("asked %d times; want 2", n)
+				t.Errorf("queried %d times; want 2", n)
 			}
 			g.clock.advance(20 * time.Second)
 			if list := g.Show("example.com"); len(list) != 1 || list[0].Age != 20*time.Second || list[0].Stale {
@@ -84,7 +84,7 @@ func TestPrefetchSkipsUnusedEntries(t *testing.T) {
 		_, _ = g.View(SPF).TXT(background, "brief.example.com")
 		g.ready(t)
 		if n := count(srv, "brief.example.com"); n != 1 {
-			t.Errorf("asked %d times; want 1", n)
+			t.Errorf("queried %d times; want 1", n)
 		}
 	})
 	t.Run("one that the server counts down", func(t *testing.T) {
@@ -97,7 +97,7 @@ func TestPrefetchSkipsUnusedEntries(t *testing.T) {
 		_, _ = g.View(SPF).TXT(background, "example.com")
 		g.ready(t)
 		if n := count(srv, "example.com"); n != 2 {
-			t.Errorf("asked %d times; want 2", n)
+			t.Errorf("queried %d times; want 2", n)
 		}
 	})
 	t.Run("one too many", func(t *testing.T) {
@@ -109,7 +109,7 @@ func TestPrefetchSkipsUnusedEntries(t *testing.T) {
 		_, _ = g.View(SPF).TXT(background, "example.com")
 		g.ready(t)
 		if n := count(srv, "example.com"); n != 1 {
-			t.Errorf("asked %d times; want 1", n)
+			t.Errorf("queried %d times; want 1", n)
 		}
 	})
 }
@@ -125,14 +125,14 @@ func TestPrefetchFailureIsSilent(t *testing.T) {
 		g.ready(t)
 	}
 	if n := count(srv, "example.com"); n != 2 {
-		t.Errorf("asked %d times while the failure is remembered; want 2", n)
+		t.Errorf("queried %d times while the failure is remembered; want 2", n)
 	}
 	g.clock.advance(4 * time.Second)
 	if txts, err := g.View(SPF).TXT(background, "example.com"); len(txts) != 1 || !isStale(err) {
 		t.Errorf("TXT past the TTL = %q, %v; want the old record", txts, err)
 	}
 	if n := count(srv, "example.com"); n != 2 {
-		t.Errorf("asked %d times while the failure is remembered; want 2", n)
+		t.Errorf("queried %d times while the failure is remembered; want 2", n)
 	}
 	if g.ahead != 0 {
 		t.Errorf("%d flights ahead of time left", g.ahead)

@@ -32,7 +32,7 @@ func offline(t testing.TB, cfg Config, m *metrics.Metrics) *Resolver {
 	return r
 }
 
-// put caches an answer as if a server had given it to whoever asked.
+// put caches an answer as if a server had given it to whoever queried.
 func (r *Resolver) put(u use, k key, a answer) {
 	r.land(k, &flight{parses: u.parses}, &a, nil)
 }

@@ -11,7 +11,7 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
-// count returns how often name was asked for TXT.
+// count returns how often name was queried for TXT.
 func count(srv *dnstest.Server, name string) int {
 	n := 0
 	for _, q := range srv.Queries() {
@@ -34,7 +34,7 @@ func TestCacheKeepsAnswersForTTL(t *testing.T) {
 		`
 	for _, c := range []struct {
 		about, name, line string
-		keeps             time.Duration // 0: asked again at once
+		keeps             time.Duration // 0: queried again at once
 	}{
 		{"a record", "ten.example.com", "", 10 * time.Second},
 		{"TTL 0 is not kept", "zero.example.com", "", 0},
@@ -53,12 +53,12 @@ func TestCacheKeepsAnswersForTTL(t *testing.T) {
 		t.Run(c.about, func(t *testing.T) {
 			srv := dnstest.New(t, text+c.line)
 			g := newRig(t, Config{MaxTTL: time.Hour, MaxNegativeTTL: time.Minute}, srv)
-			g.ahead = g.cfg.MaxInFlight // nothing is asked ahead of time
+			g.ahead = g.cfg.MaxInFlight // nothing is queried ahead of time
 			ask := func(want int) {
 				t.Helper()
 				_, _ = g.View(DMARC).TXT(background, c.name)
 				if got := count(srv, c.name); got != want {
-					t.Fatalf("asked %d times; want %d", got, want)
+					t.Fatalf("queried %d times; want %d", got, want)
 				}
 			}
 			ask(1)
@@ -81,7 +81,7 @@ func TestCacheKeyHasTypeAndLowerCaseName(t *testing.T) {
 		_, _ = v.A(background, "example.com")
 	}
 	if want := []string{"TXT example.com", "A example.com"}; !slices.Equal(srv.Queries(), want) {
-		t.Errorf("asked %q; want %q", srv.Queries(), want)
+		t.Errorf("queried %q; want %q", srv.Queries(), want)
 	}
 }
 

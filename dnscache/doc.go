@@ -7,7 +7,7 @@
 // them: it validates nothing (DNSSEC) and does not chase delegations. It is
 // not for zone transfers, search lists or /etc/hosts. Names are taken as plain
 // dotted bytes, not as zone file text, and may be hostile: what cannot be a
-// name in the DNS is answered "nothing there" and is never asked.
+// name in the DNS is answered "nothing there" and is never queried.
 //
 //	r, err := dnscache.New(dnscache.Config{Servers: []string{"127.0.0.1:53"}}, nil)
 //	defer r.Close()
@@ -21,8 +21,8 @@
 // lookup with all its attempts (package upstream), and each caller's own context.
 // From one answer: the records and CNAMEs that package wire takes. The cache:
 // Config.MaxBytes of heap, estimated; a sixth of it is taken from the start.
-// What is asked for once, as by somebody who makes up names, does not drive
-// out what is asked for often.
+// What is queried for once, as by somebody who makes up names, does not drive
+// out what is queried for often.
 // Equal questions at one time are one lookup, which belongs to the resolver:
 // a caller who gives up neither ends it nor fails the others.
 //
@@ -31,7 +31,7 @@
 // Records are kept for their TTL, between Config.MinTTL and MaxTTL; "there is
 // none" by the SOA (RFC 2308), up to MaxNegativeTTL. With TTL 0 an answer serves
 // those who wait for it and nobody else. An answer that is used in the last
-// tenth of a TTL of at least 10 s is asked for again in the background, by at
+// tenth of a TTL of at least 10 s is queried for again in the background, by at
 // most a quarter of MaxInFlight queries; so a name in use does not expire, and a
 // change is seen no later than after the TTL.
 //
@@ -51,7 +51,7 @@
 // "There is none" (NXDOMAIN, or no record of the type) is an answer, not an
 // error. Every error is temporary and is either an *Error or the error of the
 // caller's context; what it means for a message is not decided here.
-// Package upstream says what each Kind means, which servers are asked and asked
+// Package upstream says what each Kind means, which servers are queried and queried
 // again, when one is down, and whose fault a failure is: Error.Ours tells a
 // resolver that answers nobody from a domain that does not resolve, and
 // Error.Pressure what tells of neither.

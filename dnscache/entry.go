@@ -13,7 +13,7 @@ type entry struct {
 	failed  *remembered
 	slot    atomic.Pointer[slot]
 
-	// parses: who asked first will fill the slot, which is weighed beforehand.
+	// parses: who queried first will fill the slot, which is weighed beforehand.
 	parses bool
 
 	// settled: the server gave the answer that it had given before, with what
@@ -59,7 +59,7 @@ func (old *entry) withFailure(f *remembered) *entry {
 }
 
 // known reports whether there is an answer, fresh or stale. Like its
-// neighbours it may be asked of nil.
+// neighbours it may be queried of nil.
 func (e *entry) known() bool { return e != nil && e.TTL > 0 }
 
 func (e *entry) fresh(now int64) bool { return e.known() && now < e.expires }

@@ -37,7 +37,7 @@ type StaleError struct {
 	Err error         // why there is no newer one: an *Error
 }
 
-// Error tells the failure, and that there is an old answer.
+// Error tells the failure, and that there is a stale answer.
 func (e *StaleError) Error() string {
 	return fmt.Sprintf("%v; an answer from %v ago was used", e.Err, e.Age.Round(time.Second))
 }

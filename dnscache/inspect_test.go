@@ -135,7 +135,7 @@ func TestFlushRemovesNameAndNamesBelow(t *testing.T) {
 		}
 		_, _ = g.View(SPF).TXT(background, "sf.example.com")
 		if got, forgotten := count(srv, "sf.example.com"), !slices.Contains(c.left, "sf.example.com TXT"); (got == 2) != forgotten {
-			t.Errorf("Flush(%q): sf.example.com was asked for %d times", c.name, got)
+			t.Errorf("Flush(%q): sf.example.com was queried for %d times", c.name, got)
 		}
 	}
 	g, _ := inspected(t)

@@ -20,8 +20,8 @@ const (
 )
 
 const (
-	// aheadPart is the last part of its TTL in which an answer that is asked
-	// for is asked for again (as the prefetch of Unbound: a tenth).
+	// aheadPart is the last part of its TTL in which an answer that is queried
+	// for is queried for again (as the prefetch of Unbound: a tenth).
 	aheadPart = 10
 
 	// aheadLeast is the least TTL of such an answer: of a shorter one the last
@@ -125,7 +125,7 @@ func (e *entry) outcome() string {
 }
 
 // used asks ahead of time for an answer that is about to expire, since it is
-// still asked for.
+// still queried for.
 func (r *Resolver) used(u use, k key, e *entry, now int64) {
 	if e.left(now) <= e.TTL/aheadPart && e.TTL >= aheadLeast && !e.settled && !e.failing(now) {
 		r.askAhead(u, k, e)

@@ -44,7 +44,7 @@ func TestLookupJoinsEqualQueries(t *testing.T) {
 				}
 			}
 			if n := count(srv, "example.com"); n != 1 {
-				t.Errorf("asked %d times; want 1", n)
+				t.Errorf("queried %d times; want 1", n)
 			}
 		})
 	}
@@ -112,7 +112,7 @@ func TestLookupWithoutCallersFillsCache(t *testing.T) {
 		t.Errorf("TXT = %q, %v; want the record", txts, err)
 	}
 	if n := count(srv, "example.com"); n != 1 {
-		t.Errorf("asked %d times; want 1", n)
+		t.Errorf("queried %d times; want 1", n)
 	}
 }
 

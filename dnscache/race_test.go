@@ -25,7 +25,7 @@ func edition(n int, broken bool) string {
 func parseEdition(txts []string) any { return strings.Join(txts, "") }
 
 // TestCacheNeverReturnsExpiredAnswerAsFresh lets readers, the clock, failures and an operator who
-// flushes run against each other. Whatever is read after a flush was asked for
+// flushes run against each other. Whatever is read after a flush was queried for
 // after it, fresh or stale, and a value is that of its records.
 func TestCacheNeverReturnsExpiredAnswerAsFresh(t *testing.T) {
 	const readers, editions = 3, 12

@@ -45,7 +45,7 @@ func TestExchangeRepeatsTruncatedAnswerOverTCP(t *testing.T) {
 		}
 	}
 	if n := count(srv, "cut.example.com"); n != 2 {
-		t.Errorf("asked %d times; want once over UDP and once over TCP", n)
+		t.Errorf("queried %d times; want once over UDP and once over TCP", n)
 	}
 }
 
@@ -76,14 +76,14 @@ func TestExchangeNeverUsesPartialAnswer(t *testing.T) {
 func TestNewRejectsInvalidConfig(t *testing.T) {
 	ok := []string{"127.0.0.1:53"}
 	for about, cfg := range map[string]Config{
-		"no servers":         {},
-		"a name":             {Servers: []string{"localhost:53"}},
-		"no port":            {Servers: []string{"127.0.0.1"}},
-		"port 0":             {Servers: []string{"127.0.0.1:0"}},
-		"a stranger trusted": {Servers: ok, Trusted: []string{"127.0.0.2:53"}},
-		"a name trusted":     {Servers: ok, Trusted: []string{"localhost:53"}},
-		"negative timeout":   {Servers: ok, QueryTimeout: -1},
-		"negative limit":     {Servers: ok, MaxInFlight: -1},
+		"no servers":            {},
+		"a name":                {Servers: []string{"localhost:53"}},
+		"no port":               {Servers: []string{"127.0.0.1"}},
+		"port 0":                {Servers: []string{"127.0.0.1:0"}},
+		"a third party trusted": {Servers: ok, Trusted: []string{"127.0.0.2:53"}},
+		"a name trusted":        {Servers: ok, Trusted: []string{"localhost:53"}},
+		"negative timeout":      {Servers: ok, QueryTimeout: -1},
+		"negative limit":        {Servers: ok, MaxInFlight: -1},
 	} {
 		if r, err := New(cfg, nil); err == nil {
 			r.Close()

@@ -60,7 +60,7 @@ const (
 // Config is what a Resolver needs to know. A zero field other than Servers
 // means the default.
 type Config struct {
-	Servers        []string         // recursive servers, "ip:port", asked in this order
+	Servers        []string         // recursive servers, "ip:port", queried in this order
 	Trusted        []string         // those of them whose AD bit is believed: a validating server on a path that nobody else can write to
 	QueryTimeout   time.Duration    // one exchange with one server; default 2 s
 	Timeout        time.Duration    // one lookup with all its attempts; default 5 s
@@ -159,7 +159,7 @@ func (r *Resolver) Probe(ctx context.Context) error { return r.pool.Probe(ctx) }
 // ServerStatus is what is known of a server, for operators.
 type ServerStatus = upstream.Status
 
-// Servers returns the servers in the order in which they are asked.
+// Servers returns the servers in the order in which they are queried.
 func (r *Resolver) Servers() []ServerStatus { return r.pool.Servers() }
 
 // SetServers replaces the servers: trusted are those of servers whose AD bit

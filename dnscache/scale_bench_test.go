@@ -45,7 +45,7 @@ type scanWay struct {
 	every int        // so many scanned names are followed by a lookup of a name in use; 0: none
 	next  func() int // which of them
 
-	asked, hits atomic.Int64
+	queried, hits atomic.Int64
 }
 
 // scanUsed is how many names of each way are in use, scanWaiting how many lookups
@@ -101,14 +101,14 @@ func scan(b *testing.B, there bool) {
 	}
 	ways := scanWays()
 	use := func(w *scanWay, i int) {
-		w.asked.Add(1)
+		w.queried.Add(1)
 		if look(fmt.Sprintf("_dmarc.d%04d.%s.example", i, w.name), true) {
 			w.hits.Add(1)
 		}
 	}
 	share := func(w *scanWay, when string) {
-		if hits, asked := w.hits.Swap(0), w.asked.Swap(0); asked > 0 && when != "" {
-			b.ReportMetric(100*float64(hits)/float64(asked), "%hits-"+when+"-"+w.name)
+		if hits, queried := w.hits.Swap(0), w.queried.Swap(0); queried > 0 && when != "" {
+			b.ReportMetric(100*float64(hits)/float64(queried), "%hits-"+when+"-"+w.name)
 		}
 	}
 	all := func(rounds int, when string) {

@@ -20,7 +20,7 @@ func TestCacheKeepsUsedNamesDuringScan(t *testing.T) {
 	for _, c := range []struct {
 		about string
 		there bool // the scanned names
-		every int  // one name in use is asked for after so many of the scan; 0: none
+		every int  // one name in use is queried for after so many of the scan; 0: none
 		least float64
 	}{
 		{"names that do not exist, with mail meanwhile", false, 10, 0.99},
@@ -46,7 +46,7 @@ func TestCacheKeepsUsedNamesDuringScan(t *testing.T) {
 				ask(i)
 				r.cache.CleanUp() // as if time passed: a burst of reads is not counted in full
 			}
-			asked, hits := 0, 0
+			queried, hits := 0, 0
 			for i := range scanNames {
 				k, a := key{Type: dns.TypeTXT, Name: fmt.Sprintf("%016x.example.net", uint64(i)*0x9e3779b97f4a7c15)}, answer{NXDomain: true, TTL: time.Hour}
 				if c.there {
@@ -54,13 +54,13 @@ func TestCacheKeepsUsedNamesDuringScan(t *testing.T) {
 				}
 				r.put(use{purpose: DMARC, parses: true}, k, a)
 				if c.every > 0 && i%c.every == 0 {
-					if asked++; ask(asked) {
+					if queried++; ask(queried) {
 						hits++
 					}
 				}
 			}
 			for i := range scanHot {
-				if asked++; ask(i) {
+				if queried++; ask(i) {
 					hits++
 				}
 			}
@@ -68,7 +68,7 @@ func TestCacheKeepsUsedNamesDuringScan(t *testing.T) {
 			if n := r.cache.EstimatedSize(); n >= scanNames/3 {
 				t.Fatalf("%d entries: nothing was at stake", n)
 			}
-			if rate := float64(hits) / float64(asked); rate < c.least {
+			if rate := float64(hits) / float64(queried); rate < c.least {
 				t.Errorf("hits of the names in use = %.2f %%; want %.0f %%", 100*rate, 100*c.least)
 			}
 		})

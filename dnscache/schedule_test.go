@@ -97,6 +97,6 @@ func TestSchedulePromotesLookupJoinedByAuthor(t *testing.T) {
 		}
 	}
 	if n := count(srv, "example.com"); n != 1 {
-		t.Errorf("asked %d times; want 1", n)
+		t.Errorf("queried %d times; want 1", n)
 	}
 }

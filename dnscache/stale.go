@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// instead is what there is without news: the old answer beside the reason, or
+// instead is what there is without news: the stale answer beside the reason, or
 // the reason alone.
 func (r *Resolver) instead(old *entry, outcome string, err error) (*entry, string, error) {
 	err = r.pool.Reviewed(err)
@@ -17,7 +17,7 @@ func (r *Resolver) instead(old *entry, outcome string, err error) (*entry, strin
 }
 
 // orOld waits for a flight no longer than until it is StaleAfter old; then the
-// old answer is given, and the flight goes on without its passengers (RFC 8767,
+// stale answer is given, and the flight goes on without its passengers (RFC 8767,
 // Section 5, the client response timer). So it is when ctx runs out of time.
 func (r *Resolver) orOld(ctx context.Context, f *flight, k key, old *entry, outcome string) (*entry, string, error) {
 	timer := time.NewTimer(time.Until(f.began.Add(r.cfg.StaleAfter)))
@@ -38,7 +38,7 @@ func (r *Resolver) orOld(ctx context.Context, f *flight, k key, old *entry, outc
 	}
 }
 
-// remember keeps a failure in mind, beside the old answer when there is one;
+// remember keeps a failure in mind, beside the stale answer when there is one;
 // r.mu is held.
 func (r *Resolver) remember(k key, err error, now int64) {
 	if !memorable(err) {

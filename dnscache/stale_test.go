@@ -103,7 +103,7 @@ func TestStaleAnswerFromEveryMethod(t *testing.T) {
 	g.clock.advance(150 * time.Second)
 	for what, ask := range asks {
 		if ok, err := ask(); !ok || !isStale(err) {
-			t.Errorf("%s = %v, %v; want the old answer", what, ok, err)
+			t.Errorf("%s = %v, %v; want the stale answer", what, ok, err)
 		}
 	}
 }
@@ -134,7 +134,7 @@ func TestCacheKeepsFailure(t *testing.T) {
 			t.Errorf("TXT(%q): %v, %s; want %s", name, err, l.Outcome, outcome)
 		}
 		if n := count(srv, name); n != queries {
-			t.Errorf("asked %d times for %s; want %d", n, name, queries)
+			t.Errorf("queried %d times for %s; want %d", n, name, queries)
 		}
 	}
 	ask("example.com", miss, 1)
@@ -197,7 +197,7 @@ func TestStaleAnswerShortensWait(t *testing.T) {
 		return err == nil
 	})
 	if n := count(srv, "example.com"); n != 2 {
-		t.Errorf("asked %d times; want 2", n)
+		t.Errorf("queried %d times; want 2", n)
 	}
 }
 
@@ -290,7 +290,7 @@ func TestStaleAnswersAfterClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.Close()
-	g.clock.advance(95 * time.Second) // when it would be asked for ahead of time
+	g.clock.advance(95 * time.Second) // when it would be queried for ahead of time
 	if txts, err := g.View(SPF).TXT(background, "example.com"); len(txts) != 1 || err != nil {
 		t.Errorf("TXT = %q, %v; want the record", txts, err)
 	}

@@ -67,7 +67,7 @@ func (t *tally) add(e *entry) {
 var errUnknown = errors.New("dnscache: not in the cache")
 
 // Remembered returns a view that answers from the cache alone, at once, for use
-// by one goroutine, and a function that reports whether all that was asked of
+// by one goroutine, and a function that reports whether all that was queried of
 // it since the last call was there, and fresh. Only then were the lookups
 // counted: whoever missed something will ask again. A traced view remembers
 // nothing, so that its trace shows every lookup.
@@ -89,7 +89,7 @@ func (v View) Remembered() (View, func() bool) {
 type Lookup struct {
 	Purpose    string // of the view
 	Name, Type string
-	Outcome    string        // hit, negative_hit, stale, failed, coalesced or miss; empty when Name cannot be a name and nothing was asked
+	Outcome    string        // hit, negative_hit, stale, failed, coalesced or miss; empty when Name cannot be a name and nothing was queried
 	Records    []string      // addresses in their text form
 	NXDomain   bool          // the name itself does not exist
 	TTL        time.Duration // what is left of it; 0 when stale, and of an answer that is not kept
@@ -180,7 +180,7 @@ func isStale(err error) bool {
 
 // Exists reports whether name exists, with records of whatever type or none.
 // It is false only when the servers say NXDOMAIN of the name itself to a
-// question for TXT, which SPF has mostly asked already, and to one for A too:
+// question for TXT, which SPF has mostly queried already, and to one for A too:
 // some servers deny a name when they do not know the type (RFC 4074, Section 4.2).
 func (v View) Exists(ctx context.Context, name string) (bool, error) {
 	if _, ok := wire.Clean(name); !ok {

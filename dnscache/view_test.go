@@ -125,7 +125,7 @@ func TestViewQueriesNoInvalidName(t *testing.T) {
 		}
 	}
 	if q := srv.Queries(); len(q) > 0 {
-		t.Errorf("asked %q; want nothing", q)
+		t.Errorf("queried %q; want nothing", q)
 	}
 }
 
@@ -137,7 +137,7 @@ func TestViewQueriesLongestName(t *testing.T) {
 		t.Errorf("TXT = %q, %v; want nothing", got, err)
 	}
 	if want := []string{"TXT " + name}; !slices.Equal(srv.Queries(), want) {
-		t.Errorf("asked %q; want %q", srv.Queries(), want)
+		t.Errorf("queried %q; want %q", srv.Queries(), want)
 	}
 }
 
@@ -150,14 +150,14 @@ func TestRememberedQueriesNothing(t *testing.T) {
 		t.Fatalf("TXT of an empty cache: error %v; want one, and nothing known", err)
 	}
 	if q := srv.Queries(); len(q) > 0 {
-		t.Fatalf("asked %q; want nothing", q)
+		t.Fatalf("queried %q; want nothing", q)
 	}
 	for _, name := range []string{"example.com", "nothing.example.com"} {
 		if _, err := asking.TXT(background, name); err != nil {
 			t.Fatal(err)
 		}
 	}
-	asked := len(srv.Queries())
+	queried := len(srv.Queries())
 	if got, err := view.TXT(background, "example.com"); err != nil || len(got) != 1 {
 		t.Errorf("TXT = %q, %v; want the record", got, err)
 	}
@@ -173,9 +173,9 @@ func TestRememberedQueriesNothing(t *testing.T) {
 	if _, err := view.TXT(background, "other.example.com"); err == nil || complete() {
 		t.Errorf("TXT of another name: error %v; want one", err)
 	}
-	wantRequests(t, g, "hit", 1) // they will be asked again
-	if n := len(srv.Queries()); n != asked {
-		t.Errorf("%d queries; want %d", n, asked)
+	wantRequests(t, g, "hit", 1) // they will be queried again
+	if n := len(srv.Queries()); n != queried {
+		t.Errorf("%d queries; want %d", n, queried)
 	}
 }
 

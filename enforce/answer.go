@@ -19,11 +19,11 @@ const tooManyForged = "Message has too many header fields that only the receivin
 // answer turns a decision into the reply and the header edits.
 func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	s := m.set
-	d.Reason = withoutRule(d)
+	d.Why = withoutRule(d)
 	switch {
 	case f.TooManyForged:
 		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", fmt.Sprintf(tooManyForged, f.QueueID))}
-	case d.Action == policy.Refuse: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
+	case d.Action == policy.Reject: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
 		text := s.Reply.Reject
 		if d.Author == "" {
 			text = s.Reply.NoAuthor
@@ -40,7 +40,7 @@ func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	case policy.Tag:
 		a.Edits = append(a.Edits, milter.InsertField(s.TagField, tagValue(d)))
 	case policy.Hold:
-		a.Edits = append(a.Edits, milter.Hold("DMARC: "+d.Author+": "+d.Reason))
+		a.Edits = append(a.Edits, milter.Hold("DMARC: "+d.Author+": "+d.Why))
 	}
 	// Ours last, so that it ends up on top of all others (RFC 8601, Section 4.1).
 	a.Edits = append(a.Edits, milter.InsertField(authenticationResults, authres.Format(s.AuthservID, authResults(f, d))))
@@ -51,9 +51,9 @@ func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 // what a rule of the site is called, they need not know.
 func withoutRule(d policy.Decision) string {
 	if d.Rule == "" {
-		return d.Reason
+		return d.Why
 	}
-	return strings.Replace(d.Reason, "; rule "+d.Rule, "", 1)
+	return strings.Replace(d.Why, "; rule "+d.Rule, "", 1)
 }
 
 // tagValue says what a filter or a user needs to know of a marked message.
@@ -64,12 +64,12 @@ func tagValue(d policy.Decision) string {
 // reasonFor names the author domain with the reason.
 func reasonFor(d policy.Decision) string {
 	if d.Author == "" {
-		return d.Reason
+		return d.Why
 	}
-	return d.Author + ": " + d.Reason
+	return d.Author + ": " + d.Why
 }
 
-// Reply holds the texts of SMTP replies, each with {domain}, {reason} and {qid}.
+// Reply holds the texts of SMTP replies, each with {domain}, {why} and {qid}.
 type Reply struct {
 	Reject   string
 	Tempfail string
@@ -84,7 +84,7 @@ func (r Reply) fill(text string, f policy.Facts, d policy.Decision) string {
 	if domain == "" {
 		domain = "the message"
 	}
-	text = strings.NewReplacer("{domain}", domain, "{reason}", d.Reason, "{qid}", f.QueueID).Replace(text)
+	text = strings.NewReplacer("{domain}", domain, "{why}", d.Why, "{qid}", f.QueueID).Replace(text)
 	if r.Help != "" {
 		text += "; see " + r.Help
 	}
@@ -133,7 +133,7 @@ func spfResult(f policy.Facts) authres.Result {
 	}
 	r := authres.Result{Method: "spf", Value: f.SPF.Result}
 	if f.SPF.Result != "pass" && f.SPF.Result != "none" {
-		r.Reason = f.SPF.Reason
+		r.Reason = f.SPF.Why
 	}
 	if f.SPF.Domain != "" {
 		r.Properties = []authres.Property{{Type: "smtp", Name: property, Value: f.SPF.Domain}}
@@ -144,7 +144,7 @@ func spfResult(f policy.Facts) authres.Result {
 func dkimResult(s policy.DKIM) authres.Result {
 	r := authres.Result{Method: "dkim", Value: s.Result}
 	if s.Result != "pass" {
-		r.Reason = s.Reason
+		r.Reason = s.Why
 	}
 	var comments []string
 	if s.KeyBits > 0 {
@@ -170,7 +170,7 @@ func dkimResult(s policy.DKIM) authres.Result {
 func arcResult(f policy.Facts) authres.Result {
 	r := authres.Result{Method: "arc", Value: f.ARC.Result}
 	if f.ARC.Result != "pass" {
-		r.Reason = f.ARC.Reason
+		r.Reason = f.ARC.Why
 		return r
 	}
 	if f.Client.IsValid() {
@@ -192,11 +192,11 @@ func dmarcResult(a policy.Author, p policy.Policy, d policy.Decision) authres.Re
 	if d.Evidence != policy.NotWeighed && d.Author == a.Domain {
 		r.Properties = append(r.Properties, authres.Property{Type: "policy", Name: "evidence", Value: keyword(string(d.Evidence))})
 	}
-	if d.Override != policy.AsPublished && d.Author == a.Domain {
-		r.Properties = append(r.Properties, authres.Property{Type: "policy", Name: "override-reason", Value: keyword(string(d.Override))})
+	if d.Reason != policy.AsPublished && d.Author == a.Domain {
+		r.Properties = append(r.Properties, authres.Property{Type: "policy", Name: "reason", Value: keyword(string(d.Reason))})
 	}
 	if a.Verdict.Status == dmarc.TempError || a.Verdict.Status == dmarc.PermError {
-		r.Reason = a.Verdict.Reason
+		r.Reason = a.Verdict.Why
 	}
 	r.Properties = append(r.Properties, authres.Property{Type: "header", Name: "from", Value: a.Domain})
 	return r
@@ -207,8 +207,8 @@ func keyword(s string) string { return strings.ReplaceAll(s, "_", "-") }
 
 // noAuthor is the result of a message whose From gives nothing to evaluate.
 func noAuthor(f policy.Facts, d policy.Decision) authres.Result {
-	if f.From == policy.FromMissing || f.From == policy.FromEmptyGroup {
-		return authres.Result{Method: "dmarc", Value: "none", Reason: d.Reason}
+	if f.FromField == policy.FromMissing || f.FromField == policy.FromEmptyGroup {
+		return authres.Result{Method: "dmarc", Value: "none", Reason: d.Why}
 	}
-	return authres.Result{Method: "dmarc", Value: "permerror", Reason: d.Reason}
+	return authres.Result{Method: "dmarc", Value: "permerror", Reason: d.Why}
 }

@@ -46,8 +46,8 @@ func BenchmarkMessage(b *testing.B) {
 		b.Run(bb.name, func(b *testing.B) {
 			r := newRig(b, bankZone+"!any\n")
 			zone := dnstest.NewZone(b, bankZone+"!any\n")
-			r.checker.Memory = func() auth.Memory {
-				return auth.Memory{SPF: zone, DKIM: zone, DMARC: zone, Complete: func() bool { return true }}
+			r.checker.CacheOnly = func() auth.CacheOnly {
+				return auth.CacheOnly{SPF: zone, DKIM: zone, DMARC: zone, Complete: func() bool { return true }}
 			}
 			r.use()
 			r.gate.Store, r.gate.Log = nobody{}, slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -109,7 +109,7 @@ func verdictOf(b *testing.B, dns dmarc.Resolver, immediate bool) {
 	d := f.Find(context.Background(), "shop.example")
 	id := f.Identify(context.Background(), dmarc.Identifier{Mechanism: dmarc.SPF, Domain: "bounce.shop.example", Passed: true}, d)
 	v := dmarc.Evaluate(d, []dmarc.Identifier{id})
-	facts := policy.Facts{Time: time.Unix(1, 0), From: policy.FromOneMailbox, Authors: []policy.Author{{
+	facts := policy.Facts{Time: time.Unix(1, 0), FromField: policy.FromOneMailbox, Authors: []policy.Author{{
 		Domain: "shop.example", Org: d.Org, PolicyDomain: d.PolicyDomain, Verdict: v,
 	}}}
 	set := policy.Settings{Profile: policy.Conformant, Quarantine: policy.Tag}

@@ -43,7 +43,7 @@ func (m *mail) compare(f *policy.Facts, d policy.Decision) {
 		m.gate.Metrics.Compared(a.Differs)
 		if len(a.Differs) > 0 && a.Differs[0] != notCompared {
 			o := m.others[i]
-			m.gate.Log.Info("DNS tree walk and public suffix list give different results", slog.String("qid", f.QueueID), slog.String("from", a.Domain),
+			m.gate.Log.Info("DNS tree walk and public suffix list give different results", slog.String("qid", f.QueueID), slog.String("author", a.Domain),
 				slog.String("in", strings.Join(a.Differs, ",")), slog.String("org", a.Org), slog.String("other_org", o.Discovery.Org),
 				slog.String("policy_domain", a.PolicyDomain), slog.String("other_policy_domain", o.Discovery.PolicyDomain),
 				slog.String("result", a.Verdict.Status.String()), slog.String("other_result", o.Verdict.Status.String()))

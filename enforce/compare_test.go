@@ -19,8 +19,8 @@ import (
 // compared lets the rig ask by the list, too, at once as from a cache.
 func (r *rig) compared(zone *dnstest.Zone) {
 	r.checker.Other = &dmarc.Finder{Resolver: zone, Method: dmarc.PSL}
-	r.checker.Memory = func() auth.Memory {
-		return auth.Memory{SPF: zone, DKIM: zone, DMARC: zone, Complete: func() bool { return true }}
+	r.checker.CacheOnly = func() auth.CacheOnly {
+		return auth.CacheOnly{SPF: zone, DKIM: zone, DMARC: zone, Complete: func() bool { return true }}
 	}
 	r.use()
 }

@@ -27,16 +27,16 @@ const (
 	coverageClear = 75
 )
 
-// sight is what a listener got to see of a message.
-type sight uint8
+// seen is what a listener got to see of a message.
+type seen uint8
 
 const (
-	evaluated   sight = iota // or skipped because of its client, as the site wants it
-	noHeader                 // nothing after DATA
-	notIP                    // no address of the client
-	loopback                 // the client is this host
-	behindRelay              // the client behind a relay could not be told
-	sights
+	evaluated   seen = iota // or skipped because of its client, as the site wants it
+	noHeader                // nothing after DATA
+	notIP                   // no address of the client
+	loopback                // the client is this host
+	behindRelay             // the client behind a relay could not be told
+	seenKinds
 )
 
 // Coverage watches whether a listener sees its mail, or is configured so that
@@ -48,10 +48,10 @@ type Coverage struct {
 	log      *slog.Logger
 
 	mu     sync.Mutex
-	recent [coverageWindow]sight
+	recent [coverageWindow]seen
 	next   int // place of the next message in recent
 	seen   int // places of recent that are filled
-	counts [sights]int
+	counts [seenKinds]int
 	active CoverageFinding
 }
 
@@ -96,7 +96,7 @@ func (c *Coverage) Finding() CoverageFinding {
 	return c.active
 }
 
-func (c *Coverage) note(s sight) {
+func (c *Coverage) note(s seen) {
 	if c == nil {
 		return
 	}
@@ -112,7 +112,7 @@ func (c *Coverage) note(s sight) {
 }
 
 // count takes in one message, and returns the finding before and after.
-func (c *Coverage) count(s sight) (before, now CoverageFinding) {
+func (c *Coverage) count(s seen) (before, now CoverageFinding) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.seen == coverageWindow {
@@ -131,13 +131,13 @@ func (c *Coverage) count(s sight) (before, now CoverageFinding) {
 	return before, c.active
 }
 
-// coverageFinding judges the last messages by what was seen of them. active
+// coverageFinding evaluates the last messages by what was seen of them. active
 // tells that there is a finding already.
-func coverageFinding(counts [sights]int, active bool) CoverageFinding {
+func coverageFinding(counts [seenKinds]int, active bool) CoverageFinding {
 	all, most := 0, noHeader
 	for s, n := range counts {
 		all += n
-		if s := sight(s); s > noHeader && n > counts[most] {
+		if s := seen(s); s > noHeader && n > counts[most] {
 			most = s
 		}
 	}
@@ -155,7 +155,7 @@ func coverageFinding(counts [sights]int, active bool) CoverageFinding {
 }
 
 // coverageTexts go on after "of the last 100 messages 97".
-var coverageTexts = [sights]CoverageFinding{
+var coverageTexts = [seenKinds]CoverageFinding{
 	noHeader: {
 		"no_header", "showed this listener no header: the MTA delivers them unchecked",
 		"Postfix with smtpd_proxy_filter on the smtpd that has smtpd_milters hands the content to the filter alone; set smtpd_milters on the smtpd behind the filter, and make the filter's address a trusted_relay",

@@ -18,28 +18,28 @@ import (
 func TestCoverageFinding(t *testing.T) {
 	tests := []struct {
 		name   string
-		counts map[sight]int
+		counts map[seen]int
 		active bool
 		code   string
 		text   string
 	}{
 		{"nothing yet", nil, false, "", ""},
-		{"ordinary mail", map[sight]int{evaluated: 95, noHeader: 3, loopback: 2}, false, "", ""},
-		{"no header at all", map[sight]int{noHeader: 100}, false, "no_header", "of the last 100 messages 100 showed"},
-		{"too few", map[sight]int{noHeader: 19}, false, "", ""},
-		{"just enough", map[sight]int{noHeader: 20}, false, "no_header", "of the last 20 messages 20"},
-		{"at the threshold", map[sight]int{noHeader: 90, evaluated: 10}, false, "no_header", "90 showed"},
-		{"below the threshold", map[sight]int{noHeader: 89, evaluated: 11}, false, "", ""},
-		{"active, below the threshold", map[sight]int{noHeader: 75, evaluated: 25}, true, "no_header", "75 showed"},
-		{"active, clear", map[sight]int{noHeader: 74, evaluated: 26}, true, "", ""},
-		{"all from this host", map[sight]int{loopback: 97, evaluated: 3}, false, "not_evaluated", "skip=loopback"},
-		{"no addresses", map[sight]int{notIP: 30}, false, "not_evaluated", "skip=not_ip"},
-		{"an unreadable relay", map[sight]int{behindRelay: 95, evaluated: 5}, false, "not_evaluated", "unknown_client"},
-		{"two causes", map[sight]int{noHeader: 40, loopback: 55, evaluated: 5}, false, "not_evaluated", "of the last 100 messages 55 came from this host"},
+		{"ordinary mail", map[seen]int{evaluated: 95, noHeader: 3, loopback: 2}, false, "", ""},
+		{"no header at all", map[seen]int{noHeader: 100}, false, "no_header", "of the last 100 messages 100 showed"},
+		{"too few", map[seen]int{noHeader: 19}, false, "", ""},
+		{"just enough", map[seen]int{noHeader: 20}, false, "no_header", "of the last 20 messages 20"},
+		{"at the threshold", map[seen]int{noHeader: 90, evaluated: 10}, false, "no_header", "90 showed"},
+		{"below the threshold", map[seen]int{noHeader: 89, evaluated: 11}, false, "", ""},
+		{"active, below the threshold", map[seen]int{noHeader: 75, evaluated: 25}, true, "no_header", "75 showed"},
+		{"active, clear", map[seen]int{noHeader: 74, evaluated: 26}, true, "", ""},
+		{"all from this host", map[seen]int{loopback: 97, evaluated: 3}, false, "not_evaluated", "skip=loopback"},
+		{"no addresses", map[seen]int{notIP: 30}, false, "not_evaluated", "skip=not_ip"},
+		{"an unreadable relay", map[seen]int{behindRelay: 95, evaluated: 5}, false, "not_evaluated", "unknown_client"},
+		{"two causes", map[seen]int{noHeader: 40, loopback: 55, evaluated: 5}, false, "not_evaluated", "of the last 100 messages 55 came from this host"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var counts [sights]int
+			var counts [seenKinds]int
 			for s, n := range tt.counts {
 				counts[s] = n
 			}
@@ -82,7 +82,7 @@ func TestCoverageLogsChangeOnce(t *testing.T) {
 			t.Errorf("%s: %v", step, err)
 		}
 	}
-	each := func(n int, s sight) {
+	each := func(n int, s seen) {
 		for range n {
 			c.note(s)
 		}

@@ -167,7 +167,7 @@ func (m *mail) Finish() milter.Answer {
 	if m.run != nil {
 		res := m.run.Finish()
 		m.gate.Metrics.Stage("auth", m.gate.Now().Sub(start))
-		m.judge(&facts, res)
+		m.evaluateChecks(&facts, res)
 	}
 	facts.Scrub()
 	decision := m.set.Policy.Decide(facts)
@@ -181,7 +181,7 @@ func (m *mail) Finish() milter.Answer {
 	return answer
 }
 
-// facts takes down what is known without any check.
+// facts records what is known without any check.
 func (m *mail) facts(now time.Time) policy.Facts {
 	mailFrom, _ := message.AddressDomain(m.env.MailFrom)
 	claims := message.ParseClaims(m.header)
@@ -190,7 +190,7 @@ func (m *mail) facts(now time.Time) policy.Facts {
 		Client: m.client.addr, ClientName: m.client.name, Helo: m.client.helo, Relay: m.client.relay,
 		UnknownClient: m.client.unknown,
 		NullPath:      m.env.MailFrom == "", MailFrom: mailFrom,
-		Skip: m.skip, From: m.from(), HeaderTruncated: m.env.HeaderTruncated, Forged: m.forged.count, TooManyForged: m.forged.tooMany,
+		Skip: m.skip, FromField: m.from(), HeaderTruncated: m.env.HeaderTruncated, Forged: m.forged.count, TooManyForged: m.forged.tooMany,
 		IsList: claims.IsList, ListID: claims.ListID, Automatic: claims.Automatic, TLS: m.client.tls,
 		Version: policy.FactsVersion,
 	}
@@ -212,23 +212,23 @@ func (m *mail) from() policy.From {
 	return policy.From(m.author.Outcome.String())
 }
 
-// judge adds what the checks found, and DMARC's verdict on it.
-func (m *mail) judge(f *policy.Facts, res auth.Results) {
+// evaluateChecks adds what the checks found, and DMARC's verdict on it.
+func (m *mail) evaluateChecks(f *policy.Facts, res auth.Results) {
 	f.SPF, f.HELO, f.ARC = spfFacts(res.SPF), spfFacts(res.HELO), arcFacts(res.ARC)
 	f.Stale, f.Pressed = res.Stale(), pressed(res)
 	for _, s := range res.DKIM {
 		f.DKIM = append(f.DKIM, policy.DKIM{
 			Result: s.Status.String(), Domain: s.Domain, Selector: s.Selector, Algorithm: s.Algorithm, B: s.B, Canon: s.Canon,
-			KeyBits: s.KeyBits, Testing: s.Testing, Reason: s.Reason, HeaderOK: s.HeaderOK, CutByMTA: s.CutByMTA, SignedAt: s.SignedAt,
+			KeyBits: s.KeyBits, Testing: s.Testing, Why: s.Why, HeaderOK: s.HeaderOK, CutByMTA: s.CutByMTA, SignedAt: s.SignedAt,
 		})
 	}
 	if m.lost != nil && m.lost.has("dkim-signature") {
-		f.DKIM = append(f.DKIM, policy.DKIM{Result: "neutral", Reason: "signatures beyond the limits of the header"})
+		f.DKIM = append(f.DKIM, policy.DKIM{Result: "neutral", Why: "signatures beyond the limits of the header"})
 	}
 	sample := policy.Sample{MessageID: m.first("Message-ID"), Date: m.first("Date"), MailFrom: m.env.MailFrom, Client: m.client.addr}
 	for i, a := range res.Authors {
 		sample.Author = m.author.Domains[i]
-		f.Authors = append(f.Authors, m.judgeAuthor(a, sample))
+		f.Authors = append(f.Authors, m.evaluateAuthor(a, sample))
 	}
 	f.BIMIEligible = len(res.Authors) == 1 && dmarc.EligibleForBIMI(res.Authors[0].Discovery, f.Authors[0].Verdict)
 	f.EarlierSPFFail = earlierSPFFail(m.header, f.Authors)
@@ -250,14 +250,14 @@ func (m *mail) seed(authors []policy.Author, sample policy.Sample) uint64 {
 }
 
 func spfFacts(r spf.Result) policy.SPF {
-	return policy.SPF{Result: r.Status.String(), Domain: r.Domain, Term: r.Term, Reason: r.Reason}
+	return policy.SPF{Result: r.Status.String(), Domain: r.Domain, Term: r.Term, Why: r.Why}
 }
 
 func arcFacts(c auth.Chain) policy.ARC {
 	if c.Status == arc.None {
 		return policy.ARC{}
 	}
-	out := policy.ARC{Result: c.Status.String(), Reason: c.Reason, OldestPass: c.OldestPass}
+	out := policy.ARC{Result: c.Status.String(), Why: c.Why, OldestPass: c.OldestPass}
 	for _, s := range c.Sealers {
 		sealer := policy.Sealer{Domain: s.Domain, Selector: s.Selector}
 		for _, r := range s.Recorded {
@@ -268,8 +268,8 @@ func arcFacts(c auth.Chain) policy.ARC {
 	return out
 }
 
-// judgeAuthor concludes for the author domain that sample names.
-func (m *mail) judgeAuthor(a auth.Author, sample policy.Sample) policy.Author {
+// evaluateAuthor concludes for the author domain that sample names.
+func (m *mail) evaluateAuthor(a auth.Author, sample policy.Sample) policy.Author {
 	out := policy.Author{
 		Domain: sample.Author, Org: a.Discovery.Org, PolicyDomain: a.Discovery.PolicyDomain,
 		Source:  a.Discovery.Source.String(),
@@ -279,7 +279,7 @@ func (m *mail) judgeAuthor(a auth.Author, sample policy.Sample) policy.Author {
 		out.Record = a.Discovery.Record.PolicyTags()
 	}
 	if policy.EvidenceMatters(out.Verdict) {
-		out.Standing, out.Signers = standingFacts(a.Standing), signers(a)
+		out.SendsMail, out.Signers = sendsMailFacts(a.SendsMail), signers(a)
 	}
 	if out.Verdict.Status != dmarc.Pass && m.gate.History != nil {
 		out.History = m.gate.History(out.Org)
@@ -310,7 +310,7 @@ func pressed(res auth.Results) []string {
 	}
 	note(policy.PressedARC, res.ARC.Err)
 	for i := range res.Authors {
-		note(policy.PressedStanding, res.Authors[i].Standing.Err)
+		note(policy.PressedSendsMail, res.Authors[i].SendsMail.Err)
 	}
 	return words
 }
@@ -324,8 +324,8 @@ func (m *mail) evaluate(d dmarc.Discovery, ids []dmarc.Identifier) dmarc.Verdict
 	return v
 }
 
-func standingFacts(s auth.Standing) policy.Standing {
-	out := policy.Standing{Asked: s.Asked, Missing: s.Missing}
+func sendsMailFacts(s auth.SendsMail) policy.SendsMail {
+	out := policy.SendsMail{Queried: s.Queried, Missing: s.Missing}
 	switch {
 	case s.NoSPF:
 		out.NoMail = policy.NoMailSPF

@@ -54,7 +54,7 @@ func newRig(t testing.TB, zone string) *rig {
 		AuthservID: "mx.receiver.example", AuthservIDs: []string{"mx.receiver.example"}, TagField: "X-Tag",
 		Policy:  policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
 		Sampler: policy.NewSampler(make([]byte, policy.MinSecret)),
-		Reply:   Reply{Reject: "DMARC {domain}: {reason} ({qid})", Tempfail: "DMARC later {domain}", NoAuthor: "no author {domain}: {reason} ({qid})"},
+		Reply:   Reply{Reject: "DMARC {domain}: {why} ({qid})", Tempfail: "DMARC later {domain}", NoAuthor: "no author {domain}: {why} ({qid})"},
 	}
 	r.checker = &auth.Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute}
 	r.gate = &Gate{
@@ -69,7 +69,7 @@ func newRig(t testing.TB, zone string) *rig {
 	return r
 }
 
-// use puts the settings of the rig in force.
+// use makes the settings of the rig active.
 func (r *rig) use() { r.gate.Snapshot.Store(&Snapshot{Settings: r.set, Checker: r.checker}) }
 
 func (r *rig) send(env milter.Envelope, fields ...string) milter.Answer {

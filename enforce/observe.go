@@ -17,7 +17,7 @@ import (
 func (m *mail) count(f policy.Facts, d policy.Decision) {
 	mm := m.gate.Metrics
 	mm.MessageAnswered(f.Listener, actionLabel(d.Action))
-	if d.Action != policy.Refuse && d.Action != policy.Tempfail {
+	if d.Action != policy.Reject && d.Action != policy.Tempfail {
 		for _, w := range m.forged.names {
 			mm.ForgedRemoved(w.kind, w.count)
 		}
@@ -36,13 +36,13 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 	}
 	mm.Evidence(string(d.Evidence))
 	mm.ARC(cmp.Or(f.ARC.Result, "none"))
-	if f.From != policy.FromOneMailbox && f.From != policy.FromSeveralMailboxes {
-		mm.FromMalformed(string(f.From))
+	if f.FromField != policy.FromOneMailbox && f.FromField != policy.FromSeveralMailboxes {
+		mm.FromMalformed(string(f.FromField))
 	}
 	for _, a := range f.Authors {
 		m.countAuthor(a)
 	}
-	mm.Disposition(d.Requested.String(), applied(d), string(d.Override))
+	mm.Disposition(d.Requested.String(), applied(d), string(d.Reason))
 	m.countRules(f, d)
 }
 
@@ -99,7 +99,7 @@ func via(v dmarc.Verdict) string {
 // actionLabel returns the value of the action label.
 func actionLabel(a policy.Action) string {
 	if a == policy.Tag {
-		return "accept_header"
+		return "tag"
 	}
 	return a.String()
 }
@@ -128,10 +128,10 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	attrs := append(make([]slog.Attr, 0, mostAttrs),
 		slog.String("qid", f.QueueID),
 		slog.String("listener", f.Listener),
-		slog.String("ip", addr(f)),
+		slog.String("client", addr(f)),
 		slog.String("helo", f.Helo),
-		slog.String("from", cmp.Or(strings.Join(m.author.Domains, ","), "-")),
-		slog.String("mfrom", mailFromWord(f)),
+		slog.String("author", cmp.Or(strings.Join(m.author.Domains, ","), "-")),
+		slog.String("mail_from", mailFromWord(f)),
 	)
 	if f.Skip != policy.Evaluated {
 		attrs = append(attrs, slog.String("skip", string(f.Skip)))
@@ -173,7 +173,7 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 }
 
 func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
-	result, policyText, cause := string(f.From), "-", dmarc.CauseNone
+	result, policyText, cause := string(f.FromField), "-", dmarc.CauseNone
 	for _, a := range f.Authors {
 		if a.Domain == d.Author {
 			result, policyText, cause = a.Verdict.Status.String(), a.Published(), a.Verdict.Cause
@@ -184,11 +184,11 @@ func (m *mail) verdictAttrs(f policy.Facts, d policy.Decision) []slog.Attr {
 		slog.String("p", policyText),
 		slog.String("requested", d.Requested.String()),
 		slog.String("applied", applied(d)),
-		slog.String("reason", cmp.Or(string(d.Override), "-")),
+		slog.String("reason", cmp.Or(string(d.Reason), "-")),
 		slog.String("spf", f.SPF.Result),
 		slog.String("dkim", dkimSummary(f.DKIM)),
 		slog.String("arc", arcSummary(f.ARC)),
-		slog.String("why", d.Reason),
+		slog.String("why", d.Why),
 	}
 	if cause != dmarc.CauseNone {
 		attrs = append(attrs, slog.String("cause", cause.String()))
@@ -215,8 +215,8 @@ func dkimSummary(sigs []policy.DKIM) string {
 	out := make([]string, len(sigs))
 	for i, s := range sigs {
 		out[i] = s.Result + ":" + s.Domain
-		if s.Result == "permerror" && s.Reason != "" {
-			out[i] += " (" + s.Reason + ")"
+		if s.Result == "permerror" && s.Why != "" {
+			out[i] += " (" + s.Why + ")"
 		}
 	}
 	return strings.Join(out, ",")

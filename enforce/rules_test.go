@@ -50,8 +50,8 @@ func TestFactsHaveHeaderClaimsAndTLS(t *testing.T) {
 			if got := (facts{f.IsList, f.ListID, f.Automatic, f.TLS}); got != tt.want {
 				t.Errorf("facts of %q = %+v; want %+v", tt.fields, got, tt.want)
 			}
-			if lacks := f.Lacking(); lacks != 0 {
-				t.Errorf("the row lacks facts %b; want none", lacks)
+			if missing := f.AllMissing(); missing != 0 {
+				t.Errorf("the row lacks facts %b; want none", missing)
 			}
 		})
 	}
@@ -142,10 +142,10 @@ func TestRowNamesSettings(t *testing.T) {
 // ruled is a decision that rules had a part in.
 func ruled() policy.Decision {
 	return policy.Decision{
-		Action: policy.Tag, Disposition: policy.Quarantine, Author: "bank.example", Reason: "nothing aligned; rule partner",
+		Action: policy.Tag, Disposition: policy.Quarantined, Author: "bank.example", Why: "nothing aligned; rule partner",
 		Rule: "partner", Unreported: "quiet", Also: []string{"lists"},
 		Shadow: []policy.ShadowDecision{
-			{Rule: "same", Action: policy.Tag}, {Rule: "milder", Action: policy.Accept}, {Rule: "harder", Action: policy.Refuse},
+			{Rule: "same", Action: policy.Tag}, {Rule: "milder", Action: policy.Accept}, {Rule: "harder", Action: policy.Reject},
 		},
 	}
 }
@@ -180,7 +180,7 @@ func TestMetricsCountEachMatchedRule(t *testing.T) {
 func TestLogLineNamesRules(t *testing.T) {
 	crowd := policy.Decision{}
 	for i := range mostShadows + 2 {
-		crowd.Shadow = append(crowd.Shadow, policy.ShadowDecision{Rule: fmt.Sprint("r-", i), Action: policy.Refuse})
+		crowd.Shadow = append(crowd.Shadow, policy.ShadowDecision{Rule: fmt.Sprint("r-", i), Action: policy.Reject})
 	}
 	five := policy.Decision{Shadow: crowd.Shadow[:mostShadows]}
 	for _, tt := range []struct {
@@ -215,17 +215,17 @@ func TestReplyDoesNotNameRule(t *testing.T) {
 				rules, err := policy.NewRules([]policy.Rule{{
 					ID: "secretpartner", Owner: "o", Mode: policy.Enforce, Action: action, Reason: policy.LocalPolicy,
 					Created: day, Expires: day.AddDate(1, 0, 0),
-					Match: policy.Match{ClientIP: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(evil, 32))}, Result: []string{"fail", "permerror"}},
+					Match: policy.Match{Client: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(evil, 32))}, Result: []string{"fail", "permerror"}},
 				}})
 				if err != nil {
 					t.Fatal(err)
 				}
 				r.set.Policy.Rules, r.set.Policy.Quarantine = rules, quarantine
-				r.set.Reply.Tempfail = "{domain}: {reason}"
+				r.set.Reply.Tempfail = "{domain}: {why}"
 				r.use()
 				a := r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, from)
 				row := r.store.rows[len(r.store.rows)-1]
-				if row.Decision.Rule != "secretpartner" || !strings.Contains(row.Decision.Reason, "secretpartner") {
+				if row.Decision.Rule != "secretpartner" || !strings.Contains(row.Decision.Why, "secretpartner") {
 					t.Fatalf("decision = %+v; want the rule in it", row.Decision)
 				}
 				if got := a.Reply.String() + fmt.Sprint(a.Edits); strings.Contains(got, "secretpartner") {

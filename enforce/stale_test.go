@@ -17,16 +17,16 @@ type aged struct{ *dnstest.Zone }
 func (a aged) TXT(ctx context.Context, name string) ([]string, error) {
 	txts, err := a.Zone.TXT(ctx, name)
 	if err == nil {
-		err = oldAnswer{}
+		err = staleAnswer{}
 	}
 	return txts, err
 }
 
-type oldAnswer struct{}
+type staleAnswer struct{}
 
-func (oldAnswer) Error() string { return "no newer answer" }
-func (oldAnswer) Stale() bool   { return true }
-func (oldAnswer) Ours() bool    { return true }
+func (staleAnswer) Error() string { return "no newer answer" }
+func (staleAnswer) Stale() bool   { return true }
+func (staleAnswer) Ours() bool    { return true }
 
 func TestRowAndLogLineMarkStaleAnswers(t *testing.T) {
 	for _, tt := range []struct {
@@ -37,9 +37,9 @@ func TestRowAndLogLineMarkStaleAnswers(t *testing.T) {
 		field  string // in Authentication-Results
 	}{
 		{"a pass", true, false, dmarc.Pass, "spf=pass smtp"},
-		{"a pass on an old answer", true, true, dmarc.Pass, "spf=pass smtp"},
+		{"a pass on a stale answer", true, true, dmarc.Pass, "spf=pass smtp"},
 		{"a fail", false, false, dmarc.Fail, ""},
-		{"no pass on an old answer", false, true, dmarc.TempError, `spf=temperror reason="matched all; old DNS answer"`},
+		{"no pass on a stale answer", false, true, dmarc.TempError, `spf=temperror reason="matched all; stale DNS answer"`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, bankZone)

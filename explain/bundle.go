@@ -39,7 +39,7 @@ func play(in site.Site, m Letter, answers []dnscache.Lookup) (casefile.Outcome, 
 	l := in.Config.Listeners[0]
 	now := in.Snapshot(l, policy.NewSampler(nil), func(dnscache.Purpose) dnscache.View { return dnscache.View{} })
 	now.Checker.SPF, now.Checker.DKIM, now.Checker.Finder.Resolver = playedDNS{playback: p}, playedDNS{playback: p}, playedDNS{playback: p}
-	now.Checker.Memory, now.Checker.Charge, now.Checker.Other = nil, nil, nil
+	now.Checker.CacheOnly, now.Checker.Charge, now.Checker.Other = nil, nil, nil
 	y := Passage(l, site.MilterLimits(in.Config), now, m, nil)
 	return y.outcome(), p.questions()
 }

@@ -20,8 +20,8 @@ func (x *Explanation) addDaemon(client *admin.Client) {
 	defer cancel()
 	known := make(map[string][]dnscache.Entry) // by name
 	for i, a := range x.Lookups {
-		list, asked := known[a.Name]
-		if !asked {
+		list, queried := known[a.Name]
+		if !queried {
 			var err error
 			if list, err = client.Show(ctx, a.Name); err != nil {
 				return
@@ -37,7 +37,7 @@ func (x *Explanation) addDaemon(client *admin.Client) {
 }
 
 // differs reports whether an entry gives the daemon something else to go by.
-func (a asked) differs(entry dnscache.Entry) bool {
+func (a queried) differs(entry dnscache.Entry) bool {
 	if entry.Stale || entry.Failure != "" || a.Err != nil || a.NXDomain != entry.NXDomain {
 		return true
 	}

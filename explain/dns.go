@@ -20,24 +20,24 @@ import (
 	"dmarcgate/term"
 )
 
-// asked is one lookup of the path.
-type asked struct {
+// queried is one lookup of the path.
+type queried struct {
 	dnscache.Lookup
 	daemon *dnscache.Entry // what the running daemon has instead, when that is known
 }
 
 // question is what identifies a lookup: "TXT example.com".
-func (a asked) question() string { return a.Type + " " + a.Name }
+func (a queried) question() string { return a.Type + " " + a.Name }
 
 // dropped reports whether nobody waited for the answer any more: a walk asks
 // all its names at once.
-func (a asked) dropped() bool { return errors.Is(a.Err, context.Canceled) }
+func (a queried) dropped() bool { return errors.Is(a.Err, context.Canceled) }
 
 // answered reports whether there is an answer, were it an old one.
-func (a asked) answered() bool { return a.Err == nil || a.Stale() }
+func (a queried) answered() bool { return a.Err == nil || a.Stale() }
 
 // answer is what came of it, printable, with the state of the cache.
-func (a asked) answer() string {
+func (a queried) answer() string {
 	state := " (" + a.State() + ")"
 	switch {
 	case a.dropped():
@@ -55,7 +55,7 @@ func (a asked) answer() string {
 }
 
 // MarshalJSON writes the failure as text.
-func (a asked) MarshalJSON() ([]byte, error) {
+func (a queried) MarshalJSON() ([]byte, error) {
 	v := struct {
 		Purpose  string   `json:"purpose"`
 		Type     string   `json:"type"`
@@ -79,17 +79,17 @@ func (a asked) MarshalJSON() ([]byte, error) {
 // dnsLog keeps lookups in the order of their answers.
 type dnsLog struct {
 	mu   sync.Mutex
-	list []asked
+	list []queried
 }
 
 func (l *dnsLog) note(got dnscache.Lookup) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.list = append(l.list, asked{Lookup: got})
+	l.list = append(l.list, queried{Lookup: got})
 }
 
 // find returns the first answer to a question, in the form of the log.
-func (l *dnsLog) find(kind, name string) (asked, bool) {
+func (l *dnsLog) find(kind, name string) (queried, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, a := range l.list {
@@ -97,11 +97,11 @@ func (l *dnsLog) find(kind, name string) (asked, bool) {
 			return a, true
 		}
 	}
-	return asked{}, false
+	return queried{}, false
 }
 
 // playback answers from a log, so that what was done with its answers can be
-// done again. What the log lacks is asked now or, without a resolver, is not
+// done again. What the log lacks is queried now or, without a resolver, is not
 // there.
 type playback struct {
 	log *dnsLog
@@ -111,7 +111,7 @@ type playback struct {
 	names []string // questions, in the order in which they came up
 }
 
-// questions returns what was asked since the last call.
+// questions returns what was queried since the last call.
 func (p *playback) questions() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -129,18 +129,18 @@ func (p *playback) note(question string) {
 }
 
 // get returns the answer to a question; ask puts it to a resolver.
-func (p playedDNS) get(kind, name string, ask func(dnscache.View) error) asked {
+func (p playedDNS) get(kind, name string, ask func(dnscache.View) error) queried {
 	p.note(kind + " " + name)
 	a, known := p.log.find(kind, name)
 	if known {
 		return a
 	}
 	if p.dns == nil {
-		return asked{Lookup: dnscache.Lookup{NXDomain: !p.log.exists(name)}}
+		return queried{Lookup: dnscache.Lookup{NXDomain: !p.log.exists(name)}}
 	}
 	err := ask(p.dns.View(p.purpose).Traced(p.log.note))
 	if a, known = p.log.find(kind, name); !known {
-		return asked{Lookup: dnscache.Lookup{Err: err}}
+		return queried{Lookup: dnscache.Lookup{Err: err}}
 	}
 	return a
 }
@@ -150,7 +150,7 @@ func (p playedDNS) get(kind, name string, ask func(dnscache.View) error) asked {
 func (l *dnsLog) exists(name string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.list, func(a asked) bool {
+	return slices.ContainsFunc(l.list, func(a queried) bool {
 		return a.answered() && a.Outcome != "" && !a.NXDomain && scope.AtOrBelow(a.Name, name)
 	})
 }
@@ -199,7 +199,7 @@ func (p playedDNS) Exists(ctx context.Context, name string) (bool, error) {
 }
 
 // addresses reads those that the trace wrote.
-func (a asked) addresses() ([]netip.Addr, error) {
+func (a queried) addresses() ([]netip.Addr, error) {
 	var out []netip.Addr
 	for _, r := range a.Records {
 		if ip, err := netip.ParseAddr(r); err == nil {
@@ -209,11 +209,11 @@ func (a asked) addresses() ([]netip.Addr, error) {
 	return out, a.Err
 }
 
-// spfCheck is the check of one identity with what it asked, in order.
+// spfCheck is the check of one identity with what it queried, in order.
 type spfCheck struct {
 	Identity string   `json:"identity"`
 	Result   string   `json:"result"` // as it came out again
-	Asked    []string `json:"asked"`
+	Queried  []string `json:"queried"`
 	Record   string   `json:"record,omitempty"` // the one of the domain itself, when there is one alone
 }
 

@@ -63,7 +63,7 @@ type Explanation struct {
 	Decision  policy.Decision `json:"decision"`
 	Reply     string          `json:"reply"`
 	Edits     []string        `json:"edits"`
-	Lookups   []asked         `json:"lookups"`                   // in the order of their answers
+	Lookups   []queried       `json:"lookups"`                   // in the order of their answers
 	SPF       []spfCheck      `json:"spf_checks,omitempty"`      // MAIL FROM, then HELO
 	Authors   []authorPath    `json:"authors,omitempty"`         // for each of Facts.Authors
 	Owner     string          `json:"spf_explanation,omitempty"` // what the owner of the MAIL FROM domain says of a fail
@@ -89,7 +89,7 @@ type secondOpinion struct {
 	Error    string           `json:"error,omitempty"`
 }
 
-// Options are what explain is asked for, and what it was told of a message.
+// Options are what explain is queried for, and what it was told of a message.
 type Options struct {
 	// Whether the letter says what only the MTA knows. Of what was not told, the
 	// explanation says whether the decision depends on it.
@@ -99,7 +99,7 @@ type Options struct {
 	Rule   string        // id of a rule that is tried on the message; "" for none
 	Bundle bool          // make a case file
 	Redact bool          // take out of it what is private
-	Daemon *admin.Client // is asked what its cache has of the names; may be nil
+	Daemon *admin.Client // is queried what its cache has of the names; may be nil
 }
 
 // Message explains what becomes of a message with the settings, rules and DNS of

@@ -21,12 +21,12 @@ func (x *Explanation) tellRule(s policy.Settings, id string) {
 	}
 	f := x.Facts
 	for _, n := range x.NotTold {
-		f.Lacks |= n.lack
+		f.Missing |= n.missing
 	}
 	var others []policy.Facts
 	for _, n := range x.NotTold {
 		for _, other := range n.others {
-			if n.lack == 0 && other.Skip == f.Skip {
+			if n.missing == 0 && other.Skip == f.Skip {
 				others = append(others, other)
 			}
 		}
@@ -89,7 +89,7 @@ func (x *Explanation) decidedBy() string {
 // that is no single fact.
 func factWords(key string, f policy.Facts) string {
 	switch strings.TrimPrefix(key, "not_") {
-	case "client_ip":
+	case "client":
 		return clientText(f)
 	case "iprev":
 		return term.OrNone(f.ClientName)
@@ -103,7 +103,7 @@ func factWords(key string, f policy.Facts) string {
 		return f.Listener
 	case "helo":
 		return term.OrNone(f.Helo)
-	case "mail_from_domain":
+	case "mail_from":
 		return mailFromWord(f)
 	case "list_id":
 		return term.OrNone(f.ListID)
@@ -125,15 +125,15 @@ func flagWords(key string, f policy.Facts) string {
 		return strconv.FormatBool(f.IsList)
 	case "auto_submitted":
 		return strconv.FormatBool(f.Automatic)
-	case "from":
-		return term.OrNone(string(f.From))
+	case "from_field":
+		return term.OrNone(string(f.FromField))
 	}
 	return authorFacts(strings.TrimPrefix(key, "not_"), f)
 }
 
 func authorFacts(key string, f policy.Facts) string {
 	of := map[string]func(policy.Author) string{
-		"header_from":   func(a policy.Author) string { return a.Domain },
+		"author":        func(a policy.Author) string { return a.Domain },
 		"policy_domain": func(a policy.Author) string { return a.PolicyDomain },
 		"result":        func(a policy.Author) string { return a.Verdict.Status.String() },
 		"requested":     func(a policy.Author) string { return a.Published() },

@@ -52,7 +52,7 @@ func (t *letterText) lines(lines ...string) {
 	t.WriteString("\n")
 }
 
-// senderText says what the sender of a message has to mend. It names no rule,
+// senderText says what the sender of a message has to fix. It names no rule,
 // no setting and no path of this site.
 func (x *Explanation) senderText() string {
 	t, f := &letterText{}, x.Facts
@@ -61,7 +61,7 @@ func (x *Explanation) senderText() string {
 	case f.Skip != policy.Evaluated:
 		t.para("DMARC was not evaluated for this message. Nothing needs to be fixed.")
 	case len(f.Authors) == 0:
-		t.para("%s", brokenFrom(f.From))
+		t.para("%s", brokenFrom(f.FromField))
 	case len(failing) == 0:
 		x.praise(t)
 	}
@@ -116,21 +116,21 @@ func (x *Explanation) tell(t *letterText, i int) {
 	a := x.Facts.Authors[i]
 	switch a.Verdict.Status {
 	case dmarc.PermError:
-		t.para("Your message%s could not be evaluated by DMARC for %s: %s.", x.from(), a.Domain, a.Verdict.Reason)
+		t.para("Your message%s could not be evaluated by DMARC for %s: %s.", x.from(), a.Domain, a.Verdict.Why)
 		return
 	case dmarc.TempError:
 		if a.Verdict.Cause == dmarc.CausePressure {
-			t.para("Your message%s could not be evaluated by DMARC for %s, because our DNS was overloaded or down: %s. Nothing needs to be fixed; send it again.", x.from(), a.Domain, a.Verdict.Reason)
+			t.para("Your message%s could not be evaluated by DMARC for %s, because our DNS was overloaded or down: %s. Nothing needs to be fixed; send it again.", x.from(), a.Domain, a.Verdict.Why)
 			return
 		}
 		if a.Verdict.Cause == dmarc.CauseClient {
 			t.para("Your message could not be evaluated by DMARC for %s: no DKIM signature of that domain passed, and SPF was not checked, because this site does not know which host sent the message. The fault is at this site. Mail that is signed with DKIM and d=%s passes here all the same.", a.Domain, a.Domain)
 			return
 		}
-		t.para("Your message%s could not be evaluated by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Reason)
+		t.para("Your message%s could not be evaluated by DMARC for %s, because DNS gave no answer: %s. Have the name servers of the domain checked.", x.from(), a.Domain, a.Verdict.Why)
 		return
 	}
-	t.para("Your message%s failed DMARC for %s, the domain in its From field: %s.", x.from(), a.Domain, a.Verdict.Reason)
+	t.para("Your message%s failed DMARC for %s, the domain in its From field: %s.", x.from(), a.Domain, a.Verdict.Why)
 	t.lines(x.found(i)...)
 	list := x.advice(i)
 	for n, ad := range list[:min(len(list), maxAdvice)] {
@@ -155,7 +155,7 @@ func (x *Explanation) found(i int) []string {
 	}
 	out := []string{fmt.Sprintf("SPF    %s for %s (%s)", f.SPF.Result, term.OrNone(f.SPF.Domain), identity)}
 	for _, s := range f.DKIM[:min(len(f.DKIM), maxAdvice)] {
-		out = append(out, fmt.Sprintf("DKIM   %s for d=%s, s=%s: %s", s.Result, term.OrNone(s.Domain), term.OrNone(s.Selector), s.Reason))
+		out = append(out, fmt.Sprintf("DKIM   %s for d=%s, s=%s: %s", s.Result, term.OrNone(s.Domain), term.OrNone(s.Selector), s.Why))
 	}
 	if len(f.DKIM) == 0 {
 		out = append(out, "DKIM   no signature")
@@ -211,15 +211,15 @@ func keyRecord(selector, domain string) string {
 type relation uint8
 
 const (
-	stranger relation = iota
-	related           // of the same organization, and the record wants the author domain itself
+	unrelated relation = iota
+	related            // of the same organization, and the record wants the author domain itself
 	aligned
 )
 
 func (x *Explanation) relation(i int, m dmarc.Mechanism, domain string) relation {
 	a := x.Facts.Authors[i]
 	if domain == "" {
-		return stranger
+		return unrelated
 	}
 	if i < len(x.Authors) {
 		if slices.ContainsFunc(x.Authors[i].Identifiers, func(id identifier) bool {
@@ -231,13 +231,13 @@ func (x *Explanation) relation(i int, m dmarc.Mechanism, domain string) relation
 		return aligned
 	}
 	if !scope.AtOrBelow(domain, a.Org) {
-		return stranger
+		return unrelated
 	}
 	if r, _, err := dmarc.ParseRecord(a.Record); err == nil && (m == dmarc.SPF && r.ASPF == dmarc.Strict || m == dmarc.DKIM && r.ADKIM == dmarc.Strict) {
 		return related
 	}
 	if i < len(x.Authors) {
-		return stranger // the walk said so: a psd tag stands between them
+		return unrelated // the walk said so: a psd tag stands between them
 	}
 	return aligned
 }
@@ -253,16 +253,16 @@ func (x *Explanation) adviceOnSPF(i int) []advice {
 		return nil
 	case rel == related && passed:
 		return with(nearMode, "SPF passed for %s, but the DMARC record of %s wants strict alignment (aspf=s), so that only %s itself counts. Take aspf=s out of the record, or use a MAIL FROM of %s.", domain, a.PolicyDomain, a.Domain, a.Domain)
-	case rel == stranger && passed:
+	case rel == unrelated && passed:
 		return with(nearUnalignedSPF, "SPF passed for %s, which is not aligned with %s. Use a MAIL FROM (bounce address) at %s or, unless the record says aspf=s, below its organizational domain, and give that name an SPF record which allows the host that sends.", domain, a.Domain, a.Domain)
 	case rel != aligned:
 		return nil
 	}
-	return x.mendSPF(domain)
+	return x.fixSPF(domain)
 }
 
-// mendSPF is for a domain that is aligned and did not pass.
-func (x *Explanation) mendSPF(domain string) []advice {
+// fixSPF is for a domain that is aligned and did not pass.
+func (x *Explanation) fixSPF(domain string) []advice {
 	f := x.Facts
 	ad := advice{near: nearSPF, mechanism: "SPF"}
 	record := ""
@@ -272,12 +272,12 @@ func (x *Explanation) mendSPF(domain string) []advice {
 	authorized := ipTerm(f.Client)
 	switch result := f.SPF.Result; {
 	case result == "permerror":
-		ad.text = fmt.Sprintf("the SPF record of %s has an error, so that SPF passes for nobody: %s. Fix the record.", domain, f.SPF.Reason)
+		ad.text = fmt.Sprintf("the SPF record of %s has an error, so that SPF passes for nobody: %s. Fix the record.", domain, f.SPF.Why)
 		if f.SPF.Term != "" {
 			ad.text += " The error is at: " + f.SPF.Term
 		}
 	case result == "temperror":
-		ad.text = fmt.Sprintf("SPF for %s could not be checked: %s. Have its name servers checked.", domain, f.SPF.Reason)
+		ad.text = fmt.Sprintf("SPF for %s could not be checked: %s. Have its name servers checked.", domain, f.SPF.Why)
 	case result == "none":
 		ad.text = fmt.Sprintf("%s has no SPF record. If %s is a host of yours, publish one that allows it:", domain, f.Client)
 		ad.records = []string{term.ZoneTXT(domain, "v=spf1 "+authorized+" -all")}
@@ -316,18 +316,18 @@ func (x *Explanation) adviceOnDKIM(i int, s policy.DKIM) advice {
 	switch rel := x.relation(i, dmarc.DKIM, s.Domain); {
 	case rel == related && passed:
 		ad.near, ad.text = nearMode, fmt.Sprintf("a signature of %s verified, but the DMARC record of %s wants strict alignment (adkim=s), so that only %s itself counts. Take adkim=s out of the record, or sign with d=%s.", s.Domain, a.PolicyDomain, a.Domain, a.Domain)
-	case rel == stranger && passed:
+	case rel == unrelated && passed:
 		ad.near, ad.text = nearUnalignedDKIM, fmt.Sprintf("a signature of %s verified, which is not aligned with %s. Have whoever signs for you sign with d=%s too, with a key published as:", s.Domain, a.Domain, a.Domain)
 		ad.records = []string{keyRecord("selector", a.Domain)}
 	case rel == aligned && !passed:
-		return mendSignature(s)
+		return fixSignature(s)
 	}
 	return ad
 }
 
-// mends says what to do about a signature of the author domain, by the reason
+// fixes says what to do about a signature of the author domain, by the reason
 // that auth/dkim gives. %[1]s is the name of the key.
-var mends = map[string]struct {
+var fixes = map[string]struct {
 	near int
 	text string
 	key  bool // a record is published anew
@@ -349,16 +349,16 @@ var mends = map[string]struct {
 	"key lookup failed":                     {nearKey, "the key at %[1]s could not be fetched. Have the name servers of the domain checked.", false},
 }
 
-func mendSignature(s policy.DKIM) advice {
+func fixSignature(s policy.DKIM) advice {
 	ad := advice{near: nearBody, mechanism: "DKIM"}
 	name := s.Selector + "._domainkey." + s.Domain
-	m, known := mends[s.Reason]
+	m, known := fixes[s.Why]
 	if !known {
-		ad.text = fmt.Sprintf("your signature of %s (s=%s) could not be used: %s.", s.Domain, s.Selector, s.Reason)
+		ad.text = fmt.Sprintf("your signature of %s (s=%s) could not be used: %s.", s.Domain, s.Selector, s.Why)
 		return ad
 	}
 	ad.near, ad.text = m.near, strings.ReplaceAll(m.text, "%[1]s", name)
-	if s.Reason == "body hash did not verify" && s.HeaderOK {
+	if s.Why == "body hash did not verify" && s.HeaderOK {
 		ad.text = "the header is as it was signed, but " + ad.text
 	}
 	if m.key {
@@ -377,7 +377,7 @@ func (x *Explanation) defects(t *letterText, i int) {
 	t.para("The DMARC record for %s has errors:", a.Domain)
 	var lines []string
 	for _, kind := range a.Defects {
-		lines = append(lines, kind+": "+mendOf(kind))
+		lines = append(lines, kind+": "+fixOf(kind))
 	}
 	t.lines(lines...)
 	if i < len(x.Authors) && x.Authors[i].Text != "" {
@@ -385,10 +385,10 @@ func (x *Explanation) defects(t *letterText, i int) {
 	}
 }
 
-func mendOf(kind string) string {
+func fixOf(kind string) string {
 	for _, k := range dmarc.DefectKinds() {
 		if k.String() == kind {
-			return dmarc.Defect{Kind: k}.Mend()
+			return dmarc.Defect{Kind: k}.Fix()
 		}
 	}
 	return ""

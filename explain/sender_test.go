@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// The mends are found by the reasons that auth/dkim gives, and must follow
+// The fixes are found by the reasons that auth/dkim gives, and must follow
 // them.
 func TestFixesOfDKIMHaveReason(t *testing.T) {
 	files, err := filepath.Glob("../auth/dkim/*.go")
@@ -27,7 +27,7 @@ func TestFixesOfDKIMHaveReason(t *testing.T) {
 		}
 		source = append(source, text...)
 	}
-	for reason := range mends {
+	for reason := range fixes {
 		if !bytes.Contains(source, []byte(strconv.Quote(reason))) {
 			t.Errorf("auth/dkim has no reason %q", reason)
 		}

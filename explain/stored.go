@@ -14,7 +14,7 @@ import (
 	"dmarcgate/term"
 )
 
-// decidedAgain is what the settings and rules in force now make of a message.
+// decidedAgain is what the active settings and rules now make of a message.
 type decidedAgain struct {
 	Profile  string          `json:"profile"`
 	Same     bool            `json:"same"` // as what was decided then
@@ -106,7 +106,7 @@ func (x *Explanation) again(n *term.Node) {
 	}
 	now := x.Again.Decision
 	d := n.Add("%s %s: DIFFERENT, %s", when, x.Again.Profile, now.Action)
-	d.Add("disposition %s, override %s", now.Disposition, term.OrNone(string(now.Override)))
+	d.Add("disposition %s, reason %s", now.Disposition, term.OrNone(string(now.Reason)))
 	ruleParts(d, now)
-	d.Add("because: %s", term.Printable(now.Reason))
+	d.Add("why: %s", term.Printable(now.Why))
 }

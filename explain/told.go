@@ -16,8 +16,8 @@ type notTold struct {
 	Flag    string `json:"flag,omitempty"` // that tells it; "" if none does
 	Matters bool   `json:"matters"`        // another value may give another decision
 
-	lack   policy.Lack    // the fact, if rules know it as one that may be missing
-	others []policy.Facts // the message with other values of it
+	missing policy.MissingFacts // the fact, if rules know it as one that may be missing
+	others  []policy.Facts      // the message with other values of it
 }
 
 // notTold lists what explain was not told of a message that is evaluated, and
@@ -35,11 +35,11 @@ func (o Options) notTold(s policy.Settings, x *Explanation) []notTold {
 	}
 	f := x.Facts
 	direct := f.Client.IsValid() && !f.Relay.IsValid() // else the daemon does not know them either
-	add(direct && !o.ClientName, withoutFact(f, "name of the client", "--client-name", policy.LackClientName))
+	add(direct && !o.ClientName, withoutFact(f, "name of the client", "--client-name", policy.MissingClientName))
 	add(direct && !o.TLS, notTold{What: "whether the client used TLS", Flag: "--tls", others: []policy.Facts{otherTLS(f)}})
 	add(!o.Auth, notTold{What: "whether the client has authenticated", Flag: "--auth", others: []policy.Facts{authenticated(f)}})
-	add(!o.Rcpt, withoutFact(f, "recipients", "--rcpt", policy.LackRecipients))
-	add(!x.Secret, notTold{What: "the site's secret, and so each draw", lack: policy.LackSeed, others: otherDraws(f)})
+	add(!o.Rcpt, withoutFact(f, "recipients", "--rcpt", policy.MissingRecipients))
+	add(!x.Secret, notTold{What: "the site's secret, and so each draw", missing: policy.MissingSeed, others: otherDraws(f)})
 	add(slices.ContainsFunc(f.Authors, notPassed), notTold{What: "history of the author domains, which only the daemon has", others: otherHistories(s, f)})
 	add(x.Decision.Action == policy.Tempfail, notTold{What: "how long the message has been deferred, which only the daemon knows", others: []policy.Facts{deferred(s, f)}})
 	base := outcomeOf(s.Decide(f))
@@ -55,7 +55,7 @@ func (o Options) notTold(s policy.Settings, x *Explanation) []notTold {
 
 // outcomeOf is a decision without the words and policies that led to it.
 func outcomeOf(d policy.Decision) policy.Decision {
-	d.Reason, d.Author, d.Effective, d.Requested = "", "", nil, 0
+	d.Why, d.Author, d.Effective, d.Requested = "", "", nil, 0
 	return d
 }
 
@@ -66,9 +66,9 @@ func authenticated(f policy.Facts) policy.Facts {
 
 func notPassed(a policy.Author) bool { return a.Verdict.Status != dmarc.Pass }
 
-func withoutFact(f policy.Facts, what, flag string, lack policy.Lack) notTold {
-	f.Lacks |= lack
-	return notTold{What: what, Flag: flag, lack: lack, others: []policy.Facts{f}}
+func withoutFact(f policy.Facts, what, flag string, missing policy.MissingFacts) notTold {
+	f.Missing |= missing
+	return notTold{What: what, Flag: flag, missing: missing, others: []policy.Facts{f}}
 }
 
 func otherTLS(f policy.Facts) policy.Facts {
@@ -85,7 +85,7 @@ func deferred(s policy.Settings, f policy.Facts) policy.Facts {
 // draw for pct.
 func otherDraws(f policy.Facts) []policy.Facts {
 	out := []policy.Facts{f}
-	out[0].Lacks |= policy.LackSeed
+	out[0].Missing |= policy.MissingSeed
 	for _, draw := range []uint8{0, 99} {
 		out = append(out, eachAuthor(f, func(a *policy.Author) { a.Draw = draw }))
 	}

@@ -76,7 +76,7 @@ func (x *Explanation) checks(root *term.Node) {
 	if len(f.Pressed) > 0 {
 		root.Add("not determined, because lookups were dropped in favor of other messages: %s", strings.Join(f.Pressed, ", "))
 	}
-	root.Add("From: %s", f.From)
+	root.Add("From: %s", f.FromField)
 	if f.HeaderTruncated {
 		root.Add("header longer than limits.header_fields or limits.header_bytes: only its beginning was evaluated")
 	}
@@ -88,33 +88,33 @@ func (x *Explanation) checks(root *term.Node) {
 }
 
 func spfNode(root *term.Node, identity string, s policy.SPF) *term.Node {
-	n := root.Add("spf %s: %s for %s (%s)", identity, s.Result, term.OrNone(s.Domain), term.Printable(s.Reason))
+	n := root.Add("spf %s: %s for %s (%s)", identity, s.Result, term.OrNone(s.Domain), term.Printable(s.Why))
 	if s.Term != "" {
 		n.Add("term %s", term.Printable(s.Term))
 	}
 	return n
 }
 
-// spfQueries shows what the check asked, of the first of the identities that
+// spfQueries shows what the check queried, of the first of the identities that
 // was checked.
 func (x *Explanation) spfQueries(n *term.Node, identity ...string) {
 	i := slices.IndexFunc(x.SPF, func(c spfCheck) bool { return slices.Contains(identity, c.Identity) })
 	if i < 0 {
 		return
 	}
-	asked := x.SPF[i].Asked
-	if len(asked) == 0 {
+	queried := x.SPF[i].Queried
+	if len(queried) == 0 {
 		return
 	}
 	q := n.Add("queried, in order")
-	for _, name := range asked {
+	for _, name := range queried {
 		x.query(q, name)
 	}
 }
 
 // query shows a question with its answer.
 func (x *Explanation) query(n *term.Node, question string) {
-	i := slices.IndexFunc(x.Lookups, func(a asked) bool { return a.question() == question })
+	i := slices.IndexFunc(x.Lookups, func(a queried) bool { return a.question() == question })
 	if i < 0 {
 		n.Add("%s", term.Printable(question))
 		return
@@ -123,7 +123,7 @@ func (x *Explanation) query(n *term.Node, question string) {
 }
 
 // draw shows a lookup, and what the daemon has instead.
-func (a asked) draw(parent *term.Node, number string) {
+func (a queried) draw(parent *term.Node, number string) {
 	n := parent.Add("%s%s: %s", number, term.Printable(a.question()), a.answer())
 	if a.daemon != nil {
 		n.Add("the daemon has: %s", *a.daemon)
@@ -132,7 +132,7 @@ func (a asked) draw(parent *term.Node, number string) {
 
 // signature shows all that is known of one.
 func signature(parent *term.Node, s policy.DKIM) {
-	n := parent.Add("%s: d=%s s=%s (%s)", s.Result, term.OrNone(s.Domain), term.Printable(s.Selector), term.Printable(s.Reason))
+	n := parent.Add("%s: d=%s s=%s (%s)", s.Result, term.OrNone(s.Domain), term.Printable(s.Selector), term.Printable(s.Why))
 	n.Add("a=%s c=%s b=%s", term.OrNone(s.Algorithm), term.OrNone(s.Canon), term.OrNone(s.B))
 	if s.KeyBits > 0 {
 		n.Add("key of %d bits", s.KeyBits)
@@ -163,7 +163,7 @@ func (x *Explanation) chain(root *term.Node) {
 		root.Add("arc: no chain")
 		return
 	}
-	n := root.Add("arc: %s (%s)", c.Result, term.Printable(c.Reason))
+	n := root.Add("arc: %s (%s)", c.Result, term.Printable(c.Why))
 	if c.Result == "pass" && c.OldestPass > 1 {
 		n.Add("changed on its way: the signatures verify from hop %d on", c.OldestPass)
 	}
@@ -210,7 +210,7 @@ func (x *Explanation) author(root *term.Node, i int) {
 	if by := a.PassBy(); by != "" {
 		n.Add("passes by: %s", by)
 	}
-	n.Add("because: %s", term.Printable(a.Verdict.Reason))
+	n.Add("why: %s", term.Printable(a.Verdict.Why))
 	if x.Facts.EarlierSPFFail && a.Verdict.AlignedSPF {
 		n.Add("a field of the message says that SPF failed for this organization at an earlier host: " +
 			"possibly sent through a shared sender to make SPF pass")
@@ -254,8 +254,8 @@ func (p authorPath) alignment(parent *term.Node) {
 		if id.Mode != "" {
 			n.Add("mode %s", id.Mode)
 		}
-		if len(id.Asked) > 0 {
-			n.Add("asked beside: %s", term.Printable(strings.Join(id.Asked, ", ")))
+		if len(id.Queried) > 0 {
+			n.Add("queried beside: %s", term.Printable(strings.Join(id.Queried, ", ")))
 		}
 	}
 }
@@ -277,8 +277,8 @@ func (x *Explanation) policy(parent *term.Node, i int) {
 	if a.Verdict.Pct < 100 && a.PolicyDomain != "" {
 		n.Add("pct=%d, drawn %d%s", a.Verdict.Pct, a.Draw, x.drawNote())
 	}
-	if applied.Override != policy.AsPublished {
-		n.Add("one step lower: %s", applied.Override)
+	if applied.Reason != policy.AsPublished {
+		n.Add("one step lower: %s", applied.Reason)
 	}
 }
 
@@ -298,8 +298,8 @@ func (x *Explanation) evidence(parent *term.Node, a policy.Author) {
 	if len(a.Signers) > 0 {
 		n.Add("signatures that are aligned: %s", term.Printable(strings.Join(a.Signers, ", ")))
 	}
-	switch s := a.Standing; {
-	case !s.Asked:
+	switch s := a.SendsMail; {
+	case !s.Queried:
 		n.Add("sends-mail status: not queried, or no answer")
 	case s.Missing:
 		n.Add("the domain does not exist")
@@ -327,8 +327,8 @@ func (x *Explanation) decision(root *term.Node) {
 		profile = ", profile " + x.Profile
 	}
 	n := root.Add("decision%s: %s", profile, d.Action)
-	n.Add("disposition %s, requested %s, override %s", d.Disposition, d.Requested, term.OrNone(string(d.Override)))
-	if why := d.ReportReason(x.Facts); why != d.Override {
+	n.Add("disposition %s, requested %s, reason %s", d.Disposition, d.Requested, term.OrNone(string(d.Reason)))
+	if why := d.ReportReason(x.Facts); why != d.Reason {
 		n.Add("in reports: %s, because the policy is not enforced (RFC 9990, Section 3.1.6)", why)
 	}
 	if d.Evidence != policy.NotWeighed {
@@ -337,7 +337,7 @@ func (x *Explanation) decision(root *term.Node) {
 	if d.Author != "" && len(x.Facts.Authors) > 1 {
 		n.Add("for %s, the strictest of the author domains", d.Author)
 	}
-	n.Add("because: %s", term.Printable(d.Reason))
+	n.Add("why: %s", term.Printable(d.Why))
 	if len(x.Facts.Recipients) > 1 {
 		n.Add("one answer for recipients of %d domains: a milter cannot answer for each recipient", len(x.Facts.Recipients))
 	}

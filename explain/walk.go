@@ -19,7 +19,7 @@ type walked struct {
 	Records []string `json:"records,omitempty"`
 	Other   int      `json:"other_txt,omitempty"`
 	Error   string   `json:"error,omitempty"`
-	Defects []string `json:"defects,omitempty"` // each with its mend
+	Defects []string `json:"defects,omitempty"` // each with its fix
 }
 
 // authorPath is how an author domain stands to its record and to everything that
@@ -44,7 +44,7 @@ type identifier struct {
 	Result    string   `json:"result"`
 	Mode      string   `json:"mode"`
 	Org       string   `json:"organizational_domain,omitempty"`
-	Asked     []string `json:"asked,omitempty"` // for Org, beside the walk of the author domain
+	Queried   []string `json:"queried,omitempty"` // for Org, beside the walk of the author domain
 	Aligned   bool     `json:"aligned"`
 	Why       string   `json:"why"`
 }
@@ -80,7 +80,7 @@ func walkedName(w dmarc.Step) walked {
 		s.Error = term.Printable(w.Err.Error())
 	}
 	for _, d := range w.Defects {
-		s.Defects = append(s.Defects, d.String()+"; "+d.Mend())
+		s.Defects = append(s.Defects, d.String()+"; "+d.Fix())
 	}
 	return s
 }
@@ -150,7 +150,7 @@ func (p *playback) align(ctx context.Context, finder *dmarc.Finder, id identifie
 	}
 	q = finder.Identify(ctx, q, d)
 	id.Org, id.Aligned = q.Org, d.Source != dmarc.SourceNone && q.AlignedWith(d)
-	id.Asked = slices.DeleteFunc(p.questions(), func(name string) bool {
+	id.Queried = slices.DeleteFunc(p.questions(), func(name string) bool {
 		return slices.ContainsFunc(d.Walk, func(w dmarc.Step) bool { return name == "TXT "+w.Name() })
 	})
 	id.Mode = alignmentModes[mode]

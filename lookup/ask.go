@@ -30,23 +30,23 @@ func (l looker) method() dmarc.Method {
 
 // look asks all that there is to know of a domain. It takes no longer than the
 // daemon would take for a message.
-func (l looker) look(ctx context.Context, domain string) *sight {
+func (l looker) look(ctx context.Context, domain string) *domainReport {
 	ctx, cancel := context.WithTimeout(ctx, l.in.Config.Limits.MessageBudget.Std())
 	defer cancel()
 	c := consent.Checker{DNS: l.dns, Method: l.method(), Suffixes: l.in.Suffixes}
-	d, asked := c.Find(ctx, c.Method, domain)
-	s := newSight(d)
-	s.addLookups(asked)
-	other, asked := c.Find(ctx, otherMethod(c.Method), domain)
-	s.addLookups(asked)
+	d, queried := c.Find(ctx, c.Method, domain)
+	s := newDomainReport(d)
+	s.addLookups(queried)
+	other, queried := c.Find(ctx, otherMethod(c.Method), domain)
+	s.addLookups(queried)
 	s.addMethod(d)
 	s.addMethod(other)
-	s.judge(l.settings())
+	s.evaluate(l.settings())
 	if s.Error != "" {
 		return s
 	}
-	s.Destinations, asked = c.Check(ctx, d)
-	s.addLookups(asked)
+	s.Destinations, queried = c.Check(ctx, d)
+	s.addLookups(queried)
 	l.mailUse(ctx, s)
 	if l.owner {
 		l.askOwner(ctx, s)
@@ -59,7 +59,7 @@ func (l looker) settings() policy.Settings { return l.in.Policy(l.in.Config.List
 
 // mailUse asks whether the domain sends and receives mail, and adds the
 // remarks about it and about the record.
-func (l looker) mailUse(ctx context.Context, s *sight) {
+func (l looker) mailUse(ctx context.Context, s *domainReport) {
 	var t dnscache.Trail
 	view := l.dns.View(dnscache.SPF).Traced(t.Add)
 	var use mailUse
@@ -92,7 +92,7 @@ func spfRecords(txts []string) []string {
 
 // askOwner asks for the SOA of the domain, or of the organizational domain when
 // no zone begins at it. Without an answer there is one contact less.
-func (l looker) askOwner(ctx context.Context, s *sight) {
+func (l looker) askOwner(ctx context.Context, s *domainReport) {
 	var t dnscache.Trail
 	view := l.dns.View(dnscache.DMARC).Traced(t.Add)
 	for _, domain := range []string{s.Domain, s.Org} {

@@ -87,7 +87,7 @@ func Batch(ctx context.Context, out io.Writer, path string, o Options) error {
 	}
 	sum := newSummary()
 	enc := json.NewEncoder(out)
-	err = looker{in: o.Site, dns: o.DNS}.lookAll(ctx, list, func(line batchLine, s *sight) error {
+	err = looker{in: o.Site, dns: o.DNS}.lookAll(ctx, list, func(line batchLine, s *domainReport) error {
 		sum.add(line, s)
 		if o.JSON {
 			return enc.Encode(s)
@@ -111,17 +111,17 @@ func Batch(ctx context.Context, out io.Writer, path string, o Options) error {
 
 // lookAll looks up at most batchAtOnce domains at a time, and hands them out in
 // the order of the list. It ends early when f fails.
-func (l looker) lookAll(ctx context.Context, list []batchLine, f func(batchLine, *sight) error) error {
+func (l looker) lookAll(ctx context.Context, list []batchLine, f func(batchLine, *domainReport) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer cancel()
 	// A slot is taken before a look begins, and one more is with f.
-	looks := make(chan chan *sight, batchAtOnce-1)
+	looks := make(chan chan *domainReport, batchAtOnce-1)
 	wg.Go(func() {
 		defer close(looks)
 		for _, line := range list {
-			look := make(chan *sight, 1)
+			look := make(chan *domainReport, 1)
 			select {
 			case looks <- look:
 			case <-ctx.Done():
@@ -138,17 +138,17 @@ func (l looker) lookAll(ctx context.Context, list []batchLine, f func(batchLine,
 	return nil
 }
 
-func (l looker) lookLine(ctx context.Context, line batchLine) *sight {
+func (l looker) lookLine(ctx context.Context, line batchLine) *domainReport {
 	if line.err == nil {
 		return l.look(ctx, line.domain)
 	}
-	s := newSight(dmarc.Discovery{Author: line.domain, Method: l.method()})
+	s := newDomainReport(dmarc.Discovery{Author: line.domain, Method: l.method()})
 	s.Error = fmt.Sprintf("line %d is not a domain: %v", line.number, line.err)
 	return s
 }
 
-// line is the whole sight on one line.
-func (s *sight) line() string {
+// line is the whole report on one line.
+func (s *domainReport) line() string {
 	text := s.Domain + ": "
 	switch {
 	case s.Error != "":
@@ -184,7 +184,7 @@ func newSummary() *summary {
 	return &summary{Policies: map[string]int{"none": 0, "quarantine": 0, "reject": 0}, Defects: map[string]int{}}
 }
 
-func (sum *summary) add(line batchLine, s *sight) {
+func (sum *summary) add(line batchLine, s *domainReport) {
 	sum.Domains++
 	switch {
 	case line.err != nil:

@@ -71,7 +71,7 @@ func TestABatchAsJSONIsAnObjectForEachLineAndTheSummaryLast(t *testing.T) {
 		t.Fatalf("Batch as JSON = %v, %d lines; want an error and 10", err, len(lines))
 	}
 	for _, line := range lines[:9] {
-		var s sight
+		var s domainReport
 		if err := json.Unmarshal([]byte(line), &s); err != nil || s.Domain == "" {
 			t.Errorf("line %q: %v; want an object with a domain", line, err)
 		}
@@ -132,7 +132,7 @@ func TestABatchHasLimits(t *testing.T) {
 }
 
 // At most batchAtOnce domains are looked up at a time: with the first one held,
-// the ninth is not asked for.
+// the ninth is not queried for.
 func TestABatchAsksForAFewDomainsAtATime(t *testing.T) {
 	dns := dnstest.New(t, "!any")
 	arrived, release := dns.Hold("_dmarc.d0.example")
@@ -147,7 +147,7 @@ func TestABatchAsksForAFewDomainsAtATime(t *testing.T) {
 	n := 0
 	done := make(chan error, 1)
 	go func() {
-		done <- l.lookAll(context.Background(), list, func(line batchLine, s *sight) error {
+		done <- l.lookAll(context.Background(), list, func(line batchLine, s *domainReport) error {
 			if want := fmt.Sprintf("d%d.example", n); s.Domain != want || line.domain != want {
 				t.Errorf("look %d is of %s; want %s", n, s.Domain, want)
 			}
@@ -161,7 +161,7 @@ func TestABatchAsksForAFewDomainsAtATime(t *testing.T) {
 	})
 	select {
 	case <-ninth:
-		t.Error("the ninth domain is asked for while the first is not done")
+		t.Error("the ninth domain is queried for while the first is not done")
 	default:
 	}
 	releaseNinth()
@@ -178,7 +178,7 @@ func TestABatchEndsWhenNobodyReadsIt(t *testing.T) {
 		list[i].domain = fmt.Sprintf("d%d.example", i)
 	}
 	gone := errors.New("gone")
-	err := newLooker(t, dns.Addr()).lookAll(context.Background(), list, func(batchLine, *sight) error { return gone })
+	err := newLooker(t, dns.Addr()).lookAll(context.Background(), list, func(batchLine, *domainReport) error { return gone })
 	if !errors.Is(err, gone) || len(dns.Queries()) > 100*batchAtOnce {
 		t.Errorf("lookAll = %v after %d queries; want %v after a few", err, len(dns.Queries()), gone)
 	}

@@ -43,7 +43,7 @@ func Domain(ctx context.Context, out io.Writer, domain string, o Options) error 
 }
 
 // MailText looks a domain up as Domain does, and prints a message to its owner:
-// what is wrong, and the record corrected. Without anything to mend it says so in
+// what is wrong, and the record corrected. Without anything to fix it says so in
 // notes, and prints nothing to out.
 func MailText(ctx context.Context, out, notes io.Writer, domain string, o Options) error {
 	s := looker{in: o.Site, dns: o.DNS, owner: true}.look(ctx, domain)

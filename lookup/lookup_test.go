@@ -92,8 +92,8 @@ func shows(t *testing.T, out string, texts ...string) {
 	}
 }
 
-// sightOf reads what Domain prints as JSON.
-func sightOf(t *testing.T, addr, domain string) (s sight, failure string) {
+// reportOf reads what Domain prints as JSON.
+func reportOf(t *testing.T, addr, domain string) (s domainReport, failure string) {
 	t.Helper()
 	o := options(t, addr)
 	o.JSON = true
@@ -114,7 +114,7 @@ func TestLookupShowsTheRecordAndItsDefects(t *testing.T) {
 	shows(t, out,
 		"news.bank.example\n├─ record: v=DMARC1; p=reject; sp=quarantine; pct=abc", "found at bank.example (its organizational domain)",
 		"policy for failing mail of news.bank.example: quarantine, pct=100",
-		`bad_pct in _dmarc.bank.example, at byte 39: "abc"; changes the meaning of the record`, "mend: write a whole number from 0 to 100",
+		`bad_pct in _dmarc.bank.example, at byte 39: "abc"; changes the meaning of the record`, "fix: write a whole number from 0 to 100",
 		`bad_uri in _dmarc.bank.example, at byte 70: "dmarc@bank.example"`,
 		"TXT _dmarc.news.bank.example (miss, age 0s, TTL 5m0s)\n   │  └─ no such name",
 		"TXT _dmarc.bank.example (miss, age 0s, TTL 10m0s)\n   │  └─ \"v=DMARC1; p=reject",
@@ -144,7 +144,7 @@ func TestLookupReportsFailedDomain(t *testing.T) {
 		t.Errorf("lookup = %q; want that it cannot be looked up", failure)
 	}
 	shows(t, out, "record: not known: ", "TXT _dmarc.broken.example (miss)\n", "no answer: ", "strict: tempfail")
-	if s, failure := sightOf(t, dns.Addr(), "broken.example"); failure == "" || s.Error == "" || s.Result != "temperror" {
+	if s, failure := reportOf(t, dns.Addr(), "broken.example"); failure == "" || s.Error == "" || s.Result != "temperror" {
 		t.Errorf("lookup as JSON = %q, %+v; want the error twice and temperror", failure, s)
 	}
 }
@@ -157,11 +157,11 @@ func TestLookupShowsWhatFailingMailWouldGet(t *testing.T) {
 		"test.example":      {"monitor 100 accept none", "conformant 30 tag quarantine", "conformant 70 accept none", "strict 30 tag quarantine", "strict 70 accept none"},
 		"quiet.example":     {"monitor 100 accept none", "conformant 100 accept none", "strict 100 accept none"},
 	} {
-		s, _ := sightOf(t, dns.Addr(), domain)
+		s, _ := reportOf(t, dns.Addr(), domain)
 		var got []string
 		for _, f := range s.Failing {
 			got = append(got, fmt.Sprintf("%s %d %s %s", f.Profile, f.Percent, f.Action, f.Disposition))
-			if f.Reason == "" && s.Source != "none" {
+			if f.Why == "" && s.Source != "none" {
 				t.Errorf("%s under %s has no reason", domain, f.Profile)
 			}
 		}
@@ -182,7 +182,7 @@ func TestLookupComparesTheTwoWaysToFindARecord(t *testing.T) {
 		"z.y.co.uk":        {"co.uk at co.uk", "y.co.uk at y.co.uk", true},
 		"quiet.example":    {"quiet.example at ", "quiet.example at ", false},
 	} {
-		s, _ := sightOf(t, dns.Addr(), domain)
+		s, _ := reportOf(t, dns.Addr(), domain)
 		got := make(map[string]string)
 		for _, m := range s.Methods {
 			got[m.Method] = m.Org + " at " + m.PolicyDomain
@@ -201,8 +201,8 @@ func TestLookupShowsWhetherReportDestinationsConsent(t *testing.T) {
 	shows(t, out, "rua mailto:x@mail.shop.example: of the same organization", "rua mailto:x@reports.example: external, with consent",
 		"consent record names: mailto:y@reports.example", "rua mailto:x@no.example: external, WITHOUT consent",
 		"rua mailto:x@lame.example: consent not known", "rua https://shop.example/: ignored",
-		"asked: TXT shop.example._report._dmarc.no.example", "servfail")
-	s, _ := sightOf(t, dns.Addr(), "shop.example")
+		"queried: TXT shop.example._report._dmarc.no.example", "servfail")
+	s, _ := reportOf(t, dns.Addr(), "shop.example")
 	if len(s.Destinations) != 7 || s.Destinations[0].Consent != consent.Internal {
 		t.Errorf("destinations = %+v; want seven", s.Destinations)
 	}
@@ -228,7 +228,7 @@ func TestLookupRemarksFactsOnly(t *testing.T) {
 		"gone.bank.example":  {"weaker_sp", "spf_missing"},
 		"other.shop.example": {"weaker_sp", "weaker_np", "missing_domain", "spf_missing"},
 	} {
-		s, _ := sightOf(t, dns.Addr(), domain)
+		s, _ := reportOf(t, dns.Addr(), domain)
 		var got []string
 		for _, r := range s.Remarks {
 			got = append(got, r.Kind)
@@ -246,7 +246,7 @@ func TestLookupRemarksDomainThatNeverSends(t *testing.T) {
 		"quiet.example": {`_dmarc.quiet.example. IN TXT "v=DMARC1; p=reject"`, `quiet.example. IN TXT "v=spf1 -all"`},
 		"full.example":  nil,
 	} {
-		s, _ := sightOf(t, dns.Addr(), domain)
+		s, _ := reportOf(t, dns.Addr(), domain)
 		last := s.Remarks[len(s.Remarks)-1]
 		if last.Kind != "never_sends" || !slices.Equal(last.Publish, want) {
 			t.Errorf("last remark on %s = %+v; want never_sends and %q", domain, last, want)
@@ -262,8 +262,8 @@ func TestLookupLeavesRulesOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newSight(dmarc.Discovery{Author: "a.example"})
-	s.judge(policy.Settings{Rules: rules})
+	s := newDomainReport(dmarc.Discovery{Author: "a.example"})
+	s.evaluate(policy.Settings{Rules: rules})
 	for _, f := range s.Failing {
 		if f.Action != policy.Accept {
 			t.Errorf("%s under %s; want accept, without rules", f.Action, f.Profile)
@@ -273,11 +273,11 @@ func TestLookupLeavesRulesOut(t *testing.T) {
 
 func TestLookupShowsAStaleAnswerWithWhatIsWrong(t *testing.T) {
 	why := &dnscache.StaleError{Age: time.Hour, Err: &dnscache.Error{Name: "a.example", Type: "TXT", Kind: dnscache.Down}}
-	var s sight
+	var s domainReport
 	s.addLookups([]dnscache.Lookup{{Name: "a.example", Type: "TXT", Outcome: "stale", Records: []string{"old"}, Age: time.Hour, AD: true, Err: why}})
 	var b strings.Builder
 	root := &term.Node{Text: "x"}
-	s.Asked[0].draw(root)
+	s.Queried[0].draw(root)
 	if err := root.Print(&b); err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +306,7 @@ func TestTheNamesAndKindsOfLookupAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	names := make(map[string]bool)
-	jsonNames(reflect.TypeFor[sight](), names)
+	jsonNames(reflect.TypeFor[domainReport](), names)
 	jsonNames(reflect.TypeFor[summary](), names)
 	for c := range consentWords {
 		names[string(c)] = true

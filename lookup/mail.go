@@ -22,8 +22,8 @@ const (
 
 // mail prints a message to the owner of the domain. Every line that has text of
 // the DNS is indented, so that none can be taken for a field, for the end of
-// the message or for a "From " line. Nothing to mend is no message.
-func (s *sight) mail(out, notes io.Writer) error {
+// the message or for a "From " line. Nothing to fix is no message.
+func (s *domainReport) mail(out, notes io.Writer) error {
 	mine := s.ownDefects()
 	refusals := s.refusals()
 	n := len(mine) + len(refusals)
@@ -37,11 +37,11 @@ func (s *sight) mail(out, notes io.Writer) error {
 	s.mailSeen(&b)
 	for i, d := range mine {
 		fmt.Fprintf(&b, "\n%d. %s, in %s at byte %d:\n", i+1, d.Kind, d.Name, d.Pos)
-		fmt.Fprintf(&b, "   %q\n   %s.\n   Fix: %s.\n", d.Text, upperFirst(d.effect()), d.Mend)
+		fmt.Fprintf(&b, "   %q\n   %s.\n   Fix: %s.\n", d.Text, upperFirst(d.effect()), d.Fix)
 	}
 	for i, d := range refusals {
 		fmt.Fprintf(&b, "\n%d. No reports go to the destination of %s\n", len(mine)+i+1, d.Tag)
-		fmt.Fprintf(&b, "   %q:\n   %s.\n   Fix: %s.\n", term.Bounded(d.URI, maxQuote), d.Why, refusalMend(d))
+		fmt.Fprintf(&b, "   %q:\n   %s.\n   Fix: %s.\n", term.Bounded(d.URI, maxQuote), d.Why, refusalFix(d))
 	}
 	s.mailProposals(&b, mine)
 	b.WriteString("\nRFC 9989 describes the record, RFC 9990 the reports.\n")
@@ -50,26 +50,26 @@ func (s *sight) mail(out, notes io.Writer) error {
 }
 
 // ownDefects are those at names of the organization, not of a registry above.
-func (s *sight) ownDefects() []defectSight {
+func (s *domainReport) ownDefects() []defectReport {
 	top := cmp.Or(s.Org, s.Domain)
-	return slices.DeleteFunc(slices.Clone(s.Defects), func(d defectSight) bool {
+	return slices.DeleteFunc(slices.Clone(s.Defects), func(d defectReport) bool {
 		return !scope.AtOrBelow(strings.TrimPrefix(d.Name, "_dmarc."), top)
 	})
 }
 
-func (s *sight) refusals() []consent.Destination {
+func (s *domainReport) refusals() []consent.Destination {
 	return slices.DeleteFunc(slices.Clone(s.Destinations), func(d consent.Destination) bool { return d.Consent != consent.Refused })
 }
 
-// refusalMend says what helps against a refusal.
-func refusalMend(d consent.Destination) string {
+// refusalFix says what helps against a refusal.
+func refusalFix(d consent.Destination) string {
 	if len(d.Name) > dmarc.MaxNameBytes {
 		return "name another destination"
 	}
 	return fmt.Sprintf("have TXT \"v=DMARC1\" published at\n   %s\n   or name another destination", term.Printable(d.Name))
 }
 
-func (s *sight) mailHeader(b *strings.Builder, n int) {
+func (s *domainReport) mailHeader(b *strings.Builder, n int) {
 	fmt.Fprintf(b, "To: %s\n", strings.Join(s.contacts(), ",\n "))
 	problems := "1 problem"
 	if n > 1 {
@@ -81,7 +81,7 @@ func (s *sight) mailHeader(b *strings.Builder, n int) {
 // contacts are the addresses that the DNS gives: the mailbox of the zone, that
 // which every domain should have (RFC 5321, Section 4.5.1), and those that the
 // record itself names.
-func (s *sight) contacts() []string {
+func (s *domainReport) contacts() []string {
 	owner := s.PolicyDomain
 	if owner == "" {
 		owner = s.Domain
@@ -104,7 +104,7 @@ func (s *sight) contacts() []string {
 }
 
 // mailSeen quotes what was found, and tells what it means today.
-func (s *sight) mailSeen(b *strings.Builder) {
+func (s *domainReport) mailSeen(b *strings.Builder) {
 	if s.Record == "" {
 		fmt.Fprintf(b, "At present no record applies, and %s is not protected.\n", s.Domain)
 		return
@@ -114,7 +114,7 @@ func (s *sight) mailSeen(b *strings.Builder) {
 }
 
 // mailProposals prints the records of each name that has a defect, corrected.
-func (s *sight) mailProposals(b *strings.Builder, mine []defectSight) {
+func (s *domainReport) mailProposals(b *strings.Builder, mine []defectReport) {
 	var names []string
 	for _, d := range mine {
 		if slices.Contains(names, d.Name) {
@@ -132,7 +132,7 @@ func (s *sight) mailProposals(b *strings.Builder, mine []defectSight) {
 		}
 		var notes []string
 		for _, txt := range texts {
-			m := mend(txt)
+			m := fix(txt)
 			fmt.Fprintf(b, "\n   %s. IN TXT %s\n", d.Name, term.TXTLines(m.record.String()))
 			notes = append(notes, m.notes...)
 		}
@@ -148,7 +148,7 @@ func (s *sight) mailProposals(b *strings.Builder, mine []defectSight) {
 
 // records returns what stands at a name and is a record, or was meant to be
 // one, in a fixed order, at most maxProposals.
-func (s *sight) records(name string) []string {
+func (s *domainReport) records(name string) []string {
 	var out []string
 	for _, step := range s.found.Walk {
 		if step.Name() == name {
@@ -162,7 +162,7 @@ func (s *sight) records(name string) []string {
 
 // misspelt returns the TXT records of a step that were meant to be a DMARC
 // record. The step has only their beginnings, the lookup all of them.
-func (s *sight) misspelt(step dmarc.Step) []string {
+func (s *domainReport) misspelt(step dmarc.Step) []string {
 	if len(step.Records) > 0 {
 		return nil // then they have no effect
 	}

@@ -91,7 +91,7 @@ func TestMailTextSkipsDefectsOfRegistry(t *testing.T) {
 	}
 }
 
-func TestMendGuessesNothing(t *testing.T) {
+func TestFixGuessesNothing(t *testing.T) {
 	for txt, want := range map[string]struct {
 		record string
 		note   string
@@ -113,14 +113,14 @@ func TestMendGuessesNothing(t *testing.T) {
 		"p=reject; v=DMARC1":                                                {"v=DMARC1; p=none", "p=none keeps the present effect"},
 		"v=DMARC1; p=reject; \r\nBcc: x":                                    {"v=DMARC1; p=reject", "unreadable parts are removed"},
 	} {
-		m := mend(txt)
+		m := fix(txt)
 		if got := m.record.String(); got != want.record || !strings.Contains(strings.Join(m.notes, "\n"), want.note) || (want.note == "") != (len(m.notes) == 0) {
-			t.Errorf("mend(%q) = %q, %q; want %q and %q", txt, got, m.notes, want.record, want.note)
+			t.Errorf("fix(%q) = %q, %q; want %q and %q", txt, got, m.notes, want.record, want.note)
 		}
 	}
 }
 
-func FuzzMend(f *testing.F) {
+func FuzzFix(f *testing.F) {
 	for _, txt := range []string{
 		"", ";", "v=DMARC1", "v=DMARC1;p=none;rua=a@b.c,d@e.f;ruf=g@h.i!10m", "v=dmarc1;rua=\"x\"@y.z", "rua=,,,", "v=DMARC1;rua=" + strings.Repeat("a@b.c,", 20),
 		"v=DMARC1; p=x; sp=y; np=z; t=\x00; psd=\x1b[2J; rua=mailto:\r\nx@y.z", "v=DMARC1;rua=a|b@c.d,a`b@c.d",
@@ -128,13 +128,13 @@ func FuzzMend(f *testing.F) {
 		f.Add(txt)
 	}
 	f.Fuzz(func(t *testing.T, txt string) {
-		text := mend(txt).record.String()
+		text := fix(txt).record.String()
 		_, defects, err := dmarc.ParseRecord(text)
 		if err != nil || len(defects) > 0 {
-			t.Errorf("mend(%q) = %q with %v, %v; want a record without a defect", txt, text, defects, err)
+			t.Errorf("fix(%q) = %q with %v, %v; want a record without a defect", txt, text, defects, err)
 		}
 		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == '"' || r == '\\' }) {
-			t.Errorf("mend(%q) = %q; want printable ASCII that zone files can quote", txt, text)
+			t.Errorf("fix(%q) = %q; want printable ASCII that zone files can quote", txt, text)
 		}
 	})
 }

@@ -13,9 +13,9 @@ import (
 	"dmarcgate/term"
 )
 
-// reachSight is whom the SPF record of a domain lets in. What they send passes
+// reachReport is whom the SPF record of a domain lets in. What they send passes
 // SPF for the domain, and so DMARC.
-type reachSight struct {
+type reachReport struct {
 	IPv4      uint64         `json:"ipv4_addresses"`
 	IPv6      uint64         `json:"ipv6_networks"` // of /64
 	Everybody bool           `json:"everybody,omitempty"`
@@ -31,11 +31,11 @@ type sharedSender struct {
 }
 
 // reach finds whom the SPF record lets in, where there is one.
-func (l looker) reach(ctx context.Context, s *sight) {
+func (l looker) reach(ctx context.Context, s *domainReport) {
 	var t dnscache.Trail
 	r := spf.ReachOf(ctx, l.dns.View(dnscache.SPF).Traced(t.Add), s.Domain)
 	s.addLookups(t.Lookups())
-	out := reachSight{IPv4: r.IPv4, IPv6: r.IPv6, Everybody: r.Everybody, Shared: []sharedSender{}, Unknown: append([]string{}, r.Unknown...)}
+	out := reachReport{IPv4: r.IPv4, IPv6: r.IPv6, Everybody: r.Everybody, Shared: []sharedSender{}, Unknown: append([]string{}, r.Unknown...)}
 	for _, name := range r.Names {
 		of, kind, ok := lint.SharedSender(name)
 		known := slices.ContainsFunc(out.Shared, func(o sharedSender) bool { return o.Of == of })
@@ -47,7 +47,7 @@ func (l looker) reach(ctx context.Context, s *sight) {
 }
 
 // reachNode shows it.
-func (s *sight) reachNode(root *term.Node) {
+func (s *domainReport) reachNode(root *term.Node) {
 	r := s.SPF
 	if r == nil {
 		return
@@ -61,7 +61,7 @@ func (s *sight) reachNode(root *term.Node) {
 	}
 }
 
-func (r *reachSight) text() string {
+func (r *reachReport) text() string {
 	if r.Everybody {
 		return "EVERYBODY: whoever sends mail passes SPF"
 	}

@@ -52,7 +52,7 @@ _dmarc.bare.example. TXT "v=DMARC1; p=reject"
 			t.Errorf("lookup %s prints\n%s\nwant nothing of %q", tt.domain, out, tt.not)
 		}
 	}
-	s, failure := sightOf(t, dns.Addr(), "shared.example")
+	s, failure := reportOf(t, dns.Addr(), "shared.example")
 	if got := s.SPF; failure != "" || got == nil || got.IPv4 != 513 || len(got.Shared) != 2 || got.Everybody {
 		t.Errorf("lookup as JSON = %q, %+v; want 513 addresses and two shared senders", failure, got)
 	}

@@ -14,7 +14,7 @@ import (
 type remark struct {
 	Kind    string   `json:"kind"`
 	Text    string   `json:"text"`
-	Publish []string `json:"publish,omitempty"` // zone file lines that would mend it
+	Publish []string `json:"publish,omitempty"` // zone file lines that would fix it
 }
 
 // recordRemarks are about the record itself.
@@ -51,7 +51,7 @@ type mailUse struct {
 }
 
 // remarks are about SPF, and about a domain that never sends.
-func (u mailUse) remarks(s *sight) []remark {
+func (u mailUse) remarks(s *domainReport) []remark {
 	var out []remark
 	switch {
 	case u.spfErr != nil:
@@ -59,7 +59,7 @@ func (u mailUse) remarks(s *sight) []remark {
 	case len(u.spf) > 1:
 		out = append(out, remark{Kind: "spf_several", Text: fmt.Sprintf("%d SPF records: together they are an error, one must remain", len(u.spf))})
 	case u.check.Status == spf.PermError:
-		out = append(out, remark{Kind: "spf_broken", Text: strings.TrimSpace("the SPF record is an error for every receiver: " + term.Printable(u.check.Reason) + " " + term.Printable(u.check.Term))})
+		out = append(out, remark{Kind: "spf_broken", Text: strings.TrimSpace("the SPF record is an error for every receiver: " + term.Printable(u.check.Why) + " " + term.Printable(u.check.Term))})
 	case len(u.spf) == 0 && !u.nullMX():
 		out = append(out, remark{Kind: "spf_missing", Text: "no SPF record"})
 	}
@@ -78,14 +78,14 @@ func (u mailUse) closed() bool {
 }
 
 // neverSends is a guess from what is published: whether there are DKIM keys
-// cannot be asked without their selectors. A null MX tells it alone: nobody
+// cannot be queried without their selectors. A null MX tells it alone: nobody
 // could answer mail from the domain (RFC 7505, Section 4.2).
 func (u mailUse) neverSends() bool {
 	return u.mxErr == nil && u.spfErr == nil && (u.nullMX() || len(u.hosts) == 0 && u.closed())
 }
 
 // silence says what such a domain should publish.
-func (u mailUse) silence(s *sight) remark {
+func (u mailUse) silence(s *domainReport) remark {
 	r := remark{Kind: "never_sends"}
 	if s.Policy != dmarc.Reject.String() {
 		r.Publish = append(r.Publish, fmt.Sprintf(`_dmarc.%s. IN TXT "v=DMARC1; p=reject"`, s.Domain))

@@ -10,7 +10,7 @@ import (
 )
 
 // tree draws what lookup found.
-func (s *sight) tree() *term.Node {
+func (s *domainReport) tree() *term.Node {
 	root := &term.Node{Text: s.Domain}
 	s.recordNode(root)
 	s.defectNodes(root)
@@ -27,14 +27,14 @@ func (s *sight) tree() *term.Node {
 			}
 		}
 	}
-	asked := root.Add("%d DNS lookups", len(s.Asked))
-	for _, a := range s.Asked {
-		a.draw(asked)
+	queried := root.Add("%d DNS lookups", len(s.Queried))
+	for _, a := range s.Queried {
+		a.draw(queried)
 	}
 	return root
 }
 
-func (s *sight) recordNode(root *term.Node) {
+func (s *domainReport) recordNode(root *term.Node) {
 	switch d := s.found; {
 	case s.Error != "":
 		root.Add("record: not known: %s", s.Error)
@@ -54,25 +54,25 @@ var sourceWords = map[dmarc.Source]string{
 
 var modeWords = map[dmarc.Mode]string{dmarc.Relaxed: "relaxed", dmarc.Strict: "strict"}
 
-func (s *sight) defectNodes(root *term.Node) {
+func (s *domainReport) defectNodes(root *term.Node) {
 	if len(s.Defects) == 0 {
 		root.Add("defects: none")
 		return
 	}
 	n := root.Add("defects")
 	for _, d := range s.Defects {
-		n.Add("%s in %s, at byte %d: %q; %s", d.Kind, d.Name, d.Pos, d.Text, d.effect()).Add("mend: %s", d.Mend)
+		n.Add("%s in %s, at byte %d: %q; %s", d.Kind, d.Name, d.Pos, d.Text, d.effect()).Add("fix: %s", d.Fix)
 	}
 }
 
-func (d defectSight) effect() string {
+func (d defectReport) effect() string {
 	if d.Changes {
 		return "changes the meaning of the record"
 	}
 	return "changes nothing here"
 }
 
-func (s *sight) methodNodes(root *term.Node) {
+func (s *domainReport) methodNodes(root *term.Node) {
 	word := "same result with both discovery methods"
 	if s.Differ {
 		word = "DIFFERENT result with the other discovery method"
@@ -95,7 +95,7 @@ var methodWords = map[string]string{
 	dmarc.TreeWalk.String(): "tree walk (RFC 9989)", dmarc.PSL.String(): "public suffix list (RFC 7489)",
 }
 
-func (s *sight) failingNodes(root *term.Node) {
+func (s *domainReport) failingNodes(root *term.Node) {
 	n := root.Add("a message from %s without SPF and DKIM, by profile", s.Domain)
 	for _, f := range s.Failing {
 		text := f.Profile.String()
@@ -103,14 +103,14 @@ func (s *sight) failingNodes(root *term.Node) {
 			text += fmt.Sprintf(", %d of 100", f.Percent)
 		}
 		text += fmt.Sprintf(": %s, disposition %s", f.Action, f.Disposition)
-		if f.Override != "" {
-			text += fmt.Sprintf(" (%s)", f.Override)
+		if f.Reason != "" {
+			text += fmt.Sprintf(" (%s)", f.Reason)
 		}
-		n.Add("%s", text).Add("because: %s", f.Reason)
+		n.Add("%s", text).Add("why: %s", f.Why)
 	}
 }
 
-func (s *sight) destinationNodes(root *term.Node) {
+func (s *domainReport) destinationNodes(root *term.Node) {
 	if len(s.Destinations) == 0 {
 		return
 	}
@@ -118,10 +118,10 @@ func (s *sight) destinationNodes(root *term.Node) {
 	for _, d := range s.Destinations {
 		to := n.Add("%s %s: %s", d.Tag, term.Printable(d.URI), consentWords[d.Consent])
 		if d.Name != "" {
-			to.Add("asked: TXT %s", term.Printable(d.Name))
+			to.Add("queried: TXT %s", term.Printable(d.Name))
 		}
 		if d.Why != "" {
-			to.Add("because: %s", d.Why)
+			to.Add("why: %s", d.Why)
 		}
 		if len(d.Instead) > 0 {
 			to.Add("consent record names: %s", term.Printable(strings.Join(d.Instead, ",")))
@@ -135,7 +135,7 @@ var consentWords = map[consent.State]string{
 }
 
 // draw shows a question and what came of it.
-func (a askedName) draw(parent *term.Node) {
+func (a queriedName) draw(parent *term.Node) {
 	n := parent.Add("%s %s", a.Type, term.Printable(a.Name))
 	if a.Outcome != "" {
 		n.Text += " (" + a.state + ")"

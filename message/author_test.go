@@ -365,7 +365,7 @@ func FuzzParseAuthor(f *testing.F) {
 	})
 }
 
-// Adding a mailbox never turns a doubtful From into a clear one, and a clear
+// Adding a mailbox never turns an ambiguous From into a clear one, and a clear
 // one never loses its domain.
 func FuzzAddingAMailboxGainsNothing(f *testing.F) {
 	f.Add("x@bank.example")

@@ -32,7 +32,7 @@ func TestParseReceivedReadsTheClientWhereTheServerWritesIt(t *testing.T) {
 			"helo=x", "192.0.2.1", "mx.example"},
 		{"Sendmail", "from h.example (name.example [192.0.2.1])\r\n\tby mx.example (8.17.1/8.17.1/Debian-2) with ESMTPS id 4A2A0Abc\r\n\t(version=TLSv1.3 cipher=X bits=256 verify=NO)\r\n\tfor <x@y.example>; Mon, 2 Nov 2026 10:00:00 GMT",
 			"h.example", "192.0.2.1", "mx.example"},
-		{"Sendmail, a doubtful name", "from h.example (name.example [192.0.2.1] (may be forged))\r\n\t(authenticated bits=0)\r\n\tby mx.example (8.17.1/8.17.1) with ESMTP id 1; date",
+		{"Sendmail, a name that may be forged", "from h.example (name.example [192.0.2.1] (may be forged))\r\n\t(authenticated bits=0)\r\n\tby mx.example (8.17.1/8.17.1) with ESMTP id 1; date",
 			"h.example", "192.0.2.1", "mx.example"},
 		{"Sendmail, no name", "from h.example ([192.0.2.1])\r\n\tby mx.example (8.17.1/8.17.1) with ESMTP id 1; date",
 			"h.example", "192.0.2.1", "mx.example"},

@@ -2,7 +2,7 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// The closed lists of label values of the local store's upkeep.
+// The closed lists of label values of the local store's maintenance.
 var (
 	drops     = []string{"queue_full", "no_space", "disk_full", "locked", "damaged", "write_failed"}
 	deletions = []string{"age", "size", "unshipped", "purge"}
@@ -11,7 +11,7 @@ var (
 	clocks    = []string{"host", "stored", "database"}
 )
 
-// keepMetrics are of the upkeep of the local store.
+// keepMetrics are of the maintenance of the local store.
 type keepMetrics struct {
 	deleted, damaged, jumps *prometheus.CounterVec
 	guard, bytes, free      prometheus.Gauge

@@ -24,7 +24,7 @@ import (
 
 // The closed lists of label values.
 var (
-	actions        = []string{"accept", "accept_header", "hold", "reject", "tempfail", "aborted"}
+	actions        = []string{"accept", "tag", "hold", "reject", "tempfail", "aborted"}
 	stages         = []string{"negotiate", "connect", "helo", "mail", "rcpt", "header", "eoh", "body", "eom", "other"}
 	errorKinds     = []string{"protocol", "timeout", "io", "panic", "overload"}
 	workStages     = []string{"auth", "record"}
@@ -131,7 +131,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		rules:           newRuleMetrics(f),
 		policySource:    f.counter("policy_source_total", "Where discovery found the record.", label{"source", sources}),
 		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
-		dkim:            f.counter("dkim_signatures_total", "DKIM signatures judged.", label{"result", dkimResults}, label{"algorithm", algorithms}),
+		dkim:            f.counter("dkim_signatures_total", "DKIM signatures evaluated.", label{"result", dkimResults}, label{"algorithm", algorithms}),
 		keyBits:         f.counter("dkim_keys_total", "DKIM keys seen, by size in bits.", label{"bits", keyBits}),
 		arc:             f.counter("arc_chains_total", "ARC chains seen.", label{"result", arcResults}),
 		compared:        f.counter("discovery_compared_total", "Author domains looked up by both methods of discovery.", label{"outcome", comparisons}),
@@ -143,7 +143,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		cacheRequests:   f.counter("dns_cache_requests_total", "Lookups, by how the cache served them.", label{"purpose", purposes}, label{"outcome", outcomes}),
 		queries:         f.counter("dns_queries_total", "Queries sent to the servers.", label{"purpose", purposes}, label{"result", queryKinds}),
 		queryDuration:   f.histogram("dns_query_duration_seconds", "Latency of queries to the servers.", latencyBuckets, label{"purpose", purposes}),
-		cacheEvictions:  f.counter("dns_cache_evictions_total", "Cache entries removed.", label{"reason", evictions}),
+		cacheEvictions:  f.counter("dns_cache_evictions_total", "Cache entries removed.", label{"why", evictions}),
 		dnsPressure:     f.counter("dns_pressure_total", "Lookups that gave way because too much was asked at once, by what had its share.", label{"class", lookupClasses}, label{"by", pressures}),
 		dnsWrong:        f.counter("dns_wrong_replies_total", "Datagrams that came as a reply and do not answer the query.", label{"why", wrongReplies}),
 		cacheEntries:    f.plainGauge("dns_cache_entries", "Entries in the cache."),

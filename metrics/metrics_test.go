@@ -39,7 +39,7 @@ func TestEverySeriesOfAClosedListExistsFromTheStart(t *testing.T) {
 	}
 }
 
-func TestTextOfAStrangerNeverBecomesALabelValue(t *testing.T) {
+func TestTextOfAThirdPartyNeverBecomesALabelValue(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := New(reg, []string{"mta"})
 	m.SPF("pass\n} evil{", "mailfrom")

@@ -40,8 +40,8 @@ func newRuleMetrics(f factory) ruleMetrics {
 		changes:   f.counter("rule_shadow_changes_total", "Messages that a rule in shadow mode would have answered otherwise.", rule, label{name: "from"}, label{name: "to"}),
 		lastMatch: f.gauge("rule_last_match_timestamp_seconds", "Time of the last message that a rule matched.", rule),
 		expiry:    f.gauge("rule_expiry_timestamp_seconds", "Time from which on a rule matches nothing.", rule),
-		ruleset:   f.gauge("ruleset_info", "A constant 1, labelled by the rules in force.", label{name: "sha256"}, label{name: "rules"}),
-		warnings:  f.plainGauge("rules_warnings", "What is doubtful about the rules in force."),
+		ruleset:   f.gauge("ruleset_info", "A constant 1, labelled by the active rules.", label{name: "sha256"}, label{name: "rules"}),
+		warnings:  f.plainGauge("rules_warnings", "Warnings about the active rules."),
 		ids:       &ruleIDs{seen: make(map[string]bool), last: make(map[string]time.Time)},
 	}
 }
@@ -95,7 +95,7 @@ func (m *Metrics) RuleShadowChanged(rule, done, would string) {
 }
 
 // RuleLastMatch notes when a rule matched: at each match, and at start what
-// the store knows of the rules in force. An earlier time than the one known
+// the store knows of the active rules. An earlier time than the one known
 // changes nothing.
 func (m *Metrics) RuleLastMatch(rule string, at time.Time) {
 	if m == nil || at.IsZero() {
@@ -111,7 +111,7 @@ func (m *Metrics) RuleLastMatch(rule string, at time.Time) {
 	}
 }
 
-// RuleExpiry tells when the rules in force expire, by id; a zero time is never.
+// RuleExpiry tells when the active rules expire, by id; a zero time is never.
 // Series of other rules are removed. They take no place from rules that match:
 // the maxRuleIDs that expire first have series, and of the others it shows
 // when the next one does.
@@ -131,7 +131,7 @@ func (m *Metrics) RuleExpiry(expires map[string]time.Time) {
 	}
 }
 
-// RulesWarnings sets how many warnings there are about the rules in force.
+// RulesWarnings sets how many warnings there are about the active rules.
 func (m *Metrics) RulesWarnings(n int) {
 	if m == nil {
 		return
@@ -139,7 +139,7 @@ func (m *Metrics) RulesWarnings(n int) {
 	m.rules.warnings.Set(float64(n))
 }
 
-// Ruleset tells which rules are in force: the hash of the set, and how many
+// Ruleset tells which rules are active: the hash of the set, and how many
 // there are. The series of the set before is removed.
 func (m *Metrics) Ruleset(hash string, rules int) {
 	if m == nil {

@@ -84,7 +84,7 @@ func TestTheLastMatchNeverGoesBack(t *testing.T) {
 	}
 }
 
-func TestOnlyRulesInForceExpire(t *testing.T) {
+func TestOnlyRulesActiveExpire(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := New(reg, nil)
 	m.RuleExpiry(map[string]time.Time{"gone": time.Unix(1, 0), "a-1": time.Unix(2, 0)})
@@ -153,12 +153,12 @@ func TestWhatIsNoIdOfARuleIsNoLabelValue(t *testing.T) {
 	}
 }
 
-func TestOnlyTheRulesInForceAreShown(t *testing.T) {
+func TestOnlyTheRulesActiveAreShown(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := New(reg, nil)
 	m.Ruleset("0123456789ab", 3)
 	m.Ruleset("ba9876543210", 4)
-	want := "# HELP dmarcgate_ruleset_info A constant 1, labelled by the rules in force.\n# TYPE dmarcgate_ruleset_info gauge\n" +
+	want := "# HELP dmarcgate_ruleset_info A constant 1, labelled by the active rules.\n# TYPE dmarcgate_ruleset_info gauge\n" +
 		"dmarcgate_ruleset_info{rules=\"4\",sha256=\"ba9876543210\"} 1\n"
 	if err := testutil.GatherAndCompare(reg, strings.NewReader(want), "dmarcgate_ruleset_info"); err != nil {
 		t.Error(err)

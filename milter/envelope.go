@@ -9,7 +9,7 @@ import (
 )
 
 // Envelope is what is known of a message besides its content. All its text was
-// written by a stranger.
+// written by a third party.
 type Envelope struct {
 	// Listener is the name of the server that the MTA connected to.
 	Listener string

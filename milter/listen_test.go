@@ -58,8 +58,8 @@ func TestListenReplacesOnlyStaleSocket(t *testing.T) {
 	}
 }
 
-// stranger is a user who is not this process's, if it may give files away.
-func stranger(t *testing.T) (uid, gid int) {
+// otherUser is a user who is not this process's, if it may give files away.
+func otherUser(t *testing.T) (uid, gid int) {
 	if os.Geteuid() == 0 {
 		return 65534, 65533 // nobody, and a group of another number
 	}
@@ -76,7 +76,7 @@ func owner(t *testing.T, info fs.FileInfo) (uid, gid int) {
 }
 
 func TestListenSetsSocketOwner(t *testing.T) {
-	uid, gid := stranger(t)
+	uid, gid := otherUser(t)
 	for _, tt := range []struct {
 		name                   string
 		set                    Socket
@@ -105,7 +105,7 @@ func TestListenSetsSocketOwner(t *testing.T) {
 // A socket that another user could connect to before it is the right user's
 // would let whoever is quick past the configuration.
 func TestListenSetsOwnerBeforeMode(t *testing.T) {
-	uid, gid := stranger(t)
+	uid, gid := otherUser(t)
 	path := filepath.Join(t.TempDir(), "s")
 	done := make(chan struct{})
 	var wg sync.WaitGroup

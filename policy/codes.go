@@ -52,7 +52,7 @@ const (
 	CodeEverybody      = "everybody"       // it accepts for any author and any recipient
 	CodeOwnDomain      = "own_domain"      // it accepts from outside what has our own domain as author
 	CodeSoftens        = "softens"         // weakens rejection to quarantine for any sender
-	CodeTempError      = "temperror"       // it does more about mail that could not be judged than wait
+	CodeTempError      = "temperror"       // it does more about mail that could not be evaluated than wait
 	CodeReportReason   = "report_reason"   // reports have no such reason
 	CodeExpired        = "expired"         // it has ended
 	CodeExpiresSoon    = "expires_soon"    // it ends within SoonExpires

@@ -23,7 +23,7 @@ import (
 // rule makes milder must be wanted for all of it. A rule that accepts, that
 // skips reports, or that does less than the profile would, matches only if its
 // keys about recipients (rcpt_domain and not_rcpt_domain) hold together for
-// every recipient, and those about author domains (header_from, policy_domain,
+// every recipient, and those about author domains (author, policy_domain,
 // their not_, result, requested, arc_pass, body_changed, history_min and
 // history_max) together for every author domain that did not pass. Any other
 // rule matches if they hold for one recipient, and for one author domain that
@@ -37,7 +37,7 @@ func (s Settings) Decide(f Facts) Decision {
 	case f.TooManyForged:
 		return s.refuseForged(&f)
 	case f.Skip != Evaluated:
-		return Decision{Reason: "not evaluated: " + string(f.Skip)}
+		return Decision{Why: "not evaluated: " + string(f.Skip)}
 	}
 	s.takeShare(&f)
 	return s.pressed(&f, s.evaluate(&f))
@@ -48,7 +48,7 @@ func (s Settings) Decide(f Facts) Decision {
 // not delivered with them (RFC 8601, Section 5). What the owners of its author
 // domains ask for is told, and not weighed.
 func (s Settings) refuseForged(f *Facts) Decision {
-	d := Decision{Action: Refuse, Disposition: Reject, Override: LocalPolicy, Reason: "too many forged header fields"}
+	d := Decision{Action: Reject, Disposition: Rejected, Reason: LocalPolicy, Why: "too many forged header fields"}
 	for _, a := range f.Authors {
 		d.Effective = append(d.Effective, s.lower(a))
 	}
@@ -69,7 +69,7 @@ func (s *Settings) observes(f *Facts) bool {
 	switch {
 	case s.Observed >= 100:
 		return true
-	case f.missing(LackSeed):
+	case f.missing(MissingSeed):
 		return f.supposed&SupposeShare == 0
 	}
 	return f.Seed == 0 || DrawFrom(f.Seed, "ramp") < s.Observed
@@ -90,7 +90,7 @@ func (s Settings) decideProfile(f Facts) Decision {
 		return s.decideFrom(f)
 	}
 	lead := leading(f.Authors)
-	decision := Decision{Author: lead.Domain, Reason: lead.Verdict.Reason}
+	decision := Decision{Author: lead.Domain, Why: lead.Verdict.Why}
 	effective := make([]Policy, len(f.Authors))
 	for i, a := range f.Authors {
 		effective[i] = s.lower(a)
@@ -117,7 +117,7 @@ func leading(authors []Author) Author {
 
 // unusable reports whether From gives no set of author domains to evaluate.
 func (s Settings) unusable(f Facts) bool {
-	switch f.From {
+	switch f.FromField {
 	case FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains:
 		return f.HeaderTruncated || len(f.Authors) == 0 || len(f.Authors) > MaxAuthors
 	}
@@ -126,7 +126,7 @@ func (s Settings) unusable(f Facts) bool {
 
 // decideAuthor decides for one author domain.
 func (s Settings) decideAuthor(f Facts, a Author, p Policy) Decision {
-	d := Decision{Author: a.Domain, Reason: a.Verdict.Reason}
+	d := Decision{Author: a.Domain, Why: a.Verdict.Why}
 	switch a.Verdict.Status {
 	case dmarc.TempError:
 		if a.Verdict.Cause == dmarc.CauseClient {
@@ -134,7 +134,7 @@ func (s Settings) decideAuthor(f Facts, a Author, p Policy) Decision {
 		}
 		return s.decideTemporary(f, a, d)
 	case dmarc.Fail:
-		d.Requested, d.Override = a.Verdict.Policy, p.Override
+		d.Requested, d.Reason = a.Verdict.Policy, p.Reason
 		return s.enforce(f, a, p.Applied, d)
 	}
 	return d
@@ -149,9 +149,9 @@ func (s Settings) lower(a Author) Policy {
 	}
 	switch {
 	case a.Verdict.Testing: // RFC 9989, Section 4.7, "t"
-		p.Override = PolicyTestMode
+		p.Reason = PolicyTestMode
 	case !s.IgnorePct && a.Draw >= a.Verdict.Pct: // RFC 7489, Section 6.6.4
-		p.Override = SampledOut
+		p.Reason = SampledOut
 	default:
 		return p
 	}
@@ -166,23 +166,23 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 		return d
 	case s.Profile == Monitor:
 		if s.Observed > 0 { // the profile wanted another answer: see takeShare
-			d.Override = LocalPolicy
+			d.Reason = LocalPolicy
 		}
-		d.Reason += "; not enforced: " + s.unenforced()
+		d.Why += "; not enforced: " + s.unenforced()
 		return d
 	case p == dmarc.Quarantine:
 		return s.quarantine(d)
 	case a.cutByMTA(f):
-		d.Override = LocalPolicy
-		d.Reason += "; a signed header field may have been cut by the MTA, so nothing is refused"
-		if d = s.quarantine(d); d.Action == Refuse {
-			d.Action, d.Disposition = Tag, Quarantine
+		d.Reason = LocalPolicy
+		d.Why += "; a signed header field may have been cut by the MTA, so nothing is refused"
+		if d = s.quarantine(d); d.Action == Reject {
+			d.Action, d.Disposition = Tag, Quarantined
 		}
 		return d
 	case s.Profile == Conformant:
 		return s.weigh(f, a, d)
 	}
-	d.Action, d.Disposition = Refuse, Reject
+	d.Action, d.Disposition = Reject, Rejected
 	return d
 }
 
@@ -190,31 +190,31 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 func (s Settings) weigh(f Facts, a Author, d Decision) Decision {
 	for _, row := range against {
 		if row.test(f, a, s) {
-			d.Evidence, d.Override = row.name, row.override
-			d.Reason += "; " + row.words
+			d.Evidence, d.Reason = row.name, row.reason
+			d.Why += "; " + row.words
 			return s.quarantine(d)
 		}
 	}
 	for _, row := range decisive {
 		if row.test(f, a, s) {
 			d.Evidence = row.name
-			d.Reason += "; " + row.words
-			d.Action, d.Disposition = Refuse, Reject
+			d.Why += "; " + row.words
+			d.Action, d.Disposition = Reject, Rejected
 			return d
 		}
 	}
 	// Without other knowledge p=reject is treated as quarantine, and the
 	// deviation is reported.
-	d.Evidence, d.Override = NoEvidence, LocalPolicy
-	d.Reason += "; p=reject alone does not reject: profile conformant"
+	d.Evidence, d.Reason = NoEvidence, LocalPolicy
+	d.Why += "; p=reject alone does not reject: profile conformant"
 	return s.quarantine(d)
 }
 
 func (s Settings) quarantine(d Decision) Decision {
-	d.Action, d.Disposition = s.Quarantine, Quarantine
-	if s.Quarantine == Refuse {
-		d.Disposition = Reject
-		d.Override = LocalPolicy
+	d.Action, d.Disposition = s.Quarantine, Quarantined
+	if s.Quarantine == Reject {
+		d.Disposition = Rejected
+		d.Reason = LocalPolicy
 	}
 	return d
 }
@@ -230,7 +230,7 @@ func (s Settings) decideUnknown(p dmarc.Policy, d Decision) Decision {
 	return d
 }
 
-// decideTemporary answers a message that could not be judged: the owner's
+// decideTemporary answers a message that could not be evaluated: the owner's
 // policy cannot be applied (RFC 9989, Section 5.3.6), and handling is local.
 func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
 	// An identifier equal to the author domain passed; whatever the record
@@ -248,10 +248,10 @@ func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
 	default:
 		answer = s.TempDomain
 		if answer == Tempfail && f.Deferred >= s.MaxDefer {
-			d.Reason += "; deferred long enough"
-			d.Action, d.Disposition, d.Override = s.Quarantine, Quarantine, LocalPolicy
-			if s.Quarantine == Refuse {
-				d.Action = Tag // what could not be judged is never refused for good
+			d.Why += "; deferred long enough"
+			d.Action, d.Disposition, d.Reason = s.Quarantine, Quarantined, LocalPolicy
+			if s.Quarantine == Reject {
+				d.Action = Tag // what could not be evaluated is never refused for good
 			}
 			return d
 		}
@@ -290,7 +290,7 @@ func (u *ruling) apply(t *trial, r *Rule) {
 	case r.Action == RuleSkipReport && u.Unreported == "":
 		u.Unreported = r.ID
 	case r.Action != RuleSkipReport && u.Rule == "":
-		d.Rule, d.Reason = r.ID, d.Reason+"; rule "+r.ID
+		d.Rule, d.Why = r.ID, d.Why+"; rule "+r.ID
 		d.Shadow, d.Unreported, d.Also = u.Shadow, u.Unreported, u.Also
 		u.Decision = d
 	case len(u.Also) < MaxNamed:
@@ -327,7 +327,7 @@ func (s *Settings) pressed(f *Facts, d Decision) Decision {
 		if s.evaluate(&other).Action != d.Action {
 			return Decision{
 				Action: Tempfail, Requested: d.Requested, Author: d.Author, Effective: d.Effective, Also: d.Also, Shadow: d.Shadow,
-				Unreported: d.Unreported, Reason: d.Reason + "; what could change the answer was not found out: our DNS is overloaded or down",
+				Unreported: d.Unreported, Why: d.Why + "; what could change the answer was not found out: our DNS is overloaded or down",
 			}
 		}
 	}

@@ -15,11 +15,11 @@ func author(domain string, v dmarc.Verdict) Author {
 }
 
 func fails(p dmarc.Policy) dmarc.Verdict {
-	return dmarc.Verdict{Status: dmarc.Fail, Policy: p, Pct: 100, Reason: "nothing aligned passed"}
+	return dmarc.Verdict{Status: dmarc.Fail, Policy: p, Pct: 100, Why: "nothing aligned passed"}
 }
 
 func one(v dmarc.Verdict) Facts {
-	return Facts{From: FromOneMailbox, Authors: []Author{author("bank.example", v)}}
+	return Facts{FromField: FromOneMailbox, Authors: []Author{author("bank.example", v)}}
 }
 
 func TestDecideFollowsTheProfile(t *testing.T) {
@@ -29,7 +29,7 @@ func TestDecideFollowsTheProfile(t *testing.T) {
 	type want struct {
 		action      Action
 		disposition Disposition
-		override    Override
+		reason      Reason
 	}
 	tests := []struct {
 		name  string
@@ -41,22 +41,22 @@ func TestDecideFollowsTheProfile(t *testing.T) {
 		{"no record is delivered", strict, one(dmarc.Verdict{}), want{}},
 		{"an unusable record is delivered", strict, one(dmarc.Verdict{Status: dmarc.PermError, Policy: dmarc.Reject}), want{}},
 		{"p=none changes nothing", strict, one(fails(dmarc.None)), want{}},
-		{"strict quarantines", strict, one(fails(dmarc.Quarantine)), want{Tag, Quarantine, AsPublished}},
-		{"strict rejects", strict, one(fails(dmarc.Reject)), want{Refuse, Reject, AsPublished}},
-		{"monitor records p=reject only", monitor, one(fails(dmarc.Reject)), want{Accept, None, AsPublished}},
+		{"strict quarantines", strict, one(fails(dmarc.Quarantine)), want{Tag, Quarantined, AsPublished}},
+		{"strict rejects", strict, one(fails(dmarc.Reject)), want{Reject, Rejected, AsPublished}},
+		{"monitor records p=reject only", monitor, one(fails(dmarc.Reject)), want{Accept, Delivered, AsPublished}},
 		{"monitor has nothing to override for p=none", monitor, one(fails(dmarc.None)), want{}},
-		{"conformant quarantines p=reject", conformant, one(fails(dmarc.Reject)), want{Tag, Quarantine, LocalPolicy}},
-		{"conformant quarantines p=quarantine as published", conformant, one(fails(dmarc.Quarantine)), want{Tag, Quarantine, AsPublished}},
-		{"quarantine can be the MTA's hold queue", Settings{Profile: Strict, Quarantine: Hold}, one(fails(dmarc.Quarantine)), want{Hold, Quarantine, AsPublished}},
-		{"quarantine can be a refusal", Settings{Profile: Strict, Quarantine: Refuse}, one(fails(dmarc.Quarantine)), want{Refuse, Reject, LocalPolicy}},
-		{"zero settings enforce nothing", Settings{}, one(fails(dmarc.Reject)), want{Accept, None, AsPublished}},
-		{"zero facts are not a pass", strict, Facts{}, want{Refuse, Reject, LocalPolicy}},
+		{"conformant quarantines p=reject", conformant, one(fails(dmarc.Reject)), want{Tag, Quarantined, LocalPolicy}},
+		{"conformant quarantines p=quarantine as published", conformant, one(fails(dmarc.Quarantine)), want{Tag, Quarantined, AsPublished}},
+		{"quarantine can be the MTA's hold queue", Settings{Profile: Strict, Quarantine: Hold}, one(fails(dmarc.Quarantine)), want{Hold, Quarantined, AsPublished}},
+		{"quarantine can be a refusal", Settings{Profile: Strict, Quarantine: Reject}, one(fails(dmarc.Quarantine)), want{Reject, Rejected, LocalPolicy}},
+		{"zero settings enforce nothing", Settings{}, one(fails(dmarc.Reject)), want{Accept, Delivered, AsPublished}},
+		{"zero facts are not a pass", strict, Facts{}, want{Reject, Rejected, LocalPolicy}},
 		{"mail that is not evaluated is delivered", strict, Facts{Skip: Authenticated}, want{}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			d := tt.s.Decide(tt.facts)
-			if got := (want{d.Action, d.Disposition, d.Override}); got != tt.want {
+			if got := (want{d.Action, d.Disposition, d.Reason}); got != tt.want {
 				t.Errorf("Decide() = %+v; want %+v", got, tt.want)
 			}
 			if tt.facts.Skip == Evaluated && len(tt.facts.Authors) > 0 && len(d.Effective) != len(tt.facts.Authors) {
@@ -93,8 +93,8 @@ func TestDecideTestingAndPctLowerOneStep(t *testing.T) {
 			if d.Effective[0] != tt.want {
 				t.Errorf("Effective = %+v; want %+v", d.Effective[0], tt.want)
 			}
-			if d.Override != tt.want.Override {
-				t.Errorf("Override = %q; want %q", d.Override, tt.want.Override)
+			if d.Reason != tt.want.Reason {
+				t.Errorf("Why = %q; want %q", d.Reason, tt.want.Reason)
 			}
 			if d.Requested != tt.policy {
 				t.Errorf("Requested = %v; want %v, as published", d.Requested, tt.policy)
@@ -115,17 +115,17 @@ func TestDecideStrictestFailingAuthorDomainWins(t *testing.T) {
 		want    Action
 		decided string
 	}{
-		{"a pass excuses no other", []Author{pass, reject}, Refuse, "r.example"},
-		{"the order does not matter", []Author{reject, pass}, Refuse, "r.example"},
-		{"reject over quarantine", []Author{quarantine, none, reject}, Refuse, "r.example"},
-		{"of equals the first is named", []Author{pass, reject, equal}, Refuse, "r.example"},
+		{"a pass excuses no other", []Author{pass, reject}, Reject, "r.example"},
+		{"the order does not matter", []Author{reject, pass}, Reject, "r.example"},
+		{"reject over quarantine", []Author{quarantine, none, reject}, Reject, "r.example"},
+		{"of equals the first is named", []Author{pass, reject, equal}, Reject, "r.example"},
 		{"a fail without policy is named before a pass", []Author{pass, none}, Accept, "none.example"},
 		{"five are evaluated", []Author{pass, pass, pass, pass, pass}, Accept, "good.example"},
-		{"six are too many", []Author{pass, pass, pass, pass, pass, pass}, Refuse, ""},
+		{"six are too many", []Author{pass, pass, pass, pass, pass, pass}, Reject, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := Facts{From: FromSeveralDomains, Authors: tt.authors}
+			f := Facts{FromField: FromSeveralDomains, Authors: tt.authors}
 			d := Settings{Profile: Strict, Quarantine: Tag}.Decide(f)
 			if d.Action != tt.want || d.Author != tt.decided {
 				t.Errorf("Decide() = %v by %q; want %v by %q", d.Action, d.Author, tt.want, tt.decided)
@@ -147,21 +147,21 @@ func TestDecideAnswersTempErrorByCause(t *testing.T) {
 		want     Action
 		disp     Disposition
 	}{
-		{"our resolver answers nobody: delivered with a tag", s, ours, 0, Tag, None},
-		{"however long it lasts", s, ours, 10 * time.Hour, Tag, None},
-		{"the domain's DNS fails: try again", s, theirs, 0, Tempfail, None},
-		{"still", s, theirs, 4*time.Hour - 1, Tempfail, None},
-		{"but not for ever, and never past the policy", s, theirs, 4 * time.Hour, Hold, Quarantine},
-		{"a lookup gave way: try again", s, pressed, 0, Tempfail, None},
-		{"however long that goes on", s, pressed, 400 * time.Hour, Tempfail, None},
-		{"whatever the settings deliver", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag}, pressed, 0, Tempfail, None},
-		{"under the profile conformant, too", Settings{Profile: Conformant, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail}, pressed, time.Hour, Tempfail, None},
-		{"monitor does not defer for it", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, pressed, 0, Accept, None},
-		{"nor is what passes deferred for it", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CausePressure, AlignedSPF: true}, 0, Accept, None},
-		{"a pass of the author domain itself needs no record", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, AlignedDKIM: true}, 0, Accept, None},
-		{"monitor defers nobody", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, 0, Accept, None},
-		{"not even where quarantine is one", Settings{Profile: Strict, Quarantine: Refuse, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantine},
-		{"temperror is never a rejection", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantine},
+		{"our resolver answers nobody: delivered with a tag", s, ours, 0, Tag, Delivered},
+		{"however long it lasts", s, ours, 10 * time.Hour, Tag, Delivered},
+		{"the domain's DNS fails: try again", s, theirs, 0, Tempfail, Delivered},
+		{"still", s, theirs, 4*time.Hour - 1, Tempfail, Delivered},
+		{"but not for ever, and never past the policy", s, theirs, 4 * time.Hour, Hold, Quarantined},
+		{"a lookup gave way: try again", s, pressed, 0, Tempfail, Delivered},
+		{"however long that goes on", s, pressed, 400 * time.Hour, Tempfail, Delivered},
+		{"whatever the settings deliver", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag}, pressed, 0, Tempfail, Delivered},
+		{"under the profile conformant, too", Settings{Profile: Conformant, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail}, pressed, time.Hour, Tempfail, Delivered},
+		{"monitor does not defer for it", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, pressed, 0, Accept, Delivered},
+		{"nor is what passes deferred for it", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CausePressure, AlignedSPF: true}, 0, Accept, Delivered},
+		{"a pass of the author domain itself needs no record", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, AlignedDKIM: true}, 0, Accept, Delivered},
+		{"monitor defers nobody", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, 0, Accept, Delivered},
+		{"not even where quarantine is one", Settings{Profile: Strict, Quarantine: Reject, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantined},
+		{"temperror is never a rejection", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantined},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -189,7 +189,7 @@ func TestTempUnknownAnswersMailOfUnknownClient(t *testing.T) {
 	}{
 		{"tag", Settings{Profile: Strict, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
 		{"tag under conformant", Settings{Profile: Conformant, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
-		{"tag where quarantine is a refusal", Settings{Profile: Strict, Quarantine: Refuse, TempUnknown: Tag}, unknown(dmarc.Quarantine), Tag},
+		{"tag where quarantine is a refusal", Settings{Profile: Strict, Quarantine: Reject, TempUnknown: Tag}, unknown(dmarc.Quarantine), Tag},
 		{"accept", Settings{Profile: Strict, TempUnknown: Accept}, unknown(dmarc.Reject), Accept},
 		{"tempfail", Settings{Profile: Strict, TempUnknown: Tempfail}, unknown(dmarc.Quarantine), Tempfail},
 		{"the settings for DNS say nothing here", Settings{Profile: Strict, TempOurs: Tempfail, TempDomain: Tempfail, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
@@ -208,7 +208,7 @@ func TestTempUnknownAnswersMailOfUnknownClient(t *testing.T) {
 				f.Deferred = 0
 			}
 			d := tt.s.Decide(f)
-			if d.Action != tt.want || d.Disposition != None || d.Requested != dmarc.None {
+			if d.Action != tt.want || d.Disposition != Delivered || d.Requested != dmarc.None {
 				t.Errorf("Decide() = %v, %v, requested %v; want %v, none, none", d.Action, d.Disposition, d.Requested, tt.want)
 			}
 		})
@@ -231,7 +231,7 @@ func TestUnmarshalTextReadsNamesOfEnumerations(t *testing.T) {
 
 func TestStringOfUnknownNumberIsInvalid(t *testing.T) {
 	for _, v := range []fmt.Stringer{
-		Strict + 1, Reject + 1, Refuse + 1, FromReject + 1, Enforce + 1, RuleSkipReport + 1, Action(200), pattern.Weekday(7), pattern.Weekday(-1),
+		Strict + 1, Rejected + 1, Reject + 1, FromReject + 1, Enforce + 1, RuleSkipReport + 1, Action(200), pattern.Weekday(7), pattern.Weekday(-1),
 	} {
 		if got := v.String(); got != "invalid" {
 			t.Errorf("String of %T(%d) = %q; want invalid", v, v, got)
@@ -240,7 +240,7 @@ func TestStringOfUnknownNumberIsInvalid(t *testing.T) {
 }
 
 func TestDecideReasonExplainsUnappliedPolicy(t *testing.T) {
-	open := dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, Reason: "no answer"}
+	open := dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, Why: "no answer"}
 	waits := Settings{Profile: Strict, Quarantine: Tag, TempDomain: Tempfail, MaxDefer: time.Hour}
 	tests := []struct {
 		name     string
@@ -259,8 +259,8 @@ func TestDecideReasonExplainsUnappliedPolicy(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := one(tt.verdict)
 			f.Deferred = tt.deferred
-			if got := tt.s.Decide(f).Reason; got != tt.want {
-				t.Errorf("Reason = %q; want %q", got, tt.want)
+			if got := tt.s.Decide(f).Why; got != tt.want {
+				t.Errorf("Why = %q; want %q", got, tt.want)
 			}
 		})
 	}
@@ -270,7 +270,7 @@ func TestSuspendEnforcesNothingAndNamesEnd(t *testing.T) {
 	until := time.Date(2026, 11, 30, 14, 0, 0, 500, time.FixedZone("", 3600))
 	for _, p := range []Profile{Monitor, Conformant, Strict} {
 		for _, observed := range []uint8{0, 50, 100} {
-			s := Settings{Profile: p, Observed: observed, Quarantine: Refuse}
+			s := Settings{Profile: p, Observed: observed, Quarantine: Reject}
 			got := s.Suspend(until)
 			d := got.Decide(one(fails(dmarc.Reject)))
 			if d.Action != Accept {
@@ -282,8 +282,8 @@ func TestSuspendEnforcesNothingAndNamesEnd(t *testing.T) {
 				}
 				continue
 			}
-			if want := "not enforced: dmarcgate monitor until 2026-11-30T13:00:00Z"; !strings.HasSuffix(d.Reason, want) || got.Sum() == s.Sum() {
-				t.Errorf("%v, observed %d, suspended: reason %q; want %q at its end, and another sum", p, observed, d.Reason, want)
+			if want := "not enforced: dmarcgate monitor until 2026-11-30T13:00:00Z"; !strings.HasSuffix(d.Why, want) || got.Sum() == s.Sum() {
+				t.Errorf("%v, observed %d, suspended: reason %q; want %q at its end, and another sum", p, observed, d.Why, want)
 			}
 		}
 	}

@@ -17,7 +17,7 @@
 // protocol (enforce turns a Decision into reply and header edits).
 //
 //	d := policy.Settings{Profile: policy.Strict}.Decide(facts)
-//	fmt.Println(d.Action, d.Override, d.Reason)
+//	fmt.Println(d.Action, d.Reason, d.Why)
 //
 // The zero values are the safe ones: zero Settings enforce nothing, a zero
 // Decision delivers, zero Facts carry no author domain and so no pass.

@@ -32,9 +32,9 @@ type Disposition uint8
 
 // The dispositions, from mild to severe.
 const (
-	None       Disposition = iota // deliver as usual
-	Quarantine                    // deliver or hold, marked as suspicious
-	Reject                        // refuse at end of data
+	Delivered   Disposition = iota // deliver as usual
+	Quarantined                    // deliver or hold, marked as suspicious
+	Rejected                       // refuse at end of data
 )
 
 var dispositions = []string{"none", "quarantine", "reject"}
@@ -58,7 +58,7 @@ const (
 	Tag                    // deliver with the quarantine header field
 	Hold                   // put into the MTA's quarantine
 	Tempfail               // 4xx: the sender tries again
-	Refuse                 // 5xx
+	Reject                 // 5xx
 )
 
 var actions = []string{"accept", "tag", "hold", "tempfail", "reject"}
@@ -72,20 +72,20 @@ func (a Action) MarshalText() ([]byte, error) { return []byte(a.String()), nil }
 // UnmarshalText accepts the words of String.
 func (a *Action) UnmarshalText(text []byte) error { return parse(actions, text, a) }
 
-// Override says why the disposition is not what the domain owner asked for:
+// Reason says why the disposition is not what the domain owner asked for:
 // the names of RFC 9990, Section 3.1.6, and sampled_out, which RFC 7489 had
 // and which a report of RFC 9990 writes as "other" with a comment.
-type Override string
+type Reason string
 
-// The overrides. Empty means that the policy was applied as published.
+// The reasons. Empty means that the policy was applied as published.
 const (
-	AsPublished      Override = ""
-	PolicyTestMode   Override = "policy_test_mode"
-	SampledOut       Override = "sampled_out"
-	LocalPolicy      Override = "local_policy"
-	TrustedForwarder Override = "trusted_forwarder" // a rule: a forwarder that the site knows
-	MailingList      Override = "mailing_list"      // a rule: a mailing list that the site knows
-	Other            Override = "other"             // a rule
+	AsPublished      Reason = ""
+	PolicyTestMode   Reason = "policy_test_mode"
+	SampledOut       Reason = "sampled_out"
+	LocalPolicy      Reason = "local_policy"
+	TrustedForwarder Reason = "trusted_forwarder" // a rule: a forwarder that the site knows
+	MailingList      Reason = "mailing_list"      // a rule: a mailing list that the site knows
+	Other            Reason = "other"             // a rule
 )
 
 // Skip says why a message was not evaluated. Empty means that it was.

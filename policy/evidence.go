@@ -14,7 +14,7 @@ import (
 type Evidence string
 
 // What Conformant can find, in the order in which it looks. Evidence against a
-// rejection goes first, and needs an anchor that no stranger can forge.
+// rejection goes first, and needs an anchor that no third party can forge.
 const (
 	NotWeighed   Evidence = ""               // nothing asked for a rejection, or another profile decided
 	ARCSealer    Evidence = "arc_sealer"     // against: trusted sealers saw the message pass
@@ -48,10 +48,10 @@ const (
 
 // evidence is a row of the tables of evidence.
 type evidence struct {
-	name     Evidence
-	words    string   // one clause for Decision.Reason
-	override Override // of a row against: what the deviation is reported as
-	test     func(Facts, Author, Settings) bool
+	name   Evidence
+	words  string // one clause for Decision.Why
+	reason Reason // of a row against: what the deviation is reported as
+	test   func(Facts, Author, Settings) bool
 }
 
 // against is the evidence that a failing message is genuine nevertheless.
@@ -73,15 +73,15 @@ var decisive = []evidence{
 	{SignsMail, "the domain signs its mail, and this has no signature of it", AsPublished, unsigned},
 }
 
-// sealedPass: nobody but trusted sealers touched the chain, so what the first
-// of them received is as it says (RFC 8617, Section 7.2.1). One stranger among
+// sealedPass: nobody but trusted sealers affected the chain, so what the first
+// of them received is as it says (RFC 8617, Section 7.2.1). One third party among
 // them could have put the message together.
 func sealedPass(f Facts, a Author, s Settings) bool {
 	if f.ARC.Result != "pass" {
 		return false
 	}
 	for _, sealer := range f.ARC.Sealers {
-		if !slices.Contains(s.Known.Sealers, sealer.Domain) {
+		if !slices.Contains(s.TrustedForwarders.Sealers, sealer.Domain) {
 			return false
 		}
 	}
@@ -116,7 +116,7 @@ func (a Author) aligned(r Recorded) bool {
 }
 
 func forwarded(f Facts, _ Author, s Settings) bool {
-	return f.fromNetwork(s.Known.Networks) || f.spfPass(s.Known.Domains) || f.dkimPass(s.Known.Domains)
+	return f.fromNetwork(s.TrustedForwarders.Networks) || f.spfPass(s.TrustedForwarders.Domains) || f.dkimPass(s.TrustedForwarders.Domains)
 }
 
 // bodyChanged: lists add footers. A signature without t= could be of any age,
@@ -130,10 +130,12 @@ func bodyChanged(f Facts, a Author, _ Settings) bool {
 }
 
 func sendsNoMail(_ Facts, a Author, _ Settings) bool {
-	return a.Standing.Asked && (a.Standing.NoMail == NoMailSPF || a.Standing.NoMail == NoMailMX)
+	return a.SendsMail.Queried && (a.SendsMail.NoMail == NoMailSPF || a.SendsMail.NoMail == NoMailMX)
 }
 
-func noSuchDomain(_ Facts, a Author, _ Settings) bool { return a.Standing.Asked && a.Standing.Missing }
+func noSuchDomain(_ Facts, a Author, _ Settings) bool {
+	return a.SendsMail.Queried && a.SendsMail.Missing
+}
 
 // unsigned: any signature in the name of the organization is a reason for
 // doubt, even one that fails: a list that changed subject and body leaves such

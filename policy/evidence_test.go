@@ -16,17 +16,17 @@ var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // speaks for or against it.
 func weighed() Facts {
 	return Facts{
-		Time: noon, From: FromOneMailbox, Client: netip.MustParseAddr("203.0.113.1"),
+		Time: noon, FromField: FromOneMailbox, Client: netip.MustParseAddr("203.0.113.1"),
 		Authors: []Author{{
 			Domain: "news.bank.example", Org: "bank.example", PolicyDomain: "bank.example", Source: "org",
-			Record: "v=DMARC1; p=reject", Verdict: fails(dmarc.Reject), Standing: Standing{Asked: true},
+			Record: "v=DMARC1; p=reject", Verdict: fails(dmarc.Reject), SendsMail: SendsMail{Queried: true},
 		}},
 		SPF: SPF{Result: "fail", Domain: "news.bank.example"},
 	}
 }
 
 // knowing is conformant and knows a list.
-var knowing = Settings{Profile: Conformant, Quarantine: Tag, Known: Known{
+var knowing = Settings{Profile: Conformant, Quarantine: Tag, TrustedForwarders: TrustedForwarders{
 	Sealers: []string{"lists.example", "mx.example"}, Networks: prefixes("192.0.2.0/24", "2001:db8::/32"), Domains: pats("forwarder.example", ".lists.example"),
 }}
 
@@ -73,10 +73,10 @@ var evidenceCases = []evidenceCase{
 		sealed(f, recorded("dkim", "pass", "news.bank.example"), "mx.example")
 	}, true},
 	{ARCSealer, "a sealer that nobody knows", func(f *Facts) { sealed(f, recorded("dmarc", "pass", "news.bank.example"), "evil.example") }, false},
-	{ARCSealer, "a stranger behind a trusted sealer", func(f *Facts) {
+	{ARCSealer, "a third party behind a trusted sealer", func(f *Facts) {
 		sealed(f, recorded("dmarc", "pass", "news.bank.example"), "lists.example", "evil.example")
 	}, false},
-	{ARCSealer, "a stranger before a trusted sealer", func(f *Facts) {
+	{ARCSealer, "a third party before a trusted sealer", func(f *Facts) {
 		sealed(f, recorded("dmarc", "pass", "news.bank.example"), "evil.example", "lists.example")
 	}, false},
 	{ARCSealer, "a name below a trusted sealer", func(f *Facts) { sealed(f, recorded("dmarc", "pass", "news.bank.example"), "x.lists.example") }, false},
@@ -144,15 +144,15 @@ var evidenceCases = []evidenceCase{
 		f.Authors[0].Signers = nil
 	}, false},
 
-	{SendsNoMail, "v=spf1 -all", func(f *Facts) { f.Authors[0].Standing.NoMail = NoMailSPF }, true},
-	{SendsNoMail, "null MX", func(f *Facts) { f.Authors[0].Standing.NoMail = NoMailMX }, true},
-	{SendsNoMail, "nobody asked", func(f *Facts) { f.Authors[0].Standing = Standing{NoMail: NoMailSPF} }, false},
-	{SendsNoMail, "a word that says nothing", func(f *Facts) { f.Authors[0].Standing.NoMail = "x" }, false},
+	{SendsNoMail, "v=spf1 -all", func(f *Facts) { f.Authors[0].SendsMail.NoMail = NoMailSPF }, true},
+	{SendsNoMail, "null MX", func(f *Facts) { f.Authors[0].SendsMail.NoMail = NoMailMX }, true},
+	{SendsNoMail, "nobody asked", func(f *Facts) { f.Authors[0].SendsMail = SendsMail{NoMail: NoMailSPF} }, false},
+	{SendsNoMail, "a word that says nothing", func(f *Facts) { f.Authors[0].SendsMail.NoMail = "x" }, false},
 	{SendsNoMail, "SPF hard fail", func(f *Facts) { f.SPF.Term = "-all" }, false},
 	{SendsNoMail, "nothing authenticates", func(f *Facts) { f.SPF, f.HELO = SPF{Result: "none"}, SPF{Result: "none"} }, false},
 
-	{NoSuchDomain, "NXDOMAIN", func(f *Facts) { f.Authors[0].Standing.Missing = true }, true},
-	{NoSuchDomain, "nobody asked", func(f *Facts) { f.Authors[0].Standing = Standing{Missing: true} }, false},
+	{NoSuchDomain, "NXDOMAIN", func(f *Facts) { f.Authors[0].SendsMail.Missing = true }, true},
+	{NoSuchDomain, "nobody asked", func(f *Facts) { f.Authors[0].SendsMail = SendsMail{Missing: true} }, false},
 	{NoSuchDomain, "it exists", func(f *Facts) {}, false},
 
 	{SignsMail, "50 messages, all signed", func(f *Facts) { f.Authors[0].History = History{50, 50} }, true},
@@ -180,16 +180,16 @@ var evidenceCases = []evidenceCase{
 var outcomes = map[Evidence]struct {
 	action      Action
 	disposition Disposition
-	override    Override
+	reason      Reason
 	words       string
 }{
-	ARCSealer:    {Tag, Quarantine, LocalPolicy, "; a trusted ARC sealer recorded a pass"},
-	Forwarder:    {Tag, Quarantine, TrustedForwarder, "; came through a forwarder of the configuration"},
-	BodyChanged:  {Tag, Quarantine, LocalPolicy, "; signed by the domain, and only the body was changed"},
-	SendsNoMail:  {Refuse, Reject, AsPublished, "; the domain says that it sends no mail"},
-	NoSuchDomain: {Refuse, Reject, AsPublished, "; the domain does not exist"},
-	SignsMail:    {Refuse, Reject, AsPublished, "; the domain signs its mail, and this has no signature of it"},
-	NoEvidence:   {Tag, Quarantine, LocalPolicy, "; p=reject alone does not reject: profile conformant"},
+	ARCSealer:    {Tag, Quarantined, LocalPolicy, "; a trusted ARC sealer recorded a pass"},
+	Forwarder:    {Tag, Quarantined, TrustedForwarder, "; came through a forwarder of the configuration"},
+	BodyChanged:  {Tag, Quarantined, LocalPolicy, "; signed by the domain, and only the body was changed"},
+	SendsNoMail:  {Reject, Rejected, AsPublished, "; the domain says that it sends no mail"},
+	NoSuchDomain: {Reject, Rejected, AsPublished, "; the domain does not exist"},
+	SignsMail:    {Reject, Rejected, AsPublished, "; the domain signs its mail, and this has no signature of it"},
+	NoEvidence:   {Tag, Quarantined, LocalPolicy, "; p=reject alone does not reject: profile conformant"},
 }
 
 func TestConformantFollowsEvidence(t *testing.T) {
@@ -221,11 +221,11 @@ func TestConformantFollowsEvidence(t *testing.T) {
 func checkWeighed(t *testing.T, d Decision, want Evidence) {
 	t.Helper()
 	o := outcomes[want]
-	if d.Evidence != want || d.Action != o.action || d.Disposition != o.disposition || d.Override != o.override {
-		t.Errorf("Decide() = evidence %q, %v, %v, %q; want %q, %v, %v, %q", d.Evidence, d.Action, d.Disposition, d.Override, want, o.action, o.disposition, o.override)
+	if d.Evidence != want || d.Action != o.action || d.Disposition != o.disposition || d.Reason != o.reason {
+		t.Errorf("Decide() = evidence %q, %v, %v, %q; want %q, %v, %v, %q", d.Evidence, d.Action, d.Disposition, d.Reason, want, o.action, o.disposition, o.reason)
 	}
-	if !strings.HasSuffix(d.Reason, o.words) || d.Requested != dmarc.Reject {
-		t.Errorf("Decide() = reason %q, requested %v; want the words %q, reject", d.Reason, d.Requested, o.words)
+	if !strings.HasSuffix(d.Why, o.words) || d.Requested != dmarc.Reject {
+		t.Errorf("Decide() = reason %q, requested %v; want the words %q, reject", d.Why, d.Requested, o.words)
 	}
 }
 
@@ -264,7 +264,7 @@ func TestForwarderEvidenceNeedsConfiguredForwarder(t *testing.T) {
 // looks at it.
 func TestEvidenceCountsForConformantAndRejectOnly(t *testing.T) {
 	full := weighed()
-	full.Authors[0].Standing.NoMail = NoMailSPF
+	full.Authors[0].SendsMail.NoMail = NoMailSPF
 	tests := []struct {
 		name   string
 		s      Settings
@@ -272,7 +272,7 @@ func TestEvidenceCountsForConformantAndRejectOnly(t *testing.T) {
 		want   Evidence
 		action Action
 	}{
-		{"reject", knowing, func(*Author) {}, SendsNoMail, Refuse},
+		{"reject", knowing, func(*Author) {}, SendsNoMail, Reject},
 		{"quarantine", knowing, func(a *Author) { a.Verdict.Policy = dmarc.Quarantine }, NotWeighed, Tag},
 		{"none", knowing, func(a *Author) { a.Verdict.Policy = dmarc.None }, NotWeighed, Accept},
 		{"reject with t=y", knowing, func(a *Author) { a.Verdict.Testing = true }, NotWeighed, Tag},
@@ -280,7 +280,7 @@ func TestEvidenceCountsForConformantAndRejectOnly(t *testing.T) {
 		{"pass", knowing, func(a *Author) { a.Verdict.Status = dmarc.Pass }, NotWeighed, Accept},
 		{"temperror", knowing, func(a *Author) { a.Verdict.Status = dmarc.TempError }, NotWeighed, Accept},
 		{"an unusable record", knowing, func(a *Author) { a.Verdict.Status = dmarc.PermError }, NotWeighed, Accept},
-		{"strict", Settings{Profile: Strict, Quarantine: Tag}, func(*Author) {}, NotWeighed, Refuse},
+		{"strict", Settings{Profile: Strict, Quarantine: Tag}, func(*Author) {}, NotWeighed, Reject},
 		{"monitor", Settings{Profile: Monitor, Quarantine: Tag}, func(*Author) {}, NotWeighed, Accept},
 	}
 	for _, tt := range tests {
@@ -299,9 +299,9 @@ func TestEvidenceAgainstOneAuthorDomainExcusesNoOther(t *testing.T) {
 	f := weighed()
 	changed(&f, time.Hour)
 	other := author("nobody.example", fails(dmarc.Reject))
-	other.Standing = Standing{Asked: true, Missing: true}
-	f.From, f.Authors = FromSeveralDomains, append(f.Authors, other)
-	if d := knowing.Decide(f); d.Author != "nobody.example" || d.Evidence != NoSuchDomain || d.Action != Refuse {
+	other.SendsMail = SendsMail{Queried: true, Missing: true}
+	f.FromField, f.Authors = FromSeveralDomains, append(f.Authors, other)
+	if d := knowing.Decide(f); d.Author != "nobody.example" || d.Evidence != NoSuchDomain || d.Action != Reject {
 		t.Errorf("Decide() = %q, evidence %q, %v; want nobody.example refused as %q", d.Author, d.Evidence, d.Action, NoSuchDomain)
 	}
 }
@@ -310,20 +310,20 @@ func TestQuarantineByRejectIsReportedAsLocalPolicy(t *testing.T) {
 	f := weighed()
 	f.Client = netip.MustParseAddr("192.0.2.9")
 	s := knowing
-	s.Quarantine = Refuse
-	if d := s.Decide(f); d.Evidence != Forwarder || d.Disposition != Reject || d.Override != LocalPolicy {
-		t.Errorf("Decide() = %q, %v, %q; want %q, reject, local_policy", d.Evidence, d.Disposition, d.Override, Forwarder)
+	s.Quarantine = Reject
+	if d := s.Decide(f); d.Evidence != Forwarder || d.Disposition != Rejected || d.Reason != LocalPolicy {
+		t.Errorf("Decide() = %q, %v, %q; want %q, reject, local_policy", d.Evidence, d.Disposition, d.Reason, Forwarder)
 	}
 }
 
 func TestRulePrecedesEvidence(t *testing.T) {
 	f := weighed()
 	changed(&f, time.Hour)
-	match := Match{ClientIP: nets("203.0.113.0/24")}
+	match := Match{Client: nets("203.0.113.0/24")}
 	tests := []struct {
 		action RuleAction
 		want   Action
-	}{{RuleReject, Refuse}, {RuleAccept, Accept}, {RuleAsPublished, Refuse}, {RuleQuarantine, Tag}}
+	}{{RuleReject, Reject}, {RuleAccept, Accept}, {RuleAsPublished, Reject}, {RuleQuarantine, Tag}}
 	for _, tt := range tests {
 		s := knowing
 		s.Rules = set(t, Rule{Mode: Enforce, Action: tt.action, Match: match})
@@ -332,9 +332,9 @@ func TestRulePrecedesEvidence(t *testing.T) {
 		}
 	}
 	other := author("other.example", fails(dmarc.None))
-	f.From, f.Authors = FromSeveralDomains, append(f.Authors, other)
+	f.FromField, f.Authors = FromSeveralDomains, append(f.Authors, other)
 	s := knowing
-	s.Rules = set(t, Rule{Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: pats("other.example")}})
+	s.Rules = set(t, Rule{Mode: Enforce, Action: RuleReject, Match: Match{Author: pats("other.example")}})
 	if d := s.Decide(f); d.Author != "other.example" || d.Evidence != NotWeighed {
 		t.Errorf("Decide() = %q, evidence %q; want other.example, for which nothing was weighed", d.Author, d.Evidence)
 	}

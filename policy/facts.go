@@ -55,7 +55,7 @@ type Facts struct {
 	Recipients []string `json:"rcpt,omitempty"`      // domains, each once; "" for an address without one
 
 	Skip            Skip     `json:"skip,omitempty"`
-	From            From     `json:"from,omitempty"`
+	FromField       From     `json:"from_field,omitempty"`
 	HeaderTruncated bool     `json:"header_truncated,omitempty"` // the header was longer than the limits; its end is not known
 	Authors         []Author `json:"authors,omitempty"`
 	SPF             SPF      `json:"spf"`
@@ -63,7 +63,7 @@ type Facts struct {
 	DKIM            []DKIM   `json:"dkim,omitempty"`
 	ARC             ARC      `json:"arc,omitzero"`
 
-	// Stale tells that an old answer of DNS was used, because no newer one could
+	// Stale tells that a stale answer of DNS was used, because no newer one could
 	// be had. What that may decide is in the results already: nothing more
 	// follows from it.
 	Stale bool `json:"stale,omitempty"`
@@ -101,11 +101,11 @@ type Facts struct {
 	// and not computable by the sender. Zero is none.
 	Seed uint64 `json:"seed,omitempty"`
 
-	// Version says which facts were taken down, FactsVersion at most; Lacks
+	// Version says which facts were recorded, FactsVersion at most; Lacks
 	// which were not, or are no longer kept. See Lacking.
-	Version  uint8   `json:"version,omitempty"`
-	Lacks    Lack    `json:"lacks,omitempty"`
-	supposed Suppose // see Supposing; never stored
+	Version  uint8        `json:"version,omitempty"`
+	Missing  MissingFacts `json:"missing,omitempty"`
+	supposed Suppose      // see Supposing; never stored
 
 	// Trimmed is what was left out of the row because it would have been too
 	// large, in words of results.Trimmed…; empty for nearly all mail. A decision
@@ -117,7 +117,7 @@ type Facts struct {
 	Deferred time.Duration `json:"deferred_ns,omitempty"`
 }
 
-// FactsVersion is the version of facts that this program takes down: 1 came
+// FactsVersion is the version of facts that this program records: 1 came
 // with list_headers, list_id, auto_submitted, tls, seed, and with the history
 // of each author domain that does not pass.
 const FactsVersion = 1
@@ -171,7 +171,7 @@ type SPF struct {
 	Result string `json:"result,omitempty"`
 	Domain string `json:"domain,omitempty"`
 	Term   string `json:"term,omitempty"` // of the record: what matched or is at fault, as its owner wrote it
-	Reason string `json:"reason,omitempty"`
+	Why    string `json:"why,omitempty"`
 }
 
 // DKIM is the result of one signature (RFC 6376).
@@ -184,7 +184,7 @@ type DKIM struct {
 	Canon     string `json:"c,omitempty"` // of header and body, as "relaxed/simple"
 	KeyBits   int    `json:"bits,omitempty"`
 	Testing   bool   `json:"testing,omitempty"` // key with t=y
-	Reason    string `json:"reason,omitempty"`
+	Why       string `json:"why,omitempty"`
 
 	// HeaderOK says that the header verified, From in it, whatever became of
 	// the body; SignedAt is t=, zero without it.
@@ -200,7 +200,7 @@ type DKIM struct {
 // it says is worth no more than its sealers.
 type ARC struct {
 	Result     string   `json:"result,omitempty"` // pass, fail, or not_checked: nothing is decided by it
-	Reason     string   `json:"reason,omitempty"`
+	Why        string   `json:"why,omitempty"`
 	OldestPass int      `json:"oldest_pass,omitempty"` // instance; 0 with a pass: the first
 	Sealers    []Sealer `json:"sealers,omitempty"`     // oldest first
 }
@@ -240,9 +240,9 @@ type Author struct {
 
 	// What only evidence needs (see Evidence), for a verdict that EvidenceMatters
 	// to. Zero values are no evidence.
-	Signers  []string `json:"signers,omitempty"` // d= of the signatures that are aligned with Domain, passed or not
-	Standing Standing `json:"standing,omitzero"`
-	History  History  `json:"history,omitzero"`
+	Signers   []string  `json:"signers,omitempty"` // d= of the signatures that are aligned with Domain, passed or not
+	SendsMail SendsMail `json:"sends_mail,omitzero"`
+	History   History   `json:"history,omitzero"`
 }
 
 // PassBy says by which mechanisms the author domain passes: spf, dkim or both; ""
@@ -289,9 +289,9 @@ func EvidenceMatters(v dmarc.Verdict) bool {
 	return v.Status == dmarc.Fail && v.Policy == dmarc.Reject
 }
 
-// Standing is what an author domain tells in the DNS about sending mail.
-type Standing struct {
-	Asked   bool   `json:"asked"` // and answered; otherwise the rest says nothing
+// SendsMail is what an author domain tells in the DNS about sending mail.
+type SendsMail struct {
+	Queried bool   `json:"queried"` // and answered; otherwise the rest says nothing
 	NoMail  NoMail `json:"no_mail,omitempty"`
 	Missing bool   `json:"missing,omitempty"` // NXDOMAIN of the name itself
 }
@@ -324,7 +324,7 @@ type Proof struct {
 // Proof returns what the message adds to the history of an organization: only a
 // message whose From has one domain, which passed, is one of its messages.
 func (f *Facts) Proof() Proof {
-	oneDomain := (f.From == FromOneMailbox || f.From == FromSeveralMailboxes) && len(f.Authors) == 1
+	oneDomain := (f.FromField == FromOneMailbox || f.FromField == FromSeveralMailboxes) && len(f.Authors) == 1
 	if f.Skip != Evaluated || f.HeaderTruncated || !oneDomain || f.Authors[0].Verdict.Status != dmarc.Pass {
 		return Proof{}
 	}
@@ -332,7 +332,7 @@ func (f *Facts) Proof() Proof {
 }
 
 // Domains returns the domains that the facts name, some of them more than once,
-// and what a stranger gave in place of one.
+// and what a third party gave in place of one.
 func (f *Facts) Domains() []string {
 	all := []string{f.MailFrom, f.Helo, f.ClientName, f.SPF.Domain, f.HELO.Domain}
 	all = append(all, f.Recipients...)
@@ -365,10 +365,10 @@ func (f *Facts) eachText(do func(text *string, clean func(string) string)) (foun
 	}
 	visit(scrubName, &f.ClientName, &f.Helo, &f.MailFrom, &f.SPF.Domain, &f.HELO.Domain, &f.ListID)
 	visit(scrubTerm, &f.SPF.Term, &f.HELO.Term)
-	visit(scrubReason, &f.SPF.Reason, &f.HELO.Reason, &f.ARC.Reason)
+	visit(scrubWhy, &f.SPF.Why, &f.HELO.Why, &f.ARC.Why)
 	for i := range f.Authors {
 		a := &f.Authors[i]
-		visit(scrubReason, &a.Verdict.Reason)
+		visit(scrubWhy, &a.Verdict.Why)
 		if hasDestinations(a.Record) {
 			found = true
 			do(&a.Record, dmarc.CleanPolicyTags)
@@ -377,7 +377,7 @@ func (f *Facts) eachText(do func(text *string, clean func(string) string)) (foun
 	for i := range f.DKIM {
 		s := &f.DKIM[i]
 		visit(scrubName, &s.Domain, &s.Selector)
-		visit(scrubReason, &s.Reason)
+		visit(scrubWhy, &s.Why)
 	}
 	for i := range f.ARC.Sealers {
 		s := &f.ARC.Sealers[i]

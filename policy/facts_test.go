@@ -6,7 +6,7 @@ import (
 	"dmarcgate/auth/dmarc"
 )
 
-// What a stranger could bring about is no proof: a flood of it would make a
+// What a third party could bring about is no proof: a flood of it would make a
 // history.
 func TestProofNeedsOneDomainThatPassed(t *testing.T) {
 	bySPF := Proof{Org: "bank.example"}
@@ -17,11 +17,11 @@ func TestProofNeedsOneDomainThatPassed(t *testing.T) {
 	}{
 		{"one mailbox, by DKIM", func(*Facts) {}, Proof{Org: "bank.example", DKIM: true}},
 		{"one mailbox, by SPF alone", func(f *Facts) { f.Authors[0].Verdict.AlignedDKIM = false }, bySPF},
-		{"several mailboxes of one domain", func(f *Facts) { f.From = FromSeveralMailboxes }, Proof{Org: "bank.example", DKIM: true}},
-		{"several domains", func(f *Facts) { f.From = FromSeveralDomains }, Proof{}},
+		{"several mailboxes of one domain", func(f *Facts) { f.FromField = FromSeveralMailboxes }, Proof{Org: "bank.example", DKIM: true}},
+		{"several domains", func(f *Facts) { f.FromField = FromSeveralDomains }, Proof{}},
 		{"one mailbox with two author domains", func(f *Facts) { f.Authors = append(f.Authors, f.Authors[0]) }, Proof{}},
 		{"no author domain", func(f *Facts) { f.Authors = nil }, Proof{}},
-		{"a From field that gives nothing", func(f *Facts) { f.From = FromUnparsable }, Proof{}},
+		{"a From field that gives nothing", func(f *Facts) { f.FromField = FromUnparsable }, Proof{}},
 		{"a header that was cut", func(f *Facts) { f.HeaderTruncated = true }, Proof{}},
 		{"a message that was not evaluated", func(f *Facts) { f.Skip = TrustedNetwork }, Proof{}},
 		{"a fail", func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.Fail }, Proof{}},

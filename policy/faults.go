@@ -35,9 +35,9 @@ var faultChecks = []check{
 }
 
 // Forwarded is a reason of RFC 7489, Appendix C, that RFC 9990 no longer has.
-const Forwarded Override = "forwarded"
+const Forwarded Reason = "forwarded"
 
-var ruleReasons = []Override{TrustedForwarder, MailingList, LocalPolicy, Other, Forwarded}
+var ruleReasons = []Reason{TrustedForwarder, MailingList, LocalPolicy, Other, Forwarded}
 
 func badID(r *Rule) (pattern.Fault, bool) {
 	bad := r.ID == "" || len(r.ID) > MaxRuleID || r.ID[0] == '-' || strings.Trim(r.ID, "abcdefghijklmnopqrstuvwxyz0123456789-") != ""
@@ -61,12 +61,12 @@ func badPriority(r *Rule) (pattern.Fault, bool) {
 // badReason: that a policy was lowered by pct or t is said when it was, and
 // not by a rule.
 func badReason(r *Rule) (pattern.Fault, bool) {
-	const mend = `write "trusted_forwarder", "mailing_list", "local_policy", "forwarded" or "other"`
+	const fix = `write "trusted_forwarder", "mailing_list", "local_policy", "forwarded" or "other"`
 	if r.Reason == SampledOut || r.Reason == PolicyTestMode {
-		return fault(true, "reason", fmt.Sprintf("%q describes the published policy, not the effect of a rule", r.Reason), mend)
+		return fault(true, "reason", fmt.Sprintf("%q describes the published policy, not the effect of a rule", r.Reason), fix)
 	}
 	bad := !slices.Contains(ruleReasons, r.Reason) && (r.Reason != "" || r.Action == RuleAccept)
-	return fault(bad, "reason", fmt.Sprintf("%q is not a reason for a report", r.Reason), mend)
+	return fault(bad, "reason", fmt.Sprintf("%q is not a reason for a report", r.Reason), fix)
 }
 
 func badReportComment(r *Rule) (pattern.Fault, bool) {
@@ -104,7 +104,7 @@ func hidesReports(r *Rule) (pattern.Fault, bool) {
 		named = named || !strings.HasPrefix(k.Name, "not_") && len(k.Domains)+len(k.Networks) > 0
 	}
 	return fault(r.Action == RuleSkipReport && !named, "match", "nothing at all would be reported",
-		"limit the rule to part of the mail, for example with header_from, policy_domain or client_ip")
+		"limit the rule to part of the mail, for example with author, policy_domain or client")
 }
 
 // noRecord: with the result none there is no record. With temperror, mostly it
@@ -117,5 +117,5 @@ func noRecord(r *Rule) (pattern.Fault, bool) {
 	}
 	bad := m.PolicyDomain != nil && len(m.Result) > 0 && !slices.ContainsFunc(m.Result, func(result string) bool { return !without(result) })
 	return fault(bad, "match.policy_domain", "never holds where it is meant to: with the result "+pattern.Alternatives(m.Result)+" there is no record, or it could not be looked up",
-		"write header_from, or add another result")
+		"write author, or add another result")
 }

@@ -17,12 +17,12 @@ var (
 	}
 	// orgKeys: Facts have the Organizational Domain of authors alone, which is
 	// that of their records.
-	orgKeys = []string{"header_from", "not_header_from", "policy_domain", "not_policy_domain"}
+	orgKeys = []string{"author", "not_author", "policy_domain", "not_policy_domain"}
 )
 
 func noMatch(r *Rule) (pattern.Fault, bool) {
 	some := slices.ContainsFunc(r.Match.Keys(), func(k Key) bool { return k.Set })
-	return fault(!some, "match", "names no mail", "add criteria, for example client_ip or header_from")
+	return fault(!some, "match", "names no mail", "add criteria, for example client or author")
 }
 
 // emptyList: no item of an empty list can hold, but a key that is not there
@@ -44,7 +44,7 @@ func unknownWord(r *Rule) (pattern.Fault, bool) {
 	if f, bad := strangeWord("match.requested", m.Requested, ruleRequested, ruleRequested); bad {
 		return f, true
 	}
-	return strangeWord("match.from", m.From, ruleFroms, ruleFroms)
+	return strangeWord("match.from", m.FromField, ruleFroms, ruleFroms)
 }
 
 // strangeWord finds a word that is not among known; better are those to offer.
@@ -85,7 +85,7 @@ func resultPass(r *Rule) (pattern.Fault, bool) {
 	return fault(slices.Contains(r.Match.Result, "pass"), "match.result", "a rule is never about mail that passes", `remove "pass"`)
 }
 
-// wrongResult: a message that could not be judged is never refused for good
+// wrongResult: a message that could not be evaluated is never refused for good
 // (RFC 9989, Section 5.3.6), and only a fail has a policy to apply.
 func wrongResult(r *Rule) (pattern.Fault, bool) {
 	results := slices.DeleteFunc(slices.Clone(r.Match.Result), func(s string) bool { return !slices.Contains(ruleResults, s) })
@@ -105,10 +105,10 @@ func wrongOrg(r *Rule) (pattern.Fault, bool) {
 		}
 		for _, p := range k.Domains {
 			if p.Kind() == pattern.Organization {
-				return fault(true, "match."+k.Name, fmt.Sprintf("%q is for header_from and policy_domain alone", p), fmt.Sprintf("write %q and %q", p.Name(), "."+p.Name()))
+				return fault(true, "match."+k.Name, fmt.Sprintf("%q is for author and policy_domain alone", p), fmt.Sprintf("write %q and %q", p.Name(), "."+p.Name()))
 			}
 			if p.Map() != nil && p.Map().HasOrgs() {
-				return fault(true, "match."+k.Name, fmt.Sprintf(`%q has items with "org:", which are for header_from and policy_domain alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
+				return fault(true, "match."+k.Name, fmt.Sprintf(`%q has items with "org:", which are for author and policy_domain alone`, p), "write two items for each there: the domain, and the domain with a dot in front")
 			}
 		}
 	}

@@ -54,6 +54,6 @@ type check struct {
 }
 
 // fault is bad or no fault at all.
-func fault(bad bool, key, text, mend string) (pattern.Fault, bool) {
-	return pattern.Fault{Key: key, Text: text, Mend: mend}, bad
+func fault(bad bool, key, text, fix string) (pattern.Fault, bool) {
+	return pattern.Fault{Key: key, Text: text, Fix: fix}, bad
 }

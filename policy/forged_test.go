@@ -12,7 +12,7 @@ func TestDecideRejectsTooManyForgedFields(t *testing.T) {
 		f.Skip = pick(m, Evaluated, Authenticated, TrustedNetwork, BehindRelay)
 		s.Observed = pick[uint8](m, 0, 50, 100)
 		d := s.Decide(f)
-		if d.Action != Refuse || d.Disposition != Reject || d.Override != LocalPolicy || d.Rule != "" || len(d.Effective) != len(f.Authors) {
+		if d.Action != Reject || d.Disposition != Rejected || d.Reason != LocalPolicy || d.Rule != "" || len(d.Effective) != len(f.Authors) {
 			t.Fatalf("Decide(%+v) = %+v; want a refusal", f, d)
 		}
 	}
@@ -23,13 +23,13 @@ func TestDecideRejectsTooManyForgedFields(t *testing.T) {
 func TestDecideTruncatedHeaderHasOneAnswer(t *testing.T) {
 	for _, profile := range []Profile{Monitor, Conformant, Strict} {
 		s := Settings{Profile: profile, Quarantine: Tag}
-		want := s.Decide(Facts{From: FromTruncated})
-		if want.Reason != "header longer than the limits" {
-			t.Errorf("%v: reason = %q", profile, want.Reason)
+		want := s.Decide(Facts{FromField: FromTruncated})
+		if want.Why != "header longer than the limits" {
+			t.Errorf("%v: reason = %q", profile, want.Why)
 		}
 		for _, from := range []From{FromOneMailbox, FromMissing, FromSeveralFields, FromEmptyGroup, FromUnparsable, FromTruncated} {
 			for _, null := range []bool{false, true} {
-				if got := s.Decide(Facts{From: from, HeaderTruncated: true, NullPath: null}); got.Action != want.Action || got.Reason != want.Reason {
+				if got := s.Decide(Facts{FromField: from, HeaderTruncated: true, NullPath: null}); got.Action != want.Action || got.Why != want.Why {
 					t.Errorf("%v: Decide(%s, null path %v) = %+v; want %+v", profile, from, null, got, want)
 				}
 			}

@@ -41,7 +41,7 @@ type FromAnswers struct {
 // fromOutcome is one way in which From gives nothing to evaluate.
 type fromOutcome struct {
 	key                      string // below "from" in the configuration file
-	words                    string // for Decision.Reason
+	words                    string // for Decision.Why
 	site, conformant, strict FromAnswer
 }
 
@@ -49,17 +49,17 @@ type fromOutcome struct {
 func (s Settings) fromOutcome(f Facts) fromOutcome {
 	site := s.From
 	switch {
-	case f.HeaderTruncated || f.From == FromTruncated: // another From field may follow where we did not look
+	case f.HeaderTruncated || f.FromField == FromTruncated: // another From field may follow where we did not look
 		return fromOutcome{"unparsable", "header longer than the limits", site.Unparsable, FromQuarantine, FromReject}
-	case f.From == FromMissing && f.NullPath:
+	case f.FromField == FromMissing && f.NullPath:
 		return fromOutcome{"null_path_missing", "no From field, and the null reverse path", site.NullPathMissing, FromAccept, FromAccept}
-	case f.From == FromMissing:
+	case f.FromField == FromMissing:
 		return fromOutcome{"missing", "no From field", site.Missing, FromAccept, FromReject}
-	case f.From == FromEmptyGroup:
+	case f.FromField == FromEmptyGroup:
 		return fromOutcome{"empty_group", "no address in the From field", site.EmptyGroup, FromAccept, FromReject}
-	case f.From == FromSeveralFields:
+	case f.FromField == FromSeveralFields:
 		return fromOutcome{"several_fields", "several From fields", site.SeveralFields, FromQuarantine, FromReject}
-	case f.From == FromSeveralDomains:
+	case f.FromField == FromSeveralDomains:
 		words := fmt.Sprintf("more than %d domains in the From field", MaxAuthors)
 		return fromOutcome{"too_many_domains", words, site.TooManyDomains, FromQuarantine, FromReject}
 	}
@@ -69,7 +69,7 @@ func (s Settings) fromOutcome(f Facts) fromOutcome {
 // decideFrom answers a message whose From field gives nothing to evaluate.
 func (s Settings) decideFrom(f Facts) Decision {
 	o := s.fromOutcome(f)
-	d := Decision{Reason: o.words}
+	d := Decision{Why: o.words}
 	if s.Profile == Monitor {
 		return d
 	}
@@ -79,12 +79,12 @@ func (s Settings) decideFrom(f Facts) Decision {
 	}
 	if o.site != FromProfile {
 		answer = o.site
-		d.Reason += "; from." + o.key + " is " + answer.String()
+		d.Why += "; from." + o.key + " is " + answer.String()
 	}
-	d.Override = LocalPolicy
+	d.Reason = LocalPolicy
 	switch answer {
 	case FromReject:
-		d.Action, d.Disposition = Refuse, Reject
+		d.Action, d.Disposition = Reject, Rejected
 	case FromQuarantine:
 		return s.quarantine(d)
 	default:

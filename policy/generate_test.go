@@ -33,7 +33,7 @@ func (m maker) known() Facts {
 		f.Recipients = append(f.Recipients, pick(m, someDomains...))
 	}
 	if m.yes(20) {
-		f.Pressed = pick(m, []string{PressedSPF}, []string{PressedDKIM, PressedARC}, []string{PressedStanding}, []string{PressedSPF, PressedHELO, PressedDKIM, PressedStanding})
+		f.Pressed = pick(m, []string{PressedSPF}, []string{PressedDKIM, PressedARC}, []string{PressedSendsMail}, []string{PressedSPF, PressedHELO, PressedDKIM, PressedSendsMail})
 	}
 	for i := range f.Authors {
 		a := &f.Authors[i]
@@ -103,10 +103,10 @@ func (m maker) match(lists someMaps) Match {
 		}
 	}
 	domains(false, &out.IPRev, &out.SPFPass, &out.DKIMPass, &out.ARCPass, &out.HELO, &out.MailFrom, &out.ListID, &out.RcptDomain)
-	domains(true, &out.HeaderFrom, &out.PolicyDomain, &out.HeaderFrom)
+	domains(true, &out.Author, &out.PolicyDomain, &out.Author)
 	domains(false, &out.Not.IPRev, &out.Not.SPFPass, &out.Not.DKIMPass, &out.Not.HELO, &out.Not.MailFrom, &out.Not.ListID, &out.Not.RcptDomain)
-	domains(true, &out.Not.HeaderFrom, &out.Not.PolicyDomain)
-	for _, k := range []*[]pattern.Network{&out.ClientIP, &out.ClientIP, &out.Not.ClientIP} {
+	domains(true, &out.Not.Author, &out.Not.PolicyDomain)
+	for _, k := range []*[]pattern.Network{&out.Client, &out.Client, &out.Not.Client} {
 		if m.yes(share) {
 			*k = m.networks(lists)
 		}
@@ -138,7 +138,7 @@ func (m maker) words(out *Match) {
 		out.Requested = pick(m, []string{"reject"}, []string{"none", "quarantine"})
 	}
 	if m.yes(10) {
-		out.From = pick(m, []From{FromOneMailbox}, []From{FromSeveralDomains, FromUnparsable})
+		out.FromField = pick(m, []From{FromOneMailbox}, []From{FromSeveralDomains, FromUnparsable})
 	}
 	if m.yes(10) {
 		out.Hours = pick(m, []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}, []pattern.Hours{{Begin: 0, End: 14 * 60}, {Begin: 15 * 60, End: 24 * 60}})
@@ -174,7 +174,7 @@ func ruled(t *testing.T, f func(maker, Settings, Facts)) {
 		s := m.settings(t)
 		s.Rules = compile(m.rules(pick(m, 1, 5, 5, 20, 65))) // more than one word of ruleBits has
 		if m.yes(50) {
-			s.Known.Networks = prefixes("192.0.2.0/25", "2001:db8::/64")
+			s.TrustedForwarders.Networks = prefixes("192.0.2.0/25", "2001:db8::/64")
 		}
 		s.Observed = pick(m, uint8(0), 0, 50, 100)
 		f(m, s, m.known())
@@ -246,35 +246,35 @@ func (m maker) forget(f Facts) Facts {
 	if m.yes(30) {
 		return f
 	}
-	f.Lacks = Lack(m.IntN(1 << 6))
+	f.Missing = MissingFacts(m.IntN(1 << 6))
 	if m.yes(50) {
-		f.Lacks = 1 << m.IntN(6)
+		f.Missing = 1 << m.IntN(6)
 	}
 	if m.yes(10) {
-		f.Version = 0 // as before such facts were taken down
+		f.Version = 0 // as before such facts were recorded
 	}
-	return lacking(f)
+	return missingCases(f)
 }
 
-// lacking takes away what f.Lacks says.
-func lacking(f Facts) Facts {
-	has := func(l Lack) bool { return f.Lacking()&l != 0 }
-	if has(LackClient) && f.Client.IsValid() {
+// missingCases takes away what f.Lacks says.
+func missingCases(f Facts) Facts {
+	has := func(l MissingFacts) bool { return f.AllMissing()&l != 0 }
+	if has(MissingClient) && f.Client.IsValid() {
 		f.Client = scope.ClientNetwork(f.Client).Addr()
 	}
-	if has(LackClientName) {
+	if has(MissingClientName) {
 		f.ClientName = ""
 	}
-	if has(LackRecipients) {
+	if has(MissingRecipients) {
 		f.Recipients = nil
 	}
-	if has(LackHeader) {
+	if has(MissingHeader) {
 		f.IsList, f.ListID, f.Automatic, f.TLS = false, "", false, false
 	}
-	if has(LackSeed) {
+	if has(MissingSeed) {
 		f.Seed = 0
 	}
-	if has(LackHistory) {
+	if has(MissingHistory) {
 		f.Authors = slices.Clone(f.Authors)
 		for i := range f.Authors {
 			if !EvidenceMatters(f.Authors[i].Verdict) {

@@ -60,7 +60,7 @@ var domainKeys = [...]func(*Match) []pattern.Domain{
 	byHELO:         func(m *Match) []pattern.Domain { return m.HELO },
 	byMailFrom:     func(m *Match) []pattern.Domain { return m.MailFrom },
 	byListID:       func(m *Match) []pattern.Domain { return m.ListID },
-	byHeaderFrom:   func(m *Match) []pattern.Domain { return m.HeaderFrom },
+	byHeaderFrom:   func(m *Match) []pattern.Domain { return m.Author },
 	byPolicyDomain: func(m *Match) []pattern.Domain { return m.PolicyDomain },
 	byRcptDomain:   func(m *Match) []pattern.Domain { return m.RcptDomain },
 }
@@ -76,7 +76,7 @@ func (x *index) find(b *ruleBits, t *trial) {
 		x.domains[byHeaderFrom].find(b, s.Domain, s.Org)
 		x.domains[byPolicyDomain].find(b, s.PolicyDomain, s.policyOrg())
 	}
-	x.domains[byRcptDomain].findAll(b, f, LackRecipients)
+	x.domains[byRcptDomain].findAll(b, f, MissingRecipients)
 	if !x.domains[byRcptDomain].empty() {
 		for _, d := range f.Recipients {
 			x.domains[byRcptDomain].find(b, d, "")
@@ -87,11 +87,11 @@ func (x *index) find(b *ruleBits, t *trial) {
 // findSender is find by the keys about where the message came from.
 func (x *index) findSender(b *ruleBits, t *trial) {
 	f := &t.facts
-	x.domains[byIPRev].findAll(b, f, LackClientName)
+	x.domains[byIPRev].findAll(b, f, MissingClientName)
 	x.domains[byIPRev].find(b, f.ClientName, "")
 	x.domains[byHELO].find(b, f.Helo, "")
 	x.domains[byMailFrom].find(b, f.MailFrom, "")
-	x.domains[byListID].findAll(b, f, LackHeader)
+	x.domains[byListID].findAll(b, f, MissingHeader)
 	x.domains[byListID].find(b, f.ListID, "")
 	if f.SPF.Result == "pass" {
 		x.domains[bySPFPass].find(b, f.SPF.Domain, "")
@@ -123,7 +123,7 @@ func (x *domainIndex) empty() bool { return len(x.all) == 0 }
 
 // findAll adds every rule if the fact that its key is about is missing and the
 // key supposed to hold.
-func (x *domainIndex) findAll(b *ruleBits, f *Facts, l Lack) {
+func (x *domainIndex) findAll(b *ruleBits, f *Facts, l MissingFacts) {
 	if f.supposes() && f.missing(l) {
 		b.add(x.all)
 	}
@@ -171,7 +171,7 @@ func listRule[M comparable](lists []listedRules[M], m M, rule uint16) []listedRu
 	return lists
 }
 
-// netIndex is the rules that are found by client_ip.
+// netIndex is the rules that are found by client.
 type netIndex struct {
 	bits4, bits6 []int                     // the lengths of networks that there are
 	networks     map[netip.Prefix][]uint16 // masked
@@ -195,7 +195,7 @@ func (x *netIndex) find(b *ruleBits, f *Facts) {
 			b.add(x.networks[p])
 		}
 	}
-	if f.supposes() && f.missing(LackClient) {
+	if f.supposes() && f.missing(MissingClient) {
 		b.add(x.shortened[around])
 	}
 	for i := range x.maps {
@@ -259,7 +259,7 @@ func (x *index) put(rule uint16, m *Match, key int) {
 	case byNothing:
 		x.always.set(int(rule))
 	case byClient:
-		x.clients.put(rule, m.ClientIP)
+		x.clients.put(rule, m.Client)
 	case byListener:
 		for _, l := range m.Listener {
 			x.listener[l] = append(x.listener[l], rule)
@@ -286,7 +286,7 @@ func countItems(rules []Rule) *itemCounts {
 		if r.Mode == Off {
 			continue
 		}
-		count(c.networks, r.Match.ClientIP)
+		count(c.networks, r.Match.Client)
 		count(c.listeners, r.Match.Listener)
 		for k, list := range domainKeys {
 			count(c.domains[k], list(&r.Match))
@@ -310,8 +310,8 @@ func (c *itemCounts) best(m *Match) int {
 			key, lowest = k, n
 		}
 	}
-	if m.ClientIP != nil {
-		consider(byClient, most(c.networks, m.ClientIP))
+	if m.Client != nil {
+		consider(byClient, most(c.networks, m.Client))
 	}
 	for k, list := range domainKeys {
 		if patterns := list(m); patterns != nil {

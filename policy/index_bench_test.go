@@ -15,11 +15,11 @@ var shapes = []struct {
 	name  string
 	match func(n int, matching bool) Match
 }{
-	{"client_ip", func(n int, matching bool) Match {
+	{"client", func(n int, matching bool) Match {
 		if matching {
-			return Match{ClientIP: relay}
+			return Match{Client: relay}
 		}
-		return Match{ClientIP: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 0}), 22+n%11).Masked())}}
+		return Match{Client: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n >> 8), byte(n), 0}), 22+n%11).Masked())}}
 	}},
 	{"dkim_pass", func(n int, matching bool) Match {
 		if matching {
@@ -27,11 +27,11 @@ var shapes = []struct {
 		}
 		return Match{DKIMPass: pats(fmt.Sprintf("d%d.example", n))}
 	}},
-	{"header_from", func(n int, matching bool) Match {
+	{"author", func(n int, matching bool) Match {
 		if matching {
-			return Match{HeaderFrom: pats("bank.example")}
+			return Match{Author: pats("bank.example")}
 		}
-		return Match{HeaderFrom: pats(fmt.Sprintf("org:d%d.example", n))}
+		return Match{Author: pats(fmt.Sprintf("org:d%d.example", n))}
 	}},
 	{"suffixes", func(n int, matching bool) Match {
 		if matching {
@@ -42,9 +42,9 @@ var shapes = []struct {
 	{"rcpt_domain common to all", func(n int, matching bool) Match {
 		m := Match{RcptDomain: pats("a.example", "b.example"), Listener: []string{"mta"}, Result: []string{"fail"}}
 		if matching {
-			m.DKIMPass, m.ClientIP = pats("list.example"), relay
+			m.DKIMPass, m.Client = pats("list.example"), relay
 		} else {
-			m.DKIMPass, m.ClientIP = pats(fmt.Sprintf("d%d.example", n)), nets("0.0.0.0/1")
+			m.DKIMPass, m.Client = pats(fmt.Sprintf("d%d.example", n)), nets("0.0.0.0/1")
 		}
 		return m
 	}},

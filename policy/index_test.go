@@ -61,8 +61,8 @@ func TestRulesWithoutMatchAllocateNothing(t *testing.T) {
 	m := pattern.NewDomainMap("m", pats("org:x.example", ".y.example"))
 	n := pattern.NewNetMap("m", prefixes("198.51.100.0/25"))
 	rules := compile([]Rule{
-		{ID: "a", Mode: Enforce, Action: RuleReject, Match: Match{SPFPass: pats(".example.org")}}, {ID: "b", Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: []pattern.Domain{m.Pattern()}}},
-		{ID: "c", Mode: Enforce, Action: RuleReject, Match: Match{ClientIP: []pattern.Network{n.Pattern()}}}, {ID: "d", Mode: Enforce, Action: RuleReject, Match: Match{RcptDomain: pats("org:z.example", "z.example")}},
+		{ID: "a", Mode: Enforce, Action: RuleReject, Match: Match{SPFPass: pats(".example.org")}}, {ID: "b", Mode: Enforce, Action: RuleReject, Match: Match{Author: []pattern.Domain{m.Pattern()}}},
+		{ID: "c", Mode: Enforce, Action: RuleReject, Match: Match{Client: []pattern.Network{n.Pattern()}}}, {ID: "d", Mode: Enforce, Action: RuleReject, Match: Match{RcptDomain: pats("org:z.example", "z.example")}},
 		{ID: "e", Mode: Enforce, Action: RuleReject, Match: Match{Not: Exclude{RcptDomain: pats(".b.example", "a.example")}, DKIMPass: pats("list.example"), ARCPass: pats("z.example")}},
 	})
 	f := full()

@@ -8,8 +8,8 @@ import (
 	"dmarcgate/policy/pattern"
 )
 
-// Known is whom the site knows by name. The zero value is nobody.
-type Known struct {
+// TrustedForwarders is whom the site knows by name. The zero value is nobody.
+type TrustedForwarders struct {
 	Sealers  []string         // d= of ARC seals, lower-case A-labels: they forward what they received, and record it truly
 	Networks []netip.Prefix   // clients that are lists or forwarders
 	Domains  []pattern.Domain // the same by the domain for which SPF or DKIM passes
@@ -24,7 +24,7 @@ func ParseSealer(s string) (string, error) {
 	case err != nil:
 		return "", withExample(err, `write the d= of a sealer, as "lists.example.org"`)
 	case p.Kind() != pattern.Exact:
-		return "", pattern.Fault{Text: fmt.Sprintf("%q is more than one domain", s), Mend: "write the d= of each sealer that is meant"}
+		return "", pattern.Fault{Text: fmt.Sprintf("%q is more than one domain", s), Fix: "write the d= of each sealer that is meant"}
 	}
 	return p.Name(), nil
 }
@@ -38,16 +38,16 @@ func ParseForwarder(s string) (pattern.Domain, error) {
 		return pattern.Domain{}, withExample(err, `write "example.org", or ".example.org" for every name below it`)
 	}
 	if p.Kind() == pattern.Organization { // nobody looks up the one that a signer belongs to
-		return pattern.Domain{}, pattern.Fault{Text: fmt.Sprintf("%q is for rules alone", s), Mend: fmt.Sprintf("write %q and %q", p.Name(), "."+p.Name())}
+		return pattern.Domain{}, pattern.Fault{Text: fmt.Sprintf("%q is for rules alone", s), Fix: fmt.Sprintf("write %q and %q", p.Name(), "."+p.Name())}
 	}
 	return p, nil
 }
 
 // withExample puts an example into a fault that shows what is not allowed here.
-func withExample(err error, mend string) error {
+func withExample(err error, fix string) error {
 	var f pattern.Fault
-	if errors.As(err, &f) && f.Mend == pattern.Examples {
-		f.Mend = mend
+	if errors.As(err, &f) && f.Fix == pattern.Examples {
+		f.Fix = fix
 		return f
 	}
 	return err

@@ -57,7 +57,7 @@ func TestParseForwarderAcceptsDomainOrNamesBelow(t *testing.T) {
 		{"an organization that is a public suffix", "org:co.uk", "", `"org:co.uk" is for rules alone; write "co.uk" and ".co.uk"`},
 		{"no domain: the example shows nothing that is refused here", "a..b", "",
 			`"a..b" is not a domain or a set of them; write "example.org", or ".example.org" for every name below it`},
-		{"a top-level domain: the mend is the pattern's own", ".com", "", `".com" is a whole top-level domain; name the domains that are meant`},
+		{"a top-level domain: the fix is the pattern's own", ".com", "", `".com" is a whole top-level domain; name the domains that are meant`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,33 +8,33 @@ import (
 	"dmarcgate/scope"
 )
 
-// Lack is a set of facts that are not known of a message. A rule that needs one
+// MissingFacts is a set of facts that are not known of a message. A rule that needs one
 // cannot be tried on it.
-type Lack uint8
+type MissingFacts uint8
 
 // The facts that can lack.
 const (
-	LackClient     Lack = 1 << iota // the address has become that of its network, /24 or /48
-	LackClientName                  // the client's name
-	LackRecipients                  // the domains of the recipients
-	LackHeader                      // IsList, ListID, Automatic and TLS
-	LackSeed                        // Seed
-	LackHistory                     // Author.History, where the policy is not reject
-	LackSignatures                  // some of DKIM or of Author.Signers
-	LackARC                         // some of ARC.Sealers or of what they recorded
+	MissingClient     MissingFacts = 1 << iota // the address has become that of its network, /24 or /48
+	MissingClientName                          // the client's name
+	MissingRecipients                          // the domains of the recipients
+	MissingHeader                              // IsList, ListID, Automatic and TLS
+	MissingSeed                                // Seed
+	MissingHistory                             // Author.History, where the policy is not reject
+	MissingSignatures                          // some of DKIM or of Author.Signers
+	MissingARC                                 // some of ARC.Sealers or of what they recorded
 )
 
-// Lacking returns the facts that are not known of a message.
-func (f *Facts) Lacking() Lack {
-	lacks := f.Lacks
+// AllMissing returns the facts that are not known of a message.
+func (f *Facts) AllMissing() MissingFacts {
+	missing := f.Missing
 	if f.Version == 0 {
-		lacks |= LackHeader | LackSeed | LackHistory
+		missing |= MissingHeader | MissingSeed | MissingHistory
 	}
-	return lacks
+	return missing
 }
 
 // missing reports whether a fact is not known of the message.
-func (f *Facts) missing(l Lack) bool { return f.Lacking()&l != 0 }
+func (f *Facts) missing(l MissingFacts) bool { return f.AllMissing()&l != 0 }
 
 // Suppose is what counts as holding where the fact that it needs is missing. The
 // zero value supposes nothing.
@@ -67,7 +67,7 @@ func (f *Facts) around() (n netip.Prefix, ok bool) {
 		return n, false
 	}
 	client := f.Client.Unmap().WithZone("")
-	if f.missing(LackClient) {
+	if f.missing(MissingClient) {
 		return scope.ClientNetwork(client), true
 	}
 	return netip.PrefixFrom(client, client.BitLen()), true

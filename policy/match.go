@@ -15,7 +15,7 @@ import (
 // Settings.Decide. A key is set when it is not nil.
 type Match struct {
 	// Where the message came from.
-	ClientIP  []pattern.Network `json:"client_ip,omitempty"`
+	Client    []pattern.Network `json:"client,omitempty"`
 	IPRev     []pattern.Domain  `json:"iprev,omitempty"`     // the client's name, which the MTA has confirmed by an address lookup
 	SPFPass   []pattern.Domain  `json:"spf_pass,omitempty"`  // the domain of MAIL FROM, if SPF passed for it
 	DKIMPass  []pattern.Domain  `json:"dkim_pass,omitempty"` // the d= of a signature that passed with a key not in test mode
@@ -23,23 +23,23 @@ type Match struct {
 	Listener  []string          `json:"listener,omitempty"`
 	TLS       *bool             `json:"tls,omitempty"`
 	HELO      []pattern.Domain  `json:"helo,omitempty"`
-	MailFrom  []pattern.Domain  `json:"mail_from_domain,omitempty"` // whatever SPF says
-	NullPath  *bool             `json:"null_path,omitempty"`        // MAIL FROM:<>
-	Hours     []pattern.Hours   `json:"time,omitempty"`             // of the time of decision
-	Weekdays  []pattern.Weekday `json:"weekday,omitempty"`          // the same
-	ListID    []pattern.Domain  `json:"list_id,omitempty"`          // Facts.ListID
-	IsList    *bool             `json:"list_headers,omitempty"`     // Facts.IsList
-	Automatic *bool             `json:"auto_submitted,omitempty"`   // Facts.Automatic
+	MailFrom  []pattern.Domain  `json:"mail_from,omitempty"`      // whatever SPF says
+	NullPath  *bool             `json:"null_path,omitempty"`      // MAIL FROM:<>
+	Hours     []pattern.Hours   `json:"time,omitempty"`           // of the time of decision
+	Weekdays  []pattern.Weekday `json:"weekday,omitempty"`        // the same
+	ListID    []pattern.Domain  `json:"list_id,omitempty"`        // Facts.ListID
+	IsList    *bool             `json:"list_headers,omitempty"`   // Facts.IsList
+	Automatic *bool             `json:"auto_submitted,omitempty"` // Facts.Automatic
 
 	// What it says to be, and what DMARC found.
-	HeaderFrom   []pattern.Domain `json:"header_from,omitempty"`   // author domains
+	Author       []pattern.Domain `json:"author,omitempty"`        // author domains
 	PolicyDomain []pattern.Domain `json:"policy_domain,omitempty"` // where the record of the author domain is
 	// Result lists the DMARC results of an author domain that the rule is
 	// about: fail, none, permerror, temperror. None means fail alone. A From
 	// field that gives nothing to evaluate counts as permerror.
 	Result      []string `json:"result,omitempty"`
 	Requested   []string `json:"requested,omitempty"`    // the policy that a failing author domain publishes: none, quarantine, reject
-	From        []From   `json:"from,omitempty"`         // what the From field gave
+	FromField   []From   `json:"from_field,omitempty"`   // what the From field gave
 	BodyChanged *bool    `json:"body_changed,omitempty"` // an aligned signature verifies but for the body: DKIM.HeaderOK
 	HistoryMin  *int     `json:"history_min,omitempty"`  // Author.History.Messages, at least
 	HistoryMax  *int     `json:"history_max,omitempty"`  // the same, at most
@@ -53,21 +53,21 @@ type Match struct {
 
 // Exclude is the keys of Match that can be denied.
 type Exclude struct {
-	ClientIP     []pattern.Network `json:"client_ip,omitempty"`
+	Client       []pattern.Network `json:"client,omitempty"`
 	IPRev        []pattern.Domain  `json:"iprev,omitempty"`
 	SPFPass      []pattern.Domain  `json:"spf_pass,omitempty"`
 	DKIMPass     []pattern.Domain  `json:"dkim_pass,omitempty"`
 	HELO         []pattern.Domain  `json:"helo,omitempty"`
-	MailFrom     []pattern.Domain  `json:"mail_from_domain,omitempty"`
+	MailFrom     []pattern.Domain  `json:"mail_from,omitempty"`
 	ListID       []pattern.Domain  `json:"list_id,omitempty"`
-	HeaderFrom   []pattern.Domain  `json:"header_from,omitempty"`
+	Author       []pattern.Domain  `json:"author,omitempty"`
 	PolicyDomain []pattern.Domain  `json:"policy_domain,omitempty"`
 	RcptDomain   []pattern.Domain  `json:"rcpt_domain,omitempty"`
 }
 
 // Key is one key of a Match as a rule file writes it.
 type Key struct {
-	Name     string // "client_ip", "not_client_ip"
+	Name     string // "client", "not_client"
 	Set      bool   // it is written
 	Items    int    // of its list; 1 for a key that is no list
 	Domains  []pattern.Domain
@@ -80,20 +80,20 @@ type Key struct {
 func (m *Match) Keys() []Key {
 	n := &m.Not
 	return []Key{
-		networksKey("client_ip", m.ClientIP),
+		networksKey("client", m.Client),
 		domainsKey("iprev", m.IPRev), domainsKey("spf_pass", m.SPFPass), domainsKey("dkim_pass", m.DKIMPass), domainsKey("arc_pass", m.ARCPass),
 		wordsKey("listener", m.Listener), valueKey("tls", m.TLS), domainsKey("helo", m.HELO),
-		domainsKey("mail_from_domain", m.MailFrom), valueKey("null_path", m.NullPath),
+		domainsKey("mail_from", m.MailFrom), valueKey("null_path", m.NullPath),
 		wordsKey("time", m.Hours), wordsKey("weekday", m.Weekdays),
 		domainsKey("list_id", m.ListID), valueKey("list_headers", m.IsList), valueKey("auto_submitted", m.Automatic),
-		domainsKey("header_from", m.HeaderFrom), domainsKey("policy_domain", m.PolicyDomain),
-		wordsKey("result", m.Result), wordsKey("requested", m.Requested), wordsKey("from", m.From), valueKey("body_changed", m.BodyChanged),
+		domainsKey("author", m.Author), domainsKey("policy_domain", m.PolicyDomain),
+		wordsKey("result", m.Result), wordsKey("requested", m.Requested), wordsKey("from_field", m.FromField), valueKey("body_changed", m.BodyChanged),
 		valueKey("history_min", m.HistoryMin), valueKey("history_max", m.HistoryMax),
 		domainsKey("rcpt_domain", m.RcptDomain),
-		networksKey("not_client_ip", n.ClientIP),
+		networksKey("not_client", n.Client),
 		domainsKey("not_iprev", n.IPRev), domainsKey("not_spf_pass", n.SPFPass), domainsKey("not_dkim_pass", n.DKIMPass),
-		domainsKey("not_helo", n.HELO), domainsKey("not_mail_from_domain", n.MailFrom), domainsKey("not_list_id", n.ListID),
-		domainsKey("not_header_from", n.HeaderFrom), domainsKey("not_policy_domain", n.PolicyDomain), domainsKey("not_rcpt_domain", n.RcptDomain),
+		domainsKey("not_helo", n.HELO), domainsKey("not_mail_from", n.MailFrom), domainsKey("not_list_id", n.ListID),
+		domainsKey("not_author", n.Author), domainsKey("not_policy_domain", n.PolicyDomain), domainsKey("not_rcpt_domain", n.RcptDomain),
 	}
 }
 
@@ -121,13 +121,13 @@ func valueKey[T any](name string, v *T) Key {
 // clone returns a copy that shares nothing with m but maps, which do not
 // change.
 func (m Match) clone() Match {
-	m.ClientIP, m.Listener = slices.Clone(m.ClientIP), slices.Clone(m.Listener)
+	m.Client, m.Listener = slices.Clone(m.Client), slices.Clone(m.Listener)
 	m.Hours, m.Weekdays = slices.Clone(m.Hours), slices.Clone(m.Weekdays)
-	m.Result, m.Requested, m.From = slices.Clone(m.Result), slices.Clone(m.Requested), slices.Clone(m.From)
-	m.Not.ClientIP = slices.Clone(m.Not.ClientIP)
+	m.Result, m.Requested, m.FromField = slices.Clone(m.Result), slices.Clone(m.Requested), slices.Clone(m.FromField)
+	m.Not.Client = slices.Clone(m.Not.Client)
 	for _, list := range []*[]pattern.Domain{
-		&m.IPRev, &m.SPFPass, &m.DKIMPass, &m.ARCPass, &m.HELO, &m.MailFrom, &m.ListID, &m.HeaderFrom, &m.PolicyDomain, &m.RcptDomain,
-		&m.Not.IPRev, &m.Not.SPFPass, &m.Not.DKIMPass, &m.Not.HELO, &m.Not.MailFrom, &m.Not.ListID, &m.Not.HeaderFrom, &m.Not.PolicyDomain, &m.Not.RcptDomain,
+		&m.IPRev, &m.SPFPass, &m.DKIMPass, &m.ARCPass, &m.HELO, &m.MailFrom, &m.ListID, &m.Author, &m.PolicyDomain, &m.RcptDomain,
+		&m.Not.IPRev, &m.Not.SPFPass, &m.Not.DKIMPass, &m.Not.HELO, &m.Not.MailFrom, &m.Not.ListID, &m.Not.Author, &m.Not.PolicyDomain, &m.Not.RcptDomain,
 	} {
 		*list = slices.Clone(*list)
 	}
@@ -154,7 +154,7 @@ func (m *Match) message(f *Facts) bool {
 
 func (m *Match) envelope(f *Facts) bool {
 	return (m.Listener == nil || slices.Contains(m.Listener, f.Listener)) &&
-		(m.From == nil || slices.Contains(m.From, cmp.Or(f.From, FromUnparsable))) &&
+		(m.FromField == nil || slices.Contains(m.FromField, cmp.Or(f.FromField, FromUnparsable))) &&
 		equals(m.NullPath, f.NullPath) &&
 		named(m.HELO, m.Not.HELO, f.Helo) && named(m.MailFrom, m.Not.MailFrom, f.MailFrom)
 }
@@ -172,18 +172,18 @@ func (m *Match) clock(at time.Time) bool {
 
 func (m *Match) client(f *Facts) bool {
 	some := f.supposes()
-	return (m.ClientIP == nil || f.clientIn(m.ClientIP, some)) && !f.clientIn(m.Not.ClientIP, !some)
+	return (m.Client == nil || f.clientIn(m.Client, some)) && !f.clientIn(m.Not.Client, !some)
 }
 
 func (m *Match) clientName(f *Facts) bool {
-	if (m.IPRev != nil || m.Not.IPRev != nil) && f.missing(LackClientName) {
+	if (m.IPRev != nil || m.Not.IPRev != nil) && f.missing(MissingClientName) {
 		return f.supposes()
 	}
 	return named(m.IPRev, m.Not.IPRev, f.ClientName)
 }
 
 func (m *Match) header(f *Facts) bool {
-	if (m.ListID != nil || m.Not.ListID != nil || m.IsList != nil || m.Automatic != nil || m.TLS != nil) && f.missing(LackHeader) {
+	if (m.ListID != nil || m.Not.ListID != nil || m.IsList != nil || m.Automatic != nil || m.TLS != nil) && f.missing(MissingHeader) {
 		return f.supposes()
 	}
 	return named(m.ListID, m.Not.ListID, f.ListID) && equals(m.IsList, f.IsList) && equals(m.Automatic, f.Automatic) && equals(m.TLS, f.TLS)
@@ -209,7 +209,7 @@ func (m *Match) requested(s *subject) bool {
 
 func (m *Match) domains(s *subject) bool {
 	org := s.policyOrg()
-	return (m.HeaderFrom == nil || oneHolds(m.HeaderFrom, s.Domain, s.Org)) && !oneHolds(m.Not.HeaderFrom, s.Domain, s.Org) &&
+	return (m.Author == nil || oneHolds(m.Author, s.Domain, s.Org)) && !oneHolds(m.Not.Author, s.Domain, s.Org) &&
 		(m.PolicyDomain == nil || oneHolds(m.PolicyDomain, s.PolicyDomain, org)) && !oneHolds(m.Not.PolicyDomain, s.PolicyDomain, org)
 }
 
@@ -221,7 +221,7 @@ func (m *Match) history(f *Facts, s *subject) bool {
 		return true
 	case s.Domain == "":
 		return false
-	case f.missing(LackHistory) && !EvidenceMatters(s.Verdict):
+	case f.missing(MissingHistory) && !EvidenceMatters(s.Verdict):
 		return f.supposes()
 	}
 	n := s.History.Messages
@@ -251,7 +251,7 @@ func (m *Match) recipients(f *Facts, every bool) bool {
 	switch {
 	case m.RcptDomain == nil && m.Not.RcptDomain == nil:
 		return true
-	case f.missing(LackRecipients):
+	case f.missing(MissingRecipients):
 		return f.supposes()
 	}
 	n := 0

@@ -35,8 +35,8 @@ var keyCases = []struct {
 	change func(*Facts)
 	want   bool
 }{
-	{"client_ip", "in a map", Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/30")).Pattern()}}, nil, true},
-	{"client_ip", "in no network of a map", Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.4/30")).Pattern()}}, nil, false},
+	{"client", "in a map", Match{Client: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/30")).Pattern()}}, nil, true},
+	{"client", "in no network of a map", Match{Client: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.4/30")).Pattern()}}, nil, false},
 	{"iprev", "the name", Match{IPRev: pats(".relay.example")}, nil, true},
 	{"iprev", "another name", Match{IPRev: pats("relay.example")}, nil, false},
 	{"iprev", "no name", Match{IPRev: pats(".relay.example")}, func(f *Facts) { f.ClientName = "" }, false},
@@ -58,7 +58,7 @@ var keyCases = []struct {
 	}, false},
 	{"arc_pass", "no sealer", Match{ARCPass: pats("first.example")}, func(f *Facts) { f.ARC.Sealers = nil }, false},
 	{"arc_pass", "no author domain, and one recorded", Match{ARCPass: pats("first.example"), Result: []string{"permerror"}}, func(f *Facts) {
-		f.ARC, f.From = ARC{}, FromUnparsable
+		f.ARC, f.FromField = ARC{}, FromUnparsable
 		sealed(f, recorded("dmarc", "pass", ""), "first.example")
 	}, false},
 	{"listener", "it", Match{Listener: []string{"mta"}}, nil, true},
@@ -68,8 +68,8 @@ var keyCases = []struct {
 	{"helo", "the name", Match{HELO: pats("helo.relay.example")}, nil, true},
 	{"helo", "another", Match{HELO: pats("relay.example")}, nil, false},
 	{"helo", "an address", Match{HELO: pats(".2.example")}, func(f *Facts) { f.Helo = "[192.0.2.1]" }, false},
-	{"mail_from_domain", "though SPF fails", Match{MailFrom: pats("relay.example")}, func(f *Facts) { f.SPF.Result = "fail" }, true},
-	{"mail_from_domain", "none", Match{MailFrom: pats("relay.example")}, func(f *Facts) { f.MailFrom = "" }, false},
+	{"mail_from", "though SPF fails", Match{MailFrom: pats("relay.example")}, func(f *Facts) { f.SPF.Result = "fail" }, true},
+	{"mail_from", "none", Match{MailFrom: pats("relay.example")}, func(f *Facts) { f.MailFrom = "" }, false},
 	{"null_path", "true", Match{NullPath: new(true)}, func(f *Facts) { f.NullPath = true }, true},
 	{"null_path", "a path", Match{NullPath: new(true)}, nil, false},
 	{"null_path", "false", Match{NullPath: new(false)}, nil, true},
@@ -85,8 +85,8 @@ var keyCases = []struct {
 	{"list_headers", "false", Match{IsList: new(false)}, nil, false},
 	{"auto_submitted", "true", Match{Automatic: new(true)}, nil, true},
 	{"auto_submitted", "false", Match{Automatic: new(false)}, nil, false},
-	{"header_from", "the organization, of a map", Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("org:bank.example")).Pattern()}}, nil, true},
-	{"header_from", "another, of a map", Match{HeaderFrom: []pattern.Domain{pattern.NewDomainMap("m", pats("bank.example")).Pattern()}}, nil, false},
+	{"author", "the organization, of a map", Match{Author: []pattern.Domain{pattern.NewDomainMap("m", pats("org:bank.example")).Pattern()}}, nil, true},
+	{"author", "another, of a map", Match{Author: []pattern.Domain{pattern.NewDomainMap("m", pats("bank.example")).Pattern()}}, nil, false},
 	{"policy_domain", "it", Match{PolicyDomain: pats("bank.example")}, nil, true},
 	{"policy_domain", "its organization", Match{PolicyDomain: pats("org:bank.example")}, nil, true},
 	{"policy_domain", "the author domain", Match{PolicyDomain: pats("news.bank.example")}, nil, false},
@@ -100,9 +100,9 @@ var keyCases = []struct {
 	{"requested", "the policy before t=y", Match{Requested: []string{"reject"}}, func(f *Facts) { f.Authors[0].Verdict.Testing = true }, true},
 	{"requested", "another", Match{Requested: []string{"none"}}, nil, false},
 	{"requested", "of no fail", Match{Requested: []string{"none"}, Result: []string{"permerror"}}, func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.PermError} }, false},
-	{"from", "it", Match{From: []From{FromOneMailbox}}, nil, true},
-	{"from", "another", Match{From: []From{FromSeveralMailboxes}}, nil, false},
-	{"from", "nothing is unparsable", Match{From: []From{FromUnparsable}, Result: []string{"permerror"}}, func(f *Facts) { f.From = "" }, true},
+	{"from_field", "it", Match{FromField: []From{FromOneMailbox}}, nil, true},
+	{"from_field", "another", Match{FromField: []From{FromSeveralMailboxes}}, nil, false},
+	{"from_field", "nothing is unparsable", Match{FromField: []From{FromUnparsable}, Result: []string{"permerror"}}, func(f *Facts) { f.FromField = "" }, true},
 	{"body_changed", "true", Match{BodyChanged: new(true)}, nil, true},
 	{"body_changed", "however old the signature", Match{BodyChanged: new(true)}, func(f *Facts) { f.DKIM[2].SignedAt = time.Time{} }, true},
 	{"body_changed", "false", Match{BodyChanged: new(false)}, nil, false},
@@ -118,14 +118,14 @@ var keyCases = []struct {
 	{"history_min", "fewer", Match{HistoryMin: new(51)}, nil, false},
 	{"history_max", "as many", Match{HistoryMax: new(50)}, nil, true},
 	{"history_max", "more", Match{HistoryMax: new(49)}, nil, false},
-	{"history_max", "of no domain", Match{HistoryMax: new(50), Result: []string{"permerror"}}, func(f *Facts) { f.From = FromUnparsable }, false},
+	{"history_max", "of no domain", Match{HistoryMax: new(50), Result: []string{"permerror"}}, func(f *Facts) { f.FromField = FromUnparsable }, false},
 	{"rcpt_domain", "both", Match{RcptDomain: pats("a.example", "b.example")}, nil, true},
 	{"rcpt_domain", "neither", Match{RcptDomain: pats("c.example")}, nil, false},
 
-	{"not_client_ip", "elsewhere", Match{Not: Exclude{ClientIP: nets("198.51.100.0/24")}}, nil, true},
-	{"not_client_ip", "there", Match{Not: Exclude{ClientIP: relay}}, nil, false},
-	{"not_client_ip", "no address", Match{Not: Exclude{ClientIP: relay}}, func(f *Facts) { f.Client = netip.Addr{} }, true},
-	{"not_client_ip", "a part of a network", Match{ClientIP: relay, Not: Exclude{ClientIP: nets("192.0.2.1/32")}}, nil, false},
+	{"not_client", "elsewhere", Match{Not: Exclude{Client: nets("198.51.100.0/24")}}, nil, true},
+	{"not_client", "there", Match{Not: Exclude{Client: relay}}, nil, false},
+	{"not_client", "no address", Match{Not: Exclude{Client: relay}}, func(f *Facts) { f.Client = netip.Addr{} }, true},
+	{"not_client", "a part of a network", Match{Client: relay, Not: Exclude{Client: nets("192.0.2.1/32")}}, nil, false},
 	{"not_iprev", "another", Match{Not: Exclude{IPRev: pats("relay.example")}}, nil, true},
 	{"not_iprev", "it", Match{Not: Exclude{IPRev: pats(".relay.example")}}, nil, false},
 	{"not_iprev", "no name", Match{Not: Exclude{IPRev: pats(".relay.example")}}, func(f *Facts) { f.ClientName = "" }, true},
@@ -136,12 +136,12 @@ var keyCases = []struct {
 	{"not_dkim_pass", "it passes", Match{Not: Exclude{DKIMPass: pats("list.example")}}, nil, false},
 	{"not_helo", "another", Match{Not: Exclude{HELO: pats("relay.example")}}, nil, true},
 	{"not_helo", "it", Match{Not: Exclude{HELO: pats("helo.relay.example")}}, nil, false},
-	{"not_mail_from_domain", "another", Match{Not: Exclude{MailFrom: pats(".relay.example")}}, nil, true},
-	{"not_mail_from_domain", "it", Match{Not: Exclude{MailFrom: pats("relay.example")}}, nil, false},
+	{"not_mail_from", "another", Match{Not: Exclude{MailFrom: pats(".relay.example")}}, nil, true},
+	{"not_mail_from", "it", Match{Not: Exclude{MailFrom: pats("relay.example")}}, nil, false},
 	{"not_list_id", "another", Match{Not: Exclude{ListID: pats(".lists.example")}}, nil, true},
 	{"not_list_id", "it", Match{Not: Exclude{ListID: pats("lists.example")}}, nil, false},
-	{"not_header_from", "another", Match{Not: Exclude{HeaderFrom: pats("bank.example")}}, nil, true},
-	{"not_header_from", "it", Match{Not: Exclude{HeaderFrom: pats("org:bank.example")}}, nil, false},
+	{"not_author", "another", Match{Not: Exclude{Author: pats("bank.example")}}, nil, true},
+	{"not_author", "it", Match{Not: Exclude{Author: pats("org:bank.example")}}, nil, false},
 	{"not_policy_domain", "another", Match{Not: Exclude{PolicyDomain: pats("news.bank.example")}}, nil, true},
 	{"not_policy_domain", "it", Match{Not: Exclude{PolicyDomain: pats("bank.example")}}, nil, false},
 	{"not_rcpt_domain", "neither", Match{Not: Exclude{RcptDomain: pats("c.example")}}, nil, true},
@@ -241,20 +241,20 @@ func TestMatchAuthorKeysHoldTogetherForEachDomain(t *testing.T) {
 		authors []Author
 		want    bool
 	}{
-		{"one of each key is not one author domain", RuleReject, Match{HeaderFrom: pats("bank.example"), Requested: []string{"quarantine"}}, []Author{bank, shop}, false},
-		{"both keys for one", RuleReject, Match{HeaderFrom: pats("shop.example"), Requested: []string{"quarantine"}}, []Author{bank, shop}, true},
-		{"a denial and a key", RuleReject, Match{HeaderFrom: pats("bank.example", "shop.example"), Not: Exclude{HeaderFrom: pats("bank.example")}}, []Author{bank, shop}, true},
-		{"a milder rule, denied for one", RuleAccept, Match{Not: Exclude{HeaderFrom: pats("bank.example")}}, []Author{bank, shop}, false},
-		{"a milder rule, denied for one that passed", RuleAccept, Match{Not: Exclude{HeaderFrom: pats("good.example")}}, []Author{bank, passed}, true},
+		{"one of each key is not one author domain", RuleReject, Match{Author: pats("bank.example"), Requested: []string{"quarantine"}}, []Author{bank, shop}, false},
+		{"both keys for one", RuleReject, Match{Author: pats("shop.example"), Requested: []string{"quarantine"}}, []Author{bank, shop}, true},
+		{"a denial and a key", RuleReject, Match{Author: pats("bank.example", "shop.example"), Not: Exclude{Author: pats("bank.example")}}, []Author{bank, shop}, true},
+		{"a milder rule, denied for one", RuleAccept, Match{Not: Exclude{Author: pats("bank.example")}}, []Author{bank, shop}, false},
+		{"a milder rule, denied for one that passed", RuleAccept, Match{Not: Exclude{Author: pats("good.example")}}, []Author{bank, passed}, true},
 		{"a milder rule, and the history of one", RuleAccept, Match{HistoryMin: new(1)}, []Author{bank, shop}, false},
 		{"a milder rule, and the history of all that did not pass", RuleAccept, Match{HistoryMin: new(1)}, []Author{bank, passed}, true},
-		{"no report is as milder", RuleSkipReport, Match{HeaderFrom: pats("bank.example")}, []Author{bank, shop}, false},
-		{"no report for all", RuleSkipReport, Match{HeaderFrom: pats("bank.example", "shop.example")}, []Author{bank, shop}, true},
+		{"no report is as milder", RuleSkipReport, Match{Author: pats("bank.example")}, []Author{bank, shop}, false},
+		{"no report for all", RuleSkipReport, Match{Author: pats("bank.example", "shop.example")}, []Author{bank, shop}, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := full()
-			f.From, f.Authors = FromSeveralDomains, tt.authors
+			f.FromField, f.Authors = FromSeveralDomains, tt.authors
 			rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: tt.action, Match: tt.match}})
 			if d := (Settings{Profile: Strict, Rules: rules}).Decide(f); (d.Rule+d.Unreported == "r") != tt.want {
 				t.Errorf("Decide() = %+v; want the rule to match: %v", d, tt.want)

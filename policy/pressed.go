@@ -5,11 +5,11 @@ import "slices"
 // What can be missing of a message because lookups gave way to others
 // (Facts.Pressed). What made the verdict itself open is in the verdict.
 const (
-	PressedSPF      = "spf"
-	PressedHELO     = "helo"
-	PressedDKIM     = "dkim"     // of signatures with temperror
-	PressedARC      = "arc"      // the chain failed for it
-	PressedStanding = "standing" // of author domains: what was not asked
+	PressedSPF       = "spf"
+	PressedHELO      = "helo"
+	PressedDKIM      = "dkim"       // of signatures with temperror
+	PressedARC       = "arc"        // the chain failed for it
+	PressedSendsMail = "sends_mail" // of author domains: what was not asked
 )
 
 const (
@@ -39,8 +39,8 @@ func (f *Facts) Unpressed() []Facts {
 		passed.ARC.Result = passWord
 	}
 	for i := range missing.Authors {
-		if a := &missing.Authors[i]; pressed(PressedStanding) && !a.Standing.Asked {
-			a.Standing = Standing{Asked: true, Missing: true}
+		if a := &missing.Authors[i]; pressed(PressedSendsMail) && !a.SendsMail.Queried {
+			a.SendsMail = SendsMail{Queried: true, Missing: true}
 		}
 	}
 	passed.Pressed, missing.Pressed = nil, nil

@@ -36,41 +36,41 @@ var carriedOut = []struct {
 	evidence Evidence // that there is
 	want     answer
 }{
-	{Monitor, dmarc.None, NoEvidence, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.None, BodyChanged, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.None, SendsNoMail, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.Quarantine, NoEvidence, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.Quarantine, BodyChanged, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.Quarantine, SendsNoMail, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.Reject, NoEvidence, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.Reject, BodyChanged, answer{Accept, None, "", ""}},
-	{Monitor, dmarc.Reject, SendsNoMail, answer{Accept, None, "", ""}},
-	{Conformant, dmarc.None, NoEvidence, answer{Accept, None, "", ""}},
-	{Conformant, dmarc.None, BodyChanged, answer{Accept, None, "", ""}},
-	{Conformant, dmarc.None, SendsNoMail, answer{Accept, None, "", ""}},
-	{Conformant, dmarc.Quarantine, NoEvidence, answer{Tag, Quarantine, "", ""}},
-	{Conformant, dmarc.Quarantine, BodyChanged, answer{Tag, Quarantine, "", ""}},
-	{Conformant, dmarc.Quarantine, SendsNoMail, answer{Tag, Quarantine, "", ""}},
-	{Conformant, dmarc.Reject, NoEvidence, answer{Tag, Quarantine, LocalPolicy, NoEvidence}},
-	{Conformant, dmarc.Reject, BodyChanged, answer{Tag, Quarantine, LocalPolicy, BodyChanged}},
-	{Conformant, dmarc.Reject, SendsNoMail, answer{Refuse, Reject, "", SendsNoMail}},
-	{Strict, dmarc.None, NoEvidence, answer{Accept, None, "", ""}},
-	{Strict, dmarc.None, BodyChanged, answer{Accept, None, "", ""}},
-	{Strict, dmarc.None, SendsNoMail, answer{Accept, None, "", ""}},
-	{Strict, dmarc.Quarantine, NoEvidence, answer{Tag, Quarantine, "", ""}},
-	{Strict, dmarc.Quarantine, BodyChanged, answer{Tag, Quarantine, "", ""}},
-	{Strict, dmarc.Quarantine, SendsNoMail, answer{Tag, Quarantine, "", ""}},
-	{Strict, dmarc.Reject, NoEvidence, answer{Refuse, Reject, "", ""}},
-	{Strict, dmarc.Reject, BodyChanged, answer{Refuse, Reject, "", ""}},
-	{Strict, dmarc.Reject, SendsNoMail, answer{Refuse, Reject, "", ""}},
+	{Monitor, dmarc.None, NoEvidence, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.None, BodyChanged, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.None, SendsNoMail, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.Quarantine, NoEvidence, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.Quarantine, BodyChanged, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.Quarantine, SendsNoMail, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.Reject, NoEvidence, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.Reject, BodyChanged, answer{Accept, Delivered, "", ""}},
+	{Monitor, dmarc.Reject, SendsNoMail, answer{Accept, Delivered, "", ""}},
+	{Conformant, dmarc.None, NoEvidence, answer{Accept, Delivered, "", ""}},
+	{Conformant, dmarc.None, BodyChanged, answer{Accept, Delivered, "", ""}},
+	{Conformant, dmarc.None, SendsNoMail, answer{Accept, Delivered, "", ""}},
+	{Conformant, dmarc.Quarantine, NoEvidence, answer{Tag, Quarantined, "", ""}},
+	{Conformant, dmarc.Quarantine, BodyChanged, answer{Tag, Quarantined, "", ""}},
+	{Conformant, dmarc.Quarantine, SendsNoMail, answer{Tag, Quarantined, "", ""}},
+	{Conformant, dmarc.Reject, NoEvidence, answer{Tag, Quarantined, LocalPolicy, NoEvidence}},
+	{Conformant, dmarc.Reject, BodyChanged, answer{Tag, Quarantined, LocalPolicy, BodyChanged}},
+	{Conformant, dmarc.Reject, SendsNoMail, answer{Reject, Rejected, "", SendsNoMail}},
+	{Strict, dmarc.None, NoEvidence, answer{Accept, Delivered, "", ""}},
+	{Strict, dmarc.None, BodyChanged, answer{Accept, Delivered, "", ""}},
+	{Strict, dmarc.None, SendsNoMail, answer{Accept, Delivered, "", ""}},
+	{Strict, dmarc.Quarantine, NoEvidence, answer{Tag, Quarantined, "", ""}},
+	{Strict, dmarc.Quarantine, BodyChanged, answer{Tag, Quarantined, "", ""}},
+	{Strict, dmarc.Quarantine, SendsNoMail, answer{Tag, Quarantined, "", ""}},
+	{Strict, dmarc.Reject, NoEvidence, answer{Reject, Rejected, "", ""}},
+	{Strict, dmarc.Reject, BodyChanged, answer{Reject, Rejected, "", ""}},
+	{Strict, dmarc.Reject, SendsNoMail, answer{Reject, Rejected, "", ""}},
 }
 
-// answer is the part of a decision that carriedOut tells. An empty override is
+// answer is the part of a decision that carriedOut tells. An empty reason is
 // that of the lowering.
 type answer struct {
 	action      Action
 	disposition Disposition
-	override    Override
+	reason      Reason
 	evidence    Evidence
 }
 
@@ -98,11 +98,11 @@ func TestDecideEveryPolicyTestingPctAndProfile(t *testing.T) {
 				a.Verdict.Policy, a.Verdict.Testing, a.Verdict.Pct, a.Draw = low.published, low.testing, d.pct, d.draw
 				s := Settings{Profile: out.profile, Quarantine: Tag, IgnorePct: d.ignore}
 				want := out.want
-				if want.override == "" {
-					want.override = low.want.Override
+				if want.reason == "" {
+					want.reason = low.want.Reason
 				}
 				got := s.Decide(f)
-				if (answer{got.Action, got.Disposition, got.Override, got.Evidence}) != want || got.Effective[0] != low.want || got.Requested != low.published {
+				if (answer{got.Action, got.Disposition, got.Reason, got.Evidence}) != want || got.Effective[0] != low.want || got.Requested != low.published {
 					t.Errorf("p=%v t=%v pct=%d draw=%d ignored=%v in %v with evidence %q: Decide() = %+v; want %+v and effective %+v",
 						low.published, low.testing, d.pct, d.draw, d.ignore, out.profile, out.evidence, got, want, low.want)
 				}

@@ -52,12 +52,12 @@ func (m maker) domain() string {
 func (m maker) facts() Facts {
 	f := Facts{
 		Time: noon.Add(time.Duration(m.IntN(1000)) * time.Minute), Listener: pick(m, "mta", "x"), Helo: "h.example",
-		Client: pick(m, netip.Addr{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1")),
-		From:   FromOneMailbox, NullPath: m.yes(20), HeaderTruncated: m.yes(2), SPF: SPF{Result: m.result(), Domain: m.domain()},
+		Client:    pick(m, netip.Addr{}, netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("203.0.113.1"), netip.MustParseAddr("2001:db8::1")),
+		FromField: FromOneMailbox, NullPath: m.yes(20), HeaderTruncated: m.yes(2), SPF: SPF{Result: m.result(), Domain: m.domain()},
 		Recipients: []string{pick(m, "a.example", "b.example")}, Deferred: pick(m, 0, time.Hour, 5*time.Hour),
 	}
 	if m.yes(30) {
-		f.From = pick(m, FromSeveralMailboxes, FromSeveralDomains, FromSeveralDomains, FromMissing, FromUnparsable, FromSeveralFields, FromEmptyGroup, From("x"))
+		f.FromField = pick(m, FromSeveralMailboxes, FromSeveralDomains, FromSeveralDomains, FromMissing, FromUnparsable, FromSeveralFields, FromEmptyGroup, From("x"))
 	}
 	if m.yes(2) {
 		f.Skip = pick(m, Authenticated, Loopback)
@@ -100,10 +100,10 @@ func (m maker) author(signatures []DKIM) Author {
 		Verdict: dmarc.Verdict{
 			Status: pick(m, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Pass, dmarc.StatusNone, dmarc.TempError, dmarc.PermError),
 			Policy: pick(m, dmarc.None, dmarc.Quarantine, dmarc.Reject, dmarc.Reject, dmarc.Reject, dmarc.Reject), Testing: m.yes(10), Pct: pick(m, uint8(100), 100, 100, 100, 50, 0),
-			AlignedSPF: m.yes(10), AlignedDKIM: m.yes(10), Cause: pick(m, dmarc.CauseOurs, dmarc.CauseDomain, dmarc.CausePressure), Reason: "why",
+			AlignedSPF: m.yes(10), AlignedDKIM: m.yes(10), Cause: pick(m, dmarc.CauseOurs, dmarc.CauseDomain, dmarc.CausePressure), Why: "why",
 		},
-		Standing: pick(m, Standing{}, Standing{Asked: true}, Standing{Asked: true}, Standing{Asked: true, NoMail: NoMailSPF}, Standing{Asked: true, Missing: true}),
-		History:  pick(m, History{}, History{10, 10}, History{100, 100}, History{100, 50}),
+		SendsMail: pick(m, SendsMail{}, SendsMail{Queried: true}, SendsMail{Queried: true}, SendsMail{Queried: true, NoMail: NoMailSPF}, SendsMail{Queried: true, Missing: true}),
+		History:   pick(m, History{}, History{10, 10}, History{100, 100}, History{100, 50}),
 	}
 	for _, s := range signatures {
 		if scope.AtOrBelow(s.Domain, a.Org) && m.yes(80) {
@@ -116,10 +116,10 @@ func (m maker) author(signatures []DKIM) Author {
 func (m maker) settings(t *testing.T) Settings {
 	answer := func() FromAnswer { return FromAnswer(m.IntN(4)) }
 	s := Settings{
-		Profile: pick(m, Monitor, Conformant, Conformant, Conformant, Conformant, Strict), Quarantine: pick(m, Tag, Tag, Hold, Refuse), IgnorePct: m.yes(30),
+		Profile: pick(m, Monitor, Conformant, Conformant, Conformant, Conformant, Strict), Quarantine: pick(m, Tag, Tag, Hold, Reject), IgnorePct: m.yes(30),
 		TempOurs: pick(m, Tag, Tempfail), TempDomain: pick(m, Tag, Tempfail), MaxDefer: 4 * time.Hour,
-		From:  FromAnswers{answer(), answer(), answer(), answer(), answer(), answer()},
-		Known: pick(m, Known{}, knowing.Known),
+		From:              FromAnswers{answer(), answer(), answer(), answer(), answer(), answer()},
+		TrustedForwarders: pick(m, TrustedForwarders{}, knowing.TrustedForwarders),
 	}
 	if m.yes(30) {
 		s.Rules = set(t,
@@ -171,7 +171,7 @@ func TestDecideDependsOnlyOnFactsAndSettings(t *testing.T) {
 	})
 }
 
-// forge adds what a stranger can write or send: a chain of his own, passes and
+// forge adds what a third party can write or send: a chain of his own, passes and
 // fails of his own domains, names of his own.
 func (m maker) forge(f Facts) Facts {
 	f.DKIM = slices.Clone(f.DKIM)
@@ -201,7 +201,7 @@ func TestDecideIgnoresUnauthenticatedText(t *testing.T) {
 		want := s.Decide(f)
 		evidence[want.Evidence]++
 		if got := s.Decide(forged); !reflect.DeepEqual(got, want) {
-			t.Errorf("in %v, Decide(%s) = %+v;\nand with what a stranger adds, Decide(%s) = %+v; want the same", s.Profile, text(f), want, text(forged), got)
+			t.Errorf("in %v, Decide(%s) = %+v;\nand with what a third party adds, Decide(%s) = %+v; want the same", s.Profile, text(f), want, text(forged), got)
 		}
 	})
 	for _, e := range Evidences() {
@@ -226,7 +226,7 @@ func TestConformantNeedsMoreThanPReject(t *testing.T) {
 	each(t, func(_ maker, s Settings, f Facts) {
 		d := s.Decide(f)
 		conclusive := slices.Contains([]Evidence{SendsNoMail, NoSuchDomain, SignsMail}, d.Evidence)
-		if s.Profile == Conformant && d.Action == Refuse && !conclusive && d.Rule == "" && s.Quarantine != Refuse && !s.unusable(f) {
+		if s.Profile == Conformant && d.Action == Reject && !conclusive && d.Rule == "" && s.Quarantine != Reject && !s.unusable(f) {
 			t.Errorf("conformant: Decide(%s) = %+v; want no refusal", text(f), d)
 		}
 		if (s.Profile == Monitor || f.Skip != Evaluated) && d.Action != Accept {
@@ -241,7 +241,7 @@ func TestConformantNeedsMoreThanPReject(t *testing.T) {
 // ordinary is one message that passes, with all that is usually known of it.
 func ordinary() Facts {
 	return Facts{
-		Time: noon, Listener: "mta", QueueID: "4XyZ1", Client: netip.MustParseAddr("192.0.2.1"), From: FromOneMailbox,
+		Time: noon, Listener: "mta", QueueID: "4XyZ1", Client: netip.MustParseAddr("192.0.2.1"), FromField: FromOneMailbox,
 		MailFrom: "bounce.bank.example", Recipients: []string{"receiver.example"},
 		SPF:  SPF{Result: "pass", Domain: "bounce.bank.example"},
 		DKIM: []DKIM{{Result: "pass", Domain: "bank.example", Selector: "s"}},
@@ -253,10 +253,10 @@ func ordinary() Facts {
 }
 
 func TestDecideAllocatesLittle(t *testing.T) {
-	rules := set(t, Rule{Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: pats("bank.example")}})
+	rules := set(t, Rule{Mode: Enforce, Action: RuleReject, Match: Match{Author: pats("bank.example")}})
 	for _, profile := range []Profile{Monitor, Conformant, Strict} {
 		for _, rs := range []Rules{{}, rules} {
-			s, f := Settings{Profile: profile, Quarantine: Tag, Rules: rs, Known: knowing.Known}, ordinary()
+			s, f := Settings{Profile: profile, Quarantine: Tag, Rules: rs, TrustedForwarders: knowing.TrustedForwarders}, ordinary()
 			if got := testing.AllocsPerRun(100, func() { s.Decide(f) }); got > 2 {
 				t.Errorf("%v, %d rules: Decide allocates %v times; want at most 2", profile, rs.Len(), got)
 			}
@@ -272,7 +272,7 @@ func BenchmarkDecide(b *testing.B) {
 	}{{"pass", ordinary()}, {"fail", fails}} {
 		for _, profile := range []Profile{Conformant, Strict} {
 			b.Run(fmt.Sprint(bb.name, "/", profile), func(b *testing.B) {
-				s := Settings{Profile: profile, Quarantine: Tag, Known: knowing.Known}
+				s := Settings{Profile: profile, Quarantine: Tag, TrustedForwarders: knowing.TrustedForwarders}
 				b.ReportAllocs()
 				for b.Loop() {
 					s.Decide(bb.facts)

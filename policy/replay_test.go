@@ -29,14 +29,14 @@ func TestAgainIsSureOnlyOfDecisionOfAllFacts(t *testing.T) {
 		}
 		for i := range sures {
 			switch {
-			case forgotten.Lacks != 1<<i:
+			case forgotten.Missing != 1<<i:
 			case sure:
 				sures[i]++
 			default:
 				unsures[i]++
 			}
 		}
-		if forgotten.Lacks != 0 && len(f.Pressed) > 0 && sure {
+		if forgotten.Missing != 0 && len(f.Pressed) > 0 && sure {
 			gaveWay++
 		}
 	})
@@ -73,7 +73,7 @@ func TestTellMarksUnknownConditions(t *testing.T) {
 			}
 		}
 	})
-	for _, key := range []string{"client_ip", "iprev", "rcpt_domain", "list_id", "tls", "history_min", policy.ConditionSample} {
+	for _, key := range []string{"client", "iprev", "rcpt_domain", "list_id", "tls", "history_min", policy.ConditionSample} {
 		if counts[key+" "+policy.NotKnown] == 0 {
 			t.Errorf("%s was always known", key)
 		}

@@ -18,7 +18,7 @@ type Rule struct {
 	Action   RuleAction `json:"action"`
 	// Reason is reported when the rule does less than the owner asked for.
 	// Empty means LocalPolicy, which is also what doing more is reported as.
-	Reason Override `json:"reason,omitempty"`
+	Reason Reason `json:"reason,omitempty"`
 	// ReportComment goes to domain owners with Reason, at most MaxReportComment
 	// printable ASCII characters. Comment never does.
 	ReportComment string `json:"report_comment,omitempty"`
@@ -39,7 +39,7 @@ type Rule struct {
 func (r Rule) Expired(at time.Time) bool { return !r.Expires.IsZero() && !at.Before(r.Expires) }
 
 // reason is what doing less than asked is reported as.
-func (r Rule) reason() Override { return cmp.Or(r.Reason, LocalPolicy) }
+func (r Rule) reason() Reason { return cmp.Or(r.Reason, LocalPolicy) }
 
 // Mode says how much a rule counts.
 type Mode uint8

@@ -44,7 +44,7 @@ func prefixes(texts ...string) []netip.Prefix {
 func good() Rule {
 	return Rule{
 		ID: "relay", Owner: "o", Comment: "c", Created: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC), Mode: Enforce, Priority: 100,
-		Action: RuleAccept, Reason: TrustedForwarder, Match: Match{ClientIP: nets("192.0.2.0/24")},
+		Action: RuleAccept, Reason: TrustedForwarder, Match: Match{Client: nets("192.0.2.0/24")},
 	}
 }
 
@@ -87,9 +87,9 @@ func TestNewRulesCopiesRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := rs.Hash()
-	r.Match.ClientIP[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
-	rs.List()[0].Match.ClientIP[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
-	if got := rs.List()[0].Match.ClientIP[0].String(); got != "192.0.2.0/24" || rs.Hash() != before {
+	r.Match.Client[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
+	rs.List()[0].Match.Client[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
+	if got := rs.List()[0].Match.Client[0].String(); got != "192.0.2.0/24" || rs.Hash() != before {
 		t.Errorf("after changes of copies the set names %s; want it as it was", got)
 	}
 }
@@ -117,9 +117,9 @@ func TestHashDependsOnRulesNotFiles(t *testing.T) {
 		"id": func(r *Rule) { r.ID = "x" }, "mode": func(r *Rule) { r.Mode = Shadow }, "priority": func(r *Rule) { r.Priority = 7 },
 		"action": func(r *Rule) { r.Action = RuleReject }, "reason": func(r *Rule) { r.Reason = Other },
 		"expires": func(r *Rule) { r.Expires = r.Created.AddDate(1, 0, 0) }, "comment": func(r *Rule) { r.Comment = "x" },
-		"client_ip": func(r *Rule) { r.Match.ClientIP = nets("192.0.2.0/25") }, "header_from": func(r *Rule) { r.Match.HeaderFrom = pats("a.example") },
-		"header_from of all below": func(r *Rule) { r.Match.HeaderFrom = pats(".a.example") },
-		"spf_pass":                 func(r *Rule) { r.Match.SPFPass = pats("a.example") }, "dkim_pass": func(r *Rule) { r.Match.DKIMPass = pats("a.example") },
+		"client": func(r *Rule) { r.Match.Client = nets("192.0.2.0/25") }, "author": func(r *Rule) { r.Match.Author = pats("a.example") },
+		"author of all below": func(r *Rule) { r.Match.Author = pats(".a.example") },
+		"spf_pass":            func(r *Rule) { r.Match.SPFPass = pats("a.example") }, "dkim_pass": func(r *Rule) { r.Match.DKIMPass = pats("a.example") },
 		"rcpt_domain": func(r *Rule) { r.Match.RcptDomain = pats("a.example") }, "listener": func(r *Rule) { r.Match.Listener = []string{"a"} },
 		"result": func(r *Rule) { r.Match.Result = []string{"none"} },
 	} {
@@ -143,7 +143,7 @@ func TestHashDependsOnRulesNotFiles(t *testing.T) {
 func TestRuleJSONRoundTrip(t *testing.T) {
 	r := good()
 	r.Expires, r.File, r.Line = r.Created.AddDate(1, 0, 0), "f", 3
-	r.Match.HeaderFrom, r.Match.Result = pats("org:a.example", ".b.example"), []string{"fail"}
+	r.Match.Author, r.Match.Result = pats("org:a.example", ".b.example"), []string{"fail"}
 	text, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)

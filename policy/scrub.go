@@ -44,9 +44,9 @@ func scrubTerm(term string) string {
 	return term[:end+1] + "*"
 }
 
-// scrubReason replaces what may be a local part, quoted or not (RFC 5321,
+// scrubWhy replaces what may be a local part, quoted or not (RFC 5321,
 // Section 4.1.2), by a word.
-func scrubReason(reason string) string {
+func scrubWhy(reason string) string {
 	first, last := strings.IndexByte(reason, '@'), strings.LastIndexByte(reason, '@')
 	begin := strings.LastIndexByte(reason[:first], ' ') + 1
 	if quote := strings.IndexByte(reason[:first], '"'); quote >= 0 {

@@ -30,10 +30,10 @@ func TestScrubRemovesLocalParts(t *testing.T) {
 		{"redirect", func(f *Facts) *string { return &f.SPF.Term }, "redirect=" + jane + "@a.example", "redirect=*"},
 		{"a term that is an address", func(f *Facts) *string { return &f.SPF.Term }, jane + "@a.example:" + jane, "*"},
 		{"a term without one", func(f *Facts) *string { return &f.SPF.Term }, "include:_spf.a.example", "include:_spf.a.example"},
-		{"a reason", func(f *Facts) *string { return &f.SPF.Reason }, "no name for " + jane + "@a.example here", "no name for someone at a.example here"},
-		{"a quoted local part", func(f *Facts) *string { return &f.DKIM[0].Reason }, `i="jane doe"@a.example is wrong`, "i=someone at a.example is wrong"},
-		{"two addresses", func(f *Facts) *string { return &f.ARC.Reason }, jane + "@a.example and " + jane + "@b.example", "someone at b.example"},
-		{"a reason of DMARC", func(f *Facts) *string { return &f.Authors[0].Verdict.Reason }, "for " + jane + "@a.example", "for someone at a.example"},
+		{"a reason", func(f *Facts) *string { return &f.SPF.Why }, "no name for " + jane + "@a.example here", "no name for someone at a.example here"},
+		{"a quoted local part", func(f *Facts) *string { return &f.DKIM[0].Why }, `i="jane doe"@a.example is wrong`, "i=someone at a.example is wrong"},
+		{"two addresses", func(f *Facts) *string { return &f.ARC.Why }, jane + "@a.example and " + jane + "@b.example", "someone at b.example"},
+		{"a reason of DMARC", func(f *Facts) *string { return &f.Authors[0].Verdict.Why }, "for " + jane + "@a.example", "for someone at a.example"},
 		{"a signature's domain", func(f *Facts) *string { return &f.DKIM[0].Domain }, jane + "@a.example", "a.example"},
 		{"a sealer's selector", func(f *Facts) *string { return &f.ARC.Sealers[0].Selector }, jane + "@a.example", "a.example"},
 		{"what a sealer recorded", func(f *Facts) *string { return &f.ARC.Sealers[0].Recorded[0].Domain }, jane + "@a.example", "a.example"},
@@ -69,8 +69,8 @@ func FuzzScrub(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		facts := Facts{
-			Helo: text, SPF: SPF{Term: text, Reason: text}, DKIM: []DKIM{{Domain: text, Reason: text}},
-			Authors: []Author{{Record: text, Verdict: dmarc.Verdict{Reason: text}}},
+			Helo: text, SPF: SPF{Term: text, Why: text}, DKIM: []DKIM{{Domain: text, Why: text}},
+			Authors: []Author{{Record: text, Verdict: dmarc.Verdict{Why: text}}},
 		}
 		facts.Scrub()
 		if strings.Contains(fmt.Sprintf("%+v", facts), "@") {

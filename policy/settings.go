@@ -16,10 +16,10 @@ type Settings struct {
 	// IgnorePct ignores the pct tag, as RFC 9989, Appendix A.6, has it. The
 	// default honours it, because published records still rely on it.
 	IgnorePct bool
-	// TempOurs answers a message that could not be judged because our own
+	// TempOurs answers a message that could not be evaluated because our own
 	// resolver answers nobody: Tag (deliver, marked) or Tempfail.
 	TempOurs Action
-	// TempDomain answers one that could not be judged because the DNS of the
+	// TempDomain answers one that could not be evaluated because the DNS of the
 	// sender's domain fails: Tempfail, Tag, or the action of Quarantine.
 	TempDomain Action
 	// TempUnknown answers one that did not pass and whose client is not known:
@@ -32,7 +32,7 @@ type Settings struct {
 	// From answers messages whose From field gives nothing to evaluate.
 	From FromAnswers
 	// Known is whom the profile Conformant believes.
-	Known Known
+	TrustedForwarders TrustedForwarders
 	// Rules override what the rest decides. Under the profile Monitor they
 	// only record what they would have done.
 	Rules Rules

@@ -29,8 +29,8 @@ func TestSkipReportRuleNeverDecides(t *testing.T) {
 		{"alone", strict, []Rule{skip("a", Enforce)}, "a;;", nil},
 		{"before one that decides", strict, []Rule{skip("a", Enforce), accept}, "a;accept;", nil},
 		{"the first is named, others beside", strict, []Rule{skip("a", Enforce), skip("b", Enforce), accept}, "a;accept;b", nil},
-		{"in shadow, with what is done in the end", strict, []Rule{skip("a", Shadow), accept, reject}, ";accept;", []ShadowDecision{{"a", Accept, None}, {"reject", Refuse, Reject}}},
-		{"under monitor", monitor, []Rule{skip("a", Enforce), accept}, ";;", []ShadowDecision{{"a", Accept, None}, {"accept", Accept, None}}},
+		{"in shadow, with what is done in the end", strict, []Rule{skip("a", Shadow), accept, reject}, ";accept;", []ShadowDecision{{"a", Accept, Delivered}, {"reject", Reject, Rejected}}},
+		{"under monitor", monitor, []Rule{skip("a", Enforce), accept}, ";;", []ShadowDecision{{"a", Accept, Delivered}, {"accept", Accept, Delivered}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestSkipReportRuleNeverDecides(t *testing.T) {
 			if got := d.Unreported + ";" + d.Rule + ";" + strings.Join(d.Also, " "); got != tt.want || !slices.Equal(d.Shadow, tt.shadow) {
 				t.Errorf("Decide() = %+v; want %s and shadow %v", d, tt.want, tt.shadow)
 			}
-			if d.Action != without.Action || d.Override != without.Override || d.Reason != without.Reason {
+			if d.Action != without.Action || d.Reason != without.Reason || d.Why != without.Why {
 				t.Errorf("Decide() = %+v; want it done as without, %+v", d, without)
 			}
 		})
@@ -65,7 +65,7 @@ func TestReportCommentGoesWithRuleReason(t *testing.T) {
 	tests := []struct {
 		name   string
 		action RuleAction
-		reason Override
+		why    Reason
 		policy dmarc.Policy
 		want   string
 	}{
@@ -78,8 +78,8 @@ func TestReportCommentGoesWithRuleReason(t *testing.T) {
 	for _, tt := range tests {
 		f := full()
 		f.Authors[0].Verdict.Policy = tt.policy
-		rule := Rule{ID: "r", Mode: Enforce, Action: tt.action, Reason: tt.reason, ReportComment: "as agreed", Match: everything}
-		d := Settings{Profile: Strict, Quarantine: Refuse, Rules: compile([]Rule{rule})}.Decide(f)
+		rule := Rule{ID: "r", Mode: Enforce, Action: tt.action, Reason: tt.why, ReportComment: "as agreed", Match: everything}
+		d := Settings{Profile: Strict, Quarantine: Reject, Rules: compile([]Rule{rule})}.Decide(f)
 		if d.ReportComment != tt.want || d.Rule != "r" {
 			t.Errorf("%s: Decide() = %+v; want the comment %q", tt.name, d, tt.want)
 		}
@@ -95,7 +95,7 @@ func TestSampleAndShareGrowMonotonically(t *testing.T) {
 		at   func(percent int) Settings
 		in   Action
 	}{
-		{"share", func(p int) Settings { return Settings{Profile: Strict, Observed: uint8(100 - p)} }, Refuse},
+		{"share", func(p int) Settings { return Settings{Profile: Strict, Observed: uint8(100 - p)} }, Reject},
 		{"sample", func(p int) Settings {
 			accepts.Sample = uint8(p) // 0 is all, and is not asked for here
 			return Settings{Profile: Strict, Rules: compile([]Rule{accepts})}
@@ -128,22 +128,22 @@ func TestEnforceShareMonitorsOtherMessages(t *testing.T) {
 	f := full()
 	rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: RuleAccept, Match: everything}})
 	d := Settings{Profile: Strict, Quarantine: Tag, Observed: 100, Rules: rules}.Decide(f)
-	if d.Action != Accept || d.Override != LocalPolicy || d.Reason != "nothing aligned passed; not enforced: outside enforce_share" || d.Rule != "" || len(d.Shadow) != 1 {
+	if d.Action != Accept || d.Reason != LocalPolicy || d.Why != "nothing aligned passed; not enforced: outside enforce_share" || d.Rule != "" || len(d.Shadow) != 1 {
 		t.Errorf("Decide() = %+v; want it watched, outside enforce_share", d)
 	}
 	monitor := Settings{Profile: Monitor, Quarantine: Tag, Observed: 100, Rules: rules}.Decide(f)
-	if monitor.Reason != "nothing aligned passed; not enforced: profile monitor" {
-		t.Errorf("Reason = %q; want the profile monitor, which has no share", monitor.Reason)
+	if monitor.Why != "nothing aligned passed; not enforced: profile monitor" {
+		t.Errorf("Why = %q; want the profile monitor, which has no share", monitor.Why)
 	}
-	if monitor.Override != AsPublished {
-		t.Errorf("Override = %q under monitor; want none: no other answer was wanted", monitor.Override)
+	if monitor.Reason != AsPublished {
+		t.Errorf("Why = %q under monitor; want none: no other answer was wanted", monitor.Reason)
 	}
-	d.Reason, d.Override = monitor.Reason, monitor.Override
+	d.Why, d.Reason = monitor.Why, monitor.Reason
 	if text(d) != text(monitor) {
 		t.Errorf("Decide() = %+v; want it as under monitor, %+v", d, monitor)
 	}
 	f.Authors[0].Verdict.Policy = dmarc.None
-	if d := (Settings{Profile: Strict, Observed: 100}).Decide(f); d.Override != AsPublished || strings.Contains(d.Reason, "enforce_share") {
+	if d := (Settings{Profile: Strict, Observed: 100}).Decide(f); d.Reason != AsPublished || strings.Contains(d.Why, "enforce_share") {
 		t.Errorf("Decide() = %+v; want nothing said where nothing was to be enforced", d)
 	}
 	f = full()
@@ -210,8 +210,8 @@ func TestReportReasonSaysWhyLessWasDoneThanTheOwnerAsks(t *testing.T) {
 		name     string
 		settings Settings
 		facts    Facts
-		stored   Override
-		reported Override
+		stored   Reason
+		reported Reason
 	}{
 		{"p=reject under monitor", monitor, author(func(*Author) {}), AsPublished, LocalPolicy},
 		{"p=quarantine under monitor", monitor, author(func(a *Author) { a.Verdict.Policy = dmarc.Quarantine }), AsPublished, LocalPolicy},
@@ -232,8 +232,8 @@ func TestReportReasonSaysWhyLessWasDoneThanTheOwnerAsks(t *testing.T) {
 		if d.Evidence == SendsNoMail || d.Evidence == SignsMail || d.Evidence == NoSuchDomain {
 			t.Fatalf("%s: evidence %q; want none against it", tt.name, d.Evidence)
 		}
-		if d.Override != tt.stored || d.ReportReason(tt.facts) != tt.reported {
-			t.Errorf("%s: Override = %q, ReportReason() = %q; want %q and %q", tt.name, d.Override, d.ReportReason(tt.facts), tt.stored, tt.reported)
+		if d.Reason != tt.stored || d.ReportReason(tt.facts) != tt.reported {
+			t.Errorf("%s: Reason = %q, ReportReason() = %q; want %q and %q", tt.name, d.Reason, d.ReportReason(tt.facts), tt.stored, tt.reported)
 		}
 	}
 }

@@ -26,8 +26,8 @@ const sumDigits = 12
 func (s Settings) Sum() string {
 	h := sha256.New()
 	rules := s.Rules.sum
-	known := s.Known
-	s.Rules, s.Known = Rules{}, Known{}
+	known := s.TrustedForwarders
+	s.Rules, s.TrustedForwarders = Rules{}, TrustedForwarders{}
 	writeJSON(h, s)
 	fmt.Fprintf(h, "%q %v %v\n", known.Sealers, known.Networks, known.Domains) // an empty list is none
 	sumDomains(h, known.Domains)

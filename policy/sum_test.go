@@ -14,7 +14,7 @@ func summed() (Settings, Rule) {
 	r := Rule{ID: "r", Owner: "o", Comment: "c", Created: noon, Mode: Enforce, Action: RuleAccept, Reason: MailingList}
 	s := Settings{
 		Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag, MaxDefer: time.Hour,
-		Known: Known{Sealers: []string{"a.example"}, Networks: prefixes("192.0.2.0/24"), Domains: pats("a.example")},
+		TrustedForwarders: TrustedForwarders{Sealers: []string{"a.example"}, Networks: prefixes("192.0.2.0/24"), Domains: pats("a.example")},
 	}
 	return s, r
 }
@@ -119,15 +119,15 @@ func TestSumCoversMapContents(t *testing.T) {
 		sums[sumOf(s, r)] = true
 	}
 	for _, items := range [][]string{{}, {"192.0.2.0/24"}} {
-		r.Match = Match{ClientIP: []pattern.Network{pattern.NewNetMap("maps/m", prefixes(items...)).Pattern()}}
+		r.Match = Match{Client: []pattern.Network{pattern.NewNetMap("maps/m", prefixes(items...)).Pattern()}}
 		sums[sumOf(s, r)] = true
 	}
 	if len(sums) != 10 {
 		t.Errorf("10 settings have %d sums; want one each", len(sums))
 	}
 	one, other := r, r
-	one.Match = Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", nil).Pattern()}}
-	other.Match = Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/24")).Pattern()}}
+	one.Match = Match{Client: []pattern.Network{pattern.NewNetMap("m", nil).Pattern()}}
+	other.Match = Match{Client: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/24")).Pattern()}}
 	if a, b := compile([]Rule{one}).Hash(), compile([]Rule{other}).Hash(); a == b {
 		t.Errorf("Hash() = %s with another map; want another", a)
 	}

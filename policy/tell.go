@@ -134,8 +134,8 @@ func (o *Told) sample(t *trial, r *Rule) {
 
 // authorKeys are the keys about author domains.
 var authorKeys = []string{
-	"header_from", "policy_domain", "result", "requested", "arc_pass", "body_changed", "history_min", "history_max",
-	"not_header_from", "not_policy_domain",
+	"author", "policy_domain", "result", "requested", "arc_pass", "body_changed", "history_min", "history_max",
+	"not_author", "not_policy_domain",
 }
 
 // holds is what m, which has one key, says of the message.

@@ -67,20 +67,20 @@ func allHold(o Told) bool {
 
 func TestTellOfEachKindOfCondition(t *testing.T) {
 	no := false
-	base := Rule{ID: "r", Mode: Enforce, Action: RuleAccept, Match: Match{HeaderFrom: pats("bank.example"), Result: []string{"fail"}}}
+	base := Rule{ID: "r", Mode: Enforce, Action: RuleAccept, Match: Match{Author: pats("bank.example"), Result: []string{"fail"}}}
 	with := func(change func(*Rule)) Rule { r := base; change(&r); return r }
 	for _, tt := range []struct {
 		name, key, want, matches string
 		rule                     Rule
 		facts                    func(*Facts)
 	}{
-		{"holds", "header_from", Holds, Holds, base, nil},
-		{"does not hold", "header_from", HoldsNot, HoldsNot, base, func(f *Facts) { f.Authors[0].Domain = "other.example" }},
-		{"not denied", "not_header_from", HoldsNot, HoldsNot, with(func(r *Rule) { r.Match.Not.HeaderFrom = r.Match.HeaderFrom }), nil},
+		{"holds", "author", Holds, Holds, base, nil},
+		{"does not hold", "author", HoldsNot, HoldsNot, base, func(f *Facts) { f.Authors[0].Domain = "other.example" }},
+		{"not denied", "not_author", HoldsNot, HoldsNot, with(func(r *Rule) { r.Match.Not.Author = r.Match.Author }), nil},
 		{"expired", ConditionExpires, IsExpired, HoldsNot, with(func(r *Rule) { r.Expires = noon.Add(-time.Hour) }), nil},
 		{"not drawn", ConditionSample, NotDrawn, HoldsNot, with(func(r *Rule) { r.Sample = 1 }), func(f *Facts) { f.Seed = 0 }},
-		{"a draw that is missing", ConditionSample, NotDrawn, HoldsNot, with(func(r *Rule) { r.Sample = 1 }), func(f *Facts) { f.Lacks = LackSeed }},
-		{"a draw that is supposed", ConditionSample, Drawn, Holds, with(func(r *Rule) { r.Sample = 1 }), func(f *Facts) { f.Lacks, f.supposed = LackSeed, SupposeRules }},
+		{"a draw that is missing", ConditionSample, NotDrawn, HoldsNot, with(func(r *Rule) { r.Sample = 1 }), func(f *Facts) { f.Missing = MissingSeed }},
+		{"a draw that is supposed", ConditionSample, Drawn, Holds, with(func(r *Rule) { r.Sample = 1 }), func(f *Facts) { f.Missing, f.supposed = MissingSeed, SupposeRules }},
 		{"off", ConditionMode, HoldsNot, HoldsNot, with(func(r *Rule) { r.Mode = Off }), nil},
 		{"in shadow", ConditionMode, Holds, Holds, with(func(r *Rule) { r.Mode = Shadow }), nil},
 		{"passed", ConditionFailed, HoldsNot, HoldsNot, base, func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.Pass }},

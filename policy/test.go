@@ -16,12 +16,12 @@ type Test struct {
 // Given is the message. What is not given is as in a message without anything
 // special: one recipient, one author domain, nothing that passes.
 type Given struct {
-	From         []string   // author domains; none is "author.example"
+	Author       []string   // author domains; none is "author.example"
 	FromField    From       // what the From field gave, when that is not From
 	Policy       string     // that each of them publishes: none, quarantine, reject; "" is no record
 	PolicyDomain string     // where that record is; "" is at the author domain
 	Result       string     // of DMARC, when it is not what SPF and DKIM below conclude: temperror or permerror
-	IP           netip.Addr // of the client
+	Client       netip.Addr // of the client
 	Name         string     // of the client, confirmed
 	Helo         string
 	MailFrom     string   // domain; "" is that of From
@@ -42,7 +42,7 @@ type Given struct {
 
 // Expect is what shall come out. What is absent is not compared.
 type Expect struct {
-	Rule    *string   // id of the rule that decides, "" for none; in a test of a rule that skips reports, of the one that does so
-	Applied string    // none, quarantine, reject or tempfail
-	Reason  *Override // "" is as published
+	Rule    *string // id of the rule that decides, "" for none; in a test of a rule that skips reports, of the one that does so
+	Applied string  // none, quarantine, reject or tempfail
+	Reason  *Reason // "" is as published
 }

@@ -53,7 +53,7 @@ func (s *Settings) trial(f *Facts, profile Decision) trial {
 		t.room[i] = subject{Author: &f.Authors[i], result: resultOf(f.Authors[i].Verdict)}
 	}
 	t.count = len(f.Authors)
-	if t.quarantine == Refuse && t.undecided() {
+	if t.quarantine == Reject && t.undecided() {
 		t.quarantine = Tag // temperror is never a rejection
 	}
 	return t
@@ -126,7 +126,7 @@ func (t *trial) drawn(r *Rule) bool {
 	switch {
 	case r.Sample == 0 || r.Sample >= 100:
 		return true
-	case t.facts.missing(LackSeed):
+	case t.facts.missing(MissingSeed):
 		return t.facts.supposes()
 	}
 	return t.facts.Seed != 0 && DrawFrom(t.facts.Seed, r.ID) < r.Sample
@@ -139,16 +139,16 @@ func (t *trial) outcome(r *Rule) Decision {
 	case RuleSkipReport:
 		return d
 	case RuleAccept:
-		d.Action, d.Disposition = Accept, None
+		d.Action, d.Disposition = Accept, Delivered
 	case RuleQuarantine:
-		d.Action, d.Disposition = t.quarantine, Quarantine
-		if t.quarantine == Refuse {
-			d.Disposition = Reject
+		d.Action, d.Disposition = t.quarantine, Quarantined
+		if t.quarantine == Reject {
+			d.Disposition = Rejected
 		}
 	case RuleTempfail:
-		d.Action, d.Disposition = Tempfail, None
+		d.Action, d.Disposition = Tempfail, Delivered
 	case RuleReject:
-		d.Action, d.Disposition = Refuse, Reject
+		d.Action, d.Disposition = Reject, Rejected
 	default:
 		return t.published()
 	}
@@ -160,18 +160,18 @@ func (t *trial) explain(r *Rule, d *Decision) {
 	if r.Action == RuleSkipReport || r.Action == RuleAsPublished {
 		return
 	}
-	d.Override = t.override(r, d)
-	if d.Override == r.reason() {
+	d.Reason = t.reason(r, d)
+	if d.Reason == r.reason() {
 		d.ReportComment = r.ReportComment
 	}
 }
 
-// override: doing more than was asked for is local policy, whatever the rule is
+// reason: doing more than was asked for is local policy, whatever the rule is
 // for (RFC 9990, Section 3.1.6).
-func (t *trial) override(r *Rule, d *Decision) Override {
+func (t *trial) reason(r *Rule, d *Decision) Reason {
 	asked := t.asked()
 	switch {
-	case d.Action == Tempfail && asked.Disposition < Reject:
+	case d.Action == Tempfail && asked.Disposition < Rejected:
 		return LocalPolicy
 	case d.Action == Tempfail:
 		return r.reason()
@@ -180,7 +180,7 @@ func (t *trial) override(r *Rule, d *Decision) Override {
 	case d.Disposition < asked.Disposition:
 		return r.reason()
 	}
-	return asked.Override
+	return asked.Reason
 }
 
 // name makes a decision one about an author domain that its rule is about, of
@@ -192,5 +192,5 @@ func (t *trial) name(d *Decision, about uint8) {
 		}
 	}
 	s := t.room[bits.TrailingZeros8(about)]
-	d.Author, d.Reason, d.Evidence = s.Domain, s.Verdict.Reason, NotWeighed
+	d.Author, d.Why, d.Evidence = s.Domain, s.Verdict.Why, NotWeighed
 }

@@ -67,10 +67,10 @@ func TestMatchNeedsEveryKeyAndOneItemOfEachList(t *testing.T) {
 		change func(*Facts)
 		want   bool
 	}{
-		{"client in a network", Match{ClientIP: nets("198.51.100.0/24", "192.0.2.0/24")}, nil, true},
-		{"client in none", Match{ClientIP: nets("198.51.100.0/24")}, nil, false},
-		{"client in IPv6 form", Match{ClientIP: relay}, func(f *Facts) { f.Client = netip.MustParseAddr("::ffff:192.0.2.1") }, true},
-		{"client without an address", Match{ClientIP: relay}, func(f *Facts) { f.Client = netip.Addr{} }, false},
+		{"client in a network", Match{Client: nets("198.51.100.0/24", "192.0.2.0/24")}, nil, true},
+		{"client in none", Match{Client: nets("198.51.100.0/24")}, nil, false},
+		{"client in IPv6 form", Match{Client: relay}, func(f *Facts) { f.Client = netip.MustParseAddr("::ffff:192.0.2.1") }, true},
+		{"client without an address", Match{Client: relay}, func(f *Facts) { f.Client = netip.Addr{} }, false},
 		{"SPF domain that passes", Match{SPFPass: pats("x.example", "relay.example")}, nil, true},
 		{"another SPF domain", Match{SPFPass: pats("x.example")}, nil, false},
 		{"SPF domain that fails", Match{SPFPass: pats("relay.example")}, func(f *Facts) { f.SPF.Result = "softfail" }, false},
@@ -78,29 +78,29 @@ func TestMatchNeedsEveryKeyAndOneItemOfEachList(t *testing.T) {
 		{"signature that passes", Match{DKIMPass: pats("list.example")}, nil, true},
 		{"signature that fails", Match{DKIMPass: pats("bank.example")}, nil, false},
 		{"signature with a key in test mode", Match{DKIMPass: pats("list.example")}, func(f *Facts) { f.DKIM[1].Testing = true }, false},
-		{"both keys", Match{ClientIP: relay, DKIMPass: pats("list.example")}, nil, true},
-		{"the first of two keys only", Match{ClientIP: relay, DKIMPass: pats("x.example")}, nil, false},
-		{"the second of two keys only", Match{ClientIP: nets("198.51.100.0/24"), DKIMPass: pats("list.example")}, nil, false},
-		{"the listener", Match{ClientIP: relay, Listener: []string{"x", "mta"}}, nil, true},
-		{"another listener", Match{ClientIP: relay, Listener: []string{"x"}}, nil, false},
-		{"the author domain", Match{ClientIP: relay, HeaderFrom: pats("bank.example")}, nil, true},
-		{"its organization", Match{ClientIP: relay, HeaderFrom: pats("org:corp.example")}, func(f *Facts) { f.Authors[0].Org = "corp.example" }, true},
-		{"another author domain", Match{ClientIP: relay, HeaderFrom: pats("a.example")}, nil, false},
-		{"no result named is fail", Match{ClientIP: relay}, nil, true},
-		{"a pass", Match{ClientIP: relay}, func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.Pass }, false},
-		{"another result", Match{ClientIP: relay, Result: []string{"none", "temperror", "permerror"}}, nil, false},
-		{"no record", Match{ClientIP: relay, Result: []string{"none"}}, func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{} }, true},
-		{"no record is not fail", Match{ClientIP: relay}, func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{} }, false},
-		{"a temperror", Match{ClientIP: relay, Result: []string{"temperror"}}, func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.TempError }, true},
-		{"a temperror whose author domain passed", Match{ClientIP: relay, Result: []string{"temperror"}},
+		{"both keys", Match{Client: relay, DKIMPass: pats("list.example")}, nil, true},
+		{"the first of two keys only", Match{Client: relay, DKIMPass: pats("x.example")}, nil, false},
+		{"the second of two keys only", Match{Client: nets("198.51.100.0/24"), DKIMPass: pats("list.example")}, nil, false},
+		{"the listener", Match{Client: relay, Listener: []string{"x", "mta"}}, nil, true},
+		{"another listener", Match{Client: relay, Listener: []string{"x"}}, nil, false},
+		{"the author domain", Match{Client: relay, Author: pats("bank.example")}, nil, true},
+		{"its organization", Match{Client: relay, Author: pats("org:corp.example")}, func(f *Facts) { f.Authors[0].Org = "corp.example" }, true},
+		{"another author domain", Match{Client: relay, Author: pats("a.example")}, nil, false},
+		{"no result named is fail", Match{Client: relay}, nil, true},
+		{"a pass", Match{Client: relay}, func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.Pass }, false},
+		{"another result", Match{Client: relay, Result: []string{"none", "temperror", "permerror"}}, nil, false},
+		{"no record", Match{Client: relay, Result: []string{"none"}}, func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{} }, true},
+		{"no record is not fail", Match{Client: relay}, func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{} }, false},
+		{"a temperror", Match{Client: relay, Result: []string{"temperror"}}, func(f *Facts) { f.Authors[0].Verdict.Status = dmarc.TempError }, true},
+		{"a temperror whose author domain passed", Match{Client: relay, Result: []string{"temperror"}},
 			func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.TempError, AlignedSPF: true} }, false},
-		{"a temperror whose author domain passed by DKIM", Match{ClientIP: relay, Result: []string{"temperror"}},
+		{"a temperror whose author domain passed by DKIM", Match{Client: relay, Result: []string{"temperror"}},
 			func(f *Facts) { f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.TempError, AlignedDKIM: true} }, false},
-		{"client with a zone", Match{ClientIP: nets("fe80::/64")}, func(f *Facts) { f.Client = netip.MustParseAddr("fe80::1%eth0") }, true},
-		{"a From field that gives nothing", Match{ClientIP: relay, Result: []string{"permerror"}}, func(f *Facts) { f.From = FromUnparsable }, true},
-		{"a From field that gives nothing has no author domain", Match{ClientIP: relay, Result: []string{"permerror"}, HeaderFrom: pats("bank.example")},
-			func(f *Facts) { f.From = FromSeveralFields }, false},
-		{"a message that is not evaluated", Match{ClientIP: relay}, func(f *Facts) { f.Skip = Authenticated }, false},
+		{"client with a zone", Match{Client: nets("fe80::/64")}, func(f *Facts) { f.Client = netip.MustParseAddr("fe80::1%eth0") }, true},
+		{"a From field that gives nothing", Match{Client: relay, Result: []string{"permerror"}}, func(f *Facts) { f.FromField = FromUnparsable }, true},
+		{"a From field that gives nothing has no author domain", Match{Client: relay, Result: []string{"permerror"}, Author: pats("bank.example")},
+			func(f *Facts) { f.FromField = FromSeveralFields }, false},
+		{"a message that is not evaluated", Match{Client: relay}, func(f *Facts) { f.Skip = Authenticated }, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -118,7 +118,7 @@ func TestMatchNeedsEveryKeyAndOneItemOfEachList(t *testing.T) {
 
 func TestDecideGivesOneAnswerForAllRecipientsAndAuthors(t *testing.T) {
 	strict := Settings{Profile: Strict, Quarantine: Tag}
-	accept := Rule{Action: RuleAccept, Match: Match{ClientIP: relay, RcptDomain: pats("a.example")}}
+	accept := Rule{Action: RuleAccept, Match: Match{Client: relay, RcptDomain: pats("a.example")}}
 	quarantine := Rule{Action: RuleQuarantine, Match: Match{RcptDomain: pats("a.example")}}
 	reject := Rule{Action: RuleReject, Match: Match{RcptDomain: pats("a.example")}}
 	tempfail := Rule{Action: RuleTempfail, Match: Match{RcptDomain: pats("a.example")}}
@@ -161,9 +161,9 @@ func TestAcceptRuleMustCoverEveryAuthorDomain(t *testing.T) {
 	other := author("other.example", fails(dmarc.Reject))
 	open := author("open.example", dmarc.Verdict{Status: dmarc.TempError})
 	accept := func(from ...string) Rule {
-		return Rule{Mode: Enforce, Action: RuleAccept, Match: Match{ClientIP: relay, HeaderFrom: pats(from...)}}
+		return Rule{Mode: Enforce, Action: RuleAccept, Match: Match{Client: relay, Author: pats(from...)}}
 	}
-	reject := Rule{Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: pats("other.example")}}
+	reject := Rule{Mode: Enforce, Action: RuleReject, Match: Match{Author: pats("other.example")}}
 	tests := []struct {
 		name    string
 		rule    Rule
@@ -178,12 +178,12 @@ func TestAcceptRuleMustCoverEveryAuthorDomain(t *testing.T) {
 		{"accept, no names, one of another result", accept(), []Author{fail, open}, false},
 		{"accept, no names, all passed", accept(), []Author{pass}, false},
 		{"reject, one named", reject, []Author{pass, other}, true},
-		{"reject, one named that passed", Rule{Mode: Enforce, Action: RuleReject, Match: Match{HeaderFrom: pats("good.example")}}, []Author{pass, fail}, false},
+		{"reject, one named that passed", Rule{Mode: Enforce, Action: RuleReject, Match: Match{Author: pats("good.example")}}, []Author{pass, fail}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := relayed(dmarc.Verdict{})
-			f.From, f.Authors = FromSeveralDomains, tt.authors
+			f.FromField, f.Authors = FromSeveralDomains, tt.authors
 			checkMatch(t, Settings{Profile: Strict, Quarantine: Tag}, tt.rule, f, tt.want)
 		})
 	}
@@ -192,19 +192,19 @@ func TestAcceptRuleMustCoverEveryAuthorDomain(t *testing.T) {
 func TestRuleActionDecides(t *testing.T) {
 	strict := Settings{Profile: Strict, Quarantine: Tag}
 	conformant := Settings{Profile: Conformant, Quarantine: Hold}
-	refusing := Settings{Profile: Strict, Quarantine: Refuse, TempDomain: Tempfail, MaxDefer: time.Hour}
+	refusing := Settings{Profile: Strict, Quarantine: Reject, TempDomain: Tempfail, MaxDefer: time.Hour}
 	inTest := fails(dmarc.Reject)
 	inTest.Testing = true
 	unselected := fails(dmarc.Reject)
 	unselected.Pct = 0
 	open := dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain}
-	temperror := Match{ClientIP: relay, Result: []string{"temperror"}}
-	permerror := Match{ClientIP: relay, Result: []string{"permerror"}}
-	failing := Match{ClientIP: relay}
+	temperror := Match{Client: relay, Result: []string{"temperror"}}
+	permerror := Match{Client: relay, Result: []string{"permerror"}}
+	failing := Match{Client: relay}
 	type want struct {
 		action      Action
 		disposition Disposition
-		override    Override
+		reason      Reason
 	}
 	tests := []struct {
 		name  string
@@ -213,41 +213,41 @@ func TestRuleActionDecides(t *testing.T) {
 		facts Facts
 		want  want
 	}{
-		{"accept of p=reject", strict, Rule{Action: RuleAccept, Match: failing}, relayed(fails(dmarc.Reject)), want{Accept, None, TrustedForwarder}},
-		{"accept of a list", strict, Rule{Action: RuleAccept, Reason: MailingList, Match: failing}, relayed(fails(dmarc.Quarantine)), want{Accept, None, MailingList}},
-		{"accept of p=none overrides nothing", strict, Rule{Action: RuleAccept, Match: failing}, relayed(fails(dmarc.None)), want{Accept, None, AsPublished}},
-		{"quarantine of p=reject", strict, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(fails(dmarc.Reject)), want{Tag, Quarantine, MailingList}},
-		{"quarantine of p=reject without a reason", strict, Rule{Action: RuleQuarantine, Match: failing}, relayed(fails(dmarc.Reject)), want{Tag, Quarantine, LocalPolicy}},
-		{"quarantine of p=quarantine overrides nothing", strict, Rule{Action: RuleQuarantine, Reason: Other, Match: failing}, relayed(fails(dmarc.Quarantine)), want{Tag, Quarantine, AsPublished}},
-		{"quarantine of p=none", conformant, Rule{Action: RuleQuarantine, Reason: Other, Match: failing}, relayed(fails(dmarc.None)), want{Hold, Quarantine, LocalPolicy}},
-		{"quarantine where that is a refusal", refusing, Rule{Action: RuleQuarantine, Match: failing}, relayed(fails(dmarc.None)), want{Refuse, Reject, LocalPolicy}},
-		{"reject of p=reject overrides nothing", conformant, Rule{Action: RuleReject, Match: failing}, relayed(fails(dmarc.Reject)), want{Refuse, Reject, AsPublished}},
-		{"reject of p=none is local policy", strict, Rule{Action: RuleReject, Reason: Other, Match: failing}, relayed(fails(dmarc.None)), want{Refuse, Reject, LocalPolicy}},
-		{"reject of p=reject with t=y is local policy", strict, Rule{Action: RuleReject, Match: failing}, relayed(inTest), want{Refuse, Reject, LocalPolicy}},
-		{"quarantine of p=reject with t=y is what t=y asks for", strict, Rule{Action: RuleQuarantine, Match: failing}, relayed(inTest), want{Tag, Quarantine, PolicyTestMode}},
-		{"tempfail of p=none", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.None)), want{Tempfail, None, LocalPolicy}},
-		{"tempfail of p=quarantine", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.Quarantine)), want{Tempfail, None, LocalPolicy}},
-		{"quarantine of p=reject with pct=0 is what pct asks for", strict, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(unselected), want{Tag, Quarantine, SampledOut}},
-		{"quarantine of p=reject where pct is ignored", Settings{Profile: Strict, Quarantine: Tag, IgnorePct: true}, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(unselected), want{Tag, Quarantine, MailingList}},
-		{"tempfail of p=reject", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.Reject)), want{Tempfail, None, Other}},
-		{"as published where conformant", conformant, Rule{Action: RuleAsPublished, Match: failing}, relayed(fails(dmarc.Reject)), want{Refuse, Reject, AsPublished}},
-		{"as published after t=y", conformant, Rule{Action: RuleAsPublished, Match: failing}, relayed(inTest), want{Hold, Quarantine, PolicyTestMode}},
-		{"accept of a temperror", refusing, Rule{Action: RuleAccept, Match: temperror}, relayed(open), want{Accept, None, AsPublished}},
-		{"tempfail of a temperror", strict, Rule{Action: RuleTempfail, Match: temperror}, relayed(open), want{Tempfail, None, LocalPolicy}},
-		{"quarantine of a temperror", conformant, Rule{Action: RuleQuarantine, Match: temperror}, relayed(open), want{Hold, Quarantine, LocalPolicy}},
-		{"quarantine of a temperror is never a refusal", refusing, Rule{Action: RuleQuarantine, Match: temperror}, relayed(open), want{Tag, Quarantine, LocalPolicy}},
+		{"accept of p=reject", strict, Rule{Action: RuleAccept, Match: failing}, relayed(fails(dmarc.Reject)), want{Accept, Delivered, TrustedForwarder}},
+		{"accept of a list", strict, Rule{Action: RuleAccept, Reason: MailingList, Match: failing}, relayed(fails(dmarc.Quarantine)), want{Accept, Delivered, MailingList}},
+		{"accept of p=none overrides nothing", strict, Rule{Action: RuleAccept, Match: failing}, relayed(fails(dmarc.None)), want{Accept, Delivered, AsPublished}},
+		{"quarantine of p=reject", strict, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(fails(dmarc.Reject)), want{Tag, Quarantined, MailingList}},
+		{"quarantine of p=reject without a reason", strict, Rule{Action: RuleQuarantine, Match: failing}, relayed(fails(dmarc.Reject)), want{Tag, Quarantined, LocalPolicy}},
+		{"quarantine of p=quarantine overrides nothing", strict, Rule{Action: RuleQuarantine, Reason: Other, Match: failing}, relayed(fails(dmarc.Quarantine)), want{Tag, Quarantined, AsPublished}},
+		{"quarantine of p=none", conformant, Rule{Action: RuleQuarantine, Reason: Other, Match: failing}, relayed(fails(dmarc.None)), want{Hold, Quarantined, LocalPolicy}},
+		{"quarantine where that is a refusal", refusing, Rule{Action: RuleQuarantine, Match: failing}, relayed(fails(dmarc.None)), want{Reject, Rejected, LocalPolicy}},
+		{"reject of p=reject overrides nothing", conformant, Rule{Action: RuleReject, Match: failing}, relayed(fails(dmarc.Reject)), want{Reject, Rejected, AsPublished}},
+		{"reject of p=none is local policy", strict, Rule{Action: RuleReject, Reason: Other, Match: failing}, relayed(fails(dmarc.None)), want{Reject, Rejected, LocalPolicy}},
+		{"reject of p=reject with t=y is local policy", strict, Rule{Action: RuleReject, Match: failing}, relayed(inTest), want{Reject, Rejected, LocalPolicy}},
+		{"quarantine of p=reject with t=y is what t=y asks for", strict, Rule{Action: RuleQuarantine, Match: failing}, relayed(inTest), want{Tag, Quarantined, PolicyTestMode}},
+		{"tempfail of p=none", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.None)), want{Tempfail, Delivered, LocalPolicy}},
+		{"tempfail of p=quarantine", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.Quarantine)), want{Tempfail, Delivered, LocalPolicy}},
+		{"quarantine of p=reject with pct=0 is what pct asks for", strict, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(unselected), want{Tag, Quarantined, SampledOut}},
+		{"quarantine of p=reject where pct is ignored", Settings{Profile: Strict, Quarantine: Tag, IgnorePct: true}, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(unselected), want{Tag, Quarantined, MailingList}},
+		{"tempfail of p=reject", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.Reject)), want{Tempfail, Delivered, Other}},
+		{"as published where conformant", conformant, Rule{Action: RuleAsPublished, Match: failing}, relayed(fails(dmarc.Reject)), want{Reject, Rejected, AsPublished}},
+		{"as published after t=y", conformant, Rule{Action: RuleAsPublished, Match: failing}, relayed(inTest), want{Hold, Quarantined, PolicyTestMode}},
+		{"accept of a temperror", refusing, Rule{Action: RuleAccept, Match: temperror}, relayed(open), want{Accept, Delivered, AsPublished}},
+		{"tempfail of a temperror", strict, Rule{Action: RuleTempfail, Match: temperror}, relayed(open), want{Tempfail, Delivered, LocalPolicy}},
+		{"quarantine of a temperror", conformant, Rule{Action: RuleQuarantine, Match: temperror}, relayed(open), want{Hold, Quarantined, LocalPolicy}},
+		{"quarantine of a temperror is never a refusal", refusing, Rule{Action: RuleQuarantine, Match: temperror}, relayed(open), want{Tag, Quarantined, LocalPolicy}},
 		{"accept of a From field that gives nothing", strict, Rule{Action: RuleAccept, Match: permerror},
-			Facts{Client: netip.MustParseAddr("192.0.2.1")}, want{Accept, None, AsPublished}},
+			Facts{Client: netip.MustParseAddr("192.0.2.1")}, want{Accept, Delivered, AsPublished}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.rule.Mode = Enforce
 			tt.s.Rules = set(t, tt.rule)
 			d := tt.s.Decide(tt.facts)
-			if got := (want{d.Action, d.Disposition, d.Override}); got != tt.want {
+			if got := (want{d.Action, d.Disposition, d.Reason}); got != tt.want {
 				t.Errorf("Decide() = %+v; want %+v", got, tt.want)
 			}
-			if d.Rule != "r" || !strings.HasSuffix(d.Reason, "; rule r") || len(d.Effective) != len(tt.facts.Authors) {
+			if d.Rule != "r" || !strings.HasSuffix(d.Why, "; rule r") || len(d.Effective) != len(tt.facts.Authors) {
 				t.Errorf("Decide() = %+v; want the rule named, and a policy for each author domain", d)
 			}
 			if f := tt.facts; len(f.Authors) == 1 && f.Authors[0].Verdict.Status == dmarc.Fail && d.Requested != f.Authors[0].Verdict.Policy {
@@ -258,7 +258,7 @@ func TestRuleActionDecides(t *testing.T) {
 }
 
 func TestRulePriorityDecidesAndOthersAreNamed(t *testing.T) {
-	match := Match{ClientIP: relay}
+	match := Match{Client: relay}
 	rules := set(t,
 		Rule{ID: "watch-first", Mode: Shadow, Priority: 900, Action: RuleReject, Match: match},
 		Rule{ID: "off", Mode: Off, Priority: 800, Action: RuleReject, Match: match},
@@ -268,43 +268,43 @@ func TestRulePriorityDecidesAndOthersAreNamed(t *testing.T) {
 		Rule{ID: "also-a", Mode: Enforce, Priority: 500, Action: RuleTempfail, Match: match},
 		Rule{ID: "watch-last", Mode: Shadow, Priority: 1, Action: RuleQuarantine, Match: match},
 	)
-	shadow := []ShadowDecision{{"watch-first", Refuse, Reject}, {"watch-last", Hold, Quarantine}}
+	shadow := []ShadowDecision{{"watch-first", Reject, Rejected}, {"watch-last", Hold, Quarantined}}
 	d := Settings{Profile: Strict, Quarantine: Hold, Rules: rules}.Decide(relayed(fails(dmarc.Reject)))
 	if d.Rule != "decides" || d.Action != Accept || !slices.Equal(d.Also, []string{"also-a", "also-b"}) || !slices.Equal(d.Shadow, shadow) {
 		t.Errorf("Decide() = %+v; want it decided by %q, then also-a and also-b, watched by %v", d, "decides", shadow)
 	}
-	if want := "nothing aligned passed; rule decides"; d.Reason != want {
-		t.Errorf("Reason = %q; want %q", d.Reason, want)
+	if want := "nothing aligned passed; rule decides"; d.Why != want {
+		t.Errorf("Why = %q; want %q", d.Why, want)
 	}
 }
 
 func TestMonitorAppliesNoRule(t *testing.T) {
-	match := Match{ClientIP: relay}
+	match := Match{Client: relay}
 	plain := Settings{Profile: Monitor, Quarantine: Tag}
 	s := plain
 	s.Rules = set(t, Rule{ID: "a", Mode: Enforce, Action: RuleReject, Match: match}, Rule{ID: "b", Mode: Shadow, Action: RuleAccept, Match: match},
 		Rule{ID: "c", Mode: Enforce, Action: RuleAsPublished, Match: match})
 	f := relayed(fails(dmarc.Quarantine))
 	d, want := s.Decide(f), plain.Decide(f)
-	if d.Action != want.Action || d.Override != want.Override || d.Reason != want.Reason || d.Rule != "" || d.Also != nil {
+	if d.Action != want.Action || d.Reason != want.Reason || d.Why != want.Why || d.Rule != "" || d.Also != nil {
 		t.Errorf("Decide() = %+v; want as without rules, %+v", d, want)
 	}
-	if want := []ShadowDecision{{"a", Refuse, Reject}, {"b", Accept, None}, {"c", Tag, Quarantine}}; !slices.Equal(d.Shadow, want) {
+	if want := []ShadowDecision{{"a", Reject, Rejected}, {"b", Accept, Delivered}, {"c", Tag, Quarantined}}; !slices.Equal(d.Shadow, want) {
 		t.Errorf("Shadow = %v; want %v", d.Shadow, want)
 	}
 }
 
 func TestExpiredRuleEndsAtInstant(t *testing.T) {
 	end := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
-	s := Settings{Profile: Strict, Rules: set(t, Rule{Mode: Enforce, Action: RuleAccept, Expires: end, Match: Match{ClientIP: relay}})}
+	s := Settings{Profile: Strict, Rules: set(t, Rule{Mode: Enforce, Action: RuleAccept, Expires: end, Match: Match{Client: relay}})}
 	for _, tt := range []struct {
 		at   time.Time
 		want Action
 	}{
 		{end.Add(-time.Nanosecond), Accept},
-		{end, Refuse},
-		{end.In(time.FixedZone("", 7200)), Refuse},
-		{end.AddDate(1, 0, 0), Refuse},
+		{end, Reject},
+		{end.In(time.FixedZone("", 7200)), Reject},
+		{end.AddDate(1, 0, 0), Reject},
 	} {
 		f := relayed(fails(dmarc.Reject))
 		f.Time = tt.at
@@ -317,26 +317,26 @@ func TestExpiredRuleEndsAtInstant(t *testing.T) {
 func TestDecisionNamesAuthorDomainOfRule(t *testing.T) {
 	none := author("none.example", fails(dmarc.None))
 	reject := author("r.example", fails(dmarc.Reject))
-	none.Verdict.Reason = "why none"
+	none.Verdict.Why = "why none"
 	tests := []struct {
 		name   string
 		rule   Rule
 		author string
-		reason string
+		why    string
 	}{
-		{"a stricter rule names its own", Rule{Action: RuleReject, Match: Match{HeaderFrom: pats("none.example")}}, "none.example", "why none; rule r"},
+		{"a stricter rule names its own", Rule{Action: RuleReject, Match: Match{Author: pats("none.example")}}, "none.example", "why none; rule r"},
 		{"a rule about both leaves the one that decided", Rule{Action: RuleReject, Match: Match{Listener: []string{"mta"}}}, "r.example", "nothing aligned passed; rule r"},
-		{"a milder rule too", Rule{Action: RuleAccept, Match: Match{ClientIP: relay}}, "r.example", "nothing aligned passed; rule r"},
-		{"what is published is not about one alone", Rule{Action: RuleAsPublished, Match: Match{HeaderFrom: pats("none.example")}}, "r.example", "nothing aligned passed; rule r"},
+		{"a milder rule too", Rule{Action: RuleAccept, Match: Match{Client: relay}}, "r.example", "nothing aligned passed; rule r"},
+		{"what is published is not about one alone", Rule{Action: RuleAsPublished, Match: Match{Author: pats("none.example")}}, "r.example", "nothing aligned passed; rule r"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := relayed(dmarc.Verdict{})
-			f.From, f.Authors = FromSeveralDomains, []Author{none, reject}
+			f.FromField, f.Authors = FromSeveralDomains, []Author{none, reject}
 			tt.rule.Mode = Enforce
 			d := Settings{Profile: Strict, Quarantine: Tag, Rules: set(t, tt.rule)}.Decide(f)
-			if d.Author != tt.author || d.Reason != tt.reason || d.Requested != dmarc.Reject {
-				t.Errorf("Decide() = author %q, reason %q, requested %v; want %q, %q, reject", d.Author, d.Reason, d.Requested, tt.author, tt.reason)
+			if d.Author != tt.author || d.Why != tt.why || d.Requested != dmarc.Reject {
+				t.Errorf("Decide() = author %q, reason %q, requested %v; want %q, %q, reject", d.Author, d.Why, d.Requested, tt.author, tt.why)
 			}
 		})
 	}

@@ -52,7 +52,7 @@ func (p *Privacy) Conceal(r *Row, now func() time.Time) {
 	r.Clean()
 	if p.DropRecipients && len(r.Facts.Recipients) > 0 {
 		r.Facts.Recipients = nil
-		r.Facts.Lacks |= policy.LackRecipients
+		r.Facts.Missing |= policy.MissingRecipients
 	}
 	if len(p.QueueIDKey) > 0 {
 		r.Facts.QueueID = HashQueueID(p.QueueIDKey, r.Facts.QueueID)
@@ -99,11 +99,11 @@ func cleanTags(record string) string {
 func (r *Row) Shorten() {
 	if r.Facts.Client.IsValid() {
 		r.Facts.Client = ShortAddr(r.Facts.Client)
-		r.Facts.Lacks |= policy.LackClient
+		r.Facts.Missing |= policy.MissingClient
 	}
 	if r.Facts.ClientName != "" {
 		r.Facts.ClientName = ""
-		r.Facts.Lacks |= policy.LackClientName
+		r.Facts.Missing |= policy.MissingClientName
 	}
 	for _, name := range []*string{&r.Facts.Helo, &r.Facts.HELO.Domain, &r.Facts.MailFrom, &r.Facts.SPF.Domain} {
 		*name = shortLiteral(*name)
@@ -115,7 +115,7 @@ func (r *Row) Shorten() {
 func (r *Row) InferShortened() {
 	f := &r.Facts
 	if f.Version == 0 && f.Client.IsValid() && f.ClientName == "" && f.Client == ShortAddr(f.Client) {
-		f.Lacks |= policy.LackClient | policy.LackClientName
+		f.Missing |= policy.MissingClient | policy.MissingClientName
 	}
 }
 

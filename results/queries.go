@@ -65,12 +65,12 @@ type Failing struct {
 
 // Overridden is an author domain and a cause for not doing as it asks.
 type Overridden struct {
-	Author      string          `json:"author"`
-	Override    policy.Override `json:"override"`
-	Messages    int64           `json:"messages"`
-	Quarantined int64           `json:"quarantined"`
-	Rejected    int64           `json:"rejected"`
-	Last        time.Time       `json:"last"`
+	Author      string        `json:"author"`
+	Reason      policy.Reason `json:"reason"`
+	Messages    int64         `json:"messages"`
+	Quarantined int64         `json:"quarantined"`
+	Rejected    int64         `json:"rejected"`
+	Last        time.Time     `json:"last"`
 }
 
 // Malformed is a domain whose DMARC record has defects, or no domain: From
@@ -80,8 +80,8 @@ type Malformed struct {
 	Messages int64     `json:"messages"`
 	Last     time.Time `json:"last"`
 	// What was wrong with the newest of them.
-	Defects []string    `json:"defects,omitempty"`
-	From    policy.From `json:"from,omitempty"`
+	Defects   []string    `json:"defects,omitempty"`
+	FromField policy.From `json:"from_field,omitempty"`
 }
 
 // NewSender is a network from which mail of an organization came for the first

@@ -34,7 +34,7 @@ type ruleHits struct {
 	Hits    map[string]int64 `json:"hits"`    // by window
 	Changed int64            `json:"changed"` // in the longest window, in shadow: messages with which something else was done, but for listeners under monitor
 	Last    time.Time        `json:"last,omitzero"`
-	InForce bool             `json:"in_force"` // there is such a rule, in this mode
+	Active  bool             `json:"active"` // there is such a rule, in this mode
 }
 
 // Hits prints how many messages each rule matched: since a time, which name stands
@@ -66,7 +66,7 @@ func Hits(ctx context.Context, out io.Writer, o Options, name string, since time
 	}
 	return term.Table(out, head+"\tWOULD CHANGE\tLAST MATCH", list, func(h ruleHits) []any {
 		cells := []any{h.Rule, h.Mode}
-		if !h.InForce {
+		if !h.Active {
 			cells[1] = h.Mode + " (then)"
 		}
 		for _, w := range columns {
@@ -121,7 +121,7 @@ func (b *book) hits(ctx context.Context, store results.Queries, columns []window
 		list = append(list, *h)
 	}
 	slices.SortFunc(list, func(x, y ruleHits) int {
-		return cmp.Or(-compareBool(x.InForce, y.InForce), cmp.Compare(x.Rule, y.Rule), cmp.Compare(x.Mode, y.Mode))
+		return cmp.Or(-compareBool(x.Active, y.Active), cmp.Compare(x.Rule, y.Rule), cmp.Compare(x.Mode, y.Mode))
 	})
 	return list, nil
 }
@@ -150,7 +150,7 @@ func (b *book) addUnused(ctx context.Context, store results.Queries, get func(ru
 			continue
 		}
 		h := get(r.ID, r.Mode.String())
-		h.InForce = true
+		h.Active = true
 		if h.Last.IsZero() {
 			h.Last = last[r.ID]
 		}

@@ -189,7 +189,7 @@ func (t *trial) matches(id string, f policy.Facts) (matches, known bool) {
 	s := t.settings
 	s.Rules = t.watch.Only(id)
 	matches = named(s.Decide(f), id)
-	s.Known = policy.Known{}
+	s.TrustedForwarders = policy.TrustedForwarders{}
 	bare, known := replay.Again(s, f)
 	return matches, known && named(bare, id) == matches
 }

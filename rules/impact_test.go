@@ -51,16 +51,16 @@ func randomRules(rng *rand.Rand) (list []policy.Rule) {
 		}
 		m := &r.Match
 		if r.Action == policy.RuleSkipReport { // must say whose reports
-			m.HeaderFrom = domains("bank.example", "other.example")
+			m.Author = domains("bank.example", "other.example")
 		}
 		for range 1 + rng.IntN(2) {
 			switch rng.IntN(8) {
 			case 0, 1:
 				m.DKIMPass = domains(pick(rng, "a.example", "b.example"))
 			case 2:
-				m.HeaderFrom = domains(pick(rng, "bank.example", "other.example"))
+				m.Author = domains(pick(rng, "bank.example", "other.example"))
 			case 3:
-				m.ClientIP = []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix(pick(rng, "192.0.2.0/26", "192.0.0.0/16")))}
+				m.Client = []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix(pick(rng, "192.0.2.0/26", "192.0.0.0/16")))}
 			case 4:
 				m.IPRev = domains("mx.alumni.example")
 			case 5:
@@ -102,21 +102,21 @@ func randomFacts(rng *rand.Rand) policy.Facts {
 }
 
 // shortened takes facts away, as privacy and time do.
-func shortened(f policy.Facts, lacks policy.Lack) policy.Facts {
-	f.Lacks = lacks
-	if lacks&policy.LackClient != 0 {
+func shortened(f policy.Facts, lacks policy.MissingFacts) policy.Facts {
+	f.Missing = lacks
+	if lacks&policy.MissingClient != 0 {
 		f.Client = netip.MustParseAddr("192.0.2.0")
 	}
-	if lacks&policy.LackClientName != 0 {
+	if lacks&policy.MissingClientName != 0 {
 		f.ClientName = ""
 	}
-	if lacks&policy.LackRecipients != 0 {
+	if lacks&policy.MissingRecipients != 0 {
 		f.Recipients = nil
 	}
-	if lacks&policy.LackHeader != 0 {
+	if lacks&policy.MissingHeader != 0 {
 		f.ListID = ""
 	}
-	if lacks&policy.LackSeed != 0 {
+	if lacks&policy.MissingSeed != 0 {
 		f.Seed = 0
 	}
 	return f
@@ -140,7 +140,7 @@ func TestImpactIsTheDifferenceOfDecisionsWithoutAndWithTheRule(t *testing.T) {
 			t.Fatal(err)
 		}
 		facts := randomFacts(rng)
-		lacks := pick(rng, 0, policy.LackClient, policy.LackClientName, policy.LackRecipients, policy.LackHeader, policy.LackSeed, policy.LackClient|policy.LackSeed, policy.LackSignatures)
+		lacks := pick(rng, 0, policy.MissingClient, policy.MissingClientName, policy.MissingRecipients, policy.MissingHeader, policy.MissingSeed, policy.MissingClient|policy.MissingSeed, policy.MissingSignatures)
 		stored := shortened(facts, lacks)
 		m.add(&stored)
 		for i, r := range list {

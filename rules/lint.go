@@ -15,11 +15,11 @@ import (
 
 // errRules means that something was found, which has been printed.
 type errRules struct {
-	errors, warnings, red int
+	errors, warnings, failed int
 }
 
 func (e errRules) Error() string {
-	return fmt.Sprintf("the rules have %s, %s and %s", term.Count(e.errors, "error"), term.Count(e.warnings, "warning"), term.Count(e.red, "red test"))
+	return fmt.Sprintf("the rules have %s, %s and %s", term.Count(e.errors, "error"), term.Count(e.warnings, "warning"), term.Count(e.failed, "failed test"))
 }
 
 // lint returns everything that is to be said about the rules in the files,

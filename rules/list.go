@@ -48,7 +48,7 @@ func anchors(m policy.Match) []string {
 			out = append(out, key+"="+v)
 		}
 	}
-	add("client_ip", term.Texts(m.ClientIP))
+	add("client", term.Texts(m.Client))
 	add("iprev", term.Texts(m.IPRev))
 	add("spf_pass", term.Texts(m.SPFPass))
 	add("dkim_pass", term.Texts(m.DKIMPass))

@@ -224,7 +224,7 @@ func (p *proposal) anchors() []anchor {
 // what it sends.
 func (p *proposal) signatures() (out []anchor) {
 	for _, s := range p.facts.DKIM {
-		pat, ok := p.stranger(s.Domain)
+		pat, ok := p.thirdParty(s.Domain)
 		if s.Result != "pass" || s.Testing || !ok {
 			continue
 		}
@@ -240,7 +240,7 @@ func (p *proposal) signatures() (out []anchor) {
 
 func (p *proposal) envelope() []anchor {
 	d := p.facts.SPF.Domain
-	pat, ok := p.stranger(d)
+	pat, ok := p.thirdParty(d)
 	if p.facts.SPF.Result != "pass" || !ok {
 		return nil
 	}
@@ -252,9 +252,9 @@ func (p *proposal) envelope() []anchor {
 	}}
 }
 
-// stranger is the pattern of a domain that is not of an author: mail that is
+// thirdParty is the pattern of a domain that is not of an author: mail that is
 // the author's own would have passed.
-func (p *proposal) stranger(domain string) (pattern.Domain, bool) {
+func (p *proposal) thirdParty(domain string) (pattern.Domain, bool) {
 	pat, err := pattern.ParseDomain(domain)
 	if err != nil || pat.String() != domain {
 		return pattern.Domain{}, false
@@ -316,7 +316,7 @@ func sourceName(name string) string { return dmarc.PublicSuffix().Org(name) }
 
 func (p *proposal) address() []anchor {
 	client := p.facts.Client.Unmap().WithZone("")
-	if !client.IsValid() || p.lacks(policy.LackClient) {
+	if !client.IsValid() || p.misses(policy.MissingClient) {
 		return nil
 	}
 	all := []netip.Addr{client}
@@ -334,18 +334,18 @@ func (p *proposal) address() []anchor {
 		value, nets = append(value, host.String()), append(nets, pattern.NetworkOf(host))
 	}
 	return []anchor{{
-		key: "client_ip", value: value, why: "nothing else tells who sent it; the address may change",
-		set: func(m *policy.Match, _ *policy.Given) { m.ClientIP = nets },
+		key: "client", value: value, why: "nothing else tells who sent it; the address may change",
+		set: func(m *policy.Match, _ *policy.Given) { m.Client = nets },
 	}}
 }
 
-func (p *proposal) lacks(l policy.Lack) bool { return p.facts.Lacking()&l != 0 }
+func (p *proposal) misses(l policy.MissingFacts) bool { return p.facts.AllMissing()&l != 0 }
 
 // unanchored says why there is no rule.
 func (p *proposal) unanchored() error {
 	text := "nothing ties this message to its sender: no signature or SPF of a forwarder passed, no sealer of ARC recorded a pass"
 	switch {
-	case p.lacks(policy.LackClient):
+	case p.misses(policy.MissingClient):
 		text += ", and of the client only the network is still stored"
 	case !p.facts.Client.IsValid():
 		text += ", and the client has no address"

@@ -43,13 +43,13 @@ func TestRulesAddChoosesNarrowestAnchor(t *testing.T) {
 		{"a mailer for everybody does not count", resultstest.Forwarded(resultstest.SignedBy("gmail.com"), resultstest.SPFOf("srs.alumni.example")), "spf_pass", "srs.alumni.example"},
 		{"its envelope sender", resultstest.Forwarded(resultstest.SPFOf("srs.alumni.example")), "spf_pass", "srs.alumni.example"},
 		{"a tenant of a mailer signs for itself", resultstest.Forwarded(resultstest.SignedBy("alumni.onmicrosoft.com")), "dkim_pass", "alumni.onmicrosoft.com"},
-		{"a mailer's client does not count", resultstest.Forwarded(func(r *results.Row) { r.Facts.ClientName = "mail-1.google.com" }), "client_ip", "192.0.2.3/32"},
+		{"a mailer's client does not count", resultstest.Forwarded(func(r *results.Row) { r.Facts.ClientName = "mail-1.google.com" }), "client", "192.0.2.3/32"},
 		{"SPF of a mailer for everybody does not count", resultstest.Forwarded(resultstest.SPFOf("gmail.com")), "iprev", "mx.alumni.example"},
 		{"sealers that recorded a pass", resultstest.Forwarded(resultstest.SealedBy("lists.example", true)), "arc_pass", "lists.example"},
 		{"sealers that recorded nothing", resultstest.Forwarded(resultstest.SealedBy("lists.example", false)), "iprev", "mx.alumni.example"},
 		{"the client's name", resultstest.Forwarded(), "iprev", "mx.alumni.example"},
-		{"the client's address", resultstest.Forwarded(resultstest.Nameless), "client_ip", "192.0.2.3/32"},
-		{"the client's address, IPv6", resultstest.Forwarded(resultstest.Nameless, func(r *results.Row) { r.Facts.Client = netip.MustParseAddr("2001:db8::7") }), "client_ip", "2001:db8::7/128"},
+		{"the client's address", resultstest.Forwarded(resultstest.Nameless), "client", "192.0.2.3/32"},
+		{"the client's address, IPv6", resultstest.Forwarded(resultstest.Nameless, func(r *results.Row) { r.Facts.Client = netip.MustParseAddr("2001:db8::7") }), "client", "2001:db8::7/128"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -67,8 +67,8 @@ func TestRulesAddChoosesNarrowestAnchor(t *testing.T) {
 			if want := r.Created.AddDate(0, 0, 90); !r.Expires.Equal(want) {
 				t.Errorf("expires %v; want %v", r.Expires, want)
 			}
-			if got := term.Texts(r.Match.HeaderFrom); !slices.Equal(got, []string{"bank.example"}) || !slices.Equal(r.Match.Requested, []string{"reject"}) {
-				t.Errorf("header_from %q, requested %q; want those of the message", got, r.Match.Requested)
+			if got := term.Texts(r.Match.Author); !slices.Equal(got, []string{"bank.example"}) || !slices.Equal(r.Match.Requested, []string{"reject"}) {
+				t.Errorf("author %q, requested %q; want those of the message", got, r.Match.Requested)
 			}
 			if got := term.Texts(r.Match.RcptDomain); !slices.Equal(got, []string{"receiver.example"}) {
 				t.Errorf("rcpt_domain %q; want that of the message", got)
@@ -92,14 +92,14 @@ func TestRulesAddRejectsMailWithoutNeed(t *testing.T) {
 		{"p=none", []results.Row{resultstest.Forwarded(author(func(a *policy.Author) { a.Verdict.Policy = dmarc.None }))}, "p=none"},
 		{"temperror", []results.Row{resultstest.Forwarded(author(func(a *policy.Author) { a.Verdict.Status = dmarc.TempError }))}, "temperror"},
 		{"not evaluated", []results.Row{resultstest.Forwarded(func(r *results.Row) { r.Facts.Skip = policy.Loopback })}, "not evaluated (loopback)"},
-		{"no author", []results.Row{resultstest.Forwarded(func(r *results.Row) { r.Facts.Authors, r.Facts.From = nil, policy.FromMissing })}, "missing"},
+		{"no author", []results.Row{resultstest.Forwarded(func(r *results.Row) { r.Facts.Authors, r.Facts.FromField = nil, policy.FromMissing })}, "missing"},
 		{"of another program", []results.Row{resultstest.Forwarded(func(r *results.Row) { r.State = results.Imported })}, "another program"},
 		{"only the network is left", []results.Row{resultstest.Forwarded(resultstest.Nameless, func(r *results.Row) {
-			r.Facts.Client, r.Facts.Lacks = netip.MustParseAddr("192.0.2.0"), policy.LackClient
+			r.Facts.Client, r.Facts.Missing = netip.MustParseAddr("192.0.2.0"), policy.MissingClient
 		})}, "only the network"},
 		{"no address", []results.Row{resultstest.Forwarded(resultstest.Nameless, func(r *results.Row) { r.Facts.Client = netip.Addr{} })}, "no address"},
-		{"two authors, one of whom is not judged", []results.Row{resultstest.Forwarded(func(r *results.Row) {
-			r.Facts.From = policy.FromSeveralDomains
+		{"two authors, one of whom is not evaluated", []results.Row{resultstest.Forwarded(func(r *results.Row) {
+			r.Facts.FromField = policy.FromSeveralDomains
 			r.Facts.Authors = append(r.Facts.Authors, policy.Author{Domain: "other.example", Verdict: dmarc.Verdict{Status: dmarc.PermError}})
 		})}, "permerror"},
 	}
@@ -114,7 +114,7 @@ func TestRulesAddRejectsMailWithoutNeed(t *testing.T) {
 }
 
 // Whatever a message is like: there is a rule that loads, without errors and
-// with green tests, or there is none.
+// with tests that pass, or there is none.
 func TestRulesAddProposalLoads(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	b := addBook(t)
@@ -147,7 +147,7 @@ func TestRulesAddProposalLoads(t *testing.T) {
 		}
 	}
 	t.Log(made)
-	for _, key := range []string{"none", "dkim_pass", "spf_pass", "arc_pass", "iprev", "client_ip"} {
+	for _, key := range []string{"none", "dkim_pass", "spf_pass", "arc_pass", "iprev", "client"} {
 		if made[key] == 0 {
 			t.Errorf("no row came to %s: %v", key, made)
 		}
@@ -185,11 +185,11 @@ func randomRow(rng *rand.Rand) results.Row {
 	}
 	if rng.IntN(3) == 0 {
 		f.Authors = append(f.Authors, f.Authors[0])
-		f.From, f.Authors[1].Domain, f.Authors[1].Org = policy.FromSeveralDomains, randomName(rng), ""
+		f.FromField, f.Authors[1].Domain, f.Authors[1].Org = policy.FromSeveralDomains, randomName(rng), ""
 		f.Authors[1].Verdict.Policy = pick(rng, dmarc.None, dmarc.Quarantine, dmarc.Reject)
 		f.Authors[1].Verdict.Status = pick(rng, dmarc.Pass, dmarc.Fail, dmarc.Fail, dmarc.PermError)
 	}
 	f.Version = uint8(rng.IntN(2))
-	f.Lacks = policy.Lack(rng.IntN(8)) &^ pick(rng, 0, policy.LackClient)
+	f.Missing = policy.MissingFacts(rng.IntN(8)) &^ pick(rng, 0, policy.MissingClient)
 	return r
 }

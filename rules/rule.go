@@ -32,7 +32,7 @@ const (
 var elseAddresses = []netip.Addr{netip.AddrFrom4([4]byte{203, 0, 113, 250}), netip.AddrFrom4([4]byte{198, 51, 100, 250})}
 
 // try makes the rule for an anchor. It is one if it loads, matches the message,
-// and its tests are green.
+// and its tests pass.
 func (p *proposal) try(a anchor) (*added, bool) {
 	q := *p
 	q.notes = slices.Clone(p.notes)
@@ -59,17 +59,17 @@ func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 		r.Reason = policy.MailingList
 	}
 	g := policy.Given{Policy: p.requested(), Rcpt: p.recipients(), ListHeaders: p.facts.IsList}
-	if c := p.facts.Client.Unmap().WithZone(""); c.IsValid() && !p.lacks(policy.LackClient) {
-		g.IP = c
+	if c := p.facts.Client.Unmap().WithZone(""); c.IsValid() && !p.misses(policy.MissingClient) {
+		g.Client = c
 	}
 	for _, author := range p.failing {
 		pat, err := pattern.ParseDomain(author.Domain)
 		if err != nil || pat.String() != author.Domain {
 			return r, false // a rule without it would be about any author
 		}
-		g.From = append(g.From, author.Domain)
+		g.Author = append(g.Author, author.Domain)
 		if !p.wishes.AnyAuthor {
-			r.Match.HeaderFrom = append(r.Match.HeaderFrom, pat)
+			r.Match.Author = append(r.Match.Author, pat)
 		}
 		if asked := author.Verdict.Policy.String(); !slices.Contains(r.Match.Requested, asked) {
 			r.Match.Requested = append(r.Match.Requested, asked)
@@ -96,14 +96,14 @@ func (p *proposal) rule(a anchor) (policy.Rule, bool) {
 func tests(r policy.Rule, g policy.Given, a anchor) []policy.Test {
 	like, other := g, g
 	a.set(&policy.Match{}, &like)
-	other.IP = elseAddresses[0]
-	if other.IP == g.IP {
-		other.IP = elseAddresses[1]
+	other.Client = elseAddresses[0]
+	if other.Client == g.Client {
+		other.Client = elseAddresses[1]
 	}
 	other.DKIM, other.SPF, other.MailFrom = []string{"pass:" + elseDomain}, "pass", elseDomain
 	nobody := ""
 	return []policy.Test{
-		{Given: like, Expect: policy.Expect{Rule: &r.ID, Applied: policy.None.String(), Reason: &r.Reason}, Line: likeLine},
+		{Given: like, Expect: policy.Expect{Rule: &r.ID, Applied: policy.Delivered.String(), Reason: &r.Reason}, Line: likeLine},
 		{Given: other, Expect: policy.Expect{Rule: &nobody}, Line: elseLine},
 	}
 }
@@ -128,7 +128,7 @@ func (p *proposal) recipients() []string {
 		}
 		out = append(out, d)
 	}
-	if p.lacks(policy.LackRecipients) || len(out) > maxAddRcpt {
+	if p.misses(policy.MissingRecipients) || len(out) > maxAddRcpt {
 		return nil
 	}
 	return out
@@ -177,7 +177,7 @@ func (p *proposal) taken(id string) bool {
 // trusted reports whether the anchor is one by itself, whoever the author is: a
 // mailer for everybody is none.
 func (p *proposal) trusted(r policy.Rule) bool {
-	r.Match.HeaderFrom = nil
+	r.Match.Author = nil
 	return !p.faulty([]policy.Rule{r})
 }
 
@@ -227,7 +227,7 @@ func (p *proposal) fit(r policy.Rule) policy.Rule {
 }
 
 // loads reports whether the text is rules without a fault or an error, with
-// green tests.
+// tests that pass.
 func (p *proposal) loads(text string) bool {
 	rules, err := rulefile.Parse("proposal", []byte(text))
 	if err != nil || p.faulty(rules) {
@@ -262,10 +262,10 @@ func (p *proposal) text(r policy.Rule, a anchor) string {
 	line("[rule.match]")
 	line("# The anchor: %s.", a.why)
 	line("%s = %s", a.key, tomlfile.QuoteList(a.value))
-	if len(r.Match.HeaderFrom) > 0 {
-		line("header_from = %s", tomlfile.QuoteList(term.Texts(r.Match.HeaderFrom)))
+	if len(r.Match.Author) > 0 {
+		line("author = %s", tomlfile.QuoteList(term.Texts(r.Match.Author)))
 	} else {
-		line("# No header_from: matches mail of any author domain from this source.")
+		line("# No author: matches mail of any author domain from this source.")
 	}
 	line("requested = %s", tomlfile.QuoteList(r.Match.Requested))
 	if len(r.Match.RcptDomain) > 0 {

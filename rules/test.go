@@ -25,25 +25,25 @@ type Trial struct {
 // testOutcome is what became of one [[rule.test]].
 type testOutcome struct {
 	Line     int    `json:"line"`
-	Green    bool   `json:"green"`
+	Passed   bool   `json:"passed"`
 	Expected string `json:"expected"`
-	Got      string `json:"got,omitempty"` // of a red one, as the next
-	Reason   string `json:"reason,omitempty"`
+	Got      string `json:"got,omitempty"` // of a failed one, as the next
+	Why      string `json:"why,omitempty"`
 }
 
-// testedRule is a rule with its tests, and with what it would touch.
+// testedRule is a rule with its tests, and with what it would affect.
 type testedRule struct {
-	Rule  string        `json:"rule"`
-	File  string        `json:"file"`
-	Line  int           `json:"line"`
-	Tests []testOutcome `json:"tests"`
-	Touch *impact       `json:"touch,omitempty"` // nil without a store
+	Rule   string        `json:"rule"`
+	File   string        `json:"file"`
+	Line   int           `json:"line"`
+	Tests  []testOutcome `json:"tests"`
+	Impact *impact       `json:"impact,omitempty"` // nil without a store
 }
 
 // tested is what rules test prints.
 type tested struct {
 	Rules     []testedRule `json:"rules"`
-	Red       int          `json:"red"`
+	Failed    int          `json:"failed"`
 	Days      int          `json:"days,omitempty"` // 0 without a store
 	Messages  int64        `json:"messages,omitempty"`
 	Elsewhere int64        `json:"other_listeners,omitempty"` // messages of listeners that are gone
@@ -63,7 +63,7 @@ func Test(ctx context.Context, out io.Writer, o Options, t Trial) error {
 	}
 	found := tested{Rules: b.tests(chosen)}
 	for _, r := range found.Rules {
-		found.Red += red(r.Tests)
+		found.Failed += failedTests(r.Tests)
 	}
 	if t.Days > 0 {
 		if err := b.impacts(ctx, chosen, t.Days, &found); err != nil {
@@ -73,15 +73,15 @@ func Test(ctx context.Context, out io.Writer, o Options, t Trial) error {
 	if err := found.print(out, o.JSON); err != nil {
 		return err
 	}
-	if found.Red > 0 {
-		return errRules{red: found.Red}
+	if found.Failed > 0 {
+		return errRules{failed: found.Failed}
 	}
 	return nil
 }
 
-func red(tests []testOutcome) (n int) {
+func failedTests(tests []testOutcome) (n int) {
 	for _, t := range tests {
-		if !t.Green {
+		if !t.Passed {
 			n++
 		}
 	}
@@ -95,11 +95,11 @@ func (b *book) tests(chosen []policy.Rule) []testedRule {
 	for _, r := range chosen {
 		t := testedRule{Rule: r.ID, File: r.File, Line: r.Line, Tests: []testOutcome{}}
 		for _, test := range r.Tests {
-			o := testOutcome{Line: test.Line, Green: true, Expected: expected(test.Expect)}
+			o := testOutcome{Line: test.Line, Passed: true, Expected: expected(test.Expect)}
 			i := slices.IndexFunc(failures, func(f ruletest.Failure) bool { return f.Rule == r.ID && f.Line == test.Line })
 			if i >= 0 {
 				got := failures[i].Got
-				o.Green, o.Got, o.Reason = false, gotten(got), got.Reason
+				o.Passed, o.Got, o.Why = false, gotten(got), got.Why
 			}
 			t.Tests = append(t.Tests, o)
 		}
@@ -129,7 +129,7 @@ func gotten(d policy.Decision) string {
 	if d.Action == policy.Tempfail {
 		applied = "tempfail"
 	}
-	return fmt.Sprintf("rule %s, applied %s, reason %s", term.OrNone(d.Rule), applied, term.OrNone(string(d.Override)))
+	return fmt.Sprintf("rule %s, applied %s, reason %s", term.OrNone(d.Rule), applied, term.OrNone(string(d.Reason)))
 }
 
 // impacts adds what the rules would have done with the messages of the store.
@@ -148,7 +148,7 @@ func (b *book) impacts(ctx context.Context, chosen []policy.Rule, days int, out 
 		return err
 	}
 	for i, r := range out.Rules {
-		out.Rules[i].Touch = t.impacts[r.Rule]
+		out.Rules[i].Impact = t.impacts[r.Rule]
 	}
 	out.Days, out.Messages, out.Elsewhere = days, t.seen, t.elsewhere
 	for _, l := range b.cfg.Listeners {
@@ -166,8 +166,8 @@ func (t *tested) print(w io.Writer, asJSON bool) error {
 	for _, r := range t.Rules {
 		root := &term.Node{Text: fmt.Sprintf("%s (%s:%d)", r.Rule, r.File, r.Line)}
 		testNodes(root, r.Tests)
-		if r.Touch != nil {
-			r.Touch.nodes(root, t.Days)
+		if r.Impact != nil {
+			r.Impact.nodes(root, t.Days)
 		}
 		if err := root.Print(w); err != nil {
 			return err
@@ -186,23 +186,23 @@ func (t *tested) print(w io.Writer, asJSON bool) error {
 	for _, r := range t.Rules {
 		n += len(r.Tests)
 	}
-	_, err := fmt.Fprintf(w, "%s, %d red\n", term.Count(n, "test"), t.Red)
+	_, err := fmt.Fprintf(w, "%s, %d failed\n", term.Count(n, "test"), t.Failed)
 	return err
 }
 
-// testNodes shows tests, and of red ones what came out.
+// testNodes shows tests, and of failed ones what came out.
 func testNodes(root *term.Node, tests []testOutcome) {
 	if len(tests) == 0 {
 		root.Add("no test")
 	}
 	for _, t := range tests {
-		if t.Green {
-			root.Add("test at line %d: green: %s", t.Line, t.Expected)
+		if t.Passed {
+			root.Add("test at line %d: PASS: %s", t.Line, t.Expected)
 			continue
 		}
-		n := root.Add("test at line %d: RED", t.Line)
+		n := root.Add("test at line %d: FAIL", t.Line)
 		n.Add("expected %s", t.Expected)
 		n.Add("got %s", t.Got)
-		n.Add("because: %s", term.Printable(t.Reason))
+		n.Add("why: %s", term.Printable(t.Why))
 	}
 }

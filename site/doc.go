@@ -12,6 +12,6 @@
 // Commands that work without the daemon read a broken configuration file as far
 // as it can be read: see [LoadPartly].
 //
-// A part that cannot be used is an error, and nothing of a [Site] is put in force
+// A part that cannot be used is an error, and nothing of a [Site] becomes active
 // here: the caller decides. Files that are read have the limits of package config.
 package site

@@ -67,7 +67,7 @@ func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
 	return r.RuleUse(ctx)
 }
 
-// Findings are the warnings of the rules in force.
+// Findings are the warnings of the active rules.
 func (in Site) Findings() []Remark {
 	if in.RuleSet == nil {
 		return nil
@@ -75,7 +75,7 @@ func (in Site) Findings() []Remark {
 	return Remarks(in.RuleSet.Findings)
 }
 
-// Remark is what is wrong or doubtful in a rule, or in the configuration.
+// Remark is an error or a warning about a rule, or in the configuration.
 type Remark struct {
 	Level string `json:"level"` // error or warning
 	Code  string `json:"code,omitempty"`
@@ -91,7 +91,7 @@ func Remarks(findings []policy.Finding) []Remark {
 		if f.Level == policy.Error {
 			level = "error"
 		}
-		out = append(out, Remark{level, f.Code, f.Rule, config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Mend: f.Mend}})
+		out = append(out, Remark{level, f.Code, f.Rule, config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix}})
 	}
 	return out
 }

@@ -39,23 +39,23 @@ func (in Site) Checker(view func(dnscache.Purpose) dnscache.View) *auth.Checker 
 		SPF:   view(dnscache.SPF), DKIM: view(dnscache.DKIM), Finder: finder, Budget: in.Config.Limits.MessageBudget.Std(),
 		BodyLength: bodyLength(in.Config.DKIM.BodyLength), MaxKeyBits: in.Config.DKIM.MaxKeyBits,
 		AllChains: in.Config.ARC.Check == "all",
-		Charge:    func(client netip.Addr) func(auth.Class) auth.Memory { return charged(view, client) },
-		Memory:    func() auth.Memory { return remembered(view) },
+		Charge:    func(client netip.Addr) func(auth.Class) auth.CacheOnly { return charged(view, client) },
+		CacheOnly: func() auth.CacheOnly { return remembered(view) },
 	}
 }
 
 // charged is the resolver for one message: what it asks is charged to the
 // message and its client, so that a message that asks for much takes no other's
 // share.
-func charged(view func(dnscache.Purpose) dnscache.View, client netip.Addr) func(auth.Class) auth.Memory {
+func charged(view func(dnscache.Purpose) dnscache.View, client netip.Addr) func(auth.Class) auth.CacheOnly {
 	account := schedule.NewAccount(client)
-	return func(c auth.Class) auth.Memory {
+	return func(c auth.Class) auth.CacheOnly {
 		class := schedule.Other
 		if c == auth.OfAuthor {
 			class = schedule.Author
 		}
 		of := func(p dnscache.Purpose) dnscache.View { return view(p).Charged(account, class) }
-		return auth.Memory{SPF: of(dnscache.SPF), DKIM: of(dnscache.DKIM), DMARC: of(dnscache.DMARC)}
+		return auth.CacheOnly{SPF: of(dnscache.SPF), DKIM: of(dnscache.DKIM), DMARC: of(dnscache.DMARC)}
 	}
 }
 
@@ -68,11 +68,11 @@ func (in Site) otherFinder(dns dmarc.Resolver) *dmarc.Finder {
 }
 
 // remembered is the resolver as far as its cache goes.
-func remembered(view func(dnscache.Purpose) dnscache.View) auth.Memory {
+func remembered(view func(dnscache.Purpose) dnscache.View) auth.CacheOnly {
 	s, spfDone := view(dnscache.SPF).Remembered()
 	k, dkimDone := view(dnscache.DKIM).Remembered()
 	d, dmarcDone := view(dnscache.DMARC).Remembered()
-	return auth.Memory{SPF: s, DKIM: k, DMARC: d, Complete: func() bool {
+	return auth.CacheOnly{SPF: s, DKIM: k, DMARC: d, Complete: func() bool {
 		known := true
 		for _, done := range []func() bool{spfDone, dkimDone, dmarcDone} {
 			known = done() && known
@@ -120,7 +120,7 @@ func (in Site) Policy(l config.Listener) policy.Settings {
 		TempUnknown: t.UnknownClient,
 		MaxDefer:    t.MaxDefer.Std(),
 		From:        in.Config.From,
-		Known: policy.Known{
+		TrustedForwarders: policy.TrustedForwarders{
 			Sealers: in.Config.Conformant.TrustedSealers, Networks: in.Config.Conformant.ForwarderNetworks, Domains: in.Config.Conformant.ForwarderDomains,
 		},
 		Rules: in.Rules,

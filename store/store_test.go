@@ -42,8 +42,8 @@ func TestTopNamesTheDefectsOfTheRecordBeforeTheFromField(t *testing.T) {
 		m    results.Malformed
 		want string
 	}{
-		{results.Malformed{Defects: []string{"bad_p", "bad_rua"}, From: policy.FromMissing}, "bad_p bad_rua"},
-		{results.Malformed{From: policy.FromMissing}, "from: " + string(policy.FromMissing)},
+		{results.Malformed{Defects: []string{"bad_p", "bad_rua"}, FromField: policy.FromMissing}, "bad_p bad_rua"},
+		{results.Malformed{FromField: policy.FromMissing}, "from_field: " + string(policy.FromMissing)},
 		{results.Malformed{}, "-"},
 	} {
 		if got := whatIsMalformed(tt.m); got != tt.want {

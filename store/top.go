@@ -30,7 +30,7 @@ func Top(ctx context.Context, out io.Writer, store site.Store, o TopOptions) err
 		})
 	case "overridden":
 		return show(out, o, topOf(ctx, store.TopOverridden, o.Since, o.Limit), "AUTHOR\tREASON\tMESSAGES\tQUARANTINED\tREJECTED\tLAST", func(o results.Overridden) []any {
-			return []any{o.Author, string(o.Override), o.Messages, o.Quarantined, o.Rejected, o.Last}
+			return []any{o.Author, string(o.Reason), o.Messages, o.Quarantined, o.Rejected, o.Last}
 		})
 	case "malformed":
 		return show(out, o, topOf(ctx, store.TopMalformed, o.Since, o.Limit), "DOMAIN\tMESSAGES\tLAST\tWHAT", func(m results.Malformed) []any {
@@ -71,8 +71,8 @@ func whatIsMalformed(m results.Malformed) string {
 	if len(m.Defects) > 0 {
 		return strings.Join(m.Defects, " ")
 	}
-	if m.From != "" {
-		return "from: " + string(m.From)
+	if m.FromField != "" {
+		return "from_field: " + string(m.FromField)
 	}
 	return "-"
 }

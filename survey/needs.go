@@ -22,7 +22,7 @@ func NeedsRule(r *results.Row) ([]policy.Author, error) {
 	case f.Skip != policy.Evaluated:
 		return nil, fmt.Errorf("this message was not evaluated (%s): rules do not apply to such mail, which is accepted", f.Skip)
 	case f.HeaderTruncated || len(f.Authors) == 0:
-		return nil, fmt.Errorf("the From field of this message gives no author domain to evaluate (%s); the sender has to fix the field", cmp.Or(string(f.From), "unknown"))
+		return nil, fmt.Errorf("the From field of this message gives no author domain to evaluate (%s); the sender has to fix the field", cmp.Or(string(f.FromField), "unknown"))
 	}
 	var failing []policy.Author
 	for _, a := range f.Authors {

@@ -96,7 +96,7 @@ func (s *Sighting) add(f *policy.Facts, failing []policy.Author) {
 	if f.ClientName != "" {
 		s.Names.Add(f.ClientName)
 	}
-	if c := f.Client.Unmap().WithZone(""); c.IsValid() && f.Lacking()&policy.LackClient == 0 {
+	if c := f.Client.Unmap().WithZone(""); c.IsValid() && f.AllMissing()&policy.MissingClient == 0 {
 		s.Addresses.Add(c.String())
 	}
 }

@@ -26,7 +26,7 @@ func benchRow(s policy.Settings, n int) results.Row {
 	f.Time = resultstest.Day.Add(time.Duration(n) * time.Millisecond)
 	f.DKIM = []policy.DKIM{{Result: "pass", Domain: org, Selector: "r1", Algorithm: "rsa-sha256", Canon: "relaxed/relaxed", KeyBits: 2048}}
 	if n%10 != 0 {
-		f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedDKIM: true, Reason: "aligned DKIM pass for " + org}
+		f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedDKIM: true, Why: "aligned DKIM pass for " + org}
 	} else {
 		f.DKIM[0].Domain = fmt.Sprintf("list%d.example", n%300)
 	}

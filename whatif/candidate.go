@@ -14,7 +14,7 @@ import (
 
 // Candidate is the settings that are tried, by listener.
 type Candidate struct {
-	listeners map[string]*judge
+	listeners map[string]*evaluator
 	words     string // what is tried
 	readiness bool   // whether to report what has to be done before it is used
 	site      site.Site
@@ -35,7 +35,7 @@ func Load(o Options) (*Candidate, error) {
 		return nil, err
 	}
 	tried := &Candidate{
-		listeners: make(map[string]*judge, len(cfg.Listeners)), words: o.words(cfg),
+		listeners: make(map[string]*evaluator, len(cfg.Listeners)), words: o.words(cfg),
 		readiness: o.Profile != "" && o.Profile != policy.Monitor.String(), site: in,
 	}
 	for _, l := range cfg.Listeners {
@@ -44,7 +44,7 @@ func Load(o Options) (*Candidate, error) {
 				return nil, err
 			}
 		}
-		tried.listeners[l.Name] = newJudge(in.Policy(l), in.SuffixList).evaluating(cfg, l)
+		tried.listeners[l.Name] = newEvaluator(in.Policy(l), in.SuffixList).evaluating(cfg, l)
 		tried.listeners[l.Name].noARC = o.WithoutARC
 	}
 	if o.Listener != "" && tried.listeners[o.Listener] == nil {

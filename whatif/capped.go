@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// capped counts by keys that strangers choose, in bounded memory: when there
+// capped counts by keys that third parties choose, in bounded memory: when there
 // are more than most of them, the lesser half is dropped. What stays was counted
 // from when it last came in, so it may lack up to missed.
 type capped[K comparable, V any] struct {

@@ -36,7 +36,7 @@ type document struct {
 type tableJSON[L any] struct {
 	Lines   []L   `json:"lines"`
 	Others  int64 `json:"others"`   // messages of dropped lines
-	MayLack int64 `json:"may_lack"` // so many may be missing in a line
+	MayMiss int64 `json:"may_miss"` // so many may be missing in a line
 }
 
 type causeJSON struct {
@@ -82,7 +82,7 @@ type readinessJSON struct {
 	Direct     []sourceJSON   `json:"direct_senders"`
 	Neither    []sourceJSON   `json:"neither"`
 	Others     int64          `json:"others"`
-	MayLack    int64          `json:"may_lack"`
+	MayMiss    int64          `json:"may_miss"`
 }
 
 type evidenceJSON struct {
@@ -148,7 +148,7 @@ func (e effect) full() effect {
 }
 
 func toJSON[K comparable, V, L any](c *capped[K, V], order func(a, b K) int, line func(K, int64, V) L) tableJSON[L] {
-	out := tableJSON[L]{Lines: []L{}, Others: c.dropped, MayLack: c.missed}
+	out := tableJSON[L]{Lines: []L{}, Others: c.dropped, MayMiss: c.missed}
 	for _, k := range c.sorted(func(a, b ranked[K, V]) int { return order(a.key, b.key) }) {
 		out.Lines = append(out.Lines, line(k.key, k.entry.n, k.entry.value))
 	}
@@ -158,7 +158,7 @@ func toJSON[K comparable, V, L any](c *capped[K, V], order func(a, b K) int, lin
 func (r *readiness) document() *readinessJSON {
 	d := &readinessJSON{
 		ByRule: r.ruled, Deferred: r.deferred, NoAuthor: r.nameless, Evidence: []evidenceJSON{},
-		Others: r.sources.dropped, MayLack: r.sources.missed,
+		Others: r.sources.dropped, MayMiss: r.sources.missed,
 		Forwarders: r.sourcesJSON(r.forwards), Direct: r.sourcesJSON(r.direct), Neither: r.sourcesJSON(r.unclear),
 		ByARC: r.byARC.Changed,
 	}

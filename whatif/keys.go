@@ -66,8 +66,8 @@ type stored struct {
 
 // reach is what of a message another value could change: some facts, or all.
 type reach struct {
-	lacks policy.Lack
-	all   bool
+	missing policy.MissingFacts
+	all     bool
 }
 
 var (
@@ -75,12 +75,12 @@ var (
 	whole     = reach{all: true}
 )
 
-func wholeIf(touched bool) reach { return reach{all: touched} }
+func wholeIf(affected bool) reach { return reach{all: affected} }
 
-// touches says what of a message that was evaluated could be otherwise under
-// another value of a shaping key. What a key that is not here touches is not
+// affects says what of a message that was evaluated could be otherwise under
+// another value of a shaping key. What a key that is not here affects is not
 // known: all may be otherwise.
-var touches = map[string]func(m *stored, was, now shape.Value) reach{
+var affects = map[string]func(m *stored, was, now shape.Value) reach{
 	"trusted_relay.networks":       anyRelay,
 	"trusted_relay.names":          anyRelay,
 	"trusted_relay.inner_networks": anyRelay,
@@ -121,9 +121,9 @@ var touches = map[string]func(m *stored, was, now shape.Value) reach{
 	"store.retention": anyHistory,
 }
 
-// touchedBy is what a changed key touches of a message.
-func touchedBy(c shape.ChangedKey, m *stored) reach {
-	if f := touches[c.Key]; f != nil {
+// affectedBy is what a changed key affects of a message.
+func affectedBy(c shape.ChangedKey, m *stored) reach {
+	if f := affects[c.Key]; f != nil {
 		return f(m, c.Was, c.Now)
 	}
 	return whole
@@ -137,7 +137,7 @@ func bimiRemoved(m *stored, was, now shape.Value) reach {
 
 // recipientsCut: of more recipients than the limit, those above it are not known.
 func recipientsCut(*stored, shape.Value, shape.Value) reach {
-	return reach{lacks: policy.LackRecipients}
+	return reach{missing: policy.MissingRecipients}
 }
 
 // anyRelay: which client a message has is the business of origin.
@@ -186,7 +186,7 @@ func drawn(m *stored, _, _ shape.Value) reach {
 			return whole
 		}
 	}
-	return reach{lacks: policy.LackSeed}
+	return reach{missing: policy.MissingSeed}
 }
 
 // cutHeader: under a smaller limit more headers are cut; how long they are is
@@ -203,7 +203,7 @@ func waiting(m *stored, was, now shape.Value) reach {
 	return failedLookup(m, was, now)
 }
 
-// remembering is the opposite: a failure or an old answer that counts for longer
+// remembering is the opposite: a failure or a stale answer that counts for longer
 // can stand in the place of a new one.
 func remembering(m *stored, was, now shape.Value) reach {
 	if now.Number > was.Number {
@@ -219,7 +219,7 @@ func failedLookup(m *stored, _, _ shape.Value) reach {
 		m.signature(func(s *policy.DKIM) bool { return s.Result == "temperror" })
 	for i := range f.Authors {
 		a := &f.Authors[i]
-		failed = failed || a.Verdict.Status == dmarc.TempError || policy.EvidenceMatters(a.Verdict) && !a.Standing.Asked
+		failed = failed || a.Verdict.Status == dmarc.TempError || policy.EvidenceMatters(a.Verdict) && !a.SendsMail.Queried
 	}
 	return wholeIf(failed)
 }

@@ -28,8 +28,8 @@ func TestWhatIfKnowsTheClassOfEveryKey(t *testing.T) {
 	}
 	for _, key := range shape.Keys() {
 		classes[key]++
-		if touches[key] == nil {
-			t.Errorf("touches[%q] is missing", key)
+		if affects[key] == nil {
+			t.Errorf("affects[%q] is missing", key)
 		}
 	}
 	keys := config.Keys()

@@ -33,7 +33,7 @@ type halted struct {
 }
 
 func (e *halted) add(d *policy.Decision, qid string) {
-	if d.Action == policy.Refuse {
+	if d.Action == policy.Reject {
 		e.Rejected++
 	} else {
 		e.Quarantined++
@@ -63,7 +63,7 @@ func newReadiness(lines int) *readiness {
 }
 
 // add counts a message that is answered more severely.
-func (r *readiness) add(f *policy.Facts, d *policy.Decision, s *judge) {
+func (r *readiness) add(f *policy.Facts, d *policy.Decision, s *evaluator) {
 	switch {
 	case d.Rule != "":
 		r.ruled++
@@ -87,8 +87,8 @@ func (r *readiness) add(f *policy.Facts, d *policy.Decision, s *judge) {
 	}
 }
 
-// see takes down what a message shows of its source, whatever it is answered.
-func (r *readiness) see(f *policy.Facts, s *judge) {
+// see records what a message shows of its source, whatever it is answered.
+func (r *readiness) see(f *policy.Facts, s *evaluator) {
 	var shown survey.Traces
 	src := survey.SourceOf(f, s.suffixes)
 	shown.Add(src, f, s.suffixes)
@@ -99,7 +99,7 @@ func (r *readiness) see(f *policy.Facts, s *judge) {
 }
 
 // lean counts a message that nothing but its ARC chain makes milder.
-func (r *readiness) lean(row *results.Row, d *policy.Decision, s *judge) {
+func (r *readiness) lean(row *results.Row, d *policy.Decision, s *evaluator) {
 	if row.Facts.ARC.Result != "pass" || s.noARC {
 		return
 	}

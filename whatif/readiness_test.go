@@ -43,30 +43,30 @@ func TestReadinessSeparatesSources(t *testing.T) {
 		f.Authors[0].Domain, f.Authors[0].Org, f.DKIM[0].Domain = "stranger.example", "stranger.example", "stranger.example"
 		f.SPF.Domain = "stranger.example"
 	}
-	stranger, network := survey.Source{Kind: "spf", Name: "stranger.example"}, survey.Source{Kind: "network", Name: "203.0.113.0/24"}
+	thirdParty, network := survey.Source{Kind: "spf", Name: "stranger.example"}, survey.Source{Kind: "network", Name: "203.0.113.0/24"}
 	tests := []struct {
 		name   string
 		facts  []policy.Facts
 		source survey.Source
 		want   string
 	}{
-		{"a forwarder of three who sign", []policy.Facts{resultstest.Facts(1), kept(1), kept(2), kept(3)}, stranger, "forwarder"},
+		{"a forwarder of three who sign", []policy.Facts{resultstest.Facts(1), kept(1), kept(2), kept(3)}, thirdParty, "forwarder"},
 		{"a list of three who sign", []policy.Facts{resultstest.Facts(1, pass("l.example")), kept(1, pass("l.example")), kept(2, pass("l.example")), kept(3, pass("l.example"))}, survey.Source{Kind: "dkim", Name: "l.example"}, "forwarder"},
 		{"a named host, and three who sign", []policy.Facts{resultstest.Facts(1, none, named), kept(1, none, named), kept(2, none, named), kept(3, none, named)}, survey.Source{Kind: "name", Name: "relay.example"}, "forwarder"},
 		{"a network, and three who sign", []policy.Facts{resultstest.Facts(1, none), kept(1, none), kept(2, none), kept(3, none)}, network, "forwarder"},
-		{"two who sign", []policy.Facts{resultstest.Facts(1), kept(1), kept(2), kept(2)}, stranger, "direct"},
+		{"two who sign", []policy.Facts{resultstest.Facts(1), kept(1), kept(2), kept(2)}, thirdParty, "direct"},
 		{"three who send by themselves", []policy.Facts{resultstest.Facts(1, none), kept(1, none, bySPFToo), kept(2, none, bySPFToo), kept(3, none, bySPFToo)}, network, "direct"},
-		{"two who sign, and its own mail", []policy.Facts{resultstest.Facts(1), kept(1), kept(2), kept(3, ofItsOwn, func(f *policy.Facts) { f.SPF.Result, f.ClientName = "none", "a.stranger.example" })}, stranger, "direct"},
-		{"only the body was changed", []policy.Facts{resultstest.Facts(1, changed)}, stranger, "forwarder"},
+		{"two who sign, and its own mail", []policy.Facts{resultstest.Facts(1), kept(1), kept(2), kept(3, ofItsOwn, func(f *policy.Facts) { f.SPF.Result, f.ClientName = "none", "a.stranger.example" })}, thirdParty, "direct"},
+		{"only the body was changed", []policy.Facts{resultstest.Facts(1, changed)}, thirdParty, "forwarder"},
 		{"only the body was changed, in a network", []policy.Facts{resultstest.Facts(1, none, changed)}, network, "forwarder"},
-		{"a signature of somebody else whose body was changed", []policy.Facts{resultstest.Facts(1, func(f *policy.Facts) { f.DKIM = []policy.DKIM{{Result: "fail", Domain: "x.example", HeaderOK: true}} })}, stranger, "direct"},
-		{"three organizations that fail", []policy.Facts{resultstest.Facts(1, from(1)), resultstest.Facts(2, from(2)), resultstest.Facts(3, from(3))}, stranger, "neither"},
-		{"the same with a chain and list fields", []policy.Facts{resultstest.Facts(1, from(1), chain), resultstest.Facts(2, from(2), chain), resultstest.Facts(3, from(3), chain)}, stranger, "neither"},
-		{"one that is known", []policy.Facts{resultstest.Facts(1, known)}, stranger, "direct"},
+		{"a signature of somebody else whose body was changed", []policy.Facts{resultstest.Facts(1, func(f *policy.Facts) { f.DKIM = []policy.DKIM{{Result: "fail", Domain: "x.example", HeaderOK: true}} })}, thirdParty, "direct"},
+		{"three organizations that fail", []policy.Facts{resultstest.Facts(1, from(1)), resultstest.Facts(2, from(2)), resultstest.Facts(3, from(3))}, thirdParty, "neither"},
+		{"the same with a chain and list fields", []policy.Facts{resultstest.Facts(1, from(1), chain), resultstest.Facts(2, from(2), chain), resultstest.Facts(3, from(3), chain)}, thirdParty, "neither"},
+		{"one that is known", []policy.Facts{resultstest.Facts(1, known)}, thirdParty, "direct"},
 		{"one that is known, with a chain and list fields", []policy.Facts{resultstest.Facts(1, none, known, chain)}, network, "direct"},
-		{"one organization", []policy.Facts{resultstest.Facts(1), resultstest.Facts(2)}, stranger, "direct"},
-		{"one organization from many networks", []policy.Facts{resultstest.Facts(1, net(1)), resultstest.Facts(2, net(2)), resultstest.Facts(3, net(3)), resultstest.Facts(4, net(4)), resultstest.Facts(5, net(5))}, stranger, "neither"},
-		{"two organizations", []policy.Facts{resultstest.Facts(1, from(1)), resultstest.Facts(2, from(2))}, stranger, "neither"},
+		{"one organization", []policy.Facts{resultstest.Facts(1), resultstest.Facts(2)}, thirdParty, "direct"},
+		{"one organization from many networks", []policy.Facts{resultstest.Facts(1, net(1)), resultstest.Facts(2, net(2)), resultstest.Facts(3, net(3)), resultstest.Facts(4, net(4)), resultstest.Facts(5, net(5))}, thirdParty, "neither"},
+		{"two organizations", []policy.Facts{resultstest.Facts(1, from(1)), resultstest.Facts(2, from(2))}, thirdParty, "neither"},
 		{"a key in test mode vouches for nobody", []policy.Facts{resultstest.Facts(1, none, func(f *policy.Facts) { f.DKIM = []policy.DKIM{{Result: "pass", Domain: "x.example", Testing: true}} })}, network, "direct"},
 		{"IPv6", []policy.Facts{resultstest.Facts(1, none, func(f *policy.Facts) { f.Client = netip.MustParseAddr("2001:db8:1:2::3") })}, survey.Source{Kind: "network", Name: "2001:db8:1::/48"}, "direct"},
 		{"no address", []policy.Facts{resultstest.Facts(1, none, func(f *policy.Facts) { f.Client = netip.Addr{} })}, survey.Source{Kind: "network", Name: "no address"}, "direct"},
@@ -103,7 +103,7 @@ func TestReadinessSeparatesSources(t *testing.T) {
 func TestReadinessIgnoresForgedMail(t *testing.T) {
 	c := trying(profileSettings(t, "strict"))
 	c.readiness = true
-	f := resultstest.Facts(1, func(f *policy.Facts) { f.Authors[0].Standing = policy.Standing{Asked: true, Missing: true} })
+	f := resultstest.Facts(1, func(f *policy.Facts) { f.Authors[0].SendsMail = policy.SendsMail{Queried: true, Missing: true} })
 	ready := tallied(t, c, resultstest.Decided(profileSettings(t, "monitor"), f)).readiness
 	if e := ready.evidence[policy.NoSuchDomain]; e == nil || e.Rejected != 1 || len(ready.sources.lines) != 0 {
 		t.Errorf("evidence %v, sources %v; want the evidence and no source", ready.evidence, ready.sources.lines)
@@ -115,9 +115,9 @@ func TestReadinessIsAboutWhatTheProfileMakesSeverer(t *testing.T) {
 	c := trying(strict)
 	c.readiness = true
 	refused := resultstest.Decided(strict, resultstest.Facts(1))
-	refused.Decision.Action, refused.Settings = policy.Refuse, "others"
+	refused.Decision.Action, refused.Settings = policy.Reject, "others"
 	milder := resultstest.Decided(strict, resultstest.Facts(2, resultstest.Verdict(dmarc.Fail, dmarc.Quarantine)))
-	milder.Decision.Action, milder.Decision.Disposition, milder.Settings = policy.Refuse, policy.Reject, "others"
+	milder.Decision.Action, milder.Decision.Disposition, milder.Settings = policy.Reject, policy.Rejected, "others"
 	if got := tallied(t, c, refused, milder); got.Relaxed != 1 || len(got.readiness.sources.lines) != 0 {
 		t.Errorf("whatIf() = %d relaxed, with sources %v; want 1 and none", got.Relaxed, got.readiness.sources.lines)
 	}
@@ -136,7 +136,7 @@ func TestWhatIfSaysWhatARCAloneRescues(t *testing.T) {
 		f.ARC = policy.ARC{Result: "pass", Sealers: []policy.Sealer{{Domain: "sealer.example", Selector: "s", Recorded: []policy.Recorded{{Method: "dmarc", Result: "pass", Domain: "bank.example"}}}}}
 	}
 	alsoForwarded := func(f *policy.Facts) { f.SPF = policy.SPF{Result: "pass", Domain: "forwarder.example"} }
-	missing := func(f *policy.Facts) { f.Authors[0].Standing = policy.Standing{Asked: true, Missing: true} }
+	missing := func(f *policy.Facts) { f.Authors[0].SendsMail = policy.SendsMail{Queried: true, Missing: true} }
 	believing := func(c *config.Config) {
 		c.Conformant.TrustedSealers = []string{"sealer.example"}
 		c.Conformant.ForwarderDomains = []pattern.Domain{mustPattern(t, "forwarder.example")}

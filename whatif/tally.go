@@ -22,7 +22,7 @@ func answerOf(d *policy.Decision) handling { return handling{d.Action, d.Disposi
 
 // usual are the dispositions that go without saying.
 var usual = map[policy.Action]policy.Disposition{
-	policy.Tag: policy.Quarantine, policy.Hold: policy.Quarantine, policy.Refuse: policy.Reject,
+	policy.Tag: policy.Quarantined, policy.Hold: policy.Quarantined, policy.Reject: policy.Rejected,
 }
 
 // String returns the action, and the disposition where it is not the usual one.
@@ -67,7 +67,7 @@ func (e *effect) add(c shift, qid string) {
 	}
 	quarantined := func(o handling) bool { return o.Action == policy.Tag || o.Action == policy.Hold }
 	switch {
-	case c.To.Action == policy.Refuse && c.From.Action != policy.Refuse:
+	case c.To.Action == policy.Reject && c.From.Action != policy.Reject:
 		e.Rejected++
 	case c.To.Action == policy.Tempfail && c.From.Action != policy.Tempfail:
 		e.Deferred++
@@ -104,7 +104,7 @@ type tally struct {
 	Imported     int64 `json:"imported"` // of another program; they count nowhere else
 	Messages     int64 `json:"messages"`
 	NotEvaluated int64 `json:"not_evaluated"` // nor would they be: unchanged
-	Relabelled   int64 `json:"relabelled"`    // answered the same, with another rule or override
+	Relabelled   int64 `json:"relabelled"`    // answered the same, with another rule or reason
 	CannotTell   int64 `json:"cannot_tell"`
 	Reproduced   int64 `json:"reproduced"`     // decided by the candidate's own settings, and again so
 	Unchecked    int64 `json:"unchecked"`      // the same, but facts for a check lack
@@ -205,10 +205,10 @@ func (t *tally) check(row *results.Row, d policy.Decision) {
 }
 
 // compare counts what a message is answered with now and was before.
-func (t *tally) compare(row *results.Row, d *policy.Decision, s *judge) {
+func (t *tally) compare(row *results.Row, d *policy.Decision, s *evaluator) {
 	c := shift{answerOf(&row.Decision), answerOf(d)}
 	if c.From == c.To {
-		if row.Decision.Rule != d.Rule || row.Decision.Override != d.Override || row.Decision.Unreported != d.Unreported {
+		if row.Decision.Rule != d.Rule || row.Decision.Reason != d.Reason || row.Decision.Unreported != d.Unreported {
 			t.Relabelled++
 		}
 		return
@@ -263,20 +263,20 @@ func authorOf(f *policy.Facts, before, now *policy.Decision) string {
 	return author
 }
 
-// lackNames are the facts that can lack, in words.
-var lackNames = []struct {
-	bit  policy.Lack
+// missingNames are the facts that can lack, in words.
+var missingNames = []struct {
+	bit  policy.MissingFacts
 	name string
 }{
-	{policy.LackClient, "client address"}, {policy.LackClientName, "client name"}, {policy.LackRecipients, "recipients"},
-	{policy.LackHeader, "list fields, Auto-Submitted and TLS"}, {policy.LackSeed, "draws"}, {policy.LackHistory, "history"},
-	{policy.LackSignatures, "some signatures"}, {policy.LackARC, "some ARC sealers"},
+	{policy.MissingClient, "client address"}, {policy.MissingClientName, "client name"}, {policy.MissingRecipients, "recipients"},
+	{policy.MissingHeader, "list fields, Auto-Submitted and TLS"}, {policy.MissingSeed, "draws"}, {policy.MissingHistory, "history"},
+	{policy.MissingSignatures, "some signatures"}, {policy.MissingARC, "some ARC sealers"},
 }
 
-// lacking names facts.
-func lacking(l policy.Lack) string {
+// missingFacts names facts.
+func missingFacts(l policy.MissingFacts) string {
 	var names []string
-	for _, n := range lackNames {
+	for _, n := range missingNames {
 		if l&n.bit != 0 {
 			names = append(names, n.name)
 		}

@@ -109,8 +109,8 @@ func (r *report) differencesText(out io.Writer) {
 			when string
 			d    policy.Decision
 		}{{"stored", d.Stored}, {"again ", d.Again}} {
-			fmt.Fprintf(out, "    %s  %s, override %s, rule %s: %s\n", side.when, answerOf(&side.d),
-				term.OrNone(string(side.d.Override)), term.OrNone(side.d.Rule), term.Printable(side.d.Reason))
+			fmt.Fprintf(out, "    %s  %s, reason %s, rule %s: %s\n", side.when, answerOf(&side.d),
+				term.OrNone(string(side.d.Reason)), term.OrNone(side.d.Rule), term.Printable(side.d.Why))
 		}
 	}
 }

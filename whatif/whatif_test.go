@@ -61,7 +61,7 @@ func (l rowList) Scan(_ context.Context, _ results.Span, f func(results.Row) err
 
 // trying is the candidate with these settings for the listener mta.
 func trying(s policy.Settings) *Candidate {
-	return &Candidate{listeners: map[string]*judge{"mta": newJudge(s, nil)}}
+	return &Candidate{listeners: map[string]*evaluator{"mta": newEvaluator(s, nil)}}
 }
 
 func tallied(t *testing.T, c *Candidate, rows ...results.Row) *tally {
@@ -74,9 +74,9 @@ func tallied(t *testing.T, c *Candidate, rows ...results.Row) *tally {
 }
 
 func TestTallyCountsEachChange(t *testing.T) {
-	accept, tag := handling{}, handling{policy.Tag, policy.Quarantine}
-	hold, refuse := handling{policy.Hold, policy.Quarantine}, handling{policy.Refuse, policy.Reject}
-	tempfail, marked := handling{policy.Tempfail, policy.None}, handling{policy.Tag, policy.None}
+	accept, tag := handling{}, handling{policy.Tag, policy.Quarantined}
+	hold, refuse := handling{policy.Hold, policy.Quarantined}, handling{policy.Reject, policy.Rejected}
+	tempfail, marked := handling{policy.Tempfail, policy.Delivered}, handling{policy.Tag, policy.Delivered}
 	reject := resultstest.Verdict(dmarc.Fail, dmarc.Reject)
 	holding := func(c *config.Config) { c.Listeners[0].Quarantine = policy.Hold }
 	tests := []struct {
@@ -95,7 +95,7 @@ func TestTallyCountsEachChange(t *testing.T) {
 		{"tag to hold", profileSettings(t, "conformant"), profileSettings(t, "conformant", holding), resultstest.Facts(1, reject), shift{tag, hold}, effect{Tightened: 1}},
 		{"hold to reject", profileSettings(t, "conformant", holding), profileSettings(t, "strict"), resultstest.Facts(1, reject), shift{hold, refuse}, effect{Tightened: 1, Rejected: 1}},
 		{"a DNS failure", profileSettings(t, "monitor"), profileSettings(t, "strict"), resultstest.Facts(1, resultstest.Verdict(dmarc.TempError, 0)), shift{accept, tempfail}, effect{Tightened: 1, Deferred: 1}},
-		{"no From", profileSettings(t, "monitor"), profileSettings(t, "conformant"), resultstest.Facts(1, func(f *policy.Facts) { f.From, f.Authors = policy.FromMissing, nil }), shift{accept, marked}, effect{Tightened: 1, Quarantined: 1}},
+		{"no From", profileSettings(t, "monitor"), profileSettings(t, "conformant"), resultstest.Facts(1, func(f *policy.Facts) { f.FromField, f.Authors = policy.FromMissing, nil }), shift{accept, marked}, effect{Tightened: 1, Quarantined: 1}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -137,7 +137,7 @@ func TestWhatIfReportsUnreproducedDecision(t *testing.T) {
 	for n := range 20 {
 		r := resultstest.Decided(s, resultstest.Facts(n))
 		if r.Settings = "same"; n%2 == 0 {
-			r.Decision.Reason += "!"
+			r.Decision.Why += "!"
 		}
 		rows = append(rows, r)
 	}
@@ -159,17 +159,17 @@ func TestTallyCountsCannotTellByCause(t *testing.T) {
 	s := profileSettings(t, "strict")
 	c := trying(s)
 	c.listeners["mta"].sum = "same"
-	c.listeners["mta"].again = func(f policy.Facts) (policy.Decision, bool) { return s.Decide(f), f.Lacks == 0 && f.Seed != 7 }
+	c.listeners["mta"].again = func(f policy.Facts) (policy.Decision, bool) { return s.Decide(f), f.Missing == 0 && f.Seed != 7 }
 	monitor := profileSettings(t, "monitor")
 	row := func(n int, change ...func(*policy.Facts)) results.Row {
 		r := resultstest.Decided(monitor, resultstest.Facts(n, change...))
 		r.Settings = "others"
 		return r
 	}
-	made := row(4, func(f *policy.Facts) { f.Lacks = policy.LackClient })
+	made := row(4, func(f *policy.Facts) { f.Missing = policy.MissingClient })
 	made.Settings = "same"
 	got := tallied(t, c,
-		row(0), row(1, func(f *policy.Facts) { f.Lacks = policy.LackHeader | policy.LackSeed }),
+		row(0), row(1, func(f *policy.Facts) { f.Missing = policy.MissingHeader | policy.MissingSeed }),
 		row(2, func(f *policy.Facts) { f.Listener = "old" }), row(3, func(f *policy.Facts) { f.Seed = 7 }), made,
 		row(5, func(f *policy.Facts) { f.Listener, f.Skip = "old", policy.Loopback }))
 	causes := make(map[string]int64)
@@ -226,11 +226,11 @@ func TestWhatIfRuleNeedsStoredFact(t *testing.T) {
 }
 
 func TestTallyNamesMissingFacts(t *testing.T) {
-	var all policy.Lack
-	for _, n := range lackNames {
+	var all policy.MissingFacts
+	for _, n := range missingNames {
 		all |= n.bit
 	}
-	if want := policy.Lack(0xff); all != want {
+	if want := policy.MissingFacts(0xff); all != want {
 		t.Errorf("named are %b; want %b", all, want)
 	}
 }
@@ -283,7 +283,7 @@ func TestTallyCountsShadowRules(t *testing.T) {
 	c := trying(s)
 	c.listeners["mta"].again = func(f policy.Facts) (policy.Decision, bool) {
 		d := s.Decide(f)
-		d.Shadow = []policy.ShadowDecision{{Rule: "milder"}, {Rule: "same", Action: policy.Refuse, Disposition: policy.Reject}}
+		d.Shadow = []policy.ShadowDecision{{Rule: "milder"}, {Rule: "same", Action: policy.Reject, Disposition: policy.Rejected}}
 		return d, true
 	}
 	got := tallied(t, c, resultstest.Decided(s, resultstest.Facts(1)), resultstest.Decided(s, resultstest.Facts(2)))

@@ -73,7 +73,7 @@ func (f *field) read(d *dkim.Run) {
 	f.instance = instance(f.link.Tag("i"))
 }
 
-// structure puts the fields into their sets, oldest first, and judges the
+// structure puts the fields into their sets, oldest first, and evaluates the
 // structure (RFC 8617, Section 5.2, steps 1 to 3). Without sets it says what
 // is wrong.
 func structure(d *dkim.Run, fields []*field) (_ []set, wrong string) {
@@ -130,7 +130,7 @@ func missing(sets []set) string {
 	return ""
 }
 
-// status judges what the seals say of the chain before them: none in the
+// status evaluates what the seals say of the chain before them: none in the
 // first, pass in all others. A chain once sealed as failed has failed for
 // ever.
 func status(sets []set) string {

@@ -107,7 +107,7 @@ func TestRunLeavesNoGoroutine(t *testing.T) {
 // words fails for text with line breaks or other control characters.
 func words(t *testing.T, r Result) {
 	t.Helper()
-	text := r.Reason
+	text := r.Why
 	for _, s := range r.Sets {
 		text += s.Domain + s.Selector + s.Algorithm + strings.ReplaceAll(s.Results, "\t", "")
 	}
@@ -144,8 +144,8 @@ func FuzzChain(f *testing.F) {
 		got := r.Finish(t.Context())
 		words(t, got)
 		run.Finish()
-		if len(d.asked) > MaxKeys || got.Sets == nil && len(d.asked) > 0 {
-			t.Errorf("%d lookups for %+v; want none without a structure", len(d.asked), got)
+		if len(d.queried) > MaxKeys || got.Sets == nil && len(d.queried) > 0 {
+			t.Errorf("%d lookups for %+v; want none without a structure", len(d.queried), got)
 		}
 		fields := 0
 		for k := range kinds {

@@ -33,17 +33,17 @@ func TestFinishFetchesKeysNewestFirstAndNoneInVain(t *testing.T) {
 		want []string // selectors, those of a batch in any order
 	}{
 		{"another body", other, &dns{}, nil},
-		{"the newest signature has no key", selectors(t, 6), &dns{lacks: "m6."}, []string{"m6"}},
+		{"the newest signature has no key", selectors(t, 6), &dns{without: "m6."}, []string{"m6"}},
 		{"the newest signature's key does not come", selectors(t, 6), &dns{fails: "m6."}, []string{"m6"}},
-		{"the newest seal has no key", selectors(t, 6), &dns{lacks: "s6."}, []string{"m6", "s3", "s4", "s5", "s6"}},
-		{"a seal of the second batch has none", selectors(t, 6), &dns{lacks: "s2."}, []string{"m6", "s3", "s4", "s5", "s6", "s1", "s2"}},
-		{"an older signature has none", selectors(t, 3), &dns{lacks: "m2."}, []string{"m3", "s1", "s2", "s3", "m2"}},
+		{"the newest seal has no key", selectors(t, 6), &dns{without: "s6."}, []string{"m6", "s3", "s4", "s5", "s6"}},
+		{"a seal of the second batch has none", selectors(t, 6), &dns{without: "s2."}, []string{"m6", "s3", "s4", "s5", "s6", "s1", "s2"}},
+		{"an older signature has none", selectors(t, 3), &dns{without: "m2."}, []string{"m3", "s1", "s2", "s3", "m2"}},
 		{"all is well", selectors(t, 3), &dns{}, []string{"m3", "s1", "s2", "s3", "m2", "m1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			validate(tt.dns, tt.l.text())
 			var got []string
-			for _, name := range tt.dns.asked {
+			for _, name := range tt.dns.queried {
 				selector, _, _ := strings.Cut(name, ".")
 				got = append(got, selector)
 			}
@@ -109,8 +109,8 @@ func TestUncheckedLooksNothingUp(t *testing.T) {
 			a := Start(run)
 			run.Write(body)
 			run.Finish()
-			if got := a.Unchecked(); got.Status != tt.want || len(got.Sets) != tt.sets || len(d.asked) != 0 {
-				t.Errorf("Unchecked() = %+v after %d lookups; want %v of %d sets after none", got, len(d.asked), tt.want, tt.sets)
+			if got := a.Unchecked(); got.Status != tt.want || len(got.Sets) != tt.sets || len(d.queried) != 0 {
+				t.Errorf("Unchecked() = %+v after %d lookups; want %v of %d sets after none", got, len(d.queried), tt.want, tt.sets)
 			}
 		})
 	}

@@ -24,7 +24,7 @@
 // alone, then seals, maxBatch at once, then one older signature after the
 // other. A signature over another body, and a chain whose structure is wrong,
 // cost no lookup. Work is linear in the size of the header, for the seals share one
-// running hash. Keys, algorithms and l= are judged as by dkim.Options.
+// running hash. Keys, algorithms and l= are evaluated as by dkim.Options.
 //
 // # Failures
 //
@@ -88,7 +88,7 @@ type Set struct {
 // Result is what became of a chain.
 type Result struct {
 	Status Status
-	Reason string // in words of ours, for all but none
+	Why    string // in words of ours, for all but none
 
 	// OldestPass is, with Pass, 0 when each hop left what the first one signed
 	// as it was, and otherwise the oldest instance whose
@@ -100,5 +100,5 @@ type Result struct {
 	Sets []Set // oldest first, if the structure is right, also when the chain failed or was not checked
 	Err  error // the DNS failure for which the chain failed
 
-	Stale bool // a key was that of an old answer, because no newer one could be had
+	Stale bool // a key was that of a stale answer, because no newer one could be had
 }

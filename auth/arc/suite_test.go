@@ -71,7 +71,7 @@ func TestARCValidationSuite(t *testing.T) {
 					want = "fail"
 				}
 				got := validate(zone, c.Get("message").Text)
-				if got.Status.String() != want || (got.Reason == "") != (got.Status == None) {
+				if got.Status.String() != want || (got.Why == "") != (got.Status == None) {
 					t.Errorf("%s: result = %+v; want %s", c.Get("description").Text, got, want)
 				}
 			})

@@ -78,12 +78,12 @@ func (r *Run) hash() {
 // is one, its sets, and that it fails, if its structure is wrong.
 func (r *Run) Unchecked() Result {
 	if len(r.sets) > 0 {
-		r.known.Status, r.known.Reason = NotChecked, "the message passed without it"
+		r.known.Status, r.known.Why = NotChecked, "the message passed without it"
 	}
 	return r.known
 }
 
-// Finish judges the chain, when the body has ended: it fetches the keys that
+// Finish evaluates the chain, when the body has ended: it fetches the keys that
 // it needs, with lookups that end with ctx, and waits for them (RFC 8617,
 // Section 5.2, steps 4 to 7). It is called once.
 func (r *Run) Finish(ctx context.Context) Result {
@@ -92,13 +92,13 @@ func (r *Run) Finish(ctx context.Context) Result {
 	}
 	newest := r.sets[len(r.sets)-1][message]
 	if found := r.signature(ctx, newest); found.Status != dkim.Pass {
-		r.fail(newest.failed(found.Reason), found.Err)
+		r.fail(newest.failed(found.Why), found.Err)
 		return r.known
 	}
 	if !r.seals(ctx) {
 		return r.known
 	}
-	r.known.Status, r.known.Reason = Pass, "all seals verified"
+	r.known.Status, r.known.Why = Pass, "all seals verified"
 	r.known.OldestPass = r.oldestPass(ctx)
 	return r.known
 }
@@ -128,7 +128,7 @@ func (r *Run) seals(ctx context.Context) bool {
 		found := r.noted(f.link.VerifyAfter(before[i]))
 		r.known.Sets[i].KeyBits = found.KeyBits
 		if found.Status != dkim.Pass {
-			r.fail(f.failed(found.Reason), found.Err)
+			r.fail(f.failed(found.Why), found.Err)
 			return false
 		}
 	}
@@ -144,14 +144,14 @@ func (r *Run) fetchSeals(ctx context.Context, newest int) {
 	r.dkim.Fetch(ctx, links...)
 }
 
-// noted takes down whether the key of a signature was old.
+// noted records whether the key of a signature was old.
 func (r *Run) noted(found dkim.Result) dkim.Result {
 	r.known.Stale = r.known.Stale || found.Stale
 	return found
 }
 
 func (r *Run) fail(reason string, err error) {
-	r.known.Status, r.known.Reason, r.known.Err = Fail, reason, err
+	r.known.Status, r.known.Why, r.known.Err = Fail, reason, err
 }
 
 // prefixes returns, for each seal, the hash of what stands before it: all

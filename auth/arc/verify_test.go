@@ -17,20 +17,20 @@ var errDNS = errors.New("DNS failed")
 
 // dns has our keys at every name, counts, and fails where told.
 type dns struct {
-	mu    sync.Mutex
-	asked []string
-	fails string // at names that begin so
-	lacks string // at names that begin so
+	mu      sync.Mutex
+	queried []string
+	fails   string // at names that begin so
+	without string // at names that begin so
 }
 
 func (d *dns) TXT(_ context.Context, name string) ([]string, error) {
 	d.mu.Lock()
-	d.asked = append(d.asked, name)
+	d.queried = append(d.queried, name)
 	d.mu.Unlock()
 	switch {
 	case d.fails != "" && strings.HasPrefix(name, d.fails):
 		return nil, errDNS
-	case d.lacks != "" && strings.HasPrefix(name, d.lacks):
+	case d.without != "" && strings.HasPrefix(name, d.without):
 		return nil, nil
 	}
 	return []string{rsaSealer().record, edSealer().record}, nil
@@ -71,8 +71,8 @@ func TestChainsThatPass(t *testing.T) {
 			if got.Status != Pass || got.OldestPass != tt.oldest || len(got.Sets) != tt.sets || got.Err != nil {
 				t.Errorf("result = %+v; want pass of %d sets, OldestPass %d", got, tt.sets, tt.oldest)
 			}
-			if len(d.asked) != 1 {
-				t.Errorf("lookups = %q; want one for the one name", d.asked)
+			if len(d.queried) != 1 {
+				t.Errorf("lookups = %q; want one for the one name", d.queried)
 			}
 		})
 	}
@@ -104,9 +104,9 @@ func TestChainStructuresThatFail(t *testing.T) {
 	}
 	more := newLetter().sealed(t, MaxSets)
 	for _, tt := range []struct {
-		name   string
-		l      *letter
-		reason string
+		name string
+		l    *letter
+		why  string
 	}{
 		{"51 sets", more.seal(t, hop{}), "more than 50 sets"},
 		{"instance 51", newLetter().sealed(t, 1).seal(t, hop{instance: "51"}), "without a valid i="},
@@ -157,11 +157,11 @@ func TestChainStructuresThatFail(t *testing.T) {
 			h, _ := headerOf(tt.l.text())
 			run := dkim.Start(t.Context(), d, h, dkim.Options{})
 			got := Start(run).Finish(t.Context())
-			if got.Status != Fail || !strings.Contains(got.Reason, tt.reason) || got.Err != nil || got.OldestPass != 0 {
-				t.Errorf("result = %+v; want fail, because of %q", got, tt.reason)
+			if got.Status != Fail || !strings.Contains(got.Why, tt.why) || got.Err != nil || got.OldestPass != 0 {
+				t.Errorf("result = %+v; want fail, because of %q", got, tt.why)
 			}
-			if run.Finish(); len(d.asked) != 0 || run.Wanted() {
-				t.Errorf("lookups = %q, Wanted() = %v; want nothing", d.asked, run.Wanted())
+			if run.Finish(); len(d.queried) != 0 || run.Wanted() {
+				t.Errorf("lookups = %q, Wanted() = %v; want nothing", d.queried, run.Wanted())
 			}
 		})
 	}
@@ -185,7 +185,7 @@ func TestChainSignaturesThatFail(t *testing.T) {
 		name   string
 		l      *letter
 		dns    *dns
-		reason string
+		why    string
 		failed bool // DNS
 	}{
 		{"another body", change(newLetter().sealed(t, 2), func(l *letter) { l.body += "more\r\n" }), &dns{}, "ARC-Message-Signature 2: body hash", false},
@@ -197,17 +197,17 @@ func TestChainSignaturesThatFail(t *testing.T) {
 			l.sealed(t, 1)
 		}), &dns{}, "ARC-Seal 1: signature did not", false},
 		{"l=", newLetter().seal(t, hop{tags: "l=16; "}), &dns{}, "l= is not accepted", false},
-		{"no key", newLetter().sealed(t, 1), &dns{lacks: "s."}, "ARC-Message-Signature 1: no key record", false},
-		{"no key of the seal", newLetter().seal(t, hop{message: "m"}), &dns{lacks: "s."}, "ARC-Seal 1: no key record", false},
-		{"no key of the first seal", newLetter().seal(t, hop{selector: "first"}).sealed(t, 1), &dns{lacks: "first."}, "ARC-Seal 1: no key record", false},
+		{"no key", newLetter().sealed(t, 1), &dns{without: "s."}, "ARC-Message-Signature 1: no key record", false},
+		{"no key of the seal", newLetter().seal(t, hop{message: "m"}), &dns{without: "s."}, "ARC-Seal 1: no key record", false},
+		{"no key of the first seal", newLetter().seal(t, hop{selector: "first"}).sealed(t, 1), &dns{without: "first."}, "ARC-Seal 1: no key record", false},
 		{"DNS fails", newLetter().sealed(t, 1), &dns{fails: "s."}, "ARC-Message-Signature 1: key lookup failed", true},
 		{"DNS fails for the first seal", newLetter().seal(t, hop{selector: "first"}).sealed(t, 1), &dns{fails: "first."}, "ARC-Seal 1: key lookup failed", true},
 		{"DNS fails for another body", change(newLetter().sealed(t, 1), func(l *letter) { l.body = "x\r\n" }), &dns{fails: "s."}, "body hash", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := validate(tt.dns, tt.l.text())
-			if got.Status != Fail || !strings.Contains(got.Reason, tt.reason) || got.OldestPass != 0 || len(got.Sets) != len(tt.l.sets) {
-				t.Errorf("result = %+v; want fail, because of %q, with all sets", got, tt.reason)
+			if got.Status != Fail || !strings.Contains(got.Why, tt.why) || got.OldestPass != 0 || len(got.Sets) != len(tt.l.sets) {
+				t.Errorf("result = %+v; want fail, because of %q, with all sets", got, tt.why)
 			}
 			if errors.Is(got.Err, errDNS) != tt.failed || (got.Err == nil) == tt.failed {
 				t.Errorf("Err = %v; want the failure of DNS: %v", got.Err, tt.failed)
@@ -236,7 +236,7 @@ func TestOldestPass(t *testing.T) {
 		{"changed long before those that are tried", change(2, 15), &dns{}, 17 - maxTried + 1},
 		{"an old signature of SHA-1", newLetter().sealed(t, 1).seal(t, hop{alg: "rsa-sha1"}).sealed(t, 2), &dns{}, 3},
 		{"an old signature with l=", newLetter().seal(t, hop{tags: "l=16; "}).sealed(t, 1), &dns{}, 2},
-		{"an old signature without key", newLetter().seal(t, hop{message: "m"}).sealed(t, 2), &dns{lacks: "m."}, 2},
+		{"an old signature without key", newLetter().seal(t, hop{message: "m"}).sealed(t, 2), &dns{without: "m."}, 2},
 		{"an old signature whose key cannot be fetched", newLetter().seal(t, hop{message: "m"}).sealed(t, 2), &dns{fails: "m."}, 2},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -276,7 +276,7 @@ func TestChainFieldOrderIsFree(t *testing.T) {
 }
 
 func TestFinishWithoutChainIsNone(t *testing.T) {
-	if got := validate(nil, newLetter().text()); got.Status != None || got.Reason != "" || got.Sets != nil {
+	if got := validate(nil, newLetter().text()); got.Status != None || got.Why != "" || got.Sets != nil {
 		t.Errorf("result = %+v; want none", got)
 	}
 }
@@ -301,8 +301,8 @@ func TestChainSharesKeysAndBodyWithSignatures(t *testing.T) {
 		if first == "chain" {
 			signatures = run.Finish()
 		}
-		if got.Status != Pass || len(signatures) != 1 || signatures[0].Status != dkim.Fail || len(d.asked) != 1 {
-			t.Errorf("%s first: result = %+v, signatures %+v after %d lookups; want pass, one fail and one lookup", first, got, signatures, len(d.asked))
+		if got.Status != Pass || len(signatures) != 1 || signatures[0].Status != dkim.Fail || len(d.queried) != 1 {
+			t.Errorf("%s first: result = %+v, signatures %+v after %d lookups; want pass, one fail and one lookup", first, got, signatures, len(d.queried))
 		}
 	}
 }
@@ -323,7 +323,7 @@ func TestStartAfterBodyFails(t *testing.T) {
 	h, body := headerOf(newLetter().sealed(t, 1).text())
 	run := dkim.Start(t.Context(), &dns{}, h, dkim.Options{})
 	run.Write(body)
-	if got := Start(run).Finish(t.Context()); got.Status != Fail || !strings.Contains(got.Reason, "begun behind the body") {
+	if got := Start(run).Finish(t.Context()); got.Status != Fail || !strings.Contains(got.Why, "begun behind the body") {
 		t.Errorf("result = %+v; want fail", got)
 	}
 	run.Finish()
@@ -349,7 +349,7 @@ func TestChainLookupsAreLimited(t *testing.T) {
 	if got := validate(d, l.text()); got.Status != Pass || got.OldestPass != MaxSets-maxTried+1 {
 		t.Errorf("result = %+v; want pass", got)
 	}
-	if len(d.asked) != MaxKeys {
-		t.Errorf("%d lookups; want %d", len(d.asked), MaxKeys)
+	if len(d.queried) != MaxKeys {
+		t.Errorf("%d lookups; want %d", len(d.queried), MaxKeys)
 	}
 }

@@ -18,7 +18,7 @@ import (
 // OpenDMARC writes with AuthservIDWithJobID, counts as the id before it.
 //
 // Where a lenient reader might see one of ids and a strict one none, Claims is
-// true: to lose a stranger's field costs nothing that anybody should rely on.
+// true: to lose a third party's field costs nothing that anybody should rely on.
 func Claims(body string, ids []string) bool {
 	s, err := open(body)
 	if err != nil {

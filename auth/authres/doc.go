@@ -1,7 +1,7 @@
 // Package authres writes Authentication-Results fields (RFC 8601), reads
 // received fields, and recognises fields that claim to be ours.
 //
-// [Format] takes strings that strangers chose (domains, selectors, paths) and
+// [Format] takes strings that third parties chose (domains, selectors, paths) and
 // lets none of them leave its place: each is a token, an address or a
 // quoted-string, in printable ASCII, of bounded length. [Parse] reads what a
 // field says. [Claims] reads a field up to its first result, with the same

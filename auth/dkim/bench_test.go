@@ -101,7 +101,7 @@ func passing(r records, h message.Header, body []byte) (n int) {
 }
 
 func verifyChunks(r records, h message.Header, body []byte) []Result {
-	run := Start(context.Background(), r, h, Options{Known: r})
+	run := Start(context.Background(), r, h, Options{CacheOnly: r})
 	for p := range slices.Chunk(body, 64<<10-1) {
 		run.Write(p)
 	}

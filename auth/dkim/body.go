@@ -167,7 +167,7 @@ func (r *relaxed) text(p []byte) []byte {
 		for at := 0; at < block; at += 8 {
 			w := word(p[at:])
 			binary.LittleEndian.PutUint64(out[at:], w)
-			if m := touched(w, word(p[at+1:])); m != 0 {
+			if m := used(w, word(p[at+1:])); m != 0 {
 				at += bits.TrailingZeros64(m) / 8
 				r.used += at
 				return p[at:]

@@ -112,7 +112,7 @@ func TestBodyHashMatchesReference(t *testing.T) {
 	}
 }
 
-func TestSuspectCoversTouched(t *testing.T) {
+func TestSuspectCoversAffected(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	const bytes = " \t\r\n!\x00\x1f\x7f\x80\xa0\xffab"
 	for range 200_000 {
@@ -121,13 +121,13 @@ func TestSuspectCoversTouched(t *testing.T) {
 			text[i] = bytes[r.IntN(len(bytes))]
 		}
 		w, next := word(text), word(text[1:])
-		if touched(w, next) != 0 && suspect(w, next)&highs == 0 {
-			t.Fatalf("suspect(%q) = 0; touched = %x", text, touched(w, next))
+		if used(w, next) != 0 && suspect(w, next)&highs == 0 {
+			t.Fatalf("suspect(%q) = 0; affected = %x", text, used(w, next))
 		}
 		for i := range 8 {
 			want := text[i] == '\t' || text[i] == ' ' && text[i+1] <= ' '
-			if got := touched(w, next)>>(8*i)&0x80 != 0; got != want {
-				t.Fatalf("touched(%q) at %d = %v; want %v", text, i, got, want)
+			if got := used(w, next)>>(8*i)&0x80 != 0; got != want {
+				t.Fatalf("affected(%q) at %d = %v; want %v", text, i, got, want)
 			}
 		}
 	}

@@ -28,7 +28,7 @@ func (z zoneFile) TXT(_ context.Context, name string) ([]string, error) {
 
 // expectation is one signature of a suite.
 type expectation struct {
-	D, S, A, Result, Reason string
+	D, S, A, Result, Why string
 }
 
 // agrees compares what both know.
@@ -71,8 +71,8 @@ func compare(t *testing.T, got []Result, want []expectation) {
 		if !w.agrees(got[i]) {
 			t.Errorf("result %d = %+v; want %+v", i, got[i], w)
 		}
-		if words := inOurWords[w.Reason]; !strings.Contains(got[i].Reason, words) {
-			t.Errorf("result %d because of %q; want %q", i, got[i].Reason, words)
+		if words := inOurWords[w.Why]; !strings.Contains(got[i].Why, words) {
+			t.Errorf("result %d because of %q; want %q", i, got[i].Why, words)
 		}
 	}
 }
@@ -86,7 +86,7 @@ var inOurWords = map[string]string{
 	"query": "way to fetch the key", "canon": "unknown canonicalization", "expired": "signature expired", "sigsyntax": "signature cannot be read",
 }
 
-// TestCorpusOfMailDKIM has the messages of Mail::DKIM, judged by the rules of
+// TestCorpusOfMailDKIM has the messages of Mail::DKIM, evaluated by the rules of
 // today. Nearly all have SHA-1, short keys or draft versions. In two the "@"
 // of i= is quoted-printable; by RFC 6376, Section 3.5, it is one all the same,
 // so they get as far as SHA-1: the same result for another reason.

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// sluggish notes in which order keys are asked for, and answers when it is
+// sluggish notes in which order keys are queried for, and answers when it is
 // told to, one at a time.
 type sluggish struct {
-	mu    sync.Mutex
-	asked []string
-	at    chan string   // the name that is asked for
-	more  chan struct{} // lets one go
+	mu      sync.Mutex
+	queried []string
+	at      chan string   // the name that is queried for
+	more    chan struct{} // lets one go
 }
 
 func newSluggish() *sluggish { return &sluggish{at: make(chan string), more: make(chan struct{})} }
@@ -23,7 +23,7 @@ func newSluggish() *sluggish { return &sluggish{at: make(chan string), more: mak
 func (s *sluggish) TXT(ctx context.Context, name string) ([]string, error) {
 	selector, _, _ := strings.Cut(name, ".")
 	s.mu.Lock()
-	s.asked = append(s.asked, selector)
+	s.queried = append(s.queried, selector)
 	s.mu.Unlock()
 	select {
 	case s.at <- selector:
@@ -47,12 +47,12 @@ func manySigned(domains ...string) string {
 }
 
 func TestStartFetchesFewKeysAtOnceThoseThatMayAlignFirst(t *testing.T) {
-	strangers := slices.Repeat([]string{"stranger.example"}, 6)
+	unrelated := slices.Repeat([]string{"stranger.example"}, 6)
 	near, far := newSluggish(), newSluggish()
-	run := Start(t.Context(), near, headerOf(manySigned(append(strangers, "example.com", "mail.example.com")...)), Options{
+	run := Start(t.Context(), near, headerOf(manySigned(append(unrelated, "example.com", "mail.example.com")...)), Options{
 		Authors:   []string{"example.com"},
 		MayAlign:  func(d string) bool { return strings.HasSuffix(d, "example.com") },
-		Strangers: far,
+		Unrelated: far,
 	})
 	first := []string{<-near.at, <-near.at, <-far.at, <-far.at}
 	slices.Sort(first)
@@ -61,7 +61,7 @@ func TestStartFetchesFewKeysAtOnceThoseThatMayAlignFirst(t *testing.T) {
 	}
 	near.mu.Lock()
 	far.mu.Lock()
-	if n := len(near.asked) + len(far.asked); n != maxFetched {
+	if n := len(near.queried) + len(far.queried); n != maxFetched {
 		t.Errorf("lookups at once = %d; want %d", n, maxFetched)
 	}
 	far.mu.Unlock()
@@ -78,8 +78,8 @@ func TestStartFetchesFewKeysAtOnceThoseThatMayAlignFirst(t *testing.T) {
 	}()
 	run.Finish()
 	close(far.at)
-	if len(near.asked) != 2 || len(far.asked) != 6 {
-		t.Errorf("keys that may align = %q, of strangers = %q; want 2 and 6", near.asked, far.asked)
+	if len(near.queried) != 2 || len(far.queried) != 6 {
+		t.Errorf("keys that may align = %q, of third parties = %q; want 2 and 6", near.queried, far.queried)
 	}
 }
 
@@ -87,8 +87,8 @@ func TestStartUsesOneResolverWithoutAlignment(t *testing.T) {
 	dns := counting{records{own()}, make(chan string, 9)}
 	run := Start(context.Background(), dns, headerOf(manySigned("example.com", "stranger.example", "other.example")), Options{})
 	run.Finish()
-	if len(dns.asked) != 3 {
-		t.Errorf("lookups = %d; want 3", len(dns.asked))
+	if len(dns.queried) != 3 {
+		t.Errorf("lookups = %d; want 3", len(dns.queried))
 	}
 }
 

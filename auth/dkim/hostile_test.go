@@ -17,11 +17,11 @@ import (
 // counting is a resolver that counts.
 type counting struct {
 	records
-	asked chan string
+	queried chan string
 }
 
 func (c counting) TXT(ctx context.Context, name string) ([]string, error) {
-	c.asked <- name
+	c.queried <- name
 	return c.records, nil
 }
 
@@ -91,8 +91,8 @@ func TestStartFetchesOnlyKeysOfVerifiedSignatures(t *testing.T) {
 	}
 	dns := counting{records{own()}, make(chan string, 3000)}
 	got := verify(dns, top.String()+letter)
-	if len(got) != MaxResults || len(dns.asked) != MaxSignatures {
-		t.Errorf("%d results after %d lookups; want %d and %d", len(got), len(dns.asked), MaxResults, MaxSignatures)
+	if len(got) != MaxResults || len(dns.queried) != MaxSignatures {
+		t.Errorf("%d results after %d lookups; want %d and %d", len(got), len(dns.queried), MaxResults, MaxSignatures)
 	}
 }
 
@@ -189,7 +189,7 @@ func FuzzSignature(f *testing.F) {
 		if strings.ContainsAny(r.Domain+r.Identity+r.Selector+r.Algorithm+r.B, "\r\n\x00 \t;()\"") || len(r.B) > shownB {
 			t.Errorf("read(%q) = %+v; want words", value, r)
 		}
-		if s.refused.status == Pass || s.refused.status == Fail || (s.refused.status == None) != (s.refused.reason == "") {
+		if s.refused.status == Pass || s.refused.status == Fail || (s.refused.status == None) != (s.refused.why == "") {
 			t.Errorf("read(%q) refuses with %+v", value, s.refused)
 		}
 		if s.refused.status != None {

@@ -67,7 +67,7 @@ func TestKeyFastPathAgreesWithLibrary(t *testing.T) {
 }
 
 // change adds or takes away something that canonicalization may or may not
-// see, without touching the structure of the header.
+// see, without changing the structure of the header.
 func change(r *rand.Rand, s string) string {
 	head, body, _ := strings.Cut(s, "\r\n\r\n")
 	switch r.IntN(6) {

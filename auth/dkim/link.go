@@ -79,7 +79,7 @@ func (l *Link) Tag(name string) string { return l.s.tags.Value(name, "") }
 
 // Refused returns why the signature cannot verify, whatever its key and the
 // body are; empty when that is open.
-func (l *Link) Refused() string { return l.s.refused.reason }
+func (l *Link) Refused() string { return l.s.refused.why }
 
 // Known returns what is known of the signature before it is verified.
 func (l *Link) Known() Result { return l.s.close(l.s.result, l.s.refused) }
@@ -106,7 +106,7 @@ func (l *Link) Body() string {
 	if l.s.refused.status == None {
 		l.s.refused = l.run.bodyOf(l.s)
 	}
-	return l.s.refused.reason
+	return l.s.refused.why
 }
 
 // Fetch starts the lookup of the keys of signatures that can verify; it ends
@@ -119,24 +119,24 @@ func (r *Run) Fetch(ctx context.Context, links ...*Link) {
 			continue
 		}
 		if k := r.prepare(ctx, l.s); k != nil {
-			k.dns, k.stranger = r.strangers(), true
+			k.dns, k.unrelated = r.unrelated(), true
 			unknown = append(unknown, k)
 		}
 	}
 	r.fetchAll(ctx, unknown)
 }
 
-// Verify judges an ARC-Message-Signature, when the body has ended. It waits
+// Verify evaluates an ARC-Message-Signature, when the body has ended. It waits
 // for the key.
 func (l *Link) Verify() Result {
 	if l.Body() != "" || !l.begun() {
 		return l.Known()
 	}
 	l.s.key.wait()
-	return l.run.judge(l.s)
+	return l.run.evaluate(l.s)
 }
 
-// VerifyAfter judges an ARC-Seal. What it seals was written to before, in the
+// VerifyAfter evaluates an ARC-Seal. What it seals was written to before, in the
 // form that Relaxed returns, all but the field of the seal itself, which is
 // written here. It waits for the key.
 func (l *Link) VerifyAfter(before hash.Hash) Result {

@@ -16,7 +16,7 @@ const arcSignature = "ARC-Message-Signature: i=1; a=rsa-sha256; d=example.com; s
 
 func TestLinkParsing(t *testing.T) {
 	for _, tt := range []struct {
-		name, old, new, reason string
+		name, old, new, why string
 	}{
 		{"as it should be", "i=1", "i=1", ""},
 		{"v= is not read", "i=1", "i=1; v=7", ""},
@@ -33,8 +33,8 @@ func TestLinkParsing(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			run := linked(nil, strings.Replace(arcSignature, tt.old, tt.new, 1))
 			l := run.MessageSignature(0)
-			if got := l.Refused(); !strings.Contains(got, tt.reason) || (got == "") != (tt.reason == "") {
-				t.Errorf("Refused() = %q; want %q", got, tt.reason)
+			if got := l.Refused(); !strings.Contains(got, tt.why) || (got == "") != (tt.why == "") {
+				t.Errorf("Refused() = %q; want %q", got, tt.why)
 			}
 			if run.Wanted() || len(run.Domains()) != 0 || len(run.Finish()) != 0 {
 				t.Error("a Link that was read is a signature of the Run; want nothing of it there")
@@ -58,7 +58,7 @@ func TestLinkTag(t *testing.T) {
 
 func TestLinkWithoutStartDoesNotVerify(t *testing.T) {
 	run := linked(records{own()}, arcSignature)
-	if got := run.MessageSignature(0).Verify(); got.Status != PermError || got.Reason != "not begun" {
+	if got := run.MessageSignature(0).Verify(); got.Status != PermError || got.Why != "not begun" {
 		t.Errorf("Verify() = %+v; want permerror", got)
 	}
 	if got := run.Seal(0).VerifyAfter(sha256.New()); got.Status != PermError {
@@ -74,8 +74,8 @@ func TestLinkStartedAfterBodyDoesNotVerify(t *testing.T) {
 	l := run.MessageSignature(0)
 	l.Hash()
 	run.Fetch(context.Background(), l)
-	if got := l.Verify(); got.Status != PermError || len(dns.asked) != 0 {
-		t.Errorf("Verify() = %+v after %d lookups; want permerror after none", got, len(dns.asked))
+	if got := l.Verify(); got.Status != PermError || len(dns.queried) != 0 {
+		t.Errorf("Verify() = %+v after %d lookups; want permerror after none", got, len(dns.queried))
 	}
 	run.Finish()
 }
@@ -90,21 +90,21 @@ func TestLinkWithOtherBodyNeedsNoKey(t *testing.T) {
 		t.Errorf("Body() = %q; want that its hash did not verify", got)
 	}
 	run.Fetch(context.Background(), l)
-	if got := l.Verify(); got.Status != Fail || len(dns.asked) != 0 {
-		t.Errorf("Verify() = %+v after %d lookups; want fail after none", got, len(dns.asked))
+	if got := l.Verify(); got.Status != Fail || len(dns.queried) != 0 {
+		t.Errorf("Verify() = %+v after %d lookups; want fail after none", got, len(dns.queried))
 	}
 	run.Finish()
 }
 
 func TestLinkKeyIsChargedToOthers(t *testing.T) {
 	near, far := counting{records{own()}, make(chan string, 9)}, counting{records{own()}, make(chan string, 9)}
-	run := Start(context.Background(), near, headerOf("ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA\r\n"+letter), Options{Strangers: far})
+	run := Start(context.Background(), near, headerOf("ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA\r\n"+letter), Options{Unrelated: far})
 	l := run.Seal(0)
 	run.Fetch(context.Background(), l)
 	run.Fetch(context.Background(), l) // which changes nothing
 	l.VerifyAfter(sha256.New())
-	if len(near.asked) != 0 || len(far.asked) != 1 {
-		t.Errorf("lookups = %d of aligned keys, %d of strangers'; want 0 and 1", len(near.asked), len(far.asked))
+	if len(near.queried) != 0 || len(far.queried) != 1 {
+		t.Errorf("lookups = %d of aligned keys, %d of third parties'; want 0 and 1", len(near.queried), len(far.queried))
 	}
 }
 

@@ -34,14 +34,14 @@ var errBug = errors.New("panic in a key lookup")
 // key is what stands at the name of a key, on its way. It is read once for all
 // signatures that name it.
 type key struct {
-	name     string
-	dns      Resolver // who is asked
-	stranger bool     // no signature with it can align
-	near     int      // as of its signature
+	name      string
+	dns       Resolver // who is queried
+	unrelated bool     // no signature with it can align
+	near      int      // as of its signature
 
 	done  chan struct{}
 	found keySet
-	err   error // the failure of DNS; when it isStale, found is an old answer
+	err   error // the failure of DNS; when it isStale, found is a stale answer
 	bug   any   // the panic with which the lookup ended: it belongs to the goroutine of the message
 }
 
@@ -63,7 +63,7 @@ var over = func() chan struct{} {
 // domain, maxFetched at once. The lookups end with ctx.
 func (r *Run) fetchAll(ctx context.Context, keys []*key) {
 	slices.SortStableFunc(keys, func(a, b *key) int {
-		return cmp.Or(compareBool(a.stranger, b.stranger), cmp.Compare(b.near, a.near))
+		return cmp.Or(compareBool(a.unrelated, b.unrelated), cmp.Compare(b.near, a.near))
 	})
 	var next atomic.Int64
 	for range min(len(keys), maxFetched) {
@@ -95,7 +95,7 @@ func (k *key) wait() {
 }
 
 // lookUp returns the records at the name of a key. They mean something beside
-// the error of an old answer, and beside no other.
+// the error of a stale answer, and beside no other.
 func lookUp(ctx context.Context, r Resolver, name string) (keySet, error) {
 	if keeper, ok := r.(Keeper); ok {
 		kept, err := keeper.Parsed(ctx, name, readToKeep)
@@ -110,13 +110,13 @@ func lookUp(ctx context.Context, r Resolver, name string) (keySet, error) {
 	return readRecords(txts), err
 }
 
-// staleness is an error that may have an old answer beside it.
+// staleness is an error that may have a stale answer beside it.
 type staleness interface {
 	error
 	Stale() bool
 }
 
-// isStale reports whether there is an old answer beside an error.
+// isStale reports whether there is a stale answer beside an error.
 func isStale(err error) bool {
 	old, ok := errors.AsType[staleness](err)
 	return ok && old.Stale()

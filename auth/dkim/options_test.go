@@ -29,7 +29,7 @@ func TestBodyLengthSignatureIsRefused(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := verify(tt.dns, tt.text)[0]
-			if got.Status != Policy || got.Reason != "l= is not accepted" || got.Err != nil || got.HeaderOK != tt.headerOK {
+			if got.Status != Policy || got.Why != "l= is not accepted" || got.Err != nil || got.HeaderOK != tt.headerOK {
 				t.Errorf("verify() = %+v; want policy because of l=, HeaderOK %v", got, tt.headerOK)
 			}
 		})
@@ -41,10 +41,10 @@ func TestBodyLengthSignatureIsRefused(t *testing.T) {
 
 func TestBodyLengthMustCoverWholeBody(t *testing.T) {
 	for _, tt := range []struct {
-		name   string
-		text   string
-		want   Status
-		reason string
+		name string
+		text string
+		want Status
+		why  string
 	}{
 		{"the whole body", letterParts{limit: 1 + len(text)}.signed(t), Pass, "verified"},
 		{"the whole body, before empty lines", letterParts{limit: 1 + len(text)}.signed(t) + "\r\n\r\n", Pass, "verified"},
@@ -54,8 +54,8 @@ func TestBodyLengthMustCoverWholeBody(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := verifyWith(records{own()}, tt.text, Options{BodyLength: AcceptWhole})[0]
-			if got.Status != tt.want || !strings.Contains(got.Reason, tt.reason) {
-				t.Errorf("verify() = %+v; want %v, because of %q", got, tt.want, tt.reason)
+			if got.Status != tt.want || !strings.Contains(got.Why, tt.why) {
+				t.Errorf("verify() = %+v; want %v, because of %q", got, tt.want, tt.why)
 			}
 		})
 	}
@@ -72,7 +72,7 @@ func TestMaxKeyBits(t *testing.T) {
 		{8192, 8192, Fail}, {8192, 8193, Policy}, {1 << 20, 16384, Policy}, {2048, 4096, Policy}, {2048, 2048, Fail},
 	} {
 		got := verifyWith(records{bigKey(tt.bits)}, signed, Options{MaxKeyBits: tt.most})[0]
-		if got.Status != tt.want || got.KeyBits != int(tt.bits) || (got.Reason == "key too long") != (tt.want == Policy) {
+		if got.Status != tt.want || got.KeyBits != int(tt.bits) || (got.Why == "key too long") != (tt.want == Policy) {
 			t.Errorf("with MaxKeyBits %d a key of %d bits gives %+v; want %v", tt.most, tt.bits, got, tt.want)
 		}
 	}

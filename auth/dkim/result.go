@@ -2,7 +2,7 @@
 // 8301 and RFC 8463).
 //
 // Start reads the signatures and begins the key lookups, Write takes
-// the body as it comes, Finish judges. Of the body nothing is kept: there is
+// the body as it comes, Finish evaluates. Of the body nothing is kept: there is
 // one running hash for each canonicalization, shared by all signatures. Those
 // of ARC share it too, with the header and the keys, as Links. It is not for
 // signing, and it does not know DMARC: which signature counts for an author
@@ -116,16 +116,16 @@ type Result struct {
 	CutByMTA bool
 
 	SignedAt time.Time // t=, zero without it
-	Reason   string    // in words of ours
+	Why      string    // in words of ours
 	Err      error     // with TempError: the failure of DNS
-	Stale    bool      // the key is that of an old answer, because no newer one could be had
+	Stale    bool      // the key is that of a stale answer, because no newer one could be had
 }
 
 // finding is a status with its reason. The zero finding has found nothing
 // wrong.
 type finding struct {
 	status Status
-	reason string
+	why    string
 }
 
 func permanent(reason string) finding { return finding{PermError, reason} }

@@ -38,7 +38,7 @@ func TestSignatureRules(t *testing.T) {
 		letter letterParts
 		dns    records
 		want   Status
-		reason string
+		why    string
 	}{
 		{"relaxed", letterParts{}, good, Pass, "verified"},
 		{"simple", letterParts{canon: "simple/simple"}, good, Pass, "verified"},
@@ -123,8 +123,8 @@ func TestSignatureRules(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := verifyWith(tt.dns, tt.letter.signed(t), Options{Now: func() time.Time { return noon }, BodyLength: AcceptWhole})
-			if len(got) != 1 || got[0].Status != tt.want || !strings.Contains(got[0].Reason, tt.reason) {
-				t.Errorf("verify() = %+v; want one, %v, because of %q", got, tt.want, tt.reason)
+			if len(got) != 1 || got[0].Status != tt.want || !strings.Contains(got[0].Why, tt.why) {
+				t.Errorf("verify() = %+v; want one, %v, because of %q", got, tt.want, tt.why)
 			}
 		})
 	}
@@ -220,7 +220,7 @@ func TestStartFindsAuthorSignatureBelowJunk(t *testing.T) {
 	verified := 0
 	for _, r := range got {
 		switch {
-		case r.Status == Neutral && strings.HasPrefix(r.Reason, "not verified"):
+		case r.Status == Neutral && strings.HasPrefix(r.Why, "not verified"):
 		case strings.HasSuffix(r.Domain, "org.example"):
 			verified++
 		default:

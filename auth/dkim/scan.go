@@ -16,10 +16,10 @@ const (
 	lows  = ^uint64(highs)
 )
 
-// touched marks, with its highest bit, each byte of w that is a tab, or a
+// used marks, with its highest bit, each byte of w that is a tab, or a
 // space before a space or control character. Such white space may change; any
 // other stays. next is w one byte further on.
-func touched(w, next uint64) uint64 {
+func used(w, next uint64) uint64 {
 	space, tab := w^ones*' ', w^ones*'\t'
 	notSpace := space&lows + lows | space
 	notTab := tab&lows + lows | tab
@@ -31,7 +31,7 @@ func touched(w, next uint64) uint64 {
 const block = 32
 
 // clean returns the length of as many whole blocks at the beginning of p as
-// certainly have nothing that touched marks.
+// certainly have nothing that affected marks.
 func clean(p []byte) int {
 	n := 0
 	for ; n+block < len(p); n += block {
@@ -44,8 +44,8 @@ func clean(p []byte) int {
 	return n
 }
 
-// suspect is zero in the highest bits when touched is. It also marks bytes
-// above those that touched marks, and control characters, and so takes half
+// suspect is zero in the highest bits when affected is. It also marks bytes
+// above those that affected marks, and control characters, and so takes half
 // the time.
 func suspect(w, next uint64) uint64 {
 	space := w ^ ones*' '

@@ -40,10 +40,10 @@ type place struct {
 	limit   int64
 }
 
-// check judges one side of a signature.
+// check evaluates one side of a signature.
 type check func(taglist.List) finding
 
-// read reads a DKIM-Signature field and judges what can be judged without the
+// read reads a DKIM-Signature field and evaluates what can be evaluated without the
 // key and the body (RFC 6376, Sections 3.5 and 6.1.1).
 func read(f message.Field, at int, now time.Time) *signature {
 	s := open(f, at)
@@ -114,7 +114,7 @@ func (s *signature) describe(list taglist.List) {
 }
 
 // signed returns the field as it was signed, with the value of b= and the white
-// space around it deleted; only the tag b is touched, not other text that has
+// space around it deleted; only the tag b is affected, not other text that has
 // "b=" in it (RFC 6376, Section 3.7).
 func (s *signature) signed(f message.Field) []byte {
 	out := make([]byte, 0, len(f.Raw))

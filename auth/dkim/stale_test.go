@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// oldAnswer is the error beside an old answer about a name.
-type oldAnswer string
+// staleAnswer is the error beside a stale answer about a name.
+type staleAnswer string
 
-func (o oldAnswer) Error() string { return "no newer answer for " + string(o) }
-func (o oldAnswer) Stale() bool   { return true }
+func (o staleAnswer) Error() string { return "no newer answer for " + string(o) }
+func (o staleAnswer) Stale() bool   { return true }
 
-// aged has the same records at every name, in an old answer.
+// aged has the same records at every name, in a stale answer.
 type aged []string
 
-func (a aged) TXT(_ context.Context, name string) ([]string, error) { return a, oldAnswer(name) }
+func (a aged) TXT(_ context.Context, name string) ([]string, error) { return a, staleAnswer(name) }
 
 const ownName = "s1._domainkey.example.com"
 
@@ -33,18 +33,18 @@ func TestStaleKeyPassesOrTempErrors(t *testing.T) {
 		text   string
 		opt    Options
 		want   Status
-		reason string
+		why    string
 		header bool // HeaderOK
 	}{
-		{"a signature that verifies", aged{own()}, signed, Options{}, Pass, "signature verified; old DNS answer", true},
-		{"the second of two keys", aged{edRecord(), own()}, signed, Options{}, Pass, "verified; old", true},
-		{"another subject", aged{own()}, otherSubject, Options{}, TempError, "signature did not verify; old DNS answer", false},
-		{"no key", aged{}, signed, Options{}, TempError, "no key record; old", false},
-		{"no key that can be read", aged{"v=spf1 -all"}, signed, Options{}, TempError, "key record cannot be read; old", false},
-		{"a revoked key", aged{"v=DKIM1; p="}, signed, Options{}, TempError, "key revoked; old", false},
-		{"a key of another kind", aged{edRecord()}, signed, Options{}, TempError, "key of another kind than a=; old", false},
-		{"a key that is too long", aged{bigKey(4097)}, signed, Options{}, TempError, "key too long; old", false},
-		{"a key for the domain itself", aged{own() + "; t=s"}, strict, Options{}, TempError, "key does not allow i= below d=; old", false},
+		{"a signature that verifies", aged{own()}, signed, Options{}, Pass, "signature verified; stale DNS answer", true},
+		{"the second of two keys", aged{edRecord(), own()}, signed, Options{}, Pass, "verified; stale", true},
+		{"another subject", aged{own()}, otherSubject, Options{}, TempError, "signature did not verify; stale DNS answer", false},
+		{"no key", aged{}, signed, Options{}, TempError, "no key record; stale", false},
+		{"no key that can be read", aged{"v=spf1 -all"}, signed, Options{}, TempError, "key record cannot be read; stale", false},
+		{"a revoked key", aged{"v=DKIM1; p="}, signed, Options{}, TempError, "key revoked; stale", false},
+		{"a key of another kind", aged{edRecord()}, signed, Options{}, TempError, "key of another kind than a=; stale", false},
+		{"a key that is too long", aged{bigKey(4097)}, signed, Options{}, TempError, "key too long; stale", false},
+		{"a key for the domain itself", aged{own() + "; t=s"}, strict, Options{}, TempError, "key does not allow i= below d=; stale", false},
 		{"another body", aged{own()}, signed + "more\r\n", Options{}, Fail, "body hash did not verify", true},
 		{"another body and no key", aged{}, signed + "more\r\n", Options{}, Fail, "body hash did not verify", false},
 		{"another body and a revoked key", aged{"p="}, signed + "more\r\n", Options{}, Fail, "body hash did not verify", false},
@@ -54,14 +54,14 @@ func TestStaleKeyPassesOrTempErrors(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			got := verifyWith(tt.keys, tt.text, tt.opt)[0]
-			if got.Status != tt.want || !strings.Contains(got.Reason, tt.reason) || !got.Stale || got.HeaderOK != tt.header {
-				t.Errorf("result = %+v; want %v, because of %q, Stale, HeaderOK %v", got, tt.want, tt.reason, tt.header)
+			if got.Status != tt.want || !strings.Contains(got.Why, tt.why) || !got.Stale || got.HeaderOK != tt.header {
+				t.Errorf("result = %+v; want %v, because of %q, Stale, HeaderOK %v", got, tt.want, tt.why, tt.header)
 			}
-			if strings.HasPrefix(got.Reason, "key of another kind") && got.KeyBits != 0 {
+			if strings.HasPrefix(got.Why, "key of another kind") && got.KeyBits != 0 {
 				t.Errorf("KeyBits = %d; want 0 of a key that was not needed", got.KeyBits)
 			}
-			if got.Status == TempError && got.Err != oldAnswer(ownName) || got.Status != TempError && got.Err != nil {
-				t.Errorf("Err = %v with %v; want that of the old answer with temperror only", got.Err, got.Status)
+			if got.Status == TempError && got.Err != staleAnswer(ownName) || got.Status != TempError && got.Err != nil {
+				t.Errorf("Err = %v with %v; want that of the stale answer with temperror only", got.Err, got.Status)
 			}
 		})
 	}
@@ -70,7 +70,7 @@ func TestStaleKeyPassesOrTempErrors(t *testing.T) {
 func TestStaleIsFalseForFreshKey(t *testing.T) {
 	for _, text := range []string{letterParts{}.signed(t), letterParts{selector: "lame"}.signed(t)} {
 		dns := zoneFile{"lame._domainkey.example.com": {RCode: "SERVFAIL"}}
-		if got := verify(dns, text)[0]; got.Stale || strings.Contains(got.Reason, "old") {
+		if got := verify(dns, text)[0]; got.Stale || strings.Contains(got.Why, "stale") {
 			t.Errorf("result = %+v; want nothing old", got)
 		}
 	}
@@ -80,8 +80,8 @@ func TestStaleKeyOfSealNeverFails(t *testing.T) {
 	run := linked(aged{own()}, "ARC-Seal: i=1; a=rsa-sha256; cv=none; d=example.com; s=s1; b=AAAA")
 	l := run.Seal(0)
 	run.Fetch(context.Background(), l)
-	if got := l.VerifyAfter(sha256.New()); got.Status != TempError || !got.Stale || got.Err != oldAnswer(ownName) {
-		t.Errorf("VerifyAfter() = %+v; want temperror with the old answer", got)
+	if got := l.VerifyAfter(sha256.New()); got.Status != TempError || !got.Stale || got.Err != staleAnswer(ownName) {
+		t.Errorf("VerifyAfter() = %+v; want temperror with the stale answer", got)
 	}
 	run.Finish()
 }
@@ -150,8 +150,8 @@ func TestKeeperFindsKeysOfAllResolvers(t *testing.T) {
 		stale bool
 	}{
 		{"kept", newKeeper(records{own()}), nil, Pass, false},
-		{"kept of an old answer", newKeeper(aged{own()}), nil, Pass, true},
-		{"kept of an old answer, and revoked", newKeeper(aged{"p="}), nil, TempError, true},
+		{"kept of a stale answer", newKeeper(aged{own()}), nil, Pass, true},
+		{"kept of a stale answer, and revoked", newKeeper(aged{"p="}), nil, TempError, true},
 		{"a failure", newKeeper(servfail), nil, TempError, false},
 		{"what others keep is no key", foreign, nil, Pass, false},
 		{"nor when it is old", foreignAndOld, nil, Pass, true},
@@ -160,10 +160,10 @@ func TestKeeperFindsKeysOfAllResolvers(t *testing.T) {
 		{"known, and there is no key", broken{}, records{}, PermError, false},
 		{"not known", records{own()}, servfail, Pass, false},
 		{"not known by a keeper", records{own()}, newKeeper(servfail), Pass, false},
-		{"known by an old answer, when there is a newer one", records{own()}, aged{}, Pass, false},
+		{"known by a stale answer, when there is a newer one", records{own()}, aged{}, Pass, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			got := verifyWith(tt.dns, signed, Options{Known: tt.known})[0]
+			got := verifyWith(tt.dns, signed, Options{CacheOnly: tt.known})[0]
 			if got.Status != tt.want || got.Stale != tt.stale {
 				t.Errorf("result = %+v; want %v, Stale %v", got, tt.want, tt.stale)
 			}

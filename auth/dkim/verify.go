@@ -27,16 +27,16 @@ type Options struct {
 	Dropped func(name string) bool
 
 	// Known answers at once or not at all: its errors say that it does not
-	// know, and the other Resolver is asked. It is used by the goroutine that
+	// know, and the other Resolver is queried. It is used by the goroutine that
 	// calls Start. May be nil.
-	Known Resolver
+	CacheOnly Resolver
 
 	// MayAlign reports whether a signing domain could be aligned with one of
 	// Authors, as far as names tell. Keys of those that may are fetched first;
-	// those of all others, and of Links, are fetched from Strangers. Each may
+	// those of all others, and of Links, are fetched from ThirdParties. Each may
 	// be nil: then all may, and there is one Resolver.
 	MayAlign  func(domain string) bool
-	Strangers Resolver
+	Unrelated Resolver
 }
 
 // BodyLength says what becomes of signatures with l=, which leave to others
@@ -119,32 +119,32 @@ func (r *Run) prepare(ctx context.Context, s *signature) *key {
 	if s.key = r.keys[s.keyName]; s.key != nil {
 		return nil
 	}
-	if r.opt.Known != nil {
-		if found, err := lookUp(ctx, r.opt.Known, s.keyName); err == nil {
+	if r.opt.CacheOnly != nil {
+		if found, err := lookUp(ctx, r.opt.CacheOnly, s.keyName); err == nil {
 			s.key = &key{done: over, found: found}
 			r.keys[s.keyName] = s.key
 			return nil
 		}
 	}
 	s.key = &key{name: s.keyName, near: s.near, done: make(chan struct{})}
-	s.key.dns, s.key.stranger = r.resolver(s.result.Domain)
+	s.key.dns, s.key.unrelated = r.resolver(s.result.Domain)
 	r.keys[s.keyName] = s.key
 	return s.key
 }
 
-// resolver returns who is asked for a key of a domain.
-func (r *Run) resolver(domain string) (_ Resolver, stranger bool) {
+// resolver returns who is queried for a key of a domain.
+func (r *Run) resolver(domain string) (_ Resolver, unrelated bool) {
 	if r.opt.MayAlign == nil || r.opt.MayAlign(domain) {
 		return r.dns, false
 	}
-	return r.strangers(), true
+	return r.unrelated(), true
 }
 
-func (r *Run) strangers() Resolver {
-	if r.opt.Strangers == nil {
+func (r *Run) unrelated() Resolver {
+	if r.opt.Unrelated == nil {
 		return r.dns
 	}
-	return r.opt.Strangers
+	return r.opt.Unrelated
 }
 
 // want has the body hashed up to a place. It is false when the body has begun.
@@ -287,12 +287,12 @@ func (r *Run) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Finish judges the signatures, in the order of their fields, and waits for
+// Finish evaluates the signatures, in the order of their fields, and waits for
 // all lookups that have begun.
 func (r *Run) Finish() []Result {
 	var out []Result
 	for _, s := range r.signatures {
-		out = append(out, r.judge(s))
+		out = append(out, r.evaluate(s))
 	}
 	for _, k := range r.keys {
 		k.wait()
@@ -300,11 +300,11 @@ func (r *Run) Finish() []Result {
 	return out
 }
 
-// judge gives one signature its result. A key that cannot be used decides
+// evaluate gives one signature its result. A key that cannot be used decides
 // before the body, as in RFC 6376, Section 6.1; a key that could not be
 // fetched does not, for a signature over another body cannot pass, and is no
 // temporary error. The header is verified in any case, for HeaderOK.
-func (r *Run) judge(s *signature) Result {
+func (r *Run) evaluate(s *signature) Result {
 	res := s.result
 	found := s.refused
 	if found.status == None {
@@ -312,7 +312,7 @@ func (r *Run) judge(s *signature) Result {
 		res.HeaderOK = found.status == Pass
 		body := r.body(s)
 		if found.status == Fail && body.status == None && r.header.maybeCut(s) {
-			found.reason += ", and a signed header field may have been cut by the MTA"
+			found.why += ", and a signed header field may have been cut by the MTA"
 			res.CutByMTA = true
 		}
 		switch {
@@ -329,7 +329,7 @@ func (r *Run) judge(s *signature) Result {
 
 // close completes a result with what was found.
 func (s *signature) close(res Result, found finding) Result {
-	res.Status, res.Reason = found.status, found.reason
+	res.Status, res.Why = found.status, found.why
 	if res.Status == TempError {
 		res.Err = s.key.err
 	}
@@ -371,7 +371,7 @@ func (r *Run) tryKeys(s *signature, res *Result, hash func() []byte) finding {
 	}
 	best := r.tryEach(s, res, hash)
 	if res.Stale {
-		best.reason += "; old DNS answer"
+		best.why += "; stale DNS answer"
 		if best.status != Pass {
 			best.status = TempError
 		}

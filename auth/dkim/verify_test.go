@@ -61,7 +61,7 @@ func TestSignatureIsVerifiedWithItsKey(t *testing.T) {
 	tests := []struct {
 		name, text string
 		want       Status
-		reason     string
+		why        string
 		bits       int
 	}{
 		{"RSA", signed, Pass, "verified", 1024},
@@ -82,8 +82,8 @@ func TestSignatureIsVerifiedWithItsKey(t *testing.T) {
 			if len(got) != 1 {
 				t.Fatalf("results = %+v; want one", got)
 			}
-			if got[0].Status != tt.want || !strings.Contains(got[0].Reason, tt.reason) || got[0].KeyBits != tt.bits {
-				t.Errorf("result = %+v; want %v, because of %q, %d bits", got[0], tt.want, tt.reason, tt.bits)
+			if got[0].Status != tt.want || !strings.Contains(got[0].Why, tt.why) || got[0].KeyBits != tt.bits {
+				t.Errorf("result = %+v; want %v, because of %q, %d bits", got[0], tt.want, tt.why, tt.bits)
 			}
 			if (got[0].Err != nil) != (tt.want == TempError) {
 				t.Errorf("Err = %v with %v; want one with temperror only", got[0].Err, got[0].Status)
@@ -162,7 +162,7 @@ func TestSignatureBesideOverlongFieldsIsVerified(t *testing.T) {
 	if got := verify(z, long+folded+signed); len(got) != 1 || got[0].Status != Pass {
 		t.Errorf("results = %+v; want one pass", got)
 	}
-	// A signature field of that kind is not judged, and those that follow it
+	// A signature field of that kind is not evaluated, and those that follow it
 	// still are.
 	junk := "DKIM-Signature: v=1; d=example.com" + strings.Repeat("\r\n ;", maxField/4) + "\r\n"
 	got := verify(z, junk+signed)
@@ -198,7 +198,7 @@ func FuzzVerify(f *testing.F) {
 			if r.Status == Pass {
 				t.Errorf("verify(%q) passes", field)
 			}
-			if strings.ContainsAny(r.Reason+r.Domain, "\r\n\x00") || len(r.B) > 8 {
+			if strings.ContainsAny(r.Why+r.Domain, "\r\n\x00") || len(r.B) > 8 {
 				t.Errorf("verify(%q) = %+v; want no control characters", field, r)
 			}
 		}

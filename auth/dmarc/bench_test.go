@@ -14,7 +14,7 @@ func (r remembered) Exists(context.Context, string) (bool, error)         { retu
 const published = "v=DMARC1; p=reject; sp=quarantine; adkim=r; aspf=r; rua=mailto:dmarc@example.com,mailto:reports@example.net!10m; fo=1; pct=100"
 
 // message is discovery and evaluation of one message with an aligned SPF
-// identifier and one signature of a stranger.
+// identifier and one signature of a third party.
 func message(dns Resolver) Verdict {
 	ctx := context.Background()
 	f := Finder{Resolver: dns, Immediate: true}

@@ -119,12 +119,12 @@ func (c *testCase) check(t *testing.T) {
 			}
 		}
 	}
-	asked := map[string]bool{}
+	queried := map[string]bool{}
 	for _, q := range c.zone.Queries() {
-		if asked[q] {
-			t.Errorf("%s was asked twice for one message", q)
+		if queried[q] {
+			t.Errorf("%s was queried twice for one message", q)
 		}
-		asked[q] = true
+		queried[q] = true
 	}
 }
 
@@ -174,7 +174,7 @@ func (c *testCase) fact(t *testing.T, name string) string {
 	return ""
 }
 
-// names returns the defects of a severity at the names asked.
+// names returns the defects of a severity at the names queried.
 func (c *testCase) names(s Severity) string {
 	var list []string
 	for _, step := range c.discovery.Walk {

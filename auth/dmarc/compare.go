@@ -71,6 +71,6 @@ func (v Verdict) outcome() Verdict {
 	if v.Status != Fail {
 		return Verdict{Status: v.Status, AlignedSPF: v.AlignedSPF, AlignedDKIM: v.AlignedDKIM}
 	}
-	v.Cause, v.Reason = CauseNone, ""
+	v.Cause, v.Why = CauseNone, ""
 	return v
 }

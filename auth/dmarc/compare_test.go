@@ -65,7 +65,7 @@ func TestCompareOutcomes(t *testing.T) {
 		a, b Verdict
 		want string
 	}{
-		{"cause and reason explain only", Verdict{Status: TempError, Cause: CauseOurs, Reason: "x"}, Verdict{Status: TempError, Cause: CauseDomain}, "[]"},
+		{"cause and reason explain only", Verdict{Status: TempError, Cause: CauseOurs, Why: "x"}, Verdict{Status: TempError, Cause: CauseDomain}, "[]"},
 		{"the policy of a failure", base, Verdict{Status: Fail, Policy: Quarantine, Pct: 100}, "[verdict]"},
 		{"t of a failure", base, Verdict{Status: Fail, Policy: Reject, Pct: 100, Testing: true}, "[verdict]"},
 		{"pct of a failure", base, Verdict{Status: Fail, Policy: Reject}, "[verdict]"},

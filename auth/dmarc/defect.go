@@ -24,8 +24,8 @@ func (d Defect) String() string {
 	return fmt.Sprintf("%s at %d: %+q", d.Kind, d.Pos, d.Text)
 }
 
-// Mend says what the Domain Owner should change.
-func (d Defect) Mend() string { return d.Kind.mend() }
+// Fix says what the Domain Owner should change.
+func (d Defect) Fix() string { return d.Kind.fix() }
 
 // Severity tells whether a defect changes what a record means.
 type Severity uint8
@@ -117,9 +117,9 @@ func (k DefectKind) String() string {
 	return "unknown"
 }
 
-func (k DefectKind) mend() string { return k.row().mend }
+func (k DefectKind) fix() string { return k.row().fix }
 
-type defectRow struct{ name, mend string }
+type defectRow struct{ name, fix string }
 
 func (k DefectKind) row() defectRow {
 	switch k {

@@ -49,21 +49,21 @@ type Finder struct {
 
 	// Walks keeps the walks of one message, so that those of several author
 	// domains and identifiers ask each name once. nil keeps nothing, but
-	// Identify still knows what Find has asked.
+	// Identify still knows what Find has queried.
 	Walks *Walks
 }
 
 // Discovery is what the DNS says about one author domain. The zero value has no
 // record, so nothing applies.
 type Discovery struct {
-	Author string // as asked
+	Author string // as queried
 	Method Method
 
 	Record       Record    // zero when Source is SourceNone
 	Text         string    // Record as published, at most MaxRecordBytes: foreign bytes
 	PolicyDomain string    // where Record was found
 	Source       Source    // SourceNone: no record applies
-	Existence    Existence // asked only when Record stands above Author and has an np that differs
+	Existence    Existence // queried only when Record stands above Author and has an np that differs
 
 	// Org is the Organizational Domain of Author. It is "" when it is not
 	// known, or when the suffix list says that Author has none; then only
@@ -73,7 +73,7 @@ type Discovery struct {
 	// failed would have answered. It is Org when Org is known.
 	Widest string
 
-	Walk []Step // what was asked, in the order of the RFC, up to the step that settled it
+	Walk []Step // what was queried, in the order of the RFC, up to the step that settled it
 
 	Err    error // temporary: it is not known which record applies
 	OrgErr error // temporary: the record is known, Org is not
@@ -87,7 +87,7 @@ type Discovery struct {
 
 // Step is what one name of a walk holds.
 type Step struct {
-	Domain  string   // the name asked is _dmarc.Domain
+	Domain  string   // the name queried is _dmarc.Domain
 	Records []string // the DMARC records found; two or more count as none
 	Others  int      // other TXT records, which do not count
 	Err     error    // temporary: nothing is known of this name
@@ -98,7 +98,7 @@ type Step struct {
 	record Record // the one in Records
 }
 
-// Name returns the name that was asked.
+// Name returns the name that was queried.
 func (s Step) Name() string { return prefix + s.Domain }
 
 // found reports whether the name counts as having a record.
@@ -142,7 +142,7 @@ func (f *Finder) findByWalk(ctx context.Context, d *Discovery) {
 	}
 }
 
-// findByList is RFC 7489, Section 6.6.3. The Organizational Domain is asked
+// findByList is RFC 7489, Section 6.6.3. The Organizational Domain is queried
 // only when the author domain has no record at all: two there stop DMARC, as
 // they do at the Organizational Domain.
 func (f *Finder) findByList(ctx context.Context, d *Discovery) {
@@ -182,7 +182,7 @@ func (d *Discovery) use(step int) {
 	}
 }
 
-// Defects lists what is wrong at the names asked, also where it did not matter.
+// Defects lists what is wrong at the names queried, also where it did not matter.
 // Remarks are left out; they stand in Walk.
 func (d Discovery) Defects() []Defect {
 	var all []Defect
@@ -199,7 +199,7 @@ func (d Discovery) Defects() []Defect {
 // findExistence asks whether the author domain exists, if np would then give
 // another policy (RFC 9989, Section 4.7). An error leaves it unknown: such a
 // domain is treated as one that exists, never as one that does not. So does an
-// old answer beside one: np is mostly stricter than sp, and a name that was not
+// stale answer beside one: np is mostly stricter than sp, and a name that was not
 // there an hour ago may be there now. A lookup that gave way leaves the verdict
 // open instead: a sender can arrange that it does.
 func (f *Finder) findExistence(ctx context.Context, d *Discovery) {

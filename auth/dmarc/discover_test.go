@@ -124,19 +124,19 @@ func TestFindByList(t *testing.T) {
 		name, author string
 		dns          *fakeDNS
 		org, policy  string
-		asked        []string
+		queried      []string
 	}{
 		{"the author's record is enough", "a.example.co.uk", zone("a.example.co.uk p=none", "example.co.uk p=reject"), "example.co.uk", "a.example.co.uk", []string{"TXT _dmarc.a.example.co.uk"}},
 		{"then the organization's", "a.b.example.co.uk", zone("b.example.co.uk p=none", "example.co.uk p=reject"), "example.co.uk", "example.co.uk", []string{"TXT _dmarc.a.b.example.co.uk", "TXT _dmarc.example.co.uk"}},
-		{"the organization is not asked twice", "example.co.uk", zone(), "example.co.uk", "", []string{"TXT _dmarc.example.co.uk"}},
+		{"the organization is not queried twice", "example.co.uk", zone(), "example.co.uk", "", []string{"TXT _dmarc.example.co.uk"}},
 		{"a suffix has no organization", "co.uk", zone("uk p=reject"), "", "", []string{"TXT _dmarc.co.uk"}},
 		{"psd means nothing", "a.example.com", zone("com p=reject; psd=y"), "example.com", "", []string{"TXT _dmarc.a.example.com", "TXT _dmarc.example.com"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, d := find(t, tt.dns, PSL, tt.author)
-			if asked := tt.dns.asked(); d.Org != tt.org || d.Widest != tt.org || d.PolicyDomain != tt.policy || !slices.Equal(asked, tt.asked) {
-				t.Errorf("Find(%q) = org %q, record of %q, asked %v; want %q, %q, %v", tt.author, d.Org, d.PolicyDomain, asked, tt.org, tt.policy, tt.asked)
+			if queried := tt.dns.queried(); d.Org != tt.org || d.Widest != tt.org || d.PolicyDomain != tt.policy || !slices.Equal(queried, tt.queried) {
+				t.Errorf("Find(%q) = org %q, record of %q, queried %v; want %q, %q, %v", tt.author, d.Org, d.PolicyDomain, queried, tt.org, tt.policy, tt.queried)
 			}
 		})
 	}
@@ -147,7 +147,7 @@ func TestIdentifyAlignsSuffixOnlyWithItself(t *testing.T) {
 	for domain, want := range map[string]Status{"github.io": Pass, "evil.github.io": Fail, "io": Fail, "co.uk": Fail} {
 		id := f.Identify(t.Context(), Identifier{Mechanism: DKIM, Domain: domain, Passed: true}, d)
 		if v := Evaluate(d, []Identifier{id}); v.Status != want {
-			t.Errorf("github.io with a DKIM pass of %q = %v (%s); want %v", domain, v.Status, v.Reason, want)
+			t.Errorf("github.io with a DKIM pass of %q = %v (%s); want %v", domain, v.Status, v.Why, want)
 		}
 	}
 }
@@ -158,7 +158,7 @@ func TestIdentifyDoesNotAlignSuffixBelowOrganization(t *testing.T) {
 	f, d := find(t, zone("amazonaws.com p=reject"), PSL, "amazonaws.com")
 	id := f.Identify(t.Context(), dkim("s3.amazonaws.com", true), d)
 	if v := Evaluate(d, []Identifier{id}); d.Org != "amazonaws.com" || id.Org != "" || v.Status != Fail {
-		t.Errorf("organizations %q and %q, %v (%s); want amazonaws.com, none, fail", d.Org, id.Org, v.Status, v.Reason)
+		t.Errorf("organizations %q and %q, %v (%s); want amazonaws.com, none, fail", d.Org, id.Org, v.Status, v.Why)
 	}
 }
 
@@ -206,7 +206,7 @@ func TestFindDoesNotWaitForNamesPastStop(t *testing.T) {
 	dns.hang["_dmarc.com"] = true
 	_, d := find(t, dns, TreeWalk, "a.example.com") // would not return
 	if d.Err != nil || d.OrgErr != nil || !slices.Equal(walkNames(d), []string{"_dmarc.a.example.com"}) {
-		t.Errorf("Find = %v, %v, asked %v; want the author's record and no more", d.Err, d.OrgErr, walkNames(d))
+		t.Errorf("Find = %v, %v, queried %v; want the author's record and no more", d.Err, d.OrgErr, walkNames(d))
 	}
 }
 
@@ -232,7 +232,7 @@ func TestFindQueriesNoInvalidNames(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dns := zone("example.com p=reject").failing(theirs, tt.domain)
 			_, d := find(t, dns, TreeWalk, tt.domain)
-			if d.PolicyDomain != "example.com" || d.Err != nil || slices.Contains(dns.asked(), "TXT _dmarc."+tt.domain) {
+			if d.PolicyDomain != "example.com" || d.Err != nil || slices.Contains(dns.queried(), "TXT _dmarc."+tt.domain) {
 				t.Errorf("Find(%q) = record of %q, %v; want that of example.com without a query for the author's", tt.domain, d.PolicyDomain, d.Err)
 			}
 		})
@@ -247,12 +247,12 @@ func TestFindQueriesLongestNames(t *testing.T) {
 	}
 	dns := zone()
 	find(t, dns, TreeWalk, longest)
-	if got := dns.asked(); !slices.Contains(got, "TXT _dmarc."+longest) {
-		t.Errorf("asked %v; want a query for the longest name", got)
+	if got := dns.queried(); !slices.Contains(got, "TXT _dmarc."+longest) {
+		t.Errorf("queried %v; want a query for the longest name", got)
 	}
 	find(t, dns, TreeWalk, "b"+longest)
-	if got := dns.asked(); slices.Contains(got, "TXT _dmarc.b"+longest) {
-		t.Errorf("asked %v; want no query for a name one byte longer", got)
+	if got := dns.queried(); slices.Contains(got, "TXT _dmarc.b"+longest) {
+		t.Errorf("queried %v; want no query for a name one byte longer", got)
 	}
 }
 
@@ -272,7 +272,7 @@ func TestFindChecksExistenceOnlyWhenNeeded(t *testing.T) {
 		method     Method
 		missing    bool
 		err        error
-		asked      bool
+		queried    bool
 		want       Policy
 	}{
 		{"np for a domain that is missing", "p=none; sp=quarantine; np=reject", "example.com", TreeWalk, true, nil, true, Reject},
@@ -294,8 +294,8 @@ func TestFindChecksExistenceOnlyWhenNeeded(t *testing.T) {
 			dns.missing["a.example.com"] = tt.missing
 			dns.fail["a.example.com"] = tt.err
 			_, d := find(t, dns, tt.method, "a.example.com")
-			if asked := slices.Contains(dns.asked(), question); asked != tt.asked {
-				t.Errorf("%q asked = %t; want %t", question, asked, tt.asked)
+			if queried := slices.Contains(dns.queried(), question); queried != tt.queried {
+				t.Errorf("%q queried = %t; want %t", question, queried, tt.queried)
 			}
 			if v := Evaluate(d, nil); v.Policy != tt.want || v.Status != Fail {
 				t.Errorf("Evaluate = %v, policy %v; want fail, %v", v.Status, v.Policy, tt.want)
@@ -309,16 +309,16 @@ func TestIdentifyQueries(t *testing.T) {
 	tests := []struct {
 		name, tags string
 		id         Identifier
-		asked      []string
+		queried    []string
 	}{
 		{"the author domain itself", "p=none", Identifier{Domain: author, Passed: true}, nil},
 		{"strict for its mechanism", "p=none; aspf=s", Identifier{Domain: "b.example.com", Passed: true}, nil},
 		{"strict for the other mechanism", "p=none; aspf=s", Identifier{Mechanism: DKIM, Domain: "b.example.com", Passed: true}, []string{"TXT _dmarc.b.example.com"}},
 		{"a stranger", "p=none", Identifier{Domain: "example.net", Passed: true}, nil},
-		{"a stranger whose name ends alike", "p=none", Identifier{Domain: "evilexample.com", Passed: true}, nil},
+		{"a third party whose name ends alike", "p=none", Identifier{Domain: "evilexample.com", Passed: true}, nil},
 		{"one that failed", "p=none", Identifier{Domain: "b.example.com"}, nil},
 		{"one that failed temporarily", "p=none", Identifier{Domain: "b.example.com", Err: errTimeout}, []string{"TXT _dmarc.b.example.com"}},
-		{"names known from the author's walk are not asked again", "p=none", Identifier{Domain: "c.b.example.com", Passed: true}, []string{"TXT _dmarc.b.example.com", "TXT _dmarc.c.b.example.com"}},
+		{"names known from the author's walk are not queried again", "p=none", Identifier{Domain: "c.b.example.com", Passed: true}, []string{"TXT _dmarc.b.example.com", "TXT _dmarc.c.b.example.com"}},
 		{"nor is the author's", "p=none", Identifier{Domain: "x.a.example.com", Passed: true}, []string{"TXT _dmarc.x.a.example.com"}},
 		{"the organization itself", "p=none", Identifier{Domain: "example.com", Passed: true}, nil},
 		{"a record that cannot be used", "sp=none", Identifier{Domain: "b.example.com", Passed: true}, nil},
@@ -328,10 +328,10 @@ func TestIdentifyQueries(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			dns := zone("example.com " + tt.tags)
 			f, d := find(t, dns, TreeWalk, author)
-			dns.asked()
+			dns.queried()
 			f.Identify(t.Context(), tt.id, d)
-			if got := dns.asked(); !slices.Equal(got, tt.asked) {
-				t.Errorf("Identify(%+v) asked %v; want %v", tt.id, got, tt.asked)
+			if got := dns.queried(); !slices.Equal(got, tt.queried) {
+				t.Errorf("Identify(%+v) queried %v; want %v", tt.id, got, tt.queried)
 			}
 		})
 	}
@@ -340,10 +340,10 @@ func TestIdentifyQueries(t *testing.T) {
 func TestIdentifyQueriesNothingWithoutRecord(t *testing.T) {
 	for name, dns := range map[string]*fakeDNS{"none": zone(), "failed": zone().failing(theirs, "example.com")} {
 		f, d := find(t, dns, TreeWalk, "example.com")
-		dns.asked()
+		dns.queried()
 		f.Identify(t.Context(), Identifier{Domain: "a.example.com", Passed: true}, d)
-		if got := dns.asked(); len(got) > 0 {
-			t.Errorf("record %s: Identify asked %v; want nothing", name, got)
+		if got := dns.queried(); len(got) > 0 {
+			t.Errorf("record %s: Identify queried %v; want nothing", name, got)
 		}
 	}
 }

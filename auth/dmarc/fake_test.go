@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// fakeDNS answers from maps and writes down what it was asked. What is in no
+// fakeDNS answers from maps and writes down what it was queried. What is in no
 // map is not there.
 type fakeDNS struct {
 	txt     map[string][]string
@@ -72,9 +72,9 @@ func (f *fakeDNS) Exists(_ context.Context, name string) (bool, error) {
 	return !f.missing[name], f.fail[name]
 }
 
-// asked returns the questions since the last call, sorted: a walk asks all its
+// queried returns the questions since the last call, sorted: a walk asks all its
 // names at once.
-func (f *fakeDNS) asked() []string {
+func (f *fakeDNS) queried() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	log := f.log

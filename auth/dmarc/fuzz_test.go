@@ -109,7 +109,7 @@ func FuzzWalkNames(f *testing.F) {
 }
 
 // FuzzEvaluate: whatever is published and fails, nobody passes without an
-// aligned identifier that passed; a stranger changes neither status nor cause;
+// aligned identifier that passed; a third party changes neither status nor cause;
 // and what a failed lookup leaves settled is what it would have been.
 func FuzzEvaluate(f *testing.F) {
 	f.Add("p=reject", "p=none; psd=n", "p=reject; psd=y", uint8(0), uint8(1), true)
@@ -133,9 +133,9 @@ func FuzzEvaluate(f *testing.F) {
 		if v.Status == Pass && !(passed && id.AlignedWith(d)) {
 			t.Errorf("%+v for %+v; want no pass", v, id)
 		}
-		strangers := []Identifier{id, dkim("example.net", true), broken(SPF, "example.net", ours)}
-		if w := Evaluate(d, strangers); w.Status != v.Status || w.Cause != v.Cause || w.Policy != v.Policy {
-			t.Errorf("a stranger turns %+v into %+v", v, w)
+		thirdParties := []Identifier{id, dkim("example.net", true), broken(SPF, "example.net", ours)}
+		if w := Evaluate(d, thirdParties); w.Status != v.Status || w.Cause != v.Cause || w.Policy != v.Policy {
+			t.Errorf("a third party turns %+v into %+v", v, w)
 		}
 	})
 }

@@ -24,8 +24,8 @@ func TestWalksOfOneMessageAskEachNameOnce(t *testing.T) {
 	}
 	wg.Wait()
 	want := []string{"TXT _dmarc.a.example.com", "TXT _dmarc.b.example.com", "TXT _dmarc.com", "TXT _dmarc.example.com", "TXT _dmarc.x.b.example.com"}
-	if got := dns.asked(); !slices.Equal(got, want) {
-		t.Errorf("asked %v; want each name once: %v", got, want)
+	if got := dns.queried(); !slices.Equal(got, want) {
+		t.Errorf("queried %v; want each name once: %v", got, want)
 	}
 }
 
@@ -38,8 +38,8 @@ func TestWalksServeBothMethods(t *testing.T) {
 			t.Errorf("Find by %v = record of %q; want example.com", m, d.PolicyDomain)
 		}
 	}
-	if got := dns.asked(); len(got) != 3 {
-		t.Errorf("asked %v; want three names", got)
+	if got := dns.queried(); len(got) != 3 {
+		t.Errorf("queried %v; want three names", got)
 	}
 }
 
@@ -48,8 +48,8 @@ func TestWithoutWalksEachMessageAsksAgain(t *testing.T) {
 	f := &Finder{Resolver: dns}
 	f.Find(t.Context(), "example.com")
 	f.Find(t.Context(), "example.com")
-	if got := dns.asked(); len(got) != 4 {
-		t.Errorf("asked %v; want two names, twice", got)
+	if got := dns.queried(); len(got) != 4 {
+		t.Errorf("queried %v; want two names, twice", got)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestWalksWaitCanBeCancelled(t *testing.T) {
 		ctx, giveUp := context.WithCancel(t.Context())
 		giveUp()
 		s := w.step(ctx, "example.com", func(context.Context, string) Step {
-			t.Error("asked while a lookup is under way")
+			t.Error("queried while a lookup is under way")
 			return Step{}
 		})
 		if s.Err != context.Canceled || s.Domain != "example.com" {
@@ -144,8 +144,8 @@ func TestFindWithCacheOnlyResolver(t *testing.T) {
 func TestFindWithCacheOnlyResolverEndsAtStop(t *testing.T) {
 	dns := zone("a.example.com p=none; psd=n")
 	(&Finder{Resolver: dns, Immediate: true}).Find(t.Context(), "a.example.com")
-	if got := dns.asked(); !slices.Equal(got, []string{"TXT _dmarc.a.example.com"}) {
-		t.Errorf("asked %v; want the author's name only", got)
+	if got := dns.queried(); !slices.Equal(got, []string{"TXT _dmarc.a.example.com"}) {
+		t.Errorf("queried %v; want the author's name only", got)
 	}
 }
 

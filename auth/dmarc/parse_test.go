@@ -139,8 +139,8 @@ func TestDefectsHavePlaceAndText(t *testing.T) {
 func TestDefectKindsHaveNameAndFix(t *testing.T) {
 	names := map[string]bool{}
 	for k := SeveralRecords; k < endOfDefects; k++ {
-		if k.String() == "unknown" || names[k.String()] || (Defect{Kind: k}).Mend() == "" {
-			t.Errorf("DefectKind(%d) has name %q and mend %q; want its own name, and a mend", k, k, k.mend())
+		if k.String() == "unknown" || names[k.String()] || (Defect{Kind: k}).Fix() == "" {
+			t.Errorf("DefectKind(%d) has name %q and fix %q; want its own name, and a fix", k, k, k.fix())
 		}
 		names[k.String()] = true
 	}

@@ -167,13 +167,13 @@ func TestEvaluateIgnoresUnrelatedIdentifiers(t *testing.T) {
 			before := Evaluate(d, ids)
 			statuses[before.Status]++
 			w.dns.failing(theirs, "a.stranger.example").failing(ours, "stranger.example", "example")
-			for _, stranger := range []Identifier{
+			for _, thirdParty := range []Identifier{
 				dkim("a.stranger.example", true), dkim("a.stranger.example", false), broken(DKIM, "stranger.example", ours),
 				broken(SPF, "a.stranger.example", theirs), spf("stranger.example", true), broken(DKIM, "evil"+d.Widest, theirs), dkim("evil"+d.Widest, true),
 			} {
-				after := Evaluate(d, append([]Identifier{f.Identify(t.Context(), stranger, d)}, ids...))
+				after := Evaluate(d, append([]Identifier{f.Identify(t.Context(), thirdParty, d)}, ids...))
 				if after.outcome() != before.outcome() || after.Cause != before.Cause {
-					t.Errorf("world %d by %v: %+v turns %+v into %+v", seed, m, stranger, before, after)
+					t.Errorf("world %d by %v: %+v turns %+v into %+v", seed, m, thirdParty, before, after)
 				}
 			}
 		}
@@ -194,9 +194,9 @@ func TestFindNeedsAtMostEightQueries(t *testing.T) {
 		author := strings.Repeat("x.", w.IntN(20)) + pick(w, w.names)
 		f := w.finder(pick(w, methods))
 		d := f.Find(t.Context(), author)
-		questions := txtOnly(w.dns.asked())
+		questions := txtOnly(w.dns.queried())
 		id := f.Identify(t.Context(), dkim("y."+pick(w, w.names), true), d)
-		more := txtOnly(w.dns.asked())
+		more := txtOnly(w.dns.queried())
 		if questions > MaxWalk || more > MaxWalk || len(d.Walk) > questions {
 			t.Errorf("world %d: %q cost %d queries, %q %d; want at most %d", seed, author, questions, id.Domain, more, MaxWalk)
 		}

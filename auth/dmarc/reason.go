@@ -10,7 +10,7 @@ import (
 // may bring many signatures.
 const maxReasonIdentifiers = 3
 
-func lookupReason(d Discovery) string {
+func lookupWhy(d Discovery) string {
 	for _, s := range d.Walk {
 		if s.Err != nil {
 			return "no answer for " + show(s.Name())
@@ -19,7 +19,7 @@ func lookupReason(d Discovery) string {
 	return "no answer for the DMARC record of " + show(d.Author)
 }
 
-func noneReason(d Discovery) string {
+func noneWhy(d Discovery) string {
 	for _, s := range d.Walk {
 		if n := len(s.Records); n > 1 {
 			return fmt.Sprintf("%s holds %d DMARC records, which count as none", show(s.Name()), n)
@@ -31,11 +31,11 @@ func noneReason(d Discovery) string {
 	return "no DMARC record for " + show(d.Author)
 }
 
-func unusableReason(d Discovery) string {
+func unusableWhy(d Discovery) string {
 	return "the DMARC record of " + show(d.PolicyDomain) + " has an invalid policy and no usable rua"
 }
 
-func passReason(d Discovery, ids []Identifier) string {
+func passWhy(d Discovery, ids []Identifier) string {
 	var names []string
 	for _, id := range ids {
 		if id.Passed && id.AlignedWith(d) {
@@ -45,7 +45,7 @@ func passReason(d Discovery, ids []Identifier) string {
 	return "aligned " + list(names)
 }
 
-func failReason(d Discovery, ids []Identifier) string {
+func failWhy(d Discovery, ids []Identifier) string {
 	var names []string
 	for _, id := range ids {
 		if id.Passed {
@@ -62,7 +62,7 @@ func failReason(d Discovery, ids []Identifier) string {
 	}
 }
 
-func openReason(id Identifier) string {
+func openWhy(id Identifier) string {
 	if id.Err != nil {
 		return fmt.Sprintf("no aligned pass, and %s for %s could not be checked", id.Mechanism, show(id.Domain))
 	}

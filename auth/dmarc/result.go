@@ -167,7 +167,7 @@ type Existence uint8
 
 // What is known of it.
 const (
-	ExistenceUnknown Existence = iota // not asked, or not answered; treated as existing
+	ExistenceUnknown Existence = iota // not queried, or not answered; treated as existing
 	Existing
 	Missing // NXDOMAIN for the name itself (RFC 9989, Section 3.2.13)
 )

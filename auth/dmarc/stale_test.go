@@ -7,21 +7,21 @@ import (
 	"testing"
 )
 
-// aged is DNS with old answers for some names, "*" for all.
+// aged is DNS with stale answers for some names, "*" for all.
 type aged struct {
 	*fakeDNS
 	old []string
 }
 
-// oldAnswer is the error beside an old answer, of whom to blame.
-type oldAnswer struct{ error }
+// staleAnswer is the error beside a stale answer, of whom to blame.
+type staleAnswer struct{ error }
 
-func (oldAnswer) Stale() bool     { return true }
-func (o oldAnswer) Unwrap() error { return o.error }
+func (staleAnswer) Stale() bool     { return true }
+func (o staleAnswer) Unwrap() error { return o.error }
 
 func (a aged) beside(name string, err error) error {
 	if err == nil && (slices.Contains(a.old, name) || slices.Contains(a.old, "*")) {
-		return oldAnswer{ours}
+		return staleAnswer{ours}
 	}
 	return err
 }
@@ -54,11 +54,11 @@ func TestFindWithStaleAnswerEqualsFresh(t *testing.T) {
 					got, gotOrgs := evaluated(t, aged{zone(), []string{old}}, m, author, ids)
 					if got.Verdict != fresh.Verdict || !got.Discovery.Record.Equal(fresh.Discovery.Record) ||
 						got.Discovery.Org != fresh.Discovery.Org || got.Discovery.Source != fresh.Discovery.Source || !slices.Equal(gotOrgs, orgs) {
-						t.Errorf("%s by %v with an old answer for %s: %+v, %v; want %+v, %v", author, m, old, got, gotOrgs, fresh, orgs)
+						t.Errorf("%s by %v with a stale answer for %s: %+v, %v; want %+v, %v", author, m, old, got, gotOrgs, fresh, orgs)
 					}
-					asked := slices.ContainsFunc(got.Discovery.Walk, func(s Step) bool { return old == "*" || s.Name() == old })
-					if got.Discovery.Stale != asked || got.Discovery.Err != nil || got.Discovery.OrgErr != nil {
-						t.Errorf("%s by %v with an old answer for %s: Stale = %v, %v; want %v", author, m, old, got.Discovery.Stale, got.Discovery.Err, asked)
+					queried := slices.ContainsFunc(got.Discovery.Walk, func(s Step) bool { return old == "*" || s.Name() == old })
+					if got.Discovery.Stale != queried || got.Discovery.Err != nil || got.Discovery.OrgErr != nil {
+						t.Errorf("%s by %v with a stale answer for %s: Stale = %v, %v; want %v", author, m, old, got.Discovery.Stale, got.Discovery.Err, queried)
 					}
 				}
 				if fresh.Discovery.Stale {
@@ -112,7 +112,7 @@ func TestIdentifyMarksStaleOrganization(t *testing.T) {
 	}
 }
 
-// An old answer that the domain does not exist must not bring np on it.
+// A stale answer that the domain does not exist must not bring np on it.
 func TestFindIgnoresStaleExistence(t *testing.T) {
 	for _, missing := range []bool{true, false} {
 		dns := aged{zone("example.com p=none; np=reject"), []string{"a.example.com"}}
@@ -137,14 +137,14 @@ func TestStaleNeedsStaleError(t *testing.T) {
 	}
 }
 
-// notStale could say that there is an old answer, and does not.
+// notStale could say that there is a stale answer, and does not.
 type notStale struct{}
 
 func (notStale) Error() string { return "no answer" }
 func (notStale) Stale() bool   { return false }
 
 func TestStaleUnwrapsErrors(t *testing.T) {
-	if !isStale(errors.Join(errTimeout, oldAnswer{theirs})) || isStale(nil) || isStale(errTimeout) {
-		t.Error("isStale() does not tell an old answer from an error")
+	if !isStale(errors.Join(errTimeout, staleAnswer{theirs})) || isStale(nil) || isStale(errTimeout) {
+		t.Error("isStale() does not tell a stale answer from an error")
 	}
 }

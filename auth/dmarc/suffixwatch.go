@@ -13,7 +13,7 @@ import (
 const SuffixCheckInterval = time.Minute
 
 // SuffixFile is a list file that is read again when it changes. A file that
-// cannot be read, or is no list, leaves the last good list in force. It is safe
+// cannot be read, or is no list, leaves the last good list active. It is safe
 // for several goroutines; make it with OpenSuffixes.
 type SuffixFile struct {
 	path   string
@@ -38,7 +38,7 @@ type stamp struct {
 
 // OpenSuffixes reads the list at path, as LoadSuffixes does. now is the clock.
 // report, which may be nil, is told what became of each change of the file: nil
-// when the new list is in force, or why it is not. It is called from within
+// when the new list is active, or why it is not. It is called from within
 // Current and must not call it.
 func OpenSuffixes(path string, now func() time.Time, report func(error)) (*SuffixFile, error) {
 	f := &SuffixFile{path: path, now: now, report: report, seen: stampOf(path)}
@@ -51,7 +51,7 @@ func OpenSuffixes(path string, now func() time.Time, report func(error)) (*Suffi
 	return f, nil
 }
 
-// Current returns the list in force. One list should serve a whole message: two
+// Current returns the active list. One list should serve a whole message: two
 // might not agree on an Organizational Domain. It looks at the file once each
 // SuffixCheckInterval; one caller reads what has changed (some 0.1 s) while the
 // others go on with the list they have.
@@ -67,7 +67,7 @@ func (f *SuffixFile) Current() Suffixes {
 func (f *SuffixFile) Org(domain string) string { return f.Current().Org(domain) }
 
 // Err returns what is wrong with the file as it was last seen; nil when the
-// list in force is that of the file.
+// list active is that of the file.
 func (f *SuffixFile) Err() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

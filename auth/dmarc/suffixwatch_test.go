@@ -78,7 +78,7 @@ func TestSuffixFileReloadsChangedFile(t *testing.T) {
 	w.wantOrg(t, "before it is time again", "b.bank.example")
 }
 
-func TestSuffixFileReloadsTouchedFile(t *testing.T) {
+func TestSuffixFileReloadsAffectedFile(t *testing.T) {
 	w := watch(t)
 	w.write(t, strings.Replace(listText("example"), "x0\n", "y0\n", 1))
 	if err := os.Chtimes(w.path, time.Unix(5, 0), time.Unix(5, 0)); err != nil {
@@ -105,7 +105,7 @@ func TestSuffixFileKeepsListAfterError(t *testing.T) {
 	}
 	w.write(t, listText("example\nbank.example"))
 	w.wait()
-	w.wantOrg(t, "mended", "b.bank.example")
+	w.wantOrg(t, "fixed", "b.bank.example")
 	if w.Err() != nil || len(w.told) != 4 {
 		t.Errorf("Err() = %v, told %v; want a good report at last", w.Err(), w.told)
 	}

@@ -9,7 +9,7 @@ import (
 func TestVerdictTextRoundTrip(t *testing.T) {
 	for _, v := range []Verdict{
 		{},
-		{Status: Fail, Policy: Reject, Pct: 30, Testing: true, Reason: "x"},
+		{Status: Fail, Policy: Reject, Pct: 30, Testing: true, Why: "x"},
 		{Status: TempError, Policy: Quarantine, Cause: CauseOurs, AlignedSPF: true},
 		{Status: PermError, Cause: CauseDomain, AlignedDKIM: true},
 		{Status: Pass},

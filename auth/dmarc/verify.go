@@ -19,7 +19,7 @@ type Identifier struct {
 
 	Org    string // Organizational Domain, if Identify found that it matters
 	OrgErr error  // temporary: Org is not known
-	Stale  bool   // Org comes from an old answer, because no newer one could be had
+	Stale  bool   // Org comes from a stale answer, because no newer one could be had
 }
 
 // AlignedWith reports whether id is aligned with the author domain of d (RFC
@@ -94,8 +94,8 @@ type Verdict struct {
 	AlignedSPF  bool `json:"aligned_spf,omitempty"`
 	AlignedDKIM bool `json:"aligned_dkim,omitempty"`
 
-	Cause  Cause  `json:"cause"`  // who is to blame for a TempError
-	Reason string `json:"reason"` // why, one clause in words for the operator; printable ASCII
+	Cause Cause  `json:"cause"` // who is to blame for a TempError
+	Why   string `json:"why"`   // why, one clause in words for the operator; printable ASCII
 }
 
 // Evaluate concludes. It does no I/O.
@@ -103,7 +103,7 @@ type Verdict struct {
 // An aligned pass is a pass, whatever the other identifiers did (RFC 9989,
 // Section 5.3.5). Without one, a temporary failure makes the message one that
 // can neither pass nor fail (Section 5.3.6), but only if it could have changed
-// the verdict: a signature of a stranger whose DNS does not answer is no way
+// the verdict: a signature of a third party whose DNS does not answer is no way
 // around a policy. PermError is a record that applies but can not even count as
 // p=none (Section 4.10.1); no policy goes with it, as with StatusNone.
 func Evaluate(d Discovery, ids []Identifier) Verdict {
@@ -113,24 +113,24 @@ func Evaluate(d Discovery, ids []Identifier) Verdict {
 	v := Verdict{Policy: d.policy(), Testing: d.Record.T, Pct: d.Record.Pct}
 	v.align(d, ids)
 	if v.AlignedSPF || v.AlignedDKIM {
-		v.Status, v.Reason = Pass, passReason(d, ids)
+		v.Status, v.Why = Pass, passWhy(d, ids)
 		return v
 	}
 	if open := undecided(d, ids); len(open) > 0 {
-		return v.leftOpen(blame(d, open), openReason(open[0]))
+		return v.leftOpen(blame(d, open), openWhy(open[0]))
 	}
 	if d.ExistenceErr != nil {
 		return v.leftOpen(causeOf(d.ExistenceErr), "no aligned pass, and no answer on whether "+show(d.Author)+" exists")
 	}
-	v.Status, v.Reason = Fail, failReason(d, ids)
+	v.Status, v.Why = Fail, failWhy(d, ids)
 	return v
 }
 
 // leftOpen is a verdict that a temporary failure has left open.
 func (v Verdict) leftOpen(cause Cause, reason string) Verdict {
-	v.Status, v.Cause, v.Reason = TempError, cause, reason
+	v.Status, v.Cause, v.Why = TempError, cause, reason
 	if cause == CausePressure {
-		v.Reason += ": our DNS is overloaded or down"
+		v.Why += ": our DNS is overloaded or down"
 	}
 	return v
 }
@@ -141,7 +141,7 @@ func (v Verdict) leftOpen(cause Cause, reason string) Verdict {
 // pass, and without a policy there is nothing to fail.
 func (v Verdict) WithoutClient() Verdict {
 	if v.Status == Fail {
-		v.Status, v.Cause, v.Reason = TempError, CauseClient, "no aligned DKIM pass, and SPF could not be checked: the client is not known"
+		v.Status, v.Cause, v.Why = TempError, CauseClient, "no aligned DKIM pass, and SPF could not be checked: the client is not known"
 	}
 	return v
 }
@@ -150,13 +150,13 @@ func (v Verdict) WithoutClient() Verdict {
 func withoutPolicy(d Discovery, ids []Identifier) (Verdict, bool) {
 	switch {
 	case d.Err != nil:
-		v := Verdict{}.leftOpen(causeOf(walkErrs(d)...), lookupReason(d))
+		v := Verdict{}.leftOpen(causeOf(walkErrs(d)...), lookupWhy(d))
 		v.align(d, ids)
 		return v, true
 	case d.Source == SourceNone:
-		return Verdict{Reason: noneReason(d)}, true
+		return Verdict{Why: noneWhy(d)}, true
 	case !d.Record.Usable(d.Method):
-		return Verdict{Status: PermError, Reason: unusableReason(d)}, true
+		return Verdict{Status: PermError, Why: unusableWhy(d)}, true
 	default:
 		return Verdict{}, false
 	}
@@ -244,7 +244,7 @@ func isOurs(err error) bool {
 }
 
 // GaveWay reports whether a lookup had to give way to others, because too much
-// was asked at once.
+// was queried at once.
 func GaveWay(err error) bool {
 	if err == nil {
 		return false

@@ -35,10 +35,10 @@ func lastLabels(d string, n int) string {
 }
 
 // walk asks the names of a walk from start and returns the answers in order,
-// up to and including the first that stops it. Known answers are not asked
+// up to and including the first that stops it. Known answers are not queried
 // again.
 //
-// All are asked at once: their names do not depend on each other, there are at
+// All are queried at once: their names do not depend on each other, there are at
 // most eight, and nearly every walk goes to the end, so that one after the
 // other would cost up to eight times the latency. Answers past a stop are not
 // waited for and count for nothing.
@@ -114,7 +114,7 @@ func (f *Finder) start(ctx context.Context, wg *sync.WaitGroup, domain string) <
 }
 
 // step finds out what a name holds, or recalls it. A resolver that never waits
-// is a memory itself, and what it does not know another one may be asked for.
+// is a memory itself, and what it does not know another one may be queried for.
 func (f *Finder) step(ctx context.Context, domain string) Step {
 	if f.Walks == nil || f.Immediate {
 		return f.ask(ctx, domain)
@@ -136,13 +136,13 @@ func (f *Finder) ask(ctx context.Context, domain string) Step {
 	return s
 }
 
-// staleness is an error that may have an old answer beside it.
+// staleness is an error that may have a stale answer beside it.
 type staleness interface {
 	error
 	Stale() bool
 }
 
-// isStale reports whether there is an old answer beside an error.
+// isStale reports whether there is a stale answer beside an error.
 func isStale(err error) bool {
 	old, ok := errors.AsType[staleness](err)
 	return ok && old.Stale()
@@ -158,7 +158,7 @@ func anyStale(steps []Step) bool {
 }
 
 // canExist reports whether the DNS can hold name (RFC 1035, Section 2.3.4).
-// Other names hold nothing and are not asked: what a resolver makes of them may
+// Other names hold nothing and are not queried: what a resolver makes of them may
 // be an error, and a sender would have chosen temperror.
 func canExist(name string) bool {
 	for label := range strings.SplitSeq(name, ".") {

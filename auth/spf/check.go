@@ -59,14 +59,14 @@ func newChecker(r Resolver, q Query, now func() time.Time) *checker {
 func (c *checker) check(ctx context.Context, q Query) Result {
 	res := Result{Identity: q.Identity, Domain: printable(q.Domain, maxName)}
 	if !c.ip.IsValid() || !isHostName(q.Domain) {
-		res.Reason = "no domain to check"
+		res.Why = "no domain to check"
 		return res
 	}
 	o := c.checkHost(ctx, q.Domain)
 	if res.Stale = c.stale != nil; res.Stale { // whatever exp will need
 		o = o.fromStale(c.stale)
 	}
-	res.Status, res.Reason, res.Err = o.status, o.reason, o.err
+	res.Status, res.Why, res.Err = o.status, o.why, o.err
 	res.Term = printable(o.term, maxTerm)
 	if q.Explain && o.status == Fail && o.exp != "" {
 		res.Explanation = c.explain(ctx, o)

@@ -46,7 +46,7 @@ func TestCheckGivesTheResultOfTheRFC(t *testing.T) {
 		domain string
 		local  string
 		want   Status
-		reason string
+		why    string
 	}{
 		{"ip4 matches", v4, "pass.example", "user", Pass, "matched ip"},
 		{"ip6 matches", v6, "pass.example", "user", Pass, "matched ip"},
@@ -73,8 +73,8 @@ func TestCheckGivesTheResultOfTheRFC(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			got := Check(context.Background(), z, Query{IP: tt.ip, Domain: tt.domain, Local: tt.local, Helo: "mx.sender.example"})
-			if got.Status != tt.want || !strings.Contains(got.Reason, tt.reason) || got.Domain != tt.domain {
-				t.Errorf("Check() = %+v; want %v for %q, because of %q", got, tt.want, tt.domain, tt.reason)
+			if got.Status != tt.want || !strings.Contains(got.Why, tt.why) || got.Domain != tt.domain {
+				t.Errorf("Check() = %+v; want %v for %q, because of %q", got, tt.want, tt.domain, tt.why)
 			}
 			if (got.Err != nil) != (tt.want == TempError) {
 				t.Errorf("Err = %v with %v; want one with temperror only", got.Err, got.Status)
@@ -93,7 +93,7 @@ func TestCheckIgnoresQuotedAtSign(t *testing.T) {
 	}
 	for _, q := range z.Queries() {
 		if strings.Contains(q, "evil") {
-			t.Errorf("asked %q; want victim.example only", q)
+			t.Errorf("queried %q; want victim.example only", q)
 		}
 	}
 }
@@ -130,7 +130,7 @@ func FuzzCheck(f *testing.F) {
 			if got.Status == TempError {
 				t.Errorf("Check(%q) = temperror; nothing failed", record)
 			}
-			for _, text := range []string{got.Domain, got.Reason, got.Term, got.Explanation} {
+			for _, text := range []string{got.Domain, got.Why, got.Term, got.Explanation} {
 				if !visible(strings.ReplaceAll(text, " ", "")) || len(text) > maxExplanation {
 					t.Errorf("Check(%q) gives the text %q", record, text)
 				}
@@ -180,7 +180,7 @@ func TestCheckLookupsAreLimited(t *testing.T) {
 	}
 }
 
-// rich has the record at every name, and as many hosts as are asked for.
+// rich has the record at every name, and as many hosts as are queried for.
 type rich struct {
 	record  string
 	lookups int

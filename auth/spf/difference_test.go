@@ -18,11 +18,11 @@ type explanation struct {
 	section string // of RFC 7208, which decides it
 	why     string
 	records func(owner, record string, tr trial) string
-	dns     func(o forOracle, tr trial) asked
+	dns     func(o forOracle, tr trial) queried
 }
 
-// asked is the DNS as the other implementation asks for it.
-type asked interface {
+// queried is the DNS as the other implementation asks for it.
+type queried interface {
 	LookupTXT(ctx context.Context, name string) ([]string, error)
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr, error)
@@ -35,9 +35,9 @@ var explanations = []explanation{
 	{"5", "an IPv4 client is not in an ip6 network, though it holds its address in IPv6 form", withoutMapped, nil},
 	{"7.3", "the macro p is the validated name of the client; Section 4.6.4 counts it", withNames, nil},
 	{"7.1", "a number of parts may have any number of digits", shortNumbers, nil},
-	{"4.6.4", "terms that find nothing are counted, not queries: each ptr is one, though the client's names are asked for once", voidPTRs, nil},
-	{"4.8", "what is no name of the DNS is not asked for, so it is no void lookup either (Section 4.6.4)", nil, func(o forOracle, _ trial) asked { return namesOnly{o} }},
-	{"4.6.4", "only addresses of the client's family are asked for (Section 5); none is void, of mail hosts too", nil, func(o forOracle, tr trial) asked { return newFamily(o, tr) }},
+	{"4.6.4", "terms that find nothing are counted, not queries: each ptr is one, though the client's names are queried for once", voidPTRs, nil},
+	{"4.8", "what is no name of the DNS is not queried for, so it is no void lookup either (Section 4.6.4)", nil, func(o forOracle, _ trial) queried { return namesOnly{o} }},
+	{"4.6.4", "only addresses of the client's family are queried for (Section 5); none is void, of mail hosts too", nil, func(o forOracle, tr trial) queried { return newFamily(o, tr) }},
 }
 
 // onlyGrammar puts an error where a record has one.
@@ -87,7 +87,7 @@ func voidPTRs(_, record string, tr trial) string {
 }
 
 // withNames puts the client's name for the macro p, and before the first, unless
-// the names were asked for already, a term that only counts.
+// the names were queried for already, a term that only counts.
 func withNames(owner, record string, tr trial) string {
 	c := checker{dns: tr.zone, ip: tr.query.IP.Unmap()}
 	name := c.validName(context.Background(), owner)
@@ -161,14 +161,14 @@ func (o namesOnly) LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 // for exists those of IPv4.
 type family struct {
 	forOracle
-	four  bool
-	asked map[string]bool // type and name, by us
+	four    bool
+	queried map[string]bool // type and name, by us
 }
 
 func newFamily(o forOracle, tr trial) family {
-	log := &logged{Resolver: tr.zone, asked: make(map[string]bool)}
+	log := &logged{Resolver: tr.zone, queried: make(map[string]bool)}
 	Check(context.Background(), log, tr.query)
-	return family{o, tr.query.IP.Unmap().Is4(), log.asked}
+	return family{o, tr.query.IP.Unmap().Is4(), log.queried}
 }
 
 func (f family) LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr, error) {
@@ -177,7 +177,7 @@ func (f family) LookupIPAddr(ctx context.Context, name string) ([]net.IPAddr, er
 		return found, err
 	}
 	key := strings.ToLower(strings.TrimSuffix(name, "."))
-	four, six := f.asked["A "+key], f.asked["AAAA "+key]
+	four, six := f.queried["A "+key], f.queried["AAAA "+key]
 	if !four && !six {
 		four, six = f.four, !f.four
 	}
@@ -199,19 +199,19 @@ func (f family) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
 	return hosts, err
 }
 
-// logged remembers which addresses were asked for.
+// logged remembers which addresses were queried for.
 type logged struct {
 	Resolver
-	asked map[string]bool
+	queried map[string]bool
 }
 
 func (l *logged) A(ctx context.Context, name string) ([]netip.Addr, error) {
-	l.asked["A "+strings.ToLower(name)] = true
+	l.queried["A "+strings.ToLower(name)] = true
 	return l.Resolver.A(ctx, name)
 }
 
 func (l *logged) AAAA(ctx context.Context, name string) ([]netip.Addr, error) {
-	l.asked["AAAA "+strings.ToLower(name)] = true
+	l.queried["AAAA "+strings.ToLower(name)] = true
 	return l.Resolver.AAAA(ctx, name)
 }
 
@@ -248,7 +248,7 @@ func apply(tr trial, list ...explanation) (got Status, changed bool) {
 			changed = true
 		}
 	}
-	var dns asked = forOracle{zone}
+	var dns queried = forOracle{zone}
 	for _, e := range list {
 		if e.dns != nil {
 			dns, changed = e.dns(forOracle{zone}, tr), true

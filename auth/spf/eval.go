@@ -22,12 +22,12 @@ type checker struct {
 	voids int // that found nothing, so far
 	macro int // macros expanded, for the test that counts the work
 	names claimed
-	stale error // of the first old answer that was used
+	stale error // of the first stale answer that was used
 
 	pressed error // of the first lookup about the client's own names that gave way to others
 }
 
-// usable takes an old answer for a fresh one, and remembers it. Any other error
+// usable takes a stale answer for a fresh one, and remembers it. Any other error
 // it returns.
 func (c *checker) usable(err error) error {
 	if !isStale(err) {
@@ -40,8 +40,8 @@ func (c *checker) usable(err error) error {
 }
 
 // gaveWay notes a lookup that had to give way to others, because too much was
-// asked at once. RFC 7208, Section 5.5, has a failure match nothing where the
-// client's own names are asked for; but this one a sender can arrange.
+// queried at once. RFC 7208, Section 5.5, has a failure match nothing where the
+// client's own names are queried for; but this one a sender can arrange.
 func (c *checker) gaveWay(err error) {
 	if err == nil || c.pressed != nil {
 		return
@@ -52,13 +52,13 @@ func (c *checker) gaveWay(err error) {
 	}
 }
 
-// staleness is an error that may have an old answer beside it.
+// staleness is an error that may have a stale answer beside it.
 type staleness interface {
 	error
 	Stale() bool
 }
 
-// isStale reports whether there is an old answer beside an error.
+// isStale reports whether there is a stale answer beside an error.
 func isStale(err error) bool {
 	old, ok := errors.AsType[staleness](err)
 	return ok && old.Stale()
@@ -68,17 +68,17 @@ func isStale(err error) bool {
 type outcome struct {
 	status Status
 	term   string // as written, not yet fit to be printed
-	reason string
+	why    string
 	err    error  // of TempError
 	exp    string // domain-spec of the record that decided
 	domain string // the owner of that record, for the macro d of exp
 }
 
-// fromStale is an outcome to which an old answer has led, that may not be true
+// fromStale is an outcome to which a stale answer has led, that may not be true
 // any more: what has passed stays so, and nothing fails for it. A failure of DNS
 // that ended the check says more.
 func (o outcome) fromStale(err error) outcome {
-	o.reason += "; old DNS answer"
+	o.why += "; stale DNS answer"
 	if o.status != Pass && o.status != TempError {
 		o.status, o.err = TempError, err
 	}
@@ -89,14 +89,14 @@ func (o outcome) fromStale(err error) outcome {
 type failure struct {
 	status Status
 	term   string
-	reason string
+	why    string
 	err    error
 }
 
-func permanent(reason string) *failure { return &failure{status: PermError, reason: reason} }
+func permanent(reason string) *failure { return &failure{status: PermError, why: reason} }
 
 func temporary(err error) *failure {
-	return &failure{status: TempError, reason: "DNS lookup failed", err: err}
+	return &failure{status: TempError, why: "DNS lookup failed", err: err}
 }
 
 // outcome is that of a record in which a term failed. The innermost term is
@@ -105,7 +105,7 @@ func (f *failure) outcome(term string) outcome {
 	if f.term != "" {
 		term = f.term
 	}
-	return outcome{status: f.status, term: term, reason: f.reason, err: f.err}
+	return outcome{status: f.status, term: term, why: f.why, err: f.err}
 }
 
 // checkHost is check_host(). It calls itself for include and redirect, of which
@@ -116,7 +116,7 @@ func (c *checker) checkHost(ctx context.Context, domain string) outcome {
 	case f != nil:
 		return f.outcome("")
 	case !rec.published:
-		return outcome{status: None, reason: "no SPF record"}
+		return outcome{status: None, why: "no SPF record"}
 	}
 	for i := range rec.terms {
 		t := &rec.terms[i]
@@ -126,7 +126,7 @@ func (c *checker) checkHost(ctx context.Context, domain string) outcome {
 		}
 		if matched {
 			return outcome{
-				status: t.result, term: t.text, reason: "matched " + t.mechanism.String(),
+				status: t.result, term: t.text, why: "matched " + t.mechanism.String(),
 				exp: rec.exp, domain: domain,
 			}
 		}
@@ -134,7 +134,7 @@ func (c *checker) checkHost(ctx context.Context, domain string) outcome {
 	if rec.redirect != "" {
 		return c.redirect(ctx, domain, rec.redirect)
 	}
-	return outcome{status: Neutral, reason: "no mechanism matched"} // Section 4.7
+	return outcome{status: Neutral, why: "no mechanism matched"} // Section 4.7
 }
 
 // record finds the record of a domain. It may be in use elsewhere, too: nobody
@@ -179,7 +179,7 @@ func (c *checker) term(ctx context.Context, domain, spec string) (string, *failu
 	if !isASCII(c.local) && uses(spec, "ls") {
 		return "", nil
 	}
-	if uses(spec, "p") && !c.names.asked {
+	if uses(spec, "p") && !c.names.queried {
 		if f := c.count(); f != nil { // Section 4.6.4 counts the macro too
 			return "", f
 		}

@@ -41,7 +41,7 @@ func TestCheckLimitsCoverIncludes(t *testing.T) {
 		name, record string
 		ip           netip.Addr
 		want         Status
-		reason       string
+		why          string
 	}{
 		{"ten terms", repeat("a", 10) + " +all", v4, Pass, "matched all"},
 		{"eleven terms", repeat("a", 11) + " +all", v4, PermError, terms},
@@ -64,8 +64,8 @@ func TestCheckLimitsCoverIncludes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			z := dnstest.NewZone(t, strings.Replace(zone, "#", tt.record, 1))
-			if got := ask(t, z, tt.ip); got.Status != tt.want || !strings.HasPrefix(got.Reason, tt.reason) {
-				t.Errorf("Check() = %+v; want %v, %s", got, tt.want, tt.reason)
+			if got := ask(t, z, tt.ip); got.Status != tt.want || !strings.HasPrefix(got.Why, tt.why) {
+				t.Errorf("Check() = %+v; want %v, %s", got, tt.want, tt.why)
 			}
 		})
 	}
@@ -197,7 +197,7 @@ func TestCheckDNSFailureIsTempErrorWithCause(t *testing.T) {
 	})
 }
 
-// outOfTime ends the time when the client's names are asked for.
+// outOfTime ends the time when the client's names are queried for.
 type outOfTime struct {
 	fixed
 	cancel context.CancelFunc
@@ -273,7 +273,7 @@ func TestCheckNonASCIILocalPartMatchesNothing(t *testing.T) {
 	} {
 		z := dnstest.NewZone(t, "x.example TXT \""+tt.record+"\"\n*.x.example A 127.0.0.2")
 		got := Check(t.Context(), z, Query{IP: v4, Domain: "x.example", Local: tt.local, Helo: "\u00fc.example", Explain: true})
-		if got.Status != tt.want || z.Asked() != tt.queries {
+		if got.Status != tt.want || z.Queried() != tt.queries {
 			t.Errorf("%s for %q: Check() = %+v with %q; want %v with %d queries", tt.record, tt.local, got, z.Queries(), tt.want, tt.queries)
 		}
 	}

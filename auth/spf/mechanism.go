@@ -71,7 +71,7 @@ func (c *checker) matchInclude(ctx context.Context, name string) (bool, *failure
 	case None:
 		return false, permanent("the included domain has no SPF record")
 	case TempError, PermError:
-		return false, &failure{status: o.status, term: o.term, reason: o.reason, err: o.err}
+		return false, &failure{status: o.status, term: o.term, why: o.why, err: o.err}
 	}
 	return false, nil
 }
@@ -84,7 +84,7 @@ func (c *checker) matchMX(ctx context.Context, name string, t *term) (bool, *fai
 	case f != nil:
 		return false, f
 	case len(hosts) > maxMX:
-		// Before any is asked for: their order changes from answer to answer,
+		// Before any is queried for: their order changes from answer to answer,
 		// and the result must not.
 		return false, permanent("more than ten mail hosts of one mx")
 	}
@@ -102,7 +102,7 @@ func (c *checker) matchMX(ctx context.Context, name string, t *term) (bool, *fai
 }
 
 // lookup asks for a name. One that the DNS cannot have, as macros may make,
-// is not asked for and has nothing (RFC 7208, Section 4.8, leaves it open).
+// is not queried for and has nothing (RFC 7208, Section 4.8, leaves it open).
 // void is of a question with an empty answer (Section 4.6.4).
 func lookup[T any](ctx context.Context, c *checker, ask func(context.Context, string) ([]T, error), name string) (found []T, void bool, f *failure) {
 	if n := len(name); n > 0 && name[n-1] == '.' {

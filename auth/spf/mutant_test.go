@@ -86,7 +86,7 @@ func trialOf(rng *rand.Rand, c suiteCase) trial {
 	}
 	owners := slices.Sorted(maps.Keys(c.zone))
 	rng.Shuffle(len(owners), func(i, j int) { owners[i], owners[j] = owners[j], owners[i] })
-	// The domain of the sender in most mutants: others are seldom asked for.
+	// The domain of the sender in most mutants: others are seldom queried for.
 	if rng.IntN(4) > 0 {
 		owners = append([]string{strings.ToLower(tr.query.Domain)}, owners...)
 	}

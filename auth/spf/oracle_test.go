@@ -92,7 +92,7 @@ func askOracle(dns Resolver, q Query) (Status, error) {
 	return askThrough(forOracle{dns}, q)
 }
 
-func askThrough(dns asked, q Query) (Status, error) {
+func askThrough(dns queried, q Query) (Status, error) {
 	got, err := oracle.CheckHostWithSender(q.IP.AsSlice(), q.Helo, q.Local+"@"+q.Domain,
 		oracle.WithContext(context.Background()), oracle.WithResolver(dns))
 	for s := None; s <= PermError; s++ {

@@ -32,7 +32,7 @@ func parse(txt string) (record, *failure) {
 			continue
 		}
 		if d := rec.add(word); d != "" {
-			return record{}, &failure{status: PermError, term: word, reason: "syntax error: " + string(d)}
+			return record{}, &failure{status: PermError, term: word, why: "syntax error: " + string(d)}
 		}
 	}
 	return rec, nil

@@ -36,7 +36,7 @@ func TestParseTerms(t *testing.T) {
 		switch {
 		case tt.want == "" && f != nil:
 			t.Errorf("parse(%q) = %+v; want no failure", tt.term, *f)
-		case tt.want != "" && (f == nil || f.status != PermError || f.term != tt.term || f.reason != "syntax error: "+string(tt.want)):
+		case tt.want != "" && (f == nil || f.status != PermError || f.term != tt.term || f.why != "syntax error: "+string(tt.want)):
 			t.Errorf("parse(%q) = %+v; want permerror, %s", tt.term, f, tt.want)
 		}
 	}

@@ -7,32 +7,32 @@ import (
 )
 
 // claimed are the names that the client's address claims in PTR records. They
-// are asked for at most once in a check, and so is each name.
+// are queried for at most once in a check, and so is each name.
 type claimed struct {
-	asked bool
-	void  bool  // there are none
-	err   error // with which they came
-	hosts []claim
+	queried bool
+	void    bool  // there are none
+	err     error // with which they came
+	hosts   []claim
 }
 
 // claim is one of the names.
 type claim struct {
-	name  string
-	asked bool
-	valid bool // it has the client's address
+	name    string
+	queried bool
+	valid   bool // it has the client's address
 }
 
 // claims returns the names that the client claims. A failure of DNS is none:
 // it makes no temperror (RFC 7208, Section 5.5), unless the lookup gave way to
-// others. Of an old answer the names are
+// others. Of a stale answer the names are
 // used; one without names is no more than the failure.
 func (c *checker) claims(ctx context.Context) []claim {
-	if c.names.asked {
+	if c.names.queried {
 		return c.names.hosts
 	}
 	names, err := c.dns.PTR(ctx, c.ip)
 	c.gaveWay(err)
-	c.names = claimed{asked: true, void: err == nil && len(names) == 0, err: err}
+	c.names = claimed{queried: true, void: err == nil && len(names) == 0, err: err}
 	// The domain owner has no power over the client's PTR records, so too
 	// many of them are no error (Section 4.6.4).
 	for _, name := range names[:min(len(names), maxPTR)] {
@@ -42,11 +42,11 @@ func (c *checker) claims(ctx context.Context) []claim {
 }
 
 // valid reports whether a claimed name has the client's address. A name that
-// cannot be asked for is skipped (RFC 7208, Section 5.5). Old answers count only
+// cannot be queried for is skipped (RFC 7208, Section 5.5). Stale answers count only
 // where they make it valid: otherwise a client whose own DNS has gone silent
 // would make a temperror of what is a fail without any answer.
 func (c *checker) valid(ctx context.Context, h *claim) bool {
-	if h.asked {
+	if h.queried {
 		return h.valid
 	}
 	before := c.stale
@@ -55,7 +55,7 @@ func (c *checker) valid(ctx context.Context, h *claim) bool {
 	if f != nil {
 		c.gaveWay(f.err)
 	}
-	h.asked, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
+	h.queried, h.valid = true, f == nil && slices.Contains(addrs, c.ip)
 	if !h.valid {
 		c.stale = before
 	}
@@ -63,7 +63,7 @@ func (c *checker) valid(ctx context.Context, h *claim) bool {
 }
 
 // matchPTR reports whether a valid name of the client is target or below it.
-// Only names that could match are asked for.
+// Only names that could match are queried for.
 func (c *checker) matchPTR(ctx context.Context, target string) (bool, *failure) {
 	hosts := c.claims(ctx)
 	for i := range hosts {

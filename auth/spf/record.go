@@ -78,7 +78,7 @@ type reading struct {
 }
 
 // lookupRecord returns what the TXT records of a name are to SPF. It means
-// something beside the error of an old answer, and beside no other.
+// something beside the error of a stale answer, and beside no other.
 func lookupRecord(ctx context.Context, r Resolver, name string) (reading, error) {
 	if keeper, ok := r.(Keeper); ok {
 		kept, err := keeper.Parsed(ctx, name, readToKeep)
@@ -94,7 +94,7 @@ func lookupRecord(ctx context.Context, r Resolver, name string) (reading, error)
 }
 
 // readToKeep is read, in few bytes. A term has many times the bytes of its
-// text, and a stranger who publishes many short ones must not fill the memory
+// text, and a third party who publishes many short ones must not fill the memory
 // of a cache, which knows the text only: such a record is read again.
 func readToKeep(txts []string) any {
 	r := read(txts)

@@ -67,9 +67,9 @@ type Result struct {
 	Identity Identity
 	Domain   string // the domain that was checked
 	Term     string // the term that matched or is at fault, as written; it may be of an included record
-	Reason   string // the matching mechanism or the error, in words of ours
+	Why      string // the matching mechanism or the error, in words of ours
 	Err      error  // with TempError: the failure of DNS
-	Stale    bool   // an old answer was used, because no newer one could be had
+	Stale    bool   // a stale answer was used, because no newer one could be had
 
 	// Explanation is what the domain owner says of a fail, if Query.Explain
 	// asks for it. It is for the log and for people who look into a case, never

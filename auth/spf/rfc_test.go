@@ -40,7 +40,7 @@ func TestSuiteOfRFC7208(t *testing.T) {
 			if c.fields.Has("explanation") && got.Explanation != strings.TrimPrefix(want, "DEFAULT") {
 				t.Errorf("explanation = %q; want %q", got.Explanation, want)
 			}
-			if got.Reason == "" || (got.Err != nil) != (got.Status == TempError) {
+			if got.Why == "" || (got.Err != nil) != (got.Status == TempError) {
 				t.Errorf("Check() = %+v; want a reason, and an error with temperror only", got)
 			}
 		})

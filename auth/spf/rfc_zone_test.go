@@ -62,16 +62,16 @@ func (z suiteZone) find(name, kind string) ([]suiteRecord, error) {
 		has := func(kind string) bool {
 			return slices.ContainsFunc(records, func(r suiteRecord) bool { return r.kind == kind })
 		}
-		asked := kind
+		queried := kind
 		if kind == "TXT" && !has("TXT") {
-			asked = "SPF"
+			queried = "SPF"
 		}
 		var out []suiteRecord
 		for _, r := range records {
 			switch {
 			case r.kind == "TIMEOUT" && len(out) == 0:
 				return nil, errTimeout
-			case r.kind == asked && !slices.Equal(r.data, []string{"NONE"}):
+			case r.kind == queried && !slices.Equal(r.data, []string{"NONE"}):
 				out = append(out, r)
 			}
 		}

@@ -45,7 +45,7 @@ func TestExplanationIsOptional(t *testing.T) {
 	for explain, want := range map[bool]string{false: "", true: "because"} {
 		z := dnstest.NewZone(t, "x.example TXT \"v=spf1 -all exp=why.x.example\"\nwhy.x.example TXT because")
 		got := Check(t.Context(), z, Query{IP: v4, Domain: "x.example", Explain: explain})
-		if got.Status != Fail || got.Explanation != want || (z.Asked() == 2) != explain {
+		if got.Status != Fail || got.Explanation != want || (z.Queried() == 2) != explain {
 			t.Errorf("Check() with Explain %t = %+v after %q; want fail and %q", explain, got, z.Queries(), want)
 		}
 	}

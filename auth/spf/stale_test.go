@@ -14,13 +14,13 @@ import (
 	"dmarcgate/internal/dnstest"
 )
 
-// oldAnswer is the error beside an old answer, with the question.
-type oldAnswer string
+// staleAnswer is the error beside a stale answer, with the question.
+type staleAnswer string
 
-func (o oldAnswer) Error() string { return "no newer answer to " + string(o) }
-func (o oldAnswer) Stale() bool   { return true }
+func (o staleAnswer) Error() string { return "no newer answer to " + string(o) }
+func (o staleAnswer) Stale() bool   { return true }
 
-// aged is a zone with old answers to some questions, "*" for all.
+// aged is a zone with stale answers to some questions, "*" for all.
 type aged struct {
 	*dnstest.Zone
 	old []string // as "TXT x.example"
@@ -28,7 +28,7 @@ type aged struct {
 
 func (a aged) beside(question string, err error) error {
 	if err == nil && (slices.Contains(a.old, question) || slices.Contains(a.old, "*")) {
-		return oldAnswer(question)
+		return staleAnswer(question)
 	}
 	return err
 }
@@ -80,44 +80,44 @@ func TestCheckStaleAnswerNeverFails(t *testing.T) {
 	for _, tt := range []struct {
 		name, record, old string
 		want              Status
-		reason            string
+		why               string
 	}{
-		{"the record, for a pass", "ip4:192.0.2.1 -all", "TXT x.example", Pass, "matched ip4; old DNS answer"},
-		{"the record, for a fail", "-all", "TXT x.example", TempError, "matched all; old DNS answer"},
-		{"the record, for a softfail", "~all", "TXT x.example", TempError, "matched all; old"},
-		{"the record, for neutral", "?all", "TXT x.example", TempError, "matched all; old"},
-		{"the record, without a match", "a", "TXT x.example", TempError, "no mechanism matched; old"},
-		{"a record that cannot be read", "nonsense", "TXT x.example", TempError, "syntax error: unknown mechanism; old"},
-		{"addresses that match", "a:host.example -all", "A host.example", Pass, "old"},
-		{"addresses that do not", "a:other.example -all", "A other.example", TempError, "matched all; old"},
-		{"addresses that match a fail", "-a:host.example +all", "A host.example", TempError, "matched a; old"},
-		{"addresses that another mechanism does not need", "a:other.example ip4:192.0.2.1 -all", "A other.example", Pass, "old"},
-		{"addresses that were not asked for", "ip4:192.0.2.1 a:host.example -all", "A host.example", Pass, "matched ip4"},
-		{"mail hosts that match", "mx:mx.example -all", "MX mx.example", Pass, "old"},
-		{"mail hosts of which there are none", "mx:none.example -all", "MX none.example", TempError, "matched all; old"},
-		{"the address of a mail host", "mx:mx.example -all", "A host.example", Pass, "old"},
-		{"a name that exists", "exists:host.example -all", "A host.example", Pass, "old"},
-		{"a name that exists, for a fail", "-exists:host.example +all", "A host.example", TempError, "matched exists; old"},
-		{"a name that does not exist", "exists:no.example -all", "A no.example", TempError, "matched all; old"},
-		{"an included record that passes", "include:pass.example -all", "TXT pass.example", Pass, "old"},
-		{"an included record that does not", "include:soft.example -all", "TXT soft.example", TempError, "matched all; old"},
-		{"an included record that is not there", "include:none.example -all", "TXT none.example", TempError, "the included domain has no SPF record; old"},
-		{"a redirect to one that passes", "redirect=pass.example", "TXT pass.example", Pass, "old"},
-		{"a redirect to one that fails", "redirect=fail.example", "TXT fail.example", TempError, "matched all; old"},
-		{"a redirect to nothing", "redirect=none.example", "TXT none.example", TempError, "has no SPF record; old"},
-		{"a claimed name that matches", "ptr:ptr.example -all", "PTR 192.0.2.1", Pass, "matched ptr; old"},
-		{"its address", "ptr:ptr.example -all", "A mail.ptr.example", Pass, "matched ptr; old"},
-		{"a claimed name that matches a fail", "-ptr:ptr.example +all", "PTR 192.0.2.1", TempError, "matched ptr; old"},
-		{"a claimed name in a macro", "exists:%{p}.no.example -all", "PTR 192.0.2.1", TempError, "matched all; old"},
+		{"the record, for a pass", "ip4:192.0.2.1 -all", "TXT x.example", Pass, "matched ip4; stale DNS answer"},
+		{"the record, for a fail", "-all", "TXT x.example", TempError, "matched all; stale DNS answer"},
+		{"the record, for a softfail", "~all", "TXT x.example", TempError, "matched all; stale"},
+		{"the record, for neutral", "?all", "TXT x.example", TempError, "matched all; stale"},
+		{"the record, without a match", "a", "TXT x.example", TempError, "no mechanism matched; stale"},
+		{"a record that cannot be read", "nonsense", "TXT x.example", TempError, "syntax error: unknown mechanism; stale"},
+		{"addresses that match", "a:host.example -all", "A host.example", Pass, "stale"},
+		{"addresses that do not", "a:other.example -all", "A other.example", TempError, "matched all; stale"},
+		{"addresses that match a fail", "-a:host.example +all", "A host.example", TempError, "matched a; stale"},
+		{"addresses that another mechanism does not need", "a:other.example ip4:192.0.2.1 -all", "A other.example", Pass, "stale"},
+		{"addresses that were not queried for", "ip4:192.0.2.1 a:host.example -all", "A host.example", Pass, "matched ip4"},
+		{"mail hosts that match", "mx:mx.example -all", "MX mx.example", Pass, "stale"},
+		{"mail hosts of which there are none", "mx:none.example -all", "MX none.example", TempError, "matched all; stale"},
+		{"the address of a mail host", "mx:mx.example -all", "A host.example", Pass, "stale"},
+		{"a name that exists", "exists:host.example -all", "A host.example", Pass, "stale"},
+		{"a name that exists, for a fail", "-exists:host.example +all", "A host.example", TempError, "matched exists; stale"},
+		{"a name that does not exist", "exists:no.example -all", "A no.example", TempError, "matched all; stale"},
+		{"an included record that passes", "include:pass.example -all", "TXT pass.example", Pass, "stale"},
+		{"an included record that does not", "include:soft.example -all", "TXT soft.example", TempError, "matched all; stale"},
+		{"an included record that is not there", "include:none.example -all", "TXT none.example", TempError, "the included domain has no SPF record; stale"},
+		{"a redirect to one that passes", "redirect=pass.example", "TXT pass.example", Pass, "stale"},
+		{"a redirect to one that fails", "redirect=fail.example", "TXT fail.example", TempError, "matched all; stale"},
+		{"a redirect to nothing", "redirect=none.example", "TXT none.example", TempError, "has no SPF record; stale"},
+		{"a claimed name that matches", "ptr:ptr.example -all", "PTR 192.0.2.1", Pass, "matched ptr; stale"},
+		{"its address", "ptr:ptr.example -all", "A mail.ptr.example", Pass, "matched ptr; stale"},
+		{"a claimed name that matches a fail", "-ptr:ptr.example +all", "PTR 192.0.2.1", TempError, "matched ptr; stale"},
+		{"a claimed name in a macro", "exists:%{p}.no.example -all", "PTR 192.0.2.1", TempError, "matched all; stale"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 "+tt.record+"\"\n"+agedZone), []string{tt.old}}
 			got := ask(t, dns, v4)
-			if got.Status != tt.want || !strings.Contains(got.Reason, tt.reason) || got.Stale != strings.Contains(tt.reason, "old") {
-				t.Errorf("Check() = %+v; want %v, because of %q", got, tt.want, tt.reason)
+			if got.Status != tt.want || !strings.Contains(got.Why, tt.why) || got.Stale != strings.Contains(tt.why, "stale") {
+				t.Errorf("Check() = %+v; want %v, because of %q", got, tt.want, tt.why)
 			}
-			if got.Status == TempError && got.Err != oldAnswer(tt.old) || got.Status != TempError && got.Err != nil {
-				t.Errorf("Err = %v with %v; want that of the old answer with temperror only", got.Err, got.Status)
+			if got.Status == TempError && got.Err != staleAnswer(tt.old) || got.Status != TempError && got.Err != nil {
+				t.Errorf("Err = %v with %v; want that of the stale answer with temperror only", got.Err, got.Status)
 			}
 			if got.Explanation != "" {
 				t.Errorf("Explanation = %q; want none of what is no fail", got.Explanation)
@@ -128,7 +128,7 @@ func TestCheckStaleAnswerNeverFails(t *testing.T) {
 
 func TestCheckStaleNegativeAnswerIsTempError(t *testing.T) {
 	dns := aged{dnstest.NewZone(t, agedZone), []string{"TXT x.example"}}
-	if got := ask(t, dns, v4); got.Status != TempError || got.Reason != "no SPF record; old DNS answer" || !got.Stale {
+	if got := ask(t, dns, v4); got.Status != TempError || got.Why != "no SPF record; stale DNS answer" || !got.Stale {
 		t.Errorf("Check() = %+v; want temperror", got)
 	}
 }
@@ -165,18 +165,18 @@ func TestCheckStaleNamesWithoutMatch(t *testing.T) {
 func TestCheckLimitsCountStaleAnswers(t *testing.T) {
 	dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 a:n1.example a:n2.example a:n3.example +all\"\n"+agedZone), []string{"A n1.example", "A n3.example"}}
 	got := ask(t, dns, v4)
-	if got.Status != TempError || !strings.Contains(got.Reason, "more than two terms that found nothing") || got.Term != "a:n3.example" {
+	if got.Status != TempError || !strings.Contains(got.Why, "more than two terms that found nothing") || got.Term != "a:n3.example" {
 		t.Errorf("Check() = %+v; want temperror because of three terms that found nothing", got)
 	}
-	if got.Err != oldAnswer("A n1.example") {
-		t.Errorf("Err = %v; want that of the first old answer", got.Err)
+	if got.Err != staleAnswer("A n1.example") {
+		t.Errorf("Err = %v; want that of the first stale answer", got.Err)
 	}
 }
 
 func TestCheckCauseBehindStaleAnswer(t *testing.T) {
 	dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 a:lame.example -all\"\n"+agedZone), []string{"TXT x.example"}}
 	got := ask(t, dns, v4)
-	if got.Status != TempError || !got.Stale || got.Term != "a:lame.example" || errors.As(got.Err, new(oldAnswer)) {
+	if got.Status != TempError || !got.Stale || got.Term != "a:lame.example" || errors.As(got.Err, new(staleAnswer)) {
 		t.Errorf("Check() = %+v; want temperror because of lame.example", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestExplanationFromStaleAnswer(t *testing.T) {
 	for _, old := range []string{"TXT why.example", "PTR 192.0.2.1"} {
 		dns := aged{dnstest.NewZone(t, "x.example TXT \"v=spf1 -all exp=why.example\"\n"+strings.Replace(agedZone, "no mail", "%{p}: no mail", 1)), []string{old}}
 		if got := ask(t, dns, v4); got.Status != Fail || got.Stale || got.Explanation != "mail.ptr.example: no mail from here" {
-			t.Errorf("with an old answer to %s: Check() = %+v; want fail, with the explanation", old, got)
+			t.Errorf("with a stale answer to %s: Check() = %+v; want fail, with the explanation", old, got)
 		}
 	}
 }
@@ -266,8 +266,8 @@ func TestKeeperIgnoresForeignValues(t *testing.T) {
 		k := newKeeper(t, agedZone, old)
 		k.kept["fail.example"] = "a key"
 		got := Check(t.Context(), k, Query{IP: v4, Domain: "fail.example", Local: "user", Helo: "h"})
-		if want := map[bool]Status{false: Fail, true: TempError}[old != ""]; got.Status != want || !strings.HasPrefix(got.Reason, "matched all") {
-			t.Errorf("Check() with an old answer to %q = %+v; want %v by the record", old, got, want)
+		if want := map[bool]Status{false: Fail, true: TempError}[old != ""]; got.Status != want || !strings.HasPrefix(got.Why, "matched all") {
+			t.Errorf("Check() with a stale answer to %q = %+v; want %v by the record", old, got, want)
 		}
 	}
 }

@@ -41,9 +41,9 @@ func TestPostfixGivesAwkwardMailTheDocumentedAnswers(t *testing.T) {
 // knows it, so that both are seen.
 var awkwardProfiles = []struct{ name, quarantine string }{{"monitor", "tag"}, {"conformant", "tag"}, {"strict", "hold"}}
 
-// Where a file says nothing else, a stranger sends its message, for whose own
+// Where a file says nothing else, a third party sends its message, for whose own
 // domain SPF passes.
-var awkwardEnvelope = map[string]string{"client": "203.0.113.66", "helo": "mail.stranger.example", "mail": "<a@stranger.example>"}
+var awkwardEnvelope = map[string]string{"client": "203.0.113.66", "helo": "mail.stranger.example", "mail_from": "<a@stranger.example>"}
 
 // awkwardZone is the part of the DNS that no file owns.
 const awkwardZone = `

@@ -110,7 +110,7 @@ func TestMTARemovesFiveForgedResults(t *testing.T) {
 		m := s.delivered(t, qid)
 		ourResults(t, m)
 		if header := string(m.Header()); strings.Contains(header, "forged") || !strings.Contains(header, "kept.example") {
-			t.Errorf("header after removal:\n%s\nwant no forged field, and the stranger's", header)
+			t.Errorf("header after removal:\n%s\nwant no forged field, and the third party's", header)
 		}
 	})
 }
@@ -119,7 +119,7 @@ func TestMTANullSenderIsCheckedByHELO(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *mtaSite) {
 		qid := s.accepted(t, s.session(t, shopHost), "", mailText("postmaster@shop.example", "bounce", ""))
 		contains(t, "our field", ourResults(t, s.delivered(t, qid)), "spf=pass smtp.helo=mail.shop.example", "dmarc=pass")
-		if f := s.last(t).Facts; !f.NullPath || f.From != policy.FromOneMailbox {
+		if f := s.last(t).Facts; !f.NullPath || f.FromField != policy.FromOneMailbox {
 			t.Errorf("row = %+v; want a null path", f)
 		}
 	})

@@ -166,7 +166,7 @@ func TestExplainShowsDifferentCacheOfDaemon(t *testing.T) {
 	})
 	cfg := write(t, "dmarcgate.toml", fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = \"strict\"\n[dns]\nservers = [%q]\n", dir, dns.Addr()))
 	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
-	args := []string{"explain", mail, "-c", cfg, "--ip", "192.0.2.1", "--helo", "[192.0.2.1]", "--mail-from", "<y@bank.example>"}
+	args := []string{"explain", mail, "-c", cfg, "--client", "192.0.2.1", "--helo", "[192.0.2.1]", "--mail-from", "<y@bank.example>"}
 	code, out, stderr := command(args...)
 	if code != 0 || strings.Count(out, "the daemon has: ") != 2 {
 		t.Errorf("explain = %d, %s\n%s\nwant two lookups for which the daemon has something else", code, stderr, out)

@@ -9,10 +9,10 @@ import (
 )
 
 // pressed stands between the daemon and its resolver: lookups of the names
-// that the zone has under !pressure give way, as they do when too much is asked
+// that the zone has under !pressure give way, as they do when too much is queried
 // at once. Of a served zone no server could say so.
 type pressed struct {
-	dns  auth.Memory
+	dns  auth.CacheOnly
 	zone *dnstest.Zone
 }
 
@@ -22,11 +22,11 @@ func press(d *served, zone *dnstest.Zone) {
 		now := *g.Snapshot.Load()
 		checker := *now.Checker
 		charge := checker.Charge
-		checker.Charge = func(client netip.Addr) func(auth.Class) auth.Memory {
+		checker.Charge = func(client netip.Addr) func(auth.Class) auth.CacheOnly {
 			charged := charge(client)
-			return func(c auth.Class) auth.Memory {
+			return func(c auth.Class) auth.CacheOnly {
 				p := pressed{charged(c), zone}
-				return auth.Memory{SPF: p, DKIM: p, DMARC: p}
+				return auth.CacheOnly{SPF: p, DKIM: p, DMARC: p}
 			}
 		}
 		now.Checker = &checker

@@ -41,8 +41,8 @@ func (w witness) check(t *testing.T, line string) {
 		if has(rowResults(w.row), strings.Fields(value)) {
 			t.Errorf("the row has %q; want none with %q", rowResults(w.row), value)
 		}
-	case key == "asked", key == "not-asked":
-		if got := slices.Contains(w.queries, value); got != (key == "asked") {
+	case key == "queried", key == "not-queried":
+		if got := slices.Contains(w.queries, value); got != (key == "queried") {
 			t.Errorf("queries = %q; want %s %s", w.queries, key, value)
 		}
 	case key == "disposition":
@@ -51,8 +51,8 @@ func (w witness) check(t *testing.T, line string) {
 		equal("action", d.Action.String())
 	case key == "evidence":
 		equal("evidence", term.OrNone(string(d.Evidence)))
-	case key == "override":
-		equal("override", term.OrNone(string(d.Override)))
+	case key == "reason":
+		equal("reason", term.OrNone(string(d.Reason)))
 	case key == "pass_by":
 		equal("pass_by", term.OrNone(f.Authors[0].PassBy()))
 	case key == "earlier_spf_fail":
@@ -75,8 +75,8 @@ func (w witness) check(t *testing.T, line string) {
 			shadow = append(shadow, s.Rule+" "+s.Action.String())
 		}
 		equal("shadow", strings.Join(shadow, ", "))
-	case key == "from":
-		equal("From", string(f.From))
+	case key == "from_field":
+		equal("From", string(f.FromField))
 	case key == "forged":
 		equal("forged fields", strconv.Itoa(f.Forged))
 	case key == "bimi":
@@ -91,9 +91,9 @@ func (w witness) check(t *testing.T, line string) {
 		if !strings.Contains(w.res.Text, value) {
 			t.Errorf("reply text = %q; want %q in it", w.res.Text, value)
 		}
-	case key == "reason":
-		if !strings.Contains(d.Reason, value) {
-			t.Errorf("reason = %q; want %q in it", d.Reason, value)
+	case key == "why":
+		if !strings.Contains(d.Why, value) {
+			t.Errorf("why = %q; want %q in it", d.Why, value)
 		}
 	case key == "header":
 		if !strings.Contains(unfolded(w.final), value) {

@@ -66,8 +66,8 @@ func (c *reloadCmd) Run(e *env) error {
 type tailCmd struct {
 	controlFlags
 	Listener string `help:"Show only messages of this listener (default: all)."`
-	Domain   string `help:"Show only this author domain and all domains below it (default: all)."`
-	IP       string `help:"Show only clients in this address or network (default: all)." placeholder:"ADDR"`
+	Author   string `help:"Show only this author domain and all domains below it (default: all)."`
+	Client   string `help:"Show only clients in this address or network (default: all)." placeholder:"ADDR"`
 	Result   string `help:"Show only this DMARC result: pass, fail, none, temperror or permerror (default: all)." enum:"pass,fail,none,temperror,permerror," default:"" placeholder:"RESULT"`
 	Action   string `help:"Show only this action: accept, tag, hold, reject or tempfail (default: all)." enum:"accept,tag,hold,reject,tempfail," default:"" placeholder:"ACTION"`
 	Rule     string `help:"Show only decisions of this rule (default: all)."`
@@ -79,8 +79,8 @@ type tailCmd struct {
 
 // Validate is called by kong; what it finds is a usage error.
 func (c *tailCmd) Validate() (err error) {
-	if c.IP != "" {
-		c.network, err = parseClient(c.IP)
+	if c.Client != "" {
+		c.network, err = parseClient(c.Client)
 	}
 	return err
 }
@@ -118,7 +118,7 @@ func (c *tailCmd) run(ctx context.Context, e *env) error {
 	if err := c.known(); err != nil {
 		return err
 	}
-	filter := admin.Filter{Listener: c.Listener, Domain: c.Domain, Client: c.network, Result: c.Result, Action: c.Action, Rule: c.Rule}
+	filter := admin.Filter{Listener: c.Listener, Domain: c.Author, Client: c.network, Result: c.Result, Action: c.Action, Rule: c.Rule}
 	return s.Tail(ctx, filter, c.Count)
 }
 
@@ -128,7 +128,7 @@ func parseClient(text string) (netip.Prefix, error) {
 	}
 	p, err := netip.ParsePrefix(text)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("--ip: %q is neither an address nor a network", text)
+		return netip.Prefix{}, fmt.Errorf("--client: %q is neither an address nor a network", text)
 	}
 	return p, nil
 }

@@ -39,7 +39,7 @@ func TestControlSocketServesCommands(t *testing.T) {
 	socket := d.Inputs().Config.Admin.Control
 	daemontest.Change(t, d.path, `profile = "strict"`, `profile = "stric"`)
 	if code, _, stderr = command("reload", "--socket", socket); code != 1 || !strings.Contains(stderr, `did you mean "strict"?`) {
-		t.Errorf("reload of a wrong file = %d, %q; want 1 and the mend", code, stderr)
+		t.Errorf("reload of a wrong file = %d, %q; want 1 and the fix", code, stderr)
 	}
 	if code, _, stderr = command("status", "--socket", filepath.Join(t.TempDir(), "no.sock")); code != 1 || !strings.Contains(stderr, "is it running?") {
 		t.Errorf("status without a daemon = %d, %q; want 1", code, stderr)
@@ -56,7 +56,7 @@ func TestTailShowsLiveDecisions(t *testing.T) {
 	defer client.Close()
 	var out bytes.Buffer
 	done := make(chan error, 1)
-	tail := &tailCmd{controlFlags: controlFlags{Socket: d.Inputs().Config.Admin.Control}, Domain: "bank.example", IP: "203.0.113.0/24", Action: "reject", Count: 1}
+	tail := &tailCmd{controlFlags: controlFlags{Socket: d.Inputs().Config.Admin.Control}, Author: "bank.example", Client: "203.0.113.0/24", Action: "reject", Count: 1}
 	go func() { done <- tail.run(t.Context(), &env{stdout: &out}) }()
 	// Messages are sent until tail has seen one: it may start late.
 	for i := 0; ; i++ {
@@ -65,7 +65,7 @@ func TestTailShowsLiveDecisions(t *testing.T) {
 		}
 		select {
 		case err := <-done:
-			if err != nil || !strings.Contains(out.String(), "from=bank.example ip=203.0.113.66 reject: no aligned") {
+			if err != nil || !strings.Contains(out.String(), "author=bank.example client=203.0.113.66 reject: no aligned") {
 				t.Errorf("tail = %v, %q; want one decision", err, out.String())
 			}
 			return

@@ -38,7 +38,7 @@ func proxySite(t *testing.T, second bool) (*served, *daemontest.Buffer, *mtatest
 // spoof sends a message that the policy of reject.example refuses.
 func spoof(t *testing.T, p *mtatest.Postfix, i int) mtatest.Reply {
 	t.Helper()
-	r, err := p.Send(strangerHost, mtatest.Mail{
+	r, err := p.Send(thirdPartyHost, mtatest.Mail{
 		From: "a@reject.example", Rcpts: []string{"user@receiver.example"}, Data: mailText("a@reject.example", fmt.Sprint("spoof ", i), ""),
 	})
 	if err != nil {
@@ -102,7 +102,7 @@ func TestCoverageOfASecondSMTPDBehindAProxyFilter(t *testing.T) {
 		t.Errorf("warning = %+v; want none", w)
 	}
 	row := (&mtaSite{daemon: d, log: log}).last(t)
-	if row.Facts.Client.String() != strangerHost.Addr || !row.Facts.Relay.IsLoopback() {
-		t.Errorf("client %v by relay %v; want %s by a loopback address", row.Facts.Client, row.Facts.Relay, strangerHost.Addr)
+	if row.Facts.Client.String() != thirdPartyHost.Addr || !row.Facts.Relay.IsLoopback() {
+		t.Errorf("client %v by relay %v; want %s by a loopback address", row.Facts.Client, row.Facts.Relay, thirdPartyHost.Addr)
 	}
 }

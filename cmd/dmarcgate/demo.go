@@ -102,10 +102,10 @@ type outcome struct {
 	What    string `json:"what"`
 	Profile string `json:"profile"`
 	Client  string `json:"client"`
-	From    string `json:"from"`
+	Author  string `json:"author"`
 	Verdict string `json:"verdict"`
 	Answer  string `json:"answer"`
-	Reason  string `json:"reason"`
+	Why     string `json:"why"`
 	Reply   string `json:"reply,omitempty"` // what a refused client reads
 }
 
@@ -150,17 +150,17 @@ func outcomeOf(ctx context.Context, d *daemon.Daemon, m demoMail, res miltertest
 		return outcome{}, fmt.Errorf("%d rows in the store; want one", len(rows))
 	}
 	f, decision := rows[0].Facts, rows[0].Decision
-	o := outcome{What: m.what, Profile: m.profile, Client: m.Client.String(), Verdict: string(f.Skip), Reason: decision.Reason, From: "-"}
+	o := outcome{What: m.what, Profile: m.profile, Client: m.Client.String(), Verdict: string(f.Skip), Why: decision.Why, Author: "-"}
 	if f.Skip == policy.Evaluated {
-		o.Verdict = string(f.From)
+		o.Verdict = string(f.FromField)
 	}
 	for _, a := range f.Authors {
 		if a.Domain == decision.Author {
-			o.From, o.Verdict = a.Domain, fmt.Sprintf("%s p=%s", a.Verdict.Status, a.Published())
+			o.Author, o.Verdict = a.Domain, fmt.Sprintf("%s p=%s", a.Verdict.Status, a.Published())
 		}
 	}
-	if decision.Override != policy.AsPublished {
-		o.Reason = fmt.Sprintf("[%s] %s", decision.Override, o.Reason)
+	if decision.Reason != policy.AsPublished {
+		o.Why = fmt.Sprintf("[%s] %s", decision.Reason, o.Why)
 	}
 	o.Answer, o.Reply = answerWords(decision, res), res.Text
 	return o, nil
@@ -205,7 +205,7 @@ func (c *demoCmd) show(w io.Writer, outcomes []outcome) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "MESSAGE\tPROFILE\tFROM\tVERDICT\tANSWER\tREASON")
 	for _, o := range outcomes {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", o.What, o.Profile, o.From, o.Verdict, o.Answer, term.Printable(o.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", o.What, o.Profile, o.Author, o.Verdict, o.Answer, term.Printable(o.Why))
 	}
 	return t.Flush()
 }

@@ -15,10 +15,10 @@ const demoID = "mx.receiver.example"
 
 // The hosts that send the demo's mail.
 var (
-	demoShop      = netip.MustParseAddr("192.0.2.10")    // named in shop.example's SPF record
-	demoForwarder = netip.MustParseAddr("198.51.100.20") // forwards mail, unchanged or with a footer
-	demoStranger  = netip.MustParseAddr("203.0.113.66")  // nobody's host
-	demoSubmitter = netip.MustParseAddr("203.0.113.7")   // a user who has authenticated
+	demoShop       = netip.MustParseAddr("192.0.2.10")    // named in shop.example's SPF record
+	demoForwarder  = netip.MustParseAddr("198.51.100.20") // forwards mail, unchanged or with a footer
+	demoThirdParty = netip.MustParseAddr("203.0.113.66")  // nobody's host
+	demoSubmitter  = netip.MustParseAddr("203.0.113.7")   // a user who has authenticated
 )
 
 // demoZone is the DNS of the demo; the key records are added.
@@ -65,21 +65,21 @@ func demoMails() ([]demoMail, string, error) {
 		mail("legitimate, by SPF", "strict", demoShop, "bounce@shop.example", demoText("orders@shop.example", "Receipt")),
 		mail("legitimate, by DKIM, forwarded", "strict", demoForwarder, "srs@forwarder.example", signed),
 		mail("legitimate bounce, by HELO", "strict", demoShop, "", demoText("Mail <postmaster@shop.example>", "Undelivered")),
-		mail("spoof", "strict", demoStranger, "x@forwarder.example", spoof),
-		mail("the same spoof", "conformant", demoStranger, "x@forwarder.example", spoof),
-		mail("the same spoof", "monitor", demoStranger, "x@forwarder.example", spoof),
-		mail("spoof of a subdomain, sp=", "strict", demoStranger, "x@bank.example", from("news.bank.example")),
-		mail("spoof of a name that does not exist, np=", "strict", demoStranger, "x@bank.example", from("login.bank.example")),
-		mail("sampled, pct=0", "strict", demoStranger, "x@rollout.example", from("rollout.example")),
-		mail("owner is testing, t=y", "strict", demoStranger, "x@trial.example", from("trial.example")),
-		mail("owner only watches, p=none", "strict", demoStranger, "x@watch.example", from("watch.example")),
+		mail("spoof", "strict", demoThirdParty, "x@forwarder.example", spoof),
+		mail("the same spoof", "conformant", demoThirdParty, "x@forwarder.example", spoof),
+		mail("the same spoof", "monitor", demoThirdParty, "x@forwarder.example", spoof),
+		mail("spoof of a subdomain, sp=", "strict", demoThirdParty, "x@bank.example", from("news.bank.example")),
+		mail("spoof of a name that does not exist, np=", "strict", demoThirdParty, "x@bank.example", from("login.bank.example")),
+		mail("sampled, pct=0", "strict", demoThirdParty, "x@rollout.example", from("rollout.example")),
+		mail("owner is testing, t=y", "strict", demoThirdParty, "x@trial.example", from("trial.example")),
+		mail("owner only watches, p=none", "strict", demoThirdParty, "x@watch.example", from("watch.example")),
 		mail("changed by a mailing list", "strict", demoForwarder, "list@forwarder.example", footer),
 		mail("the same", "conformant", demoForwarder, "list@forwarder.example", footer),
-		mail("the domain's DNS is down", "strict", demoStranger, "x@forwarder.example", from("broken.example")),
+		mail("the domain's DNS is down", "strict", demoThirdParty, "x@forwarder.example", from("broken.example")),
 		mail("two domains in From", "strict", demoShop, "bounce@shop.example", demoText("a@shop.example, b@bank.example", "Two")),
 		mail("five forged results", "strict", demoForwarder, "srs@forwarder.example", forged),
-		mail("no From field", "strict", demoStranger, "x@forwarder.example", []byte("Subject: nobody\r\n\r\nhello\r\n")),
-		mail("no DMARC record", "strict", demoStranger, "x@plain.example", from("plain.example")),
+		mail("no From field", "strict", demoThirdParty, "x@forwarder.example", []byte("Subject: nobody\r\n\r\nhello\r\n")),
+		mail("no DMARC record", "strict", demoThirdParty, "x@plain.example", from("plain.example")),
 		mail("user who has authenticated", "strict", demoSubmitter, "x@bank.example", spoof),
 	}
 	mails[len(mails)-1].Auth = "user"

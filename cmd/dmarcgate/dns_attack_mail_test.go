@@ -26,7 +26,7 @@ type shape struct {
 	author   func() string              // the author domain of the next message; hostileAuthor when nil
 	networks int                        // that hostile mail comes from; 0 is another one for each message
 	abandons bool                       // hostile mail is given up behind its header, and the next one sent at once
-	harder   bool                       // than what is promised of good mail: no names of strangers are left by which to share
+	harder   bool                       // than what is promised of good mail: no names of third parties are left by which to share
 	relay    bool                       // all mail comes from our own relay, and good mail from one client behind it
 }
 
@@ -97,7 +97,7 @@ func noise(bytes int) string {
 // right.
 const attackBody, attackBodyHash = "hi\r\n", "RHI91NDg1Go8f6isolS2HCe2tXiflhd+gsgHAECfFTU="
 
-// hostileMessage is 54 KB: a chain and signatures whose keys nobody has asked
+// hostileMessage is 54 KB: a chain and signatures whose keys nobody has queried
 // for yet.
 func hostileMessage(s shape, author string) []byte {
 	var b strings.Builder

@@ -89,7 +89,7 @@ func (f *figures) broken(harder bool) (list []string) {
 		no("the daemon took %d MiB; want at most %d", f.resident>>20, attackMemory>>20)
 	}
 	if f.slow == 0 {
-		no("the hostile mail has asked for nothing slow: this was no attack")
+		no("the hostile mail has queried for nothing slow: this was no attack")
 	}
 	return list
 }

@@ -37,9 +37,9 @@ func TestDaemonCancelledMessagesLeakNothing(t *testing.T) {
 	cancelMessages(t, srv, 0, connections, connections)
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
 	for round := range daemontest.Scale(t) {
-		asked := srv.Zone.Asked()
+		queried := srv.Zone.Queried()
 		cancelMessages(t, srv, 1+round, connections, cancelledMessages)
-		if n := srv.Zone.Asked() - asked; n < connections { // not one for each: under pressure lookups wait, and those that nobody waits for are shared out last
+		if n := srv.Zone.Queried() - queried; n < connections { // not one for each: under pressure lookups wait, and those that nobody waits for are shared out last
 			t.Errorf("queries for %d messages = %d; want more: the messages did not wait for the DNS", cancelledMessages, n)
 		}
 		daemontest.Eventually(t, "the goroutines of cancelled messages to end", func() bool { return runtime.NumGoroutine() <= goroutines })
@@ -51,7 +51,7 @@ func TestDaemonCancelledMessagesLeakNothing(t *testing.T) {
 }
 
 // cancelMessages runs a daemon, gives messages up over some connections at once
-// and stops it. It is asked about names that no earlier round has asked.
+// and stops it. It is queried about names that no earlier round has queried.
 func cancelMessages(t *testing.T, srv *dnstest.Server, round, connections, messages int) {
 	t.Helper()
 	t.Run(fmt.Sprintf("%d messages", messages), func(t *testing.T) {

@@ -41,7 +41,7 @@ type dnsHost struct {
 	resolver *dnscache.Resolver
 }
 
-// startDNSHost runs a daemon. The configuration's servers are asked by its
+// startDNSHost runs a daemon. The configuration's servers are queried by its
 // prober only.
 func startDNSHost(t *testing.T, cfg dnscache.Config, c daemontest.Config) *dnsHost {
 	t.Helper()

@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write what the tests find into the docu
 const (
 	matrixQuery  = 600 * time.Millisecond
 	matrixLookup = 1200 * time.Millisecond
-	matrixStale  = 900 * time.Millisecond // a second server is asked before
+	matrixStale  = 900 * time.Millisecond // a second server is queried before
 	matrixSlow   = 50 * time.Millisecond
 	matrixBudget = 4 * time.Second
 	// matrixMargin is for all that is not DNS.
@@ -320,7 +320,7 @@ func matrixQuestions(t *testing.T) []string {
 }
 
 // Each fault of the DNS, on the one name that a message's fate hangs on, with a
-// cache that knows nothing of it, that knows it, and that knows an old answer.
+// cache that knows nothing of it, that knows it, and that knows a stale answer.
 func TestDNSFaultsHaveDocumentedResults(t *testing.T) {
 	questions := matrixQuestions(t)
 	var mu sync.Mutex
@@ -346,7 +346,7 @@ func TestDNSFaultsHaveDocumentedResults(t *testing.T) {
 	if t.Failed() {
 		return
 	}
-	found.judge(t)
+	found.evaluate(t)
 	compareDocument(t, "docs/dns.md", "matrix", found.print())
 }
 
@@ -381,8 +381,8 @@ func (x matrix) row(m matter, f dnsFault) string {
 	return b.String()
 }
 
-// judge holds the matrix against the rules, whatever the document says.
-func (x matrix) judge(t *testing.T) {
+// evaluate holds the matrix against the rules, whatever the document says.
+func (x matrix) evaluate(t *testing.T) {
 	t.Helper()
 	for _, m := range matters {
 		healthy := m.cell(x[[3]string{m.title, "none", "cold"}])
@@ -408,17 +408,17 @@ func (x matrix) judge(t *testing.T) {
 				case state == "cold" && !strings.HasPrefix(a.dmarc(), "temperror"):
 					t.Errorf("%s; want temperror, as the missing answer could change the verdict", at)
 				case state == "stale":
-					x.judgeStale(t, m, a, at)
+					x.evaluateStale(t, m, a, at)
 				}
-				x.judgeCause(t, f, a, at)
+				x.evaluateCause(t, f, a, at)
 			}
 		}
 	}
 }
 
-// judgeStale holds a result on a stale answer against DESIGN 4: it gives a
+// evaluateStale holds a result on a stale answer against DESIGN 4: it gives a
 // pass, a policy or "no record here", and no fail of a mechanism.
-func (x matrix) judgeStale(t *testing.T, m matter, a answered, at string) {
+func (x matrix) evaluateStale(t *testing.T, m matter, a answered, at string) {
 	t.Helper()
 	healthy := x[[3]string{m.title, "none", "cold"}]
 	if !a.stale() {
@@ -436,9 +436,9 @@ func (x matrix) judgeStale(t *testing.T, m matter, a answered, at string) {
 	}
 }
 
-// judgeCause wants a resolver that is dead for long, and nothing else, to be
+// evaluateCause wants a resolver that is dead for long, and nothing else, to be
 // ours, and one that is dead no excuse for anybody until then.
-func (x matrix) judgeCause(t *testing.T, f dnsFault, a answered, at string) {
+func (x matrix) evaluateCause(t *testing.T, f dnsFault, a answered, at string) {
 	t.Helper()
 	if !strings.HasPrefix(a.dmarc(), "temperror") {
 		return

@@ -22,12 +22,12 @@ const (
 	outageWaiting = 200             // messages that come again until the DNS is back
 	outageTTL     = 2 * time.Second // of all records before the outage
 	// outageRecovery is how long it may take until all of them have their
-	// answer: the servers are asked again every five seconds, and more where
+	// answer: the servers are queried again every five seconds, and more where
 	// the machine is busy.
 	outageRecovery = 15 * time.Second
 	// outageRetry is the time between two attempts of one message.
 	outageRetry = 500 * time.Millisecond
-	// outageEach is how often a name may be asked when the servers are back.
+	// outageEach is how often a name may be queried when the servers are back.
 	outageEach = 2
 )
 
@@ -74,13 +74,13 @@ func TestDNSOutageLongerThanTTL(t *testing.T) {
 			}, daemontest.Config{Extra: fmt.Sprintf("[temperror]\nours = %q\n", setting)})
 			o := outage{t: t, dnsHost: h, srv: srv, clock: clock}
 			o.before()
-			mend, err := srv.Fault("!down")
+			fix, err := srv.Fault("!down")
 			if err != nil {
 				t.Fatal(err)
 			}
-			asked := srv.Zone.Asked()
+			queried := srv.Zone.Queried()
 			o.during(unknown)
-			t.Logf("queries per name during the outage: %s", o.perName(asked))
+			t.Logf("queries per name during the outage: %s", o.perName(queried))
 			if setting != "accept" {
 				return // the rest is the same
 			}
@@ -88,7 +88,7 @@ func TestDNSOutageLongerThanTTL(t *testing.T) {
 				if err := srv.Zone.Replace(outageZone(t, time.Hour)); err != nil {
 					t.Error(err)
 				}
-				mend()
+				fix()
 			})
 		})
 	}
@@ -168,7 +168,7 @@ func (o *outage) look(when, dmarc, unknown string) {
 
 // after has many messages come again and again, ends the outage, and wants
 // each to get the answer of a normal day soon.
-func (o *outage) after(mend func()) {
+func (o *outage) after(fix func()) {
 	o.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 4*outageRecovery)
 	defer cancel()
@@ -180,8 +180,8 @@ func (o *outage) after(mend func()) {
 		served.Go(func() { o.retry(ctx, mail, i, signed, waiting.Done) })
 	}
 	waiting.Wait()
-	asked, start := o.srv.Zone.Asked(), time.Now()
-	mend()
+	queried, start := o.srv.Zone.Queried(), time.Now()
+	fix()
 	served.Wait()
 	if took := time.Since(start); took > outageRecovery {
 		o.t.Errorf("all mail had its usual answer after %v; want at most %v", took, outageRecovery)
@@ -195,12 +195,12 @@ func (o *outage) after(mend func()) {
 			o.want(domain+", forged, after the outage", o.send(domain, false), "fail", "550", false)
 		}
 	})
-	for question, n := range counted(o.srv.Queries()[asked:]) {
+	for question, n := range counted(o.srv.Queries()[queried:]) {
 		if n > outageEach && question != "NS " {
-			o.t.Errorf("%s was asked %d times when the servers were back; want at most %d", question, n, outageEach)
+			o.t.Errorf("%s was queried %d times when the servers were back; want at most %d", question, n, outageEach)
 		}
 	}
-	o.t.Logf("queries per name after the outage: %s", o.perName(asked))
+	o.t.Logf("queries per name after the outage: %s", o.perName(queried))
 }
 
 // retry sends a message until it gets the answer of a normal day, as an MTA
@@ -230,7 +230,7 @@ func (o *outage) retry(ctx context.Context, m miltertest.Mail, i int, signed boo
 	}
 }
 
-// perName sums up the queries from one on: how many names were asked how often.
+// perName sums up the queries from one on: how many names were queried how often.
 func (o *outage) perName(from int) string {
 	names := make(map[int]int)
 	for _, n := range counted(o.srv.Queries()[from:]) {

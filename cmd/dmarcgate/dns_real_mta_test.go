@@ -36,14 +36,14 @@ func TestUnboundRecordChangeIsSeenAfterTTL(t *testing.T) {
 		}
 		return a.answer()
 	}
-	asked := time.Now() // or later
+	queried := time.Now() // or later
 	if got := send(); got != "delivered" {
 		t.Fatalf("under p=none: %s; want it delivered", got)
 	}
 	dns.SetZone(zone("reject"))
 	daemontest.Eventually(t, "the new policy", func() bool { return send() == "550" })
 	// TTLs are whole seconds: each of the two caches may round one up or down.
-	if took := time.Since(asked); took < ttl-2*time.Second || took > ttl+3*time.Second {
+	if took := time.Since(queried); took < ttl-2*time.Second || took > ttl+3*time.Second {
 		t.Errorf("a record with a TTL of %v was used for %v", ttl, took)
 	} else {
 		t.Logf("a record with a TTL of %v was used for %v, by %d messages", ttl, took.Round(time.Millisecond), n)

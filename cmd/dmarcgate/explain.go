@@ -19,7 +19,7 @@ import (
 type explainCmd struct {
 	resolverFlags
 	Message   string   `arg:"" optional:"" help:"Explain the message in this file; - is standard input."`
-	IP        string   `help:"Set the address of the SMTP client." placeholder:"ADDR"`
+	Client    string   `help:"Set the address of the SMTP client." placeholder:"ADDR"`
 	Helo      *string  `help:"Set the client's HELO name." placeholder:"NAME"`
 	MailFrom  *string  `help:"Set the reverse path; <> is the null path." placeholder:"ADDRESS"`
 	Name      *string  `name:"client-name" help:"Set the client name confirmed by an address lookup of the MTA; an empty name is none." placeholder:"NAME"`
@@ -44,7 +44,7 @@ func (c *explainCmd) Validate() error {
 	envelope := []struct {
 		name string
 		set  bool
-	}{{"MESSAGE", c.Message != ""}, {"--ip", c.IP != ""}, {"--helo", c.Helo != nil}, {"--mail-from", c.MailFrom != nil}}
+	}{{"MESSAGE", c.Message != ""}, {"--client", c.Client != ""}, {"--helo", c.Helo != nil}, {"--mail-from", c.MailFrom != nil}}
 	if c.QID != "" {
 		more := []struct {
 			name string
@@ -122,9 +122,9 @@ func (c *explainCmd) output() explain.Output {
 }
 
 func (c *explainCmd) envelope() (*milter.Envelope, error) {
-	ip, err := netip.ParseAddr(c.IP)
+	ip, err := netip.ParseAddr(c.Client)
 	if err != nil {
-		return nil, fmt.Errorf("--ip: %q is not an address; write for example 192.0.2.10 or 2001:db8::1", c.IP)
+		return nil, fmt.Errorf("--client: %q is not an address; write for example 192.0.2.10 or 2001:db8::1", c.Client)
 	}
 	trim := func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">") }
 	if path := trim(*c.MailFrom); path != "" && !strings.Contains(path, "@") {
@@ -146,7 +146,7 @@ func (c *explainCmd) envelope() (*milter.Envelope, error) {
 	return env, nil
 }
 
-// settings returns those in force for a listener, the first by default.
+// settings returns the active ones for a listener, the first by default.
 func (c *explainCmd) settings(e *env) (site.Site, config.Listener, error) {
 	cfg, err := c.load(e)
 	if err != nil {

@@ -33,7 +33,7 @@ func explained(t *testing.T, c *caseFile, more ...string) string {
 	cfg := write(t, "dmarcgate.toml", fmt.Sprintf("authserv_id = \"mail.site.example\"\nstate_dir = %q\n%s\n[[listener]]\nname = \"mta\"\naddress = \"unix:/run/x.sock\"\nprofile = %q\nquarantine = %q\ntrusted_networks = [%q]\n[dns]\nservers = [%q]\nquery_timeout = \"500ms\"\ntimeout = \"500ms\"\n%s",
 		t.TempDir(), top, c.One("profile", "strict"), c.One("quarantine", "tag"), c.One("trusted", "192.0.2.255"), dns.Addr(), tables))
 	args := []string{
-		"explain", write(t, "message.eml", string(message)), "-c", cfg, "--ip", c.One("client", "192.0.2.10"),
+		"explain", write(t, "message.eml", string(message)), "-c", cfg, "--client", c.One("client", "192.0.2.10"),
 		"--helo", c.One("helo", "[192.0.2.10]"), "--mail-from", c.One("mail", casefile.DefaultMail),
 	}
 	for _, rcpt := range c.Recipients() {
@@ -140,7 +140,7 @@ func TestExplainBundleListsRedactions(t *testing.T) {
 	for _, want := range []string{
 		"; redacted: ", "; DKIM signature 1 was pass (d=example.com, signature verified), and is fail (d=example.com, body hash did not verify) here",
 		"; DMARC result 1 was pass for example.com, and is fail for example.com here", "\nFrom: x <local-3@example.com>\n", "\nSubject: redacted\n",
-		"\nmail <local-1@example.com>\n",
+		"\nmail_from <local-1@example.com>\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the bundle is\n%s\nwant %q in it", text, want)
@@ -148,10 +148,10 @@ func TestExplainBundleListsRedactions(t *testing.T) {
 	}
 }
 
-// Names that were asked for a local part must not tell it.
+// Names that were queried for a local part must not tell it.
 func TestExplainBundleRedactsNamesFromLocalParts(t *testing.T) {
 	c := caseOf(t, "A macro puts the local part into a name.\n\n"+`-- envelope --
-mail <jane@bank.example>
+mail_from <jane@bank.example>
 -- zone --
 bank.example. TXT "v=spf1 exists:%{l}._spf.bank.example -all"
 jane._spf.bank.example. A 127.0.0.2
@@ -173,7 +173,7 @@ body
 
 func TestExplainBundleHasMatchedRules(t *testing.T) {
 	rule := func(id, network string) string {
-		return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"jane@site.example\"\ncomment = \"for jane\"\ncreated = 2026-01-01\nexpires = 2099-01-01\nmode = \"enforce\"\npriority = 7\naction = \"accept\"\nreason = \"mailing_list\"\n[rule.match]\nclient_ip = [%q]\n", id, network)
+		return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"jane@site.example\"\ncomment = \"for jane\"\ncreated = 2026-01-01\nexpires = 2099-01-01\nmode = \"enforce\"\npriority = 7\naction = \"accept\"\nreason = \"mailing_list\"\n[rule.match]\nclient = [%q]\n", id, network)
 	}
 	c := caseOf(t, "Two rules, of which one matches.\n\n-- rules --\n"+rule("ours", "192.0.2.0/24")+rule("other", "203.0.113.0/24"))
 	text := explained(t, c, "--bundle", "-")
@@ -204,7 +204,7 @@ Subject: \\x41 "quoted"
 	}
 	readCase(t, write(t, "bundle.txt", text)).run(t)
 	dns := dnstest.New(t, toolZone)
-	code, _, stderr := command("explain", write(t, "m.eml", "From: a@bank.example\n\n{now}\n"), "-c", toolConfig(t, dns.Addr()), "--ip", "192.0.2.1", "--helo", "h", "--mail-from", "<>", "--bundle", "-", "--no-redact")
+	code, _, stderr := command("explain", write(t, "m.eml", "From: a@bank.example\n\n{now}\n"), "-c", toolConfig(t, dns.Addr()), "--client", "192.0.2.1", "--helo", "h", "--mail-from", "<>", "--bundle", "-", "--no-redact")
 	if code != 1 || !strings.Contains(stderr, "{now}") {
 		t.Errorf("a message with a placeholder = %d, %q; want 1 and the placeholder", code, stderr)
 	}

@@ -28,8 +28,8 @@ reason = "trusted_forwarder"
 sample = 1.0
 report_comment = "a partner"
 [rule.match]
-client_ip = ["map:nets.txt"]
-header_from = ["map:banks.txt"]
+client = ["map:nets.txt"]
+author = ["map:banks.txt"]
 requested = ["reject"]
 list_headers = false
 history_max = 7
@@ -45,8 +45,8 @@ created = 2026-01-01
 mode = "enforce"
 action = "quarantine"
 [rule.match]
-header_from = ["map:others.txt"]
-client_ip = ["map:few.txt"]
+author = ["map:others.txt"]
+client = ["map:few.txt"]
 `
 	dir := t.TempDir()
 	for name, text := range map[string]string{
@@ -61,7 +61,7 @@ client_ip = ["map:few.txt"]
 rules_dir = "`+dir+`"
 -- envelope --
 client 203.0.113.66
-mail <a@stranger.example>
+mail_from <a@stranger.example>
 -- zone --
 _dmarc.bank.example. TXT "v=DMARC1; p=reject"
 -- message --
@@ -88,7 +88,7 @@ body
 			}
 		}
 		if redacted := strings.Contains(x.Bundle, "jane") || strings.Contains(x.Bundle, "a partner"); redacted != (flag == "--no-redact") {
-			t.Errorf("%s: the bundle is\n%s\nwant names and comments only when asked", flag, x.Bundle)
+			t.Errorf("%s: the bundle is\n%s\nwant names and comments only when queried", flag, x.Bundle)
 		}
 		readCase(t, write(t, "bundle.txt", x.Bundle)).run(t)
 	}

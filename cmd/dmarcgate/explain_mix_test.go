@@ -61,9 +61,9 @@ func mixRules(t *testing.T) string {
 		return strings.NewReplacer(`"accept"`, `"quarantine"`, `"mailing_list"`, `"local_policy"`).Replace(toldRule(id, "priority = 600\n", match))
 	}
 	hour := time.Now().UTC().Hour()
-	return text + quarantines("encrypted", "tls = true\nspf_pass = [\"bulk.stranger.example\"]\nheader_from = [\"org:parent.example\", \"reject.example\"]") +
-		quarantines("one-partner", "rcpt_domain = [\"partner.example\"]\nheader_from = [\"quarantine.example\", \"half.example\", \"strict.example\"]\nspf_pass = [\"forwarder.example\"]") +
-		quarantines("now", fmt.Sprintf("time = [\"%02d:00-%02d:00\"]\nspf_pass = [\"bulk.stranger.example\"]\nheader_from = [\"malformed.example\", \"strict.example\"]\nresult = [\"fail\", \"permerror\"]", hour, (hour+2)%24)) +
+	return text + quarantines("encrypted", "tls = true\nspf_pass = [\"bulk.stranger.example\"]\nauthor = [\"org:parent.example\", \"reject.example\"]") +
+		quarantines("one-partner", "rcpt_domain = [\"partner.example\"]\nauthor = [\"quarantine.example\", \"half.example\", \"strict.example\"]\nspf_pass = [\"forwarder.example\"]") +
+		quarantines("now", fmt.Sprintf("time = [\"%02d:00-%02d:00\"]\nspf_pass = [\"bulk.stranger.example\"]\nauthor = [\"malformed.example\", \"strict.example\"]\nresult = [\"fail\", \"permerror\"]", hour, (hour+2)%24)) +
 		quarantines("later", fmt.Sprintf("time = [\"%02d:00-%02d:00\"]\nspf_pass = [\"bulk.stranger.example\"]", (hour+6)%24, (hour+7)%24))
 }
 
@@ -125,7 +125,7 @@ func addMixHistory(d *served) {
 	verdict := dmarc.Verdict{Status: dmarc.Pass, AlignedDKIM: true}
 	for i := range policy.HistoryMessages + 10 {
 		d.Store().Add(results.Row{Facts: policy.Facts{
-			Time: time.Now(), QueueID: fmt.Sprint("4Xold", i), From: policy.FromOneMailbox, Authors: []policy.Author{{Domain: mixKnown, Org: mixKnown, Verdict: verdict}},
+			Time: time.Now(), QueueID: fmt.Sprint("4Xold", i), FromField: policy.FromOneMailbox, Authors: []policy.Author{{Domain: mixKnown, Org: mixKnown, Verdict: verdict}},
 		}})
 	}
 }
@@ -141,7 +141,7 @@ func (r mixedRow) explainArgs(t *testing.T) []string {
 		tls = "yes"
 	}
 	args := []string{
-		"explain", write(t, "m.eml", string(r.Message)), "-c", r.cfg, "--no-daemon", "--ip", r.Client.String(), "--helo", r.Helo, "--mail-from", "<" + r.From + ">",
+		"explain", write(t, "m.eml", string(r.Message)), "-c", r.cfg, "--no-daemon", "--client", r.Client.String(), "--helo", r.Helo, "--mail-from", "<" + r.From + ">",
 		"--client-name", r.ClientName, "--tls", tls, "--auth", r.Auth,
 	}
 	for _, rcpt := range r.Rcpts {
@@ -156,7 +156,7 @@ func parts(d policy.Decision) string {
 	for _, s := range d.Shadow {
 		fmt.Fprintf(&shadow, "%s %s, ", s.Rule, s.Action)
 	}
-	text, err := json.Marshal([]any{d.Action, d.Disposition, d.Override, d.Evidence, d.Rule, d.Unreported, d.Also, shadow.String()})
+	text, err := json.Marshal([]any{d.Action, d.Disposition, d.Reason, d.Evidence, d.Rule, d.Unreported, d.Also, shadow.String()})
 	if err != nil {
 		return err.Error()
 	}
@@ -165,7 +165,7 @@ func parts(d policy.Decision) string {
 
 // saysWhy are the comments by which a bundle says that it replays to another
 // decision than that of the daemon.
-var saysWhy = regexp.MustCompile(`(?m)^; (the (action|disposition|override|evidence|rule|list)\b.* was .* is .* here|.*the daemon may have decided otherwise, because .*|the decision depends on a draw.*)$`)
+var saysWhy = regexp.MustCompile(`(?m)^; (the (action|disposition|reason|evidence|rule|list)\b.* was .* is .* here|.*the daemon may have decided otherwise, because .*|the decision depends on a draw.*)$`)
 
 // A bundle of a message that a daemon has decided about replays to the decision
 // of that daemon, or says why it does not.
@@ -189,7 +189,7 @@ func TestExplainBundleReplaysDecisionOfDaemon(t *testing.T) {
 				told++
 			default:
 				t.Errorf("%s (%s), %q: the replay decides\n%s\nthe daemon has decided\n%s\nbecause %s, and the bundle says nothing of it:\n%s",
-					r.QueueID, r.kind, args, parts(got), parts(r.row.Decision), r.row.Decision.Reason, text)
+					r.QueueID, r.kind, args, parts(got), parts(r.row.Decision), r.row.Decision.Why, text)
 			}
 			if !slices.Contains(args, "--no-redact") {
 				checkRedacted(t, text)

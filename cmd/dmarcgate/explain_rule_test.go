@@ -19,7 +19,7 @@ func toldRule(id, more, match string) string {
 	return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"jane@site.example\"\ncomment = \"c\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"accept\"\nreason = \"mailing_list\"\n%s[rule.match]\n%s\n", id, more, match)
 }
 
-const toldNetwork = `client_ip = ["192.0.2.0/24"]`
+const toldNetwork = `client = ["192.0.2.0/24"]`
 
 func TestExplainRuleShowsEachKey(t *testing.T) {
 	for _, tt := range []struct {
@@ -27,9 +27,9 @@ func TestExplainRuleShowsEachKey(t *testing.T) {
 		args              []string
 		want              []string
 	}{
-		{"a key that holds", "", toldNetwork, nil, []string{"rule r, mode enforce, action accept: matches", `client_ip = ["192.0.2.0/24"]: holds`, "the message has: 192.0.2.10"}},
-		{"one of two does not hold", "", toldNetwork + "\nheader_from = [\"shop.example\"]", nil, []string{"does not match", `header_from = ["shop.example"]: does not hold`, "the message has: bank.example", ": holds"}},
-		{"a denied key", "", toldNetwork + "\nnot_header_from = [\"bank.example\"]", nil, []string{`not_header_from = ["bank.example"]: does not hold`}},
+		{"a key that holds", "", toldNetwork, nil, []string{"rule r, mode enforce, action accept: matches", `client = ["192.0.2.0/24"]: holds`, "the message has: 192.0.2.10"}},
+		{"one of two does not hold", "", toldNetwork + "\nauthor = [\"shop.example\"]", nil, []string{"does not match", `author = ["shop.example"]: does not hold`, "the message has: bank.example", ": holds"}},
+		{"a denied key", "", toldNetwork + "\nnot_author = [\"bank.example\"]", nil, []string{`not_author = ["bank.example"]: does not hold`}},
 		{"not known: the client's name", "", `iprev = ["mx.example"]`, nil, []string{"not known whether it matches", `iprev = ["mx.example"]: not known`}},
 		{"told: the client's name", "", `iprev = ["mx.example"]`, []string{"--client-name", "MX.example."}, []string{"accept: matches", `iprev = ["mx.example"]: holds`, "rule r"}},
 		{"told: no name", "", `iprev = ["mx.example"]`, []string{"--client-name", ""}, []string{`iprev = ["mx.example"]: does not hold`}},
@@ -69,7 +69,7 @@ func TestExplainRuleNamesDecidingRule(t *testing.T) {
 
 func TestExplainRuleRejectsUnknownRule(t *testing.T) {
 	cfg := toolConfig(t, dnstest.New(t, toolZone).Addr())
-	code, _, stderr := command("explain", write(t, "m.eml", "From: a@bank.example\n\nx\n"), "-c", cfg, "--ip", "192.0.2.1", "--helo", "h", "--mail-from", "<>", "--rule", "nosuch")
+	code, _, stderr := command("explain", write(t, "m.eml", "From: a@bank.example\n\nx\n"), "-c", cfg, "--client", "192.0.2.1", "--helo", "h", "--mail-from", "<>", "--rule", "nosuch")
 	if code != 2 || !strings.Contains(stderr, `--rule: there is no rule "nosuch"`) {
 		t.Errorf("explain --rule nosuch = %d, %q; want 2 and the rule", code, stderr)
 	}
@@ -107,7 +107,7 @@ func TestExplainNamesMissingFacts(t *testing.T) {
 		{"authentication of mail that a rule accepts", toldRule("r", "", toldNetwork), "", nil, []string{"authenticated (--auth): the decision depends on it"}, nil},
 		{"name", toldRule("r", "", `iprev = ["mx.example"]`), "", nil, []string{"(--client-name): the decision depends on it"}, nil},
 		{"TLS", toldRule("r", "", toldNetwork+"\ntls = true"), "", nil, []string{"TLS (--tls): the decision depends on it"}, nil},
-		{"TLS of a rule for others", toldRule("r", "", toldNetwork+"\ntls = true\nheader_from = [\"shop.example\"]"), "", nil, []string{"TLS (--tls): makes no difference"}, nil},
+		{"TLS of a rule for others", toldRule("r", "", toldNetwork+"\ntls = true\nauthor = [\"shop.example\"]"), "", nil, []string{"TLS (--tls): makes no difference"}, nil},
 		{"history", toldRule("r", "", toldNetwork+"\nhistory_min = 7"), "", nil, []string{"only the daemon has: the decision depends on it"}, nil},
 		{"draw of a rule", toldRule("r", "sample = 0.5\n", toldNetwork), "", nil, []string{"each draw: the decision depends on it"}, nil},
 	} {

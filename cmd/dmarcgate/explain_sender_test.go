@@ -20,7 +20,7 @@ func TestExplainForSenderNamesFix(t *testing.T) {
 	}{
 		{
 			"SPF passed for another domain",
-			"-- envelope --\nclient 203.0.113.66\nmail <b@bounce.esp.example>\n-- zone --\nbounce.esp.example. TXT \"v=spf1 ip4:203.0.113.66 -all\"\n",
+			"-- envelope --\nclient 203.0.113.66\nmail_from <b@bounce.esp.example>\n-- zone --\nbounce.esp.example. TXT \"v=spf1 ip4:203.0.113.66 -all\"\n",
 			[]string{
 				"from 203.0.113.66 failed DMARC for bank.example", "Nearest to passing was SPF: SPF passed for bounce.esp.example, which is not aligned with bank.example",
 				"Use a MAIL FROM (bounce address) at bank.example", "Or sign your mail with DKIM and d=bank.example",
@@ -77,7 +77,7 @@ func TestExplainForSenderNamesFix(t *testing.T) {
 		},
 		{
 			"strict alignment of SPF",
-			"-- envelope --\nmail <b@mail.bank.example>\n-- zone --\nmail.bank.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\n_dmarc.bank.example. TXT \"v=DMARC1; p=reject; aspf=s\"\n",
+			"-- envelope --\nmail_from <b@mail.bank.example>\n-- zone --\nmail.bank.example. TXT \"v=spf1 ip4:192.0.2.10 -all\"\n_dmarc.bank.example. TXT \"v=DMARC1; p=reject; aspf=s\"\n",
 			[]string{"Nearest to passing was SPF: SPF passed for mail.bank.example, but the DMARC record of bank.example wants strict alignment (aspf=s)"},
 		},
 		{
@@ -123,7 +123,7 @@ func TestExplainForSenderNamesFix(t *testing.T) {
 	}
 }
 
-// What is written to a stranger has nothing of this site in it, and nothing of
+// What is written to a third party has nothing of this site in it, and nothing of
 // the message that could do harm where it is read.
 func TestExplainForSenderHasNoInternals(t *testing.T) {
 	c := caseOf(t, "Text of all kinds in one message.\n\n"+`-- rules --
@@ -135,11 +135,11 @@ created = 2026-01-01
 mode = "enforce"
 action = "quarantine"
 [rule.match]
-header_from = ["bank.example"]
+author = ["bank.example"]
 -- envelope escaped --
 client 203.0.113.66
 helo \x1b[2Jhelo
-mail <\xc3\xa9vil\x1b@bank.example>
+mail_from <\xc3\xa9vil\x1b@bank.example>
 -- zone --
 bank.example. TXT "v=spf1 \027[2J\195\169 -all"
 _dmarc.bank.example. TXT "v=DMARC1; p=reject; pct=\027[2J"

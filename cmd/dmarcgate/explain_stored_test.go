@@ -29,7 +29,7 @@ func daemonWithARow(t *testing.T) *served {
 	}
 	defer client.Close()
 	if _, err := client.Send(miltertest.Mail{
-		Client: demoStranger, Helo: "mx.stranger.example", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"},
+		Client: demoThirdParty, Helo: "mx.stranger.example", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"},
 		QueueID: "4XyZ1", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n"),
 	}); err != nil {
 		t.Fatal(err)
@@ -45,7 +45,7 @@ func TestExplainQIDBesideRunningDaemon(t *testing.T) {
 		t.Fatalf("explain --qid = %d, %s", code, stderr)
 	}
 	for _, want := range []string{
-		"client " + demoStranger.String(), "dmarc bank.example: fail", "decision: reject", "state answered",
+		"client " + demoThirdParty.String(), "dmarc bank.example: fail", "decision: reject", "state answered",
 		"active settings and rules, profile strict: the same",
 	} {
 		if !strings.Contains(out, want) {
@@ -89,7 +89,7 @@ func TestExplainQIDMarksTrimmedRow(t *testing.T) {
 		rcpts = append(rcpts, fmt.Sprintf("u@%sr%d.example", strings.Repeat("long.", 40), i))
 	}
 	if _, err := client.Send(miltertest.Mail{
-		Client: demoStranger, Helo: "mx.stranger.example", From: "x@stranger.example", Rcpts: rcpts,
+		Client: demoThirdParty, Helo: "mx.stranger.example", From: "x@stranger.example", Rcpts: rcpts,
 		QueueID: "4Xlarge", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n"),
 	}); err != nil {
 		t.Fatal(err)
@@ -137,7 +137,7 @@ func TestExplainQIDWithBrokenRules(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "10.toml"), []byte("[[rule]]\nid = 7\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg := storeWith(t, "", results.Row{Facts: policy.Facts{Time: time.Now(), QueueID: "4XyZ1", Listener: "mta", Client: demoStranger}})
+	cfg := storeWith(t, "", results.Row{Facts: policy.Facts{Time: time.Now(), QueueID: "4XyZ1", Listener: "mta", Client: demoThirdParty}})
 	text, err := os.ReadFile(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -146,14 +146,14 @@ func TestExplainQIDWithBrokenRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, stderr := command("explain", "--qid", "4XyZ1", "-c", cfg)
-	if code != 0 || !strings.Contains(out, "decided again: not possible, the rules cannot be read") || !strings.Contains(out, "client "+demoStranger.String()) {
+	if code != 0 || !strings.Contains(out, "decided again: not possible, the rules cannot be read") || !strings.Contains(out, "client "+demoThirdParty.String()) {
 		t.Errorf("explain --qid = %d\n%s\nwant the stored message, and that it cannot be decided again", code, out)
 	}
 	if !strings.Contains(stderr, "10.toml:1:") || !strings.Contains(stderr, "continuing without the rules") {
 		t.Errorf("explain --qid says\n%s\nwant what is wrong with the rules", stderr)
 	}
 	if code, _, _ := command("explain", "--qid", "4XyZ1", "--rule", "x", "-c", cfg); code != exitUsage {
-		t.Errorf("explain --qid --rule = %d; want %d, since the rules are asked for", code, exitUsage)
+		t.Errorf("explain --qid --rule = %d; want %d, since the rules are queried for", code, exitUsage)
 	}
 	if code, out, stderr := command("lookup", "-c", cfg, "--dns", dnstest.New(t, toolZone).Addr(), "bank.example"); code == exitUsage || !strings.Contains(out, "bank.example") {
 		t.Errorf("lookup = %d, %s%s; want that it needs no rules", code, out, stderr)

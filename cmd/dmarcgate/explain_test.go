@@ -13,7 +13,7 @@ func TestExplainPrintsTree(t *testing.T) {
 	dns := dnstest.New(t, toolZone)
 	cfg := toolConfig(t, dns.Addr())
 	mail := write(t, "message.eml", "Authentication-Results: mx.receiver.example; dmarc=pass\nFrom: Bank <x@bank.example>\nSubject: \x1b[2Jhello\n\nbody\n")
-	args := []string{"explain", mail, "-c", cfg, "--ip", "203.0.113.1", "--helo", "mx.stranger.example", "--mail-from", "<y@stranger.example>", "--rcpt", "<u@receiver.example>"}
+	args := []string{"explain", mail, "-c", cfg, "--client", "203.0.113.1", "--helo", "mx.stranger.example", "--mail-from", "<y@stranger.example>", "--rcpt", "<u@receiver.example>"}
 	code, out, stderr := command(args...)
 	if code != 0 {
 		t.Fatalf("explain = %d, %s", code, stderr)
@@ -66,7 +66,7 @@ body
 
 func TestExplainShowsEveryStep(t *testing.T) {
 	c := caseOf(t, "Two signatures, an included record, strict alignment of one kind.\n\n"+`-- envelope --
-mail <b@mail.news.bank.example>
+mail_from <b@mail.news.bank.example>
 helo mx.bank.example
 rcpt <u@other.example>
 -- zone --
@@ -92,9 +92,9 @@ body
 		"a=rsa-sha256 c=relaxed/relaxed b=", "key of 1024 bits", "made at 20", "(t=)", "the key has t=y", "header hash and body hash verify",
 		"arc: no chain", "search by treewalk, 3 names, stopped at _dmarc.example, the last name", "no DMARC record, 1 other TXT", "defect: ",
 		"organizational domain bank.example", "SPF pass for mail.news.bank.example: aligned: the organizational domain of both is bank.example",
-		"mode relaxed", "asked beside: TXT _dmarc.mail.news.bank.example", "DKIM pass for bank.example (s=list): not aligned: strict: only news.bank.example itself is",
+		"mode relaxed", "queried beside: TXT _dmarc.mail.news.bank.example", "DKIM pass for bank.example (s=list): not aligned: strict: only news.bank.example itself is",
 		"mode strict", "DKIM pass for esp.example (s=stranger): not aligned", "policy: published quarantine", "by sp: the record stands above the author domain",
-		"t=y: the owner is testing", "pct=0, drawn ", "because: aligned SPF pass", "spf, MAIL FROM and HELO", "dkim, keys of signatures and of ARC",
+		"t=y: the owner is testing", "pct=0, drawn ", "why: aligned SPF pass", "spf, MAIL FROM and HELO", "dkim, keys of signatures and of ARC",
 		"dmarc, records and organizational domains", "one answer for recipients of 2 domains", "TXT list._domainkey.bank.example", "TXT _dmarc.example: no such name",
 	} {
 		if !strings.Contains(out, want) {
@@ -103,7 +103,7 @@ body
 	}
 	var x struct {
 		Lookups []struct{ Purpose, Type, Name, Outcome string }
-		SPF     []struct{ Asked []string } `json:"spf_checks"`
+		SPF     []struct{ Queried []string } `json:"spf_checks"`
 		Authors []struct {
 			Walk        []any
 			Identifiers []struct{ Aligned bool }
@@ -112,7 +112,7 @@ body
 	if err := json.Unmarshal([]byte(explained(t, c, "--json")), &x); err != nil {
 		t.Fatal(err)
 	}
-	if len(x.Lookups) < 8 || x.Lookups[0].Purpose == "" || len(x.SPF) != 2 || len(x.SPF[0].Asked) != 2 || len(x.Authors) != 1 ||
+	if len(x.Lookups) < 8 || x.Lookups[0].Purpose == "" || len(x.SPF) != 2 || len(x.SPF[0].Queried) != 2 || len(x.Authors) != 1 ||
 		len(x.Authors[0].Walk) != 3 || len(x.Authors[0].Identifiers) != 3 || !x.Authors[0].Identifiers[0].Aligned {
 		t.Errorf("explain --json = %+v; want every step", x)
 	}
@@ -138,14 +138,14 @@ func TestExplainShowsEndOfTreeWalk(t *testing.T) {
 }
 
 func TestExplainRefusesFlagsThatDoNotGoTogether(t *testing.T) {
-	envelope := []string{"--ip", "192.0.2.1", "--helo", "", "--mail-from", "<>"}
+	envelope := []string{"--client", "192.0.2.1", "--helo", "", "--mail-from", "<>"}
 	for _, tt := range []struct {
 		name string
 		args []string
 		want string
 	}{
-		{"nothing", nil, "missing MESSAGE, --ip, --helo, --mail-from; or --qid"},
-		{"no reverse path", []string{"m.eml", "--ip", "192.0.2.1", "--helo", "h"}, "missing --mail-from"},
+		{"nothing", nil, "missing MESSAGE, --client, --helo, --mail-from; or --qid"},
+		{"no reverse path", []string{"m.eml", "--client", "192.0.2.1", "--helo", "h"}, "missing --mail-from"},
 		{"a queue id and a message", []string{"m.eml", "--qid", "4X"}, "not allowed with --qid"},
 		{"a queue id and a bundle", []string{"--qid", "4X", "--bundle", "-"}, "the store has no message"},
 		{"--no-redact of nothing", append([]string{"m.eml", "--no-redact"}, envelope...), "needs --bundle"},

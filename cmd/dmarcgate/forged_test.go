@@ -258,8 +258,8 @@ func TestAuthenticationResultsBeyondLimits(t *testing.T) {
 		}
 		unknown++
 		f := cut.Facts
-		if f.From != policy.FromTruncated || f.ARC.Result != "" || len(f.Authors) > 0 || cut.Decision.Action != policy.Refuse || cut.Decision.Reason != "header longer than the limits" {
-			t.Fatalf("header %d: From %s, ARC %q, %d authors, %v for %q\n%q", n, f.From, f.ARC.Result, len(f.Authors), cut.Decision.Action, cut.Decision.Reason, raw)
+		if f.FromField != policy.FromTruncated || f.ARC.Result != "" || len(f.Authors) > 0 || cut.Decision.Action != policy.Reject || cut.Decision.Why != "header longer than the limits" {
+			t.Fatalf("header %d: From %s, ARC %q, %d authors, %v for %q\n%q", n, f.FromField, f.ARC.Result, len(f.Authors), cut.Decision.Action, cut.Decision.Why, raw)
 		}
 		known += compareSignatures(t, f, whole.Facts)
 		if t.Failed() {
@@ -305,7 +305,7 @@ func compareSignatures(t *testing.T, got, whole policy.Facts) (known int) {
 			continue
 		}
 		known++
-		same := func(w policy.DKIM) bool { return w.B == s.B && w.Result == s.Result && w.Reason == s.Reason }
+		same := func(w policy.DKIM) bool { return w.B == s.B && w.Result == s.Result && w.Why == s.Why }
 		if !slices.ContainsFunc(whole.DKIM, same) {
 			t.Errorf("signature %+v; with the whole header %+v", s, whole.DKIM)
 		}

@@ -57,8 +57,8 @@ func TestCommandsExitWithTheirCode(t *testing.T) {
 		{"a wrong key as JSON", []string{"check-config", "-c", bad, "--json"}, 2, `"line":5`},
 		{"no configuration", []string{"check-config", "-c", "/nonexistent.toml"}, 2, "/nonexistent.toml"},
 		{"serve with a wrong key", []string{"serve", "-c", bad}, 2, "did you mean"},
-		{"explain without an envelope", []string{"explain", good}, 2, "--ip"},
-		{"explain with a wrong address", []string{"explain", good, "--ip", "x", "--helo", "h", "--mail-from", "a@b.example"}, 2, "--ip"},
+		{"explain without an envelope", []string{"explain", good}, 2, "--client"},
+		{"explain with a wrong address", []string{"explain", good, "--client", "x", "--helo", "h", "--mail-from", "a@b.example"}, 2, "--client"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestDemoShowsMessages(t *testing.T) {
 	}
 	answers := make(map[string]int)
 	for _, o := range got {
-		if o.What == "" || o.Verdict == "" || o.Reason == "" || o.Answer == "" {
+		if o.What == "" || o.Verdict == "" || o.Why == "" || o.Answer == "" {
 			t.Errorf("line %+v lacks something", o)
 		}
 		answers[strings.Fields(o.Answer)[0]]++
@@ -210,7 +210,7 @@ func TestServeAnswersMailOverTCPAndStopsOnSIGTERM(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	res, err := c.Send(miltertest.Mail{Client: demoStranger, Helo: "h", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"}, QueueID: "4X", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n")})
+	res, err := c.Send(miltertest.Mail{Client: demoThirdParty, Helo: "h", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"}, QueueID: "4X", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n")})
 	if err != nil || res.Code != 550 {
 		t.Errorf("Send() = %+v, %v; want 550", res, err)
 	}
@@ -231,7 +231,7 @@ func TestServeReportsNameServersThatDoNotAnswerAndDefersMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	res, err := c.Send(miltertest.Mail{Client: demoStranger, Helo: "h", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"}, QueueID: "4X", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n")})
+	res, err := c.Send(miltertest.Mail{Client: demoThirdParty, Helo: "h", From: "x@stranger.example", Rcpts: []string{"u@receiver.example"}, QueueID: "4X", Message: []byte("From: x@bank.example\r\n\r\nhi\r\n")})
 	if err != nil || res.Code != 451 { // it takes 30 s to prove that they answer nobody
 		t.Errorf("Send() = %+v, %v; want 451", res, err)
 	}

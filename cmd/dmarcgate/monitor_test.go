@@ -78,8 +78,8 @@ func TestMonitorForKeepsEveryListenerFromEnforcing(t *testing.T) {
 	}
 	m := o.d.Status(t.Context()).Monitor
 	want := "not enforced: dmarcgate monitor until " + m.Until.Format(time.RFC3339)
-	if r := rows[0]; !strings.Contains(r.Decision.Reason, want) || r.Settings == before {
-		t.Errorf("row says %q under settings %s; want %q, and a sum other than %s", r.Decision.Reason, r.Settings, want, before)
+	if r := rows[0]; !strings.Contains(r.Decision.Why, want) || r.Settings == before {
+		t.Errorf("row says %q under settings %s; want %q, and a sum other than %s", r.Decision.Why, r.Settings, want, before)
 	}
 	if o.noneInMetrics() {
 		t.Error("the metric is 0 under the order")

@@ -139,7 +139,7 @@ func TestMTANamesPersist(t *testing.T) {
 	p.stop()
 
 	message := write(t, "m.eml", "Authentication-Results: mx1.site.example; dmarc=pass\r\nFrom: a@good.example\r\n\r\nhello\r\n")
-	code, out, stderr := command("explain", message, "-c", h.config(), "--ip", "192.0.2.10", "--helo", "h", "--mail-from", "a@good.example", "--json", "--no-daemon")
+	code, out, stderr := command("explain", message, "-c", h.config(), "--client", "192.0.2.10", "--helo", "h", "--mail-from", "a@good.example", "--json", "--no-daemon")
 	if code != 0 || !strings.Contains(out, "Authentication-Results: mx1.site.example;") && !strings.Contains(out, "Authentication-Results: mx2.site.example;") {
 		t.Errorf("explain = %d, %s%s; want results under the name of the MTA", code, out, stderr)
 	}

@@ -84,7 +84,7 @@ func TestLookupTopAndExplainWithBrokenFile(t *testing.T) {
 			if code, out, stderr := command("lookup", "bank.example", "-c", cfg, "--dns", dns); code != exitOK || !strings.Contains(out, "p=reject") || !strings.Contains(stderr, said) {
 				t.Errorf("lookup = %d, %s%s; want the record", code, out, stderr)
 			}
-			code, out, stderr := command("explain", mail, "--ip", "192.0.2.1", "--helo", "[192.0.2.1]", "--mail-from", "a@bank.example", "-c", cfg, "--dns", dns)
+			code, out, stderr := command("explain", mail, "--client", "192.0.2.1", "--helo", "[192.0.2.1]", "--mail-from", "a@bank.example", "-c", cfg, "--dns", dns)
 			if code != exitOK || !strings.Contains(out, "bank.example") || !strings.Contains(stderr, said) {
 				t.Errorf("explain = %d, %s%s; want the tree", code, out, stderr)
 			}
@@ -115,7 +115,7 @@ func TestBrokenRuleStopsOnlyCommandsThatNeedRules(t *testing.T) {
 	}
 	mail := write(t, "m.eml", "From: a@bank.example\n\nhello\n")
 	for _, args := range [][]string{
-		{"explain", mail, "--ip", "192.0.2.1", "--helo", "[192.0.2.1]", "--mail-from", "a@bank.example"}, {"what-if"}, {"check-config"}, {"rules", "list"},
+		{"explain", mail, "--client", "192.0.2.1", "--helo", "[192.0.2.1]", "--mail-from", "a@bank.example"}, {"what-if"}, {"check-config"}, {"rules", "list"},
 	} {
 		if code, out, stderr := command(append(args, "-c", cfg)...); code != exitUsage || !strings.Contains(stderr, "a.toml:1") {
 			t.Errorf("%q = %d, %s%s; want %d, and the line", args, code, out, stderr, exitUsage)

@@ -34,9 +34,9 @@ _dmarc.xn--bcher-kva.example. TXT "v=DMARC1; p=reject"
 `
 
 var (
-	shopHost     = mtatest.Client{Addr: "192.0.2.10", Name: "mail.shop.example", Helo: "mail.shop.example"}
-	forwardHost  = mtatest.Client{Addr: "198.51.100.20", Name: "mx.forwarder.example", Helo: "mx.forwarder.example"}
-	strangerHost = mtatest.Client{Addr: "203.0.113.66", Name: "[UNAVAILABLE]", Helo: "[203.0.113.66]"}
+	shopHost       = mtatest.Client{Addr: "192.0.2.10", Name: "mail.shop.example", Helo: "mail.shop.example"}
+	forwardHost    = mtatest.Client{Addr: "198.51.100.20", Name: "mx.forwarder.example", Helo: "mx.forwarder.example"}
+	thirdPartyHost = mtatest.Client{Addr: "203.0.113.66", Name: "[UNAVAILABLE]", Helo: "[203.0.113.66]"}
 )
 
 // mtaSite is a daemon behind a real Postfix or Sendmail, and a real resolver.
@@ -100,7 +100,7 @@ func (s *mtaSite) last(t *testing.T) results.Row {
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("Recent(1) = %d rows, %v; want one", len(rows), err)
 	}
-	if want := "qid=" + rows[0].Facts.QueueID + " listener=mta ip=" + rows[0].Facts.Client.String(); !strings.Contains(s.log.String(), want) {
+	if want := "qid=" + rows[0].Facts.QueueID + " listener=mta client=" + rows[0].Facts.Client.String(); !strings.Contains(s.log.String(), want) {
 		t.Errorf("the log has no line with %q:\n%s", want, s.log)
 	}
 	return rows[0]
@@ -183,7 +183,7 @@ func TestPostfixAnswersASpoofByProfileAndPolicy(t *testing.T) {
 		}
 		s := sites[tt.profile]
 		t.Run(tt.profile+" "+tt.from, func(t *testing.T) {
-			r := sendLetter(t, s.session(t, strangerHost), "y@forwarder.example", mailText(tt.from, "spoof", ""))
+			r := sendLetter(t, s.session(t, thirdPartyHost), "y@forwarder.example", mailText(tt.from, "spoof", ""))
 			if r.Code != tt.code {
 				t.Fatalf("reply = %v; want %d", r, tt.code)
 			}
@@ -233,7 +233,7 @@ func TestPostfixVerifiesALargeBody(t *testing.T) {
 
 func TestPostfixHandsOverInternationalMail(t *testing.T) {
 	s := startSite(t, "strict", "tag")
-	r := sendLetter(t, s.session(t, strangerHost), "x@forwarder.example", mailText("dienst@bücher.example", "SMTPUTF8", ""), "SMTPUTF8")
+	r := sendLetter(t, s.session(t, thirdPartyHost), "x@forwarder.example", mailText("dienst@bücher.example", "SMTPUTF8", ""), "SMTPUTF8")
 	if r.Code != 550 {
 		t.Fatalf("reply = %v; want 550", r)
 	}
@@ -252,7 +252,7 @@ func TestPostfixFindsTheSocketFromItsChroot(t *testing.T) {
 	}
 	startDaemon(t, dns.Addr(), daemontest.Config{Mode: "0666",
 		Address: "unix:" + filepath.Join(socketDir, "milter.sock")})
-	r, err := p.Send(strangerHost, mtatest.Mail{From: "x@forwarder.example", Rcpts: []string{"user@receiver.example"}, Data: mailText("x@reject.example", "spoof", "")})
+	r, err := p.Send(thirdPartyHost, mtatest.Mail{From: "x@forwarder.example", Rcpts: []string{"user@receiver.example"}, Data: mailText("x@reject.example", "spoof", "")})
 	if err != nil || r.Code != 550 {
 		t.Errorf("reply = %v, %v; want 550\n%s", r, err, p.Log())
 	}

@@ -17,15 +17,15 @@ const clockSubject = "planted clock: "
 
 const processMonth = 31 * 24 * time.Hour
 
-// clockHost is a host whose daemon does its upkeep often.
+// clockHost is a host whose daemon does its maintenance often.
 func clockHost(t *testing.T) *host {
 	dns := dnstest.New(t, processZone+"!servfail *.lame.example\n!servfail lame.example\n")
 	h := newHost(t, hostConfig{dns: dns.Addr(), queryTimeout: "200ms", timeout: "500ms", extra: "[privacy]\nshorten_ip_after = \"7d\"\n"})
-	h.env = append(h.env, "DMARCGATE_FAULT_UPKEEP=50ms")
+	h.env = append(h.env, "DMARCGATE_FAULT_MAINTENANCE=50ms")
 	return h
 }
 
-// setClock sets the clock of a daemon, and waits for a round of upkeep that has
+// setClock sets the clock of a daemon, and waits for a round of maintenance that has
 // seen it.
 func (p *process) setClock(c *miltertest.Client, ahead time.Duration) {
 	p.t.Helper()
@@ -36,7 +36,7 @@ func (p *process) setClock(c *miltertest.Client, ahead time.Duration) {
 	p.awaitMetric("to count the jump", func(v float64) bool { return v > before }, "dmarcgate_clock_jumps_total", `clock="host"`)
 }
 
-// The clock of a host jumps by a month, for some rounds of upkeep, and comes back:
+// The clock of a host jumps by a month, for some rounds of maintenance, and comes back:
 // every row is there, with its address, and the daemon tells of it.
 func TestDaemonClockJumpLosesNoRow(t *testing.T) {
 	for _, tt := range []struct {
@@ -54,7 +54,7 @@ func TestDaemonClockJumpLosesNoRow(t *testing.T) {
 			p := h.start()
 			c := h.session()
 			p.setClock(c, 24*time.Hour)
-			p.setClock(c, 0) // the first round of upkeep, from which cut-offs count, is over
+			p.setClock(c, 0) // the first round of maintenance, from which cut-offs count, is over
 			for i := range 30 {
 				if err := sendDomain(c, []string{"good.example", "bad.example"}[i%2], fmt.Sprint("4Xright", i)); err != nil {
 					t.Fatal(err)
@@ -76,7 +76,7 @@ func TestDaemonClockJumpLosesNoRow(t *testing.T) {
 			rows := h.rows()
 			for i := range 30 {
 				row, ok := rows[fmt.Sprint("4Xright", i)]
-				if !ok || row.Facts.Client != demoShop || row.Facts.Lacks != 0 {
+				if !ok || row.Facts.Client != demoShop || row.Facts.Missing != 0 {
 					t.Errorf("row %d = %+v, there: %v; want it with its address", i, row.Facts, ok)
 				}
 			}

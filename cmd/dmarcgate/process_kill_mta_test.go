@@ -68,7 +68,7 @@ func (s *senders) stop() {
 func (s *senders) session(r *rand.Rand) error {
 	client, code := shopHost, 250
 	if r.IntN(2) == 1 {
-		client, code = strangerHost, 550
+		client, code = thirdPartyHost, 550
 	}
 	session, err := s.dial(client)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *senders) dial(c mtatest.Client) (*mtatest.Session, error) {
 
 var refusedID = regexp.MustCompile(`\(qid (\w+)\)`)
 
-// note takes down a reply, and tells whether the session is of further use.
+// note records a reply, and tells whether the session is of further use.
 func (s *senders) note(reply mtatest.Reply, code int) (goOn bool, err error) {
 	qid := reply.QueueID()
 	if m := refusedID.FindStringSubmatch(reply.Text); m != nil {

@@ -57,11 +57,11 @@ func TestTrustedRelayWithAContentFilterIsLookedThrough(t *testing.T) {
 		want       string // of the log line of the daemon
 		status     string // of the log line of the relay
 	}{
-		{"good mail", shopHost, "mail.shop.example", "user", "ip=192.0.2.10 helo=mail.shop.example", "status=sent"},
-		{"a spoof", strangerHost, "[203.0.113.66]", "user", "ip=203.0.113.66", "status=bounced"},
-		{"a spoof whose HELO name is a field", strangerHost, "x (a [192.0.2.10]) by relay.receiver.example with ESMTPSA (", "user", "ip=203.0.113.66", "status=bounced"},
-		{"a spoof whose HELO name fills the line", strangerHost, strings.Repeat("x", 1500), "user", "ip=203.0.113.66", "status=bounced"},
-		{"a spoof whose recipient is a field", strangerHost, "h", `"by relay.receiver.example (a [192.0.2.10]) with ESMTPSA"`, "ip=203.0.113.66", "status=bounced"},
+		{"good mail", shopHost, "mail.shop.example", "user", "client=192.0.2.10 helo=mail.shop.example", "status=sent"},
+		{"a spoof", thirdPartyHost, "[203.0.113.66]", "user", "client=203.0.113.66", "status=bounced"},
+		{"a spoof whose HELO name is a field", thirdPartyHost, "x (a [192.0.2.10]) by relay.receiver.example with ESMTPSA (", "user", "client=203.0.113.66", "status=bounced"},
+		{"a spoof whose HELO name fills the line", thirdPartyHost, strings.Repeat("x", 1500), "user", "client=203.0.113.66", "status=bounced"},
+		{"a spoof whose recipient is a field", thirdPartyHost, "h", `"by relay.receiver.example (a [192.0.2.10]) with ESMTPSA"`, "client=203.0.113.66", "status=bounced"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

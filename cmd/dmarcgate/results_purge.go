@@ -17,7 +17,7 @@ import (
 // meantFlags say which results are meant. All that are given must hold.
 type meantFlags struct {
 	Domain string `help:"Select results with this domain or a domain below it in any field."`
-	IP     string `help:"Select results of clients in this address or network." placeholder:"ADDR"`
+	Client string `help:"Select results of clients in this address or network." placeholder:"ADDR"`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -33,8 +33,8 @@ func (f *meantFlags) purge() (p results.Purge, err error) {
 			return p, fmt.Errorf("--domain: %q is not a name: %w", f.Domain, err)
 		}
 	}
-	if f.IP != "" {
-		p.Client, err = parseClient(f.IP)
+	if f.Client != "" {
+		p.Client, err = parseClient(f.Client)
 	}
 	return p, err
 }
@@ -53,7 +53,7 @@ type purgeCmd struct {
 func (c *purgeCmd) Validate() error {
 	p, err := c.purge(time.Now())
 	if err == nil && p.Empty() {
-		err = errors.New("give --domain, --ip or --before: everything is deleted by removing the file")
+		err = errors.New("give --domain, --client or --before: everything is deleted by removing the file")
 	}
 	return err
 }

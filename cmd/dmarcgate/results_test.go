@@ -166,8 +166,8 @@ func TestResultsExportSelectsRows(t *testing.T) {
 		{[]string{"--domain", "news.bank.example"}, []string{"q2"}},
 		{[]string{"--domain", "Bank.Example."}, []string{"q1", "q2", "q3"}},
 		{[]string{"--domain", "ank.example"}, nil},
-		{[]string{"--ip", "203.0.113.4"}, []string{"q4"}},
-		{[]string{"--domain", "bank.example", "--ip", "203.0.113.2/31"}, []string{"q2", "q3"}},
+		{[]string{"--client", "203.0.113.4"}, []string{"q4"}},
+		{[]string{"--domain", "bank.example", "--client", "203.0.113.2/31"}, []string{"q2", "q3"}},
 		{[]string{"--since", "1m"}, nil},
 		{[]string{"--until", "1m"}, []string{"q1", "q2", "q3", "q4"}},
 		{[]string{"--until", "2020-01-01"}, nil},
@@ -183,7 +183,7 @@ func TestResultsExportSelectsRows(t *testing.T) {
 			if err := json.Unmarshal([]byte(line), &r); err != nil {
 				t.Fatalf("line %q: %v", line, err)
 			}
-			if r.State != "answered" || r.Decision.Reason == "" {
+			if r.State != "answered" || r.Decision.Why == "" {
 				t.Errorf("line %s; want its state and decision", line)
 			}
 			got = append(got, r.Facts.QueueID)
@@ -194,7 +194,7 @@ func TestResultsExportSelectsRows(t *testing.T) {
 	}
 }
 
-// What a stranger chooses must be text in a spreadsheet, on one line.
+// What a third party chooses must be text in a spreadsheet, on one line.
 func TestResultsExportCSVEscapesText(t *testing.T) {
 	hostile := failure(1, "bank.example")
 	hostile.Facts.Helo = "=HYPERLINK(\"http://evil.example\",\"click\")"
@@ -235,7 +235,7 @@ func TestResultsPurgeAsksAndCounts(t *testing.T) {
 	}
 	var out bytes.Buffer
 	e := &env{stdout: &out, stderr: io.Discard}
-	c := purgeCmd{controlFlags: controlFlags{Config: cfg}, meantFlags: meantFlags{Domain: "news.bank.example", IP: "203.0.113.2"}, Before: "1m"}
+	c := purgeCmd{controlFlags: controlFlags{Config: cfg}, meantFlags: meantFlags{Domain: "news.bank.example", Client: "203.0.113.2"}, Before: "1m"}
 	e.ask = func(question string) (bool, error) {
 		for _, want := range []string{"news.bank.example", "203.0.113.2/32", "this host", "before 20"} {
 			if !strings.Contains(question, want) {
@@ -262,7 +262,7 @@ func TestResultsPurgeAsksAndCounts(t *testing.T) {
 
 func TestResultsPurgeNeedsSelection(t *testing.T) {
 	cfg := storeWith(t, "")
-	for _, args := range [][]string{nil, {"--domain", "not a name"}, {"--ip", "x"}, {"--before", "yesterday"}} {
+	for _, args := range [][]string{nil, {"--domain", "not a name"}, {"--client", "x"}, {"--before", "yesterday"}} {
 		if code, _, stderr := command(append([]string{"results", "purge", "--yes", "-c", cfg}, args...)...); code != 2 || stderr == "" {
 			t.Errorf("results purge %q = %d, %q; want 2 and why", args, code, stderr)
 		}

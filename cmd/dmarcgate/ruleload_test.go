@@ -19,7 +19,7 @@ func TestRuleWarningsAreInLogStatusAndMetric(t *testing.T) {
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{Rules: expired})
 	n := len(d.Inputs().RuleSet.Findings)
 	if n == 0 {
-		t.Fatal("an expired rule is not doubtful")
+		t.Fatal("an expired rule has no warning")
 	}
 	if got := strings.Count(log.String(), "rule warning"); got != n {
 		t.Errorf("the log has %d findings; want %d", got, n)
@@ -33,8 +33,8 @@ func TestRuleWarningsAreInLogStatusAndMetric(t *testing.T) {
 	}
 	_, out, _ = command("status", "-c", d.path, "--json")
 	var s admin.Status
-	if err := json.Unmarshal([]byte(out), &s); err != nil || s.RuleWarnings != n || len(s.RuleFindings) != n || s.RuleFindings[0].Line == 0 || s.RuleFindings[0].Mend == "" {
-		t.Errorf("status --json = %s, %v; want %d findings with line and mend", out, err, n)
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s.RuleWarnings != n || len(s.RuleFindings) != n || s.RuleFindings[0].Line == 0 || s.RuleFindings[0].Fix == "" {
+		t.Errorf("status --json = %s, %v; want %d findings with line and fix", out, err, n)
 	}
 	if !metricLine(t, d, `dmarcgate_rule_expiry_timestamp_seconds{rule="alumni"} 1.769904e+09`) {
 		t.Error("the expiry of the rule is not among the metrics")
@@ -45,10 +45,10 @@ func TestReloadWithFailingRuleTestKeepsRules(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
 	hash, path := d.Inputs().Rules.Hash(), filepath.Join(filepath.Dir(d.path), "rules", "case.toml")
-	daemontest.PutFile(t, path, siteRules+redTest)
+	daemontest.PutFile(t, path, siteRules+failedTest)
 	code, _, stderr := command("reload", "-c", d.path)
 	if want := path + ":26"; code != 1 || !strings.Contains(stderr, want) || !strings.Contains(log.String(), want) {
-		t.Errorf("reload with a red test = %d, %s; want 1, and %q there and in the log", code, stderr, want)
+		t.Errorf("reload with a failed test = %d, %s; want 1, and %q there and in the log", code, stderr, want)
 	}
 	if got := d.Inputs().Rules.Hash(); got != hash || !metricLine(t, d, "dmarcgate_config_last_reload_successful 0") {
 		t.Errorf("hash = %s; want %s as before, and the metric at 0", got, hash)

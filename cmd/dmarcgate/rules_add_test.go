@@ -46,7 +46,7 @@ mode = "enforce"
 priority = 300
 action = "reject"
 [rule.match]
-header_from = ["bank.example"]
+author = ["bank.example"]
 `
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.toml")

@@ -11,7 +11,7 @@ import (
 )
 
 // keptRule lets in what would be refused, so that mail shows whether it is in
-// force.
+// active.
 const keptRule = `[[rule]]
 id = "kept"
 owner = "x"
@@ -21,12 +21,12 @@ mode = "enforce"
 action = "accept"
 reason = "local_policy"
 [rule.match]
-client_ip = ["192.0.2.0/24"]
-header_from = ["map:maps/domains.txt"]
+client = ["192.0.2.0/24"]
+author = ["map:maps/domains.txt"]
 `
 
-// Whatever is wrong with rules at a reload: what is in force stays, mail goes on
-// by it, and exit code, log, metric and status say where to mend what.
+// Whatever is wrong with rules at a reload: what is active stays, mail goes on
+// by it, and exit code, log, metric and status say where to fix what.
 func TestReloadWithInvalidRulesKeepsRules(t *testing.T) {
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
@@ -50,25 +50,25 @@ func TestReloadWithInvalidRulesKeepsRules(t *testing.T) {
 	}
 	p := h.start()
 	c := h.session()
-	inForce := func(what string) {
+	active := func(what string) {
 		t.Helper()
 		if res, err := c.Send(processMail("bad.example", "4X"+what)); err != nil || res.Action != miltertest.Continue {
 			t.Errorf("%s: mail of the rule gets %v %d %s, %v; want delivery", what, res.Action, res.Code, res.Text, err)
 		}
 	}
-	inForce("first")
-	for _, tt := range []struct{ name, rules, domains, at, mend string }{
-		{"a red test", keptRule + "[[rule.test]]\ngiven = { from = \"bad.example\", policy = \"reject\" }\nexpect = { rule = \"kept\" }\n", "bad.example\n", rules + ":12", "expect"},
-		{"an error of lint", strings.Replace(keptRule, `client_ip = ["192.0.2.0/24"]`, `null_path = false`, 1), "bad.example\n", rules + ":", "add"},
-		{"an unknown key", strings.Replace(keptRule, "client_ip", "client_ips", 1), "bad.example\n", rules + ":10", "did you mean"},
+	active("first")
+	for _, tt := range []struct{ name, rules, domains, at, fix string }{
+		{"a failed test", keptRule + "[[rule.test]]\ngiven = { author = \"bad.example\", policy = \"reject\" }\nexpect = { rule = \"kept\" }\n", "bad.example\n", rules + ":12", "expect"},
+		{"an error of lint", strings.Replace(keptRule, `client = ["192.0.2.0/24"]`, `null_path = false`, 1), "bad.example\n", rules + ":", "add"},
+		{"an unknown key", strings.Replace(keptRule, "client", "clients", 1), "bad.example\n", rules + ":10", "did you mean"},
 		{"a broken map", keptRule, "bad.example\n\nnot a domain\n", domains + ":3", "write"},
 		{"no TOML", keptRule + "[[", "bad.example\n", rules + ":12", ""},
 	} {
 		put("kept.toml", tt.rules)
 		put("maps/domains.txt", tt.domains)
 		code, _, stderr := command("reload", "-c", h.config())
-		if code != exitFailed || !strings.Contains(stderr, tt.at) || !strings.Contains(stderr, tt.mend) {
-			t.Errorf("%s: reload = %d, %s; want 1, %q and %q", tt.name, code, stderr, tt.at, tt.mend)
+		if code != exitFailed || !strings.Contains(stderr, tt.at) || !strings.Contains(stderr, tt.fix) {
+			t.Errorf("%s: reload = %d, %s; want 1, %q and %q", tt.name, code, stderr, tt.at, tt.fix)
 		}
 		if !p.logged("level=ERROR", "stay active", tt.at) {
 			t.Errorf("%s: the log does not say %q, and that the old rules stay active:\n%s", tt.name, tt.at, tail(p.log()))
@@ -77,16 +77,16 @@ func TestReloadWithInvalidRulesKeepsRules(t *testing.T) {
 		if code, out, _ := command("status", "-c", h.config()); code != 0 || !strings.Contains(out, tt.at) {
 			t.Errorf("%s: status = %d, %s; want %q in it", tt.name, code, out, tt.at)
 		}
-		inForce(strings.ReplaceAll(tt.name, " ", "-"))
+		active(strings.ReplaceAll(tt.name, " ", "-"))
 	}
 	put("kept.toml", strings.Replace(keptRule, `"enforce"`, `"shadow"`, 1))
 	put("maps/domains.txt", "bad.example\n")
 	if code, _, stderr := command("reload", "-c", h.config()); code != 0 {
-		t.Fatalf("reload of mended rules = %d, %s", code, stderr)
+		t.Fatalf("reload of fixed rules = %d, %s", code, stderr)
 	}
 	p.metricIs(1, "dmarcgate_config_last_reload_successful")
 	if err := sendDomain(c, "bad.example", "4Xmended"); err != nil {
-		t.Errorf("after the mending, with the rule in shadow: %v", err)
+		t.Errorf("after the fixing, with the rule in shadow: %v", err)
 	}
 	c.Close()
 	p.stop()

@@ -137,7 +137,7 @@ func TestRulesAddAnyAuthorCoversForwarder(t *testing.T) {
 		}, "iprev"},
 		{"with hosts that have no names", func(i int, f *policy.Facts) {
 			f.SPF, f.Client = policy.SPF{Result: "none"}, netip.AddrFrom4([4]byte{198, 51, 100, byte(128 + i%5)})
-		}, "client_ip"},
+		}, "client"},
 		{"that signs some of it", func(i int, f *policy.Facts) {
 			f.DKIM = append(f.DKIM, policy.DKIM{Result: "pass", Domain: "alumni.example", Selector: "a", Testing: i%2 == 0})
 			f.SPF, f.Client = policy.SPF{Result: "none"}, netip.MustParseAddr("198.51.100.130")
@@ -145,7 +145,7 @@ func TestRulesAddAnyAuthorCoversForwarder(t *testing.T) {
 		}, "dkim_pass"},
 		{"over IPv6", func(_ int, f *policy.Facts) {
 			f.SPF, f.Client = policy.SPF{Result: "none"}, netip.MustParseAddr("2001:db8:17::25")
-		}, "client_ip"},
+		}, "client"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -159,7 +159,7 @@ func TestRulesAddAnyAuthorCoversForwarder(t *testing.T) {
 				t.Errorf("rules add: %s covers %d of %d; want %s, 55 of 55\n%s", a.Key, a.Covers, a.Failed, tt.anchor, a.TOML)
 			}
 			r := resultstest.Rules(t, a.TOML).Rules.List()[0]
-			if len(r.Match.HeaderFrom) != 0 || len(r.Match.RcptDomain) != 2 || len(r.Match.Requested) != 2 || r.Mode != policy.Shadow {
+			if len(r.Match.Author) != 0 || len(r.Match.RcptDomain) != 2 || len(r.Match.Requested) != 2 || r.Mode != policy.Shadow {
 				t.Errorf("rule = %+v; want one in shadow for any author, both policies and both domains of recipients", r)
 			}
 			code, out, stderr = command("what-if", "-c", cfg, "--profile", "strict")

@@ -17,7 +17,7 @@ import (
 	"dmarcgate/site"
 )
 
-// siteRules are the rules of a site: one is enforced, one watches, one is red.
+// siteRules are the rules of a site: one is enforced, one watches, one has a failed test.
 const siteRules = `
 [[rule]]
 id = "alumni"
@@ -31,7 +31,7 @@ reason = "trusted_forwarder"
 [rule.match]
 dkim_pass = ["alumni.example"]
 [[rule.test]]
-given  = { from = "bank.example", policy = "reject", dkim = "pass:alumni.example" }
+given  = { author = "bank.example", policy = "reject", dkim = "pass:alumni.example" }
 expect = { rule = "alumni", applied = "none", reason = "trusted_forwarder" }
 
 [[rule]]
@@ -41,13 +41,13 @@ created = 2026-01-01
 mode = "enforce"
 action = "quarantine"
 [rule.match]
-header_from = ["org:bank.example"]
+author = ["org:bank.example"]
 `
 
-// redTest is a test that does not come out.
-const redTest = `
+// failedTest is a test that does not come out.
+const failedTest = `
 [[rule.test]]
-given  = { from = "news.bank.example", policy = "reject" }
+given  = { author = "news.bank.example", policy = "reject" }
 expect = { rule = "", applied = "none" }
 `
 
@@ -67,11 +67,11 @@ type (
 	}
 	shownRule struct {
 		TOML  string
-		Tests []struct{ Green bool }
+		Tests []struct{ Passed bool }
 	}
 	testedRules struct {
 		Rules []struct {
-			Touch *struct {
+			Impact *struct {
 				Matched int64
 				Alone   []any
 				InSet   []any `json:"in_set"`
@@ -85,7 +85,7 @@ type (
 		Hits       map[string]int64
 		Changed    int64
 		Last       time.Time
-		InForce    bool `json:"in_force"`
+		Active     bool `json:"active"`
 	}
 )
 
@@ -167,20 +167,20 @@ func TestRulesListWithoutStore(t *testing.T) {
 }
 
 func TestRulesShowPrintsARuleThatLoadsAgain(t *testing.T) {
-	cfg, dir := ruledSite(t, siteRules+redTest, decidedBy(t, siteRules, resultstest.Forwarded())...)
+	cfg, dir := ruledSite(t, siteRules+failedTest, decidedBy(t, siteRules, resultstest.Forwarded())...)
 	code, out, stderr := command("rules", "show", "strangers", "-c", cfg)
 	if code != 0 {
 		t.Fatalf("rules show = %d, %s", code, stderr)
 	}
-	for _, want := range []string{"# " + filepath.Join(dir, "site.toml") + ":17\n", "RED", "expected rule none, applied none", "got rule strangers, applied quarantine", "use: 1 message since"} {
+	for _, want := range []string{"# " + filepath.Join(dir, "site.toml") + ":17\n", "FAIL", "expected rule none, applied none", "got rule strangers, applied quarantine", "use: 1 message since"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("rules show prints\n%s\nwant %q in it", out, want)
 		}
 	}
 	_, out, _ = command("rules", "show", "alumni", "-c", cfg, "--json")
 	var shown shownRule
-	if err := json.Unmarshal([]byte(out), &shown); err != nil || len(shown.Tests) != 1 || !shown.Tests[0].Green {
-		t.Fatalf("rules show --json = %s, %v; want a green test", out, err)
+	if err := json.Unmarshal([]byte(out), &shown); err != nil || len(shown.Tests) != 1 || !shown.Tests[0].Passed {
+		t.Fatalf("rules show --json = %s, %v; want a test that passes", out, err)
 	}
 	if again := resultstest.Rules(t, shown.TOML).Rules.List(); len(again[0].Tests) != 1 || again[0].Expires.Year() != 2099 {
 		t.Errorf("the text is read as %+v; want the rule with its test", again)
@@ -202,7 +202,7 @@ func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
 		{"expired, strictly", expired, []string{"--strict"}, 1, "expire"},
 		{"anybody", strings.Replace(siteRules, "dkim_pass", "helo", 1), nil, 1, "error: "},
 		{"not TOML", "[[rule]\n", nil, 1, "site.toml:1"},
-		{"red", siteRules + redTest, nil, 1, "error: "},
+		{"a failed test", siteRules + failedTest, nil, 1, "error: "},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -226,13 +226,13 @@ func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
 
 func TestRulesTestShowsFailuresAndImpact(t *testing.T) {
 	rows := decidedBy(t, siteRules, resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded(resultstest.SignedBy("alumni.example")), resultstest.Forwarded(), resultstest.Forwarded(resultstest.SealedBy("lists.example", false)))
-	cfg, _ := ruledSite(t, siteRules+redTest, rows...)
+	cfg, _ := ruledSite(t, siteRules+failedTest, rows...)
 	code, out, stderr := command("rules", "test", "-c", cfg)
-	if code != 1 || !strings.Contains(stderr, "1 red test") {
-		t.Errorf("rules test = %d, %s; want 1 for a red test", code, stderr)
+	if code != 1 || !strings.Contains(stderr, "1 failed test") {
+		t.Errorf("rules test = %d, %s; want 1 for a failed test", code, stderr)
 	}
 	for _, want := range []string{
-		"green: rule alumni", "RED", "got rule strangers, applied quarantine", "because: ", "4 messages of 7 days tried", "2 tests, 1 red",
+		"PASS: rule alumni", "FAIL", "got rule strangers, applied quarantine", "why: ", "4 messages of 7 days tried", "2 tests, 1 failed",
 		"in 7 days it would match 2 messages", "reject to accept: 2, such as [q1 q2]", "tag to accept: 2", "reject to tag: 4, such as [q1 q2 q3]",
 	} {
 		if !strings.Contains(out, want) {
@@ -241,7 +241,7 @@ func TestRulesTestShowsFailuresAndImpact(t *testing.T) {
 	}
 	code, out, _ = command("rules", "test", "alumni", "-c", cfg, "--json")
 	var got testedRules
-	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Rules) != 1 || got.Rules[0].Touch.Matched != 2 || got.Messages != 4 {
+	if err := json.Unmarshal([]byte(out), &got); err != nil || code != 0 || len(got.Rules) != 1 || got.Rules[0].Impact.Matched != 2 || got.Messages != 4 {
 		t.Errorf("rules test alumni --json = %d, %s, %v; want one rule with two messages", code, out, err)
 	}
 	if code, out, _ := command("rules", "test", "alumni", "-c", cfg, "--no-store"); code != 0 || strings.Contains(out, "match") {
@@ -264,7 +264,7 @@ action = "accept"
 reason = "mailing_list"
 [rule.match]
 arc_pass = ["mute.example", ".lists.example", "unused.example"]
-header_from = ["bank.example"]
+author = ["bank.example"]
 `
 	rows := decidedBy(t, rules, resultstest.Forwarded(resultstest.SealedBy("mute.example", false)), resultstest.Forwarded(resultstest.SealedBy("a.lists.example", true)), resultstest.Forwarded(resultstest.SealedBy("stranger.example", true)))
 	cfg, _ := ruledSite(t, rules, rows...)
@@ -315,7 +315,7 @@ func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
 	}
 	got := make([]string, len(list))
 	for i, h := range list {
-		got[i] = fmt.Sprint(h.Rule, h.Mode, h.Hits["24h"], h.Hits["7d"], h.Hits["30d"], h.Changed, h.InForce, h.Last.IsZero())
+		got[i] = fmt.Sprint(h.Rule, h.Mode, h.Hits["24h"], h.Hits["7d"], h.Hits["30d"], h.Changed, h.Active, h.Last.IsZero())
 	}
 	want := []string{fmt.Sprint("strangers", "enforce", 2, 3, 3, 0, true, false), fmt.Sprint("unused", "shadow", 0, 0, 0, 0, true, true), fmt.Sprint("alumni", "shadow", 1, 1, 1, 1, false, false)}
 	if !slices.Equal(got, want) {
@@ -334,7 +334,7 @@ func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
 func TestRulesTestTriesMoreRulesThanADecisionNames(t *testing.T) {
 	var b strings.Builder
 	for i := range policy.MaxNamed + 2 {
-		fmt.Fprintf(&b, "[[rule]]\nid = \"r%02d\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nheader_from = [\"bank.example\"]\n", i)
+		fmt.Fprintf(&b, "[[rule]]\nid = \"r%02d\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nauthor = [\"bank.example\"]\n", i)
 	}
 	cfg, _ := ruledSite(t, b.String(), decidedBy(t, b.String(), resultstest.Forwarded())...)
 	code, out, stderr := command("rules", "test", "r00", "r33", "-c", cfg, "--json")
@@ -343,14 +343,14 @@ func TestRulesTestTriesMoreRulesThanADecisionNames(t *testing.T) {
 		t.Fatalf("rules test --json = %d, %s%s, %v; want two rules", code, out, stderr, err)
 	}
 	for i, id := range []string{"r00", "r33"} {
-		if n := got.Rules[i].Touch; n.Matched != 1 || len(n.Alone) != 1 || len(n.InSet) != 1 || n.Unsure != 0 {
+		if n := got.Rules[i].Impact; n.Matched != 1 || len(n.Alone) != 1 || len(n.InSet) != 1 || n.Unsure != 0 {
 			t.Errorf("%s = %+v; want it to match, and to change one answer by itself and in the set", id, n)
 		}
 	}
 }
 
 func TestRulesHitsLeavesOutListenersUnderMonitor(t *testing.T) {
-	rule := "[[rule]]\nid = \"trial\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"reject\"\n[rule.match]\nheader_from = [\"bank.example\"]\n"
+	rule := "[[rule]]\nid = \"trial\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"reject\"\n[rule.match]\nauthor = [\"bank.example\"]\n"
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.toml"), []byte(rule), 0o600); err != nil {
 		t.Fatal(err)
@@ -358,7 +358,7 @@ func TestRulesHitsLeavesOutListenersUnderMonitor(t *testing.T) {
 	row := func(n int, listener string) results.Row {
 		r := failure(n, "bank.example")
 		r.Facts.Time, r.Facts.Listener = time.Now().Add(-time.Hour), listener
-		r.Decision = policy.Decision{Shadow: []policy.ShadowDecision{{Rule: "trial", Action: policy.Refuse, Disposition: policy.Reject}}}
+		r.Decision = policy.Decision{Shadow: []policy.ShadowDecision{{Rule: "trial", Action: policy.Reject, Disposition: policy.Rejected}}}
 		return r
 	}
 	second := "[[listener]]\nname = \"watching\"\naddress = \"unix:/run/y.sock\"\nprofile = \"monitor\"\n"
@@ -393,24 +393,24 @@ func TestRulesHitsLeavesOutListenersUnderMonitor(t *testing.T) {
 }
 
 func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
-	const head = "[[rule]]\nid = \"first\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"reject\"\n[rule.match]\nheader_from = [\"a.example\"]\n\n"
+	const head = "[[rule]]\nid = \"first\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"reject\"\n[rule.match]\nauthor = [\"a.example\"]\n\n"
 	second := func(lines string) string {
 		return head + "[[rule]]\nid = \"second\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"quarantine\"\n" + lines
 	}
 	tests := []struct{ name, text, code, rule string }{
-		{"a key that there is not", second("colour = 1\n[rule.match]\nheader_from = [\"b.example\"]\n"), rulefile.CodeUnreadable, "second"},
-		{"a value that cannot be read", second("priority = \"high\"\n[rule.match]\nheader_from = [\"b.example\"]\n"), rulefile.CodeUnreadable, "second"},
-		{"a domain that is none", second("[rule.match]\nheader_from = [\"b..example\"]\n"), rulefile.CodeUnreadable, "second"},
+		{"a key that there is not", second("colour = 1\n[rule.match]\nauthor = [\"b.example\"]\n"), rulefile.CodeUnreadable, "second"},
+		{"a value that cannot be read", second("priority = \"high\"\n[rule.match]\nauthor = [\"b.example\"]\n"), rulefile.CodeUnreadable, "second"},
+		{"a domain that is none", second("[rule.match]\nauthor = [\"b..example\"]\n"), rulefile.CodeUnreadable, "second"},
 		{"no TOML", second("[rule.match\n"), rulefile.CodeUnreadable, ""},
-		{"an id that is taken", strings.Replace(second("[rule.match]\nheader_from = [\"b.example\"]\n"), `"second"`, `"first"`, 1), rulefile.CodeUnreadable, "first"},
-		{"a red test", second("[rule.match]\nheader_from = [\"b.example\"]\n[[rule.test]]\ngiven = { from = [\"c.example\"], policy = \"reject\" }\nexpect = { rule = \"second\" }\n"), rulefile.CodeRedTest, "second"},
+		{"an id that is taken", strings.Replace(second("[rule.match]\nauthor = [\"b.example\"]\n"), `"second"`, `"first"`, 1), rulefile.CodeUnreadable, "first"},
+		{"a failed test", second("[rule.match]\nauthor = [\"b.example\"]\n[[rule.test]]\ngiven = { author = [\"c.example\"], policy = \"reject\" }\nexpect = { rule = \"second\" }\n"), rulefile.CodeFailedTest, "second"},
 		{"no match", second("[rule.match]\n"), policy.CodeNoMatch, "second"},
 		{"policy_domain with temperror", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"temperror\"]\n"), policy.CodeNoRecord, "second"},
 		{"policy_domain with none", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"none\"]\n"), policy.CodeNoRecord, "second"},
 		{"policy_domain with both", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"none\", \"temperror\"]\n"), policy.CodeNoRecord, "second"},
 		{"policy_domain with fail, too", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"fail\", \"temperror\"]\n"), "", ""},
-		{"not_policy_domain with temperror", second("[rule.match]\nheader_from = [\"b.example\"]\nnot_policy_domain = [\"c.example\"]\nresult = [\"temperror\"]\n"), "", ""},
-		{"header_from with temperror", second("[rule.match]\nheader_from = [\"b.example\"]\nresult = [\"temperror\"]\n"), "", ""},
+		{"not_policy_domain with temperror", second("[rule.match]\nauthor = [\"b.example\"]\nnot_policy_domain = [\"c.example\"]\nresult = [\"temperror\"]\n"), "", ""},
+		{"author with temperror", second("[rule.match]\nauthor = [\"b.example\"]\nresult = [\"temperror\"]\n"), "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

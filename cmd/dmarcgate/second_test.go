@@ -31,7 +31,7 @@ _dmarc.good.example.  TXT "v=DMARC1; p=reject"
 	cfg := toolConfig(t, dns.Addr())
 	explain := func(text []byte, from string) string {
 		t.Helper()
-		code, out, stderr := command("explain", write(t, "m.eml", string(text)), "-c", cfg, "--ip", "192.0.2.1", "--helo", "mx.good.example", "--mail-from", from, "--second-opinion")
+		code, out, stderr := command("explain", write(t, "m.eml", string(text)), "-c", cfg, "--client", "192.0.2.1", "--helo", "mx.good.example", "--mail-from", from, "--second-opinion")
 		if code != 0 {
 			t.Fatalf("explain = %d, %s", code, stderr)
 		}
@@ -67,7 +67,7 @@ why.good.example.  TXT "%{l} may not send from %{i}"
 `)
 	cfg := toolConfig(t, dns.Addr())
 	mail := write(t, "m.eml", "From: a@good.example\n\nx\n")
-	code, out, stderr := command("explain", mail, "-c", cfg, "--ip", "192.0.2.1", "--helo", "mx.good.example", "--mail-from", "b@good.example")
+	code, out, stderr := command("explain", mail, "-c", cfg, "--client", "192.0.2.1", "--helo", "mx.good.example", "--mail-from", "b@good.example")
 	if code != 0 || !strings.Contains(out, "its owner says: b may not send from 192.0.2.1") {
 		t.Errorf("explain = %d\n%s%s\nwant the explanation", code, out, stderr)
 	}

@@ -15,8 +15,8 @@ import (
 	"dmarcgate/internal/mtatest"
 )
 
-// sendmailStranger has no name: Sendmail looks names up, and finds none.
-var sendmailStranger = mtatest.Client{Addr: "203.0.113.66", Helo: "[203.0.113.66]"}
+// sendmailThirdParty has no name: Sendmail looks names up, and finds none.
+var sendmailThirdParty = mtatest.Client{Addr: "203.0.113.66", Helo: "[203.0.113.66]"}
 
 // sendmailMilter reads the equates of the filter from the README, with a blank
 // for the socket, so that what it tells operators is what is tested. F=T:
@@ -90,7 +90,7 @@ func TestSendmailAnswersASpoofByPolicy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.from, func(t *testing.T) {
-			r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", mailText(tt.from, "spoof", ""))
+			r := sendLetter(t, s.session(t, sendmailThirdParty), "y@forwarder.example", mailText(tt.from, "spoof", ""))
 			if r.Code != tt.code {
 				t.Fatalf("reply = %v; want %d\n%s", r, tt.code, s.sendmail.Log())
 			}
@@ -99,7 +99,7 @@ func TestSendmailAnswersASpoofByPolicy(t *testing.T) {
 				t.Errorf("client name = %q; want none", row.Facts.ClientName)
 			}
 			if tt.code == 550 {
-				want := fmt.Sprintf("5.7.1 Email rejected per DMARC policy for reject.example: %s (qid %s)", row.Decision.Reason, row.Facts.QueueID)
+				want := fmt.Sprintf("5.7.1 Email rejected per DMARC policy for reject.example: %s (qid %s)", row.Decision.Why, row.Facts.QueueID)
 				if r.Text != want || row.Facts.QueueID == "" {
 					t.Errorf("reply = %q; want %q", r.Text, want)
 				}
@@ -116,12 +116,12 @@ func TestSendmailAnswersASpoofByPolicy(t *testing.T) {
 
 func TestSendmailHoldsAMessageInQuarantineWithTheReason(t *testing.T) {
 	s := startSendmailSite(t, "strict", "hold")
-	qid := s.accepted(t, s.session(t, sendmailStranger), "y@forwarder.example", mailText("x@quarantine.example", "spoof", ""))
+	qid := s.accepted(t, s.session(t, sendmailThirdParty), "y@forwarder.example", mailText("x@quarantine.example", "spoof", ""))
 	held, err := s.sendmail.Quarantined()
 	if err != nil || len(held) != 1 || held[0].ID != qid {
 		t.Fatalf("quarantine = %+v, %v; want %s alone in it\n%s", held, err, qid, s.sendmail.Log())
 	}
-	contains(t, "reason", held[0].Hold, "DMARC: quarantine.example: "+s.last(t).Decision.Reason)
+	contains(t, "reason", held[0].Hold, "DMARC: quarantine.example: "+s.last(t).Decision.Why)
 	m, err := s.sendmail.Queued(qid)
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestSendmailWaitsForAVerdictThatIsLongerThanItsTimeout(t *testing.T) {
 	filter := fmt.Sprintf("S=local:%%s, F=T, T=C:30s;S:30s;R:%v;E:5m", read)
 	s := startSendmailOn(t, dns.Addr(), filter, daemontest.Config{DNSTimeout: "18s"})
 	start := time.Now()
-	r := sendLetter(t, s.session(t, sendmailStranger), "y@forwarder.example", mailText("x@reject.example", "spoof", ""))
+	r := sendLetter(t, s.session(t, sendmailThirdParty), "y@forwarder.example", mailText("x@reject.example", "spoof", ""))
 	if took := time.Since(start); r.Code != 550 || took < read {
 		t.Errorf("reply = %v after %v; want 550 after more than %v\n%s", r, took, read, s.sendmail.Log())
 	}

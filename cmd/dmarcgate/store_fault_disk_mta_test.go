@@ -183,7 +183,7 @@ func (run diskRun) moments(r *rand.Rand, n int) map[int]bool {
 
 var ackedLine = regexp.MustCompile(`qid=(\w+) .*action=\w+\n`)
 
-// noteAcked takes down the messages of a piece of the log that say nothing of a
+// noteAcked records the messages of a piece of the log that say nothing of a
 // row that is not there.
 func noteAcked(acked map[string]bool, log []byte) {
 	for _, m := range ackedLine.FindAllSubmatch(log, -1) {

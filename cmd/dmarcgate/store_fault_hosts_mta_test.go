@@ -220,7 +220,7 @@ func TestShippingStoresEachRowOfAllHostsOnce(t *testing.T) {
 	f.act("stopped and started again", all, f.server.Stop, f.server.Restart)
 	f.act("hanging", all, f.server.Pause, f.server.Resume)
 	f.act("crashed", all, f.server.Kill, f.server.Restart)
-	f.act("cut off", all, f.proxy.Cut, f.proxy.Mend)
+	f.act("cut off", all, f.proxy.Cut, f.proxy.Fix)
 	f.act("commits lost, and acknowledgements", all, func() { f.lose(f.proxy.LoseCommits) }, func() { f.lose(f.proxy.LoseAcknowledgements) })
 	f.act("an acknowledgement lost, and a daemon killed", all, func() { f.proxy.LoseAcknowledgements(1) }, func() {})
 	b.process.kill()
@@ -276,7 +276,7 @@ func (m *member) wantRefused() {
 	m.host.t.Helper()
 	m.metricIs(1, "dmarcgate_store_shipping_refused")
 	if !m.logged("level=ERROR", "refused", "results adopt") {
-		m.host.t.Errorf("the log of the clone does not say that it is refused, and what mends it:\n%s", tail(m.log()))
+		m.host.t.Errorf("the log of the clone does not say that it is refused, and what fixes it:\n%s", tail(m.log()))
 	}
 	if out := m.dmarcgate("status", "-c", m.config()); !strings.Contains(out, "refused") {
 		m.host.t.Errorf("status of the clone = %s; want that it is refused", out)

@@ -133,7 +133,7 @@ func sendSecrets(t *testing.T, h *host) int {
 	t.Helper()
 	var s secrets
 	for i, m := range secretMails {
-		for client, user := range map[netip.Addr]string{demoShop: "", demoStranger: "", demoSubmitter: "@@@receiver.example"} {
+		for client, user := range map[netip.Addr]string{demoShop: "", demoThirdParty: "", demoSubmitter: "@@@receiver.example"} {
 			c := h.session()
 			helo := "mx.good.example"
 			if i%5 == 0 {

@@ -40,10 +40,10 @@ func TestUsageErrorsNameFlagOrLine(t *testing.T) {
 		args []string
 		want string
 	}{
-		{append(explain, "--ip", "x", "--mail-from", "a@b.example"), "--ip"},
-		{append(explain, "--ip", "192.0.2.1", "--mail-from", "postmaster"), "--mail-from"},
-		{append(explain, "--ip", "192.0.2.1", "--mail-from", "<>", "--listener", "nosuch"), "--listener"},
-		{[]string{"tail", "--ip", "300.1.1.1", "-c", cfg}, "--ip"},
+		{append(explain, "--client", "x", "--mail-from", "a@b.example"), "--client"},
+		{append(explain, "--client", "192.0.2.1", "--mail-from", "postmaster"), "--mail-from"},
+		{append(explain, "--client", "192.0.2.1", "--mail-from", "<>", "--listener", "nosuch"), "--listener"},
+		{[]string{"tail", "--client", "300.1.1.1", "-c", cfg}, "--client"},
 		{[]string{"tail", "--listener", "nosuch", "-c", cfg}, "it has mta"},
 		{[]string{"tail", "--rule", "nosuch", "-c", cfg}, "--rule"},
 		{[]string{"tail", "--rule", "nosuch", "-c", noRules}, "norules.toml:2: rules_dir"},
@@ -60,7 +60,7 @@ func TestUsageErrorsNameFlagOrLine(t *testing.T) {
 		{[]string{"what-if", "--days", "0", "-c", cfg}, "--days"},
 		{[]string{"cache", "show", "", "-c", cfg}, "<name>"},
 		{[]string{"top", "failing", "--limit", "0", "-c", cfg}, "--limit"},
-		{[]string{"results", "purge", "--ip", "1.2.3.4.5", "-c", cfg}, "--ip"},
+		{[]string{"results", "purge", "--client", "1.2.3.4.5", "-c", cfg}, "--client"},
 	} {
 		t.Run(strings.Join(tt.args[:2], " ")+" "+tt.want, func(t *testing.T) {
 			var stdout, stderr strings.Builder

@@ -13,7 +13,7 @@ import (
 	"dmarcgate/whatif"
 )
 
-// whatIfCmd decides stored messages again, under settings that are not in force.
+// whatIfCmd decides stored messages again, under settings that are not active.
 type whatIfCmd struct {
 	Config   string `short:"c" default:"${config}" type:"path" help:"Try this configuration on its own store (default: ${default})."`
 	Rules    string `type:"path" placeholder:"DIR" help:"Try the rules in this directory (default: rules_dir of the configuration)."`

@@ -41,10 +41,10 @@ func whatIfRows(t *testing.T) []results.Row {
 	add(2, resultstest.Author("three.example", "three.example"), listed)
 	add(4, resultstest.Author("shop.example", "shop.example"), resultstest.Verdict(dmarc.Fail, dmarc.Quarantine), func(f *policy.Facts) { f.SPF.Domain = "esp.example" })
 	add(2, func(f *policy.Facts) {
-		f.SPF, f.Authors[0].Standing = policy.SPF{Result: "fail"}, policy.Standing{Asked: true, NoMail: policy.NoMailSPF}
+		f.SPF, f.Authors[0].SendsMail = policy.SPF{Result: "fail"}, policy.SendsMail{Queried: true, NoMail: policy.NoMailSPF}
 	})
 	add(1, resultstest.Verdict(dmarc.TempError, 0))
-	add(1, func(f *policy.Facts) { f.From, f.Authors = policy.FromMissing, nil })
+	add(1, func(f *policy.Facts) { f.FromField, f.Authors = policy.FromMissing, nil })
 	return rows
 }
 

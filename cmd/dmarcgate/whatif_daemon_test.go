@@ -56,7 +56,7 @@ type whatIfConfig struct {
 	mta, edge string   // TOML of each listener, with its profile
 	tables    string   // TOML, at the end
 	rules     []string // files of testdata/whatif; none are no rules
-	lacks     bool     // facts that rules need are not kept
+	misses    bool     // facts that rules need are not kept
 }
 
 // file is the name of the configuration as part of a path.
@@ -140,7 +140,7 @@ func newWhatIfSite(t *testing.T, n int, first whatIfConfig) *whatIfSite {
 	s.dns = dnstest.New(t, s.mix.zone())
 	s.host = newHost(t, hostConfig{dns: s.dns.Addr()})
 	s.addHistory(mixKnown, policy.HistoryMessages+10)
-	s.inForce(first)
+	s.active(first)
 	s.process = s.host.start()
 	return s
 }
@@ -156,7 +156,7 @@ func (s *whatIfSite) addHistory(org string, n int) {
 	for i := range n {
 		at := time.Now().Add(-72*time.Hour + time.Duration(i)*time.Second)
 		store.Add(results.Row{Facts: policy.Facts{
-			Time: at, QueueID: fmt.Sprint("4Xold", i), From: policy.FromOneMailbox, Authors: []policy.Author{{Domain: org, Org: org, Verdict: verdict}},
+			Time: at, QueueID: fmt.Sprint("4Xold", i), FromField: policy.FromOneMailbox, Authors: []policy.Author{{Domain: org, Org: org, Verdict: verdict}},
 		}})
 	}
 	if err := store.Close(); err != nil {
@@ -164,22 +164,22 @@ func (s *whatIfSite) addHistory(org string, n int) {
 	}
 }
 
-// inForce makes a configuration that of the daemon, from its start or a reload
+// active makes a configuration that of the daemon, from its start or a reload
 // on.
-func (s *whatIfSite) inForce(c whatIfConfig) { copyFile(s.host.t, c.write(s), s.config()) }
+func (s *whatIfSite) active(c whatIfConfig) { copyFile(s.host.t, c.write(s), s.config()) }
 
-// switchTo puts a configuration in force while the daemon runs.
+// switchTo makes a configuration active while the daemon runs.
 func (s *whatIfSite) switchTo(c whatIfConfig) {
 	s.host.t.Helper()
-	s.inForce(c)
+	s.active(c)
 	before := strings.Count(s.log(), "reload failed")
 	s.reload()
 	if log := s.log(); strings.Count(log, "reload failed") > before {
-		s.host.t.Fatalf("%s was not put in force:\n%s", c.name, tail(log))
+		s.host.t.Fatalf("%s was not made active:\n%s", c.name, tail(log))
 	}
 }
 
-// send sends the mix under the configuration that is in force, and reads what
+// send sends the mix under the configuration that is active, and reads what
 // was recorded.
 func (s *whatIfSite) send(c whatIfConfig) *whatIfRun {
 	s.host.t.Helper()
@@ -231,7 +231,7 @@ func actionOf(res miltertest.Result) policy.Action {
 	_, held := res.Quarantined()
 	switch {
 	case res.Code >= 500:
-		return policy.Refuse
+		return policy.Reject
 	case res.Code >= 400:
 		return policy.Tempfail
 	case held:
@@ -384,7 +384,7 @@ type prediction struct {
 	sure      []bool
 }
 
-// predict asks the command before the configuration is in force.
+// predict asks the command before the configuration is active.
 func (s *whatIfSite) predict(c whatIfConfig) prediction {
 	s.host.t.Helper()
 	path := c.write(s)
@@ -432,7 +432,7 @@ func (s *whatIfSite) whatIf(path string) (f foretold) {
 }
 
 // checkReproduced has what-if decide all that was recorded again by the settings
-// in force: what they have made must come out as it is stored.
+// active: what they have made must come out as it is stored.
 func (s *whatIfSite) checkReproduced(run *whatIfRun) {
 	t := s.host.t
 	t.Helper()
@@ -446,11 +446,11 @@ func (s *whatIfSite) checkReproduced(run *whatIfRun) {
 		}
 	}
 	if want < int64(len(run.rows)) {
-		t.Errorf("%s: %d rows name the settings in force; want those of all %d messages of the run", run.config.name, want, len(run.rows))
+		t.Errorf("%s: %d rows name the active settings; want those of all %d messages of the run", run.config.name, want, len(run.rows))
 	}
 	f := s.whatIf(s.config())
-	if f.Reproduced+f.Unchecked != want || f.Different != 0 || f.Unchecked > 0 && !run.config.lacks {
-		t.Errorf("%s: what-if by the settings in force reproduces %d decisions, %d not, and leaves %d unchecked; want %d, and nothing else\n%s",
+	if f.Reproduced+f.Unchecked != want || f.Different != 0 || f.Unchecked > 0 && !run.config.misses {
+		t.Errorf("%s: what-if by the active settings reproduces %d decisions, %d not, and leaves %d unchecked; want %d, and nothing else\n%s",
 			run.config.name, f.Reproduced, f.Different, f.Unchecked, want, asJSON(f.Differences))
 	}
 }
@@ -529,7 +529,7 @@ func TestWhatIfPredictsDaemon(t *testing.T) {
 func TestWhatIfCannotTellMissingFacts(t *testing.T) {
 	const private = whatIfKnown + "[privacy]\nkeep_recipients = false\n"
 	first, then := whatIfBase, whatIfCandidates[1]
-	first.tables, then.tables, first.lacks, then.lacks = private, private, true, true
+	first.tables, then.tables, first.misses, then.misses = private, private, true, true
 	s := newWhatIfSite(t, 20*len(mixKinds), first)
 	s.checkReproduced(s.send(first))
 	p := s.predict(then)
@@ -549,7 +549,7 @@ var whatIfMustShow = []string{
 	"rule alumni-hosts", "rule alumni-network", "rule lists", "rule sealed", "rule partner-forwarder", "rule changed-on-the-way",
 	"rule abused-shop", "rule newcomers", "rule from-nobody", "rule known-and-unsigned", "rule no-record", "rule lame",
 	"unreported robots", "unreported edge-robots", "shadow watch-lists", "shadow watch-everybody", "shadow watch-robots", "also",
-	"override policy_test_mode", "override sampled_out", "override mailing_list", "override trusted_forwarder", "override local_policy",
+	"reason policy_test_mode", "reason sampled_out", "reason mailing_list", "reason trusted_forwarder", "reason local_policy",
 	"evidence arc_sealer", "evidence forwarder", "evidence body_changed", "evidence sends_no_mail", "evidence no_such_domain", "evidence history", "evidence none",
 	"not enforced: outside enforce_share",
 }
@@ -559,7 +559,7 @@ func (r *whatIfRun) note(seen map[string]int) {
 	for _, row := range r.rows {
 		d := row.Decision
 		for key, word := range map[string]string{
-			"action": d.Action.String(), "rule": d.Rule, "unreported": d.Unreported, "override": string(d.Override), "evidence": string(d.Evidence),
+			"action": d.Action.String(), "rule": d.Rule, "unreported": d.Unreported, "reason": string(d.Reason), "evidence": string(d.Evidence),
 		} {
 			if word != "" {
 				seen[key+" "+word]++
@@ -571,7 +571,7 @@ func (r *whatIfRun) note(seen map[string]int) {
 		if len(d.Also) > 0 {
 			seen["also"]++
 		}
-		if words := "not enforced: outside enforce_share"; strings.Contains(d.Reason, words) {
+		if words := "not enforced: outside enforce_share"; strings.Contains(d.Why, words) {
 			seen[words]++
 		}
 	}

@@ -40,8 +40,8 @@ func checkSet(t *testing.T, s *Set) {
 	if _, err := policy.NewRules(s.Rules.List()); err != nil {
 		t.Errorf("NewRules = %v; want a set of what is loaded", err)
 	}
-	if red := ruletest.Run(s.Rules); len(red) > 0 {
-		t.Errorf("ruletest.Run = %v; want none of what is loaded", red)
+	if failed := ruletest.Run(s.Rules); len(failed) > 0 {
+		t.Errorf("ruletest.Run = %v; want none of what is loaded", failed)
 	}
 	again, err := s.Refresh(Options{})
 	if err != nil || again.Rules.Hash() != s.Rules.Hash() || again.Tests != s.Tests {
@@ -51,15 +51,15 @@ func checkSet(t *testing.T, s *Set) {
 
 // FuzzParse loads a rule file: it is parsed, linted, made a set and tested.
 func FuzzParse(f *testing.F) {
-	const test = "[[rule.test]]\ngiven = {from = \"a@b.example\", policy = \"none\"}\nexpect = {applied = \"none\"}\n"
+	const test = "[[rule.test]]\ngiven = {author = \"a@b.example\", policy = \"none\"}\nexpect = {applied = \"none\"}\n"
 	for _, s := range []string{
 		"", ruleFile("a"), ruleFile("a") + ruleFile("a"), ruleFile("a") + "[rule.match.x]\n", "rule = [{}, 3]", "[rule]\n[[rule.match]]\n",
-		"[[rule]]\nid = \"\\u0000\\n\"\nmatch = {client_ip = [[]], \"\\n\" = 1}\nexpires = 07:32:00\n",
-		"[[rule]]\ncreated = 9999-12-31\nexpires = 0001-01-01\n[rule.match]\nheader_from = [\"org:\", \".\", \"\\u202e.example\"]\n",
-		ruleFile("a") + test, relayRule + test + test, mapRule("a", `header_from = ["map:maps/a.txt", "map:..", "map:\u0000"]`) + test,
+		"[[rule]]\nid = \"\\u0000\\n\"\nmatch = {client = [[]], \"\\n\" = 1}\nexpires = 07:32:00\n",
+		"[[rule]]\ncreated = 9999-12-31\nexpires = 0001-01-01\n[rule.match]\nauthor = [\"org:\", \".\", \"\\u202e.example\"]\n",
+		ruleFile("a") + test, relayRule + test + test, mapRule("a", `author = ["map:maps/a.txt", "map:..", "map:\u0000"]`) + test,
 		relayRule + "[[rule.test]]\ngiven = {dkim = [\"pass:\", 1], time = 0000-01-01T00:00:00Z, \"\\n\" = 1}\nexpect = {rule = \"\\n\\u0007\"}\n",
 		relayRule + "sample = inf\nidle = \"9999999d\"\n[[rule.test.given]]\n[rule.test.expect]\n",
-		relayRule + "iprev = [\"a.example\"]\ntime = [\"22:00-06:00\"]\nweekday = [\"sat\"]\ntls = true\nhistory_min = 3\nfrom = [\"one\"]\nnot_helo = [\".a.example\"]\n" + test,
+		relayRule + "iprev = [\"a.example\"]\ntime = [\"22:00-06:00\"]\nweekday = [\"sat\"]\ntls = true\nhistory_min = 3\nfrom_field = [\"one\"]\nnot_helo = [\".a.example\"]\n" + test,
 	} {
 		f.Add([]byte(s))
 	}
@@ -98,9 +98,9 @@ func FuzzRuleFileWithMap(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		rule := []byte(mapRule("a", `header_from = ["map:m.txt"]`))
+		rule := []byte(mapRule("a", `author = ["map:m.txt"]`))
 		if networks {
-			rule = []byte(mapRule("a", `client_ip = ["map:m.txt"]`))
+			rule = []byte(mapRule("a", `client = ["map:m.txt"]`))
 		}
 		s, err := loadRules(dir, []source{{"f", rule}}, newMaps(dir, midnight(2026, 11, 2), nil), tomlfile.Errors{}, Options{})
 		checkLoaded(t, s, err, map[string][]byte{"f": rule, "m.txt": data})

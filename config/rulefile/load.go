@@ -80,9 +80,9 @@ func Load(dir string, o Options) (*Set, error) {
 		data, _, err := readWhole(path, tomlfile.MaxFile)
 		switch {
 		case errors.Is(err, errNoFile):
-			errs.Add(tomlfile.Problem{File: path, Text: "is not a file", Mend: "remove it, or choose another name"})
+			errs.Add(tomlfile.Problem{File: path, Text: "is not a file", Fix: "remove it, or choose another name"})
 		case errors.Is(err, errChanging):
-			errs.Add(tomlfile.Problem{File: path, Text: err.Error(), Mend: mendChanging})
+			errs.Add(tomlfile.Problem{File: path, Text: err.Error(), Fix: fixChanging})
 		case err != nil:
 			return nil, fmt.Errorf("rules: %w", err)
 		default:
@@ -121,7 +121,7 @@ func ruleFiles(dir string) ([]string, error) {
 		return nil, &tomlfile.Errors{Problems: []tomlfile.Problem{{
 			File: dir,
 			Text: fmt.Sprintf("has %d rule files, more than %d", len(paths), maxRuleFiles),
-			Mend: "merge some files: a file can hold many rules",
+			Fix:  "merge some files: a file can hold many rules",
 		}}}
 	}
 	return paths, nil
@@ -147,7 +147,7 @@ func loadRules(dir string, sources []source, m *maps, errs tomlfile.Errors, o Op
 	}
 	if !o.SkipTests {
 		for _, f := range ruletest.Run(rules) {
-			errs.Add(red(f))
+			errs.Add(failedTests(f))
 		}
 	}
 	if len(errs.Problems) > 0 {
@@ -157,9 +157,9 @@ func loadRules(dir string, sources []source, m *maps, errs tomlfile.Errors, o Op
 	return &Set{Rules: rules, Findings: findings, Maps: m.files(), Tests: all.tests, sources: sources, maps: m}, nil
 }
 
-// red is a test that failed, as a problem.
-func red(f ruletest.Failure) tomlfile.Problem {
-	return tomlfile.Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Mend: "fix the rule or the test", Code: CodeRedTest, Rule: f.Rule}
+// failedTests is a test that failed, as a problem.
+func failedTests(f ruletest.Failure) tomlfile.Problem {
+	return tomlfile.Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Fix: "fix the rule or the test", Code: CodeFailedTest, Rule: f.Rule}
 }
 
 // Parse reads the rules of one file, which can name no maps. name stands
@@ -241,7 +241,7 @@ func (s *ruleTexts) add(t *ruleText, r *tomlfile.Reader) {
 	if first, taken := s.ids[t.rule.ID]; taken {
 		r.Add(t.at+".id", tomlfile.Fault{
 			Text: fmt.Sprintf("%q is the id of the rule at %s:%d", t.rule.ID, first.file, first.line),
-			Mend: "give each rule its own id",
+			Fix:  "give each rule its own id",
 		})
 		return
 	}
@@ -261,14 +261,14 @@ func (s *ruleTexts) limits(dir string) {
 		s.errs.Add(tomlfile.Problem{
 			File: dir,
 			Text: fmt.Sprintf("has %d rules, more than %d", len(s.rules), policy.MaxRules),
-			Mend: "merge rules with the same effect: a rule can name many networks and domains",
+			Fix:  "merge rules with the same effect: a rule can name many networks and domains",
 		})
 	}
 	if s.tests > maxTests {
 		s.errs.Add(tomlfile.Problem{
 			File: dir,
 			Text: fmt.Sprintf("has %d tests of rules, more than %d", s.tests, maxTests),
-			Mend: "keep two tests for each rule: one with a matching message, one with another",
+			Fix:  "keep two tests for each rule: one with a matching message, one with another",
 		})
 	}
 }
@@ -292,7 +292,7 @@ func (s *ruleTexts) lint(errs *tomlfile.Errors, o lint.Options) []policy.Finding
 		if f.Key != "" {
 			key += "." + f.Key
 		}
-		errs.Add(tomlfile.Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Mend: f.Mend, Code: f.Code, Rule: f.Rule})
+		errs.Add(tomlfile.Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Fix: f.Fix, Code: f.Code, Rule: f.Rule})
 	}
 	return warnings
 }

@@ -25,10 +25,10 @@ priority = %d
 action = "accept"
 reason = "trusted_forwarder"
 [rule.match]
-client_ip = ["10.%d.%d.0/28"]
-header_from = ["org:author-%d.example"]
+client = ["10.%d.%d.0/28"]
+author = ["org:author-%d.example"]
 [[rule.test]]
-given = { from = "author-%d.example", ip = "10.%d.%d.1", policy = "reject", spf = "fail" }
+given = { author = "author-%d.example", client = "10.%d.%d.1", policy = "reject", spf = "fail" }
 expect = { rule = "r-%d", applied = "none" }
 `, i, []string{"enforce", "shadow", "off"}[i%3], i%1000, i/256, i%256, i, i, i/256, i%256, i)
 	}
@@ -57,21 +57,21 @@ mode = "shadow"
 action = "accept"
 reason = "trusted_forwarder"
 [rule.match]
-client_ip = ["192.0.2.0/28"]
+client = ["192.0.2.0/28"]
 rcpt_domain = ["example.edu"]
 `
 
 func TestLoadRulesRejectsFailingTest(t *testing.T) {
 	dir := ruleDir(t, map[string]string{
 		"a.toml": relayRule + `[[rule.test]]
-given = { from = "bank.example", policy = "reject", ip = "192.0.2.3", rcpt = "x@example.edu" }
+given = { author = "bank.example", policy = "reject", client = "192.0.2.3", rcpt = "x@example.edu" }
 expect = { rule = "relay", applied = "none" }
 [[rule.test]]
-given = { from = "bank.example", policy = "reject", ip = "192.0.2.3", rcpt = ["x@example.edu", "x@example.com"] }
+given = { author = "bank.example", policy = "reject", client = "192.0.2.3", rcpt = ["x@example.edu", "x@example.com"] }
 expect = { rule = "relay", reason = "trusted_forwarder" }
 `,
 		"b.toml": strings.ReplaceAll(relayRule, "relay", "other") + `[[rule.test]]
-given = { from = "bank.example", policy = "reject", ip = "192.0.2.3", rcpt = "x@example.edu" }
+given = { author = "bank.example", policy = "reject", client = "192.0.2.3", rcpt = "x@example.edu" }
 expect = { rule = "" }
 `,
 	})
@@ -86,7 +86,7 @@ expect = { rule = "" }
 	}
 	s, err := Load(dir, Options{SkipTests: true})
 	if err != nil || s.Tests != 3 || len(ruletest.Run(s.Rules)) != 2 {
-		t.Errorf("Load without tests = %v; want 3 tests, 2 of them red", err)
+		t.Errorf("Load without tests = %v; want 3 tests, 2 of them failed", err)
 	}
 }
 
@@ -95,7 +95,7 @@ func TestProblemsOfReadingAndOfLintAreReportedTogether(t *testing.T) {
 	dir := ruleDir(t, map[string]string{
 		"a.toml": strings.Replace(relayRule, "rcpt_domain", "rcpt", 1),
 		"b.toml": strings.ReplaceAll(relayRule, "relay", "other") + "listener = [\"mta\"]\n" +
-			"[[rule.test]]\ngiven = { from = \"a.example\" }\nexpect = { rule = \"nobody\" }\n",
+			"[[rule.test]]\ngiven = { author = \"a.example\" }\nexpect = { rule = \"nobody\" }\n",
 	})
 	_, err := Load(dir, Options{Options: lint.Options{Listeners: []string{}}})
 	got := strings.ReplaceAll(fmt.Sprint(err), dir, "")
@@ -119,7 +119,7 @@ func TestFindingsNameTheLineOfTheirKey(t *testing.T) {
 }
 
 func TestTooManyTestsAreRefused(t *testing.T) {
-	tests := strings.Repeat("[[rule.test]]\ngiven.from = \"a.example\"\nexpect.applied = \"none\"\n", maxTestsOfRule)
+	tests := strings.Repeat("[[rule.test]]\ngiven.author = \"a.example\"\nexpect.applied = \"none\"\n", maxTestsOfRule)
 	files := make(map[string]string)
 	for i := range maxTests/maxTestsOfRule + 1 {
 		files[fmt.Sprintf("%d.toml", i%10)] += strings.Replace(ruleFile(fmt.Sprintf("r-%d", i)), "fail", "none", 1) + tests

@@ -116,7 +116,7 @@ func (o *mapOf[P]) read(m *maps, parse func([]byte) (P, int, []pattern.MapProble
 	var problems []pattern.MapProblem
 	o.pattern, o.file.Entries, problems = parse(data)
 	for _, p := range problems {
-		m.errs.Add(tomlfile.Problem{File: o.file.Path, Line: p.Line, Text: p.Text, Mend: p.Mend})
+		m.errs.Add(tomlfile.Problem{File: o.file.Path, Line: p.Line, Text: p.Text, Fix: p.Fix})
 		o.err = tomlfile.Fault{Told: true}
 	}
 }
@@ -128,7 +128,7 @@ func mapFault(err error) error {
 	case errors.Is(err, errNoFile):
 		return tomlfile.Faultf("name a file", "the map is not a file")
 	case errors.Is(err, errChanging):
-		return tomlfile.Faultf(mendChanging, "the map %v", err)
+		return tomlfile.Faultf(fixChanging, "the map %v", err)
 	}
 	return tomlfile.Faultf("make the file readable for the daemon", "the map cannot be read: %v", err)
 }
@@ -180,7 +180,7 @@ var (
 	errChanging = errors.New("changes while it is read")
 )
 
-const mendChanging = "replace the file by renaming a complete new file"
+const fixChanging = "replace the file by renaming a complete new file"
 
 // readWhole returns what a regular file holds, and no more of it than shows that
 // it is larger than limit.

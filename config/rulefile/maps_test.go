@@ -40,7 +40,7 @@ func write(t *testing.T, dir, name, text string) {
 func decided(s *Set, author string) string {
 	set := policy.Settings{Profile: policy.Strict, Rules: s.Rules}
 	d := set.Decide(policy.Facts{
-		From: policy.FromOneMailbox, Version: policy.FactsVersion, Recipients: []string{"rcpt.example"},
+		FromField: policy.FromOneMailbox, Version: policy.FactsVersion, Recipients: []string{"rcpt.example"},
 		Authors: []policy.Author{{Domain: author, Org: author, Verdict: failed}},
 	})
 	return d.Rule
@@ -48,8 +48,8 @@ func decided(s *Set, author string) string {
 
 func TestAMapIsReadOnceForItsKind(t *testing.T) {
 	dir := ruleDir(t, map[string]string{
-		"a.toml": mapRule("a", `header_from = ["map:maps/d.txt", "x.example"]`+"\n"+`not_rcpt_domain = ["map:maps/d.txt"]`),
-		"b.toml": mapRule("b", `header_from = ["map:maps/d.txt"]`+"\n"+`client_ip = ["map:n.txt"]`),
+		"a.toml": mapRule("a", `author = ["map:maps/d.txt", "x.example"]`+"\n"+`not_rcpt_domain = ["map:maps/d.txt"]`),
+		"b.toml": mapRule("b", `author = ["map:maps/d.txt"]`+"\n"+`client = ["map:n.txt"]`),
 	})
 	write(t, dir, "maps/d.txt", "# ours\nbank.example # since May\n\n.shop.example\n")
 	write(t, dir, "n.txt", "192.0.2.0/24\n2001:db8::1\n")
@@ -63,7 +63,7 @@ func TestAMapIsReadOnceForItsKind(t *testing.T) {
 		t.Errorf("Maps = %v; want %v", s.Maps, want)
 	}
 	list := s.Rules.List()
-	if a, b := list[0].Match.HeaderFrom[0], list[1].Match.HeaderFrom[0]; a.Map() == nil || a.Map() != b.Map() || a.Map() != list[0].Match.Not.RcptDomain[0].Map() {
+	if a, b := list[0].Match.Author[0], list[1].Match.Author[0]; a.Map() == nil || a.Map() != b.Map() || a.Map() != list[0].Match.Not.RcptDomain[0].Map() {
 		t.Errorf("maps = %p and %p; want one that the rules share", a.Map(), b.Map())
 	}
 	for author, want := range map[string]string{"bank.example": "a", "x.example": "a", "a.shop.example": "a", "other.example": ""} {
@@ -75,11 +75,11 @@ func TestAMapIsReadOnceForItsKind(t *testing.T) {
 
 func TestProblemsOfMapsNameTheLineOfTheMapOrOfTheRule(t *testing.T) {
 	dir := ruleDir(t, map[string]string{
-		"a.toml": mapRule("a", `header_from = [
+		"a.toml": mapRule("a", `author = [
   "map:bad.txt", "map:absent.txt",
   "map:../a.txt", "map:/etc/passwd", "map:.hidden", "map:a/.git/x", "map:", "map:fifo", "map:sub", "map:\u001b",
 ]`),
-		"b.toml": mapRule("b", `header_from = ["map:bad.txt"]`+"\n"+`client_ip = ["map:bad.txt"]`),
+		"b.toml": mapRule("b", `author = ["map:bad.txt"]`+"\n"+`client = ["map:bad.txt"]`),
 	})
 	write(t, dir, "bad.txt", "bank.example\n*.example\n\n192.0.2.1\n")
 	if err := os.Mkdir(filepath.Join(dir, "sub"), 0o700); err != nil {
@@ -90,17 +90,17 @@ func TestProblemsOfMapsNameTheLineOfTheMapOrOfTheRule(t *testing.T) {
 	}
 	for item, want := range map[string]string{
 		"bad.txt":     "bad.txt:2: \"*.example\" is not a domain",
-		"absent.txt":  "a.toml:8: rule.match.header_from: there is no such file: ",
-		"../a.txt":    `a.toml:8: rule.match.header_from: "../a.txt" cannot name a map; `,
-		"/etc/passwd": `a.toml:8: rule.match.header_from: "/etc/passwd" cannot name a map; `,
-		".hidden":     `a.toml:8: rule.match.header_from: ".hidden" cannot name a map; `,
-		"a/.git/x":    `a.toml:8: rule.match.header_from: "a/.git/x" cannot name a map; `,
-		"":            `a.toml:8: rule.match.header_from: "" cannot name a map; `,
-		"fifo":        "a.toml:8: rule.match.header_from: the map is not a file; ",
-		"sub":         "a.toml:8: rule.match.header_from: the map is not a file; ",
-		`\u001b`:      `a.toml:8: rule.match.header_from: "\x1b" cannot name a map; `,
+		"absent.txt":  "a.toml:8: rule.match.author: there is no such file: ",
+		"../a.txt":    `a.toml:8: rule.match.author: "../a.txt" cannot name a map; `,
+		"/etc/passwd": `a.toml:8: rule.match.author: "/etc/passwd" cannot name a map; `,
+		".hidden":     `a.toml:8: rule.match.author: ".hidden" cannot name a map; `,
+		"a/.git/x":    `a.toml:8: rule.match.author: "a/.git/x" cannot name a map; `,
+		"":            `a.toml:8: rule.match.author: "" cannot name a map; `,
+		"fifo":        "a.toml:8: rule.match.author: the map is not a file; ",
+		"sub":         "a.toml:8: rule.match.author: the map is not a file; ",
+		`\u001b`:      `a.toml:8: rule.match.author: "\x1b" cannot name a map; `,
 	} {
-		write(t, dir, "a.toml", mapRule("a", "header_from = [\"x.example\", \"map:"+item+"\"]"))
+		write(t, dir, "a.toml", mapRule("a", "author = [\"x.example\", \"map:"+item+"\"]"))
 		_, err := Load(dir, Options{})
 		if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), dir+"/", ""), want) {
 			t.Errorf("Load with the map %q = %v; want %s", item, err, want)
@@ -112,9 +112,9 @@ func TestProblemsOfMapsNameTheLineOfTheMapOrOfTheRule(t *testing.T) {
 	}
 }
 
-// What cannot be read is not judged as well.
+// What cannot be read is not evaluated as well.
 func TestARuleWithABrokenMapIsNoProblemBesideTheMap(t *testing.T) {
-	dir := ruleDir(t, map[string]string{"a.toml": strings.Replace(relayRule, `client_ip = ["192.0.2.0/28"]`, `spf_pass = ["map:bad.txt"]`, 1)})
+	dir := ruleDir(t, map[string]string{"a.toml": strings.Replace(relayRule, `client = ["192.0.2.0/28"]`, `spf_pass = ["map:bad.txt"]`, 1)})
 	write(t, dir, "bad.txt", "*\n")
 	_, err := Load(dir, Options{})
 	var errs *tomlfile.Errors
@@ -131,11 +131,11 @@ func TestTooManyMapsAreRefused(t *testing.T) {
 		write(t, dir, name, "a.example\n")
 		items = append(items, fmt.Sprintf("%q", mapPrefix+name))
 	}
-	write(t, dir, "a.toml", mapRule("a", "header_from = ["+strings.Join(items[:maxMaps], ", ")+"]"))
+	write(t, dir, "a.toml", mapRule("a", "author = ["+strings.Join(items[:maxMaps], ", ")+"]"))
 	if s, err := Load(dir, Options{}); err != nil || len(s.Maps) != maxMaps {
 		t.Errorf("Load of %d maps = %v; want no error", maxMaps, err)
 	}
-	write(t, dir, "a.toml", mapRule("a", "header_from = ["+strings.Join(items, ", ")+"]"))
+	write(t, dir, "a.toml", mapRule("a", "author = ["+strings.Join(items, ", ")+"]"))
 	if _, err := Load(dir, Options{}); err == nil || !strings.Contains(err.Error(), "there are more than 100 maps") {
 		t.Errorf("Load of one map more = %v; want an error", err)
 	}
@@ -143,7 +143,7 @@ func TestTooManyMapsAreRefused(t *testing.T) {
 
 func TestAChangedMapMakesTheSetStaleAndIsReadAgainAlone(t *testing.T) {
 	dir := ruleDir(t, map[string]string{
-		"a.toml": mapRule("a", `header_from = ["map:a.txt", "map:b.txt"]`),
+		"a.toml": mapRule("a", `author = ["map:a.txt", "map:b.txt"]`),
 	})
 	write(t, dir, "a.txt", "a.example\n")
 	write(t, dir, "b.txt", "b.example\n")
@@ -260,7 +260,7 @@ func TestAMapOfAMillionLinesIsLoadedAndMatched(t *testing.T) {
 		fmt.Fprintf(&names, "partner-%07d.example\n", i)
 		fmt.Fprintf(&nets, "%d.%d.%d.0/24\n", 1+i>>16, i>>8&255, i&255)
 	}
-	dir := ruleDir(t, map[string]string{"a.toml": mapRule("a", `header_from = ["map:names.txt"]`), "b.toml": mapRule("b", `client_ip = ["map:nets.txt"]`)})
+	dir := ruleDir(t, map[string]string{"a.toml": mapRule("a", `author = ["map:names.txt"]`), "b.toml": mapRule("b", `client = ["map:nets.txt"]`)})
 	write(t, dir, "names.txt", names.String())
 	write(t, dir, "nets.txt", nets.String())
 	begin := time.Now()

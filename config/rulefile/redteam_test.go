@@ -103,8 +103,8 @@ func one(t *testing.T, err error) tomlfile.Problem {
 		t.Fatalf("Load = %v; want one problem", err)
 	}
 	p := errs.Problems[0]
-	if p.File == "" || p.Line == 0 || p.Mend == "" {
-		t.Errorf("problem %+v; want file, line and mend", p)
+	if p.File == "" || p.Line == 0 || p.Fix == "" {
+		t.Errorf("problem %+v; want file, line and fix", p)
 	}
 	return p
 }
@@ -120,7 +120,7 @@ func wantError(t *testing.T, err error, findings []policy.Finding, code string) 
 	t.Helper()
 	p := one(t, err)
 	for _, f := range findings {
-		if f.Level == policy.Error && (f.Code != code || f.Text != p.Text || f.Mend != p.Mend) {
+		if f.Level == policy.Error && (f.Code != code || f.Text != p.Text || f.Fix != p.Fix) {
 			t.Errorf("finding %+v; want %s with %v", f, code, p)
 		}
 	}
@@ -137,8 +137,8 @@ func wantWarning(t *testing.T, set *Set, err error, code string) {
 	if len(set.Findings) != 1 || set.Findings[0].Code != code {
 		t.Fatalf("findings %+v; want %s alone", set.Findings, code)
 	}
-	if f := set.Findings[0]; f.File == "" || f.Line == 0 || f.Text == "" || f.Mend == "" {
-		t.Errorf("finding %+v; want file, line, text and mend", f)
+	if f := set.Findings[0]; f.File == "" || f.Line == 0 || f.Text == "" || f.Fix == "" {
+		t.Errorf("finding %+v; want file, line, text and fix", f)
 	}
 }
 
@@ -164,11 +164,11 @@ func TestASealerThatRecordsNothingLetsNothingIn(t *testing.T) {
 		recorded []policy.Recorded
 		want     policy.Action
 	}{
-		"nothing": {nil, policy.Refuse}, "a fail": {recorded("fail"), policy.Refuse}, "a pass": {recorded("pass"), policy.Accept},
-		"a pass of another": {[]policy.Recorded{{Method: "dmarc", Result: "pass", Domain: "other.example"}}, policy.Refuse},
+		"nothing": {nil, policy.Reject}, "a fail": {recorded("fail"), policy.Reject}, "a pass": {recorded("pass"), policy.Accept},
+		"a pass of another": {[]policy.Recorded{{Method: "dmarc", Result: "pass", Domain: "other.example"}}, policy.Reject},
 	} {
 		spoof := policy.Facts{
-			Time: lintDay, Client: netip.MustParseAddr("198.51.100.1"), Recipients: []string{"us.example"}, From: policy.FromOneMailbox,
+			Time: lintDay, Client: netip.MustParseAddr("198.51.100.1"), Recipients: []string{"us.example"}, FromField: policy.FromOneMailbox,
 			Authors: []policy.Author{{
 				Domain: "bank.example", Org: "bank.example", PolicyDomain: "bank.example",
 				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100},

@@ -73,7 +73,7 @@ func (t *ruleText) head() []tomlfile.Field {
 func (t *ruleText) match() []tomlfile.Field {
 	m, no, at := &t.rule.Match, &t.rule.Match.Not, t.at+".match."
 	return []tomlfile.Field{
-		t.networks(at+"client_ip", &m.ClientIP),
+		t.networks(at+"client", &m.Client),
 		t.domains(at+"iprev", &m.IPRev),
 		t.domains(at+"spf_pass", &m.SPFPass),
 		t.domains(at+"dkim_pass", &m.DKIMPass),
@@ -81,7 +81,7 @@ func (t *ruleText) match() []tomlfile.Field {
 		tomlfile.List(at+"listener", &m.Listener, config.ParseListenerName),
 		optional(at+"tls", &m.TLS, tomlfile.Flag),
 		t.domains(at+"helo", &m.HELO),
-		t.domains(at+"mail_from_domain", &m.MailFrom),
+		t.domains(at+"mail_from", &m.MailFrom),
 		optional(at+"null_path", &m.NullPath, tomlfile.Flag),
 		tomlfile.List(at+"time", &m.Hours, parseHours),
 		tomlfile.List(at+"weekday", &m.Weekdays, parseWeekday),
@@ -89,25 +89,25 @@ func (t *ruleText) match() []tomlfile.Field {
 		optional(at+"list_headers", &m.IsList, tomlfile.Flag),
 		optional(at+"auto_submitted", &m.Automatic, tomlfile.Flag),
 
-		t.domains(at+"header_from", &m.HeaderFrom),
+		t.domains(at+"author", &m.Author),
 		t.domains(at+"policy_domain", &m.PolicyDomain),
 		tomlfile.List(at+"result", &m.Result, func(s string) (string, error) { return s, nil }),
 		tomlfile.List(at+"requested", &m.Requested, word[string](requestedWords)),
-		tomlfile.List(at+"from", &m.From, word[policy.From](fromWords)),
+		tomlfile.List(at+"from_field", &m.FromField, word[policy.From](fromWords)),
 		optional(at+"body_changed", &m.BodyChanged, tomlfile.Flag),
 		optional(at+"history_min", &m.HistoryMin, history),
 		optional(at+"history_max", &m.HistoryMax, history),
 
 		t.domains(at+"rcpt_domain", &m.RcptDomain),
 
-		t.networks(at+"not_client_ip", &no.ClientIP),
+		t.networks(at+"not_client", &no.Client),
 		t.domains(at+"not_iprev", &no.IPRev),
 		t.domains(at+"not_spf_pass", &no.SPFPass),
 		t.domains(at+"not_dkim_pass", &no.DKIMPass),
 		t.domains(at+"not_helo", &no.HELO),
-		t.domains(at+"not_mail_from_domain", &no.MailFrom),
+		t.domains(at+"not_mail_from", &no.MailFrom),
 		t.domains(at+"not_list_id", &no.ListID),
-		t.domains(at+"not_header_from", &no.HeaderFrom),
+		t.domains(at+"not_author", &no.Author),
 		t.domains(at+"not_policy_domain", &no.PolicyDomain),
 		t.domains(at+"not_rcpt_domain", &no.RcptDomain),
 	}
@@ -151,20 +151,20 @@ func (t *ruleText) finish(r *tomlfile.Reader) {
 	t.rule.File, t.rule.Line = r.File, r.Line(t.at)
 	r.Check(t.fields)
 	t.words()
-	for _, key := range []struct{ name, mend string }{
+	for _, key := range []struct{ name, fix string }{
 		{"expires", `write the day, as in expires = 2027-05-01, or "never" with a comment that says why`},
 		{"reason", "write the reason for reports: " + tomlfile.Quoted(reasonWords[1:])},
 	} {
 		if path := t.at + "." + key.name; t.rule.Action == policy.RuleAccept && !r.Written(path) {
-			r.Add(path, tomlfile.Fault{Text: "is missing in a rule that accepts", Mend: key.mend})
+			r.Add(path, tomlfile.Fault{Text: "is missing in a rule that accepts", Fix: key.fix})
 		}
 	}
 	if path := t.at + ".match"; !r.Written(path) {
-		r.Add(path, tomlfile.Fault{Text: "is missing", Mend: "add [rule.match] with criteria below the other keys"})
+		r.Add(path, tomlfile.Fault{Text: "is missing", Fix: "add [rule.match] with criteria below the other keys"})
 	}
 	for _, f := range lint.Faults(t.rule) {
 		if path := t.at + "." + f.Key; !r.BadWithin(path) {
-			r.Add(path, tomlfile.Fault{Text: f.Text, Mend: f.Mend, Code: f.Code})
+			r.Add(path, tomlfile.Fault{Text: f.Text, Fix: f.Fix, Code: f.Code})
 		}
 	}
 	for _, test := range t.tests {
@@ -176,7 +176,7 @@ func (t *ruleText) finish(r *tomlfile.Reader) {
 // been reported. An unknown action makes no demands on the other keys, so one
 // that makes none stands for it.
 func (t *ruleText) words() {
-	t.rule.Reason = policy.Override(t.reason)
+	t.rule.Reason = policy.Reason(t.reason)
 	t.rule.Idle = t.idle.Std()
 	_ = t.rule.Mode.UnmarshalText([]byte(t.mode))
 	if t.rule.Action.UnmarshalText([]byte(t.action)) != nil {

@@ -61,7 +61,7 @@ mode = "shadow"
 priority = 7
 action = "tempfail"
 reason = "other"
-match = {client_ip = ["192.0.2.7", "2001:db8::/32"], listener = ["mta"]}
+match = {client = ["192.0.2.7", "2001:db8::/32"], listener = ["mta"]}
 
 [[rule]]
 id = "b"
@@ -73,7 +73,7 @@ mode = "enforce"
 action = "accept"
 reason = "mailing_list"
   [rule.match]
-  header_from = ["A.example", "org:b.example"]
+  author = ["A.example", "org:b.example"]
   spf_pass = [".c.example"]
   dkim_pass = ["d.example"]
   rcpt_domain = ["e.example"]
@@ -86,7 +86,7 @@ reason = "mailing_list"
 		ID: "a", Owner: "o", Comment: "c", Created: midnight(2026, 11, 2), Expires: midnight(2027, 5, 1),
 		Mode: policy.Shadow, Priority: 7, Action: policy.RuleTempfail, Reason: policy.Other,
 		Match: policy.Match{
-			ClientIP: []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix("192.0.2.7/32")), pattern.NetworkOf(netip.MustParsePrefix("2001:db8::/32"))},
+			Client:   []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix("192.0.2.7/32")), pattern.NetworkOf(netip.MustParsePrefix("2001:db8::/32"))},
 			Listener: []string{"mta"},
 		},
 		File: "f", Line: 2,
@@ -94,7 +94,7 @@ reason = "mailing_list"
 		ID: "b", Owner: "o", Comment: "c", Created: midnight(2026, 11, 2),
 		Mode: policy.Enforce, Priority: 100, Action: policy.RuleAccept, Reason: policy.MailingList,
 		Match: policy.Match{
-			HeaderFrom: patterns(t, "a.example", "org:b.example"), SPFPass: patterns(t, ".c.example"),
+			Author: patterns(t, "a.example", "org:b.example"), SPFPass: patterns(t, ".c.example"),
 			DKIMPass: patterns(t, "d.example"), RcptDomain: patterns(t, "e.example"), Result: []string{"fail", "temperror"},
 		},
 		File: "f", Line: 14,
@@ -110,7 +110,7 @@ var everyKey = ruleFile("a")[:strings.Index(ruleFile("a"), "match")] + `idle = "
 report_comment = "known relay"
 sample = 0.25
 [rule.match]
-client_ip = ["192.0.2.1"]
+client = ["192.0.2.1"]
 iprev = ["iprev.example"]
 spf_pass = ["spf-pass.example"]
 dkim_pass = ["dkim-pass.example"]
@@ -118,37 +118,37 @@ arc_pass = ["arc-pass.example"]
 listener = ["mta"]
 tls = true
 helo = ["helo.example"]
-mail_from_domain = ["mail-from.example"]
+mail_from = ["mail-from.example"]
 null_path = false
 time = ["22:00-06:00", "12:00-24:00"]
 weekday = ["sun", "sat"]
 list_id = ["list-id.example"]
 list_headers = true
 auto_submitted = false
-header_from = ["org:header-from.example"]
+author = ["org:header-from.example"]
 policy_domain = [".policy-domain.example"]
 result = ["fail"]
 requested = ["none", "reject"]
-from = ["one", "several_domains"]
+from_field = ["one", "several_domains"]
 body_changed = true
 history_min = 0
 history_max = 7
 rcpt_domain = ["rcpt.example"]
-not_client_ip = ["192.0.2.2"]
+not_client = ["192.0.2.2"]
 not_iprev = ["no-iprev.example"]
 not_spf_pass = ["no-spf-pass.example"]
 not_dkim_pass = ["no-dkim-pass.example"]
 not_helo = ["no-helo.example"]
-not_mail_from_domain = ["no-mail-from.example"]
+not_mail_from = ["no-mail-from.example"]
 not_list_id = ["no-list-id.example"]
-not_header_from = ["no-header-from.example"]
+not_author = ["no-header-from.example"]
 not_policy_domain = ["no-policy-domain.example"]
 not_rcpt_domain = ["no-rcpt.example"]
 `
 
 // everyTest is a rule with each key of [[rule.test]].
 const everyTest = relayRule + `[[rule.test]]
-given = {from = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", ip = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
+given = {author = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", client = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
 expect = {rule = "", applied = "tempfail", reason = ""}
 [[rule.test]]
 given = {null_path = true, time = 2026-11-02T22:00:00}
@@ -167,14 +167,14 @@ func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `{"client_ip":["192.0.2.1/32"],"iprev":["iprev.example"],"spf_pass":["spf-pass.example"],"dkim_pass":["dkim-pass.example"],` +
-		`"arc_pass":["arc-pass.example"],"listener":["mta"],"tls":true,"helo":["helo.example"],"mail_from_domain":["mail-from.example"],` +
+	const want = `{"client":["192.0.2.1/32"],"iprev":["iprev.example"],"spf_pass":["spf-pass.example"],"dkim_pass":["dkim-pass.example"],` +
+		`"arc_pass":["arc-pass.example"],"listener":["mta"],"tls":true,"helo":["helo.example"],"mail_from":["mail-from.example"],` +
 		`"null_path":false,"time":["22:00-06:00","12:00-24:00"],"weekday":["sun","sat"],"list_id":["list-id.example"],"list_headers":true,` +
-		`"auto_submitted":false,"header_from":["org:header-from.example"],"policy_domain":[".policy-domain.example"],"result":["fail"],` +
-		`"requested":["none","reject"],"from":["one","several_domains"],"body_changed":true,"history_min":0,"history_max":7,` +
-		`"rcpt_domain":["rcpt.example"],"not":{"client_ip":["192.0.2.2/32"],"iprev":["no-iprev.example"],"spf_pass":["no-spf-pass.example"],` +
-		`"dkim_pass":["no-dkim-pass.example"],"helo":["no-helo.example"],"mail_from_domain":["no-mail-from.example"],` +
-		`"list_id":["no-list-id.example"],"header_from":["no-header-from.example"],"policy_domain":["no-policy-domain.example"],` +
+		`"auto_submitted":false,"author":["org:header-from.example"],"policy_domain":[".policy-domain.example"],"result":["fail"],` +
+		`"requested":["none","reject"],"from_field":["one","several_domains"],"body_changed":true,"history_min":0,"history_max":7,` +
+		`"rcpt_domain":["rcpt.example"],"not":{"client":["192.0.2.2/32"],"iprev":["no-iprev.example"],"spf_pass":["no-spf-pass.example"],` +
+		`"dkim_pass":["no-dkim-pass.example"],"helo":["no-helo.example"],"mail_from":["no-mail-from.example"],` +
+		`"list_id":["no-list-id.example"],"author":["no-header-from.example"],"policy_domain":["no-policy-domain.example"],` +
 		`"rcpt_domain":["no-rcpt.example"]}}`
 	if string(got) != want {
 		t.Errorf("match = %s; want %s", got, want)
@@ -191,8 +191,8 @@ func TestATestIsReadAsWritten(t *testing.T) {
 	want := []policy.Test{{
 		Line: 12,
 		Given: policy.Given{
-			From: []string{"b.example", "c.example"}, FromField: policy.FromSeveralFields, Policy: "reject", PolicyDomain: "b.example", Result: "permerror",
-			IP: netip.MustParseAddr("2001:db8::1"), Name: "n.example", Helo: "h.example", MailFrom: "m.example", Rcpt: []string{"r.example"}, Listener: "mta",
+			Author: []string{"b.example", "c.example"}, FromField: policy.FromSeveralFields, Policy: "reject", PolicyDomain: "b.example", Result: "permerror",
+			Client: netip.MustParseAddr("2001:db8::1"), Name: "n.example", Helo: "h.example", MailFrom: "m.example", Rcpt: []string{"r.example"}, Listener: "mta",
 			SPF: "softfail", DKIM: []string{"pass:d.example", "body:e.example"}, ARC: []string{"s.example"}, ListID: "l.example", ListHeaders: true,
 			Automatic: true, TLS: true, History: 7, Time: at, Profile: policy.Conformant,
 		},

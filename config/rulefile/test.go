@@ -49,19 +49,19 @@ func (t *ruleText) readTests(r *tomlfile.Reader, sub map[string]any) {
 		return test.fields
 	})
 	if n := len(t.tests); n > maxTestsOfRule {
-		r.Add(t.at+".test", tomlfile.Fault{Text: fmt.Sprintf("there are %d, more than %d", n, maxTestsOfRule), Mend: "keep those that differ"})
+		r.Add(t.at+".test", tomlfile.Fault{Text: fmt.Sprintf("there are %d, more than %d", n, maxTestsOfRule), Fix: "keep those that differ"})
 	}
 }
 
 func (t *testText) given() []tomlfile.Field {
 	g, at := &t.test.Given, t.at+".given."
 	return []tomlfile.Field{
-		texts(at+"from", &g.From, parseAddressDomain),
+		texts(at+"author", &g.Author, parseAddressDomain),
 		tomlfile.Parsed(at+"from_field", &g.FromField, word[policy.From](fromWords)),
 		tomlfile.Parsed(at+"policy", &g.Policy, word[string](requestedWords)),
 		tomlfile.Parsed(at+"policy_domain", &g.PolicyDomain, parseDomain),
 		tomlfile.Parsed(at+"result", &g.Result, parseTestResult),
-		tomlfile.Parsed(at+"ip", &g.IP, parseIP),
+		tomlfile.Parsed(at+"client", &g.Client, parseIP),
 		tomlfile.Parsed(at+"name", &g.Name, parseDomain),
 		tomlfile.Parsed(at+"helo", &g.Helo, parseDomain),
 		tomlfile.Parsed(at+"mail_from", &g.MailFrom, parseAddressDomain),
@@ -86,8 +86,8 @@ func (t *testText) expect() []tomlfile.Field {
 	return []tomlfile.Field{
 		optional(at+"rule", &e.Rule, anyTextField),
 		tomlfile.Parsed(at+"applied", &e.Applied, word[string](appliedWords)),
-		optional(at+"reason", &e.Reason, func(key string, p *policy.Override) tomlfile.Field {
-			return tomlfile.Parsed(key, p, word[policy.Override](reasonWords))
+		optional(at+"reason", &e.Reason, func(key string, p *policy.Reason) tomlfile.Field {
+			return tomlfile.Parsed(key, p, word[policy.Reason](reasonWords))
 		}),
 	}
 }
@@ -101,14 +101,14 @@ func (t *testText) finish(r *tomlfile.Reader) policy.Test {
 	e, g := t.test.Expect, t.test.Given
 	for _, name := range []string{"given", "expect"} {
 		if path := t.at + "." + name; !r.Written(path) && !r.BadWithin(path) {
-			r.Add(path, tomlfile.Fault{Text: "is missing", Mend: `write given = { … } for the message and expect = { … } for the decision`})
+			r.Add(path, tomlfile.Fault{Text: "is missing", Fix: `write given = { … } for the message and expect = { … } for the decision`})
 		}
 	}
 	if path := t.at + ".expect"; r.Written(path) && !r.BadWithin(path) && e.Rule == nil && e.Applied == "" && e.Reason == nil {
-		r.Add(path, tomlfile.Fault{Text: "is empty, so the test can never fail", Mend: "write rule, applied or reason"})
+		r.Add(path, tomlfile.Fault{Text: "is empty, so the test can never fail", Fix: "write rule, applied or reason"})
 	}
 	if path := t.at + ".given.null_path"; g.NullPath && g.MailFrom != "" && !r.Spoilt(path) {
-		r.Add(path, tomlfile.Fault{Text: "there is a mail_from, too", Mend: "remove one of them"})
+		r.Add(path, tomlfile.Fault{Text: "there is a mail_from, too", Fix: "remove one of them"})
 	}
 	return t.test
 }

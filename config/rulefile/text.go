@@ -44,13 +44,13 @@ func (t inline) String() string {
 // inlineGiven writes the message of a [[rule.test]].
 func inlineGiven(g policy.Given) string {
 	var t inline
-	t.list("from", g.From)
+	t.list("author", g.Author)
 	t.text("from_field", string(g.FromField))
 	t.text("policy", g.Policy)
 	t.text("policy_domain", g.PolicyDomain)
 	t.text("result", g.Result)
-	if g.IP.IsValid() {
-		t.text("ip", g.IP.String())
+	if g.Client.IsValid() {
+		t.text("client", g.Client.String())
 	}
 	t.text("name", g.Name)
 	t.text("helo", g.Helo)

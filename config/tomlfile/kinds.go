@@ -16,13 +16,13 @@ type Field struct {
 	Key      string            // its path
 	Read     func(v any) error // v is of the types that go-toml decodes into any
 	Check    func() error      // nil when everything that can be read is good
-	required string            // the mend when the key is missing; "" when it may be
+	required string            // the fix when the key is missing; "" when it may be
 }
 
-// Required makes f a key that each table of its kind must have. mend says what to
+// Required makes f a key that each table of its kind must have. fix says what to
 // write where it is missing.
-func Required(mend string, f Field) Field {
-	f.required = mend
+func Required(fix string, f Field) Field {
+	f.required = fix
 	return f
 }
 
@@ -167,16 +167,16 @@ func readParsed[T any](v any, p *T, parse func(string) (T, error)) error {
 func readAs[T any](v any, p *T) error {
 	value, ok := v.(T)
 	if !ok {
-		want, mend := TypeName(*p)
+		want, fix := TypeName(*p)
 		have, _ := TypeName(v)
-		return Faultf(mend, "is %s, not %s", have, want)
+		return Faultf(fix, "is %s, not %s", have, want)
 	}
 	*p = value
 	return nil
 }
 
 // TypeName returns what TOML calls the type of v, and how it is written.
-func TypeName(v any) (name, mend string) {
+func TypeName(v any) (name, fix string) {
 	switch v.(type) {
 	case string:
 		return "a text", "write it in double quotes"

@@ -16,7 +16,7 @@ type Problem struct {
 	Line int    `json:"line,omitempty"` // counted from 1; 0 when the problem is something absent
 	Key  string `json:"key,omitempty"`  // dotted, as in "dns.timeout"; empty when the text is not TOML
 	Text string `json:"text"`           // what is wrong
-	Mend string `json:"mend,omitempty"` // what to do about it
+	Fix  string `json:"fix,omitempty"`  // what to do about it
 
 	// Of rules alone: one word of policy.Codes or of rulefile.Codes, for programs, and
 	// the id of the rule if it has one that can be read.
@@ -24,7 +24,7 @@ type Problem struct {
 	Rule string `json:"rule,omitempty"`
 }
 
-// String returns the problem as one line, "file:line: key: what is wrong; mend".
+// String returns the problem as one line, "file:line: key: what is wrong; fix".
 func (p Problem) String() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -35,8 +35,8 @@ func (p Problem) String() string {
 		b.WriteString(": " + p.Key)
 	}
 	b.WriteString(": " + p.Text)
-	if p.Mend != "" {
-		b.WriteString("; " + p.Mend)
+	if p.Fix != "" {
+		b.WriteString("; " + p.Fix)
 	}
 	return b.String()
 }
@@ -78,23 +78,23 @@ type Fault struct {
 	At   string // where: within the value ("[3]") from a parser, the whole path from validate
 	Or   string // another path to take the line from, when at is at its default
 	Text string
-	Mend string
+	Fix  string
 	Code string // of a rule: one of policy.Codes
 	Told bool   // where it stands already: nothing more is to be said here
 }
 
-func (f Fault) Error() string { return f.Text + "; " + f.Mend }
+func (f Fault) Error() string { return f.Text + "; " + f.Fix }
 
-// Faultf makes a fault; mend says what to write instead.
-func Faultf(mend, format string, args ...any) error {
-	return Fault{Text: fmt.Sprintf(format, args...), Mend: mend}
+// Faultf makes a fault; fix says what to write instead.
+func Faultf(fix, format string, args ...any) error {
+	return Fault{Text: fmt.Sprintf(format, args...), Fix: fix}
 }
 
 // AsFault puts a fault that pattern finds into the words of this package.
 func AsFault(err error) error {
 	var f pattern.Fault
 	if errors.As(err, &f) {
-		return Fault{Text: f.Text, Mend: f.Mend}
+		return Fault{Text: f.Text, Fix: f.Fix}
 	}
 	return err
 }
@@ -109,7 +109,7 @@ func FaultAt(path string, err error) Fault {
 	return f
 }
 
-// Quoted lists words for a mend: "a", "b" or "c".
+// Quoted lists words for a fix: "a", "b" or "c".
 func Quoted(words []string) string {
 	q := make([]string, len(words))
 	for i, w := range words {

@@ -41,7 +41,7 @@ func NewReader(file string, known func() []string, explain func(table, name stri
 // what follows the first error cannot be trusted.
 func (r *Reader) Decode(data []byte) map[string]any {
 	if len(data) > MaxFile {
-		r.Add("", Fault{Text: fmt.Sprintf("is larger than %v", Size(MaxFile)), Mend: "is this the right file?"})
+		r.Add("", Fault{Text: fmt.Sprintf("is larger than %v", Size(MaxFile)), Fix: "is this the right file?"})
 		return nil
 	}
 	tree := map[string]any{}
@@ -61,9 +61,9 @@ func syntaxProblem(file string, err error) Problem {
 	}
 	p.Line, _ = de.Position()
 	if len(de.Key()) > 0 { // only what contradicts an earlier line has a key
-		p.Mend = "write each key and each table once"
+		p.Fix = "write each key and each table once"
 	} else {
-		p.Mend = "texts, durations and sizes are written in double quotes"
+		p.Fix = "texts, durations and sizes are written in double quotes"
 	}
 	return p
 }
@@ -88,7 +88,7 @@ func (r *Reader) Tables(path string, tree map[string]any, name string, begin fun
 		r.Table(at, sub, begin(at, sub))
 	}
 	if len(list) == 0 {
-		r.Add(path, Fault{Text: "is not a list of tables", Mend: "write [[" + withoutIndexes(path) + "]], with two brackets, above its keys"})
+		r.Add(path, Fault{Text: "is not a list of tables", Fix: "write [[" + withoutIndexes(path) + "]], with two brackets, above its keys"})
 	}
 }
 
@@ -100,7 +100,7 @@ func (r *Reader) Table(path string, tree map[string]any, fields []Field) {
 	for _, f := range fields {
 		name, inside := strings.CutPrefix(f.Key, path+".")
 		if _, present := tree[name]; inside && !present && f.required != "" && !r.bad[f.Key] {
-			r.Add(f.Key, Fault{Text: "is missing", Mend: f.required})
+			r.Add(f.Key, Fault{Text: "is missing", Fix: f.required})
 		}
 	}
 }
@@ -123,7 +123,7 @@ func (r *Reader) entry(table, name string, v any, fields []Field) {
 	case !isTable:
 		r.unknown(table, name)
 	case !ok:
-		r.Add(path, Fault{Text: "is not a table", Mend: "write [" + withoutIndexes(path) + "] above its keys"})
+		r.Add(path, Fault{Text: "is not a table", Fix: "write [" + withoutIndexes(path) + "] above its keys"})
 	default:
 		r.Table(path, sub, fields)
 	}
@@ -164,7 +164,7 @@ func (p Places) Problem(path string, f Fault) Problem {
 	if !p.Written(path) && f.Or != "" {
 		line = p.Line(f.Or)
 	}
-	return Problem{File: p.File, Line: line, Key: withoutIndexes(path), Text: f.Text, Mend: f.Mend, Code: f.Code}
+	return Problem{File: p.File, Line: line, Key: withoutIndexes(path), Text: f.Text, Fix: f.Fix, Code: f.Code}
 }
 
 // Line returns the line of path, or of the nearest table or list around it

@@ -51,7 +51,7 @@ func (n *List) Stop() {
 	n.wg.Wait()
 }
 
-// Use puts another list in force. On an error nothing has changed.
+// Use makes another list active. On an error nothing has changed.
 func (n *List) Use(cfg config.DNS) error {
 	if slices.Equal(cfg.Servers, n.cfg.Servers) && slices.Equal(cfg.Trusted, n.cfg.Trusted) {
 		return nil // what is followed may be unreadable just now

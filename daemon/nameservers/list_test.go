@@ -56,7 +56,7 @@ func TestNameServersFromConfigurationOrFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := n.Use(n.cfg); err != nil {
-		t.Errorf("use of what is in force = %v; want nil, whatever the file says", err)
+		t.Errorf("use of what is active = %v; want nil, whatever the file says", err)
 	}
 	if err := n.Use(config.DNS{}); err == nil || !strings.Contains(err.Error(), "set servers in [dns]") {
 		t.Errorf("use without a file = %v; want an error that says what to set", err)

@@ -12,7 +12,7 @@ type Class uint8
 
 const (
 	// Other is what a sender chose and what cannot align with the author
-	// domain: keys of strangers' signatures and of ARC sets, the records of an
+	// domain: keys of third parties' signatures and of ARC sets, the records of an
 	// unaligned MAIL FROM.
 	Other Class = iota
 

@@ -29,7 +29,7 @@ func (e *Error) Ours() bool { return e.blame == ours }
 
 // Pressure reports whether the failure says nothing of the domain, and is not
 // (yet) proven to be ours either: the lookup gave way because too much was
-// asked at once, this host had no socket for it, the resolver is closed, or the
+// queried at once, this host had no socket for it, the resolver is closed, or the
 // servers fail or overflow just now.
 func (e *Error) Pressure() bool { return e.blame == unproven }
 

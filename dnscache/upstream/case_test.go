@@ -111,7 +111,7 @@ func TestMixedCaseEndsForServerWithoutTCP(t *testing.T) {
 	wg.Go(func() { _ = srv.ActivateAndServe() })
 	t.Cleanup(func() { pc.Close(); wg.Wait() })
 	g := newRig(t, Config{Servers: []string{pc.LocalAddr().String()}})
-	for i := range 2 { // each is asked twice
+	for i := range 2 { // each is queried twice
 		_, _ = g.View(DMARC).TXT(background, fmt.Sprintf("some-name%d.example.com", i))
 	}
 	if txts, err := g.View(DMARC).TXT(background, "last-name.example.com"); err != nil || len(txts) != 1 {
@@ -154,7 +154,7 @@ func TestExchangeUsesTCPAfterThreeWrongReplies(t *testing.T) {
 					want = 1
 				}
 				if got := tcp.Load(); got != want {
-					t.Errorf("asked %d times over TCP; want %d", got, want)
+					t.Errorf("queried %d times over TCP; want %d", got, want)
 				}
 				if got := g.metric(t, "dmarcgate_dns_wrong_replies_total", why); got != float64(min(n, maxWrong)) {
 					t.Errorf("%v wrong replies counted; want %d", got, min(n, maxWrong))

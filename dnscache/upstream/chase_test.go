@@ -15,8 +15,8 @@ import (
 // each name points to the one after it, and the last has the record.
 func pieces(t *testing.T, names ...string) *fakeServer {
 	return newFake(t, func(p peer) {
-		asked := strings.TrimSuffix(p.name(), ".")
-		i := slices.Index(names, asked)
+		queried := strings.TrimSuffix(p.name(), ".")
+		i := slices.Index(names, queried)
 		switch {
 		case i == len(names)-1:
 			p.says("the end")

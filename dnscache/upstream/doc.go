@@ -16,10 +16,10 @@
 // # Failures
 //
 // A server that is silent, refuses or fails is passed over for the next one;
-// a silent one is asked once more when time is left. Only when a trusted server
-// says that an answer is bogus, no other is asked. A datagram that does not
+// a silent one is queried once more when time is left. Only when a trusted server
+// says that an answer is bogus, no other is queried. A datagram that does not
 // answer our question is overlooked, as it may be forged. A truncated answer
-// is asked for again over TCP, and its part is never used; so is a question to
+// is queried for again over TCP, and its part is never used; so is a question to
 // which three wrong replies came. Error.Ours tells a resolver that answers nobody
 // from a domain that does not resolve, and Error.Pressure what tells of neither;
 // see there for the rule. A bug that panics while an answer is read fails that

@@ -35,7 +35,7 @@ func suspicious(k wire.Kind) bool {
 	return k == wire.Timeout || k == wire.Network || k == wire.Malformed
 }
 
-// retryable reports whether the same server, asked again, may well answer.
+// retryable reports whether the same server, queried again, may well answer.
 func retryable(k wire.Kind) bool { return k == wire.Timeout || k == wire.Network }
 
 // Error is a lookup without a result. It is always temporary.

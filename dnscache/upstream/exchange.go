@@ -14,7 +14,7 @@ const (
 	caseTime = time.Hour
 
 	// maxRecased is how many replies in a row may come in another case while
-	// the server cannot be asked over TCP, where this cannot be forged, before
+	// the server cannot be queried over TCP, where this cannot be forged, before
 	// it is taken to be such a server.
 	maxRecased = 3
 )

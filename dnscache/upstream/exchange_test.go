@@ -213,9 +213,9 @@ func TestChaseReportsAliasLoopAsMalformed(t *testing.T) {
 
 func TestTrustedServersADBitIsKept(t *testing.T) {
 	for _, trusted := range []bool{false, true} {
-		asked := make(chan bool, 1)
+		queried := make(chan bool, 1)
 		srv := newFake(t, func(p peer) {
-			asked <- p.AuthenticatedData
+			queried <- p.AuthenticatedData
 			m := new(dns.Msg).SetReply(p.Msg)
 			m.AuthenticatedData = true
 			m.Answer = records(t, "example.com. TXT x")
@@ -230,8 +230,8 @@ func TestTrustedServersADBitIsKept(t *testing.T) {
 		if err != nil || a.AD != trusted {
 			t.Errorf("trusted %v: %+v, %v; want ad %v", trusted, a, err, trusted)
 		}
-		if ad := <-asked; ad != trusted {
-			t.Errorf("trusted %v: asked with AD %v", trusted, ad)
+		if ad := <-queried; ad != trusted {
+			t.Errorf("trusted %v: queried with AD %v", trusted, ad)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 const (
 	// firstRecheck and lastRecheck are how long a dead server is left alone
 	// between two check queries: each time twice as long. The longest is what
-	// a server that is back waits for its work. One that refuses is asked
+	// a server that is back waits for its work. One that refuses is queried
 	// after firstRecheck until its window is at one.
 	firstRecheck = 500 * time.Millisecond
 	lastRecheck  = 5 * time.Second
@@ -41,7 +41,7 @@ const (
 // rootNS is the question of check queries and probes.
 var rootNS = wire.Question{Type: dns.TypeNS}
 
-// health is what is known of a server. That of a server not asked yet says
+// health is what is known of a server. That of a server not queried yet says
 // that it is up. Make it with newHealth.
 type health struct {
 	sched *schedule.Server // its places
@@ -99,8 +99,8 @@ func (h *health) setDown(down, refuses bool, now time.Time) {
 	h.sched.SetDown(down)
 }
 
-// asked counts a query, and returns the count of replies before it.
-func (h *health) asked() uint64 {
+// queried counts a query, and returns the count of replies before it.
+func (h *health) queried() uint64 {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.queries++
@@ -255,9 +255,9 @@ type checked struct {
 	atOne bool // the window of the server is at one
 }
 
-// judge notes that a check query failed, and reports whether to go on checking.
+// evaluate notes that a check query failed, and reports whether to go on checking.
 // A failure of this host proves nothing about the server.
-func (h *health) judge(c *checks, got checked, now time.Time) bool {
+func (h *health) evaluate(c *checks, got checked, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	mine := h.checks == c
@@ -311,8 +311,8 @@ func (h *health) settled(ctx context.Context) {
 }
 
 // suspect checks a server that did not answer: whether it is dead or refuses
-// everything, or only what it was asked cannot be resolved. Mail chooses the
-// names that are looked up, and a stranger's silent domain must not take our
+// everything, or only what it was queried cannot be resolved. Mail chooses the
+// names that are looked up, and a third party's silent domain must not take our
 // servers away.
 func (pool *Pool) suspect(s *server, kind wire.Kind) {
 	ctx, c := s.begin(pool.ctx, kind, pool.now())
@@ -373,7 +373,7 @@ func (pool *Pool) checkOnce(ctx context.Context, s *server, c *checks) (atOne, o
 	if err.Kind != wire.Local && err.Kind != wire.Internal {
 		got.atOne = s.sched.CheckFailed(got.dead)
 	}
-	on = s.judge(c, got, pool.now())
+	on = s.evaluate(c, got, pool.now())
 	if s.isDown() {
 		pool.sched.FailStranded()
 	}

@@ -35,7 +35,7 @@ func newMortal(t testing.TB) *mortal {
 	return m
 }
 
-// unknown is a server that was asked nothing yet.
+// unknown is a server that was queried nothing yet.
 func unknown() *health {
 	return newHealth(schedule.New(time.Now, time.Hour, nil, nil).NewServer(10))
 }
@@ -79,12 +79,12 @@ func TestHealthIgnoresSilentForeignDomain(t *testing.T) {
 
 func TestHealthChecksNoServerThatAnswersOthers(t *testing.T) {
 	h := unknown()
-	seen := h.asked()
+	seen := h.queried()
 	h.replied(time.Millisecond, true)
 	if h.failed(seen, &Error{Kind: wire.Timeout}) {
 		t.Error("a reply to another query did not count")
 	}
-	if !h.failed(h.asked(), &Error{Kind: wire.Timeout}) {
+	if !h.failed(h.queried(), &Error{Kind: wire.Timeout}) {
 		t.Error("a reply before the query counted")
 	}
 }
@@ -191,7 +191,7 @@ func TestLookupFailureWaitsForHealthCheck(t *testing.T) {
 	go func() { done <- g.gaveUp(ctx, newError(rootNS, wire.Timeout, nil), servers, g.clock.now()) }()
 	select {
 	case <-waits:
-		servers[0].judge(c, checked{err: newError(rootNS, wire.Timeout, nil), dead: true, atOne: true}, g.clock.now())
+		servers[0].evaluate(c, checked{err: newError(rootNS, wire.Timeout, nil), dead: true, atOne: true}, g.clock.now())
 	case <-time.After(generous):
 		t.Error("nobody waits")
 	}
@@ -302,10 +302,10 @@ func TestHealthMarksServerWithGarbageRepliesDead(t *testing.T) {
 func TestHealthIgnoresLocalErrors(t *testing.T) {
 	h := unknown()
 	_, c := h.begin(background, wire.Timeout, time.Now())
-	if h.judge(c, checked{err: &Error{Kind: wire.Local}}, time.Now()) || h.status(time.Now()).Down {
+	if h.evaluate(c, checked{err: &Error{Kind: wire.Local}}, time.Now()) || h.status(time.Now()).Down {
 		t.Error("a check that was not sent condemned the server")
 	}
-	if !h.judge(c, checked{err: &Error{Kind: wire.Timeout}, dead: true}, time.Now()) || !h.judge(c, checked{err: &Error{Kind: wire.Local}}, time.Now()) {
+	if !h.evaluate(c, checked{err: &Error{Kind: wire.Timeout}, dead: true}, time.Now()) || !h.evaluate(c, checked{err: &Error{Kind: wire.Local}}, time.Now()) {
 		t.Error("the checks of a dead server ended")
 	}
 	h.finish(c)
@@ -328,7 +328,7 @@ func TestSetServersReplacesServers(t *testing.T) {
 	g, _, _ := bury(t, m)
 	g.cfg.QueryTimeout = generous
 	for about, bad := range map[string][2][]string{
-		"no servers": {}, "a name": {{"localhost:53"}}, "a stranger trusted": {{good.addr}, {m.addr}},
+		"no servers": {}, "a name": {{"localhost:53"}}, "a third party trusted": {{good.addr}, {m.addr}},
 	} {
 		if err := g.SetServers(bad[0], bad[1]); err == nil || len(g.Servers()) != 1 || g.Servers()[0].Address != m.addr {
 			t.Errorf("SetServers with %s = %v, %+v; want an error and the old server", about, err, g.Servers())
@@ -410,6 +410,6 @@ func TestErrorIsOursOnceAllServersAreDead(t *testing.T) {
 		t.Errorf("the failure of before is seen as %v, ours %v; want ours now, and itself as it was", now, now.Ours())
 	}
 	if !ask("silent.example.com") {
-		t.Error("the remembered failure is the domain's still; want ours, as nobody could be asked")
+		t.Error("the remembered failure is the domain's still; want ours, as nobody could be queried")
 	}
 }

@@ -171,7 +171,7 @@ func (v view) TXT(ctx context.Context, name string) ([]string, error) {
 	return a.Records, nil
 }
 
-// count returns how often a server was asked about name.
+// count returns how often a server was queried about name.
 func count(srv *dnstest.Server, name string) int {
 	n := 0
 	for _, q := range srv.Queries() {

@@ -19,7 +19,7 @@ func TestScheduleBoundsQueriesInFlight(t *testing.T) {
 		t.Errorf("without a free place: %v; want %v", e, wire.Pressure)
 	}
 	if n := count(srv, "example.com"); n != 0 {
-		t.Errorf("asked %d times without a free place", n)
+		t.Errorf("queried %d times without a free place", n)
 	}
 	release()
 	g.cfg.Timeout = generous

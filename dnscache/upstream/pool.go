@@ -13,7 +13,7 @@ import (
 // Config is what a Pool needs to know. Every field but Trusted and Metrics is
 // set.
 type Config struct {
-	Servers      []string         // recursive servers, "ip:port", asked in this order
+	Servers      []string         // recursive servers, "ip:port", queried in this order
 	Trusted      []string         // those of them whose AD bit is believed
 	QueryTimeout time.Duration    // one exchange with one server
 	Timeout      time.Duration    // one lookup with all its attempts

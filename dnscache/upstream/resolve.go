@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// maxRounds is how often a silent server is asked, as "attempts" of
+	// maxRounds is how often a silent server is queried, as "attempts" of
 	// resolv.conf(5): one lost datagram should not fail a lookup.
 	maxRounds = 2
 
-	// maxRefused is how often a server that overflows is asked about a lookup
+	// maxRefused is how often a server that overflows is queried about a lookup
 	// of class Author; refusedPause is the first of the pauses in between,
 	// each twice as long as the one before.
 	maxRefused   = 4
@@ -99,8 +99,8 @@ func (pool *Pool) round(ctx context.Context, l *Lookup, servers []*server, try i
 	return nil, again, failure
 }
 
-// relents reports whether a server, asked once more, may well answer. Whether it
-// refused because too much was asked at once is for its check query to show.
+// relents reports whether a server, queried once more, may well answer. Whether it
+// refused because too much was queried at once is for its check query to show.
 func (pool *Pool) relents(ctx context.Context, l *Lookup, s *server, kind wire.Kind, try int) bool {
 	switch {
 	case retryable(kind):
@@ -199,7 +199,7 @@ func (pool *Pool) once(ctx context.Context, l *Lookup, s *server, p *schedule.Pl
 	pool.metrics.QueryInFlight(1)
 	defer pool.metrics.QueryInFlight(-1)
 
-	began, seen := pool.now(), s.asked()
+	began, seen := pool.now(), s.queried()
 	rep, kind, err := pool.safely(ctx, s, l.Question)
 	pool.metrics.Query(l.Purpose, rep.Word(kind), pool.now().Sub(began))
 	withdrawn := errors.Is(ctx.Err(), context.Canceled)

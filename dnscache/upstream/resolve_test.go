@@ -58,7 +58,7 @@ func TestExchangeRetriesServerWithoutEDNS(t *testing.T) {
 		t.Errorf("TXT = %q, %v; want the record", got, err)
 	}
 	if n := count(srv, "example.com"); n != 3 {
-		t.Errorf("asked %d times; want with EDNS, without, and over TCP", n)
+		t.Errorf("queried %d times; want with EDNS, without, and over TCP", n)
 	}
 }
 
@@ -76,7 +76,7 @@ func TestLookupTriesNextServerAfterFailure(t *testing.T) {
 				t.Errorf("TXT = %q, %v; want the answer of the second server", got, err)
 			}
 			if n := count(bad, "example.com"); n != 1 {
-				t.Errorf("the first server was asked %d times; want 1", n)
+				t.Errorf("the first server was queried %d times; want 1", n)
 			}
 		})
 	}
@@ -128,7 +128,7 @@ func TestLookupRetriesSilentServerOnce(t *testing.T) {
 		srv := dnstest.New(t, c.directive)
 		failure(t, newRig(t, Config{QueryTimeout: c.timeout, Timeout: 2 * generous}, srv).View(DMARC), "example.com")
 		if n := count(srv, "example.com"); n != c.want {
-			t.Errorf("%s: asked %d times; want %d", c.directive, n, c.want)
+			t.Errorf("%s: queried %d times; want %d", c.directive, n, c.want)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func TestErrorOursNeedsFailedChecks(t *testing.T) {
 	const lame = "!servfail sf.example.com\n!drop drop.example.com\n!refuse refuse.example.com\nok.example.com. TXT x\n"
 	for _, c := range []struct {
 		about, zone, name string
-		before            string        // asked first
+		before            string        // queried first
 		ago               time.Duration // how long before
 		want              blame         // at once
 		later             blame         // after proofTime

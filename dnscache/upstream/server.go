@@ -20,7 +20,7 @@ type server struct {
 type Status struct {
 	Address  string        // "ip:port"
 	Trusted  bool          // its AD bit is believed
-	Down     bool          // it is not asked, but checked
+	Down     bool          // it is not queried, but checked
 	Since    time.Time     // of Down; zero when up
 	Failures int           // queries without a readable reply since the last one with
 	Queries  uint64        // sent to it, check queries among them
@@ -86,7 +86,7 @@ func (pool *Pool) replace(addrs, believed []netip.AddrPort) (gone []*server) {
 	return gone
 }
 
-// Servers returns the servers in the order in which they are asked.
+// Servers returns the servers in the order in which they are queried.
 func (pool *Pool) Servers() []Status {
 	var list []Status
 	for _, s := range *pool.servers.Load() {

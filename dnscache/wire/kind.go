@@ -15,7 +15,7 @@ const (
 	Down                      // no query was sent: every server was found dead, or to refuse everything, and has not come back
 	Internal                  // a bug
 	Local                     // no query was sent: this host has no descriptor, memory or port left for it
-	Pressure                  // no query was sent, or it was given up: too much was asked at once, and this lookup had to give way
+	Pressure                  // no query was sent, or it was given up: too much was queried at once, and this lookup had to give way
 )
 
 var kinds = [...]string{

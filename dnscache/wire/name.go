@@ -16,7 +16,7 @@ const (
 
 // Clean returns a name in lower case without the final dot, and false when the
 // DNS cannot have it: no label, an empty or long label, too long altogether.
-// Any byte may be in a label: names are built from what strangers write.
+// Any byte may be in a label: names are built from what third parties write.
 func Clean(name string) (string, bool) {
 	name = strings.TrimSuffix(name, ".")
 	if name == "" || len(name) > maxName {

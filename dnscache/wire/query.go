@@ -24,11 +24,11 @@ const (
 	ednsSize = 1232
 
 	// maxDatagram is the largest that we read. Some servers send more than
-	// they were asked for.
+	// they were queried for.
 	maxDatagram = 4096
 
 	// maxWrong is how many datagrams may come that do not answer the query,
-	// before it is asked over TCP instead: a forger needs many of them, and
+	// before it is queried over TCP instead: a forger needs many of them, and
 	// cannot do the same there (RFC 5452, Section 9.3).
 	maxWrong = 3
 
@@ -37,7 +37,7 @@ const (
 	maxChase = 4
 )
 
-// Question is what is asked. The name is lower-case dotted bytes without the
+// Question is what is queried. The name is lower-case dotted bytes without the
 // final dot, as Clean returns it, or empty for the root.
 type Question struct {
 	Type uint16

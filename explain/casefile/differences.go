@@ -17,7 +17,7 @@ func differences(before, after Outcome) []string {
 		}
 	}
 	f, g := before.Facts, after.Facts
-	note("From", string(f.From), string(g.From))
+	note("From", string(f.FromField), string(g.FromField))
 	note("SPF", f.SPF.Result, g.SPF.Result)
 	for i := range max(len(f.DKIM), len(g.DKIM)) {
 		note(fmt.Sprintf("DKIM signature %d", i+1), signatureWords(f.DKIM, i), signatureWords(g.DKIM, i))
@@ -30,7 +30,7 @@ func differences(before, after Outcome) []string {
 	d, e := before.Decision, after.Decision
 	note("the action", d.Action.String(), e.Action.String())
 	note("the disposition", d.Disposition.String(), e.Disposition.String())
-	note("the override", string(d.Override), string(e.Override))
+	note("the reason", string(d.Reason), string(e.Reason))
 	note("the evidence", string(d.Evidence), string(e.Evidence))
 	note("the rule", d.Rule, e.Rule)
 	note("the rule that keeps it out of reports", d.Unreported, e.Unreported)
@@ -52,7 +52,7 @@ func signatureWords(list []policy.DKIM, i int) string {
 		return ""
 	}
 	s := list[i]
-	return fmt.Sprintf("%s (d=%s, %s)", s.Result, term.OrNone(s.Domain), s.Reason)
+	return fmt.Sprintf("%s (d=%s, %s)", s.Result, term.OrNone(s.Domain), s.Why)
 }
 
 func authorWords(list []policy.Author, i int) string {

@@ -61,8 +61,8 @@ type Source struct {
 
 	// Play takes a message along the path of the daemon, with the settings of a case
 	// and with these answers as all that is in the DNS. It returns what came of it, and
-	// what was asked, each as "TXT example.com".
-	Play func(in site.Site, m Letter, answers []dnscache.Lookup) (y Outcome, asked []string)
+	// what was queried, each as "TXT example.com".
+	Play func(in site.Site, m Letter, answers []dnscache.Lookup) (y Outcome, queried []string)
 }
 
 // draft is a case before it is text.
@@ -105,7 +105,7 @@ func Make(s Source) (string, error) {
 		r.note("made with the suffix list of a file, which is not here")
 	}
 	y, questions, err := r.play()
-	if err == nil && redact { // names that SPF made of a local part were not asked again, and must not be told
+	if err == nil && redact { // names that SPF made of a local part were not queried again, and must not be told
 		r.answers = slices.DeleteFunc(slices.Clone(r.answers), func(a dnscache.Lookup) bool { return !slices.Contains(questions, question(a)) })
 		y, _, err = r.play()
 	}

@@ -31,7 +31,7 @@ func want(y Outcome, drawn bool) string {
 	} else {
 		w.line("client %s", f.Client)
 	}
-	w.line("from %s", f.From)
+	w.line("from_field %s", f.FromField)
 	w.mechanisms(f)
 	for i, a := range f.Authors {
 		text := fmt.Sprintf("dmarc=%s header.from=%s", a.Verdict.Status, a.Domain)
@@ -62,7 +62,7 @@ func (w *wants) decision(y Outcome) {
 	d := y.Decision
 	w.line("disposition %s", d.Disposition)
 	w.line("action %s", d.Action)
-	w.line("override %s", term.OrNone(string(d.Override)))
+	w.line("reason %s", term.OrNone(string(d.Reason)))
 	w.line("rule %s", term.OrNone(d.Rule))
 	if d.Unreported != "" {
 		w.line("unreported %s", d.Unreported)

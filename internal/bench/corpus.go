@@ -158,11 +158,13 @@ func clientOf(i int) netip.Addr {
 	return netip.AddrFrom4([4]byte{198, 18, byte(i >> 8), byte(i)})
 }
 
-// strangers is how many hosts send what fails.
-const strangers = 100
+// thirdParties is how many hosts send what fails.
+const thirdParties = 100
 
-// strangerOf returns the address of a host for which no domain's SPF passes.
-func strangerOf(i int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, 113, byte(i % strangers)}) }
+// thirdPartyOf returns the address of a host for which no domain's SPF passes.
+func thirdPartyOf(i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{203, 0, 113, byte(i % thirdParties)})
+}
 
 // domainZone is what a domain publishes.
 func domainZone(i int, keys signers) string {
@@ -194,7 +196,7 @@ func makeMail(p plan, rng *rand.Rand, keys signers, floor floorKeys) (*mail, err
 		text = append(bytes.TrimSuffix(text, []byte("\r\n")), "\r\n-- \r\nAn announcement list\r\n"...)
 	}
 	if !p.fate.passes() {
-		m.client, m.helo = strangerOf(p.domain), "out.stranger.example"
+		m.client, m.helo = thirdPartyOf(p.domain), "out.stranger.example"
 	}
 	m.fields, m.body = miltertest.Split(text)
 	var err error

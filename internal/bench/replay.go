@@ -110,28 +110,28 @@ func replayFacts(i int) policy.Facts {
 	f := policy.Facts{
 		Listener: "mta", QueueID: fmt.Sprintf("%05X%06X", uint32(i)*2654435761%1000000, i%512+0x3a0000),
 		Client: netip.AddrFrom4([4]byte{198, 18, byte(i % 2000 >> 8), byte(i)}), ClientName: "mx." + org, Helo: "mx." + org, MailFrom: "bounce." + org,
-		Recipients: []string{fmt.Sprintf("r%d.example", i%20)}, From: policy.FromOneMailbox, Version: policy.FactsVersion,
-		SPF:  policy.SPF{Result: "pass", Domain: "bounce." + org, Term: "include:_spf.esp.example", Reason: "matched include"},
-		HELO: policy.SPF{Result: "pass", Domain: "mx." + org, Term: "a", Reason: "matched a"},
-		DKIM: []policy.DKIM{{Result: "pass", Domain: org, Selector: "r1", Algorithm: "rsa-sha256", B: fmt.Sprintf("%08x", uint32(i)*2654435761), Canon: "relaxed/relaxed", KeyBits: 2048, Reason: "signature verified", HeaderOK: true, SignedAt: time.Unix(1_800_000_000, 0).UTC()}},
+		Recipients: []string{fmt.Sprintf("r%d.example", i%20)}, FromField: policy.FromOneMailbox, Version: policy.FactsVersion,
+		SPF:  policy.SPF{Result: "pass", Domain: "bounce." + org, Term: "include:_spf.esp.example", Why: "matched include"},
+		HELO: policy.SPF{Result: "pass", Domain: "mx." + org, Term: "a", Why: "matched a"},
+		DKIM: []policy.DKIM{{Result: "pass", Domain: org, Selector: "r1", Algorithm: "rsa-sha256", B: fmt.Sprintf("%08x", uint32(i)*2654435761), Canon: "relaxed/relaxed", KeyBits: 2048, Why: "signature verified", HeaderOK: true, SignedAt: time.Unix(1_800_000_000, 0).UTC()}},
 	}
 	a := policy.Author{Domain: org, Org: org, PolicyDomain: org, Source: "author", Record: "v=DMARC1; p=reject", Draw: uint8(i % 100)}
-	a.Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Reason: "aligned SPF pass for bounce." + org + ", DKIM pass for " + org}
+	a.Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Why: "aligned SPF pass for bounce." + org + ", DKIM pass for " + org}
 	if i%10 < 6 {
 		f.Authors = []policy.Author{a}
 		return f
 	}
 	f.Seed = uint64(i)*2654435761 + 1
-	a.Verdict = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Reason: "no aligned SPF or DKIM pass for " + org}
-	a.Standing.Asked = true
+	a.Verdict = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Why: "no aligned SPF or DKIM pass for " + org}
+	a.SendsMail.Queried = true
 	a.History = policy.History{Messages: 200, DKIMPass: 199}
 	switch i % 10 {
 	case 6: // forwarded
 		relay := fmt.Sprintf("f%03d.example", i%300)
-		f.MailFrom, f.SPF, f.DKIM[0].Result = relay, policy.SPF{Result: "pass", Domain: relay, Term: "mx", Reason: "matched mx"}, "fail"
+		f.MailFrom, f.SPF, f.DKIM[0].Result = relay, policy.SPF{Result: "pass", Domain: relay, Term: "mx", Why: "matched mx"}, "fail"
 		a.Signers = []string{org}
 	case 9:
-		a.Verdict, a.Record, a.PolicyDomain, a.Source = dmarc.Verdict{Reason: "no record"}, "", "", "none"
+		a.Verdict, a.Record, a.PolicyDomain, a.Source = dmarc.Verdict{Why: "no record"}, "", "", "none"
 	default:
 		f.SPF.Result, f.DKIM = "fail", nil
 	}

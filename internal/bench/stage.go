@@ -193,11 +193,11 @@ func (s *stage) measure(ctx context.Context, t *target, l load) (sample, error) 
 			return out, err
 		}
 	}
-	asked := t.dns.Zone.Asked()
+	asked := t.dns.Zone.Queried()
 	if err := s.play(ctx, t, l, &out); err != nil {
 		return out, err
 	}
-	out[queries] = float64(t.dns.Zone.Asked()-asked) / n
+	out[queries] = float64(t.dns.Zone.Queried()-asked) / n
 	if t.daemon == nil {
 		return out, nil
 	}

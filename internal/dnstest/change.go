@@ -34,7 +34,7 @@ func (z *Zone) Set(records string) error {
 // Fault switches directives on, before those that are there, and returns the
 // function that switches them off again. It takes no records. On an error
 // nothing is changed.
-func (z *Zone) Fault(directives string) (mend func(), err error) {
+func (z *Zone) Fault(directives string) (fix func(), err error) {
 	fault, err := parse(directives)
 	if err != nil {
 		return nil, err
@@ -46,10 +46,10 @@ func (z *Zone) Fault(directives string) (mend func(), err error) {
 	defer z.mu.Unlock()
 	z.faults = append(z.faults, fault)
 	z.become(z.base)
-	return func() { z.mend(fault) }, nil
+	return func() { z.fix(fault) }, nil
 }
 
-func (z *Zone) mend(fault *data) {
+func (z *Zone) fix(fault *data) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	z.faults = slices.DeleteFunc(z.faults, func(f *data) bool { return f == fault })
@@ -97,4 +97,4 @@ func (d *data) directed() bool {
 func (s *Server) Set(records string) error { return s.Zone.Set(records) }
 
 // Fault switches directives on and off; see Zone.Fault.
-func (s *Server) Fault(directives string) (mend func(), err error) { return s.Zone.Fault(directives) }
+func (s *Server) Fault(directives string) (fix func(), err error) { return s.Zone.Fault(directives) }

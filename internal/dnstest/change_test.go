@@ -43,11 +43,11 @@ func TestRecordsAreSetWhileOthersStay(t *testing.T) {
 
 func TestFaultsAreSwitchedOnAndOff(t *testing.T) {
 	z := NewZone(t, "a.example. TXT a\nb.example. TXT b\n!refuse b.example")
-	mendA, err := z.Fault("!servfail a.example\n!servfail b.example")
+	fixA, err := z.Fault("!servfail a.example\n!servfail b.example")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mendAll, err := z.Fault("!down")
+	fixAll, err := z.Fault("!down")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +58,9 @@ func TestFaultsAreSwitchedOnAndOff(t *testing.T) {
 	}{
 		{"both faults", func() {}, "timeout", "timeout"},
 		{"records set under faults", func() { err = z.Set("a.example. TXT new") }, "timeout", "timeout"},
-		{"the second fault off", mendAll, "servfail", "servfail"},
-		{"the first fault off", mendA, `["new"]`, "refused"},
-		{"switched off twice", mendA, `["new"]`, "refused"},
+		{"the second fault off", fixAll, "servfail", "servfail"},
+		{"the first fault off", fixA, `["new"]`, "refused"},
+		{"switched off twice", fixA, `["new"]`, "refused"},
 	}
 	for _, step := range steps {
 		step.do()

@@ -32,7 +32,7 @@
 //	!broken    NAME [TYPE]    answers with a record that cannot be read
 //	!noise     NAME [TYPE]    over UDP, sends forged and broken datagrams first
 //	!elsewhere NAME [TYPE]    over UDP, answers from another port and another address only
-//	!ad        NAME [TYPE]    sets the AD bit, asked to or not
+//	!ad        NAME [TYPE]    sets the AD bit, queried to or not
 //	!pressure  NAME [TYPE]    in process, gives way to other lookups; a server cannot, and answers as ever
 //	!down                     never answers anything
 //	!delay    TIME            answers everything after TIME; !slow has precedence

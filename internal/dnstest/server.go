@@ -105,7 +105,7 @@ func (s *Server) RefuseUDP() { _ = s.udp.Shutdown() }
 // Addr returns the address of the server, "127.0.0.1:port".
 func (s *Server) Addr() string { return s.addr }
 
-// Queries returns what the zone was asked so far; see Zone.Queries.
+// Queries returns what the zone was queried so far; see Zone.Queries.
 func (s *Server) Queries() []string { return s.Zone.Queries() }
 
 // Unexpected returns the queries that nothing in the zone text suggests.

@@ -50,8 +50,8 @@ func TestADelayedServerAnswersLater(t *testing.T) {
 	if took := time.Since(begin); took < delay {
 		t.Errorf("answered after %v; want %v or more", took, delay)
 	}
-	if got := s.Zone.Asked(); got != 1 {
-		t.Errorf("Asked() = %d; want 1", got)
+	if got := s.Zone.Queried(); got != 1 {
+		t.Errorf("Queried() = %d; want 1", got)
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Zone is parsed zone text with a log of what was asked. It may be asked
+// Zone is parsed zone text with a log of what was queried. It may be queried
 // directly, with the same meaning as a dnscache.View but without a cache, or
 // be served. Its methods may be called from any goroutine.
 type Zone struct {
@@ -67,7 +67,7 @@ func (z *Zone) Replace(zoneText string) error {
 	return nil
 }
 
-// Queries returns what was asked so far, in order, as "TYPE name" with a
+// Queries returns what was queried so far, in order, as "TYPE name" with a
 // lower-case name without the final dot. Every query of a client that asks
 // again, over TCP for one, is there.
 func (z *Zone) Queries() []string {
@@ -76,8 +76,8 @@ func (z *Zone) Queries() []string {
 	return slices.Clone(z.queries)
 }
 
-// Asked returns how many queries there were so far.
-func (z *Zone) Asked() int {
+// Queried returns how many queries there were so far.
+func (z *Zone) Queried() int {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	return len(z.queries)

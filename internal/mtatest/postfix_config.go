@@ -40,7 +40,7 @@ type PostfixConfig struct {
 //     real client 127.0.0.1, before XCLIENT, to add From, Date and Message-Id.
 //   - Bytes arrive at the sink as the milter left them: lines of any length, no
 //     conversion to 7 bits.
-//   - No delays meant for strangers who make errors.
+//   - No delays meant for third parties who make errors.
 const mainCF = `compatibility_level = 3.6
 queue_directory = %[1]s/spool
 data_directory = %[1]s/data

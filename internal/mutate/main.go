@@ -11,7 +11,7 @@
 // any more.
 //
 // It is not for packages whose tests take long: each change costs a compilation
-// and a run of all of them. The code in the tree is never touched (go test
+// and a run of all of them. The code in the tree is never affected (go test
 // -overlay).
 package main
 

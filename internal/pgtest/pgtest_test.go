@@ -109,8 +109,8 @@ func TestACutProxyDropsEverybody(t *testing.T) {
 	if _, err := pgx.Connect(t.Context(), p.URL("postgres")); err == nil {
 		t.Error("Connect() through a cut proxy = nil; want an error")
 	}
-	p.Mend()
+	p.Fix()
 	if got := count(t, p.URL("postgres"), "SELECT 1"); got != 1 {
-		t.Errorf("answer after Mend = %d; want 1", got)
+		t.Errorf("answer after Fix = %d; want 1", got)
 	}
 }

@@ -65,8 +65,8 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Mend ends Cut.
-func (p *Proxy) Mend() {
+// Fix ends Cut.
+func (p *Proxy) Fix() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = false

@@ -19,7 +19,7 @@ func Failure(n int, author string) results.Row {
 		Facts: policy.Facts{
 			Time: time.Now().Add(time.Duration(n)*time.Second - time.Hour).UTC(), Listener: "mta", QueueID: fmt.Sprint("q", n),
 			Client: netip.MustParseAddr(fmt.Sprint("203.0.113.", n%200)), Helo: "mx.stranger.example", MailFrom: "stranger.example",
-			From: policy.FromOneMailbox, Recipients: []string{"receiver.example"},
+			FromField: policy.FromOneMailbox, Recipients: []string{"receiver.example"},
 			SPF: policy.SPF{Result: "pass", Domain: "stranger.example"},
 			Authors: []policy.Author{{
 				Domain: author, Org: "bank.example", PolicyDomain: "bank.example", Source: "org",
@@ -27,8 +27,8 @@ func Failure(n int, author string) results.Row {
 			}},
 		},
 		Decision: policy.Decision{
-			Action: policy.Tag, Disposition: policy.Quarantine, Requested: dmarc.Reject, Override: policy.LocalPolicy,
-			Author: author, Reason: "no aligned SPF or DKIM pass", Effective: []policy.Policy{{Applied: dmarc.Reject}},
+			Action: policy.Tag, Disposition: policy.Quarantined, Requested: dmarc.Reject, Reason: policy.LocalPolicy,
+			Author: author, Why: "no aligned SPF or DKIM pass", Effective: []policy.Policy{{Applied: dmarc.Reject}},
 		},
 	}
 }
@@ -37,7 +37,7 @@ func Failure(n int, author string) results.Row {
 func Facts(n int, change ...func(*policy.Facts)) policy.Facts {
 	f := Failure(n, "bank.example").Facts
 	f.Time, f.Version, f.Seed = Day.Add(time.Duration(n)*time.Second), policy.FactsVersion, uint64(n)+1
-	f.Authors[0].Verdict.Reason = "no aligned SPF or DKIM pass"
+	f.Authors[0].Verdict.Why = "no aligned SPF or DKIM pass"
 	for _, c := range change {
 		c(&f)
 	}
@@ -74,11 +74,11 @@ func Kinds(s policy.Settings) []results.Row {
 			add(Verdict(status, p))
 			add(Verdict(status, p), Author("news.shop.example", "shop.example"))
 			add(Verdict(status, p), func(f *policy.Facts) { f.Authors[0].Verdict.Pct, f.Authors[0].Draw = 50, 70 })
-			add(Verdict(status, p), func(f *policy.Facts) { f.Authors[0].Standing = policy.Standing{Asked: true, Missing: true} })
+			add(Verdict(status, p), func(f *policy.Facts) { f.Authors[0].SendsMail = policy.SendsMail{Queried: true, Missing: true} })
 		}
 	}
 	for _, from := range []policy.From{policy.FromMissing, policy.FromEmptyGroup, policy.FromSeveralFields, policy.FromUnparsable} {
-		add(func(f *policy.Facts) { f.From, f.Authors = from, nil })
+		add(func(f *policy.Facts) { f.FromField, f.Authors = from, nil })
 	}
 	add(func(f *policy.Facts) { f.Skip, f.Authors = policy.Loopback, nil })
 	return rows

@@ -24,14 +24,14 @@ func forwarded() results.Row {
 		Facts: policy.Facts{
 			Time: time.Now().Add(-time.Hour).UTC().Truncate(time.Millisecond), Listener: "mta", QueueID: "4XyZ1", Version: policy.FactsVersion, Seed: 7,
 			Client: netip.MustParseAddr("192.0.2.3"), ClientName: "mx.alumni.example", Helo: "mx.alumni.example", MailFrom: "bank.example",
-			From: policy.FromOneMailbox, Recipients: []string{"receiver.example"},
+			FromField: policy.FromOneMailbox, Recipients: []string{"receiver.example"},
 			SPF: policy.SPF{Result: "fail", Domain: "bank.example"},
 			Authors: []policy.Author{{
 				Domain: "bank.example", Org: "bank.example", PolicyDomain: "bank.example", Source: "author",
 				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100},
 			}},
 		},
-		Decision: policy.Decision{Action: policy.Refuse, Disposition: policy.Reject, Requested: dmarc.Reject, Author: "bank.example", Reason: "no aligned SPF or DKIM pass"},
+		Decision: policy.Decision{Action: policy.Reject, Disposition: policy.Rejected, Requested: dmarc.Reject, Author: "bank.example", Why: "no aligned SPF or DKIM pass"},
 	}
 }
 

@@ -26,7 +26,7 @@ func Rows() []results.Row {
 		n := len(out)
 		r := results.Row{Facts: policy.Facts{
 			Time: Begin.Add(time.Duration(n)*time.Second + 123456*time.Nanosecond), Listener: "mta", QueueID: fmt.Sprint("q", n),
-			Client: netip.MustParseAddr(client), From: policy.FromOneMailbox, Version: policy.FactsVersion,
+			Client: netip.MustParseAddr(client), FromField: policy.FromOneMailbox, Version: policy.FactsVersion,
 			Authors: []policy.Author{{Domain: "good.example", Org: "good.example", PolicyDomain: "good.example", Source: "author",
 				Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedDKIM: true}}},
 		}}
@@ -44,7 +44,7 @@ func Rows() []results.Row {
 		if i%3 == 0 {
 			add("203.0.113.1", malformed)
 			add("203.0.113.2", func(r *results.Row) {
-				r.Facts.From, r.Facts.Authors, r.Decision = policy.FromMissing, nil, policy.Decision{}
+				r.Facts.FromField, r.Facts.Authors, r.Decision = policy.FromMissing, nil, policy.Decision{}
 			})
 		}
 	}
@@ -55,7 +55,7 @@ func Rows() []results.Row {
 		r.State = results.Deferred
 	})
 	add("192.0.2.1", func(r *results.Row) {
-		r.Decision.Shadow = []policy.ShadowDecision{{Rule: "trial", Action: policy.Refuse, Disposition: policy.Reject}, {Rule: "partner"}}
+		r.Decision.Shadow = []policy.ShadowDecision{{Rule: "trial", Action: policy.Reject, Disposition: policy.Rejected}, {Rule: "partner"}}
 	})
 	add("192.0.2.1", func(r *results.Row) { r.Decision.Rule, r.State = "foreign", results.Imported })
 	add("fe80::1%eth0", func(r *results.Row) {
@@ -67,14 +67,14 @@ func Rows() []results.Row {
 func fail(r *results.Row, author, org string) {
 	a := &r.Facts.Authors[0]
 	a.Domain, a.Org, a.PolicyDomain = author, org, org
-	a.Verdict = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Reason: "nothing aligned"}
-	r.Decision = policy.Decision{Action: policy.Refuse, Disposition: policy.Reject, Requested: dmarc.Reject, Author: author,
+	a.Verdict = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Why: "nothing aligned"}
+	r.Decision = policy.Decision{Action: policy.Reject, Disposition: policy.Rejected, Requested: dmarc.Reject, Author: author,
 		Effective: []policy.Policy{{Applied: dmarc.Reject}}}
 }
 
 func overridden(r *results.Row) {
 	fail(r, "list.example", "list.example")
-	r.Decision.Action, r.Decision.Disposition, r.Decision.Override, r.Decision.Rule = policy.Tag, policy.Quarantine, policy.MailingList, "lists"
+	r.Decision.Action, r.Decision.Disposition, r.Decision.Reason, r.Decision.Rule = policy.Tag, policy.Quarantined, policy.MailingList, "lists"
 }
 
 func malformed(r *results.Row) {
@@ -179,7 +179,7 @@ func rules(t *testing.T, q results.Queries, rows []results.Row) {
 		{Rule: "partner", Listener: "mta", Mode: policy.Shadow, Action: policy.Accept, Messages: 1},
 		{Rule: "partner", Listener: "mta", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
 		{Rule: "quiet", Listener: "mta", Mode: policy.Enforce, Action: policy.Tag, Messages: 1},
-		{Rule: "trial", Listener: "mta", Mode: policy.Shadow, Action: policy.Refuse, Messages: 1, Changed: 1},
+		{Rule: "trial", Listener: "mta", Mode: policy.Shadow, Action: policy.Reject, Messages: 1, Changed: 1},
 	})
 	none, err := q.RuleHits(t.Context(), Begin.AddDate(1, 0, 0))
 	check(t, "RuleHits(since next year)", len(none), err, 0)
@@ -201,12 +201,12 @@ func top(t *testing.T, q results.Queries) {
 	}
 	over, err := q.TopOverridden(ctx, time.Time{}, 10)
 	forget(over, func(o *results.Overridden) *time.Time { return &o.Last })
-	check(t, "TopOverridden()", over, err, []results.Overridden{{Author: "list.example", Override: policy.MailingList, Messages: 15, Quarantined: 15}})
+	check(t, "TopOverridden()", over, err, []results.Overridden{{Author: "list.example", Reason: policy.MailingList, Messages: 15, Quarantined: 15}})
 	bad, err := q.TopMalformed(ctx, time.Time{}, 10)
 	forget(bad, func(m *results.Malformed) *time.Time { return &m.Last })
 	check(t, "TopMalformed()", bad, err, []results.Malformed{
-		{Domain: "", Messages: 10, From: policy.FromMissing},
-		{Domain: "bad.example", Messages: 10, Defects: []string{"dup_tag"}, From: policy.FromOneMailbox},
+		{Domain: "", Messages: 10, FromField: policy.FromMissing},
+		{Domain: "bad.example", Messages: 10, Defects: []string{"dup_tag"}, FromField: policy.FromOneMailbox},
 	})
 	later, err := q.TopMalformed(ctx, Begin.AddDate(1, 0, 0), 10)
 	check(t, "TopMalformed(since next year)", len(later), err, 0)

@@ -24,14 +24,14 @@ func MixRow(i int) results.Row {
 		author = "mail." + org
 	}
 	bounce := author
-	spf := policy.SPF{Result: "pass", Term: fmt.Sprintf("ip4:198.18.%d.%d", i%2000>>8, i%256), Reason: "matched ip4"}
+	spf := policy.SPF{Result: "pass", Term: fmt.Sprintf("ip4:198.18.%d.%d", i%2000>>8, i%256), Why: "matched ip4"}
 	if i%2 == 0 {
-		bounce, spf.Term, spf.Reason = "bounce."+org, "include:_spf.esp.example", "matched include"
+		bounce, spf.Term, spf.Why = "bounce."+org, "include:_spf.esp.example", "matched include"
 	}
 	spf.Domain = bounce
 	sig := policy.DKIM{
 		Result: "pass", Domain: org, Selector: "r1", Algorithm: "rsa-sha256", B: fmt.Sprintf("%08x", uint32(i)*2654435761),
-		Canon: "relaxed/relaxed", KeyBits: 2048, Reason: "signature verified", HeaderOK: true, SignedAt: Today,
+		Canon: "relaxed/relaxed", KeyBits: 2048, Why: "signature verified", HeaderOK: true, SignedAt: Today,
 	}
 	sigs := []policy.DKIM{sig}
 	if i%10 == 0 {
@@ -44,16 +44,16 @@ func MixRow(i int) results.Row {
 			Time: Today.Add(time.Duration(i) * 777 * time.Microsecond), Listener: "bench", TLS: true, Version: policy.FactsVersion,
 			QueueID: MixID(i),
 			Client:  netip.AddrFrom4([4]byte{198, 18, byte(i % 2000 >> 8), byte(i)}), Helo: "mx." + org, MailFrom: bounce,
-			Recipients: []string{"receiver.example"}, From: policy.FromOneMailbox,
-			SPF: spf, HELO: policy.SPF{Result: "pass", Domain: "mx." + org, Term: "a", Reason: "matched a"},
+			Recipients: []string{"receiver.example"}, FromField: policy.FromOneMailbox,
+			SPF: spf, HELO: policy.SPF{Result: "pass", Domain: "mx." + org, Term: "a", Why: "matched a"},
 			DKIM: sigs,
 			Authors: []policy.Author{{
 				Domain: author, Org: org, PolicyDomain: org, Source: "org", Draw: uint8(i % 100),
 				Record:  "v=DMARC1; p=reject; adkim=s",
-				Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Reason: reason},
+				Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true, AlignedDKIM: true, Why: reason},
 			}},
 		},
-		Decision: policy.Decision{Reason: reason, Author: author, Effective: []policy.Policy{{Applied: dmarc.Reject}}},
+		Decision: policy.Decision{Why: reason, Author: author, Effective: []policy.Policy{{Applied: dmarc.Reject}}},
 		Settings: "3f9a0c51d27e",
 	}
 }
@@ -70,16 +70,16 @@ func Spoof(qid string) results.Row {
 		Facts: policy.Facts{
 			Time: time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC), Listener: "mta", QueueID: qid,
 			Client: netip.MustParseAddr("2001:db8::1"), Helo: "mx.example", MailFrom: "bounce.example",
-			Recipients: []string{"receiver.example"}, From: policy.FromOneMailbox,
+			Recipients: []string{"receiver.example"}, FromField: policy.FromOneMailbox,
 			SPF:  policy.SPF{Result: "pass", Domain: "bounce.example"},
 			DKIM: []policy.DKIM{{Result: "fail", Domain: "bank.example", Selector: "s1"}},
 			Authors: []policy.Author{{
 				Domain: "bank.example", Org: "bank.example", PolicyDomain: "bank.example", Source: "author", Draw: 42,
-				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Reason: "nothing aligned"},
+				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Why: "nothing aligned"},
 			}},
 		},
 		Decision: policy.Decision{
-			Action: policy.Refuse, Disposition: policy.Reject, Requested: dmarc.Reject, Author: "bank.example",
+			Action: policy.Reject, Disposition: policy.Rejected, Requested: dmarc.Reject, Author: "bank.example",
 			Effective: []policy.Policy{{Applied: dmarc.Reject}},
 		},
 	}

@@ -21,7 +21,7 @@ var phrases = []struct{ riddle, use string }{
 	{"of these rules; of all", "rules to test (default: all)"},
 	{"how the store and PostgreSQL do", "status of store, PostgreSQL and hosts"},
 	{"say what is wrong", "report errors"},
-	{"with line and mend", "with line number and suggested fix"},
+	{"with line and fix", "with line number and suggested fix"},
 	{"it is no evidence", "history evidence disabled"},
 	{"a loop does not turn", "health check failed"},
 	{"told that all is well", "systemd watchdog ping"},
@@ -33,7 +33,7 @@ var phrases = []struct{ riddle, use string }{
 	{"else as the profile has it", "default per profile"},
 	{"whose existence is not known exists", "if the existence check fails, apply sp, not np"},
 	{"none is none", `a stale negative answer means "no record"`},
-	{"to mend it:", "fix:"},
+	{"to fix it:", "fix:"},
 	{"only watches until", "enforcement suspended until"},
 	{"going on with what can be read", "continuing with the readable part"},
 }

@@ -22,10 +22,10 @@ var anchorChecks = []check{
 	{policy.CodeWildcards, policy.Error, wildcards},
 }
 
-// anchor is a key of a rule that a stranger cannot make hold by what he
+// anchor is a key of a rule that a third party cannot make hold by what he
 // writes, with what it names.
 type anchor struct {
-	key      string // "match.client_ip"
+	key      string // "match.client"
 	networks []pattern.Network
 	domains  []pattern.Domain
 }
@@ -36,7 +36,7 @@ type anchor struct {
 // somebody.
 func anchorsOf(m *policy.Match) []anchor {
 	all := []anchor{
-		{"match.client_ip", m.ClientIP, nil}, {"match.iprev", nil, m.IPRev}, {"match.spf_pass", nil, m.SPFPass},
+		{"match.client", m.Client, nil}, {"match.iprev", nil, m.IPRev}, {"match.spf_pass", nil, m.SPFPass},
 		{"match.dkim_pass", nil, m.DKIMPass}, {"match.arc_pass", nil, m.ARCPass},
 	}
 	return slices.DeleteFunc(all, func(a anchor) bool { return len(a.networks)+len(a.domains) == 0 })
@@ -90,14 +90,14 @@ func carries(r *policy.Rule, key string) bool {
 // namesAuthors reports whether m is about the mail of certain authors alone:
 // domains and organizations, but not every name below one.
 func namesAuthors(m *policy.Match) bool {
-	return len(m.HeaderFrom) > 0 && !slices.ContainsFunc(m.HeaderFrom, func(p pattern.Domain) bool {
+	return len(m.Author) > 0 && !slices.ContainsFunc(m.Author, func(p pattern.Domain) bool {
 		return p.Kind() == pattern.Below || wideDomain(p) || p.Map() != nil && p.Map().HasBelow()
 	})
 }
 
 func unanchored(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	return fault(r.Action == policy.RuleAccept && len(anchorsOf(&r.Match)) == 0, "match",
-		"matches only data that the sender controls", "add an authenticated criterion of the intended sender: client_ip, iprev, spf_pass, dkim_pass or arc_pass")
+		"matches only data that the sender controls", "add an authenticated criterion of the intended sender: client, iprev, spf_pass, dkim_pass or arc_pass")
 }
 
 func publicSuffix(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
@@ -150,7 +150,7 @@ func sharedSender(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 
 func sharedSenderOfAuthors(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	f, bad := anySharedSender(r, o)
-	f.Mend = "make sure that these authors send through this service, or name a narrower sender"
+	f.Fix = "make sure that these authors send through this service, or name a narrower sender"
 	return f, bad && namesAuthors(&r.Match)
 }
 
@@ -162,7 +162,7 @@ func anySharedSender(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 		for _, p := range a.domains {
 			if m, ok := mailerOf(p); ok && a.gradeOf(m, p) == shared {
 				return fault(true, a.key, fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind),
-					"name the sender itself, or the intended authors in header_from")
+					"name the sender itself, or the intended authors in author")
 			}
 		}
 	}
@@ -177,7 +177,7 @@ func wildcards(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 		return pattern.Fault{}, false
 	}
 	return fault(true, anchors[0].key, "many senders can write in the name of any author",
-		fmt.Sprintf("name the hosts or domains of the sender (networks of at most /%d and /%d), or the authors in header_from", narrow4, narrow6))
+		fmt.Sprintf("name the hosts or domains of the sender (networks of at most /%d and /%d), or the authors in author", narrow4, narrow6))
 }
 
 // openSealer: a large provider seals whatever its customers forward. It records
@@ -190,7 +190,7 @@ func openSealer(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	for _, a := range anchors {
 		if a.grade() == sealer {
 			return fault(true, a.key, "large providers seal mail for everybody who forwards through them",
-				"name the authors in header_from, or the recipients who have their mail forwarded in rcpt_domain")
+				"name the authors in author, or the recipients who have their mail forwarded in rcpt_domain")
 		}
 	}
 	return pattern.Fault{}, false

@@ -40,8 +40,8 @@ func (a item) covers(b item) bool {
 	return a.domain.Kind() != pattern.None && domainCovers(a.domain, b.domain)
 }
 
-// touches reports whether there is something that both hold.
-func (a item) touches(b item) bool {
+// overlaps reports whether there is something that both hold.
+func (a item) overlaps(b item) bool {
 	if a.numbers.high > 0 {
 		return a.numbers.low < b.numbers.high && b.numbers.low < a.numbers.high
 	}
@@ -170,18 +170,18 @@ func (k *keySet) coversItem(it item) bool {
 	return k.anyMap(it) || k.some(it, item.covers, func(n *pattern.NetMap, p netip.Prefix) bool { return n.Covers(p) })
 }
 
-// touches reports whether there is something that both hold.
-func (k *keySet) touches(b *keySet) bool {
+// overlaps reports whether there is something that both hold.
+func (k *keySet) overlaps(b *keySet) bool {
 	if len(b.items) < len(k.items) {
 		k, b = b, k
 	}
-	return slices.ContainsFunc(k.items, b.touchesItem)
+	return slices.ContainsFunc(k.items, b.overlapsItem)
 }
 
-func (k *keySet) touchesItem(it item) bool {
+func (k *keySet) overlapsItem(it item) bool {
 	wide := it.domain.Kind() == pattern.Below || it.domain.Kind() == pattern.Organization
 	return k.anyMap(it) || wide && k.long() && k.under[it.domain.Name()] ||
-		k.some(it, item.touches, func(n *pattern.NetMap, p netip.Prefix) bool { return n.Overlaps(p) })
+		k.some(it, item.overlaps, func(n *pattern.NetMap, p netip.Prefix) bool { return n.Overlaps(p) })
 }
 
 // anyMap reports whether one of the maps holds all of it.
@@ -254,7 +254,7 @@ func (s shape) covers(b shape) bool {
 func (s shape) meets(b shape) bool {
 	for i := range s {
 		k := &s[i]
-		if other := b.find(k.name, false); other != nil && (k.not && k.covers(other) || !k.not && !k.touches(other)) {
+		if other := b.find(k.name, false); other != nil && (k.not && k.covers(other) || !k.not && !k.overlaps(other)) {
 			return false
 		}
 		if other := b.find(k.name, true); other != nil && !k.not && other.covers(k) {

@@ -23,18 +23,18 @@ func TestOverlapOfDomainsHoldsForEachDomain(t *testing.T) {
 	}
 	for range 20_000 {
 		a, b := someSet(pattern), someSet(pattern)
-		k, other := newKeySet("header_from", a), newKeySet("header_from", b)
+		k, other := newKeySet("author", a), newKeySet("author", b)
 		if rand.IntN(2) == 0 {
 			k.makeIndex()
 		}
-		covers, touches := k.covers(&other), k.touches(&other)
+		covers, overlaps := k.covers(&other), k.overlaps(&other)
 		for i, domain := range names {
 			org := names[i/3*3] // a.example or example.org
 			inA := slices.ContainsFunc(a, func(it item) bool { return it.domain.Holds(domain, org) })
 			inB := slices.ContainsFunc(b, func(it item) bool { return it.domain.Holds(domain, org) })
 			maps := slices.ContainsFunc(slices.Concat(a, b), item.isMap)
-			if covers && inB && !inA || !maps && inA && inB && !touches {
-				t.Fatalf("%v and %v: covers %v, touches %v; but %s is in them: %v, %v", a, b, covers, touches, domain, inA, inB)
+			if covers && inB && !inA || !maps && inA && inB && !overlaps {
+				t.Fatalf("%v and %v: covers %v, affects %v; but %s is in them: %v, %v", a, b, covers, overlaps, domain, inA, inB)
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func TestOverlapOfNetworksHoldsForEachAddress(t *testing.T) {
 	}
 	for range 20_000 {
 		a, b := some(), some()
-		k, other := newKeySet("client_ip", a), newKeySet("client_ip", b)
+		k, other := newKeySet("client", a), newKeySet("client", b)
 		inBoth, missing := false, false
 		for i := range 64 {
 			addr := netip.AddrFrom4([4]byte{192, 0, 2, byte(i)})
@@ -67,8 +67,8 @@ func TestOverlapOfNetworksHoldsForEachAddress(t *testing.T) {
 			inB := slices.ContainsFunc(b, func(it item) bool { return it.network.Covers(netip.PrefixFrom(addr, 32)) })
 			inBoth, missing = inBoth || inA && inB, missing || inB && !inA
 		}
-		if covers, touches := k.covers(&other), k.touches(&other); covers == missing || touches != inBoth {
-			t.Fatalf("%v and %v: covers %v, touches %v; want %v, %v", a, b, covers, touches, !missing, inBoth)
+		if covers, overlaps := k.covers(&other), k.overlaps(&other); covers == missing || overlaps != inBoth {
+			t.Fatalf("%v and %v: covers %v, affects %v; want %v, %v", a, b, covers, overlaps, !missing, inBoth)
 		}
 	}
 }
@@ -77,22 +77,22 @@ func TestOverlapOfNetworksHoldsForEachAddress(t *testing.T) {
 func BenchmarkRules(b *testing.B) {
 	sets := map[string]func(i int) policy.Match{
 		"forwarders of one site": func(i int) policy.Match {
-			return policy.Match{ClientIP: nets(fmt.Sprintf("20.%d.%d.0/28", i/256, i%256)), RcptDomain: pats("us.example")}
+			return policy.Match{Client: nets(fmt.Sprintf("20.%d.%d.0/28", i/256, i%256)), RcptDomain: pats("us.example")}
 		},
 		"the same": func(int) policy.Match {
-			return policy.Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: pats("us.example")}
+			return policy.Match{Client: nets("192.0.2.0/24"), RcptDomain: pats("us.example")}
 		},
 		"one sender, many authors": func(i int) policy.Match {
-			return policy.Match{ClientIP: nets("192.0.2.0/24"), HeaderFrom: pats(fmt.Sprintf("a%d.example", i))}
+			return policy.Match{Client: nets("192.0.2.0/24"), Author: pats(fmt.Sprintf("a%d.example", i))}
 		},
 		"many senders of many authors": func(i int) policy.Match {
-			return policy.Match{ClientIP: nets(fmt.Sprintf("20.0.%d.0/24", i%100)), HeaderFrom: pats(fmt.Sprintf("a%d.example", i/100))}
+			return policy.Match{Client: nets(fmt.Sprintf("20.0.%d.0/24", i%100)), Author: pats(fmt.Sprintf("a%d.example", i/100))}
 		},
 		"long lists": func(i int) policy.Match {
 			var m policy.Match
 			for j := range 100 {
-				m.HeaderFrom = append(m.HeaderFrom, pats(fmt.Sprintf("a%d.b%d.example", j, i))...)
-				m.ClientIP = append(m.ClientIP, nets(fmt.Sprintf("20.%d.%d.%d/32", i/256, i%256, j))...)
+				m.Author = append(m.Author, pats(fmt.Sprintf("a%d.b%d.example", j, i))...)
+				m.Client = append(m.Client, nets(fmt.Sprintf("20.%d.%d.%d/32", i/256, i%256, j))...)
 			}
 			return m
 		},

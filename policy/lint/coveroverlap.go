@@ -9,7 +9,7 @@ import (
 // in common are not said to overlap: any two could meet in some message, and a
 // finding for each pair would hide those that matter.
 var senderKeys = []string{
-	"client_ip", "iprev", "spf_pass", "dkim_pass", "arc_pass", "helo", "mail_from_domain", "list_id", "header_from", "policy_domain",
+	"client", "iprev", "spf_pass", "dkim_pass", "arc_pass", "helo", "mail_from", "list_id", "author", "policy_domain",
 }
 
 // overlaps returns the enforced rules before which others go that have the same

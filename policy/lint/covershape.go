@@ -30,7 +30,7 @@ func shapeOf(m *policy.Match) shape {
 	add("result", wordItems(result))
 	add("listener", wordItems(m.Listener))
 	add("requested", wordItems(m.Requested))
-	add("from", wordItems(m.From))
+	add("from_field", wordItems(m.FromField))
 	add("weekday", dayItems(m.Weekdays))
 	add("time", hourItems(m.Hours))
 	add("history", historyItems(m))

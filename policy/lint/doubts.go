@@ -38,18 +38,18 @@ func acceptsEverybody(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	if _, said := openSealer(r, o); said {
 		return pattern.Fault{}, false
 	}
-	return fault(r.Action == policy.RuleAccept && len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.RcptDomain) == 0, "match",
-		"accepts mail of any author for any recipient", "add the needed rcpt_domain or header_from")
+	return fault(r.Action == policy.RuleAccept && len(m.Author)+len(m.PolicyDomain)+len(m.RcptDomain) == 0, "match",
+		"accepts mail of any author for any recipient", "add the needed rcpt_domain or author")
 }
 
 // ownDomain: mail in our own name that fails is what an impostor sends to our
 // users, and its way in.
 func ownDomain(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
-	if r.Action != policy.RuleAccept || len(r.Match.HeaderFrom) == 0 || len(r.Match.RcptDomain) == 0 {
+	if r.Action != policy.RuleAccept || len(r.Match.Author) == 0 || len(r.Match.RcptDomain) == 0 {
 		return pattern.Fault{}, false
 	}
 	s := shapeOf(&r.Match)
-	return fault(s.find("header_from", false).touches(s.find("rcpt_domain", false)), "match.header_from",
+	return fault(s.find("author", false).overlaps(s.find("rcpt_domain", false)), "match.author",
 		"accepts mail from outside to your users in the name of their own domain", "sign this mail with DKIM, or remove the domain here")
 }
 
@@ -59,10 +59,10 @@ func softens(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	fails := m.Result == nil || slices.Contains(m.Result, "fail")
 	rejected := m.Requested == nil || slices.Contains(m.Requested, "reject")
 	return fault(r.Action == policy.RuleQuarantine && fails && rejected && len(anchorsOf(m)) == 0, "match",
-		"weakens rejection to quarantine for any sender", `add requested = ["none", "quarantine"], or client_ip, spf_pass or dkim_pass of the intended sender`)
+		"weakens rejection to quarantine for any sender", `add requested = ["none", "quarantine"], or client, spf_pass or dkim_pass of the intended sender`)
 }
 
-// ofTempError: no policy applies to what could not be judged (RFC 9989, Section
+// ofTempError: no policy applies to what could not be evaluated (RFC 9989, Section
 // 5.3.6), and a failure of DNS is mostly nobody's intention.
 func ofTempError(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	return fault(r.Action == policy.RuleQuarantine && slices.Contains(r.Match.Result, "temperror"), "match.result",

@@ -102,10 +102,10 @@ func (m *maker) match() policy.Match {
 	}
 	not := &out.Not
 	domains(false, &out.IPRev, &out.SPFPass, &out.DKIMPass, &out.ARCPass, &out.HELO, &out.MailFrom, &out.ListID, &out.RcptDomain)
-	domains(true, &out.HeaderFrom, &out.PolicyDomain, &out.HeaderFrom)
+	domains(true, &out.Author, &out.PolicyDomain, &out.Author)
 	domains(false, &not.IPRev, &not.SPFPass, &not.DKIMPass, &not.HELO, &not.MailFrom, &not.ListID, &not.RcptDomain)
-	domains(true, &not.HeaderFrom, &not.PolicyDomain)
-	for _, k := range []*[]pattern.Network{&out.ClientIP, &out.ClientIP, &not.ClientIP} {
+	domains(true, &not.Author, &not.PolicyDomain)
+	for _, k := range []*[]pattern.Network{&out.Client, &out.Client, &not.Client} {
 		if m.yes(share) {
 			*k = m.networks()
 		}
@@ -135,7 +135,7 @@ func (m *maker) words(out *policy.Match) {
 		out.Requested = pick(m, []string{"reject"}, []string{"none", "quarantine"})
 	}
 	if m.yes(10) {
-		out.From = pick(m, []policy.From{policy.FromOneMailbox}, []policy.From{policy.FromSeveralDomains, policy.FromUnparsable})
+		out.FromField = pick(m, []policy.From{policy.FromOneMailbox}, []policy.From{policy.FromSeveralDomains, policy.FromUnparsable})
 	}
 	if m.yes(10) {
 		out.Hours = pick(m, []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}, []pattern.Hours{{Begin: 0, End: 14 * 60}, {Begin: 15 * 60, End: 24 * 60}})
@@ -158,11 +158,11 @@ func (m *maker) pair() (upper, lower policy.Rule) {
 	if upper.Match.RcptDomain == nil {
 		lower.Match.RcptDomain = more.RcptDomain
 	}
-	if upper.Match.HeaderFrom == nil || m.yes(20) {
-		lower.Match.HeaderFrom = more.HeaderFrom
+	if upper.Match.Author == nil || m.yes(20) {
+		lower.Match.Author = more.Author
 	}
-	if upper.Match.ClientIP == nil || m.yes(20) {
-		lower.Match.ClientIP = more.ClientIP
+	if upper.Match.Client == nil || m.yes(20) {
+		lower.Match.Client = more.Client
 	}
 	return upper, lower
 }
@@ -180,7 +180,7 @@ func (m *maker) message() policy.Facts {
 	f := policy.Facts{
 		Time: today.Add(time.Duration(m.IntN(7*24*60)) * time.Minute), Listener: pick(m, "mta", "x"), Version: policy.FactsVersion, Seed: 1 + m.Uint64N(1<<63),
 		Client: netip.MustParseAddr(pick(m, someClients...)), ClientName: m.maybe(), Helo: m.maybe(), MailFrom: m.maybe(), ListID: m.maybe(),
-		NullPath: m.yes(20), IsList: m.yes(50), Automatic: m.yes(50), TLS: m.yes(50), From: policy.FromOneMailbox,
+		NullPath: m.yes(20), IsList: m.yes(50), Automatic: m.yes(50), TLS: m.yes(50), FromField: policy.FromOneMailbox,
 		SPF: policy.SPF{Result: m.result(), Domain: pick(m, someDomains...)},
 		Authors: []policy.Author{{
 			Domain: domain, Org: pick(m, "bank.example", "lists.example", domain), PolicyDomain: pick(m, "", domain, "example"),

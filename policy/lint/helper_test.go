@@ -32,6 +32,6 @@ func nets(texts ...string) []pattern.Network {
 func good() policy.Rule {
 	return policy.Rule{
 		ID: "relay", Owner: "o", Comment: "c", Created: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC), Mode: policy.Enforce, Priority: 100,
-		Action: policy.RuleAccept, Reason: policy.TrustedForwarder, Match: policy.Match{ClientIP: nets("192.0.2.0/24")},
+		Action: policy.RuleAccept, Reason: policy.TrustedForwarder, Match: policy.Match{Client: nets("192.0.2.0/24")},
 	}
 }

@@ -19,7 +19,7 @@ type Options struct {
 	Listeners []string             // names; nil when they are not known
 }
 
-// Rules returns what is wrong or doubtful in a set of rules: errors first, then
+// Rules returns errors and warnings of a set of rules: errors first, then
 // in the order of the rules. What is wrong in a rule by itself is what Faults
 // says, with codes; a rule with an error has no warnings as well, and neither
 // has one that is off.
@@ -86,8 +86,8 @@ func run(checks []check, r *policy.Rule, o *Options) []policy.Finding {
 }
 
 // fault is bad or no fault at all.
-func fault(bad bool, key, text, mend string) (pattern.Fault, bool) {
-	return pattern.Fault{Key: key, Text: text, Mend: mend}, bad
+func fault(bad bool, key, text, fix string) (pattern.Fault, bool) {
+	return pattern.Fault{Key: key, Text: text, Fix: fix}, bad
 }
 
 // unknownListener: it would never match.

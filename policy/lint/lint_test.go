@@ -45,33 +45,33 @@ func TestFaultsFindUnsafeRules(t *testing.T) {
 		{"tempfail of a temperror", func(r *policy.Rule) { r.Match.Result, r.Action = []string{"temperror"}, policy.RuleTempfail }, ""},
 		{"as published without a policy", func(r *policy.Rule) { r.Match.Result, r.Action = []string{"none"}, policy.RuleAsPublished }, "match.result"},
 		{"as published for fail", func(r *policy.Rule) { r.Match.Result, r.Action = []string{"fail"}, policy.RuleAsPublished }, ""},
-		{"accept by the author domain", func(r *policy.Rule) { r.Match = policy.Match{HeaderFrom: pats("a.example")} }, "match"},
+		{"accept by the author domain", func(r *policy.Rule) { r.Match = policy.Match{Author: pats("a.example")} }, "match"},
 		{"accept by the recipient", func(r *policy.Rule) { r.Match = policy.Match{RcptDomain: pats("a.example")} }, "match"},
 		{"accept by listener and result", func(r *policy.Rule) { r.Match = policy.Match{Listener: []string{"mta"}, Result: []string{"fail"}} }, "match"},
 		{"reject by the author domain", func(r *policy.Rule) {
-			r.Match, r.Action = policy.Match{HeaderFrom: pats("a.example")}, policy.RuleReject
+			r.Match, r.Action = policy.Match{Author: pats("a.example")}, policy.RuleReject
 		}, ""},
 		{"accept by SPF", func(r *policy.Rule) { r.Match = policy.Match{SPFPass: pats("a.example")} }, ""},
 		{"accept by DKIM", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("a.example")} }, ""},
 		{"the widest networks, of certain authors", func(r *policy.Rule) {
-			r.Match = policy.Match{ClientIP: nets("192.168.0.0/16", "2a00::/32"), HeaderFrom: pats("a.example")}
+			r.Match = policy.Match{Client: nets("192.168.0.0/16", "2a00::/32"), Author: pats("a.example")}
 		}, ""},
-		{"too wide a network of IPv4", func(r *policy.Rule) { r.Match.ClientIP = nets("192.0.2.0/24", "192.168.0.0/15") }, "match.client_ip"},
-		{"too wide a network of IPv6", func(r *policy.Rule) { r.Match.ClientIP = nets("2a00::/31") }, "match.client_ip"},
-		{"a wide network beside DKIM", func(r *policy.Rule) { r.Match.ClientIP, r.Match.DKIMPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
-		{"a wide network beside SPF", func(r *policy.Rule) { r.Match.ClientIP, r.Match.SPFPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
-		{"reject of a wide network", func(r *policy.Rule) { r.Match.ClientIP, r.Action = nets("0.0.0.0/1"), policy.RuleReject }, ""},
+		{"too wide a network of IPv4", func(r *policy.Rule) { r.Match.Client = nets("192.0.2.0/24", "192.168.0.0/15") }, "match.client"},
+		{"too wide a network of IPv6", func(r *policy.Rule) { r.Match.Client = nets("2a00::/31") }, "match.client"},
+		{"a wide network beside DKIM", func(r *policy.Rule) { r.Match.Client, r.Match.DKIMPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"a wide network beside SPF", func(r *policy.Rule) { r.Match.Client, r.Match.SPFPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
+		{"reject of a wide network", func(r *policy.Rule) { r.Match.Client, r.Action = nets("0.0.0.0/1"), policy.RuleReject }, ""},
 		{"everybody below a suffix, by DKIM", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("a.example", ".co.uk")} }, "match.dkim_pass"},
 		{"everybody below a suffix, by SPF", func(r *policy.Rule) { r.Match = policy.Match{SPFPass: pats(".co.uk")} }, "match.spf_pass"},
 		{"quarantine of everybody below a suffix", func(r *policy.Rule) {
-			r.Match, r.Action = policy.Match{HeaderFrom: pats(".co.uk")}, policy.RuleQuarantine
+			r.Match, r.Action = policy.Match{Author: pats(".co.uk")}, policy.RuleQuarantine
 		}, ""},
 		{"reject of everybody below a suffix, by SPF", func(r *policy.Rule) { r.Match, r.Action = policy.Match{SPFPass: pats(".co.uk")}, policy.RuleReject }, ""},
 		{"an organization of signatures", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("org:a.example")} }, "match.dkim_pass"},
 		{"an organization of SPF", func(r *policy.Rule) { r.Match.SPFPass = pats("org:a.example") }, "match.spf_pass"},
 		{"an organization of recipients", func(r *policy.Rule) { r.Match.RcptDomain = pats("org:a.example") }, "match.rcpt_domain"},
 		{"an organization of records", func(r *policy.Rule) { r.Match.PolicyDomain = pats("org:a.example") }, ""},
-		{"an organization of authors", func(r *policy.Rule) { r.Match.HeaderFrom = pats("org:a.example") }, ""},
+		{"an organization of authors", func(r *policy.Rule) { r.Match.Author = pats("org:a.example") }, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestFaultsFindUnsafeRules(t *testing.T) {
 			var keys []string
 			for _, f := range Faults(r) {
 				keys = append(keys, f.Key)
-				if f.Text == "" || f.Mend == "" {
-					t.Errorf("fault %+v; want what is wrong and how to mend it", f)
+				if f.Text == "" || f.Fix == "" {
+					t.Errorf("fault %+v; want what is wrong and how to fix it", f)
 				}
 			}
 			if got := strings.Join(keys, " "); got != tt.want {
@@ -121,7 +121,7 @@ var today = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 func sound() policy.Rule {
 	r := good()
 	r.Comment, r.Expires = "", r.Created.AddDate(0, 6, 0)
-	r.Match = policy.Match{ClientIP: nets("192.0.2.0/24"), RcptDomain: pats("us.example")}
+	r.Match = policy.Match{Client: nets("192.0.2.0/24"), RcptDomain: pats("us.example")}
 	r.Tests = []policy.Test{{}}
 	r.File, r.Line = "f", 3
 	return r
@@ -134,8 +134,8 @@ func lintOf(t *testing.T, o Options, rules ...policy.Rule) string {
 	var words []string
 	level := policy.Error
 	for _, f := range Rules(rules, o) {
-		if f.Text == "" || f.Mend == "" || f.File == "" || f.Line == 0 || !slices.Contains(policy.Codes(), f.Code) {
-			t.Errorf("finding %+v; want a known code, a place, what is wrong and how to mend it", f)
+		if f.Text == "" || f.Fix == "" || f.File == "" || f.Line == 0 || !slices.Contains(policy.Codes(), f.Code) {
+			t.Errorf("finding %+v; want a known code, a place, what is wrong and how to fix it", f)
 		}
 		if f.Level > level {
 			t.Errorf("an error after a warning: %+v", f)
@@ -169,7 +169,7 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		{"an empty list of what is not", func(r *policy.Rule) { r.Match.Not.HELO = []pattern.Domain{} }, "empty_list!"},
 		{"an empty list of words", func(r *policy.Rule) { r.Match.Weekdays = []pattern.Weekday{} }, "empty_list!"},
 		{"a policy that nobody publishes", func(r *policy.Rule) { r.Match.Requested = []string{"discard"} }, "unknown_word!"},
-		{"a From field of another kind", func(r *policy.Rule) { r.Match.From = []policy.From{"two"} }, "unknown_word!"},
+		{"a From field of another kind", func(r *policy.Rule) { r.Match.FromField = []policy.From{"two"} }, "unknown_word!"},
 		{"no hours", func(r *policy.Rule) { r.Match.Hours = []pattern.Hours{{Begin: 60, End: 60}} }, "bad_range!"},
 		{"hours of another planet", func(r *policy.Rule) { r.Match.Hours = []pattern.Hours{{Begin: 60, End: 24*60 + 1}} }, "bad_range!"},
 		{"hours over midnight", func(r *policy.Rule) { r.Match.Hours = []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}} }, ""},
@@ -182,37 +182,37 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 			r.Match.ListID = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
 		}, "wrong_org!"},
 		{"an organization of authors, in a map", func(r *policy.Rule) {
-			r.Match.HeaderFrom = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
+			r.Match.Author = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
 		}, ""},
-		{"IPv4 in the form of IPv6", func(r *policy.Rule) { r.Match.Not.ClientIP = nets("::ffff:192.0.2.0/120") }, "mapped_network!"},
-		{"what is not named anchors nothing", match(policy.Match{RcptDomain: us, Not: policy.Exclude{ClientIP: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "unanchored!"},
+		{"IPv4 in the form of IPv6", func(r *policy.Rule) { r.Match.Not.Client = nets("::ffff:192.0.2.0/120") }, "mapped_network!"},
+		{"what is not named anchors nothing", match(policy.Match{RcptDomain: us, Not: policy.Exclude{Client: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "unanchored!"},
 		{"a list that anybody can name", match(policy.Match{RcptDomain: us, ListID: pats("a.example"), IsList: ptr(true)}), "unanchored!"},
 		{"a confirmed name", match(policy.Match{RcptDomain: us, IPRev: pats("mx.a.example")}), ""},
 		{"a sealer", match(policy.Match{RcptDomain: us, ARCPass: pats("a.example")}), ""},
 		{"a confirmed name below a suffix", match(policy.Match{RcptDomain: us, IPRev: pats(".co.uk")}), "public_suffix!"},
 		{"a map with a suffix", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", ".co.uk")).Pattern()}}), "public_suffix!"},
-		{"a map with a wide network", match(policy.Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("192.0.2.1/32", "198.0.0.0/10").Pattern()}}), "wide_network!"},
-		{"a map of narrow networks", match(policy.Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("192.0.2.1/32", "198.51.100.0/24").Pattern()}}), ""},
-		{"a wide network beside a wide domain", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), DKIMPass: pats(".a.example")}), "wide_network!"},
-		{"a wide network beside a sealer", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.0.0/8"), ARCPass: pats("a.example")}), ""},
-		{"6to4", match(policy.Match{RcptDomain: us, ClientIP: nets("2002:c000:200::/48")}), "open_network!"},
-		{"Teredo, in a map", match(policy.Match{RcptDomain: us, ClientIP: []pattern.Network{netMap("2001::/32").Pattern()}}), "open_network!"},
-		{"a translator beside DKIM", match(policy.Match{RcptDomain: us, ClientIP: nets("64:ff9b::/96"), DKIMPass: pats("a.example")}), ""},
-		{"a network a little too wide", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.2.0/23")}), "wildcards!"},
-		{"a network a little too wide, in IPv6", match(policy.Match{RcptDomain: us, ClientIP: nets("2a00:1::/47")}), "wildcards!"},
-		{"one wide network of two", match(policy.Match{RcptDomain: us, ClientIP: nets("192.0.2.0/24", "192.0.0.0/20")}), "wildcards!"},
+		{"a map with a wide network", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("192.0.2.1/32", "198.0.0.0/10").Pattern()}}), "wide_network!"},
+		{"a map of narrow networks", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("192.0.2.1/32", "198.51.100.0/24").Pattern()}}), ""},
+		{"a wide network beside a wide domain", match(policy.Match{RcptDomain: us, Client: nets("192.0.0.0/8"), DKIMPass: pats(".a.example")}), "wide_network!"},
+		{"a wide network beside a sealer", match(policy.Match{RcptDomain: us, Client: nets("192.0.0.0/8"), ARCPass: pats("a.example")}), ""},
+		{"6to4", match(policy.Match{RcptDomain: us, Client: nets("2002:c000:200::/48")}), "open_network!"},
+		{"Teredo, in a map", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("2001::/32").Pattern()}}), "open_network!"},
+		{"a translator beside DKIM", match(policy.Match{RcptDomain: us, Client: nets("64:ff9b::/96"), DKIMPass: pats("a.example")}), ""},
+		{"a network a little too wide", match(policy.Match{RcptDomain: us, Client: nets("192.0.2.0/23")}), "wildcards!"},
+		{"a network a little too wide, in IPv6", match(policy.Match{RcptDomain: us, Client: nets("2a00:1::/47")}), "wildcards!"},
+		{"one wide network of two", match(policy.Match{RcptDomain: us, Client: nets("192.0.2.0/24", "192.0.0.0/20")}), "wildcards!"},
 		{"every name of a domain", match(policy.Match{RcptDomain: us, DKIMPass: pats("b.example", ".a.example")}), "wildcards!"},
 		{"every name, in a map", match(policy.Match{RcptDomain: us, DKIMPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".a.example")).Pattern()}}), "wildcards!"},
-		{"every name, of certain authors", match(policy.Match{HeaderFrom: pats("b.example"), DKIMPass: pats(".a.example")}), ""},
-		{"every name, of an organization", match(policy.Match{HeaderFrom: pats("org:b.example"), DKIMPass: pats(".a.example")}), ""},
-		{"every name, of every name", match(policy.Match{HeaderFrom: pats(".b.example"), DKIMPass: pats(".a.example")}), "wildcards!"},
-		{"every name, and one address", match(policy.Match{RcptDomain: us, DKIMPass: pats(".a.example"), ClientIP: nets("192.0.2.1/32")}), ""},
+		{"every name, of certain authors", match(policy.Match{Author: pats("b.example"), DKIMPass: pats(".a.example")}), ""},
+		{"every name, of an organization", match(policy.Match{Author: pats("org:b.example"), DKIMPass: pats(".a.example")}), ""},
+		{"every name, of every name", match(policy.Match{Author: pats(".b.example"), DKIMPass: pats(".a.example")}), "wildcards!"},
+		{"every name, and one address", match(policy.Match{RcptDomain: us, DKIMPass: pats(".a.example"), Client: nets("192.0.2.1/32")}), ""},
 		{"a mailbox provider", match(policy.Match{RcptDomain: us, DKIMPass: pats("a.example", "gmail.com")}), "shared_sender!"},
 		{"a mailbox provider's hosts", match(policy.Match{RcptDomain: us, IPRev: pats("mail-ed1-f42.google.com")}), "shared_sender!"},
 		{"a wildcard around a mailer", match(policy.Match{RcptDomain: us, IPRev: pats(".azure.com")}), "shared_sender!"},
-		{"a mailer, of certain authors", match(policy.Match{HeaderFrom: pats("a.example"), SPFPass: pats("amazonses.com")}), "shared_sender"},
-		{"a mailer, of every author in a domain", match(policy.Match{HeaderFrom: pats(".a.example"), SPFPass: pats("amazonses.com")}), "shared_sender!"},
-		{"a mailer, from one address", match(policy.Match{RcptDomain: us, SPFPass: pats("amazonses.com"), ClientIP: nets("192.0.2.1/32")}), ""},
+		{"a mailer, of certain authors", match(policy.Match{Author: pats("a.example"), SPFPass: pats("amazonses.com")}), "shared_sender"},
+		{"a mailer, of every author in a domain", match(policy.Match{Author: pats(".a.example"), SPFPass: pats("amazonses.com")}), "shared_sender!"},
+		{"a mailer, from one address", match(policy.Match{RcptDomain: us, SPFPass: pats("amazonses.com"), Client: nets("192.0.2.1/32")}), ""},
 		{"a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", "sendgrid.net")).Pattern()}}), "shared_sender!"},
 		{"names below a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".sendgrid.net")).Pattern()}}), "shared_sender!"},
 		{"a tenant's signature", match(policy.Match{RcptDomain: us, DKIMPass: pats("a.onmicrosoft.com")}), ""},
@@ -221,40 +221,40 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		{"a company that seals", match(policy.Match{RcptDomain: us, DKIMPass: pats("microsoft.com")}), ""},
 		{"a company that looks like a mailer", match(policy.Match{RcptDomain: us, DKIMPass: pats("notgmail.com")}), ""},
 		{"seals of a provider, for our users", match(policy.Match{RcptDomain: us, ARCPass: pats("google.com")}), ""},
-		{"seals of a provider, of certain authors", match(policy.Match{HeaderFrom: pats("a.example"), ARCPass: pats("google.com")}), ""},
+		{"seals of a provider, of certain authors", match(policy.Match{Author: pats("a.example"), ARCPass: pats("google.com")}), ""},
 		{"seals of a provider", match(policy.Match{ARCPass: pats("a.example", "microsoft.com")}), "open_sealer"},
 		{"seals of a mailer", match(policy.Match{RcptDomain: us, ARCPass: pats("sendgrid.net")}), "shared_sender!"},
-		{"a private network", func(r *policy.Rule) { r.Match.ClientIP = nets("192.168.1.0/24") }, "private_network"},
-		{"a private network beside DKIM", func(r *policy.Rule) { r.Match.ClientIP, r.Match.DKIMPass = nets("192.168.0.0/16"), pats("a.example") }, ""},
-		{"as many addresses as there may be", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16")}), ""},
-		{"the same twice", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "20.3.4.0/24")}), ""},
-		{"one address more", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "192.0.2.1/32")}), "many_addresses"},
-		{"a wide network in pieces", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), "many_addresses!"},
-		{"a wide network in pieces, in a map", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))).Pattern()}}), "many_addresses!"},
-		{"a wide network in pieces, beside DKIM", match(policy.Match{HeaderFrom: pats("a.example"), DKIMPass: pats("a.example"), ClientIP: pieces("20.0.0.0/11", 16)}), ""},
-		{"many networks of IPv6", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: append(pieces("2a00::/30", 32), nets("2b00::/48")...)}), "many_addresses"},
-		{"too many networks of IPv6", match(policy.Match{HeaderFrom: pats("a.example"), ClientIP: pieces("2a00::/27", 32)}), "many_addresses!"},
+		{"a private network", func(r *policy.Rule) { r.Match.Client = nets("192.168.1.0/24") }, "private_network"},
+		{"a private network beside DKIM", func(r *policy.Rule) { r.Match.Client, r.Match.DKIMPass = nets("192.168.0.0/16"), pats("a.example") }, ""},
+		{"as many addresses as there may be", match(policy.Match{Author: pats("a.example"), Client: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16")}), ""},
+		{"the same twice", match(policy.Match{Author: pats("a.example"), Client: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "20.3.4.0/24")}), ""},
+		{"one address more", match(policy.Match{Author: pats("a.example"), Client: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "192.0.2.1/32")}), "many_addresses"},
+		{"a wide network in pieces", match(policy.Match{Author: pats("a.example"), Client: pieces("20.0.0.0/11", 16)}), "many_addresses!"},
+		{"a wide network in pieces, in a map", match(policy.Match{Author: pats("a.example"), Client: []pattern.Network{pattern.NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))).Pattern()}}), "many_addresses!"},
+		{"a wide network in pieces, beside DKIM", match(policy.Match{Author: pats("a.example"), DKIMPass: pats("a.example"), Client: pieces("20.0.0.0/11", 16)}), ""},
+		{"many networks of IPv6", match(policy.Match{Author: pats("a.example"), Client: append(pieces("2a00::/30", 32), nets("2b00::/48")...)}), "many_addresses"},
+		{"too many networks of IPv6", match(policy.Match{Author: pats("a.example"), Client: pieces("2a00::/27", 32)}), "many_addresses!"},
 		{"no reports at all", func(r *policy.Rule) {
 			r.Action, r.Match = policy.RuleSkipReport, policy.Match{Result: []string{"fail"}, HistoryMin: ptr(0)}
 		}, "hides_reports!"},
 		{"no reports of a domain", func(r *policy.Rule) {
-			r.Action, r.Match = policy.RuleSkipReport, policy.Match{HeaderFrom: pats("a.example")}
+			r.Action, r.Match = policy.RuleSkipReport, policy.Match{Author: pats("a.example")}
 		}, ""},
 		{"no reports of a domain, for ever", func(r *policy.Rule) {
-			r.Action, r.Match, r.Expires = policy.RuleSkipReport, policy.Match{HeaderFrom: pats("a.example")}, time.Time{}
+			r.Action, r.Match, r.Expires = policy.RuleSkipReport, policy.Match{Author: pats("a.example")}, time.Time{}
 		}, "long_lived"},
 		{"a listener that there is not", func(r *policy.Rule) { r.Match.Listener = []string{"inbond"} }, "unknown_listener!"},
 		{"a listener that there is", func(r *policy.Rule) { r.Match.Listener = []string{"inbound"} }, ""},
-		{"a network that is there and not there", func(r *policy.Rule) { r.Match.Not.ClientIP = nets("192.0.2.0/23") }, "contradiction"},
-		{"a part of a network that is not there", func(r *policy.Rule) { r.Match.Not.ClientIP = nets("192.0.2.128/25") }, ""},
+		{"a network that is there and not there", func(r *policy.Rule) { r.Match.Not.Client = nets("192.0.2.0/23") }, "contradiction"},
+		{"a part of a network that is not there", func(r *policy.Rule) { r.Match.Not.Client = nets("192.0.2.128/25") }, ""},
 		{"a domain that is there and not there", func(r *policy.Rule) { r.Match.Not.RcptDomain = pats("us.example") }, "contradiction"},
 		{"a policy of what does not fail", func(r *policy.Rule) { r.Match.Requested, r.Match.Result = []string{"none"}, []string{"none"} }, "contradiction"},
-		{"a From field that is no fail", func(r *policy.Rule) { r.Match.From = []policy.From{policy.FromMissing} }, "contradiction"},
+		{"a From field that is no fail", func(r *policy.Rule) { r.Match.FromField = []policy.From{policy.FromMissing} }, "contradiction"},
 		{"a From field that is a permerror", func(r *policy.Rule) {
-			r.Match.From, r.Match.Result = []policy.From{policy.FromMissing}, []string{"permerror"}
+			r.Match.FromField, r.Match.Result = []policy.From{policy.FromMissing}, []string{"permerror"}
 		}, ""},
 		{"a From field without an author", func(r *policy.Rule) {
-			r.Match.From, r.Match.Result, r.Match.HeaderFrom = []policy.From{policy.FromMissing}, []string{"permerror"}, pats("a.example")
+			r.Match.FromField, r.Match.Result, r.Match.Author = []policy.From{policy.FromMissing}, []string{"permerror"}, pats("a.example")
 		}, "contradiction"},
 		{"a domain of the null path", func(r *policy.Rule) { r.Match.NullPath, r.Match.MailFrom = ptr(true), pats("a.example") }, "contradiction"},
 		{"a list without a list", func(r *policy.Rule) { r.Match.IsList, r.Match.ListID = ptr(false), pats("a.example") }, "contradiction"},
@@ -263,22 +263,22 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		}, "contradiction"},
 		{"one domain of MAIL FROM", func(r *policy.Rule) { r.Match.SPFPass, r.Match.MailFrom = pats(".a.example"), pats("b.a.example") }, ""},
 		{"a record beside its author", func(r *policy.Rule) {
-			r.Match.HeaderFrom, r.Match.PolicyDomain = pats("a.example"), pats("b.a.example")
+			r.Match.Author, r.Match.PolicyDomain = pats("a.example"), pats("b.a.example")
 		}, "contradiction"},
 		{"a record above its author", func(r *policy.Rule) {
-			r.Match.HeaderFrom, r.Match.PolicyDomain = pats("b.a.example"), pats("x.example", "a.example")
+			r.Match.Author, r.Match.PolicyDomain = pats("b.a.example"), pats("x.example", "a.example")
 		}, ""},
-		{"everybody for everybody", match(policy.Match{ClientIP: nets("192.0.2.0/24")}), "everybody"},
-		{"our own domain", func(r *policy.Rule) { r.Match.HeaderFrom = pats("a.example", "us.example") }, "own_domain"},
-		{"our own organization", func(r *policy.Rule) { r.Match.HeaderFrom = pats("org:us.example") }, "own_domain"},
+		{"everybody for everybody", match(policy.Match{Client: nets("192.0.2.0/24")}), "everybody"},
+		{"our own domain", func(r *policy.Rule) { r.Match.Author = pats("a.example", "us.example") }, "own_domain"},
+		{"our own organization", func(r *policy.Rule) { r.Match.Author = pats("org:us.example") }, "own_domain"},
 		{"quarantine of whoever asks for it", func(r *policy.Rule) {
-			r.Action, r.Match = policy.RuleQuarantine, policy.Match{HeaderFrom: pats("a.example")}
+			r.Action, r.Match = policy.RuleQuarantine, policy.Match{Author: pats("a.example")}
 		}, "softens"},
 		{"quarantine instead of less", func(r *policy.Rule) {
-			r.Action, r.Match = policy.RuleQuarantine, policy.Match{HeaderFrom: pats("a.example"), Requested: []string{"none", "quarantine"}}
+			r.Action, r.Match = policy.RuleQuarantine, policy.Match{Author: pats("a.example"), Requested: []string{"none", "quarantine"}}
 		}, ""},
 		{"quarantine where nothing is published", func(r *policy.Rule) {
-			r.Action, r.Match = policy.RuleQuarantine, policy.Match{HeaderFrom: pats("a.example"), Result: []string{"none"}}
+			r.Action, r.Match = policy.RuleQuarantine, policy.Match{Author: pats("a.example"), Result: []string{"none"}}
 		}, ""},
 		{"quarantine because DNS failed", func(r *policy.Rule) { r.Action, r.Match.Result = policy.RuleQuarantine, []string{"temperror"} }, "temperror"},
 		{"has expired", func(r *policy.Rule) { r.Expires = today }, "expired"},
@@ -294,7 +294,7 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		{"still used", func(r *policy.Rule) { r.ID, r.Idle = "used", 6*24*time.Hour }, ""},
 		{"no test", func(r *policy.Rule) { r.Tests = nil }, "untested"},
 		{"no test, in shadow", func(r *policy.Rule) { r.Tests, r.Mode = nil, policy.Shadow }, ""},
-		{"doubtful, but off", func(r *policy.Rule) { r.Tests, r.Expires, r.Mode = nil, today, policy.Off }, ""},
+		{"a warning, but off", func(r *policy.Rule) { r.Tests, r.Expires, r.Mode = nil, today, policy.Off }, ""},
 		{"wrong, though off", func(r *policy.Rule) { r.Match, r.Mode = policy.Match{RcptDomain: us}, policy.Off }, "unanchored!"},
 	}
 	o := Options{
@@ -368,7 +368,7 @@ func TestLintNamesUnknownListener(t *testing.T) {
 	for listener, want := range map[string]string{"inbond": `did you mean "inbound"?`, "x": `write "mta" or "inbound"`} {
 		r.Match.Listener = []string{listener}
 		found := Rules([]policy.Rule{r}, Options{Listeners: []string{"mta", "inbound"}})
-		if len(found) != 1 || found[0].Mend != want {
+		if len(found) != 1 || found[0].Fix != want {
 			t.Errorf("Lint of listener %q = %+v; want %s", listener, found, want)
 		}
 	}

@@ -76,13 +76,13 @@ func inMap(n pattern.Network) string {
 }
 
 func wideNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
-	if !carries(r, "match.client_ip") {
+	if !carries(r, "match.client") {
 		return pattern.Fault{}, false
 	}
-	for _, n := range r.Match.ClientIP {
+	for _, n := range r.Match.Client {
 		for _, p := range widest(n) {
 			if wider(p, widest4, widest6) {
-				return fault(true, "match.client_ip", fmt.Sprintf("%v is too wide to be trusted%s", p, inMap(n)),
+				return fault(true, "match.client", fmt.Sprintf("%v is too wide to be trusted%s", p, inMap(n)),
 					fmt.Sprintf("name networks of the sender, /%d or narrower, or add spf_pass or dkim_pass", bitsOf(p, widest4, widest6)))
 			}
 		}
@@ -100,11 +100,11 @@ func privateNetwork(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 
 // inside finds a network that is in special ones, unless something else is
 // trusted. One that is around them is too wide anyway.
-func inside(r *policy.Rule, special []netip.Prefix, text, mend string) (pattern.Fault, bool) {
-	if !carries(r, "match.client_ip") {
+func inside(r *policy.Rule, special []netip.Prefix, text, fix string) (pattern.Fault, bool) {
+	if !carries(r, "match.client") {
 		return pattern.Fault{}, false
 	}
-	for _, n := range r.Match.ClientIP {
+	for _, n := range r.Match.Client {
 		for _, s := range special {
 			if !n.Overlaps(s) {
 				continue
@@ -113,7 +113,7 @@ func inside(r *policy.Rule, special []netip.Prefix, text, mend string) (pattern.
 			if n.Map() != nil {
 				name = fmt.Sprintf("%v, in %q,", s, n)
 			}
-			return fault(true, "match.client_ip", name+" "+text, mend)
+			return fault(true, "match.client", name+" "+text, fix)
 		}
 	}
 	return pattern.Fault{}, false
@@ -135,18 +135,18 @@ func addressFault(n4, n6, most uint64) (pattern.Fault, bool) {
 	if n4 <= most {
 		text = fmt.Sprintf("has %d networks /%d of IPv6, more than %d", n6, narrow6, most)
 	}
-	return fault(n4 > most || n6 > most, "match.client_ip", text, "name the hosts that send, or add spf_pass or dkim_pass")
+	return fault(n4 > most || n6 > most, "match.client", text, "name the hosts that send, or add spf_pass or dkim_pass")
 }
 
 // addresses returns how many addresses of IPv4, and how many networks /48 of
 // IPv6, a rule accepts by nothing else: all of them together, each once.
 func addresses(r *policy.Rule) (n4, n6 uint64) {
-	if len(r.Match.ClientIP) == 0 || !carries(r, "match.client_ip") {
+	if len(r.Match.Client) == 0 || !carries(r, "match.client") {
 		return 0, 0
 	}
 	var own []netip.Prefix
 	var lists []*pattern.NetMap
-	for _, n := range r.Match.ClientIP {
+	for _, n := range r.Match.Client {
 		if n.Map() != nil {
 			lists = append(lists, n.Map())
 		} else if p, ok := n.Prefix(); ok {

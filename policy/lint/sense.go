@@ -19,8 +19,8 @@ func contradiction(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 			return f, true
 		}
 	}
-	unusable := m.From != nil && !slices.ContainsFunc(m.From, usable)
-	aboutAuthors := len(m.HeaderFrom)+len(m.PolicyDomain)+len(m.ARCPass)+len(m.Requested) > 0
+	unusable := m.FromField != nil && !slices.ContainsFunc(m.FromField, usable)
+	aboutAuthors := len(m.Author)+len(m.PolicyDomain)+len(m.ARCPass)+len(m.Requested) > 0
 	switch {
 	case m.Requested != nil && m.Result != nil && !slices.Contains(m.Result, "fail"):
 		return fault(true, "match.requested", "only failing mail has a policy, and result does not include fail", `add "fail" to result, or remove requested`)
@@ -29,12 +29,12 @@ func contradiction(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	case unusable && aboutAuthors:
 		return fault(true, "match.from", "a From field of this kind has no author domain", "remove the keys about author domains")
 	case m.NullPath != nil && *m.NullPath && m.MailFrom != nil:
-		return fault(true, "match.mail_from_domain", "the null reverse path has no domain", "remove null_path or mail_from_domain")
+		return fault(true, "match.mail_from", "the null reverse path has no domain", "remove null_path or mail_from")
 	case m.IsList != nil && !*m.IsList && m.ListID != nil:
 		return fault(true, "match.list_id", "every message with a List-Id has list headers", "remove list_headers or list_id")
-	case m.SPFPass != nil && m.MailFrom != nil && !s.find("spf_pass", false).touches(s.find("mail_from_domain", false)):
-		return fault(true, "match.mail_from_domain", "spf_pass is about the same domain and names none of these", "remove mail_from_domain")
-	case m.HeaderFrom != nil && m.PolicyDomain != nil && apart(m.HeaderFrom, m.PolicyDomain):
+	case m.SPFPass != nil && m.MailFrom != nil && !s.find("spf_pass", false).overlaps(s.find("mail_from", false)):
+		return fault(true, "match.mail_from", "spf_pass is about the same domain and names none of these", "remove mail_from")
+	case m.Author != nil && m.PolicyDomain != nil && apart(m.Author, m.PolicyDomain):
 		return fault(true, "match.policy_domain", "the record of these authors cannot be there", "name the author domains, or domains above them")
 	}
 	return pattern.Fault{}, false

@@ -12,7 +12,7 @@ import (
 func tooMany(n int) policy.Finding {
 	return policy.Finding{Level: policy.Error, Code: policy.CodeTooMany, Fault: pattern.Fault{
 		Text: fmt.Sprintf("%d rules are more than %d", n, policy.MaxRules),
-		Mend: "merge rules with the same effect: a rule can name many networks and domains",
+		Fix:  "merge rules with the same effect: a rule can name many networks and domains",
 	}}
 }
 
@@ -23,7 +23,7 @@ func takenID(ids map[string]*policy.Rule, r *policy.Rule) []policy.Finding {
 		return nil
 	}
 	return []policy.Finding{{Level: policy.Error, Code: policy.CodeDuplicateID, Fault: pattern.Fault{
-		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, place(first)), Mend: "give each rule its own id",
+		Key: "id", Text: fmt.Sprintf("%q is the id of another rule%s", r.ID, place(first)), Fix: "give each rule its own id",
 	}}}
 }
 
@@ -92,7 +92,7 @@ func (r *ranked) hides(lower *ranked) bool {
 
 // perSubject are the keys of which a rule that makes the answer milder needs
 // each author domain and each recipient, and any other rule one.
-var perSubject = []string{"header_from", "policy_domain", "requested", "from", "arc_pass", "body_changed", "history", "rcpt_domain"}
+var perSubject = []string{"author", "policy_domain", "requested", "from_field", "arc_pass", "body_changed", "history", "rcpt_domain"}
 
 // quantified reports whether r, where its keys hold for one author domain and
 // one recipient, also holds for as many as it must when lower holds. A From
@@ -111,7 +111,7 @@ func hidden(r, upper *ranked) policy.Finding {
 	f := policy.Finding{Level: policy.Warning, Code: policy.CodeUnreachable, Fault: pattern.Fault{
 		Key:  "priority",
 		Text: fmt.Sprintf("never decides: rule %q%s matches the same messages first", upper.ID, place(upper.Rule)),
-		Mend: fmt.Sprintf("raise the priority above %d, or remove the rule", upper.Priority),
+		Fix:  fmt.Sprintf("raise the priority above %d, or remove the rule", upper.Priority),
 	}}
 	contrary := upper.Action != r.Action && r.shape.covers(upper.shape)
 	switch {
@@ -120,7 +120,7 @@ func hidden(r, upper *ranked) policy.Finding {
 		fallthrough
 	case contrary:
 		f.Text = fmt.Sprintf("rule %q%s has the same match and another action, %v", upper.ID, place(upper.Rule), upper.Action)
-		f.Mend = "keep one of the two rules, or add a criterion that distinguishes them"
+		f.Fix = "keep one of the two rules, or add a criterion that distinguishes them"
 	case r.Mode != policy.Enforce:
 		f.Text = fmt.Sprintf("would never decide if enforced: rule %q%s matches the same messages first", upper.ID, place(upper.Rule))
 	}
@@ -139,5 +139,5 @@ func (o overlap) finding() policy.Finding {
 	if n := len(o.others) - 1; n > 0 {
 		text += fmt.Sprintf(", as do %d more", n)
 	}
-	return policy.Finding{Level: policy.Warning, Code: policy.CodeOverlap, Fault: pattern.Fault{Key: "priority", Text: text, Mend: "give the two different priorities"}}
+	return policy.Finding{Level: policy.Warning, Code: policy.CodeOverlap, Fault: pattern.Fault{Key: "priority", Text: text, Fix: "give the two different priorities"}}
 }

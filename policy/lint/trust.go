@@ -54,9 +54,9 @@ var ownNetworks = networks(
 	"fc00::/7", "fe80::/10", "::1/128",
 )
 
-// strangersNetworks have an address for everybody: openNetworks, and the
+// thirdPartyNetworks have an address for everybody: openNetworks, and the
 // translators that a site may have of its own (RFC 8215).
-var strangersNetworks = append(slices.Clone(openNetworks), netip.MustParsePrefix("64:ff9b:1::/48"))
+var thirdPartyNetworks = append(slices.Clone(openNetworks), netip.MustParsePrefix("64:ff9b:1::/48"))
 
 // CheckTrusted returns what is wrong with networks whose mail is not evaluated
 // (trusted_networks) or whose Received fields are believed ([[trusted_relay]]).
@@ -88,7 +88,7 @@ func (l trustLevel) one(p netip.Prefix) (pattern.Fault, bool) {
 	if wider(p, l.bits4, l.bits6) {
 		return fault(true, "", fmt.Sprintf("%v is too wide to be trusted", p), fmt.Sprintf("%s, /%d or narrower", l.fix, bitsOf(p, l.bits4, l.bits6)))
 	}
-	for _, s := range strangersNetworks {
+	for _, s := range thirdPartyNetworks {
 		if contains(s, p) || contains(p, s) {
 			return fault(true, "", fmt.Sprintf("%v contains addresses of a tunnel or translator (%v) open to everybody", p, s), l.fix)
 		}
@@ -113,7 +113,7 @@ func (l trustLevel) together(list []netip.Prefix) []TrustFinding {
 		default:
 			continue
 		}
-		return []TrustFinding{{step.level, wholeList, pattern.Fault{Text: text, Mend: l.fix}}}
+		return []TrustFinding{{step.level, wholeList, pattern.Fault{Text: text, Fix: l.fix}}}
 	}
 	return nil
 }
@@ -138,19 +138,19 @@ func CheckForwarderDomains(list []pattern.Domain) []TrustFinding {
 func eachDomain[T any](list []T, pattern func(T) pattern.Domain, a anchor, what string) []TrustFinding {
 	var found []TrustFinding
 	for i, item := range list {
-		if level, f, bad := a.stranger(pattern(item), what); bad {
+		if level, f, bad := a.thirdParty(pattern(item), what); bad {
 			found = append(found, TrustFinding{level, i, f})
 		}
 	}
 	return found
 }
 
-// stranger finds a domain that strangers can use. what is who should have been
+// thirdParty finds a domain that third parties can use. what is who should have been
 // named.
-func (a anchor) stranger(p pattern.Domain, what string) (policy.Level, pattern.Fault, bool) {
+func (a anchor) thirdParty(p pattern.Domain, what string) (policy.Level, pattern.Fault, bool) {
 	fix := fmt.Sprintf("name the domain of the %s itself", what)
 	if p.Kind() == pattern.Exact && dmarc.PublicSuffix().Org(p.Name()) == "" {
-		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%q is a public suffix, below which anybody can have a domain", p), Mend: fix}, true
+		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%q is a public suffix, below which anybody can have a domain", p), Fix: fix}, true
 	}
 	if f, bad := everybody(p); bad {
 		return policy.Error, f, true
@@ -161,11 +161,11 @@ func (a anchor) stranger(p pattern.Domain, what string) (policy.Level, pattern.F
 	}
 	switch a.gradeOf(m, p) {
 	case shared:
-		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind), Mend: fix}, true
+		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind), Fix: fix}, true
 	case sealer:
 		return policy.Warning, pattern.Fault{
 			Text: fmt.Sprintf("%s seals the mail of everybody who forwards through a large provider", m.nameIn(p)),
-			Mend: "keep the sealer only if your users have mail forwarded from there",
+			Fix:  "keep the sealer only if your users have mail forwarded from there",
 		}, true
 	}
 	return 0, pattern.Fault{}, false

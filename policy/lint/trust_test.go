@@ -85,7 +85,7 @@ func TestCheckTrustedAtItsLimits(t *testing.T) {
 
 // Whatever is accepted lets in no more than the limit, and none of a tunnel.
 func TestCheckTrustedNeverLetsInATranslator(t *testing.T) {
-	for _, s := range strangersNetworks {
+	for _, s := range thirdPartyNetworks {
 		for bits := s.Bits(); bits <= s.Addr().BitLen(); bits += 8 {
 			p := netip.PrefixFrom(s.Addr(), bits)
 			if found := CheckTrusted([]netip.Prefix{p}); len(found) != 1 || found[0].Level != policy.Error {

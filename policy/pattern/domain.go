@@ -76,16 +76,16 @@ func ParseDomain(s string) (Domain, error) {
 	case !isName(p.domain):
 		return Domain{}, notAName(s, p)
 	case p.kind != Exact && !strings.Contains(p.domain, "."):
-		return Domain{}, Fault{Text: fmt.Sprintf("%q is a whole top-level domain", s), Mend: "name the domains that are meant"}
+		return Domain{}, Fault{Text: fmt.Sprintf("%q is a whole top-level domain", s), Fix: "name the domains that are meant"}
 	}
 	return p, nil
 }
 
 func notAName(s string, p Domain) Fault {
-	f := Fault{Text: fmt.Sprintf("%q is not a domain or a set of them", s), Mend: Examples}
+	f := Fault{Text: fmt.Sprintf("%q is not a domain or a set of them", s), Fix: Examples}
 	if a, err := idna.Lookup.ToASCII(p.domain); err == nil && a != p.domain && isName(a) {
 		f.Text = fmt.Sprintf("%q is not in ASCII", s)
-		f.Mend = fmt.Sprintf("write %q", forms[p.kind]+a)
+		f.Fix = fmt.Sprintf("write %q", forms[p.kind]+a)
 	}
 	return f
 }

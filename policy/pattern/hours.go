@@ -38,7 +38,7 @@ func (h *Hours) UnmarshalText(text []byte) error {
 }
 
 func notHours(text []byte) error {
-	return Fault{Text: fmt.Sprintf("%q is not a part of the day", text), Mend: `write it in UTC, as "22:00-06:00", or "00:00-24:00" for all of it`}
+	return Fault{Text: fmt.Sprintf("%q is not a part of the day", text), Fix: `write it in UTC, as "22:00-06:00", or "00:00-24:00" for all of it`}
 }
 
 // minutes reads "06:30", at most 24:00.
@@ -91,7 +91,7 @@ func (d *Weekday) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return Fault{Text: fmt.Sprintf("%q is not a day of the week", text), Mend: `write "mon", "tue", "wed", "thu", "fri", "sat" or "sun"`}
+	return Fault{Text: fmt.Sprintf("%q is not a day of the week", text), Fix: `write "mon", "tue", "wed", "thu", "fri", "sat" or "sun"`}
 }
 
 // Holds reports whether an instant is on d.

@@ -69,17 +69,17 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	if err != nil {
 		a, err := netip.ParseAddr(s)
 		if err != nil || a.Zone() != "" {
-			return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is not a network", s), Mend: `write "192.0.2.0/24", "2001:db8::/32" or an address`}
+			return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is not a network", s), Fix: `write "192.0.2.0/24", "2001:db8::/32" or an address`}
 		}
 		p = netip.PrefixFrom(a, a.BitLen())
 	}
 	switch {
 	case p.Bits() == 0:
-		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is every host", s), Mend: "name the networks that are meant"}
+		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is every host", s), Fix: "name the networks that are meant"}
 	case p.Addr().Is4In6():
-		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is IPv4 in the form of IPv6", s), Mend: "write it as IPv4, as clients are compared"}
+		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q is IPv4 in the form of IPv6", s), Fix: "write it as IPv4, as clients are compared"}
 	case p != p.Masked():
-		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q has bits set behind the network", s), Mend: fmt.Sprintf("write %q", p.Masked())}
+		return netip.Prefix{}, Fault{Text: fmt.Sprintf("%q has bits set behind the network", s), Fix: fmt.Sprintf("write %q", p.Masked())}
 	}
 	return p, nil
 }
@@ -91,7 +91,7 @@ func lines(data []byte) int { return min(bytes.Count(data, []byte("\n"))+1, MaxM
 // is wrong.
 func eachItem(data []byte, add func(item string) error) []MapProblem {
 	if len(data) > MaxMapBytes {
-		return []MapProblem{{Fault: Fault{Text: fmt.Sprintf("has %d bytes, more than %d", len(data), MaxMapBytes), Mend: "write two maps"}}}
+		return []MapProblem{{Fault: Fault{Text: fmt.Sprintf("has %d bytes, more than %d", len(data), MaxMapBytes), Fix: "write two maps"}}}
 	}
 	var problems []MapProblem
 	line, items := 0, 0
@@ -102,7 +102,7 @@ func eachItem(data []byte, add func(item string) error) []MapProblem {
 			continue
 		}
 		if items++; items > MaxMapEntries {
-			return append(problems, MapProblem{line, Fault{Text: fmt.Sprintf("is item %d; a map has at most %d", items, MaxMapEntries), Mend: "write two maps"}})
+			return append(problems, MapProblem{line, Fault{Text: fmt.Sprintf("is item %d; a map has at most %d", items, MaxMapEntries), Fix: "write two maps"}})
 		}
 		if f, bad := addItem(text, add); bad {
 			problems = append(problems, MapProblem{line, f})
@@ -116,7 +116,7 @@ func eachItem(data []byte, add func(item string) error) []MapProblem {
 
 func addItem(text []byte, add func(item string) error) (f Fault, bad bool) {
 	if len(text) > maxMapItem {
-		return Fault{Text: fmt.Sprintf("has %d bytes", len(text)), Mend: "write one item on each line"}, true
+		return Fault{Text: fmt.Sprintf("has %d bytes", len(text)), Fix: "write one item on each line"}, true
 	}
 	if err := add(string(text)); err != nil {
 		return asFault(err), true
@@ -127,7 +127,7 @@ func addItem(text []byte, add func(item string) error) (f Fault, bad bool) {
 func asFault(err error) Fault {
 	var f Fault
 	if !errors.As(err, &f) {
-		f = Fault{Text: err.Error(), Mend: "mend or remove the line"}
+		f = Fault{Text: err.Error(), Fix: "fix or remove the line"}
 	}
 	return f
 }

@@ -227,9 +227,9 @@ func FuzzNetMap(f *testing.F) {
 				t.Errorf("map of %q holds %v = %v; want %v", data, a, got, within(a))
 			}
 			n, _ := a.Prefix(int(bits) % (a.BitLen() + 1))
-			touches := slices.ContainsFunc(naive, func(p netip.Prefix) bool { return p.Overlaps(n) })
-			if m.Overlaps(n) != touches || m.Covers(n) && !within(a) {
-				t.Errorf("map of %q overlaps %v: %v, covers it: %v; want %v, and to hold what it covers", data, n, m.Overlaps(n), m.Covers(n), touches)
+			overlaps := slices.ContainsFunc(naive, func(p netip.Prefix) bool { return p.Overlaps(n) })
+			if m.Overlaps(n) != overlaps || m.Covers(n) && !within(a) {
+				t.Errorf("map of %q overlaps %v: %v, covers it: %v; want %v, and to hold what it covers", data, n, m.Overlaps(n), m.Covers(n), overlaps)
 			}
 		}
 		if again := NewNetMap("x", naive); again.Sum != m.Sum || again.Len() != m.Len() {
@@ -252,7 +252,7 @@ func domainLines(n int) []byte {
 	return itemLines(n, func(i int) string { return fmt.Sprintf("mail-%d.customer%d.example", i%7, i) })
 }
 
-// networkLines are networks of which none touches another.
+// networkLines are networks of which none affects another.
 func networkLines(n int) []byte {
 	return itemLines(n, func(i int) string {
 		if i%2 == 0 {

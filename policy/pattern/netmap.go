@@ -21,7 +21,7 @@ type NetMap struct {
 	Sum  string // 12 hexadecimal digits of the addresses it holds, however they were written
 
 	n      int
-	v4, v6 []span // sorted, and none touches another
+	v4, v6 []span // sorted, and none affects another
 	widest [2]netip.Prefix
 }
 
@@ -197,7 +197,7 @@ func (b *netMapBuilder) finish() *NetMap {
 	return b.m
 }
 
-// joined sorts list in its place and joins what overlaps or touches.
+// joined sorts list in its place and joins what overlaps or affects.
 func joined(list []span) []span {
 	slices.SortFunc(list, func(a, b span) int {
 		return cmp.Or(cmp.Compare(a.first.hi, b.first.hi), cmp.Compare(a.first.lo, b.first.lo))

@@ -24,11 +24,11 @@ import (
 // the evidence needs.
 func Again(s policy.Settings, f policy.Facts) (d policy.Decision, sure bool) {
 	d = s.Decide(f)
-	lacks := f.Lacking()
+	missing := f.AllMissing()
 	switch {
-	case lacks == 0 || f.Skip != policy.Evaluated:
+	case missing == 0 || f.Skip != policy.Evaluated:
 		return d, true
-	case lacks&(policy.LackSignatures|policy.LackARC) != 0 || !same(&s, f, &d):
+	case missing&(policy.MissingSignatures|policy.MissingARC) != 0 || !same(&s, f, &d):
 		return d, false
 	}
 	// Whether a lookup that gave way could change the answer is asked of other
@@ -44,7 +44,7 @@ func Again(s policy.Settings, f policy.Facts) (d policy.Decision, sure bool) {
 
 // same reports whether the decision about f is d in every reading.
 func same(s *policy.Settings, f policy.Facts, d *policy.Decision) bool {
-	all := open(s, f.Lacking())
+	all := open(s, f.AllMissing())
 	for what := all; what != 0; what = (what - 1) & all { // each part of it
 		if other := s.Decide(f.Supposing(what)); !Equal(d, &other) {
 			return false
@@ -55,14 +55,14 @@ func same(s *policy.Settings, f policy.Facts, d *policy.Decision) bool {
 
 // open is what can hold or not: whatever it was, the decision lies between those
 // in which it does and does not.
-func open(s *policy.Settings, lacks policy.Lack) (what policy.Suppose) {
+func open(s *policy.Settings, missing policy.MissingFacts) (what policy.Suppose) {
 	if s.Rules.Len() > 0 {
 		what |= policy.SupposeRules
 	}
-	if lacks&policy.LackClient != 0 && s.Profile == policy.Conformant && len(s.Known.Networks) > 0 {
+	if missing&policy.MissingClient != 0 && s.Profile == policy.Conformant && len(s.TrustedForwarders.Networks) > 0 {
 		what |= policy.SupposeForwarder
 	}
-	if lacks&policy.LackSeed != 0 && s.Profile != policy.Monitor && s.Observed > 0 {
+	if missing&policy.MissingSeed != 0 && s.Profile != policy.Monitor && s.Observed > 0 {
 		what |= policy.SupposeShare
 	}
 	return what
@@ -70,8 +70,8 @@ func open(s *policy.Settings, lacks policy.Lack) (what policy.Suppose) {
 
 // Equal compares decisions as they are stored: an empty list is none.
 func Equal(a, b *policy.Decision) bool {
-	return a.Action == b.Action && a.Disposition == b.Disposition && a.Requested == b.Requested && a.Override == b.Override &&
-		a.Evidence == b.Evidence && a.Reason == b.Reason && a.Author == b.Author && slices.Equal(a.Effective, b.Effective) &&
+	return a.Action == b.Action && a.Disposition == b.Disposition && a.Requested == b.Requested && a.Reason == b.Reason &&
+		a.Evidence == b.Evidence && a.Why == b.Why && a.Author == b.Author && slices.Equal(a.Effective, b.Effective) &&
 		a.Rule == b.Rule && slices.Equal(a.Also, b.Also) && slices.Equal(a.Shadow, b.Shadow) &&
 		a.ReportComment == b.ReportComment && a.Unreported == b.Unreported
 }

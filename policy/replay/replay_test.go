@@ -55,30 +55,30 @@ func rules(t *testing.T, list ...policy.Rule) policy.Rules {
 // rules look at.
 func failing() policy.Facts {
 	return policy.Facts{
-		Time: noon, Listener: "mta", Version: policy.FactsVersion, Seed: 4711, From: policy.FromOneMailbox,
+		Time: noon, Listener: "mta", Version: policy.FactsVersion, Seed: 4711, FromField: policy.FromOneMailbox,
 		Client: netip.MustParseAddr("192.0.2.1"), ClientName: "mx.relay.example", Helo: "helo.relay.example", MailFrom: "relay.example",
 		SPF: policy.SPF{Result: "fail", Domain: "relay.example"}, Recipients: []string{"b.example"},
 		Authors: []policy.Author{{
 			Domain: "news.bank.example", Org: "bank.example", PolicyDomain: "bank.example", Record: "v=DMARC1; p=reject",
-			Verdict:  dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Reason: "nothing aligned passed"},
-			Standing: policy.Standing{Asked: true}, History: policy.History{Messages: 50, DKIMPass: 10},
+			Verdict:   dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Why: "nothing aligned passed"},
+			SendsMail: policy.SendsMail{Queried: true}, History: policy.History{Messages: 50, DKIMPass: 10},
 		}},
 	}
 }
 
 // without takes facts away, as privacy does.
-func without(f policy.Facts, lacks policy.Lack) policy.Facts {
-	f.Lacks = lacks
-	if lacks&policy.LackClient != 0 {
+func without(f policy.Facts, missing policy.MissingFacts) policy.Facts {
+	f.Missing = missing
+	if missing&policy.MissingClient != 0 {
 		f.Client = netip.MustParseAddr("192.0.2.0")
 	}
-	if lacks&policy.LackClientName != 0 {
+	if missing&policy.MissingClientName != 0 {
 		f.ClientName = ""
 	}
-	if lacks&policy.LackRecipients != 0 {
+	if missing&policy.MissingRecipients != 0 {
 		f.Recipients = nil
 	}
-	if lacks&policy.LackSeed != 0 {
+	if missing&policy.MissingSeed != 0 {
 		f.Seed = 0
 	}
 	return f
@@ -86,38 +86,38 @@ func without(f policy.Facts, lacks policy.Lack) policy.Facts {
 
 func TestAgainIsUnsureOfRuleWithMissingFacts(t *testing.T) {
 	tests := []struct {
-		name  string
-		lacks policy.Lack
-		match policy.Match
-		holds string
+		name    string
+		missing policy.MissingFacts
+		match   policy.Match
+		holds   string
 	}{
-		{"a network that is wider than what is left of the client", policy.LackClient, policy.Match{ClientIP: nets("192.0.0.0/16")}, policy.Holds},
-		{"the very network", policy.LackClient, policy.Match{ClientIP: nets("192.0.2.0/24")}, policy.Holds},
-		{"a part of it", policy.LackClient, policy.Match{ClientIP: nets("192.0.2.128/25")}, policy.NotKnown},
-		{"another network", policy.LackClient, policy.Match{ClientIP: nets("192.0.3.0/25")}, policy.HoldsNot},
-		{"a part of it, and another that is wide enough", policy.LackClient, policy.Match{ClientIP: nets("192.0.2.128/25", "192.0.0.0/16")}, policy.Holds},
-		{"two halves of a map are the whole", policy.LackClient, policy.Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/25", "192.0.2.128/25")).Pattern()}}, policy.Holds},
-		{"a part of it, of a map", policy.LackClient, policy.Match{ClientIP: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/25")).Pattern()}}, policy.NotKnown},
-		{"not a part of it", policy.LackClient, policy.Match{Not: policy.Exclude{ClientIP: nets("192.0.2.128/25")}}, policy.NotKnown},
-		{"not all of it", policy.LackClient, policy.Match{Not: policy.Exclude{ClientIP: nets("192.0.2.0/24")}}, policy.HoldsNot},
-		{"not another network", policy.LackClient, policy.Match{Not: policy.Exclude{ClientIP: nets("192.0.3.0/24")}}, policy.Holds},
-		{"a part of it, where another key does not hold", policy.LackClient, policy.Match{ClientIP: nets("192.0.2.128/25"), Listener: []string{"x"}}, policy.HoldsNot},
-		{"a part of it, where no author domain is meant", policy.LackClient, policy.Match{ClientIP: nets("192.0.2.128/25"), HeaderFrom: pats("x.example")}, policy.HoldsNot},
-		{"the client's name", policy.LackClientName, policy.Match{IPRev: pats("x.example")}, policy.NotKnown},
-		{"not the client's name", policy.LackClientName, policy.Match{Not: policy.Exclude{IPRev: pats("x.example")}}, policy.NotKnown},
-		{"the recipients", policy.LackRecipients, policy.Match{RcptDomain: pats("x.example")}, policy.NotKnown},
-		{"not the recipients", policy.LackRecipients, policy.Match{Not: policy.Exclude{RcptDomain: pats("x.example")}}, policy.NotKnown},
-		{"list_id", policy.LackHeader, policy.Match{ListID: pats("x.example")}, policy.NotKnown},
-		{"not list_id", policy.LackHeader, policy.Match{Not: policy.Exclude{ListID: pats("x.example")}}, policy.NotKnown},
-		{"list_headers", policy.LackHeader, policy.Match{IsList: new(true)}, policy.NotKnown},
-		{"auto_submitted", policy.LackHeader, policy.Match{Automatic: new(false)}, policy.NotKnown},
-		{"tls", policy.LackHeader, policy.Match{TLS: new(false)}, policy.NotKnown},
-		{"history of a domain that asks for less than reject", policy.LackHistory, policy.Match{HistoryMin: new(1000)}, policy.NotKnown},
+		{"a network that is wider than what is left of the client", policy.MissingClient, policy.Match{Client: nets("192.0.0.0/16")}, policy.Holds},
+		{"the very network", policy.MissingClient, policy.Match{Client: nets("192.0.2.0/24")}, policy.Holds},
+		{"a part of it", policy.MissingClient, policy.Match{Client: nets("192.0.2.128/25")}, policy.NotKnown},
+		{"another network", policy.MissingClient, policy.Match{Client: nets("192.0.3.0/25")}, policy.HoldsNot},
+		{"a part of it, and another that is wide enough", policy.MissingClient, policy.Match{Client: nets("192.0.2.128/25", "192.0.0.0/16")}, policy.Holds},
+		{"two halves of a map are the whole", policy.MissingClient, policy.Match{Client: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/25", "192.0.2.128/25")).Pattern()}}, policy.Holds},
+		{"a part of it, of a map", policy.MissingClient, policy.Match{Client: []pattern.Network{pattern.NewNetMap("m", prefixes("192.0.2.0/25")).Pattern()}}, policy.NotKnown},
+		{"not a part of it", policy.MissingClient, policy.Match{Not: policy.Exclude{Client: nets("192.0.2.128/25")}}, policy.NotKnown},
+		{"not all of it", policy.MissingClient, policy.Match{Not: policy.Exclude{Client: nets("192.0.2.0/24")}}, policy.HoldsNot},
+		{"not another network", policy.MissingClient, policy.Match{Not: policy.Exclude{Client: nets("192.0.3.0/24")}}, policy.Holds},
+		{"a part of it, where another key does not hold", policy.MissingClient, policy.Match{Client: nets("192.0.2.128/25"), Listener: []string{"x"}}, policy.HoldsNot},
+		{"a part of it, where no author domain is meant", policy.MissingClient, policy.Match{Client: nets("192.0.2.128/25"), Author: pats("x.example")}, policy.HoldsNot},
+		{"the client's name", policy.MissingClientName, policy.Match{IPRev: pats("x.example")}, policy.NotKnown},
+		{"not the client's name", policy.MissingClientName, policy.Match{Not: policy.Exclude{IPRev: pats("x.example")}}, policy.NotKnown},
+		{"the recipients", policy.MissingRecipients, policy.Match{RcptDomain: pats("x.example")}, policy.NotKnown},
+		{"not the recipients", policy.MissingRecipients, policy.Match{Not: policy.Exclude{RcptDomain: pats("x.example")}}, policy.NotKnown},
+		{"list_id", policy.MissingHeader, policy.Match{ListID: pats("x.example")}, policy.NotKnown},
+		{"not list_id", policy.MissingHeader, policy.Match{Not: policy.Exclude{ListID: pats("x.example")}}, policy.NotKnown},
+		{"list_headers", policy.MissingHeader, policy.Match{IsList: new(true)}, policy.NotKnown},
+		{"auto_submitted", policy.MissingHeader, policy.Match{Automatic: new(false)}, policy.NotKnown},
+		{"tls", policy.MissingHeader, policy.Match{TLS: new(false)}, policy.NotKnown},
+		{"history of a domain that asks for less than reject", policy.MissingHistory, policy.Match{HistoryMin: new(1000)}, policy.NotKnown},
 		{"a key that needs nothing that lacks", 1<<6 - 1, policy.Match{HELO: pats("helo.relay.example")}, policy.Holds},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := without(failing(), tt.lacks)
+			f := without(failing(), tt.missing)
 			f.Authors[0].Verdict.Policy = dmarc.Quarantine
 			plain := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag}
 			s := plain
@@ -155,12 +155,12 @@ func TestAgainNeedsTheSeedForSampleAndShare(t *testing.T) {
 		action policy.Action
 		sure   bool
 	}{
-		{"a sample", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: all})}, policy.Refuse, false},
+		{"a sample", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: all})}, policy.Reject, false},
 		{"a sample of all", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 100, Match: all})}, policy.Accept, true},
-		{"a sample of what does not match", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: policy.Match{Result: []string{"none"}}})}, policy.Refuse, true},
+		{"a sample of what does not match", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: policy.Match{Result: []string{"none"}}})}, policy.Reject, true},
 		{"a share", policy.Settings{Profile: policy.Strict, Observed: 1}, policy.Accept, false},
 		{"all observed", policy.Settings{Profile: policy.Strict, Observed: 100}, policy.Accept, true},
-		{"none observed", policy.Settings{Profile: policy.Strict}, policy.Refuse, true},
+		{"none observed", policy.Settings{Profile: policy.Strict}, policy.Reject, true},
 		{"a share under monitor", policy.Settings{Profile: policy.Monitor, Observed: 50}, policy.Accept, true},
 	} {
 		if d, sure := Again(tt.s, f); d.Action != tt.action || sure != tt.sure {
@@ -193,8 +193,8 @@ func TestAgainNeedsTheClientForEvidenceOfAForwarder(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			f := without(failing(), policy.LackClient)
-			s := policy.Settings{Profile: policy.Conformant, Quarantine: policy.Tag, Known: policy.Known{
+			f := without(failing(), policy.MissingClient)
+			s := policy.Settings{Profile: policy.Conformant, Quarantine: policy.Tag, TrustedForwarders: policy.TrustedForwarders{
 				Sealers: []string{"mx.example"}, Networks: tt.networks, Domains: pats("forwarder.example"),
 			}}
 			if tt.change != nil {
@@ -210,8 +210,8 @@ func TestAgainNeedsTheClientForEvidenceOfAForwarder(t *testing.T) {
 // A rule that tightens names an author domain that it is about. Whether it is
 // about the one that decides without it may hang on what is missing.
 func TestAgainIsUnsureWhichAuthorDomainARuleNames(t *testing.T) {
-	f := without(failing(), policy.LackHistory)
-	f.From, f.Authors = policy.FromSeveralDomains, append(f.Authors, f.Authors[0])
+	f := without(failing(), policy.MissingHistory)
+	f.FromField, f.Authors = policy.FromSeveralDomains, append(f.Authors, f.Authors[0])
 	f.Authors[0].Domain, f.Authors[0].Verdict = "broken.example", dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain}
 	f.Authors[1].Verdict.Testing = true
 	base := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: time.Hour}
@@ -238,12 +238,12 @@ func TestAgainIsUnsureWhichAuthorDomainARuleNames(t *testing.T) {
 // A message of which a lookup gave way is deferred if the lookup could have led
 // to another answer. Whether it could may hang on what is missing, too.
 func TestAgainIsUnsureAfterDNSPressure(t *testing.T) {
-	f := without(failing(), policy.LackClient|policy.LackRecipients)
+	f := without(failing(), policy.MissingClient|policy.MissingRecipients)
 	f.SPF.Result, f.Pressed = "temperror", []string{policy.PressedSPF}
 	relay := pats("relay.example")
-	accept := policy.Rule{ID: "accept", Action: policy.RuleAccept, Match: policy.Match{SPFPass: relay, ClientIP: nets("192.0.2.128/25")}}
+	accept := policy.Rule{ID: "accept", Action: policy.RuleAccept, Match: policy.Match{SPFPass: relay, Client: nets("192.0.2.128/25")}}
 	before := policy.Rule{ID: "before", Priority: 1, Action: policy.RuleReject, Match: policy.Match{SPFPass: relay, RcptDomain: relay}}
-	elsewhere := policy.Rule{ID: "elsewhere", Action: policy.RuleAccept, Match: policy.Match{SPFPass: relay, ClientIP: nets("192.0.3.128/25")}}
+	elsewhere := policy.Rule{ID: "elsewhere", Action: policy.RuleAccept, Match: policy.Match{SPFPass: relay, Client: nets("192.0.3.128/25")}}
 	for _, tt := range []struct {
 		name  string
 		rules []policy.Rule
@@ -254,7 +254,7 @@ func TestAgainIsUnsureAfterDNSPressure(t *testing.T) {
 		{"a rule for another network", []policy.Rule{elsewhere}, true},
 	} {
 		s := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: rules(t, tt.rules...)}
-		if d, sure := Again(s, f); sure != tt.sure || d.Action != policy.Refuse {
+		if d, sure := Again(s, f); sure != tt.sure || d.Action != policy.Reject {
 			t.Errorf("%s: Again() = %+v, sure %v; want a refusal, sure %v", tt.name, d, sure, tt.sure)
 		}
 	}
@@ -262,14 +262,14 @@ func TestAgainIsUnsureAfterDNSPressure(t *testing.T) {
 
 // Of a message of which signatures or sealers are missing, nothing is sure.
 func TestAgainIsNeverSureWithoutAllSignatures(t *testing.T) {
-	for _, lack := range []policy.Lack{policy.LackSignatures, policy.LackARC} {
-		f := without(failing(), lack)
+	for _, missing := range []policy.MissingFacts{policy.MissingSignatures, policy.MissingARC} {
+		f := without(failing(), missing)
 		if d, sure := Again(policy.Settings{}, f); sure || d.Action != policy.Accept {
-			t.Errorf("Again() without %d = %+v, sure %v; want it not sure", lack, d, sure)
+			t.Errorf("Again() without %d = %+v, sure %v; want it not sure", missing, d, sure)
 		}
 		f.Skip = policy.Loopback
 		if _, sure := Again(policy.Settings{}, f); !sure {
-			t.Errorf("Again() of what is not evaluated, without %d, is not sure; want it sure", lack)
+			t.Errorf("Again() of what is not evaluated, without %d, is not sure; want it sure", missing)
 		}
 	}
 }
@@ -302,8 +302,8 @@ func TestTellMarksDisagreementAsUnknown(t *testing.T) {
 
 func TestEqualComparesDecisionsInEveryField(t *testing.T) {
 	full := policy.Decision{
-		Action: policy.Tag, Disposition: policy.Quarantine, Requested: dmarc.Reject, Override: policy.LocalPolicy, Evidence: policy.NoEvidence,
-		Reason: "x", Author: "a.example", Effective: []policy.Policy{{Applied: dmarc.Reject}}, Rule: "r", Also: []string{"s"},
+		Action: policy.Tag, Disposition: policy.Quarantined, Requested: dmarc.Reject, Reason: policy.LocalPolicy, Evidence: policy.NoEvidence,
+		Why: "x", Author: "a.example", Effective: []policy.Policy{{Applied: dmarc.Reject}}, Rule: "r", Also: []string{"s"},
 		Shadow: []policy.ShadowDecision{{Rule: "t"}}, ReportComment: "c", Unreported: "u",
 	}
 	v := reflect.ValueOf(full)

@@ -34,8 +34,8 @@ func settings(g policy.Given, rules policy.Rules) policy.Settings {
 // facts returns the message. created is the day on which the rule was.
 func facts(g policy.Given, created time.Time) policy.Facts {
 	f := policy.Facts{
-		Time: g.Time, Listener: g.Listener, Client: g.IP, ClientName: g.Name, Helo: g.Helo, NullPath: g.NullPath,
-		MailFrom: g.MailFrom, Recipients: g.Rcpt, From: fromField(g),
+		Time: g.Time, Listener: g.Listener, Client: g.Client, ClientName: g.Name, Helo: g.Helo, NullPath: g.NullPath,
+		MailFrom: g.MailFrom, Recipients: g.Rcpt, FromField: fromField(g),
 		IsList: g.ListHeaders, ListID: g.ListID, Automatic: g.Automatic, TLS: g.TLS,
 		Seed: 1, Version: policy.FactsVersion,
 	}
@@ -55,7 +55,7 @@ func facts(g policy.Given, created time.Time) policy.Facts {
 	}
 	f.DKIM = signatures(g, f.Time)
 	f.ARC = chain(g, authors)
-	if f.From == policy.FromOneMailbox || f.From == policy.FromSeveralMailboxes || f.From == policy.FromSeveralDomains {
+	if f.FromField == policy.FromOneMailbox || f.FromField == policy.FromSeveralMailboxes || f.FromField == policy.FromSeveralDomains {
 		for _, domain := range authors {
 			f.Authors = append(f.Authors, authorOf(g, domain, f))
 		}
@@ -64,17 +64,17 @@ func facts(g policy.Given, created time.Time) policy.Facts {
 }
 
 func authorsOf(g policy.Given) []string {
-	if len(g.From) == 0 {
+	if len(g.Author) == 0 {
 		return []string{defaultAuthor}
 	}
-	return g.From
+	return g.Author
 }
 
 func fromField(g policy.Given) policy.From {
 	switch {
 	case g.FromField != "":
 		return g.FromField
-	case len(g.From) > 1:
+	case len(g.Author) > 1:
 		return policy.FromSeveralDomains
 	}
 	return policy.FromOneMailbox

@@ -38,9 +38,9 @@ func (f Failure) Text() string {
 		compare("applied", e.Applied, applied(f.Got))
 	}
 	if e := f.Expected; e.Reason != nil {
-		compare("reason", string(*e.Reason), string(f.Got.Override))
+		compare("reason", string(*e.Reason), string(f.Got.Reason))
 	}
-	text := "expected " + strings.Join(want, ", ") + "; came " + strings.Join(got, ", ") + " (" + f.Got.Reason
+	text := "expected " + strings.Join(want, ", ") + "; came " + strings.Join(got, ", ") + " (" + f.Got.Why
 	if len(f.Got.Also) > 0 {
 		text += "; also matched: " + strings.Join(f.Got.Also, ", ")
 	}
@@ -65,7 +65,7 @@ func applied(d policy.Decision) string {
 }
 
 func met(e policy.Expect, d policy.Decision, skips bool) bool {
-	return (e.Rule == nil || *e.Rule == named(d, skips)) && (e.Applied == "" || e.Applied == applied(d)) && (e.Reason == nil || *e.Reason == d.Override)
+	return (e.Rule == nil || *e.Rule == named(d, skips)) && (e.Applied == "" || e.Applied == applied(d)) && (e.Reason == nil || *e.Reason == d.Reason)
 }
 
 // Run runs the tests of all rules, and returns those that did not come out as

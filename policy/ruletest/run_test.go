@@ -19,12 +19,12 @@ func testedRule(id string, mode policy.Mode, tests ...policy.Test) policy.Rule {
 	return policy.Rule{
 		ID: id, Owner: "o", Created: time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC), Expires: time.Date(2026, 12, 2, 0, 0, 0, 0, time.UTC),
 		Mode: mode, Action: policy.RuleAccept, Reason: policy.TrustedForwarder, Priority: 100,
-		Match: policy.Match{ClientIP: []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix("192.0.2.0/24"))}},
+		Match: policy.Match{Client: []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix("192.0.2.0/24"))}},
 		Tests: tests, File: "f",
 	}
 }
 
-var fromRelay = policy.Given{From: []string{"bank.example"}, Policy: "reject", IP: netip.MustParseAddr("192.0.2.7")}
+var fromRelay = policy.Given{Author: []string{"bank.example"}, Policy: "reject", Client: netip.MustParseAddr("192.0.2.7")}
 
 // failures runs the tests of rules.
 func failures(t *testing.T, rules ...policy.Rule) []string {
@@ -53,7 +53,7 @@ func TestRunTestsComparesExpectation(t *testing.T) {
 		{"no rule is expected", fromRelay, policy.Expect{Rule: pointer("")}, `expected rule ""; came rule "a" (`},
 		{"another answer", fromRelay, policy.Expect{Rule: pointer("a"), Applied: "reject", Reason: pointer(policy.AsPublished)},
 			`expected applied "reject", reason ""; came applied "none", reason "trusted_forwarder" (`},
-		{"from elsewhere the policy applies", policy.Given{From: []string{"bank.example"}, Policy: "reject"}, policy.Expect{Rule: pointer(""), Applied: "reject", Reason: pointer(policy.AsPublished)}, ""},
+		{"from elsewhere the policy applies", policy.Given{Author: []string{"bank.example"}, Policy: "reject"}, policy.Expect{Rule: pointer(""), Applied: "reject", Reason: pointer(policy.AsPublished)}, ""},
 		{"and conformant does not reject for it alone", policy.Given{Policy: "reject", Profile: policy.Conformant}, policy.Expect{Applied: "quarantine", Reason: pointer(policy.LocalPolicy)}, ""},
 	}
 	for _, tt := range tests {
@@ -104,7 +104,7 @@ func TestRunTestsIgnoresDraws(t *testing.T) {
 func TestRunTestsOfSkipReportRule(t *testing.T) {
 	r := testedRule("skip", policy.Shadow,
 		policy.Test{Given: fromRelay, Expect: policy.Expect{Rule: pointer("skip"), Applied: "none"}, Line: 1},
-		policy.Test{Given: policy.Given{From: []string{"bank.example"}, Policy: "reject"}, Expect: policy.Expect{Rule: pointer("skip")}, Line: 2},
+		policy.Test{Given: policy.Given{Author: []string{"bank.example"}, Policy: "reject"}, Expect: policy.Expect{Rule: pointer("skip")}, Line: 2},
 	)
 	r.Action, r.Reason = policy.RuleSkipReport, ""
 	got := failures(t, r, testedRule("a", policy.Enforce))
@@ -144,15 +144,15 @@ func TestGivenIsEvaluatedLikeMail(t *testing.T) {
 		{"nothing", policy.Given{}, "none"},
 		{"a policy", policy.Given{Policy: "reject"}, "fail reject"},
 		{"SPF of the author domain passes", policy.Given{Policy: "reject", SPF: "pass"}, "pass spf"},
-		{"SPF of a name below", policy.Given{From: []string{"bank.example"}, MailFrom: "mail.bank.example", Policy: "reject", SPF: "pass"}, "pass spf"},
-		{"SPF of a stranger", policy.Given{From: []string{"bank.example"}, MailFrom: "x.example", Policy: "reject", SPF: "pass"}, "fail reject"},
-		{"SPF of HELO beside the null path", policy.Given{From: []string{"bank.example"}, NullPath: true, Helo: "mx.bank.example", Policy: "reject", SPF: "pass"}, "pass spf"},
-		{"a signature", policy.Given{From: []string{"bank.example"}, Policy: "quarantine", DKIM: []string{"fail:bank.example", "pass:m.bank.example"}}, "pass dkim"},
-		{"a signature of a stranger", policy.Given{From: []string{"bank.example"}, Policy: "quarantine", DKIM: []string{"pass:x.example"}}, "fail quarantine"},
-		{"a changed body", policy.Given{From: []string{"bank.example"}, Policy: "none", DKIM: []string{"body:bank.example"}}, "fail none"},
+		{"SPF of a name below", policy.Given{Author: []string{"bank.example"}, MailFrom: "mail.bank.example", Policy: "reject", SPF: "pass"}, "pass spf"},
+		{"SPF of a stranger", policy.Given{Author: []string{"bank.example"}, MailFrom: "x.example", Policy: "reject", SPF: "pass"}, "fail reject"},
+		{"SPF of HELO beside the null path", policy.Given{Author: []string{"bank.example"}, NullPath: true, Helo: "mx.bank.example", Policy: "reject", SPF: "pass"}, "pass spf"},
+		{"a signature", policy.Given{Author: []string{"bank.example"}, Policy: "quarantine", DKIM: []string{"fail:bank.example", "pass:m.bank.example"}}, "pass dkim"},
+		{"a signature of a stranger", policy.Given{Author: []string{"bank.example"}, Policy: "quarantine", DKIM: []string{"pass:x.example"}}, "fail quarantine"},
+		{"a changed body", policy.Given{Author: []string{"bank.example"}, Policy: "none", DKIM: []string{"body:bank.example"}}, "fail none"},
 		{"DNS fails", policy.Given{Policy: "reject", Result: "temperror"}, "temperror"},
 		{"a broken record", policy.Given{Policy: "reject", Result: "permerror"}, "permerror"},
-		{"a record above", policy.Given{From: []string{"a.bank.example"}, PolicyDomain: "bank.example", Policy: "reject"}, "fail reject"},
+		{"a record above", policy.Given{Author: []string{"a.bank.example"}, PolicyDomain: "bank.example", Policy: "reject"}, "fail reject"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestGivenIsEvaluatedLikeMail(t *testing.T) {
 				got = append(got, a.Verdict.Policy.String())
 			}
 			if s := strings.Join(got, " "); s != tt.want {
-				t.Errorf("verdict = %q (%s); want %q", s, a.Verdict.Reason, tt.want)
+				t.Errorf("verdict = %q (%s); want %q", s, a.Verdict.Why, tt.want)
 			}
 		})
 	}
@@ -176,13 +176,13 @@ func TestGivenIsEvaluatedLikeMail(t *testing.T) {
 
 func TestGivenBecomesFacts(t *testing.T) {
 	g := policy.Given{
-		From: []string{"a.example", "b.example"}, Policy: "reject", ARC: []string{"lists.example", "relay.example"},
+		Author: []string{"a.example", "b.example"}, Policy: "reject", ARC: []string{"lists.example", "relay.example"},
 		DKIM: []string{"body:mail.a.example"}, History: 60, TLS: true, ListHeaders: true, ListID: "lists.example", Automatic: true,
 		Rcpt: []string{"r.example"}, Name: "mx.example", Listener: "mta",
 	}
 	f := facts(g, time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC))
-	if f.From != policy.FromSeveralDomains || f.Lacking() != 0 || f.Seed == 0 || !f.Time.Equal(time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)) {
-		t.Errorf("From %q, lacks %d, seed %d, time %v; want facts that lack nothing, at noon", f.From, f.Lacking(), f.Seed, f.Time)
+	if f.FromField != policy.FromSeveralDomains || f.AllMissing() != 0 || f.Seed == 0 || !f.Time.Equal(time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)) {
+		t.Errorf("From %q, lacks %d, seed %d, time %v; want facts that lack nothing, at noon", f.FromField, f.AllMissing(), f.Seed, f.Time)
 	}
 	if !f.TLS || !f.IsList || !f.Automatic || f.ListID != "lists.example" || f.ClientName != "mx.example" || f.Listener != "mta" || !slices.Equal(f.Recipients, g.Rcpt) {
 		t.Errorf("facts = %+v; want what is given", f)
@@ -199,8 +199,8 @@ func TestGivenBecomesFacts(t *testing.T) {
 	if s := f.DKIM[0]; s.Result != "fail" || !s.HeaderOK || s.SignedAt.IsZero() {
 		t.Errorf("signature = %+v; want one that fails for the body alone", s)
 	}
-	if f := facts(policy.Given{FromField: policy.FromMissing}, time.Now()); f.From != policy.FromMissing || len(f.Authors) != 0 {
-		t.Errorf("From %q with %d authors; want missing, and none", f.From, len(f.Authors))
+	if f := facts(policy.Given{FromField: policy.FromMissing}, time.Now()); f.FromField != policy.FromMissing || len(f.Authors) != 0 {
+		t.Errorf("From %q with %d authors; want missing, and none", f.FromField, len(f.Authors))
 	}
 }
 
@@ -210,14 +210,14 @@ func TestGivenBecomesRecordsAndSignatures(t *testing.T) {
 		given          policy.Given
 		record, source string
 	}{
-		{"no policy", policy.Given{From: []string{"a.bank.example"}}, "", "none"},
-		{"a policy", policy.Given{From: []string{"a.bank.example"}, Policy: "none"}, "v=DMARC1; p=none", "author"},
-		{"a policy above", policy.Given{From: []string{"a.bank.example"}, Policy: "none", PolicyDomain: "bank.example"}, "v=DMARC1; p=none", "org"},
+		{"no policy", policy.Given{Author: []string{"a.bank.example"}}, "", "none"},
+		{"a policy", policy.Given{Author: []string{"a.bank.example"}, Policy: "none"}, "v=DMARC1; p=none", "author"},
+		{"a policy above", policy.Given{Author: []string{"a.bank.example"}, Policy: "none", PolicyDomain: "bank.example"}, "v=DMARC1; p=none", "org"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := facts(tt.given, time.Now())
-			if a := f.Authors[0]; f.From != policy.FromOneMailbox || a.Record != tt.record || a.Source != tt.source {
-				t.Errorf("From %q, record %q from %q; want one mailbox, %q from %q", f.From, a.Record, a.Source, tt.record, tt.source)
+			if a := f.Authors[0]; f.FromField != policy.FromOneMailbox || a.Record != tt.record || a.Source != tt.source {
+				t.Errorf("From %q, record %q from %q; want one mailbox, %q from %q", f.FromField, a.Record, a.Source, tt.record, tt.source)
 			}
 		})
 	}

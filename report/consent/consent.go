@@ -3,7 +3,7 @@
 // to a host of another organization that has not.
 //
 // A record names at most 2*dmarc.MaxURIs destinations, and each of their hosts is
-// asked once: a walk for its organizational domain, and one TXT lookup. How long
+// queried once: a walk for its organizational domain, and one TXT lookup. How long
 // that takes is limited by the context. The package sends nothing.
 package consent
 
@@ -39,7 +39,7 @@ type State string
 
 // The states of consent.
 const (
-	Internal State = "internal" // of the same organization; need not be asked
+	Internal State = "internal" // of the same organization; need not be queried
 	Granted  State = "granted"
 	Refused  State = "refused" // no report goes there
 	Unknown  State = "unknown" // the DNS did not answer; it may later
@@ -70,11 +70,11 @@ type permission struct {
 	name    string
 	why     string
 	records []dmarc.Record
-	asked   []dnscache.Lookup
+	queried []dnscache.Lookup
 }
 
 // Check returns the destinations of the record that was found, rua first, and the
-// lookups that were made for them. The hosts are asked at the same time.
+// lookups that were made for them. The hosts are queried at the same time.
 func (c Checker) Check(ctx context.Context, d dmarc.Discovery) ([]Destination, []dnscache.Lookup) {
 	list := []Destination{}
 	for _, uri := range d.Record.RUA {
@@ -90,16 +90,16 @@ func (c Checker) Check(ctx context.Context, d dmarc.Discovery) ([]Destination, [
 		wg.Go(func() { said[i] = c.permission(ctx, d, host) })
 	}
 	wg.Wait()
-	var asked []dnscache.Lookup
+	var queried []dnscache.Lookup
 	for i, host := range hosts {
-		asked = append(asked, said[i].asked...)
+		queried = append(queried, said[i].queried...)
 		for j := range list {
 			if list[j].Host == host {
 				list[j].settle(said[i])
 			}
 		}
 	}
-	return list, asked
+	return list, queried
 }
 
 // hostsOf returns the hosts of destinations, each once.
@@ -147,11 +147,11 @@ func (c Checker) org(ctx context.Context, domain string) (string, []dnscache.Loo
 		}
 		return cmp.Or(list.Org(domain), domain), nil, nil
 	}
-	d, asked := c.Find(ctx, dmarc.TreeWalk, domain)
+	d, queried := c.Find(ctx, dmarc.TreeWalk, domain)
 	if err := cmp.Or(d.Err, d.OrgErr); err != nil {
-		return "", asked, err
+		return "", queried, err
 	}
-	return cmp.Or(d.Org, domain), asked, nil
+	return cmp.Or(d.Org, domain), queried, nil
 }
 
 // permission asks a host for consent, unless it is of the same organization as
@@ -160,9 +160,9 @@ func (c Checker) permission(ctx context.Context, d dmarc.Discovery, host string)
 	if host == d.PolicyDomain {
 		return permission{consent: Internal}
 	}
-	own, asked, err := c.org(ctx, d.PolicyDomain)
+	own, queried, err := c.org(ctx, d.PolicyDomain)
 	theirs, more, theirErr := c.org(ctx, host)
-	p := permission{consent: Internal, asked: append(asked, more...)}
+	p := permission{consent: Internal, queried: append(queried, more...)}
 	switch {
 	case err != nil:
 		p.consent, p.why = Unknown, term.ErrorText(err)
@@ -183,7 +183,7 @@ func (c Checker) ask(ctx context.Context, p *permission, name string) {
 	}
 	var t dnscache.Trail
 	txts, err := c.DNS.View(dnscache.DMARC).Traced(t.Add).TXT(ctx, name)
-	p.asked = append(p.asked, t.Lookups()...)
+	p.queried = append(p.queried, t.Lookups()...)
 	if err != nil {
 		p.consent, p.why = Unknown, term.ErrorText(err)
 		return

@@ -42,7 +42,7 @@ func checked(t *testing.T, addr string, m dmarc.Method, domain string) ([]Destin
 }
 
 func TestCheckAsksTheHostOfEachDestination(t *testing.T) {
-	got, asked := checked(t, dnstest.New(t, zone).Addr(), dmarc.TreeWalk, "shop.example")
+	got, queried := checked(t, dnstest.New(t, zone).Addr(), dmarc.TreeWalk, "shop.example")
 	want := []string{
 		"rua mailto:x@mail.shop.example internal",
 		"rua mailto:x@reports.example granted [mailto:y@reports.example]",
@@ -66,7 +66,7 @@ func TestCheckAsksTheHostOfEachDestination(t *testing.T) {
 		if (d.Why == "") != (d.Consent == Internal || d.Consent == Granted) {
 			t.Errorf("%s says why: %q", text, d.Why)
 		}
-		if named && !slices.ContainsFunc(asked, func(l dnscache.Lookup) bool { return l.Name == d.Name }) {
+		if named && !slices.ContainsFunc(queried, func(l dnscache.Lookup) bool { return l.Name == d.Name }) {
 			t.Errorf("the lookups do not have %s", d.Name)
 		}
 	}
@@ -94,15 +94,15 @@ func TestCheckRefusesANameTooLongToConsentWithoutAQuestion(t *testing.T) {
 	}
 	for _, q := range dns.Queries() {
 		if strings.Contains(q, "_report") {
-			t.Errorf("asked %s; want no question", q)
+			t.Errorf("queried %s; want no question", q)
 		}
 	}
 }
 
 func TestFindReturnsTheLookupsInTheOrderOfTheWalk(t *testing.T) {
-	_, asked := Checker{DNS: resolver(t, dnstest.New(t, zone).Addr())}.Find(t.Context(), dmarc.TreeWalk, "a.b.shop.example")
+	_, queried := Checker{DNS: resolver(t, dnstest.New(t, zone).Addr())}.Find(t.Context(), dmarc.TreeWalk, "a.b.shop.example")
 	var names []string
-	for _, l := range asked {
+	for _, l := range queried {
 		if strings.HasPrefix(l.Name, "_dmarc.") {
 			names = append(names, l.Name)
 		}

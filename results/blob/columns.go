@@ -39,7 +39,7 @@ type Columns struct {
 	Requested    uint8
 	Disposition  uint8
 	Action       uint8
-	Override     string
+	Reason       string
 	Flags        uint8
 	Blob         []byte
 }
@@ -52,7 +52,7 @@ func (e *Encoder) Columns(r *results.Row) (*Columns, error) {
 		Time: r.Facts.Time.UnixMilli(), State: r.State, QueueID: r.Facts.QueueID, Client: e.Address(r.Facts.Client),
 		Author: author.Domain, PolicyDomain: author.PolicyDomain, Result: uint8(author.Verdict.Status),
 		Requested: uint8(r.Decision.Requested), Disposition: uint8(r.Decision.Disposition), Action: uint8(r.Decision.Action),
-		Override: string(r.Decision.Override), Flags: flags(r), Blob: e.out.Blob[:0],
+		Reason: string(r.Decision.Reason), Flags: flags(r), Blob: e.out.Blob[:0],
 	}
 	c := &e.out
 	if c.PolicyDomain == c.Author {
@@ -80,7 +80,7 @@ func (e *Encoder) Address(a netip.Addr) []byte {
 
 func flags(r *results.Row) uint8 {
 	var flags uint8
-	if r.Decision.Override != policy.AsPublished {
+	if r.Decision.Reason != policy.AsPublished {
 		flags |= flagOverridden
 	}
 	if malformed(r) {
@@ -109,7 +109,7 @@ func malformed(r *results.Row) bool {
 			return true
 		}
 	}
-	switch r.Facts.From {
+	switch r.Facts.FromField {
 	case policy.FromOneMailbox, policy.FromSeveralMailboxes, policy.FromSeveralDomains:
 		return r.Facts.HeaderTruncated
 	}

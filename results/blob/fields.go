@@ -39,7 +39,7 @@ var factsFields = fieldsOf(
 	text(8, "mail_from", name, func(f *facts) *string { return &f.MailFrom }).col(8),
 	texts(9, "rcpt", id, func(f *facts) *[]string { return &f.Recipients }).colAs(9, "recipients"),
 	text(10, "skip", word, func(f *facts) *policy.Skip { return &f.Skip }).col(10),
-	text(11, "from", word, func(f *facts) *policy.From { return &f.From }).colAs(11, "from_field"),
+	text(11, "from_field", word, func(f *facts) *policy.From { return &f.FromField }).col(11),
 	flag(12, "header_truncated", func(f *facts) *bool { return &f.HeaderTruncated }),
 	whole(13, "authors", authorFields, func(f *facts) *[]policy.Author { return &f.Authors }),
 	part(14, "spf", spfFields, func(f *facts) *policy.SPF { return &f.SPF }),
@@ -51,7 +51,7 @@ var factsFields = fieldsOf(
 	field[facts]{number: 20, key: "version", write: writeMarks, read: readMarks}, // with list_headers, auto_submitted and tls
 	text(21, "list_id", name, func(f *facts) *string { return &f.ListID }),
 	count(22, "seed", func(f *facts) *uint64 { return &f.Seed }),
-	small(23, "lacks", func(f *facts) *policy.Lack { return &f.Lacks }),
+	small(23, "missing", func(f *facts) *policy.MissingFacts { return &f.Missing }),
 	texts(36, "pressed", word, func(f *facts) *[]string { return &f.Pressed }),
 	count(30, "forged", func(f *facts) *int { return &f.Forged }),
 	flag(31, "bimi_eligible", func(f *facts) *bool { return &f.BIMIEligible }),
@@ -74,7 +74,7 @@ var spfFields = fieldsOf(
 	text(1, "result", word, func(s *policy.SPF) *string { return &s.Result }),
 	text(2, "domain", name, func(s *policy.SPF) *string { return &s.Domain }),
 	text(3, "term", term, func(s *policy.SPF) *string { return &s.Term }),
-	text(4, "reason", reason, func(s *policy.SPF) *string { return &s.Reason }),
+	text(4, "why", reason, func(s *policy.SPF) *string { return &s.Why }),
 )
 
 type signature = policy.DKIM
@@ -88,7 +88,7 @@ var dkimFields = fieldsOf(
 	text(6, "c", word, func(s *signature) *string { return &s.Canon }),
 	count(7, "bits", func(s *signature) *int { return &s.KeyBits }),
 	flag(8, "testing", func(s *signature) *bool { return &s.Testing }),
-	text(9, "reason", reason, func(s *signature) *string { return &s.Reason }),
+	text(9, "why", reason, func(s *signature) *string { return &s.Why }),
 	flag(10, "header_ok", func(s *signature) *bool { return &s.HeaderOK }),
 	flag(13, "cut_by_mta", func(s *signature) *bool { return &s.CutByMTA }),
 	field[signature]{number: 11, key: "t", write: writeSignedAt, read: readSignedAt}, // with its fraction of a second
@@ -97,7 +97,7 @@ var dkimFields = fieldsOf(
 
 var arcFields = fieldsOf(
 	text(1, "result", word, func(a *policy.ARC) *string { return &a.Result }),
-	text(2, "reason", reason, func(a *policy.ARC) *string { return &a.Reason }),
+	text(2, "why", reason, func(a *policy.ARC) *string { return &a.Why }),
 	count(3, "oldest_pass", func(a *policy.ARC) *int { return &a.OldestPass }),
 	parts(4, "sealers", sealerFields, func(a *policy.ARC) *[]policy.Sealer { return &a.Sealers }),
 )
@@ -116,7 +116,7 @@ var recordedFields = fieldsOf(
 
 type author = policy.Author
 
-// authorFields are those of an author domain. The keys below verdict, standing and
+// authorFields are those of an author domain. The keys below verdict, sends_mail and
 // history are of what JSON has there, and blobs have not.
 var authorFields = fieldsOf(
 	text(1, "domain", id, func(a *author) *string { return &a.Domain }).colAs(12, "author"),
@@ -135,10 +135,10 @@ var authorFields = fieldsOf(
 	flag(14, "verdict.aligned_spf", func(a *author) *bool { return &a.Verdict.AlignedSPF }),
 	flag(15, "verdict.aligned_dkim", func(a *author) *bool { return &a.Verdict.AlignedDKIM }),
 	small(16, "verdict.cause", func(a *author) *dmarc.Cause { return &a.Verdict.Cause }),
-	text(17, "verdict.reason", reason, func(a *author) *string { return &a.Verdict.Reason }),
-	flag(18, "standing.asked", func(a *author) *bool { return &a.Standing.Asked }),
-	text(19, "standing.no_mail", word, func(a *author) *policy.NoMail { return &a.Standing.NoMail }),
-	flag(20, "standing.missing", func(a *author) *bool { return &a.Standing.Missing }),
+	text(17, "verdict.why", reason, func(a *author) *string { return &a.Verdict.Why }),
+	flag(18, "sends_mail.queried", func(a *author) *bool { return &a.SendsMail.Queried }),
+	text(19, "sends_mail.no_mail", word, func(a *author) *policy.NoMail { return &a.SendsMail.NoMail }),
+	flag(20, "sends_mail.missing", func(a *author) *bool { return &a.SendsMail.Missing }),
 	count(21, "history.messages", func(a *author) *int { return &a.History.Messages }),
 	count(22, "history.dkim_pass", func(a *author) *int { return &a.History.DKIMPass }),
 
@@ -152,9 +152,9 @@ var decisionFields = fieldsOf(
 	small(1, "action", func(d *decision) *policy.Action { return &d.Action }).col(20),
 	small(2, "disposition", func(d *decision) *policy.Disposition { return &d.Disposition }).col(19),
 	small(3, "requested", func(d *decision) *dmarc.Policy { return &d.Requested }).col(18),
-	text(4, "override", word, func(d *decision) *policy.Override { return &d.Override }).colAs(21, "reason"),
+	text(4, "reason", word, func(d *decision) *policy.Reason { return &d.Reason }).col(21),
 	text(5, "evidence", word, func(d *decision) *policy.Evidence { return &d.Evidence }),
-	text(6, "reason", says, func(d *decision) *string { return &d.Reason }).colAs(23, "why"),
+	text(6, "why", says, func(d *decision) *string { return &d.Why }).col(23),
 	text(7, "author", id, func(d *decision) *string { return &d.Author }),
 	whole(8, "effective", policyFields, func(d *decision) *[]policy.Policy { return &d.Effective }),
 	text(9, "rule", id, func(d *decision) *string { return &d.Rule }).col(22),
@@ -168,7 +168,7 @@ var decisionFields = fieldsOf(
 
 var policyFields = fieldsOf(
 	small(1, "applied", func(p *policy.Policy) *dmarc.Policy { return &p.Applied }),
-	text(2, "override", word, func(p *policy.Policy) *policy.Override { return &p.Override }),
+	text(2, "reason", word, func(p *policy.Policy) *policy.Reason { return &p.Reason }),
 )
 
 var shadowFields = fieldsOf(

@@ -56,7 +56,7 @@ func TestColumnsUseKeysOfJSON(t *testing.T) {
 	check(t, arcFields)
 	check(t, sealerFields)
 	check(t, recordedFields)
-	check(t, authorFields, "verdict", "standing", "history")
+	check(t, authorFields, "verdict", "sends_mail", "history")
 	check(t, decisionFields)
 	check(t, policyFields)
 	check(t, shadowFields)

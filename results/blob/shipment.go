@@ -18,7 +18,7 @@ type Shipment struct {
 	Author                                 string
 	PolicyDomain                           string // "" when it is Author
 	Result, Requested, Disposition, Action uint8  // the store's own numbers
-	Override                               string
+	Reason                                 string
 	Flags                                  uint32
 	Encoded                                []byte
 }
@@ -86,7 +86,7 @@ func (s *Shipment) Clean() bool {
 	if err != nil {
 		return false
 	}
-	s.QueueID, s.Author, s.PolicyDomain, s.Override, s.Encoded = c.QueueID, c.Author, c.PolicyDomain, c.Override, c.Blob
+	s.QueueID, s.Author, s.PolicyDomain, s.Reason, s.Encoded = c.QueueID, c.Author, c.PolicyDomain, c.Reason, c.Blob
 	return true
 }
 

@@ -32,10 +32,10 @@ type content uint8
 
 const (
 	id     content = iota // of ours, or a domain that was parsed: a name's length
-	name                  // a domain, or what a stranger gave as one: scrubbed, a name's length
+	name                  // a domain, or what a third party gave as one: scrubbed, a name's length
 	word                  // one of few: cut short
 	says                  // our own words: cut as words that explain
-	reason                // words that may quote a stranger: the same, scrubbed
+	reason                // words that may quote a third party: the same, scrubbed
 	term                  // of an SPF record: the same, scrubbed
 	record                // policy tags: scrubbed, a name's length
 )

@@ -90,12 +90,12 @@ func (r trimmer) bytes() int {
 	if err != nil {
 		return math.MaxInt
 	}
-	return len(c.Blob) + len(c.QueueID) + len(c.Client) + len(c.Author) + len(c.PolicyDomain) + len(c.Override)
+	return len(c.Blob) + len(c.QueueID) + len(c.Client) + len(c.Author) + len(c.PolicyDomain) + len(c.Reason)
 }
 
 // mark notes what was left out.
-func (r trimmer) mark(what string, lacks policy.Lack) {
-	r.Facts.Lacks |= lacks
+func (r trimmer) mark(what string, missing policy.MissingFacts) {
+	r.Facts.Missing |= missing
 	if !slices.Contains(r.Facts.Trimmed, what) {
 		r.Facts.Trimmed = append(slices.Clone(r.Facts.Trimmed), what)
 	}
@@ -129,11 +129,11 @@ func (r trimmer) lists() []list {
 		{textBytes(f.Recipients), func() { r.cutRecipients(len(f.Recipients) / 2) }},
 		{signatureBytes(f.DKIM), func() {
 			f.DKIM = telling(f.DKIM, len(f.DKIM)/2)
-			r.mark(TrimmedDKIM, policy.LackSignatures)
+			r.mark(TrimmedDKIM, policy.MissingSignatures)
 		}},
 		{sealerBytes(f.ARC.Sealers), func() {
 			f.ARC.Sealers = f.ARC.Sealers[(len(f.ARC.Sealers)+1)/2:] // those nearest to us stay
-			r.mark(TrimmedARC, policy.LackARC)
+			r.mark(TrimmedARC, policy.MissingARC)
 		}},
 		{recordedBytes(f.ARC.Sealers), r.halveRecorded},
 		{textBytes(d.Also), func() {
@@ -155,7 +155,7 @@ func (r trimmer) authorLists(a *policy.Author) []list {
 	return []list{
 		{textBytes(a.Signers), func() {
 			a.Signers = a.Signers[:len(a.Signers)/2]
-			r.mark(TrimmedSigners, policy.LackSignatures)
+			r.mark(TrimmedSigners, policy.MissingSignatures)
 		}},
 		{textBytes(a.Defects), func() {
 			a.Defects = a.Defects[:len(a.Defects)/2]
@@ -177,13 +177,13 @@ func (r trimmer) cutAuthor() {
 		last--
 	}
 	f.Authors = slices.Delete(f.Authors, last, last+1)
-	r.mark(TrimmedAuthors, policy.LackSignatures)
+	r.mark(TrimmedAuthors, policy.MissingSignatures)
 }
 
 // cutRecipients keeps the first n.
 func (r trimmer) cutRecipients(n int) {
 	r.Facts.Recipients = r.Facts.Recipients[:n:n]
-	r.mark(TrimmedRecipients, policy.LackRecipients)
+	r.mark(TrimmedRecipients, policy.MissingRecipients)
 }
 
 // halveRecorded leaves out what the older half of the sealers that recorded
@@ -200,7 +200,7 @@ func (r trimmer) halveRecorded() {
 	for _, s := range with[:(len(with)+1)/2] {
 		s.Recorded = nil
 	}
-	r.mark(TrimmedRecorded, policy.LackARC)
+	r.mark(TrimmedRecorded, policy.MissingARC)
 }
 
 // telling returns n signatures in their order: those that verified, at least
@@ -236,7 +236,7 @@ func textBytes(all []string) (n int) {
 
 func signatureBytes(all []policy.DKIM) (n int) {
 	for _, s := range all {
-		n += len(s.Domain) + len(s.Selector) + len(s.Algorithm) + len(s.B) + len(s.Canon) + len(s.Reason) + 20
+		n += len(s.Domain) + len(s.Selector) + len(s.Algorithm) + len(s.B) + len(s.Canon) + len(s.Why) + 20
 	}
 	return n
 }

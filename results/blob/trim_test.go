@@ -94,8 +94,8 @@ func (h hostile) row() results.Row {
 	when := r.Facts.Time
 	h.fill(reflect.ValueOf(&r.Facts).Elem())
 	h.fill(reflect.ValueOf(&r.Decision).Elem())
-	r.Facts.Time, r.Facts.Trimmed, r.Facts.Lacks = when, nil, 0
-	words := []string{policy.PressedSPF, policy.PressedHELO, policy.PressedDKIM, policy.PressedARC, policy.PressedStanding}
+	r.Facts.Time, r.Facts.Trimmed, r.Facts.Missing = when, nil, 0
+	words := []string{policy.PressedSPF, policy.PressedHELO, policy.PressedDKIM, policy.PressedARC, policy.PressedSendsMail}
 	r.Facts.Pressed = words[:h.IntN(len(words)+1)] // no text of a message
 	for i := range r.Facts.Authors {               // names that long are refused before
 		a := &r.Facts.Authors[i]
@@ -166,19 +166,19 @@ func sameMessage(t *testing.T, seed uint64, before, after results.Row) {
 	}
 	f, was := &after.Facts, &before.Facts
 	for _, c := range []struct {
-		less  bool
-		mark  string
-		lacks policy.Lack
+		less    bool
+		mark    string
+		missing policy.MissingFacts
 	}{
-		{len(f.Recipients) < len(was.Recipients), TrimmedRecipients, policy.LackRecipients},
-		{len(f.DKIM) < len(was.DKIM), TrimmedDKIM, policy.LackSignatures},
-		{len(f.ARC.Sealers) < len(was.ARC.Sealers), TrimmedARC, policy.LackARC},
-		{len(f.Authors) < len(was.Authors), TrimmedAuthors, policy.LackSignatures},
+		{len(f.Recipients) < len(was.Recipients), TrimmedRecipients, policy.MissingRecipients},
+		{len(f.DKIM) < len(was.DKIM), TrimmedDKIM, policy.MissingSignatures},
+		{len(f.ARC.Sealers) < len(was.ARC.Sealers), TrimmedARC, policy.MissingARC},
+		{len(f.Authors) < len(was.Authors), TrimmedAuthors, policy.MissingSignatures},
 		{len(after.Decision.Also) < len(before.Decision.Also), TrimmedRules, 0},
 		{len(after.Decision.Shadow) < len(before.Decision.Shadow), TrimmedShadow, 0},
 	} {
-		if marked := slices.Contains(f.Trimmed, c.mark); c.less != marked || c.less && f.Lacks&c.lacks != c.lacks {
-			t.Fatalf("seed %d: %s left out: %v; marks %q, lacks %b", seed, c.mark, c.less, f.Trimmed, f.Lacks)
+		if marked := slices.Contains(f.Trimmed, c.mark); c.less != marked || c.less && f.Missing&c.missing != c.missing {
+			t.Fatalf("seed %d: %s left out: %v; marks %q, lacks %b", seed, c.mark, c.less, f.Trimmed, f.Missing)
 		}
 	}
 }
@@ -208,7 +208,7 @@ func TestTrimOfLargeMessages(t *testing.T) {
 		}, "recipients"},
 		{"ten signatures of long names", func(r *results.Row) {
 			for i := range 10 {
-				r.Facts.DKIM = append(r.Facts.DKIM, policy.DKIM{Result: "pass", Domain: name(i), Selector: name(i + 10), Reason: "signature verified"})
+				r.Facts.DKIM = append(r.Facts.DKIM, policy.DKIM{Result: "pass", Domain: name(i), Selector: name(i + 10), Why: "signature verified"})
 			}
 		}, ""},
 		{"ten more", func(r *results.Row) {
@@ -238,7 +238,7 @@ func TestTrimOfLargeMessages(t *testing.T) {
 		{"a HELO name of 100 KB", func(r *results.Row) { r.Facts.Helo = strings.Repeat("h", 100_000) }, "texts"},
 		{"a queue id of 100 KB", func(r *results.Row) { r.Facts.QueueID = strings.Repeat("q", 100_000) }, "texts"},
 		{"a client name of 9 KB", func(r *results.Row) { r.Facts.ClientName = strings.Repeat("c", 9000) }, "texts"},
-		{"a reason of 9 KB", func(r *results.Row) { r.Facts.Authors[0].Verdict.Reason = strings.Repeat("r", 9000) }, "texts"},
+		{"a reason of 9 KB", func(r *results.Row) { r.Facts.Authors[0].Verdict.Why = strings.Repeat("r", 9000) }, "texts"},
 		{"a thousand rules", func(r *results.Row) {
 			for i := range 1000 {
 				r.Decision.Also = append(r.Decision.Also, fmt.Sprintf("a-rule-with-a-name-%d", i))

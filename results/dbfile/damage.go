@@ -17,7 +17,7 @@ import (
 )
 
 // ErrMalformed means that the file cannot be used as it is, whatever anybody
-// mends around it.
+// fixes around it.
 var ErrMalformed = errors.New("the file is damaged")
 
 // The result codes of SQLite that are told apart (sqlite.org/rescode.html).

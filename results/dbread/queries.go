@@ -35,7 +35,7 @@ func (r *Reader) TopFailing(ctx context.Context, from time.Time, limit int) ([]r
 // TopOverridden implements Queries.
 func (r *Reader) TopOverridden(ctx context.Context, from time.Time, limit int) ([]results.Overridden, error) {
 	return Query(ctx, r, "overridden decisions", func(rs *sql.Rows) (o results.Overridden, err error) {
-		err = rs.Scan(&o.Author, &o.Override, &o.Messages, &o.Quarantined, &o.Rejected, (*Milliseconds)(&o.Last))
+		err = rs.Scan(&o.Author, &o.Reason, &o.Messages, &o.Quarantined, &o.Rejected, (*Milliseconds)(&o.Last))
 		return o, err
 	}, overriddenSQL, since(from), max(0, limit))
 }
@@ -58,7 +58,7 @@ func (r *Reader) TopMalformed(ctx context.Context, from time.Time, limit int) ([
 			return nil, err
 		}
 		for _, row := range rows { // none when it has been deleted meanwhile
-			out[i].Defects, out[i].From = row.Author().Defects, row.Facts.From
+			out[i].Defects, out[i].FromField = row.Author().Defects, row.Facts.FromField
 		}
 	}
 	return out, nil

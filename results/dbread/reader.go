@@ -43,7 +43,7 @@ func Over(db *sql.DB) *Reader {
 func (r *Reader) Use(db *sql.DB) { r.current.Store(db) }
 
 // Open opens a store to read, also while a daemon writes to it. It makes
-// no file and changes none. An error says what an operator can mend.
+// no file and changes none. An error says what an operator can fix.
 func Open(ctx context.Context, path string) (*Reader, error) {
 	r, err := open(ctx, path)
 	if err != nil {

@@ -30,7 +30,7 @@ const (
 )
 
 // History is how many messages were proved to be of each organization, on each
-// of the last days. Messages that fail are not counted, since strangers send
+// of the last days. Messages that fail are not counted, since third parties send
 // them: one forgery for 99 genuine messages would make the share of signed
 // ones too small to go by. What is counted is how an organization authenticates
 // its own mail. Those of its hosts that do not at all leave no trace.

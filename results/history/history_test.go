@@ -14,7 +14,7 @@ var today = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 
 // genuine is a message that passed for an organization.
 func genuine(org string, at time.Time, dkim bool) *policy.Facts {
-	return &policy.Facts{Time: at, From: policy.FromOneMailbox, Authors: []policy.Author{{
+	return &policy.Facts{Time: at, FromField: policy.FromOneMailbox, Authors: []policy.Author{{
 		Domain: "news." + org, Org: org, Verdict: dmarc.Verdict{Status: dmarc.Pass, AlignedDKIM: dkim, AlignedSPF: !dkim},
 	}}}
 }
@@ -41,11 +41,11 @@ func TestCountAddsProvenMail(t *testing.T) {
 	}{
 		{"pass by DKIM", func(*policy.Facts) {}, policy.History{Messages: 1, DKIMPass: 1}},
 		{"pass by SPF", func(f *policy.Facts) { f.Authors[0].Verdict.AlignedDKIM = false }, policy.History{Messages: 1}},
-		{"several mailboxes of one domain", func(f *policy.Facts) { f.From = policy.FromSeveralMailboxes }, policy.History{Messages: 1, DKIMPass: 1}},
+		{"several mailboxes of one domain", func(f *policy.Facts) { f.FromField = policy.FromSeveralMailboxes }, policy.History{Messages: 1, DKIMPass: 1}},
 		{"several domains", func(f *policy.Facts) {
-			f.From, f.Authors = policy.FromSeveralDomains, append(f.Authors, f.Authors[0])
+			f.FromField, f.Authors = policy.FromSeveralDomains, append(f.Authors, f.Authors[0])
 		}, policy.History{}},
-		{"fail, which strangers send", func(f *policy.Facts) { f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Fail} }, policy.History{}},
+		{"fail, which third parties send", func(f *policy.Facts) { f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Fail} }, policy.History{}},
 		{"temperror", func(f *policy.Facts) { f.Authors[0].Verdict.Status = dmarc.TempError }, policy.History{}},
 		{"no record", func(f *policy.Facts) { f.Authors[0].Verdict = dmarc.Verdict{} }, policy.History{}},
 		{"not evaluated", func(f *policy.Facts) { f.Skip = policy.Authenticated }, policy.History{}},

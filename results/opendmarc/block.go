@@ -125,11 +125,11 @@ func (b *block) row(now time.Time) results.Row {
 	f.MailFrom, f.NullPath = domain(b.text("mfrom")), b.text("mfrom") == "<>"
 	f.SPF = policy.SPF{Result: resultWords[b.number("spf")], Domain: f.MailFrom}
 	f.DKIM, f.ARC = b.dkim, b.arc()
-	f.From = policy.FromMissing
+	f.FromField = policy.FromMissing
 	if from := b.text("from"); from != "" {
-		f.From = policy.FromUnparsable
+		f.FromField = policy.FromUnparsable
 		if name := domain(from); name != "" {
-			f.From, f.Authors = policy.FromOneMailbox, []policy.Author{b.author(name)}
+			f.FromField, f.Authors = policy.FromOneMailbox, []policy.Author{b.author(name)}
 		}
 	}
 	r.Decision = b.decision(f.Authors)
@@ -243,7 +243,7 @@ func (b *block) tag(key string) dmarc.PolicyTag {
 
 // decision is what was done, with what was asked for.
 func (b *block) decision(authors []policy.Author) policy.Decision {
-	d := policy.Decision{Reason: "imported from OpenDMARC"}
+	d := policy.Decision{Why: "imported from OpenDMARC"}
 	if n := b.number("action"); n >= 0 {
 		what, known := actions[n]
 		if !known {
@@ -262,7 +262,7 @@ func (b *block) decision(authors []policy.Author) policy.Decision {
 	}
 	d.Requested, d.Effective = asked, []policy.Policy{{Applied: asked}}
 	if uint8(d.Disposition) != uint8(asked) {
-		d.Override = policy.LocalPolicy
+		d.Reason = policy.LocalPolicy
 	}
 	return d
 }

@@ -40,9 +40,9 @@ type done struct {
 // The numbers of opendmarc.h (DMARC_RESULT_*). A message that was discarded was
 // accepted for the sender; nobody received it.
 var actions = map[int]done{
-	0: {policy.Refuse, policy.Reject},
-	1: {policy.Refuse, policy.Reject}, // discard
-	2: {policy.Accept, policy.None},
-	3: {policy.Tempfail, policy.None},
-	4: {policy.Hold, policy.Quarantine},
+	0: {policy.Reject, policy.Rejected},
+	1: {policy.Reject, policy.Rejected}, // discard
+	2: {policy.Accept, policy.Delivered},
+	3: {policy.Tempfail, policy.Delivered},
+	4: {policy.Hold, policy.Quarantined},
 }

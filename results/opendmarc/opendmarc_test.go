@@ -66,7 +66,7 @@ func TestNextConvertsBlock(t *testing.T) {
 		State: results.Imported,
 		Facts: policy.Facts{
 			Time: time.Unix(1763700000, 0).UTC(), Listener: "mx1.receiver.example", QueueID: "4XyZ01",
-			Client: netip.MustParseAddr("203.0.113.66"), MailFrom: "forwarder.example", From: policy.FromOneMailbox,
+			Client: netip.MustParseAddr("203.0.113.66"), MailFrom: "forwarder.example", FromField: policy.FromOneMailbox,
 			SPF:  policy.SPF{Result: "pass", Domain: "forwarder.example"},
 			DKIM: []policy.DKIM{{Result: "pass", Domain: "forwarder.example", Selector: "s1"}, {Result: "fail", Domain: "other.example", Selector: "s2"}},
 			ARC:  policy.ARC{Result: "pass", Sealers: []policy.Sealer{{Domain: "first.example", Selector: "k1"}, {Domain: "second.example", Selector: "k2"}}},
@@ -77,7 +77,7 @@ func TestNextConvertsBlock(t *testing.T) {
 			}},
 		},
 		Decision: policy.Decision{
-			Action: policy.Refuse, Disposition: policy.Reject, Requested: dmarc.Reject, Reason: "imported from OpenDMARC",
+			Action: policy.Reject, Disposition: policy.Rejected, Requested: dmarc.Reject, Why: "imported from OpenDMARC",
 			Author: "bank.example", Effective: []policy.Policy{{Applied: dmarc.Reject}},
 		},
 	}
@@ -101,7 +101,7 @@ func TestNextConcludesAuthorResult(t *testing.T) {
 		status      dmarc.Status
 		policy      dmarc.Policy
 		source      string
-		override    policy.Override
+		reason      policy.Reason
 	}{
 		{"nothing is known", "", dmarc.StatusNone, dmarc.None, "none", ""},
 		{"no record", "policy 14", dmarc.StatusNone, dmarc.None, "none", ""},
@@ -121,8 +121,8 @@ func TestNextConcludesAuthorResult(t *testing.T) {
 				t.Fatalf("Next() = %+v; want one row", got)
 			}
 			a, d := got[0].Row.Facts.Authors[0], got[0].Row.Decision
-			if a.Verdict.Status != tt.status || a.Verdict.Policy != tt.policy || a.Source != tt.source || d.Override != tt.override {
-				t.Errorf("author = %+v, override %q; want %v, p=%v at %s, override %q", a, d.Override, tt.status, tt.policy, tt.source, tt.override)
+			if a.Verdict.Status != tt.status || a.Verdict.Policy != tt.policy || a.Source != tt.source || d.Reason != tt.reason {
+				t.Errorf("author = %+v, override %q; want %v, p=%v at %s, override %q", a, d.Reason, tt.status, tt.policy, tt.source, tt.reason)
 			}
 		})
 	}

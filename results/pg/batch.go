@@ -45,7 +45,7 @@ var columns = []string{"store", "seq", "time", "state", "qid", "client", "author
 
 func values(store int32, r blob.Shipment) []any {
 	return []any{store, r.Sequence, r.Time.UTC(), int16(r.State), r.QueueID, inet(r.Client), r.Author, r.PolicyDomain,
-		int16(r.Result), int16(r.Requested), int16(r.Disposition), int16(r.Action), r.Override, int32(r.Flags), r.Encoded}
+		int16(r.Result), int16(r.Requested), int16(r.Disposition), int16(r.Action), r.Reason, int32(r.Flags), r.Encoded}
 }
 
 // batch is what one transaction takes.
@@ -135,7 +135,7 @@ func fault(r blob.Shipment, oldest, latest time.Time) string {
 	switch {
 	case len(r.Encoded) > maxRow:
 		return whyTooBig
-	case !storable(r.QueueID, r.Author, r.PolicyDomain, r.Override):
+	case !storable(r.QueueID, r.Author, r.PolicyDomain, r.Reason):
 		return whyBadValue
 	case r.Time.After(latest):
 		return whyBadTime

@@ -115,7 +115,7 @@ func writeClean(ctx context.Context, tx pgx.Tx, rows []kept) error {
 		if r.Clean() {
 			k.add(r)
 			qids, authors = append(qids, r.QueueID), append(authors, r.Author)
-			domains, overrides = append(domains, r.PolicyDomain), append(overrides, r.Override)
+			domains, overrides = append(domains, r.PolicyDomain), append(overrides, r.Reason)
 			blobs = append(blobs, r.Encoded)
 		}
 	}

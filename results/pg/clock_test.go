@@ -99,7 +99,7 @@ func TestPartitionsIgnoreClockOfHost(t *testing.T) {
 	eventually(t, "all rows", func() bool { return s.Status().Rows == 20 })
 	for _, by := range []time.Duration{31 * 24 * time.Hour, -62 * 24 * time.Hour, 800 * 24 * time.Hour} {
 		host.add(by)
-		pass.add(48 * time.Hour) // as much upkeep as there may be
+		pass.add(48 * time.Hour) // as much maintenance as there may be
 		before := s.Status().Skew
 		eventually(t, "the clocks to be compared", func() bool { return (s.Status().Skew - before).Abs() > 24*time.Hour })
 	}

@@ -81,7 +81,7 @@ func (f *fake) add(name string, n int) {
 	for range n {
 		f.put(blob.Shipment{
 			Time: time.Now().UTC().Truncate(time.Millisecond), QueueID: fmt.Sprintf("%s-%d", name, f.next), Client: netip.MustParseAddr("2001:db8::1"),
-			Author: "bank.example", Result: 2, Requested: 2, Disposition: 2, Action: 4, Override: "", Flags: 1, Encoded: []byte{1, 0},
+			Author: "bank.example", Result: 2, Requested: 2, Disposition: 2, Action: 4, Reason: "", Flags: 1, Encoded: []byte{1, 0},
 		})
 	}
 }

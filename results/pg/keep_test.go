@@ -95,14 +95,14 @@ func TestShortenCoversAllHosts(t *testing.T) {
 	}
 	defer r.Close()
 	const whole, net = "::ffff:192.0.2.7", "::ffff:192.0.2.0"
-	const both = policy.LackClient | policy.LackClientName
+	const both = policy.MissingClient | policy.MissingClientName
 	for _, want := range []struct {
 		qid, client string
-		lacks       policy.Lack
+		missing     policy.MissingFacts
 	}{{"q0", net, both}, {"q999", net, both}, {"late", net, both}, {"new", whole, 0}} { // of "late", which is of Version 0, nobody can tell whether it had a name
 		rows, err := r.ByQueueID(t.Context(), want.qid)
 		if err != nil || len(rows) != 1 || rows[0].Facts.Client.String() != want.client || rows[0].Facts.ClientName != "" || rows[0].Facts.Helo != "mx.example" ||
-			rows[0].Facts.Lacks != want.lacks {
+			rows[0].Facts.Missing != want.missing {
 			t.Errorf("row %s = %+v, %v; want %+v and the rest", want.qid, rows, err, want)
 		}
 	}

@@ -19,8 +19,8 @@ const (
 	// dropWait is how long dropping waits for those who read, and makes others
 	// wait meanwhile. What it cannot drop now it drops an hour later.
 	dropWait = "2s"
-	// upkeepEvery is the time between two looks at the partitions.
-	upkeepEvery = time.Hour
+	// maintenanceEvery is the time between two looks at the partitions.
+	maintenanceEvery = time.Hour
 
 	partitionPrefix = "message_"
 	partitionDay    = "20060102"

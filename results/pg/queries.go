@@ -61,7 +61,7 @@ func (r *Reader) TopFailing(ctx context.Context, since time.Time, limit int) ([]
 // TopOverridden implements results.Queries.
 func (r *Reader) TopOverridden(ctx context.Context, since time.Time, limit int) ([]results.Overridden, error) {
 	return query(ctx, r, "overridden decisions", func(row pgx.CollectableRow) (o results.Overridden, err error) {
-		err = row.Scan(&o.Author, &o.Override, &o.Messages, &o.Quarantined, &o.Rejected, &o.Last)
+		err = row.Scan(&o.Author, &o.Reason, &o.Messages, &o.Quarantined, &o.Rejected, &o.Last)
 		o.Last = o.Last.UTC()
 		return o, err
 	}, overriddenSQL, whole(since), max(0, limit))
@@ -83,7 +83,7 @@ func (r *Reader) TopMalformed(ctx context.Context, since time.Time, limit int) (
 			return nil, err
 		}
 		for _, row := range rows { // none when it has been deleted meanwhile
-			out[i].Defects, out[i].From = row.Author().Defects, row.Facts.From
+			out[i].Defects, out[i].FromField = row.Author().Defects, row.Facts.FromField
 		}
 	}
 	return out, nil

@@ -21,7 +21,7 @@ type Reader struct {
 	conn *pgx.Conn     // nil before the first read, and after a failure
 }
 
-// OpenReader connects to read. An error says what an operator can mend.
+// OpenReader connects to read. An error says what an operator can fix.
 func OpenReader(ctx context.Context, conf Config) (*Reader, error) {
 	r := &Reader{conf: conf, free: make(chan struct{}, 1)}
 	r.free <- struct{}{}

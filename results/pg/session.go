@@ -13,12 +13,12 @@ import (
 // session is one connection, with what is known while it lasts.
 type session struct {
 	*Shipper
-	conn    *pgx.Conn
-	claimed []claim
-	known   map[time.Time]bool // days with a partition
-	upkeep  time.Duration      // monotonic time of the upkeep of the partitions, the last one
-	today   time.Time          // the day of that; zero before the first
-	beaten  time.Time          // the mark, the last time
+	conn        *pgx.Conn
+	claimed     []claim
+	known       map[time.Time]bool // days with a partition
+	maintenance time.Duration      // monotonic time of the maintenance of the partitions, the last one
+	today       time.Time          // the day of that; zero before the first
+	beaten      time.Time          // the mark, the last time
 
 	shortening bool // there may be addresses to shorten
 	cleaning   bool // there may be rows of earlier programs to clean
@@ -187,10 +187,10 @@ func (c *session) farewell(ctx context.Context) error {
 // keepUp makes partitions ahead and drops those that are over, once an hour.
 func (c *session) keepUp(ctx context.Context) error {
 	now := c.serverAt
-	if c.elapsed()-c.upkeep < upkeepEvery && day(now).Equal(c.today) {
+	if c.elapsed()-c.maintenance < maintenanceEvery && day(now).Equal(c.today) {
 		return nil
 	}
-	c.upkeep, c.today, c.shortening = c.elapsed(), day(now), c.ShortenIPAfter > 0
+	c.maintenance, c.today, c.shortening = c.elapsed(), day(now), c.ShortenIPAfter > 0
 	return c.bounded(ctx, func(ctx context.Context) error {
 		for n := range daysAhead + 1 {
 			if err := c.addDay(ctx, day(now).AddDate(0, 0, n)); err != nil {

@@ -322,7 +322,7 @@ func TestShipperStoresEachRowOnce(t *testing.T) {
 	proxy.Cut()
 	add("cut")
 	eventually(t, "that somebody notices", func() bool { return shippers[0].Status().State == Connecting })
-	proxy.Mend()
+	proxy.Fix()
 	eventually(t, "rows after a cut", all)
 	for _, s := range shippers {
 		finish(t, s)
@@ -435,7 +435,7 @@ func TestShipperDetectsCopiesOfStore(t *testing.T) {
 		s := shipWith(t, twin, Options{Config: Config{URL: url}, Place: place("b"), Log: slog.New(slog.NewTextHandler(&log, nil)), Metrics: metrics.New(reg, nil)})
 		eventually(t, "the refusal", inState(s, Refused))
 		if err := s.Status().Err; !strings.Contains(err, "dmarcgate results adopt") {
-			t.Errorf("Status().Err = %q; want what mends it", err)
+			t.Errorf("Status().Err = %q; want what fixes it", err)
 		}
 		if got := value(t, reg, "dmarcgate_store_shipping_refused", ""); got != 1 {
 			t.Errorf("shipping_refused = %v; want 1", got)

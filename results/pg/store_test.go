@@ -49,11 +49,11 @@ func message(qid string, at time.Time) results.Row {
 	return results.Row{
 		Facts: policy.Facts{
 			Time: at, Listener: "mta", QueueID: qid, Client: netip.MustParseAddr("::ffff:192.0.2.7"), Helo: "mx.example", MailFrom: "bounce.example",
-			From: policy.FromOneMailbox, SPF: policy.SPF{Result: "pass", Domain: "bounce.example"},
+			FromField: policy.FromOneMailbox, SPF: policy.SPF{Result: "pass", Domain: "bounce.example"},
 			Authors: []policy.Author{{Domain: "mail.bank.example", Org: "bank.example", PolicyDomain: "bank.example", Source: "org",
-				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Reason: "nothing aligned"}}},
+				Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100, Why: "nothing aligned"}}},
 		},
-		Decision: policy.Decision{Action: policy.Refuse, Disposition: policy.Reject, Requested: dmarc.Reject, Author: "mail.bank.example",
+		Decision: policy.Decision{Action: policy.Reject, Disposition: policy.Rejected, Requested: dmarc.Reject, Author: "mail.bank.example",
 			Effective: []policy.Policy{{Applied: dmarc.Reject}}},
 	}
 }

@@ -14,7 +14,7 @@ import (
 // schema version 3 or before, have not been cleaned (Shipment.Clean).
 const metaUncleaned = "uncleaned"
 
-// cleanTime is for how long one round of upkeep cleans rows, half of which is
+// cleanTime is for how long one round of maintenance cleans rows, half of which is
 // rest: 1,000,000 rows take some minutes.
 const cleanTime = 5 * time.Second
 
@@ -45,7 +45,7 @@ func (s *Store) cleanOld(ctx context.Context, f *file) error {
 // nothing was left.
 func (s *Store) cleanSlice(ctx context.Context, f *file, mark int64) (done bool, err error) {
 	err = s.in(ctx, f, func(tx *sql.Tx) error {
-		rows, err := encodedRows(tx, "WHERE seq <= ? ORDER BY seq DESC LIMIT ?", mark, upkeepSlice)
+		rows, err := encodedRows(tx, "WHERE seq <= ? ORDER BY seq DESC LIMIT ?", mark, maintenanceSlice)
 		if err != nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func cleanRow(tx *sql.Tx, r *blob.Shipment) error {
 		return nil
 	}
 	_, err := tx.ExecContext(context.Background(), "UPDATE message SET qid = ?, author = ?, policy_domain = ?, override = ?, row = ? WHERE seq = ?",
-		r.QueueID, r.Author, r.PolicyDomain, r.Override, r.Encoded, r.Sequence)
+		r.QueueID, r.Author, r.PolicyDomain, r.Reason, r.Encoded, r.Sequence)
 	return err
 }
 

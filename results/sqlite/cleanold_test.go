@@ -56,7 +56,7 @@ func beforeCleaning(t *testing.T, opt Options, rows []results.Row) {
 				return err
 			}
 			if _, err := tx.Exec(insertSQL+insertValues, i+1, c.Time, c.State, c.QueueID, c.Client, c.Author, c.PolicyDomain,
-				c.Result, c.Requested, c.Disposition, c.Action, c.Override, c.Flags, c.Blob); err != nil {
+				c.Result, c.Requested, c.Disposition, c.Action, c.Reason, c.Flags, c.Blob); err != nil {
 				return err
 			}
 		}
@@ -124,7 +124,7 @@ func TestCleanOldRowsOfSchema3(t *testing.T) {
 func TestCleanContinuesAfterRestart(t *testing.T) {
 	opt := options(t)
 	opt.Now = func() time.Time { return today }
-	rows := soiled(5 * upkeepSlice)
+	rows := soiled(5 * maintenanceSlice)
 	beforeCleaning(t, opt, rows)
 	for starts := 1; ; starts++ {
 		s := open(t, opt)
@@ -138,7 +138,7 @@ func TestCleanContinuesAfterRestart(t *testing.T) {
 			}
 			break
 		}
-		if want := max(1, int64((6-starts)*upkeepSlice)); mark != want {
+		if want := max(1, int64((6-starts)*maintenanceSlice)); mark != want {
 			t.Fatalf("the mark at start %d = %d; want %d", starts, mark, want)
 		}
 		s.Add(row(fmt.Sprint("new", starts)))

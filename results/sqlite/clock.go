@@ -30,7 +30,7 @@ func (t times) String() string {
 	return fmt.Sprint(t.written, t.retention, t.retentionHigh, t.shorten, t.shortenHigh)
 }
 
-// fileClock is what the upkeep of a file goes by. It belongs to the upkeep.
+// fileClock is what the maintenance of a file goes by. It belongs to the maintenance.
 type fileClock struct {
 	watch              results.ClockWatch
 	compared           bool  // with what an earlier process has stored

@@ -32,7 +32,7 @@ func (h *host) pass(d time.Duration) { h.right, h.elapsed = h.right.Add(d), h.el
 // use makes a store go by this host.
 func (h *host) use(opt *Options) {
 	opt.Now, opt.Elapsed = h.now, func() time.Duration { return h.elapsed }
-	opt.UpkeepEvery = 24 * time.Hour // the test does the rounds
+	opt.MaintenanceEvery = 24 * time.Hour // the test does the rounds
 }
 
 // hourly are rows of so many days up to the present, one in each hour.

@@ -66,7 +66,7 @@ type oldSlice struct {
 // oldFacts are facts with the keys that have another name now.
 type oldFacts struct {
 	policy.Facts
-	Cut bool `json:"cut"`
+	OldHeaderTruncated bool `json:"cut"`
 }
 
 func (s *session) oldRows(ctx context.Context) (oldSlice, error) {
@@ -89,7 +89,7 @@ func (s *session) oldRows(ctx context.Context) (oldSlice, error) {
 			continue
 		}
 		r.Facts = old.Facts
-		r.Facts.HeaderTruncated = r.Facts.HeaderTruncated || old.Cut
+		r.Facts.HeaderTruncated = r.Facts.HeaderTruncated || old.OldHeaderTruncated
 		r.Clean()
 		blob.Trim(&r)
 		slice.rows = append(slice.rows, &op{row: r, seq: r.Sequence})

@@ -99,10 +99,10 @@ func kindsOf(t *testing.T, path string) map[string][]int64 {
 	return kinds
 }
 
-// judge opens a file that something was done to. Nothing may be lost without a
+// evaluate opens a file that something was done to. Nothing may be lost without a
 // word: the rows are all there, or a query fails, or the file was set aside, or
 // Open says what is wrong and leaves it.
-func judge(t *testing.T, path string) string {
+func evaluate(t *testing.T, path string) string {
 	t.Helper()
 	before, err := os.ReadFile(path)
 	if err != nil {
@@ -157,7 +157,7 @@ func TestOpenReportsEveryDamage(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			outcomes[judge(t, path)]++
+			outcomes[evaluate(t, path)]++
 		})
 	}
 	const pageSize = 4096

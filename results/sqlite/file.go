@@ -23,11 +23,11 @@ type file struct {
 	opened   int64 // the number of the first row that comes
 	identity os.FileInfo
 	log      os.FileInfo // of its log
-	clock    fileClock   // the upkeep's
+	clock    fileClock   // the maintenance's
 }
 
 // openFile opens the file, or makes it. dbfile.IsDamage tells whether an error is one
-// that nothing but another file mends.
+// that nothing but another file fixes.
 func (s *Store) openFile(ctx context.Context) (*file, error) {
 	// SQLite would make the file readable by everybody; its other files take
 	// over the mode of this one.

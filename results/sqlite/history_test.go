@@ -16,7 +16,7 @@ import (
 
 // genuine is a message that passed for an organization.
 func genuine(org string, at time.Time, dkim bool) *policy.Facts {
-	return &policy.Facts{Time: at, From: policy.FromOneMailbox, Authors: []policy.Author{{
+	return &policy.Facts{Time: at, FromField: policy.FromOneMailbox, Authors: []policy.Author{{
 		Domain: "news." + org, Org: org, Verdict: dmarc.Verdict{Status: dmarc.Pass, AlignedDKIM: dkim, AlignedSPF: !dkim},
 	}}}
 }

@@ -20,11 +20,11 @@ import (
 func at(minutes int, author, client string, change func(*results.Row)) results.Row {
 	r := results.Row{
 		Facts: policy.Facts{
-			Time: today.Add(time.Duration(minutes) * time.Minute), QueueID: fmt.Sprint("q", minutes), From: policy.FromOneMailbox,
+			Time: today.Add(time.Duration(minutes) * time.Minute), QueueID: fmt.Sprint("q", minutes), FromField: policy.FromOneMailbox,
 			Client:  netip.MustParseAddr(client),
 			Authors: []policy.Author{{Domain: author, Org: author, PolicyDomain: author, Verdict: dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject}}},
 		},
-		Decision: policy.Decision{Author: author, Requested: dmarc.Reject, Action: policy.Refuse, Disposition: policy.Reject},
+		Decision: policy.Decision{Author: author, Requested: dmarc.Reject, Action: policy.Reject, Disposition: policy.Rejected},
 	}
 	if change != nil {
 		change(&r)
@@ -34,12 +34,12 @@ func at(minutes int, author, client string, change func(*results.Row)) results.R
 
 func passed(r *results.Row) {
 	r.Facts.Authors[0].Verdict.Status = dmarc.Pass
-	r.Decision.Action, r.Decision.Disposition, r.Decision.Requested = policy.Accept, policy.None, dmarc.None
+	r.Decision.Action, r.Decision.Disposition, r.Decision.Requested = policy.Accept, policy.Delivered, dmarc.None
 }
 
-func tagged(why policy.Override) func(*results.Row) {
+func tagged(why policy.Reason) func(*results.Row) {
 	return func(r *results.Row) {
-		r.Decision.Action, r.Decision.Disposition, r.Decision.Override = policy.Tag, policy.Quarantine, why
+		r.Decision.Action, r.Decision.Disposition, r.Decision.Reason = policy.Tag, policy.Quarantined, why
 	}
 }
 
@@ -56,10 +56,10 @@ func history2Days() []results.Row {
 		at(5, "shop.example", "198.51.100.1", tagged(policy.MailingList)),
 		at(6, "list.example", "198.51.100.1", passed),
 		at(7, "list.example", "198.51.100.2", func(r *results.Row) { passed(r); r.Facts.Authors[0].Defects = []string{"bad_sp", "dup_tag"} }),
-		at(8, "", "203.0.113.1", func(r *results.Row) { r.Facts.Authors, r.Facts.From = nil, policy.FromMissing }),
-		at(9, "", "203.0.113.1", func(r *results.Row) { r.Facts.Authors, r.Facts.From = nil, policy.FromSeveralFields }),
+		at(8, "", "203.0.113.1", func(r *results.Row) { r.Facts.Authors, r.Facts.FromField = nil, policy.FromMissing }),
+		at(9, "", "203.0.113.1", func(r *results.Row) { r.Facts.Authors, r.Facts.FromField = nil, policy.FromSeveralFields }),
 		at(10, "", "203.0.113.1", func(r *results.Row) {
-			r.Facts.Authors, r.Facts.From, r.Facts.Skip = nil, policy.FromMissing, policy.Loopback
+			r.Facts.Authors, r.Facts.FromField, r.Facts.Skip = nil, policy.FromMissing, policy.Loopback
 		}),
 		at(11, "old.example", "192.0.2.99", nil),
 		at(12, "old.example", "203.0.113.7", nil),
@@ -101,9 +101,9 @@ func TestTopOverriddenCountsDomains(t *testing.T) {
 	s := stored(t, history2Days()...)
 	got, err := s.TopOverridden(context.Background(), today, 10)
 	expect(t, "TopOverridden(today)", got, err, []results.Overridden{
-		{Author: "bank.example", Override: policy.LocalPolicy, Messages: 1, Quarantined: 1, Last: clock(2)},
-		{Author: "shop.example", Override: policy.LocalPolicy, Messages: 1, Quarantined: 1, Last: clock(4)},
-		{Author: "shop.example", Override: policy.MailingList, Messages: 1, Quarantined: 1, Last: clock(5)},
+		{Author: "bank.example", Reason: policy.LocalPolicy, Messages: 1, Quarantined: 1, Last: clock(2)},
+		{Author: "shop.example", Reason: policy.LocalPolicy, Messages: 1, Quarantined: 1, Last: clock(4)},
+		{Author: "shop.example", Reason: policy.MailingList, Messages: 1, Quarantined: 1, Last: clock(5)},
 	})
 }
 
@@ -111,8 +111,8 @@ func TestTopMalformedCountsDomains(t *testing.T) {
 	s := stored(t, history2Days()...)
 	got, err := s.TopMalformed(context.Background(), today, 10)
 	expect(t, "TopMalformed(today)", got, err, []results.Malformed{
-		{Messages: 2, Last: clock(9), From: policy.FromSeveralFields},
-		{Domain: "list.example", Messages: 1, Last: clock(7), Defects: []string{"bad_sp", "dup_tag"}, From: policy.FromOneMailbox},
+		{Messages: 2, Last: clock(9), FromField: policy.FromSeveralFields},
+		{Domain: "list.example", Messages: 1, Last: clock(7), Defects: []string{"bad_sp", "dup_tag"}, FromField: policy.FromOneMailbox},
 	})
 }
 
@@ -184,7 +184,7 @@ func BenchmarkTop(b *testing.B) {
 		if i%10 == 0 {
 			r.Facts.Authors[0].Verdict.Status, r.Facts.Authors[0].Defects = dmarc.Fail, []string{"bad_sp"}
 			r.Facts.Client = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
-			r.Decision.Override, r.Decision.Disposition = policy.LocalPolicy, policy.Quarantine
+			r.Decision.Reason, r.Decision.Disposition = policy.LocalPolicy, policy.Quarantined
 		}
 		s.Add(r)
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 // maxRuleUses is how many rules a store knows the use of: twice as many as can
-// be in force at once, which leaves room for those of the past.
+// be active at once, which leaves room for those of the past.
 const maxRuleUses = "20000"
 
 const (
@@ -53,7 +53,7 @@ const (
 	// siftSlice is how many rows are looked through for one transaction, which
 	// takes some 10 ms when all of them name a rule.
 	siftSlice = 500
-	// siftTime is for how long one round of upkeep does so. 1,000,000 rows take
+	// siftTime is for how long one round of maintenance does so. 1,000,000 rows take
 	// some 20 s of it, half of which is rest.
 	siftTime = 5 * time.Second
 )

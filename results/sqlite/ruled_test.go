@@ -60,7 +60,7 @@ func uses(t *testing.T, q results.Queries) (out []string) {
 func TestConvertIndexesRulesOfSchema2(t *testing.T) {
 	opt := options(t)
 	want := oldStore(t, opt, 2)
-	want[5].Facts.Lacks = policy.LackClient | policy.LackClientName // it may have been shortened
+	want[5].Facts.Missing = policy.MissingClient | policy.MissingClientName // it may have been shortened
 	s := open(t, opt)
 	sameSchema(t, s)
 	if got := contents(t, s.Reader); !reflect.DeepEqual(got, want) {

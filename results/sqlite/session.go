@@ -209,7 +209,7 @@ func (s *session) bind(c *blob.Columns) {
 	s.arg(int64(c.Requested))
 	s.arg(int64(c.Disposition))
 	s.arg(int64(c.Action))
-	s.arg(c.Override)
+	s.arg(c.Reason)
 	s.arg(int64(c.Flags))
 	s.arg(c.Blob)
 }

@@ -65,7 +65,7 @@ func shortenSlice(tx *sql.Tx, before int64) (int64, error) {
 	if at > before { // the clock was ahead: rows that came since then may be behind the mark
 		at, seq = before, 0
 	}
-	rows, err := encodedRows(tx, `WHERE (time, seq) > (?, ?) AND time < ? ORDER BY time, seq LIMIT ?`, at, seq, before, upkeepSlice)
+	rows, err := encodedRows(tx, `WHERE (time, seq) > (?, ?) AND time < ? ORDER BY time, seq LIMIT ?`, at, seq, before, maintenanceSlice)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}

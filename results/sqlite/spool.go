@@ -168,7 +168,7 @@ func scanShipment(rs *sql.Rows) (r blob.Shipment, err error) {
 	var at int64
 	var client []byte
 	err = rs.Scan(&r.Sequence, &at, &r.State, &r.QueueID, &client, &r.Author, &r.PolicyDomain,
-		&r.Result, &r.Requested, &r.Disposition, &r.Action, &r.Override, &r.Flags, &r.Encoded)
+		&r.Result, &r.Requested, &r.Disposition, &r.Action, &r.Reason, &r.Flags, &r.Encoded)
 	r.Time = time.UnixMilli(at).UTC()
 	r.Client, _ = netip.AddrFromSlice(client)
 	return r, err

@@ -42,10 +42,10 @@ type Options struct {
 	// of the host says; nil asks the monotonic clock. It bounds how fast rows are
 	// deleted or shortened: see Pace.
 	Elapsed func() time.Duration
-	// UpkeepEvery is the time between two rounds of upkeep; 0 is 10 s.
-	UpkeepEvery time.Duration
-	Retention   results.Retention
-	Privacy     results.Privacy
+	// MaintenanceEvery is the time between two rounds of maintenance; 0 is 10 s.
+	MaintenanceEvery time.Duration
+	Retention        results.Retention
+	Privacy          results.Privacy
 	// Ship says that the rows go to PostgreSQL, too (Spool): none is deleted
 	// before, unless Retention.MaxBytes asks for it.
 	Ship bool
@@ -63,7 +63,7 @@ type Store struct {
 	met         met   // the writer's
 	space       space // the writer's
 	pause       *pause
-	mend        mend // the writer's
+	fix         fix // the writer's
 	current     atomic.Pointer[file]
 	jobs        chan job
 	tallies     tallies
@@ -82,7 +82,7 @@ type Store struct {
 
 // Open opens the file, or makes it. One that is damaged is set aside: it is
 // renamed, and a new one begun. On a full disk the store goes without a file
-// until it can have one. An error says what an operator can mend.
+// until it can have one. An error says what an operator can fix.
 func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := newStore(opt)
 	f, err := s.openOrSetAside(ctx)
@@ -102,7 +102,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	beside, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.beside.Go(func() { s.loadHistory(beside, f) })
-	s.beside.Go(func() { s.upkeep(beside) })
+	s.beside.Go(func() { s.maintenance(beside) })
 	go s.write()
 	return s, nil
 }

@@ -26,8 +26,8 @@ import (
 func options(t *testing.T) Options {
 	return Options{
 		Path: filepath.Join(t.TempDir(), "a b?#%.db"), Durability: Ack, Wait: time.Minute, Queue: 1000,
-		UpkeepEvery: 24 * time.Hour, // tests do the rounds themselves: see tend
-		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
+		MaintenanceEvery: 24 * time.Hour, // tests do the rounds themselves: see tend
+		Log:              slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 }
 
@@ -67,8 +67,8 @@ func TestAddKeepsRow(t *testing.T) {
 		t.Errorf("ByQueueID() = %+v; want %+v", rows[0], want)
 	}
 	s2 := policy.Settings{Profile: policy.Strict}
-	if got := s2.Decide(rows[0].Facts); got.Action != policy.Refuse {
-		t.Errorf("deciding again from the stored facts = %v; want %v", got.Action, policy.Refuse)
+	if got := s2.Decide(rows[0].Facts); got.Action != policy.Reject {
+		t.Errorf("deciding again from the stored facts = %v; want %v", got.Action, policy.Reject)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestAddColumnsNameDecidingDomain(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := fmt.Sprint(author, domain, result, requested, disposition, action)
-	if want := fmt.Sprint("bank.example", "", int(dmarc.Fail), int(dmarc.Reject), int(policy.Reject), int(policy.Refuse)); got != want {
+	if want := fmt.Sprint("bank.example", "", int(dmarc.Fail), int(dmarc.Reject), int(policy.Rejected), int(policy.Reject)); got != want {
 		t.Errorf("columns = %v; want %v", got, want)
 	}
 }

@@ -13,7 +13,7 @@ type tallies struct {
 	dropped, deleted map[string]int64
 	aside            string
 	guard            bool
-	failure          string // of the upkeep
+	failure          string // of the maintenance
 }
 
 func (t *tallies) setAside(name string) {

@@ -13,10 +13,10 @@ import (
 // maxText bounds one text of the DNS in JSON: no record is read further.
 const maxText = dmarc.MaxRecordBytes
 
-// sight is what a receiver sees of one domain. All text in it that comes from
+// domainReport is what a receiver sees of one domain. All text in it that comes from
 // the DNS is printable ASCII of bounded length. The names of its JSON form are
 // described in docs/lookup.md, and are there to stay.
-type sight struct {
+type domainReport struct {
 	Domain string `json:"domain"`
 	Error  string `json:"error,omitempty"` // it is not known which record applies
 
@@ -29,25 +29,25 @@ type sight struct {
 	Result       string `json:"result"`                // of mail without SPF and DKIM
 	Policy       string `json:"policy"`
 
-	Methods []methodSight `json:"methods"`
-	Differ  bool          `json:"methods_differ"`
+	Methods []methodReport `json:"methods"`
+	Differ  bool           `json:"methods_differ"`
 
-	Defects []defectSight `json:"defects"`
-	Changed bool          `json:"meaning_changed"` // by one of the defects
+	Defects []defectReport `json:"defects"`
+	Changed bool           `json:"meaning_changed"` // by one of the defects
 
 	Failing      []failing             `json:"failing_mail"`
-	SPF          *reachSight           `json:"spf,omitempty"` // nil without an SPF record, or with several
+	SPF          *reachReport          `json:"spf,omitempty"` // nil without an SPF record, or with several
 	Destinations []consent.Destination `json:"report_destinations"`
 	Remarks      []remark              `json:"remarks"`
-	Asked        []askedName           `json:"asked"`
+	Queried      []queriedName         `json:"queried"`
 
 	found   dmarc.Discovery
 	lookups []dnscache.Lookup
 	mailbox string // of the zone's SOA, as published: foreign bytes
 }
 
-// methodSight is what one way to find records makes of a domain.
-type methodSight struct {
+// methodReport is what one way to find records makes of a domain.
+type methodReport struct {
 	Method       string `json:"method"`
 	Org          string `json:"organizational_domain,omitempty"`
 	PolicyDomain string `json:"policy_domain,omitempty"`
@@ -55,13 +55,13 @@ type methodSight struct {
 	Error        string `json:"error,omitempty"`
 }
 
-// defectSight is a defect of a record and its mend.
-type defectSight struct {
-	Name    string `json:"name"` // that was asked
+// defectReport is a defect of a record and its fix.
+type defectReport struct {
+	Name    string `json:"name"` // that was queried
 	Kind    string `json:"kind"`
 	Pos     int    `json:"position"` // byte offset in the record
 	Text    string `json:"text"`
-	Mend    string `json:"mend"`
+	Fix     string `json:"fix"`
 	Changes bool   `json:"changes_meaning"`
 }
 
@@ -71,12 +71,12 @@ type failing struct {
 	Percent     int                `json:"percent"`
 	Action      policy.Action      `json:"action"`
 	Disposition policy.Disposition `json:"disposition"`
-	Override    policy.Override    `json:"override,omitempty"`
-	Reason      string             `json:"reason"`
+	Reason      policy.Reason      `json:"reason,omitempty"`
+	Why         string             `json:"why"`
 }
 
-// askedName is one query and its answer.
-type askedName struct {
+// queriedName is one query and its answer.
+type queriedName struct {
 	Name     string   `json:"name"`
 	Type     string   `json:"type"`
 	Records  []string `json:"records"`
@@ -91,13 +91,13 @@ type askedName struct {
 	stale bool   // the records stand beside the error
 }
 
-// newSight puts a discovery into words.
-func newSight(d dmarc.Discovery) *sight {
+// newDomainReport puts a discovery into words.
+func newDomainReport(d dmarc.Discovery) *domainReport {
 	v := dmarc.Evaluate(d, nil)
-	s := &sight{
+	s := &domainReport{
 		Domain: d.Author, Error: term.ErrorText(d.Err), Method: d.Method.String(), Org: d.Org, Source: d.Source.String(),
 		PolicyDomain: d.PolicyDomain, Record: term.Bounded(d.Text, maxText), Result: v.Status.String(), Policy: v.Policy.String(),
-		Methods: []methodSight{}, Defects: []defectSight{}, Failing: []failing{}, Destinations: []consent.Destination{}, Remarks: []remark{}, Asked: []askedName{}, found: d,
+		Methods: []methodReport{}, Defects: []defectReport{}, Failing: []failing{}, Destinations: []consent.Destination{}, Remarks: []remark{}, Queried: []queriedName{}, found: d,
 	}
 	if d.Source != dmarc.SourceNone {
 		s.Understood = d.Record.String()
@@ -110,18 +110,18 @@ func newSight(d dmarc.Discovery) *sight {
 	return s
 }
 
-func (s *sight) addDefect(step dmarc.Step, d dmarc.Defect) {
+func (s *domainReport) addDefect(step dmarc.Step, d dmarc.Defect) {
 	changes := d.Severity == dmarc.Harmful
 	s.Changed = s.Changed || changes
-	s.Defects = append(s.Defects, defectSight{
-		Name: step.Name(), Kind: d.Kind.String(), Pos: d.Pos, Text: term.Printable(d.Text), Mend: d.Mend(), Changes: changes,
+	s.Defects = append(s.Defects, defectReport{
+		Name: step.Name(), Kind: d.Kind.String(), Pos: d.Pos, Text: term.Printable(d.Text), Fix: d.Fix(), Changes: changes,
 	})
 }
 
 // addMethod adds what one method gives; both have been added when they are
 // compared. A method that failed differs from nothing.
-func (s *sight) addMethod(d dmarc.Discovery) {
-	m := methodSight{
+func (s *domainReport) addMethod(d dmarc.Discovery) {
+	m := methodReport{
 		Method: d.Method.String(), Org: d.Org, PolicyDomain: d.PolicyDomain, Policy: dmarc.Evaluate(d, nil).Policy.String(),
 		Error: term.ErrorText(d.Err),
 	}
@@ -135,26 +135,26 @@ func (s *sight) addMethod(d dmarc.Discovery) {
 	s.Methods = append(s.Methods, m)
 }
 
-// addLookups adds queries and their answers, each question once: asked again it
+// addLookups adds queries and their answers, each question once: queried again it
 // tells nothing but that the cache knows it.
-func (s *sight) addLookups(list []dnscache.Lookup) {
+func (s *domainReport) addLookups(list []dnscache.Lookup) {
 	for _, l := range list {
 		if s.knows(l) {
 			continue
 		}
 		s.lookups = append(s.lookups, l)
-		a := askedName{
+		a := queriedName{
 			Name: term.Bounded(l.Name, dmarc.MaxNameBytes), Type: l.Type, Records: []string{}, NXDomain: l.NXDomain,
 			Age: term.Seconds(l.Age), TTL: term.Seconds(l.TTL), AD: l.AD, Outcome: l.Outcome, Error: term.ErrorText(l.Err), state: l.State(), stale: l.Stale(),
 		}
 		for _, r := range l.Records {
 			a.Records = append(a.Records, term.Bounded(r, maxText))
 		}
-		s.Asked = append(s.Asked, a)
+		s.Queried = append(s.Queried, a)
 	}
 }
 
-func (s *sight) knows(l dnscache.Lookup) bool {
+func (s *domainReport) knows(l dnscache.Lookup) bool {
 	for _, o := range s.lookups {
 		if o.Name == l.Name && o.Type == l.Type && o.Err == nil {
 			return true
@@ -163,10 +163,10 @@ func (s *sight) knows(l dnscache.Lookup) bool {
 	return false
 }
 
-// judge adds what mail that fails would get under each profile. Rules and the
+// evaluate adds what mail that fails would get under each profile. Rules and the
 // share of messages that is enforced are left out: they are about messages, and
 // there is none.
-func (s *sight) judge(settings policy.Settings) {
+func (s *domainReport) evaluate(settings policy.Settings) {
 	settings.Rules, settings.Observed = policy.Rules{}, 0
 	v := dmarc.Evaluate(s.found, nil)
 	for _, p := range []policy.Profile{policy.Monitor, policy.Conformant, policy.Strict} {
@@ -182,18 +182,18 @@ func (s *sight) judge(settings policy.Settings) {
 }
 
 // decide is for a message that drew a number for pct, from 0 to 99.
-func (s *sight) decide(settings policy.Settings, v dmarc.Verdict, draw uint8) failing {
-	d := settings.Decide(policy.Facts{From: policy.FromOneMailbox, Authors: []policy.Author{{
+func (s *domainReport) decide(settings policy.Settings, v dmarc.Verdict, draw uint8) failing {
+	d := settings.Decide(policy.Facts{FromField: policy.FromOneMailbox, Authors: []policy.Author{{
 		Domain: s.Domain, Org: s.Org, PolicyDomain: s.PolicyDomain, Source: s.Source, Verdict: v, Draw: draw,
 	}}})
 	return failing{
-		Profile: settings.Profile, Percent: 100, Action: d.Action, Disposition: d.Disposition, Override: d.Override,
-		Reason: term.Printable(d.Reason),
+		Profile: settings.Profile, Percent: 100, Action: d.Action, Disposition: d.Disposition, Reason: d.Reason,
+		Why: term.Printable(d.Why),
 	}
 }
 
 // failure is why the command ends with 1, if it does.
-func (s *sight) failure() error {
+func (s *domainReport) failure() error {
 	switch {
 	case s.Error != "":
 		return fmt.Errorf("%s cannot be looked up: %s", s.Domain, s.Error)

@@ -13,9 +13,9 @@ import (
 	"dmarcgate/site/shape"
 )
 
-// judgeOf is the judge of the test configuration with changes, and the shape of
+// evaluatorOf is the evaluator of the test configuration with changes, and the shape of
 // rows that were made without them.
-func judgeOf(t *testing.T, change func(*config.Config)) (j *judge, shaped string) {
+func evaluatorOf(t *testing.T, change func(*config.Config)) (j *evaluator, shaped string) {
 	t.Helper()
 	in, err := site.Load(testConfig(t), site.AllParts)
 	if err != nil {
@@ -24,7 +24,7 @@ func judgeOf(t *testing.T, change func(*config.Config)) (j *judge, shaped string
 	shaped = shape.Of(in.Config, nil)
 	change(in.Config)
 	l := in.Config.Listeners[0]
-	return newJudge(in.Policy(l), nil).evaluating(in.Config, l), shaped
+	return newEvaluator(in.Policy(l), nil).evaluating(in.Config, l), shaped
 }
 
 func TestWhatIfDecidesEvaluationAgain(t *testing.T) {
@@ -46,7 +46,7 @@ func TestWhatIfDecidesEvaluationAgain(t *testing.T) {
 	}
 	shortened := func(f *policy.Facts) {
 		p, _ := f.Client.Prefix(24)
-		f.Client, f.Lacks = p.Addr(), policy.LackClient
+		f.Client, f.Missing = p.Addr(), policy.MissingClient
 	}
 	relayed := func(f *policy.Facts) { f.Relay = netip.MustParseAddr("198.51.100.9") }
 	// The client of someFacts is in 203.0.113.0/24.
@@ -75,7 +75,7 @@ func TestWhatIfDecidesEvaluationAgain(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			j, shape := judgeOf(t, tt.change)
+			j, shape := evaluatorOf(t, tt.change)
 			r := j.rule(&results.Row{Facts: tt.facts, Shape: shape, Settings: "others"})
 			if tt.doubt != "" {
 				if !strings.Contains(r.doubt, tt.doubt) {
@@ -84,7 +84,7 @@ func TestWhatIfDecidesEvaluationAgain(t *testing.T) {
 				return
 			}
 			want := "not evaluated: " + string(tt.skip)
-			if r.doubt != "" || (r.Reason == want) != (tt.skip != policy.Evaluated) {
+			if r.doubt != "" || (r.Why == want) != (tt.skip != policy.Evaluated) {
 				t.Errorf("rule() = %+v, doubt %q; want it sure, skip %q", r.Decision, r.doubt, tt.skip)
 			}
 		})
@@ -92,7 +92,7 @@ func TestWhatIfDecidesEvaluationAgain(t *testing.T) {
 }
 
 func TestWhatIfCannotTellOfRowsWithoutAShape(t *testing.T) {
-	j, shape := judgeOf(t, func(*config.Config) {})
+	j, shape := evaluatorOf(t, func(*config.Config) {})
 	for _, tt := range []struct {
 		shape string
 		sure  bool

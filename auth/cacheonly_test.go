@@ -12,14 +12,14 @@ import (
 
 // partial is a cache that holds the answers for some names.
 type partial struct {
-	zone   *dnstest.Zone
-	knows  func(name string) bool
-	missed bool
-	asked  int
+	zone    *dnstest.Zone
+	knows   func(name string) bool
+	missed  bool
+	queried int
 }
 
 func recall[T any](p *partial, name string, ask func() (T, error)) (T, error) {
-	p.asked++
+	p.queried++
 	if !p.knows(name) {
 		p.missed = true
 		var none T
@@ -47,11 +47,11 @@ func (p *partial) Exists(ctx context.Context, name string) (bool, error) {
 	return recall(p, name, func() (bool, error) { return p.zone.Exists(ctx, name) })
 }
 
-func (p *partial) memory() Memory {
-	return Memory{SPF: p, DKIM: p, DMARC: p, Complete: func() bool {
-		known := !p.missed
+func (p *partial) cacheOnly() CacheOnly {
+	return CacheOnly{SPF: p, DKIM: p, DMARC: p, Complete: func() bool {
+		cached := !p.missed
 		p.missed = false
-		return known
+		return cached
 	}}
 }
 
@@ -85,11 +85,11 @@ client.shop.example. A 192.0.2.1
 	run := func(knows func(string) bool) (Results, int) {
 		p := &partial{zone: z, knows: knows}
 		c := checker(z)
-		c.Memory = p.memory
+		c.CacheOnly = p.cacheOnly
 		h, body := header(string(signed))
 		r := c.Start(context.Background(), q, h)
 		r.Write(body)
-		return r.Finish(), p.asked
+		return r.Finish(), p.queried
 	}
 	names := map[string]bool{}
 	all := func(name string) bool { names[name] = true; return true }
@@ -100,10 +100,10 @@ client.shop.example. A 192.0.2.1
 		t.Errorf("with nothing known: %+v; want %+v", got, want)
 	}
 	if len(names) < 8 {
-		t.Errorf("only %d names were asked: %v", len(names), names)
+		t.Errorf("only %d names were queried: %v", len(names), names)
 	}
 	for missing := range names {
-		if got, asked := run(func(name string) bool { return name != missing }); asked == 0 || !reflect.DeepEqual(got, want) {
+		if got, queried := run(func(name string) bool { return name != missing }); queried == 0 || !reflect.DeepEqual(got, want) {
 			t.Errorf("without %s: %+v; want %+v", missing, got, want)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"dmarcgate/survey"
 )
 
-// judge decides the messages of one listener.
-type judge struct {
+// evaluator decides the messages of one listener.
+type evaluator struct {
 	sum      string // of the settings; never ""
 	settings policy.Settings
 	again    func(policy.Facts) (policy.Decision, bool)
@@ -33,20 +33,20 @@ type judge struct {
 	known     bool
 }
 
-// newJudge makes a judge of settings. suffixes gives organizational domains of
+// newEvaluator makes a evaluator of settings. suffixes gives organizational domains of
 // names that nobody has looked up; nil is the list built in.
-func newJudge(s policy.Settings, suffixes dmarc.Suffixes) *judge {
+func newEvaluator(s policy.Settings, suffixes dmarc.Suffixes) *evaluator {
 	if suffixes == nil {
 		suffixes = dmarc.PublicSuffix()
 	}
-	return &judge{
+	return &evaluator{
 		sum: s.Sum(), settings: s, again: func(f policy.Facts) (policy.Decision, bool) { return replay.Again(s, f) }, suffixes: suffixes,
 		evidence: survey.Weigher(s),
 	}
 }
 
 // evaluating says how the facts of a listener come about.
-func (j *judge) evaluating(cfg *config.Config, l config.Listener) *judge {
+func (j *evaluator) evaluating(cfg *config.Config, l config.Listener) *evaluator {
 	j.shape, j.trusted = shape.Of(cfg, nil), l.TrustedNetworks
 	for _, r := range cfg.TrustedRelays {
 		j.relays = append(j.relays, r.Networks...)
@@ -54,7 +54,7 @@ func (j *judge) evaluating(cfg *config.Config, l config.Listener) *judge {
 	return j
 }
 
-// ruling is what a judge makes of a stored message.
+// ruling is what a evaluator makes of a stored message.
 type ruling struct {
 	policy.Decision
 	// doubt is why the decision could be another one; "" is sure.
@@ -68,7 +68,7 @@ type ruling struct {
 const olderShape = "recorded by another version, which did not store which settings shaped the facts"
 
 // rule decides a message again.
-func (j *judge) rule(row *results.Row) ruling {
+func (j *evaluator) rule(row *results.Row) ruling {
 	f := row.Facts
 	changed, known := j.differing(row.Shape)
 	r := ruling{same: row.Settings == j.sum && len(changed) == 0 && known && !j.noARC}
@@ -79,7 +79,7 @@ func (j *judge) rule(row *results.Row) ruling {
 	r.same = r.same && f.Skip == row.Facts.Skip
 	if j.noARC {
 		f.ARC = policy.ARC{}
-		f.Lacks &^= policy.LackARC
+		f.Missing &^= policy.MissingARC
 	}
 	var sure bool
 	if f.Skip != policy.Evaluated {
@@ -90,26 +90,26 @@ func (j *judge) rule(row *results.Row) ruling {
 		r.doubt = olderShape
 		return r
 	}
-	keys, lacks, doubt := j.touching(&f, changed)
+	keys, missing, doubt := j.affecting(&f, changed)
 	if r.doubt = doubt; doubt != "" {
 		return r
 	}
-	before := f.Lacks
-	f.Lacks |= lacks
+	before := f.Missing
+	f.Missing |= missing
 	if r.Decision, sure = j.again(f); sure {
 		return r
 	}
-	f.Lacks = before
+	f.Missing = before
 	if _, sure = j.again(f); sure {
 		r.doubt = otherKeys(keys)
 	} else {
-		r.doubt = lacking(f.Lacking())
+		r.doubt = missingFacts(f.AllMissing())
 	}
 	return r
 }
 
 // differing returns the keys whose values are not those of the row.
-func (j *judge) differing(text string) (changed []shape.ChangedKey, known bool) {
+func (j *evaluator) differing(text string) (changed []shape.ChangedKey, known bool) {
 	if j.shape == "" {
 		return nil, true
 	}
@@ -120,23 +120,23 @@ func (j *judge) differing(text string) (changed []shape.ChangedKey, known bool) 
 	return j.changed, j.known
 }
 
-// touching returns which keys leave facts of a message in doubt, and which
+// affecting returns which keys leave facts of a message in doubt, and which
 // facts; or the doubt about all of it.
-func (j *judge) touching(f *policy.Facts, changed []shape.ChangedKey) (keys []string, lacks policy.Lack, doubt string) {
+func (j *evaluator) affecting(f *policy.Facts, changed []shape.ChangedKey) (keys []string, missing policy.MissingFacts, doubt string) {
 	var all []string
 	m := stored{facts: f, try: &j.settings}
 	for _, c := range changed {
-		switch r := touchedBy(c, &m); {
+		switch r := affectedBy(c, &m); {
 		case r.all:
 			all = append(all, c.Key)
-		case r.lacks != 0:
-			keys, lacks = append(keys, c.Key), lacks|r.lacks
+		case r.missing != 0:
+			keys, missing = append(keys, c.Key), missing|r.missing
 		}
 	}
 	if all != nil {
 		return nil, 0, otherKeys(all)
 	}
-	return keys, lacks, ""
+	return keys, missing, ""
 }
 
 // otherKeys is the doubt that keys leave.
@@ -145,7 +145,7 @@ func otherKeys(keys []string) string { return "recorded with another " + strings
 // origin decides anew whether a message is evaluated, as enforce does from the
 // client. The doubt is which client it would be, or what an evaluation that did
 // not take place would have found.
-func (j *judge) origin(f *policy.Facts, changed []shape.ChangedKey, known bool) (doubt string) {
+func (j *evaluator) origin(f *policy.Facts, changed []shape.ChangedKey, known bool) (doubt string) {
 	if j.shape == "" || f.Skip == policy.NotIP {
 		return ""
 	}
@@ -161,7 +161,7 @@ func (j *judge) origin(f *policy.Facts, changed []shape.ChangedKey, known bool) 
 	case inside:
 		f.Skip = policy.TrustedNetwork
 	case perhaps:
-		return lacking(policy.LackClient) + ", which " + key + " needs"
+		return missingFacts(policy.MissingClient) + ", which " + key + " needs"
 	case outside:
 		if f.Skip == policy.TrustedNetwork {
 			return "not evaluated under another " + key
@@ -194,7 +194,7 @@ const (
 
 // clientWithin looks for the client in networks, as enforce does.
 func clientWithin(f *policy.Facts, networks []netip.Prefix) whereabouts {
-	if f.Lacking()&policy.LackClient == 0 {
+	if f.AllMissing()&policy.MissingClient == 0 {
 		if slices.ContainsFunc(networks, func(p netip.Prefix) bool { return p.Contains(f.Client) }) {
 			return inside
 		}

@@ -134,7 +134,7 @@ func TestAddCountsRowsWithoutFile(t *testing.T) {
 	if err := os.Mkdir(filepath.Dir(opt.Path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	s.mend.tried = time.Time{} // a second later
+	s.fix.tried = time.Time{} // a second later
 	if got := s.Add(row("d")).Outcome; got != results.Written {
 		t.Errorf("Add() with the directory again = %v; want %v", got, results.Written)
 	}
@@ -280,7 +280,7 @@ func TestOpenOnFullDiskRetries(t *testing.T) {
 	if err := os.Remove(full); err != nil {
 		t.Fatal(err)
 	}
-	s.mend.tried = time.Time{} // a second later
+	s.fix.tried = time.Time{} // a second later
 	if got := s.Add(row("b")).Outcome; got != results.Written {
 		t.Errorf("Add() with room = %v; want %v", got, results.Written)
 	}

@@ -9,13 +9,13 @@ import (
 	"dmarcgate/auth/spf"
 )
 
-// Memory is DNS that answers at once or not at all. It is for one goroutine.
-type Memory struct {
+// CacheOnly is DNS that answers at once or not at all. It is for one goroutine.
+type CacheOnly struct {
 	SPF   spf.Resolver
 	DKIM  dkim.Resolver
 	DMARC dmarc.Resolver
 
-	// Complete reports whether all that was asked since the last call was
+	// Complete reports whether all that was queried since the last call was
 	// known. When it was not, what came of the answers is worth nothing.
 	Complete func() bool
 }
@@ -24,36 +24,36 @@ var errUnknown = errors.New("not known without asking")
 
 // keys is the DKIM keys that are known, nil without Memory. Their Parsed is for
 // a Memory that is a dkim.Keeper, too.
-func (m Memory) keys() dkim.Resolver {
+func (m CacheOnly) keys() dkim.Resolver {
 	if m.Complete == nil {
 		return nil
 	}
-	k := knownKeys{m}
+	k := cachedKeys{m}
 	if keeper, ok := m.DKIM.(dkim.Keeper); ok {
 		return keptKeys{k, keeper}
 	}
 	return k
 }
 
-// knownKeys fails for each name that is not known.
-type knownKeys struct{ memory Memory }
+// cachedKeys fails for each name that is not known.
+type cachedKeys struct{ cache CacheOnly }
 
 // TXT is that of dkim.Resolver.
-func (k knownKeys) TXT(ctx context.Context, name string) ([]string, error) {
-	txts, err := k.memory.DKIM.TXT(ctx, name)
+func (k cachedKeys) TXT(ctx context.Context, name string) ([]string, error) {
+	txts, err := k.cache.DKIM.TXT(ctx, name)
 	return txts, k.unknown(err)
 }
 
 // unknown clears the mark of a miss, so that the next name is not unknown too.
-func (k knownKeys) unknown(err error) error {
-	if !k.memory.Complete() {
+func (k cachedKeys) unknown(err error) error {
+	if !k.cache.Complete() {
 		return errUnknown
 	}
 	return err
 }
 
 type keptKeys struct {
-	knownKeys
+	cachedKeys
 	keeper dkim.Keeper
 }
 

@@ -14,11 +14,11 @@ import (
 )
 
 const (
-	// upkeepEvery is the time between two rounds of upkeep.
-	upkeepEvery = 10 * time.Second
-	// upkeepSlice is how many rows one transaction deletes or rewrites: it takes
+	// maintenanceEvery is the time between two rounds of maintenance.
+	maintenanceEvery = 10 * time.Second
+	// maintenanceSlice is how many rows one transaction deletes or rewrites: it takes
 	// some 5 ms, and rows that come meanwhile wait so long.
-	upkeepSlice = 100
+	maintenanceSlice = 100
 	// vacuumSlice is how many pages one transaction gives back.
 	vacuumSlice = 64
 	// pruneEvery is the time between two looks for what rows have left behind.
@@ -61,7 +61,7 @@ func (s *Store) in(ctx context.Context, f *file, do func(*sql.Tx) error) error {
 	})
 }
 
-// run does a job, and mends the file as commit does.
+// run does a job, and fixes the file as commit does.
 func (s *Store) run(j job) error {
 	if err := s.ensure(); err != nil {
 		return err
@@ -103,9 +103,9 @@ func slicewise(ctx context.Context, slice func() (int64, error)) (total int64, e
 	}
 }
 
-// upkeep keeps the store within its limits, beside the mail.
-func (s *Store) upkeep(ctx context.Context) {
-	ticker := time.NewTicker(cmp.Or(s.opt.UpkeepEvery, upkeepEvery))
+// maintenance keeps the store within its limits, beside the mail.
+func (s *Store) maintenance(ctx context.Context) {
+	ticker := time.NewTicker(cmp.Or(s.opt.MaintenanceEvery, maintenanceEvery))
 	defer ticker.Stop()
 	for {
 		select {
@@ -181,7 +181,7 @@ const deleteSQL = `DELETE FROM message WHERE seq IN (SELECT seq FROM message WHE
 
 func (s *Store) deleteOldest(ctx context.Context, f *file, before int64, shipped bool) (n int64, err error) {
 	err = s.in(ctx, f, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(context.Background(), deleteSQL, before, shipped, upkeepSlice)
+		done, err := tx.ExecContext(context.Background(), deleteSQL, before, shipped, maintenanceSlice)
 		if err != nil {
 			return err
 		}
@@ -270,7 +270,7 @@ func (s *Store) pruneNow(ctx context.Context, f *file) error {
 	_, err := slicewise(ctx, func() (n int64, err error) {
 		err = s.in(ctx, f, func(tx *sql.Tx) error {
 			n, err = changed(tx.ExecContext(context.Background(),
-				"DELETE FROM sender WHERE (org, net) IN (SELECT org, net FROM sender WHERE last < ? LIMIT ?)", before, upkeepSlice))
+				"DELETE FROM sender WHERE (org, net) IN (SELECT org, net FROM sender WHERE last < ? LIMIT ?)", before, maintenanceSlice))
 			return err
 		})
 		return n, err

@@ -34,7 +34,7 @@ func count(t *testing.T, s *Store, text string, args ...any) (n int64) {
 	return n
 }
 
-// tend does two rounds of upkeep: with the first of a file, its cut-offs begin.
+// tend does two rounds of maintenance: with the first of a file, its cut-offs begin.
 func tend(t *testing.T, s *Store) {
 	t.Helper()
 	for range 2 {
@@ -45,7 +45,7 @@ func tend(t *testing.T, s *Store) {
 }
 
 // patient makes each look at the monotonic clock come a year after the last, so
-// that every round of upkeep cuts where the clock of the host says.
+// that every round of maintenance cuts where the clock of the host says.
 func patient(opt *Options) {
 	var elapsed time.Duration
 	opt.Elapsed = func() time.Duration {
@@ -248,10 +248,10 @@ func TestShortenIPAfterShortensOldAddresses(t *testing.T) {
 		if got := fmt.Sprint(r.Facts.Client, " ", r.Facts.ClientName, " ", r.Facts.Helo); got != want[i] {
 			t.Errorf("row %d = %q; want %q", i, got, want[i])
 		}
-		if got, want := r.Facts.Lacks != 0, r.Facts.ClientName == ""; got != want {
-			t.Errorf("row %d lacks %b; want that it tells what was taken", i, r.Facts.Lacks)
+		if got, want := r.Facts.Missing != 0, r.Facts.ClientName == ""; got != want {
+			t.Errorf("row %d lacks %b; want that it tells what was taken", i, r.Facts.Missing)
 		}
-		if r.Facts.HELO.Domain != r.Facts.Helo || r.Facts.Authors[0].Domain != "bank.example" || r.Decision.Action != policy.Refuse {
+		if r.Facts.HELO.Domain != r.Facts.Helo || r.Facts.Authors[0].Domain != "bank.example" || r.Decision.Action != policy.Reject {
 			t.Errorf("row %d = %+v; want the rest as it was", i, r)
 		}
 	}

@@ -8,23 +8,23 @@ import (
 	"dmarcgate/message"
 )
 
-// mended is a record as it should read, with what its owner has to decide.
-type mended struct {
+// fixed is a record as it should read, with what its owner has to decide.
+type fixed struct {
 	record dmarc.Record
 	notes  []string
 }
 
-// mend corrects the text of a record, or of what was meant to be one. It
+// fix corrects the text of a record, or of what was meant to be one. It
 // guesses nothing: what cannot be read is left out, and a p that cannot be read
 // asks for nothing, as receivers treat it (RFC 9989, Section 4.10.1). The one
 // slip that has one reading only is an address without "mailto:".
-func mend(txt string) mended {
+func fix(txt string) fixed {
 	r, defects, err := dmarc.ParseRecord(txt)
 	if err != nil {
 		txt = versioned(txt)
 		r, defects, _ = dmarc.ParseRecord(txt)
 	}
-	m := mended{record: r}
+	m := fixed{record: r}
 	for _, d := range defects {
 		m.apply(txt, d)
 	}
@@ -50,13 +50,13 @@ func versioned(txt string) string {
 	return "v=DMARC1;" + rest
 }
 
-func (m *mended) note(text string) {
+func (m *fixed) note(text string) {
 	if !slices.Contains(m.notes, text) {
 		m.notes = append(m.notes, text)
 	}
 }
 
-func (m *mended) apply(txt string, d dmarc.Defect) {
+func (m *fixed) apply(txt string, d dmarc.Defect) {
 	switch d.Kind {
 	case dmarc.BadURI:
 		if m.restore(txt, d) {
@@ -73,7 +73,7 @@ func (m *mended) apply(txt string, d dmarc.Defect) {
 }
 
 // restore adds a destination that lacks nothing but its scheme.
-func (m *mended) restore(txt string, d dmarc.Defect) bool {
+func (m *fixed) restore(txt string, d dmarc.Defect) bool {
 	text := txt[d.Pos:] // the defect may have its beginning only
 	if end := strings.IndexAny(text, ",;"); end >= 0 {
 		text = text[:end]

@@ -8,17 +8,17 @@ import (
 	"dmarcgate/auth/dmarc"
 )
 
-// Standing is what an author domain tells in the DNS about sending mail. It is
-// asked for a message that failed under p=reject, where it is evidence: other
-// mail costs no lookup. What is old is no evidence, as what could not be asked
+// SendsMail is what an author domain tells in the DNS about sending mail. It is
+// queried for a message that failed under p=reject, where it is evidence: other
+// mail costs no lookup. What is old is no evidence, as what could not be queried
 // is none: both come with an error.
-type Standing struct {
-	Asked   bool // and answered; otherwise the rest says nothing
+type SendsMail struct {
+	Queried bool // and answered; otherwise the rest says nothing
 	NoSPF   bool // its SPF record is v=spf1 -all and no more
 	NullMX  bool // RFC 7505
 	Missing bool // NXDOMAIN of the name itself
 
-	Err error // why it is not Asked, if it was tried
+	Err error // why it is not Queried, if it was tried
 }
 
 // followUp looks up what matters to some messages only, when the verdicts are
@@ -32,7 +32,7 @@ func (r *Run) followUp() {
 		passed = passed && v.Status == dmarc.Pass
 		if v.Status == dmarc.Fail && v.Policy == dmarc.Reject {
 			author := r.query.Authors[i]
-			r.do(r.known, OfAuthor, func(dns Memory) { a.Standing = standing(r.ctx, dns, author) })
+			r.do(r.cached, OfAuthor, func(dns CacheOnly) { a.SendsMail = sendsMail(r.ctx, dns, author) })
 		}
 	}
 	validated := r.validate(passed)
@@ -49,22 +49,22 @@ func (r *Run) validate(passed bool) arc.Result {
 	return r.arc.Finish(r.ctx)
 }
 
-// standing asks first whether the name exists: that is TXT, which SPF has
-// mostly asked, and a domain that does not has nothing else.
-func standing(ctx context.Context, dns Memory, author string) Standing {
+// sendsMail asks first whether the name exists: that is TXT, which SPF has
+// mostly queried, and a domain that does not has nothing else.
+func sendsMail(ctx context.Context, dns CacheOnly, author string) SendsMail {
 	exists, err := dns.DMARC.Exists(ctx, author)
 	if err != nil || !exists {
-		return Standing{Asked: err == nil, Missing: err == nil, Err: err}
+		return SendsMail{Queried: err == nil, Missing: err == nil, Err: err}
 	}
 	txts, err := dns.SPF.TXT(ctx, author)
 	if err != nil {
-		return Standing{Err: err}
+		return SendsMail{Err: err}
 	}
 	if sendsNothing(txts) {
-		return Standing{Asked: true, NoSPF: true}
+		return SendsMail{Queried: true, NoSPF: true}
 	}
 	hosts, err := dns.SPF.MX(ctx, author)
-	return Standing{Asked: err == nil, Err: err, NullMX: err == nil && len(hosts) == 1 && hosts[0] == "."}
+	return SendsMail{Queried: err == nil, Err: err, NullMX: err == nil && len(hosts) == 1 && hosts[0] == "."}
 }
 
 // sendsNothing reports whether the only SPF record is "v=spf1 -all". One with

@@ -26,8 +26,8 @@ const (
 	asideEvery = time.Minute
 )
 
-// mend is what the writer does about its file.
-type mend struct {
+// fix is what the writer does about its file.
+type fix struct {
 	tried time.Time // to open one
 	aside time.Time // one was set aside
 	err   error     // of the last attempt to open one
@@ -42,7 +42,7 @@ const sayEvery = 10 * time.Second
 
 // complain tells the log of a commit that failed.
 func (s *Store) complain(err error) {
-	m := &s.mend
+	m := &s.fix
 	m.failed++
 	if text := err.Error(); text != m.said || time.Since(m.saidAt) >= sayEvery {
 		s.opt.Log.Error("cannot write results: results not recorded; mail unaffected", "commits", m.failed, "err", err)
@@ -52,9 +52,9 @@ func (s *Store) complain(err error) {
 
 // relax tells the log that commits go well again.
 func (s *Store) relax() {
-	if s.mend.said != "" {
-		s.opt.Log.Info("results are recorded again", "more_failed_commits", s.mend.failed)
-		s.mend.said, s.mend.failed = "", 0
+	if s.fix.said != "" {
+		s.opt.Log.Info("results are recorded again", "more_failed_commits", s.fix.failed)
+		s.fix.said, s.fix.failed = "", 0
 	}
 }
 
@@ -63,17 +63,17 @@ func (s *Store) ensure() error {
 	if s.file != nil {
 		return nil
 	}
-	if time.Since(s.mend.tried) < reopenEvery {
-		return s.mend.err
+	if time.Since(s.fix.tried) < reopenEvery {
+		return s.fix.err
 	}
-	s.mend.tried = time.Now()
+	s.fix.tried = time.Now()
 	f, err := s.openFile(context.Background())
 	if dbfile.IsDamage(err) && s.maySetAside() {
 		f, err = s.beginAnew(context.Background(), err)
 	}
 	if err != nil {
-		s.mend.err = fmt.Errorf("%w: opening it: %w", errNoFile, err)
-		return s.mend.err
+		s.fix.err = fmt.Errorf("%w: opening it: %w", errNoFile, err)
+		return s.fix.err
 	}
 	s.use(f)
 	s.opt.Log.Warn("store file reopened", "store", f.id, "next", f.session.next)
@@ -81,15 +81,15 @@ func (s *Store) ensure() error {
 }
 
 func (s *Store) maySetAside() bool {
-	if time.Since(s.mend.aside) < asideEvery {
+	if time.Since(s.fix.aside) < asideEvery {
 		return false
 	}
-	s.mend.aside = time.Now()
+	s.fix.aside = time.Now()
 	return true
 }
 
 // replaced reports whether there is another file after an error that another
-// file mends.
+// file fixes.
 func (s *Store) replaced(err error) bool {
 	switch {
 	case s.file == nil:
@@ -104,7 +104,7 @@ func (s *Store) replaced(err error) bool {
 			if !old.gone(s.opt.Path) {
 				return false // it could not be renamed
 			}
-			s.file, s.mend.err = nil, fmt.Errorf("%w: %w", errNoFile, failed)
+			s.file, s.fix.err = nil, fmt.Errorf("%w: %w", errNoFile, failed)
 			s.discard(old)
 			return false
 		}
@@ -114,7 +114,7 @@ func (s *Store) replaced(err error) bool {
 	default:
 		return false
 	}
-	s.mend.tried = time.Time{}
+	s.fix.tried = time.Time{}
 	return s.ensure() == nil
 }
 
