@@ -61,7 +61,7 @@ func TestImportTellsWhatItReadBeforeItFailed(t *testing.T) {
 	}
 	var out, warn bytes.Buffer
 	err := Import(t.Context(), &out, &warn, ImportOptions{Files: []string{path, path + "x"}, DryRun: true})
-	if err == nil || !strings.Contains(err.Error(), path+"x") || out.String() != "1 messages read: 1 can be taken, 0 are refused\n" {
+	if err == nil || !strings.Contains(err.Error(), path+"x") || out.String() != "1 messages read: 1 importable, 0 refused\n" {
 		t.Errorf("Import = %v, %q, %q; want the file that is not there, and the message before it", err, out.String(), warn.String())
 	}
 }
