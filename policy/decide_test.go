@@ -94,7 +94,7 @@ func TestDecideTestingAndPctLowerOneStep(t *testing.T) {
 				t.Errorf("Effective = %+v; want %+v", d.Effective[0], tt.want)
 			}
 			if d.Reason != tt.want.Reason {
-				t.Errorf("Why = %q; want %q", d.Reason, tt.want.Reason)
+				t.Errorf("Reason = %q; want %q", d.Reason, tt.want.Reason)
 			}
 			if d.Requested != tt.policy {
 				t.Errorf("Requested = %v; want %v, as published", d.Requested, tt.policy)

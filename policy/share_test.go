@@ -136,7 +136,7 @@ func TestEnforceShareMonitorsOtherMessages(t *testing.T) {
 		t.Errorf("Why = %q; want the profile monitor, which has no share", monitor.Why)
 	}
 	if monitor.Reason != AsPublished {
-		t.Errorf("Why = %q under monitor; want none: no other answer was wanted", monitor.Reason)
+		t.Errorf("Reason = %q under monitor; want none: no other answer was wanted", monitor.Reason)
 	}
 	d.Why, d.Reason = monitor.Why, monitor.Reason
 	if text(d) != text(monitor) {
