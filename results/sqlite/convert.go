@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
 	"dmarcgate/policy"
@@ -69,6 +70,13 @@ type oldFacts struct {
 	OldHeaderTruncated bool `json:"cut"`
 }
 
+// newKeys are keys of schema version 1 and their names of today. Within a text
+// of JSON a quote has a backslash before it, so only keys are replaced.
+var newKeys = strings.NewReplacer(`"reason":`, `"why":`, `"override":`, `"reason":`, `"from":`, `"from_field":`,
+	`"standing":`, `"sends_mail":`, `"asked":`, `"queried":`)
+
+func renameKeys(object []byte) []byte { return []byte(newKeys.Replace(string(object))) }
+
 func (s *session) oldRows(ctx context.Context) (oldSlice, error) {
 	var slice oldSlice
 	rs, err := s.conn.QueryContext(ctx, "SELECT seq, state, facts, decision FROM message_1 ORDER BY seq LIMIT ?", convertSlice)
@@ -84,7 +92,7 @@ func (s *session) oldRows(ctx context.Context) (oldSlice, error) {
 			return slice, err
 		}
 		slice.last = r.Sequence
-		if json.Unmarshal(facts, &old) != nil || json.Unmarshal(decision, &r.Decision) != nil {
+		if json.Unmarshal(renameKeys(facts), &old) != nil || json.Unmarshal(renameKeys(decision), &r.Decision) != nil {
 			slice.unreadable++
 			continue
 		}
