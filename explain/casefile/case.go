@@ -34,7 +34,7 @@ const (
 var (
 	sectionNames = []string{"config", "rules", "envelope", "zone", "sign", "message", "want"}
 	envelopeKeys = []string{
-		"client", "helo", "mail", "profile", "quarantine", "recipient", "name", "tls", "auth", "trusted", "dns-timeout",
+		"client", "helo", "mail_from", "profile", "quarantine", "recipient", "name", "tls", "auth", "trusted", "dns-timeout",
 		"args", "rcpt", "mta",
 	}
 )

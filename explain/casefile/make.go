@@ -189,7 +189,7 @@ func caseAuthors(f policy.Facts) string {
 func (r *draft) envelope() map[string][]string {
 	env := r.letter.Env
 	lines := map[string][]string{
-		"client": {clientWord(env)}, "helo": {env.Helo}, "mail": {"<" + env.MailFrom + ">"}, "profile": {r.profile}, "quarantine": {r.quarantine},
+		"client": {clientWord(env)}, "helo": {env.Helo}, "mail_from": {"<" + env.MailFrom + ">"}, "profile": {r.profile}, "quarantine": {r.quarantine},
 	}
 	for _, rcpt := range env.Rcpts {
 		lines["recipient"] = append(lines["recipient"], "<"+rcpt+">")
