@@ -153,7 +153,7 @@ func (c *caseFile) mail(t *testing.T, message []byte) miltertest.Mail {
 	t.Helper()
 	trim := func(s string) string { return strings.TrimSuffix(strings.TrimPrefix(s, "<"), ">") }
 	m := miltertest.Mail{
-		ClientName: c.One("name", ""), Helo: c.One("helo", "[192.0.2.10]"), From: trim(c.One("mail", casefile.DefaultMail)),
+		ClientName: c.One("name", ""), Helo: c.One("helo", "[192.0.2.10]"), From: trim(c.One("mail_from", casefile.DefaultMail)),
 		Args: c.Envelope["args"], QueueID: "4XyZ1", Auth: c.One("auth", ""), MTA: c.One("mta", ""), Message: message,
 	}
 	for _, rcpt := range c.Recipients() {

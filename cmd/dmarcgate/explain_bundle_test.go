@@ -34,7 +34,7 @@ func explained(t *testing.T, c *caseFile, more ...string) string {
 		t.TempDir(), top, c.One("profile", "strict"), c.One("quarantine", "tag"), c.One("trusted", "192.0.2.255"), dns.Addr(), tables))
 	args := []string{
 		"explain", write(t, "message.eml", string(message)), "-c", cfg, "--client", c.One("client", "192.0.2.10"),
-		"--helo", c.One("helo", "[192.0.2.10]"), "--mail-from", c.One("mail", casefile.DefaultMail),
+		"--helo", c.One("helo", "[192.0.2.10]"), "--mail-from", c.One("mail_from", casefile.DefaultMail),
 	}
 	for _, rcpt := range c.Recipients() {
 		args = append(args, "--rcpt", rcpt)
