@@ -36,7 +36,7 @@ type importReport struct {
 
 // ImportOptions are those of Import.
 type ImportOptions struct {
-	Source
+	Socket string   // control socket of the daemon, instead of the configured one; may be empty
 	Config string   // configuration file of the daemon
 	Files  []string // history files; - is standard input
 	DryRun bool     // read the files, and write nothing
@@ -78,7 +78,7 @@ func (h *histories) take(ctx context.Context, warn io.Writer, o ImportOptions) (
 	if err != nil {
 		return err
 	}
-	store, end, err := takeOver(ctx, warn, cfg, o.Source)
+	store, end, err := takeOver(ctx, warn, cfg, o.Socket)
 	if err != nil {
 		return err
 	}

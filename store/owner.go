@@ -7,34 +7,29 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"syscall"
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/daemon/storekeeper"
 	"dmarcgate/results"
+	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
 )
 
-// Owner does what only the owner of the store may: *admin.Client, when the
+// owner does what only the owner of the store may: *admin.Client, when the
 // daemon runs, or this process.
-type Owner interface {
+type owner interface {
 	Purge(context.Context, results.Purge) (int64, error)
 	Import(context.Context, func() (results.Row, error)) (admin.Imported, error)
 }
 
-// Source says who may change the store.
-type Source struct {
-	Socket string // control socket of the daemon, instead of the configured one; may be empty
-	// Own opens the store of a configuration as the daemon does, for when none runs.
-	// The function that it returns closes it.
-	Own func(ctx context.Context, cfg *config.Config) (Owner, func() error, error)
-}
-
-// takeOver returns the daemon, when one answers on the control socket, and
-// else the store itself, opened as the daemon does. Call the function at the
-// end.
-func takeOver(ctx context.Context, warn io.Writer, cfg *config.Config, from Source) (Owner, func() error, error) {
-	client := admin.Dial(cmp.Or(from.Socket, cfg.Admin.Control))
+// takeOver returns the daemon, when one answers on the control socket, and else the
+// store itself. Call the function at the end. Socket is "" for the configured one.
+func takeOver(ctx context.Context, warn io.Writer, cfg *config.Config, socket string) (owner, func() error, error) {
+	socket = cmp.Or(socket, cfg.Admin.Control)
+	client := admin.Dial(socket)
 	_, err := client.Status(ctx)
 	if err == nil {
 		return client, func() error { return nil }, nil
@@ -45,8 +40,32 @@ func takeOver(ctx context.Context, warn io.Writer, cfg *config.Config, from Sour
 	if cfg.Store.Durability == "off" {
 		return nil, nil, site.ErrNoResults
 	}
-	fmt.Fprintf(warn, "no daemon answers at %s: the store is opened here\n", cmp.Or(from.Socket, cfg.Admin.Control))
-	return from.Own(ctx, cfg)
+	fmt.Fprintf(warn, "no daemon answers at %s: the store is opened here\n", socket)
+	return openOwn(ctx, warn, cfg)
+}
+
+// openOwn opens a store that is there, as the daemon does.
+func openOwn(ctx context.Context, warn io.Writer, cfg *config.Config) (owner, func() error, error) {
+	if _, err := os.Stat(cfg.Store.Path); err != nil {
+		return nil, nil, err
+	}
+	if sqlite.InUse(cfg.Store.Path) {
+		return nil, nil, fmt.Errorf("another process has the store %s open: if that is the daemon, --socket names its control socket", cfg.Store.Path)
+	}
+	log := site.NewLogger(warn, cfg.Log.Format, "warn")
+	var key []byte
+	if cfg.Privacy.HashQueueIDs { // made by the daemon alone, so that it is the one to own it
+		var err error
+		if key, err = site.ReadQueueIDKey(cfg.Privacy.KeyFile); err != nil {
+			return nil, nil, err
+		}
+	}
+	opt := site.StoreOptions(cfg, key, nil, log.Logger)
+	own, err := sqlite.Open(ctx, opt)
+	if err != nil {
+		return nil, nil, err
+	}
+	return storekeeper.New(own, opt), own.Close, nil
 }
 
 // atEnd adds the error of a close to that of the work.

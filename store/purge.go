@@ -16,7 +16,7 @@ import (
 
 // PurgeOptions are those of Purge.
 type PurgeOptions struct {
-	Source
+	Socket   string // control socket of the daemon, instead of the configured one; may be empty
 	Meant    results.Purge
 	Postgres bool // in PostgreSQL, for all hosts
 	DryRun   bool // only count
@@ -82,7 +82,7 @@ func (o PurgeOptions) delete(ctx context.Context, warn io.Writer, cfg *config.Co
 		defer r.Close()
 		return r.Purge(ctx, o.Meant)
 	}
-	store, end, err := takeOver(ctx, warn, cfg, o.Source)
+	store, end, err := takeOver(ctx, warn, cfg, o.Socket)
 	if err != nil {
 		return 0, err
 	}

@@ -24,6 +24,6 @@ func (c *importOpenDMARCCmd) Run(e *env) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return store.Import(ctx, e.stdout, e.stderr, store.ImportOptions{
-		Source: store.Source{Socket: c.Socket, Own: e.ownStore}, Config: c.Config, Files: c.Files, DryRun: c.DryRun, JSON: c.JSON,
+		Socket: c.Socket, Config: c.Config, Files: c.Files, DryRun: c.DryRun, JSON: c.JSON,
 	})
 }

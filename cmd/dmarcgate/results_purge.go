@@ -78,6 +78,6 @@ func (c *purgeCmd) Run(e *env) error {
 		return err
 	}
 	return store.Purge(ctx, e.stdout, e.stderr, cfg, store.PurgeOptions{
-		Source: store.Source{Socket: c.Socket, Own: e.ownStore}, Meant: p, Postgres: c.Postgres, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON, Ask: e.ask,
+		Socket: c.Socket, Meant: p, Postgres: c.Postgres, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON, Ask: e.ask,
 	})
 }
