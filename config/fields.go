@@ -27,6 +27,35 @@ func Keys() []string {
 	return keys
 }
 
+// effect says what another value of a key does to the decision about a message
+// that is stored, which what-if has to know.
+type effect uint8
+
+const (
+	shapesFacts effect = iota // the message could have had other facts: see Keys of site/shape
+	applied                   // the message is decided by the value, as the daemon would
+	neutral                   // the decision is the same, see Neutral
+)
+
+// Applied reports whether stored messages are decided by the value of a key, as
+// the daemon would.
+func Applied(key string) bool { return effectOf(key) == applied }
+
+// Neutral reports whether no decision about a stored message depends on a key. Two
+// assumptions are behind that: other mail, and the history that the store has of
+// senders, are as they were; so are the names of hosts, the files that a key names,
+// and the clock.
+func Neutral(key string) bool { return effectOf(key) == neutral }
+
+func effectOf(key string) effect {
+	for _, effects := range []map[string]effect{mailEffects, dnsEffects, serviceEffects, listenerEffects} {
+		if e := effects[key]; e != shapesFacts {
+			return e
+		}
+	}
+	return shapesFacts
+}
+
 // validate returns what is wrong with values that have been read, each fault
 // with the path of its key.
 func validate(c *Config) []tomlfile.Fault {

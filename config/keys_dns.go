@@ -61,6 +61,11 @@ func dnsFields(c *Config) []tomlfile.Field {
 	}
 }
 
+// dnsEffects has the keys above that shape no facts: see effect.
+var dnsEffects = map[string]effect{
+	"dns.trusted": neutral, // shown, and nothing more
+}
+
 // checkDNS checks what concerns several keys of [dns].
 func checkDNS(d DNS) []tomlfile.Fault {
 	faults := checkTrusted(d)

@@ -58,6 +58,18 @@ func listenerFields(path string, l *Listener) []tomlfile.Field {
 	}
 }
 
+// listenerEffects has the keys above that shape no facts: see effect.
+var listenerEffects = map[string]effect{
+	"listener.name":             applied,
+	"listener.profile":          applied,
+	"listener.enforce_share":    applied,
+	"listener.quarantine":       applied,
+	"listener.trusted_networks": applied, // see origin in whatif
+	"listener.address":          neutral,
+	"listener.socket_mode":      neutral,
+	"listener.socket_owner":     neutral,
+}
+
 // relayFields is the same for the [[trusted_relay]] at path.
 func relayFields(path string, r *TrustedRelay) []tomlfile.Field {
 	return []tomlfile.Field{

@@ -91,6 +91,28 @@ func mailFields(c *Config) []tomlfile.Field {
 	}
 }
 
+// mailEffects has the keys above that shape no facts: see effect.
+var mailEffects = map[string]effect{
+	"rules_dir":                     applied,
+	"discovery.pct":                 applied,
+	"temperror.ours":                applied,
+	"temperror.domain":              applied,
+	"temperror.unknown_client":      applied,
+	"from.missing":                  applied,
+	"from.empty_group":              applied,
+	"from.unparsable":               applied,
+	"from.several_fields":           applied,
+	"from.too_many_domains":         applied,
+	"from.null_path_missing":        applied,
+	"conformant.trusted_sealers":    applied,
+	"conformant.forwarder_networks": applied,
+	"conformant.forwarder_domains":  applied,
+	"user":                          neutral,
+	"state_dir":                     neutral, // but for the sampling key, see sampling.secret_file
+	"arc.check":                     neutral, // only whether the chain of what passes is known, which decides nothing
+	"discovery.compare":             neutral, // what it finds decides nothing
+}
+
 func fromAnswer(key string, p *policy.FromAnswer) tomlfile.Field {
 	return tomlfile.WordOf(key, p, policy.FromProfile, policy.FromAccept, policy.FromQuarantine, policy.FromReject)
 }

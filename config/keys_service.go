@@ -168,5 +168,36 @@ func serviceFields(c *Config) []tomlfile.Field {
 	}
 }
 
+// serviceEffects has the keys above that shape no facts: see effect.
+var serviceEffects = map[string]effect{
+	"header.tag":                   neutral,
+	"reply.reject":                 neutral,
+	"reply.tempfail":               neutral,
+	"reply.no_author":              neutral,
+	"reply.help":                   neutral,
+	"reports.schema":               neutral,
+	"limits.connections":           neutral,
+	"limits.idle_timeout":          neutral,
+	"limits.drain_timeout":         neutral,
+	"admin.listen":                 neutral,
+	"admin.allow_remote":           neutral,
+	"admin.control":                neutral,
+	"log.format":                   neutral,
+	"log.level":                    neutral,
+	"store.path":                   neutral,
+	"store.durability":             neutral,
+	"store.wait":                   neutral,
+	"store.queue":                  neutral,
+	"store.max_size":               neutral,
+	"store.min_free":               neutral,
+	"store.postgres.url":           neutral,
+	"store.postgres.password_file": neutral,
+	"store.postgres.retention":     neutral,
+	"privacy.shorten_ip_after":     neutral,
+	"privacy.keep_recipients":      neutral,
+	"privacy.hash_queue_ids":       neutral,
+	"privacy.key_file":             neutral,
+}
+
 // maxRetention is ten years: longer than any law known to us asks for.
 const maxRetention = 3650 * day

@@ -7,57 +7,6 @@ import (
 	"dmarcgate/site/shape"
 )
 
-// keyClass says what a key of the configuration is to what-if.
-type keyClass uint8
-
-const (
-	unclassed keyClass = iota
-	applied            // stored messages are decided by its value, as the daemon would
-	shaping            // it can make other facts of the same message: see shapingKey
-	neutral            // no decision depends on it
-)
-
-// keyClasses has every key of the configuration that does not shape facts. A
-// test fails for a key that is neither here nor among shapingKeys.
-//
-// What the neutral ones do not change is the decision about a message. Two
-// assumptions are behind that: other mail, and the history that the store has of
-// senders, are as they were; so are the names of hosts, the files that a key
-// names, and the clock.
-var keyClasses = map[string]keyClass{
-	"listener.name": applied, "listener.profile": applied, "listener.enforce_share": applied, "listener.quarantine": applied,
-	"listener.trusted_networks": applied, // see origin
-	"rules_dir":                 applied, "discovery.pct": applied,
-	"temperror.ours": applied, "temperror.domain": applied, "temperror.unknown_client": applied,
-	"from.missing": applied, "from.empty_group": applied, "from.unparsable": applied, "from.several_fields": applied,
-	"from.too_many_domains": applied, "from.null_path_missing": applied,
-	"conformant.trusted_sealers": applied, "conformant.forwarder_networks": applied, "conformant.forwarder_domains": applied,
-
-	// Names and texts.
-	"header.tag":   neutral,
-	"reply.reject": neutral, "reply.tempfail": neutral, "reply.no_author": neutral, "reply.help": neutral, "reports.schema": neutral,
-	"user": neutral,
-	// How it is reached, and how it is watched.
-	"listener.address": neutral, "listener.socket_mode": neutral, "listener.socket_owner": neutral,
-	"limits.connections": neutral, "limits.idle_timeout": neutral, "limits.drain_timeout": neutral,
-	"admin.listen": neutral, "admin.allow_remote": neutral, "admin.control": neutral, "log.format": neutral, "log.level": neutral,
-	// What is kept. Messages are read from the store that the candidate names.
-	"state_dir":  neutral, // but for the sampling key, see sampling.secret_file
-	"store.path": neutral, "store.durability": neutral, "store.wait": neutral, "store.queue": neutral, "store.max_size": neutral, "store.min_free": neutral,
-	"store.postgres.url": neutral, "store.postgres.password_file": neutral, "store.postgres.retention": neutral,
-	"privacy.shorten_ip_after": neutral, "privacy.keep_recipients": neutral, "privacy.hash_queue_ids": neutral, "privacy.key_file": neutral,
-	"arc.check":         neutral, // only whether the chain of what passes is known, which decides nothing
-	"discovery.compare": neutral, // what it finds decides nothing
-	"dns.trusted":       neutral, // shown, and nothing more
-}
-
-// Applied reports whether stored messages are decided by the value of a key of
-// the configuration, as the daemon would.
-func Applied(key string) bool { return keyClasses[key] == applied }
-
-// Neutral reports whether no decision depends on a key of the configuration.
-func Neutral(key string) bool { return keyClasses[key] == neutral }
-
 // stored is a stored message, with the settings that it is decided by again.
 type stored struct {
 	facts *policy.Facts

@@ -17,29 +17,23 @@ import (
 )
 
 // Who adds a key to the configuration is told here that what-if has to know
-// what it does: an applied key, one that shapes facts, or neither.
+// what it does: config/keys_*.go list keys as applied or neutral, and every other
+// key shapes facts.
 func TestWhatIfKnowsTheClassOfEveryKey(t *testing.T) {
-	classes := make(map[string]int)
-	for key, class := range keyClasses {
-		if class != applied && class != neutral {
-			t.Errorf("keyClasses[%q] = %d; want applied or neutral", key, class)
-		}
-		classes[key]++
-	}
+	shaping := make(map[string]bool)
 	for _, key := range shape.Keys() {
-		classes[key]++
+		shaping[key] = true
 		if affects[key] == nil {
 			t.Errorf("affects[%q] is missing", key)
 		}
 	}
-	keys := config.Keys()
-	for _, key := range keys {
-		if classes[key] != 1 {
-			t.Errorf("key %s is in %d classes; want one: what does what-if make of it (whatif/keys.go, and site/shape.go for one that shapes facts)?", key, classes[key])
+	for _, key := range config.Keys() {
+		if marked := config.Applied(key) || config.Neutral(key); marked == shaping[key] {
+			t.Errorf("key %s: listed in config/keys_*.go as applied or neutral: %v; among shape.Keys: %v; want one of them", key, marked, shaping[key])
 		}
-		delete(classes, key)
+		delete(shaping, key)
 	}
-	for key := range classes {
+	for key := range shaping {
 		t.Errorf("there is no key %s", key)
 	}
 }

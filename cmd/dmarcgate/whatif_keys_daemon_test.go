@@ -320,7 +320,7 @@ func TestWhatIfPredictsEveryKey(t *testing.T) {
 	}
 	s := newKeySite(t, n)
 	for _, key := range config.Keys() {
-		if _, ok := keyCandidates[key]; !ok && !whatif.Neutral(key) {
+		if _, ok := keyCandidates[key]; !ok && !config.Neutral(key) {
 			t.Errorf("no candidate for key %s", key)
 		}
 	}
@@ -333,7 +333,7 @@ func TestWhatIfPredictsEveryKey(t *testing.T) {
 			start := time.Now()
 			sure, wrong, doubts := s.compare(t, s.write(t, strings.NewReplacer(",", "-", " ", "-").Replace(key), lines))
 			t.Logf("sure of %d of %d, %d of them wrong, %v; doubts %v", sure, n, wrong, time.Since(start).Round(time.Millisecond), doubts)
-			if whatif.Applied(key) && key != "listener.name" && key != "listener.trusted_networks" && sure != n || key == "listener.name,all neutral keys" && sure != n {
+			if config.Applied(key) && key != "listener.name" && key != "listener.trusted_networks" && sure != n || key == "listener.name,all neutral keys" && sure != n {
 				t.Errorf("what-if is sure of %d of %d messages; want all", sure, n)
 			}
 		})
