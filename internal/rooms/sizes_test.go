@@ -117,7 +117,8 @@ func TestShippedRoomsAreSmall(t *testing.T) {
 	}
 }
 
-// TestRoomsFigures prints the figures of every room (with -v).
+// TestRoomsFigures holds the medians over all rooms, and prints the figures of
+// every room (with -v).
 func TestRoomsFigures(t *testing.T) {
 	all := sizes(t)
 	t.Logf("%-20s %5s %6s %7s %3s %3s", "room", "files", "lines", "exports", "in", "out")
@@ -129,6 +130,9 @@ func TestRoomsFigures(t *testing.T) {
 	exports := median(all, func(z size) int { return z.exports })
 	t.Logf("%d rooms; medians: %d files, %d lines (want at most %d), %d exports (want at most %d)", len(all),
 		median(all, func(z size) int { return z.files }), lines, mostMedianLines, exports, mostMedianExports)
+	if lines > mostMedianLines || exports > mostMedianExports {
+		t.Errorf("the median room has %d lines and %d exported names; want at most %d and %d: cut rooms: see docs/rooms.md", lines, exports, mostMedianLines, mostMedianExports)
+	}
 }
 
 // median returns the median of a figure over all rooms, the larger of two.
