@@ -112,7 +112,7 @@ func verdictOf(b *testing.B, dns dmarc.Resolver, immediate bool) {
 	facts := policy.Facts{Time: time.Unix(1, 0), FromField: policy.FromOneMailbox, Authors: []policy.Author{{
 		Domain: "shop.example", Org: d.Org, PolicyDomain: d.PolicyDomain, Verdict: v,
 	}}}
-	set := policy.Settings{Profile: policy.Conformant, Quarantine: policy.Tag}
+	set := policy.Settings{Profile: policy.Conformant, EnforceShare: 100, Quarantine: policy.Tag}
 	if got := set.Decide(facts); v.Status != dmarc.Pass || got.Action != policy.Accept {
 		b.Fatalf("%+v, %+v", v, got)
 	}

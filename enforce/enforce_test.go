@@ -52,7 +52,7 @@ func newRig(t testing.TB, zone string) *rig {
 	r := &rig{store: &memory{outcome: results.Written}, reg: prometheus.NewRegistry(), log: &strings.Builder{}}
 	r.set = Settings{
 		AuthservID: "mx.receiver.example", AuthservIDs: []string{"mx.receiver.example"}, TagField: "X-Tag",
-		Policy:  policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
+		Policy:  policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
 		Sampler: policy.NewSampler(make([]byte, policy.MinSecret)),
 		Reply:   Reply{Reject: "DMARC {domain}: {why} ({qid})", Tempfail: "DMARC later {domain}", NoAuthor: "no author {domain}: {why} ({qid})"},
 	}

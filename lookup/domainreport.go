@@ -167,7 +167,7 @@ func (s *domainReport) knows(l dnscache.Lookup) bool {
 // share of messages that is enforced are left out: they are about messages, and
 // there is none.
 func (s *domainReport) evaluate(settings policy.Settings) {
-	settings.Rules, settings.Observed = policy.Rules{}, 0
+	settings.Rules, settings.EnforceShare = policy.Rules{}, 100
 	v := dmarc.Evaluate(s.found, nil)
 	for _, p := range []policy.Profile{policy.Monitor, policy.Conformant, policy.Strict} {
 		settings.Profile = p

@@ -30,8 +30,8 @@ import (
 // did not pass.
 //
 // A rule with a sample holds for messages whose draw is below it, and the
-// profile is Monitor for those whose draw is below Observed. A message without
-// Seed is in no sample, and is observed if any are.
+// profile is Monitor for those outside EnforceShare. A message without Seed is in
+// no sample, and outside a share of less than 100.
 func (s Settings) Decide(f Facts) Decision {
 	switch {
 	case f.TooManyForged:
@@ -56,23 +56,25 @@ func (s Settings) refuseForged(f *Facts) Decision {
 }
 
 // takeShare makes the profile that of the message: Monitor outside the share that
-// is enforced. Observed is more than 0 then, and 0 elsewhere.
+// is enforced. EnforceShare is less than 100 then, and 100 elsewhere.
 func (s *Settings) takeShare(f *Facts) {
-	if s.Profile != Monitor && s.Observed > 0 && s.observes(f) {
+	if s.Profile != Monitor && s.EnforceShare < 100 && !s.enforces(f) {
 		s.Profile = Monitor
 		return
 	}
-	s.Observed = 0
+	s.EnforceShare = 100
 }
 
-func (s *Settings) observes(f *Facts) bool {
+// enforces reports whether the message is in the share that is enforced: its draw
+// is among the EnforceShare highest of the 100.
+func (s *Settings) enforces(f *Facts) bool {
 	switch {
-	case s.Observed >= 100:
-		return true
+	case s.EnforceShare == 0:
+		return false
 	case f.missing(MissingSeed):
-		return f.supposed&SupposeShare == 0
+		return f.supposed&SupposeShare != 0
 	}
-	return f.Seed == 0 || DrawFrom(f.Seed, "ramp") < s.Observed
+	return f.Seed != 0 && DrawFrom(f.Seed, "ramp") >= 100-s.EnforceShare
 }
 
 // evaluate is the decision by profile and rules about facts as they are.
@@ -165,7 +167,7 @@ func (s Settings) enforce(f Facts, a Author, p dmarc.Policy, d Decision) Decisio
 	case p == dmarc.None: // MUST NOT change the handling, RFC 9989, Section 5.4
 		return d
 	case s.Profile == Monitor:
-		if s.Observed > 0 { // the profile wanted another answer: see takeShare
+		if s.EnforceShare < 100 { // the profile wanted another answer: see takeShare
 			d.Reason = LocalPolicy
 		}
 		d.Why += "; not enforced: " + s.unenforced()

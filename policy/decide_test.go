@@ -23,8 +23,8 @@ func one(v dmarc.Verdict) Facts {
 }
 
 func TestDecideFollowsTheProfile(t *testing.T) {
-	strict := Settings{Profile: Strict, Quarantine: Tag}
-	conformant := Settings{Profile: Conformant, Quarantine: Tag}
+	strict := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}
+	conformant := Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Tag}
 	monitor := Settings{Profile: Monitor, Quarantine: Tag}
 	type want struct {
 		action      Action
@@ -47,8 +47,8 @@ func TestDecideFollowsTheProfile(t *testing.T) {
 		{"monitor has nothing to override for p=none", monitor, one(fails(dmarc.None)), want{}},
 		{"conformant quarantines p=reject", conformant, one(fails(dmarc.Reject)), want{Tag, Quarantined, LocalPolicy}},
 		{"conformant quarantines p=quarantine as published", conformant, one(fails(dmarc.Quarantine)), want{Tag, Quarantined, AsPublished}},
-		{"quarantine can be the MTA's hold queue", Settings{Profile: Strict, Quarantine: Hold}, one(fails(dmarc.Quarantine)), want{Hold, Quarantined, AsPublished}},
-		{"quarantine can be a refusal", Settings{Profile: Strict, Quarantine: Reject}, one(fails(dmarc.Quarantine)), want{Reject, Rejected, LocalPolicy}},
+		{"quarantine can be the MTA's hold queue", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Hold}, one(fails(dmarc.Quarantine)), want{Hold, Quarantined, AsPublished}},
+		{"quarantine can be a refusal", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Reject}, one(fails(dmarc.Quarantine)), want{Reject, Rejected, LocalPolicy}},
 		{"zero settings enforce nothing", Settings{}, one(fails(dmarc.Reject)), want{Accept, Delivered, AsPublished}},
 		{"zero facts are not a pass", strict, Facts{}, want{Reject, Rejected, LocalPolicy}},
 		{"mail that is not evaluated is delivered", strict, Facts{Skip: Authenticated}, want{}},
@@ -89,7 +89,7 @@ func TestDecideTestingAndPctLowerOneStep(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := one(dmarc.Verdict{Status: dmarc.Fail, Policy: tt.policy, Testing: tt.testing, Pct: tt.pct})
 			f.Authors[0].Draw = tt.draw
-			d := Settings{Profile: Strict, Quarantine: Tag, IgnorePct: tt.ignorePct}.Decide(f)
+			d := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, IgnorePct: tt.ignorePct}.Decide(f)
 			if d.Effective[0] != tt.want {
 				t.Errorf("Effective = %+v; want %+v", d.Effective[0], tt.want)
 			}
@@ -126,7 +126,7 @@ func TestDecideStrictestFailingAuthorDomainWins(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := Facts{FromField: FromSeveralDomains, Authors: tt.authors}
-			d := Settings{Profile: Strict, Quarantine: Tag}.Decide(f)
+			d := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}.Decide(f)
 			if d.Action != tt.want || d.Author != tt.decided {
 				t.Errorf("Decide() = %v by %q; want %v by %q", d.Action, d.Author, tt.want, tt.decided)
 			}
@@ -135,7 +135,7 @@ func TestDecideStrictestFailingAuthorDomainWins(t *testing.T) {
 }
 
 func TestDecideAnswersTempErrorByCause(t *testing.T) {
-	s := Settings{Profile: Strict, Quarantine: Hold, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: 4 * time.Hour}
+	s := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Hold, TempOurs: Tag, TempDomain: Tempfail, MaxDefer: 4 * time.Hour}
 	ours := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseOurs}
 	theirs := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CauseDomain}
 	pressed := dmarc.Verdict{Status: dmarc.TempError, Policy: dmarc.Reject, Cause: dmarc.CausePressure}
@@ -154,14 +154,14 @@ func TestDecideAnswersTempErrorByCause(t *testing.T) {
 		{"but not for ever, and never past the policy", s, theirs, 4 * time.Hour, Hold, Quarantined},
 		{"a lookup gave way: try again", s, pressed, 0, Tempfail, Delivered},
 		{"however long that goes on", s, pressed, 400 * time.Hour, Tempfail, Delivered},
-		{"whatever the settings deliver", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag}, pressed, 0, Tempfail, Delivered},
-		{"under the profile conformant, too", Settings{Profile: Conformant, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail}, pressed, time.Hour, Tempfail, Delivered},
+		{"whatever the settings deliver", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag}, pressed, 0, Tempfail, Delivered},
+		{"under the profile conformant, too", Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Tag, TempOurs: Tag, TempDomain: Tempfail}, pressed, time.Hour, Tempfail, Delivered},
 		{"monitor does not defer for it", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, pressed, 0, Accept, Delivered},
 		{"nor is what passes deferred for it", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CausePressure, AlignedSPF: true}, 0, Accept, Delivered},
 		{"a pass of the author domain itself needs no record", s, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, AlignedDKIM: true}, 0, Accept, Delivered},
 		{"monitor defers nobody", Settings{Profile: Monitor, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, 0, Accept, Delivered},
-		{"not even where quarantine is one", Settings{Profile: Strict, Quarantine: Reject, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantined},
-		{"temperror is never a rejection", Settings{Profile: Strict, Quarantine: Tag, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantined},
+		{"not even where quarantine is one", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Reject, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantined},
+		{"temperror is never a rejection", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, TempOurs: Tempfail, TempDomain: Tempfail}, theirs, time.Hour, Tag, Quarantined},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -187,18 +187,18 @@ func TestTempUnknownAnswersMailOfUnknownClient(t *testing.T) {
 		verdict dmarc.Verdict
 		want    Action
 	}{
-		{"tag", Settings{Profile: Strict, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
-		{"tag under conformant", Settings{Profile: Conformant, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
-		{"tag where quarantine is a refusal", Settings{Profile: Strict, Quarantine: Reject, TempUnknown: Tag}, unknown(dmarc.Quarantine), Tag},
-		{"accept", Settings{Profile: Strict, TempUnknown: Accept}, unknown(dmarc.Reject), Accept},
-		{"tempfail", Settings{Profile: Strict, TempUnknown: Tempfail}, unknown(dmarc.Quarantine), Tempfail},
-		{"the settings for DNS say nothing here", Settings{Profile: Strict, TempOurs: Tempfail, TempDomain: Tempfail, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
-		{"p=none asks for nothing", Settings{Profile: Strict, TempUnknown: Tempfail}, unknown(dmarc.None), Accept},
-		{"t=y lowers quarantine to nothing", Settings{Profile: Strict, TempUnknown: Tempfail}, inTest, Accept},
-		{"so does pct=0", Settings{Profile: Strict, TempUnknown: Tempfail}, unsampled, Accept},
+		{"tag", Settings{Profile: Strict, EnforceShare: 100, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
+		{"tag under conformant", Settings{Profile: Conformant, EnforceShare: 100, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
+		{"tag where quarantine is a refusal", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Reject, TempUnknown: Tag}, unknown(dmarc.Quarantine), Tag},
+		{"accept", Settings{Profile: Strict, EnforceShare: 100, TempUnknown: Accept}, unknown(dmarc.Reject), Accept},
+		{"tempfail", Settings{Profile: Strict, EnforceShare: 100, TempUnknown: Tempfail}, unknown(dmarc.Quarantine), Tempfail},
+		{"the settings for DNS say nothing here", Settings{Profile: Strict, EnforceShare: 100, TempOurs: Tempfail, TempDomain: Tempfail, TempUnknown: Tag}, unknown(dmarc.Reject), Tag},
+		{"p=none asks for nothing", Settings{Profile: Strict, EnforceShare: 100, TempUnknown: Tempfail}, unknown(dmarc.None), Accept},
+		{"t=y lowers quarantine to nothing", Settings{Profile: Strict, EnforceShare: 100, TempUnknown: Tempfail}, inTest, Accept},
+		{"so does pct=0", Settings{Profile: Strict, EnforceShare: 100, TempUnknown: Tempfail}, unsampled, Accept},
 		{"monitor does nothing", Settings{Profile: Monitor, TempUnknown: Tempfail}, unknown(dmarc.Reject), Accept},
-		{"a pass is a pass", Settings{Profile: Strict, TempUnknown: Tempfail}, dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, AlignedDKIM: true}, Accept},
-		{"the DNS of the domain has a setting of its own", Settings{Profile: Strict, TempDomain: Tempfail, MaxDefer: time.Hour, TempUnknown: Accept}, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain}, Tempfail},
+		{"a pass is a pass", Settings{Profile: Strict, EnforceShare: 100, TempUnknown: Tempfail}, dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, AlignedDKIM: true}, Accept},
+		{"the DNS of the domain has a setting of its own", Settings{Profile: Strict, EnforceShare: 100, TempDomain: Tempfail, MaxDefer: time.Hour, TempUnknown: Accept}, dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain}, Tempfail},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestStringOfUnknownNumberIsInvalid(t *testing.T) {
 
 func TestDecideReasonExplainsUnappliedPolicy(t *testing.T) {
 	open := dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain, Why: "no answer"}
-	waits := Settings{Profile: Strict, Quarantine: Tag, TempDomain: Tempfail, MaxDefer: time.Hour}
+	waits := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, TempDomain: Tempfail, MaxDefer: time.Hour}
 	tests := []struct {
 		name     string
 		s        Settings
@@ -249,7 +249,7 @@ func TestDecideReasonExplainsUnappliedPolicy(t *testing.T) {
 		deferred time.Duration
 		want     string
 	}{
-		{"as published", Settings{Profile: Strict}, fails(dmarc.Reject), 0, "nothing aligned passed"},
+		{"as published", Settings{Profile: Strict, EnforceShare: 100}, fails(dmarc.Reject), 0, "nothing aligned passed"},
 		{"monitor enforces nothing", Settings{Profile: Monitor}, fails(dmarc.Quarantine), 0, "nothing aligned passed; not enforced: profile monitor"},
 		{"monitor has nothing to enforce", Settings{Profile: Monitor}, fails(dmarc.None), 0, "nothing aligned passed"},
 		{"the sender is to try again", waits, open, 0, "no answer"},
@@ -270,7 +270,7 @@ func TestSuspendEnforcesNothingAndNamesEnd(t *testing.T) {
 	until := time.Date(2026, 11, 30, 14, 0, 0, 500, time.FixedZone("", 3600))
 	for _, p := range []Profile{Monitor, Conformant, Strict} {
 		for _, observed := range []uint8{0, 50, 100} {
-			s := Settings{Profile: p, Observed: observed, Quarantine: Reject}
+			s := Settings{Profile: p, EnforceShare: 100 - observed, Quarantine: Reject}
 			got := s.Suspend(until)
 			d := got.Decide(one(fails(dmarc.Reject)))
 			if d.Action != Accept {

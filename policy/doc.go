@@ -16,7 +16,7 @@
 // It is not the place for checks of mail (auth), nor for words of the milter
 // protocol (enforce turns a Decision into reply and header edits).
 //
-//	d := policy.Settings{Profile: policy.Strict}.Decide(facts)
+//	d := policy.Settings{Profile: policy.Strict, EnforceShare: 100}.Decide(facts)
 //	fmt.Println(d.Action, d.Reason, d.Why)
 //
 // The zero values are the safe ones: zero Settings enforce nothing, a zero

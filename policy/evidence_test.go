@@ -26,7 +26,7 @@ func weighed() Facts {
 }
 
 // knowing is conformant and knows a list.
-var knowing = Settings{Profile: Conformant, Quarantine: Tag, TrustedForwarders: TrustedForwarders{
+var knowing = Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Tag, TrustedForwarders: TrustedForwarders{
 	Sealers: []string{"lists.example", "mx.example"}, Networks: prefixes("192.0.2.0/24", "2001:db8::/32"), Domains: pats("forwarder.example", ".lists.example"),
 }}
 
@@ -255,7 +255,7 @@ func TestForwarderEvidenceNeedsConfiguredForwarder(t *testing.T) {
 		if tt.row == ARCSealer || tt.row == Forwarder {
 			f := weighed()
 			tt.change(&f)
-			checkWeighed(t, Settings{Profile: Conformant, Quarantine: Tag}.Decide(f), NoEvidence)
+			checkWeighed(t, Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Tag}.Decide(f), NoEvidence)
 		}
 	}
 }
@@ -280,7 +280,7 @@ func TestEvidenceCountsForConformantAndRejectOnly(t *testing.T) {
 		{"pass", knowing, func(a *Author) { a.Verdict.Status = dmarc.Pass }, NotWeighed, Accept},
 		{"temperror", knowing, func(a *Author) { a.Verdict.Status = dmarc.TempError }, NotWeighed, Accept},
 		{"an unusable record", knowing, func(a *Author) { a.Verdict.Status = dmarc.PermError }, NotWeighed, Accept},
-		{"strict", Settings{Profile: Strict, Quarantine: Tag}, func(*Author) {}, NotWeighed, Reject},
+		{"strict", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}, func(*Author) {}, NotWeighed, Reject},
 		{"monitor", Settings{Profile: Monitor, Quarantine: Tag}, func(*Author) {}, NotWeighed, Accept},
 	}
 	for _, tt := range tests {

@@ -10,7 +10,7 @@ func TestDecideRejectsTooManyForgedFields(t *testing.T) {
 		f, s := m.facts(), m.settings(t)
 		f.Forged, f.TooManyForged = 1001, true
 		f.Skip = pick(m, Evaluated, Authenticated, TrustedNetwork, BehindRelay)
-		s.Observed = pick[uint8](m, 0, 50, 100)
+		s.EnforceShare = pick[uint8](m, 0, 50, 100)
 		d := s.Decide(f)
 		if d.Action != Reject || d.Disposition != Rejected || d.Reason != LocalPolicy || d.Rule != "" || len(d.Effective) != len(f.Authors) {
 			t.Fatalf("Decide(%+v) = %+v; want a refusal", f, d)
@@ -22,7 +22,7 @@ func TestDecideRejectsTooManyForgedFields(t *testing.T) {
 // within them.
 func TestDecideTruncatedHeaderHasOneAnswer(t *testing.T) {
 	for _, profile := range []Profile{Monitor, Conformant, Strict} {
-		s := Settings{Profile: profile, Quarantine: Tag}
+		s := Settings{Profile: profile, EnforceShare: 100, Quarantine: Tag}
 		want := s.Decide(Facts{FromField: FromTruncated})
 		if want.Why != "header longer than the limits" {
 			t.Errorf("%v: reason = %q", profile, want.Why)

@@ -50,7 +50,7 @@ var fromCases = []struct {
 func TestFromErrorsAreAnsweredByProfile(t *testing.T) {
 	for _, tt := range fromCases {
 		for profile, want := range map[Profile]Action{Monitor: tt.monitor, Conformant: tt.conformant, Strict: tt.strict} {
-			d := Settings{Profile: profile, Quarantine: Hold}.Decide(tt.facts)
+			d := Settings{Profile: profile, EnforceShare: 100, Quarantine: Hold}.Decide(tt.facts)
 			if d.Action != want || d.Why != tt.words {
 				t.Errorf("Decide(%s) in %s = %v, %q; want %v, %q", tt.name, profile, d.Action, d.Why, want, tt.words)
 			}
@@ -69,7 +69,7 @@ func TestFromAnswersOverrideProfile(t *testing.T) {
 	for _, tt := range fromCases {
 		for answer, want := range answers {
 			for _, profile := range []Profile{Conformant, Strict} {
-				s := Settings{Profile: profile, Quarantine: Hold}
+				s := Settings{Profile: profile, EnforceShare: 100, Quarantine: Hold}
 				*tt.site(&s.From) = answer
 				d := s.Decide(tt.facts)
 				if d.Action != want.action || d.Disposition != want.disposition || d.Reason != LocalPolicy {
@@ -91,7 +91,7 @@ func TestFromAnswersOverrideProfile(t *testing.T) {
 // The setting of one outcome is not that of another.
 func TestFromAnswerAppliesToItsErrorOnly(t *testing.T) {
 	for _, set := range fromCases {
-		s := Settings{Profile: Strict, Quarantine: Hold}
+		s := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Hold}
 		*set.site(&s.From) = FromQuarantine
 		for _, tt := range fromCases {
 			own := tt.key == set.key
@@ -103,7 +103,7 @@ func TestFromAnswerAppliesToItsErrorOnly(t *testing.T) {
 }
 
 func TestFromAnswerQuarantineCanReject(t *testing.T) {
-	d := Settings{Profile: Conformant, Quarantine: Reject}.Decide(Facts{FromField: FromSeveralFields})
+	d := Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Reject}.Decide(Facts{FromField: FromSeveralFields})
 	if d.Action != Reject || d.Disposition != Rejected || d.Reason != LocalPolicy {
 		t.Errorf("Decide() = %v, %v, %q; want reject, reject, local_policy", d.Action, d.Disposition, d.Reason)
 	}

@@ -176,7 +176,7 @@ func ruled(t *testing.T, f func(maker, Settings, Facts)) {
 		if m.yes(50) {
 			s.TrustedForwarders.Networks = prefixes("192.0.2.0/25", "2001:db8::/64")
 		}
-		s.Observed = pick(m, uint8(0), 0, 50, 100)
+		s.EnforceShare = pick(m, uint8(100), 100, 50, 0)
 		f(m, s, m.known())
 		if t.Failed() {
 			return

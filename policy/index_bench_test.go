@@ -85,7 +85,7 @@ func BenchmarkRules(b *testing.B) {
 	for _, shape := range shapes {
 		for _, n := range []int{20, MaxRules} {
 			rs := many(b, n, 20, shape.match)
-			s := Settings{Profile: Strict, Quarantine: Tag, Rules: rs}
+			s := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, Rules: rs}
 			for _, matches := range []bool{true, false} {
 				f := benchmarked(matches)
 				if got := len(s.Decide(f).Shadow); (got == 10) != matches {

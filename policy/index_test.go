@@ -22,7 +22,7 @@ func (s *Settings) tried(f Facts) int {
 
 func TestRulesIndexTriesOnlyCandidates(t *testing.T) {
 	for _, shape := range shapes {
-		s := Settings{Profile: Strict, Quarantine: Tag, Rules: many(t, 1000, 20, shape.match)}
+		s := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, Rules: many(t, 1000, 20, shape.match)}
 		if in, out := s.tried(benchmarked(true)), s.tried(benchmarked(false)); in != 20 || out != 0 {
 			t.Errorf("%s: %d rules are tried on a message that 20 match, and %d on one that none matches; want 20 and 0", shape.name, in, out)
 		}
@@ -51,7 +51,7 @@ func TestRulesIndexUsesRarestKey(t *testing.T) {
 	for i := range rules {
 		rules[i].ID = fmt.Sprint("r", i)
 	}
-	s := Settings{Profile: Strict, Rules: compile(rules)}
+	s := Settings{Profile: Strict, EnforceShare: 100, Rules: compile(rules)}
 	if got := s.tried(full()); got != 5 {
 		t.Errorf("%d rules are tried; want the 4 whose helo, iprev, arc_pass and list_id hold, and the one that has no key to look up", got)
 	}
@@ -66,8 +66,8 @@ func TestRulesWithoutMatchAllocateNothing(t *testing.T) {
 		{ID: "e", Mode: Enforce, Action: RuleReject, Match: Match{Not: Exclude{RcptDomain: pats(".b.example", "a.example")}, DKIMPass: pats("list.example"), ARCPass: pats("z.example")}},
 	})
 	f := full()
-	plain := testing.AllocsPerRun(100, func() { Settings{Profile: Strict}.Decide(f) })
-	if got := testing.AllocsPerRun(100, func() { Settings{Profile: Strict, Rules: rules}.Decide(f) }); got > plain {
+	plain := testing.AllocsPerRun(100, func() { Settings{Profile: Strict, EnforceShare: 100}.Decide(f) })
+	if got := testing.AllocsPerRun(100, func() { Settings{Profile: Strict, EnforceShare: 100, Rules: rules}.Decide(f) }); got > plain {
 		t.Errorf("Decide with rules of which none matches allocates %v times; want %v, as without rules", got, plain)
 	}
 }

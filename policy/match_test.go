@@ -163,7 +163,7 @@ func TestMatchKeyHoldsForItsFact(t *testing.T) {
 				tt.change(&f)
 			}
 			rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: RuleAccept, Match: tt.match}})
-			if d := (Settings{Profile: Strict, Quarantine: Tag, Rules: rules}).Decide(f); (d.Rule == "r") != tt.want {
+			if d := (Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, Rules: rules}).Decide(f); (d.Rule == "r") != tt.want {
 				t.Errorf("Decide() = %+v; want the rule to match: %v", d, tt.want)
 			}
 		})
@@ -256,7 +256,7 @@ func TestMatchAuthorKeysHoldTogetherForEachDomain(t *testing.T) {
 			f := full()
 			f.FromField, f.Authors = FromSeveralDomains, tt.authors
 			rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: tt.action, Match: tt.match}})
-			if d := (Settings{Profile: Strict, Rules: rules}).Decide(f); (d.Rule+d.Unreported == "r") != tt.want {
+			if d := (Settings{Profile: Strict, EnforceShare: 100, Rules: rules}).Decide(f); (d.Rule+d.Unreported == "r") != tt.want {
 				t.Errorf("Decide() = %+v; want the rule to match: %v", d, tt.want)
 			}
 		})
@@ -279,7 +279,7 @@ func TestMatchRecipientKeysHoldTogetherForEachDomain(t *testing.T) {
 		f := full()
 		f.Recipients = tt.rcpt
 		rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: tt.action, Match: m}})
-		if d := (Settings{Profile: Strict, Rules: rules}).Decide(f); (d.Rule+d.Unreported == "r") != tt.want {
+		if d := (Settings{Profile: Strict, EnforceShare: 100, Rules: rules}).Decide(f); (d.Rule+d.Unreported == "r") != tt.want {
 			t.Errorf("%v for %q: Decide() = %+v; want the rule to match: %v", tt.action, tt.rcpt, d, tt.want)
 		}
 	}

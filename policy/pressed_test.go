@@ -22,8 +22,8 @@ func failing(pressed ...string) Facts {
 }
 
 func TestDecideTempfailsUnderDNSPressure(t *testing.T) {
-	strict := Settings{Profile: Strict, Quarantine: Tag}
-	conformant := Settings{Profile: Conformant, Quarantine: Tag}
+	strict := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}
+	conformant := Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Tag}
 	with := func(s Settings, known TrustedForwarders, rules ...Rule) Settings {
 		s.TrustedForwarders = known
 		if len(rules) > 0 {

@@ -96,7 +96,7 @@ func TestDecideEveryPolicyTestingPctAndProfile(t *testing.T) {
 				evidenceFor(t, out.evidence)(&f)
 				a := &f.Authors[0]
 				a.Verdict.Policy, a.Verdict.Testing, a.Verdict.Pct, a.Draw = low.published, low.testing, d.pct, d.draw
-				s := Settings{Profile: out.profile, Quarantine: Tag, IgnorePct: d.ignore}
+				s := Settings{Profile: out.profile, EnforceShare: 100, Quarantine: Tag, IgnorePct: d.ignore}
 				want := out.want
 				if want.reason == "" {
 					want.reason = low.want.Reason

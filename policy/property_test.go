@@ -116,7 +116,7 @@ func (m maker) author(signatures []DKIM) Author {
 func (m maker) settings(t *testing.T) Settings {
 	answer := func() FromAnswer { return FromAnswer(m.IntN(4)) }
 	s := Settings{
-		Profile: pick(m, Monitor, Conformant, Conformant, Conformant, Conformant, Strict), Quarantine: pick(m, Tag, Tag, Hold, Reject), IgnorePct: m.yes(30),
+		EnforceShare: 100, Profile: pick(m, Monitor, Conformant, Conformant, Conformant, Conformant, Strict), Quarantine: pick(m, Tag, Tag, Hold, Reject), IgnorePct: m.yes(30),
 		TempOurs: pick(m, Tag, Tempfail), TempDomain: pick(m, Tag, Tempfail), MaxDefer: 4 * time.Hour,
 		From:              FromAnswers{answer(), answer(), answer(), answer(), answer(), answer()},
 		TrustedForwarders: pick(m, TrustedForwarders{}, knowing.TrustedForwarders),
@@ -256,7 +256,7 @@ func TestDecideAllocatesLittle(t *testing.T) {
 	rules := set(t, Rule{Mode: Enforce, Action: RuleReject, Match: Match{Author: pats("bank.example")}})
 	for _, profile := range []Profile{Monitor, Conformant, Strict} {
 		for _, rs := range []Rules{{}, rules} {
-			s, f := Settings{Profile: profile, Quarantine: Tag, Rules: rs, TrustedForwarders: knowing.TrustedForwarders}, ordinary()
+			s, f := Settings{Profile: profile, EnforceShare: 100, Quarantine: Tag, Rules: rs, TrustedForwarders: knowing.TrustedForwarders}, ordinary()
 			if got := testing.AllocsPerRun(100, func() { s.Decide(f) }); got > 2 {
 				t.Errorf("%v, %d rules: Decide allocates %v times; want at most 2", profile, rs.Len(), got)
 			}
@@ -272,7 +272,7 @@ func BenchmarkDecide(b *testing.B) {
 	}{{"pass", ordinary()}, {"fail", fails}} {
 		for _, profile := range []Profile{Conformant, Strict} {
 			b.Run(fmt.Sprint(bb.name, "/", profile), func(b *testing.B) {
-				s := Settings{Profile: profile, Quarantine: Tag, TrustedForwarders: knowing.TrustedForwarders}
+				s := Settings{Profile: profile, EnforceShare: 100, Quarantine: Tag, TrustedForwarders: knowing.TrustedForwarders}
 				b.ReportAllocs()
 				for b.Loop() {
 					s.Decide(bb.facts)

@@ -6,9 +6,9 @@ import "time"
 // nothing.
 type Settings struct {
 	Profile Profile
-	// Observed is the share of messages, in percent, for which the profile is
-	// Monitor whatever Profile says, so that a site can begin with a few.
-	Observed uint8
+	// EnforceShare is the share of messages, in percent, for which Profile holds,
+	// so that a site can begin with a few. For the others the profile is Monitor.
+	EnforceShare uint8
 	// Suspended is when an operator's order to enforce nothing ends. It changes
 	// no decision, only what is said of it: see Suspend. Zero is no such order.
 	Suspended  time.Time `json:",omitzero"`
@@ -42,7 +42,7 @@ type Settings struct {
 // Monitor until then. One that enforces nothing anyway stays as it is.
 func (s Settings) Suspend(until time.Time) Settings {
 	if s.Profile != Monitor {
-		s.Profile, s.Observed, s.Suspended = Monitor, 0, until.UTC().Truncate(time.Second)
+		s.Profile, s.EnforceShare, s.Suspended = Monitor, 100, until.UTC().Truncate(time.Second)
 	}
 	return s
 }
@@ -50,7 +50,7 @@ func (s Settings) Suspend(until time.Time) Settings {
 // unenforced is why a message is only watched.
 func (s Settings) unenforced() string {
 	switch {
-	case s.Observed > 0: // see takeShare
+	case s.EnforceShare < 100: // see takeShare
 		return "outside enforce_share"
 	case !s.Suspended.IsZero():
 		return "dmarcgate monitor until " + s.Suspended.Format(time.RFC3339)

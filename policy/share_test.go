@@ -18,7 +18,7 @@ func TestSkipReportRuleNeverDecides(t *testing.T) {
 	}
 	accept := Rule{ID: "accept", Mode: Enforce, Action: RuleAccept, Match: everything}
 	reject := Rule{ID: "reject", Mode: Shadow, Action: RuleReject, Match: everything}
-	strict, monitor := Settings{Profile: Strict}, Settings{Profile: Monitor}
+	strict, monitor := Settings{Profile: Strict, EnforceShare: 100}, Settings{Profile: Monitor}
 	tests := []struct {
 		name   string
 		s      Settings
@@ -55,7 +55,7 @@ func TestDecisionNamesLimitedNumberOfRules(t *testing.T) {
 			Rule{ID: fmt.Sprintf("e%02d", i), Mode: Enforce, Action: RuleAccept, Match: everything},
 			Rule{ID: fmt.Sprintf("s%02d", i), Mode: Shadow, Action: pick(newMaker(), RuleReject, RuleSkipReport), Match: everything})
 	}
-	d := Settings{Profile: Strict, Rules: compile(rules)}.Decide(full())
+	d := Settings{Profile: Strict, EnforceShare: 100, Rules: compile(rules)}.Decide(full())
 	if d.Rule != "e00" || len(d.Also) != MaxNamed || d.Also[31] != "e32" || len(d.Shadow) != MaxNamed || d.Shadow[31].Rule != "s31" {
 		t.Errorf("Decide() = %+v; want e00, and of the others the first %d each", d, MaxNamed)
 	}
@@ -79,7 +79,7 @@ func TestReportCommentGoesWithRuleReason(t *testing.T) {
 		f := full()
 		f.Authors[0].Verdict.Policy = tt.policy
 		rule := Rule{ID: "r", Mode: Enforce, Action: tt.action, Reason: tt.why, ReportComment: "as agreed", Match: everything}
-		d := Settings{Profile: Strict, Quarantine: Reject, Rules: compile([]Rule{rule})}.Decide(f)
+		d := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Reject, Rules: compile([]Rule{rule})}.Decide(f)
 		if d.ReportComment != tt.want || d.Rule != "r" {
 			t.Errorf("%s: Decide() = %+v; want the comment %q", tt.name, d, tt.want)
 		}
@@ -95,10 +95,10 @@ func TestSampleAndShareGrowMonotonically(t *testing.T) {
 		at   func(percent int) Settings
 		in   Action
 	}{
-		{"share", func(p int) Settings { return Settings{Profile: Strict, Observed: uint8(100 - p)} }, Reject},
+		{"share", func(p int) Settings { return Settings{Profile: Strict, EnforceShare: uint8(p)} }, Reject},
 		{"sample", func(p int) Settings {
 			accepts.Sample = uint8(p) // 0 is all, and is not asked for here
-			return Settings{Profile: Strict, Rules: compile([]Rule{accepts})}
+			return Settings{Profile: Strict, EnforceShare: 100, Rules: compile([]Rule{accepts})}
 		}, Accept},
 	} {
 		var counts [101]int
@@ -127,11 +127,11 @@ func TestSampleAndShareGrowMonotonically(t *testing.T) {
 func TestEnforceShareMonitorsOtherMessages(t *testing.T) {
 	f := full()
 	rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: RuleAccept, Match: everything}})
-	d := Settings{Profile: Strict, Quarantine: Tag, Observed: 100, Rules: rules}.Decide(f)
+	d := Settings{Profile: Strict, Quarantine: Tag, EnforceShare: 0, Rules: rules}.Decide(f)
 	if d.Action != Accept || d.Reason != LocalPolicy || d.Why != "nothing aligned passed; not enforced: outside enforce_share" || d.Rule != "" || len(d.Shadow) != 1 {
 		t.Errorf("Decide() = %+v; want it watched, outside enforce_share", d)
 	}
-	monitor := Settings{Profile: Monitor, Quarantine: Tag, Observed: 100, Rules: rules}.Decide(f)
+	monitor := Settings{Profile: Monitor, Quarantine: Tag, EnforceShare: 0, Rules: rules}.Decide(f)
 	if monitor.Why != "nothing aligned passed; not enforced: profile monitor" {
 		t.Errorf("Why = %q; want the profile monitor, which has no share", monitor.Why)
 	}
@@ -143,12 +143,12 @@ func TestEnforceShareMonitorsOtherMessages(t *testing.T) {
 		t.Errorf("Decide() = %+v; want it as under monitor, %+v", d, monitor)
 	}
 	f.Authors[0].Verdict.Policy = dmarc.None
-	if d := (Settings{Profile: Strict, Observed: 100}).Decide(f); d.Reason != AsPublished || strings.Contains(d.Why, "enforce_share") {
+	if d := (Settings{Profile: Strict, EnforceShare: 0}).Decide(f); d.Reason != AsPublished || strings.Contains(d.Why, "enforce_share") {
 		t.Errorf("Decide() = %+v; want nothing said where nothing was to be enforced", d)
 	}
 	f = full()
 	f.Seed = 0
-	if d := (Settings{Profile: Strict, Observed: 1}).Decide(f); d.Action != Accept {
+	if d := (Settings{Profile: Strict, EnforceShare: 99}).Decide(f); d.Action != Accept {
 		t.Errorf("Decide() without a seed = %v; want it observed", d.Action)
 	}
 }
@@ -183,7 +183,7 @@ func TestRulesWithoutAndOnly(t *testing.T) {
 		{"trying it alone", rules.Only("off").Trying("off"), "off;;"},
 		{"trying another than the only one", rules.Only("second").Trying("off"), "second;;"},
 	} {
-		d := Settings{Profile: Strict, Rules: tt.view}.Decide(full())
+		d := Settings{Profile: Strict, EnforceShare: 100, Rules: tt.view}.Decide(full())
 		var shadow []string
 		for _, s := range d.Shadow {
 			shadow = append(shadow, s.Rule)
@@ -192,13 +192,13 @@ func TestRulesWithoutAndOnly(t *testing.T) {
 			t.Errorf("%s: Decide() by %s; want %s", tt.name, got, tt.want)
 		}
 	}
-	if d := (Settings{Profile: Strict, Rules: rules}).Decide(full()); d.Rule != "first" || rules.list[4].Mode != Off {
+	if d := (Settings{Profile: Strict, EnforceShare: 100, Rules: rules}).Decide(full()); d.Rule != "first" || rules.list[4].Mode != Off {
 		t.Errorf("Decide() = %+v after views; want the set as it was", d)
 	}
 }
 
 func TestReportReasonSaysWhyLessWasDoneThanTheOwnerAsks(t *testing.T) {
-	monitor, strict, conformant := Settings{}, Settings{Profile: Strict, Quarantine: Tag}, Settings{Profile: Conformant, Quarantine: Tag}
+	monitor, strict, conformant := Settings{}, Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}, Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Tag}
 	author := func(change func(*Author)) Facts {
 		f := full()
 		f.Authors = f.Authors[:1]
@@ -222,7 +222,7 @@ func TestReportReasonSaysWhyLessWasDoneThanTheOwnerAsks(t *testing.T) {
 		{"t=y and p=reject under monitor", monitor, author(func(a *Author) { a.Verdict.Testing = true }), PolicyTestMode, LocalPolicy},
 		{"t=y and p=reject under strict", strict, author(func(a *Author) { a.Verdict.Testing = true }), PolicyTestMode, PolicyTestMode},
 		{"pct=0 and p=quarantine under monitor", monitor, author(func(a *Author) { a.Verdict.Policy, a.Verdict.Pct = dmarc.Quarantine, 0 }), SampledOut, SampledOut},
-		{"outside enforce_share", Settings{Profile: Strict, Quarantine: Tag, Observed: 100}, author(func(*Author) {}), LocalPolicy, LocalPolicy},
+		{"outside enforce_share", Settings{Profile: Strict, Quarantine: Tag, EnforceShare: 0}, author(func(*Author) {}), LocalPolicy, LocalPolicy},
 		{"p=reject under strict", strict, author(func(*Author) {}), AsPublished, AsPublished},
 		{"p=quarantine under strict", strict, author(func(a *Author) { a.Verdict.Policy = dmarc.Quarantine }), AsPublished, AsPublished},
 		{"p=reject under conformant", conformant, author(func(*Author) {}), LocalPolicy, LocalPolicy},

@@ -13,7 +13,7 @@ import (
 func summed() (Settings, Rule) {
 	r := Rule{ID: "r", Owner: "o", Comment: "c", Created: noon, Mode: Enforce, Action: RuleAccept, Reason: MailingList}
 	s := Settings{
-		Profile: Strict, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag, MaxDefer: time.Hour,
+		Profile: Strict, EnforceShare: 50, Quarantine: Tag, TempOurs: Tag, TempDomain: Tag, MaxDefer: time.Hour,
 		TrustedForwarders: TrustedForwarders{Sealers: []string{"a.example"}, Networks: prefixes("192.0.2.0/24"), Domains: pats("a.example")},
 	}
 	return s, r

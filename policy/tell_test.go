@@ -94,7 +94,7 @@ func TestTellOfEachKindOfCondition(t *testing.T) {
 		if tt.facts != nil {
 			tt.facts(&f)
 		}
-		told, ok := Settings{Profile: Strict, Rules: compile([]Rule{tt.rule})}.Tell(f, "r")
+		told, ok := Settings{Profile: Strict, EnforceShare: 100, Rules: compile([]Rule{tt.rule})}.Tell(f, "r")
 		if got := conditionOf(told, tt.key); !ok || got != tt.want || told.Matches != tt.matches {
 			t.Errorf("%s: Tell() = %+v; want %s %q and matches %q", tt.name, told, tt.key, tt.want, tt.matches)
 		}

@@ -77,7 +77,7 @@ func (t *trial) published() Decision {
 // asked is what the domain owners ask for, after t and pct.
 func (t *trial) asked() *Decision {
 	if !t.haveAsks && !t.unusable {
-		t.asks = Settings{Profile: Strict, Quarantine: Tag, IgnorePct: t.settings.IgnorePct}.decideProfile(t.facts)
+		t.asks = Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, IgnorePct: t.settings.IgnorePct}.decideProfile(t.facts)
 	}
 	t.haveAsks = true
 	return &t.asks

@@ -109,7 +109,7 @@ func TestMatchNeedsEveryKeyAndOneItemOfEachList(t *testing.T) {
 				tt.change(&f)
 			}
 			rule := Rule{Mode: Enforce, Action: RuleAccept, Match: tt.match}
-			if d := checkMatch(t, Settings{Profile: Strict, Quarantine: Tag}, rule, f, tt.want); tt.want && d.Action != Accept {
+			if d := checkMatch(t, Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}, rule, f, tt.want); tt.want && d.Action != Accept {
 				t.Errorf("Decide() = %v; want accept", d.Action)
 			}
 		})
@@ -117,7 +117,7 @@ func TestMatchNeedsEveryKeyAndOneItemOfEachList(t *testing.T) {
 }
 
 func TestDecideGivesOneAnswerForAllRecipientsAndAuthors(t *testing.T) {
-	strict := Settings{Profile: Strict, Quarantine: Tag}
+	strict := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}
 	accept := Rule{Action: RuleAccept, Match: Match{Client: relay, RcptDomain: pats("a.example")}}
 	quarantine := Rule{Action: RuleQuarantine, Match: Match{RcptDomain: pats("a.example")}}
 	reject := Rule{Action: RuleReject, Match: Match{RcptDomain: pats("a.example")}}
@@ -184,15 +184,15 @@ func TestAcceptRuleMustCoverEveryAuthorDomain(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := relayed(dmarc.Verdict{})
 			f.FromField, f.Authors = FromSeveralDomains, tt.authors
-			checkMatch(t, Settings{Profile: Strict, Quarantine: Tag}, tt.rule, f, tt.want)
+			checkMatch(t, Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}, tt.rule, f, tt.want)
 		})
 	}
 }
 
 func TestRuleActionDecides(t *testing.T) {
-	strict := Settings{Profile: Strict, Quarantine: Tag}
-	conformant := Settings{Profile: Conformant, Quarantine: Hold}
-	refusing := Settings{Profile: Strict, Quarantine: Reject, TempDomain: Tempfail, MaxDefer: time.Hour}
+	strict := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag}
+	conformant := Settings{Profile: Conformant, EnforceShare: 100, Quarantine: Hold}
+	refusing := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Reject, TempDomain: Tempfail, MaxDefer: time.Hour}
 	inTest := fails(dmarc.Reject)
 	inTest.Testing = true
 	unselected := fails(dmarc.Reject)
@@ -228,7 +228,7 @@ func TestRuleActionDecides(t *testing.T) {
 		{"tempfail of p=none", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.None)), want{Tempfail, Delivered, LocalPolicy}},
 		{"tempfail of p=quarantine", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.Quarantine)), want{Tempfail, Delivered, LocalPolicy}},
 		{"quarantine of p=reject with pct=0 is what pct asks for", strict, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(unselected), want{Tag, Quarantined, SampledOut}},
-		{"quarantine of p=reject where pct is ignored", Settings{Profile: Strict, Quarantine: Tag, IgnorePct: true}, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(unselected), want{Tag, Quarantined, MailingList}},
+		{"quarantine of p=reject where pct is ignored", Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, IgnorePct: true}, Rule{Action: RuleQuarantine, Reason: MailingList, Match: failing}, relayed(unselected), want{Tag, Quarantined, MailingList}},
 		{"tempfail of p=reject", strict, Rule{Action: RuleTempfail, Reason: Other, Match: failing}, relayed(fails(dmarc.Reject)), want{Tempfail, Delivered, Other}},
 		{"as published where conformant", conformant, Rule{Action: RuleAsPublished, Match: failing}, relayed(fails(dmarc.Reject)), want{Reject, Rejected, AsPublished}},
 		{"as published after t=y", conformant, Rule{Action: RuleAsPublished, Match: failing}, relayed(inTest), want{Hold, Quarantined, PolicyTestMode}},
@@ -269,7 +269,7 @@ func TestRulePriorityDecidesAndOthersAreNamed(t *testing.T) {
 		Rule{ID: "watch-last", Mode: Shadow, Priority: 1, Action: RuleQuarantine, Match: match},
 	)
 	shadow := []ShadowDecision{{"watch-first", Reject, Rejected}, {"watch-last", Hold, Quarantined}}
-	d := Settings{Profile: Strict, Quarantine: Hold, Rules: rules}.Decide(relayed(fails(dmarc.Reject)))
+	d := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Hold, Rules: rules}.Decide(relayed(fails(dmarc.Reject)))
 	if d.Rule != "decides" || d.Action != Accept || !slices.Equal(d.Also, []string{"also-a", "also-b"}) || !slices.Equal(d.Shadow, shadow) {
 		t.Errorf("Decide() = %+v; want it decided by %q, then also-a and also-b, watched by %v", d, "decides", shadow)
 	}
@@ -296,7 +296,7 @@ func TestMonitorAppliesNoRule(t *testing.T) {
 
 func TestExpiredRuleEndsAtInstant(t *testing.T) {
 	end := time.Date(2026, 11, 3, 0, 0, 0, 0, time.UTC)
-	s := Settings{Profile: Strict, Rules: set(t, Rule{Mode: Enforce, Action: RuleAccept, Expires: end, Match: Match{Client: relay}})}
+	s := Settings{Profile: Strict, EnforceShare: 100, Rules: set(t, Rule{Mode: Enforce, Action: RuleAccept, Expires: end, Match: Match{Client: relay}})}
 	for _, tt := range []struct {
 		at   time.Time
 		want Action
@@ -334,7 +334,7 @@ func TestDecisionNamesAuthorDomainOfRule(t *testing.T) {
 			f := relayed(dmarc.Verdict{})
 			f.FromField, f.Authors = FromSeveralDomains, []Author{none, reject}
 			tt.rule.Mode = Enforce
-			d := Settings{Profile: Strict, Quarantine: Tag, Rules: set(t, tt.rule)}.Decide(f)
+			d := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, Rules: set(t, tt.rule)}.Decide(f)
 			if d.Author != tt.author || d.Why != tt.why || d.Requested != dmarc.Reject {
 				t.Errorf("Decide() = author %q, reason %q, requested %v; want %q, %q, reject", d.Author, d.Why, d.Requested, tt.author, tt.why)
 			}

@@ -100,7 +100,7 @@ func newMeter(in site.Site, rules policy.Rules, chosen []policy.Rule) (*meter, e
 
 func trialSettings(in site.Site, l config.Listener, rules policy.Rules) policy.Settings {
 	s := in.Policy(l)
-	s.Observed, s.Rules = 0, rules
+	s.EnforceShare, s.Rules = 100, rules
 	if s.Profile == policy.Monitor {
 		s.Profile = policy.Strict
 	}

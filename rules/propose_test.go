@@ -142,7 +142,7 @@ func TestRulesAddProposalLoads(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := (policy.Settings{Profile: policy.Strict, Rules: rules}).Decide(row.Facts); d.Rule != r.ID || d.Action != policy.Accept {
+		if d := (policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: rules}).Decide(row.Facts); d.Rule != r.ID || d.Action != policy.Accept {
 			t.Fatalf("row %d: the message is decided %+v; want it accepted by the rule\n%s", i, d, a.TOML)
 		}
 	}

@@ -194,7 +194,7 @@ func (p *proposal) matches(r policy.Rule) bool {
 	if err != nil {
 		return false
 	}
-	d := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: rules}.Decide(p.facts)
+	d := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, Rules: rules}.Decide(p.facts)
 	return d.Rule == r.ID && d.Action == policy.Accept
 }
 

@@ -111,15 +111,15 @@ func OwnIDs(cfg *config.Config) []string {
 func (in Site) Policy(l config.Listener) policy.Settings {
 	t := in.Config.TempError
 	s := policy.Settings{
-		Profile:     l.Profile,
-		Observed:    100 - l.EnforceShare,
-		Quarantine:  l.Quarantine,
-		IgnorePct:   in.Config.Discovery.Pct == "ignore",
-		TempOurs:    t.Ours.Action(),
-		TempDomain:  t.Domain.Action(),
-		TempUnknown: t.UnknownClient,
-		MaxDefer:    t.MaxDefer.Std(),
-		From:        in.Config.From,
+		Profile:      l.Profile,
+		EnforceShare: l.EnforceShare,
+		Quarantine:   l.Quarantine,
+		IgnorePct:    in.Config.Discovery.Pct == "ignore",
+		TempOurs:     t.Ours.Action(),
+		TempDomain:   t.Domain.Action(),
+		TempUnknown:  t.UnknownClient,
+		MaxDefer:     t.MaxDefer.Std(),
+		From:         in.Config.From,
 		TrustedForwarders: policy.TrustedForwarders{
 			Sealers: in.Config.Conformant.TrustedSealers, Networks: in.Config.Conformant.ForwarderNetworks, Domains: in.Config.Conformant.ForwarderDomains,
 		},

@@ -21,6 +21,6 @@ func Genuine(e policy.Evidence) bool { return slices.Contains(genuine, e) }
 // Weigher returns what says which evidence the profile conformant would go by,
 // rules aside, under the other settings.
 func Weigher(s policy.Settings) func(policy.Facts) policy.Evidence {
-	s.Profile, s.Rules, s.Observed = policy.Conformant, policy.Rules{}, 0
+	s.Profile, s.Rules, s.EnforceShare = policy.Conformant, policy.Rules{}, 100
 	return func(f policy.Facts) policy.Evidence { return s.Decide(f).Evidence }
 }

@@ -114,7 +114,7 @@ func (s *Survey) Measure(ctx context.Context, rules map[Source][]policy.Rule) (m
 			if err != nil {
 				return nil, err
 			}
-			trials[src] = append(trials[src], policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: set})
+			trials[src] = append(trials[src], policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, Rules: set})
 		}
 		covers[src] = make([]int64, len(list))
 	}

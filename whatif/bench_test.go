@@ -46,7 +46,7 @@ func benchHostile(s policy.Settings, n int) results.Row {
 func BenchmarkWhatIf(b *testing.B) {
 	monitor := policy.Settings{Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour}
 	strict := monitor
-	strict.Profile = policy.Strict
+	strict.Profile, strict.EnforceShare = policy.Strict, 100
 	for _, tt := range []struct {
 		name string
 		row  func(policy.Settings, int) results.Row

@@ -233,7 +233,7 @@ func TestAuthenticationResultsBeyondLimits(t *testing.T) {
 	const most = 40
 	key := testKey(t, "rsa")
 	l, now := forgedSnapshot(t, forgedZone+key.Zone("s1", "shop.example"))
-	now.Settings.Policy = policy.Settings{Profile: policy.Strict}
+	now.Settings.Policy = policy.Settings{Profile: policy.Strict, EnforceShare: 100}
 	g := newForger(2)
 	signed := signedFields(t, key)
 	known, unknown := 0, 0

@@ -112,7 +112,7 @@ func decidedBy(t *testing.T, rules string, rows ...results.Row) []results.Row {
 	t.Helper()
 	set := resultstest.Rules(t, rules)
 	for i := range rows {
-		s := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: set.Rules}
+		s := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, Rules: set.Rules}
 		rows[i].Decision = s.Decide(rows[i].Facts)
 		rows[i].Facts.QueueID = fmt.Sprint("q", i+1)
 		rows[i].Facts.Time = rows[i].Facts.Time.Add(time.Duration(i) * time.Second)

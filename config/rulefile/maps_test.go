@@ -38,7 +38,7 @@ func write(t *testing.T, dir, name, text string) {
 
 // decided is what the rules of a set do with a failing message of an author.
 func decided(s *Set, author string) string {
-	set := policy.Settings{Profile: policy.Strict, Rules: s.Rules}
+	set := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: s.Rules}
 	d := set.Decide(policy.Facts{
 		FromField: policy.FromOneMailbox, Version: policy.FactsVersion, Recipients: []string{"rcpt.example"},
 		Authors: []policy.Author{{Domain: author, Org: author, Verdict: failed}},

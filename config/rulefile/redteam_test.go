@@ -176,7 +176,7 @@ func TestASealerThatRecordsNothingLetsNothingIn(t *testing.T) {
 			ARC:     policy.ARC{Result: "pass", Sealers: []policy.Sealer{{Domain: "relay.example", Recorded: tt.recorded}}},
 			Version: policy.FactsVersion, Seed: 1,
 		}
-		d := policy.Settings{Profile: policy.Strict, Rules: set.Rules}.Decide(spoof)
+		d := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: set.Rules}.Decide(spoof)
 		if d.Action != tt.want {
 			t.Errorf("Decide of a chain whose sealer recorded %s = %v; want %v", name, d.Action, tt.want)
 		}

@@ -122,7 +122,7 @@ func decided(t *testing.T, f policy.Facts, rules ...policy.Rule) (d policy.Decis
 	if err != nil {
 		return policy.Decision{}, false
 	}
-	return policy.Settings{Profile: policy.Profile(1), Quarantine: policy.Tag, Rules: set}.Decide(f), true
+	return policy.Settings{Profile: policy.Profile(1), EnforceShare: 100, Quarantine: policy.Tag, Rules: set}.Decide(f), true
 }
 
 func TestLintHiddenRuleNeverDecides(t *testing.T) {

@@ -62,7 +62,7 @@ func open(s *policy.Settings, missing policy.MissingFacts) (what policy.Suppose)
 	if missing&policy.MissingClient != 0 && s.Profile == policy.Conformant && len(s.TrustedForwarders.Networks) > 0 {
 		what |= policy.SupposeForwarder
 	}
-	if missing&policy.MissingSeed != 0 && s.Profile != policy.Monitor && s.Observed > 0 {
+	if missing&policy.MissingSeed != 0 && s.Profile != policy.Monitor && s.EnforceShare < 100 {
 		what |= policy.SupposeShare
 	}
 	return what

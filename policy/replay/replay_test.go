@@ -119,7 +119,7 @@ func TestAgainIsUnsureOfRuleWithMissingFacts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			f := without(failing(), tt.missing)
 			f.Authors[0].Verdict.Policy = dmarc.Quarantine
-			plain := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag}
+			plain := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag}
 			s := plain
 			s.Rules = rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Match: tt.match})
 			d, sure := Again(s, f)
@@ -139,7 +139,7 @@ func TestAgainIsUnsureOfRuleWithMissingFacts(t *testing.T) {
 func TestAgainKnowsHistoryThatWasEvidence(t *testing.T) {
 	f := failing() // asks for reject
 	f.Version = 0
-	s := policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Match: policy.Match{HistoryMin: new(50)}})}
+	s := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Match: policy.Match{HistoryMin: new(50)}})}
 	if d, sure := Again(s, f); !sure || d.Rule != "r" {
 		t.Errorf("Again() = rule %q, sure %v; want r, sure", d.Rule, sure)
 	}
@@ -155,20 +155,20 @@ func TestAgainNeedsTheSeedForSampleAndShare(t *testing.T) {
 		action policy.Action
 		sure   bool
 	}{
-		{"a sample", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: all})}, policy.Reject, false},
-		{"a sample of all", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 100, Match: all})}, policy.Accept, true},
-		{"a sample of what does not match", policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: policy.Match{Result: []string{"none"}}})}, policy.Reject, true},
-		{"a share", policy.Settings{Profile: policy.Strict, Observed: 1}, policy.Accept, false},
-		{"all observed", policy.Settings{Profile: policy.Strict, Observed: 100}, policy.Accept, true},
-		{"none observed", policy.Settings{Profile: policy.Strict}, policy.Reject, true},
-		{"a share under monitor", policy.Settings{Profile: policy.Monitor, Observed: 50}, policy.Accept, true},
+		{"a sample", policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: all})}, policy.Reject, false},
+		{"a sample of all", policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 100, Match: all})}, policy.Accept, true},
+		{"a sample of what does not match", policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Sample: 99, Match: policy.Match{Result: []string{"none"}}})}, policy.Reject, true},
+		{"a share", policy.Settings{Profile: policy.Strict, EnforceShare: 99}, policy.Accept, false},
+		{"all observed", policy.Settings{Profile: policy.Strict, EnforceShare: 0}, policy.Accept, true},
+		{"none observed", policy.Settings{Profile: policy.Strict, EnforceShare: 100}, policy.Reject, true},
+		{"a share under monitor", policy.Settings{Profile: policy.Monitor, EnforceShare: 50}, policy.Accept, true},
 	} {
 		if d, sure := Again(tt.s, f); d.Action != tt.action || sure != tt.sure {
 			t.Errorf("%s: Again() = %v, sure %v; want %v, %v", tt.name, d.Action, sure, tt.action, tt.sure)
 		}
 	}
 	f.Authors[0].Verdict.Status = dmarc.Pass
-	if _, sure := Again(policy.Settings{Profile: policy.Strict, Observed: 50}, f); !sure {
+	if _, sure := Again(policy.Settings{Profile: policy.Strict, EnforceShare: 50}, f); !sure {
 		t.Error("Again() of a message that passes is not sure; want it sure, whatever is observed")
 	}
 }
@@ -194,7 +194,7 @@ func TestAgainNeedsTheClientForEvidenceOfAForwarder(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			f := without(failing(), policy.MissingClient)
-			s := policy.Settings{Profile: policy.Conformant, Quarantine: policy.Tag, TrustedForwarders: policy.TrustedForwarders{
+			s := policy.Settings{Profile: policy.Conformant, EnforceShare: 100, Quarantine: policy.Tag, TrustedForwarders: policy.TrustedForwarders{
 				Sealers: []string{"mx.example"}, Networks: tt.networks, Domains: pats("forwarder.example"),
 			}}
 			if tt.change != nil {
@@ -214,7 +214,7 @@ func TestAgainIsUnsureWhichAuthorDomainARuleNames(t *testing.T) {
 	f.FromField, f.Authors = policy.FromSeveralDomains, append(f.Authors, f.Authors[0])
 	f.Authors[0].Domain, f.Authors[0].Verdict = "broken.example", dmarc.Verdict{Status: dmarc.TempError, Cause: dmarc.CauseDomain}
 	f.Authors[1].Verdict.Testing = true
-	base := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: time.Hour}
+	base := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: time.Hour}
 	if d := base.Decide(f); d.Author != "broken.example" {
 		t.Fatalf("Decide() = %+v; want it decided by the author domain of which no history is known", d)
 	}
@@ -253,7 +253,7 @@ func TestAgainIsUnsureAfterDNSPressure(t *testing.T) {
 		{"and another before it, so that both readings have one answer", []policy.Rule{accept, before}, false},
 		{"a rule for another network", []policy.Rule{elsewhere}, true},
 	} {
-		s := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, Rules: rules(t, tt.rules...)}
+		s := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, Rules: rules(t, tt.rules...)}
 		if d, sure := Again(s, f); sure != tt.sure || d.Action != policy.Reject {
 			t.Errorf("%s: Again() = %+v, sure %v; want a refusal, sure %v", tt.name, d, sure, tt.sure)
 		}
@@ -278,7 +278,7 @@ func TestTellMarksDisagreementAsUnknown(t *testing.T) {
 	f := failing()
 	other := f
 	other.TLS = true
-	s := policy.Settings{Profile: policy.Strict, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Match: policy.Match{TLS: new(false), HELO: pats(f.Helo)}})}
+	s := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Rules: rules(t, policy.Rule{ID: "r", Action: policy.RuleAccept, Match: policy.Match{TLS: new(false), HELO: pats(f.Helo)}})}
 	if told, ok := Tell(s, "r", f); !ok || told.Matches != policy.Holds {
 		t.Errorf("Tell() = %+v, %v; want that it holds", told, ok)
 	}

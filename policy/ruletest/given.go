@@ -24,7 +24,7 @@ var errDNS = errors.New("as the test has it")
 
 // settings are those that the message is decided under.
 func settings(g policy.Given, rules policy.Rules) policy.Settings {
-	s := policy.Settings{Profile: policy.Strict, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, TempUnknown: policy.Tag, MaxDefer: maxDefer, Rules: rules}
+	s := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, TempUnknown: policy.Tag, MaxDefer: maxDefer, Rules: rules}
 	if g.Profile != policy.Monitor {
 		s.Profile = g.Profile
 	}

@@ -66,7 +66,7 @@ func TestAddKeepsRow(t *testing.T) {
 	if !reflect.DeepEqual(rows[0], want) {
 		t.Errorf("ByQueueID() = %+v; want %+v", rows[0], want)
 	}
-	s2 := policy.Settings{Profile: policy.Strict}
+	s2 := policy.Settings{Profile: policy.Strict, EnforceShare: 100}
 	if got := s2.Decide(rows[0].Facts); got.Action != policy.Reject {
 		t.Errorf("deciding again from the stored facts = %v; want %v", got.Action, policy.Reject)
 	}
