@@ -59,6 +59,9 @@ type ruling struct {
 	policy.Decision
 	// doubt is why the decision could be another one; "" is sure.
 	doubt string
+	// assumed says that the row does not name the settings that shaped its facts: they
+	// are taken to be those of the candidate.
+	assumed bool
 	// same says that the settings that made the row are these, all those that
 	// could have a part in it: then the stored decision must come out again.
 	same bool
@@ -71,7 +74,11 @@ const olderShape = "recorded by another version, which did not store which setti
 func (j *evaluator) rule(row *results.Row) ruling {
 	f := row.Facts
 	changed, known := j.differing(row.Shape)
-	r := ruling{same: row.Settings == j.sum && len(changed) == 0 && known && !j.noARC}
+	assumed := row.Shape == "" && j.shape != "" // of a program that did not store it
+	if assumed {
+		changed, known = nil, true
+	}
+	r := ruling{assumed: assumed, same: row.Settings == j.sum && len(changed) == 0 && known && !assumed && !j.noARC}
 	if r.doubt = j.origin(&f, changed, known); r.doubt != "" {
 		r.same = false
 		return r

@@ -91,15 +91,17 @@ func TestWhatIfDecidesEvaluationAgain(t *testing.T) {
 	}
 }
 
-func TestWhatIfCannotTellOfRowsWithoutAShape(t *testing.T) {
+func TestWhatIfCannotTellOfShapesThatItCannotRead(t *testing.T) {
 	j, shape := evaluatorOf(t, func(*config.Config) {})
 	for _, tt := range []struct {
-		shape string
-		sure  bool
-	}{{shape, true}, {"", false}, {"0", false}, {shape + "~1.", false}, {"1m", false}} {
+		shape         string
+		sure, assumed bool
+	}{{shape, true, false}, {"", true, true}, {"0", false, false}, {shape + "~1.", false, false}, {"1m", false, false}} {
 		row := results.Row{Facts: resultstest.Facts(1), Shape: tt.shape, Settings: j.sum}
-		if r := j.rule(&row); (r.doubt == "") != tt.sure || r.same != tt.sure {
-			t.Errorf("rule() of a row with shape %q: doubt %q, same %v; want it sure: %v", tt.shape, r.doubt, r.same, tt.sure)
+		r := j.rule(&row)
+		if same := tt.sure && !tt.assumed; (r.doubt == "") != tt.sure || r.same != same || r.assumed != tt.assumed {
+			t.Errorf("rule() of a row with shape %q: doubt %q, same %v, assumed %v; want it sure: %v, same: %v, assumed: %v",
+				tt.shape, r.doubt, r.same, r.assumed, tt.sure, same, tt.assumed)
 		}
 	}
 	skipped := results.Row{Facts: resultstest.Facts(1, func(f *policy.Facts) { f.Skip, f.Authors = policy.NotIP, nil })}

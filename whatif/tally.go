@@ -108,6 +108,7 @@ type tally struct {
 	CannotTell   int64 `json:"cannot_tell"`
 	Reproduced   int64 `json:"reproduced"`     // decided by the candidate's own settings, and again so
 	Unchecked    int64 `json:"unchecked"`      // the same, but facts for a check lack
+	Assumed      int64 `json:"assumed"`        // decided as if the settings that shape facts had been the candidate's: the row does not name them
 	Different    int64 `json:"not_reproduced"` // the same, but decided otherwise: a fault of this program
 	effect
 
@@ -169,6 +170,9 @@ func (t *tally) take(row *results.Row, c *Candidate) {
 		if r.doubt == "" {
 			t.readiness.lean(row, &r.Decision, s)
 		}
+	}
+	if r.assumed && r.doubt == "" && row.Facts.Skip == policy.Evaluated {
+		t.Assumed++
 	}
 	switch {
 	case r.same && (r.doubt != "" || len(row.Facts.Trimmed) > 0): // whatever it was made from, these settings made it

@@ -78,6 +78,9 @@ func (r *report) checksText(out io.Writer) {
 	if r.Unchecked > 0 {
 		fmt.Fprintf(out, "%d messages had been decided under exactly these settings; facts for a check are no longer stored\n", r.Unchecked)
 	}
+	if r.Assumed > 0 {
+		fmt.Fprintf(out, "%d messages were recorded by a version that did not store the settings that shaped the facts; these settings are assumed to equal the candidate's\n", r.Assumed)
+	}
 	if r.Relabelled > 0 {
 		fmt.Fprintf(out, "%d messages would be answered as before, by another rule or with another reason\n", r.Relabelled)
 	}
