@@ -132,7 +132,7 @@ var letters = map[string]struct {
 }{
 	"partner":       {partnerHost, "anna@partner.example", asItIs, partner},
 	"forwarder":     {forwarderHost, "srs@forwarder.example", func(m []byte) []byte { return append(m, "-- \r\nScanned by forwarder.example\r\n"...) }, partner},
-	"stranger":      {spooferHost, "x@stranger.example", unsigned, partner},
+	"spoofer":       {spooferHost, "x@stranger.example", unsigned, partner},
 	"alumni":        {alumniHost, "srs@alumni.example", unsigned, alumniFriends},
 	"alumni_signed": {alumniHost, "srs@alumni.example", asItIs, alumniSigners},
 }

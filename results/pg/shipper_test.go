@@ -216,7 +216,7 @@ func TestShipperMovesRows(t *testing.T) {
 		if got := s.Status().Skew; got < 85*time.Second || got > 95*time.Second {
 			t.Errorf("Skew = %v; want 90 s", got)
 		}
-		if got := strings.Count(log.String(), "clocks"); got != 1 {
+		if got := strings.Count(log.String(), "clock of this host differs"); got != 1 {
 			t.Errorf("log tells of the clocks %d times; want once:\n%s", got, log.String())
 		}
 		if got := ask[int](t, url, "SELECT skew_ms / 10000 FROM dmarcgate.store"); got != 9 && got != 8 {
