@@ -241,7 +241,7 @@ func TestStandingOfDomainThatSendsNoMail(t *testing.T) {
 		want       SendsMail
 	}{
 		{"a domain that is silent", `shop.example. MX 10 mx.shop.example.`, SendsMail{Queried: true}},
-		{"an SPF record of nobody", `shop.example. TXT "v=spf1 -all"`, SendsMail{Queried: true, NoSPF: true}},
+		{"an SPF record that permits no host", `shop.example. TXT "v=spf1 -all"`, SendsMail{Queried: true, NoSPF: true}},
 		{"the same in other letters", `shop.example. TXT "V=SPF1  -ALL "`, SendsMail{Queried: true, NoSPF: true}},
 		{"an SPF record of somebody", `shop.example. TXT "v=spf1 ip4:203.0.113.1 -all"`, SendsMail{Queried: true}},
 		{"a soft one", `shop.example. TXT "v=spf1 ~all"`, SendsMail{Queried: true}},

@@ -201,7 +201,7 @@ func TestStaleAnswersAreNoStanding(t *testing.T) {
 	const record = `_dmarc.example. TXT "v=DMARC1; p=reject; psd=y"` + "\n"
 	for _, tt := range []struct{ name, zone string }{
 		{"a name that did not exist", "!any\n"},
-		{"an SPF record of nobody", "shop.example. TXT \"v=spf1 -all\"\n"},
+		{"an SPF record that permits no host", "shop.example. TXT \"v=spf1 -all\"\n"},
 		{"a null MX", "shop.example. MX 0 .\n"},
 	} {
 		zone := dnstest.NewZone(t, record+tt.zone)

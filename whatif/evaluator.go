@@ -33,7 +33,7 @@ type evaluator struct {
 	known     bool
 }
 
-// newEvaluator makes a evaluator of settings. suffixes gives organizational domains of
+// newEvaluator makes an evaluator of settings. suffixes gives organizational domains of
 // names that nobody has looked up; nil is the list built in.
 func newEvaluator(s policy.Settings, suffixes dmarc.Suffixes) *evaluator {
 	if suffixes == nil {
@@ -54,7 +54,7 @@ func (j *evaluator) evaluating(cfg *config.Config, l config.Listener) *evaluator
 	return j
 }
 
-// ruling is what a evaluator makes of a stored message.
+// ruling is what an evaluator makes of a stored message.
 type ruling struct {
 	policy.Decision
 	// doubt is why the decision could be another one; "" is sure.
@@ -67,8 +67,8 @@ type ruling struct {
 	same bool
 }
 
-// olderShape is the doubt about a row whose shape is not known.
-const olderShape = "recorded by another version, which did not store which settings shaped the facts"
+// olderShape is the doubt about a row whose shape cannot be read.
+const olderShape = "recorded by another version, in a form that does not tell the settings which shaped the facts"
 
 // rule decides a message again.
 func (j *evaluator) rule(row *results.Row) ruling {

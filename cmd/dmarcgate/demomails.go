@@ -17,7 +17,7 @@ const demoID = "mx.receiver.example"
 var (
 	demoShop       = netip.MustParseAddr("192.0.2.10")    // named in shop.example's SPF record
 	demoForwarder  = netip.MustParseAddr("198.51.100.20") // forwards mail, unchanged or with a footer
-	demoThirdParty = netip.MustParseAddr("203.0.113.66")  // nobody's host
+	demoThirdParty = netip.MustParseAddr("203.0.113.66")  // a host without a name
 	demoSubmitter  = netip.MustParseAddr("203.0.113.7")   // a user who has authenticated
 )
 
@@ -78,7 +78,7 @@ func demoMails() ([]demoMail, string, error) {
 		mail("the domain's DNS is down", "strict", demoThirdParty, "x@forwarder.example", from("broken.example")),
 		mail("two domains in From", "strict", demoShop, "bounce@shop.example", demoText("a@shop.example, b@bank.example", "Two")),
 		mail("five forged results", "strict", demoForwarder, "srs@forwarder.example", forged),
-		mail("no From field", "strict", demoThirdParty, "x@forwarder.example", []byte("Subject: nobody\r\n\r\nhello\r\n")),
+		mail("no From field", "strict", demoThirdParty, "x@forwarder.example", []byte("Subject: no author\r\n\r\nhello\r\n")),
 		mail("no DMARC record", "strict", demoThirdParty, "x@plain.example", from("plain.example")),
 		mail("user who has authenticated", "strict", demoSubmitter, "x@bank.example", spoof),
 	}
