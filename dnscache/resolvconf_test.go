@@ -2,13 +2,13 @@ package dnscache
 
 import (
 	"context"
+	"dmarcgate/internal/dnstest"
 	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 func TestReadResolvConfListsFirstServers(t *testing.T) {
@@ -51,17 +51,17 @@ func write(t *testing.T, path, text string) {
 // follower runs FollowResolvConf step by step.
 type follower struct {
 	*rig
-	timers  *fakeTimers
+	timers  *dnstest.Timers
 	path    string
 	reports []string
 }
 
 // look lets the file be looked at once more, and returns what was reported.
-func (f *follower) look(t *testing.T, timer fakeTimer) (fakeTimer, []string) {
+func (f *follower) look(t *testing.T, timer dnstest.Timer) (dnstest.Timer, []string) {
 	t.Helper()
 	f.reports = nil
-	timer.fire()
-	next := f.timers.next(t)
+	timer.Fire()
+	next := f.timers.Next(t)
 	return next, f.reports
 }
 
@@ -81,9 +81,9 @@ func TestFollowResolvConfReadsChanges(t *testing.T) {
 			f.reports = append(f.reports, strings.Join(l.Servers, " "))
 		})
 	}()
-	timer := f.timers.next(t)
-	if timer.d != followEvery || len(f.reports) != 0 {
-		t.Errorf("looks every %v, reported %q of what is in use; want %v and nothing", timer.d, f.reports, followEvery)
+	timer := f.timers.Next(t)
+	if timer.D != followEvery || len(f.reports) != 0 {
+		t.Errorf("looks every %v, reported %q of what is in use; want %v and nothing", timer.D, f.reports, followEvery)
 	}
 	for _, c := range []struct {
 		about, text string // no text: no file
@@ -125,39 +125,14 @@ func TestFollowResolvConfEndsWithClose(t *testing.T) {
 		defer close(done)
 		g.FollowResolvConf(background, filepath.Join(t.TempDir(), "none"), func(ServerList, error) {})
 	}()
-	timers.next(t)
+	timers.Next(t)
 	g.Close()
 	<-done
 }
 
-// fakeTimers stand in for time.After.
-type fakeTimers struct{ started chan fakeTimer }
-
-type fakeTimer struct {
-	d time.Duration
-	c chan time.Time
-}
-
-func newTimers(r *Resolver) *fakeTimers {
-	f := &fakeTimers{started: make(chan fakeTimer, 100)}
-	r.after = func(d time.Duration) <-chan time.Time {
-		timer := fakeTimer{d, make(chan time.Time, 1)}
-		f.started <- timer
-		return timer.c
-	}
+// newTimers makes r wait by timers of the test.
+func newTimers(r *Resolver) *dnstest.Timers {
+	f := dnstest.NewTimers()
+	r.after = f.After
 	return f
 }
-
-// next waits until somebody waits for time to pass.
-func (f *fakeTimers) next(t testing.TB) fakeTimer {
-	t.Helper()
-	select {
-	case timer := <-f.started:
-		return timer
-	case <-time.After(generous):
-		t.Fatal("nobody waits for time to pass")
-		return fakeTimer{}
-	}
-}
-
-func (f fakeTimer) fire() { f.c <- time.Time{} }

@@ -2,6 +2,7 @@ package upstream
 
 import (
 	"context"
+	"dmarcgate/internal/dnstest"
 	"net"
 	"strings"
 	"sync"
@@ -138,37 +139,12 @@ func listenBoth(t testing.TB) (net.PacketConn, net.Listener) {
 	return nil, nil
 }
 
-// fakeTimers stand in for time.After.
-type fakeTimers struct{ started chan fakeTimer }
-
-type fakeTimer struct {
-	d time.Duration
-	c chan time.Time
-}
-
-func newTimers(r *Pool) *fakeTimers {
-	f := &fakeTimers{started: make(chan fakeTimer, 100)}
-	r.after = func(d time.Duration) <-chan time.Time {
-		timer := fakeTimer{d, make(chan time.Time, 1)}
-		f.started <- timer
-		return timer.c
-	}
+// newTimers makes r wait by timers of the test.
+func newTimers(r *Pool) *dnstest.Timers {
+	f := dnstest.NewTimers()
+	r.after = f.After
 	return f
 }
-
-// next waits until somebody waits for time to pass.
-func (f *fakeTimers) next(t testing.TB) fakeTimer {
-	t.Helper()
-	select {
-	case timer := <-f.started:
-		return timer
-	case <-time.After(generous):
-		t.Fatal("nobody waits for time to pass")
-		return fakeTimer{}
-	}
-}
-
-func (f fakeTimer) fire() { f.c <- time.Time{} }
 
 // cancelled runs f, cancels its context when ready is closed, and returns f's error.
 func cancelled(t testing.TB, ready <-chan struct{}, f func(context.Context) error) error {

@@ -47,7 +47,7 @@ func hasty(servers ...string) Config {
 
 // bury makes a rig with a dead server that has been found dead, and the timer
 // of its next check.
-func bury(t *testing.T, m *mortal, others ...string) (*rig, *fakeTimers, fakeTimer) {
+func bury(t *testing.T, m *mortal, others ...string) (*rig, *dnstest.Timers, dnstest.Timer) {
 	t.Helper()
 	cfg := hasty(append([]string{m.addr}, others...)...)
 	cfg.MaxInFlight = 10
@@ -55,7 +55,7 @@ func bury(t *testing.T, m *mortal, others ...string) (*rig, *fakeTimers, fakeTim
 	timers := newTimers(g.Pool)
 	m.dead.Store(true)
 	_, _ = g.View(DMARC).TXT(background, "first.example.com")
-	timer := timers.next(t)
+	timer := timers.Next(t)
 	if st := g.Servers()[0]; !st.Down || st.Failures == 0 || st.Err == "" || !st.Since.Equal(g.clock.now()) {
 		t.Fatalf("after a silent check: %+v; want a server that is down", st)
 	}
@@ -109,7 +109,7 @@ func TestHealthJoinsEqualChecks(t *testing.T) {
 			}
 		})
 	}
-	timers.next(t)
+	timers.Next(t)
 	wg.Wait()
 	if n := checks.Load(); n != 1 {
 		t.Errorf("%d check queries; want 1", n)
@@ -122,8 +122,8 @@ func TestHealthBacksOffFromDeadServer(t *testing.T) {
 	want := firstRecheck
 	for range 8 {
 		low, high := float64(want)*(1-recheckJitter), float64(want)*(1+recheckJitter)
-		if d := float64(timer.d); d < low || d > high {
-			t.Errorf("next check after %v; want %v ± 20 %%", timer.d, want)
+		if d := float64(timer.D); d < low || d > high {
+			t.Errorf("next check after %v; want %v ± 20 %%", timer.D, want)
 		}
 		before := m.queries.Load()
 		if e := failure(t, g.View(DMARC), "second.example.com"); e.Kind != wire.Down || e.Ours() || !e.Pressure() {
@@ -132,8 +132,8 @@ func TestHealthBacksOffFromDeadServer(t *testing.T) {
 		if n := m.queries.Load(); n != before {
 			t.Errorf("%d queries were sent to a dead server", n-before)
 		}
-		timer.fire()
-		timer = timers.next(t)
+		timer.Fire()
+		timer = timers.Next(t)
 		want = min(2*want, lastRecheck)
 	}
 }
@@ -216,7 +216,7 @@ func TestHealthRestoresServerWithoutBurst(t *testing.T) {
 	before := m.queries.Load()
 	m.dead.Store(false)
 	g.cfg.QueryTimeout = generous
-	timer.fire()
+	timer.Fire()
 	eventually(t, "the server is up", func() bool { return !g.Servers()[0].Down })
 	if n := m.queries.Load() - before; n != 1 {
 		t.Errorf("%d queries when the server was back; want the check alone", n)
@@ -315,7 +315,7 @@ func TestCloseEndsTheChecks(t *testing.T) {
 	m := newMortal(t)
 	g, timers, _ := bury(t, m)
 	g.Close() // waits for them
-	if len(timers.started) != 0 {
+	if timers.Started() != 0 {
 		t.Error("a check went on")
 	}
 	if e := failure(t, g.View(DMARC), "example.com"); e.Kind != wire.Closed {

@@ -106,16 +106,16 @@ func TestHealthChecksServerThatRefusesEverything(t *testing.T) {
 		t.Errorf("%v, ours %v; want %v, not proven", e, e.Ours(), wire.Refused)
 	}
 	for g.Servers()[0].Window > 1 {
-		timers.next(t).fire()
+		timers.Next(t).Fire()
 	}
-	timer := timers.next(t)
+	timer := timers.Next(t)
 	s := g.Servers()[0]
 	if s.Refusing.IsZero() || s.Refusal == "" || s.Down || s.FailingAtOne.IsZero() {
 		t.Errorf("%+v; want it seen as refusing, and not down yet", s)
 	}
 	g.clock.advance(proofTime)
-	timer.fire()
-	timers.next(t)
+	timer.Fire()
+	timers.Next(t)
 	if s := g.Servers()[0]; !s.Down {
 		t.Errorf("%+v; want it passed over, as it refuses everything for %v", s, proofTime)
 	}
