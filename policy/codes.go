@@ -22,19 +22,20 @@ const (
 	CodeWrongResult      = "wrong_result"       // a result that the action cannot be about
 	CodeWrongOrg         = "wrong_org"          // "org:" in a key about which no organization is known
 	CodeMappedNetwork    = "mapped_network"     // IPv4 in the form of IPv6, in which no client has an address
-	CodeUnanchored       = "unanchored"         // it accepts what anybody can write
-	CodePublicSuffix     = "public_suffix"      // an anchor that is everybody below a public suffix
-	CodeWideNetwork      = "wide_network"       // an anchor that is a network nobody has alone
-	CodeOpenNetwork      = "open_network"       // an anchor in a tunnel or translator through which anybody comes
-	CodeWildcards        = "wildcards"          // wide anchors, and any author
 	CodeHidesReports     = "hides_reports"      // it keeps from reports whatever comes
 	CodeUnknownListener  = "unknown_listener"   // a listener that does not exist
 	CodeNoRecord         = "no_record"          // about the place of a record, with results that mean there is none or that it is not known
 
 	// Errors or warnings, by how much is at stake.
 
-	CodeManyAddresses = "many_addresses" // anchors of many networks: a warning; of more than that: an error
-	CodeSharedSender  = "shared_sender"  // an anchor that anybody can get an account at: an error, a warning with exact authors
+	// What a third party gains by a rule: an error, a warning or a remark, by who can.
+
+	CodeOpensAnybody  = "opens_anybody"  // whoever writes what the rule asks for
+	CodeOpensAccount  = "opens_account"  // whoever opens an account at a shared holder
+	CodeOpensCustomer = "opens_customer" // customers of a service sold to organizations
+	CodeOpensParty    = "opens_party"    // one named party, for authors that are not its own
+	CodeAvoided       = "avoided"        // a rule that refuses or defers is avoided by what it leaves out
+	CodeNotAttacked   = "not_attacked"   // the work limit was reached before the rule was attacked
 
 	// Errors of the set.
 
@@ -44,31 +45,26 @@ const (
 
 	// Warnings.
 
-	CodeUnreachable    = "unreachable"     // another rule decides about all that it matches
-	CodeOverlap        = "overlap"         // the id says which of two rules decides
-	CodeContradiction  = "contradiction"   // keys that never hold together
-	CodePrivateNetwork = "private_network" // an anchor in a network that everybody has
-	CodeOpenSealer     = "open_sealer"     // an anchor that seals for everybody, and any author and recipient
-	CodeEverybody      = "everybody"       // it accepts for any author and any recipient
-	CodeOwnDomain      = "own_domain"      // it accepts from outside what has our own domain as author
-	CodeSoftens        = "softens"         // weakens rejection to quarantine for any sender
-	CodeTempError      = "temperror"       // it does more about mail that could not be evaluated than wait
-	CodeReportReason   = "report_reason"   // reports have no such reason
-	CodeExpired        = "expired"         // it has ended
-	CodeExpiresSoon    = "expires_soon"    // it ends within SoonExpires
-	CodeLongLived      = "long_lived"      // nobody has to look at it for more than a year
-	CodeIdle           = "idle"            // it has not matched for longer than idle
-	CodeUntested       = "untested"        // it is enforced without a test
+	CodeNeverDecides = "never_decides" // no message can match, or other rules decide all that do
+	CodeOverlap      = "overlap"       // the id says which of two rules decides
+	CodeOwnDomain    = "own_domain"    // it accepts from outside what has our own domain as author
+	CodeTempError    = "temperror"     // it does more about mail that could not be evaluated than wait
+	CodeReportReason = "report_reason" // reports have no such reason
+	CodeExpired      = "expired"       // it has ended
+	CodeExpiresSoon  = "expires_soon"  // it ends within SoonExpires
+	CodeLongLived    = "long_lived"    // nobody has to look at it for more than a year
+	CodeIdle         = "idle"          // it has not matched for longer than idle
+	CodeUntested     = "untested"      // it is enforced without a test
 )
 
 // Codes returns every code that a finding can have.
 func Codes() []string {
 	return []string{
-		CodeBadID, CodeNoOwner, CodeNoCreated, CodeBadPriority, CodeBadReason, CodeBadReportComment, CodeBadSample, CodeBadIdle,
-		CodeNoEnd, CodeEndsFirst, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange, CodeResultPass, CodeWrongResult,
-		CodeWrongOrg, CodeMappedNetwork, CodeUnanchored, CodePublicSuffix, CodeWideNetwork, CodeOpenNetwork, CodeWildcards,
-		CodeHidesReports, CodeUnknownListener, CodeNoRecord, CodeManyAddresses, CodeSharedSender, CodeTooMany, CodeDuplicateID, CodeConflict,
-		CodeUnreachable, CodeOverlap, CodeContradiction, CodePrivateNetwork, CodeOpenSealer, CodeEverybody, CodeOwnDomain,
-		CodeSoftens, CodeTempError, CodeReportReason, CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle, CodeUntested,
+		CodeBadID, CodeNoOwner, CodeNoCreated, CodeBadPriority, CodeBadReason, CodeBadReportComment, CodeBadSample,
+		CodeBadIdle, CodeNoEnd, CodeEndsFirst, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange, CodeResultPass,
+		CodeWrongResult, CodeWrongOrg, CodeMappedNetwork, CodeHidesReports, CodeUnknownListener, CodeNoRecord,
+		CodeOpensAnybody, CodeOpensAccount, CodeOpensCustomer, CodeOpensParty, CodeAvoided, CodeNotAttacked, CodeTooMany,
+		CodeDuplicateID, CodeConflict, CodeNeverDecides, CodeOverlap, CodeOwnDomain, CodeTempError, CodeReportReason,
+		CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle, CodeUntested,
 	}
 }

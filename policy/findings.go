@@ -20,7 +20,8 @@ type Level uint8
 
 // The levels. The zero value is the milder one.
 const (
-	Warning Level = iota // the rules work, perhaps not as they are meant
+	Remark  Level = iota // the rules work as they are written; somebody should know what they open
+	Warning              // the rules work, perhaps not as they are meant
 	Error                // the rules are not loaded
 )
 
@@ -32,6 +33,9 @@ type Finding struct {
 	File  string
 	Line  int // of the rule
 	pattern.Fault
+	// Spoof is a message that shows what is said, as a [[rule.test]] gives it; nil
+	// where there is none.
+	Spoof *Given
 }
 
 // Faults returns what keeps r from being a rule, or nil: errors, without the

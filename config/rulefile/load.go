@@ -282,7 +282,7 @@ func (s *ruleTexts) lint(errs *tomlfile.Errors, o lint.Options) []policy.Finding
 			f.Line = place.at(f.Key)
 		}
 		switch {
-		case f.Level == policy.Warning:
+		case f.Level != policy.Error:
 			warnings = append(warnings, f)
 			continue
 		case f.Code == policy.CodeTooMany: // see limits

@@ -6,7 +6,6 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/config/tomlfile"
 	"dmarcgate/policy"
-	"dmarcgate/policy/lint"
 	"dmarcgate/policy/pattern"
 )
 
@@ -162,7 +161,7 @@ func (t *ruleText) finish(r *tomlfile.Reader) {
 	if path := t.at + ".match"; !r.Written(path) {
 		r.Add(path, tomlfile.Fault{Text: "is missing", Fix: "add [rule.match] with criteria below the other keys"})
 	}
-	for _, f := range lint.Faults(t.rule) {
+	for _, f := range t.rule.Faults() {
 		if path := t.at + "." + f.Key; !r.BadWithin(path) {
 			r.Add(path, tomlfile.Fault{Text: f.Text, Fix: f.Fix, Code: f.Code})
 		}

@@ -50,7 +50,7 @@ var allowed = map[string][]string{
 	"results/opendmarc":     {"results", "policy", "auth/dmarc", "message"},
 	"config":                {"policy", "policy/*", "auth/authres", "config/tomlfile"},
 	"policy":                {"auth/dmarc", "policy/pattern"},
-	"policy/lint":           {"auth/dmarc", "policy", "policy/pattern"},
+	"policy/lint":           {"auth/dmarc", "policy", "policy/pattern", "policy/ruletest"},
 	"policy/pattern":        {},
 	"policy/replay":         {"policy"},
 	"policy/ruletest":       {"auth/dmarc", "policy"},

@@ -16,14 +16,7 @@ const (
 
 // doubtChecks are the warnings about one rule that is sound and not off.
 var doubtChecks = []check{
-	{policy.CodeSharedSender, policy.Warning, sharedSenderOfAuthors},
-	{policy.CodeManyAddresses, policy.Warning, quiteManyAddresses},
-	{policy.CodePrivateNetwork, policy.Warning, privateNetwork},
-	{policy.CodeOpenSealer, policy.Warning, openSealer},
-	{policy.CodeContradiction, policy.Warning, contradiction},
-	{policy.CodeEverybody, policy.Warning, acceptsEverybody},
 	{policy.CodeOwnDomain, policy.Warning, ownDomain},
-	{policy.CodeSoftens, policy.Warning, softens},
 	{policy.CodeTempError, policy.Warning, ofTempError},
 	{policy.CodeReportReason, policy.Warning, reportReason},
 	{policy.CodeExpired, policy.Warning, expired},
@@ -33,33 +26,27 @@ var doubtChecks = []check{
 	{policy.CodeUntested, policy.Warning, untested},
 }
 
-func acceptsEverybody(r *policy.Rule, o *Options) (pattern.Fault, bool) {
-	m := &r.Match
-	if _, said := openSealer(r, o); said {
-		return pattern.Fault{}, false
-	}
-	return fault(r.Action == policy.RuleAccept && len(m.Author)+len(m.PolicyDomain)+len(m.RcptDomain) == 0, "match",
-		"accepts mail of any author for any recipient", "add the needed rcpt_domain or author")
-}
-
 // ownDomain: mail in our own name that fails is what an impostor sends to our
 // users, and its way in.
 func ownDomain(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
 	if r.Action != policy.RuleAccept || len(r.Match.Author) == 0 || len(r.Match.RcptDomain) == 0 {
 		return pattern.Fault{}, false
 	}
-	s := shapeOf(&r.Match)
-	return fault(s.find("author", false).overlaps(s.find("rcpt_domain", false)), "match.author",
+	return fault(sameDomain(r.Match.Author, r.Match.RcptDomain), "match.author",
 		"accepts mail from outside to your users in the name of their own domain", "sign this mail with DKIM, or remove the domain here")
 }
 
-// softens: whoever can write what the rule asks for gains by it.
-func softens(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
-	m := &r.Match
-	fails := m.Result == nil || slices.Contains(m.Result, "fail")
-	rejected := m.Requested == nil || slices.Contains(m.Requested, "reject")
-	return fault(r.Action == policy.RuleQuarantine && fails && rejected && len(anchorsOf(m)) == 0, "match",
-		"weakens rejection to quarantine for any sender", `add requested = ["none", "quarantine"], or client, spf_pass or dkim_pass of the intended sender`)
+// sameDomain reports whether a name is in both lists, as far as their items or the
+// names that stand for them tell.
+func sameDomain(a, b []pattern.Domain) bool {
+	for _, p := range slices.Concat(a, b) {
+		for _, name := range namesIn(p) {
+			if oneHolds(a, name) && oneHolds(b, name) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // ofTempError: no policy applies to what could not be evaluated (RFC 9989, Section

@@ -37,32 +37,61 @@ func Rules(rules []policy.Rule, o Options) []policy.Finding {
 		r := &rules[i]
 		wrong := append(errorsOf(r, &o), takenID(ids, r)...)
 		add(wrong, r)
-		if len(wrong) == 0 && r.Mode != policy.Off {
+		if len(wrong) == 0 {
 			sound = append(sound, r)
 		}
 	}
 	if len(rules) > policy.MaxRules {
 		findings = append(findings, tooMany(len(rules)))
 	}
-	among := compareRules(sound, o.Now)
+	among := attackAll(sound, o.Now)
 	for _, r := range sound {
-		add(append(among[r], run(doubtChecks, r, &o)...), r)
+		found := append(among[r], run(doubtChecks, r, &o)...)
+		if r.Mode == policy.Off {
+			found = slices.DeleteFunc(found, func(f policy.Finding) bool { return f.Level != policy.Error })
+		}
+		add(found, r)
 	}
 	slices.SortStableFunc(findings, func(a, b policy.Finding) int { return cmp.Compare(b.Level, a.Level) })
 	return findings
 }
 
-// Faults returns what keeps r from being loaded by itself: errors, without the
-// place. They are those of policy.Rule.Faults, and the worst of its anchors.
-func Faults(r policy.Rule) []policy.Finding { return errorsOf(&r, &Options{}) }
-
-// errorsOf returns the errors of r by itself, of its anchors the worst.
+// errorsOf returns the errors of r by itself.
 func errorsOf(r *policy.Rule, o *Options) []policy.Finding {
-	found := append(r.Faults(), run(listenerChecks, r, o)...)
-	if weak := run(anchorChecks, r, o); len(weak) > 0 {
-		found = append(found, weak[0])
+	return append(r.Faults(), run(listenerChecks, r, o)...)
+}
+
+// attackAll returns, for each rule, what a third party gains by it.
+func attackAll(rules []*policy.Rule, at time.Time) map[*policy.Rule][]policy.Finding {
+	found := make(map[*policy.Rule][]policy.Finding)
+	a, err := newAttack(rules, at)
+	if err != nil { // an id twice, or too many: said already
+		return found
+	}
+	contrary, overlaps := conflicts(rules, at), a.overlaps(rules)
+	for _, r := range rules {
+		found[r] = append(a.rule(r), a.avoided(r)...)
+		never := slices.IndexFunc(found[r], func(f policy.Finding) bool { return f.Code == policy.CodeNeverDecides })
+		f, unclear := overlaps[r]
+		switch c, wrong := contrary[r]; {
+		case wrong && never >= 0:
+			found[r][never] = c
+		case wrong:
+			found[r] = append(found[r], c)
+		case unclear && never < 0:
+			found[r] = append(found[r], f)
+		}
 	}
 	return found
+}
+
+// meant says which of the words was probably meant by one that is none of
+// them, or what they are.
+func meant(word string, words []string) string {
+	if near := pattern.Nearest(word, words); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return "write " + pattern.Alternatives(words)
 }
 
 // listenerChecks are the errors of one rule that options tell.

@@ -56,16 +56,16 @@ func TestFaultsFindUnsafeRules(t *testing.T) {
 		{"the widest networks, of certain authors", func(r *policy.Rule) {
 			r.Match = policy.Match{Client: nets("192.168.0.0/16", "2a00::/32"), Author: pats("a.example")}
 		}, ""},
-		{"too wide a network of IPv4", func(r *policy.Rule) { r.Match.Client = nets("192.0.2.0/24", "192.168.0.0/15") }, "match.client"},
-		{"too wide a network of IPv6", func(r *policy.Rule) { r.Match.Client = nets("2a00::/31") }, "match.client"},
+		{"too wide a network of IPv4", func(r *policy.Rule) { r.Match.Client = nets("192.0.2.0/24", "192.168.0.0/15") }, "match"},
+		{"too wide a network of IPv6", func(r *policy.Rule) { r.Match.Client = nets("2a00::/31") }, "match"},
 		{"a wide network beside DKIM", func(r *policy.Rule) { r.Match.Client, r.Match.DKIMPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
 		{"a wide network beside SPF", func(r *policy.Rule) { r.Match.Client, r.Match.SPFPass = nets("0.0.0.0/1"), pats("a.example") }, ""},
 		{"reject of a wide network", func(r *policy.Rule) { r.Match.Client, r.Action = nets("0.0.0.0/1"), policy.RuleReject }, ""},
-		{"everybody below a suffix, by DKIM", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("a.example", ".co.uk")} }, "match.dkim_pass"},
-		{"everybody below a suffix, by SPF", func(r *policy.Rule) { r.Match = policy.Match{SPFPass: pats(".co.uk")} }, "match.spf_pass"},
+		{"everybody below a suffix, by DKIM", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("a.example", ".co.uk")} }, "match"},
+		{"everybody below a suffix, by SPF", func(r *policy.Rule) { r.Match = policy.Match{SPFPass: pats(".co.uk")} }, "match"},
 		{"quarantine of everybody below a suffix", func(r *policy.Rule) {
 			r.Match, r.Action = policy.Match{Author: pats(".co.uk")}, policy.RuleQuarantine
-		}, ""},
+		}, "match"},
 		{"reject of everybody below a suffix, by SPF", func(r *policy.Rule) { r.Match, r.Action = policy.Match{SPFPass: pats(".co.uk")}, policy.RuleReject }, ""},
 		{"an organization of signatures", func(r *policy.Rule) { r.Match = policy.Match{DKIMPass: pats("org:a.example")} }, "match.dkim_pass"},
 		{"an organization of SPF", func(r *policy.Rule) { r.Match.SPFPass = pats("org:a.example") }, "match.spf_pass"},
@@ -78,7 +78,7 @@ func TestFaultsFindUnsafeRules(t *testing.T) {
 			r := good()
 			tt.change(&r)
 			var keys []string
-			for _, f := range Faults(r) {
+			for _, f := range errorsIn(r) {
 				keys = append(keys, f.Key)
 				if f.Text == "" || f.Fix == "" {
 					t.Errorf("fault %+v; want what is wrong and how to fix it", f)
@@ -89,6 +89,11 @@ func TestFaultsFindUnsafeRules(t *testing.T) {
 			}
 		})
 	}
+}
+
+// errorsIn returns what keeps a rule by itself from being loaded.
+func errorsIn(r policy.Rule) []policy.Finding {
+	return slices.DeleteFunc(Rules([]policy.Rule{r}, Options{}), func(f policy.Finding) bool { return f.Level != policy.Error })
 }
 
 func TestFaultsNamePlaceProblemAndFix(t *testing.T) {
@@ -141,6 +146,9 @@ func lintOf(t *testing.T, o Options, rules ...policy.Rule) string {
 			t.Errorf("an error after a warning: %+v", f)
 		}
 		level = f.Level
+		if f.Level == policy.Remark { // see remark_test.go
+			continue
+		}
 		words = append(words, f.Rule+":"+f.Code+map[policy.Level]string{policy.Error: "!"}[f.Level])
 	}
 	return strings.Join(words, " ")
@@ -185,55 +193,55 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 			r.Match.Author = []pattern.Domain{pattern.NewDomainMap("m", pats("org:a.example")).Pattern()}
 		}, ""},
 		{"IPv4 in the form of IPv6", func(r *policy.Rule) { r.Match.Not.Client = nets("::ffff:192.0.2.0/120") }, "mapped_network!"},
-		{"what is not named anchors nothing", match(policy.Match{RcptDomain: us, Not: policy.Exclude{Client: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "unanchored!"},
-		{"a list that anybody can name", match(policy.Match{RcptDomain: us, ListID: pats("a.example"), IsList: ptr(true)}), "unanchored!"},
+		{"what is not named anchors nothing", match(policy.Match{RcptDomain: us, Not: policy.Exclude{Client: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "opens_anybody!"},
+		{"a list that anybody can name", match(policy.Match{RcptDomain: us, ListID: pats("a.example"), IsList: ptr(true)}), "opens_anybody!"},
 		{"a confirmed name", match(policy.Match{RcptDomain: us, IPRev: pats("mx.a.example")}), ""},
 		{"a sealer", match(policy.Match{RcptDomain: us, ARCPass: pats("a.example")}), ""},
-		{"a confirmed name below a suffix", match(policy.Match{RcptDomain: us, IPRev: pats(".co.uk")}), "public_suffix!"},
-		{"a map with a suffix", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", ".co.uk")).Pattern()}}), "public_suffix!"},
-		{"a map with a wide network", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("192.0.2.1/32", "198.0.0.0/10").Pattern()}}), "wide_network!"},
+		{"a confirmed name below a suffix", match(policy.Match{RcptDomain: us, IPRev: pats(".co.uk")}), "opens_anybody!"},
+		{"a map with a suffix", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", ".co.uk")).Pattern()}}), "opens_anybody!"},
+		{"a map with a wide network", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("192.0.2.1/32", "198.0.0.0/10").Pattern()}}), "opens_account!"},
 		{"a map of narrow networks", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("192.0.2.1/32", "198.51.100.0/24").Pattern()}}), ""},
-		{"a wide network beside a wide domain", match(policy.Match{RcptDomain: us, Client: nets("192.0.0.0/8"), DKIMPass: pats(".a.example")}), "wide_network!"},
+		{"a wide network beside a wide domain", match(policy.Match{RcptDomain: us, Client: nets("192.0.0.0/8"), DKIMPass: pats(".a.example")}), "opens_account!"},
 		{"a wide network beside a sealer", match(policy.Match{RcptDomain: us, Client: nets("192.0.0.0/8"), ARCPass: pats("a.example")}), ""},
-		{"6to4", match(policy.Match{RcptDomain: us, Client: nets("2002:c000:200::/48")}), "open_network!"},
-		{"Teredo, in a map", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("2001::/32").Pattern()}}), "open_network!"},
+		{"6to4", match(policy.Match{RcptDomain: us, Client: nets("2002:c000:200::/48")}), "opens_anybody!"},
+		{"Teredo, in a map", match(policy.Match{RcptDomain: us, Client: []pattern.Network{netMap("2001::/32").Pattern()}}), "opens_anybody!"},
 		{"a translator beside DKIM", match(policy.Match{RcptDomain: us, Client: nets("64:ff9b::/96"), DKIMPass: pats("a.example")}), ""},
-		{"a network a little too wide", match(policy.Match{RcptDomain: us, Client: nets("192.0.2.0/23")}), "wildcards!"},
-		{"a network a little too wide, in IPv6", match(policy.Match{RcptDomain: us, Client: nets("2a00:1::/47")}), "wildcards!"},
-		{"one wide network of two", match(policy.Match{RcptDomain: us, Client: nets("192.0.2.0/24", "192.0.0.0/20")}), "wildcards!"},
-		{"every name of a domain", match(policy.Match{RcptDomain: us, DKIMPass: pats("b.example", ".a.example")}), "wildcards!"},
-		{"every name, in a map", match(policy.Match{RcptDomain: us, DKIMPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".a.example")).Pattern()}}), "wildcards!"},
+		{"a network a little too wide", match(policy.Match{RcptDomain: us, Client: nets("192.0.2.0/23")}), "opens_account!"},
+		{"a network a little too wide, in IPv6", match(policy.Match{RcptDomain: us, Client: nets("2a00:1::/47")}), "opens_account!"},
+		{"one wide network of two", match(policy.Match{RcptDomain: us, Client: nets("192.0.2.0/24", "192.0.0.0/20")}), "opens_account!"},
+		{"every name of a domain", match(policy.Match{RcptDomain: us, DKIMPass: pats("b.example", ".a.example")}), "opens_account!"},
+		{"every name, in a map", match(policy.Match{RcptDomain: us, DKIMPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".a.example")).Pattern()}}), "opens_account!"},
 		{"every name, of certain authors", match(policy.Match{Author: pats("b.example"), DKIMPass: pats(".a.example")}), ""},
 		{"every name, of an organization", match(policy.Match{Author: pats("org:b.example"), DKIMPass: pats(".a.example")}), ""},
-		{"every name, of every name", match(policy.Match{Author: pats(".b.example"), DKIMPass: pats(".a.example")}), "wildcards!"},
+		{"every name, of every name", match(policy.Match{Author: pats(".b.example"), DKIMPass: pats(".a.example")}), "opens_account!"},
 		{"every name, and one address", match(policy.Match{RcptDomain: us, DKIMPass: pats(".a.example"), Client: nets("192.0.2.1/32")}), ""},
-		{"a mailbox provider", match(policy.Match{RcptDomain: us, DKIMPass: pats("a.example", "gmail.com")}), "shared_sender!"},
-		{"a mailbox provider's hosts", match(policy.Match{RcptDomain: us, IPRev: pats("mail-ed1-f42.google.com")}), "shared_sender!"},
-		{"a wildcard around a mailer", match(policy.Match{RcptDomain: us, IPRev: pats(".azure.com")}), "shared_sender!"},
-		{"a mailer, of certain authors", match(policy.Match{Author: pats("a.example"), SPFPass: pats("amazonses.com")}), "shared_sender"},
-		{"a mailer, of every author in a domain", match(policy.Match{Author: pats(".a.example"), SPFPass: pats("amazonses.com")}), "shared_sender!"},
+		{"a mailbox provider", match(policy.Match{RcptDomain: us, DKIMPass: pats("a.example", "gmail.com")}), "opens_account!"},
+		{"a mailbox provider's hosts", match(policy.Match{RcptDomain: us, IPRev: pats("mail-ed1-f42.google.com")}), "opens_account!"},
+		{"a wildcard around a mailer", match(policy.Match{RcptDomain: us, IPRev: pats(".azure.com")}), "opens_account!"},
+		{"a mailer, of certain authors", match(policy.Match{Author: pats("a.example"), SPFPass: pats("amazonses.com")}), "opens_account!"},
+		{"a mailer, of every author in a domain", match(policy.Match{Author: pats(".a.example"), SPFPass: pats("amazonses.com")}), "opens_account!"},
 		{"a mailer, from one address", match(policy.Match{RcptDomain: us, SPFPass: pats("amazonses.com"), Client: nets("192.0.2.1/32")}), ""},
-		{"a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", "sendgrid.net")).Pattern()}}), "shared_sender!"},
-		{"names below a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".sendgrid.net")).Pattern()}}), "shared_sender!"},
+		{"a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example", "sendgrid.net")).Pattern()}}), "opens_account!"},
+		{"names below a mailer, in a map", match(policy.Match{RcptDomain: us, SPFPass: []pattern.Domain{pattern.NewDomainMap("m", pats(".sendgrid.net")).Pattern()}}), "opens_account!"},
 		{"a tenant's signature", match(policy.Match{RcptDomain: us, DKIMPass: pats("a.onmicrosoft.com")}), ""},
-		{"a tenant's SPF", match(policy.Match{RcptDomain: us, SPFPass: pats("a.onmicrosoft.com")}), "shared_sender!"},
-		{"all tenants' signatures", match(policy.Match{RcptDomain: us, DKIMPass: pats(".onmicrosoft.com")}), "shared_sender!"},
+		{"a tenant's SPF", match(policy.Match{RcptDomain: us, SPFPass: pats("a.onmicrosoft.com")}), "opens_account!"},
+		{"all tenants' signatures", match(policy.Match{RcptDomain: us, DKIMPass: pats(".onmicrosoft.com")}), "opens_account!"},
 		{"a company that seals", match(policy.Match{RcptDomain: us, DKIMPass: pats("microsoft.com")}), ""},
 		{"a company that looks like a mailer", match(policy.Match{RcptDomain: us, DKIMPass: pats("notgmail.com")}), ""},
 		{"seals of a provider, for our users", match(policy.Match{RcptDomain: us, ARCPass: pats("google.com")}), ""},
 		{"seals of a provider, of certain authors", match(policy.Match{Author: pats("a.example"), ARCPass: pats("google.com")}), ""},
-		{"seals of a provider", match(policy.Match{ARCPass: pats("a.example", "microsoft.com")}), "open_sealer"},
-		{"seals of a mailer", match(policy.Match{RcptDomain: us, ARCPass: pats("sendgrid.net")}), "shared_sender!"},
-		{"a private network", func(r *policy.Rule) { r.Match.Client = nets("192.168.1.0/24") }, "private_network"},
+		{"seals of a provider", match(policy.Match{ARCPass: pats("a.example", "microsoft.com")}), "opens_customer"},
+		{"seals of a mailer", match(policy.Match{RcptDomain: us, ARCPass: pats("sendgrid.net")}), "opens_account!"},
+		{"a private network", func(r *policy.Rule) { r.Match.Client = nets("192.168.1.0/24") }, "opens_customer"},
 		{"a private network beside DKIM", func(r *policy.Rule) { r.Match.Client, r.Match.DKIMPass = nets("192.168.0.0/16"), pats("a.example") }, ""},
 		{"as many addresses as there may be", match(policy.Match{Author: pats("a.example"), Client: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16")}), ""},
 		{"the same twice", match(policy.Match{Author: pats("a.example"), Client: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "20.3.4.0/24")}), ""},
-		{"one address more", match(policy.Match{Author: pats("a.example"), Client: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "192.0.2.1/32")}), "many_addresses"},
-		{"a wide network in pieces", match(policy.Match{Author: pats("a.example"), Client: pieces("20.0.0.0/11", 16)}), "many_addresses!"},
-		{"a wide network in pieces, in a map", match(policy.Match{Author: pats("a.example"), Client: []pattern.Network{pattern.NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))).Pattern()}}), "many_addresses!"},
+		{"one address more", match(policy.Match{Author: pats("a.example"), Client: nets("20.0.0.0/16", "20.1.0.0/16", "20.2.0.0/16", "20.3.0.0/16", "192.0.2.1/32")}), "opens_customer"},
+		{"a wide network in pieces", match(policy.Match{Author: pats("a.example"), Client: pieces("20.0.0.0/11", 16)}), "opens_account!"},
+		{"a wide network in pieces, in a map", match(policy.Match{Author: pats("a.example"), Client: []pattern.Network{pattern.NewNetMap("m", prefixesOf(pieces("20.0.0.0/11", 24))).Pattern()}}), "opens_account!"},
 		{"a wide network in pieces, beside DKIM", match(policy.Match{Author: pats("a.example"), DKIMPass: pats("a.example"), Client: pieces("20.0.0.0/11", 16)}), ""},
-		{"many networks of IPv6", match(policy.Match{Author: pats("a.example"), Client: append(pieces("2a00::/30", 32), nets("2b00::/48")...)}), "many_addresses"},
-		{"too many networks of IPv6", match(policy.Match{Author: pats("a.example"), Client: pieces("2a00::/27", 32)}), "many_addresses!"},
+		{"many networks of IPv6", match(policy.Match{Author: pats("a.example"), Client: append(pieces("2a00::/30", 32), nets("2b00::/48")...)}), "opens_customer"},
+		{"too many networks of IPv6", match(policy.Match{Author: pats("a.example"), Client: pieces("2a00::/27", 32)}), "opens_account!"},
 		{"no reports at all", func(r *policy.Rule) {
 			r.Action, r.Match = policy.RuleSkipReport, policy.Match{Result: []string{"fail"}, HistoryMin: ptr(0)}
 		}, "hides_reports!"},
@@ -245,35 +253,35 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		}, "long_lived"},
 		{"a listener that there is not", func(r *policy.Rule) { r.Match.Listener = []string{"inbond"} }, "unknown_listener!"},
 		{"a listener that there is", func(r *policy.Rule) { r.Match.Listener = []string{"inbound"} }, ""},
-		{"a network that is there and not there", func(r *policy.Rule) { r.Match.Not.Client = nets("192.0.2.0/23") }, "contradiction"},
+		{"a network that is there and not there", func(r *policy.Rule) { r.Match.Not.Client = nets("192.0.2.0/23") }, "never_decides"},
 		{"a part of a network that is not there", func(r *policy.Rule) { r.Match.Not.Client = nets("192.0.2.128/25") }, ""},
-		{"a domain that is there and not there", func(r *policy.Rule) { r.Match.Not.RcptDomain = pats("us.example") }, "contradiction"},
-		{"a policy of what does not fail", func(r *policy.Rule) { r.Match.Requested, r.Match.Result = []string{"none"}, []string{"none"} }, "contradiction"},
-		{"a From field that is no fail", func(r *policy.Rule) { r.Match.FromField = []policy.From{policy.FromMissing} }, "contradiction"},
+		{"a domain that is there and not there", func(r *policy.Rule) { r.Match.Not.RcptDomain = pats("us.example") }, "never_decides"},
+		{"a policy of what does not fail", func(r *policy.Rule) { r.Match.Requested, r.Match.Result = []string{"none"}, []string{"none"} }, "never_decides"},
+		{"a From field that is no fail", func(r *policy.Rule) { r.Match.FromField = []policy.From{policy.FromMissing} }, "never_decides"},
 		{"a From field that is a permerror", func(r *policy.Rule) {
 			r.Match.FromField, r.Match.Result = []policy.From{policy.FromMissing}, []string{"permerror"}
 		}, ""},
 		{"a From field without an author", func(r *policy.Rule) {
 			r.Match.FromField, r.Match.Result, r.Match.Author = []policy.From{policy.FromMissing}, []string{"permerror"}, pats("a.example")
-		}, "contradiction"},
-		{"a domain of the null path", func(r *policy.Rule) { r.Match.NullPath, r.Match.MailFrom = ptr(true), pats("a.example") }, "contradiction"},
-		{"a list without a list", func(r *policy.Rule) { r.Match.IsList, r.Match.ListID = ptr(false), pats("a.example") }, "contradiction"},
+		}, "never_decides"},
+		{"a domain of the null path", func(r *policy.Rule) { r.Match.NullPath, r.Match.MailFrom = ptr(true), pats("a.example") }, "never_decides"},
+		{"a list without a list", func(r *policy.Rule) { r.Match.IsList, r.Match.ListID = ptr(false), pats("a.example") }, "never_decides"},
 		{"two domains of MAIL FROM", func(r *policy.Rule) {
 			r.Match.SPFPass, r.Match.MailFrom = pats("a.example"), pats("b.example", ".a.example")
-		}, "contradiction"},
+		}, "never_decides"},
 		{"one domain of MAIL FROM", func(r *policy.Rule) { r.Match.SPFPass, r.Match.MailFrom = pats(".a.example"), pats("b.a.example") }, ""},
 		{"a record beside its author", func(r *policy.Rule) {
 			r.Match.Author, r.Match.PolicyDomain = pats("a.example"), pats("b.a.example")
-		}, "contradiction"},
+		}, "never_decides"},
 		{"a record above its author", func(r *policy.Rule) {
 			r.Match.Author, r.Match.PolicyDomain = pats("b.a.example"), pats("x.example", "a.example")
 		}, ""},
-		{"everybody for everybody", match(policy.Match{Client: nets("192.0.2.0/24")}), "everybody"},
+		{"everybody for everybody", match(policy.Match{Client: nets("192.0.2.0/24")}), ""},
 		{"our own domain", func(r *policy.Rule) { r.Match.Author = pats("a.example", "us.example") }, "own_domain"},
 		{"our own organization", func(r *policy.Rule) { r.Match.Author = pats("org:us.example") }, "own_domain"},
 		{"quarantine of whoever asks for it", func(r *policy.Rule) {
 			r.Action, r.Match = policy.RuleQuarantine, policy.Match{Author: pats("a.example")}
-		}, "softens"},
+		}, "opens_anybody!"},
 		{"quarantine instead of less", func(r *policy.Rule) {
 			r.Action, r.Match = policy.RuleQuarantine, policy.Match{Author: pats("a.example"), Requested: []string{"none", "quarantine"}}
 		}, ""},
@@ -295,7 +303,7 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		{"no test", func(r *policy.Rule) { r.Tests = nil }, "untested"},
 		{"no test, in shadow", func(r *policy.Rule) { r.Tests, r.Mode = nil, policy.Shadow }, ""},
 		{"a warning, but off", func(r *policy.Rule) { r.Tests, r.Expires, r.Mode = nil, today, policy.Off }, ""},
-		{"wrong, though off", func(r *policy.Rule) { r.Match, r.Mode = policy.Match{RcptDomain: us}, policy.Off }, "unanchored!"},
+		{"wrong, though off", func(r *policy.Rule) { r.Match, r.Mode = policy.Match{RcptDomain: us}, policy.Off }, "opens_anybody!"},
 	}
 	o := Options{
 		Now: today, ReportsOf: "rfc7489", Listeners: []string{"mta", "inbound"},
@@ -311,9 +319,6 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 			}
 			if got := lintOf(t, o, r); got != want {
 				t.Errorf("Lint = %q; want %q", got, want)
-			}
-			if faults := Faults(r); (len(faults) > 0) != strings.HasSuffix(want, "!") && tt.want != "unknown_listener!" {
-				t.Errorf("Faults = %v; want some only for %q", faults, want)
 			}
 		})
 	}
@@ -378,18 +383,5 @@ func TestLintReportsTooManyRules(t *testing.T) {
 	found := Rules(make([]policy.Rule, policy.MaxRules+1), Options{})
 	if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Code == policy.CodeTooMany }) {
 		t.Errorf("Lint of %d rules does not say that they are too many", policy.MaxRules+1)
-	}
-}
-
-// Each mailer is in the list once, and as a domain.
-func TestMailersAreDomains(t *testing.T) {
-	seen := map[string]bool{}
-	for _, domains := range mailerDomains {
-		for domain := range strings.FieldsSeq(domains) {
-			if p, err := pattern.ParseDomain(domain); err != nil || p.Kind() != pattern.Exact || p.String() != domain || seen[domain] {
-				t.Errorf("mailer %q: %v, seen before: %v; want a domain, once", domain, err, seen[domain])
-			}
-			seen[domain] = true
-		}
 	}
 }

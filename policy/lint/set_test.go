@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"dmarcgate/policy"
@@ -26,64 +27,62 @@ func TestLintComparesRules(t *testing.T) {
 		a, b policy.Rule
 		want string
 	}{
-		{"the same twice", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleAccept, nil), "b:unreachable"},
+		{"the same twice", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleAccept, nil), "b:never_decides"},
 		{"the same with another action", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleReject, nil), "b:conflict!"},
 		{"the same with another action, of lower rank", rule("a", policy.RuleAccept, low), rule("b", policy.RuleReject, nil), "a:conflict!"},
 		{"the same, in another order", rule("a", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/24", "192.0.4.0/24")})),
 			rule("b", policy.RuleTempfail, match(policy.Match{Client: nets("192.0.4.0/24", "192.0.2.0/24"), Result: []string{"fail"}})), "b:conflict!"},
-		{"the second in shadow", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleReject, func(r *policy.Rule) { r.Mode = policy.Shadow }), "b:unreachable"},
+		{"the second in shadow", rule("a", policy.RuleAccept, nil), rule("b", policy.RuleReject, func(r *policy.Rule) { r.Mode = policy.Shadow }), ""},
 		{"the first in shadow", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Mode = policy.Shadow }), rule("b", policy.RuleReject, nil), ""},
 		{"the first off", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Mode = policy.Off }), rule("b", policy.RuleReject, nil), ""},
 		{"the first for a sample", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Sample = 99 }), rule("b", policy.RuleReject, nil), "b:overlap"},
 		{"the first ends before", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Expires = r.Expires.AddDate(0, 0, -1) }), rule("b", policy.RuleReject, nil), "b:overlap"},
 		{"the first has ended", rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Expires = today }), rule("b", policy.RuleReject, nil), "a:expired"},
 		{"the first keeps out of reports", rule("a", policy.RuleSkipReport, nil), rule("b", policy.RuleReject, nil), ""},
-		{"a narrower network", rule("a", policy.RuleReject, match(policy.Match{Client: nets("192.0.0.0/16")})), rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/24")})), "b:unreachable"},
-		{"two halves of a network", rule("a", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/25", "192.0.2.128/25")})), rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.128/25", "192.0.2.0/25")})), "b:unreachable"},
+		{"a narrower network", rule("a", policy.RuleReject, match(policy.Match{Client: nets("192.0.0.0/16")})), rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/24")})), "b:never_decides"},
+		{"two halves of a network", rule("a", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/25", "192.0.2.128/25")})), rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.128/25", "192.0.2.0/25")})), "b:never_decides"},
 		{"a wider network", rule("a", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/24")})), rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.0.0/16")})), ""},
-		{"a name below", rule("a", policy.RuleReject, match(policy.Match{Author: pats(".a.example")})), rule("b", policy.RuleReject, match(policy.Match{Author: pats("x.a.example", ".y.a.example")})), "b:unreachable"},
+		{"a name below", rule("a", policy.RuleReject, match(policy.Match{Author: pats(".a.example")})), rule("b", policy.RuleReject, match(policy.Match{Author: pats("x.a.example", ".y.a.example")})), "b:never_decides"},
 		{"a name beside", rule("a", policy.RuleReject, match(policy.Match{Author: pats(".a.example")})), rule("b", policy.RuleReject, match(policy.Match{Author: pats("x.a.example", "a.example")})), ""},
 		{"a map that has it", rule("a", policy.RuleReject, match(policy.Match{Author: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example")).Pattern()}})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example")})), "b:unreachable"},
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example")})), "b:never_decides"},
 		{"a map that has not", rule("a", policy.RuleReject, match(policy.Match{Author: []pattern.Domain{pattern.NewDomainMap("m", pats("b.example")).Pattern()}})),
 			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example")})), ""},
-		{"one key more", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example")})), rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), TLS: ptr(true)})), "b:unreachable"},
+		{"one key more", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example")})), rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), TLS: ptr(true)})), "b:never_decides"},
 		{"another value of a flag", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), TLS: ptr(false)})),
-			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), TLS: ptr(true)})), ""},
-		{"less that is not meant", rule("a", policy.RuleReject, match(policy.Match{Author: pats("org:a.example"), Not: policy.Exclude{HELO: pats("x.example")}})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("org:a.example"), Not: policy.Exclude{HELO: pats("x.example", "y.example")}})), "b:unreachable"},
+			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), TLS: ptr(true)})), "b:opens_anybody!"},
 		{"more that is not meant", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Not: policy.Exclude{HELO: pats("x.example", "y.example")}})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Not: policy.Exclude{HELO: pats("x.example")}})), ""},
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Not: policy.Exclude{HELO: pats("x.example")}})), "a:avoided"},
 		{"fewer hours", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Hours: []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Hours: []pattern.Hours{{Begin: 60, End: 120}}})), "b:unreachable"},
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Hours: []pattern.Hours{{Begin: 60, End: 120}}})), "b:never_decides"},
 		{"other hours", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Hours: []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}})),
-			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), Hours: []pattern.Hours{{Begin: 6 * 60, End: 22 * 60}}})), ""},
+			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), Hours: []pattern.Hours{{Begin: 6 * 60, End: 22 * 60}}})), "b:opens_anybody!"},
 		{"more history", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), HistoryMin: ptr(5)})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), HistoryMin: ptr(6), HistoryMax: ptr(9)})), "b:unreachable"},
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), HistoryMin: ptr(6), HistoryMax: ptr(9)})), "b:never_decides"},
 		{"other history", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), HistoryMin: ptr(5)})),
-			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), HistoryMax: ptr(4)})), ""},
+			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), HistoryMax: ptr(4)})), "b:opens_anybody!"},
 		{"other results", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example")})),
 			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), Result: []string{"none"}})), ""},
 		{"accept for all recipients, before a rejection for one", rule("a", policy.RuleAccept, nil),
 			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/24"), RcptDomain: us, TLS: ptr(true)})), "b:overlap"},
 		{"reject for one recipient, before an accept for all", rule("a", policy.RuleReject, nil),
-			rule("b", policy.RuleAccept, match(policy.Match{Client: nets("192.0.2.0/24"), RcptDomain: us, TLS: ptr(true)})), "b:unreachable"},
+			rule("b", policy.RuleAccept, match(policy.Match{Client: nets("192.0.2.0/24"), RcptDomain: us, TLS: ptr(true)})), "b:never_decides"},
 		{"the same sender", rule("a", policy.RuleTempfail, match(policy.Match{Client: nets("192.0.2.0/24"), Author: pats("a.example")})),
 			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.7/32"), RcptDomain: us})), "b:overlap"},
 		{"the same sender, the wider one first", rule("a", policy.RuleTempfail, match(policy.Match{Client: nets("192.0.2.7/32"), Author: pats("a.example")})),
 			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.0/24"), RcptDomain: us})), "b:overlap"},
 		{"the same sender, in a map", rule("a", policy.RuleTempfail, match(policy.Match{HELO: pats("x.example"), Author: []pattern.Domain{pattern.NewDomainMap("m", pats("a.example")).Pattern()}})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), RcptDomain: us})), "b:overlap"},
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), RcptDomain: us})), "a:opens_anybody! b:overlap"},
 		{"the same sender with another priority", rule("a", policy.RuleTempfail, both(low, match(policy.Match{Client: nets("192.0.2.0/24"), Author: pats("a.example")}))),
 			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.7/32"), RcptDomain: us})), ""},
 		{"an organization and a name in it", rule("a", policy.RuleTempfail, match(policy.Match{Author: pats("org:a.example")})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("b.a.example")})), "b:overlap"},
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("b.a.example")})), "a:opens_anybody! b:never_decides"},
 		{"the same sender, but denied", rule("a", policy.RuleTempfail, match(policy.Match{Author: pats("org:a.example"), Not: policy.Exclude{Author: pats("b.a.example")}})),
-			rule("b", policy.RuleReject, match(policy.Match{Author: pats("b.a.example")})), ""},
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("b.a.example")})), "a:opens_anybody!"},
 		{"senders of different kinds", rule("a", policy.RuleTempfail, match(policy.Match{Author: pats("a.example")})),
-			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.7/32")})), ""},
+			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.7/32")})), "a:opens_anybody!"},
 		{"any sender", rule("a", policy.RuleTempfail, match(policy.Match{Requested: []string{"reject"}})),
-			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.7/32")})), "b:overlap"},
+			rule("b", policy.RuleReject, match(policy.Match{Client: nets("192.0.2.7/32")})), "a:opens_anybody! b:overlap"},
 		{"one id", rule("a", policy.RuleAccept, nil), rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Match.Client = nets("192.0.4.0/24") }), "a:duplicate_id!"},
 	}
 	for _, tt := range tests {
@@ -109,74 +108,8 @@ func TestLintCountsOverlapsInOneFinding(t *testing.T) {
 	last.ID, last.Action, last.Match = "z", policy.RuleTempfail, policy.Match{Client: nets("192.0.2.0/25"), RcptDomain: pats("us.example")}
 	found := Rules(append(rules, last), Options{})
 	want := `rule "r0" at f:3 can match the same message with another action (reject) and goes first only because of its id, as do 4 more`
+	found = slices.DeleteFunc(found, func(f policy.Finding) bool { return f.Level == policy.Remark })
 	if len(found) != 1 || found[0].Rule != "z" || found[0].Text != want {
 		t.Errorf("Lint = %+v; want %q of z alone", found, want)
 	}
-}
-
-// decided returns what a message is answered with by rules that need not be
-// sound; ok is false for rules that are none.
-func decided(t *testing.T, f policy.Facts, rules ...policy.Rule) (d policy.Decision, ok bool) {
-	t.Helper()
-	set, err := policy.NewRules(rules)
-	if err != nil {
-		return policy.Decision{}, false
-	}
-	return policy.Settings{Profile: policy.Profile(1), EnforceShare: 100, Quarantine: policy.Tag, Rules: set}.Decide(f), true
-}
-
-func TestLintHiddenRuleNeverDecides(t *testing.T) {
-	m := newMaker(1)
-	hidden, reached := 0, 0
-	for range generated(t) {
-		upper, lower := m.pair()
-		f := m.message()
-		ranks := rankedRules([]*policy.Rule{&upper, &lower})
-		hides := ranks[0].hides(&ranks[1]) && ranks[0].quantified(&ranks[1])
-		d, ok := decided(t, f, upper, lower)
-		if !ok {
-			continue
-		}
-		if hides && d.Rule == lower.ID {
-			t.Fatalf("%+v is decided by a rule that is hidden: %+v, %+v", f, upper, lower)
-		}
-		if hides && len(d.Also) > 0 {
-			hidden++
-		} else if d.Rule == lower.ID {
-			reached++
-		}
-	}
-	if hidden < 100 || reached == 0 {
-		t.Errorf("%d messages match a hidden rule, and %d one that is reached; want 100 and one, or the property says nothing", hidden, reached)
-	}
-}
-
-func TestLintOverlapHoldsForCommonMessages(t *testing.T) {
-	m := newMaker(2)
-	both := 0
-	for range generated(t) {
-		upper, lower := m.pair()
-		f := m.message()
-		d, ok := decided(t, f, upper, lower)
-		if !ok || len(f.Recipients) > 1 || len(d.Also) == 0 {
-			continue
-		}
-		both++
-		a, b := shapeOf(&upper.Match), shapeOf(&lower.Match)
-		if !a.hasMaps() && !b.hasMaps() && (!a.meets(b) || !b.meets(a)) {
-			t.Fatalf("%+v matches two rules that cannot meet: %+v, %+v", f, upper.Match, lower.Match)
-		}
-	}
-	if both < 100 {
-		t.Errorf("%d messages match two rules; want 100, or the property says nothing", both)
-	}
-}
-
-func (s shape) hasMaps() bool {
-	for _, k := range s {
-		if len(k.maps) > 0 {
-			return true
-		}
-	}
-	return false
 }

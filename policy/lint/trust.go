@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -54,9 +53,8 @@ var ownNetworks = networks(
 	"fc00::/7", "fe80::/10", "::1/128",
 )
 
-// thirdPartyNetworks have an address for everybody: openNetworks, and the
-// translators that a site may have of its own (RFC 8215).
-var thirdPartyNetworks = append(slices.Clone(openNetworks), netip.MustParsePrefix("64:ff9b:1::/48"))
+// siteTranslator is a translator that a site may have of its own (RFC 8215).
+var siteTranslator = netip.MustParsePrefix("64:ff9b:1::/48")
 
 // CheckTrusted returns what is wrong with networks whose mail is not evaluated
 // (trusted_networks) or whose Received fields are believed ([[trusted_relay]]).
@@ -88,9 +86,12 @@ func (l trustLevel) one(p netip.Prefix) (pattern.Fault, bool) {
 	if wider(p, l.bits4, l.bits6) {
 		return fault(true, "", fmt.Sprintf("%v is too wide to be trusted", p), fmt.Sprintf("%s, /%d or narrower", l.fix, bitsOf(p, l.bits4, l.bits6)))
 	}
-	for _, s := range thirdPartyNetworks {
-		if contains(s, p) || contains(p, s) {
-			return fault(true, "", fmt.Sprintf("%v contains addresses of a tunnel or translator (%v) open to everybody", p, s), l.fix)
+	if p.Overlaps(siteTranslator) {
+		return fault(true, "", fmt.Sprintf("%v holds addresses of a translator (%v) through which anybody comes", p, siteTranslator), l.fix)
+	}
+	for _, h := range knownHolders().nets {
+		if p.Overlaps(h.net) {
+			return fault(true, "", fmt.Sprintf("%v holds addresses of %v, of %s", p, h.net, h.kind.words), l.fix)
 		}
 	}
 	return pattern.Fault{}, false
@@ -125,48 +126,36 @@ func contains(a, b netip.Prefix) bool { return a.Bits() <= b.Bits() && a.Overlap
 // A large provider that records truly what it received is a warning, as it is
 // in a rule.
 func CheckSealers(list []string) []TrustFinding {
-	return eachDomain(list, func(d string) pattern.Domain { return pattern.NewDomain(pattern.Exact, d) }, anchor{key: "match.arc_pass"}, "sealer")
+	return eachDomain(list, func(d string) pattern.Domain { return pattern.NewDomain(pattern.Exact, d) }, byARC, "sealer")
 }
 
 // CheckForwarderDomains returns what is wrong with the domains of forwarders,
 // for which SPF or DKIM has to pass.
 func CheckForwarderDomains(list []pattern.Domain) []TrustFinding {
-	return eachDomain(list, func(p pattern.Domain) pattern.Domain { return p }, anchor{key: "match.spf_pass"}, "forwarder")
+	return eachDomain(list, func(p pattern.Domain) pattern.Domain { return p }, bySPF, "forwarder")
 }
 
-// eachDomain checks domains as those of an anchor of a rule are.
-func eachDomain[T any](list []T, pattern func(T) pattern.Domain, a anchor, what string) []TrustFinding {
+// eachDomain checks domains as those of a rule are.
+func eachDomain[T any](list []T, pattern func(T) pattern.Domain, kind proof, of string) []TrustFinding {
 	var found []TrustFinding
 	for i, item := range list {
-		if level, f, bad := a.thirdParty(pattern(item), what); bad {
+		if level, f, bad := thirdParty(pattern(item), kind, of); bad {
 			found = append(found, TrustFinding{level, i, f})
 		}
 	}
 	return found
 }
 
-// thirdParty finds a domain that third parties can use. what is who should have been
+// thirdParty finds a domain that third parties can use. of is what should have been
 // named.
-func (a anchor) thirdParty(p pattern.Domain, what string) (policy.Level, pattern.Fault, bool) {
-	fix := fmt.Sprintf("name the domain of the %s itself", what)
-	if p.Kind() == pattern.Exact && dmarc.PublicSuffix().Org(p.Name()) == "" {
-		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%q is a public suffix, below which anybody can have a domain", p), Fix: fix}, true
-	}
-	if f, bad := everybody(p); bad {
-		return policy.Error, f, true
-	}
-	m, ok := mailerOf(p)
-	if !ok {
-		return 0, pattern.Fault{}, false
-	}
-	switch a.gradeOf(m, p) {
-	case shared:
-		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%s is %v, where anybody can get an account", m.nameIn(p), m.kind), Fix: fix}, true
-	case sealer:
-		return policy.Warning, pattern.Fault{
-			Text: fmt.Sprintf("%s seals the mail of everybody who forwards through a large provider", m.nameIn(p)),
-			Fix:  "keep the sealer only if your users have mail forwarded from there",
-		}, true
+func thirdParty(p pattern.Domain, kind proof, of string) (policy.Level, pattern.Fault, bool) {
+	for _, w := range names(kind, nil, nil, []pattern.Domain{p}) {
+		switch w.effort {
+		case anybody, account:
+			return policy.Error, pattern.Fault{Text: w.by, Fix: fmt.Sprintf("name the domain of the %s itself", of)}, true
+		case customer:
+			return policy.Warning, pattern.Fault{Text: w.by, Fix: "keep the sealer only if your users have mail forwarded from there"}, true
+		}
 	}
 	return 0, pattern.Fault{}, false
 }

@@ -40,13 +40,13 @@ func TestCheckForwardersAllowsNoMoreThanOneOwnerHas(t *testing.T) {
 		{networks("192.0.2.1/32"), ""},
 		{networks("10.0.0.0/8"), ""},
 		{networks("20.0.0.0/8"), ""},
-		{networks("10.0.0.0/7"), "1 0: 10.0.0.0/7 is too wide to be trusted; name networks of the forwarder, /8 or narrower\n"},
-		{networks("2001:db8::/32", "0.0.0.0/0"), "1 1: 0.0.0.0/0 is too wide to be trusted; name networks of the forwarder, /8 or narrower\n"},
+		{networks("10.0.0.0/7"), "2 0: 10.0.0.0/7 is too wide to be trusted; name networks of the forwarder, /8 or narrower\n"},
+		{networks("2001:db8::/32", "0.0.0.0/0"), "2 1: 0.0.0.0/0 is too wide to be trusted; name networks of the forwarder, /8 or narrower\n"},
 		{networks("2400::/16"), ""},
-		{networks("2000::/15"), "1 0: 2000::/15 is too wide to be trusted; name networks of the forwarder, /16 or narrower\n"},
+		{networks("2000::/15"), "2 0: 2000::/15 is too wide to be trusted; name networks of the forwarder, /16 or narrower\n"},
 		{sideBySide("20.0.0.0/16", 256), ""},
 		{append(sideBySide("20.0.0.0/16", 256), networks("198.51.100.7/32")...),
-			"1 -1: has 16777217 addresses of IPv4 outside private networks, more than 16777216; name networks of the forwarder\n"},
+			"2 -1: has 16777217 addresses of IPv4 outside private networks, more than 16777216; name networks of the forwarder\n"},
 	} {
 		if got := trustText(CheckForwarders(tt.list)); got != tt.want {
 			t.Errorf("CheckForwarders(%v) = %q; want %q", tt.list, got, tt.want)
@@ -63,15 +63,15 @@ func TestCheckTrustedAtItsLimits(t *testing.T) {
 		want string
 	}{
 		{"the widest", networks("20.0.0.0/16", "2a00::/32"), ""},
-		{"one bit wider", networks("20.0.0.0/15"), "1 0: 20.0.0.0/15 is too wide to be trusted" + fix + ", /16 or narrower\n"},
-		{"one bit wider, IPv6", networks("2a00::/31"), "1 0: 2a00::/31 is too wide to be trusted" + fix + ", /32 or narrower\n"},
+		{"one bit wider", networks("20.0.0.0/15"), "2 0: 20.0.0.0/15 is too wide to be trusted" + fix + ", /16 or narrower\n"},
+		{"one bit wider, IPv6", networks("2a00::/31"), "2 0: 2a00::/31 is too wide to be trusted" + fix + ", /32 or narrower\n"},
 		{"many, exactly", sideBySide("20.0.0.0/16", 4), ""},
 		{"one above many", append(sideBySide("20.0.0.0/16", 4), networks("192.0.2.1/32")...),
-			"0 -1: has 262145 addresses of IPv4 outside private networks, more than 262144" + fix + "\n"},
+			"1 -1: has 262145 addresses of IPv4 outside private networks, more than 262144" + fix + "\n"},
 		{"too many, exactly", sideBySide("20.0.0.0/16", 16),
-			"0 -1: has 1048576 addresses of IPv4 outside private networks, more than 262144" + fix + "\n"},
+			"1 -1: has 1048576 addresses of IPv4 outside private networks, more than 262144" + fix + "\n"},
 		{"one above too many", append(sideBySide("20.0.0.0/16", 16), networks("192.0.2.1/32")...),
-			"1 -1: has 1048577 addresses of IPv4 outside private networks, more than 1048576" + fix + "\n"},
+			"2 -1: has 1048577 addresses of IPv4 outside private networks, more than 1048576" + fix + "\n"},
 		{"each address once", append(sideBySide("20.0.0.0/16", 4), sideBySide("20.0.0.0/17", 8)...), ""},
 		{"private ones do not count", append(sideBySide("10.0.0.0/16", 256), sideBySide("20.0.0.0/16", 4)...), ""},
 	} {
@@ -85,7 +85,7 @@ func TestCheckTrustedAtItsLimits(t *testing.T) {
 
 // Whatever is accepted lets in no more than the limit, and none of a tunnel.
 func TestCheckTrustedNeverLetsInATranslator(t *testing.T) {
-	for _, s := range thirdPartyNetworks {
+	for _, s := range tunnels() {
 		for bits := s.Bits(); bits <= s.Addr().BitLen(); bits += 8 {
 			p := netip.PrefixFrom(s.Addr(), bits)
 			if found := CheckTrusted([]netip.Prefix{p}); len(found) != 1 || found[0].Level != policy.Error {
@@ -93,4 +93,15 @@ func TestCheckTrustedNeverLetsInATranslator(t *testing.T) {
 			}
 		}
 	}
+}
+
+// tunnels are the networks through which anybody sends.
+func tunnels() []netip.Prefix {
+	list := []netip.Prefix{siteTranslator}
+	for _, h := range knownHolders().nets {
+		if h.kind.name == tunnelKind {
+			list = append(list, h.net)
+		}
+	}
+	return list
 }

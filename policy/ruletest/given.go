@@ -22,8 +22,8 @@ const maxDefer = 4 * time.Hour
 
 var errDNS = errors.New("as the test has it")
 
-// settings are those that the message is decided under.
-func settings(g policy.Given, rules policy.Rules) policy.Settings {
+// Settings returns those that the message of a test is decided under.
+func Settings(g policy.Given, rules policy.Rules) policy.Settings {
 	s := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, TempUnknown: policy.Tag, MaxDefer: maxDefer, Rules: rules}
 	if g.Profile != policy.Monitor {
 		s.Profile = g.Profile
@@ -31,8 +31,9 @@ func settings(g policy.Given, rules policy.Rules) policy.Settings {
 	return s
 }
 
-// facts returns the message. created is the day on which the rule was.
-func facts(g policy.Given, created time.Time) policy.Facts {
+// Facts returns the message of a test. created is the day on which its rule was made: the
+// message comes at noon of that day where no time is given.
+func Facts(g policy.Given, created time.Time) policy.Facts {
 	f := policy.Facts{
 		Time: g.Time, Listener: g.Listener, Client: g.Client, ClientName: g.Name, Helo: g.Helo, NullPath: g.NullPath,
 		MailFrom: g.MailFrom, Recipients: g.Rcpt, FromField: fromField(g),

@@ -95,7 +95,7 @@ func Run(rules policy.Rules) []Failure {
 		}
 		trying, skips := drawn.Trying(r.ID), r.Action == policy.RuleSkipReport
 		for _, t := range r.Tests {
-			d := settings(t.Given, trying).Decide(facts(t.Given, r.Created))
+			d := Settings(t.Given, trying).Decide(Facts(t.Given, r.Created))
 			if !met(t.Expect, d, skips) {
 				failures = append(failures, Failure{Rule: r.ID, File: r.File, Line: t.Line, Got: d, Expected: t.Expect, skips: skips})
 			}

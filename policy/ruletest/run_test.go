@@ -156,7 +156,7 @@ func TestGivenIsEvaluatedLikeMail(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			a := facts(tt.given, time.Now()).Authors[0]
+			a := Facts(tt.given, time.Now()).Authors[0]
 			got := []string{a.Verdict.Status.String()}
 			if a.Verdict.AlignedSPF {
 				got = append(got, "spf")
@@ -180,7 +180,7 @@ func TestGivenBecomesFacts(t *testing.T) {
 		DKIM: []string{"body:mail.a.example"}, History: 60, TLS: true, ListHeaders: true, ListID: "lists.example", Automatic: true,
 		Rcpt: []string{"r.example"}, Name: "mx.example", Listener: "mta",
 	}
-	f := facts(g, time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC))
+	f := Facts(g, time.Date(2026, 11, 2, 0, 0, 0, 0, time.UTC))
 	if f.FromField != policy.FromSeveralDomains || f.AllMissing() != 0 || f.Seed == 0 || !f.Time.Equal(time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)) {
 		t.Errorf("From %q, lacks %d, seed %d, time %v; want facts that lack nothing, at noon", f.FromField, f.AllMissing(), f.Seed, f.Time)
 	}
@@ -199,7 +199,7 @@ func TestGivenBecomesFacts(t *testing.T) {
 	if s := f.DKIM[0]; s.Result != "fail" || !s.HeaderOK || s.SignedAt.IsZero() {
 		t.Errorf("signature = %+v; want one that fails for the body alone", s)
 	}
-	if f := facts(policy.Given{FromField: policy.FromMissing}, time.Now()); f.FromField != policy.FromMissing || len(f.Authors) != 0 {
+	if f := Facts(policy.Given{FromField: policy.FromMissing}, time.Now()); f.FromField != policy.FromMissing || len(f.Authors) != 0 {
 		t.Errorf("From %q with %d authors; want missing, and none", f.FromField, len(f.Authors))
 	}
 }
@@ -215,7 +215,7 @@ func TestGivenBecomesRecordsAndSignatures(t *testing.T) {
 		{"a policy above", policy.Given{Author: []string{"a.bank.example"}, Policy: "none", PolicyDomain: "bank.example"}, "v=DMARC1; p=none", "org"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := facts(tt.given, time.Now())
+			f := Facts(tt.given, time.Now())
 			if a := f.Authors[0]; f.FromField != policy.FromOneMailbox || a.Record != tt.record || a.Source != tt.source {
 				t.Errorf("From %q, record %q from %q; want one mailbox, %q from %q", f.FromField, a.Record, a.Source, tt.record, tt.source)
 			}

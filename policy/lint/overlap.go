@@ -1,0 +1,166 @@
+package lint
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
+	"dmarcgate/policy/ruletest"
+)
+
+// maxCompared is how many rules of the same priority a rule is compared with, our
+// limit: what is unclear between two rules is a question of style, and not of who
+// can use them.
+const maxCompared = 200
+
+// overlaps finds rules of one priority that do different things with a message that
+// all of them match: only their ids say which of them goes first.
+func (a *attack) overlaps(rules []*policy.Rule) map[*policy.Rule]policy.Finding {
+	found := make(map[*policy.Rule]policy.Finding)
+	byPriority := make(map[int][]*policy.Rule)
+	for _, r := range rules {
+		if r.Mode == policy.Enforce && r.Action != policy.RuleSkipReport && !r.Expired(a.at) {
+			byPriority[r.Priority] = append(byPriority[r.Priority], r)
+		}
+	}
+	for _, list := range byPriority {
+		slices.SortFunc(list, func(x, y *policy.Rule) int { return strings.Compare(x.ID, y.ID) })
+		for i, r := range list {
+			if others := a.meeting(r, list[max(0, i-maxCompared):i]); len(others) > 0 {
+				found[r] = overlap(others)
+			}
+		}
+	}
+	return found
+}
+
+// meeting returns the rules that can decide in place of r by their id.
+func (a *attack) meeting(r *policy.Rule, before []*policy.Rule) []*policy.Rule {
+	var others []*policy.Rule
+	for _, u := range before {
+		if u.Action == r.Action || !ranked(&u.Match, &r.Match) || a.work >= a.limit {
+			continue
+		}
+		both, ok := meet(&u.Match, &r.Match)
+		if !ok {
+			continue
+		}
+		list := spoofs(&both, a.at)
+		for i := range list[:min(len(list), maxDodges)] {
+			d := a.decide(list[i].Given, ruletest.Facts(list[i].Given, a.at), policy.Strict, a.set)
+			if d.Rule == u.ID && slices.Contains(d.Also, r.ID) {
+				others = append(others, u)
+				break
+			}
+		}
+	}
+	return others
+}
+
+// ranked reports whether two rules are about senders, authors or recipients of
+// the same kind, so that whoever wrote them can be expected to have ranked them. A
+// rule that names none is about everybody.
+func ranked(a, b *policy.Match) bool {
+	none := func(m *policy.Match) bool {
+		return !slices.ContainsFunc(m.Keys(), func(k policy.Key) bool { return len(k.Domains)+len(k.Networks) > 0 })
+	}
+	ka, kb := a.Keys(), b.Keys()
+	for i := range ka {
+		if len(ka[i].Domains)+len(ka[i].Networks) > 0 && len(kb[i].Domains)+len(kb[i].Networks) > 0 {
+			return true
+		}
+	}
+	return none(a) || none(b)
+}
+
+func overlap(others []*policy.Rule) policy.Finding {
+	first := others[0]
+	text := fmt.Sprintf("rule %q%s can match the same message with another action (%v) and goes first only because of its id", first.ID, place(first), first.Action)
+	if n := len(others) - 1; n > 0 {
+		text += fmt.Sprintf(", as do %d more", n)
+	}
+	return policy.Finding{Level: policy.Warning, Code: policy.CodeOverlap, Fault: pattern.Fault{Key: "priority", Text: text, Fix: "give the two different priorities"}}
+}
+
+// meet returns a match of messages that a and b match; ok is false where no message
+// is found that both do.
+func meet(a, b *policy.Match) (both policy.Match, ok bool) {
+	both, ok = *a, true
+	for _, k := range lists {
+		x, y := *k.yes(a), *k.yes(b)
+		switch {
+		case x == nil:
+			*k.yes(&both) = y
+		case y != nil:
+			*k.yes(&both) = inBothLists(x, y)
+			ok = ok && len(*k.yes(&both)) > 0
+		}
+		*k.no(&both) = slices.Concat(*k.no(a), *k.no(b))
+	}
+	both.ARCPass = either(a.ARCPass, b.ARCPass)
+	switch {
+	case a.Client == nil:
+		both.Client = b.Client
+	case b.Client != nil:
+		both.Client = inBothNetworks(a.Client, b.Client)
+		ok = ok && len(both.Client) > 0
+	}
+	both.Not.Client = slices.Concat(a.Not.Client, b.Not.Client)
+	for _, k := range flags {
+		x, y := *k(a), *k(b)
+		ok = ok && (x == nil || y == nil || *x == *y)
+		if x == nil {
+			*k(&both) = y
+		}
+	}
+	both.Listener, both.FromField = either(a.Listener, b.Listener), either(a.FromField, b.FromField)
+	both.Result, both.Requested = either(a.Result, b.Result), either(a.Requested, b.Requested)
+	both.Hours, both.Weekdays = either(a.Hours, b.Hours), either(a.Weekdays, b.Weekdays)
+	if both.HistoryMin == nil {
+		both.HistoryMin = b.HistoryMin
+	}
+	if both.HistoryMax == nil {
+		both.HistoryMax = b.HistoryMax
+	}
+	return both, ok
+}
+
+// either returns the list that is there; of two the first: that the other holds, too,
+// is seen when the message is decided.
+func either[T any](a, b []T) []T {
+	if a == nil {
+		return b
+	}
+	return a
+}
+
+func inBothLists(a, b []pattern.Domain) []pattern.Domain {
+	var list []pattern.Domain
+	for _, p := range slices.Concat(a, b) {
+		for _, name := range namesIn(p) {
+			if len(list) < maxWays && oneHolds(a, name) && oneHolds(b, name) {
+				list = append(list, pattern.NewDomain(pattern.Exact, name))
+			}
+		}
+	}
+	return list
+}
+
+func inBothNetworks(a, b []pattern.Network) []pattern.Network {
+	var list []pattern.Network
+	for _, n := range slices.Concat(a, b) {
+		for _, p := range widest(n) {
+			for _, addr := range some(p) {
+				host := netip.PrefixFrom(addr, addr.BitLen())
+				in := func(n pattern.Network) bool { return n.Covers(host) }
+				if len(list) < maxWays && slices.ContainsFunc(a, in) && slices.ContainsFunc(b, in) {
+					list = append(list, pattern.NetworkOf(host))
+				}
+			}
+		}
+	}
+	return list
+}
