@@ -13,9 +13,10 @@ import (
 // Only, Without and Trying return views of a set: Decide goes by them, while
 // lists and sums are those of the set.
 type Rules struct {
-	list  []Rule
-	index *index
-	sum   string // of what decisions depend on
+	list   []Rule
+	places map[string]int // of ids in list, from 1
+	index  *index
+	sum    string // of what decisions depend on
 
 	only, without, trying int // positions, from 1; 0 is none
 }
@@ -52,7 +53,11 @@ func compile(list []Rule) Rules {
 	slices.SortFunc(list, func(a, b Rule) int {
 		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 	})
-	return Rules{list: list, index: newIndex(list), sum: sumRules(list)}
+	places := make(map[string]int, len(list))
+	for i, r := range list {
+		places[r.ID] = i + 1
+	}
+	return Rules{list: list, places: places, index: newIndex(list), sum: sumRules(list)}
 }
 
 func (r Rule) clone() Rule {
@@ -74,7 +79,7 @@ func (rs Rules) List() []Rule {
 
 // Only returns a view in which id is the one rule: none where there is none.
 func (rs Rules) Only(id string) Rules {
-	if rs.only = rs.place(id); rs.only == 0 {
+	if rs.only = rs.places[id]; rs.only == 0 {
 		return Rules{}
 	}
 	return rs
@@ -82,18 +87,14 @@ func (rs Rules) Only(id string) Rules {
 
 // Without returns a view without the rule.
 func (rs Rules) Without(id string) Rules {
-	rs.without = rs.place(id)
+	rs.without = rs.places[id]
 	return rs
 }
 
 // Trying returns a view in which the rule is enforced, whatever its mode.
 func (rs Rules) Trying(id string) Rules {
-	rs.trying = rs.place(id)
+	rs.trying = rs.places[id]
 	return rs
-}
-
-func (rs Rules) place(id string) int {
-	return 1 + slices.IndexFunc(rs.list, func(r Rule) bool { return r.ID == id })
 }
 
 // find adds the rules of the view that could match the message.

@@ -16,9 +16,9 @@ import (
 	"dmarcgate/policy/pattern"
 )
 
-// mapRule is a rule that names maps.
+// mapRule is a rule that names maps, and lets nothing in.
 func mapRule(id, match string) string {
-	return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"o\"\ncreated = 2026-11-02\nmode = \"enforce\"\naction = \"quarantine\"\n[rule.match]\n%s\n", id, match)
+	return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"o\"\ncreated = 2026-11-02\nmode = \"enforce\"\naction = \"reject\"\n[rule.match]\n%s\n", id, match)
 }
 
 // write puts a file below dir in place, as a program that is careful does.
