@@ -18,7 +18,7 @@ func TestCheckConfigShowsWarningsOfTheConfiguration(t *testing.T) {
 		{"a name that is trusted", head + "trust_mta_name = true\n", ""},
 		{"a name of the listener", head + "authserv_id = \"mx.example.org\"\n", ""},
 		{"a Unix socket", strings.Replace(head, "tcp:127.0.0.1:0", "unix:/run/x.sock", 1), ""},
-		{"a large provider that seals", head + "trust_mta_name = true\n[conformant]\ntrusted_sealers = [\"google.com\"]\n", ":7: conformant.trusted_sealers: \"google.com\" seals"},
+		{"a large provider that seals", head + "trust_mta_name = true\n[conformant]\ntrusted_sealers = [\"google.com\"]\n", ":7: conformant.trusted_sealers: the message is sealed by \"google.com\""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -41,13 +41,14 @@ created = 2026-01-01
 mode = "enforce"
 action = "quarantine"
 [rule.match]
+client = ["192.0.2.0/28"]
 author = ["org:bank.example"]
 `
 
 // failedTest is a test that does not come out.
 const failedTest = `
 [[rule.test]]
-given  = { author = "news.bank.example", policy = "reject" }
+given  = { author = "news.bank.example", policy = "reject", client = "192.0.2.3" }
 expect = { rule = "", applied = "none" }
 `
 
@@ -127,7 +128,7 @@ func TestRulesListShowsUseAndExpiry(t *testing.T) {
 	if code != 0 || len(lines) < 3 {
 		t.Fatalf("rules list = %d, %s%s; want a table", code, out, stderr)
 	}
-	for i, want := range [][]string{{"alumni", "shadow", "accept", "200", "dkim_pass=alumni.example", "2099-01-01,"}, {"strangers", "enforce", "quarantine", "100", "-", "never"}} {
+	for i, want := range [][]string{{"alumni", "shadow", "accept", "200", "dkim_pass=alumni.example", "2099-01-01,"}, {"strangers", "enforce", "quarantine", "100", "client=192.0.2.0/28", "never"}} {
 		if got := strings.Fields(lines[i+1]); !slices.Equal(got[:len(want)], want) || got[len(got)-1] != fmt.Sprint(i+1) {
 			t.Errorf("line %q; want it to begin with %q and to end with %d hits", lines[i+1], want, i+1)
 		}

@@ -145,7 +145,7 @@ func cost(kind proof, name string, p pattern.Domain) way {
 		return way{effort: anybody, by: fmt.Sprintf("%s, a public suffix, below which anybody can have a domain", says)}
 	case shared && kind == byARC && (h.kind.name == mailboxKind || h.kind.name == sealingKind):
 		return way{effort: customer, by: fmt.Sprintf("%s, which seals the mail of everybody who forwards through it", says), owner: name}
-	case shared && h.kind.name != sealingKind && !(kind == byDKIM && h.tenant(name)):
+	case shared && (h.kind.name != sealingKind || p.Kind() == pattern.Below) && !(kind == byDKIM && h.tenant(name)):
 		return way{effort: h.kind.effort, by: fmt.Sprintf("%s, of %s", says, h.kind.words)}
 	case kind == byName && ovhName(name):
 		return way{effort: account, by: says + ", a rented server"}
