@@ -30,7 +30,7 @@ func (b *book) lint() (found []site.Remark, err error) {
 	switch {
 	case errors.As(err, &broken):
 		for _, p := range broken.Problems {
-			found = append(found, site.Remark{Level: "error", Code: cmp.Or(p.Code, rulefile.CodeUnreadable), Rule: p.Rule, Problem: p})
+			found = append(found, site.Remark{Level: site.LevelError, Code: cmp.Or(p.Code, rulefile.CodeUnreadable), Rule: p.Rule, Problem: p})
 		}
 		return found, nil
 	case err != nil:
@@ -58,18 +58,22 @@ func Lint(out io.Writer, o Options, strict bool) error {
 
 // worst is the error for what was found; warnings are one when strict.
 func worst(found []site.Remark, strict bool) error {
-	var n errRules
-	for _, f := range found {
-		if f.Level == "error" {
-			n.errors++
-		} else {
-			n.warnings++
-		}
-	}
+	n := errRules{errors: count(found, site.LevelError), warnings: count(found, site.LevelWarning)}
 	if n.errors > 0 || strict && n.warnings > 0 {
 		return n
 	}
 	return nil
+}
+
+// count returns how many of the findings are of a level.
+func count(found []site.Remark, level string) int {
+	n := 0
+	for _, f := range found {
+		if f.Level == level {
+			n++
+		}
+	}
+	return n
 }
 
 func (b *book) printLint(w io.Writer, found []site.Remark) error {
@@ -82,7 +86,7 @@ func (b *book) printLint(w io.Writer, found []site.Remark) error {
 	if b.set == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, hash %s\n", b.dir, term.Count(b.set.Rules.Len(), "rule"),
-		term.Count(len(found), "warning"), term.Count(b.set.Tests, "test"), b.set.Rules.Hash())
+	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, %s, hash %s\n", b.dir, term.Count(b.set.Rules.Len(), "rule"),
+		term.Count(count(found, site.LevelWarning), "warning"), term.Count(count(found, site.LevelRemark), "remark"), term.Count(b.set.Tests, "test"), b.set.Rules.Hash())
 	return err
 }

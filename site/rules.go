@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"dmarcgate/config"
@@ -67,17 +68,27 @@ func ruleUse(cfg *config.Config) ([]results.RuleUse, error) {
 	return r.RuleUse(ctx)
 }
 
-// Findings are the warnings of the active rules.
+// Findings are the warnings of the active rules: remarks, which say what a rule is
+// for, are those of rules lint alone.
 func (in Site) Findings() []Remark {
 	if in.RuleSet == nil {
 		return nil
 	}
-	return Remarks(in.RuleSet.Findings)
+	return slices.DeleteFunc(Remarks(in.RuleSet.Findings), func(r Remark) bool { return r.Level == LevelRemark })
 }
 
-// Remark is an error or a warning about a rule, or in the configuration.
+// Levels of remarks.
+const (
+	LevelError   = "error"
+	LevelWarning = "warning"
+	LevelRemark  = "remark"
+)
+
+var levels = map[policy.Level]string{policy.Error: LevelError, policy.Warning: LevelWarning, policy.Remark: LevelRemark}
+
+// Remark is an error, a warning or a remark about a rule, or in the configuration.
 type Remark struct {
-	Level string `json:"level"` // error or warning
+	Level string `json:"level"` // see LevelError and the others
 	Code  string `json:"code,omitempty"`
 	Rule  string `json:"rule,omitempty"`
 	config.Problem
@@ -87,11 +98,7 @@ type Remark struct {
 func Remarks(findings []policy.Finding) []Remark {
 	out := []Remark{}
 	for _, f := range findings {
-		level := "warning"
-		if f.Level == policy.Error {
-			level = "error"
-		}
-		out = append(out, Remark{level, f.Code, f.Rule, config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix}})
+		out = append(out, Remark{levels[f.Level], f.Code, f.Rule, config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix}})
 	}
 	return out
 }

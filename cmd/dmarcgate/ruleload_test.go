@@ -47,13 +47,13 @@ func TestReloadWithFailingRuleTestKeepsRules(t *testing.T) {
 	hash, path := d.Inputs().Rules.Hash(), filepath.Join(filepath.Dir(d.path), "rules", "case.toml")
 	daemontest.PutFile(t, path, siteRules+failedTest)
 	code, _, stderr := command("reload", "-c", d.path)
-	if want := path + ":26"; code != 1 || !strings.Contains(stderr, want) || !strings.Contains(log.String(), want) {
+	if want := path + ":27"; code != 1 || !strings.Contains(stderr, want) || !strings.Contains(log.String(), want) {
 		t.Errorf("reload with a failed test = %d, %s; want 1, and %q there and in the log", code, stderr, want)
 	}
 	if got := d.Inputs().Rules.Hash(); got != hash || !metricLine(t, d, "dmarcgate_config_last_reload_successful 0") {
 		t.Errorf("hash = %s; want %s as before, and the metric at 0", got, hash)
 	}
-	if s := d.Status(t.Context()); !strings.Contains(s.Failure, path+":26") {
+	if s := d.Status(t.Context()); !strings.Contains(s.Failure, path+":27") {
 		t.Errorf("status = %+v; want the failure", s)
 	}
 }

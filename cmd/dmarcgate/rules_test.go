@@ -292,6 +292,7 @@ created = 2026-01-01
 mode = "shadow"
 action = "quarantine"
 [rule.match]
+client = ["192.0.2.0/28"]
 auto_submitted = true
 `
 	old := resultstest.Forwarded(func(r *results.Row) { r.Facts.Version, r.Facts.Seed = 0, 0 })
@@ -335,7 +336,7 @@ func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
 func TestRulesTestTriesMoreRulesThanADecisionNames(t *testing.T) {
 	var b strings.Builder
 	for i := range policy.MaxNamed + 2 {
-		fmt.Fprintf(&b, "[[rule]]\nid = \"r%02d\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nauthor = [\"bank.example\"]\n", i)
+		fmt.Fprintf(&b, "[[rule]]\nid = \"r%02d\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nclient = [\"192.0.2.0/28\"]\nauthor = [\"bank.example\"]\n", i)
 	}
 	cfg, _ := ruledSite(t, b.String(), decidedBy(t, b.String(), resultstest.Forwarded())...)
 	code, out, stderr := command("rules", "test", "r00", "r33", "-c", cfg, "--json")
@@ -404,12 +405,12 @@ func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
 		{"a domain that is none", second("[rule.match]\nauthor = [\"b..example\"]\n"), rulefile.CodeUnreadable, "second"},
 		{"no TOML", second("[rule.match\n"), rulefile.CodeUnreadable, ""},
 		{"an id that is taken", strings.Replace(second("[rule.match]\nauthor = [\"b.example\"]\n"), `"second"`, `"first"`, 1), rulefile.CodeUnreadable, "first"},
-		{"a failed test", second("[rule.match]\nauthor = [\"b.example\"]\n[[rule.test]]\ngiven = { author = [\"c.example\"], policy = \"reject\" }\nexpect = { rule = \"second\" }\n"), rulefile.CodeFailedTest, "second"},
+		{"a failed test", second("[rule.match]\nclient = [\"192.0.2.1\"]\nauthor = [\"b.example\"]\n[[rule.test]]\ngiven = { author = [\"c.example\"], policy = \"reject\" }\nexpect = { rule = \"second\" }\n"), rulefile.CodeFailedTest, "second"},
 		{"no match", second("[rule.match]\n"), policy.CodeNoMatch, "second"},
 		{"policy_domain with temperror", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"temperror\"]\n"), policy.CodeNoRecord, "second"},
 		{"policy_domain with none", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"none\"]\n"), policy.CodeNoRecord, "second"},
 		{"policy_domain with both", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"none\", \"temperror\"]\n"), policy.CodeNoRecord, "second"},
-		{"policy_domain with fail, too", second("[rule.match]\npolicy_domain = [\"b.example\"]\nresult = [\"fail\", \"temperror\"]\n"), "", ""},
+		{"policy_domain with fail, too", second("[rule.match]\nclient = [\"192.0.2.1\"]\npolicy_domain = [\"b.example\"]\nresult = [\"fail\", \"temperror\"]\n"), "", ""},
 		{"not_policy_domain with temperror", second("[rule.match]\nauthor = [\"b.example\"]\nnot_policy_domain = [\"c.example\"]\nresult = [\"temperror\"]\n"), "", ""},
 		{"author with temperror", second("[rule.match]\nauthor = [\"b.example\"]\nresult = [\"temperror\"]\n"), "", ""},
 	}

@@ -71,7 +71,7 @@ func warningsOf(in site.Site, host []config.Problem) []site.Remark {
 	var all []site.Remark
 	if in.Config != nil {
 		for _, p := range slices.Concat(in.Config.Warnings(), host) {
-			all = append(all, site.Remark{Level: "warning", Problem: p})
+			all = append(all, site.Remark{Level: site.LevelWarning, Problem: p})
 		}
 	}
 	return append(all, in.Findings()...)
