@@ -135,6 +135,7 @@ created = 2026-01-01
 mode = "enforce"
 action = "quarantine"
 [rule.match]
+client = ["203.0.113.66"]
 author = ["bank.example"]
 -- envelope escaped --
 client 203.0.113.66

@@ -17,7 +17,7 @@ func TestRuleWarningsAreInLogStatusAndMetric(t *testing.T) {
 	expired := strings.Replace(siteRules, "2099-01-01", "2026-02-01", 1)
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{Rules: expired})
-	n := len(d.Inputs().RuleSet.Findings)
+	n := len(d.Inputs().Findings())
 	if n == 0 {
 		t.Fatal("an expired rule has no warning")
 	}
