@@ -20,6 +20,9 @@ import (
 
 const redteam = "testdata/redteam"
 
+// attacker is a client that no rule names.
+var attacker = netip.MustParseAddr("198.51.100.77")
+
 // lintDay is when red-team rules are looked at.
 var lintDay = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
@@ -72,6 +75,15 @@ func redteamDir(t *testing.T, rules string) string {
 // redteamLint lints rules as they are read, for the codes of errors: a problem
 // has none.
 func redteamLint(dir string, data []byte) []policy.Finding {
+	return lintedRules(redteamRules(dir, data))
+}
+
+func lintedRules(rules []policy.Rule) []policy.Finding {
+	return lint.Rules(rules, lintOptions().Options)
+}
+
+// redteamRules returns rules as they are read, without lint.
+func redteamRules(dir string, data []byte) []policy.Rule {
 	all := ruleTexts{maps: newMaps(dir, lintDay, nil)}
 	r := tomlfile.NewReader(filepath.Join(dir, "f.toml"), ruleKeys, explainMatch)
 	var texts []*ruleText
@@ -85,7 +97,7 @@ func redteamLint(dir string, data []byte) []policy.Finding {
 		rule.finish(r)
 		all.rules = append(all.rules, rule.rule)
 	}
-	return lint.Rules(all.rules, lintOptions().Options)
+	return all.rules
 }
 
 // one returns the only problem of an error.

@@ -29,6 +29,7 @@ type attack struct {
 	hard  policy.Rules // those alone that refuse, defer, or do as published
 	none  policy.Rules // no rules: the profile alone
 	byID  map[string]*policy.Rule
+	order []*policy.Rule // those enforced that can make an answer stricter, in the order in which they are tried
 	at    time.Time
 	work  int // decisions made so far
 	limit int
@@ -43,16 +44,22 @@ func newAttack(rules []*policy.Rule, at time.Time) (*attack, error) {
 		drawn := *r
 		drawn.Sample = 0
 		if tightens(r) {
-			if r.Sample > 0 && r.Sample < 100 {
-				continue // the adversary sends again until the draw spares him
+			if r.Sample > 0 && r.Sample < 100 { // the adversary sends again until the draw spares him
+				drawn.Mode = policy.Off
+			} else {
+				hard = append(hard, drawn)
 			}
-			hard = append(hard, drawn)
 		}
 		all = append(all, drawn)
 	}
 	var err error
 	if a.set, err = policy.NewRules(all); err != nil {
 		return nil, err
+	}
+	for _, r := range inOrder(rules) {
+		if r.Mode == policy.Enforce && (tightens(r) || r.Action == policy.RuleQuarantine) && !r.Expired(at) {
+			a.order = append(a.order, r)
+		}
 	}
 	a.hard, err = policy.NewRules(hard)
 	return a, err
@@ -105,7 +112,30 @@ func (a *attack) rule(r *policy.Rule) []policy.Finding {
 		return []policy.Finding{neverHolds()}
 	}
 	t.play(list, &r.Match, 0)
+	t.meet(list[0].effort)
 	return t.findings()
+}
+
+// meet tries messages that are also as rules below this one ask which make answers
+// stricter: so much is lost where this one decides. least is the effort of the
+// rule alone; what has been found to take no more is enough.
+func (t *trying) meet(least effort) {
+	if t.rule.Action == policy.RuleReject || t.rule.Action == policy.RuleSkipReport {
+		return
+	}
+	after, _ := slices.BinarySearchFunc(t.order, t.rule, inTurn)
+	below := t.order[after:]
+	for _, u := range below[:min(len(below), maxCompared)] {
+		if t.opened != nil && t.effort(t.opened) <= least || t.work >= t.limit {
+			return
+		}
+		if both, ok := meet(&t.rule.Match, &u.Match); ok && u != t.rule {
+			list := spoofs(&both, t.at)
+			for i := range list[:min(len(list), maxDodges)] {
+				t.try(&list[i])
+			}
+		}
+	}
 }
 
 // play tries messages, and where another rule decides, messages beside them that
@@ -155,7 +185,7 @@ func (t *trying) try(s *spoof) (blockers []string) {
 
 // base is what the message is answered with where no rule makes anything milder.
 func (t *trying) base(g policy.Given, f policy.Facts, p policy.Profile) policy.Action {
-	return max(t.decide(g, f, p, t.none).Action, t.decide(g, f, p, t.hard).Action)
+	return max(t.decide(g, f, p, t.none).Action, t.decide(g, f, p, t.hard).Action, t.decide(g, f, p, t.set.Without(t.rule.ID)).Action)
 }
 
 // open keeps the opening that takes the least.
@@ -328,9 +358,11 @@ func conflicts(rules []*policy.Rule, at time.Time) map[*policy.Rule]policy.Findi
 
 // inOrder returns the rules in the order in which they are tried.
 func inOrder(rules []*policy.Rule) []*policy.Rule {
-	return slices.SortedFunc(slices.Values(rules), func(a, b *policy.Rule) int {
-		return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
-	})
+	return slices.SortedFunc(slices.Values(rules), inTurn)
+}
+
+func inTurn(a, b *policy.Rule) int {
+	return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 }
 
 // canonical writes a match in one way, whatever the order of its items.

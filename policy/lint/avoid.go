@@ -2,6 +2,7 @@ package lint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"dmarcgate/policy"
@@ -14,27 +15,12 @@ import (
 // that must be false). That is a warning at most, since without the rule the message
 // would be let in just as well.
 func (a *attack) avoided(r *policy.Rule) []policy.Finding {
-	if !tightens(r) || r.Expired(a.at) || a.work >= a.limit {
+	if !tightens(r) && r.Action != policy.RuleQuarantine || r.Expired(a.at) || a.work >= a.limit {
 		return nil
 	}
-	set := a.set.Trying(r.ID)
-	class := classOf(&r.Match)
-	var best *spoof
-	for _, n := range negations(&r.Match) {
-		if classKeys(&n) {
-			continue
-		}
-		both, ok := join(&class, &n)
-		if !ok {
-			continue
-		}
-		list := spoofs(&both, a.at)
-		for i := range list[:min(len(list), maxDodges)] {
-			if s := &list[i]; s.effort < party && (best == nil || s.effort < best.effort) && a.getsPast(r, set, s) {
-				best = s
-			}
-		}
-	}
+	v := &avoiding{attack: a, rule: r, set: a.set.Trying(r.ID)}
+	v.past(classOf(&r.Match), 0)
+	best := v.best
 	if best == nil {
 		return nil
 	}
@@ -49,19 +35,57 @@ func (a *attack) avoided(r *policy.Rule) []policy.Finding {
 	}}}
 }
 
-// getsPast reports whether r decides the plain message, and the message of s is
-// answered with less, as it is without any rule.
-func (a *attack) getsPast(r *policy.Rule, set policy.Rules, s *spoof) bool {
-	plain := s.plain()
-	pf, sf := ruletest.Facts(plain, a.at), ruletest.Facts(s.Given, a.at)
-	for _, p := range attacked {
-		was := a.decide(plain, pf, p, set)
-		if was.Rule != r.ID {
+// avoiding is the search for a message that gets past a rule.
+type avoiding struct {
+	*attack
+	rule *policy.Rule
+	set  policy.Rules
+	best *spoof
+}
+
+// past tries messages of a class that the rule does not match, and where another
+// rule decides in its place, those of a class that this one is not about.
+func (v *avoiding) past(class policy.Match, depth int) {
+	blockers := map[string]bool{}
+	for _, n := range negations(&v.rule.Match) {
+		both, ok := join(&class, &n)
+		if classKeys(&n) || !ok {
 			continue
 		}
-		now := a.decide(s.Given, sf, p, set)
-		if now.Rule == "" && now.Action < was.Action {
-			return true
+		list := spoofs(&both, v.at)
+		for i := range list[:min(len(list), maxDodges)] {
+			if s := &list[i]; s.effort < party && (v.best == nil || s.effort < v.best.effort) && v.getsPast(s, blockers) {
+				v.best = s
+			}
+		}
+	}
+	if depth == maxDepth || v.best != nil {
+		return
+	}
+	for _, id := range sortedKeys(blockers) {
+		for _, n := range negations(&v.byID[id].Match) {
+			if other, ok := join(&class, &n); ok && classKeys(&n) && v.work < v.limit {
+				v.past(other, depth+1)
+			}
+		}
+	}
+}
+
+// getsPast reports whether the rule decides the plain message, and the message of s
+// is answered with less, as it is without any rule. It adds rules that decide in
+// place of this one.
+func (v *avoiding) getsPast(s *spoof, blockers map[string]bool) bool {
+	plain := s.plain()
+	pf, sf := ruletest.Facts(plain, v.at), ruletest.Facts(s.Given, v.at)
+	for _, p := range attacked {
+		was := v.decide(plain, pf, p, v.set)
+		switch {
+		case was.Rule == v.rule.ID:
+			if now := v.decide(s.Given, sf, p, v.set); now.Rule == "" && now.Action < was.Action {
+				return true
+			}
+		case slices.Contains(was.Also, v.rule.ID):
+			blockers[was.Rule] = true
 		}
 	}
 	return false

@@ -1,8 +1,10 @@
 package lint
 
 import (
+	"cmp"
 	"slices"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -38,6 +40,12 @@ func negations(m *policy.Match) []policy.Match {
 	add(m.HistoryMin != nil && *m.HistoryMin > 0, policy.Match{HistoryMax: less(m.HistoryMin)})
 	add(m.HistoryMax != nil, policy.Match{HistoryMin: more(m.HistoryMax)})
 	add(m.Requested != nil, policy.Match{Requested: others(m.Requested, "reject", "quarantine", "none")})
+	add(m.Result != nil, policy.Match{Result: others(m.Result, "fail", "none", "permerror", "temperror")})
+	add(m.FromField != nil, policy.Match{FromField: others(m.FromField, policy.FromOneMailbox, policy.FromSeveralMailboxes, policy.FromSeveralDomains, policy.FromMissing, policy.FromSeveralFields)})
+	if len(m.Hours) == 1 {
+		add(true, policy.Match{Hours: []pattern.Hours{{Begin: m.Hours[0].End % pattern.DayMinutes, End: cmp.Or(m.Hours[0].Begin, pattern.DayMinutes)}}})
+	}
+	add(m.Weekdays != nil, policy.Match{Weekdays: others(m.Weekdays, 0, 1, 2, 3, 4, 5, 6)})
 	return list
 }
 
@@ -101,11 +109,33 @@ func join(m, n *policy.Match) (both policy.Match, ok bool) {
 			*k(&both) = v
 		}
 	}
-	if n.Requested != nil {
-		ok = ok && m.Requested == nil && len(n.Requested) > 0
-		both.Requested = n.Requested
+	if n.Hours != nil {
+		ok = ok && m.Hours == nil
+		both.Hours = n.Hours
+	}
+	both.Requested = common(m.Requested, n.Requested, &ok)
+	both.FromField = common(m.FromField, n.FromField, &ok)
+	both.Weekdays = common(m.Weekdays, n.Weekdays, &ok)
+	if n.Result != nil {
+		both.Result = common(m.Result, n.Result, &ok)
+		if m.Result == nil { // fail alone
+			both.Result = common([]string{dmarc.Fail.String()}, n.Result, &ok)
+		}
 	}
 	return both, ok
+}
+
+// common returns the words of both lists, of which nil is all; ok becomes false where
+// there is none.
+func common[T comparable](a, b []T, ok *bool) []T {
+	switch {
+	case b == nil:
+		return a
+	case a != nil:
+		b = slices.DeleteFunc(slices.Clone(b), func(w T) bool { return !slices.Contains(a, w) })
+	}
+	*ok = *ok && len(b) > 0
+	return b
 }
 
 func ptrTo[T any](v T) *T { return &v }
@@ -124,6 +154,6 @@ func more(n *int) *int {
 	return ptrTo(*n + 1)
 }
 
-func others(have []string, all ...string) []string {
-	return slices.DeleteFunc(slices.Clone(all), func(s string) bool { return slices.Contains(have, s) })
+func others[T comparable](have []T, all ...T) []T {
+	return slices.DeleteFunc(slices.Clone(all), func(s T) bool { return slices.Contains(have, s) })
 }

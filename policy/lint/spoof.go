@@ -254,16 +254,18 @@ func resultParts(m *policy.Match, _ time.Time) []way {
 
 // historyParts: a victim that sends mail, and one that does not.
 func historyParts(m *policy.Match, _ time.Time) []way {
-	counts := []int{0, policy.HistoryMessages}
+	low, high := 0, policy.HistoryMessages
 	if m.HistoryMin != nil {
-		counts = []int{*m.HistoryMin}
+		low = *m.HistoryMin
+		high = max(low, high)
 	}
 	if m.HistoryMax != nil {
-		counts = []int{*m.HistoryMax}
+		high = *m.HistoryMax
 	}
-	if m.HistoryMin != nil && m.HistoryMax != nil && *m.HistoryMin > *m.HistoryMax {
+	if low > high {
 		return nil
 	}
+	counts := slices.Compact([]int{low, high})
 	var ways []way
 	for _, n := range counts {
 		ways = append(ways, way{set: func(g *policy.Given) { g.History = n }})
