@@ -34,6 +34,10 @@ type Status struct {
 	// RuleFindings is the first of it.
 	RuleWarnings int               `json:"rule_warnings"`
 	RuleFindings []RuleFinding     `json:"rule_findings,omitempty"`
+	// RulesDemoted is how many rules are not enforced since the start, because this
+	// version refuses them; DemotedRules is the first of them, with the error.
+	RulesDemoted int               `json:"rules_demoted"`
+	DemotedRules []RuleFinding     `json:"demoted_rules,omitempty"`
 	Store        string            `json:"store"`
 	Results      *ResultsStatus    `json:"results,omitempty"` // nil without a store
 	Listeners    []ListenerStatus  `json:"listeners"`
@@ -48,7 +52,7 @@ type RuleMap struct {
 	Entries int    `json:"entries"`
 }
 
-// RuleFinding is a warning about a rule.
+// RuleFinding is a warning about a rule, or the error of one that is demoted.
 type RuleFinding struct {
 	Code string `json:"code"`
 	Rule string `json:"rule,omitempty"`

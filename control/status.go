@@ -104,12 +104,21 @@ func nameNodes(n *term.Node, l admin.ListenerStatus) {
 	}
 }
 
-// ruleNodes shows the active rules. Warnings about them are counted:
-// rules lint lists it, and --json.
+// maxDemoted is how many demoted rules are shown: our limit, part of a screen.
+const maxDemoted = 10
+
+// ruleNodes shows the active rules, and those that are not enforced though they
+// should be. Warnings about them are counted: rules lint lists it, and --json.
 func ruleNodes(root *term.Node, s admin.Status) {
 	n := root.Add("%s, hash %s", term.Count(s.Rules, "rule"), s.RulesHash)
 	if s.RuleWarnings > 0 {
 		n.Text += fmt.Sprintf(", %s: see dmarcgate rules lint", term.Count(s.RuleWarnings, "warning"))
+	}
+	for _, f := range s.DemotedRules[:min(len(s.DemotedRules), maxDemoted)] {
+		n.Add("rule %s is NOT ENFORCED (%s): %s", f.Rule, f.Code, term.Printable(f.Text)).Add("to enforce it: %s; then dmarcgate reload", term.Printable(f.Fix))
+	}
+	if more := s.RulesDemoted - maxDemoted; more > 0 {
+		n.Add("%s more NOT ENFORCED: see dmarcgate rules lint", term.Count(more, "rule"))
 	}
 	for _, m := range s.RuleMaps {
 		n.Add("map %s: %d entries", m.Path, m.Entries)

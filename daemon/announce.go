@@ -109,6 +109,19 @@ func (d *Daemon) announceRules(in site.Site) {
 	if more := len(found) - maxLoggedFindings; more > 0 {
 		d.log.Warn("more rule warnings; run dmarcgate rules lint for all", "count", more)
 	}
+	d.announceDemoted(in.Demoted())
+}
+
+// announceDemoted tells of the rules that are not enforced, though their files say
+// so.
+func (d *Daemon) announceDemoted(found []site.Remark) {
+	d.metrics.RulesDemoted(len(found))
+	for _, f := range found[:min(len(found), maxLoggedFindings)] {
+		d.log.Error("rule not enforced until it is fixed; reloads will fail", "code", f.Code, "rule", f.Rule, "err", f.Problem.String())
+	}
+	if more := len(found) - maxLoggedFindings; more > 0 {
+		d.log.Error("more rules not enforced; run dmarcgate rules lint for all", "count", more)
+	}
 }
 
 // announceUse gives the metrics the last matches from before the start.

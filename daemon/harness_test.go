@@ -20,7 +20,7 @@ func startDaemon(t *testing.T, dns string, c daemontest.Config) (*Daemon, *daemo
 func startAt(t *testing.T, path string) (*Daemon, *daemontest.Buffer) {
 	t.Helper()
 	log := &daemontest.Buffer{}
-	in, err := site.Load(path, site.AllParts)
+	in, err := site.Load(path, StartParts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,15 @@ import (
 	"dmarcgate/site"
 )
 
+// StartParts are what the daemon reads when it starts, where a rule that only newer
+// data refuses must not keep it from serving. A reload reads site.AllParts, because
+// there are settings to keep.
+const StartParts = site.AllParts | site.DemoteRules
+
 // Run reads the configuration file and serves until ctx is done; SIGHUP reloads.
 // An error is of the start: nothing stays open after it.
 func Run(ctx context.Context, opt Options) error {
-	in, err := site.Load(opt.Path, site.AllParts)
+	in, err := site.Load(opt.Path, StartParts)
 	if err != nil {
 		return err
 	}

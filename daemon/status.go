@@ -78,17 +78,24 @@ func ruleStatus(s *admin.Status, in site.Site) {
 	s.Rules, s.RulesHash = in.Rules.Len(), in.Rules.Hash()
 	found := in.Findings()
 	s.RuleWarnings = len(found)
-	for _, f := range found[:min(len(found), maxToldFindings)] {
-		s.RuleFindings = append(s.RuleFindings, admin.RuleFinding{
-			Code: f.Code, Rule: f.Rule, File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix,
-		})
-	}
+	s.RuleFindings = ruleFindings(found)
+	demoted := in.Demoted()
+	s.RulesDemoted, s.DemotedRules = len(demoted), ruleFindings(demoted)
 	if in.RuleSet == nil {
 		return
 	}
 	for _, m := range in.RuleSet.Maps {
 		s.RuleMaps = append(s.RuleMaps, admin.RuleMap{Path: m.Path, Entries: m.Entries})
 	}
+}
+
+// ruleFindings are the first of what was found, in the words of the control socket.
+func ruleFindings(found []site.Remark) []admin.RuleFinding {
+	var out []admin.RuleFinding
+	for _, f := range found[:min(len(found), maxToldFindings)] {
+		out = append(out, admin.RuleFinding{Code: f.Code, Rule: f.Rule, File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix})
+	}
+	return out
 }
 
 // failures joins what went wrong at the last reload and with maps since.

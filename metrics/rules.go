@@ -29,7 +29,7 @@ const (
 type ruleMetrics struct {
 	matches, changes           *prometheus.CounterVec
 	lastMatch, expiry, ruleset *prometheus.GaugeVec
-	warnings                   prometheus.Gauge
+	warnings, demoted          prometheus.Gauge
 	ids                        *ruleIDs
 }
 
@@ -42,6 +42,7 @@ func newRuleMetrics(f factory) ruleMetrics {
 		expiry:    f.gauge("rule_expiry_timestamp_seconds", "Time from which on a rule matches nothing.", rule),
 		ruleset:   f.gauge("ruleset_info", "A constant 1, labelled by the active rules.", label{name: "sha256"}, label{name: "rules"}),
 		warnings:  f.plainGauge("rules_warnings", "Warnings about the active rules."),
+		demoted:   f.plainGauge("rules_demoted", "Rules that are not enforced since the start because this version refuses them."),
 		ids:       &ruleIDs{seen: make(map[string]bool), last: make(map[string]time.Time)},
 	}
 }
@@ -137,6 +138,15 @@ func (m *Metrics) RulesWarnings(n int) {
 		return
 	}
 	m.rules.warnings.Set(float64(n))
+}
+
+// RulesDemoted sets how many rules are not enforced because this version refuses
+// them.
+func (m *Metrics) RulesDemoted(n int) {
+	if m == nil {
+		return
+	}
+	m.rules.demoted.Set(float64(n))
 }
 
 // Ruleset tells which rules are active: the hash of the set, and how many

@@ -129,6 +129,10 @@ func TestWarningsAboutRulesAreAGauge(t *testing.T) {
 		if got := testutil.ToFloat64(m.rules.warnings); got != float64(n) {
 			t.Errorf("RulesWarnings(%d) = %v", n, got)
 		}
+		m.RulesDemoted(n)
+		if got := testutil.ToFloat64(m.rules.demoted); got != float64(n) {
+			t.Errorf("RulesDemoted(%d) = %v", n, got)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ const (
 	CodeBadIdle          = "bad_idle"           // idle is negative
 	CodeNoEnd            = "no_end"             // it accepts for ever, and comment does not say why
 	CodeEndsFirst        = "ends_first"         // expires is not after created
+	CodeCreatedAhead     = "created_ahead"      // created is in the future
 	CodeNoMatch          = "no_match"           // the match names no mail
 	CodeEmptyList        = "empty_list"         // a list without items
 	CodeUnknownWord      = "unknown_word"       // a word that its key does not have
@@ -61,7 +62,7 @@ const (
 func Codes() []string {
 	return []string{
 		CodeBadID, CodeNoOwner, CodeNoCreated, CodeBadPriority, CodeBadReason, CodeBadReportComment, CodeBadSample,
-		CodeBadIdle, CodeNoEnd, CodeEndsFirst, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange, CodeResultPass,
+		CodeBadIdle, CodeNoEnd, CodeEndsFirst, CodeCreatedAhead, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange, CodeResultPass,
 		CodeWrongResult, CodeWrongOrg, CodeMappedNetwork, CodeHidesReports, CodeUnknownListener, CodeNoRecord,
 		CodeOpensAnybody, CodeOpensAccount, CodeOpensCustomer, CodeOpensParty, CodeAvoided, CodeNotAttacked, CodeTooMany,
 		CodeDuplicateID, CodeConflict, CodeNeverDecides, CodeOverlap, CodeOwnDomain, CodeTempError, CodeReportReason,

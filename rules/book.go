@@ -49,11 +49,11 @@ func locate(o Options) (*book, error) {
 	case err != nil && (o.Dir == "" || !errors.Is(err, fs.ErrNotExist)):
 		return nil, err
 	case err != nil:
-		return &book{ask: o, dir: o.Dir, opts: rulefile.Options{Options: lint.Options{Now: time.Now()}}}, nil
+		return &book{ask: o, dir: o.Dir, opts: rulefile.Options{Options: lint.Options{Now: time.Now()}, Copied: true}}, nil
 	}
 	b := &book{ask: o, cfg: cfg, dir: cfg.RulesDir, opts: site.RuleOptions(cfg)}
 	if o.Dir != "" {
-		b.dir = o.Dir
+		b.dir, b.opts.Copied = o.Dir, o.Dir != cfg.RulesDir
 	}
 	if b.dir == "" {
 		return nil, errNoRules

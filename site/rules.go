@@ -77,6 +77,14 @@ func (in Site) Findings() []Remark {
 	return slices.DeleteFunc(Remarks(in.RuleSet.Findings), func(r Remark) bool { return r.Level == LevelRemark })
 }
 
+// Demoted are the errors of rules that are not enforced because of them.
+func (in Site) Demoted() []Remark {
+	if in.RuleSet == nil {
+		return nil
+	}
+	return Remarks(in.RuleSet.Demoted)
+}
+
 // Levels of remarks.
 const (
 	LevelError   = "error"

@@ -35,6 +35,12 @@ const (
 	AllParts = SuffixPart | RulePart | PostgresPart
 )
 
+// How the rules are read, beside the parts.
+const (
+	DemoteRules Parts = 1 << (iota + 4) // as rulefile.Options.Demote says: for the start of the daemon
+	CopiedRules                         // as rulefile.Options.Copied says: for rules of another host, or that are tried
+)
+
 // Load reads the configuration file at path and these parts. A file that is
 // broken is an error: see LoadPartly.
 func Load(path string, parts Parts) (Site, error) {
@@ -54,7 +60,9 @@ func With(cfg *config.Config, parts Parts) (Site, error) {
 		}
 	}
 	if parts&RulePart != 0 && cfg.RulesDir != "" {
-		if s.RuleSet, err = LoadRules(cfg, cfg.RulesDir, RuleOptions(cfg)); err != nil {
+		o := RuleOptions(cfg)
+		o.Demote, o.Copied = parts&DemoteRules != 0, parts&CopiedRules != 0
+		if s.RuleSet, err = LoadRules(cfg, cfg.RulesDir, o); err != nil {
 			return Site{}, err
 		}
 		s.Rules = s.RuleSet.Rules

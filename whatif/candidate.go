@@ -30,7 +30,7 @@ func Load(o Options) (*Candidate, error) {
 	if o.Rules != "" {
 		cfg.RulesDir = o.Rules
 	}
-	in, err := site.With(cfg, site.AllParts)
+	in, err := site.With(cfg, site.AllParts|site.CopiedRules)
 	if err != nil {
 		return nil, err
 	}

@@ -25,11 +25,13 @@ const maxRuleFiles = 200
 type Set struct {
 	Rules    policy.Rules
 	Findings []policy.Finding // warnings alone: with an error there is no set
+	Demoted  []policy.Finding // errors of rules that are not enforced because of them, see Options.Demote
 	Maps     []MapFile        // in the order of their paths
 	Tests    int              // how many there are
 
 	sources []source // the rule files as they were
 	maps    *maps
+	about   []policy.Finding // those of Findings that are about files
 }
 
 // MapFile is a file with a long list that rules name.
@@ -43,6 +45,15 @@ type MapFile struct {
 type Options struct {
 	lint.Options
 	SkipTests bool // for commands that show what the tests say
+
+	// Demote runs a rule in shadow, instead of refusing all rules, when the only
+	// thing against it is what it opens to third parties: that may be known only
+	// since the program is newer, and must not keep a host from starting.
+	Demote bool
+
+	// Copied rules are not those that a daemon reads: who can write to their files
+	// here is no error, but a warning.
+	Copied bool
 }
 
 // OptionsOf returns what c says about rules. The zero time is none.
@@ -74,10 +85,14 @@ func Load(dir string, o Options) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	var sources []source
-	var errs tomlfile.Errors
+	l := loading{dir: dir, maps: newMaps(dir, o.Now, nil), mayDemote: func(string) bool { return o.Demote }}
+	l.about = ignoredFiles(dir)
+	errs := &l.errs
 	for _, path := range paths {
-		data, _, err := readWhole(path, tomlfile.MaxFile)
+		if !l.maps.guard.inside(path) {
+			continue
+		}
+		data, info, err := readWhole(path, tomlfile.MaxFile)
 		switch {
 		case errors.Is(err, errNoFile):
 			errs.Add(tomlfile.Problem{File: path, Text: "is not a file", Fix: "remove it, or choose another name"})
@@ -86,10 +101,11 @@ func Load(dir string, o Options) (*Set, error) {
 		case err != nil:
 			return nil, fmt.Errorf("rules: %w", err)
 		default:
-			sources = append(sources, source{path, data})
+			l.maps.guard.file(path, info)
+			l.sources = append(l.sources, source{path, data})
 		}
 	}
-	return loadRules(dir, sources, newMaps(dir, o.Now, nil), errs, o)
+	return l.load(o)
 }
 
 // Stale reports whether a map file has changed since it was read.
@@ -97,12 +113,17 @@ func (s *Set) Stale() bool { return s.maps != nil && s.maps.stale() }
 
 // Refresh reads the maps again that have changed, and makes the set that the
 // rule files would give, had they not changed since Load. The error is as
-// of Load, and s stays as it is.
+// of Load, and s stays as it is. A rule that was demoted can be so again, so that
+// it keeps no map of another rule from being read; a rule that is enforced cannot.
 func (s *Set) Refresh(o Options) (*Set, error) {
 	if s.maps == nil {
 		return s, nil
 	}
-	return loadRules(s.maps.dir, s.sources, newMaps(s.maps.dir, o.Now, s.maps), tomlfile.Errors{}, o)
+	l := loading{dir: s.maps.dir, sources: s.sources, maps: newMaps(s.maps.dir, o.Now, s.maps), about: s.about}
+	l.mayDemote = func(id string) bool {
+		return slices.ContainsFunc(s.Demoted, func(f policy.Finding) bool { return f.Rule == id })
+	}
+	return l.load(o)
 }
 
 // ruleFiles returns the paths of the rule files in dir.
@@ -127,34 +148,67 @@ func ruleFiles(dir string) ([]string, error) {
 	return paths, nil
 }
 
-// loadRules makes a set of rule files that have been read. errs is what was
-// wrong with others.
-func loadRules(dir string, sources []source, m *maps, errs tomlfile.Errors, o Options) (*Set, error) {
-	all := ruleTexts{maps: m}
-	for _, s := range sources {
+// loading is rule files that have been read, on their way to a set.
+type loading struct {
+	dir       string
+	sources   []source
+	maps      *maps
+	errs      tomlfile.Errors  // of files that could not be read
+	about     []policy.Finding // warnings about files
+	mayDemote func(id string) bool
+}
+
+// load makes a set.
+func (l *loading) load(o Options) (*Set, error) {
+	all, errs := ruleTexts{maps: l.maps}, &l.errs
+	for _, s := range l.sources {
 		all.parse(s.path, s.data)
 	}
-	all.limits(dir)
-	errs.Problems = slices.Concat(errs.Problems, all.errs.Problems, m.errs.Problems)
+	all.limits(l.dir)
+	wrong, writable := l.maps.guard.take(o.Copied)
+	errs.Problems = slices.Concat(errs.Problems, all.errs.Problems, l.maps.errs.Problems, wrong)
 	errs.ByFile()
-	findings := all.lint(&errs, o.Options)
+	written := slices.Clone(all.rules)
+	findings, demoted := all.lint(errs, o.Options, l.mayDemote)
 	if len(errs.Problems) > 0 {
-		return nil, &errs
+		return nil, errs
 	}
 	rules, err := policy.NewRules(all.rules)
 	if err != nil {
-		return nil, &tomlfile.Errors{Problems: []tomlfile.Problem{{File: dir, Text: tomlfile.OneLine(err.Error())}}}
+		return nil, l.asProblem(err)
 	}
 	if !o.SkipTests {
-		for _, f := range ruletest.Run(rules) {
-			errs.Add(failedTests(f))
+		if err := l.test(rules, written, len(demoted) > 0); err != nil {
+			return nil, err
 		}
 	}
-	if len(errs.Problems) > 0 {
-		errs.ByFile()
-		return nil, &errs
+	about := slices.Concat(l.about, writable)
+	return &Set{
+		Rules: rules, Findings: slices.Concat(about, l.maps.empty(), findings), Demoted: demoted, Maps: l.maps.files(), Tests: all.tests,
+		sources: l.sources, maps: l.maps, about: about,
+	}, nil
+}
+
+// test runs the tests of rules, which are about what is written.
+func (l *loading) test(rules policy.Rules, written []policy.Rule, demoted bool) (err error) {
+	if demoted {
+		if rules, err = policy.NewRules(written); err != nil {
+			return l.asProblem(err)
+		}
 	}
-	return &Set{Rules: rules, Findings: findings, Maps: m.files(), Tests: all.tests, sources: sources, maps: m}, nil
+	for _, f := range ruletest.Run(rules) {
+		l.errs.Add(failedTests(f))
+	}
+	if len(l.errs.Problems) == 0 {
+		return nil
+	}
+	l.errs.ByFile()
+	return &l.errs
+}
+
+// asProblem puts an error about all rules into the words of a file.
+func (l *loading) asProblem(err error) error {
+	return &tomlfile.Errors{Problems: []tomlfile.Problem{{File: l.dir, Text: tomlfile.OneLine(err.Error())}}}
 }
 
 // failedTests is a test that failed, as a problem.
@@ -271,28 +325,4 @@ func (s *ruleTexts) limits(dir string) {
 			Fix:  "keep two tests for each rule: one with a matching message, one with another",
 		})
 	}
-}
-
-// lint adds the errors that lint.Rules finds to errs and returns the warnings,
-// each with the line of its key.
-func (s *ruleTexts) lint(errs *tomlfile.Errors, o lint.Options) []policy.Finding {
-	var warnings []policy.Finding
-	for _, f := range lint.Rules(s.rules, o) {
-		if place, ok := s.ids[f.Rule]; ok && f.Key != "" && f.Line == place.line {
-			f.Line = place.at(f.Key)
-		}
-		switch {
-		case f.Level != policy.Error:
-			warnings = append(warnings, f)
-			continue
-		case f.Code == policy.CodeTooMany: // see limits
-			continue
-		}
-		key := "rule"
-		if f.Key != "" {
-			key += "." + f.Key
-		}
-		errs.Add(tomlfile.Problem{File: f.File, Line: f.Line, Key: key, Text: f.Text, Fix: f.Fix, Code: f.Code, Rule: f.Rule})
-	}
-	return warnings
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"dmarcgate/config/tomlfile"
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
@@ -28,6 +29,7 @@ type maps struct {
 	dir        string
 	now        time.Time
 	old        *maps // of the set before, whose unchanged files are not read again
+	guard      *guard
 	domainsOf  map[string]*mapOf[pattern.Domain]
 	networksOf map[string]*mapOf[pattern.Network]
 	errs       tomlfile.Errors // what is wrong in the files
@@ -46,7 +48,7 @@ func newMaps(dir string, now time.Time, old *maps) *maps {
 		old = &maps{}
 	}
 	return &maps{
-		dir: dir, now: now, old: &maps{domainsOf: old.domainsOf, networksOf: old.networksOf},
+		dir: dir, now: now, guard: newGuard(dir), old: &maps{domainsOf: old.domainsOf, networksOf: old.networksOf},
 		domainsOf: make(map[string]*mapOf[pattern.Domain]), networksOf: make(map[string]*mapOf[pattern.Network]),
 	}
 }
@@ -107,11 +109,16 @@ func load[P any](m *maps, known, old map[string]*mapOf[P], name string, parse fu
 // read reads the file. What is wrong in it is said with its lines, and where
 // rules name it only what keeps it from being read.
 func (o *mapOf[P]) read(m *maps, parse func([]byte) (P, int, []pattern.MapProblem)) {
+	if !m.guard.inside(o.file.Path) {
+		o.err = tomlfile.Fault{Told: true}
+		return
+	}
 	data, info, err := readWhole(o.file.Path, pattern.MaxMapBytes)
 	if err != nil {
 		o.err = mapFault(err)
 		return
 	}
+	m.guard.file(o.file.Path, info)
 	o.info = info
 	var problems []pattern.MapProblem
 	o.pattern, o.file.Entries, problems = parse(data)
@@ -170,6 +177,18 @@ func (m *maps) files() []MapFile {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Entries, b.Entries))
 	})
 	return files
+}
+
+// empty warns of maps without an item: of a program that writes one from a source
+// that has failed, nothing else is seen.
+func (m *maps) empty() []policy.Finding {
+	var found []policy.Finding
+	for _, f := range m.files() {
+		if f.Entries == 0 {
+			found = append(found, aboutFile(f.Path, CodeEmptyMap, "has no item: what names it matches nothing there", "add the items, or remove the map from the rules"))
+		}
+	}
+	return found
 }
 
 // reads is how often a file is read that changes meanwhile.

@@ -39,15 +39,15 @@ func TestRulesThatASpoofOpensAreRefusedOrFlagged(t *testing.T) {
 			if got, want := foundWords(found), strings.TrimPrefix(lines[0], "# "); got != want {
 				t.Errorf("findings %q; want %q", got, want)
 			}
-			if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Rule == opened && f.Level != policy.Remark && opens(f.Code) }) {
+			if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Rule == opened && f.Level != policy.Remark && opensDoor(f.Code) }) {
 				t.Errorf("findings %+v; want one about what rule %q opens", found, opened)
 			}
 		})
 	}
 }
 
-// opens reports whether a code says what third parties gain.
-func opens(code string) bool {
+// opensDoor reports whether a code says what third parties gain.
+func opensDoor(code string) bool {
 	return slices.Contains([]string{policy.CodeOpensAnybody, policy.CodeOpensAccount, policy.CodeOpensCustomer, policy.CodeHidesReports, policy.CodeAvoided}, code)
 }
 

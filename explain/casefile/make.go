@@ -150,7 +150,7 @@ func (r *draft) inputs() (site.Site, error) {
 	if err != nil {
 		return site.Site{}, err
 	}
-	in, err := site.With(cfg, site.AllParts)
+	in, err := site.With(cfg, site.AllParts|site.CopiedRules)
 	if err != nil {
 		return site.Site{}, err
 	}

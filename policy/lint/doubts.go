@@ -75,16 +75,21 @@ func expiresSoon(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 }
 
 // longLived: a rule that nobody has to look at again outlives its reason, but
-// idle tells when it has.
-func longLived(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
+// idle tells when it has. The time counts from today: who sets a later date has
+// just looked.
+func longLived(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	if r.Action != policy.RuleAccept && r.Action != policy.RuleSkipReport || r.Idle > 0 {
 		return pattern.Fault{}, false
 	}
 	text := "never expires"
 	if !r.Expires.IsZero() {
-		text = "is valid for more than a year"
+		text = "is valid for more than a year from today"
 	}
-	return fault(r.Expires.IsZero() || r.Expires.Sub(r.Created) > longest, "expires", text,
+	from := o.Now
+	if from.IsZero() {
+		from = r.Created
+	}
+	return fault(r.Expires.IsZero() || r.Expires.Sub(from) > longest, "expires", text,
 		`set an earlier date, or idle = "45d" for a warning when the rule is no longer used`)
 }
 

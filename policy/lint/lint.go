@@ -58,7 +58,7 @@ func Rules(rules []policy.Rule, o Options) []policy.Finding {
 
 // errorsOf returns the errors of r by itself.
 func errorsOf(r *policy.Rule, o *Options) []policy.Finding {
-	return append(r.Faults(), run(listenerChecks, r, o)...)
+	return append(r.Faults(), run(optionChecks, r, o)...)
 }
 
 // attackAll returns, for each rule, what a third party gains by it.
@@ -94,8 +94,11 @@ func meant(word string, words []string) string {
 	return "write " + pattern.Alternatives(words)
 }
 
-// listenerChecks are the errors of one rule that options tell.
-var listenerChecks = []check{{policy.CodeUnknownListener, policy.Error, unknownListener}}
+// optionChecks are the errors of one rule that options tell.
+var optionChecks = []check{
+	{policy.CodeUnknownListener, policy.Error, unknownListener},
+	{policy.CodeCreatedAhead, policy.Error, createdAhead},
+}
 
 // check looks at one rule by itself.
 type check struct {
@@ -127,4 +130,16 @@ func unknownListener(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 		}
 	}
 	return pattern.Fault{}, false
+}
+
+// zones is how far the day of created can be ahead of UTC: the day has begun
+// elsewhere, and clocks differ.
+const zones = 24 * time.Hour
+
+// createdAhead: the day would tell nobody how old the rule is, and a rule that is
+// idle could not be told.
+func createdAhead(r *policy.Rule, o *Options) (pattern.Fault, bool) {
+	return fault(!o.Now.IsZero() && r.Created.Sub(o.Now) > zones, "created",
+		fmt.Sprintf("%s is in the future: today is %s (UTC)", r.Created.Format(time.DateOnly), o.Now.UTC().Format(time.DateOnly)),
+		"write the day on which the rule was written, or correct the clock of this host")
 }

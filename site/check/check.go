@@ -38,7 +38,11 @@ type checked struct {
 // returned as an error, with JSON as well.
 func Config(out io.Writer, path string, o Options) error {
 	var host []config.Problem // warnings about it
-	in, err := site.Load(path, site.AllParts)
+	parts := site.AllParts
+	if o.Host == nil {
+		parts |= site.CopiedRules
+	}
+	in, err := site.Load(path, parts)
 	if err == nil && o.Host != nil {
 		var stops []config.Problem
 		if stops, host = o.Host(in.Config); len(stops) > 0 {
