@@ -32,8 +32,8 @@ type Status struct {
 	RuleMaps  []RuleMap `json:"rule_maps,omitempty"`
 	// RuleWarnings is how much there is to say against the active rules;
 	// RuleFindings is the first of it.
-	RuleWarnings int               `json:"rule_warnings"`
-	RuleFindings []RuleFinding     `json:"rule_findings,omitempty"`
+	RuleWarnings int           `json:"rule_warnings"`
+	RuleFindings []RuleFinding `json:"rule_findings,omitempty"`
 	// RulesDemoted is how many rules are not enforced since the start, because this
 	// version refuses them; DemotedRules is the first of them, with the error.
 	RulesDemoted int               `json:"rules_demoted"`

@@ -27,7 +27,7 @@ func startDaemon(t *testing.T, dns string, c daemontest.Config) (*served, *daemo
 func startAt(t *testing.T, path string) (*served, *daemontest.Buffer) {
 	t.Helper()
 	log := &daemontest.Buffer{}
-	in, err := site.Load(path, site.AllParts)
+	in, err := site.Load(path, daemon.StartParts)
 	if err != nil {
 		t.Fatal(err)
 	}

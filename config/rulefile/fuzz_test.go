@@ -75,7 +75,7 @@ func FuzzParse(f *testing.F) {
 	}
 	o := Options{Options: lint.Options{Now: midnight(2026, 11, 2), ReportsOf: "rfc9990", Listeners: []string{"mta"}}}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := loadRules(dir, []source{{"f", data}}, newMaps(dir, o.Now, nil), tomlfile.Errors{}, o)
+		s, err := loadOne(dir, data, o)
 		checkLoaded(t, s, err, map[string][]byte{"f": data, "a.txt": names, "partners.txt": names})
 		if rules, err := Parse("f", data); (rules == nil) != (err != nil) && len(data) > 0 && rules != nil {
 			t.Errorf("Parse(%q) = %v, %v; want either", data, rules, err)
@@ -102,10 +102,16 @@ func FuzzRuleFileWithMap(f *testing.F) {
 		if networks {
 			rule = []byte(mapRule("a", `client = ["map:m.txt"]`))
 		}
-		s, err := loadRules(dir, []source{{"f", rule}}, newMaps(dir, midnight(2026, 11, 2), nil), tomlfile.Errors{}, Options{})
+		s, err := loadOne(dir, rule, Options{Options: lint.Options{Now: midnight(2026, 11, 2)}})
 		checkLoaded(t, s, err, map[string][]byte{"f": rule, "m.txt": data})
 		if s != nil && (s.Stale() || len(s.Maps) != 1 || s.Maps[0].Entries > strings.Count(string(data), "\n")+1) {
 			t.Errorf("%d maps, stale %v; want one with at most an entry for each line of %q", len(s.Maps), s.Stale(), data)
 		}
 	})
+}
+
+// loadOne loads rules as those of a file "f" in a directory.
+func loadOne(dir string, rules []byte, o Options) (*Set, error) {
+	l := loading{dir: dir, sources: []source{{"f", rules}}, maps: newMaps(dir, o.Now, nil), mayDemote: func(string) bool { return o.Demote }}
+	return l.load(o)
 }
