@@ -117,10 +117,10 @@ func (d *Daemon) announceRules(in site.Site) {
 func (d *Daemon) announceDemoted(found []site.Remark) {
 	d.metrics.RulesDemoted(len(found))
 	for _, f := range found[:min(len(found), maxLoggedFindings)] {
-		d.log.Error("rule not enforced until it is fixed; reloads will fail", "code", f.Code, "rule", f.Rule, "err", f.Problem.String())
+		d.log.Error("rule refused by this version and not enforced; reloads fail until the rule is fixed", "code", f.Code, "rule", f.Rule, "err", f.Problem.String())
 	}
 	if more := len(found) - maxLoggedFindings; more > 0 {
-		d.log.Error("more rules not enforced; run dmarcgate rules lint for all", "count", more)
+		d.log.Error("more rules refused and not enforced; run dmarcgate rules lint for all", "count", more)
 	}
 }
 

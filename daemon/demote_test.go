@@ -72,7 +72,7 @@ func TestStartDemotesRuleThatDataRefuses(t *testing.T) {
 		}
 	}
 	file := filepath.Join(filepath.Dir(d.state.path), "rules", "case.toml")
-	for _, want := range []string{"rule not enforced until it is fixed", "code=opens_anybody rule=open", file + ":"} {
+	for _, want := range []string{"rule refused by this version and not enforced", "code=opens_anybody rule=open", file + ":"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}
