@@ -115,7 +115,7 @@ func ruleNodes(root *term.Node, s admin.Status) {
 		n.Text += fmt.Sprintf(", %s: see dmarcgate rules lint", term.Count(s.RuleWarnings, "warning"))
 	}
 	for _, f := range s.DemotedRules[:min(len(s.DemotedRules), maxDemoted)] {
-		n.Add("rule %s is NOT ENFORCED (%s): %s", f.Rule, f.Code, term.Printable(f.Text)).Add("to enforce it: %s; then dmarcgate reload", term.Printable(f.Fix))
+		n.Add("rule %s is NOT ENFORCED (%s): %s", f.Rule, f.Code, term.Printable(f.Text)).Add("to enforce the rule: %s; then run dmarcgate reload", term.Printable(f.Fix))
 	}
 	if more := s.RulesDemoted - maxDemoted; more > 0 {
 		n.Add("%s more NOT ENFORCED: see dmarcgate rules lint", term.Count(more, "rule"))

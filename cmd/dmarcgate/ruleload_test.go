@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -38,6 +39,47 @@ func TestRuleWarningsAreInLogStatusAndMetric(t *testing.T) {
 	}
 	if !metricLine(t, d, `dmarcgate_rule_expiry_timestamp_seconds{rule="alumni"} 1.769904e+09`) {
 		t.Error("the expiry of the rule is not among the metrics")
+	}
+}
+
+// A new version that knows more than the last one must not keep mail from being
+// answered, and must not pass over what it knows either.
+func TestStatusNamesRulesThatThisVersionRefuses(t *testing.T) {
+	open := "[[rule]]\nid = \"open\"\nowner = \"o\"\ncreated = 2026-01-01\nexpires = 2099-01-01\nmode = \"enforce\"\n" +
+		"action = \"accept\"\nreason = \"trusted_forwarder\"\n[rule.match]\nspf_pass = [\"gmail.com\"]\n"
+	dns := dnstest.New(t, daemontest.Zone)
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: open})
+	code, out, _ := command("status", "-c", d.path)
+	if want := "rule open is NOT ENFORCED (opens_account): "; code != 0 || !strings.Contains(out, want) || !strings.Contains(out, "to enforce the rule: ") {
+		t.Errorf("status = %d, %s; want %q and the fix in it", code, out, want)
+	}
+	_, out, _ = command("status", "-c", d.path, "--json")
+	var s admin.Status
+	if err := json.Unmarshal([]byte(out), &s); err != nil || s.RulesDemoted != 1 || len(s.DemotedRules) != 1 || s.DemotedRules[0].Rule != "open" {
+		t.Errorf("status --json = %s, %v; want the rule", out, err)
+	}
+	file := filepath.Join(filepath.Dir(d.path), "rules", "case.toml") + ":"
+	for _, args := range [][]string{{"reload", "-c", d.path}, {"check-config", "-c", d.path}, {"rules", "lint", "-c", d.path}} {
+		if code, out, stderr := command(args...); code == 0 || !strings.Contains(out+stderr, file) {
+			t.Errorf("%s = %d, %s%s; want an error in %s", args[0], code, out, stderr, file)
+		}
+	}
+}
+
+// Everybody can write to the files of some pipelines; on the host of the daemon
+// nobody else may.
+func TestCheckConfigRefusesRulesThatOthersCanWriteOnThisHost(t *testing.T) {
+	cfg, dir := ruledSite(t, siteRules)
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr := command("check-config", "-c", cfg); code == 0 || !strings.Contains(stderr, dir+": can be written by everybody") {
+		t.Errorf("check-config = %d, %s; want an error", code, stderr)
+	}
+	for _, args := range [][]string{{"check-config", "--no-host", "-c", cfg}, {"rules", "lint", "--dir", dir, "-c", "/nowhere"}} {
+		if code, out, stderr := command(args...); code != 0 || !strings.Contains(out, "[writable]") {
+			t.Errorf("%s = %d, %s%s; want a warning", args[0], code, out, stderr)
+		}
 	}
 }
 
