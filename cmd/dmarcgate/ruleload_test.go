@@ -69,7 +69,7 @@ func TestStatusNamesRulesThatThisVersionRefuses(t *testing.T) {
 // Everybody can write to the files of some pipelines; on the host of the daemon
 // nobody else may.
 func TestCheckConfigRefusesRulesThatOthersCanWriteOnThisHost(t *testing.T) {
-	cfg, dir := ruledSite(t, siteRules)
+	cfg, dir := ruledSite(t, "[[rule]]\nid = \"a\"\nowner = \"o\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nauthor = [\"shop.example\"]\n")
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
