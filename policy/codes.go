@@ -56,6 +56,17 @@ const (
 	CodeLongLived    = "long_lived"    // nobody has to look at it for more than a year
 	CodeIdle         = "idle"          // it has not matched for longer than idle
 	CodeUntested     = "untested"      // it is enforced without a test
+
+	// Warnings of rules lint --dns.
+
+	CodeDNSEverybody    = "dns_everybody"     // SPF of an anchor lets in everybody
+	CodeDNSWide         = "dns_wide"          // SPF of an anchor lets in more addresses than one party has
+	CodeDNSPTR          = "dns_ptr"           // SPF of an anchor lets in clients by their name
+	CodeDNSSharedSender = "dns_shared_sender" // SPF of an anchor lets in a shared holder
+	CodeDNSSharedClient = "dns_shared_client" // the name of a client is of a shared holder
+	CodeDNSNoDomain     = "dns_no_domain"     // the domain of an anchor does not exist
+	CodeDNSFailed       = "dns_failed"        // an anchor could not be looked up
+	CodeDNSLimit        = "dns_limit"         // an anchor was left out, for a limit
 )
 
 // Codes returns every code that a finding can have.
@@ -67,5 +78,6 @@ func Codes() []string {
 		CodeOpensAnybody, CodeOpensAccount, CodeOpensCustomer, CodeOpensParty, CodeAvoided, CodeNotAttacked, CodeTooMany,
 		CodeDuplicateID, CodeConflict, CodeNeverDecides, CodeOverlap, CodeOwnDomain, CodeTempError, CodeReportReason,
 		CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle, CodeUntested,
+		CodeDNSEverybody, CodeDNSWide, CodeDNSPTR, CodeDNSSharedSender, CodeDNSSharedClient, CodeDNSNoDomain, CodeDNSFailed, CodeDNSLimit,
 	}
 }

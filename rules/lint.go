@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/config/rulefile"
+	"dmarcgate/policy"
+	"dmarcgate/rules/dnscheck"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
@@ -39,9 +42,15 @@ func (b *book) lint() (found []site.Remark, err error) {
 	return site.Remarks(b.set.Findings), nil
 }
 
-// Lint prints what is wrong or doubtful in the rules. Errors, and with strict also
+// Linting says what else Lint does.
+type Linting struct {
+	Strict bool // warnings are an error, too
+	DNS    bool // look up the anchors of the rules, once they have no errors
+}
+
+// Lint prints what is wrong or doubtful in the rules. Errors, and with Strict also
 // warnings, are an error, which counts them.
-func Lint(out io.Writer, o Options, strict bool) error {
+func Lint(ctx context.Context, out io.Writer, o Options, how Linting) error {
 	b, err := locate(o)
 	if err != nil {
 		return err
@@ -50,10 +59,42 @@ func Lint(out io.Writer, o Options, strict bool) error {
 	if err != nil {
 		return err
 	}
+	if how.DNS {
+		more, err := b.lookUp(ctx)
+		if err != nil {
+			return err
+		}
+		found = append(found, more...)
+	}
 	if err := b.printLint(out, found); err != nil {
 		return err
 	}
-	return worst(found, strict)
+	return worst(found, how.Strict)
+}
+
+// lookUp returns what the DNS says about the anchors. Rules that cannot be loaded have
+// none, and the lists of the configuration are looked up alone.
+func (b *book) lookUp(ctx context.Context) ([]site.Remark, error) {
+	cfg := b.cfg
+	if cfg == nil { // only its settings of the DNS are needed
+		cfg, _ = config.LoadPartly(b.ask.Config)
+	}
+	dns, err := site.NewResolver(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer dns.Close()
+	var list []policy.Rule
+	if b.set != nil {
+		list = b.set.Rules.List()
+	}
+	c := dnscheck.Checker{DNS: dns, Config: b.cfg, Now: b.opts.Now}
+	if term.IsTerminal(b.ask.Warn) {
+		l := term.Line{Out: b.ask.Warn}
+		defer l.Clear()
+		c.Progress = func(done, all int) { l.Draw(fmt.Sprintf("looked up %d of %s", done, term.Count(all, "name"))) }
+	}
+	return c.Check(ctx, list)
 }
 
 // worst is the error for what was found; warnings are one when strict.

@@ -3,27 +3,26 @@ package whatif
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
 	"dmarcgate/results"
 	"dmarcgate/survey"
+	"dmarcgate/term"
 )
 
 // bar draws how far a scan has come, on one line of a terminal. It goes by the
 // times of the rows, which come in order: to count them first would take long.
 type bar struct {
 	survey.Scanner
-	out io.Writer
-	now func() time.Time
+	shown term.Line
+	now   func() time.Time
 
 	end   time.Time // of the span
 	first time.Time // of the first row
 	began time.Time
 	drawn time.Time
 	rows  int64
-	width int // of what stands on the line
 }
 
 const (
@@ -38,7 +37,7 @@ func (b *bar) Scan(ctx context.Context, span results.Span, f func(results.Row) e
 	if b.end = span.To; b.end.IsZero() || b.end.After(b.began) {
 		b.end = b.began
 	}
-	defer b.clear()
+	defer b.shown.Clear()
 	return b.Scanner.Scan(ctx, span, func(r results.Row) error {
 		b.seen(r.Facts.Time)
 		return f(r)
@@ -57,7 +56,7 @@ func (b *bar) seen(at time.Time) {
 		return
 	}
 	b.drawn = now
-	b.draw(b.line(at, now))
+	b.shown.Draw(b.line(at, now))
 }
 
 // line is what the bar shows at a row of that time.
@@ -77,17 +76,4 @@ func (b *bar) line(at, now time.Time) string {
 		line += fmt.Sprintf("  %s left", left.Round(time.Second))
 	}
 	return line
-}
-
-// draw writes over what stands on the line. Blanks do it on every terminal.
-func (b *bar) draw(line string) {
-	fmt.Fprintf(b.out, "\r%s%s", line, strings.Repeat(" ", max(0, b.width-len(line))))
-	b.width = len(line)
-}
-
-// clear leaves an empty line.
-func (b *bar) clear() {
-	if b.width > 0 {
-		fmt.Fprintf(b.out, "\r%s\r", strings.Repeat(" ", b.width))
-	}
 }

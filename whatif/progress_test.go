@@ -17,7 +17,7 @@ func TestProgressBar(t *testing.T) {
 	for i := range rows {
 		rows[i].Facts.Time = resultstest.Day.Add(time.Duration(i) * time.Second)
 	}
-	b := &bar{Scanner: rows, out: &out, now: func() time.Time { return now }}
+	b := &bar{Scanner: rows, shown: term.Line{Out: &out}, now: func() time.Time { return now }}
 	n := 0
 	if err := b.Scan(t.Context(), results.Span{To: resultstest.Day.Add(1000 * time.Second)}, func(results.Row) error {
 		n++

@@ -53,7 +53,7 @@ func Run(ctx context.Context, out, warn io.Writer, o Options) error {
 	defer store.Close()
 	var from survey.Scanner = store
 	if !o.Quiet && term.IsTerminal(warn) {
-		from = &bar{Scanner: store, out: warn, now: time.Now}
+		from = &bar{Scanner: store, shown: term.Line{Out: warn}, now: time.Now}
 	}
 	t, err := whatIf(ctx, from, tried, o.Span)
 	if err != nil {

@@ -1,6 +1,7 @@
 package spf
 
 import (
+	"cmp"
 	"context"
 	"math"
 	"net/netip"
@@ -24,6 +25,12 @@ type Reach struct {
 	// ptr, and macros; and those for which the DNS had no answer, or that are
 	// beyond the limits of a check. As written.
 	Unknown []string
+	// Networks are those that IPv4 and IPv6 count, sorted; some may be in others.
+	Networks []netip.Prefix
+	// PTR tells that ptr lets in clients by their name (RFC 7208, Section 5.5).
+	PTR bool
+	// Err is the first failure of the DNS: the record may let in more.
+	Err error
 }
 
 // maxReach is how many networks are taken of a record with all that it includes:
@@ -35,6 +42,7 @@ const maxReach = 20_000
 func ReachOf(ctx context.Context, r Resolver, domain string) Reach {
 	w := reaching{dns: r, seen: map[string]bool{}}
 	w.walk(ctx, domain)
+	w.out.Networks = w.networks
 	w.out.count(w.networks)
 	return w.out
 }
@@ -54,7 +62,7 @@ func (w *reaching) walk(ctx context.Context, domain string) {
 	}
 	w.seen[domain] = true
 	found, err := lookupRecord(ctx, w.dns, domain)
-	if err != nil && !isStale(err) || found.failure != nil || !found.record.published {
+	if w.failed(err) || found.failure != nil || !found.record.published {
 		w.unknown("the record of " + domain)
 		return
 	}
@@ -82,6 +90,7 @@ func (w *reaching) term(ctx context.Context, domain string, t *term) {
 		w.add(t.network)
 		return
 	case mExists, mPTR:
+		w.out.PTR = w.out.PTR || t.mechanism == mPTR
 		w.unknown(t.text)
 		return
 	}
@@ -97,7 +106,7 @@ func (w *reaching) term(ctx context.Context, domain string, t *term) {
 			w.host(ctx, name, t)
 		case mMX:
 			hosts, err := w.dns.MX(ctx, name)
-			if err != nil && !isStale(err) || len(hosts) > maxMX {
+			if w.failed(err) || len(hosts) > maxMX {
 				w.unknown(t.text)
 				return
 			}
@@ -136,7 +145,7 @@ func (w *reaching) host(ctx context.Context, name string, t *term) {
 	}
 	four, err := w.dns.A(ctx, name)
 	six, err6 := w.dns.AAAA(ctx, name)
-	if err != nil && !isStale(err) || err6 != nil && !isStale(err6) {
+	if w.failed(err) || w.failed(err6) {
 		w.unknown(t.text)
 	}
 	for _, a := range four {
@@ -153,6 +162,15 @@ func (w *reaching) add(p netip.Prefix) {
 		return
 	}
 	w.networks = append(w.networks, p.Masked())
+}
+
+// failed reports whether the DNS had no answer, and keeps why.
+func (w *reaching) failed(err error) bool {
+	if err == nil || isStale(err) {
+		return false
+	}
+	w.out.Err = cmp.Or(w.out.Err, err)
+	return true
 }
 
 func (w *reaching) unknown(text string) {

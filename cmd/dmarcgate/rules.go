@@ -64,9 +64,14 @@ func (c *rulesShowCmd) Run(e *env) error {
 type rulesLintCmd struct {
 	rulesFlags
 	Strict bool `help:"Exit with an error for warnings, too."`
+	DNS    bool `name:"dns" help:"Also look up the anchors of the rules and the trust lists of the configuration in the DNS."`
 }
 
-func (c *rulesLintCmd) Run(e *env) error { return rules.Lint(e.stdout, c.options(e), c.Strict) }
+func (c *rulesLintCmd) Run(e *env) error {
+	ctx, stop := c.context()
+	defer stop()
+	return rules.Lint(ctx, e.stdout, c.options(e), rules.Linting{Strict: c.Strict, DNS: c.DNS})
+}
 
 type rulesTestCmd struct {
 	rulesFlags

@@ -161,3 +161,23 @@ func SharedSender(domain string) (name, kind string, ok bool) {
 	}
 	return h.name, h.kind.words, true
 }
+
+// SharedClient is SharedSender for the name of a client: it knows the forms of names
+// that some hosters give to rented servers, too.
+func SharedClient(name string) (holder, kind string, ok bool) {
+	if ovhName(name) {
+		return name, "a rented server", true
+	}
+	return SharedSender(name)
+}
+
+// SharedNetwork returns the network of a shared holder of which p has addresses, and
+// what the holder is.
+func SharedNetwork(p netip.Prefix) (network netip.Prefix, kind string, ok bool) {
+	for _, h := range knownHolders().nets {
+		if h.net.Overlaps(p) {
+			return h.net, h.kind.words, true
+		}
+	}
+	return netip.Prefix{}, "", false
+}

@@ -51,3 +51,9 @@ func bitsOf(p netip.Prefix, bits4, bits6 int) int {
 	}
 	return bits6
 }
+
+// TooMany reports whether so many addresses of IPv4, or networks /64 of IPv6, are more
+// than one party has.
+func TooMany(addresses4, networks64 uint64) bool {
+	return addresses4 > tooMuchAddresses || networks64>>(64-narrow6) > tooMuchAddresses
+}

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"iter"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -88,6 +89,23 @@ func (m *NetMap) reaching(p netip.Prefix, s span) (first span, ok bool) {
 	return list[i], true
 }
 
+// Spans returns the first and the last address of each piece of m without a gap, in
+// order: those of IPv4 first.
+func (m *NetMap) Spans() iter.Seq2[netip.Addr, netip.Addr] {
+	return func(yield func(first, last netip.Addr) bool) {
+		for _, s := range m.v4 {
+			if !yield(s.first.addr().Unmap(), s.last.addr().Unmap()) {
+				return
+			}
+		}
+		for _, s := range m.v6 {
+			if !yield(s.first.addr(), s.last.addr()) {
+				return
+			}
+		}
+	}
+}
+
 // siteBits is the length of the networks of IPv6 that sites get (RFC 6177,
 // Section 2).
 const siteBits = 48
@@ -127,6 +145,14 @@ func (a number) next() (number, bool) {
 	lo, carry := bits.Add64(a.lo, 1, 0)
 	hi, over := bits.Add64(a.hi, 0, carry)
 	return number{hi, lo}, over == 0
+}
+
+// addr returns the address that a is, of IPv6.
+func (a number) addr() netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], a.hi)
+	binary.BigEndian.PutUint64(b[8:], a.lo)
+	return netip.AddrFrom16(b)
 }
 
 // span is the addresses from first to last.
