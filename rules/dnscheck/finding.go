@@ -139,7 +139,7 @@ func (s *subject) ofSenders() []told {
 			add(of, fmt.Sprintf("%q", shown(name)), kind)
 		}
 	}
-	if len(out) == 0 && own == "" { // a record that was written out has networks for names
+	if r := s.reach; len(out) == 0 && own == "" && !r.Everybody && !lint.TooMany(r.IPv4, r.IPv6) { // a record that was written out has networks for names
 		for _, p := range s.reach.Networks {
 			if n, kind, ok := lint.SharedNetwork(p); ok && many(p) {
 				add(n.String(), p.String(), kind)
