@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/config/rulefile"
+	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
@@ -220,6 +221,43 @@ func TestRulesLintFailsForErrorsAndStrictlyForWarnings(t *testing.T) {
 			var list []site.Remark
 			if err := json.Unmarshal([]byte(out), &list); err != nil || code != tt.code || code == 1 && len(list) == 0 {
 				t.Errorf("rules lint --json = %d, %s, %v; want a list", code, out, err)
+			}
+		})
+	}
+}
+
+func TestRulesLintLooksUpAnchors(t *testing.T) {
+	dns := dnstest.New(t, "!any\n. NS ns.example.\nreceiver.example. A 192.0.2.1")
+	down := dnstest.New(t, "!any\n!servfail alumni.example")
+	tests := []struct {
+		name   string
+		server *dnstest.Server
+		args   []string
+		code   int
+		want   string // code of a finding
+	}{
+		{"not asked for", dns, nil, 0, ""},
+		{"a domain that lapsed", dns, []string{"--dns"}, 0, policy.CodeDNSNoDomain},
+		{"strictly", dns, []string{"--dns", "--strict"}, 1, policy.CodeDNSNoDomain},
+		{"no answer", down, []string{"--dns"}, 0, policy.CodeDNSFailed},
+		{"no answer, strictly", down, []string{"--dns", "--strict"}, 1, policy.CodeDNSFailed},
+	}
+	rules, _, _ := strings.Cut(siteRules, "\n[[rule]]\nid = \"strangers\"")
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg, dir := toolConfig(t, tt.server.Addr()), t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, "site.toml"), []byte(rules), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			args := append([]string{"rules", "lint", "-c", cfg, "--dir", dir}, tt.args...)
+			code, out, stderr := command(args...)
+			if code != tt.code || strings.Contains(out, "[dns_") != (tt.want != "") || !strings.Contains(out, tt.want) {
+				t.Errorf("%q = %d, %s%s; want %d and %q", args, code, out, stderr, tt.code, tt.want)
+			}
+			var list []site.Remark
+			code, out, _ = command(append(args, "--json")...)
+			if err := json.Unmarshal([]byte(out), &list); err != nil || code != tt.code || slices.ContainsFunc(list, func(r site.Remark) bool { return r.Code == tt.want && r.Rule == "alumni" }) != (tt.want != "") {
+				t.Errorf("%q --json = %d, %s, %v; want %d and %q", args, code, out, err, tt.code, tt.want)
 			}
 		})
 	}
