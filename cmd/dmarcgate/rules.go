@@ -64,7 +64,7 @@ func (c *rulesShowCmd) Run(e *env) error {
 type rulesLintCmd struct {
 	rulesFlags
 	Strict bool `help:"Exit with an error for warnings, too."`
-	DNS    bool `name:"dns" help:"Also look up the anchors of the rules and the trust lists of the configuration in the DNS."`
+	DNS    bool `name:"dns" help:"Look up the anchors of the rules and the trust lists of the configuration in the DNS, too."`
 }
 
 func (c *rulesLintCmd) Run(e *env) error {
