@@ -71,30 +71,36 @@ func (l trustLevel) check(list []netip.Prefix) []TrustFinding {
 			continue
 		}
 		counted = append(counted, p)
-		if f, bad := l.one(p); bad {
-			found = append(found, TrustFinding{policy.Error, i, f})
+		if level, f, bad := l.one(p); bad {
+			found = append(found, TrustFinding{level, i, f})
 		}
 	}
-	if len(found) == 0 {
-		found = l.together(counted)
+	if !slices.ContainsFunc(found, func(f TrustFinding) bool { return f.Level == policy.Error }) {
+		found = append(found, l.together(counted)...)
 	}
 	return found
 }
 
-// one checks one network by itself.
-func (l trustLevel) one(p netip.Prefix) (pattern.Fault, bool) {
+// one checks one network by itself. A gateway that an organization has bought often
+// stands before its hosts: that others have bought it is a warning.
+func (l trustLevel) one(p netip.Prefix) (policy.Level, pattern.Fault, bool) {
 	if wider(p, l.bits4, l.bits6) {
-		return fault(true, "", fmt.Sprintf("%v is too wide to be trusted", p), fmt.Sprintf("%s, /%d or narrower", l.fix, bitsOf(p, l.bits4, l.bits6)))
+		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%v is too wide to be trusted", p), Fix: fmt.Sprintf("%s, /%d or narrower", l.fix, bitsOf(p, l.bits4, l.bits6))}, true
 	}
 	if p.Overlaps(siteTranslator) {
-		return fault(true, "", fmt.Sprintf("%v holds addresses of a translator (%v) through which anybody comes", p, siteTranslator), l.fix)
+		return policy.Error, pattern.Fault{Text: fmt.Sprintf("%v holds addresses of a translator (%v) through which anybody comes", p, siteTranslator), Fix: l.fix}, true
 	}
+	level, f, bad := policy.Warning, pattern.Fault{}, false
 	for _, h := range knownHolders().nets {
-		if p.Overlaps(h.net) {
-			return fault(true, "", fmt.Sprintf("%v holds addresses of %v, of %s", p, h.net, h.kind.words), l.fix)
+		if !p.Overlaps(h.net) || bad && h.kind.effort >= customer {
+			continue
+		}
+		f, bad = pattern.Fault{Text: fmt.Sprintf("%v holds addresses of %v, of %s", p, h.net, h.kind.words), Fix: l.fix}, true
+		if h.kind.effort < customer {
+			return policy.Error, f, true
 		}
 	}
-	return pattern.Fault{}, false
+	return level, f, bad
 }
 
 // together counts the addresses of all networks, each once: to write a wide

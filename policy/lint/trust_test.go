@@ -73,6 +73,11 @@ func TestCheckTrustedAtItsLimits(t *testing.T) {
 		{"one above too many", append(sideBySide("20.0.0.0/16", 16), networks("192.0.2.1/32")...),
 			"2 -1: has 1048577 addresses of IPv4 outside private networks, more than 1048576" + fix + "\n"},
 		{"each address once", append(sideBySide("20.0.0.0/16", 4), sideBySide("20.0.0.0/17", 8)...), ""},
+		{"a gateway that many organizations buy", networks("205.139.110.0/24"),
+			"1 0: 205.139.110.0/24 holds addresses of 205.139.110.0/24, of a mail gateway that sends for every organization that buys it" + fix + "\n"},
+		{"a gateway and a service for everybody", networks("205.139.110.0/24", "167.89.1.0/24"),
+			"1 0: 205.139.110.0/24 holds addresses of 205.139.110.0/24, of a mail gateway that sends for every organization that buys it" + fix + "\n" +
+				"2 1: 167.89.1.0/24 holds addresses of 167.89.0.0/17, of a service that sends for its customers, where anybody can open an account" + fix + "\n"},
 		{"private ones do not count", append(sideBySide("10.0.0.0/16", 256), sideBySide("20.0.0.0/16", 4)...), ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
