@@ -118,3 +118,21 @@ func FuzzReachOfEndsWhateverARecordSays(f *testing.F) {
 		}
 	})
 }
+
+func TestReachOfTellsOfPTRAndFailures(t *testing.T) {
+	z := reachZone{
+		txt: map[string]string{
+			"ptr.example": "v=spf1 ptr ip4:192.0.2.0/24 -all", "not.example": "v=spf1 -ptr ip4:192.0.2.0/24 -all",
+			"silent.example": "v=spf1 include:lame.example ip4:192.0.2.0/24 -all", "host.example": "v=spf1 a:lame.example -all",
+		},
+		failing: map[string]bool{"lame.example": true},
+	}
+	for domain, want := range map[string]struct{ ptr, failed bool }{
+		"ptr.example": {ptr: true}, "not.example": {}, "silent.example": {failed: true}, "host.example": {failed: true},
+	} {
+		got := ReachOf(t.Context(), z, domain)
+		if got.PTR != want.ptr || (got.Err != nil) != want.failed || len(got.Networks) != 1 && domain != "host.example" {
+			t.Errorf("ReachOf(%s) = %+v; want %+v and its network", domain, got, want)
+		}
+	}
+}
