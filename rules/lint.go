@@ -94,7 +94,14 @@ func (b *book) lookUp(ctx context.Context) ([]site.Remark, error) {
 		defer l.Clear()
 		c.Progress = func(done, all int) { l.Draw(fmt.Sprintf("looked up %d of %s", done, term.Count(all, "name"))) }
 	}
-	return c.Check(ctx, list)
+	found, err := c.Check(ctx, list)
+	if err == nil && b.set != nil {
+		line := b.set.Lines()
+		for i, f := range found {
+			found[i].Line = cmp.Or(line(f.Rule, f.Key), f.Line)
+		}
+	}
+	return found, err
 }
 
 // worst is the error for what was found; warnings are one when strict.

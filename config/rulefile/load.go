@@ -211,6 +211,22 @@ func (l *loading) asProblem(err error) error {
 	return &tomlfile.Errors{Problems: []tomlfile.Problem{{File: l.dir, Text: tomlfile.OneLine(err.Error())}}}
 }
 
+// Lines returns a function that tells where a key of a rule is written, as
+// "match.client", or what is around the key; 0 for a rule that is not in the set. The
+// files are parsed again for it: a set that is active does without.
+func (s *Set) Lines() func(rule, key string) int {
+	var all ruleTexts
+	for _, src := range s.sources {
+		all.parse(src.path, src.data)
+	}
+	return func(rule, key string) int {
+		if place, ok := all.ids[rule]; ok {
+			return place.at(key)
+		}
+		return 0
+	}
+}
+
 // failedTests is a test that failed, as a problem.
 func failedTests(f ruletest.Failure) tomlfile.Problem {
 	return tomlfile.Problem{File: f.File, Line: f.Line, Key: "rule.test", Text: fmt.Sprintf("of rule %q: %s", f.Rule, f.Text()), Fix: "fix the rule or the test", Code: CodeFailedTest, Rule: f.Rule}

@@ -42,7 +42,7 @@ func newPlan() *plan {
 
 func (p *plan) addRule(r policy.Rule) {
 	at := func(key string) site.Remark {
-		return site.Remark{Rule: r.ID, Problem: config.Problem{File: r.File, Line: r.Line, Key: "rule.match." + key}}
+		return site.Remark{Rule: r.ID, Problem: config.Problem{File: r.File, Line: r.Line, Key: "match." + key}}
 	}
 	p.networks(at("client"), r.Match.Client)
 	p.names(at("iprev"), false, r.Match.IPRev)

@@ -309,7 +309,7 @@ func TestFindingsArePrintableWhateverTheDNSSays(t *testing.T) {
 		domain: "a.example", asked: true, spf: true, lapsed: []string{escape}, err: errors.New(escape),
 		reach: &spf.Reach{Names: []string{escape + ".sendgrid.net"}},
 	}
-	a := &anchor{place: site.Remark{Problem: config.Problem{File: "a.toml", Line: 7, Key: "rule.match.spf_pass"}}, items: []item{{subject: client}, {domain, true}}}
+	a := &anchor{place: site.Remark{Problem: config.Problem{File: "a.toml", Line: 7, Key: "match.spf_pass"}}, items: []item{{subject: client}, {domain, true}}}
 	got := codesOf(t, a.findings())
 	want := []string{policy.CodeDNSFailed, policy.CodeDNSSharedClient, policy.CodeDNSFailed, policy.CodeDNSSharedSender, policy.CodeDNSNoDomain}
 	if !slices.Equal(got, want) {

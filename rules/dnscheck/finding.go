@@ -17,6 +17,9 @@ const maxTold = 5
 // maxText is how many bytes of a name from the DNS are shown.
 const maxText = 100
 
+// maxError is the same for the text of an error, which has names of its own.
+const maxError = 300
+
 // told is one thing to say about an item.
 type told struct{ code, text, fix string }
 
@@ -72,7 +75,7 @@ func (a *anchor) findings() []site.Remark {
 func (i item) say() []told {
 	var out []told
 	if i.err != nil {
-		out = append(out, told{policy.CodeDNSFailed, fmt.Sprintf("%s could not be looked up: %s", i.name(), term.Bounded(i.err.Error(), maxText)), "run the command again"})
+		out = append(out, told{policy.CodeDNSFailed, fmt.Sprintf("%s could not be looked up: %s", i.name(), term.Bounded(i.err.Error(), maxError)), "run the command again"})
 	}
 	if i.client.IsValid() {
 		return append(out, i.ofClient()...)

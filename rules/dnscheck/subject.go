@@ -1,6 +1,7 @@
 package dnscheck
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -48,9 +49,7 @@ func (s *subject) askDomain(ctx context.Context, view dnscache.View) {
 	}
 	reach := spf.ReachOf(ctx, view, s.domain)
 	s.reach = &reach
-	if s.err == nil {
-		s.err = reach.Err
-	}
+	s.err = cmp.Or(s.err, reach.Err)
 	seen := map[string]bool{s.org: true}
 	for _, name := range reach.Names[:min(len(reach.Names), maxLapsed)] {
 		org := orgOf(name)
@@ -58,9 +57,11 @@ func (s *subject) askDomain(ctx context.Context, view dnscache.View) {
 			continue
 		}
 		seen[org] = true
-		if gone, err := missing(ctx, view, org); gone && err == nil {
+		gone, err := missing(ctx, view, org)
+		if gone {
 			s.lapsed = append(s.lapsed, org)
 		}
+		s.err = cmp.Or(s.err, err)
 	}
 }
 
