@@ -13,9 +13,9 @@ import (
 // time all rules are attacked again.
 const maxDemotions = 4
 
-// opens are the codes of what third parties gain by a rule, which depends on the
+// attackCodes are the codes of what third parties gain by a rule, which depends on the
 // data and the attack of this version.
-var opens = []string{policy.CodeOpensAnybody, policy.CodeOpensAccount, policy.CodeOpensCustomer, policy.CodeHidesReports}
+var attackCodes = []string{policy.CodeOpensAnybody, policy.CodeOpensAccount, policy.CodeOpensCustomer, policy.CodeHidesReports}
 
 // lint lints the rules. Errors that the rules may not be loaded with are added to
 // errs. Other errors are those of rules that mayDemote: one for each rule, which is
@@ -29,7 +29,7 @@ func (s *ruleTexts) lint(errs *tomlfile.Errors, o lint.Options, mayDemote func(i
 		var wrong []policy.Finding
 		warnings, wrong = s.findings(o)
 		if slices.ContainsFunc(wrong, func(f policy.Finding) bool {
-			return !(slices.Contains(opens, f.Code) && mayDemote(f.Rule)) && (round == 0 || f.Code != policy.CodeConflict)
+			return !(slices.Contains(attackCodes, f.Code) && mayDemote(f.Rule)) && (round == 0 || f.Code != policy.CodeConflict)
 		}) {
 			for _, f := range wrong {
 				errs.Add(problemOf(f))
