@@ -318,7 +318,8 @@ func (s *ruleTexts) add(t *ruleText, r *tomlfile.Reader) {
 	if s.ids == nil {
 		s.ids = make(map[string]rulePlace)
 	}
-	s.ids[t.rule.ID] = rulePlace{t.rule.File, t.rule.Line, func(key string) int { return r.Line(t.at + "." + key) }}
+	at := t.at // and not t, which has all that was read of the rule
+	s.ids[t.rule.ID] = rulePlace{t.rule.File, t.rule.Line, func(key string) int { return r.Line(at + "." + key) }}
 	if !r.BadWithin(t.at) {
 		s.rules = append(s.rules, t.rule)
 		s.tests += len(t.rule.Tests)
