@@ -2,9 +2,19 @@
 // configuration that exempt mail from DMARC.
 //
 // What keeps a rule from being one at all, package policy finds itself
-// (policy.Rule.Faults). Here is what such a rule could do: whether anybody can
-// use what it accepts by (anchors), which rules hide or contradict others, and
-// what its operator should look at again. Nothing here decides about mail.
+// (policy.Rule.Faults). Here an unauthenticated third party is played against the
+// rules: for each rule, messages are built that match it and that such a party can
+// send (ability.go says what that takes, spoof.go builds them), and each message is
+// decided by policy.Settings.Decide. What is answered more mildly than without the
+// rule, or is missing in reports, is a finding, with the message. Its level follows
+// from the effort: an error where anybody can, or whoever opens an account; a warning
+// where customers of a service can; a remark where one named party can. Rules that
+// refuse or defer are attacked by what they leave out (avoid.go). Work is bounded, and
+// rules beyond the bound are named.
+//
+// The domains and networks through which many parties send are in holders.txt, with
+// source and date; docs/rules.md says how to add one. The list cannot be complete.
+// Nothing here decides about mail, and nothing is looked up.
 //
 //	for _, f := range lint.Rules(rules, lint.Options{Now: time.Now()}) {
 //		fmt.Println(f.Level == policy.Error, f.Code, f.Error())
