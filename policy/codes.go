@@ -19,7 +19,9 @@ const (
 	CodeEmptyList        = "empty_list"         // a list without items
 	CodeUnknownWord      = "unknown_word"       // a word that its key does not have
 	CodeBadRange         = "bad_range"          // hours or numbers that nothing is between
-	CodeResultPass       = "result_pass"        // about mail that passes
+	CodeResultPass       = "result_pass"        // about mail that passes, and not as such a rule has to be
+	CodeRejectPass       = "reject_pass"        // it refuses mail that passes, whoever sends it
+	CodeTightenOnly      = "tighten_only"       // a key that is not for rules that let mail in
 	CodeWrongResult      = "wrong_result"       // a result that the action cannot be about
 	CodeWrongOrg         = "wrong_org"          // "org:" in a key about which no organization is known
 	CodeMappedNetwork    = "mapped_network"     // IPv4 in the form of IPv6, in which no client has an address
@@ -73,11 +75,11 @@ const (
 func Codes() []string {
 	return []string{
 		CodeBadID, CodeNoOwner, CodeNoCreated, CodeBadPriority, CodeBadReason, CodeBadReportComment, CodeBadSample,
-		CodeBadIdle, CodeNoEnd, CodeEndsFirst, CodeCreatedAhead, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange, CodeResultPass,
-		CodeWrongResult, CodeWrongOrg, CodeMappedNetwork, CodeHidesReports, CodeUnknownListener, CodeNoRecord,
-		CodeOpensAnybody, CodeOpensAccount, CodeOpensCustomer, CodeOpensParty, CodeAvoided, CodeNotAttacked, CodeTooMany,
-		CodeDuplicateID, CodeConflict, CodeNeverDecides, CodeOverlap, CodeOwnDomain, CodeTempError, CodeReportReason,
-		CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle, CodeUntested,
-		CodeDNSEverybody, CodeDNSWide, CodeDNSPTR, CodeDNSSharedSender, CodeDNSSharedClient, CodeDNSNoDomain, CodeDNSFailed, CodeDNSLimit,
+		CodeBadIdle, CodeNoEnd, CodeEndsFirst, CodeCreatedAhead, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange,
+		CodeResultPass, CodeRejectPass, CodeTightenOnly, CodeWrongResult, CodeWrongOrg, CodeMappedNetwork, CodeHidesReports,
+		CodeUnknownListener, CodeNoRecord, CodeOpensAnybody, CodeOpensAccount, CodeOpensCustomer, CodeOpensParty, CodeAvoided,
+		CodeNotAttacked, CodeTooMany, CodeDuplicateID, CodeConflict, CodeNeverDecides, CodeOverlap, CodeOwnDomain,
+		CodeTempError, CodeReportReason, CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle, CodeUntested, CodeDNSEverybody,
+		CodeDNSWide, CodeDNSPTR, CodeDNSSharedSender, CodeDNSSharedClient, CodeDNSNoDomain, CodeDNSFailed, CodeDNSLimit,
 	}
 }

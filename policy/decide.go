@@ -27,7 +27,9 @@ import (
 // their not_, result, requested, arc_pass, body_changed, history_min and
 // history_max) together for every author domain that did not pass. Any other
 // rule matches if they hold for one recipient, and for one author domain that
-// did not pass.
+// did not pass. A rule about mail that passes (result = ["pass"]) is about the
+// author domains that passed in place of those that did not, and never makes
+// anything milder.
 //
 // A rule with a sample holds for messages whose draw is below it, and the
 // profile is Monitor for those outside EnforceShare. A message without Seed is in
@@ -80,7 +82,7 @@ func (s *Settings) enforces(f *Facts) bool {
 // evaluate is the decision by profile and rules about facts as they are.
 func (s *Settings) evaluate(f *Facts) Decision {
 	d := s.decideProfile(*f)
-	if s.Rules.Len() > 0 && (s.unusable(*f) || slices.ContainsFunc(f.Authors, fallible)) {
+	if s.Rules.Len() > 0 && (s.unusable(*f) || s.Rules.AboutPass() || slices.ContainsFunc(f.Authors, fallible)) {
 		return s.overrule(f, d)
 	}
 	return d

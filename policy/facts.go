@@ -93,7 +93,7 @@ type Facts struct {
 	// EarlierSPFFail tells that a field of the message says that SPF had failed for
 	// the organization of an author domain when an earlier host received it:
 	// where SPF passes now, a shared sender may have been used to make it pass.
-	// Nothing is decided by it.
+	// Rules alone look at it.
 	EarlierSPFFail bool `json:"earlier_spf_fail,omitempty"`
 
 	// Seed is what the draws of this message are made from, for rules and the
@@ -135,6 +135,17 @@ func (f *Facts) dkimPass(patterns []pattern.Domain) bool {
 // passes: signatures with a key in test mode count like none (RFC 6376,
 // Section 3.6.1).
 func (s *DKIM) passes() bool { return s.Result == "pass" && !s.Testing }
+
+// authenticated reports whether SPF or a signature passes, for whatever domain.
+func (f *Facts) authenticated() bool {
+	return f.SPF.Result == passWord || slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.passes() })
+}
+
+// unchecked reports whether SPF or a signature could not be checked: what did not
+// pass may pass another time.
+func (f *Facts) unchecked() bool {
+	return f.UnknownClient != ClientKnown || f.SPF.Result == tempWord || slices.ContainsFunc(f.DKIM, func(s DKIM) bool { return s.Result == tempWord })
+}
 
 // arcPass reports whether the chain passes, the patterns hold every sealer, and
 // one of them recorded a pass for an author domain: see sealedPass.
@@ -248,9 +259,15 @@ type Author struct {
 // PassBy says by which mechanisms the author domain passes: spf, dkim or both; ""
 // when it does not pass.
 func (a *Author) PassBy() string {
-	switch v := a.Verdict; {
-	case v.Status != dmarc.Pass:
+	if a.Verdict.Status != dmarc.Pass {
 		return ""
+	}
+	return a.passBy()
+}
+
+// passBy is PassBy of an author domain that passes in any way, see resultOf.
+func (a *Author) passBy() string {
+	switch v := a.Verdict; {
 	case v.AlignedSPF && v.AlignedDKIM:
 		return "both"
 	case v.AlignedSPF:

@@ -27,6 +27,8 @@ var faultChecks = []check{
 	{CodeUnknownWord, unknownWord},
 	{CodeBadRange, badRange},
 	{CodeResultPass, resultPass},
+	{CodeRejectPass, rejectPass},
+	{CodeTightenOnly, tightenOnly},
 	{CodeWrongResult, wrongResult},
 	{CodeWrongOrg, wrongOrg},
 	{CodeMappedNetwork, mappedNetwork},

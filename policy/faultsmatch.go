@@ -11,6 +11,7 @@ import (
 
 var (
 	ruleResults   = []string{"fail", "none", "permerror", "temperror"}
+	passWays      = []string{"spf", "dkim", "both"}
 	ruleRequested = []string{"none", "quarantine", "reject"}
 	ruleFroms     = []From{
 		FromOneMailbox, FromSeveralMailboxes, FromSeveralDomains, FromSeveralFields, FromMissing, FromEmptyGroup, FromUnparsable, FromTruncated,
@@ -42,6 +43,12 @@ func unknownWord(r *Rule) (pattern.Fault, bool) {
 		return f, true
 	}
 	if f, bad := strangeWord("match.requested", m.Requested, ruleRequested, ruleRequested); bad {
+		return f, true
+	}
+	if f, bad := strangeWord("match.spf", m.SPF, spfWords, spfWords); bad {
+		return f, true
+	}
+	if f, bad := strangeWord("match.pass_by", m.PassBy, passWays, passWays); bad {
 		return f, true
 	}
 	return strangeWord("match.from", m.FromField, ruleFroms, ruleFroms)
@@ -81,8 +88,43 @@ func badRange(r *Rule) (pattern.Fault, bool) {
 	return pattern.Fault{}, false
 }
 
+// resultPass: what passes is let in as it is, so a rule about it can only do more.
+// The history of its domains is not recorded, its chain mostly not checked, and it
+// has no policy to apply.
 func resultPass(r *Rule) (pattern.Fault, bool) {
-	return fault(slices.Contains(r.Match.Result, "pass"), "match.result", "a rule is never about mail that passes", `remove "pass"`)
+	const key = "match.result"
+	m := &r.Match
+	unknown := m.Requested != nil || m.ARCPass != nil || m.HistoryMin != nil || m.HistoryMax != nil
+	switch {
+	case !m.passes():
+		return fault(m.PassBy != nil || m.EarlierSPFFail != nil, key, "pass_by and earlier_spf_fail are about mail that passes", `write result = ["pass"]`)
+	case len(m.Result) > 1:
+		return fault(true, key, `"pass" stands beside other results`, "write two rules")
+	case r.Action == RuleAccept || r.Action == RuleAsPublished || r.Action == RuleSkipReport:
+		return fault(true, key, "mail that passes is let in anyway", `remove "pass", or write action = "tag", "quarantine", "tempfail" or "reject"`)
+	}
+	return fault(unknown, key, "requested, arc_pass and the history are not known of mail that passes", "remove these keys")
+}
+
+// rejectPass: who refuses proved mail names whose, or what it was seen to do.
+func rejectPass(r *Rule) (pattern.Fault, bool) {
+	m := &r.Match
+	named := m.Client != nil || m.IPRev != nil || m.SPFPass != nil || m.DKIMPass != nil || m.EarlierSPFFail != nil && *m.EarlierSPFFail
+	return fault(r.Action == RuleReject && m.passes() && !named, "match", "refuses mail that passes, whoever sends it",
+		`add client, iprev, spf_pass, dkim_pass or earlier_spf_fail = true, or write action = "tag"`)
+}
+
+// tightenOnly: anybody can arrange that nothing passes.
+func tightenOnly(r *Rule) (pattern.Fault, bool) {
+	m := &r.Match
+	lets := r.Action == RuleAccept || r.Action == RuleSkipReport
+	switch {
+	case lets && m.SPF != nil:
+		return fault(true, "match.spf", "anybody can arrange the result of SPF", "remove the key, or name the sender in spf_pass")
+	case lets && m.Authenticated != nil:
+		return fault(true, "match.authenticated", "anybody can arrange what is authenticated", "remove the key, or name the sender in spf_pass or dkim_pass")
+	}
+	return pattern.Fault{}, false
 }
 
 // wrongResult: a message that could not be evaluated is never refused for good
@@ -92,6 +134,8 @@ func wrongResult(r *Rule) (pattern.Fault, bool) {
 	switch {
 	case r.Action == RuleReject && slices.Contains(results, "temperror"):
 		return fault(true, "match.result", "temperror is never a reason to reject", `remove "temperror", or write action = "tempfail"`)
+	case r.Action == RuleReject && slices.Contains(r.Match.SPF, tempWord):
+		return fault(true, "match.spf", "temperror is never a reason to reject", `remove "temperror", or write action = "tempfail"`)
 	case r.Action == RuleAsPublished && slices.ContainsFunc(results, func(s string) bool { return s != "fail" }):
 		return fault(true, "match.result", "only mail that fails has a published policy", `write result = ["fail"], or another action`)
 	}

@@ -27,7 +27,7 @@ func (m maker) known() Facts {
 		f.Client = netip.MustParseAddr(pick(m, someClients...))
 	}
 	f.ClientName, f.Helo, f.MailFrom, f.ListID = m.maybe(), m.maybe(), m.maybe(), m.maybe()
-	f.IsList, f.Automatic, f.TLS = m.yes(50), m.yes(50), m.yes(50)
+	f.IsList, f.Automatic, f.TLS, f.EarlierSPFFail = m.yes(50), m.yes(50), m.yes(50), m.yes(50)
 	f.Recipients = nil
 	for range m.IntN(4) {
 		f.Recipients = append(f.Recipients, pick(m, someDomains...))
@@ -111,7 +111,7 @@ func (m maker) match(lists someMaps) Match {
 			*k = m.networks(lists)
 		}
 	}
-	for _, k := range []**bool{&out.TLS, &out.NullPath, &out.IsList, &out.Automatic, &out.BodyChanged} {
+	for _, k := range []**bool{&out.TLS, &out.NullPath, &out.IsList, &out.Automatic, &out.BodyChanged, &out.Authenticated} {
 		if m.yes(share) {
 			v := m.yes(50)
 			*k = &v
@@ -135,6 +135,19 @@ func (m maker) words(out *Match) {
 		out.Result = pick(m, []string{"fail"}, []string{"none", "temperror"}, []string{"fail", "permerror"}, ruleResults)
 	}
 	if m.yes(10) {
+		out.SPF = pick(m, []string{"fail", "softfail"}, []string{"none"}, []string{"pass"}, []string{"temperror", "fail"})
+	}
+	if m.yes(20) {
+		out.Result = []string{"pass"}
+		if m.yes(40) {
+			out.PassBy = pick(m, []string{"spf"}, []string{"dkim", "both"})
+		}
+		if m.yes(40) {
+			v := m.yes(50)
+			out.EarlierSPFFail = &v
+		}
+	}
+	if m.yes(10) {
 		out.Requested = pick(m, []string{"reject"}, []string{"none", "quarantine"})
 	}
 	if m.yes(10) {
@@ -150,7 +163,7 @@ func (m maker) words(out *Match) {
 
 func (m maker) rule(id int, lists someMaps) Rule {
 	return Rule{
-		ID: fmt.Sprintf("r%03d", id), Mode: pick(m, Off, Shadow, Enforce, Enforce), Priority: m.IntN(5), Action: RuleAction(m.IntN(6)),
+		ID: fmt.Sprintf("r%03d", id), Mode: pick(m, Off, Shadow, Enforce, Enforce), Priority: m.IntN(5), Action: RuleAction(m.IntN(len(ruleActions))),
 		Reason: pick(m, append(ruleReasons, "")...), ReportComment: pick(m, "", "as agreed"), Sample: pick(m, uint8(0), 0, 30, 70, 100),
 		Expires: pick(m, time.Time{}, time.Time{}, noon.Add(8*time.Hour)), Match: m.match(lists),
 	}
@@ -269,7 +282,7 @@ func missingCases(f Facts) Facts {
 		f.Recipients = nil
 	}
 	if has(MissingHeader) {
-		f.IsList, f.ListID, f.Automatic, f.TLS = false, "", false, false
+		f.IsList, f.ListID, f.Automatic, f.TLS, f.EarlierSPFFail = false, "", false, false, false
 	}
 	if has(MissingSeed) {
 		f.Seed = 0

@@ -15,34 +15,40 @@ import (
 // Settings.Decide. A key is set when it is not nil.
 type Match struct {
 	// Where the message came from.
-	Client    []pattern.Network `json:"client,omitempty"`
-	IPRev     []pattern.Domain  `json:"iprev,omitempty"`     // the client's name, which the MTA has confirmed by an address lookup
-	SPFPass   []pattern.Domain  `json:"spf_pass,omitempty"`  // the domain of MAIL FROM, if SPF passed for it
-	DKIMPass  []pattern.Domain  `json:"dkim_pass,omitempty"` // the d= of a signature that passed with a key not in test mode
-	ARCPass   []pattern.Domain  `json:"arc_pass,omitempty"`  // every sealer of a chain that passes, when one recorded a pass for the author domain
-	Listener  []string          `json:"listener,omitempty"`
-	TLS       *bool             `json:"tls,omitempty"`
-	HELO      []pattern.Domain  `json:"helo,omitempty"`
-	MailFrom  []pattern.Domain  `json:"mail_from,omitempty"`      // whatever SPF says
-	NullPath  *bool             `json:"null_path,omitempty"`      // MAIL FROM:<>
-	Hours     []pattern.Hours   `json:"time,omitempty"`           // of the time of decision
-	Weekdays  []pattern.Weekday `json:"weekday,omitempty"`        // the same
-	ListID    []pattern.Domain  `json:"list_id,omitempty"`        // Facts.ListID
-	IsList    *bool             `json:"list_headers,omitempty"`   // Facts.IsList
-	Automatic *bool             `json:"auto_submitted,omitempty"` // Facts.Automatic
+	Client   []pattern.Network `json:"client,omitempty"`
+	IPRev    []pattern.Domain  `json:"iprev,omitempty"`     // the client's name, which the MTA has confirmed by an address lookup
+	SPFPass  []pattern.Domain  `json:"spf_pass,omitempty"`  // the domain of MAIL FROM, if SPF passed for it
+	DKIMPass []pattern.Domain  `json:"dkim_pass,omitempty"` // the d= of a signature that passed with a key not in test mode
+	ARCPass  []pattern.Domain  `json:"arc_pass,omitempty"`  // every sealer of a chain that passes, when one recorded a pass for the author domain
+	SPF      []string          `json:"spf,omitempty"`       // the result for MAIL FROM, or HELO for the null path
+	// Authenticated says whether SPF or a signature passes, for whatever domain.
+	Authenticated *bool             `json:"authenticated,omitempty"`
+	Listener      []string          `json:"listener,omitempty"`
+	TLS           *bool             `json:"tls,omitempty"`
+	HELO          []pattern.Domain  `json:"helo,omitempty"`
+	MailFrom      []pattern.Domain  `json:"mail_from,omitempty"`      // whatever SPF says
+	NullPath      *bool             `json:"null_path,omitempty"`      // MAIL FROM:<>
+	Hours         []pattern.Hours   `json:"time,omitempty"`           // of the time of decision
+	Weekdays      []pattern.Weekday `json:"weekday,omitempty"`        // the same
+	ListID        []pattern.Domain  `json:"list_id,omitempty"`        // Facts.ListID
+	IsList        *bool             `json:"list_headers,omitempty"`   // Facts.IsList
+	Automatic     *bool             `json:"auto_submitted,omitempty"` // Facts.Automatic
 
 	// What it says to be, and what DMARC found.
 	Author       []pattern.Domain `json:"author,omitempty"`        // author domains
 	PolicyDomain []pattern.Domain `json:"policy_domain,omitempty"` // where the record of the author domain is
 	// Result lists the DMARC results of an author domain that the rule is
-	// about: fail, none, permerror, temperror. None means fail alone. A From
-	// field that gives nothing to evaluate counts as permerror.
-	Result      []string `json:"result,omitempty"`
-	Requested   []string `json:"requested,omitempty"`    // the policy that a failing author domain publishes: none, quarantine, reject
-	FromField   []From   `json:"from_field,omitempty"`   // what the From field gave
-	BodyChanged *bool    `json:"body_changed,omitempty"` // an aligned signature verifies but for the body: DKIM.HeaderOK
-	HistoryMin  *int     `json:"history_min,omitempty"`  // Author.History.Messages, at least
-	HistoryMax  *int     `json:"history_max,omitempty"`  // the same, at most
+	// about: fail, none, permerror, temperror; or pass, which stands alone. None
+	// means fail alone. A From field that gives nothing to evaluate counts as
+	// permerror.
+	Result         []string `json:"result,omitempty"`
+	PassBy         []string `json:"pass_by,omitempty"`          // of an author domain that passes: spf, dkim, both
+	EarlierSPFFail *bool    `json:"earlier_spf_fail,omitempty"` // Facts.EarlierSPFFail
+	Requested      []string `json:"requested,omitempty"`        // the policy that a failing author domain publishes: none, quarantine, reject
+	FromField      []From   `json:"from_field,omitempty"`       // what the From field gave
+	BodyChanged    *bool    `json:"body_changed,omitempty"`     // an aligned signature verifies but for the body: DKIM.HeaderOK
+	HistoryMin     *int     `json:"history_min,omitempty"`      // Author.History.Messages, at least
+	HistoryMax     *int     `json:"history_max,omitempty"`      // the same, at most
 
 	RcptDomain []pattern.Domain `json:"rcpt_domain,omitempty"`
 
@@ -82,12 +88,12 @@ func (m *Match) Keys() []Key {
 	return []Key{
 		networksKey("client", m.Client),
 		domainsKey("iprev", m.IPRev), domainsKey("spf_pass", m.SPFPass), domainsKey("dkim_pass", m.DKIMPass), domainsKey("arc_pass", m.ARCPass),
-		wordsKey("listener", m.Listener), valueKey("tls", m.TLS), domainsKey("helo", m.HELO),
+		wordsKey("spf", m.SPF), valueKey("authenticated", m.Authenticated), wordsKey("listener", m.Listener), valueKey("tls", m.TLS), domainsKey("helo", m.HELO),
 		domainsKey("mail_from", m.MailFrom), valueKey("null_path", m.NullPath),
 		wordsKey("time", m.Hours), wordsKey("weekday", m.Weekdays),
 		domainsKey("list_id", m.ListID), valueKey("list_headers", m.IsList), valueKey("auto_submitted", m.Automatic),
 		domainsKey("author", m.Author), domainsKey("policy_domain", m.PolicyDomain),
-		wordsKey("result", m.Result), wordsKey("requested", m.Requested), wordsKey("from_field", m.FromField), valueKey("body_changed", m.BodyChanged),
+		wordsKey("result", m.Result), wordsKey("pass_by", m.PassBy), valueKey("earlier_spf_fail", m.EarlierSPFFail), wordsKey("requested", m.Requested), wordsKey("from_field", m.FromField), valueKey("body_changed", m.BodyChanged),
 		valueKey("history_min", m.HistoryMin), valueKey("history_max", m.HistoryMax),
 		domainsKey("rcpt_domain", m.RcptDomain),
 		networksKey("not_client", n.Client),
@@ -121,7 +127,8 @@ func valueKey[T any](name string, v *T) Key {
 // clone returns a copy that shares nothing with m but maps, which do not
 // change.
 func (m Match) clone() Match {
-	m.Client, m.Listener = slices.Clone(m.Client), slices.Clone(m.Listener)
+	m.Client, m.Listener, m.SPF, m.PassBy = slices.Clone(m.Client), slices.Clone(m.Listener), slices.Clone(m.SPF), slices.Clone(m.PassBy)
+	m.Authenticated, m.EarlierSPFFail = clonePtr(m.Authenticated), clonePtr(m.EarlierSPFFail)
 	m.Hours, m.Weekdays = slices.Clone(m.Hours), slices.Clone(m.Weekdays)
 	m.Result, m.Requested, m.FromField = slices.Clone(m.Result), slices.Clone(m.Requested), slices.Clone(m.FromField)
 	m.Not.Client = slices.Clone(m.Not.Client)
@@ -159,9 +166,11 @@ func (m *Match) envelope(f *Facts) bool {
 		named(m.HELO, m.Not.HELO, f.Helo) && named(m.MailFrom, m.Not.MailFrom, f.MailFrom)
 }
 
-// proved is about what nobody can write who is not it.
+// proved is about what nobody can write who is not it, and about what was proved
+// at all.
 func (m *Match) proved(f *Facts) bool {
-	return (m.SPFPass == nil || f.spfPass(m.SPFPass)) && !f.spfPass(m.Not.SPFPass) &&
+	return (m.SPF == nil || slices.Contains(m.SPF, cmp.Or(f.SPF.Result, "none"))) && (m.Authenticated == nil || *m.Authenticated == f.authenticated()) &&
+		(m.SPFPass == nil || f.spfPass(m.SPFPass)) && !f.spfPass(m.Not.SPFPass) &&
 		(m.DKIMPass == nil || f.dkimPass(m.DKIMPass)) && !f.dkimPass(m.Not.DKIMPass)
 }
 
@@ -183,15 +192,17 @@ func (m *Match) clientName(f *Facts) bool {
 }
 
 func (m *Match) header(f *Facts) bool {
-	if (m.ListID != nil || m.Not.ListID != nil || m.IsList != nil || m.Automatic != nil || m.TLS != nil) && f.missing(MissingHeader) {
+	if (m.ListID != nil || m.Not.ListID != nil || m.IsList != nil || m.Automatic != nil || m.TLS != nil || m.EarlierSPFFail != nil) && f.missing(MissingHeader) {
 		return f.supposes()
 	}
-	return named(m.ListID, m.Not.ListID, f.ListID) && equals(m.IsList, f.IsList) && equals(m.Automatic, f.Automatic) && equals(m.TLS, f.TLS)
+	return named(m.ListID, m.Not.ListID, f.ListID) && equals(m.IsList, f.IsList) && equals(m.Automatic, f.Automatic) && equals(m.TLS, f.TLS) &&
+		equals(m.EarlierSPFFail, f.EarlierSPFFail)
 }
 
-// author reports whether m holds for one author domain that did not pass.
+// author reports whether m holds for one author domain.
 func (m *Match) author(f *Facts, s *subject) bool {
 	return m.result(s.result) && m.domains(s) && m.requested(s) &&
+		(m.PassBy == nil || slices.Contains(m.PassBy, s.passBy())) &&
 		(m.ARCPass == nil || f.arcPass(m.ARCPass, s.Author)) &&
 		(m.BodyChanged == nil || *m.BodyChanged == f.bodyChanged(s.Author)) && m.history(f, s)
 }
@@ -202,6 +213,9 @@ func (m *Match) result(result string) bool {
 	}
 	return slices.Contains(m.Result, result)
 }
+
+// passes reports whether m is about author domains that pass, and about no others.
+func (m *Match) passes() bool { return slices.Contains(m.Result, passWord) }
 
 func (m *Match) requested(s *subject) bool {
 	return m.Requested == nil || s.result == dmarc.Fail.String() && slices.Contains(m.Requested, s.Verdict.Policy.String())
@@ -228,14 +242,14 @@ func (m *Match) history(f *Facts, s *subject) bool {
 	return (m.HistoryMin == nil || n >= *m.HistoryMin) && (m.HistoryMax == nil || n <= *m.HistoryMax)
 }
 
-// authors reports whether m holds for the author domains that did not pass: for
-// all, or for one of them. about has a bit for each for which it holds.
+// authors reports whether m holds for the author domains that it can be about,
+// those that did not pass or those that did: for all, or for one of them. about has a bit for each for which it holds.
 func (m *Match) authors(t *trial, every bool) (about uint8, holds bool) {
 	all := true
 	for i := range t.subjects() {
 		s := &t.room[i]
 		switch {
-		case s.result == dmarc.Pass.String():
+		case (s.result == passWord) != m.passes():
 		case m.author(&t.facts, s):
 			about |= 1 << i
 		default:

@@ -27,6 +27,13 @@ func full() Facts {
 	return f
 }
 
+// passedBy makes the author domain one that passes.
+func passedBy(spf, dkim bool) func(*Facts) {
+	return func(f *Facts) {
+		f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: spf, AlignedDKIM: dkim, Why: "aligned pass"}
+	}
+}
+
 // keyCases has, for each key, when it holds and when it does not.
 var keyCases = []struct {
 	key    string
@@ -61,6 +68,16 @@ var keyCases = []struct {
 		f.ARC, f.FromField = ARC{}, FromUnparsable
 		sealed(f, recorded("dmarc", "pass", ""), "first.example")
 	}, false},
+	{"spf", "one of them", Match{SPF: []string{"softfail", "fail"}}, func(f *Facts) { f.SPF.Result = "softfail" }, true},
+	{"spf", "another", Match{SPF: []string{"fail"}}, func(f *Facts) { f.SPF.Result = "softfail" }, false},
+	{"spf", "not checked is none", Match{SPF: []string{"none"}}, func(f *Facts) { f.SPF.Result = "" }, true},
+	{"authenticated", "by SPF for anything", Match{Authenticated: new(true)}, func(f *Facts) { f.DKIM = nil }, true},
+	{"authenticated", "by a signature for anything", Match{Authenticated: new(true)}, func(f *Facts) { f.SPF.Result = "fail" }, true},
+	{"authenticated", "by a key in test mode", Match{Authenticated: new(true)}, func(f *Facts) {
+		f.SPF.Result, f.DKIM = "none", []DKIM{{Result: "pass", Domain: "x.example", Testing: true}}
+	}, false},
+	{"authenticated", "false", Match{Authenticated: new(false)}, nil, false},
+	{"authenticated", "false, and nothing passes", Match{Authenticated: new(false)}, func(f *Facts) { f.SPF.Result, f.DKIM = "neutral", nil }, true},
 	{"listener", "it", Match{Listener: []string{"mta"}}, nil, true},
 	{"listener", "another", Match{Listener: []string{"x"}}, nil, false},
 	{"tls", "true", Match{TLS: new(true)}, nil, true},
@@ -96,6 +113,16 @@ var keyCases = []struct {
 	}, false},
 	{"result", "fail", Match{Result: []string{"none", "fail"}}, nil, true},
 	{"result", "none", Match{Result: []string{"none"}}, nil, false},
+	{"result", "pass", Match{Result: []string{"pass"}}, passedBy(true, false), true},
+	{"result", "pass of one that fails", Match{Result: []string{"pass"}}, nil, false},
+	{"pass_by", "SPF", Match{Result: []string{"pass"}, PassBy: []string{"spf"}}, passedBy(true, false), true},
+	{"pass_by", "both are not SPF alone", Match{Result: []string{"pass"}, PassBy: []string{"spf"}}, passedBy(true, true), false},
+	{"pass_by", "both", Match{Result: []string{"pass"}, PassBy: []string{"dkim", "both"}}, passedBy(true, true), true},
+	{"pass_by", "a pass whose record is not known", Match{Result: []string{"pass"}, PassBy: []string{"dkim"}}, func(f *Facts) {
+		f.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.TempError, AlignedDKIM: true}
+	}, true},
+	{"earlier_spf_fail", "true", Match{EarlierSPFFail: new(true)}, func(f *Facts) { f.EarlierSPFFail = true }, true},
+	{"earlier_spf_fail", "no such field", Match{EarlierSPFFail: new(true)}, nil, false},
 	{"requested", "the policy", Match{Requested: []string{"quarantine", "reject"}}, nil, true},
 	{"requested", "the policy before t=y", Match{Requested: []string{"reject"}}, func(f *Facts) { f.Authors[0].Verdict.Testing = true }, true},
 	{"requested", "another", Match{Requested: []string{"none"}}, nil, false},
@@ -162,7 +189,11 @@ func TestMatchKeyHoldsForItsFact(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&f)
 			}
-			rules := compile([]Rule{{ID: "r", Mode: Enforce, Action: RuleAccept, Match: tt.match}})
+			r := Rule{ID: "r", Mode: Enforce, Action: RuleAccept, Match: tt.match}
+			if tt.match.passes() {
+				r.Action = RuleTag
+			}
+			rules := compile([]Rule{r})
 			if d := (Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, Rules: rules}).Decide(f); (d.Rule == "r") != tt.want {
 				t.Errorf("Decide() = %+v; want the rule to match: %v", d, tt.want)
 			}

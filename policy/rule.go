@@ -70,12 +70,13 @@ const (
 	RuleAsPublished RuleAction = iota // the published policy after t and pct, as in the profile strict
 	RuleAccept                        // deliver
 	RuleQuarantine                    // what quarantine means for the listener
+	RuleTag                           // deliver with the quarantine header field, whatever quarantine means
 	RuleTempfail                      // 4xx, each time
 	RuleReject                        // 5xx
 	RuleSkipReport                    // handled as without the rule, and left out of reports to the domain owner
 )
 
-var ruleActions = []string{"as_published", "accept", "quarantine", "tempfail", "reject", "skip_report"}
+var ruleActions = []string{"as_published", "accept", "quarantine", "tag", "tempfail", "reject", "skip_report"}
 
 // String returns the word of a rule file.
 func (a RuleAction) String() string { return name(ruleActions, a) }

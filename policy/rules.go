@@ -17,6 +17,7 @@ type Rules struct {
 	places map[string]int // of ids in list, from 1
 	index  *index
 	sum    string // of what decisions depend on
+	pass   bool   // one that is not off is about mail that passes
 
 	only, without, trying int // positions, from 1; 0 is none
 }
@@ -57,7 +58,8 @@ func compile(list []Rule) Rules {
 	for i, r := range list {
 		places[r.ID] = i + 1
 	}
-	return Rules{list: list, places: places, index: newIndex(list), sum: sumRules(list)}
+	pass := slices.ContainsFunc(list, func(r Rule) bool { return r.Mode != Off && r.Match.passes() })
+	return Rules{list: list, places: places, index: newIndex(list), sum: sumRules(list), pass: pass}
 }
 
 func (r Rule) clone() Rule {
@@ -75,6 +77,11 @@ func (rs Rules) List() []Rule {
 		list[i] = r.clone()
 	}
 	return list
+}
+
+// AboutPass reports whether a rule is about mail that passes.
+func (rs *Rules) AboutPass() bool {
+	return rs.pass || rs.trying > 0 && rs.list[rs.trying-1].Match.passes()
 }
 
 // Only returns a view in which id is the one rule: none where there is none.

@@ -35,7 +35,9 @@ type Condition struct {
 const (
 	ConditionMode       = "mode"             // not off
 	ConditionEvaluated  = "evaluated"        // rules are not tried on mail that is not evaluated
-	ConditionFailed     = "not passed"       // nor on mail of which every author domain passed
+	ConditionFailed     = "not passed"       // nor on mail of which every author domain passed, but for those about such mail
+	ConditionPassed     = "passed"           // those want an author domain that passed
+	ConditionSeverer    = "does more"        // which they do: they make nothing milder
 	ConditionExpires    = "expires"          // Holds or IsExpired
 	ConditionSample     = "sample"           // Drawn, NotDrawn or NotKnown
 	ConditionAuthors    = "author domains"   // the keys about author domains, together
@@ -95,8 +97,15 @@ func (o *Told) add(key string, value any, state string) {
 
 // keys notes the keys of r, and what is no key.
 func (o *Told) keys(t *trial, r *Rule) {
-	failed := slices.ContainsFunc(t.subjects(), func(s subject) bool { return s.result != "pass" })
-	o.add(ConditionFailed, nil, stateOf(failed))
+	condition := ConditionFailed
+	if r.Match.passes() {
+		condition = ConditionPassed
+	}
+	some := slices.ContainsFunc(t.subjects(), func(s subject) bool { return (s.result == passWord) == r.Match.passes() })
+	o.add(condition, nil, stateOf(some))
+	if r.Match.passes() {
+		o.add(ConditionSeverer, nil, stateOf(!o.Every))
+	}
 	if !r.Expires.IsZero() {
 		state := Holds
 		if r.Expired(t.facts.Time) {
@@ -134,7 +143,7 @@ func (o *Told) sample(t *trial, r *Rule) {
 
 // authorKeys are the keys about author domains.
 var authorKeys = []string{
-	"author", "policy_domain", "result", "requested", "arc_pass", "body_changed", "history_min", "history_max",
+	"author", "policy_domain", "result", "pass_by", "requested", "arc_pass", "body_changed", "history_min", "history_max",
 	"not_author", "not_policy_domain",
 }
 
@@ -161,7 +170,10 @@ func (m *Match) only(key string) (alone Match, value any) {
 			value = from.Field(i).Interface()
 		}
 	}
-	if key != "result" {
+	switch {
+	case m.passes():
+		alone.Result = m.Result
+	case key != "result":
 		alone.Result = ruleResults
 	}
 	return alone, value

@@ -8,7 +8,8 @@ import (
 	"dmarcgate/scope"
 )
 
-// fallible reports whether rules can be about a: they never are about a pass.
+// fallible reports whether rules can be about a that are not about mail that
+// passes.
 func fallible(a Author) bool { return resultOf(a.Verdict) != dmarc.Pass.String() }
 
 // trial is one message before the rules. It has copies, because what it pointed
@@ -103,6 +104,9 @@ func (t *trial) try(r *Rule) (d Decision, matches bool) {
 	}
 	d = t.outcome(r)
 	milder := t.milder(r, d)
+	if milder && r.Match.passes() {
+		return d, false // a pass of one author domain excuses no other
+	}
 	about, holds := r.Match.authors(t, milder)
 	if !holds || !r.Match.recipients(&t.facts, milder) || !t.drawn(r) {
 		return d, false
@@ -145,10 +149,15 @@ func (t *trial) outcome(r *Rule) Decision {
 		if t.quarantine == Reject {
 			d.Disposition = Rejected
 		}
+	case RuleTag:
+		d.Action, d.Disposition = Tag, Quarantined
 	case RuleTempfail:
 		d.Action, d.Disposition = Tempfail, Delivered
 	case RuleReject:
 		d.Action, d.Disposition = Reject, Rejected
+		if m := &r.Match; (m.SPF != nil || m.Authenticated != nil || m.PassBy != nil) && t.facts.unchecked() {
+			d.Action, d.Disposition = Tempfail, Delivered // what could not be checked is never refused for good
+		}
 	default:
 		return t.published()
 	}
