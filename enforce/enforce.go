@@ -237,9 +237,9 @@ func (m *mail) evaluateChecks(f *policy.Facts, res auth.Results) {
 }
 
 // seed is zero for a message that no rule and no profile does anything to,
-// because every author domain passed.
+// because every author domain passed and no rule is about such mail.
 func (m *mail) seed(authors []policy.Author, sample policy.Sample) uint64 {
-	if len(authors) > 0 && !slices.ContainsFunc(authors, func(a policy.Author) bool { return a.Verdict.Status != dmarc.Pass }) {
+	if len(authors) > 0 && !m.set.Policy.Rules.AboutPass() && !slices.ContainsFunc(authors, func(a policy.Author) bool { return a.Verdict.Status != dmarc.Pass }) {
 		return 0
 	}
 	sample.Author = ""

@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -53,6 +54,9 @@ func (x *Explanation) told(root *term.Node) {
 		n.Add("as the rule is now; the message is as it was recorded")
 	}
 	scope := "one recipient, and one author domain that did not pass"
+	if slices.ContainsFunc(r.Conditions, func(c policy.Condition) bool { return c.Key == policy.ConditionPassed }) {
+		scope = "one recipient, and one author domain that passed"
+	}
 	if r.Every {
 		scope = "every recipient, and every author domain that did not pass"
 	}
@@ -93,7 +97,7 @@ func factWords(key string, f policy.Facts) string {
 		return clientText(f)
 	case "iprev":
 		return term.OrNone(f.ClientName)
-	case "spf_pass":
+	case "spf_pass", "spf":
 		return fmt.Sprintf("%s for %s", term.OrNone(f.SPF.Result), term.OrNone(f.SPF.Domain))
 	case "dkim_pass":
 		return listWords(f.DKIM, func(s policy.DKIM) string { return s.Result + " for " + term.OrNone(s.Domain) })
@@ -121,6 +125,10 @@ func flagWords(key string, f policy.Facts) string {
 		return strconv.FormatBool(f.TLS)
 	case "null_path":
 		return strconv.FormatBool(f.NullPath)
+	case "authenticated":
+		return fmt.Sprintf("SPF %s; DKIM %s", factWords("spf", f), factWords("dkim_pass", f))
+	case "earlier_spf_fail":
+		return strconv.FormatBool(f.EarlierSPFFail)
 	case "list_headers":
 		return strconv.FormatBool(f.IsList)
 	case "auto_submitted":
@@ -136,6 +144,7 @@ func authorFacts(key string, f policy.Facts) string {
 		"author":        func(a policy.Author) string { return a.Domain },
 		"policy_domain": func(a policy.Author) string { return a.PolicyDomain },
 		"result":        func(a policy.Author) string { return a.Verdict.Status.String() },
+		"pass_by":       func(a policy.Author) string { return a.PassBy() },
 		"requested":     func(a policy.Author) string { return a.Published() },
 		"history_min":   func(a policy.Author) string { return strconv.Itoa(a.History.Messages) },
 		"history_max":   func(a policy.Author) string { return strconv.Itoa(a.History.Messages) },

@@ -98,10 +98,10 @@ func resultPass(r *Rule) (pattern.Fault, bool) {
 	switch {
 	case !m.passes():
 		return fault(m.PassBy != nil || m.EarlierSPFFail != nil, key, "pass_by and earlier_spf_fail are about mail that passes", `write result = ["pass"]`)
-	case len(m.Result) > 1:
-		return fault(true, key, `"pass" stands beside other results`, "write two rules")
 	case r.Action == RuleAccept || r.Action == RuleAsPublished || r.Action == RuleSkipReport:
 		return fault(true, key, "mail that passes is let in anyway", `remove "pass", or write action = "tag", "quarantine", "tempfail" or "reject"`)
+	case len(m.Result) > 1:
+		return fault(true, key, `"pass" stands beside other results`, "write two rules")
 	}
 	return fault(unknown, key, "requested, arc_pass and the history are not known of mail that passes", "remove these keys")
 }

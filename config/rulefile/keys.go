@@ -22,7 +22,7 @@ var tried = map[string]tomlfile.Fault{
 	"envelope_from": {Text: "of the envelope sender only the domain is kept", Fix: "write mail_from, or spf_pass for one that is proved"},
 	"from":          {Text: "the From field has a domain and a form", Fix: "write author for the domain, or from_field for the form"},
 	"ip":            {Text: "the address is that of the SMTP client", Fix: "write client"},
-	"spf":           {Text: "a rule names the domain for which SPF passes", Fix: "write spf_pass or not_spf_pass"},
+	"spf_fail":      {Text: "a rule names the result of SPF, or the domain for which SPF passes", Fix: `write spf = ["fail"], spf_pass or not_spf_pass`},
 	"dkim":          {Text: "a rule names the domain whose signature passes", Fix: "write dkim_pass, not_dkim_pass or body_changed"},
 	"arc":           {Text: "a rule names the sealers of a chain that passes", Fix: "write arc_pass"},
 	"ptr":           {Text: "a name counts only when the MTA has confirmed it", Fix: "write iprev"},
@@ -35,7 +35,7 @@ var otherwise = map[string]string{
 	"rcpt_to": "rcpt", "recipient": "rcpt", "recipients": "rcpt", "to": "rcpt", "rcpt_user": "rcpt", "user": "rcpt",
 	"return_path": "envelope_from", "header_from": "from", "client_ip": "ip", "client_address": "ip", "mail_from_domain": "envelope_from", "mail_from_user": "sender", "from_address": "sender", "reply_to": "header",
 	"headers": "header", "header_regex": "header", "text": "body", "content": "body", "attachment": "body", "msgid": "message_id",
-	"spf_fail": "spf", "dkim_fail": "dkim", "dkim_selector": "dkim", "selector": "dkim", "arc_sealer": "arc", "sealer": "arc",
+	"spf_result": "spf_fail", "dkim_fail": "dkim", "dkim_selector": "dkim", "selector": "dkim", "arc_sealer": "arc", "sealer": "arc",
 	"client_name": "ptr", "rdns": "ptr", "hostname": "ptr", "asn": "country", "geoip": "country", "p": "policy",
 }
 

@@ -21,6 +21,7 @@ const (
 
 // The words of [rule.match]. Those of result are policy's.
 var (
+	passWays       = []string{"spf", "dkim", "both"}
 	requestedWords = []string{"none", "quarantine", "reject"}
 	fromWords      = []string{
 		string(policy.FromOneMailbox), string(policy.FromSeveralMailboxes), string(policy.FromSeveralDomains), string(policy.FromSeveralFields),
@@ -60,8 +61,8 @@ func (t *ruleText) head() []tomlfile.Field {
 		tomlfile.Required(`write mode = "shadow" to see what the rule would do, "enforce" or "off"`,
 			tomlfile.Choice(at+".mode", &t.mode, "enforce", "shadow", "off")),
 		tomlfile.NumberBetween(at+".priority", &r.Priority, 0, policy.MaxPriority),
-		tomlfile.Required(`write "accept", "quarantine", "reject", "tempfail", "as_published" or "skip_report"`,
-			tomlfile.Choice(at+".action", &t.action, "accept", "quarantine", "reject", "tempfail", "as_published", "skip_report")),
+		tomlfile.Required(`write "accept", "tag", "quarantine", "reject", "tempfail", "as_published" or "skip_report"`,
+			tomlfile.Choice(at+".action", &t.action, "accept", "tag", "quarantine", "reject", "tempfail", "as_published", "skip_report")),
 		tomlfile.Text(at+".reason", &t.reason, checkReason),
 		tomlfile.Text(at+".report_comment", &r.ReportComment, anyText),
 		tomlfile.Share(at+".sample", &r.Sample, `write mode = "shadow" or "off"`),
@@ -77,6 +78,8 @@ func (t *ruleText) match() []tomlfile.Field {
 		t.domains(at+"spf_pass", &m.SPFPass),
 		t.domains(at+"dkim_pass", &m.DKIMPass),
 		t.domains(at+"arc_pass", &m.ARCPass),
+		tomlfile.List(at+"spf", &m.SPF, word[string](spfResults)),
+		optional(at+"authenticated", &m.Authenticated, tomlfile.Flag),
 		tomlfile.List(at+"listener", &m.Listener, config.ParseListenerName),
 		optional(at+"tls", &m.TLS, tomlfile.Flag),
 		t.domains(at+"helo", &m.HELO),
@@ -91,6 +94,8 @@ func (t *ruleText) match() []tomlfile.Field {
 		t.domains(at+"author", &m.Author),
 		t.domains(at+"policy_domain", &m.PolicyDomain),
 		tomlfile.List(at+"result", &m.Result, func(s string) (string, error) { return s, nil }),
+		tomlfile.List(at+"pass_by", &m.PassBy, word[string](passWays)),
+		optional(at+"earlier_spf_fail", &m.EarlierSPFFail, tomlfile.Flag),
 		tomlfile.List(at+"requested", &m.Requested, word[string](requestedWords)),
 		tomlfile.List(at+"from_field", &m.FromField, word[policy.From](fromWords)),
 		optional(at+"body_changed", &m.BodyChanged, tomlfile.Flag),

@@ -115,6 +115,8 @@ iprev = ["iprev.example"]
 spf_pass = ["spf-pass.example"]
 dkim_pass = ["dkim-pass.example"]
 arc_pass = ["arc-pass.example"]
+spf = ["fail", "softfail"]
+authenticated = false
 listener = ["mta"]
 tls = true
 helo = ["helo.example"]
@@ -146,9 +148,13 @@ not_policy_domain = ["no-policy-domain.example"]
 not_rcpt_domain = ["no-rcpt.example"]
 `
 
+// passKeys is a rule with the keys about mail that passes, which do not go with all
+// others.
+var passKeys = strings.Replace(ruleFile("b"), "match = {result = [\"fail\"]}", "[rule.match]\nresult = [\"pass\"]\npass_by = [\"spf\", \"both\"]\nearlier_spf_fail = true", 1)
+
 // everyTest is a rule with each key of [[rule.test]].
 const everyTest = relayRule + `[[rule.test]]
-given = {author = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", client = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
+given = {author = ["A@B.example", "c.example"], from_field = "several_fields", policy = "reject", policy_domain = "b.example", result = "permerror", client = "2001:db8::1", name = "n.example", helo = "h.example", mail_from = "x@y@m.example", rcpt = "r.example", listener = "mta", spf = "softfail", dkim = ["pass:d.example", "body:e.example"], arc = "s.example", list_id = "l.example", list_headers = true, auto_submitted = true, tls = true, earlier_spf_fail = true, history = 7, time = 2026-11-02T23:00:00+01:00, profile = "conformant"}
 expect = {rule = "", applied = "tempfail", reason = ""}
 [[rule.test]]
 given = {null_path = true, time = 2026-11-02T22:00:00}
@@ -168,7 +174,7 @@ func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `{"client":["192.0.2.1/32"],"iprev":["iprev.example"],"spf_pass":["spf-pass.example"],"dkim_pass":["dkim-pass.example"],` +
-		`"arc_pass":["arc-pass.example"],"listener":["mta"],"tls":true,"helo":["helo.example"],"mail_from":["mail-from.example"],` +
+		`"arc_pass":["arc-pass.example"],"spf":["fail","softfail"],"authenticated":false,"listener":["mta"],"tls":true,"helo":["helo.example"],"mail_from":["mail-from.example"],` +
 		`"null_path":false,"time":["22:00-06:00","12:00-24:00"],"weekday":["sun","sat"],"list_id":["list-id.example"],"list_headers":true,` +
 		`"auto_submitted":false,"author":["org:header-from.example"],"policy_domain":[".policy-domain.example"],"result":["fail"],` +
 		`"requested":["none","reject"],"from_field":["one","several_domains"],"body_changed":true,"history_min":0,"history_max":7,` +
@@ -178,6 +184,17 @@ func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
 		`"rcpt_domain":["no-rcpt.example"]}}`
 	if string(got) != want {
 		t.Errorf("match = %s; want %s", got, want)
+	}
+}
+
+func TestKeysAboutPassAreReadIntoTheirFields(t *testing.T) {
+	rules, err := Parse("f", []byte(passKeys))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(rules[0].Match)
+	if want := `{"result":["pass"],"pass_by":["spf","both"],"earlier_spf_fail":true}`; err != nil || string(got) != want {
+		t.Errorf("match = %s, %v; want %s", got, err, want)
 	}
 }
 
@@ -194,7 +211,7 @@ func TestATestIsReadAsWritten(t *testing.T) {
 			Author: []string{"b.example", "c.example"}, FromField: policy.FromSeveralFields, Policy: "reject", PolicyDomain: "b.example", Result: "permerror",
 			Client: netip.MustParseAddr("2001:db8::1"), Name: "n.example", Helo: "h.example", MailFrom: "m.example", Rcpt: []string{"r.example"}, Listener: "mta",
 			SPF: "softfail", DKIM: []string{"pass:d.example", "body:e.example"}, ARC: []string{"s.example"}, ListID: "l.example", ListHeaders: true,
-			Automatic: true, TLS: true, History: 7, Time: at, Profile: policy.Conformant,
+			Automatic: true, TLS: true, EarlierSPFFail: true, History: 7, Time: at, Profile: policy.Conformant,
 		},
 		Expect: policy.Expect{Rule: &rule, Applied: "tempfail", Reason: &asPublished},
 	}, {Line: 15, Given: policy.Given{NullPath: true, Time: at}, Expect: policy.Expect{Reason: &list}}}

@@ -75,6 +75,7 @@ func (t *testText) given() []tomlfile.Field {
 		tomlfile.Flag(at+"list_headers", &g.ListHeaders),
 		tomlfile.Flag(at+"auto_submitted", &g.Automatic),
 		tomlfile.Flag(at+"tls", &g.TLS),
+		tomlfile.Flag(at+"earlier_spf_fail", &g.EarlierSPFFail),
 		tomlfile.NumberBetween(at+"history", &g.History, 0, maxHistory),
 		moment(at+"time", &g.Time),
 		tomlfile.Parsed(at+"profile", &g.Profile, parseTestProfile),

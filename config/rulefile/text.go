@@ -65,6 +65,7 @@ func inlineGiven(g policy.Given) string {
 	t.flag("list_headers", g.ListHeaders)
 	t.flag("auto_submitted", g.Automatic)
 	t.flag("tls", g.TLS)
+	t.flag("earlier_spf_fail", g.EarlierSPFFail)
 	if g.History > 0 {
 		t.add("history", fmt.Sprint(g.History))
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 func TestTextIsReadAsTheSameRule(t *testing.T) {
-	for _, text := range []string{everyKey, everyTest} {
+	for _, text := range []string{everyKey, passKeys, everyTest} {
 		rules, err := Parse("f", []byte(text))
 		if err != nil {
 			t.Fatal(err)

@@ -103,8 +103,8 @@ func TestFaultsNamePlaceProblemAndFix(t *testing.T) {
 		want   string
 	}{
 		{"a key of the rule", func(r *policy.Rule) { r.Owner = "" }, `rule "relay": owner: is empty; write an address or team responsible for the rule`},
-		{"a result that rules are never about", func(r *policy.Rule) { r.Match.Result = []string{"pass"} },
-			`rule "relay": match.result: a rule is never about mail that passes; remove "pass"`},
+		{"a result that accepting rules are never about", func(r *policy.Rule) { r.Match.Result = []string{"pass"} },
+			`rule "relay": match.result: mail that passes is let in anyway; remove "pass", or write action = "tag", "quarantine", "tempfail" or "reject"`},
 		{"a result that there is not", func(r *policy.Rule) { r.Match.Result = []string{"softfail"} },
 			`rule "relay": match.result: unknown word "softfail"; write "fail", "none", "permerror" or "temperror"`},
 	}

@@ -23,6 +23,7 @@ import (
 // signatures or sealers are missing, nothing is sure: each may be what a rule or
 // the evidence needs.
 func Again(s policy.Settings, f policy.Facts) (d policy.Decision, sure bool) {
+	withoutDraw(&s, &f)
 	d = s.Decide(f)
 	missing := f.AllMissing()
 	switch {
@@ -40,6 +41,15 @@ func Again(s policy.Settings, f policy.Facts) (d policy.Decision, sure bool) {
 		}
 	}
 	return d, true
+}
+
+// withoutDraw says of a message without a seed that it is missing where rules could
+// look at it: enforce makes none for mail that passes while no rule is about such
+// mail.
+func withoutDraw(s *policy.Settings, f *policy.Facts) {
+	if f.Seed == 0 && s.Rules.AboutPass() {
+		f.Missing |= policy.MissingSeed
+	}
 }
 
 // same reports whether the decision about f is d in every reading.
@@ -81,8 +91,10 @@ func Equal(a, b *policy.Decision) bool {
 // the message with other values of facts that nothing is known of: what they
 // disagree about is not known either.
 func Tell(s policy.Settings, id string, f policy.Facts, others ...policy.Facts) (told policy.Told, ok bool) {
+	withoutDraw(&s, &f)
 	told, ok = s.Tell(f, id)
 	for _, other := range append([]policy.Facts{f}, others...) {
+		withoutDraw(&s, &other)
 		for _, what := range []policy.Suppose{0, policy.SupposeRules} {
 			if reading, ok := s.Tell(other.Supposing(what), id); ok {
 				merge(&told, reading)

@@ -136,6 +136,37 @@ func TestAgainIsUnsureOfRuleWithMissingFacts(t *testing.T) {
 	}
 }
 
+// Mail that passes has no seed while no rule is about it.
+func TestAgainIsUnsureOfRuleAboutPassWithMissingFacts(t *testing.T) {
+	passes := failing()
+	passes.Authors[0].Verdict = dmarc.Verdict{Status: dmarc.Pass, AlignedSPF: true}
+	for _, tt := range []struct {
+		name   string
+		rule   policy.Rule
+		change func(*policy.Facts)
+		sure   bool
+	}{
+		{"earlier_spf_fail", policy.Rule{Match: policy.Match{EarlierSPFFail: new(true)}}, func(f *policy.Facts) { f.Missing = policy.MissingHeader }, false},
+		{"a draw", policy.Rule{Sample: 50}, func(f *policy.Facts) { f.Seed = 0 }, false},
+		{"no draw", policy.Rule{}, func(f *policy.Facts) { f.Seed = 0 }, true},
+		{"pass_by", policy.Rule{Match: policy.Match{PassBy: []string{"spf"}}}, func(f *policy.Facts) { f.Missing = policy.MissingHeader | policy.MissingClient }, true},
+		{"authenticated, without some signatures", policy.Rule{Match: policy.Match{Authenticated: new(false)}}, func(f *policy.Facts) { f.Missing = policy.MissingSignatures }, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := passes
+			tt.change(&f)
+			tt.rule.ID, tt.rule.Action, tt.rule.Match.Result = "r", policy.RuleTag, []string{"pass"}
+			s := policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, Rules: rules(t, tt.rule)}
+			if d, sure := Again(s, f); sure != tt.sure {
+				t.Errorf("Again() = %+v, sure %v; want sure %v", d, sure, tt.sure)
+			}
+			if told, _ := Tell(s, "r", f); (told.Matches == policy.NotKnown) == tt.sure && tt.name != "authenticated, without some signatures" {
+				t.Errorf("Tell() = %+v; want it known: %v", told, tt.sure)
+			}
+		})
+	}
+}
+
 func TestAgainKnowsHistoryThatWasEvidence(t *testing.T) {
 	f := failing() // asks for reject
 	f.Version = 0

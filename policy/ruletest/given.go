@@ -37,7 +37,7 @@ func Facts(g policy.Given, created time.Time) policy.Facts {
 	f := policy.Facts{
 		Time: g.Time, Listener: g.Listener, Client: g.Client, ClientName: g.Name, Helo: g.Helo, NullPath: g.NullPath,
 		MailFrom: g.MailFrom, Recipients: g.Rcpt, FromField: fromField(g),
-		IsList: g.ListHeaders, ListID: g.ListID, Automatic: g.Automatic, TLS: g.TLS,
+		IsList: g.ListHeaders, ListID: g.ListID, Automatic: g.Automatic, TLS: g.TLS, EarlierSPFFail: g.EarlierSPFFail,
 		Seed: 1, Version: policy.FactsVersion,
 	}
 	if f.Time.IsZero() {
