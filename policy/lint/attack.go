@@ -376,6 +376,7 @@ func canonical(m *policy.Match) string {
 			*list = sorted(*list)
 		}
 	}
+	c.SPF, c.PassBy = sorted(c.SPF), sorted(c.PassBy)
 	c.Client, c.Not.Client, c.ARCPass = sorted(c.Client), sorted(c.Not.Client), sorted(c.ARCPass)
 	c.Result, c.Requested, c.FromField, c.Listener = sorted(c.Result), sorted(c.Requested), sorted(c.FromField), sorted(c.Listener)
 	text, err := json.Marshal(c)

@@ -52,7 +52,7 @@ func sameDomain(a, b []pattern.Domain) bool {
 // ofTempError: no policy applies to what could not be evaluated (RFC 9989, Section
 // 5.3.6), and a failure of DNS is mostly nobody's intention.
 func ofTempError(r *policy.Rule, _ *Options) (pattern.Fault, bool) {
-	return fault(r.Action == policy.RuleQuarantine && slices.Contains(r.Match.Result, "temperror"), "match.result",
+	return fault((r.Action == policy.RuleQuarantine || r.Action == policy.RuleTag) && slices.Contains(r.Match.Result, "temperror"), "match.result",
 		"quarantines mail because of DNS failures", `remove "temperror", or write action = "tempfail"`)
 }
 

@@ -110,7 +110,7 @@ func (m *maker) match() policy.Match {
 			*k = m.networks()
 		}
 	}
-	for _, k := range []**bool{&out.TLS, &out.NullPath, &out.IsList, &out.Automatic, &out.BodyChanged} {
+	for _, k := range []**bool{&out.TLS, &out.NullPath, &out.IsList, &out.Automatic, &out.BodyChanged, &out.Authenticated} {
 		if m.yes(share) {
 			*k = ptr(m.yes(50))
 		}
@@ -130,6 +130,18 @@ func (m *maker) words(out *policy.Match) {
 	}
 	if m.yes(50) {
 		out.Result = pick(m, []string{"fail"}, []string{"none", "temperror"}, []string{"fail", "permerror"}, []string{"fail", "none", "permerror", "temperror"})
+	}
+	if m.yes(10) {
+		out.SPF = pick(m, []string{"fail", "softfail"}, []string{"none"}, []string{"pass", "neutral"}, []string{"temperror", "permerror"})
+	}
+	if m.yes(10) {
+		out.Result = []string{"pass"}
+		if m.yes(40) {
+			out.PassBy = pick(m, []string{"spf"}, []string{"dkim", "both"})
+		}
+		if m.yes(40) {
+			out.EarlierSPFFail = ptr(m.yes(50))
+		}
 	}
 	if m.yes(10) {
 		out.Requested = pick(m, []string{"reject"}, []string{"none", "quarantine"})
@@ -180,11 +192,11 @@ func (m *maker) message() policy.Facts {
 	f := policy.Facts{
 		Time: today.Add(time.Duration(m.IntN(7*24*60)) * time.Minute), Listener: pick(m, "mta", "x"), Version: policy.FactsVersion, Seed: 1 + m.Uint64N(1<<63),
 		Client: netip.MustParseAddr(pick(m, someClients...)), ClientName: m.maybe(), Helo: m.maybe(), MailFrom: m.maybe(), ListID: m.maybe(),
-		NullPath: m.yes(20), IsList: m.yes(50), Automatic: m.yes(50), TLS: m.yes(50), FromField: policy.FromOneMailbox,
+		EarlierSPFFail: m.yes(50), NullPath: m.yes(20), IsList: m.yes(50), Automatic: m.yes(50), TLS: m.yes(50), FromField: policy.FromOneMailbox,
 		SPF: policy.SPF{Result: m.result(), Domain: pick(m, someDomains...)},
 		Authors: []policy.Author{{
 			Domain: domain, Org: pick(m, "bank.example", "lists.example", domain), PolicyDomain: pick(m, "", domain, "example"),
-			Verdict: dmarc.Verdict{Status: pick(m, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.StatusNone, dmarc.TempError, dmarc.PermError), Policy: dmarc.Policy(m.IntN(3)), Pct: 100},
+			Verdict: dmarc.Verdict{Status: pick(m, dmarc.Fail, dmarc.Fail, dmarc.Fail, dmarc.Pass, dmarc.StatusNone, dmarc.TempError, dmarc.PermError), Policy: dmarc.Policy(m.IntN(3)), Pct: 100},
 			History: policy.History{Messages: m.IntN(4) * 50},
 		}},
 	}

@@ -39,6 +39,11 @@ func negations(m *policy.Match) []policy.Match {
 	}
 	add(m.HistoryMin != nil && *m.HistoryMin > 0, policy.Match{HistoryMax: less(m.HistoryMin)})
 	add(m.HistoryMax != nil, policy.Match{HistoryMin: more(m.HistoryMax)})
+	for _, k := range wordKeys {
+		var n policy.Match
+		*k.list(&n) = others(*k.list(m), k.words...)
+		add(*k.list(m) != nil, n)
+	}
 	add(m.Requested != nil, policy.Match{Requested: others(m.Requested, "reject", "quarantine", "none")})
 	add(m.Result != nil, policy.Match{Result: others(m.Result, "fail", "none", "permerror", "temperror")})
 	add(m.FromField != nil, policy.Match{FromField: others(m.FromField, policy.FromOneMailbox, policy.FromSeveralMailboxes, policy.FromSeveralDomains, policy.FromMissing, policy.FromSeveralFields)})
@@ -73,6 +78,17 @@ var flags = []func(*policy.Match) **bool{
 	func(m *policy.Match) **bool { return &m.IsList },
 	func(m *policy.Match) **bool { return &m.Automatic },
 	func(m *policy.Match) **bool { return &m.BodyChanged },
+	func(m *policy.Match) **bool { return &m.Authenticated },
+	func(m *policy.Match) **bool { return &m.EarlierSPFFail },
+}
+
+// wordKeys are the keys of words that deny nothing, with all words that there are.
+var wordKeys = []struct {
+	list  func(*policy.Match) *[]string
+	words []string
+}{
+	{func(m *policy.Match) *[]string { return &m.SPF }, []string{"none", "fail", "softfail", "neutral", "pass", "temperror", "permerror"}},
+	{func(m *policy.Match) *[]string { return &m.PassBy }, []string{"dkim", "spf", "both"}},
 }
 
 // join returns a match of the keys of m and of the one key of n. Where m has this
@@ -112,6 +128,9 @@ func join(m, n *policy.Match) (both policy.Match, ok bool) {
 	if n.Hours != nil {
 		ok = ok && m.Hours == nil
 		both.Hours = n.Hours
+	}
+	for _, k := range wordKeys {
+		*k.list(&both) = common(*k.list(m), *k.list(n), &ok)
 	}
 	both.Requested = common(m.Requested, n.Requested, &ok)
 	both.FromField = common(m.FromField, n.FromField, &ok)

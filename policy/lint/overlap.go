@@ -116,6 +116,9 @@ func meet(a, b *policy.Match) (both policy.Match, ok bool) {
 			*k(&both) = y
 		}
 	}
+	for _, k := range wordKeys {
+		*k.list(&both) = common(*k.list(a), *k.list(b), &ok)
+	}
 	both.Listener, both.FromField = either(a.Listener, b.Listener), either(a.FromField, b.FromField)
 	both.Result, both.Requested = either(a.Result, b.Result), either(a.Requested, b.Requested)
 	both.Hours, both.Weekdays = either(a.Hours, b.Hours), either(a.Weekdays, b.Weekdays)

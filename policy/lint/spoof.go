@@ -1,6 +1,7 @@
 package lint
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -38,7 +39,13 @@ var parts = []part{
 	fromParts, authorParts, recordParts, resultParts, historyParts,
 	pathParts, heloParts, signatureParts, chainParts, clientParts, clientNameParts,
 	listParts, headerParts, recipientParts, listenerParts, timeParts,
+	authenticatedParts, passParts,
 }
+
+const passWord = "pass"
+
+// denied reports whether a key must be false.
+func denied(key *bool) bool { return key != nil && !*key }
 
 // spoofs returns messages that are as m asks, the cheapest first, at most
 // maxSpoofs. None tells that no message can be so.
@@ -103,7 +110,7 @@ func build(ways [][]way, choice []int) spoof {
 func (s *spoof) plain() policy.Given {
 	return policy.Given{
 		Author: s.Author, FromField: s.FromField, Policy: s.Policy, PolicyDomain: s.PolicyDomain, Result: s.Result, History: s.History,
-		Rcpt: s.Rcpt, Listener: s.Listener, Time: s.Time, TLS: s.TLS,
+		Rcpt: s.Rcpt, Listener: s.Listener, Time: s.Time, TLS: s.TLS, EarlierSPFFail: s.EarlierSPFFail, SPF: strings.TrimPrefix(s.SPF, passWord),
 		Client: attackerAddrs[0], Helo: thirdPartyHost, MailFrom: attackerName,
 	}
 }
@@ -233,6 +240,8 @@ func resultParts(m *policy.Match, _ time.Time) []way {
 			for _, p := range policies {
 				ways = append(ways, way{set: func(g *policy.Given) { g.Policy = p }})
 			}
+		case passWord: // see passParts
+			ways = append(ways, way{set: func(g *policy.Given) { g.Policy = "reject" }})
 		case dmarc.StatusNone.String():
 			ways = append(ways, way{set: func(g *policy.Given) { g.Policy, g.PolicyDomain = "", "" }})
 		case dmarc.PermError.String():
@@ -274,29 +283,46 @@ func historyParts(m *policy.Match, _ time.Time) []way {
 }
 
 // pathParts is MAIL FROM with the result of SPF, which is about HELO for the null
-// path.
+// path. Whatever does not pass can be had from a domain of the adversary's own, or
+// from one that lists other hosts.
 func pathParts(m *policy.Match, _ time.Time) []way {
-	null := m.NullPath != nil && *m.NullPath
-	kind, pass := written, ""
+	var ways []way
+	for _, word := range spfResults(m) {
+		ways = append(ways, pathWith(m, word)...)
+	}
+	return ways
+}
+
+// spfResults returns the results of SPF that m can be about; "" is any but a pass.
+func spfResults(m *policy.Match) []string {
+	words := []string{""}
 	if m.SPFPass != nil {
-		kind, pass = bySPF, "pass"
+		words = []string{passWord}
+	}
+	if m.SPF != nil {
+		words = slices.DeleteFunc(slices.Clone(m.SPF), func(w string) bool { return m.SPFPass != nil && w != passWord })
+	}
+	return slices.DeleteFunc(words, func(w string) bool { return w == passWord && denied(m.Authenticated) })
+}
+
+func pathWith(m *policy.Match, result string) []way {
+	null := m.NullPath != nil && *m.NullPath
+	kind, no := written, m.Not.MailFrom
+	if result == passWord {
+		kind, no = bySPF, slices.Concat(no, m.Not.SPFPass)
 	}
 	switch {
 	case null && m.MailFrom != nil:
 		return nil
-	case null && m.SPFPass == nil:
-		return one(func(g *policy.Given) { g.NullPath, g.MailFrom = true, "" })
+	case null && kind == written:
+		return one(func(g *policy.Given) { g.NullPath, g.MailFrom, g.SPF = true, "", result })
 	case null:
-		return with(names(kind, slices.Concat(m.Not.SPFPass, m.Not.HELO), nil, m.SPFPass, m.HELO), func(g *policy.Given, name string) {
-			g.NullPath, g.MailFrom, g.Helo, g.SPF = true, "", name, pass
+		return with(names(kind, slices.Concat(m.Not.SPFPass, m.Not.HELO), attackerNames, m.SPFPass, m.HELO), func(g *policy.Given, name string) {
+			g.NullPath, g.MailFrom, g.Helo, g.SPF = true, "", name, result
 		})
 	}
-	no := m.Not.MailFrom
-	if m.SPFPass != nil {
-		no = slices.Concat(no, m.Not.SPFPass)
-	}
 	return with(names(kind, no, attackerNames, m.SPFPass, m.MailFrom), func(g *policy.Given, name string) {
-		g.MailFrom, g.SPF = name, pass
+		g.MailFrom, g.SPF = name, result
 	})
 }
 
@@ -313,6 +339,9 @@ func heloParts(m *policy.Match, _ time.Time) []way {
 func signatureParts(m *policy.Match, _ time.Time) []way {
 	ways := one(func(*policy.Given) {})
 	if m.DKIMPass != nil {
+		if denied(m.Authenticated) {
+			return nil
+		}
 		ways = with(names(byDKIM, m.Not.DKIMPass, nil, m.DKIMPass), func(g *policy.Given, name string) { g.DKIM = []string{"pass:" + name} })
 	}
 	if m.BodyChanged == nil || !*m.BodyChanged {
@@ -364,6 +393,7 @@ func headerParts(m *policy.Match, _ time.Time) []way {
 	return one(func(g *policy.Given) {
 		g.Automatic = m.Automatic != nil && *m.Automatic
 		g.TLS = m.TLS == nil || *m.TLS
+		g.EarlierSPFFail = m.EarlierSPFFail != nil && *m.EarlierSPFFail
 	})
 }
 
@@ -407,4 +437,76 @@ func timeParts(m *policy.Match, at time.Time) []way {
 		}
 	}
 	return nil
+}
+
+// authenticatedParts: whoever has a domain has a signature of it that passes.
+func authenticatedParts(m *policy.Match, _ time.Time) []way {
+	return one(func(g *policy.Given) {
+		if m.Authenticated == nil || !*m.Authenticated || g.SPF == passWord || m.DKIMPass != nil {
+			return
+		}
+		if own := ownName(m.Not.DKIMPass); own != "" {
+			g.DKIM = append(g.DKIM, "pass:"+own)
+		}
+	})
+}
+
+// ownName is a domain of the adversary's own that is not denied; "" where all are.
+func ownName(no []pattern.Domain) string {
+	for _, w := range names(written, no, attackerNames) {
+		return w.value
+	}
+	return ""
+}
+
+// passParts are mail that passes: in the name of a domain of the adversary's own, or
+// of the party that is named.
+func passParts(m *policy.Match, _ time.Time) []way {
+	if !slices.Contains(m.Result, passWord) {
+		return one(func(*policy.Given) {})
+	}
+	named := way{}
+	if m.Author != nil || m.PolicyDomain != nil {
+		named = way{effort: party, by: "the mail passes for its author domain"}
+	}
+	var ways []way
+	known := true
+	for _, by := range common(m.PassBy, []string{"dkim", "spf", "both"}, &known) {
+		if denied(m.Authenticated) || by != "dkim" && m.SPF != nil && !slices.Contains(m.SPF, passWord) {
+			continue
+		}
+		w := named
+		w.set = func(g *policy.Given) { passing(m, g, by) }
+		ways = append(ways, w)
+	}
+	return ways
+}
+
+// passing makes the message one that passes by SPF, a signature or both, as far as
+// the other keys allow.
+func passing(m *policy.Match, g *policy.Given, by string) {
+	if m.Author == nil && m.PolicyDomain == nil {
+		switch {
+		case m.SPFPass != nil || m.MailFrom != nil && by != "dkim":
+			g.Author = []string{cmp.Or(g.MailFrom, g.Helo)}
+		case m.DKIMPass != nil:
+			g.Author = []string{strings.TrimPrefix(g.DKIM[0], "pass:")}
+		default:
+			g.Author = []string{cmp.Or(ownName(m.Not.Author), attackerName)}
+		}
+	}
+	author := g.Author[0]
+	if by != "dkim" {
+		g.SPF = passWord
+		if m.SPFPass == nil && g.NullPath {
+			g.Helo = author
+		} else if m.SPFPass == nil && m.MailFrom == nil {
+			g.MailFrom = author
+		}
+	} else if m.SPFPass == nil && m.MailFrom == nil && dmarc.Related(author, g.MailFrom) {
+		g.SPF = strings.TrimPrefix(g.SPF, passWord)
+	}
+	if by != "spf" {
+		g.DKIM = append(g.DKIM, "pass:"+author)
+	}
 }
