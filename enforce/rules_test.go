@@ -104,6 +104,29 @@ func TestSeedOnlyForMailUnderRules(t *testing.T) {
 	}
 }
 
+// A rule about mail that passes may have a sample, and is in no share without a draw.
+func TestSeedForMailThatPassesUnderRulesAboutIt(t *testing.T) {
+	r := newRig(t, seedZone)
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	rules, err := policy.NewRules([]policy.Rule{{
+		ID: "pass", Owner: "o", Mode: policy.Enforce, Action: policy.RuleTag, Created: day, Sample: 100,
+		Match: policy.Match{Result: []string{"pass"}, PassBy: []string{"spf"}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.set.Policy.Rules, r.set.Policy.Quarantine = rules, policy.Hold
+	r.use()
+	a := r.send(milter.Envelope{Client: good, MailFrom: "a@bank.example"}, "From: a@bank.example")
+	row := r.store.rows[0]
+	if row.Facts.Seed == 0 || row.Decision.Rule != "pass" || row.Decision.Action != policy.Tag || row.Decision.Disposition != policy.Quarantined {
+		t.Errorf("seed %d, decision %+v; want a seed, and a tag by the rule", row.Facts.Seed, row.Decision)
+	}
+	if edits := fmt.Sprint(a.Edits); !strings.Contains(edits, r.set.TagField) {
+		t.Errorf("edits %s; want the quarantine field, though quarantine is hold", edits)
+	}
+}
+
 func TestFactsRecordHistoryOfFailingMail(t *testing.T) {
 	r := newRig(t, seedZone)
 	var asked []string

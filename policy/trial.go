@@ -115,6 +115,9 @@ func (t *trial) try(r *Rule) (d Decision, matches bool) {
 	if !milder && r.Action != RuleAsPublished {
 		t.name(&d, about)
 	}
+	if r.Action == RuleReject && d.Action == Tempfail {
+		d.Why += "; what could not be checked may pass another time"
+	}
 	return d, true
 }
 
