@@ -28,8 +28,9 @@ import (
 // history_max) together for every author domain that did not pass. Any other
 // rule matches if they hold for one recipient, and for one author domain that
 // did not pass. A rule about mail that passes (result = ["pass"]) is about the
-// author domains that passed in place of those that did not, and never makes
-// anything milder.
+// author domains that passed in place of those that did not. It has the last word
+// only where it does more than the profile and the other rules: a pass of one author
+// domain excuses no other (RFC 9989, Section 11.5).
 //
 // A rule with a sample holds for messages whose draw is below it, and the
 // profile is Monitor for those outside EnforceShare. A message without Seed is in
@@ -281,8 +282,9 @@ func (s *Settings) overrule(f *Facts, profile Decision) Decision {
 // ruling is a decision while rules are applied, in their order.
 type ruling struct {
 	Decision
-	watch bool   // no rule decides
-	skips uint32 // a bit for each of Shadow that would leave the decision as it is; MaxNamed are enough
+	pass  Decision // of the rule about mail that passes that has the highest priority; Rule is empty without one
+	watch bool     // no rule decides
+	skips uint32   // a bit for each of Shadow that would leave the decision as it is; MaxNamed are enough
 }
 
 func (u *ruling) apply(t *trial, r *Rule) {
@@ -293,12 +295,21 @@ func (u *ruling) apply(t *trial, r *Rule) {
 		u.see(r, d)
 	case r.Action == RuleSkipReport && u.Unreported == "":
 		u.Unreported = r.ID
-	case r.Action != RuleSkipReport && u.Rule == "":
+	case r.Action != RuleSkipReport && r.Match.passes() && u.pass.Rule == "":
+		d.Rule, d.Why = r.ID, d.Why+"; rule "+r.ID
+		u.pass = d
+	case r.Action != RuleSkipReport && !r.Match.passes() && u.Rule == "":
 		d.Rule, d.Why = r.ID, d.Why+"; rule "+r.ID
 		d.Shadow, d.Unreported, d.Also = u.Shadow, u.Unreported, u.Also
 		u.Decision = d
-	case len(u.Also) < MaxNamed:
-		u.Also = append(u.Also, r.ID)
+	default:
+		u.also(r.ID)
+	}
+}
+
+func (u *ruling) also(id string) {
+	if id != "" && len(u.Also) < MaxNamed {
+		u.Also = append(u.Also, id)
 	}
 }
 
@@ -312,9 +323,16 @@ func (u *ruling) see(r *Rule, d Decision) {
 	u.Shadow = append(u.Shadow, ShadowDecision{Rule: r.ID, Action: d.Action, Disposition: d.Disposition})
 }
 
-// finish says of the rules that would only have kept the message out of
+// finish takes the severer of the two answers, and says of the rules that would only have kept the message out of
 // reports that they leave what was decided in the end.
 func (u *ruling) finish() Decision {
+	if u.pass.Action > u.Action {
+		u.also(u.Rule)
+		u.pass.Shadow, u.pass.Unreported, u.pass.Also = u.Shadow, u.Unreported, u.Also
+		u.Decision = u.pass
+	} else {
+		u.also(u.pass.Rule)
+	}
 	for skips := u.skips; skips != 0; skips &= skips - 1 {
 		s := &u.Shadow[bits.TrailingZeros32(skips)]
 		s.Action, s.Disposition = u.Action, u.Disposition

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 
 	"dmarcgate/auth/dmarc"
@@ -63,6 +64,35 @@ func TestDecideRuleAboutPassTightens(t *testing.T) {
 				t.Errorf("Decide() under monitor = %+v; want it delivered", d)
 			}
 		})
+	}
+}
+
+// Whatever the other rules are, and whichever stands first.
+func TestRuleAboutPassNeverMakesMilder(t *testing.T) {
+	decides, yields := 0, 0
+	ruled(t, func(m maker, s Settings, f Facts) {
+		extra := m.rule(0, m.maps())
+		extra.ID, extra.Mode, extra.Priority, extra.Action = pick(m, "a", "z"), Enforce, m.IntN(6), pick(m, RuleTag, RuleQuarantine, RuleTempfail, RuleReject)
+		extra.Match.Result = []string{"pass"}
+		if m.yes(70) {
+			extra.Match = Match{Result: []string{"pass"}}
+		}
+		more := s
+		more.Rules = compile(append(slices.DeleteFunc(s.Rules.List(), func(r Rule) bool { return r.Match.passes() }), extra))
+		s.Rules = compile(slices.DeleteFunc(s.Rules.List(), func(r Rule) bool { return r.Match.passes() }))
+		was, is := s.Decide(f), more.Decide(f)
+		if is.Action < was.Action {
+			t.Errorf("Decide(%s) with the rule %s = %s; want nothing milder than %s", text(f), text(extra), text(is), text(was))
+		}
+		if is.Rule == extra.ID {
+			decides++
+		}
+		if slices.Contains(is.Also, extra.ID) {
+			yields++
+		}
+	})
+	if share := generated(t) / 100; decides < share || yields < share {
+		t.Errorf("the rule decides %d messages and yields for %d; want at least %d of each, or the property says nothing", decides, yields, share)
 	}
 }
 

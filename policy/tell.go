@@ -37,7 +37,6 @@ const (
 	ConditionEvaluated  = "evaluated"        // rules are not tried on mail that is not evaluated
 	ConditionFailed     = "not passed"       // nor on mail of which every author domain passed, but for those about such mail
 	ConditionPassed     = "passed"           // those want an author domain that passed
-	ConditionSeverer    = "does more"        // which they do: they make nothing milder
 	ConditionExpires    = "expires"          // Holds or IsExpired
 	ConditionSample     = "sample"           // Drawn, NotDrawn or NotKnown
 	ConditionAuthors    = "author domains"   // the keys about author domains, together
@@ -103,9 +102,6 @@ func (o *Told) keys(t *trial, r *Rule) {
 	}
 	some := slices.ContainsFunc(t.subjects(), func(s subject) bool { return (s.result == passWord) == r.Match.passes() })
 	o.add(condition, nil, stateOf(some))
-	if r.Match.passes() {
-		o.add(ConditionSeverer, nil, stateOf(!o.Every))
-	}
 	if !r.Expires.IsZero() {
 		state := Holds
 		if r.Expired(t.facts.Time) {

@@ -104,9 +104,6 @@ func (t *trial) try(r *Rule) (d Decision, matches bool) {
 	}
 	d = t.outcome(r)
 	milder := t.milder(r, d)
-	if milder && r.Match.passes() {
-		return d, false // a pass of one author domain excuses no other
-	}
 	about, holds := r.Match.authors(t, milder)
 	if !holds || !r.Match.recipients(&t.facts, milder) || !t.drawn(r) {
 		return d, false
@@ -122,9 +119,10 @@ func (t *trial) try(r *Rule) (d Decision, matches bool) {
 }
 
 // milder reports whether a rule that does d does less than the profile, so that
-// it must hold for all of the message.
+// it must hold for all of the message. One about mail that passes makes nothing
+// milder.
 func (t *trial) milder(r *Rule, d Decision) bool {
-	return r.Action == RuleAccept || r.Action == RuleSkipReport || d.Action < t.profile.Action
+	return !r.Match.passes() && (r.Action == RuleAccept || r.Action == RuleSkipReport || d.Action < t.profile.Action)
 }
 
 // drawn reports whether the message is in the sample of r: who raises it adds
