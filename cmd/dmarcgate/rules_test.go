@@ -256,7 +256,9 @@ func TestRulesLintLooksUpAnchors(t *testing.T) {
 			}
 			var list []site.Remark
 			code, out, _ = command(append(args, "--json")...)
-			if err := json.Unmarshal([]byte(out), &list); err != nil || code != tt.code || slices.ContainsFunc(list, func(r site.Remark) bool { return r.Code == tt.want && r.Rule == "alumni" && r.Line == 12 && r.Key == "match.dkim_pass" }) != (tt.want != "") {
+			if err := json.Unmarshal([]byte(out), &list); err != nil || code != tt.code || slices.ContainsFunc(list, func(r site.Remark) bool {
+				return r.Code == tt.want && r.Rule == "alumni" && r.Line == 12 && r.Key == "match.dkim_pass"
+			}) != (tt.want != "") {
 				t.Errorf("%q --json = %d, %s, %v; want %d and %q", args, code, out, err, tt.code, tt.want)
 			}
 		})

@@ -106,7 +106,7 @@ func codesOf(t *testing.T, found []site.Remark) []string {
 	t.Helper()
 	codes := []string{}
 	for _, f := range found {
-		if f.Level != "warning" || f.File == "" || f.Line == 0 || f.Key == "" || f.Text == "" || f.Fix == "" || !slices.Contains(policy.Codes(), f.Code) {
+		if f.Level != site.LevelWarning || f.File == "" || f.Line == 0 || f.Key == "" || f.Text == "" || f.Fix == "" || !slices.Contains(policy.Codes(), f.Code) {
 			t.Errorf("%+v; want a warning with its place, a code and a fix", f)
 		}
 		if strings.ContainsFunc(f.String(), func(r rune) bool { return r < ' ' || r > '~' }) {

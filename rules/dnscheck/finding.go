@@ -28,7 +28,7 @@ func (a *anchor) findings() []site.Remark {
 	var found []site.Remark
 	add := func(t told) {
 		r := a.place
-		r.Level, r.Code, r.Text, r.Fix = "warning", t.code, t.text, t.fix
+		r.Level, r.Code, r.Text, r.Fix = site.LevelWarning, t.code, t.text, t.fix
 		found = append(found, r)
 	}
 	seen := map[told]bool{}
