@@ -1,0 +1,243 @@
+package lintsound
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"dmarcgate/policy"
+)
+
+// effort is what it takes to arrange a fact.
+type effort uint8
+
+// The efforts, from small to large. The tests go up to customer: what one named
+// party can do, it may do.
+const (
+	anybody  effort = iota
+	account         // whoever opens an account at a mailbox provider or a bulk sender
+	customer        // organizations that buy a gateway
+	party           // the one organization that has the name or the network
+	nobody
+)
+
+var efforts = []string{"anybody", "account", "customer", "party", "nobody"}
+
+func (e effort) String() string { return efforts[e] }
+
+// The domains of the world.
+const (
+	bank     = "bank.example"      // a victim
+	news     = "news.bank.example" // its subdomain
+	shop     = "shop.example"      // a victim
+	store    = "store.example"     // a victim that no rule names
+	corp     = "corp.example"      // the site's own domain
+	branch   = "branch.example"    // the other domain of the site
+	partner  = "partner.example"   // a party that rules name
+	relay    = "mx.partner.example"
+	mailbox  = "gmail.com"       // anybody can have an account
+	mailHost = "x.google.com"    // a host of that provider
+	bulk     = "sendgrid.net"    // anybody can have an account
+	bulkHost = "o1.sendgrid.net" // a host of that sender
+	gateway  = "pphosted.com"    // for organizations that buy it
+	gateHost = "x.pphosted.com"  // a host of that gateway
+	own      = "evil.example"    // the third party's own, which no rule names
+	ownHost  = "host.evil.example"
+)
+
+// holders says who can send as a domain: sign as it, pass SPF for it, and have a
+// client with a confirmed name in it.
+var holders = map[string]effort{
+	"": anybody, own: anybody, ownHost: anybody,
+	mailbox: account, mailHost: account, bulk: account, bulkHost: account,
+	gateway: customer, gateHost: customer,
+	partner: party, relay: party,
+	bank: nobody, news: nobody, shop: nobody, store: nobody, corp: nobody, branch: nobody,
+}
+
+// names are the domains that texts in a message may have, in a fixed order.
+var names = []string{ownHost, own, bank, news, shop, store, corp, partner, relay, mailbox, mailHost, bulk, bulkHost, gateway, gateHost}
+
+// clients says who has a client at an address.
+var clients = []struct {
+	addr netip.Addr
+	by   effort
+}{
+	{netip.MustParseAddr("203.0.113.7"), anybody}, // the third party's own
+	{netip.MustParseAddr("2400:cb00::7"), anybody},
+	{netip.MustParseAddr("209.85.220.41"), account}, // of the mailbox provider
+	{netip.MustParseAddr("167.89.100.1"), account},  // of the bulk sender
+	{netip.MustParseAddr("192.0.2.1"), party},       // of the partner
+}
+
+// arranged is what a third party arranges in a message beside what every message
+// of a class has. The zero value, but for the client, is the plain message.
+type arranged struct {
+	by                     effort
+	client                 netip.Addr
+	name, helo, mailFrom   string // mailFrom "": that of the author
+	nullPath, spfPass      bool
+	dkim, arc              []string
+	listID                 string
+	listHeaders, automatic bool
+}
+
+// The table: what a third party can arrange, fact by fact, each with who can. The
+// first of each is the plain one.
+
+// envelopes: anybody writes any HELO and any MAIL FROM; SPF passes for the domain
+// of MAIL FROM, and for HELO with the null path, to who holds it.
+func envelopes() []arranged {
+	out := []arranged{{helo: ownHost}}
+	for _, nullPath := range []bool{false, true} {
+		for _, helo := range names {
+			for _, mailFrom := range append([]string{""}, names...) {
+				if nullPath && mailFrom != "" {
+					continue
+				}
+				a := arranged{helo: helo, mailFrom: mailFrom, nullPath: nullPath}
+				out = append(out, a)
+				checked := mailFrom
+				if nullPath {
+					checked = helo
+				}
+				if checked != "" {
+					a.spfPass, a.by = true, holders[checked]
+					out = append(out, a)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// connections: a client has its address, and a name of who holds it.
+func connections() []arranged {
+	out := []arranged{{client: clients[0].addr}}
+	for _, c := range clients {
+		for _, name := range append([]string{""}, names...) {
+			out = append(out, arranged{client: c.addr, name: name, by: max(c.by, holders[name])})
+		}
+	}
+	return out
+}
+
+// signed: a signature passes for who holds its domain. A genuine message of the
+// victim with another body is anybody's.
+func signed() []arranged {
+	out := []arranged{{}}
+	for _, d := range names {
+		out = append(out, arranged{dkim: []string{"pass:" + d}, by: holders[d]})
+	}
+	for _, victim := range []string{bank, news, shop, store, corp, partner} {
+		out = append(out, arranged{dkim: []string{"body:" + victim}, by: anybody})
+		for _, d := range []string{own, mailbox, bulk, gateway} {
+			out = append(out, arranged{dkim: []string{"body:" + victim, "pass:" + d}, by: holders[d]})
+		}
+	}
+	for _, d := range []string{mailbox, bulk, gateway} {
+		out = append(out, arranged{dkim: []string{"pass:" + own, "pass:" + d}, by: holders[d]})
+	}
+	return append(out, arranged{dkim: []string{"pass:" + mailbox, "pass:" + bulk}, by: account})
+}
+
+// sealed: who seals records what it wants. Who has an account at a sealer is taken
+// for who can make it record that.
+func sealed() []arranged {
+	out := []arranged{{}}
+	for _, d := range []string{own, mailbox, bulk, gateway, partner} {
+		out = append(out, arranged{arc: []string{d}, by: holders[d]})
+		if d != own {
+			out = append(out, arranged{arc: []string{own, d}, by: holders[d]})
+		}
+	}
+	return append(out, arranged{arc: []string{mailbox, bulk}, by: account})
+}
+
+// written: anybody writes the fields of lists and of automatic mail.
+func written() []arranged {
+	out := []arranged{{}}
+	for _, id := range append([]string{""}, names...) {
+		for i := range 4 {
+			out = append(out, arranged{listID: id, listHeaders: id != "" || i&1 != 0, automatic: i&2 != 0})
+		}
+	}
+	return out
+}
+
+// join puts what was arranged of different facts together.
+func (a arranged) join(b arranged) arranged {
+	a.by = max(a.by, b.by)
+	if b.client.IsValid() {
+		a.client, a.name = b.client, b.name
+	}
+	if b.helo != "" {
+		a.helo, a.mailFrom, a.nullPath, a.spfPass = b.helo, b.mailFrom, b.nullPath, b.spfPass
+	}
+	if b.dkim != nil {
+		a.dkim = b.dkim
+	}
+	if b.arc != nil {
+		a.arc = b.arc
+	}
+	if b.listID != "" || b.listHeaders || b.automatic {
+		a.listID, a.listHeaders, a.automatic = b.listID, b.listHeaders, b.automatic
+	}
+	return a
+}
+
+// class is what the plain message has in common with those that are compared with
+// it: nothing of it is arranged, or anybody chooses it.
+type class struct {
+	authors      []string
+	from         policy.From
+	policy       string
+	policyDomain string
+	result       string
+	history      int
+	rcpt         []string
+	listener     string
+	tls          bool
+	time         time.Time
+	seed         uint64
+	profile      policy.Profile
+}
+
+var today = time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC) // a Monday
+
+// times: noon of a Monday, the night of a Saturday, and when some rules have ended.
+var times = []time.Time{today.Add(12 * time.Hour), today.Add(5*24*time.Hour + 23*time.Hour), today.Add(40*24*time.Hour + 12*time.Hour)}
+
+// authorLists are the author domains of a message, of which one at least is a
+// victim for which nothing passes.
+var authorLists = [][]string{
+	{bank}, {news}, {shop}, {store}, {corp}, {partner},
+	{bank, own}, {own, bank}, {shop, own}, {store, own}, {partner, own}, {bank, shop}, {shop, bank}, {bank, news}, {bank, partner}, {store, bank}, {bank, mailbox},
+}
+
+var unusable = []policy.From{policy.FromMissing, policy.FromSeveralFields, policy.FromEmptyGroup, policy.FromUnparsable, policy.FromTruncated}
+
+// given is a message of a class.
+func (c *class) given(a arranged) policy.Given {
+	g := policy.Given{
+		Author: c.authors, FromField: c.from, Policy: c.policy, PolicyDomain: c.policyDomain, Result: c.result, History: c.history,
+		Rcpt: c.rcpt, Listener: c.listener, TLS: c.tls, Time: c.time, Profile: c.profile,
+		Client: a.client, Name: a.name, Helo: a.helo, MailFrom: a.mailFrom, NullPath: a.nullPath,
+		DKIM: a.dkim, ARC: a.arc, ListID: a.listID, ListHeaders: a.listHeaders, Automatic: a.automatic,
+	}
+	if a.spfPass {
+		g.SPF = "pass"
+	}
+	return g
+}
+
+// spoof reports whether the message passes for no victim: an aligned pass by a
+// third party is mail of its own.
+func spoof(f *policy.Facts) bool {
+	return len(f.Authors) == 0 || slices.ContainsFunc(f.Authors, func(a policy.Author) bool {
+		return holders[a.Domain] >= party && a.PassBy() == "" && !a.Verdict.AlignedSPF && !a.Verdict.AlignedDKIM
+	})
+}
+
+func joined(list []string) string { return strings.Join(list, " ") }
