@@ -89,7 +89,7 @@ type arranged struct {
 // envelopes: anybody writes any HELO and any MAIL FROM; SPF passes for the domain
 // of MAIL FROM, and for HELO with the null path, to who holds it.
 func envelopes() []arranged {
-	out := []arranged{{helo: ownHost}}
+	out := []arranged{{helo: ownHost, mailFrom: own}}
 	for _, nullPath := range []bool{false, true} {
 		for _, helo := range names {
 			for _, mailFrom := range append([]string{""}, names...) {
@@ -142,17 +142,19 @@ func signed() []arranged {
 	return append(out, arranged{dkim: []string{"pass:" + mailbox, "pass:" + bulk}, by: account})
 }
 
-// sealed: who seals records what it wants. Who has an account at a sealer is taken
-// for who can make it record that.
+// sealed: who seals records what it wants. Who has an account at a bulk sender is
+// taken for who can make it record a pass; a mailbox provider and a gateway record
+// what they received, whoever their customer is.
 func sealed() []arranged {
+	by := map[string]effort{own: anybody, bulk: account, mailbox: party, gateway: party, partner: party}
 	out := []arranged{{}}
 	for _, d := range []string{own, mailbox, bulk, gateway, partner} {
-		out = append(out, arranged{arc: []string{d}, by: holders[d]})
+		out = append(out, arranged{arc: []string{d}, by: by[d]})
 		if d != own {
-			out = append(out, arranged{arc: []string{own, d}, by: holders[d]})
+			out = append(out, arranged{arc: []string{own, d}, by: by[d]})
 		}
 	}
-	return append(out, arranged{arc: []string{mailbox, bulk}, by: account})
+	return out
 }
 
 // written: anybody writes the fields of lists and of automatic mail.
@@ -238,6 +240,20 @@ func spoof(f *policy.Facts) bool {
 	return len(f.Authors) == 0 || slices.ContainsFunc(f.Authors, func(a policy.Author) bool {
 		return holders[a.Domain] >= party && a.PassBy() == "" && !a.Verdict.AlignedSPF && !a.Verdict.AlignedDKIM
 	})
+}
+
+// without is the plain message without the author domains of f that pass: they are
+// the third party's own, so that the message is about the others alone.
+func without(plain policy.Facts, f *policy.Facts) policy.Facts {
+	if len(f.Authors) > 1 {
+		plain.Authors = slices.Clone(plain.Authors)
+		for _, a := range f.Authors {
+			if a.PassBy() != "" || a.Verdict.AlignedSPF || a.Verdict.AlignedDKIM {
+				plain.Authors = slices.DeleteFunc(plain.Authors, func(p policy.Author) bool { return p.Domain == a.Domain })
+			}
+		}
+	}
+	return plain
 }
 
 func joined(list []string) string { return strings.Join(list, " ") }
