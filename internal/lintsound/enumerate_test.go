@@ -213,7 +213,7 @@ func (l *looks) cores() []class {
 			out = append(out, class{authors: list})
 		}
 		if l.bad {
-			out = append(out, class{authors: list, result: "permerror"}, class{authors: list, result: "temperror"})
+			out = append(out, class{authors: list, result: "permerror"})
 		}
 		if len(list) == 1 && list[0] == news {
 			out = append(out, class{authors: list, policy: "reject", policyDomain: bank})
@@ -221,6 +221,9 @@ func (l *looks) cores() []class {
 		if l.from && len(list) == 1 {
 			out = append(out, class{authors: list, policy: "reject", from: policy.FromSeveralMailboxes})
 		}
+	}
+	if l.bad { // nobody makes the lookups of a domain that is not its own fail
+		out = append(out, class{authors: []string{own}, result: "temperror"})
 	}
 	if l.bad || l.from {
 		for _, from := range unusable {

@@ -151,10 +151,18 @@ func (j *judge) gained(c *class, a arranged, plain, f *policy.Facts) (g gap) {
 	case was.Action > j.decide(0, c.profile, plain).Action:
 		g.kind = "avoids"
 	}
-	if a.by == anybody && g.kind != "avoids" {
+	if a.by == anybody && g.kind != "avoids" && !(g.kind == "unreported" && j.namesAuthors(is.Unreported)) {
 		g.want = policy.Error
 	}
 	return g
+}
+
+// namesAuthors reports whether a rule says whose mail it is about: who names
+// authors may leave all their mail out of reports.
+func (j *judge) namesAuthors(id string) bool {
+	return slices.ContainsFunc(j.rules, func(r policy.Rule) bool {
+		return r.ID == id && (r.Match.Author != nil || r.Match.PolicyDomain != nil)
+	})
 }
 
 // find returns a message that gains more by rules than lint says, if there is one.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 )
 
@@ -235,10 +236,12 @@ func (c *class) given(a arranged) policy.Given {
 }
 
 // spoof reports whether the message passes for no victim: an aligned pass by a
-// third party is mail of its own.
+// third party is mail of its own. Mail in its own name counts where it makes the
+// lookups of its domain fail.
 func spoof(f *policy.Facts) bool {
 	return len(f.Authors) == 0 || slices.ContainsFunc(f.Authors, func(a policy.Author) bool {
-		return holders[a.Domain] >= party && a.PassBy() == "" && !a.Verdict.AlignedSPF && !a.Verdict.AlignedDKIM
+		victim := holders[a.Domain] >= party || a.Verdict.Status == dmarc.TempError
+		return victim && a.PassBy() == "" && !a.Verdict.AlignedSPF && !a.Verdict.AlignedDKIM
 	})
 }
 

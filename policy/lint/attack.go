@@ -248,8 +248,10 @@ func (t *trying) level(o *opening) (policy.Level, string) {
 	e := t.effort(o)
 	named := namesAuthors(m)
 	switch {
-	case o.hides && named: // its author says whose failures are not reported
+	case o.hides && named && (e >= party || !asksMore(m)): // its author says whose failures are not reported
 		return policy.Remark, policy.CodeHidesReports
+	case o.hides && named: // and by what he limits it more than anybody else would
+		return policy.Warning, policy.CodeHidesReports
 	case o.hides && e <= account:
 		return policy.Error, policy.CodeHidesReports
 	case e == anybody:

@@ -81,7 +81,8 @@ func (v *avoiding) getsPast(s *spoof, blockers map[string]bool) bool {
 		was := v.decide(plain, pf, p, v.set)
 		switch {
 		case was.Rule == v.rule.ID:
-			if now := v.decide(s.Given, sf, p, v.set); now.Rule == "" && now.Action < was.Action {
+			now := v.decide(s.Given, sf, p, v.set)
+			if now.Action < was.Action && (now.Rule == "" || now.Action == v.decide(s.Given, sf, p, v.none).Action) {
 				return true
 			}
 		case slices.Contains(was.Also, v.rule.ID):
@@ -107,6 +108,18 @@ func classKeys(n *policy.Match) bool {
 	c := classOf(n)
 	for _, k := range c.Keys() {
 		if k.Set {
+			return true
+		}
+	}
+	return false
+}
+
+// asksMore reports whether m has keys about who sends.
+func asksMore(m *policy.Match) bool {
+	class := classOf(m)
+	have := class.Keys()
+	for i, k := range m.Keys() {
+		if k.Set && !have[i].Set {
 			return true
 		}
 	}
