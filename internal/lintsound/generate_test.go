@@ -120,6 +120,7 @@ var keys = []func(*maker, *policy.Match){
 	func(m *maker, x *policy.Match) { x.BodyChanged = m.flag() },
 	func(m *maker, x *policy.Match) { x.HistoryMin = pick(m, number(1), number(100)) },
 	func(m *maker, x *policy.Match) { x.HistoryMax = pick(m, number(100), number(120)) },
+	func(m *maker, x *policy.Match) { x.Author, x.PolicyDomain = patterns(news), patterns(bank) },
 	func(m *maker, x *policy.Match) { x.RcptDomain = m.some(false, places...) },
 	func(m *maker, x *policy.Match) { x.Not.Client = m.networks() },
 	func(m *maker, x *policy.Match) { x.Not.IPRev = m.some(false, parties...) },

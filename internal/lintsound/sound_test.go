@@ -45,9 +45,9 @@ var gains = []string{
 
 // said is the highest level of what lint says about gains of third parties, or of
 // what keeps the rules from being loaded; policy.Remark for nothing.
-func said(rules []policy.Rule) policy.Level {
+func said(rules []policy.Rule, without ...string) policy.Level {
 	level := policy.Remark
-	for _, f := range lint.Rules(rules, lint.Options{Now: today, Listeners: []string{"mx", "out"}, ReportsOf: "rfc9990"}) {
+	for _, f := range lint.Rules(rules, lint.Options{Now: today, Listeners: []string{"mx", "out"}, ReportsOf: "rfc9990", Without: without}) {
 		if f.Level == policy.Error || slices.Contains(gains, f.Code) {
 			level = max(level, f.Level)
 		}
@@ -122,13 +122,18 @@ func (j *judge) decide(bits uint, profile policy.Profile, f *policy.Facts) polic
 	return ruletest.Settings(policy.Given{Profile: profile}, set).Decide(*f)
 }
 
+// sampled: who sends again is spared by a rule with a sample.
+func (j *judge) sampled(id string) bool {
+	return slices.ContainsFunc(j.rules, func(r policy.Rule) bool { return r.ID == id && r.Sample > 0 })
+}
+
 // opened reports whether one of the rules that match makes the answer milder than
 // it would be without it.
 func (j *judge) opened(profile policy.Profile, f *policy.Facts, d policy.Decision) bool {
 	bits, next := uint(1)<<len(j.rules)-1, d
 	for next.Rule != "" {
 		bits &^= 1 << slices.IndexFunc(j.rules, func(r policy.Rule) bool { return r.ID == next.Rule })
-		if next = j.decide(bits, profile, f); next.Action > d.Action {
+		if next = j.decide(bits, profile, f); next.Action > d.Action && !j.sampled(next.Rule) {
 			return true
 		}
 	}
@@ -330,5 +335,34 @@ func TestRulesSaysWhatThirdPartiesGain(t *testing.T) {
 	}
 	if quiet < n/10 {
 		t.Errorf("lint refuses all but %d of %d sets; want more, or the test says nothing", quiet, n)
+	}
+}
+
+// TestRulesNeedsEachAbility takes from the third party that lint plays one ability
+// after the other: for each there must be a set of rules of which lint then says too
+// little.
+func TestRulesNeedsEachAbility(t *testing.T) {
+	const most = 6000
+	missing := make(map[string]bool)
+	for _, ability := range lint.Abilities() {
+		missing[ability] = true
+	}
+	m := &messages{make(map[string]*policy.Facts)}
+	for i := uint64(0); i < most && len(missing) > 0; i++ {
+		rules := newMaker(i).set()
+		level := said(rules)
+		for ability := range missing {
+			less := said(rules, ability)
+			if less >= level {
+				continue
+			}
+			if g, _ := search(m, rules, rand.New(rand.NewPCG(i, 0)), messagesOfSet, less); g.kind != "" {
+				t.Logf("without %s: set %d", ability, i)
+				delete(missing, ability)
+			}
+		}
+	}
+	for ability := range missing {
+		t.Errorf("without %q lint says as much of %d sets; want a gap", ability, most)
 	}
 }

@@ -92,6 +92,7 @@ var allowed = map[string][]string{
 	"internal/pgtest":       {"internal/childtest"},
 	"internal/receivedtest": {},
 	"internal/resultstest":  {"results", "policy", "policy/lint", "auth/dmarc", "config/rulefile"},
+	"internal/lintsound":    {"auth/dmarc", "policy", "policy/lint", "policy/pattern", "policy/ruletest"},
 	"internal/rooms":        {},
 	"internal/suites":       {},
 }

@@ -23,6 +23,8 @@ const (
 	beyond                 // cannot
 )
 
+var efforts = [...]string{anybody: "anybody", account: "account", customer: "customer", party: "party", beyond: "beyond"}
+
 // way is one way to make one part of a message what a rule asks for.
 type way struct {
 	effort effort

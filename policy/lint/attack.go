@@ -33,11 +33,16 @@ type attack struct {
 	at    time.Time
 	work  int // decisions made so far
 	limit int
+
+	without []string // see Options
 }
 
+// off reports whether the adversary shall not have an ability.
+func (a *attack) off(ability string) bool { return slices.Contains(a.without, ability) }
+
 // newAttack makes the attack on rules that have no faults.
-func newAttack(rules []*policy.Rule, at time.Time) (*attack, error) {
-	a := &attack{byID: make(map[string]*policy.Rule), at: at, limit: maxDecisions}
+func newAttack(rules []*policy.Rule, o *Options) (*attack, error) {
+	a := &attack{byID: make(map[string]*policy.Rule), at: o.Now, limit: maxDecisions, without: o.Without}
 	var all, hard []policy.Rule
 	for _, r := range rules {
 		a.byID[r.ID] = r
@@ -57,7 +62,7 @@ func newAttack(rules []*policy.Rule, at time.Time) (*attack, error) {
 		return nil, err
 	}
 	for _, r := range inOrder(rules) {
-		if r.Mode == policy.Enforce && (tightens(r) || r.Action == policy.RuleQuarantine) && !r.Expired(at) {
+		if r.Mode == policy.Enforce && (tightens(r) || r.Action == policy.RuleQuarantine) && !r.Expired(a.at) {
 			a.order = append(a.order, r)
 		}
 	}
@@ -107,7 +112,7 @@ func (a *attack) rule(r *policy.Rule) []policy.Finding {
 		return []policy.Finding{notAttacked()}
 	}
 	t := &trying{attack: a, rule: r, set: a.set.Trying(r.ID)}
-	list := spoofs(&r.Match, a.at)
+	list := a.spoofs(&r.Match, a.at)
 	if len(list) == 0 {
 		return []policy.Finding{neverHolds()}
 	}
@@ -120,7 +125,7 @@ func (a *attack) rule(r *policy.Rule) []policy.Finding {
 // stricter: so much is lost where this one decides. least is the effort of the
 // rule alone; what has been found to take no more is enough.
 func (t *trying) meet(least effort) {
-	if t.rule.Action == policy.RuleReject || t.rule.Action == policy.RuleSkipReport {
+	if t.rule.Action == policy.RuleReject || t.rule.Action == policy.RuleSkipReport || t.off("below") {
 		return
 	}
 	after, _ := slices.BinarySearchFunc(t.order, t.rule, inTurn)
@@ -130,7 +135,7 @@ func (t *trying) meet(least effort) {
 			return
 		}
 		if both, ok := meet(&t.rule.Match, &u.Match); ok && u != t.rule {
-			list := spoofs(&both, t.at)
+			list := t.spoofs(&both, t.at)
 			for i := range list[:min(len(list), maxDodges)] {
 				t.try(&list[i])
 			}
@@ -147,13 +152,17 @@ func (t *trying) play(list []spoof, m *policy.Match, depth int) {
 			blockers[b] = true
 		}
 	}
-	if depth == maxDepth {
+	if depth == maxDepth || t.off("others") {
 		return
 	}
 	for _, id := range sortedKeys(blockers) {
+		if end := t.byID[id].Expires; !end.IsZero() && !t.rule.Expired(end) { // the adversary waits
+			later := t.spoofs(m, end)
+			t.play(later[:min(len(later), maxDodges)], m, depth+1)
+		}
 		for _, n := range negations(&t.byID[id].Match) {
 			if both, ok := join(m, &n); ok && t.work < t.limit {
-				dodges := spoofs(&both, t.at)
+				dodges := t.spoofs(&both, t.at)
 				t.play(dodges[:min(len(dodges), maxDodges)], &both, depth+1)
 			}
 		}
@@ -190,7 +199,7 @@ func (t *trying) base(g policy.Given, f policy.Facts, p policy.Profile) policy.A
 
 // open keeps the opening that takes the least.
 func (t *trying) open(o opening) {
-	if o.spoof.effort == beyond || o.ownAffair() {
+	if o.spoof.effort == beyond || t.off(efforts[o.spoof.effort]) || o.ownAffair() {
 		return
 	}
 	if t.opened == nil || t.effort(&o) < t.effort(t.opened) {

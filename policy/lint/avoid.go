@@ -15,7 +15,7 @@ import (
 // that must be false). That is a warning at most, since without the rule the message
 // would be let in just as well.
 func (a *attack) avoided(r *policy.Rule) []policy.Finding {
-	if !tightens(r) && r.Action != policy.RuleQuarantine || r.Expired(a.at) || a.work >= a.limit {
+	if !tightens(r) && r.Action != policy.RuleQuarantine || r.Expired(a.at) || a.work >= a.limit || a.off("avoid") {
 		return nil
 	}
 	v := &avoiding{attack: a, rule: r, set: a.set.Trying(r.ID)}
@@ -44,7 +44,8 @@ type avoiding struct {
 }
 
 // past tries messages of a class that the rule does not match, and where another
-// rule decides in its place, those of a class that this one is not about.
+// rule decides about one of them or in place of the rule, those that the other is
+// not about.
 func (v *avoiding) past(class policy.Match, depth int) {
 	blockers := map[string]bool{}
 	for _, n := range negations(&v.rule.Match) {
@@ -52,9 +53,9 @@ func (v *avoiding) past(class policy.Match, depth int) {
 		if classKeys(&n) || !ok {
 			continue
 		}
-		list := spoofs(&both, v.at)
+		list := v.spoofs(&both, v.at)
 		for i := range list[:min(len(list), maxDodges)] {
-			if s := &list[i]; s.effort < party && (v.best == nil || s.effort < v.best.effort) && v.getsPast(s, blockers) {
+			if s := &list[i]; s.effort < party && !v.off(efforts[s.effort]) && (v.best == nil || s.effort < v.best.effort) && v.getsPast(s, blockers) {
 				v.best = s
 			}
 		}
@@ -62,9 +63,10 @@ func (v *avoiding) past(class policy.Match, depth int) {
 	if depth == maxDepth || v.best != nil {
 		return
 	}
+	delete(blockers, "")
 	for _, id := range sortedKeys(blockers) {
 		for _, n := range negations(&v.byID[id].Match) {
-			if other, ok := join(&class, &n); ok && classKeys(&n) && v.work < v.limit {
+			if other, ok := join(&class, &n); ok && v.work < v.limit {
 				v.past(other, depth+1)
 			}
 		}
@@ -72,8 +74,8 @@ func (v *avoiding) past(class policy.Match, depth int) {
 }
 
 // getsPast reports whether the rule decides the plain message, and the message of s
-// is answered with less, as it is without any rule. It adds rules that decide in
-// place of this one.
+// is answered with less, as it is without any rule. It adds the rules that decided
+// instead.
 func (v *avoiding) getsPast(s *spoof, blockers map[string]bool) bool {
 	plain := s.plain()
 	pf, sf := ruletest.Facts(plain, v.at), ruletest.Facts(s.Given, v.at)
@@ -85,6 +87,7 @@ func (v *avoiding) getsPast(s *spoof, blockers map[string]bool) bool {
 			if now.Action < was.Action && (now.Rule == "" || now.Action == v.decide(s.Given, sf, p, v.none).Action) {
 				return true
 			}
+			blockers[now.Rule] = true
 		case slices.Contains(was.Also, v.rule.ID):
 			blockers[was.Rule] = true
 		}

@@ -17,6 +17,7 @@ type Options struct {
 	ReportsOf string               // schema of the reports: "rfc9990" or "rfc7489"
 	LastMatch map[string]time.Time // by id; nil when it is not known
 	Listeners []string             // names; nil when they are not known
+	Without   []string             // what the third party shall not be able to do, words of Abilities: for tests of this package
 }
 
 // Rules returns errors and warnings of a set of rules: errors first, then
@@ -44,7 +45,7 @@ func Rules(rules []policy.Rule, o Options) []policy.Finding {
 	if len(rules) > policy.MaxRules {
 		findings = append(findings, tooMany(len(rules)))
 	}
-	among := attackAll(sound, o.Now)
+	among := attackAll(sound, &o)
 	for _, r := range sound {
 		found := append(among[r], run(doubtChecks, r, &o)...)
 		if r.Mode == policy.Off {
@@ -62,13 +63,13 @@ func errorsOf(r *policy.Rule, o *Options) []policy.Finding {
 }
 
 // attackAll returns, for each rule, what a third party gains by it.
-func attackAll(rules []*policy.Rule, at time.Time) map[*policy.Rule][]policy.Finding {
+func attackAll(rules []*policy.Rule, o *Options) map[*policy.Rule][]policy.Finding {
 	found := make(map[*policy.Rule][]policy.Finding)
-	a, err := newAttack(rules, at)
+	a, err := newAttack(rules, o)
 	if err != nil { // an id twice, or too many: said already
 		return found
 	}
-	contrary, overlaps := conflicts(rules, at), a.overlaps(rules)
+	contrary, overlaps := conflicts(rules, o.Now), a.overlaps(rules)
 	for _, r := range rules {
 		found[r] = append(a.rule(r), a.avoided(r)...)
 		never := slices.IndexFunc(found[r], func(f policy.Finding) bool { return f.Code == policy.CodeNeverDecides })

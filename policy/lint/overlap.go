@@ -48,7 +48,7 @@ func (a *attack) meeting(r *policy.Rule, before []*policy.Rule) []*policy.Rule {
 		if !ok {
 			continue
 		}
-		list := spoofs(&both, a.at)
+		list := a.spoofs(&both, a.at)
 		for i := range list[:min(len(list), maxDodges)] {
 			d := a.decide(list[i].Given, ruletest.Facts(list[i].Given, a.at), policy.Strict, a.set)
 			if d.Rule == u.ID && slices.Contains(d.Also, r.ID) {

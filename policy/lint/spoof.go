@@ -31,15 +31,28 @@ const (
 
 // part is one fact of a message, or several that hang together, with the ways to
 // make them what a match asks for.
-type part func(m *policy.Match, at time.Time) []way
+type part struct {
+	ability string // see Options.Without
+	ways    func(m *policy.Match, at time.Time) []way
+}
 
 // parts are in the order in which they are set: what comes later may look at what
 // was set before.
 var parts = []part{
-	fromParts, authorParts, recordParts, resultParts, historyParts,
-	pathParts, heloParts, signatureParts, chainParts, clientParts, clientNameParts,
-	listParts, headerParts, recipientParts, listenerParts, timeParts,
-	authenticatedParts, passParts,
+	{"from_field", fromParts}, {"author", authorParts}, {"record", recordParts}, {"result", resultParts}, {"history", historyParts},
+	{"path", pathParts}, {"helo", heloParts}, {"signature", signatureParts}, {"chain", chainParts}, {"client", clientParts}, {"client_name", clientNameParts},
+	{"list", listParts}, {"header", headerParts}, {"recipient", recipientParts}, {"listener", listenerParts}, {"time", timeParts},
+	{"authenticated", authenticatedParts}, {"pass", passParts},
+}
+
+// Abilities returns what Options.Without can take from the adversary: each part of
+// a message, each effort, and what he tries when a rule by itself gives nothing.
+func Abilities() []string {
+	list := []string{efforts[anybody], efforts[account], efforts[customer], "avoid", "others", "below"}
+	for _, p := range parts {
+		list = append(list, p.ability)
+	}
+	return list
 }
 
 const passWord = "pass"
@@ -49,11 +62,14 @@ func denied(key *bool) bool { return key != nil && !*key }
 
 // spoofs returns messages that are as m asks, the cheapest first, at most
 // maxSpoofs. None tells that no message can be so.
-func spoofs(m *policy.Match, at time.Time) []spoof {
+func (a *attack) spoofs(m *policy.Match, at time.Time) []spoof {
 	ways := make([][]way, len(parts))
 	for i, p := range parts {
-		if ways[i] = p(m, at); len(ways[i]) == 0 {
+		if ways[i] = p.ways(m, at); len(ways[i]) == 0 {
 			return nil
+		}
+		if a.off(p.ability) {
+			ways[i] = []way{{}}
 		}
 		ways[i] = varied(ways[i])
 	}
