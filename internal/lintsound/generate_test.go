@@ -171,11 +171,21 @@ func (m *maker) rule(i int) policy.Rule {
 	return r
 }
 
-// set is rules of which each is a rule by itself.
+// set is rules of which each is a rule by itself; of some, the first stands before
+// one that refuses.
 func (m *maker) set() []policy.Rule {
 	var out []policy.Rule
+	over := m.yes(10)
 	for n := pick(m, 1, 1, 2, 2, 3, 4); len(out) < n; {
-		if r := m.rule(len(out)); len(r.Faults()) == 0 {
+		r := m.rule(len(out))
+		switch {
+		case over && len(out) == 0:
+			n = max(n, 2)
+			r.Action, r.Priority, r.Mode = pick(m, policy.RuleAsPublished, policy.RuleQuarantine, policy.RuleTempfail), 3, policy.Enforce
+		case over && len(out) == 1:
+			r.Action, r.Priority, r.Mode, r.Sample = policy.RuleReject, 1, policy.Enforce, 0
+		}
+		if len(r.Faults()) == 0 {
 			out = append(out, r)
 		}
 	}

@@ -351,6 +351,9 @@ func TestRulesNeedsEachAbility(t *testing.T) {
 	for i := uint64(0); i < most && len(missing) > 0; i++ {
 		rules := newMaker(i).set()
 		level := said(rules)
+		if level == policy.Remark {
+			continue // nothing to lose
+		}
 		for ability := range missing {
 			less := said(rules, ability)
 			if less >= level {

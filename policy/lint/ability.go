@@ -120,7 +120,7 @@ func namesIn(p pattern.Domain) []string {
 	n := 0
 	for q := range p.Map().All() {
 		if q.Kind() != pattern.Below {
-			list = append(list, q.Name())
+			list = append(list, namesIn(q)...)
 		}
 		if n++; n == maxWays {
 			break

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
@@ -19,7 +20,7 @@ func (a *attack) avoided(r *policy.Rule) []policy.Finding {
 		return nil
 	}
 	v := &avoiding{attack: a, rule: r, set: a.set.Trying(r.ID)}
-	v.past(classOf(&r.Match), 0)
+	v.past(classOf(&r.Match), a.at, 0)
 	best := v.best
 	if best == nil {
 		return nil
@@ -46,14 +47,14 @@ type avoiding struct {
 // past tries messages of a class that the rule does not match, and where another
 // rule decides about one of them or in place of the rule, those that the other is
 // not about.
-func (v *avoiding) past(class policy.Match, depth int) {
+func (v *avoiding) past(class policy.Match, at time.Time, depth int) {
 	blockers := map[string]bool{}
 	for _, n := range negations(&v.rule.Match) {
 		both, ok := join(&class, &n)
 		if classKeys(&n) || !ok {
 			continue
 		}
-		list := v.spoofs(&both, v.at)
+		list := v.spoofs(&both, at)
 		for i := range list[:min(len(list), maxDodges)] {
 			if s := &list[i]; s.effort < party && !v.off(efforts[s.effort]) && (v.best == nil || s.effort < v.best.effort) && v.getsPast(s, blockers) {
 				v.best = s
@@ -65,9 +66,12 @@ func (v *avoiding) past(class policy.Match, depth int) {
 	}
 	delete(blockers, "")
 	for _, id := range sortedKeys(blockers) {
+		if end := v.byID[id].Expires; !end.IsZero() && !v.rule.Expired(end) {
+			v.past(class, end, depth+1)
+		}
 		for _, n := range negations(&v.byID[id].Match) {
 			if other, ok := join(&class, &n); ok && v.work < v.limit {
-				v.past(other, depth+1)
+				v.past(other, at, depth+1)
 			}
 		}
 	}

@@ -186,12 +186,23 @@ func authorParts(m *policy.Match, _ time.Time) []way {
 	if m.PolicyDomain != nil {
 		list = slices.DeleteFunc(list, func(w way) bool { return recordOf(m, w.value) == "" })
 	}
-	return with(list, func(g *policy.Given, name string) {
-		g.Author = []string{name}
-		if g.FromField == policy.FromSeveralDomains {
-			g.Author = append(g.Author, "second."+name)
+	second := func(own bool) func(*policy.Given, string) {
+		return func(g *policy.Given, name string) {
+			g.Author = []string{name}
+			switch {
+			case g.FromField != policy.FromSeveralDomains:
+			case own:
+				g.Author, g.DKIM = append(g.Author, attackerName), []string{"pass:" + attackerName}
+			default:
+				g.Author = append(g.Author, "second."+name)
+			}
 		}
-	})
+	}
+	if !slices.Contains(m.FromField, policy.FromSeveralDomains) {
+		return with(list, second(false))
+	}
+	list = varied(list) // and for each a domain of the adversary's own beside it, which passes
+	return append(with(slices.Clone(list), second(true)), with(list, second(false))...)
 }
 
 // recordParts is where the record of the author domain is: at it, or above.
@@ -358,7 +369,7 @@ func signatureParts(m *policy.Match, _ time.Time) []way {
 		if denied(m.Authenticated) {
 			return nil
 		}
-		ways = with(names(byDKIM, m.Not.DKIMPass, nil, m.DKIMPass), func(g *policy.Given, name string) { g.DKIM = []string{"pass:" + name} })
+		ways = with(names(byDKIM, m.Not.DKIMPass, nil, m.DKIMPass), func(g *policy.Given, name string) { g.DKIM = append(g.DKIM, "pass:"+name) })
 	}
 	if m.BodyChanged == nil || !*m.BodyChanged {
 		return ways
