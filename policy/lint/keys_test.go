@@ -52,13 +52,13 @@ func TestRulesFindsMessagesForKeysAboutWhatIsProved(t *testing.T) {
 			if never {
 				return
 			}
-			a, err := newAttack([]*policy.Rule{&r}, today)
+			a, err := newAttack([]*policy.Rule{&r}, &Options{Now: today})
 			if err != nil {
 				t.Fatal(err)
 			}
 			try := &trying{attack: a, rule: &r, set: a.set.Trying(r.ID)}
-			if try.play(spoofs(&r.Match, today), &r.Match, maxDepth); !try.decided {
-				t.Errorf("no message of %+v is decided by the rule", spoofs(&r.Match, today))
+			if try.play(a.spoofs(&r.Match, today), &r.Match, maxDepth); !try.decided {
+				t.Errorf("no message of %+v is decided by the rule", a.spoofs(&r.Match, today))
 			}
 		})
 	}
