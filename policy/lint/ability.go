@@ -176,7 +176,7 @@ func addresses(yes, no []pattern.Network) []way {
 	var found []way
 	add := func(a netip.Addr, w way) {
 		in := func(n pattern.Network) bool { return n.Covers(netip.PrefixFrom(a, a.BitLen())) }
-		if a.IsValid() && len(found) < 64 && !slices.ContainsFunc(no, in) {
+		if a.IsValid() && !slices.ContainsFunc(no, in) {
 			w.value = a.String()
 			found = append(found, w)
 		}
@@ -208,7 +208,7 @@ func addresses(yes, no []pattern.Network) []way {
 		}
 	}
 	slices.SortStableFunc(found, func(a, b way) int { return int(a.effort) - int(b.effort) })
-	return found
+	return found[:min(len(found), 64)]
 }
 
 // widthOf tells whether networks are too many addresses for one party: whoever
