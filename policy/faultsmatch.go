@@ -22,7 +22,7 @@ var (
 )
 
 func noMatch(r *Rule) (pattern.Fault, bool) {
-	some := slices.ContainsFunc(r.Match.Keys(), func(k Key) bool { return k.Set })
+	some := slices.ContainsFunc(r.Match.Keys(), func(k Key) bool { return k.Set && k.Name != "tz" })
 	return fault(!some, "match", "names no mail", "add criteria, for example client or author")
 }
 
@@ -68,7 +68,7 @@ func badRange(r *Rule) (pattern.Fault, bool) {
 	m := &r.Match
 	for _, h := range m.Hours {
 		if h.Begin == h.End || min(h.Begin, h.End) < 0 || max(h.Begin, h.End) > pattern.DayMinutes || h.Begin == pattern.DayMinutes {
-			return fault(true, "match.time", fmt.Sprintf("%q is not a part of the day", h), `write it in UTC, as "22:00-06:00"; the whole day needs no key`)
+			return fault(true, "match.time", fmt.Sprintf("%q is not a part of the day", h), `write it as "22:00-06:00"; the whole day needs no key`)
 		}
 	}
 	for _, d := range m.Weekdays {
@@ -78,6 +78,8 @@ func badRange(r *Rule) (pattern.Fault, bool) {
 	}
 	low, high := m.HistoryMin, m.HistoryMax
 	switch {
+	case m.TZ != nil && m.Hours == nil && m.Weekdays == nil:
+		return fault(true, "match.tz", "there is no time and no weekday that it could be of", "add one of them, or remove the key")
 	case low != nil && *low < 0:
 		return fault(true, "match.history_min", "is negative", "write a number of messages")
 	case high != nil && *high < 0:

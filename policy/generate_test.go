@@ -159,7 +159,13 @@ func (m maker) words(out *Match) {
 	if m.yes(10) {
 		out.Weekdays = pick(m, []pattern.Weekday{pattern.Weekday(time.Saturday)}, []pattern.Weekday{pattern.Weekday(time.Sunday), pattern.Weekday(time.Saturday)})
 	}
+	if out.Hours != nil || out.Weekdays != nil {
+		out.TZ = pick(m, zones...)
+	}
 }
+
+// zones are those of generated rules.
+var zones = []*pattern.Zone{nil, nil, berlin(), {}}
 
 func (m maker) rule(id int, lists someMaps) Rule {
 	return Rule{

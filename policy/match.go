@@ -30,6 +30,7 @@ type Match struct {
 	NullPath      *bool             `json:"null_path,omitempty"`      // MAIL FROM:<>
 	Hours         []pattern.Hours   `json:"time,omitempty"`           // of the time of decision
 	Weekdays      []pattern.Weekday `json:"weekday,omitempty"`        // the same
+	TZ            *pattern.Zone     `json:"tz,omitempty"`             // of Hours and Weekdays; UTC without it
 	ListID        []pattern.Domain  `json:"list_id,omitempty"`        // Facts.ListID
 	IsList        *bool             `json:"list_headers,omitempty"`   // Facts.IsList
 	Automatic     *bool             `json:"auto_submitted,omitempty"` // Facts.Automatic
@@ -90,7 +91,7 @@ func (m *Match) Keys() []Key {
 		domainsKey("iprev", m.IPRev), domainsKey("spf_pass", m.SPFPass), domainsKey("dkim_pass", m.DKIMPass), domainsKey("arc_pass", m.ARCPass),
 		wordsKey("spf", m.SPF), valueKey("authenticated", m.Authenticated), wordsKey("listener", m.Listener), valueKey("tls", m.TLS), domainsKey("helo", m.HELO),
 		domainsKey("mail_from", m.MailFrom), valueKey("null_path", m.NullPath),
-		wordsKey("time", m.Hours), wordsKey("weekday", m.Weekdays),
+		wordsKey("time", m.Hours), wordsKey("weekday", m.Weekdays), valueKey("tz", m.TZ),
 		domainsKey("list_id", m.ListID), valueKey("list_headers", m.IsList), valueKey("auto_submitted", m.Automatic),
 		domainsKey("author", m.Author), domainsKey("policy_domain", m.PolicyDomain),
 		wordsKey("result", m.Result), wordsKey("pass_by", m.PassBy), valueKey("earlier_spf_fail", m.EarlierSPFFail), wordsKey("requested", m.Requested), wordsKey("from_field", m.FromField), valueKey("body_changed", m.BodyChanged),
@@ -139,7 +140,7 @@ func (m Match) clone() Match {
 		*list = slices.Clone(*list)
 	}
 	m.TLS, m.NullPath, m.IsList, m.Automatic, m.BodyChanged = clonePtr(m.TLS), clonePtr(m.NullPath), clonePtr(m.IsList), clonePtr(m.Automatic), clonePtr(m.BodyChanged)
-	m.HistoryMin, m.HistoryMax = clonePtr(m.HistoryMin), clonePtr(m.HistoryMax)
+	m.HistoryMin, m.HistoryMax, m.TZ = clonePtr(m.HistoryMin), clonePtr(m.HistoryMax), clonePtr(m.TZ)
 	return m
 }
 
@@ -156,7 +157,7 @@ func clonePtr[T any](p *T) *T {
 //
 // A key that needs a fact which is missing holds if the facts suppose so.
 func (m *Match) message(f *Facts) bool {
-	return m.envelope(f) && m.proved(f) && m.clock(f.Time) && m.client(f) && m.clientName(f) && m.header(f)
+	return m.envelope(f) && m.proved(f) && m.Clock(f.Time) && m.client(f) && m.clientName(f) && m.header(f)
 }
 
 func (m *Match) envelope(f *Facts) bool {
@@ -174,7 +175,13 @@ func (m *Match) proved(f *Facts) bool {
 		(m.DKIMPass == nil || f.dkimPass(m.DKIMPass)) && !f.dkimPass(m.Not.DKIMPass)
 }
 
-func (m *Match) clock(at time.Time) bool {
+// Clock reports whether the keys time and weekday hold at an instant.
+func (m *Match) Clock(at time.Time) bool {
+	var zone pattern.Zone
+	if m.TZ != nil {
+		zone = *m.TZ
+	}
+	at = zone.In(at)
 	return (m.Hours == nil || slices.ContainsFunc(m.Hours, func(h pattern.Hours) bool { return h.Holds(at) })) &&
 		(m.Weekdays == nil || slices.ContainsFunc(m.Weekdays, func(d pattern.Weekday) bool { return d.Holds(at) }))
 }

@@ -96,6 +96,9 @@ var keyCases = []struct {
 	{"weekday", "today", Match{Weekdays: []pattern.Weekday{0, 6}}, nil, true},
 	{"weekday", "tomorrow", Match{Weekdays: []pattern.Weekday{0}}, nil, false},
 	{"weekday", "today in UTC alone", Match{Weekdays: []pattern.Weekday{6}}, func(f *Facts) { f.Time = noon.In(time.FixedZone("", 14*3600)) }, true},
+	{"tz", "the hour there", Match{Hours: []pattern.Hours{{Begin: 13 * 60, End: 14 * 60}}, TZ: berlin()}, nil, true},
+	{"tz", "the hour in UTC", Match{Hours: []pattern.Hours{{Begin: 12 * 60, End: 13 * 60}}, TZ: berlin()}, nil, false},
+	{"tz", "tomorrow there, and today in UTC", Match{Weekdays: []pattern.Weekday{6}, TZ: berlin()}, func(f *Facts) { f.Time = noon.Add(11 * time.Hour) }, false},
 	{"list_id", "the domain", Match{ListID: pats("lists.example")}, nil, true},
 	{"list_id", "another", Match{ListID: pats("announce.lists.example")}, nil, false},
 	{"list_headers", "true", Match{IsList: new(true)}, nil, true},
@@ -174,6 +177,15 @@ var keyCases = []struct {
 	{"not_rcpt_domain", "neither", Match{Not: Exclude{RcptDomain: pats("c.example")}}, nil, true},
 	{"not_rcpt_domain", "one", Match{Not: Exclude{RcptDomain: pats("a.example")}}, nil, false},
 	{"not_rcpt_domain", "a recipient that is not known", Match{Not: Exclude{RcptDomain: pats("c.example")}}, func(f *Facts) { f.Recipients = nil }, false},
+}
+
+// berlin is an hour ahead of UTC when it is noon.
+func berlin() *pattern.Zone {
+	var z pattern.Zone
+	if err := z.UnmarshalText([]byte("Europe/Berlin")); err != nil {
+		panic(err)
+	}
+	return &z
 }
 
 func TestMatchKeyHoldsForItsFact(t *testing.T) {

@@ -166,6 +166,12 @@ func (m *Match) only(key string) (alone Match, value any) {
 			value = from.Field(i).Interface()
 		}
 	}
+	switch key {
+	case "time", "weekday":
+		alone.TZ = m.TZ
+	case "tz": // which holds as far as those do that are written by it
+		alone.Hours, alone.Weekdays = m.Hours, m.Weekdays
+	}
 	switch {
 	case m.passes():
 		alone.Result = m.Result

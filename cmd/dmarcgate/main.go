@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	_ "time/tzdata" // for hosts without zone files, see policy/pattern.Zone
 
 	"github.com/alecthomas/kong"
 

@@ -93,3 +93,9 @@ func parseWeekday(s string) (d pattern.Weekday, err error) {
 	err = d.UnmarshalText([]byte(s))
 	return d, tomlfile.AsFault(err)
 }
+
+// parseZone reads "Europe/Berlin".
+func parseZone(s string) (z pattern.Zone, err error) {
+	err = z.UnmarshalText([]byte(s))
+	return z, tomlfile.AsFault(err)
+}

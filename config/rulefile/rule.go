@@ -87,6 +87,7 @@ func (t *ruleText) match() []tomlfile.Field {
 		optional(at+"null_path", &m.NullPath, tomlfile.Flag),
 		tomlfile.List(at+"time", &m.Hours, parseHours),
 		tomlfile.List(at+"weekday", &m.Weekdays, parseWeekday),
+		optional(at+"tz", &m.TZ, func(key string, p *pattern.Zone) tomlfile.Field { return tomlfile.Parsed(key, p, parseZone) }),
 		t.domains(at+"list_id", &m.ListID),
 		optional(at+"list_headers", &m.IsList, tomlfile.Flag),
 		optional(at+"auto_submitted", &m.Automatic, tomlfile.Flag),

@@ -124,6 +124,7 @@ mail_from = ["mail-from.example"]
 null_path = false
 time = ["22:00-06:00", "12:00-24:00"]
 weekday = ["sun", "sat"]
+tz = "Europe/Berlin"
 list_id = ["list-id.example"]
 list_headers = true
 auto_submitted = false
@@ -175,7 +176,7 @@ func TestEveryKeyOfAMatchIsReadIntoItsField(t *testing.T) {
 	}
 	const want = `{"client":["192.0.2.1/32"],"iprev":["iprev.example"],"spf_pass":["spf-pass.example"],"dkim_pass":["dkim-pass.example"],` +
 		`"arc_pass":["arc-pass.example"],"spf":["fail","softfail"],"authenticated":false,"listener":["mta"],"tls":true,"helo":["helo.example"],"mail_from":["mail-from.example"],` +
-		`"null_path":false,"time":["22:00-06:00","12:00-24:00"],"weekday":["sun","sat"],"list_id":["list-id.example"],"list_headers":true,` +
+		`"null_path":false,"time":["22:00-06:00","12:00-24:00"],"weekday":["sun","sat"],"tz":"Europe/Berlin","list_id":["list-id.example"],"list_headers":true,` +
 		`"auto_submitted":false,"author":["org:header-from.example"],"policy_domain":[".policy-domain.example"],"result":["fail"],` +
 		`"requested":["none","reject"],"from_field":["one","several_domains"],"body_changed":true,"history_min":0,"history_max":7,` +
 		`"rcpt_domain":["rcpt.example"],"not":{"client":["192.0.2.2/32"],"iprev":["no-iprev.example"],"spf_pass":["no-spf-pass.example"],` +

@@ -45,7 +45,7 @@ func tomlMatch(m policy.Match) map[string]any {
 			switch v := keys.Field(i); {
 			case name == "not" || name == "listener" || v.IsNil():
 			case v.Kind() == reflect.Pointer:
-				out[prefix+name] = v.Elem().Interface()
+				out[prefix+name] = tomlfile.Value(v.Elem())
 			default:
 				out[prefix+name] = tomlfile.Value(v)
 			}

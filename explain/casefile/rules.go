@@ -37,6 +37,9 @@ func rules(all []policy.Rule, listener string, x Outcome, redact bool) (text str
 		if !allWeek(r.Match) {
 			r.Match.Weekdays = nil
 		}
+		if r.Match.Hours == nil && r.Match.Weekdays == nil {
+			r.Match.TZ = nil
+		}
 		r, had := withoutMaps(r, x.Facts)
 		cut = cut || had
 		doc := rulefile.Table(r)

@@ -103,7 +103,7 @@ func (v *avoiding) getsPast(s *spoof, blockers map[string]bool) bool {
 // it, or that anybody can arrange: they are the same for the plain message.
 func classOf(m *policy.Match) policy.Match {
 	return policy.Match{
-		Listener: m.Listener, TLS: m.TLS, Hours: m.Hours, Weekdays: m.Weekdays, Author: m.Author, PolicyDomain: m.PolicyDomain,
+		Listener: m.Listener, TLS: m.TLS, Hours: m.Hours, Weekdays: m.Weekdays, TZ: m.TZ, Author: m.Author, PolicyDomain: m.PolicyDomain,
 		SPF: m.SPF, Authenticated: m.Authenticated, PassBy: m.PassBy, EarlierSPFFail: m.EarlierSPFFail,
 		Result: m.Result, Requested: m.Requested, FromField: m.FromField, HistoryMin: m.HistoryMin, HistoryMax: m.HistoryMax, RcptDomain: m.RcptDomain,
 		Not: policy.Exclude{Author: m.Not.Author, PolicyDomain: m.Not.PolicyDomain, RcptDomain: m.Not.RcptDomain},

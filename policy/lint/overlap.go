@@ -122,6 +122,9 @@ func meet(a, b *policy.Match) (both policy.Match, ok bool) {
 	both.Listener, both.FromField = either(a.Listener, b.Listener), either(a.FromField, b.FromField)
 	both.Result, both.Requested = either(a.Result, b.Result), either(a.Requested, b.Requested)
 	both.Hours, both.Weekdays = either(a.Hours, b.Hours), either(a.Weekdays, b.Weekdays)
+	if a.Hours == nil && a.Weekdays == nil {
+		both.TZ = b.TZ
+	}
 	if both.HistoryMin == nil {
 		both.HistoryMin = b.HistoryMin
 	}

@@ -8,7 +8,6 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
-	"dmarcgate/policy/pattern"
 	"dmarcgate/scope"
 )
 
@@ -447,19 +446,17 @@ func listenerParts(m *policy.Match, _ time.Time) []way {
 	return ways
 }
 
-// timeParts: the adversary waits for the hour that suits him.
+// timeParts: the adversary waits for the hour that suits him. Once a year, clocks
+// leave one out.
 func timeParts(m *policy.Match, at time.Time) []way {
-	holds := func(t time.Time) bool {
-		return (m.Hours == nil || slices.ContainsFunc(m.Hours, func(h pattern.Hours) bool { return h.Holds(t) })) &&
-			(m.Weekdays == nil || slices.ContainsFunc(m.Weekdays, func(d pattern.Weekday) bool { return d.Holds(t) }))
-	}
-	for t := at; t.Before(at.Add(8 * 24 * time.Hour)); t = t.Add(15 * time.Minute) {
-		if holds(t) {
+	const wait = 15 * 24 * time.Hour
+	for t := at; t.Before(at.Add(wait)); t = t.Add(15 * time.Minute) {
+		if m.Clock(t) {
 			return one(func(g *policy.Given) { g.Time = t })
 		}
 	}
-	for t := at.Truncate(time.Hour); t.Before(at.Add(8 * 24 * time.Hour)); t = t.Add(time.Minute) {
-		if holds(t) {
+	for t := at.Truncate(time.Hour); t.Before(at.Add(wait)); t = t.Add(time.Minute) {
+		if m.Clock(t) {
 			return one(func(g *policy.Given) { g.Time = t })
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Hours is a part of each day in UTC, in minutes after midnight: from Begin to
+// Hours is a part of each day, in minutes after midnight: from Begin to
 // before End, over midnight when Begin is not before End.
 type Hours struct{ Begin, End int }
 
@@ -38,7 +38,7 @@ func (h *Hours) UnmarshalText(text []byte) error {
 }
 
 func notHours(text []byte) error {
-	return Fault{Text: fmt.Sprintf("%q is not a part of the day", text), Fix: `write it in UTC, as "22:00-06:00", or "00:00-24:00" for all of it`}
+	return Fault{Text: fmt.Sprintf("%q is not a part of the day", text), Fix: `write it as "22:00-06:00", or "00:00-24:00" for all of it`}
 }
 
 // minutes reads "06:30", at most 24:00.
@@ -53,9 +53,8 @@ func minutes(text []byte) (int, bool) {
 	return n, minute < 60 && n <= DayMinutes
 }
 
-// Holds reports whether an instant is in h.
+// Holds reports whether an instant is in h, by the clocks of its location (Zone.In).
 func (h Hours) Holds(at time.Time) bool {
-	at = at.UTC()
 	n := at.Hour()*60 + at.Minute()
 	if h.Begin < h.End {
 		return h.Begin <= n && n < h.End
@@ -63,7 +62,7 @@ func (h Hours) Holds(at time.Time) bool {
 	return h.Begin <= n || n < h.End
 }
 
-// Weekday is a day of the week in UTC, which a rule file writes as "mon".
+// Weekday is a day of the week, which a rule file writes as "mon".
 type Weekday time.Weekday
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
@@ -94,5 +93,5 @@ func (d *Weekday) UnmarshalText(text []byte) error {
 	return Fault{Text: fmt.Sprintf("%q is not a day of the week", text), Fix: `write "mon", "tue", "wed", "thu", "fri", "sat" or "sun"`}
 }
 
-// Holds reports whether an instant is on d.
-func (d Weekday) Holds(at time.Time) bool { return at.UTC().Weekday() == time.Weekday(d) }
+// Holds reports whether an instant is on d, by the calendar of its location.
+func (d Weekday) Holds(at time.Time) bool { return at.Weekday() == time.Weekday(d) }

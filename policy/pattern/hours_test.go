@@ -34,7 +34,7 @@ func TestHoursHoldFromStartToBeforeEnd(t *testing.T) {
 		{"09:00-17:00", at(8, 59), false}, {"09:00-17:00", at(9, 0), true}, {"09:00-17:00", at(16, 59), true}, {"09:00-17:00", at(17, 0), false},
 		{"22:00-06:00", at(21, 59), false}, {"22:00-06:00", at(22, 0), true}, {"22:00-06:00", at(0, 0), true}, {"22:00-06:00", at(5, 59), true}, {"22:00-06:00", at(6, 0), false},
 		{"00:00-24:00", at(0, 0), true}, {"00:00-24:00", at(23, 59), true},
-		{"09:00-10:00", at(9, 0).In(time.FixedZone("", -5*3600)), true},
+		{"09:00-10:00", at(9, 0).In(time.FixedZone("", -5*3600)), false}, {"04:00-05:00", at(9, 0).In(time.FixedZone("", -5*3600)), true},
 	}
 	for _, tt := range tests {
 		var h Hours
