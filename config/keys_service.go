@@ -151,9 +151,9 @@ func serviceFields(c *Config) []tomlfile.Field {
 
 		tomlfile.Choice("reports.schema", &c.Reports.Schema, "rfc9990", "rfc7489"),
 
-		tomlfile.Text("reply.reject", &c.Reply.Reject, checkReply),
-		tomlfile.Text("reply.tempfail", &c.Reply.TempFail, checkReply),
-		tomlfile.Text("reply.no_author", &c.Reply.NoAuthor, checkReply),
+		tomlfile.Text("reply.reject", &c.Reply.Reject, CheckReply),
+		tomlfile.Text("reply.tempfail", &c.Reply.TempFail, CheckReply),
+		tomlfile.Text("reply.no_author", &c.Reply.NoAuthor, CheckReply),
 		tomlfile.Text("reply.help", &c.Reply.Help, checkHelp),
 
 		tomlfile.Text("header.tag", &c.Header.Tag, checkFieldName),

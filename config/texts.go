@@ -117,8 +117,8 @@ func checkFieldName(s string) error {
 
 var placeholders = []string{"domain", "why", "qid"}
 
-// checkReply checks the text of an SMTP reply.
-func checkReply(s string) error {
+// CheckReply checks the text of an SMTP reply.
+func CheckReply(s string) error {
 	switch {
 	case len(s) > maxReplyText:
 		return tomlfile.Faultf(fmt.Sprintf("shorten it to %d", maxReplyText), "has %d characters", len(s))

@@ -68,7 +68,7 @@ func TestOnlyLoopbackIsHiddenFromOtherHosts(t *testing.T) {
 func TestTheLongestReplyWithTheLongestDomainFitsIntoALine(t *testing.T) {
 	const codes, longestDomain = len("550 5.7.1 \r\n"), 253
 	text := "DMARC {domain}" + strings.Repeat("x", maxReplyText-len("DMARC {domain}"))
-	if err := checkReply(text); err != nil {
+	if err := CheckReply(text); err != nil {
 		t.Fatal(err)
 	}
 	if n := codes + len(text) - len("{domain}") + longestDomain; n > 512 {

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -28,9 +29,9 @@ func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 		if d.Author == "" {
 			text = s.Reply.NoAuthor
 		}
-		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", s.Reply.fill(text, f, d))}
+		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", s.Reply.fill(cmp.Or(s.Policy.Rules.Text(d), text), f, d))}
 	case d.Action == policy.Tempfail:
-		return milter.Answer{Reply: milter.Refuse(451, "4.7.1", s.Reply.fill(s.Reply.Tempfail, f, d))}
+		return milter.Answer{Reply: milter.Refuse(451, "4.7.1", s.Reply.fill(cmp.Or(s.Policy.Rules.Text(d), s.Reply.Tempfail), f, d))}
 	}
 	a := milter.Answer{Edits: m.forged.removals()}
 	if m.skip != policy.Evaluated {

@@ -258,3 +258,35 @@ func TestReplyDoesNotNameRule(t *testing.T) {
 		}
 	}
 }
+
+func TestReplyHasTextOfRule(t *testing.T) {
+	day := time.Now().UTC().Truncate(24 * time.Hour)
+	tests := []struct {
+		name   string
+		action policy.RuleAction
+		from   string
+		want   string
+	}{
+		{"a refusal", policy.RuleReject, "From: a@bank.example", "550 5.7.1 DMARC wave of forgeries in the name of bank.example (4XyZ1); see https://help.example"},
+		{"a refusal without an author domain", policy.RuleReject, "Subject: x", "550 5.7.1 DMARC wave of forgeries in the name of the message (4XyZ1); see https://help.example"},
+		{"a deferral", policy.RuleTempfail, "From: a@bank.example", "451 4.7.1 DMARC wave of forgeries in the name of bank.example (4XyZ1); see https://help.example"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, bankZone)
+			rules, err := policy.NewRules([]policy.Rule{{
+				ID: "wave", Owner: "o", Mode: policy.Enforce, Action: tt.action, Created: day, Text: "DMARC wave of forgeries in the name of {domain} ({qid})",
+				Match: policy.Match{Client: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(evil, 32))}, Result: []string{"fail", "permerror"}},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.set.Policy.Rules, r.set.Reply.Help = rules, "https://help.example"
+			r.use()
+			env := milter.Envelope{Client: evil, MailFrom: "a@bank.example"}
+			if got := strings.Replace(r.send(env, tt.from).Reply.String(), r.store.rows[0].Facts.QueueID, "4XyZ1", 1); got != tt.want {
+				t.Errorf("reply = %q; want %q", got, tt.want)
+			}
+		})
+	}
+}

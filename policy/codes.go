@@ -10,6 +10,7 @@ const (
 	CodeBadPriority      = "bad_priority"       // priority is out of range
 	CodeBadReason        = "bad_reason"         // reason is no word that a rule can report
 	CodeBadReportComment = "bad_report_comment" // report_comment is too long or not printable ASCII
+	CodeNoReply          = "no_reply"           // a text of a reply, of an action that gives none
 	CodeBadSample        = "bad_sample"         // sample is out of range
 	CodeBadIdle          = "bad_idle"           // idle is negative
 	CodeNoEnd            = "no_end"             // it accepts for ever, and comment does not say why
@@ -74,12 +75,13 @@ const (
 // Codes returns every code that a finding can have.
 func Codes() []string {
 	return []string{
-		CodeBadID, CodeNoOwner, CodeNoCreated, CodeBadPriority, CodeBadReason, CodeBadReportComment, CodeBadSample,
-		CodeBadIdle, CodeNoEnd, CodeEndsFirst, CodeCreatedAhead, CodeNoMatch, CodeEmptyList, CodeUnknownWord, CodeBadRange,
-		CodeResultPass, CodeRejectPass, CodeTightenOnly, CodeWrongResult, CodeWrongOrg, CodeMappedNetwork, CodeHidesReports,
-		CodeUnknownListener, CodeNoRecord, CodeOpensAnybody, CodeOpensAccount, CodeOpensCustomer, CodeOpensParty, CodeAvoided,
-		CodeNotAttacked, CodeTooMany, CodeDuplicateID, CodeConflict, CodeNeverDecides, CodeOverlap, CodeOwnDomain,
-		CodeTempError, CodeReportReason, CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle, CodeUntested, CodeDNSEverybody,
-		CodeDNSWide, CodeDNSPTR, CodeDNSSharedSender, CodeDNSSharedClient, CodeDNSNoDomain, CodeDNSFailed, CodeDNSLimit,
+		CodeBadID, CodeNoOwner, CodeNoCreated, CodeBadPriority, CodeBadReason, CodeBadReportComment, CodeNoReply,
+		CodeBadSample, CodeBadIdle, CodeNoEnd, CodeEndsFirst, CodeCreatedAhead, CodeNoMatch, CodeEmptyList, CodeUnknownWord,
+		CodeBadRange, CodeResultPass, CodeRejectPass, CodeTightenOnly, CodeWrongResult, CodeWrongOrg, CodeMappedNetwork,
+		CodeHidesReports, CodeUnknownListener, CodeNoRecord, CodeOpensAnybody, CodeOpensAccount, CodeOpensCustomer,
+		CodeOpensParty, CodeAvoided, CodeNotAttacked, CodeTooMany, CodeDuplicateID, CodeConflict, CodeNeverDecides,
+		CodeOverlap, CodeOwnDomain, CodeTempError, CodeReportReason, CodeExpired, CodeExpiresSoon, CodeLongLived, CodeIdle,
+		CodeUntested, CodeDNSEverybody, CodeDNSWide, CodeDNSPTR, CodeDNSSharedSender, CodeDNSSharedClient, CodeDNSNoDomain,
+		CodeDNSFailed, CodeDNSLimit,
 	}
 }

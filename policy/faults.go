@@ -18,6 +18,7 @@ var faultChecks = []check{
 	{CodeBadPriority, badPriority},
 	{CodeBadReason, badReason},
 	{CodeBadReportComment, badReportComment},
+	{CodeNoReply, noReply},
 	{CodeBadSample, badSample},
 	{CodeBadIdle, badIdle},
 	{CodeNoEnd, noEnd},
@@ -79,6 +80,12 @@ func badReportComment(r *Rule) (pattern.Fault, bool) {
 	return fault(strange, "report_comment", "has a character that is not printable ASCII", "use printable ASCII on one line")
 }
 
+// noReply: a message that is not refused has no reply that a sender reads.
+func noReply(r *Rule) (pattern.Fault, bool) {
+	return fault(r.Text != "" && r.Action != RuleReject && r.Action != RuleTempfail, "text",
+		fmt.Sprintf("the action %v gives no reply with a text of the rule", r.Action), `remove the key, or write action = "reject" or "tempfail"`)
+}
+
 func badSample(r *Rule) (pattern.Fault, bool) {
 	return fault(r.Sample > 100, "sample", fmt.Sprintf("%d percent are more than all", r.Sample), "write at most all, or remove the key")
 }
@@ -95,7 +102,7 @@ func noEnd(r *Rule) (pattern.Fault, bool) {
 
 func endsFirst(r *Rule) (pattern.Fault, bool) {
 	return fault(!r.Expires.IsZero() && !r.Created.IsZero() && !r.Expires.After(r.Created), "expires",
-		"is not after created", "the rule matches until the day of expires begins, in UTC")
+		"is not after created", "the rule matches until expires, or until its day begins in UTC")
 }
 
 // hidesReports: domain owners find their forgers in reports. A rule that keeps

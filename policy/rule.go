@@ -11,11 +11,14 @@ type Rule struct {
 	ID       string     `json:"id"` // MaxRuleID characters of a-z, 0-9 and "-"; a metric label
 	Owner    string     `json:"owner"`
 	Comment  string     `json:"comment,omitempty"`
-	Created  time.Time  `json:"created,omitzero"` // the beginning of the day, UTC
+	Created  time.Time  `json:"created,omitzero"` // UTC; mostly the beginning of a day
 	Expires  time.Time  `json:"expires,omitzero"` // from then on the rule matches nothing; zero means never
 	Mode     Mode       `json:"mode"`
 	Priority int        `json:"priority"` // 0 to MaxPriority, higher first
 	Action   RuleAction `json:"action"`
+	// Text is the SMTP reply of a rule that rejects or defers, with the placeholders
+	// of the configured texts; "" is those. Package config says what it may be.
+	Text string `json:"text,omitempty"`
 	// Reason is reported when the rule does less than the owner asked for.
 	// Empty means LocalPolicy, which is also what doing more is reported as.
 	Reason Reason `json:"reason,omitempty"`
@@ -37,6 +40,17 @@ type Rule struct {
 
 // Expired reports whether r has ceased to match at that time.
 func (r Rule) Expired(at time.Time) bool { return !r.Expires.IsZero() && !at.Before(r.Expires) }
+
+// Moment writes a time of a rule: the day alone where it is the beginning of one.
+func Moment(t time.Time) string {
+	switch t = t.UTC(); {
+	case t.Equal(t.Truncate(24 * time.Hour)):
+		return t.Format(time.DateOnly)
+	case t.Equal(t.Truncate(time.Minute)):
+		return t.Format("2006-01-02 15:04 UTC")
+	}
+	return t.Format("2006-01-02 15:04:05 UTC")
+}
 
 // reason is what doing less than asked is reported as.
 func (r Rule) reason() Reason { return cmp.Or(r.Reason, LocalPolicy) }

@@ -153,3 +153,35 @@ func TestRuleJSONRoundTrip(t *testing.T) {
 		t.Errorf("Unmarshal(%s) = %+v, %v; want %+v", text, got, err, r)
 	}
 }
+
+// A refusal that became a deferral is not told with the text of a refusal.
+func TestRulesTextIsOfItsAction(t *testing.T) {
+	rules := compile([]Rule{{ID: "no", Action: RuleReject, Text: "DMARC no"}, {ID: "later", Action: RuleTempfail, Text: "DMARC later"}})
+	for _, tt := range []struct {
+		d    Decision
+		want string
+	}{
+		{Decision{Rule: "no", Action: Reject}, "DMARC no"}, {Decision{Rule: "no", Action: Tempfail}, ""}, {Decision{Rule: "no", Action: Tag}, ""},
+		{Decision{Rule: "later", Action: Tempfail}, "DMARC later"}, {Decision{Rule: "later", Action: Accept}, ""},
+		{Decision{Rule: "gone", Action: Reject}, ""}, {Decision{Action: Reject}, ""},
+	} {
+		if got := rules.Text(tt.d); got != tt.want {
+			t.Errorf("Text(%+v) = %q; want %q", tt.d, got, tt.want)
+		}
+	}
+}
+
+func TestMomentIsADayOrHasATime(t *testing.T) {
+	for text, want := range map[string]string{
+		"2027-05-01T00:00:00Z": "2027-05-01", "2027-05-01T18:00:00Z": "2027-05-01 18:00 UTC", "2027-05-01T00:00:00+02:00": "2027-04-30 22:00 UTC",
+		"2027-05-01T18:00:07Z": "2027-05-01 18:00:07 UTC",
+	} {
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Moment(at); got != want {
+			t.Errorf("Moment(%s) = %q; want %q", text, got, want)
+		}
+	}
+}

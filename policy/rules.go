@@ -84,6 +84,20 @@ func (rs *Rules) AboutPass() bool {
 	return rs.pass || rs.trying > 0 && rs.list[rs.trying-1].Match.passes()
 }
 
+// Text returns the text of the reply that the rule has which decided, "" for none.
+// What was made of its action afterwards, such as a deferral of a refusal, has none.
+func (rs Rules) Text(d Decision) string {
+	i := rs.places[d.Rule]
+	if i == 0 {
+		return ""
+	}
+	r := &rs.list[i-1]
+	if r.Action == RuleReject && d.Action == Reject || r.Action == RuleTempfail && d.Action == Tempfail {
+		return r.Text
+	}
+	return ""
+}
+
 // Only returns a view in which id is the one rule: none where there is none.
 func (rs Rules) Only(id string) Rules {
 	if rs.only = rs.places[id]; rs.only == 0 {

@@ -21,8 +21,8 @@ const sumDigits = 12
 
 // Sum returns 12 hexadecimal digits that two settings share only if they make
 // the same decisions of the same facts: it covers the rules, the maps, and the
-// version of this program's way to decide. Who wrote a rule, when, why, where
-// and with which tests does not count, and neither do rules that are off.
+// version of this program's way to decide. Who wrote a rule, when, why, where,
+// with which tests and with which text for senders does not count, and neither do rules that are off.
 func (s Settings) Sum() string {
 	h := sha256.New()
 	rules := s.Rules.sum
@@ -54,7 +54,7 @@ func sumRules(rules []Rule) string {
 		if r.Mode == Off {
 			continue
 		}
-		r.Owner, r.Comment, r.Created, r.Idle, r.File, r.Line = "", "", time.Time{}, 0, "", 0
+		r.Owner, r.Comment, r.Text, r.Created, r.Idle, r.File, r.Line = "", "", "", time.Time{}, 0, "", 0
 		writeRule(h, r)
 		n++
 	}

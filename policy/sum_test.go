@@ -45,7 +45,7 @@ func TestSumCoversEveryDecidingField(t *testing.T) {
 		change(t, name, reflect.ValueOf(&s).Elem().FieldByIndex(path))
 		check("Settings."+name, s, r)
 	})
-	unread := map[string]bool{"Owner": true, "Comment": true, "Created": true, "Idle": true, "Tests": true, "File": true, "Line": true}
+	unread := map[string]bool{"Owner": true, "Text": true, "Comment": true, "Created": true, "Idle": true, "Tests": true, "File": true, "Line": true}
 	eachField(t, reflect.TypeOf(r), nil, func(name string, path []int) {
 		s, r := summed()
 		change(t, name, reflect.ValueOf(&r).Elem().FieldByIndex(path))

@@ -107,7 +107,7 @@ func (o *Told) keys(t *trial, r *Rule) {
 		if r.Expired(t.facts.Time) {
 			state = IsExpired
 		}
-		o.add(ConditionExpires, r.Expires.Format("2006-01-02"), state)
+		o.add(ConditionExpires, Moment(r.Expires), state)
 	}
 	for _, key := range r.Match.Keys() {
 		if key.Set {

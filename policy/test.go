@@ -37,7 +37,7 @@ type Given struct {
 	TLS            bool
 	EarlierSPFFail bool      // a field of an earlier host says so
 	History        int       // messages of the organization that were proved to be its own
-	Time           time.Time // zero: noon of the day on which the rule was created
+	Time           time.Time // zero: noon of the day on which the rule was created, or the time of day of that
 	Profile        Profile   // zero: strict, since rules only watch under monitor
 }
 

@@ -76,9 +76,9 @@ func expiry(expires, now time.Time) string {
 	case expires.IsZero():
 		return "never"
 	case left <= 0:
-		return "EXPIRED " + expires.UTC().Format(time.DateOnly)
+		return "EXPIRED " + policy.Moment(expires)
 	default:
-		return fmt.Sprintf("%s, in %s", expires.UTC().Format(time.DateOnly), inDays(left))
+		return fmt.Sprintf("%s, in %s", policy.Moment(expires), inDays(left))
 	}
 }
 

@@ -42,7 +42,8 @@ func texts[T any](key string, p *[]T, parse func(string) (T, error)) tomlfile.Fi
 	return f
 }
 
-// date is a TOML date without a time: its beginning in UTC.
+// date is a TOML date, which is its beginning in UTC, or a date with a time and an
+// offset.
 func date(key string, p *time.Time) tomlfile.Field {
 	return tomlfile.Field{Key: key, Read: func(v any) error { return readDate(v, p, "") }}
 }
@@ -58,12 +59,20 @@ func dateOrNever(key string, p *time.Time) tomlfile.Field {
 }
 
 func readDate(v any, p *time.Time, or string) error {
-	d, ok := v.(toml.LocalDate)
-	if !ok {
+	switch v := v.(type) {
+	case toml.LocalDate:
+		*p = v.AsTime(time.UTC)
+	case time.Time:
+		if y := v.UTC().Year(); y < 1 || y > 9999 { // as it would be written
+			return tomlfile.Faultf("write a year of four digits", "is too far away")
+		}
+		*p = v.UTC()
+	case toml.LocalDateTime:
+		return tomlfile.Faultf(`write the offset behind the time, as in 2026-11-02T18:00:00+01:00, or "Z" for UTC`, "does not say in which time zone the time is")
+	default:
 		have, _ := tomlfile.TypeName(v)
-		return tomlfile.Faultf("write a day without quotes and without a time, as in 2026-11-02"+or, "is %s, not a date alone", have)
+		return tomlfile.Faultf("write a day without quotes, as in 2026-11-02, or a moment, as in 2026-11-02T18:00:00Z"+or, "is %s, not a date", have)
 	}
-	*p = d.AsTime(time.UTC)
 	return nil
 }
 

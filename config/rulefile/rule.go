@@ -63,6 +63,7 @@ func (t *ruleText) head() []tomlfile.Field {
 		tomlfile.NumberBetween(at+".priority", &r.Priority, 0, policy.MaxPriority),
 		tomlfile.Required(`write "accept", "tag", "quarantine", "reject", "tempfail", "as_published" or "skip_report"`,
 			tomlfile.Choice(at+".action", &t.action, "accept", "tag", "quarantine", "reject", "tempfail", "as_published", "skip_report")),
+		tomlfile.Text(at+".text", &r.Text, config.CheckReply),
 		tomlfile.Text(at+".reason", &t.reason, checkReason),
 		tomlfile.Text(at+".report_comment", &r.ReportComment, anyText),
 		tomlfile.Share(at+".sample", &r.Sample, `write mode = "shadow" or "off"`),

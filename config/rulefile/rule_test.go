@@ -21,6 +21,7 @@ import (
 	"dmarcgate/internal/brokentest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/policy/ruletest"
 )
 
 const exampleRules = "../../deploy/rules.d/example.toml"
@@ -443,3 +444,37 @@ func loaded(set *Set, err error) ([]policy.Rule, error) {
 
 // failed is the verdict on a message that its author domain asks to reject.
 var failed = dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100}
+
+func TestCreatedAndExpiresCanHaveATimeOfDay(t *testing.T) {
+	text := strings.NewReplacer("created = 2026-11-02", "created = 2026-11-02T18:00:00+01:00", "expires = 2027-05-01", "expires = 2027-05-01T18:00:00.5Z")
+	rules, err := Parse("f", []byte(text.Replace(relayRule)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := [2]time.Time{time.Date(2026, 11, 2, 17, 0, 0, 0, time.UTC), time.Date(2027, 5, 1, 18, 0, 0, 5e8, time.UTC)}
+	if got := [2]time.Time{rules[0].Created, rules[0].Expires}; got != want {
+		t.Errorf("created and expires = %v; want %v", got, want)
+	}
+	again, err := Parse("f", []byte(Text(rules[0])))
+	if err != nil || !reflect.DeepEqual(placeless(again[0]), placeless(rules[0])) {
+		t.Errorf("Parse(%s) = %+v, %v; want the same rule", Text(rules[0]), again, err)
+	}
+}
+
+// A message of a test that gives no time comes while the rule is there.
+func TestTestWithoutATimeComesWhenTheRuleIsMade(t *testing.T) {
+	text := strings.NewReplacer("created = 2026-11-02", "created = 2026-11-02T18:00:00Z", "expires = 2027-05-01", "expires = 2026-11-02T19:00:00Z").Replace(relayRule) +
+		"[[rule.test]]\ngiven = {rcpt = \"example.edu\", policy = \"reject\", client = \"192.0.2.1\"}\nexpect = {rule = \"relay\"}\n" +
+		"[[rule.test]]\ngiven = {rcpt = \"example.edu\", policy = \"reject\", client = \"192.0.2.1\", time = 2026-11-02T19:00:00Z}\nexpect = {rule = \"\"}\n"
+	rules, err := Parse("f", []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	set, err := policy.NewRules(rules)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range ruletest.Run(set) {
+		t.Errorf("%s", f.Text())
+	}
+}

@@ -27,7 +27,7 @@ func Table(r policy.Rule) map[string]any {
 	if r.Sample > 0 {
 		out["sample"] = float64(r.Sample) / 100
 	}
-	for key, text := range map[string]string{"comment": r.Comment, "reason": string(r.Reason), "report_comment": r.ReportComment} {
+	for key, text := range map[string]string{"comment": r.Comment, "reason": string(r.Reason), "report_comment": r.ReportComment, "text": r.Text} {
 		if text != "" {
 			out[key] = text
 		}
@@ -56,6 +56,10 @@ func tomlMatch(m policy.Match) map[string]any {
 	return out
 }
 
-func tomlDate(t time.Time) toml.LocalDate {
+// tomlDate is a date alone for the beginning of a day in UTC, else with the time.
+func tomlDate(t time.Time) any {
+	if t = t.UTC(); !t.Equal(t.Truncate(24 * time.Hour)) {
+		return t
+	}
 	return toml.LocalDate{Year: t.Year(), Month: int(t.Month()), Day: t.Day()}
 }

@@ -25,7 +25,7 @@ func rules(all []policy.Rule, listener string, x Outcome, redact bool) (text str
 			continue
 		}
 		if redact {
-			r.Owner, r.Comment, r.ReportComment = "postmaster@receiver.example", redacted, ""
+			r.Owner, r.Comment, r.ReportComment, r.Text = "postmaster@receiver.example", redacted, "", ""
 		}
 		if (r.Sample > 0 || hasClock(r.Match)) && !slices.Contains(matched, r.ID) {
 			continue // if it is about the message, that was not drawn, or it was another time

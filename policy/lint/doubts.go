@@ -71,7 +71,7 @@ func expiresSoon(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	if o.Now.IsZero() || r.Expires.IsZero() || r.Expired(o.Now) || r.Expires.Sub(o.Now) > SoonExpires {
 		return pattern.Fault{}, false
 	}
-	return fault(true, "expires", "expires on "+r.Expires.Format(time.DateOnly), "ask the owner whether the rule is still needed; set a later date or remove the rule")
+	return fault(true, "expires", "expires on "+policy.Moment(r.Expires), "ask the owner whether the rule is still needed; set a later date or remove the rule")
 }
 
 // longLived: a rule that nobody has to look at again outlives its reason, but

@@ -8,6 +8,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/scope"
 )
 

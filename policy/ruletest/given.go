@@ -32,7 +32,8 @@ func Settings(g policy.Given, rules policy.Rules) policy.Settings {
 }
 
 // Facts returns the message of a test. created is the day on which its rule was made: the
-// message comes at noon of that day where no time is given.
+// message comes at noon of that day where no time is given, or at created where that
+// has a time of day.
 func Facts(g policy.Given, created time.Time) policy.Facts {
 	f := policy.Facts{
 		Time: g.Time, Listener: g.Listener, Client: g.Client, ClientName: g.Name, Helo: g.Helo, NullPath: g.NullPath,
@@ -41,7 +42,9 @@ func Facts(g policy.Given, created time.Time) policy.Facts {
 		Seed: 1, Version: policy.FactsVersion,
 	}
 	if f.Time.IsZero() {
-		f.Time = created.Add(12 * time.Hour)
+		if f.Time = created; created.Equal(created.Truncate(24 * time.Hour)) {
+			f.Time = created.Add(12 * time.Hour)
+		}
 	}
 	if len(f.Recipients) == 0 {
 		f.Recipients = []string{defaultRcpt}
