@@ -91,8 +91,7 @@ func (rs Rules) Text(d Decision) string {
 	if i == 0 {
 		return ""
 	}
-	r := &rs.list[i-1]
-	if r.Action == RuleReject && d.Action == Reject || r.Action == RuleTempfail && d.Action == Tempfail {
+	if r := &rs.list[i-1]; r.Action == RuleReject && d.Action == Reject || r.Action == RuleTempfail && d.Action == Tempfail {
 		return r.Text
 	}
 	return ""

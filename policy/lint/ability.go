@@ -31,6 +31,7 @@ type way struct {
 	by     string // how it is done, for findings; "" where nothing has to be done
 	value  string // the name, or the address
 	owner  string // domain or network of the one party that does it; "" otherwise
+	kind   proof  // how value is proved
 	wide   bool   // the party is one of many hosts or names, which need not have one owner
 	set    func(*policy.Given)
 }
@@ -65,6 +66,7 @@ const (
 	byDKIM
 	byName // a client name that DNS confirms
 	byARC
+	byClient
 )
 
 var proofWords = [...]string{bySPF: "SPF passes for", byDKIM: "a signature passes for", byName: "the client is named", byARC: "the message is sealed by"}
@@ -77,7 +79,7 @@ func names(kind proof, no []pattern.Domain, others []string, yes ...[]pattern.Do
 	add := func(name string, w way) {
 		if !seen[name] && !oneHolds(no, name) && !slices.ContainsFunc(yes, func(l []pattern.Domain) bool { return l != nil && !oneHolds(l, name) }) {
 			seen[name] = true
-			w.value = name
+			w.value, w.kind = name, kind
 			found = append(found, w)
 		}
 	}
@@ -177,7 +179,7 @@ func addresses(yes, no []pattern.Network) []way {
 	add := func(a netip.Addr, w way) {
 		in := func(n pattern.Network) bool { return n.Covers(netip.PrefixFrom(a, a.BitLen())) }
 		if a.IsValid() && !slices.ContainsFunc(no, in) {
-			w.value = a.String()
+			w.value, w.kind = a.String(), byClient
 			found = append(found, w)
 		}
 	}

@@ -99,6 +99,7 @@ type trying struct {
 	rule    *policy.Rule
 	set     policy.Rules
 	opened  *opening
+	told    func(opening) // of every opening; may be nil
 	decided bool
 	blocked *policy.Rule // a rule that decided in its place
 }
@@ -202,6 +203,9 @@ func (t *trying) open(o opening) {
 	if o.spoof.effort == beyond || t.off(efforts[o.spoof.effort]) || o.ownAffair() {
 		return
 	}
+	if t.told != nil {
+		t.told(o)
+	}
 	if t.opened == nil || t.effort(&o) < t.effort(t.opened) {
 		t.opened = &o
 	}
@@ -281,7 +285,7 @@ func (t *trying) findings() []policy.Finding {
 	var found []policy.Finding
 	if o := t.opened; o != nil {
 		level, code := t.level(o)
-		given := o.spoof.Given
+		given := o.given()
 		found = append(found, policy.Finding{Level: level, Code: code, Fault: t.fault(o, code), Spoof: &given})
 	}
 	if !t.decided && t.blocked != nil && alwaysBefore(t.blocked, t.rule) {

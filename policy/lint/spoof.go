@@ -18,6 +18,7 @@ type spoof struct {
 	effort effort
 	by     []string // what had to be arranged
 	owners []string // the parties that arrange it
+	used   []way    // what they arrange
 	wide   bool     // every party of them is one of many
 	ways   []int    // which way of each part was taken, for spoofs beside this one
 }
@@ -107,7 +108,7 @@ func build(ways [][]way, choice []int) spoof {
 		w := list[choice[i]]
 		s.effort = max(s.effort, w.effort)
 		if w.by != "" {
-			s.by = append(s.by, w.by)
+			s.by, s.used = append(s.by, w.by), append(s.used, w)
 		}
 		if w.owner != "" {
 			s.owners = append(s.owners, w.owner)

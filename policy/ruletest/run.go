@@ -81,6 +81,26 @@ func Run(rules policy.Rules) []Failure {
 	if !slices.ContainsFunc(list, func(r policy.Rule) bool { return len(r.Tests) > 0 }) {
 		return nil
 	}
+	drawn := Drawn(rules)
+	var failures []Failure
+	for _, r := range list {
+		if len(r.Tests) == 0 {
+			continue
+		}
+		skips := r.Action == policy.RuleSkipReport
+		for _, t := range r.Tests {
+			d := decide(drawn, r, t.Given)
+			if !met(t.Expect, d, skips) {
+				failures = append(failures, Failure{Rule: r.ID, File: r.File, Line: t.Line, Got: d, Expected: t.Expect, skips: skips})
+			}
+		}
+	}
+	return failures
+}
+
+// Drawn returns the rules as tests have them: none is left out by its sample.
+func Drawn(rules policy.Rules) policy.Rules {
+	list := rules.List()
 	for i := range list {
 		list[i].Sample = 0
 	}
@@ -88,18 +108,17 @@ func Run(rules policy.Rules) []Failure {
 	if err != nil {
 		panic(err) // rules without a sample are as good as with one
 	}
-	var failures []Failure
-	for _, r := range list {
-		if len(r.Tests) == 0 {
-			continue
-		}
-		trying, skips := drawn.Trying(r.ID), r.Action == policy.RuleSkipReport
-		for _, t := range r.Tests {
-			d := Settings(t.Given, trying).Decide(Facts(t.Given, r.Created))
-			if !met(t.Expect, d, skips) {
-				failures = append(failures, Failure{Rule: r.ID, File: r.File, Line: t.Line, Got: d, Expected: t.Expect, skips: skips})
-			}
-		}
-	}
-	return failures
+	return drawn
+}
+
+func decide(drawn policy.Rules, r policy.Rule, g policy.Given) policy.Decision {
+	return Settings(g, drawn.Trying(r.ID)).Decide(Facts(g, r.Created))
+}
+
+// Expected returns what a test of r with this message has to expect for Run to find
+// it met. The rules are those that Drawn returns.
+func Expected(drawn policy.Rules, r policy.Rule, g policy.Given) policy.Expect {
+	d := decide(drawn, r, g)
+	id := named(d, r.Action == policy.RuleSkipReport)
+	return policy.Expect{Rule: &id, Applied: applied(d)}
 }
