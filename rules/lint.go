@@ -11,6 +11,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
 	"dmarcgate/rules/dnscheck"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -44,12 +45,14 @@ func (b *book) lint() (found []site.Remark, err error) {
 
 // Linting says what else Lint does.
 type Linting struct {
-	Strict bool // warnings are an error, too
-	DNS    bool // look up the anchors of the rules, once they have no errors
+	Strict  bool // warnings are an error, too
+	Remarks bool // print remarks; JSON has them always
+	DNS     bool // look up the anchors of the rules, once they have no errors
 }
 
-// Lint prints what is wrong or doubtful in the rules. Errors, and with Strict also
-// warnings, are an error, which counts them.
+// Lint prints what is wrong or doubtful in the rules, and remarks: whom a rule lets in
+// that means to. JSON has the spoofs, too. Errors, and with Strict also warnings, are
+// an error, which counts them.
 func Lint(ctx context.Context, out io.Writer, o Options, how Linting) error {
 	b, err := locate(o)
 	if err != nil {
@@ -66,7 +69,7 @@ func Lint(ctx context.Context, out io.Writer, o Options, how Linting) error {
 		}
 		found = append(found, more...)
 	}
-	if err := b.printLint(out, found); err != nil {
+	if err := b.printLint(out, found, how.Remarks); err != nil {
 		return err
 	}
 	return worst(found, how.Strict)
@@ -124,12 +127,15 @@ func count(found []site.Remark, level string) int {
 	return n
 }
 
-func (b *book) printLint(w io.Writer, found []site.Remark) error {
+func (b *book) printLint(w io.Writer, found []site.Remark, remarks bool) error {
 	if b.ask.JSON {
+		b.addSpoofs(found)
 		return json.NewEncoder(w).Encode(append([]site.Remark{}, found...))
 	}
 	for _, f := range found {
-		fmt.Fprintln(w, f)
+		if remarks || f.Level != site.LevelRemark {
+			fmt.Fprintln(w, f)
+		}
 	}
 	if b.set == nil {
 		return nil
@@ -137,4 +143,26 @@ func (b *book) printLint(w io.Writer, found []site.Remark) error {
 	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, %s, hash %s\n", b.dir, term.Count(b.set.Rules.Len(), "rule"),
 		term.Count(count(found, site.LevelWarning), "warning"), term.Count(count(found, site.LevelRemark), "remark"), term.Count(b.set.Tests, "test"), b.set.Rules.Hash())
 	return err
+}
+
+// addSpoofs gives each finding the test that shows it. Where the rules were refused,
+// they are looked at once more; where they cannot be, there are no tests.
+func (b *book) addSpoofs(found []site.Remark) {
+	set := b.set
+	if set == nil {
+		unlinted := *b
+		if err := unlinted.loadUnlinted(); err != nil {
+			return
+		}
+		set = unlinted.set
+	}
+	type finding struct{ rule, code, text string }
+	spoofs := make(map[finding]*policy.Given)
+	for _, f := range lint.Rules(set.Rules.List(), b.opts.Options) {
+		spoofs[finding{f.Rule, f.Code, f.Text}] = f.Spoof
+	}
+	tests := newSpoofTests(set.Rules)
+	for i, f := range found {
+		found[i].Spoof = tests.text(f.Rule, spoofs[finding{f.Rule, f.Code, f.Text}])
+	}
 }

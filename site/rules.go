@@ -99,6 +99,7 @@ type Remark struct {
 	Level string `json:"level"` // see LevelError and the others
 	Code  string `json:"code,omitempty"`
 	Rule  string `json:"rule,omitempty"`
+	Spoof string `json:"spoof,omitempty"` // a [[rule.test]] with a message that shows it, where rules lint and explain have one
 	config.Problem
 }
 
@@ -106,7 +107,7 @@ type Remark struct {
 func Remarks(findings []policy.Finding) []Remark {
 	out := []Remark{}
 	for _, f := range findings {
-		out = append(out, Remark{levels[f.Level], f.Code, f.Rule, config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix}})
+		out = append(out, Remark{Level: levels[f.Level], Code: f.Code, Rule: f.Rule, Problem: config.Problem{File: f.File, Line: f.Line, Key: f.Key, Text: f.Text, Fix: f.Fix}})
 	}
 	return out
 }

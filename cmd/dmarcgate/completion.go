@@ -74,7 +74,7 @@ func bashScript(words []commandWord) string {
 %s		esac
 	fi
 	case "${COMP_WORDS[*]:1:2}" in
-	"rules show"|"rules test") words="$words $(dmarcgate rules list --ids 2>/dev/null)" ;;
+	"rules show"|"rules explain"|"rules test") words="$words $(dmarcgate rules list --ids 2>/dev/null)" ;;
 	esac
 	COMPREPLY=($(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}"))
 }
@@ -93,6 +93,6 @@ func fishScript(words []commandWord) string {
 			fmt.Fprintf(&b, "complete -c dmarcgate -n '__fish_seen_subcommand_from %s' -l %s\n", w.name, strings.TrimPrefix(f, "--"))
 		}
 	}
-	b.WriteString("complete -c dmarcgate -n '__fish_seen_subcommand_from rules; and __fish_seen_subcommand_from show test' -f -a '(dmarcgate rules list --ids 2>/dev/null)'\n")
+	b.WriteString("complete -c dmarcgate -n '__fish_seen_subcommand_from rules; and __fish_seen_subcommand_from show explain test' -f -a '(dmarcgate rules list --ids 2>/dev/null)'\n")
 	return b.String()
 }

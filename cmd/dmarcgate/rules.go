@@ -12,12 +12,13 @@ import (
 
 // rulesCmd is about the override rules.
 type rulesCmd struct {
-	List rulesListCmd `cmd:"" help:"List all rules with their matches."`
-	Show rulesShowCmd `cmd:"" help:"Show text, findings, tests and matches of a rule."`
-	Lint rulesLintCmd `cmd:"" help:"Report errors and warnings in the rules with line number and suggested fix."`
-	Test rulesTestCmd `cmd:"" help:"Run the tests of the rules and show their impact on stored messages."`
-	Hits rulesHitsCmd `cmd:"" help:"Count matched messages of each rule."`
-	Add  rulesAddCmd  `cmd:"" help:"Propose a rule for mail like a stored message and print the rule."`
+	List    rulesListCmd    `cmd:"" help:"List all rules with their matches."`
+	Show    rulesShowCmd    `cmd:"" help:"Show text, findings, tests and matches of a rule."`
+	Explain rulesExplainCmd `cmd:"" help:"Say who can use a rule: what it does, and each message of a third party that it lets in, as a test."`
+	Lint    rulesLintCmd    `cmd:"" help:"Report errors and warnings in the rules with line number and suggested fix."`
+	Test    rulesTestCmd    `cmd:"" help:"Run the tests of the rules and show their impact on stored messages."`
+	Hits    rulesHitsCmd    `cmd:"" help:"Count matched messages of each rule."`
+	Add     rulesAddCmd     `cmd:"" help:"Propose a rule for mail like a stored message and print the rule."`
 }
 
 // maxRuleDays is our limit for days, the longest that results can be kept.
@@ -61,16 +62,24 @@ func (c *rulesShowCmd) Run(e *env) error {
 	return rules.Show(ctx, e.stdout, c.options(e), c.ID)
 }
 
+type rulesExplainCmd struct {
+	rulesFlags
+	ID string `arg:"" help:"Explain the rule with this id."`
+}
+
+func (c *rulesExplainCmd) Run(e *env) error { return rules.Explain(e.stdout, c.options(e), c.ID) }
+
 type rulesLintCmd struct {
 	rulesFlags
-	Strict bool `help:"Exit with an error for warnings, too."`
-	DNS    bool `name:"dns" help:"Look up the anchors of the rules and the trust lists of the configuration in the DNS, too."`
+	Strict  bool `help:"Exit with an error for warnings, too."`
+	Remarks bool `help:"Print remarks, too: rules that let in one named party, as they are meant to."`
+	DNS     bool `name:"dns" help:"Also look up the anchors of the rules and the trust lists of the configuration in the DNS."`
 }
 
 func (c *rulesLintCmd) Run(e *env) error {
 	ctx, stop := c.context()
 	defer stop()
-	return rules.Lint(ctx, e.stdout, c.options(e), rules.Linting{Strict: c.Strict, DNS: c.DNS})
+	return rules.Lint(ctx, e.stdout, c.options(e), rules.Linting{Strict: c.Strict, Remarks: c.Remarks, DNS: c.DNS})
 }
 
 type rulesTestCmd struct {

@@ -45,6 +45,7 @@ type MapFile struct {
 type Options struct {
 	lint.Options
 	SkipTests bool // for commands that show what the tests say
+	SkipLint  bool // for commands that say about a rule what lint finds
 
 	// Demote runs a rule in shadow, instead of refusing all rules, when the only
 	// thing against it is what it opens to third parties: that may be known only
@@ -169,7 +170,10 @@ func (l *loading) load(o Options) (*Set, error) {
 	errs.Problems = slices.Concat(errs.Problems, all.errs.Problems, l.maps.errs.Problems, wrong)
 	errs.ByFile()
 	written := slices.Clone(all.rules)
-	findings, demoted := all.lint(errs, o.Options, l.mayDemote)
+	var findings, demoted []policy.Finding
+	if !o.SkipLint {
+		findings, demoted = all.lint(errs, o.Options, l.mayDemote)
+	}
 	if len(errs.Problems) > 0 {
 		return nil, errs
 	}

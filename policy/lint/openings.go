@@ -29,8 +29,8 @@ type Opening struct {
 // itself, our limit.
 const maxItems = 100
 
-// Openings returns who can use a rule and should not without its author's knowing:
-// who needs the least first, each once. untried is how many items of lists were left
+// Openings returns who can use a rule for mail in the name of others: who needs the
+// least first, each once, with the message that gains most. untried is how many items of lists were left
 // out. What keeps the rules from being attacked, such as an id twice, is an error.
 func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, untried int, err error) {
 	var all []*policy.Rule
@@ -51,7 +51,7 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 	for i := range list {
 		t.play(spoofs(&list[i], at), &list[i], 0)
 	}
-	slices.SortStableFunc(found, func(x, y Opening) int { return cmp.Compare(x.effort, y.effort) })
+	slices.SortStableFunc(found, func(x, y Opening) int { return cmp.Or(cmp.Compare(x.effort, y.effort), cmp.Compare(y.From, x.From)) })
 	seen := map[string]bool{}
 	return slices.DeleteFunc(found, func(o Opening) bool {
 		again := seen[o.Who]
