@@ -99,8 +99,8 @@ func TestExplainSaysWhoCanUseARule(t *testing.T) {
 			}
 		}
 	}
-	if err := Explain(io.Discard, Options{Config: filepath.Join(dir, "none.conf"), Dir: dir, Warn: io.Discard}, "nigth"); err == nil || !strings.Contains(err.Error(), `did you mean "night"?`) {
-		t.Errorf("Explain(nigth) = %v; want the rule that is meant", err)
+	if err := Explain(io.Discard, Options{Config: filepath.Join(dir, "none.conf"), Dir: dir, Warn: io.Discard}, "nigh"); err == nil || !strings.Contains(err.Error(), `did you mean "night"?`) {
+		t.Errorf("Explain(nigh) = %v; want the rule that is meant", err)
 	}
 }
 
