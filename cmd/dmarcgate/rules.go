@@ -14,7 +14,7 @@ import (
 type rulesCmd struct {
 	List    rulesListCmd    `cmd:"" help:"List all rules with their matches."`
 	Show    rulesShowCmd    `cmd:"" help:"Show text, findings, tests and matches of a rule."`
-	Explain rulesExplainCmd `cmd:"" help:"Say who can use a rule: what it does, and each message of a third party that it lets in, as a test."`
+	Explain rulesExplainCmd `cmd:"" help:"Explain what a rule does and who can use it, with the messages that it lets in as tests."`
 	Lint    rulesLintCmd    `cmd:"" help:"Report errors and warnings in the rules with line number and suggested fix."`
 	Test    rulesTestCmd    `cmd:"" help:"Run the tests of the rules and show their impact on stored messages."`
 	Hits    rulesHitsCmd    `cmd:"" help:"Count matched messages of each rule."`
