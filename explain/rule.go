@@ -1,10 +1,12 @@
 package explain
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
@@ -67,7 +69,11 @@ func (x *Explanation) told(root *term.Node) {
 			text += " = " + c.Value
 		}
 		k := n.Add("%s: %s", term.Printable(text), c.State)
-		if have := factWords(c.Key, x.Facts); have != "" {
+		have := factWords(c.Key, x.Facts)
+		if c.Key == "tz" {
+			have = clockIn(c.Value, x.Facts.Time)
+		}
+		if have != "" {
 			k.Add("the message has: %s", term.Printable(have))
 		}
 	}
@@ -114,9 +120,18 @@ func factWords(key string, f policy.Facts) string {
 	case "rcpt_domain", policy.ConditionRecipients:
 		return listWords(f.Recipients, func(d string) string { return d })
 	case "time", "weekday":
-		return f.Time.UTC().Format("15:04, Monday")
+		return f.Time.UTC().Format("15:04, Monday UTC")
 	}
 	return flagWords(key, f)
+}
+
+// clockIn is the time of a message by the clocks of the zone that a rule names.
+func clockIn(value string, at time.Time) string {
+	var zone pattern.Zone
+	if json.Unmarshal([]byte(value), &zone) != nil {
+		return ""
+	}
+	return zone.In(at).Format("15:04, Monday")
 }
 
 func flagWords(key string, f policy.Facts) string {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
@@ -296,5 +297,35 @@ func TestTallyCountsShadowRules(t *testing.T) {
 	}
 	if got.Changed != 0 {
 		t.Errorf("whatIf() = %d changed; want none by rules in shadow", got.Changed)
+	}
+}
+
+// The time of a rule is compared with that of the stored message, by the clocks that
+// its zone had then.
+func TestWhatIfUsesStoredTimeInZoneOfRule(t *testing.T) {
+	var berlin pattern.Zone
+	if err := berlin.UnmarshalText([]byte("Europe/Berlin")); err != nil {
+		t.Fatal(err)
+	}
+	s := profileSettings(t, "strict")
+	var err error
+	if s.Rules, err = policy.NewRules([]policy.Rule{{
+		ID: "by-day", Owner: "x", Comment: "c", Created: resultstest.Day, Mode: policy.Enforce, Action: policy.RuleAccept, Reason: policy.LocalPolicy,
+		Match: policy.Match{Hours: []pattern.Hours{{Begin: 9 * 60, End: 17 * 60}}, TZ: &berlin},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	var rows []results.Row
+	for n, at := range []time.Time{
+		time.Date(2026, 10, 24, 7, 30, 0, 0, time.UTC),  // 9:30 in summer
+		time.Date(2026, 10, 25, 7, 30, 0, 0, time.UTC),  // 8:30: clocks went back in the night
+		time.Date(2026, 10, 25, 15, 30, 0, 0, time.UTC), // 16:30
+		time.Date(2026, 10, 24, 15, 30, 0, 0, time.UTC), // 17:30
+	} {
+		rows = append(rows, resultstest.Decided(profileSettings(t, "strict"), resultstest.Facts(n, func(f *policy.Facts) { f.Time = at })))
+	}
+	got := tallied(t, trying(s), rows...)
+	if got.Relaxed != 2 || got.Changed != 2 || !slices.Equal(got.Samples, []string{"q0", "q2"}) {
+		t.Errorf("whatIf() relaxes %d of %d: %q; want 2 of 2: q0 and q2", got.Relaxed, got.Changed, got.Samples)
 	}
 }
