@@ -141,6 +141,6 @@ const zones = 24 * time.Hour
 // idle could not be told.
 func createdAhead(r *policy.Rule, o *Options) (pattern.Fault, bool) {
 	return fault(!o.Now.IsZero() && r.Created.Sub(o.Now) > zones, "created",
-		fmt.Sprintf("%s is in the future: today is %s (UTC)", r.Created.Format(time.DateOnly), o.Now.UTC().Format(time.DateOnly)),
+		fmt.Sprintf("%s is in the future: today is %s (UTC)", policy.Moment(r.Created), o.Now.UTC().Format(time.DateOnly)),
 		"write the day on which the rule was written, or correct the clock of this host")
 }
