@@ -44,7 +44,7 @@ type opening struct {
 // Explain says in words what a rule does, and who can use it. Rules that lint
 // refuses are explained, too. What is printed is TOML: the rule with comments, and
 // its spoofs as tests that pass.
-func Explain(out io.Writer, o Options, id string) error {
+func (o Options) Explain(out io.Writer, id string) error {
 	b, err := locate(o)
 	if err != nil {
 		return err

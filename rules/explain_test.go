@@ -74,7 +74,7 @@ client = ["192.0.2.0/28"]
 func explainText(t *testing.T, dir, id string) string {
 	t.Helper()
 	var b strings.Builder
-	if err := Explain(&b, Options{Config: filepath.Join(dir, "none.conf"), Dir: dir, Warn: io.Discard}, id); err != nil {
+	if err := (Options{Config: filepath.Join(dir, "none.conf"), Dir: dir, Warn: io.Discard}).Explain(&b, id); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -99,7 +99,7 @@ func TestExplainSaysWhoCanUseARule(t *testing.T) {
 			}
 		}
 	}
-	if err := Explain(io.Discard, Options{Config: filepath.Join(dir, "none.conf"), Dir: dir, Warn: io.Discard}, "nigh"); err == nil || !strings.Contains(err.Error(), `did you mean "night"?`) {
+	if err := (Options{Config: filepath.Join(dir, "none.conf"), Dir: dir, Warn: io.Discard}).Explain(io.Discard, "nigh"); err == nil || !strings.Contains(err.Error(), `did you mean "night"?`) {
 		t.Errorf("Explain(nigh) = %v; want the rule that is meant", err)
 	}
 }

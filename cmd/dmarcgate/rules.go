@@ -67,7 +67,7 @@ type rulesExplainCmd struct {
 	ID string `arg:"" help:"Explain the rule with this id."`
 }
 
-func (c *rulesExplainCmd) Run(e *env) error { return rules.Explain(e.stdout, c.options(e), c.ID) }
+func (c *rulesExplainCmd) Run(e *env) error { return c.options(e).Explain(e.stdout, c.ID) }
 
 type rulesLintCmd struct {
 	rulesFlags
