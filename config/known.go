@@ -2,18 +2,17 @@ package config
 
 import (
 	"dmarcgate/config/tomlfile"
-	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
 // parseSealer reads the domain of an ARC sealer.
 func parseSealer(s string) (string, error) {
-	d, err := policy.ParseSealer(s)
+	d, err := pattern.ParseSealer(s)
 	return d, tomlfile.AsFault(err)
 }
 
 // parseForwarder reads a domain or a set of them.
 func parseForwarder(s string) (pattern.Domain, error) {
-	p, err := policy.ParseForwarder(s)
+	p, err := pattern.ParseForwarder(s)
 	return p, tomlfile.AsFault(err)
 }

@@ -125,6 +125,7 @@ func (t *spoofTests) remarks(findings []policy.Finding) []site.Remark {
 // effects say what the actions do with a message that matches.
 var effects = map[policy.RuleAction]string{
 	policy.RuleAccept:      "delivers the message, whatever policy the domain's owner publishes",
+	policy.RuleTag:         "delivers the message with the quarantine header field, whatever the listener does in quarantine",
 	policy.RuleQuarantine:  "quarantines the message, whatever policy the domain's owner publishes",
 	policy.RuleReject:      "refuses the message for good, whatever policy the domain's owner publishes",
 	policy.RuleTempfail:    "defers the message each time that it comes",

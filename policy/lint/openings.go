@@ -37,7 +37,7 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 	for i := range rules {
 		all = append(all, &rules[i])
 	}
-	a, err := newAttack(all, at)
+	a, err := newAttack(all, &Options{Now: at})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -49,7 +49,7 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 	t.told = func(o opening) { found = append(found, t.opening(&o)) }
 	list, untried := narrowed(&r.Match)
 	for i := range list {
-		t.play(spoofs(&list[i], at), &list[i], 0)
+		t.play(t.spoofs(&list[i], at), &list[i], 0)
 	}
 	slices.SortStableFunc(found, func(x, y Opening) int { return cmp.Or(cmp.Compare(x.effort, y.effort), cmp.Compare(y.From, x.From)) })
 	seen := map[string]bool{}

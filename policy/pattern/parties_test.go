@@ -1,10 +1,8 @@
-package policy
+package pattern
 
 import (
 	"errors"
 	"testing"
-
-	"dmarcgate/policy/pattern"
 )
 
 // wrong wants err to be a fault without a key that says this; "" wants no
@@ -17,7 +15,7 @@ func wrong(t *testing.T, call string, err error, want string) {
 		}
 		return
 	}
-	var f pattern.Fault
+	var f Fault
 	if !errors.As(err, &f) || f.Key != "" || f.Error() != want {
 		t.Errorf("%s = error %v; want %s", call, err, want)
 	}
