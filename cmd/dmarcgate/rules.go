@@ -73,7 +73,7 @@ type rulesLintCmd struct {
 	rulesFlags
 	Strict  bool `help:"Exit with an error for warnings, too."`
 	Remarks bool `help:"Print remarks, too: rules that let in one named party, as they are meant to."`
-	DNS     bool `name:"dns" help:"Also look up the anchors of the rules and the trust lists of the configuration in the DNS."`
+	DNS     bool `name:"dns" help:"Look up the anchors of the rules and the trust lists of the configuration in the DNS too."`
 }
 
 func (c *rulesLintCmd) Run(e *env) error {
