@@ -28,11 +28,12 @@ var efforts = [...]string{anybody: "anybody", account: "account", customer: "cus
 // way is one way to make one part of a message what a rule asks for.
 type way struct {
 	effort effort
-	by     string // how it is done, for findings; "" where nothing has to be done
-	value  string // the name, or the address
-	owner  string // domain or network of the one party that does it; "" otherwise
-	kind   proof  // how value is proved
-	wide   bool   // the party is one of many hosts or names, which need not have one owner
+	by     string         // how it is done, for findings; "" where nothing has to be done
+	value  string         // the name, or the address
+	item   pattern.Domain // for inBothLists: what is in both lists
+	owner  string         // domain or network of the one party that does it; "" otherwise
+	kind   proof          // how value is proved
+	wide   bool           // the party is one of many hosts or names, which need not have one owner
 	set    func(*policy.Given)
 }
 

@@ -33,6 +33,9 @@ type attack struct {
 	at    time.Time
 	work  int // decisions made so far
 	limit int
+	left  map[*policy.Rule][]*policy.Rule // rules that the limit kept from being attacked: at all, or beside some of the others, of which the first is here
+
+	sketches map[*policy.Rule]sketch
 
 	without []string // see Options
 }
@@ -42,10 +45,13 @@ func (a *attack) off(ability string) bool { return slices.Contains(a.without, ab
 
 // newAttack makes the attack on rules that have no faults.
 func newAttack(rules []*policy.Rule, o *Options) (*attack, error) {
-	a := &attack{byID: make(map[string]*policy.Rule), at: o.Now, limit: maxDecisions, without: o.Without}
+	a := &attack{
+		byID: make(map[string]*policy.Rule), at: o.Now, limit: maxDecisions, left: make(map[*policy.Rule][]*policy.Rule),
+		sketches: make(map[*policy.Rule]sketch), without: o.Without,
+	}
 	var all, hard []policy.Rule
 	for _, r := range rules {
-		a.byID[r.ID] = r
+		a.byID[r.ID], a.sketches[r] = r, sketchOf(&r.Match)
 		drawn := *r
 		drawn.Sample = 0
 		if tightens(r) {
@@ -68,6 +74,17 @@ func newAttack(rules []*policy.Rule, o *Options) (*attack, error) {
 	}
 	a.hard, err = policy.NewRules(hard)
 	return a, err
+}
+
+// spent reports whether the work limit is reached, and keeps what is not tried
+// because of it: r, or r beside another rule.
+func (a *attack) spent(r *policy.Rule, beside ...*policy.Rule) bool {
+	if a.work < a.limit {
+		return false
+	}
+	a.left[r] = append(a.left[r], beside...)
+	a.left[r] = a.left[r][:min(len(a.left[r]), 1)] // the first tells where to look
+	return true
 }
 
 // tightens reports whether a rule is there to do more than the rest.
@@ -106,11 +123,8 @@ type trying struct {
 
 // rule attacks one rule, with the others as they are.
 func (a *attack) rule(r *policy.Rule) []policy.Finding {
-	if r.Expired(a.at) {
+	if r.Expired(a.at) || a.spent(r) {
 		return nil
-	}
-	if a.work >= a.limit {
-		return []policy.Finding{notAttacked()}
 	}
 	t := &trying{attack: a, rule: r, set: a.set.Trying(r.ID)}
 	list := a.spoofs(&r.Match, a.at)
@@ -130,12 +144,14 @@ func (t *trying) meet(least effort) {
 		return
 	}
 	after, _ := slices.BinarySearchFunc(t.order, t.rule, inTurn)
-	below := t.order[after:]
-	for _, u := range below[:min(len(below), maxCompared)] {
-		if t.opened != nil && t.effort(t.opened) <= least || t.work >= t.limit {
+	for _, u := range t.order[after:] {
+		if t.opened != nil && t.effort(t.opened) <= least {
 			return
 		}
-		if both, ok := meet(&t.rule.Match, &u.Match); ok && u != t.rule {
+		if u == t.rule || t.sketches[u].apart(t.sketches[t.rule]) || t.spent(t.rule, u) {
+			continue
+		}
+		if both, ok := t.attack.meet(&t.rule.Match, &u.Match); ok {
 			list := t.spoofs(&both, t.at)
 			for i := range list[:min(len(list), maxDodges)] {
 				t.try(&list[i])
@@ -162,7 +178,7 @@ func (t *trying) play(list []spoof, m *policy.Match, depth int) {
 			t.play(later[:min(len(later), maxDodges)], m, depth+1)
 		}
 		for _, n := range negations(&t.byID[id].Match) {
-			if both, ok := join(m, &n); ok && t.work < t.limit {
+			if both, ok := join(m, &n); ok && !t.spent(t.rule, t.byID[id]) {
 				dodges := t.spoofs(&both, t.at)
 				t.play(dodges[:min(len(dodges), maxDodges)], &both, depth+1)
 			}
@@ -288,7 +304,7 @@ func (t *trying) findings() []policy.Finding {
 		given := o.given()
 		found = append(found, policy.Finding{Level: level, Code: code, Fault: t.fault(o, code), Spoof: &given})
 	}
-	if !t.decided && t.blocked != nil && alwaysBefore(t.blocked, t.rule) {
+	if _, cut := t.left[t.rule]; !cut && !t.decided && t.blocked != nil && alwaysBefore(t.blocked, t.rule) {
 		found = append(found, t.neverDecides())
 	}
 	return found
@@ -318,9 +334,15 @@ func (t *trying) fault(o *opening, code string) pattern.Fault {
 	return f
 }
 
-func notAttacked() policy.Finding {
+// notAttacked says that the work limit was reached before a rule was attacked, or
+// before it was tried beside others.
+func notAttacked(beside []*policy.Rule) policy.Finding {
+	text := "the rules are too many for one check: nobody has tried what this one opens"
+	if len(beside) > 0 {
+		text += fmt.Sprintf(" beside some of the others, such as rule %q%s", beside[0].ID, place(beside[0]))
+	}
 	return policy.Finding{Level: policy.Warning, Code: policy.CodeNotAttacked, Fault: pattern.Fault{
-		Key: "match", Text: "the rules are too many for one check: nobody has tried what this one opens", Fix: "join rules that do the same: a rule can name many networks and domains",
+		Key: "match", Text: text, Fix: "join rules that do the same: a rule can name many networks and domains",
 	}}
 }
 

@@ -16,7 +16,7 @@ import (
 // that must be false). That is a warning at most, since without the rule the message
 // would be let in just as well.
 func (a *attack) avoided(r *policy.Rule) []policy.Finding {
-	if !tightens(r) && r.Action != policy.RuleQuarantine || r.Expired(a.at) || a.work >= a.limit || a.off("avoid") {
+	if !tightens(r) && r.Action != policy.RuleQuarantine || r.Expired(a.at) || a.off("avoid") || a.spent(r) {
 		return nil
 	}
 	v := &avoiding{attack: a, rule: r, set: a.set.Trying(r.ID)}
@@ -70,7 +70,7 @@ func (v *avoiding) past(class policy.Match, at time.Time, depth int) {
 			v.past(class, end, depth+1)
 		}
 		for _, n := range negations(&v.byID[id].Match) {
-			if other, ok := join(&class, &n); ok && v.work < v.limit {
+			if other, ok := join(&class, &n); ok && !v.spent(v.rule, v.byID[id]) {
 				v.past(other, at, depth+1)
 			}
 		}

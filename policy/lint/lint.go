@@ -64,14 +64,20 @@ func errorsOf(r *policy.Rule, o *Options) []policy.Finding {
 
 // attackAll returns, for each rule, what a third party gains by it.
 func attackAll(rules []*policy.Rule, o *Options) map[*policy.Rule][]policy.Finding {
-	found := make(map[*policy.Rule][]policy.Finding)
 	a, err := newAttack(rules, o)
 	if err != nil { // an id twice, or too many: said already
-		return found
+		return nil
 	}
-	contrary, overlaps := conflicts(rules, o.Now), a.overlaps(rules)
+	return a.all(rules)
+}
+
+func (a *attack) all(rules []*policy.Rule) map[*policy.Rule][]policy.Finding {
+	found := make(map[*policy.Rule][]policy.Finding)
 	for _, r := range rules {
 		found[r] = append(a.rule(r), a.avoided(r)...)
+	}
+	contrary, overlaps := conflicts(rules, a.at), a.overlaps(rules) // after what matters more, if not all can be tried
+	for _, r := range rules {
 		never := slices.IndexFunc(found[r], func(f policy.Finding) bool { return f.Code == policy.CodeNeverDecides })
 		f, unclear := overlaps[r]
 		switch c, wrong := contrary[r]; {
@@ -81,6 +87,9 @@ func attackAll(rules []*policy.Rule, o *Options) map[*policy.Rule][]policy.Findi
 			found[r] = append(found[r], c)
 		case unclear && never < 0:
 			found[r] = append(found[r], f)
+		}
+		if beside, cut := a.left[r]; cut {
+			found[r] = append(found[r], notAttacked(beside))
 		}
 	}
 	return found

@@ -56,19 +56,20 @@ func negations(m *policy.Match) []policy.Match {
 
 // listKey is a key with its counterpart that has "not_" in front.
 type listKey struct {
+	kind    proof
 	yes, no func(*policy.Match) *[]pattern.Domain
 }
 
-var lists = []listKey{
-	{func(m *policy.Match) *[]pattern.Domain { return &m.IPRev }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.IPRev }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.SPFPass }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.SPFPass }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.DKIMPass }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.DKIMPass }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.HELO }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.HELO }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.MailFrom }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.MailFrom }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.ListID }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.ListID }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.Author }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.Author }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.PolicyDomain }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.PolicyDomain }},
-	{func(m *policy.Match) *[]pattern.Domain { return &m.RcptDomain }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.RcptDomain }},
+var lists = [...]listKey{
+	{byName, func(m *policy.Match) *[]pattern.Domain { return &m.IPRev }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.IPRev }},
+	{bySPF, func(m *policy.Match) *[]pattern.Domain { return &m.SPFPass }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.SPFPass }},
+	{byDKIM, func(m *policy.Match) *[]pattern.Domain { return &m.DKIMPass }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.DKIMPass }},
+	{written, func(m *policy.Match) *[]pattern.Domain { return &m.HELO }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.HELO }},
+	{written, func(m *policy.Match) *[]pattern.Domain { return &m.MailFrom }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.MailFrom }},
+	{written, func(m *policy.Match) *[]pattern.Domain { return &m.ListID }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.ListID }},
+	{written, func(m *policy.Match) *[]pattern.Domain { return &m.Author }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.Author }},
+	{written, func(m *policy.Match) *[]pattern.Domain { return &m.PolicyDomain }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.PolicyDomain }},
+	{written, func(m *policy.Match) *[]pattern.Domain { return &m.RcptDomain }, func(m *policy.Match) *[]pattern.Domain { return &m.Not.RcptDomain }},
 }
 
 // flags are the keys that are true or false.

@@ -49,6 +49,10 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 	t.told = func(o opening) { found = append(found, t.opening(&o)) }
 	list, untried := narrowed(&r.Match)
 	for i := range list {
+		if a.spent(r) {
+			untried++
+			continue
+		}
 		t.play(t.spoofs(&list[i], at), &list[i], 0)
 	}
 	slices.SortStableFunc(found, func(x, y Opening) int { return cmp.Or(cmp.Compare(x.effort, y.effort), cmp.Compare(y.From, x.From)) })

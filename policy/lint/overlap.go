@@ -4,34 +4,26 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/policy/ruletest"
 )
 
-// maxCompared is how many rules of the same priority a rule is compared with, our
-// limit: what is unclear between two rules is a question of style, and not of who
-// can use them.
-const maxCompared = 200
-
 // overlaps finds rules of one priority that do different things with a message that
 // all of them match: only their ids say which of them goes first.
 func (a *attack) overlaps(rules []*policy.Rule) map[*policy.Rule]policy.Finding {
 	found := make(map[*policy.Rule]policy.Finding)
-	byPriority := make(map[int][]*policy.Rule)
-	for _, r := range rules {
-		if r.Mode == policy.Enforce && r.Action != policy.RuleSkipReport && !r.Expired(a.at) {
-			byPriority[r.Priority] = append(byPriority[r.Priority], r)
+	list := slices.DeleteFunc(inOrder(rules), func(r *policy.Rule) bool {
+		return r.Mode != policy.Enforce || r.Action == policy.RuleSkipReport || r.Expired(a.at)
+	})
+	first := 0 // of those with the priority of r
+	for i, r := range list {
+		if r.Priority != list[first].Priority {
+			first = i
 		}
-	}
-	for _, list := range byPriority {
-		slices.SortFunc(list, func(x, y *policy.Rule) int { return strings.Compare(x.ID, y.ID) })
-		for i, r := range list {
-			if others := a.meeting(r, list[max(0, i-maxCompared):i]); len(others) > 0 {
-				found[r] = overlap(others)
-			}
+		if others := a.meeting(r, list[first:i]); len(others) > 0 {
+			found[r] = overlap(others)
 		}
 	}
 	return found
@@ -41,10 +33,10 @@ func (a *attack) overlaps(rules []*policy.Rule) map[*policy.Rule]policy.Finding 
 func (a *attack) meeting(r *policy.Rule, before []*policy.Rule) []*policy.Rule {
 	var others []*policy.Rule
 	for _, u := range before {
-		if u.Action == r.Action || !ranked(&u.Match, &r.Match) || a.work >= a.limit {
+		if u.Action == r.Action || a.sketches[u].apart(a.sketches[r]) || !ranked(&u.Match, &r.Match) || a.spent(r, u) {
 			continue
 		}
-		both, ok := meet(&u.Match, &r.Match)
+		both, ok := a.meet(&u.Match, &r.Match)
 		if !ok {
 			continue
 		}
@@ -86,8 +78,9 @@ func overlap(others []*policy.Rule) policy.Finding {
 }
 
 // meet returns a match of messages that a and b match; ok is false where no message
-// is found that both do.
-func meet(a, b *policy.Match) (both policy.Match, ok bool) {
+// is found that both do. Long lists are more work.
+func (t *attack) meet(a, b *policy.Match) (both policy.Match, ok bool) {
+	compare := func(x, y int) { t.work += 1 + (x+y)/8 + x*y/512 }
 	both, ok = *a, true
 	for _, k := range lists {
 		x, y := *k.yes(a), *k.yes(b)
@@ -95,7 +88,8 @@ func meet(a, b *policy.Match) (both policy.Match, ok bool) {
 		case x == nil:
 			*k.yes(&both) = y
 		case y != nil:
-			*k.yes(&both) = inBothLists(x, y)
+			compare(len(x), len(y))
+			*k.yes(&both) = inBothLists(k.kind, x, y)
 			ok = ok && len(*k.yes(&both)) > 0
 		}
 		*k.no(&both) = slices.Concat(*k.no(a), *k.no(b))
@@ -105,6 +99,7 @@ func meet(a, b *policy.Match) (both policy.Match, ok bool) {
 	case a.Client == nil:
 		both.Client = b.Client
 	case b.Client != nil:
+		compare(len(a.Client), len(b.Client))
 		both.Client = inBothNetworks(a.Client, b.Client)
 		ok = ok && len(both.Client) > 0
 	}
@@ -143,30 +138,65 @@ func either[T any](a, b []T) []T {
 	return a
 }
 
-func inBothLists(a, b []pattern.Domain) []pattern.Domain {
-	var list []pattern.Domain
-	for _, p := range slices.Concat(a, b) {
-		for _, name := range namesIn(p) {
-			if len(list) < maxWays && oneHolds(a, name) && oneHolds(b, name) {
-				list = append(list, pattern.NewDomain(pattern.Exact, name))
+// inBothLists returns what is in both lists, the cheapest of each effort: an item of
+// which the other list holds every name that stands for it, or else such a name.
+func inBothLists(kind proof, a, b []pattern.Domain) []pattern.Domain {
+	var ways []way
+	add := func(p pattern.Domain, other []pattern.Domain) {
+		names := namesIn(p)
+		for _, name := range names {
+			if !oneHolds(other, name) {
+				continue
 			}
+			item := p
+			if slices.ContainsFunc(names, func(n string) bool { return !oneHolds(other, n) }) {
+				item = pattern.NewDomain(pattern.Exact, name)
+			}
+			w := cost(kind, name, item)
+			w.item = item
+			ways = append(ways, w)
 		}
+	}
+	for _, p := range a {
+		add(p, b)
+	}
+	for _, p := range b {
+		add(p, a)
+	}
+	slices.SortStableFunc(ways, func(a, b way) int { return int(a.effort) - int(b.effort) })
+	var list []pattern.Domain
+	for _, w := range varied(ways) {
+		list = append(list, w.item)
 	}
 	return list
 }
 
+// inBothNetworks returns networks of one list that the other holds, as far as some of
+// their addresses tell, or else addresses.
 func inBothNetworks(a, b []pattern.Network) []pattern.Network {
 	var list []pattern.Network
-	for _, n := range slices.Concat(a, b) {
+	add := func(n pattern.Network, other []pattern.Network) {
+		var hosts []pattern.Network
+		all := 0
 		for _, p := range widest(n) {
 			for _, addr := range some(p) {
+				all++
 				host := netip.PrefixFrom(addr, addr.BitLen())
-				in := func(n pattern.Network) bool { return n.Covers(host) }
-				if len(list) < maxWays && slices.ContainsFunc(a, in) && slices.ContainsFunc(b, in) {
-					list = append(list, pattern.NetworkOf(host))
+				if slices.ContainsFunc(other, func(n pattern.Network) bool { return n.Covers(host) }) {
+					hosts = append(hosts, pattern.NetworkOf(host))
 				}
 			}
 		}
+		if len(hosts) == all {
+			hosts = []pattern.Network{n}
+		}
+		list = append(list, hosts...)
+	}
+	for _, n := range a {
+		add(n, b)
+	}
+	for _, n := range b {
+		add(n, a)
 	}
 	return list
 }
