@@ -3,6 +3,7 @@ package lint
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"dmarcgate/policy"
@@ -51,6 +52,8 @@ func TestLintComparesRules(t *testing.T) {
 		{"one key more", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example")})), rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), TLS: ptr(true)})), "b:never_decides"},
 		{"another value of a flag", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), TLS: ptr(false)})),
 			rule("b", policy.RuleTempfail, match(policy.Match{Author: pats("a.example"), TLS: ptr(true)})), "b:opens_anybody!"},
+		{"less that is not meant", rule("a", policy.RuleReject, match(policy.Match{Author: pats("org:a.example"), Not: policy.Exclude{HELO: pats("x.example")}})),
+			rule("b", policy.RuleReject, match(policy.Match{Author: pats("org:a.example"), Not: policy.Exclude{HELO: pats("x.example", "y.example")}})), "a:avoided b:never_decides"},
 		{"more that is not meant", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Not: policy.Exclude{HELO: pats("x.example", "y.example")}})),
 			rule("b", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Not: policy.Exclude{HELO: pats("x.example")}})), "a:avoided"},
 		{"fewer hours", rule("a", policy.RuleReject, match(policy.Match{Author: pats("a.example"), Hours: []pattern.Hours{{Begin: 22 * 60, End: 6 * 60}}})),
@@ -88,7 +91,9 @@ func TestLintComparesRules(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			for _, rules := range [][]policy.Rule{{tt.a, tt.b}, {tt.b, tt.a}} {
-				if got := lintOf(t, Options{Now: today}, rules...); got != tt.want {
+				got := strings.Fields(lintOf(t, Options{Now: today}, rules...))
+				slices.Sort(got) // findings of one level are in the order of the rules
+				if got := strings.Join(got, " "); got != tt.want {
 					t.Errorf("Lint = %q; want %q", got, tt.want)
 				}
 			}
