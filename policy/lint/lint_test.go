@@ -269,6 +269,10 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		{"two domains of MAIL FROM", func(r *policy.Rule) {
 			r.Match.SPFPass, r.Match.MailFrom = pats("a.example"), pats("b.example", ".a.example")
 		}, "never_decides"},
+		{"a domain of SPF that only HELO may have", func(r *policy.Rule) {
+			r.Match.SPFPass, r.Match.Not.MailFrom = pats("a.example"), pats("a.example")
+		}, ""},
+		{"a mailbox provider that only HELO may have", match(policy.Match{RcptDomain: us, SPFPass: pats("a.example", "gmail.com"), Not: policy.Exclude{MailFrom: pats("gmail.com")}}), "opens_account!"},
 		{"one domain of MAIL FROM", func(r *policy.Rule) { r.Match.SPFPass, r.Match.MailFrom = pats(".a.example"), pats("b.a.example") }, ""},
 		{"a record beside its author", func(r *policy.Rule) {
 			r.Match.Author, r.Match.PolicyDomain = pats("a.example"), pats("b.a.example")

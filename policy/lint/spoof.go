@@ -317,7 +317,13 @@ func pathParts(m *policy.Match, _ time.Time) []way {
 	var ways []way
 	for _, word := range spfResults(m) {
 		ways = append(ways, pathWith(m, word)...)
+		if word == passWord && m.NullPath == nil && m.Not.MailFrom != nil { // a name that MAIL FROM may not have is in HELO
+			null := *m
+			null.NullPath = ptrTo(true)
+			ways = append(ways, pathWith(&null, word)...)
+		}
 	}
+	slices.SortStableFunc(ways, func(a, b way) int { return int(a.effort) - int(b.effort) })
 	return ways
 }
 
