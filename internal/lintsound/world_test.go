@@ -143,9 +143,17 @@ func signed() []arranged {
 	return append(out, arranged{dkim: []string{"pass:" + mailbox, "pass:" + bulk}, by: account})
 }
 
-// sealed: who seals records what it wants. Who has an account at a bulk sender is
-// taken for who can make it record a pass; a mailbox provider and a gateway record
-// what they received, whoever their customer is.
+// sealed: who seals records what it wants, and a seal counts only where every sealer
+// of the chain is named. Who has an account at a bulk sender is taken for who can make
+// it record a pass, since it seals what its customers write.
+//
+// A mailbox provider and a gateway are one party each, although whoever opens an
+// account gets their seal: they seal what the account forwards, with the results that
+// they found themselves when the mail came in. The account's holder chooses neither
+// these results nor, for a pass, the author: a spoof that he sends to his own account
+// is recorded as a fail, and a chain of his own before it names his own sealer. What
+// he can do is forward a genuine message of the author to somebody else, where the
+// provider lets him with a footer or another subject. Lint warns of that all the same.
 func sealed() []arranged {
 	by := map[string]effort{own: anybody, bulk: account, mailbox: party, gateway: party, partner: party}
 	out := []arranged{{}}
