@@ -60,6 +60,7 @@ type Reports struct {
 // {domain}, {why} and {qid}.
 type Reply struct {
 	Reject   string
+	Local    string // of a refusal by a rule that the author domain's policy does not ask for
 	TempFail string
 	NoAuthor string // of a refusal for a From field that names no author domain
 	Help     string // link behind each text; "" is none
@@ -108,6 +109,7 @@ func serviceDefaults(c *Config) {
 	c.Reports = Reports{Schema: "rfc9990"}
 	c.Reply = Reply{
 		Reject:   "Email rejected per DMARC policy for {domain}: {why} (qid {qid})",
+		Local:    "Email rejected by local policy, not by the DMARC policy of {domain}: {why} (qid {qid})",
 		TempFail: "DMARC check for {domain} could not be completed, try again later: {why} (qid {qid})",
 		NoAuthor: "Message has no usable From header field (RFC 5322), so DMARC cannot be checked: {why} (qid {qid})",
 	}
@@ -152,6 +154,7 @@ func serviceFields(c *Config) []tomlfile.Field {
 		tomlfile.Choice("reports.schema", &c.Reports.Schema, "rfc9990", "rfc7489"),
 
 		tomlfile.Text("reply.reject", &c.Reply.Reject, CheckReply),
+		tomlfile.Text("reply.local", &c.Reply.Local, CheckReply),
 		tomlfile.Text("reply.tempfail", &c.Reply.TempFail, CheckReply),
 		tomlfile.Text("reply.no_author", &c.Reply.NoAuthor, CheckReply),
 		tomlfile.Text("reply.help", &c.Reply.Help, checkHelp),
@@ -172,6 +175,7 @@ func serviceFields(c *Config) []tomlfile.Field {
 var serviceEffects = map[string]effect{
 	"header.tag":                   neutral,
 	"reply.reject":                 neutral,
+	"reply.local":                  neutral,
 	"reply.tempfail":               neutral,
 	"reply.no_author":              neutral,
 	"reply.help":                   neutral,

@@ -25,11 +25,7 @@ func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	case f.TooManyForged:
 		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", fmt.Sprintf(tooManyForged, f.QueueID))}
 	case d.Action == policy.Reject: // RFC 9989, Section 7.2: 550 5.7.1 and the word DMARC
-		text := s.Reply.Reject
-		if d.Author == "" {
-			text = s.Reply.NoAuthor
-		}
-		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", s.Reply.fill(cmp.Or(s.Policy.Rules.Text(d), text), f, d))}
+		return milter.Answer{Reply: milter.Refuse(550, "5.7.1", s.Reply.fill(cmp.Or(s.Policy.Rules.Text(d), s.Reply.refusal(f, d)), f, d))}
 	case d.Action == policy.Tempfail:
 		return milter.Answer{Reply: milter.Refuse(451, "4.7.1", s.Reply.fill(cmp.Or(s.Policy.Rules.Text(d), s.Reply.Tempfail), f, d))}
 	}
@@ -72,10 +68,26 @@ func reasonFor(d policy.Decision) string {
 
 // Reply holds the texts of SMTP replies, each with {domain}, {why} and {qid}.
 type Reply struct {
-	Reject   string
+	Reject   string // of a refusal that the policy of the author domain speaks for
+	Local    string // of a refusal of mail that passes, or for which its author domain asks nothing
 	Tempfail string
 	NoAuthor string // of a refusal without an author domain; {domain} is "the message"
 	Help     string // link for the sender's postmaster, behind each text; may be empty
+}
+
+// refusal is the text for a message that is refused. It names the policy of the
+// author domain only where the message fails and that policy asks for something: a
+// rule can refuse all other mail, too.
+func (r Reply) refusal(f policy.Facts, d policy.Decision) string {
+	if d.Author == "" {
+		return r.NoAuthor
+	}
+	for i, a := range f.Authors {
+		if a.Domain == d.Author && a.Verdict.Status == dmarc.Fail && d.Effective[i].Applied != dmarc.None {
+			return r.Reject
+		}
+	}
+	return r.Local
 }
 
 // fill fills a text. The values are domains in A-label form, words of ours and

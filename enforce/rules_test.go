@@ -259,6 +259,45 @@ func TestReplyDoesNotNameRule(t *testing.T) {
 	}
 }
 
+func TestReplyNamesThePolicyOnlyOfAnAuthorDomainThatAsksForSomething(t *testing.T) {
+	zone := `
+asks.example.        TXT "v=spf1 ip4:203.0.113.1 -all"
+_dmarc.asks.example. TXT "v=DMARC1; p=quarantine"
+soft.example.        TXT "v=spf1 -all"
+_dmarc.soft.example. TXT "v=DMARC1; p=none"
+_dmarc.test.example. TXT "v=DMARC1; p=quarantine; t=y"
+none.example.        TXT "v=spf1 -all"
+`
+	tests := []struct{ name, mailFrom, from, want string }{
+		{"mail that fails", "a@none.example", "From: a@asks.example", "550 5.7.1 DMARC asks.example: "},
+		{"mail that passes", "a@asks.example", "From: a@asks.example", "550 5.7.1 local, no DMARC of asks.example: aligned SPF pass"},
+		{"mail that fails under p=none", "a@none.example", "From: a@soft.example", "550 5.7.1 local, no DMARC of soft.example: "},
+		{"mail that fails under a policy that is being tested", "a@none.example", "From: a@test.example", "550 5.7.1 local, no DMARC of test.example: "},
+		{"mail without a record", "a@none.example", "From: a@none.example", "550 5.7.1 local, no DMARC of none.example: no DMARC record"},
+		{"mail without an author domain", "a@none.example", "Subject: x", "550 5.7.1 no author the message: "},
+	}
+	rule := func(id string, results ...string) policy.Rule {
+		return policy.Rule{
+			ID: id, Owner: "o", Mode: policy.Enforce, Action: policy.RuleReject, Created: time.Now().UTC().Truncate(24 * time.Hour),
+			Match: policy.Match{Client: []pattern.Network{pattern.NetworkOf(netip.PrefixFrom(evil, 32))}, Result: results},
+		}
+	}
+	rules, err := policy.NewRules([]policy.Rule{rule("passes", "pass"), rule("others", "fail", "none", "permerror")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRig(t, zone)
+			r.set.Policy.Rules = rules
+			r.use()
+			if got := r.send(milter.Envelope{Client: evil, MailFrom: tt.mailFrom}, tt.from).Reply.String(); !strings.HasPrefix(got, tt.want) {
+				t.Errorf("reply = %q; want %q first", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestReplyHasTextOfRule(t *testing.T) {
 	day := time.Now().UTC().Truncate(24 * time.Hour)
 	tests := []struct {

@@ -88,7 +88,10 @@ func (in Site) settings(l config.Listener, sampler policy.Sampler) enforce.Setti
 		Policy: decide, PolicySum: decide.Sum(), Shape: shape.Of(in.Config, in.Started), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: OwnIDs(in.Config), HostName: in.Config.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.Config.Header.Tag, RemoveBIMI: in.Config.Header.RemoveBIMI,
-		Reply: enforce.Reply{Reject: in.Config.Reply.Reject, Tempfail: in.Config.Reply.TempFail, NoAuthor: in.Config.Reply.NoAuthor, Help: in.Config.Reply.Help},
+		Reply: enforce.Reply{
+			Reject: in.Config.Reply.Reject, Local: in.Config.Reply.Local, Tempfail: in.Config.Reply.TempFail,
+			NoAuthor: in.Config.Reply.NoAuthor, Help: in.Config.Reply.Help,
+		},
 	}
 	for _, r := range in.Config.TrustedRelays {
 		s.Relays = append(s.Relays, enforce.Relay{Networks: r.Networks, Inner: r.Inner, Names: r.Names})
