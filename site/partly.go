@@ -48,3 +48,15 @@ func TellProblems(w io.Writer, err error) {
 		fmt.Fprintf(w, "and %s more: dmarcgate check-config lists them\n", term.Count(more, "problem"))
 	}
 }
+
+// TellDemoted prints the rules that are not enforced, as after a start of the daemon,
+// because this version refuses them: the first ones, and how many more there are.
+func (in Site) TellDemoted(w io.Writer) {
+	demoted := in.Demoted()
+	for _, r := range demoted[:min(len(demoted), maxToldProblems)] {
+		fmt.Fprintf(w, "dmarcgate: rule %s is taken for one in shadow, as the daemon takes it at a start: %s\n", r.Rule, term.Printable(r.String()))
+	}
+	if more := len(demoted) - maxToldProblems; more > 0 {
+		fmt.Fprintf(w, "and %s more: dmarcgate rules lint lists them\n", term.Count(more, "rule"))
+	}
+}

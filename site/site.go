@@ -37,7 +37,7 @@ const (
 
 // How the rules are read, beside the parts.
 const (
-	DemoteRules Parts = 1 << (iota + 4) // as rulefile.Options.Demote says: for the start of the daemon
+	DemoteRules Parts = 1 << (iota + 4) // as rulefile.Options.Demote says: for the start of the daemon, and for what shows its decisions
 	CopiedRules                         // as rulefile.Options.Copied says: for rules of another host, or that are tried
 )
 

@@ -27,10 +27,11 @@ func Load(o Options) (*Candidate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if o.Rules != "" {
-		cfg.RulesDir = o.Rules
+	parts := site.AllParts | site.CopiedRules | site.DemoteRules
+	if o.Rules != "" { // which a reload would refuse
+		cfg.RulesDir, parts = o.Rules, parts&^site.DemoteRules
 	}
-	in, err := site.With(cfg, site.AllParts|site.CopiedRules)
+	in, err := site.With(cfg, parts)
 	if err != nil {
 		return nil, err
 	}

@@ -46,6 +46,7 @@ func Run(ctx context.Context, out, warn io.Writer, o Options) error {
 	if err != nil {
 		return err
 	}
+	tried.site.TellDemoted(warn)
 	store, err := site.OpenStore(ctx, warn, tried.site.Config, o.AllHosts)
 	if err != nil {
 		return err

@@ -152,10 +152,11 @@ func (c *explainCmd) settings(e *env) (site.Site, config.Listener, error) {
 	if err != nil {
 		return site.Site{}, config.Listener{}, err
 	}
-	in, err := site.With(cfg, site.AllParts)
+	in, err := site.With(cfg, site.AllParts|site.DemoteRules)
 	if err != nil {
 		return in, config.Listener{}, err
 	}
+	in.TellDemoted(e.stderr)
 	l, err := site.Listener(cfg, c.Listener)
 	if err == nil && c.Profile != "" {
 		err = l.Profile.UnmarshalText([]byte(c.Profile))
@@ -192,8 +193,9 @@ func (c *explainCmd) storedSite(e *env) (site.Site, error) {
 	if err != nil {
 		return site.Site{}, err
 	}
-	in, err := site.With(cfg, site.RulePart)
+	in, err := site.With(cfg, site.RulePart|site.DemoteRules)
 	if err == nil || c.Rule != "" {
+		in.TellDemoted(e.stderr)
 		return in, err
 	}
 	site.TellProblems(e.stderr, err)

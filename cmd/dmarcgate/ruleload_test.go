@@ -11,6 +11,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/miltertest"
 	"dmarcgate/term"
 )
 
@@ -63,6 +64,39 @@ func TestStatusNamesRulesThatThisVersionRefuses(t *testing.T) {
 		if code, out, stderr := command(args...); code == 0 || !strings.Contains(out+stderr, file) {
 			t.Errorf("%s = %d, %s%s; want an error in %s", args[0], code, out, stderr, file)
 		}
+	}
+}
+
+func TestExplainAndWhatIfTakeRefusedRuleForOneInShadow(t *testing.T) {
+	open := "[[rule]]\nid = \"open\"\nowner = \"o\"\ncreated = 2026-01-01\nexpires = 2099-01-01\nmode = \"enforce\"\n" +
+		"action = \"accept\"\nreason = \"trusted_forwarder\"\n[rule.match]\nauthor = [\"bank.example\"]\nmail_from = [\"bank.example\"]\n"
+	dns := dnstest.New(t, daemontest.Zone)
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: open})
+	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if _, err := client.Send(daemontest.SpoofedMail("4XyZ1")); err != nil {
+		t.Fatal(err)
+	}
+	message := filepath.Join(t.TempDir(), "message.eml")
+	if err := os.WriteFile(message, []byte("From: a@bank.example\n\nx\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"explain", "-c", d.path, "--client", "203.0.113.66", "--helo", "x", "--mail-from", "a@bank.example", "--rcpt", "x@receiver.example", message},
+		{"explain", "-c", d.path, "--qid", "4XyZ1"},
+		{"what-if", "-c", d.path, "--days", "1"},
+	} {
+		code, out, stderr := command(args...)
+		if want := "dmarcgate: rule open is taken for one in shadow"; code != 0 || strings.Count(stderr, want) != 1 || !strings.Contains(stderr, "opens_anybody") {
+			t.Errorf("%q = %d, %s, %s; want the decision, and once %q", args, code, out, stderr, want)
+		}
+	}
+	dir := filepath.Join(filepath.Dir(d.path), "rules")
+	if code, _, stderr := command("what-if", "-c", d.path, "--rules", dir); code == 0 || !strings.Contains(stderr, "any third party can use the rule") {
+		t.Errorf("what-if --rules = %d, %s; want that the rule is refused, as by a reload", code, stderr)
 	}
 }
 
