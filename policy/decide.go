@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/index"
 )
 
 // Decide turns facts into a decision. It does no I/O and cannot fail. What needs
@@ -268,10 +269,10 @@ func (s Settings) decideTemporary(f Facts, a Author, d Decision) Decision {
 // overrule applies the rules to what the profile decided.
 func (s *Settings) overrule(f *Facts, profile Decision) Decision {
 	t := s.trial(f, profile)
-	var some ruleBits
+	var some index.Bits
 	s.Rules.find(&some, &t)
 	out := ruling{Decision: profile, watch: s.Profile == Monitor}
-	for w, word := range some[:some.words(s.Rules.Len())] {
+	for w, word := range some[:some.Words(s.Rules.Len())] {
 		for ; word != 0; word &= word - 1 {
 			out.apply(&t, s.Rules.at(w*64+bits.TrailingZeros64(word)))
 		}

@@ -8,7 +8,7 @@
 //
 // The profile Conformant weighs evidence before it rejects (evidence.go has its
 // tables). Override rules (Rule, Rules) are tried after the profile has
-// decided: an index finds those that could match, so that the cost grows with
+// decided: package index finds those that could match, so that the cost grows with
 // their number and not with that of all rules, and long lists are maps
 // (package pattern). All of it looks at facts and settings and at nothing
 // else; package replay decides about stored facts of which some are missing.

@@ -1,10 +1,13 @@
 package policy
 
-import "dmarcgate/policy/pattern"
+import (
+	"dmarcgate/policy/index"
+	"dmarcgate/policy/pattern"
+)
 
 // Limits of rules.
 const (
-	MaxRules    = 10_000
+	MaxRules    = index.Max
 	MaxRuleID   = 64
 	MaxPriority = 1000
 

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/policy/index"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/scope"
 )
@@ -191,7 +192,7 @@ func ruled(t *testing.T, f func(maker, Settings, Facts)) {
 	m := newMaker()
 	for range generated(t) {
 		s := m.settings(t)
-		s.Rules = compile(m.rules(pick(m, 1, 5, 5, 20, 65))) // more than one word of ruleBits has
+		s.Rules = compile(m.rules(pick(m, 1, 5, 5, 20, 65))) // more than one word of index.Bits has
 		if m.yes(50) {
 			s.TrustedForwarders.Networks = prefixes("192.0.2.0/25", "2001:db8::/64")
 		}
@@ -205,12 +206,13 @@ func ruled(t *testing.T, f func(maker, Settings, Facts)) {
 
 // unindexed is rs, each of which is tried on every message.
 func unindexed(rs Rules) Rules {
-	rs.index = &index{}
+	keys := make([]*index.Keys, len(rs.list))
 	for i, r := range rs.list {
 		if r.Mode != Off {
-			rs.index.always.set(i)
+			keys[i] = &index.Keys{}
 		}
 	}
+	rs.index = index.New(keys, domainKeys)
 	return rs
 }
 

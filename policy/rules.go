@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"dmarcgate/policy/index"
 )
 
 // Rules is a set of rules in the order in which they are tried: higher
@@ -15,7 +17,7 @@ import (
 type Rules struct {
 	list   []Rule
 	places map[string]int // of ids in list, from 1
-	index  *index
+	index  *index.Index
 	sum    string // of what decisions depend on
 	pass   bool   // one that is not off is about mail that passes
 
@@ -118,18 +120,18 @@ func (rs Rules) Trying(id string) Rules {
 }
 
 // find adds the rules of the view that could match the message.
-func (rs *Rules) find(b *ruleBits, t *trial) {
+func (rs *Rules) find(b *index.Bits, t *trial) {
 	switch {
 	case rs.only == 0:
-		rs.index.find(b, t)
+		t.candidates(rs.index, b)
 	case rs.list[rs.only-1].Mode != Off:
-		b.set(rs.only - 1)
+		b.Set(rs.only - 1)
 	}
 	if rs.trying > 0 && (rs.only == 0 || rs.only == rs.trying) {
-		b.set(rs.trying - 1)
+		b.Set(rs.trying - 1)
 	}
 	if rs.without > 0 {
-		b.unset(rs.without - 1)
+		b.Unset(rs.without - 1)
 	}
 }
 

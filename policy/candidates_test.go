@@ -5,14 +5,15 @@ import (
 	"math/bits"
 	"testing"
 
+	"dmarcgate/policy/index"
 	"dmarcgate/policy/pattern"
 )
 
 // tried returns how many rules are tried on a message.
 func (s *Settings) tried(f Facts) int {
-	var found ruleBits
+	var found index.Bits
 	t := s.trial(&f, Decision{})
-	s.Rules.index.find(&found, &t)
+	t.candidates(s.Rules.index, &found)
 	n := 0
 	for _, word := range found {
 		n += bits.OnesCount64(word)
