@@ -21,7 +21,7 @@ import (
 	"dmarcgate/dnscache"
 	"dmarcgate/enforce"
 	"dmarcgate/metrics"
-	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
@@ -38,7 +38,7 @@ type Daemon struct {
 	shipping     *shipping         // nil without a store or PostgreSQL
 	keeper       keeper            // of store
 	recorder     enforce.Recorder
-	sampler      policy.Sampler
+	sampler      sampling.Sampler
 	prober       *nameservers.Prober
 	tail         admin.Tail
 	names        *enforce.Names // of MTAs

@@ -13,7 +13,7 @@ import (
 	"dmarcgate/daemon/storekeeper"
 	"dmarcgate/daemon/system"
 	"dmarcgate/metrics"
-	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
 	"dmarcgate/site"
@@ -36,7 +36,7 @@ func (d *Daemon) openAll(ctx context.Context, in site.Site) error {
 	if err != nil {
 		return err
 	}
-	d.sampler = policy.NewSampler(secret)
+	d.sampler = sampling.NewSampler(secret)
 	if err := d.openStore(ctx, cfg); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 )
 
 // maxDeferrals is how many pairs of author domain and client network are
@@ -48,7 +49,7 @@ func (d *Deferrals) now() time.Duration {
 func keyOf(f policy.Facts) (deferral, bool) {
 	for _, a := range f.Authors {
 		if a.Verdict.Status == dmarc.TempError && a.Verdict.Cause == dmarc.CauseDomain {
-			return deferral{a.Domain, policy.Network(f.Client)}, true
+			return deferral{a.Domain, sampling.Network(f.Client)}, true
 		}
 	}
 	return deferral{}, false

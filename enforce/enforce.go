@@ -30,6 +30,7 @@ import (
 	"dmarcgate/metrics"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/results"
 )
 
@@ -38,7 +39,7 @@ type Settings struct {
 	Policy       policy.Settings
 	PolicySum    string // Policy.Sum(), which costs too much to be made for each message
 	Shape        string // results.Row.Shape of what is evaluated under these settings
-	Sampler      policy.Sampler
+	Sampler      sampling.Sampler
 	Trusted      []netip.Prefix // mail from here is not evaluated
 	Relays       []Relay        // hosts of ours that hand over mail from outside
 	AuthservID   string         // our name in Authentication-Results; "" is the name of the MTA, or HostName without one
@@ -169,7 +170,7 @@ func (m *mail) Finish() milter.Answer {
 		m.gate.Metrics.Stage("auth", m.gate.Now().Sub(start))
 		m.evaluateChecks(&facts, res)
 	}
-	facts.Scrub()
+	results.Scrub(&facts)
 	decision := m.set.Policy.Decide(facts)
 	m.compare(&facts, decision)
 	m.gate.Deferrals.note(facts, decision, m.set.Policy.MaxDefer)
@@ -225,7 +226,7 @@ func (m *mail) evaluateChecks(f *policy.Facts, res auth.Results) {
 	if m.lost != nil && m.lost.has("dkim-signature") {
 		f.DKIM = append(f.DKIM, policy.DKIM{Result: "neutral", Why: "signatures beyond the limits of the header"})
 	}
-	sample := policy.Sample{MessageID: m.first("Message-ID"), Date: m.first("Date"), MailFrom: m.env.MailFrom, Client: m.client.addr}
+	sample := sampling.Sample{MessageID: m.first("Message-ID"), Date: m.first("Date"), MailFrom: m.env.MailFrom, Client: m.client.addr}
 	for i, a := range res.Authors {
 		sample.Author = m.author.Domains[i]
 		f.Authors = append(f.Authors, m.evaluateAuthor(a, sample))
@@ -238,7 +239,7 @@ func (m *mail) evaluateChecks(f *policy.Facts, res auth.Results) {
 
 // seed is zero for a message that no rule and no profile does anything to,
 // because every author domain passed and no rule is about such mail.
-func (m *mail) seed(authors []policy.Author, sample policy.Sample) uint64 {
+func (m *mail) seed(authors []policy.Author, sample sampling.Sample) uint64 {
 	if len(authors) > 0 && !m.set.Policy.Rules.AboutPass() && !slices.ContainsFunc(authors, func(a policy.Author) bool { return a.Verdict.Status != dmarc.Pass }) {
 		return 0
 	}
@@ -269,7 +270,7 @@ func arcFacts(c auth.Chain) policy.ARC {
 }
 
 // evaluateAuthor concludes for the author domain that sample names.
-func (m *mail) evaluateAuthor(a auth.Author, sample policy.Sample) policy.Author {
+func (m *mail) evaluateAuthor(a auth.Author, sample sampling.Sample) policy.Author {
 	out := policy.Author{
 		Domain: sample.Author, Org: a.Discovery.Org, PolicyDomain: a.Discovery.PolicyDomain,
 		Source:  a.Discovery.Source.String(),

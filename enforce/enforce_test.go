@@ -20,6 +20,7 @@ import (
 	"dmarcgate/metrics"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/results"
 )
 
@@ -53,7 +54,7 @@ func newRig(t testing.TB, zone string) *rig {
 	r.set = Settings{
 		AuthservID: "mx.receiver.example", AuthservIDs: []string{"mx.receiver.example"}, TagField: "X-Tag",
 		Policy:  policy.Settings{Profile: policy.Strict, EnforceShare: 100, Quarantine: policy.Tag, TempOurs: policy.Tag, TempDomain: policy.Tempfail, MaxDefer: 4 * time.Hour},
-		Sampler: policy.NewSampler(make([]byte, policy.MinSecret)),
+		Sampler: sampling.NewSampler(make([]byte, sampling.MinSecret)),
 		Reply:   Reply{Reject: "DMARC {domain}: {why} ({qid})", Tempfail: "DMARC later {domain}", Local: "local, no DMARC of {domain}: {why} ({qid})", NoAuthor: "no author {domain}: {why} ({qid})"},
 	}
 	r.checker = &auth.Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute}

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/milter"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/results"
 )
 
@@ -93,7 +94,7 @@ func TestSeedOnlyForMailUnderRules(t *testing.T) {
 			r.send(tt.env, fields...) // again, as a sender does that was deferred
 			var want uint64
 			if tt.author != "-" {
-				want = r.set.Sampler.Seed(policy.Sample{Author: tt.author, MessageID: "<1@x>", Date: "today", MailFrom: tt.env.MailFrom, Client: tt.env.Client})
+				want = r.set.Sampler.Seed(sampling.Sample{Author: tt.author, MessageID: "<1@x>", Date: "today", MailFrom: tt.env.MailFrom, Client: tt.env.Client})
 			}
 			for _, row := range r.store.rows {
 				if row.Facts.Seed != want {

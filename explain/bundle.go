@@ -4,7 +4,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/explain/casefile"
-	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/site"
 )
 
@@ -37,7 +37,7 @@ func play(in site.Site, m Letter, answers []dnscache.Lookup) (casefile.Outcome, 
 	}
 	p := &playback{log: log}
 	l := in.Config.Listeners[0]
-	now := in.Snapshot(l, policy.NewSampler(nil), func(dnscache.Purpose) dnscache.View { return dnscache.View{} })
+	now := in.Snapshot(l, sampling.NewSampler(nil), func(dnscache.Purpose) dnscache.View { return dnscache.View{} })
 	now.Checker.SPF, now.Checker.DKIM, now.Checker.Finder.Resolver = playedDNS{playback: p}, playedDNS{playback: p}, playedDNS{playback: p}
 	now.Checker.CacheOnly, now.Checker.Charge, now.Checker.Other = nil, nil, nil
 	y := Passage(l, site.MilterLimits(in.Config), now, m, nil)

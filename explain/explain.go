@@ -20,6 +20,7 @@ import (
 	"dmarcgate/message"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/results"
 	"dmarcgate/site"
 )
@@ -137,11 +138,11 @@ func explain(in site.Site, l config.Listener, m Letter, others bool) (*Explanati
 	}
 	defer dns.Close()
 	secret, err := os.ReadFile(in.Config.Sampling.SecretFile)
-	known := err == nil && len(secret) >= policy.MinSecret
+	known := err == nil && len(secret) >= sampling.MinSecret
 	log := &dnsLog{}
 	names := site.ReadNames(in.Config)
 	m.Env.MTAName = names.Last(l.Name)
-	x := Passage(l, site.MilterLimits(in.Config), in.Snapshot(l, policy.NewSampler(secret), site.Traced(dns, log.note)), m, names)
+	x := Passage(l, site.MilterLimits(in.Config), in.Snapshot(l, sampling.NewSampler(secret), site.Traced(dns, log.note)), m, names)
 	x.Secret = known
 	x.Lookups = slices.Clone(log.list)
 	again := &playback{log: log, dns: dns}

@@ -6,6 +6,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy/index"
+	"dmarcgate/policy/sampling"
 )
 
 // Decide turns facts into a decision. It does no I/O and cannot fail. What needs
@@ -78,7 +79,7 @@ func (s *Settings) enforces(f *Facts) bool {
 	case f.missing(MissingSeed):
 		return f.supposed&SupposeShare != 0
 	}
-	return f.Seed != 0 && DrawFrom(f.Seed, "ramp") >= 100-s.EnforceShare
+	return f.Seed != 0 && sampling.DrawFrom(f.Seed, "ramp") >= 100-s.EnforceShare
 }
 
 // evaluate is the decision by profile and rules about facts as they are.

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"dmarcgate/auth/dmarc"
@@ -346,62 +345,4 @@ func (f *Facts) Proof() Proof {
 		return Proof{}
 	}
 	return Proof{Org: f.Authors[0].Org, DKIM: f.Authors[0].Verdict.AlignedDKIM}
-}
-
-// Domains returns the domains that the facts name, some of them more than once,
-// and what a third party gave in place of one.
-func (f *Facts) Domains() []string {
-	all := []string{f.MailFrom, f.Helo, f.ClientName, f.SPF.Domain, f.HELO.Domain}
-	all = append(all, f.Recipients...)
-	for i := range f.Authors {
-		a := &f.Authors[i]
-		all = append(all, a.Domain, a.Org, a.PolicyDomain)
-	}
-	for i := range f.DKIM {
-		all = append(all, f.DKIM[i].Domain)
-	}
-	for i := range f.ARC.Sealers {
-		all = append(all, f.ARC.Sealers[i].Domain)
-		for _, rec := range f.ARC.Sealers[i].Recorded {
-			all = append(all, rec.Domain)
-		}
-	}
-	return all
-}
-
-// eachText calls do for each text that may hold a local part, with what takes
-// it out, and reports whether there was one.
-func (f *Facts) eachText(do func(text *string, clean func(string) string)) (found bool) {
-	visit := func(clean func(string) string, texts ...*string) {
-		for _, text := range texts {
-			if strings.IndexByte(*text, '@') >= 0 {
-				found = true
-				do(text, clean)
-			}
-		}
-	}
-	visit(scrubName, &f.ClientName, &f.Helo, &f.MailFrom, &f.SPF.Domain, &f.HELO.Domain, &f.ListID)
-	visit(scrubTerm, &f.SPF.Term, &f.HELO.Term)
-	visit(scrubWhy, &f.SPF.Why, &f.HELO.Why, &f.ARC.Why)
-	for i := range f.Authors {
-		a := &f.Authors[i]
-		visit(scrubWhy, &a.Verdict.Why)
-		if hasDestinations(a.Record) {
-			found = true
-			do(&a.Record, dmarc.CleanPolicyTags)
-		}
-	}
-	for i := range f.DKIM {
-		s := &f.DKIM[i]
-		visit(scrubName, &s.Domain, &s.Selector)
-		visit(scrubWhy, &s.Why)
-	}
-	for i := range f.ARC.Sealers {
-		s := &f.ARC.Sealers[i]
-		visit(scrubName, &s.Domain, &s.Selector)
-		for j := range s.Recorded {
-			visit(scrubName, &s.Recorded[j].Domain)
-		}
-	}
-	return found
 }

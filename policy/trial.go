@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/scope"
 )
 
@@ -134,7 +135,7 @@ func (t *trial) drawn(r *Rule) bool {
 	case t.facts.missing(MissingSeed):
 		return t.facts.supposes()
 	}
-	return t.facts.Seed != 0 && DrawFrom(t.facts.Seed, r.ID) < r.Sample
+	return t.facts.Seed != 0 && sampling.DrawFrom(t.facts.Seed, r.ID) < r.Sample
 }
 
 // outcome is what r does with a message that it matches, see explain.

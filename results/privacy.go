@@ -62,11 +62,11 @@ func (p *Privacy) Conceal(r *Row, now func() time.Time) {
 	}
 }
 
-// Clean takes out of a row what may hold a local part: see policy.Facts.Scrub.
+// Clean takes out of a row what may hold a local part: see Scrub.
 // Of records, nothing but policy tags stays, whoever has made the row. It reports
 // whether there was something to take out.
 func (r *Row) Clean() bool {
-	changed, own := r.Facts.Scrub(), false
+	changed, own := Scrub(&r.Facts), false
 	for i := range r.Facts.Authors {
 		record := r.Facts.Authors[i].Record
 		tags := cleanTags(record)

@@ -1,6 +1,7 @@
 package results
 
 import (
+	"dmarcgate/policy"
 	"dmarcgate/scope"
 	"errors"
 	"net/netip"
@@ -61,7 +62,28 @@ func unmapped(net netip.Prefix) netip.Prefix {
 // names reports whether a row names a domain.
 func names(r *Row, domain string) bool {
 	in := func(name string) bool { return scope.AtOrBelow(name, domain) }
-	return in(r.Decision.Author) || slices.ContainsFunc(r.Facts.Domains(), in)
+	return in(r.Decision.Author) || slices.ContainsFunc(domains(&r.Facts), in)
+}
+
+// domains returns the domains that the facts name, some of them more than once,
+// and what a third party gave in place of one.
+func domains(f *policy.Facts) []string {
+	all := []string{f.MailFrom, f.Helo, f.ClientName, f.SPF.Domain, f.HELO.Domain}
+	all = append(all, f.Recipients...)
+	for i := range f.Authors {
+		a := &f.Authors[i]
+		all = append(all, a.Domain, a.Org, a.PolicyDomain)
+	}
+	for i := range f.DKIM {
+		all = append(all, f.DKIM[i].Domain)
+	}
+	for i := range f.ARC.Sealers {
+		all = append(all, f.ARC.Sealers[i].Domain)
+		for _, rec := range f.ARC.Sealers[i].Recorded {
+			all = append(all, rec.Domain)
+		}
+	}
+	return all
 }
 
 // Normal returns the purge with its domain in the form that rows have, and an

@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"dmarcgate/config"
-	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 )
 
 // SamplingSecret reads the sampling secret, or makes it at the first start.
@@ -46,14 +46,14 @@ func readKey(path, what string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s: %w", what, err)
 	}
-	if len(key) < policy.MinSecret {
-		return nil, fmt.Errorf("the %s %s has %d bytes and must have at least %d: remove the file and a new one is made", what, path, len(key), policy.MinSecret)
+	if len(key) < sampling.MinSecret {
+		return nil, fmt.Errorf("the %s %s has %d bytes and must have at least %d: remove the file and a new one is made", what, path, len(key), sampling.MinSecret)
 	}
 	return key, nil
 }
 
 func makeKey(path string) error {
-	key := make([]byte, policy.MinSecret)
+	key := make([]byte, sampling.MinSecret)
 	rand.Read(key)
 	tmp := fmt.Sprintf("%s.%d", path, os.Getpid())
 	defer os.Remove(tmp)

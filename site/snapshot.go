@@ -1,6 +1,7 @@
 package site
 
 import (
+	"dmarcgate/policy/sampling"
 	"dmarcgate/site/shape"
 	"net/netip"
 	"slices"
@@ -19,7 +20,7 @@ import (
 
 // Snapshot makes what the messages of one listener are handled by. view
 // chooses how a purpose sees the resolver.
-func (in Site) Snapshot(l config.Listener, sampler policy.Sampler, view func(dnscache.Purpose) dnscache.View) *enforce.Snapshot {
+func (in Site) Snapshot(l config.Listener, sampler sampling.Sampler, view func(dnscache.Purpose) dnscache.View) *enforce.Snapshot {
 	return &enforce.Snapshot{Settings: in.settings(l, sampler), Checker: in.Checker(view)}
 }
 
@@ -82,7 +83,7 @@ func remembered(view func(dnscache.Purpose) dnscache.View) auth.CacheOnly {
 }
 
 // settings puts the configuration of one listener into the words of the rooms.
-func (in Site) settings(l config.Listener, sampler policy.Sampler) enforce.Settings {
+func (in Site) settings(l config.Listener, sampler sampling.Sampler) enforce.Settings {
 	decide := in.Policy(l)
 	s := enforce.Settings{
 		Policy: decide, PolicySum: decide.Sum(), Shape: shape.Of(in.Config, in.Started), Sampler: sampler, Trusted: l.TrustedNetworks,

@@ -14,7 +14,7 @@ import (
 	"dmarcgate/dnscache"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/miltertest"
-	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/results"
 	"dmarcgate/site"
 )
@@ -58,7 +58,7 @@ func startDNSHost(t *testing.T, cfg dnscache.Config, c daemontest.Config) *dnsHo
 		t.Fatal(err)
 	}
 	for _, g := range d.Listeners() {
-		g.Snapshot.Store(in.Snapshot(g.Config, policy.NewSampler(secret), r.View))
+		g.Snapshot.Store(in.Snapshot(g.Config, sampling.NewSampler(secret), r.View))
 	}
 	return &dnsHost{served: d, resolver: r}
 }

@@ -21,6 +21,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 )
 
 // forgedField is a field of a generated header. Its text has a mark of its own,
@@ -141,7 +142,7 @@ func forgedSnapshot(t *testing.T, zone string) (config.Listener, *enforce.Snapsh
 	l := config.Listener{Name: "mta", Profile: policy.Monitor}
 	return l, &enforce.Snapshot{
 		Settings: enforce.Settings{
-			Policy: policy.Settings{Profile: policy.Monitor}, Sampler: policy.NewSampler(nil), TagField: "X-DMARC-Quarantine", RemoveBIMI: true,
+			Policy: policy.Settings{Profile: policy.Monitor}, Sampler: sampling.NewSampler(nil), TagField: "X-DMARC-Quarantine", RemoveBIMI: true,
 			AuthservID: "mx.receiver.example", AuthservIDs: []string{"mx.receiver.example", "old.receiver.example"},
 		},
 		Checker: &auth.Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute},

@@ -12,6 +12,7 @@ import (
 	"dmarcgate/dnscache"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sampling"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
@@ -81,7 +82,7 @@ type draft struct {
 func Make(s Source) (string, error) {
 	l, m, x, redact := s.Listener, s.Letter, s.Outcome, s.Redact
 	r := &draft{Source: &s, config: settings(s.Config, m), profile: l.Profile.String(), quarantine: l.Quarantine.String(), letter: m, answers: s.Lookups}
-	if policy.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
+	if sampling.DrawFrom(x.Facts.Seed, "ramp") < 100-l.EnforceShare && x.Facts.Seed != 0 {
 		r.profile = policy.Monitor.String() // by a draw that hangs on our secret
 	}
 	if x.Facts.Skip == policy.TrustedNetwork {

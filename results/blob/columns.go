@@ -123,7 +123,7 @@ func (c *Columns) Row() (r results.Row, err error) { return r, new(Reader).Read(
 // more than is to be stored.
 func (b *Reader) Read(c *Columns, r *results.Row) error {
 	err := b.readStored(c, r)
-	r.Facts.Scrub()
+	results.Scrub(&r.Facts)
 	return err
 }
 

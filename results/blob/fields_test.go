@@ -62,7 +62,7 @@ func TestColumnsUseKeysOfJSON(t *testing.T) {
 	check(t, shadowFields)
 }
 
-// A text that may come with a local part is one that policy.Facts.Scrub knows.
+// A text that may come with a local part is one that results.Scrub knows.
 func TestTrimScrubsForeignText(t *testing.T) {
 	r := filled()
 	n := 0

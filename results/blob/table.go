@@ -27,7 +27,7 @@ type field[T any] struct {
 type visitor func(text string, what content) string
 
 // content says what a text holds, and so who writes it, how long it stays in a row
-// that is too large (Trim), and whether policy.Facts.Scrub looks for a local part.
+// that is too large (Trim), and whether results.Scrub looks for a local part.
 type content uint8
 
 const (

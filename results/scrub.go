@@ -1,8 +1,11 @@
-package policy
+package results
 
 import (
 	"slices"
 	"strings"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/policy"
 )
 
 // Scrub takes local parts out of facts. Domains, names and results have none
@@ -10,15 +13,15 @@ import (
 // they also write an address into an SPF term, into HELO or into a tag of
 // their record. It changes no list that the facts share with others, and reports
 // whether there was something to take out.
-func (f *Facts) Scrub() bool {
-	if !f.eachText(func(*string, func(string) string) {}) {
+func Scrub(f *policy.Facts) bool {
+	if !eachText(f, func(*string, func(string) string) {}) {
 		return false
 	}
 	f.Authors, f.DKIM, f.ARC.Sealers = slices.Clone(f.Authors), slices.Clone(f.DKIM), slices.Clone(f.ARC.Sealers)
 	for i := range f.ARC.Sealers {
 		f.ARC.Sealers[i].Recorded = slices.Clone(f.ARC.Sealers[i].Recorded)
 	}
-	return f.eachText(func(text *string, clean func(string) string) { *text = clean(*text) })
+	return eachText(f, func(text *string, clean func(string) string) { *text = clean(*text) })
 }
 
 // longestTags is more than the longest text of dmarc.Record.PolicyTags, in
@@ -53,4 +56,41 @@ func scrubWhy(reason string) string {
 		begin = min(begin, quote)
 	}
 	return reason[:begin] + "someone at " + reason[last+1:]
+}
+
+// eachText calls do for each text that may hold a local part, with what takes
+// it out, and reports whether there was one.
+func eachText(f *policy.Facts, do func(text *string, clean func(string) string)) (found bool) {
+	visit := func(clean func(string) string, texts ...*string) {
+		for _, text := range texts {
+			if strings.IndexByte(*text, '@') >= 0 {
+				found = true
+				do(text, clean)
+			}
+		}
+	}
+	visit(scrubName, &f.ClientName, &f.Helo, &f.MailFrom, &f.SPF.Domain, &f.HELO.Domain, &f.ListID)
+	visit(scrubTerm, &f.SPF.Term, &f.HELO.Term)
+	visit(scrubWhy, &f.SPF.Why, &f.HELO.Why, &f.ARC.Why)
+	for i := range f.Authors {
+		a := &f.Authors[i]
+		visit(scrubWhy, &a.Verdict.Why)
+		if hasDestinations(a.Record) {
+			found = true
+			do(&a.Record, dmarc.CleanPolicyTags)
+		}
+	}
+	for i := range f.DKIM {
+		s := &f.DKIM[i]
+		visit(scrubName, &s.Domain, &s.Selector)
+		visit(scrubWhy, &s.Why)
+	}
+	for i := range f.ARC.Sealers {
+		s := &f.ARC.Sealers[i]
+		visit(scrubName, &s.Domain, &s.Selector)
+		for j := range s.Recorded {
+			visit(scrubName, &s.Recorded[j].Domain)
+		}
+	}
+	return found
 }
