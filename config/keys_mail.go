@@ -31,8 +31,8 @@ type Discovery struct {
 
 // TempError says what happens to mail whose verdict hangs on a DNS failure.
 type TempError struct {
-	Ours     policy.TempAnswer // our resolver answers nobody; not policy.TempQuarantine
-	Domain   policy.TempAnswer // others resolve, this domain does not
+	Ours     TempAnswer        // our resolver answers nobody; not TempQuarantine
+	Domain   TempAnswer        // others resolve, this domain does not
 	MaxDefer tomlfile.Duration // how long one author domain and client are deferred
 
 	UnknownClient policy.Action // policy.Tag, Accept or Tempfail: no DKIM pass, and SPF has no client to check
@@ -51,7 +51,7 @@ func mailDefaults(c *Config) {
 	c.DKIM = DKIM{BodyLength: "refuse", MaxKeyBits: 4096}
 	c.ARC = ARC{Check: "failing"}
 	c.Discovery = Discovery{Method: "treewalk", Pct: "honour"}
-	c.TempError = TempError{Ours: policy.TempAccept, Domain: policy.TempTempfail, UnknownClient: policy.Tag, MaxDefer: 4 * hour}
+	c.TempError = TempError{Ours: TempAccept, Domain: TempTempfail, UnknownClient: policy.Tag, MaxDefer: 4 * hour}
 }
 
 // mailFields are keys of the verdict on a message.
@@ -72,8 +72,8 @@ func mailFields(c *Config) []tomlfile.Field {
 		tomlfile.Choice("discovery.pct", &c.Discovery.Pct, "honour", "ignore"),
 		tomlfile.Flag("discovery.compare", &c.Discovery.Compare),
 
-		tomlfile.WordOf("temperror.ours", &c.TempError.Ours, policy.TempAccept, policy.TempTempfail),
-		tomlfile.WordOf("temperror.domain", &c.TempError.Domain, policy.TempTempfail, policy.TempAccept, policy.TempQuarantine),
+		tomlfile.WordOf("temperror.ours", &c.TempError.Ours, TempAccept, TempTempfail),
+		tomlfile.WordOf("temperror.domain", &c.TempError.Domain, TempTempfail, TempAccept, TempQuarantine),
 		tomlfile.WordOf("temperror.unknown_client", &c.TempError.UnknownClient, policy.Tag, policy.Accept, policy.Tempfail),
 		// Senders give up after four to five days (RFC 5321, Section 4.5.4.1).
 		tomlfile.DurationBetween("temperror.max_defer", &c.TempError.MaxDefer, 5*minute, 3*day),

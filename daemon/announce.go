@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sum"
 	"dmarcgate/site"
 )
 
@@ -93,7 +94,7 @@ func diffRules(before, after []policy.Rule) []rulesDiff {
 
 // announceRules tells of the rules that have become active.
 func (d *Daemon) announceRules(in site.Site) {
-	d.metrics.Ruleset(in.Rules.Hash(), in.Rules.Len())
+	d.metrics.Ruleset(sum.Rules(in.Rules), in.Rules.Len())
 	expiry := make(map[string]time.Time)
 	for _, r := range in.Rules.List() {
 		if r.Mode != policy.Off && !r.Expires.IsZero() {

@@ -11,6 +11,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sum"
 	"dmarcgate/site"
 )
 
@@ -105,13 +106,13 @@ func TestStartRefusesRuleThatIsWrongInItself(t *testing.T) {
 func TestReloadRefusesWhatAStartDemotes(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: safeRule})
-	hash := d.Inputs().Rules.Hash()
+	hash := sum.Rules(d.Inputs().Rules)
 	file := filepath.Join(filepath.Dir(d.state.path), "rules", "case.toml")
 	daemontest.PutFile(t, file, openRule+safeRule)
 	if r := d.Reload(); r.OK || !strings.Contains(r.Problem, file+":") {
 		t.Errorf("Reload = %+v; want the error of the rule", r)
 	}
-	if got := d.Inputs().Rules.Hash(); got != hash || spoof(t, d, "1") != 550 || !metricLine(t, d, "dmarcgate_rules_demoted 0") {
+	if got := sum.Rules(d.Inputs().Rules); got != hash || spoof(t, d, "1") != 550 || !metricLine(t, d, "dmarcgate_rules_demoted 0") {
 		t.Errorf("hash = %s; want %s: the rules as before", got, hash)
 	}
 	if _, err := site.Load(d.state.path, site.AllParts); err == nil {

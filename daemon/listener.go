@@ -10,6 +10,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/enforce"
 	"dmarcgate/milter"
+	"dmarcgate/policy/sum"
 	"dmarcgate/site"
 )
 
@@ -60,7 +61,7 @@ func (g *Listener) use(configured *enforce.Snapshot, m *admin.Monitoring) {
 	now := *configured
 	if m != nil {
 		now.Settings.Policy = now.Settings.Policy.Suspend(m.Until)
-		now.Settings.PolicySum = now.Settings.Policy.Sum()
+		now.Settings.PolicySum = sum.Settings(now.Settings.Policy)
 	}
 	g.Snapshot.Store(&now)
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/policy/sum"
 	"dmarcgate/site"
 )
 
@@ -42,7 +43,7 @@ func (d *Daemon) refreshMaps() {
 	for _, g := range d.listeners {
 		now := *g.configured
 		now.Settings.Policy.Rules = in.Rules
-		now.Settings.PolicySum = now.Settings.Policy.Sum()
+		now.Settings.PolicySum = sum.Settings(now.Settings.Policy)
 		g.use(&now, d.suspension())
 	}
 	d.mu.Lock()
@@ -56,7 +57,7 @@ func (d *Daemon) refreshMaps() {
 	for _, m := range next.Maps {
 		d.log.Info("rule map active", "file", m.Path, "entries", m.Entries)
 	}
-	d.log.Info("rule maps reloaded", "rules_hash", in.Rules.Hash())
+	d.log.Info("rule maps reloaded", "rules_hash", sum.Rules(in.Rules))
 }
 
 // mapsFailed notes a failure, and logs it when it is a new one: the files are

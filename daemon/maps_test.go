@@ -10,6 +10,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/policy/sum"
 	"dmarcgate/results"
 )
 
@@ -54,8 +55,8 @@ func TestMapChangeNeedsNoReload(t *testing.T) {
 		}
 	}
 	send("1", 550)
-	hash := d.Inputs().Rules.Hash()
-	sum := d.Listeners()[0].Snapshot.Load().Settings.PolicySum
+	hash := sum.Rules(d.Inputs().Rules)
+	before := d.Listeners()[0].Snapshot.Load().Settings.PolicySum
 	daemontest.PutFile(t, filepath.Join(dir, "partners.txt"), "203.0.113.66\n192.0.2.1\n")
 	daemontest.Change(t, d.state.path, `profile = "strict"`, `profile = "monitor"`) // for the next reload
 	daemontest.PutFile(t, filepath.Join(dir, "b.toml"), "not TOML")                 // the same
@@ -69,15 +70,15 @@ func TestMapChangeNeedsNoReload(t *testing.T) {
 	if got := now.Policy.Profile.String(); got != "strict" {
 		t.Errorf("profile = %s; want that of the last reload", got)
 	}
-	if now.PolicySum == sum || rows[0].Settings != now.PolicySum {
-		t.Errorf("sum of the settings = %s, of the row %s, before %s; want a new one, in the row, too", now.PolicySum, rows[0].Settings, sum)
+	if now.PolicySum == before || rows[0].Settings != now.PolicySum {
+		t.Errorf("sum of the settings = %s, of the row %s, before %s; want a new one, in the row, too", now.PolicySum, rows[0].Settings, before)
 	}
-	for _, want := range []string{"partners.txt entries=2", "rules_hash=" + d.Inputs().Rules.Hash()} {
+	for _, want := range []string{"partners.txt entries=2", "rules_hash=" + sum.Rules(d.Inputs().Rules)} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log lacks %q:\n%s", want, log)
 		}
 	}
-	if d.Inputs().Rules.Hash() == hash {
+	if sum.Rules(d.Inputs().Rules) == hash {
 		t.Error("the hash of the rules is the same with another map")
 	}
 	s := d.Status(t.Context())
@@ -90,11 +91,11 @@ func TestMapErrorKeepsPreviousMapAndIsLoggedOnce(t *testing.T) {
 	d, log, dir := daemonWithMaps(t)
 	path := filepath.Join(dir, "banks.txt")
 	daemontest.PutFile(t, path, "bank.example\nnot a domain\n")
-	hash := d.Inputs().Rules.Hash()
+	hash := sum.Rules(d.Inputs().Rules)
 	for range 3 {
 		d.refreshMaps()
 	}
-	if got := d.Inputs().Rules.Hash(); got != hash {
+	if got := sum.Rules(d.Inputs().Rules); got != hash {
 		t.Errorf("hash = %s; want %s as before", got, hash)
 	}
 	if n := strings.Count(log.String(), "banks.txt:2"); n != 1 {

@@ -6,6 +6,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/policy/sum"
 	"dmarcgate/site"
 )
 
@@ -58,7 +59,7 @@ func (d *Daemon) Reload() admin.ReloadResult {
 	d.metrics.ConfigRead(true, now)
 	d.announceConfig(in.Config)
 	d.announceRules(in)
-	d.log.Info("reloaded", "rules", in.Rules.Len(), "rules_hash", in.Rules.Hash())
+	d.log.Info("reloaded", "rules", in.Rules.Len(), "rules_hash", sum.Rules(in.Rules))
 	if len(restart) > 0 {
 		d.log.Warn("changed settings need a restart; previous values stay active", "settings", strings.Join(restart, " "))
 	}

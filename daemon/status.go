@@ -11,6 +11,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/daemon/storekeeper"
 	"dmarcgate/enforce"
+	"dmarcgate/policy/sum"
 	"dmarcgate/site"
 )
 
@@ -75,7 +76,7 @@ func namesOn(all []enforce.MTAName, listener string) []string {
 
 // ruleStatus adds the rules to the status.
 func ruleStatus(s *admin.Status, in site.Site) {
-	s.Rules, s.RulesHash = in.Rules.Len(), in.Rules.Hash()
+	s.Rules, s.RulesHash = in.Rules.Len(), sum.Rules(in.Rules)
 	found := in.Findings()
 	s.RuleWarnings = len(found)
 	s.RuleFindings = ruleFindings(found)

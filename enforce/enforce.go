@@ -37,7 +37,7 @@ import (
 // Settings are what a site chose for one listener.
 type Settings struct {
 	Policy       policy.Settings
-	PolicySum    string // Policy.Sum(), which costs too much to be made for each message
+	PolicySum    string // sum.Settings of Policy, which costs too much to be made for each message
 	Shape        string // results.Row.Shape of what is evaluated under these settings
 	Sampler      sampling.Sampler
 	Trusted      []netip.Prefix // mail from here is not evaluated

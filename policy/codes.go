@@ -30,8 +30,6 @@ const (
 	CodeUnknownListener  = "unknown_listener"   // a listener that does not exist
 	CodeNoRecord         = "no_record"          // about the place of a record, with results that mean there is none or that it is not known
 
-	// Errors or warnings, by how much is at stake.
-
 	// What a third party gains by a rule: an error, a warning or a remark, by who can.
 
 	CodeOpensAnybody  = "opens_anybody"  // whoever writes what the rule asks for

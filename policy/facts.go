@@ -330,19 +330,3 @@ type History struct {
 	Messages int `json:"messages"`  // with an aligned pass of SPF or DKIM
 	DKIMPass int `json:"dkim_pass"` // of these, with an aligned pass of DKIM
 }
-
-// Proof is whose message it was proved to be. The zero value proves nothing.
-type Proof struct {
-	Org  string // Organizational Domain of the author
-	DKIM bool   // by an aligned pass of DKIM; otherwise by SPF alone
-}
-
-// Proof returns what the message adds to the history of an organization: only a
-// message whose From has one domain, which passed, is one of its messages.
-func (f *Facts) Proof() Proof {
-	oneDomain := (f.FromField == FromOneMailbox || f.FromField == FromSeveralMailboxes) && len(f.Authors) == 1
-	if f.Skip != Evaluated || f.HeaderTruncated || !oneDomain || f.Authors[0].Verdict.Status != dmarc.Pass {
-		return Proof{}
-	}
-	return Proof{Org: f.Authors[0].Org, DKIM: f.Authors[0].Verdict.AlignedDKIM}
-}

@@ -148,8 +148,7 @@ func clonePtr[T any](p *T) *T {
 	if p == nil {
 		return nil
 	}
-	v := *p
-	return &v
+	return new(*p)
 }
 
 // message reports whether m holds for the message as a whole. The keys about

@@ -80,63 +80,23 @@ func TestRulesAreTriedByPriorityThenId(t *testing.T) {
 	}
 }
 
+func TestNewRulesOfNothingIsTheZeroSet(t *testing.T) {
+	if none, err := NewRules(nil); err != nil || none.Len() != 0 {
+		t.Errorf("NewRules(nil) = %v, %v; want the zero set", none, err)
+	}
+}
+
 func TestNewRulesCopiesRules(t *testing.T) {
 	r := good()
 	rs, err := NewRules([]Rule{r})
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := rs.Hash()
+	before := text(rs.List())
 	r.Match.Client[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
 	rs.List()[0].Match.Client[0] = pattern.NetworkOf(netip.MustParsePrefix("0.0.0.0/0"))
-	if got := rs.List()[0].Match.Client[0].String(); got != "192.0.2.0/24" || rs.Hash() != before {
+	if got := rs.List()[0].Match.Client[0].String(); got != "192.0.2.0/24" || text(rs.List()) != before {
 		t.Errorf("after changes of copies the set names %s; want it as it was", got)
-	}
-}
-
-func TestHashDependsOnRulesNotFiles(t *testing.T) {
-	hash := func(change func(*Rule)) string {
-		a, b := good(), good()
-		b.ID = "other"
-		change(&a)
-		rs, err := NewRules([]Rule{b, a})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return rs.Hash()
-	}
-	base := hash(func(*Rule) {})
-	if len(base) != 12 || strings.Trim(base, "0123456789abcdef") != "" {
-		t.Errorf("Hash = %q; want 12 hexadecimal digits", base)
-	}
-	if got := hash(func(r *Rule) { r.File, r.Line = "/x.toml", 7 }); got != base {
-		t.Errorf("Hash of rules in another file = %s; want %s", got, base)
-	}
-	seen := map[string]bool{base: true, Rules{}.Hash(): true}
-	for name, change := range map[string]func(*Rule){
-		"id": func(r *Rule) { r.ID = "x" }, "mode": func(r *Rule) { r.Mode = Shadow }, "priority": func(r *Rule) { r.Priority = 7 },
-		"action": func(r *Rule) { r.Action = RuleReject }, "reason": func(r *Rule) { r.Reason = Other },
-		"expires": func(r *Rule) { r.Expires = r.Created.AddDate(1, 0, 0) }, "comment": func(r *Rule) { r.Comment = "x" },
-		"client": func(r *Rule) { r.Match.Client = nets("192.0.2.0/25") }, "author": func(r *Rule) { r.Match.Author = pats("a.example") },
-		"author of all below": func(r *Rule) { r.Match.Author = pats(".a.example") },
-		"spf_pass":            func(r *Rule) { r.Match.SPFPass = pats("a.example") }, "dkim_pass": func(r *Rule) { r.Match.DKIMPass = pats("a.example") },
-		"rcpt_domain": func(r *Rule) { r.Match.RcptDomain = pats("a.example") }, "listener": func(r *Rule) { r.Match.Listener = []string{"a"} },
-		"result": func(r *Rule) { r.Match.Result = []string{"none"} },
-	} {
-		got := hash(change)
-		if seen[got] {
-			t.Errorf("Hash with another %s = %s, which another set has", name, got)
-		}
-		seen[got] = true
-	}
-	year10000 := func(owner string) string {
-		return hash(func(r *Rule) { r.Owner, r.Expires = owner, time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) })
-	}
-	if got := year10000("o"); seen[got] || got != year10000("o") || got == year10000("p") {
-		t.Errorf("Hash with a year that JSON cannot have = %s; want one of its own, the same each time", got)
-	}
-	if none, err := NewRules(nil); err != nil || none.Hash() != (Rules{}).Hash() || none.Len() != 0 {
-		t.Errorf("NewRules(nil) = %v, %v; want the zero set", none, err)
 	}
 }
 

@@ -18,8 +18,7 @@ type Rules struct {
 	list   []Rule
 	places map[string]int // of ids in list, from 1
 	index  *index.Index
-	sum    string // of what decisions depend on
-	pass   bool   // one that is not off is about mail that passes
+	pass   bool // one that is not off is about mail that passes
 
 	only, without, trying int // positions, from 1; 0 is none
 }
@@ -61,7 +60,7 @@ func compile(list []Rule) Rules {
 		places[r.ID] = i + 1
 	}
 	pass := slices.ContainsFunc(list, func(r Rule) bool { return r.Mode != Off && r.Match.passes() })
-	return Rules{list: list, places: places, index: newIndex(list), sum: sumRules(list), pass: pass}
+	return Rules{list: list, places: places, index: newIndex(list), pass: pass}
 }
 
 func (r Rule) clone() Rule {

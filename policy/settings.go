@@ -1,6 +1,11 @@
 package policy
 
-import "time"
+import (
+	"net/netip"
+	"time"
+
+	"dmarcgate/policy/pattern"
+)
 
 // Settings are the site's choices for one listener. The zero value enforces
 // nothing.
@@ -56,4 +61,11 @@ func (s Settings) unenforced() string {
 		return "dmarcgate monitor until " + s.Suspended.Format(time.RFC3339)
 	}
 	return "profile monitor"
+}
+
+// TrustedForwarders is whom the site knows by name. The zero value is nobody.
+type TrustedForwarders struct {
+	Sealers  []string         // d= of ARC seals, lower-case A-labels: they forward what they received, and record it truly
+	Networks []netip.Prefix   // clients that are lists or forwarders
+	Domains  []pattern.Domain // the same by the domain for which SPF or DKIM passes
 }

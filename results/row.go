@@ -28,7 +28,7 @@ type Row struct {
 	State    State
 	Facts    policy.Facts
 	Decision policy.Decision
-	Settings string // policy.Settings.Sum of what decided; "" is not known
+	Settings string // sum.Settings (package policy/sum) of what decided; "" is not known
 
 	// Shape tells settings apart that the facts came about under, in a short
 	// form that whoever made the row can read; "" is not known. Under another

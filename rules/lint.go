@@ -12,6 +12,7 @@ import (
 	"dmarcgate/config/rulefile"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
+	"dmarcgate/policy/sum"
 	"dmarcgate/rules/dnscheck"
 	"dmarcgate/site"
 	"dmarcgate/term"
@@ -141,7 +142,7 @@ func (b *book) printLint(w io.Writer, found []site.Remark, remarks bool) error {
 		return nil
 	}
 	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, %s, hash %s\n", b.dir, term.Count(b.set.Rules.Len(), "rule"),
-		term.Count(count(found, site.LevelWarning), "warning"), term.Count(count(found, site.LevelRemark), "remark"), term.Count(b.set.Tests, "test"), b.set.Rules.Hash())
+		term.Count(count(found, site.LevelWarning), "warning"), term.Count(count(found, site.LevelRemark), "remark"), term.Count(b.set.Tests, "test"), sum.Rules(b.set.Rules))
 	return err
 }
 

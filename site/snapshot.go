@@ -2,6 +2,7 @@ package site
 
 import (
 	"dmarcgate/policy/sampling"
+	"dmarcgate/policy/sum"
 	"dmarcgate/site/shape"
 	"net/netip"
 	"slices"
@@ -86,7 +87,7 @@ func remembered(view func(dnscache.Purpose) dnscache.View) auth.CacheOnly {
 func (in Site) settings(l config.Listener, sampler sampling.Sampler) enforce.Settings {
 	decide := in.Policy(l)
 	s := enforce.Settings{
-		Policy: decide, PolicySum: decide.Sum(), Shape: shape.Of(in.Config, in.Started), Sampler: sampler, Trusted: l.TrustedNetworks,
+		Policy: decide, PolicySum: sum.Settings(decide), Shape: shape.Of(in.Config, in.Started), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: OwnIDs(in.Config), HostName: in.Config.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.Config.Header.Tag, RemoveBIMI: in.Config.Header.RemoveBIMI,
 		Reply: enforce.Reply{
@@ -129,7 +130,7 @@ func (in Site) Policy(l config.Listener) policy.Settings {
 		},
 		Rules: in.Rules,
 	}
-	if t.Domain == policy.TempQuarantine {
+	if t.Domain == config.TempQuarantine {
 		s.MaxDefer = 0 // as after the time of waiting
 	}
 	return s

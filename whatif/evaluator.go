@@ -9,6 +9,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/policy"
 	"dmarcgate/policy/replay"
+	"dmarcgate/policy/sum"
 	"dmarcgate/results"
 	"dmarcgate/site/shape"
 	"dmarcgate/survey"
@@ -40,7 +41,7 @@ func newEvaluator(s policy.Settings, suffixes dmarc.Suffixes) *evaluator {
 		suffixes = dmarc.PublicSuffix()
 	}
 	return &evaluator{
-		sum: s.Sum(), settings: s, again: func(f policy.Facts) (policy.Decision, bool) { return replay.Again(s, f) }, suffixes: suffixes,
+		sum: sum.Settings(s), settings: s, again: func(f policy.Facts) (policy.Decision, bool) { return replay.Again(s, f) }, suffixes: suffixes,
 		evidence: survey.Weigher(s),
 	}
 }

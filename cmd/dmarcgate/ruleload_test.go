@@ -12,6 +12,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/policy/sum"
 	"dmarcgate/term"
 )
 
@@ -120,13 +121,13 @@ func TestCheckConfigRefusesRulesThatOthersCanWriteOnThisHost(t *testing.T) {
 func TestReloadWithFailingRuleTestKeepsRules(t *testing.T) {
 	dns := dnstest.New(t, daemontest.Zone)
 	d, log := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
-	hash, path := d.Inputs().Rules.Hash(), filepath.Join(filepath.Dir(d.path), "rules", "case.toml")
+	hash, path := sum.Rules(d.Inputs().Rules), filepath.Join(filepath.Dir(d.path), "rules", "case.toml")
 	daemontest.PutFile(t, path, siteRules+failedTest)
 	code, _, stderr := command("reload", "-c", d.path)
 	if want := path + ":27"; code != 1 || !strings.Contains(stderr, want) || !strings.Contains(log.String(), want) {
 		t.Errorf("reload with a failed test = %d, %s; want 1, and %q there and in the log", code, stderr, want)
 	}
-	if got := d.Inputs().Rules.Hash(); got != hash || !metricLine(t, d, "dmarcgate_config_last_reload_successful 0") {
+	if got := sum.Rules(d.Inputs().Rules); got != hash || !metricLine(t, d, "dmarcgate_config_last_reload_successful 0") {
 		t.Errorf("hash = %s; want %s as before, and the metric at 0", got, hash)
 	}
 	if s := d.Status(t.Context()); !strings.Contains(s.Failure, path+":27") {

@@ -20,6 +20,7 @@ import (
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/replay"
+	"dmarcgate/policy/sum"
 	"dmarcgate/results"
 	"dmarcgate/results/dbread"
 	"dmarcgate/site"
@@ -409,7 +410,7 @@ func (s *whatIfSite) sums(path string) map[string]string {
 	}
 	sums := make(map[string]string)
 	for _, l := range in.Config.Listeners {
-		sums[l.Name] = in.Policy(l).Sum()
+		sums[l.Name] = sum.Settings(in.Policy(l))
 	}
 	return sums
 }

@@ -16,6 +16,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sum"
 	"dmarcgate/results"
 	"dmarcgate/results/dbread"
 	"dmarcgate/results/sqlite"
@@ -92,11 +93,11 @@ func fillReplay(ctx context.Context, path string, n int) error {
 		return err
 	}
 	watch := policy.Settings{Profile: policy.Monitor, Quarantine: policy.Tag}
-	sum, begin := watch.Sum(), time.Now().Add(-replayDays*24*time.Hour)
+	digits, begin := sum.Settings(watch), time.Now().Add(-replayDays*24*time.Hour)
 	for i := range n {
 		f := replayFacts(i)
 		f.Time = begin.Add(time.Duration(i) * (replayDays * 24 * time.Hour / time.Duration(n))).UTC()
-		if got := store.Add(results.Row{Facts: f, Decision: watch.Decide(f), Settings: sum}).Outcome; got == results.Dropped {
+		if got := store.Add(results.Row{Facts: f, Decision: watch.Decide(f), Settings: digits}).Outcome; got == results.Dropped {
 			return errors.Join(fmt.Errorf("row %d was %s", i, got), store.Close())
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/sum"
 	"dmarcgate/results"
 )
 
@@ -58,7 +59,7 @@ func Author(domain, org string) func(*policy.Facts) {
 
 // Decided is the row of a message as the settings decide it.
 func Decided(s policy.Settings, f policy.Facts) results.Row {
-	return results.Row{Facts: f, Decision: s.Decide(f), Settings: s.Sum()}
+	return results.Row{Facts: f, Decision: s.Decide(f), Settings: sum.Settings(s)}
 }
 
 // Kinds are messages of all kinds, as the settings decide them.

@@ -55,7 +55,7 @@ func TestTemporaryFailuresPageListsEveryDecisionToDefer(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := map[string]bool{}
-	for _, room := range []string{"policy", "enforce", "milter"} {
+	for _, room := range []string{"policy", "config", "enforce", "milter"} {
 		paths, err := filepath.Glob(filepath.Join(root, room, "*.go"))
 		if err != nil {
 			t.Fatal(err)

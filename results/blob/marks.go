@@ -139,7 +139,7 @@ func readMarks(m *message, f *facts) {
 	f.IsList, f.Automatic, f.TLS = n&markIsList != 0, n&markAutomatic != 0, n&markTLS != 0
 }
 
-// settingsDigits is the length of policy.Settings.Sum. As a number it takes
+// settingsDigits is the length of sum.Settings of package policy/sum. As a number it takes
 // half of the room.
 const settingsDigits = 12
 

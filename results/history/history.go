@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 )
 
@@ -76,20 +77,20 @@ func (h *History) Of(name string, today Day) policy.History {
 
 // Count adds a message that was answered.
 func (h *History) Count(f *policy.Facts) {
-	p, today := f.Proof(), DayOf(f.Time)
-	if p.Org == "" {
+	p, today := proofOf(f), DayOf(f.Time)
+	if p.org == "" {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	o := h.orgs[p.Org]
+	o := h.orgs[p.org]
 	if o == nil {
-		o = &org{name: strings.Clone(p.Org)} // not with all that it was cut from
+		o = &org{name: strings.Clone(p.org)} // not with all that it was cut from
 		h.orgs[o.name] = o
 	} else {
 		h.queueOf(o).remove(o)
 	}
-	o.count(today, p.DKIM)
+	o.count(today, p.dkim)
 	o.established = o.established || o.sum(today).Messages >= policy.HistoryMessages
 	q := h.queueOf(o)
 	q.push(o)
@@ -98,12 +99,28 @@ func (h *History) Count(f *policy.Facts) {
 
 // Uncount takes a message away that was counted and will come again.
 func (h *History) Uncount(f *policy.Facts) {
-	p := f.Proof()
+	p := proofOf(f)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if o := h.orgs[p.Org]; o != nil {
-		o.uncount(DayOf(f.Time), p.DKIM)
+	if o := h.orgs[p.org]; o != nil {
+		o.uncount(DayOf(f.Time), p.dkim)
 	}
+}
+
+// proof is whose message it was proved to be. The zero value proves nothing.
+type proof struct {
+	org  string // Organizational Domain of the author
+	dkim bool   // by an aligned pass of DKIM; otherwise by SPF alone
+}
+
+// proofOf returns what a message adds to the history of an organization: only a
+// message whose From has one domain, which passed, is one of its messages.
+func proofOf(f *policy.Facts) proof {
+	oneDomain := (f.FromField == policy.FromOneMailbox || f.FromField == policy.FromSeveralMailboxes) && len(f.Authors) == 1
+	if f.Skip != policy.Evaluated || f.HeaderTruncated || !oneDomain || f.Authors[0].Verdict.Status != dmarc.Pass {
+		return proof{}
+	}
+	return proof{org: f.Authors[0].Org, dkim: f.Authors[0].Verdict.AlignedDKIM}
 }
 
 func (h *History) queueOf(o *org) *queue {

@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"dmarcgate/config"
+	"dmarcgate/policy/sum"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
@@ -102,7 +103,7 @@ func tell(w io.Writer, path string, in site.Site, warned []site.Remark) error {
 		fmt.Fprintln(w, f)
 	}
 	if in.RuleSet != nil {
-		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.Config.RulesDir, in.Rules.Len(), in.Rules.Hash(),
+		fmt.Fprintf(w, "rules in %s: %d, hash %s; %s, %s, %s\n", in.Config.RulesDir, in.Rules.Len(), sum.Rules(in.Rules),
 			term.Count(in.RuleSet.Tests, "test"), term.Count(len(in.RuleSet.Maps), "map"), term.Count(len(in.Findings()), "warning"))
 	}
 	_, err := fmt.Fprintf(w, "%s is good\n", path)

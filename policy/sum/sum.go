@@ -1,4 +1,4 @@
-package policy
+package sum
 
 import (
 	"crypto/sha256"
@@ -8,10 +8,11 @@ import (
 	"hash"
 	"time"
 
+	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
 
-// decisionRevision is raised whenever this package decides otherwise about the
+// decisionRevision is raised whenever package policy decides otherwise about the
 // same facts under the same settings: rows that were decided before are then
 // not expected to come out the same.
 const decisionRevision = 2
@@ -19,39 +20,43 @@ const decisionRevision = 2
 // sumDigits is how many hexadecimal digits sums have.
 const sumDigits = 12
 
-// Sum returns 12 hexadecimal digits that two settings share only if they make
+// Settings returns 12 hexadecimal digits that two settings share only if they make
 // the same decisions of the same facts: it covers the rules, the maps, and the
 // version of this program's way to decide. Who wrote a rule, when, why, where,
 // with which tests and with which text for senders does not count, and neither do rules that are off.
-func (s Settings) Sum() string {
+func Settings(s policy.Settings) string { return settings(s, s.Rules.List()) }
+
+func settings(s policy.Settings, rules []policy.Rule) string {
 	h := sha256.New()
-	rules := s.Rules.sum
 	known := s.TrustedForwarders
-	s.Rules, s.TrustedForwarders = Rules{}, TrustedForwarders{}
+	s.Rules, s.TrustedForwarders = policy.Rules{}, policy.TrustedForwarders{}
 	writeJSON(h, s)
 	fmt.Fprintf(h, "%q %v %v\n", known.Sealers, known.Networks, known.Domains) // an empty list is none
 	sumDomains(h, known.Domains)
-	fmt.Fprintf(h, "%s %d\n", rules, decisionRevision)
+	fmt.Fprintf(h, "%s %d\n", ofRules(rules), decisionRevision)
 	return digits(h)
 }
 
-// Hash returns 12 hexadecimal digits that two sets share only if they have
+// Rules returns 12 hexadecimal digits that two sets share only if they have
 // the same rules, and maps with the same items. In which files and lines the
 // rules stand does not count.
-func (rs Rules) Hash() string {
+func Rules(rs policy.Rules) string { return hashOf(rs.List()) }
+
+func hashOf(rules []policy.Rule) string {
 	h := sha256.New()
-	for _, r := range rs.list {
+	for _, r := range rules {
 		r.File, r.Line = "", 0
 		writeRule(h, r)
 	}
 	return digits(h)
 }
 
-// sumRules is Settings.Sum of the rules, "" for none that does anything.
-func sumRules(rules []Rule) string {
+// ofRules is the part of the sum of settings that is about rules, "" for none that
+// does anything.
+func ofRules(rules []policy.Rule) string {
 	h, n := sha256.New(), 0
 	for _, r := range rules {
-		if r.Mode == Off {
+		if r.Mode == policy.Off {
 			continue
 		}
 		r.Owner, r.Comment, r.Text, r.Created, r.Idle, r.File, r.Line = "", "", "", time.Time{}, 0, "", 0
@@ -66,7 +71,7 @@ func sumRules(rules []Rule) string {
 
 // writeRule writes all of r but its tests, and the sums of the maps it names.
 // Times apart: JSON has no years of five digits.
-func writeRule(h hash.Hash, r Rule) {
+func writeRule(h hash.Hash, r policy.Rule) {
 	fmt.Fprintf(h, "%d %d\n", unix(r.Created), unix(r.Expires))
 	r.Created, r.Expires = time.Time{}, time.Time{}
 	writeJSON(h, r)
