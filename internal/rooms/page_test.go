@@ -31,7 +31,7 @@ var levels = []level{
 	{5, "Parts of a running system", []string{"site", "enforce", "admin", "daemon/storekeeper"}},
 	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "report/consent", "results"}},
 	{3, "Local policy", []string{"policy"}},
-	{2, "Protocols", []string{"milter", "auth/arc", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache"}},
+	{2, "Protocols", []string{"milter", "auth/arc", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "mta"}},
 	{1, "Formats of mail", []string{"message", "auth/authres", "auth/taglist"}},
 	{0, "Basics", []string{"metrics", "scope", "term"}},
 }

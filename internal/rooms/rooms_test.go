@@ -63,6 +63,7 @@ var allowed = map[string][]string{
 	"auth/dmarc":            {"auth/taglist"},
 	"auth/authres":          {},
 	"milter":                {"metrics"},
+	"mta/postfix":           {},
 	"dnscache":              {"dnscache/wire", "metrics", "dnscache/schedule", "dnscache/upstream"},
 	"dnscache/wire":         {},
 	"message":               {},
