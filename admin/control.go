@@ -279,23 +279,45 @@ func (c *Client) Reload(ctx context.Context) (r ReloadResult, err error) {
 // Tail calls f with each decision until ctx is done, f returns an error, or
 // the daemon ends.
 func (c *Client) Tail(ctx context.Context, filter Filter, f func(results.Row) error) error {
-	body, err := c.open(ctx, http.MethodGet, "/tail?"+filter.query().Encode())
+	listening, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	next, err := c.Listen(listening, filter)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
-	for dec := json.NewDecoder(body); ; {
-		var row results.Row
-		if err := dec.Decode(&row); err != nil {
-			if ctx.Err() != nil || err == io.EOF {
-				return nil
-			}
-			return fmt.Errorf("reading from %s: %w", c.path, err)
+	for {
+		row, err := next()
+		switch {
+		case err != nil && (ctx.Err() != nil || err == io.EOF):
+			return nil
+		case err != nil:
+			return err
 		}
 		if err := f(row); err != nil {
 			return err
 		}
 	}
+}
+
+// Listen is Tail for a caller that first has to know that the daemon shows every
+// decision from now on, which it does when Listen returns. next waits for a
+// decision, and fails with io.EOF when the daemon ends. The connection is closed when
+// ctx is done.
+func (c *Client) Listen(ctx context.Context, filter Filter) (next func() (results.Row, error), err error) {
+	body, err := c.open(ctx, http.MethodGet, "/tail?"+filter.query().Encode())
+	if err != nil {
+		return nil, err
+	}
+	dec := json.NewDecoder(body)
+	return func() (row results.Row, err error) {
+		if err = dec.Decode(&row); err != nil {
+			body.Close()
+			if err != io.EOF {
+				err = fmt.Errorf("reading from %s: %w", c.path, err)
+			}
+		}
+		return row, err
+	}, nil
 }
 
 func (c *Client) call(ctx context.Context, method, path string, v any) error {

@@ -119,6 +119,24 @@ func TestTailEndsWhenItsReaderHasEnough(t *testing.T) {
 	}
 }
 
+func TestListenShowsEveryDecisionAfterItReturns(t *testing.T) {
+	tail := new(Tail)
+	c := dial(t, Control{Tail: tail})
+	ctx, cancel := context.WithCancel(t.Context())
+	next, err := c.Listen(ctx, Filter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tail.Publish(decided("bank.example", "reject", policy.Reject))
+	if row, err := next(); err != nil || row.Author().Domain != "bank.example" {
+		t.Errorf("next() = %+v, %v; want the decision on bank.example", row, err)
+	}
+	cancel()
+	if row, err := next(); err == nil {
+		t.Errorf("next() = %+v after the end of its context; want an error", row)
+	}
+}
+
 func TestPublishNeverWaitsForSlowReader(t *testing.T) {
 	tail := new(Tail)
 	rows, cancel := tail.subscribe(Filter{})
