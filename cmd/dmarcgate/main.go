@@ -46,6 +46,7 @@ type cli struct {
 	Results     resultsCmd     `cmd:"" help:"Manage stored results: status, export, purge, adopt."`
 	Import      importCmd      `cmd:"" help:"Import the results of another program."`
 	Cache       cacheCmd       `cmd:"" help:"Show and flush the DNS cache of the running daemon."`
+	Setup       setupCmd       `cmd:"" help:"Set up an MTA of this host to ask the daemon."`
 	Demo        demoCmd        `cmd:"" help:"Send sample messages through a private daemon and show the decisions."`
 	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`

@@ -24,13 +24,14 @@ const root = "../.."
 // Every room may import term and scope, which import none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "internal/*"},
+	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "setup", "internal/*"},
 	"explain":               {"admin", "auth/*", "config", "dnscache", "enforce", "explain/casefile", "explain/second", "message", "milter", "policy", "policy/sampling", "policy/pattern", "policy/replay", "results", "results/blob", "site"},
 	"control":               {"admin", "auth/dmarc", "config", "dnscache", "results", "results/dbread", "results/pg", "results/sqlite", "site"},
 	"site/shape":            {"config", "policy"},
 	"store":                 {"admin", "config", "daemon/storekeeper", "policy", "results", "results/blob", "results/opendmarc", "results/sqlite", "site"},
 	"site/check":            {"config", "site", "policy/sum"},
 	"explain/casefile":      {"auth/authres", "auth/dmarc", "config", "config/rulefile", "config/tomlfile", "dnscache", "message", "milter", "policy", "policy/sampling", "policy/pattern", "site"},
+	"setup":                 {"admin", "config", "mta/postfix", "policy", "results"},
 	"explain/second":        {"auth/dkim", "auth/spf", "dnscache", "milter", "policy"},
 	"whatif":                {"site/shape", "config", "policy", "policy/replay", "results", "site", "survey", "auth/dmarc", "policy/sum"},
 	"survey":                {"policy", "policy/replay", "results", "auth/dmarc"},

@@ -1,0 +1,185 @@
+package setup
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"dmarcgate/mta/postfix"
+)
+
+// Step is one change of the configuration of Postfix, with its reason.
+type Step struct {
+	postfix.Change
+	Why string
+}
+
+// Plan is what has to change in one instance of Postfix.
+type Plan struct {
+	Milter postfix.Milter    // our entry
+	Steps  []Step            // none when the instance is as it should be
+	Asking []postfix.Service // the smtpd services that will ask the daemon for mail of other hosts
+	Kept   []string          // services that stay as they are, with the reason
+}
+
+// planner makes a plan.
+type planner struct {
+	*Plan
+	i    *postfix.Instance
+	main []postfix.Milter // smtpd_milters of main.cf as written
+}
+
+// PlanPostfix finds the changes that have the services of an instance that receive
+// mail ask the daemon at t. It changes nothing. An error says what an administrator
+// has to decide first.
+func PlanPostfix(i *postfix.Instance, t Target) (*Plan, error) {
+	if major, _, _ := strings.Cut(i.Version(), "."); number(major) < 3 {
+		return nil, fmt.Errorf("this is Postfix %s: settings of one milter need Postfix 3.0", i.Version())
+	}
+	p := planner{&Plan{}, i, nil}
+	var inherit bool // a receiving service takes the list of main.cf
+	var others, own []postfix.Service
+	chrooted := false
+	for _, s := range i.Smtpd() {
+		switch _, overridden := s.Overrides["smtpd_milters"]; roleOf(i, s) {
+		case receives:
+			if filter := i.Value(s, "smtpd_proxy_filter"); filter != "" {
+				return nil, fmt.Errorf("%s has smtpd_proxy_filter = %s: its milters see no header. Set smtpd_milters on the service that gets the mail back from the filter, and name the filter's host in [[trusted_relay]]", s.ID(), filter)
+			}
+			p.Asking = append(p.Asking, s)
+			chrooted = chrooted || i.Chrooted(s)
+			inherit = inherit || !overridden
+			if overridden {
+				own = append(own, s)
+			}
+		default:
+			others = append(others, s)
+		}
+	}
+	if len(p.Asking) == 0 {
+		return nil, errors.New("no smtpd service of master.cf takes mail from other hosts and may ask milters")
+	}
+	var err error
+	if p.Milter, err = t.milter(i, chrooted); err != nil {
+		return nil, err
+	}
+	if p.main, err = postfix.ParseMilters(i.Set["smtpd_milters"]); err != nil {
+		return nil, fmt.Errorf("smtpd_milters of main.cf: %w", err)
+	}
+	return p.Plan, p.plan(inherit, own, others)
+}
+
+func (p planner) plan(inherit bool, own, others []postfix.Service) error {
+	for _, s := range others {
+		if err := p.spare(s, inherit); err != nil {
+			return err
+		}
+	}
+	for _, s := range own {
+		if err := p.override(s); err != nil {
+			return err
+		}
+	}
+	p.local()
+	if inherit {
+		list, why := placed(p.main, p.Milter, p.i.QueueDir())
+		p.set("", "smtpd_milters", p.main, list, why)
+	}
+	return nil
+}
+
+// spare keeps the daemon away from a service that gets mail back from a filter, and
+// tells why the others stay as they are.
+func (p planner) spare(s postfix.Service, inherit bool) error {
+	_, overridden := s.Overrides["smtpd_milters"]
+	switch r := roleOf(p.i, s); {
+	case r == unasked:
+		p.Kept = append(p.Kept, s.ID()+": asks no milter, as master.cf or main.cf says")
+	case r == submits && overridden:
+		p.Kept = append(p.Kept, s.ID()+": has its own smtpd_milters in master.cf")
+	case r == submits:
+		p.Kept = append(p.Kept, s.ID()+": asks the daemon too, which removes forged results and does not evaluate mail of authenticated users")
+	case overridden:
+		p.Kept = append(p.Kept, s.ID()+": has its own smtpd_milters in master.cf, and takes mail back from a content filter")
+	case inherit:
+		list := without(p.main, p.Milter, p.i.QueueDir())
+		value, err := compact(list)
+		if err != nil {
+			return fmt.Errorf("%s takes mail back from a content filter and needs smtpd_milters without the daemon: %w", s.ID(), err)
+		}
+		why := "takes mail back from a content filter of this host: the daemon has seen it, and would remove its own results as forged"
+		if len(list) > 0 {
+			why += "; the other milters stay"
+		}
+		p.Steps = append(p.Steps, Step{postfix.Change{Service: s.ID(), Name: "smtpd_milters", New: value}, why})
+	}
+	return nil
+}
+
+// override puts our entry into the list that a receiving service has of its own.
+func (p planner) override(s postfix.Service) error {
+	have, err := postfix.ParseMilters(s.Written["smtpd_milters"])
+	if err != nil {
+		return fmt.Errorf("smtpd_milters of %s: %w", s.ID(), err)
+	}
+	list, why := placed(have, p.Milter, p.i.QueueDir())
+	if same(have, list) {
+		return nil
+	}
+	value, err := compact(list)
+	if err != nil {
+		return fmt.Errorf("smtpd_milters of %s: %w", s.ID(), err)
+	}
+	p.Steps = append(p.Steps, Step{postfix.Change{Service: s.ID(), Name: "smtpd_milters", Old: s.Written["smtpd_milters"], New: value, Was: true}, "this service has a list of its own; " + why})
+	return nil
+}
+
+// local keeps the daemon out of non_smtpd_milters, which often repeats the other
+// list.
+func (p planner) local() {
+	have, err := postfix.ParseMilters(p.i.Set["non_smtpd_milters"])
+	if err != nil {
+		return // Postfix says it with each message; it is not ours
+	}
+	queue := p.i.QueueDir()
+	var list []postfix.Milter
+	for _, m := range without(have, p.Milter, queue) {
+		if name := strings.Trim(strings.TrimPrefix(m.Address, "$"), "{}()"); strings.HasPrefix(m.Address, "$") && name == "smtpd_milters" {
+			list = append(list, without(p.main, p.Milter, queue)...)
+		} else {
+			list = append(list, m)
+		}
+	}
+	p.set("", "non_smtpd_milters", have, list, "mail of this host and requeued mail (postsuper -r) has no SMTP client to check, and keeps its results; the other milters stay")
+}
+
+// set adds a step for a list of main.cf, unless it says the same already.
+func (p planner) set(service, name string, have, list []postfix.Milter, why string) {
+	if same(have, list) {
+		return
+	}
+	old, was := p.i.Set[name]
+	p.Steps = append(p.Steps, Step{postfix.Change{Service: service, Name: name, Old: old, New: postfix.FormatMilters(list), Was: was}, why})
+}
+
+func same(a, b []postfix.Milter) bool {
+	return postfix.FormatMilters(a) == postfix.FormatMilters(b)
+}
+
+// compact writes a list without a blank: postconf -P accepts none in a value.
+func compact(list []postfix.Milter) (string, error) {
+	text := postfix.FormatMilters(list)
+	text = strings.NewReplacer(", ", ",", "{ ", "{", " }", "}", " = ", "=").Replace(text)
+	again, err := postfix.ParseMilters(text)
+	if err != nil || strings.ContainsAny(text, " \t\r\n") || !same(list, again) {
+		return "", fmt.Errorf("postconf cannot write %s into master.cf, for it has blanks: edit master.cf by hand", postfix.FormatMilters(list))
+	}
+	return text, nil
+}
+
+// number reads a decimal number; what is none is 0.
+func number(text string) int {
+	n, _ := strconv.Atoi(text)
+	return n
+}
