@@ -31,14 +31,6 @@ type Options struct {
 	// Guard starts a process that calls Recover with dir when this process has
 	// ended without calling release, even by kill -9.
 	Guard func(dir string) (release func(), err error)
-
-	step func(name string) // for tests: called after each step of a change
-}
-
-func (o *Options) did(name string) {
-	if o.step != nil {
-		o.step(name)
-	}
 }
 
 // Postfix prints what has to change in an instance of Postfix.
@@ -158,7 +150,7 @@ func (o *Options) change(ctx context.Context, j *journal, i *postfix.Instance, p
 	if err := j.begin(); err != nil {
 		return err
 	}
-	o.did("begun")
+	reached("begun")
 	var changes []postfix.Change
 	for _, s := range p.Steps {
 		if err := runIn(ctx, s.Command(j.edited())); err != nil {
@@ -166,18 +158,18 @@ func (o *Options) change(ctx context.Context, j *journal, i *postfix.Instance, p
 		}
 		changes = append(changes, s.Change)
 	}
-	o.did("edited")
+	reached("edited")
 	if err := verify(ctx, j, t); err != nil {
 		return err
 	}
-	if err := j.swap(o.did); err != nil {
+	if err := j.swap(); err != nil {
 		return err
 	}
 	if err := o.activate(ctx, i, p, t); err != nil {
 		return err
 	}
-	o.did("probed")
-	return j.finish(changes, o.did)
+	reached("probed")
+	return j.finish(changes)
 }
 
 // verify reads the edited copies: nothing must be left to change.
@@ -199,7 +191,7 @@ func (o *Options) activate(ctx context.Context, i *postfix.Instance, p *Plan, t 
 		if err := reload(ctx, i.Dir); err != nil {
 			return err
 		}
-		o.did("reloaded")
+		reached("reloaded")
 	}
 	return o.probe(ctx, i, p, t)
 }

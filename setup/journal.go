@@ -113,7 +113,7 @@ func (j *journal) edited() string { return j.path(attemptName, "new") }
 
 // swap puts the edited copies into their places, each by rename(2), after it has
 // noted what they are.
-func (j *journal) swap(step func(string)) error {
+func (j *journal) swap() error {
 	after := map[string]string{}
 	for _, name := range j.files {
 		sum, err := sumOf(j.path(attemptName, "new", name))
@@ -133,7 +133,7 @@ func (j *journal) swap(step func(string)) error {
 	if err := writeJSON(j.path(attemptName, "attempt.json"), after); err != nil {
 		return err
 	}
-	step("noted")
+	reached("noted")
 	for _, name := range j.files {
 		if same, err := sameContent(j.path(attemptName, "new", name), j.file(name)); err != nil || same {
 			if err != nil {
@@ -147,13 +147,13 @@ func (j *journal) swap(step func(string)) error {
 		if err := os.Rename(j.path(attemptName, "new", name), j.file(name)); err != nil {
 			return err
 		}
-		step("replaced " + name)
+		reached("replaced " + name)
 	}
 	return syncDir(j.dir)
 }
 
 // finish ends an attempt: its changes are noted for undo.
-func (j *journal) finish(changes []postfix.Change, step func(string)) error {
+func (j *journal) finish(changes []postfix.Change) error {
 	var d done
 	var after map[string]string
 	if err := readJSON(j.path(attemptName, "attempt.json"), &after); err != nil {
@@ -162,12 +162,12 @@ func (j *journal) finish(changes []postfix.Change, step func(string)) error {
 	if err := j.keepOriginals(&d); err != nil {
 		return err
 	}
-	step("kept")
+	reached("kept")
 	d.Changes, d.After = mergeChanges(d.Changes, changes), after
 	if err := writeJSON(j.path("done.json"), d); err != nil {
 		return err
 	}
-	step("finished")
+	reached("finished")
 	return j.discard()
 }
 

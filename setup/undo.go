@@ -40,8 +40,8 @@ func UndoPostfix(ctx context.Context, o Options) error {
 	case err != nil:
 		return err
 	}
-	if err := o.takeBack(ctx, j, d); err != nil {
-		return err
+	if err := takeBack(ctx, j, d); err != nil {
+		return errors.Join(err, o.repair(ctx, j))
 	}
 	if err := os.RemoveAll(j.path()); err != nil {
 		return err
@@ -55,7 +55,7 @@ func UndoPostfix(ctx context.Context, o Options) error {
 
 // takeBack moves the original files back where that loses nothing, main.cf first,
 // and edits the others.
-func (o *Options) takeBack(ctx context.Context, j *journal, d done) error {
+func takeBack(ctx context.Context, j *journal, d done) error {
 	edit := map[bool]bool{} // whether main.cf (true) or master.cf has to be edited
 	for _, name := range slices.Backward(j.files) {
 		if d.Exact {
@@ -88,7 +88,7 @@ func (o *Options) takeBack(ctx context.Context, j *journal, d done) error {
 			return err
 		}
 	}
-	if err := j.swap(o.did); err != nil {
+	if err := j.swap(); err != nil {
 		return err
 	}
 	return j.discard()

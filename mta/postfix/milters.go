@@ -78,6 +78,9 @@ func ParseMilters(value string) ([]Milter, error) {
 
 func parseMilter(word string) (Milter, error) {
 	if !strings.HasPrefix(word, "{") {
+		if strings.Contains(word, "{") && !(strings.HasPrefix(word, "$") && closed(word)) {
+			return Milter{}, fmt.Errorf("%q is not the address of a milter", word)
+		}
 		return Milter{Address: word}, nil
 	}
 	inner, err := unbrace(word)
@@ -139,6 +142,13 @@ func unbrace(text string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("missing '}' in %q", text)
+}
+
+// closed reports whether each brace of a word is closed, so that what follows the
+// word is not taken for a part of it.
+func closed(word string) bool {
+	words := split(word + " x")
+	return len(words) == 2
 }
 
 func trim(text string) string { return strings.Trim(text, " \t\r\n\v\f") }

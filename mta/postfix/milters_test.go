@@ -20,6 +20,7 @@ func TestParseMiltersReadsWhatPostfixReads(t *testing.T) {
 		{"a value with a comma", "{ unix:a, { milter_connect_macros = j, _ } }", []Milter{{"unix:a", []Setting{{"milter_connect_macros", "j, _"}}}}},
 		{"a macro of Sendmail in a value", "{ unix:a, { command_macros = {client_addr} j } }", []Milter{{"unix:a", []Setting{{"command_macros", "{client_addr} j"}}}}},
 		{"an empty value", "{ unix:a, protocol= }", []Milter{{"unix:a", []Setting{{"protocol", ""}}}}},
+		{"a parameter in braces", "${opendkim}, ${a?{b, c}}", []Milter{{Address: "${opendkim}"}, {Address: "${a?{b, c}}"}}},
 		{"a parameter", "$opendkim, unix:a", []Milter{{Address: "$opendkim"}, {Address: "unix:a"}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -33,7 +34,7 @@ func TestParseMiltersReadsWhatPostfixReads(t *testing.T) {
 
 func TestParseMiltersRefusesWhatPostfixRefuses(t *testing.T) {
 	for _, value := range []string{
-		"{ unix:a", "{ }", "{unix:a}b", "{ unix:a, accept }", "{ unix:a, =accept }", "{ unix:a, {x=1}y }",
+		"{ unix:a", "{ }", "unix:{a", "unix:a{}", "$a{", "$a}{", "{unix:a}b", "{ unix:a, accept }", "{ unix:a, =accept }", "{ unix:a, {x=1}y }",
 		strings.Repeat("unix:a ", maxMilters+1),
 	} {
 		if got, err := ParseMilters(value); err == nil {
