@@ -115,7 +115,7 @@ func postfixJournal(dir string, wait bool) (*journal, error) {
 }
 
 func (o *Options) guard(dir string) (release func(), err error) {
-	if o.Guard == nil {
+	if o.Guard == nil || !guarded() {
 		return func() {}, nil
 	}
 	return o.Guard(dir)

@@ -7,9 +7,15 @@ import (
 	"syscall"
 )
 
-// killAt is the variable of the environment that names the step at which a program
-// built with the tag fault kills itself.
-const killAt = "DMARCGATE_KILL_AT"
+// Variables of the environment for a program built with the tag fault: the step at
+// which it kills itself, and that there is no guard then, as at a power cut.
+const (
+	killAt  = "DMARCGATE_KILL_AT"
+	noGuard = "DMARCGATE_NO_GUARD"
+)
+
+// guarded reports whether a guard is started.
+func guarded() bool { return os.Getenv(noGuard) == "" }
 
 // reached is called after each step of a change.
 func reached(step string) {
