@@ -238,7 +238,7 @@ func (p *Plan) print(out io.Writer, i *postfix.Instance, t Target) {
 		if s.Was {
 			fmt.Fprintf(out, "  instead of:\n    %s\n", shown(postfix.Change{Service: s.Service, Name: s.Name, New: s.Old}.String()))
 		}
-		fmt.Fprintf(out, "  because: %s\n", shown(s.Why))
+		fmt.Fprintf(out, "  why: %s\n", shown(s.Why))
 		fmt.Fprintf(out, "  command: %s\n", commandLine(s.Command(i.Dir)))
 	}
 	if len(p.Steps) == 0 {

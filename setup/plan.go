@@ -77,7 +77,7 @@ func (p planner) plan(inherit bool, own, others []postfix.Service) error {
 		}
 	}
 	for _, s := range own {
-		if err := p.override(s); err != nil {
+		if err := p.extend(s); err != nil {
 			return err
 		}
 	}
@@ -117,8 +117,8 @@ func (p planner) spare(s postfix.Service, inherit bool) error {
 	return nil
 }
 
-// override puts our entry into the list that a receiving service has of its own.
-func (p planner) override(s postfix.Service) error {
+// extend puts our entry into the list that a receiving service has of its own.
+func (p planner) extend(s postfix.Service) error {
 	have, err := postfix.ParseMilters(s.Written["smtpd_milters"])
 	if err != nil {
 		return fmt.Errorf("smtpd_milters of %s: %w", s.ID(), err)

@@ -126,21 +126,22 @@ func (s *setupHost) spoof() int {
 }
 
 func TestSetupPostfixMakesItsChangesAndTakesThemBack(t *testing.T) {
+	t.Parallel() // they wait for Postfix most of the time
 	s := newSetupHost(t, "strict", ":postfix", mtatest.PostfixConfig{
 		Milter: "{ inet:127.0.0.1:1, connect_timeout=1s, default_action=accept }",
 		MasterCF: `
-127.0.0.1:1 inet n - y - - smtpd
+127.0.0.1:9 inet n - y - - smtpd
   # comes back from a content filter
   -o content_filter= -o mynetworks=127.0.0.0/8
 submission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes
 `})
-	// The services above listen nowhere: reload would say so, and nothing asks them.
+
 	d := s.start()
 	defer d.stop()
 	before := s.state()
 
 	out := s.mustSetup("default_action=tempfail")
-	for _, want := range []string{"127.0.0.1:1/inet", "-o { smtpd_milters = {inet:127.0.0.1:1", "unchanged: submission/inet", "--apply"} {
+	for _, want := range []string{"127.0.0.1:9/inet", "-o { smtpd_milters = {inet:127.0.0.1:1", "unchanged: submission/inet", "--apply"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("setup postfix prints\n%s\nwant %q", out, want)
 		}
@@ -174,7 +175,8 @@ submission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes
 }
 
 func TestSetupPostfixKilledAtAnyStepLeavesPostfixAsItWas(t *testing.T) {
-	s := newSetupHost(t, "strict", ":postfix", mtatest.PostfixConfig{MasterCF: "127.0.0.1:1 inet n - y - - smtpd\n  -o content_filter=\n"})
+	t.Parallel() // they wait for Postfix most of the time
+	s := newSetupHost(t, "strict", ":postfix", mtatest.PostfixConfig{MasterCF: "127.0.0.1:7 inet n - y - - smtpd\n  -o content_filter=\n"})
 	d := s.start()
 	defer d.stop()
 	before := s.state()
@@ -198,6 +200,7 @@ func TestSetupPostfixKilledAtAnyStepLeavesPostfixAsItWas(t *testing.T) {
 }
 
 func TestSetupPostfixWithoutTheGuardIsRepairedByTheNextRun(t *testing.T) {
+	t.Parallel() // they wait for Postfix most of the time
 	s := newSetupHost(t, "strict", ":postfix", mtatest.PostfixConfig{})
 	d := s.start()
 	defer d.stop()
@@ -213,6 +216,7 @@ func TestSetupPostfixWithoutTheGuardIsRepairedByTheNextRun(t *testing.T) {
 }
 
 func TestSetupPostfixChangesNothingWhereItFails(t *testing.T) {
+	t.Parallel() // they wait for Postfix most of the time
 	t.Run("Postfix may not use the socket", func(t *testing.T) {
 		s := newSetupHost(t, "monitor", ":daemon", mtatest.PostfixConfig{})
 		d := s.start()
@@ -270,6 +274,7 @@ func (s *setupHost) fails(want string) {
 }
 
 func TestSetupPostfixUndoKeepsWhatOthersHaveChanged(t *testing.T) {
+	t.Parallel() // they wait for Postfix most of the time
 	s := newSetupHost(t, "monitor", ":postfix", mtatest.PostfixConfig{Milter: "unix:first.sock"})
 	// The other milters are not there; mail goes on.
 	if err := s.postfix.Postconf("milter_default_action = accept"); err != nil {
@@ -296,6 +301,7 @@ func TestSetupPostfixUndoKeepsWhatOthersHaveChanged(t *testing.T) {
 }
 
 func TestSetupPostfixFollowsTheProfile(t *testing.T) {
+	t.Parallel() // they wait for Postfix most of the time
 	s := newSetupHost(t, "monitor", ":postfix", mtatest.PostfixConfig{})
 	d := s.start()
 	before := s.state()
@@ -320,6 +326,7 @@ func TestSetupPostfixFollowsTheProfile(t *testing.T) {
 
 // TestSetupPostfixRunsAlone: two at once would take each other's changes back.
 func TestSetupPostfixRunsAlone(t *testing.T) {
+	t.Parallel() // they wait for Postfix most of the time
 	s := newSetupHost(t, "monitor", ":postfix", mtatest.PostfixConfig{})
 	d := s.start()
 	defer d.stop()
