@@ -21,7 +21,7 @@ import (
 
 const (
 	probeTime = 90 * time.Second // for the whole message: an smtpd with a new main.cf waits 2 s, postscreen 6 s
-	rowTime   = 3 * time.Second // from the reply to the daemon's decision, which it makes before it
+	rowTime   = 3 * time.Second  // from the reply to the daemon's decision, which it makes before it
 	greetTime = 15 * time.Second // for the answer of a milter
 )
 

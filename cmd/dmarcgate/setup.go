@@ -22,16 +22,16 @@ type setupCmd struct {
 // setupFlags are those of every MTA.
 type setupFlags struct {
 	controlFlags
-	Listener string `help:"Listener for this MTA (default: the only one)."`
-	Apply    bool   `help:"Make the changes, test them with a message, and take them back if the test fails (default: only print them)." xor:"order"`
-	Undo     bool   `help:"Take the changes of an earlier --apply back." xor:"order"`
-	NoProbe  bool   `help:"With --apply, send no test message."`
+	Listener string `help:"Use this listener for the MTA (default: the only one)."`
+	Apply    bool   `help:"Apply the changes and test them with a message; remove them if the test fails (default: only print them)." xor:"order"`
+	Undo     bool   `help:"Remove the changes of an earlier --apply." xor:"order"`
+	NoProbe  bool   `help:"Skip the test message of --apply."`
 }
 
 type setupPostfixCmd struct {
 	setupFlags
-	ConfigDir string `help:"Configuration directory of the Postfix instance (default: that of postconf)." placeholder:"DIR" type:"path"`
-	Guard     bool   `hidden:"" help:"Wait for the end of another setup, and take back what it has left half-done." xor:"order"`
+	ConfigDir string `help:"Use the Postfix instance with this configuration directory (default: the directory of postconf)." placeholder:"DIR" type:"path"`
+	Guard     bool   `hidden:"" help:"Report the end of another setup and remove its unfinished changes." xor:"order"`
 }
 
 // Validate is called by kong; what it finds is a usage error.
