@@ -7,7 +7,10 @@
 // main.cf and master.cf of the named instance is written, and a folder of our own
 // beside them (journal.go) that is needed to undo.
 //
-// Failures: until main.cf is replaced, which is the last file to be, the MTA behaves
+// For Sendmail, the same is done to sendmail.mc and sendmail.cf (package
+// mta/sendmail), without a message.
+//
+// Failures: until main.cf or sendmail.cf is replaced, the last file to be, the MTA behaves
 // as before, whatever happens. Afterwards an error, a signal or a kill -9 has the
 // former files put back: by this process, or by a guard that waits for its end
 // (Options.Guard), or else by the next call. A file that somebody else has changed
