@@ -20,9 +20,10 @@ import (
 )
 
 const (
-	probeTime = 90 * time.Second // for the whole message: an smtpd with a new main.cf waits 2 s, postscreen 6 s
-	rowTime   = 3 * time.Second  // from the reply to the daemon's decision, which it makes before it
-	greetTime = 15 * time.Second // for the answer of a milter
+	probeTime  = 90 * time.Second // for the whole message: an smtpd with a new main.cf waits 2 s, postscreen 6 s
+	rowTime    = time.Second      // from the reply to the daemon's decision, which it makes before it
+	settleTime = 6 * time.Second  // for idle processes of Postfix to leave after a reload
+	greetTime  = 15 * time.Second // for the answer of a milter
 )
 
 // probe sends a message to the first service that asks the daemon, and waits for
@@ -43,24 +44,38 @@ func (o *Options) probe(ctx context.Context, i *postfix.Instance, p *Plan, t Tar
 	if err != nil {
 		return fmt.Errorf("sending a message to Postfix: %w", err)
 	}
-	next, err := o.Client.Listen(ctx, admin.Filter{Listener: t.Listener})
-	if err != nil {
-		return err
-	}
-	sent, err := submit(ctx, addr, i)
-	if err != nil {
-		return fmt.Errorf("Postfix at %s did not take the test message: %w", addr, err)
-	}
-	timer := time.AfterFunc(rowTime, cancel)
-	defer timer.Stop()
-	for {
-		row, err := next()
-		if err != nil {
-			return fmt.Errorf("Postfix took the test message %s, and the daemon did not see it (the log of Postfix names the cause)", sent.qid)
-		}
-		if sent.is(row) {
+	for began := time.Now(); ; {
+		sent, seen, err := o.send(ctx, addr, i, t)
+		switch {
+		case err != nil:
+			return err
+		case seen:
 			fmt.Fprintf(o.Out, "tested: the daemon has seen message %s through Postfix at %s\n", sent.qid, addr)
 			return nil
+		case time.Since(began) > settleTime:
+			return fmt.Errorf("Postfix took the test message %s, and the daemon did not see it (the log of Postfix names the cause)", sent.qid)
+		}
+	}
+}
+
+// send sends one message, and waits for the daemon's decision on it. seen is false
+// when there is none, as from an smtpd that was idle during the reload and takes one
+// more session with its former settings.
+func (o *Options) send(ctx context.Context, addr string, i *postfix.Instance, t Target) (sent message, seen bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	next, err := o.Client.Listen(ctx, admin.Filter{Listener: t.Listener})
+	if err != nil {
+		return message{}, false, err
+	}
+	if sent, err = submit(ctx, addr, i); err != nil {
+		return message{}, false, fmt.Errorf("Postfix at %s did not take the test message: %w", addr, err)
+	}
+	defer time.AfterFunc(rowTime, cancel).Stop()
+	for {
+		row, err := next()
+		if err != nil || sent.is(row) {
+			return sent, err == nil, nil
 		}
 	}
 }
@@ -230,8 +245,13 @@ func greet(conn net.Conn) error {
 	if _, err := io.ReadFull(conn, head[:]); err != nil {
 		return fmt.Errorf("no answer of a milter: %w", err)
 	}
-	if n := binary.BigEndian.Uint32(head[:4]); head[4] != 'O' || n < 13 || n > 4096 {
+	n := binary.BigEndian.Uint32(head[:4])
+	if head[4] != 'O' || n < 13 || n > 4096 {
 		return errors.New("what answers is no milter")
 	}
-	return nil
+	if _, err := io.CopyN(io.Discard, conn, int64(n)-1); err != nil {
+		return err
+	}
+	_, err := conn.Write([]byte{0, 0, 0, 1, 'Q'})
+	return err
 }

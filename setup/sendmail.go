@@ -267,14 +267,18 @@ func (p *sendmailPlan) change(ctx context.Context, j *journal) error {
 	return j.finish(nil)
 }
 
-// onlyMilters reports whether two sendmail.cf differ in the definition of our milter
-// and in the list of milters alone, and the second has both.
+// onlyMilters reports whether two sendmail.cf differ in the definition of our milter,
+// the list of milters and the defaults for milters alone, and the second has the first
+// two.
 func onlyMilters(before, after string) bool {
 	rest := func(cf string) (out []string, found int) {
 		for line := range strings.Lines(sendmail.Effective(cf)) {
 			if strings.HasPrefix(line, "X"+filterName+",") || strings.HasPrefix(line, "O InputMailFilters=") {
 				found++
 				continue
+			}
+			if strings.HasPrefix(line, "O Milter.") {
+				continue // m4 writes these defaults with the first milter
 			}
 			out = append(out, line)
 		}

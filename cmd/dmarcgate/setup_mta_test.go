@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/childtest"
 	"dmarcgate/internal/mtatest"
 )
 
@@ -114,15 +116,22 @@ func (s *setupHost) unchanged(what string, before confState) {
 	}
 }
 
-// spoof sends a message that the profile strict refuses, and returns the code.
-func (s *setupHost) spoof() int {
+// answers waits until Postfix answers a spoof with this code: an smtpd that was idle
+// during a reload takes one more session with its former settings.
+func (s *setupHost) answers(want int) {
 	s.t.Helper()
-	r, err := s.postfix.Send(mtatest.Client{Addr: "192.0.2.66", Name: "[UNAVAILABLE]", Helo: "[192.0.2.66]"},
-		mtatest.Mail{From: "a@bad.example", Rcpts: []string{"user@receiver.example"}, Data: []byte("From: a@bad.example\r\nSubject: x\r\n\r\nhello\r\n")})
+	ctx, cancel := context.WithTimeout(s.t.Context(), mtaTime)
+	defer cancel()
+	var got int
+	err := childtest.Poll(ctx, func() bool {
+		r, err := s.postfix.Send(mtatest.Client{Addr: "192.0.2.66", Name: "[UNAVAILABLE]", Helo: "[192.0.2.66]"},
+			mtatest.Mail{From: "a@bad.example", Rcpts: []string{"user@receiver.example"}, Data: []byte("From: a@bad.example\r\nSubject: x\r\n\r\nhello\r\n")})
+		got = r.Code
+		return err == nil && got == want
+	})
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Errorf("reply = %d, %v; want %d\n%s", got, err, want, s.postfix.Log())
 	}
-	return r.Code
 }
 
 func TestSetupPostfixMakesItsChangesAndTakesThemBack(t *testing.T) {
@@ -147,14 +156,10 @@ submission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes
 		}
 	}
 	s.unchanged("setup without --apply", before)
-	if code := s.spoof(); code != 250 {
-		t.Errorf("reply before --apply = %d; want 250", code)
-	}
+	s.answers(250)
 
 	s.mustSetup("tested: the daemon has seen message", "--apply")
-	if code := s.spoof(); code != 550 {
-		t.Errorf("reply after --apply = %d; want 550\n%s", code, s.postfix.Log())
-	}
+	s.answers(550)
 	if got, err := s.postfix.Command("postconf", "-h", "smtpd_milters"); err != nil || !strings.HasPrefix(got, "{ inet:127.0.0.1:1, connect_timeout=1s, default_action=accept }, { unix:dmarcgate/milter.sock, ") {
 		t.Errorf("smtpd_milters = %s, %v; want the other milter first, as it was", got, err)
 	}
@@ -162,15 +167,18 @@ submission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes
 	s.mustSetup("nothing to change", "--apply")
 	s.unchanged("a second --apply", applied)
 	queue, err := s.postfix.Command("postqueue", "-p")
-	if mails := s.postfix.Mails(); err != nil || !strings.Contains(queue, "empty") || len(mails) != 1 {
-		t.Errorf("queue: %s, %v; %d messages delivered; want none but the spoof before", queue, err, len(mails))
+	if err != nil || !strings.Contains(queue, "empty") {
+		t.Errorf("queue: %s, %v; want that it is empty", queue, err)
+	}
+	for _, m := range s.postfix.Mails() {
+		if bytes.Contains(m.Data, []byte("Subject: test message")) {
+			t.Errorf("a test message was delivered to %v", m.Rcpts)
+		}
 	}
 
 	s.mustSetup("is without the changes", "--undo")
 	s.unchanged("--undo", before)
-	if code := s.spoof(); code != 250 {
-		t.Errorf("reply after --undo = %d; want 250", code)
-	}
+	s.answers(250)
 	s.mustSetup("nothing to undo", "--undo")
 }
 
@@ -187,9 +195,7 @@ func TestSetupPostfixKilledAtAnyStepLeavesPostfixAsItWas(t *testing.T) {
 		}
 		s.unchanged("killed at "+step, before)
 	}
-	if code := s.spoof(); code != 250 {
-		t.Errorf("reply = %d; want 250: Postfix as it was", code)
-	}
+	s.answers(250)
 	code, out := s.setup("DMARCGATE_KILL_AT=finished", "--apply")
 	if code != -1 {
 		t.Fatalf("setup killed at the end = %d, %s", code, out)
@@ -317,9 +323,7 @@ func TestSetupPostfixFollowsTheProfile(t *testing.T) {
 	d = s.start()
 	defer d.stop()
 	s.mustSetup("default_action=tempfail", "--apply")
-	if code := s.spoof(); code != 550 {
-		t.Errorf("reply = %d; want 550", code)
-	}
+	s.answers(550)
 	s.mustSetup("is without the changes", "--undo")
 	s.unchanged("--undo of two changes", before)
 }
