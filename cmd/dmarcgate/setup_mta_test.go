@@ -166,9 +166,13 @@ submission inet n - y - - smtpd -o smtpd_sasl_auth_enable=yes
 	applied := s.state()
 	s.mustSetup("nothing to change", "--apply")
 	s.unchanged("a second --apply", applied)
-	queue, err := s.postfix.Command("postqueue", "-p")
-	if err != nil || !strings.Contains(queue, "empty") {
-		t.Errorf("queue: %s, %v; want that it is empty", queue, err)
+	ctx, cancel := context.WithTimeout(t.Context(), mtaTime)
+	defer cancel()
+	if err := childtest.Poll(ctx, func() bool {
+		queue, err := s.postfix.Command("postqueue", "-p")
+		return err == nil && strings.Contains(queue, "empty")
+	}); err != nil {
+		t.Errorf("the queue is not empty: %v\n%s", err, s.postfix.Log())
 	}
 	for _, m := range s.postfix.Mails() {
 		if bytes.Contains(m.Data, []byte("Subject: test message")) {
