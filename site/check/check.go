@@ -34,10 +34,16 @@ type checked struct {
 	Maps     int              `json:"maps"`
 }
 
-// Config checks the configuration file at path with its rules, and prints what is
-// wrong and what it has. Warnings are an error only with Strict. What is wrong is
-// returned as an error, with JSON as well.
-func Config(out io.Writer, path string, o Options) error {
+// Found is what is wrong with a configuration file, its rules and this host.
+type Found struct {
+	site.Site
+	Err      error         // of what cannot be used: a *config.Errors where the file or the host is wrong
+	Warnings []site.Remark // of what can be used
+}
+
+// Find checks the configuration file at path with its rules, and the host when
+// o.Host is set.
+func Find(path string, o Options) Found {
 	var host []config.Problem // warnings about it
 	parts := site.AllParts
 	if o.Host == nil {
@@ -50,21 +56,28 @@ func Config(out io.Writer, path string, o Options) error {
 			err = &config.Errors{Problems: stops}
 		}
 	}
-	warned := warningsOf(in, host)
+	return Found{Site: in, Err: err, Warnings: warningsOf(in, host)}
+}
+
+// Config checks the configuration file at path with its rules, and prints what is
+// wrong and what it has. Warnings are an error only with Strict. What is wrong is
+// returned as an error, with JSON as well.
+func Config(out io.Writer, path string, o Options) error {
+	found := Find(path, o)
 	if o.JSON {
-		if encErr := json.NewEncoder(out).Encode(newChecked(in, warned, err)); encErr != nil {
+		if encErr := json.NewEncoder(out).Encode(newChecked(found)); encErr != nil {
 			return encErr
 		}
 	}
-	if err != nil {
-		return err
+	if found.Err != nil {
+		return found.Err
 	}
 	if !o.JSON {
-		if err := tell(out, path, in, warned); err != nil {
+		if err := tell(out, path, found); err != nil {
 			return err
 		}
 	}
-	if n := len(warned); o.Strict && n > 0 { // errors have ended this before
+	if n := len(found.Warnings); o.Strict && n > 0 { // errors have ended this before
 		return fmt.Errorf("configuration and rules have %s", term.Count(n, "warning"))
 	}
 	return nil
@@ -82,10 +95,10 @@ func warningsOf(in site.Site, host []config.Problem) []site.Remark {
 	return append(all, in.Findings()...)
 }
 
-func newChecked(in site.Site, warned []site.Remark, err error) checked {
-	out := checked{OK: err == nil, Problems: []config.Problem{}, Warnings: append([]site.Remark{}, warned...)}
+func newChecked(in Found) checked {
+	out := checked{OK: in.Err == nil, Problems: []config.Problem{}, Warnings: append([]site.Remark{}, in.Warnings...)}
 	var broken *config.Errors
-	if errors.As(err, &broken) {
+	if errors.As(in.Err, &broken) {
 		out.Problems = broken.Problems
 	}
 	if in.RuleSet != nil {
@@ -95,11 +108,11 @@ func newChecked(in site.Site, warned []site.Remark, err error) checked {
 }
 
 // tell prints a configuration that can be used.
-func tell(w io.Writer, path string, in site.Site, warned []site.Remark) error {
+func tell(w io.Writer, path string, in Found) error {
 	for _, l := range in.Config.Listeners {
 		fmt.Fprintf(w, "listener %s: %s, profile %s, quarantine %s\n", l.Name, l.Address, l.Profile, l.Quarantine)
 	}
-	for _, f := range warned {
+	for _, f := range in.Warnings {
 		fmt.Fprintln(w, f)
 	}
 	if in.RuleSet != nil {
