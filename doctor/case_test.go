@@ -139,7 +139,11 @@ func instance(dir, main, master string) *postfix.Instance {
 		}
 		s := postfix.Service{Name: words[0], Type: words[1], Private: words[2], Chroot: words[4], Program: words[7], Overrides: map[string]string{}}
 		for _, o := range strings.Split(line, " -o ")[1:] {
-			name, value, _ := strings.Cut(strings.Trim(strings.TrimSpace(o), "{}"), "=")
+			o = strings.TrimSpace(o)
+			if inner, braced := strings.CutPrefix(o, "{"); braced {
+				o = strings.TrimSuffix(inner, "}")
+			}
+			name, value, _ := strings.Cut(o, "=")
 			s.Overrides[strings.TrimSpace(name)] = strings.TrimSpace(value)
 		}
 		i.Services = append(i.Services, s)

@@ -58,7 +58,7 @@ func (h *Host) daemon(r *report) {
 	}
 	for _, l := range s.Listeners {
 		if w := l.Warning; w != nil && levels[w.Code] != "" {
-			r.add(w.Code, put("", "%s", w.Fix), "listener %s: %s", l.Name, w.Text)
+			r.add(w.Code, byHand(w.Fix), "listener %s: %s", l.Name, w.Text)
 		}
 	}
 	h.checks(r)
@@ -83,9 +83,9 @@ func (h *Host) control(r *report) {
 	path := h.Config.Admin.Control
 	s, known := h.Sockets[path]
 	if known && !s.Missing && s.Closed == "" && len(h.Postfix) > 0 {
-		r.add("control_open", run("chmod 0600 %s", term.ShellWord(path)),
-			"the user of Postfix, %s, can use the control socket %s: a fault in the MTA could switch enforcement off and read results; give the milter socket another group than the daemon's (socket_owner)",
-			h.Postfix[0].MailOwner(), path)
+		owner := h.Postfix[0].MailOwner()
+		r.add("control_open", append(run("gpasswd --delete %s %s", owner, h.user()), put(h.Path, "socket_owner = \":%s\"", owner)...),
+			"the user of Postfix, %s, can use the control socket %s: a fault in the MTA could switch enforcement off and read results; give the milter socket another group than the daemon's", owner, path)
 	}
 }
 

@@ -99,16 +99,16 @@ func (h *Host) neighbours(r *report, o hop) {
 		removed := slices.ContainsFunc(append(h.Config.OwnIDs(), ours, mta), func(s string) bool { return strings.EqualFold(s, id) })
 		switch {
 		case n > o.at && strings.EqualFold(id, ours) && f.Kind == "opendkim":
-			r.add("opendkim_after", put(f.File, "Mode s"),
+			r.once("opendkim_after", put(f.File, "Mode s"),
 				"OpenDKIM comes after dmarcgate in the milters of %s, checks signatures and writes results as %s too: it deletes the field of dmarcgate; let OpenDKIM only sign, since dmarcgate checks signatures itself", o.s.ID(), term.Printable(id))
 		case n > o.at && strings.EqualFold(id, ours):
-			r.add("filter_same_id", put(f.File, "AuthservID %s.%s", f.Kind, id), "%s comes after dmarcgate in the milters of %s and writes results under the same name, %s: readers cannot tell whose results they see", f.Kind, o.s.ID(), term.Printable(id))
+			r.once("filter_same_id", put(f.File, "AuthservID %s.%s", f.Kind, id), "%s comes after dmarcgate in the milters of %s and writes results under the same name, %s: readers cannot tell whose results they see", f.Kind, o.s.ID(), term.Printable(id))
 		case n < o.at && removed:
 			fixes := put(f.File, "AuthservID %s.%s", f.Kind, id)
 			if f.Kind == "opendkim" {
 				fixes = put(f.File, "Mode s")
 			}
-			r.add("filter_same_id", fixes, "%s comes before dmarcgate in the milters of %s and writes results as %s: dmarcgate removes them as forged", f.Kind, o.s.ID(), term.Printable(id))
+			r.once("filter_same_id", fixes, "%s comes before dmarcgate in the milters of %s and writes results as %s: dmarcgate removes them as forged", f.Kind, o.s.ID(), term.Printable(id))
 		}
 	}
 }

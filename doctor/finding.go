@@ -116,20 +116,24 @@ func IDs() []string {
 // report collects findings.
 type report struct{ list []Finding }
 
-// add adds a finding. The same finding is told once: two services may share its
-// cause.
+// add adds a finding, the same one once.
 func (r *report) add(id string, fixes []Fix, format string, args ...any) {
 	level, known := levels[id]
 	if !known {
 		panic("doctor: the finding " + id + " has no level")
 	}
 	f := Finding{ID: id, Level: level, Text: fmt.Sprintf(format, args...), Fixes: fixes}
-	for _, g := range r.list {
-		if g.ID == f.ID && g.Text == f.Text {
-			return
-		}
+	if !slices.ContainsFunc(r.list, func(g Finding) bool { return g.ID == f.ID && g.Text == f.Text }) {
+		r.list = append(r.list, f)
 	}
-	r.list = append(r.list, f)
+}
+
+// once is add of a finding about one service, unless the same lines fix another
+// service, too.
+func (r *report) once(id string, fixes []Fix, format string, args ...any) {
+	if !slices.ContainsFunc(r.list, func(g Finding) bool { return g.ID == id && slices.Equal(g.Fixes, fixes) }) {
+		r.add(id, fixes, format, args...)
+	}
 }
 
 // run is a command to run as root.
@@ -137,8 +141,11 @@ func run(format string, args ...any) []Fix { return []Fix{{Line: fmt.Sprintf(for
 
 // put is a line of a file.
 func put(place, format string, args ...any) []Fix {
-	return []Fix{{Place: place, Line: fmt.Sprintf(format, args...)}}
+	return []Fix{{Place: place, Line: strings.TrimSpace(fmt.Sprintf(format, args...))}}
 }
+
+// byHand is what no single line does.
+func byHand(text string) []Fix { return put("by hand", "%s", text) }
 
 // Examine finds what is wrong with a host, errors first.
 func Examine(h *Host) []Finding {

@@ -33,6 +33,7 @@ type mta struct {
 	public []postfix.Service // reached from outside
 	inner  []postfix.Service // loopback, behind a filter
 	hops   []hop
+	broken bool // a list of milters cannot be read
 }
 
 // postfix looks at each instance of Postfix, and at what they have in common.
@@ -77,7 +78,8 @@ func (h *Host) smtpds(r *report, i *postfix.Instance) mta {
 		}
 		list, err := i.Milters(s)
 		if err != nil {
-			r.add("milter_list", put(i.Dir+"/main.cf", "smtpd_milters = %s", h.ourLine()), "Postfix ends with an error at the milters of %s: %s", s.ID(), term.Printable(err.Error()))
+			m.broken = true
+			r.once("milter_list", put(i.Dir+"/main.cf", "smtpd_milters = %s", h.ourLine()), "Postfix ends with an error at the milters of %s: %s", s.ID(), term.Printable(err.Error()))
 		}
 		for at, one := range list {
 			if l := h.ours(i, s, one); l != nil {
@@ -165,7 +167,12 @@ func (h *Host) meant(m postfix.Milter, at string, a config.Address) bool {
 func tail(p string) string { return path.Join(path.Base(path.Dir(p)), path.Base(p)) }
 
 // ourLine is the milter for the first listener, as main.cf has it.
-func (h *Host) ourLine() string { return h.milterFor(&h.Config.Listeners[0], "").String() }
+func (h *Host) ourLine() string {
+	if len(h.Config.Listeners) == 0 {
+		return ""
+	}
+	return h.milterFor(&h.Config.Listeners[0], "").String()
+}
 
 // milterFor is a milter that leads to a listener, from within a queue directory
 // where that is possible.
@@ -192,20 +199,20 @@ func (h *Host) attachment(r *report, m mta, attached int) {
 	missing := slices.DeleteFunc(slices.Clone(m.public), func(s postfix.Service) bool {
 		return slices.ContainsFunc(m.hops, func(o hop) bool { return o.s.ID() == s.ID() })
 	})
-	if len(missing) == 0 || len(h.Config.Listeners) == 0 {
+	if len(missing) == 0 || len(h.Config.Listeners) == 0 || m.broken {
 		return
 	}
 	line := h.milterFor(&h.Config.Listeners[0], m.QueueDir()).String()
 	s := missing[0]
 	switch {
 	case len(m.hops) == 0 && attached > 0:
-		r.add("instance_not_attached", put(m.Dir+"/main.cf", "smtpd_milters = %s", line), "the Postfix instance %s does not ask dmarcgate, and another instance does: its mail is not checked", m.Dir)
+		r.once("instance_not_attached", put(m.Dir+"/main.cf", "smtpd_milters = %s", line), "the Postfix instance %s does not ask dmarcgate, and another instance does: its mail is not checked", m.Dir)
 	case len(m.hops) == 0:
-		r.add("not_attached", put(m.Dir+"/main.cf", "smtpd_milters = %s", line), "no smtpd of Postfix (%s) asks dmarcgate: no mail is checked", m.Dir)
+		r.once("not_attached", put(m.Dir+"/main.cf", "smtpd_milters = %s", line), "no smtpd of Postfix (%s) asks dmarcgate: no mail is checked", m.Dir)
 	case slices.ContainsFunc(m.hops, func(o hop) bool { return slices.ContainsFunc(m.inner, same(o.s)) }):
 		// behind a filter: see ways
 	default:
-		r.add("not_attached", put(master(m.Instance, s), "-o { smtpd_milters = %s }", line), "the service %s of Postfix takes mail from outside and does not ask dmarcgate: -o in master.cf is stronger than main.cf", s.ID())
+		r.once("not_attached", put(master(m.Instance, s), "-o { smtpd_milters = %s }", line), "the service %s of Postfix takes mail from outside and does not ask dmarcgate: -o in master.cf is stronger than main.cf", s.ID())
 	}
 }
 
@@ -253,19 +260,19 @@ func (h *Host) socket(r *report, o hop) {
 		moved := o
 		moved.list = slices.Clone(o.list)
 		moved.list[o.at].Address = "unix:dmarcgate/milter.sock"
-		r.add("socket_chroot", append(fixes, moved.line(moved.list)...),
+		r.once("socket_chroot", append(fixes, moved.line(moved.list)...),
 			"%s runs in the chroot %s and looks for the socket at %s, where there is none; \"No such file or directory\" is in the log, although %s exists", o.s.ID(), o.i.QueueDir(), at, written)
 	case !leads && o.listener.Address.Network == "unix":
 		fixed := o
 		fixed.list = slices.Clone(o.list)
 		fixed.list[o.at].Address = h.milterFor(o.listener, o.i.QueueDir()).Address
-		r.add("socket_other", fixed.line(fixed.list), "%s looks for the socket at %s, and listener %s has its socket at %s", o.s.ID(), at, o.listener.Name, o.listener.Address.Addr)
+		r.once("socket_other", fixed.line(fixed.list), "%s looks for the socket at %s, and listener %s has its socket at %s", o.s.ID(), at, o.listener.Name, o.listener.Address.Addr)
 	case known && found.Missing:
 		if h.Silence == "" {
-			r.add("socket_missing", run("systemctl restart dmarcgate"), "there is no socket at %s, which %s asks for: it was removed under the daemon, or a directory above it was", at, o.s.ID())
+			r.once("socket_missing", run("systemctl restart dmarcgate"), "there is no socket at %s, which %s asks for: it was removed under the daemon, or a directory above it was", at, o.s.ID())
 		}
 	case known && found.Closed != "":
-		r.add("socket_closed", put(h.Path, "socket_owner = \":%s\"", o.i.MailOwner()), "the user of Postfix, %s, cannot connect to %s: no permission on %s", o.i.MailOwner(), at, term.Printable(found.Closed))
+		r.once("socket_closed", put(h.Path, "socket_owner = \":%s\"", o.i.MailOwner()), "the user of Postfix, %s, cannot connect to %s: no permission on %s", o.i.MailOwner(), at, term.Printable(found.Closed))
 	}
 }
 
@@ -274,13 +281,13 @@ func (h *Host) settings(r *report, o hop) {
 	h.action(r, o)
 	h.timeouts(r, o)
 	if v := o.value("protocol", "milter_protocol"); v != "" && v != "6" {
-		r.add("milter_protocol", o.change("protocol", "6"), "%s speaks version %s of the milter protocol: white space of header fields is lost, which breaks DKIM signatures, and the macros that dmarcgate asks for are not sent", o.s.ID(), term.Printable(v))
+		r.once("milter_protocol", o.change("protocol", "6"), "%s speaks version %s of the milter protocol: white space of header fields is lost, which breaks DKIM signatures, and the macros that dmarcgate asks for are not sent", o.s.ID(), term.Printable(v))
 	}
 	if h.enforcing(o.listener) && o.i.Value(o.s, "soft_bounce") == "yes" {
-		r.add("soft_bounce", put(o.i.Dir+"/main.cf", "soft_bounce = no"), "soft_bounce turns each refusal of %s into a 4xx reply: senders try again for days", o.s.ID())
+		r.once("soft_bounce", put(o.i.Dir+"/main.cf", "soft_bounce = no"), "soft_bounce turns each refusal of %s into a 4xx reply: senders try again for days", o.s.ID())
 	}
 	if id, name := o.listener.AuthservID, o.i.Values["myhostname"]; id != "" && name != "" && !strings.EqualFold(id, name) && !slices.ContainsFunc(h.Config.AuthservIDsAlso, func(s string) bool { return strings.EqualFold(s, name) }) {
-		r.add("authserv_id", put(h.Path, "authserv_ids_also = [%q]", name),
+		r.once("authserv_id", put(h.Path, "authserv_ids_also = [%q]", name),
 			"results are written as %s, and Postfix calls itself %s: filters and mail readers that trust the name of the MTA find nothing; remove authserv_id, or say with authserv_ids_also that both names are meant", id, name)
 	}
 }
@@ -301,13 +308,13 @@ func (h *Host) action(r *report, o hop) {
 	switch {
 	case action == "":
 	case !h.enforcing(o.listener) && action != "accept":
-		r.add("default_action", o.change("default_action", "accept"), "the profile of listener %s is monitor, and without the daemon %s answers mail with %s: mail would stop for a program that enforces nothing", o.listener.Name, o.s.ID(), term.Printable(action))
+		r.once("default_action", o.change("default_action", "accept"), "the profile of listener %s is monitor, and without the daemon %s answers mail with %s: mail would stop for a program that enforces nothing", o.listener.Name, o.s.ID(), term.Printable(action))
 	case h.enforcing(o.listener) && action == "accept":
 		strict := "tempfail"
 		if versionOf(o.i.Version()).atLeast(3, 11) {
 			strict = "shutdown"
 		}
-		r.add("default_action", o.change("default_action", strict), "the profile of listener %s is %s, and without the daemon %s accepts all mail unchecked", o.listener.Name, o.listener.Profile, o.s.ID())
+		r.once("default_action", o.change("default_action", strict), "the profile of listener %s is %s, and without the daemon %s accepts all mail unchecked", o.listener.Name, o.listener.Profile, o.s.ID())
 	}
 }
 
@@ -319,11 +326,11 @@ const answerMargin = 5 * time.Second
 func (h *Host) timeouts(r *report, o hop) {
 	need := h.Config.Limits.MessageBudget.Std() + h.Config.Store.Wait.Std() + answerMargin
 	if d, ok := duration(o.value("content_timeout", "milter_content_timeout")); ok && d < need {
-		r.add("timeout", o.change("content_timeout", strconv.Itoa(int((2*need).Seconds()))+"s"),
+		r.once("timeout", o.change("content_timeout", strconv.Itoa(int((2*need).Seconds()))+"s"),
 			"%s waits %s for an answer, and the daemon may take %s (limits.message_budget, store.wait): the default action would be applied to slow messages, and to the rest of their SMTP sessions", o.s.ID(), d, need)
 	}
 	if d, ok := duration(o.i.Value(o.s, "smtpd_timeout")); ok && h.Config.Limits.IdleTimeout.Std() <= d {
-		r.add("idle_timeout", put(h.Path, "[limits]\nidle_timeout = %q", (2*d).String()), "the daemon closes a connection after %s of silence, and %s lets a client be silent for %s", h.Config.Limits.IdleTimeout.Std(), o.s.ID(), d)
+		r.once("idle_timeout", put(h.Path, "[limits]\nidle_timeout = %q", (2*d).String()), "the daemon closes a connection after %s of silence, and %s lets a client be silent for %s", h.Config.Limits.IdleTimeout.Std(), o.s.ID(), d)
 	}
 }
 

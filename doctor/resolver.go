@@ -36,7 +36,7 @@ func (h *Host) dns(r *report) {
 	}
 	switch {
 	case answering > 0 && len(validating) == 0:
-		r.add("no_dnssec", put("/etc/unbound/unbound.conf", "server: module-config: \"validator iterator\""), "no name server validates DNSSEC (%s): a forged DMARC record or DKIM key would be believed", some(addresses(h.Resolvers)))
+		r.add("no_dnssec", put("/etc/unbound/unbound.conf", "server:\nmodule-config: \"validator iterator\""), "no name server validates DNSSEC (%s): a forged DMARC record or DKIM key would be believed", some(addresses(h.Resolvers)))
 	case len(validating) > 0 && !trusted(validating) && loopback(validating[0].Address):
 		r.add("dnssec_not_trusted", h.trust(validating[0]), "the name server %s on this host validates DNSSEC, and the daemon does not believe its AD bit", validating[0].Address)
 	}
@@ -117,8 +117,7 @@ func (h *Host) mail(r *report) {
 		if all < relayLeast || 100*n < relayShare*all {
 			continue
 		}
-		names := "relay.example.org"
-		r.add("behind_relay", put(h.Path, "[[trusted_relay]]\nnetworks = [%q]\nnames = [%q]", client, names),
+		r.add("behind_relay", put(h.Path, "[[trusted_relay]]\nnetworks = [%q]\nnames = [%q]", client, "relay.example.org"),
 			"%d %% of the last %d messages come from %s, and are evaluated as if that host had sent them: SPF fails for all of them; if it is a relay of yours, say so, with its name after \"by\" in the Received fields that it writes",
 			100*n/all, all, client)
 	}

@@ -62,7 +62,7 @@ func (h *Host) store(r *report) {
 		r.add("store_closed", run("chown -R %s %s", term.ShellWord(h.user()), term.ShellWord(filepath.Dir(path))), "the daemon's user cannot write to the store: %s", term.Printable(h.StoreClosed))
 	}
 	if len(h.StoreUsers) > 0 {
-		r.add("store_shared", put("", "give each daemon a state_dir of its own, or stop one of them"),
+		r.add("store_shared", byHand("give each daemon a state_dir of its own, or stop one of them"),
 			"another process has the store %s open: %s; two daemons on one store give the same numbers to different rows", path, some(h.StoreUsers))
 	}
 	if h.Daemon == nil || h.Daemon.Results == nil {

@@ -24,10 +24,10 @@ func (h *Host) ways(r *report, m mta) {
 	switch {
 	case filter == "":
 	case public != nil && inner != nil:
-		r.add("reinjected", put(master(m.Instance, inner.s), "-o smtpd_milters="),
+		r.once("reinjected", put(master(m.Instance, inner.s), "-o smtpd_milters="),
 			"%s asks dmarcgate again when the content filter %s returns a message: the client is this host then, and the results of the first time are removed as forged", inner.s.ID(), term.Printable(filter))
 	case public == nil && inner != nil && queued:
-		r.add("behind_filter", put(master(m.Instance, m.public[0]), "-o { smtpd_milters = %s }", postfix.FormatMilters(inner.list)),
+		r.once("behind_filter", put(master(m.Instance, m.public[0]), "-o { smtpd_milters = %s }", postfix.FormatMilters(inner.list)),
 			"only %s, behind the content filter %s, asks dmarcgate: the message is in the queue already, so a refusal is a bounce to an address that may be forged, and the client is this host", inner.s.ID(), term.Printable(filter))
 	}
 }
@@ -51,7 +51,7 @@ func (m mta) filter() (name string, queued bool) {
 func (h *Host) pickup(r *report, m mta) {
 	list, err := postfix.ParseMilters(m.Values["non_smtpd_milters"])
 	if err != nil {
-		r.add("milter_list", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", h.ourLine()), "Postfix ends with an error at non_smtpd_milters: %s", term.Printable(err.Error()))
+		r.once("milter_list", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", h.ourLine()), "Postfix ends with an error at non_smtpd_milters: %s", term.Printable(err.Error()))
 		return
 	}
 	cleanup, _ := m.Service("cleanup/unix")
@@ -62,11 +62,11 @@ func (h *Host) pickup(r *report, m mta) {
 	pipes := queued && ok && piped.Program == "pipe"
 	switch {
 	case at >= 0 && pipes:
-		r.add("pickup_reinjects", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(slices.Delete(slices.Clone(list), at, at+1))),
+		r.once("pickup_reinjects", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(slices.Delete(slices.Clone(list), at, at+1))),
 			"the content filter %s returns mail through sendmail(1), and non_smtpd_milters asks dmarcgate again: the results of the first time are removed as forged", term.Printable(filter))
 	case at < 0 && !pipes:
 		with := append(slices.Clone(list), m.hops[0].milter())
-		r.add("pickup_not_cleaned", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(with)),
+		r.once("pickup_not_cleaned", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(with)),
 			"non_smtpd_milters does not name dmarcgate: a local program, such as a web form, can send mail with results under the name of this host; dmarcgate would remove these and evaluate nothing")
 	}
 }
@@ -74,12 +74,12 @@ func (h *Host) pickup(r *report, m mta) {
 // service looks at the kind of mail that one smtpd takes.
 func (h *Host) service(r *report, o hop) {
 	if v := o.i.Value(o.s, "smtpd_proxy_filter"); v != "" {
-		r.add("proxy_filter", put(master(o.i, o.s), "-o smtpd_milters="),
+		r.once("proxy_filter", put(master(o.i, o.s), "-o smtpd_milters="),
 			"%s has smtpd_proxy_filter %s: milters see no header and no body there, and nothing is checked; set smtpd_milters on the service that the filter returns mail to, and make the address of the filter a [[trusted_relay]]", o.s.ID(), term.Printable(v))
 	}
 	if submission(o.i, o.s) {
 		if o.i.Value(o.s, "smtpd_sasl_auth_enable") != "yes" {
-			r.add("submission_open", put(master(o.i, o.s), "-o smtpd_sasl_auth_enable=yes"), "%s is for mail of your users, and they do not authenticate: their mail is evaluated as mail from outside, and fails", o.s.ID())
+			r.once("submission_open", put(master(o.i, o.s), "-o smtpd_sasl_auth_enable=yes"), "%s is for mail of your users, and they do not authenticate: their mail is evaluated as mail from outside, and fails", o.s.ID())
 		}
 		return
 	}
@@ -105,7 +105,7 @@ func (h *Host) ownMail(r *report, o hop) {
 	for _, p := range open[:min(len(open), maxShown)] {
 		quoted = append(quoted, `"`+p+`"`)
 	}
-	r.add("own_mail_evaluated", put(h.Path, "trusted_networks = [%s]", strings.Join(quoted, ", ")),
+	r.once("own_mail_evaluated", put(h.Path, "trusted_networks = [%s]", strings.Join(quoted, ", ")),
 		"Postfix relays mail for %s (mynetworks), and listener %s evaluates that mail as mail from outside; name the networks in trusted_networks, unless one of them is a relay that takes mail from the world ([[trusted_relay]])", some(open), o.listener.Name)
 }
 
