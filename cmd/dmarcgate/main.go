@@ -34,6 +34,7 @@ const (
 type cli struct {
 	Serve       serveCmd       `cmd:"" help:"Run the daemon."`
 	CheckConfig checkConfigCmd `cmd:"" help:"Check the configuration file and report errors with line number and suggested fix."`
+	Doctor      doctorCmd      `cmd:"" help:"Look for faults of this host, the MTA and the daemon, and print the lines that fix them."`
 	Explain     explainCmd     `cmd:"" help:"Show as a tree how a message is decided."`
 	Lookup      lookupCmd      `cmd:"" help:"Show the DMARC record that applies to a domain, with its defects."`
 	Status      statusCmd      `cmd:"" help:"Show the status of the running daemon."`

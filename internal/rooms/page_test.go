@@ -27,7 +27,7 @@ type level struct {
 var levels = []level{
 	{8, "Program", []string{"cmd"}},
 	{7, "Daemon", []string{"daemon", "pages"}},
-	{6, "Tools for operators", []string{"explain", "lookup", "whatif", "survey", "rules", "report", "control", "store", "setup"}},
+	{6, "Tools for operators", []string{"explain", "lookup", "whatif", "survey", "rules", "report", "control", "store", "setup", "doctor"}},
 	{5, "Parts of a running system", []string{"site", "enforce", "admin", "daemon/storekeeper"}},
 	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "report/consent", "results"}},
 	{3, "Local policy", []string{"policy"}},

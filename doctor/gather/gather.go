@@ -1,0 +1,151 @@
+package gather
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/config"
+	"dmarcgate/doctor"
+	"dmarcgate/site"
+	"dmarcgate/site/check"
+)
+
+// deadline is how long Facts may take: our limit, so that an operator who waits
+// for an answer about a server that hangs gets the answer.
+const deadline = 8 * time.Second
+
+// Options say which host is examined.
+type Options struct {
+	Config  string // path of the configuration file
+	Version string // of this program
+	// Client asks the daemon of a configuration.
+	Client func(*config.Config) *admin.Client
+	// Host finds what of this host would stop the daemon, as check.Options.Host.
+	Host func(*config.Config) (stops, warnings []config.Problem)
+	// PostfixDir is the configuration directory of Postfix; "" is that of postconf.
+	PostfixDir string
+	// Filters is the directory with opendkim.conf and opendmarc.conf; "" is /etc.
+	Filters string
+
+	deadline time.Duration // for tests; 0 is the constant
+}
+
+// task finds out a part of the facts. It returns what puts them into the host,
+// which is called in no other goroutine.
+type task struct {
+	name string
+	run  func(context.Context) func(*doctor.Host)
+}
+
+// Facts collects what is known of this host. An error is one of a configuration
+// file that is not there or cannot be read at all.
+func Facts(ctx context.Context, o Options) (*doctor.Host, error) {
+	cfg, err := config.LoadPartly(o.Config)
+	if cfg == nil || errors.Is(err, fs.ErrNotExist) && o.Config != site.DefaultConfig {
+		return nil, err
+	}
+	if o.deadline == 0 {
+		o.deadline = deadline
+	}
+	h := &doctor.Host{Now: time.Now(), Program: o.Version, Path: o.Config, Config: cfg, Addresses: addresses()}
+	ctx, cancel := context.WithTimeout(ctx, o.deadline)
+	defer cancel()
+	h.Unseen = append(h.Unseen, together(ctx, h, []task{
+		{"check-config", func(context.Context) func(*doctor.Host) { return checked(o) }},
+		{"the daemon", func(ctx context.Context) func(*doctor.Host) { return daemon(ctx, o.Client(cfg)) }},
+		{"Postfix", func(ctx context.Context) func(*doctor.Host) { return mta(ctx, cfg, o) }},
+		{"name servers", func(ctx context.Context) func(*doctor.Host) { return resolvers(ctx, cfg) }},
+		{"stored messages", func(ctx context.Context) func(*doctor.Host) { return mail(ctx, cfg) }},
+		{"files", func(context.Context) func(*doctor.Host) { return files(cfg, o.Config) }},
+	})...)
+	storeFacts(h)
+	return h, nil
+}
+
+// together runs tasks at once until the context ends, and returns what has not
+// come to an end.
+func together(ctx context.Context, h *doctor.Host, tasks []task) (unseen []string) {
+	type done struct {
+		task int
+		put  func(*doctor.Host)
+	}
+	results := make(chan done, len(tasks)) // a task that hangs ends some time, and is not heard
+	for n, t := range tasks {
+		go func() { results <- done{n, t.run(ctx)} }()
+	}
+	waiting := make([]bool, len(tasks))
+	for range tasks {
+		select {
+		case d := <-results:
+			waiting[d.task] = true
+			d.put(h)
+		case <-ctx.Done():
+			for n, ended := range waiting {
+				if !ended {
+					unseen = append(unseen, fmt.Sprintf("%s: no answer in time", tasks[n].name))
+				}
+			}
+			return unseen
+		}
+	}
+	return nil
+}
+
+// checked is what check-config finds.
+func checked(o Options) func(*doctor.Host) {
+	found := check.Find(o.Config, check.Options{Host: o.Host})
+	var list []site.Remark
+	var broken *config.Errors
+	switch {
+	case errors.As(found.Err, &broken):
+		for _, p := range broken.Problems {
+			list = append(list, site.Remark{Level: site.LevelError, Problem: p})
+		}
+	case errors.Is(found.Err, fs.ErrPermission):
+		return func(h *doctor.Host) { h.Unseen = append(h.Unseen, found.Err.Error()+"; run doctor as root") }
+	case found.Err != nil:
+		list = append(list, site.Remark{Level: site.LevelError, Problem: config.Problem{File: o.Config, Text: found.Err.Error(), Fix: "run dmarcgate check-config"}})
+	}
+	list = append(list, found.Warnings...)
+	return func(h *doctor.Host) { h.Checked = list }
+}
+
+// daemon asks for the status.
+func daemon(ctx context.Context, client *admin.Client) func(*doctor.Host) {
+	status, err := client.Status(ctx)
+	return func(h *doctor.Host) {
+		switch {
+		case err == nil:
+			h.Daemon = &status
+		case errors.Is(err, fs.ErrPermission):
+			h.Unseen = append(h.Unseen, err.Error())
+		default:
+			h.Silence = err.Error()
+		}
+	}
+}
+
+// addresses are those of the interfaces of this host.
+func addresses() []netip.Addr {
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	var out []netip.Addr
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil {
+			out = append(out, p.Addr())
+		}
+	}
+	return out
+}
+
+// root tells whether this process may see what the users of others can do.
+func root() bool { return os.Geteuid() == 0 }
