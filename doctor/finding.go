@@ -86,8 +86,8 @@ var levels = map[string]string{
 	"dns_refuses":        site.LevelError,
 	"dns_failing":        site.LevelError,
 	"no_local_resolver":  site.LevelWarning,
-	"no_dnssec":          site.LevelWarning,
-	"dnssec_not_trusted": site.LevelWarning,
+	"no_dnssec":          site.LevelRemark,
+	"dnssec_not_trusted": site.LevelRemark,
 
 	// clock, lists, store
 	"clock":                site.LevelError,

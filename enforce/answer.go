@@ -37,7 +37,7 @@ func (m *mail) answer(f policy.Facts, d policy.Decision) milter.Answer {
 	case policy.Tag:
 		a.Edits = append(a.Edits, milter.InsertField(s.TagField, tagValue(d)))
 	case policy.Hold:
-		a.Edits = append(a.Edits, milter.Hold("DMARC: "+d.Author+": "+d.Why))
+		a.Edits = append(a.Edits, milter.Hold(holdReason(d)))
 	}
 	// Ours last, so that it ends up on top of all others (RFC 8601, Section 4.1).
 	a.Edits = append(a.Edits, milter.InsertField(authenticationResults, authres.Format(s.AuthservID, authResults(f, d))))
@@ -56,6 +56,15 @@ func withoutRule(d policy.Decision) string {
 // tagValue says what a filter or a user needs to know of a marked message.
 func tagValue(d policy.Decision) string {
 	return fmt.Sprintf("%s; %s", d.Disposition, reasonFor(d))
+}
+
+// holdReason names the cause before the domain, which can be longer than what
+// Postfix keeps of a reason. Postfix 3.10 and later log the reason.
+func holdReason(d policy.Decision) string {
+	if d.Author == "" {
+		return "DMARC: " + d.Why
+	}
+	return "DMARC: " + d.Why + " (" + d.Author + ")"
 }
 
 // reasonFor names the author domain with the reason.

@@ -121,7 +121,7 @@ func TestSendmailHoldsAMessageInQuarantineWithTheReason(t *testing.T) {
 	if err != nil || len(held) != 1 || held[0].ID != qid {
 		t.Fatalf("quarantine = %+v, %v; want %s alone in it\n%s", held, err, qid, s.sendmail.Log())
 	}
-	contains(t, "reason", held[0].Hold, "DMARC: quarantine.example: "+s.last(t).Decision.Why)
+	contains(t, "reason", held[0].Hold, "DMARC: "+s.last(t).Decision.Why+" (quarantine.example)")
 	m, err := s.sendmail.Queued(qid)
 	if err != nil {
 		t.Fatal(err)
