@@ -108,7 +108,7 @@ func (h *Host) neighbours(r *report, o hop) {
 			if f.Kind == "opendkim" {
 				fixes = put(f.File, "Mode s")
 			}
-			r.once("filter_same_id", fixes, "%s comes before dmarcgate in the milters of %s and writes results as %s: dmarcgate removes them as forged", f.Kind, o.s.ID(), term.Printable(id))
+			r.once("filter_removed", fixes, "%s comes before dmarcgate in the milters of %s and writes results as %s: dmarcgate removes these results as forged, and writes its own", f.Kind, o.s.ID(), term.Printable(id))
 		}
 	}
 }

@@ -58,7 +58,7 @@ var levels = map[string]string{
 	"idle_timeout":          site.LevelWarning,
 	"milter_protocol":       site.LevelWarning,
 	"pickup_reinjects":      site.LevelError,
-	"pickup_not_cleaned":    site.LevelRemark,
+	"non_smtpd_milters":     site.LevelRemark,
 	"own_mail_evaluated":    site.LevelWarning,
 	"submission_open":       site.LevelWarning,
 	"reinjected":            site.LevelError,
@@ -77,6 +77,7 @@ var levels = map[string]string{
 	// other milters
 	"opendkim_after": site.LevelError,
 	"filter_same_id": site.LevelWarning,
+	"filter_removed": site.LevelRemark,
 
 	// mail
 	"behind_relay": site.LevelWarning,

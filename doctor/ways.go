@@ -60,14 +60,14 @@ func (h *Host) pickup(r *report, m mta) {
 	transport, _, _ := strings.Cut(filter, ":")
 	piped, ok := m.Service(transport + "/unix")
 	pipes := queued && ok && piped.Program == "pipe"
+	rest := slices.DeleteFunc(slices.Clone(list), func(one postfix.Milter) bool { return at >= 0 && one.Address == list[at].Address })
 	switch {
 	case at >= 0 && pipes:
-		r.once("pickup_reinjects", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(slices.Delete(slices.Clone(list), at, at+1))),
+		r.once("pickup_reinjects", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(rest)),
 			"the content filter %s returns mail through sendmail(1), and non_smtpd_milters asks dmarcgate again: the results of the first time are removed as forged", term.Printable(filter))
-	case at < 0 && !pipes:
-		with := append(slices.Clone(list), m.hops[0].milter())
-		r.once("pickup_not_cleaned", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(with)),
-			"non_smtpd_milters does not name dmarcgate: a local program, such as a web form, can send mail with results under the name of this host; dmarcgate would remove these and evaluate nothing")
+	case at >= 0:
+		r.once("non_smtpd_milters", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(rest)),
+			"non_smtpd_milters names dmarcgate: forged results are removed from mail of local programs, and our own results from mail that is queued again (postsuper -r)")
 	}
 }
 

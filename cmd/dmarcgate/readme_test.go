@@ -177,8 +177,9 @@ func parses(args []string) error {
 
 func runLine(t *testing.T, file string, args []string, cfg, mail string) {
 	t.Helper()
-	if args[0] == "serve" || args[0] == "tail" || args[0] == "setup" {
-		// They run in other tests; they would not end here, or change a real Postfix.
+	if slices.Contains([]string{"serve", "tail", "setup", "doctor"}, args[0]) {
+		// They run in other tests: here they would not end, change a real Postfix, or
+		// find faults of the machine.
 		if err := parses(args); err != nil {
 			t.Errorf("%s: dmarcgate %q: %v", file, args, err)
 		}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/doctor"
+	"dmarcgate/internal/daemontest"
+	"dmarcgate/internal/dnstest"
+)
+
+// noPostfix is a configuration directory of Postfix that has no files.
+func noPostfix(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "none")
+}
+
+// findings runs doctor and returns its exit code and what it finds.
+func findings(t *testing.T, args ...string) (code int, found []doctor.Finding, out string) {
+	t.Helper()
+	code, out, stderr := command(append([]string{"doctor", "--json"}, args...)...)
+	var said struct {
+		Findings []doctor.Finding `json:"findings"`
+		Unseen   []string         `json:"not_examined"`
+	}
+	if err := json.Unmarshal([]byte(out), &said); err != nil {
+		t.Fatalf("doctor --json = %d, %q, %s: %v", code, out, stderr, err)
+	}
+	return code, said.Findings, out
+}
+
+// faultIDs are the ids of errors and warnings.
+func faultIDs(found []doctor.Finding) string {
+	var ids []string
+	for _, f := range found {
+		if f.Level != "remark" {
+			ids = append(ids, f.ID)
+		}
+	}
+	return strings.Join(ids, " ")
+}
+
+func TestDoctorExitsWithTheSeverityOfItsFindings(t *testing.T) {
+	dns := dnstest.New(t, toolZone+"!any\n")
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Profile: "monitor"})
+	args := []string{"-c", d.path, "--postfix-dir", noPostfix(t)}
+	if code, found, out := findings(t, args...); code != exitOK || faultIDs(found) != "" {
+		t.Errorf("doctor of a running daemon = %d, %s; want no fault", code, out)
+	}
+	if code, out, _ := command(append([]string{"doctor"}, args...)...); code != exitOK || !strings.Contains(out, "no fault found\n") {
+		t.Errorf("doctor = %d, %q; want no fault found", code, out)
+	}
+
+	later := time.Now().Add(time.Hour) // the file was edited, and nobody reloaded
+	if err := os.Chtimes(d.path, later, later); err != nil {
+		t.Fatal(err)
+	}
+	if code, found, out := findings(t, args...); code != exitFailed || faultIDs(found) != "config_not_read" {
+		t.Errorf("doctor after an edit = %d, %s; want config_not_read", code, out)
+	}
+
+	text, err := os.ReadFile(d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.path, append([]byte("new_key = 1\n"), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, found, out := findings(t, args...)
+	if code != exitUsage || !strings.Contains(faultIDs(found), "config ") {
+		t.Errorf("doctor of a configuration of a newer version = %d, %s; want config, and exit code %d", code, out, exitUsage)
+	}
+	if code, _, stderr := command("doctor", "-c", filepath.Join(t.TempDir(), "none.toml")); code != exitUsage || !strings.Contains(stderr, "none.toml") {
+		t.Errorf("doctor without a file = %d, %q; want %d and its name", code, stderr, exitUsage)
+	}
+}
+
+func TestDoctorFindsADaemonThatDoesNotRun(t *testing.T) {
+	path := daemontest.Config{Profile: "monitor"}.Write(t, dnstest.New(t, toolZone+"!any\n").Addr())
+	code, found, out := findings(t, "-c", path, "--postfix-dir", noPostfix(t))
+	if code != exitFailed || faultIDs(found) != "daemon_down" || found[0].Fixes[0].Line != "systemctl start dmarcgate" {
+		t.Errorf("doctor without a daemon = %d, %s; want daemon_down", code, out)
+	}
+}
