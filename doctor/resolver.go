@@ -12,11 +12,11 @@ func (h *Host) dns(r *report) {
 	if h.Daemon != nil {
 		for _, s := range h.Daemon.DNS.Servers {
 			switch {
-			case s.Down:
-				r.add("dns_down", h.servers(), "the name server %s has not answered since %s: %s", s.Address, term.Stamp(s.Since), term.Printable(s.Err))
 			case !s.Refusing.IsZero():
 				r.add("dns_refuses", put("/etc/dnsmasq.conf", "dns-forward-max=1000"),
 					"the name server %s refuses or drops queries since %s (%s), and mail is deferred; %s", s.Address, term.Stamp(s.Refusing), term.Printable(s.Refusal), admin.RefusalAdvice)
+			case s.Down:
+				r.add("dns_down", h.servers(), "the name server %s has not answered since %s: %s", s.Address, term.Stamp(s.Since), term.Printable(s.Err))
 			}
 		}
 	}
