@@ -53,7 +53,7 @@ func (h *Host) postfix(r *report) {
 			h.socket(r, o)
 			h.settings(r, o)
 			h.neighbours(r, o)
-			h.service(r, o)
+			h.service(r, m, o)
 		}
 		if len(m.hops) > 0 {
 			h.ways(r, m)

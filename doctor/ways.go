@@ -72,7 +72,7 @@ func (h *Host) pickup(r *report, m mta) {
 }
 
 // service looks at the kind of mail that one smtpd takes.
-func (h *Host) service(r *report, o hop) {
+func (h *Host) service(r *report, m mta, o hop) {
 	if v := o.i.Value(o.s, "smtpd_proxy_filter"); v != "" {
 		r.once("proxy_filter", put(master(o.i, o.s), "-o smtpd_milters="),
 			"%s has smtpd_proxy_filter %s: milters see no header and no body there, and nothing is checked; set smtpd_milters on the service that the filter returns mail to, and make the address of the filter a [[trusted_relay]]", o.s.ID(), term.Printable(v))
@@ -83,7 +83,7 @@ func (h *Host) service(r *report, o hop) {
 		}
 		return
 	}
-	if !onLoopback(o.s) {
+	if !slices.ContainsFunc(m.inner, same(o.s)) {
 		h.ownMail(r, o)
 	}
 }

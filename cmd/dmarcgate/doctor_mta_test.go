@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -122,12 +123,9 @@ func TestDoctorNamesFaultsOfPostgreSQL(t *testing.T) {
 // A forwarder with its default limit of 150 queries refuses more, while the server
 // behind it is silent.
 func TestDoctorNamesAForwarderThatRefuses(t *testing.T) {
-	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer silent.Close()
-	forwarder := mtatest.StartForwarder(t, silent.LocalAddr().String())
+	upstream, silent := fallingSilent(t)
+	forwarder := mtatest.StartForwarder(t, upstream)
+	silent.Store(true)
 	d, _ := startDaemon(t, forwarder.Addr(), daemontest.Config{Profile: "monitor", DNSTimeout: "5s"})
 	var flood sync.WaitGroup
 	defer flood.Wait()
@@ -154,6 +152,33 @@ func TestDoctorNamesAForwarderThatRefuses(t *testing.T) {
 		}
 	}
 	t.Errorf("doctor finds no dns_refuses:\n%s", out)
+}
+
+// fallingSilent is a name server that refuses all queries, and answers none once
+// silent is set.
+func fallingSilent(t *testing.T) (addr string, silent *atomic.Bool) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	silent = &atomic.Bool{}
+	var served sync.WaitGroup
+	t.Cleanup(served.Wait)
+	t.Cleanup(func() { conn.Close() })
+	served.Go(func() {
+		for buf := make([]byte, 4096); ; {
+			n, from, err := conn.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			if n > 12 && !silent.Load() {
+				buf[2], buf[3] = buf[2]|0x80, 0x85 // a reply: REFUSED
+				conn.WriteTo(buf[:n], from)
+			}
+		}
+	})
+	return conn.LocalAddr().String(), silent
 }
 
 // uidOf is the owner of a file.
