@@ -109,7 +109,7 @@ func evaluate(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	opt := Options{Path: path, Durability: Ack, Wait: time.Minute, Queue: 10, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	opt := Options{Path: path, Durability: Ack, Wait: time.Minute, Queue: 10, Log: slog.New(slog.NewTextHandler(&log, nil)), checked: make(chan struct{}, 9)}
 	s, err := Open(context.Background(), opt)
 	if err != nil {
 		if after, _ := os.ReadFile(path); len(after) == 0 || !strings.Contains(err.Error(), path) {
@@ -118,6 +118,7 @@ func evaluate(t *testing.T, path string) string {
 		return "refused"
 	}
 	defer s.Close()
+	<-opt.checked
 	if got := s.Add(row("new")).Outcome; got != results.Written && !strings.Contains(log.String(), "results not recorded") {
 		t.Errorf("Add() = %v without a word", got)
 	}
@@ -235,7 +236,10 @@ func value(t *testing.T, reg *prometheus.Registry, name, label string) float64 {
 func killed(t *testing.T) string {
 	t.Helper()
 	opt := options(t)
+	opt.checked = make(chan struct{}, 9)
 	s := open(t, opt)
+	<-opt.checked // readers keep SQLite from beginning the log anew
+	<-s.loaded
 	for i := range 50 {
 		s.Add(row(fmt.Sprint(i)))
 	}

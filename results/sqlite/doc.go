@@ -23,8 +23,9 @@
 // in reports: the sender will try again.
 //
 // A file that is damaged is renamed to NAME.damaged-TIME, with its log, and a new
-// one begun with an id of its own: at the start when a check finds it (check,
-// inspect), later when a commit does, whose rows go into the new file. A file
+// one begun with an id of its own: at the start when inspect finds it, later when
+// a check does, which runs beside the mail from the start on (checkFiles), or a
+// commit, whose rows go into the new file. A file
 // that was removed, renamed or replaced under the daemon is left, and the path
 // opened again. Whatever is not damage is none: without permission, with a newer
 // schema or another program's database, Open fails and says why. On a full disk

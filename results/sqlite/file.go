@@ -24,6 +24,7 @@ type file struct {
 	identity os.FileInfo
 	log      os.FileInfo // of its log
 	clock    fileClock   // the maintenance's
+	checking *checking   // nil before use
 }
 
 // openFile opens the file, or makes it. dbfile.IsDamage tells whether an error is one
@@ -74,8 +75,10 @@ func (f *file) open(ctx context.Context, opt *Options) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := dbfile.Check(ctx, f.writer, info.Size()); err != nil {
-		return err
+	if version != dbfile.Version { // a damaged file is not to be migrated; others are checked beside the mail (checkFiles)
+		if err := dbfile.Check(ctx, f.writer, info.Size()); err != nil {
+			return err
+		}
 	}
 	if err := dbfile.Migrate(ctx, f.writer, version); err != nil {
 		return err

@@ -95,9 +95,11 @@ func (s *Store) replaced(err error) bool {
 	case s.file == nil:
 		return false
 	case errors.Is(err, errGone):
+		s.file.checking.stop()
 		s.leave()
 	case dbfile.IsDamage(err) && s.maySetAside():
 		old := s.file
+		old.checking.stop()
 		f, failed := s.beginAnew(context.Background(), err)
 		if failed != nil {
 			s.opt.Log.Error("cannot create a new store file", "err", failed)

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -52,6 +53,9 @@ type Options struct {
 	// Free returns what is free on the file system of a path, and its size, in
 	// bytes; nil asks the system.
 	Free func(path string) (free, size int64, err error)
+
+	check   func(ctx context.Context, db *sql.DB, size int64) error // for tests; nil is dbfile.Check
+	checked chan struct{}                                           // for tests: told after each check
 }
 
 // Store is an open file of results. Its methods may be called at once.
@@ -66,6 +70,7 @@ type Store struct {
 	fix         fix // the writer's
 	current     atomic.Pointer[file]
 	jobs        chan job
+	unchecked   chan *file // at most one: the file that came into use last
 	tallies     tallies
 	history     *history.History
 	loaded      chan struct{}      // closed when the history needs the files no longer
@@ -103,6 +108,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	s.stop = stop
 	s.beside.Go(func() { s.loadHistory(beside, f) })
 	s.beside.Go(func() { s.maintenance(beside) })
+	s.beside.Go(func() { s.checkFiles(beside) })
 	go s.write()
 	return s, nil
 }
@@ -110,7 +116,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 func newStore(opt Options) *Store {
 	return &Store{
 		opt: opt, queue: make(chan *op, opt.Queue), closing: make(chan struct{}), done: make(chan struct{}),
-		pause: newPause(opt.Durability), jobs: make(chan job), history: history.New(), loaded: make(chan struct{}),
+		pause: newPause(opt.Durability), jobs: make(chan job), unchecked: make(chan *file, 1), history: history.New(), loaded: make(chan struct{}),
 	}
 }
 
@@ -118,6 +124,7 @@ func newStore(opt Options) *Store {
 func (s *Store) use(f *file) {
 	s.file, s.met = f, met{}
 	s.current.Store(f)
+	s.toCheck(f)
 	if s.Reader != nil {
 		s.Reader.Use(f.reads)
 	}
