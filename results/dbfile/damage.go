@@ -69,12 +69,13 @@ func Cause(err error) string {
 }
 
 // A check reads everything of a file up to so many bytes. Of a larger one it
-// reads for so long: what it has not come to is found by the statement that
-// does, and the file is set aside then. No check sees that a value within a row
-// has become another one.
+// reads for so long, beside the mail: what it has not come to is found by the
+// statement that does, and the file is set aside then. Longer, it would keep the
+// log of a busy host from being moved into the file. No check sees that a value
+// within a row has become another one.
 const (
 	fullCheck = 32 << 20
-	checkTime = 2 * time.Second
+	checkTime = 10 * time.Second
 )
 
 // Check looks for damage with SQLite's own means. Up to fullCheck it also
