@@ -202,7 +202,7 @@ func TestExamineNamesPlantedFaults(t *testing.T) {
 			planted[id] = true
 		})
 	}
-	for _, id := range IDs() {
+	for _, id := range ids() {
 		if !planted[id] {
 			t.Errorf("no case plants the fault %s", id)
 		}

@@ -104,16 +104,6 @@ var levels = map[string]string{
 	"postgres_refused":     site.LevelError,
 }
 
-// IDs returns the ids of findings, sorted.
-func IDs() []string {
-	var ids []string
-	for id := range levels {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
 // report collects findings.
 type report struct{ list []Finding }
 

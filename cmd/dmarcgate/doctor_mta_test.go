@@ -59,24 +59,7 @@ func TestDoctorNamesFaultsOfARealPostfix(t *testing.T) {
 		{"two instances of which one asks", []string{"multi_instance_directories = " + conf + "-out"}, false, "instance_not_attached", "smtpd_milters = "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			reset := []string{good, "milter_content_timeout = 300s", "milter_protocol = 6", "mynetworks = 127.0.0.0/8", "smtpd_proxy_filter =", "multi_instance_directories ="}
-			if err := os.RemoveAll(conf + "-out"); err != nil {
-				t.Fatal(err)
-			}
-			if err := postfix.Postconf(reset...); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.CopyFS(conf+"-out", os.DirFS(conf)); err != nil {
-				t.Fatal(err)
-			}
-			if text, err := os.ReadFile(conf + "/main.cf"); err != nil || os.WriteFile(conf+"-out/main.cf", append(text, "smtpd_milters =\n"...), 0o644) != nil {
-				t.Fatal(err)
-			}
-			if len(tt.settings) > 0 {
-				if err := postfix.Postconf(tt.settings...); err != nil {
-					t.Fatal(err)
-				}
-			}
+			reconfigure(t, postfix, conf, append([]string{good}, tt.settings...))
 			uid := 0
 			if !tt.closed {
 				uid = uidOf(user)
@@ -90,6 +73,30 @@ func TestDoctorNamesFaultsOfARealPostfix(t *testing.T) {
 				t.Errorf("the line is %q; want %q", found[0].Fixes[0].Line, tt.line)
 			}
 		})
+	}
+}
+
+// reconfigure gives the Postfix of conf these settings and defaults, and makes a
+// second instance beside it that asks no milter.
+func reconfigure(t *testing.T, postfix *mtatest.Postfix, conf string, settings []string) {
+	t.Helper()
+	out := conf + "-out"
+	if err := os.RemoveAll(out); err != nil {
+		t.Fatal(err)
+	}
+	reset := []string{"milter_content_timeout = 300s", "milter_protocol = 6", "mynetworks = 127.0.0.0/8", "smtpd_proxy_filter =", "multi_instance_directories ="}
+	if err := postfix.Postconf(append(reset, settings...)...); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(out, os.DirFS(conf)); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(conf + "/main.cf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(out+"/main.cf", append(text, "smtpd_milters =\n"...), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

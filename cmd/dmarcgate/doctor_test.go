@@ -86,3 +86,24 @@ func TestDoctorFindsADaemonThatDoesNotRun(t *testing.T) {
 		t.Errorf("doctor without a daemon = %d, %s; want daemon_down", code, out)
 	}
 }
+
+func TestDoctorRepeatsWarningsOfCheckConfig(t *testing.T) {
+	rule := `[[rule]]
+id = "never"
+owner = "postmaster@receiver.example"
+created = 2026-01-01
+expires = 2027-06-01
+mode = "enforce"
+action = "accept"
+reason = "local_policy"
+[rule.match]
+client = ["192.0.2.7"]
+author = ["shop.example"]
+not_author = ["shop.example"]
+`
+	d, _ := startDaemon(t, dnstest.New(t, toolZone+"!any\n").Addr(), daemontest.Config{Profile: "monitor", Rules: rule})
+	code, found, out := findings(t, "-c", d.path, "--postfix-dir", noPostfix(t))
+	if code != exitFailed || !strings.Contains(out, "[never_decides]") || found[0].ID != "config_warning" || !strings.HasSuffix(found[0].Fixes[0].Place, "case.toml") {
+		t.Errorf("doctor of a rule that never decides = %d, %s; want the warning of check-config with its file", code, out)
+	}
+}
