@@ -15,6 +15,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/mta/postfix"
+	"dmarcgate/site"
 )
 
 var update = flag.Bool("update", false, "write the expected output of the cases")
@@ -219,5 +220,37 @@ func rewrite(t *testing.T, path, got string) {
 	before, _, _ := strings.Cut(string(text), "-- want --\n")
 	if err := os.WriteFile(path, []byte(before+"-- want --\n"+got), 0o644); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Values of other programs' files, of the DNS and of mail cannot move a cursor or
+// begin a line.
+func TestPrintShowsHostileTextAsText(t *testing.T) {
+	const hostile = "\x1b[2J\r\nerror all_is_well: \u202e\x00"
+	h := plant(t, map[string]string{"main.cf": "smtpd_proxy_filter = x\n"})
+	h.Checked = []site.Remark{{Level: site.LevelError, Problem: config.Problem{File: hostile, Text: hostile, Fix: hostile}}}
+	h.Daemon.Failure, h.Daemon.Version, h.Daemon.Restart = hostile, hostile, []string{hostile}
+	h.Daemon.Checks = map[string]string{"connections": hostile, "resolver": hostile}
+	h.Daemon.Listeners[0].Warning = &admin.ListenerWarning{Code: "no_header", Text: hostile, Fix: hostile}
+	h.Daemon.DNS.Servers[0].Down, h.Daemon.DNS.Servers[0].Err = true, hostile
+	h.Daemon.Results.Failure, h.Daemon.Results.SetAside = hostile, hostile
+	h.Daemon.Results.Postgres = &admin.PostgresStatus{State: "connecting", Failure: hostile}
+	h.Unseen, h.StoreUsers = []string{hostile}, []string{hostile}
+	i := h.Postfix[0]
+	i.Dir, i.Services[0].Name = hostile, hostile
+	for name := range i.Values {
+		if name != "smtpd_milters" && name != "queue_directory" && name != "mail_version" {
+			i.Values[name] = hostile
+		}
+	}
+	out := examine(t, h)
+	for line := range strings.Lines(out) {
+		text := strings.TrimSuffix(line, "\n")
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == 0x202e }) || strings.HasPrefix(text, "error all_is_well") {
+			t.Errorf("a line of doctor: %q", text)
+		}
+	}
+	if len(Examine(h)) < 12 {
+		t.Errorf("%d findings; want those of all hostile texts:\n%s", len(Examine(h)), out)
 	}
 }

@@ -252,7 +252,7 @@ func (h *Host) socket(r *report, o hop) {
 	}
 	found, known := h.Sockets[at]
 	_, written, _ := strings.Cut(o.milter().Address, ":")
-	leads := sameSocket(network, at, o.listener.Address) || o.listener.Address.Network == "systemd" && known && !found.Missing
+	leads := sameSocket(network, at, o.listener.Address) || o.listener.Address.Network == "systemd" && !(known && found.Missing)
 	inside := path.Join(o.i.QueueDir(), "dmarcgate/milter.sock")
 	switch {
 	case !leads && o.i.Chrooted(o.s) && path.IsAbs(written) && at != path.Clean(written):
@@ -261,7 +261,7 @@ func (h *Host) socket(r *report, o hop) {
 		moved.list = slices.Clone(o.list)
 		moved.list[o.at].Address = "unix:dmarcgate/milter.sock"
 		r.once("socket_chroot", append(fixes, moved.line(moved.list)...),
-			"%s runs in the chroot %s and looks for the socket at %s, where there is none; \"No such file or directory\" is in the log, although %s exists", o.s.ID(), o.i.QueueDir(), at, written)
+			"%s runs in the chroot %s and looks for the socket at %s, where there is none; %s is right outside of the chroot only", o.s.ID(), o.i.QueueDir(), at, written)
 	case !leads && o.listener.Address.Network == "unix":
 		fixed := o
 		fixed.list = slices.Clone(o.list)

@@ -10,12 +10,16 @@ import (
 	"dmarcgate/term"
 )
 
+// maxLine is how many bytes of a sentence or of a line to put in are printed: our
+// limit; a list of milters with all their settings has some hundred.
+const maxLine = 4000
+
 // Print prints findings with the lines to put in, and what could not be found
 // out.
 func Print(out io.Writer, found []Finding, unseen []string) error {
 	var b strings.Builder
 	for _, f := range found {
-		fmt.Fprintf(&b, "%s %s: %s\n", f.Level, f.ID, f.Text)
+		fmt.Fprintf(&b, "%s %s: %s\n", f.Level, f.ID, term.Bounded(f.Text, maxLine))
 		for _, x := range f.Fixes {
 			place := x.Place
 			if place == "" {
@@ -23,7 +27,7 @@ func Print(out io.Writer, found []Finding, unseen []string) error {
 			}
 			lines := strings.Split(x.Line, "\n")
 			for n := range lines {
-				lines[n] = term.Printable(lines[n])
+				lines[n] = term.Bounded(lines[n], maxLine)
 			}
 			fmt.Fprintf(&b, "    %s: %s\n", term.Printable(place), strings.Join(lines, "\n        "))
 		}
