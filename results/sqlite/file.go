@@ -62,6 +62,10 @@ func noFile(opt *Options) (*file, error) {
 	return &file{reads: reads, opened: 1}, err
 }
 
+// migrateCheck is how long the start waits for the check of a file that is to be
+// migrated: once for each new schema.
+const migrateCheck = 2 * time.Second
+
 func (f *file) open(ctx context.Context, opt *Options) (err error) {
 	info, err := os.Stat(opt.Path)
 	if err != nil {
@@ -76,7 +80,9 @@ func (f *file) open(ctx context.Context, opt *Options) (err error) {
 		return err
 	}
 	if version != dbfile.Version { // a damaged file is not to be migrated; others are checked beside the mail (checkFiles)
-		if err := dbfile.Check(ctx, f.writer, info.Size()); err != nil {
+		limited, cancel := context.WithTimeout(ctx, migrateCheck)
+		defer cancel()
+		if err := dbfile.Check(limited, f.writer, info.Size()); err != nil {
 			return err
 		}
 	}
