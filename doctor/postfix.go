@@ -263,10 +263,13 @@ func (h *Host) socket(r *report, o hop) {
 		r.once("socket_chroot", append(fixes, moved.line(moved.list)...),
 			"%s runs in the chroot %s and looks for the socket at %s, where there is none; %s is right outside of the chroot only", o.s.ID(), o.i.QueueDir(), at, written)
 	case !leads && o.listener.Address.Network == "unix":
-		fixed := o
-		fixed.list = slices.Clone(o.list)
-		fixed.list[o.at].Address = h.milterFor(o.listener, o.i.QueueDir()).Address
-		r.once("socket_other", fixed.line(fixed.list), "%s looks for the socket at %s, and listener %s has its socket at %s", o.s.ID(), at, o.listener.Name, o.listener.Address.Addr)
+		list := slices.Clone(o.list)
+		if h.leadsElsewhere(o) {
+			list = slices.Delete(list, o.at, o.at+1)
+		} else {
+			list[o.at].Address = h.milterFor(o.listener, o.i.QueueDir()).Address
+		}
+		r.once("socket_other", o.line(list), "%s looks for the socket at %s, and listener %s has its socket at %s", o.s.ID(), at, o.listener.Name, o.listener.Address.Addr)
 	case known && found.Missing:
 		if h.Silence == "" {
 			r.once("socket_missing", run("systemctl restart dmarcgate"), "there is no socket at %s, which %s asks for: it was removed under the daemon, or a directory above it was", at, o.s.ID())
@@ -274,6 +277,18 @@ func (h *Host) socket(r *report, o hop) {
 	case known && found.Closed != "":
 		r.once("socket_closed", put(h.Path, "socket_owner = \":%s\"", o.i.MailOwner()), "the user of Postfix, %s, cannot connect to %s: no permission on %s", o.i.MailOwner(), at, term.Printable(found.Closed))
 	}
+}
+
+// leadsElsewhere tells whether another milter of the list leads to the listener, so
+// that this one is left over.
+func (h *Host) leadsElsewhere(o hop) bool {
+	for n, m := range o.list {
+		network, at, ok := m.Socket(o.i.QueueDir(), o.i.Chrooted(o.s))
+		if n != o.at && ok && sameSocket(network, at, o.listener.Address) {
+			return true
+		}
+	}
+	return false
 }
 
 // settings looks at how Postfix treats our milter.
