@@ -117,6 +117,13 @@ func TestDoctorNamesFaultsOfPostgreSQL(t *testing.T) {
 		t.Fatalf("doctor finds %q; want %q\n%s", got, want, out)
 	}
 	finds("")
+	server.Pause()
+	begin := time.Now()
+	findings(t, "-c", d.path, "--postfix-dir", noPostfix(t))
+	if took := time.Since(begin); took > 9*time.Second {
+		t.Errorf("doctor took %v beside a PostgreSQL that hangs; want at most 8 s", took)
+	}
+	server.Resume()
 	server.Stop()
 	finds("postgres_down")
 	server.Restart()
