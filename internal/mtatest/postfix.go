@@ -147,6 +147,19 @@ func command(conf, name string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
+// Submit hands a message to sendmail(1) on this host, as local programs do.
+// pickup(8) then takes the message, whose lines end in LF on the way.
+func (p *Postfix) Submit(m Mail) error {
+	ctx, cancel := context.WithTimeout(context.Background(), commandTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, sbin+"sendmail", append([]string{"-C", p.confDir(), "-i", "-f", m.From, "--"}, m.Rcpts...)...)
+	cmd.Stdin = strings.NewReader(strings.ReplaceAll(string(m.Data), "\r\n", "\n"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("sendmail: %w: %s", err, out)
+	}
+	return nil
+}
+
 // Postconf changes settings of main.cf, each "name = value". Reload makes them
 // effective.
 func (p *Postfix) Postconf(settings ...string) error {
