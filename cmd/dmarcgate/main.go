@@ -51,6 +51,8 @@ type cli struct {
 	Demo        demoCmd        `cmd:"" help:"Send sample messages through a private daemon and show the decisions."`
 	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }
 
 // env is what commands may use of the world.
@@ -77,7 +79,7 @@ func run(args []string, stdout, stderr io.Writer) (code int) {
 	parser, err := kong.New(&c,
 		kong.Name("dmarcgate"),
 		kong.Description("Enforce DMARC at the receiving MTA."),
-		kong.Vars{"config": site.DefaultConfig},
+		kong.Vars{"config": site.DefaultConfig, "version": versionLine()},
 		kong.Writers(stdout, stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 	)

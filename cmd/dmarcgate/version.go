@@ -18,12 +18,16 @@ type versionCmd struct {
 }
 
 func (c *versionCmd) Run(e *env) error {
-	v := map[string]string{"version": version, "go": runtime.Version(), "revision": revision()}
 	if c.JSON {
-		return json.NewEncoder(e.stdout).Encode(v)
+		return json.NewEncoder(e.stdout).Encode(map[string]string{"version": version, "go": runtime.Version(), "revision": revision()})
 	}
-	_, err := fmt.Fprintf(e.stdout, "dmarcgate %s (revision %s, %s)\n", v["version"], v["revision"], v["go"])
+	_, err := fmt.Fprintln(e.stdout, versionLine())
 	return err
+}
+
+// versionLine is what "version" and "--version" print.
+func versionLine() string {
+	return fmt.Sprintf("dmarcgate %s (revision %s, %s)", version, revision(), runtime.Version())
 }
 
 func revision() string {

@@ -267,7 +267,7 @@ type rulePlace struct {
 
 // parse adds the rules of one file.
 func (s *ruleTexts) parse(file string, data []byte) {
-	r := tomlfile.NewReader(file, ruleKeys, explainMatch)
+	r := tomlfile.NewReader(file, Keys, explainMatch)
 	var texts []*ruleText
 	if tree := r.Decode(data); tree != nil {
 		r.Tables("", tree, "rule", func(at string, sub map[string]any) []tomlfile.Field {

@@ -85,7 +85,7 @@ func lintedRules(rules []policy.Rule) []policy.Finding {
 // redteamRules returns rules as they are read, without lint.
 func redteamRules(dir string, data []byte) []policy.Rule {
 	all := ruleTexts{maps: newMaps(dir, lintDay, nil)}
-	r := tomlfile.NewReader(filepath.Join(dir, "f.toml"), ruleKeys, explainMatch)
+	r := tomlfile.NewReader(filepath.Join(dir, "f.toml"), Keys, explainMatch)
 	var texts []*ruleText
 	r.Tables("", r.Decode(data), "rule", func(at string, sub map[string]any) []tomlfile.Field {
 		rule := newRuleText(at, all.maps)

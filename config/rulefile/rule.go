@@ -143,8 +143,8 @@ func (t *ruleText) networks(key string, p *[]pattern.Network) tomlfile.Field {
 	})
 }
 
-// ruleKeys returns every key of a rule file, dotted.
-func ruleKeys() []string {
+// Keys returns every key of a rule file, dotted, as "rule.match.client".
+func Keys() []string {
 	var keys []string
 	for _, f := range append(newRuleText("rule", nil).fields, newTestText("rule.test").fields...) {
 		keys = append(keys, f.Key)

@@ -364,7 +364,7 @@ func TestTheExampleRulesHaveEveryKeyExplainedAndAreOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	explained := keysExplained(string(data))
-	for _, key := range ruleKeys() {
+	for _, key := range Keys() {
 		if !slices.Contains(explained, key) {
 			t.Errorf("%s does not explain %s in the line above it", exampleRules, key)
 		}

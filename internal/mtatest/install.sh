@@ -2,7 +2,7 @@
 # Installs from Debian's packages what `make test` needs, when it is missing:
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
 # resolver over a zone of the test's own), dnsmasq (the program without its
-# service), PostgreSQL, strace and ip(8). The tests
+# service), PostgreSQL, strace, ip(8) and mandoc. The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh).
@@ -25,6 +25,7 @@ missing() {
 	command -v dnsmasq >/dev/null || echo dnsmasq-base
 	command -v ip >/dev/null || echo iproute2
 	command -v strace >/dev/null || echo strace
+	command -v mandoc >/dev/null || echo mandoc
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
 }
 

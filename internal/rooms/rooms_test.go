@@ -96,6 +96,7 @@ var allowed = map[string][]string{
 	"internal/dnstest":      {},
 	"internal/miltertest":   {},
 	"internal/childtest":    {},
+	"internal/manpage":      {},
 	"internal/mtatest":      {"internal/childtest"},
 	"internal/pgtest":       {"internal/childtest"},
 	"internal/receivedtest": {},
