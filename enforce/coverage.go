@@ -72,9 +72,14 @@ func NewCoverage(listener string, m *metrics.Metrics, log *slog.Logger) *Coverag
 // NoHeader takes in a message that ended after DATA without a header field.
 func (c *Coverage) NoHeader() { c.note(noHeader) }
 
-// message takes in a message whose header was seen, from this client.
-func (c *Coverage) message(from client, skip policy.Skip) {
+// message takes in a message whose header was seen, from this client. local is
+// mail of programs of this host (milter.Envelope.Local). With an address, such
+// mail comes by non_smtpd_milters: the site sends it here to have forged fields
+// removed.
+func (c *Coverage) message(from client, skip policy.Skip, local bool) {
 	switch {
+	case local && skip == policy.Loopback:
+		c.note(evaluated)
 	case skip == policy.NotIP, from.unknown == policy.ClientNoAddress:
 		c.note(notIP)
 	case skip == policy.Loopback:
@@ -162,7 +167,7 @@ var coverageTexts = [seenKinds]CoverageFinding{
 	},
 	notIP: {
 		"not_evaluated", "had no client address (skip=not_ip, or unknown_client=no_address)",
-		"the listener gets local mail (non_smtpd_milters), or the MTA does not tell the address of its clients; remove the listener if it is meant for local mail only",
+		"the listener gets mail from a local socket of the MTA, or the MTA does not tell the address of its clients; remove the listener if it is meant for local mail only",
 	},
 	loopback: {
 		"not_evaluated", "came from this host itself (skip=loopback)",

@@ -114,6 +114,7 @@ func TestCoverageCountsSkippedMessages(t *testing.T) {
 		{"an ordinary client", milter.Envelope{Client: good}, ""},
 		{"this host", milter.Envelope{Client: netip.MustParseAddr("127.0.0.1")}, "not_evaluated"},
 		{"local mail", milter.Envelope{Local: true}, "not_evaluated"},
+		{"non_smtpd_milters", milter.Envelope{Client: netip.MustParseAddr("127.0.0.1"), Local: true}, ""},
 		{"no address", milter.Envelope{}, "not_evaluated"},
 		{"a relay whose field cannot be read", milter.Envelope{Client: netip.MustParseAddr("192.0.2.201")}, "not_evaluated"},
 		{"a user", milter.Envelope{Client: good, Authenticated: "user"}, ""},

@@ -117,7 +117,7 @@ func (g *Gate) Start(ctx context.Context, env *milter.Envelope, header [][]byte)
 	}
 	m.author = message.ParseAuthor(m.header)
 	m.client, m.skip = m.set.origin(env, m.header)
-	g.Coverage.message(m.client, m.skip)
+	g.Coverage.message(m.client, m.skip, env.Local)
 	if m.skip == policy.Evaluated {
 		m.comparing = now.Checker.Other != nil
 		m.run = now.Checker.Start(ctx, m.query(), m.header)

@@ -44,6 +44,8 @@ func (s Settings) origin(env *milter.Envelope, h message.Header) (client, policy
 		return s.submitted(c, h)
 	case !c.addr.IsValid() && env.Local:
 		return c, policy.NotIP
+	case env.Local: // and no relay of ours, which comes over the network
+		return c, policy.Loopback
 	case !c.addr.IsValid():
 		c.name, c.unknown = "", policy.ClientNoAddress
 	case s.relayed(c.addr):

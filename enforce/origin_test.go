@@ -128,6 +128,7 @@ func TestOriginOfClientsThatConnectToThisHost(t *testing.T) {
 		{"a trusted network", milter.Envelope{Client: netip.MustParseAddr("198.51.100.7")}, "198.51.100.7", policy.TrustedNetwork, ""},
 		{"a submission", milter.Envelope{Client: netip.MustParseAddr("203.0.113.66"), Authenticated: "u"}, "203.0.113.66", policy.Authenticated, ""},
 		{"a local socket", milter.Envelope{Local: true}, "", policy.NotIP, ""},
+		{"sendmail(1) and non_smtpd_milters", milter.Envelope{Client: netip.MustParseAddr("127.0.0.1"), Local: true}, "127.0.0.1", policy.Loopback, ""},
 		{"no address (family U)", milter.Envelope{ClientName: "unknown"}, "", "", policy.ClientNoAddress},
 	}
 	for _, tt := range tests {
@@ -141,6 +142,20 @@ func TestOriginOfClientsThatConnectToThisHost(t *testing.T) {
 				t.Errorf("origin = %+v, skip %q; want client %v, skip %q, unknown %q", c, skip, want, tt.skip, tt.unknown)
 			}
 		})
+	}
+}
+
+// Mail of sendmail(1) is no mail of a relay that comes over loopback, whatever
+// its Received fields say.
+func TestOriginOfLocalMailBesideARelayOnLoopback(t *testing.T) {
+	loopback := netip.MustParseAddr("127.0.0.1")
+	s := Settings{Relays: []Relay{{Networks: []netip.Prefix{netip.PrefixFrom(loopback, 32)}, Names: []string{"relay.receiver.example"}}}}
+	received := from("mx.shop.example", "192.0.2.1", "relay.receiver.example", "ESMTPSA")
+	for local, want := range map[bool]string{false: "192.0.2.1", true: "127.0.0.1"} {
+		c, skip := s.origin(&milter.Envelope{Client: loopback, Local: local}, headerOf(received))
+		if c.addr.String() != want || local && skip != policy.Loopback {
+			t.Errorf("origin with Local %v = %+v, skip %q; want client %s", local, c, skip, want)
+		}
 	}
 }
 

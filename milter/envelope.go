@@ -15,8 +15,10 @@ type Envelope struct {
 	Listener string
 	// Client is the address of the SMTP client; zero when it has none.
 	Client netip.Addr
-	// Local tells that the client came by a local socket of the MTA's host, and
-	// has no address for that reason.
+	// Local tells that the message comes from a program of the MTA's host and
+	// not over a network: by a local socket, so that Client is zero, or by
+	// sendmail(1) and non_smtpd_milters of Postfix, which then plays a client
+	// with a loopback address and port 0.
 	Local bool
 	// ClientName is the client's name as the MTA verified it, or "".
 	ClientName string

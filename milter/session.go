@@ -256,7 +256,7 @@ func (s *session) MailFrom(string, *gomilter.Modifier) (gomilter.Response, error
 	}
 	s.abandonFor(errAborted, s.macros.beginMessage)
 	s.msg = &transaction{env: Envelope{
-		Listener: s.srv.Name, Client: s.client(), Local: s.peer.unix, ClientName: s.peer.name, Helo: s.helo,
+		Listener: s.srv.Name, Client: s.client(), Local: s.peer.local, ClientName: s.peer.name, Helo: s.helo,
 		MailFrom: path, MailArgs: args, Received: s.srv.now(), Negotiated: s.agreed,
 	}}
 	s.conn.setIdle(false)

@@ -71,9 +71,10 @@ var (
 
 // peer is what CONNECT says of the SMTP client.
 type peer struct {
-	name string     // verified name, "" when there is none
-	addr netip.Addr // zero when the client has no IP address
-	unix bool       // the client came by a local socket
+	name  string     // verified name, "" when there is none
+	addr  netip.Addr // zero when the client has no IP address
+	unix  bool       // the client came by a local socket
+	local bool       // the client is a program of the MTA's host: see Envelope.Local
 }
 
 // parseConnect reads CONNECT: a name, a family and, unless that is unknown, a
@@ -97,6 +98,8 @@ func parseConnect(data []byte) (peer, error) {
 	if !p.unix {
 		p.addr = parseAddr(cString(rest[3:]))
 	}
+	port := binary.BigEndian.Uint16(rest[1:])
+	p.local = p.unix || port == 0 && p.addr.IsLoopback() // cleanup(8) plays such a client for mail of sendmail(1)
 	return p, nil
 }
 

@@ -32,6 +32,20 @@ func Dial(addr string) (*Session, error) {
 	return greet(conn)
 }
 
+// DialBehindProxy connects as a proxy does that passes on the address of its
+// client, an IPv4 address, by version 1 of the PROXY protocol.
+func DialBehindProxy(addr, client string) (*Session, error) {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(conn, "PROXY TCP4 %s 192.0.2.250 40000 25\r\n", client); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return greet(conn)
+}
+
 // greet begins a session on a connection, and closes it when that fails.
 func greet(conn net.Conn) (*Session, error) {
 	s := &Session{conn: conn, in: bufio.NewReader(conn)}
