@@ -2,7 +2,8 @@
 # Installs from Debian's packages what `make test` needs, when it is missing:
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
 # resolver over a zone of the test's own), dnsmasq (the program without its
-# service), PostgreSQL, strace, ip(8) and mandoc. The tests
+# service), OpenDKIM and rspamd (other filters in the chain), PostgreSQL,
+# strace, ip(8) and mandoc. The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh).
@@ -23,6 +24,8 @@ missing() {
 	command -v unbound >/dev/null || echo unbound
 	command -v nsd >/dev/null || echo nsd
 	command -v dnsmasq >/dev/null || echo dnsmasq-base
+	command -v opendkim >/dev/null || echo opendkim
+	command -v rspamd >/dev/null || echo rspamd
 	command -v ip >/dev/null || echo iproute2
 	command -v strace >/dev/null || echo strace
 	command -v mandoc >/dev/null || echo mandoc
@@ -110,6 +113,8 @@ for package in $want; do
 	postfix) disable postfix.service ;;
 	unbound) disable unbound.service unbound-resolvconf.service ;;
 	nsd) disable nsd.service ;;
+	opendkim) disable opendkim.service ;;
+	rspamd) disable rspamd.service ;;
 	postgresql) disable postgresql.service ;;
 	esac
 done

@@ -58,16 +58,19 @@ func (c SendmailConfig) mc(dir, sink string) (string, error) {
 	return fmt.Sprintf(mc, dir, port, smtpPort, filter, strings.TrimSpace(c.MC)), nil
 }
 
-// unpacked finds the folder that sendmail.sh has made in the cache folder of
-// the checkout that this test belongs to.
-func unpacked() (string, error) {
+// unpacked finds the folder that sendmail.sh has made.
+func unpacked() (string, error) { return cacheDir("sendmail/current") }
+
+// cacheDir returns a folder in the cache folder of the checkout that this test
+// belongs to.
+func cacheDir(name string) (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", err
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return filepath.Join(dir, ".cache/sendmail/current"), nil
+			return filepath.Join(dir, ".cache", name), nil
 		}
 		if dir == filepath.Dir(dir) {
 			return "", fmt.Errorf("no go.mod at or above the working directory")
