@@ -51,6 +51,7 @@ type cli struct {
 	Demo        demoCmd        `cmd:"" help:"Send sample messages through a private daemon and show the decisions."`
 	Completion  completionCmd  `cmd:"" help:"Print a completion script for a shell."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
+	Listeners   listenersCmd   `cmd:"" hidden:"" help:"Print the names of the listeners."`
 
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 }

@@ -169,7 +169,7 @@ func TestManualHasEveryCommandOnceAndNoOtherOption(t *testing.T) {
 			}
 		}
 	}
-	for _, leaf := range (&kong.Application{Node: root}).Leaves(false) {
+	for _, leaf := range (&kong.Application{Node: root}).Leaves(true) {
 		if got := described[leaf.FullPath()]; len(got) != 1 {
 			t.Errorf("%s is on the pages %q; want one: put a part \"command\" for it on a page", leaf.FullPath(), got)
 		}

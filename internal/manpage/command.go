@@ -159,6 +159,9 @@ func Commands(root *kong.Node, page func(command string) string) string {
 	b := strings.Builder{}
 	b.WriteString(".Bl -tag -width Ds\n")
 	for _, n := range root.Children {
+		if n.Hidden {
+			continue
+		}
 		fmt.Fprintf(&b, ".It Cm %s\n%s", n.Name, Text(n.Help))
 		if p := page(n.Name); p != "" {
 			fmt.Fprintf(&b, "See\n.Xr %s 8 .\n", p)
