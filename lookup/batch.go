@@ -87,7 +87,11 @@ func Batch(ctx context.Context, out io.Writer, path string, o Options) error {
 	}
 	sum := newSummary()
 	enc := json.NewEncoder(out)
+	done := 0
+	defer o.Progress.Clear()
 	err = looker{in: o.Site, dns: o.DNS}.lookAll(ctx, list, func(line batchLine, s *domainReport) error {
+		done++
+		o.Progress.Count(done, len(list), "domain")
 		sum.add(line, s)
 		if o.JSON {
 			return enc.Encode(s)

@@ -60,6 +60,20 @@ func TestABatchPrintsALineForEachDomainInOrderAndASummary(t *testing.T) {
 	}
 }
 
+func TestABatchShowsProgress(t *testing.T) {
+	dns := dnstest.New(t, "!any\n")
+	var shown strings.Builder
+	now := time.Unix(1000, 0)
+	o := options(t, dns.Addr())
+	o.Progress = &term.Progress{Out: &shown, Now: func() time.Time { now = now.Add(time.Second); return now }}
+	if err := Batch(t.Context(), io.Discard, write(t, "domains.txt", "a.example\nb.example\nc.example\nd.example\n"), o); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\r3 of 4 domains\r4 of 4 domains\r              \r"; shown.String() != want {
+		t.Errorf("Batch shows %q; want %q", shown.String(), want)
+	}
+}
+
 func TestABatchAsJSONIsAnObjectForEachLineAndTheSummaryLast(t *testing.T) {
 	dns := dnstest.New(t, lookupZone+unusableZone)
 	o := options(t, dns.Addr())

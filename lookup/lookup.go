@@ -16,6 +16,7 @@ import (
 
 	"dmarcgate/dnscache"
 	"dmarcgate/site"
+	"dmarcgate/term"
 )
 
 // Options say with what a domain is looked up, and in which form it is printed.
@@ -23,6 +24,8 @@ type Options struct {
 	Site site.Site // with its suffix list; rules have no say here
 	DNS  *dnscache.Resolver
 	JSON bool // of a batch, one object a line and the summary last
+
+	Progress *term.Progress // of a batch; nil shows none
 }
 
 // Domain looks a domain up, which must be in the form of message.ParseDomain, and

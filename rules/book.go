@@ -29,6 +29,8 @@ type Options struct {
 	AllHosts bool      // the store is that of all hosts, in PostgreSQL
 	JSON     bool      // print JSON, not text
 	Warn     io.Writer // is told what an answer goes without
+
+	Progress *term.Progress // of reading the store; nil shows none
 }
 
 // book is the rules that a question is about, with the configuration that they

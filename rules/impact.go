@@ -66,6 +66,7 @@ type meter struct {
 	listeners map[string]*trial
 	elsewhere int64 // messages of listeners that are gone
 	seen      int64
+	progress  *term.Progress
 }
 
 // trial is the settings of a listener under which its messages are decided again.
@@ -109,7 +110,11 @@ func trialSettings(in site.Site, l config.Listener, rules policy.Rules) policy.S
 
 // scan counts the messages of a span whose answer the MTA has.
 func (m *meter) scan(ctx context.Context, store results.Queries, span results.Span) error {
+	read := 0
+	defer m.progress.Clear()
 	err := store.Scan(ctx, span, func(r results.Row) error {
+		read++
+		m.progress.Count(read, 0, "message")
 		if r.State == results.Answered {
 			m.add(&r.Facts)
 		}

@@ -1,10 +1,12 @@
 package rules
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -13,7 +15,9 @@ import (
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
+	"dmarcgate/results"
 	"dmarcgate/site"
+	"dmarcgate/term"
 )
 
 // meteredSite has a listener for each profile. Some mail comes from a network of
@@ -164,6 +168,34 @@ func TestImpactIsTheDifferenceOfDecisionsWithoutAndWithTheRule(t *testing.T) {
 			t.Errorf("%d cases are %s; want at least 50", seen[what], what)
 		}
 	}
+}
+
+func TestImpactShowsProgress(t *testing.T) {
+	m, err := newMeter(meteredSite(t), policy.Rules{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown strings.Builder
+	now := time.Unix(1000, 0)
+	m.progress = &term.Progress{Out: &shown, Now: func() time.Time { now = now.Add(time.Second); return now }}
+	if err := m.scan(t.Context(), fourRows{}, results.Span{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\r3 messages\r4 messages\r          \r"; shown.String() != want {
+		t.Errorf("scan shows %q; want %q", shown.String(), want)
+	}
+}
+
+// fourRows is a store with four rows, and nothing else.
+type fourRows struct{ results.Queries }
+
+func (fourRows) Scan(_ context.Context, _ results.Span, f func(results.Row) error) error {
+	for range 4 {
+		if err := f(results.Row{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // compareImpact decides about facts without rule i of a list and with it.

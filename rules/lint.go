@@ -93,7 +93,7 @@ func (b *book) lookUp(ctx context.Context) ([]site.Remark, error) {
 		list = b.set.Rules.List()
 	}
 	c := dnscheck.Checker{DNS: dns, Config: b.cfg, Now: b.opts.Now}
-	if term.IsTerminal(b.ask.Warn) {
+	if term.IsTerminal(b.ask.Warn) && !b.ask.JSON {
 		l := term.Line{Out: b.ask.Warn}
 		defer l.Clear()
 		c.Progress = func(done, all int) { l.Draw(fmt.Sprintf("looked up %d of %s", done, term.Count(all, "name"))) }

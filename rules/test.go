@@ -143,6 +143,7 @@ func (b *book) impacts(ctx context.Context, chosen []policy.Rule, days int, out 
 	if err != nil {
 		return err
 	}
+	t.progress = b.ask.Progress
 	span := results.Span{From: b.opts.Now.Add(-time.Duration(days) * 24 * time.Hour)}
 	if err := t.scan(ctx, store, span); err != nil {
 		return err

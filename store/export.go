@@ -21,6 +21,8 @@ type ExportOptions struct {
 	Span  results.Span
 	Meant results.Purge // rows that it does not match are left out; empty is all
 	CSV   bool          // RFC 4180, not JSON
+
+	Progress *term.Progress // nil shows none
 }
 
 // Export prints rows as they are read, one a line.
@@ -30,7 +32,11 @@ func Export(ctx context.Context, out io.Writer, store site.Store, o ExportOption
 	if o.CSV {
 		add, flush = csvLines(w)
 	}
+	read := 0
+	defer o.Progress.Clear()
 	err := store.Scan(ctx, o.Span, func(r results.Row) error {
+		read++
+		o.Progress.Count(read, 0, "result")
 		if !o.Meant.Empty() && !results.Matches(&r, o.Meant) {
 			return nil
 		}

@@ -41,14 +41,17 @@ type ImportOptions struct {
 	Files  []string // history files; - is standard input
 	DryRun bool     // read the files, and write nothing
 	JSON   bool
+
+	Progress *term.Progress // nil shows none
 }
 
 // Import takes over the history files of OpenDMARC, and tells what became of their
 // messages, even when it fails in between.
 func Import(ctx context.Context, out, warn io.Writer, o ImportOptions) error {
-	source := &histories{files: o.Files, now: time.Now(), report: importReport{Refused: map[string]int64{}, Lines: []refusedBlock{}}}
+	source := &histories{files: o.Files, now: time.Now(), progress: o.Progress, report: importReport{Refused: map[string]int64{}, Lines: []refusedBlock{}}}
 	defer source.close()
 	err := source.take(ctx, warn, o)
+	o.Progress.Clear()
 	if printErr := source.report.print(out, warn, o); err == nil {
 		err = printErr
 	}
@@ -62,6 +65,8 @@ type histories struct {
 	open   *os.File
 	reader *opendmarc.Reader
 	report importReport
+
+	progress *term.Progress
 }
 
 func (h *histories) take(ctx context.Context, warn io.Writer, o ImportOptions) (err error) {
@@ -105,6 +110,7 @@ func (h *histories) next() (results.Row, error) {
 			return results.Row{}, fmt.Errorf("reading %s: %w", h.open.Name(), err)
 		}
 		h.report.Messages++
+		h.progress.Count(int(h.report.Messages), 0, "message")
 		if m.Why == "" {
 			return m.Row, nil
 		}

@@ -23,6 +23,7 @@ type PurgeOptions struct {
 	Yes      bool // do not ask
 	JSON     bool
 	Ask      func(question string) (bool, error) // nil without a terminal
+	Progress *term.Progress                      // nil shows none
 }
 
 // Purge deletes the results that are meant, after it has asked, and tells how many
@@ -35,7 +36,9 @@ func Purge(ctx context.Context, out, warn io.Writer, cfg *config.Config, o Purge
 	if err := o.confirm(); err != nil {
 		return err
 	}
+	end := o.Progress.While("deleting results")
 	n, err := o.delete(ctx, warn, cfg)
+	end()
 	return o.tell(out, "deleted", n, err)
 }
 
@@ -97,7 +100,11 @@ func (o PurgeOptions) count(ctx context.Context, warn io.Writer, cfg *config.Con
 		return 0, err
 	}
 	defer store.Close()
+	read := 0
+	defer o.Progress.Clear()
 	err = store.Scan(ctx, results.Span{To: o.Meant.Before}, func(r results.Row) error {
+		read++
+		o.Progress.Count(read, 0, "result")
 		if results.Matches(&r, o.Meant) {
 			n++
 		}

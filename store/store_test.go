@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -12,6 +13,8 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/site"
+	"dmarcgate/term"
 )
 
 func TestCellOfCSVIsPrintableAndNoFormula(t *testing.T) {
@@ -49,6 +52,49 @@ func TestTopNamesTheDefectsOfTheRecordBeforeTheFromField(t *testing.T) {
 		if got := whatIsMalformed(tt.m); got != tt.want {
 			t.Errorf("whatIsMalformed(%+v) = %q; want %q", tt.m, got, tt.want)
 		}
+	}
+}
+
+// rows is a store that has so many rows, and nothing else.
+type rows struct {
+	site.Store
+	n int
+}
+
+func (r rows) Scan(_ context.Context, _ results.Span, f func(results.Row) error) error {
+	for range r.n {
+		if err := f(results.Row{}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachSecond is a Progress on a terminal for which a second passes at every look.
+func eachSecond(out *bytes.Buffer) *term.Progress {
+	now := time.Unix(1000, 0)
+	return &term.Progress{Out: out, Now: func() time.Time { now = now.Add(time.Second); return now }}
+}
+
+func TestExportAndImportShowProgress(t *testing.T) {
+	var out, shown bytes.Buffer
+	if err := Export(t.Context(), &out, rows{n: 5}, ExportOptions{Progress: eachSecond(&shown)}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\r3 results\r4 results\r5 results\r         \r"; shown.String() != want {
+		t.Errorf("Export shows %q; want %q", shown.String(), want)
+	}
+	path := filepath.Join(t.TempDir(), "opendmarc.dat")
+	block := fmt.Sprintf("job 4Xyz\nreporter mx1.receiver.example\nreceived %d\nipaddr 203.0.113.66\nfrom bank.example\nmfrom forwarder.example\nspf 0\npdomain bank.example\npolicy 16\np 114\naction 2\n", time.Now().Unix()-3600)
+	if err := os.WriteFile(path, []byte(strings.Repeat(block, 3)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shown.Reset()
+	if err := Import(t.Context(), &out, &out, ImportOptions{Files: []string{path}, DryRun: true, Progress: eachSecond(&shown)}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "\r3 messages\r          \r"; shown.String() != want {
+		t.Errorf("Import shows %q; want %q", shown.String(), want)
 	}
 }
 

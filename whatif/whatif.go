@@ -53,7 +53,7 @@ func Run(ctx context.Context, out, warn io.Writer, o Options) error {
 	}
 	defer store.Close()
 	var from survey.Scanner = store
-	if !o.Quiet && term.IsTerminal(warn) {
+	if !o.Quiet && !o.JSON && term.IsTerminal(warn) {
 		from = &bar{Scanner: store, shown: term.Line{Out: warn}, now: time.Now}
 	}
 	t, err := whatIf(ctx, from, tried, o.Span)

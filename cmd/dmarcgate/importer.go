@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"dmarcgate/store"
+	"dmarcgate/term"
 )
 
 // importCmd takes over results of other programs.
@@ -24,6 +25,6 @@ func (c *importOpenDMARCCmd) Run(e *env) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	return store.Import(ctx, e.stdout, e.stderr, store.ImportOptions{
-		Socket: c.Socket, Config: c.Config, Files: c.Files, DryRun: c.DryRun, JSON: c.JSON,
+		Socket: c.Socket, Config: c.Config, Files: c.Files, DryRun: c.DryRun, JSON: c.JSON, Progress: term.NewProgress(e.stderr, c.JSON),
 	})
 }

@@ -76,7 +76,7 @@ func (c *lookupCmd) Run(e *env) error {
 		return err
 	}
 	defer dns.Close()
-	ctx, o := context.Background(), lookup.Options{Site: in, DNS: dns, JSON: c.JSON}
+	ctx, o := context.Background(), lookup.Options{Site: in, DNS: dns, JSON: c.JSON, Progress: e.progress(c.JSON)}
 	switch {
 	case c.Batch != "":
 		return lookup.Batch(ctx, e.stdout, c.Batch, o)

@@ -62,6 +62,12 @@ type env struct {
 	ask            func(question string) (bool, error) // nil without a terminal
 }
 
+// progress shows how far a command has come, on a terminal that shows neither
+// JSON nor other output at the same time.
+func (e *env) progress(json bool) *term.Progress {
+	return term.NewProgress(e.stderr, json || term.IsTerminal(e.stdout))
+}
+
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }

@@ -50,5 +50,5 @@ func (c *exportCmd) Run(e *env) error {
 		return err
 	}
 	defer rows.Close()
-	return store.Export(ctx, e.stdout, rows, store.ExportOptions{Span: span, Meant: meant, CSV: c.Format == "csv"})
+	return store.Export(ctx, e.stdout, rows, store.ExportOptions{Span: span, Meant: meant, CSV: c.Format == "csv", Progress: e.progress(false)})
 }

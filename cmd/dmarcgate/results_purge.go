@@ -12,6 +12,7 @@ import (
 	"dmarcgate/message"
 	"dmarcgate/results"
 	"dmarcgate/store"
+	"dmarcgate/term"
 )
 
 // meantFlags say which results are meant. All that are given must hold.
@@ -78,6 +79,6 @@ func (c *purgeCmd) Run(e *env) error {
 		return err
 	}
 	return store.Purge(ctx, e.stdout, e.stderr, cfg, store.PurgeOptions{
-		Socket: c.Socket, Meant: p, Postgres: c.Postgres, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON, Ask: e.ask,
+		Socket: c.Socket, Meant: p, Postgres: c.Postgres, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON, Ask: e.ask, Progress: term.NewProgress(e.stderr, c.JSON),
 	})
 }

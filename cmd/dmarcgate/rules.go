@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dmarcgate/rules"
+	"dmarcgate/term"
 )
 
 // rulesCmd is about the override rules.
@@ -32,7 +33,7 @@ type rulesFlags struct {
 }
 
 func (f rulesFlags) options(e *env) rules.Options {
-	return rules.Options{Config: f.Config, Dir: f.Dir, AllHosts: f.AllHosts, JSON: f.JSON, Warn: e.stderr}
+	return rules.Options{Config: f.Config, Dir: f.Dir, AllHosts: f.AllHosts, JSON: f.JSON, Warn: e.stderr, Progress: term.NewProgress(e.stderr, f.JSON)}
 }
 
 // context ends with an interrupt.
