@@ -18,6 +18,8 @@ type looker struct {
 	in    site.Site
 	dns   *dnscache.Resolver
 	owner bool // ask who answers for the zone, too
+
+	selectors []string // of DKIM keys to look up
 }
 
 // method is that of the configuration.
@@ -45,6 +47,7 @@ func (l looker) look(ctx context.Context, domain string) *domainReport {
 	if s.Error != "" {
 		return s
 	}
+	l.keys(ctx, s, l.selectors)
 	s.Destinations, queried = c.Check(ctx, d)
 	s.addLookups(queried)
 	l.mailUse(ctx, s)
@@ -74,6 +77,7 @@ func (l looker) mailUse(ctx context.Context, s *domainReport) {
 	s.addLookups(t.Lookups())
 	if len(use.spf) == 1 {
 		l.reach(ctx, s)
+		l.spfTree(ctx, s)
 	}
 	s.Remarks = append(recordRemarks(s.found), use.remarks(s)...)
 }

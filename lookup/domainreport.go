@@ -36,7 +36,9 @@ type domainReport struct {
 	Changed bool           `json:"meaning_changed"` // by one of the defects
 
 	Failing      []failing             `json:"failing_mail"`
-	SPF          *reachReport          `json:"spf,omitempty"` // nil without an SPF record, or with several
+	SPF          *reachReport          `json:"spf,omitempty"`      // nil without an SPF record, or with several
+	SPFTree      *spfTerm              `json:"spf_tree,omitempty"` // nil like SPF
+	Keys         []keyReport           `json:"dkim_keys,omitempty"`
 	Destinations []consent.Destination `json:"report_destinations"`
 	Remarks      []remark              `json:"remarks"`
 	Queried      []queriedName         `json:"queried"`
@@ -199,6 +201,11 @@ func (s *domainReport) failure() error {
 		return fmt.Errorf("%s cannot be looked up: %s", s.Domain, s.Error)
 	case s.Changed:
 		return fmt.Errorf("%s: a defect changes the meaning of the record", s.Domain)
+	}
+	for _, k := range s.Keys {
+		if !k.usable() {
+			return fmt.Errorf("%s: no usable DKIM key of selector %s", s.Domain, k.Selector)
+		}
 	}
 	return nil
 }

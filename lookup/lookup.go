@@ -25,6 +25,8 @@ type Options struct {
 	DNS  *dnscache.Resolver
 	JSON bool // of a batch, one object a line and the summary last
 
+	Selectors []string // of DKIM keys, for Domain; at most MaxSelectors
+
 	Progress *term.Progress // of a batch; nil shows none
 }
 
@@ -32,7 +34,7 @@ type Options struct {
 // prints what a receiver sees of it. It ends with an error when the domain could
 // not be looked up or has a defect that changes what its record means.
 func Domain(ctx context.Context, out io.Writer, domain string, o Options) error {
-	s := looker{in: o.Site, dns: o.DNS}.look(ctx, domain)
+	s := looker{in: o.Site, dns: o.DNS, selectors: o.Selectors}.look(ctx, domain)
 	var err error
 	if o.JSON {
 		err = json.NewEncoder(out).Encode(s)

@@ -17,6 +17,8 @@ func (s *domainReport) tree() *term.Node {
 	s.methodNodes(root)
 	s.failingNodes(root)
 	s.reachNode(root)
+	s.spfNode(root)
+	s.keyNodes(root)
 	s.destinationNodes(root)
 	if len(s.Remarks) > 0 {
 		remarks := root.Add("remarks")

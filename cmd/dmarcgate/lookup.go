@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"dmarcgate/auth/dkim"
 	"dmarcgate/config"
 	"dmarcgate/lookup"
 	"dmarcgate/message"
@@ -36,10 +37,11 @@ func (r resolverFlags) load(e *env) (*config.Config, error) {
 // docs/lookup.md.
 type lookupCmd struct {
 	resolverFlags
-	Domain   string `arg:"" optional:"" help:"Look up this domain of a From address."`
-	Batch    string `help:"Look up the domains in FILE, one per line; - is standard input." placeholder:"FILE"`
-	JSON     bool   `help:"Print JSON; for --batch, one object per line and the summary last."`
-	MailText bool   `name:"mail-text" help:"Print, but do not send, a message to the domain owner with the defects and a corrected record."`
+	Domain   string   `arg:"" optional:"" help:"Look up this domain of a From address."`
+	Batch    string   `help:"Look up the domains in FILE, one per line; - is standard input." placeholder:"FILE"`
+	JSON     bool     `help:"Print JSON; for --batch, one object per line and the summary last."`
+	Selector []string `help:"Look up the DKIM keys of these selectors, too; repeatable." placeholder:"NAME"`
+	MailText bool     `name:"mail-text" help:"Print, but do not send, a message to the domain owner with the defects and a corrected record."`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -49,6 +51,10 @@ func (c *lookupCmd) Validate() error {
 		return errors.New("give one domain, or --batch FILE")
 	case c.MailText && (c.JSON || c.Batch != ""):
 		return errors.New("--mail-text goes with one domain, and without --json")
+	case len(c.Selector) > 0 && (c.MailText || c.Batch != ""):
+		return errors.New("--selector goes with one domain, and without --mail-text")
+	case len(c.Selector) > lookup.MaxSelectors:
+		return fmt.Errorf("--selector: more than %d", lookup.MaxSelectors)
 	case c.Batch != "":
 		return nil
 	}
@@ -57,6 +63,11 @@ func (c *lookupCmd) Validate() error {
 		return fmt.Errorf("%q is not a domain: %w", c.Domain, err)
 	}
 	c.Domain = domain
+	for _, s := range c.Selector {
+		if _, err := dkim.KeyName(s, domain); err != nil {
+			return fmt.Errorf("--selector: %q is not a name: %w", s, err)
+		}
+	}
 	return nil
 }
 
@@ -76,7 +87,7 @@ func (c *lookupCmd) Run(e *env) error {
 		return err
 	}
 	defer dns.Close()
-	ctx, o := context.Background(), lookup.Options{Site: in, DNS: dns, JSON: c.JSON, Progress: e.progress(c.JSON)}
+	ctx, o := context.Background(), lookup.Options{Site: in, DNS: dns, JSON: c.JSON, Selectors: c.Selector, Progress: e.progress(c.JSON)}
 	switch {
 	case c.Batch != "":
 		return lookup.Batch(ctx, e.stdout, c.Batch, o)

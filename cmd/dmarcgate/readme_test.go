@@ -101,7 +101,7 @@ func TestDocumentsCommandsWork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dns := dnstest.New(t, toolZone+"!any\n")
+	dns := dnstest.New(t, toolZone+`s1._domainkey.shop.example. TXT "k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`+"\n!any\n")
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
 	d.Store().Add(resultstest.Forwarded(resultstest.SignedBy("alumni.example")))
 	cfg := d.path // of a daemon that runs

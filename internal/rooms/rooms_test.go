@@ -37,7 +37,7 @@ var allowed = map[string][]string{
 	"explain/second":        {"auth/dkim", "auth/spf", "dnscache", "milter", "policy"},
 	"whatif":                {"site/shape", "config", "policy", "policy/replay", "results", "site", "survey", "auth/dmarc", "policy/sum"},
 	"survey":                {"policy", "policy/replay", "results", "auth/dmarc"},
-	"lookup":                {"auth/dmarc", "auth/spf", "dnscache", "message", "policy", "policy/lint", "report/consent", "site"},
+	"lookup":                {"auth/dmarc", "auth/spf", "dnscache", "message", "policy", "policy/lint", "report/consent", "site", "auth/dkim"},
 	"site":                  {"site/shape", "admin", "auth", "auth/*", "config", "dnscache", "enforce", "metrics", "milter", "policy", "policy/sampling", "results", "results/*", "dnscache/schedule", "config/rulefile", "policy/sum"},
 	"enforce":               {"milter", "message", "auth", "auth/*", "policy", "policy/sampling", "results", "metrics"},
 	"admin":                 {"results", "policy", "dnscache", "metrics", "auth/*"},
