@@ -1,8 +1,9 @@
 // Package mtatest gives tests a real mail system on loopback: a private
 // Postfix (StartPostfix) or Sendmail (StartSendmail) whose delivered mail can
 // be read back, an SMTP client that can play any client host (Session), a real
-// resolver over a zone of the test's own (StartDNS: unbound asking NSD), and a
-// real forwarder (StartForwarder: dnsmasq).
+// resolver over a zone of the test's own (StartDNS: unbound asking NSD), a real
+// forwarder (StartForwarder: dnsmasq), and other filters (StartOpenDKIM,
+// StartRspamd).
 //
 // Postfix is told of the client by XCLIENT; Sendmail, which has no such thing,
 // runs on a network of its own, where the client really has its address.
