@@ -1,7 +1,6 @@
 package term
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,7 +49,7 @@ func TestProgressOfNoTerminalIsNil(t *testing.T) {
 	if p != nil {
 		t.Fatalf("NewProgress = %+v; want nil", p)
 	}
-	p.Show(func() string { return fmt.Sprint("never") })
+	p.Show(func() string { return "never" })
 	p.Count(1, 2, "domain")
 	p.While("x")()
 	p.Clear()
