@@ -81,8 +81,11 @@ type Admin struct {
 
 // Log is how the log is written.
 type Log struct {
-	Format string // logfmt or json
-	Level  string // debug, info, warn or error
+	To             string // stderr or syslog
+	SyslogFacility string // of lines to syslog
+	Format         string // logfmt or json
+	Level          string // debug, info, warn or error
+	OpenDMARCLines bool   // lines as OpenDMARC writes them stand beside that of a message
 }
 
 func serviceDefaults(c *Config) {
@@ -115,7 +118,7 @@ func serviceDefaults(c *Config) {
 	}
 	c.Header = Header{Tag: "X-DMARC-Quarantine", RemoveBIMI: true}
 	c.Admin = Admin{Listen: "127.0.0.1:9435"}
-	c.Log = Log{Format: "logfmt", Level: "info"}
+	c.Log = Log{To: "stderr", SyslogFacility: "mail", Format: "logfmt", Level: "info"}
 }
 
 // serviceFields are keys of the limits, of the records, of the answers and of
@@ -166,8 +169,12 @@ func serviceFields(c *Config) []tomlfile.Field {
 		tomlfile.Flag("admin.allow_remote", &c.Admin.AllowRemote),
 		tomlfile.Parsed("admin.control", &c.Admin.Control, parseOptionalPath),
 
+		tomlfile.Choice("log.to", &c.Log.To, "stderr", "syslog"),
+		tomlfile.Choice("log.syslog_facility", &c.Log.SyslogFacility,
+			"mail", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
 		tomlfile.Choice("log.format", &c.Log.Format, "logfmt", "json"),
 		tomlfile.Choice("log.level", &c.Log.Level, "debug", "info", "warn", "error"),
+		tomlfile.Flag("log.opendmarc_lines", &c.Log.OpenDMARCLines),
 	}
 }
 
@@ -186,6 +193,9 @@ var serviceEffects = map[string]effect{
 	"admin.listen":                 neutral,
 	"admin.allow_remote":           neutral,
 	"admin.control":                neutral,
+	"log.to":                       neutral,
+	"log.syslog_facility":          neutral,
+	"log.opendmarc_lines":          neutral,
 	"log.format":                   neutral,
 	"log.level":                    neutral,
 	"store.path":                   neutral,

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dmarcgate/admin"
+	"dmarcgate/daemon/logging"
 	"dmarcgate/daemon/memory"
 	"dmarcgate/daemon/nameservers"
 	"dmarcgate/daemon/system"
@@ -29,7 +30,7 @@ import (
 
 // Daemon is everything that serve runs.
 type Daemon struct {
-	log          site.Logger
+	log          logging.Log
 	registry     *prometheus.Registry
 	metrics      *metrics.Metrics
 	dns          *dnscache.Resolver
@@ -78,17 +79,18 @@ type Options struct {
 // New opens everything that can fail: after it, only Start is left. in is what
 // the file at opt.Path says. On an error nothing stays open.
 func New(ctx context.Context, in site.Site, opt Options) (*Daemon, error) {
-	return open(ctx, in, opt, site.NewLogger(opt.Log, in.Config.Log.Format, in.Config.Log.Level))
+	return open(ctx, in, opt, logging.Open(opt.Log, in.Config.Log))
 }
 
 // open is New with a logger that has been made.
-func open(ctx context.Context, in site.Site, opt Options, log site.Logger) (*Daemon, error) {
+func open(ctx context.Context, in site.Site, opt Options, log logging.Log) (*Daemon, error) {
 	d := &Daemon{
 		log: log, registry: prometheus.NewRegistry(), version: opt.Version, started: time.Now(), recorder: results.None{},
 		notify: newNotifier(log.Logger), suspensionChanged: make(chan struct{}, 1),
 	}
 	d.state = reloadState{path: opt.Path, first: in.Config, inputs: in, at: d.started}
 	d.registerMetrics(in.Config, opt)
+	log.Count(d.metrics)
 	if err := d.openAll(ctx, in); err != nil {
 		d.close()
 		return nil, err

@@ -23,7 +23,7 @@ func needRestart(old, new *config.Config) []string {
 	note("privacy", old.Privacy, new.Privacy)
 	note("sampling", old.Sampling, new.Sampling)
 	note("admin", old.Admin, new.Admin)
-	note("log.format", old.Log.Format, new.Log.Format)
+	note("log", fixedLog(old.Log), fixedLog(new.Log))
 	note("limits", fixedLimits(old.Limits), fixedLimits(new.Limits))
 	note("listener", sockets(old), sockets(new))
 	return keys
@@ -44,6 +44,12 @@ func fixedStore(s config.Store) config.Store {
 	}
 	s.Postgres = config.Postgres{URL: url}
 	return s
+}
+
+// fixedLog is [log] without what a reload changes.
+func fixedLog(l config.Log) config.Log {
+	l.Level = ""
+	return l
 }
 
 // fixedLimits are the limits without those that a reload changes.

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"dmarcgate/config"
+	"dmarcgate/daemon/logging"
 	"dmarcgate/daemon/memory"
 	"dmarcgate/site"
 )
@@ -24,7 +25,8 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	log := site.NewLogger(opt.Log, in.Config.Log.Format, in.Config.Log.Level)
+	log := logging.Open(opt.Log, in.Config.Log)
+	defer log.Close()
 	slog.SetDefault(log.Logger) // libraries that log lines of their own end up here too
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
@@ -32,6 +34,9 @@ func Run(ctx context.Context, opt Options) error {
 	memory.Limit(log.Logger, mostMemory(in.Config))
 	d, err := open(ctx, in, opt, log)
 	if err != nil {
+		if in.Config.Log.To == "syslog" { // standard error has it from the caller
+			log.Error("cannot start", "err", err)
+		}
 		return err
 	}
 	memory.Pace(ctx, d.dns.Bytes)

@@ -405,3 +405,12 @@ func (m *Metrics) ConfigRead(ok bool, at time.Time) {
 	m.reloadOK.Set(1)
 	m.reloadTime.Set(seconds(at))
 }
+
+// LogLinesLost counts lines that the log does not have: repeated warnings, or lines that
+// syslog did not take.
+func (m *Metrics) LogLinesLost(why string, n int) {
+	if m == nil {
+		return
+	}
+	m.logLost.WithLabelValues(known(logLosses, why)).Add(float64(n))
+}

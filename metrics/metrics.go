@@ -57,6 +57,7 @@ var (
 	lookupClasses  = []string{"author", "other"}
 	pressures      = []string{"message", "client", "zone", "window", "queue"}
 	wrongReplies   = []string{"id", "question", "case"}
+	logLosses      = []string{"repeated", "queue_full", "syslog"}
 	recordOutcomes = []string{"written", "dropped"}
 	recordKinds    = []string{"dmarc"}
 	// The short names of auth/dmarc's defects; a test there compares the two.
@@ -100,6 +101,7 @@ type Metrics struct {
 	ship                        shipMetrics
 	keep                        keepMetrics
 	milter                      milterMetrics
+	logLost                     *prometheus.CounterVec
 	reloadOK, reloadTime        prometheus.Gauge
 	temperrors                  *prometheus.CounterVec
 	suspended                   prometheus.Gauge
@@ -157,6 +159,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		ship:            newShipMetrics(f),
 		keep:            newKeepMetrics(f),
 		milter:          newMilterMetrics(f, l),
+		logLost:         f.counter("log_lines_lost_total", "Log lines that were not written, by cause.", label{"why", logLosses}),
 		reloadOK:        f.plainGauge("config_last_reload_successful", "1 when the last reading of the configuration succeeded, else 0."),
 		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),
 		suspended:       f.plainGauge("monitor_until_timestamp_seconds", "Time until which dmarcgate monitor keeps every listener from enforcing; 0 while it does not."),

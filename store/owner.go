@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
+	"dmarcgate/daemon/logging"
 	"dmarcgate/daemon/storekeeper"
 	"dmarcgate/results"
 	"dmarcgate/results/sqlite"
@@ -52,7 +53,7 @@ func openOwn(ctx context.Context, warn io.Writer, cfg *config.Config) (owner, fu
 	if sqlite.InUse(cfg.Store.Path) {
 		return nil, nil, fmt.Errorf("another process has the store %s open: if that is the daemon, --socket names its control socket", cfg.Store.Path)
 	}
-	log := site.NewLogger(warn, cfg.Log.Format, "warn")
+	log := logging.Open(warn, config.Log{Format: cfg.Log.Format, Level: "warn"})
 	var key []byte
 	if cfg.Privacy.HashQueueIDs { // made by the daemon alone, so that it is the one to own it
 		var err error
