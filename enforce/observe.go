@@ -114,7 +114,7 @@ func applied(d policy.Decision) string {
 
 const (
 	// mostAttrs is how many keys a line has.
-	mostAttrs = 26
+	mostAttrs = 27
 
 	// mostShadows is how many rules in shadow mode a line names, so that a
 	// hundred that somebody tries do not fill the log.
@@ -146,6 +146,9 @@ func (m *mail) log(f policy.Facts, d policy.Decision, r *results.Receipt, took t
 	}
 	if f.Relay.IsValid() {
 		attrs = append(attrs, slog.String("relay", f.Relay.String()))
+	}
+	if f.Skip == policy.Evaluated && m.set.Policy.Forwarded(f) {
+		attrs = append(attrs, slog.String("forwarder", "yes"))
 	}
 	if f.Stale {
 		attrs = append(attrs, slog.String("stale", "yes"))

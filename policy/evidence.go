@@ -57,7 +57,7 @@ type evidence struct {
 // against is the evidence that a failing message is genuine nevertheless.
 var against = []evidence{
 	{ARCSealer, "a trusted ARC sealer recorded a pass", LocalPolicy, sealedPass},
-	{Forwarder, "came through a forwarder of the configuration", TrustedForwarder, forwarded},
+	{Forwarder, "came through a forwarder of the configuration", TrustedForwarder, func(f Facts, _ Author, s Settings) bool { return s.Forwarded(f) }},
 	{BodyChanged, "signed by the domain, and only the body was changed", LocalPolicy, bodyChanged},
 }
 
@@ -115,7 +115,9 @@ func (a Author) aligned(r Recorded) bool {
 	return r.Method == "spf" && record.ASPF == dmarc.Relaxed || r.Method == "dkim" && record.ADKIM == dmarc.Relaxed
 }
 
-func forwarded(f Facts, _ Author, s Settings) bool {
+// Forwarded reports whether a message came through a list or forwarder that the
+// configuration names: its network, or a domain for which SPF or DKIM passes.
+func (s Settings) Forwarded(f Facts) bool {
 	return f.fromNetwork(s.TrustedForwarders.Networks) || f.spfPass(s.TrustedForwarders.Domains) || f.dkimPass(s.TrustedForwarders.Domains)
 }
 

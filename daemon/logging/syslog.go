@@ -139,7 +139,7 @@ func (s *toSyslog) hand(l queued) {
 		return
 	}
 	if n := s.lost.Swap(0); n > 0 {
-		s.log.Warn("log lines dropped because syslog did not take them", "lines", n)
+		s.log.Warn("log lines dropped by a slow or absent syslog", "lines", n)
 	}
 }
 
