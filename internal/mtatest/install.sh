@@ -6,7 +6,8 @@
 # strace, ip(8) and mandoc. The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
-# into the checkout's own cache folder (sendmail.sh).
+# into the checkout's own cache folder (sendmail.sh); so is fail2ban, which would
+# start a service (fail2ban.sh).
 #
 # Run it as often as you like: with everything there it calls nothing and
 # answers at once. Exit status 0 means that everything is there.
@@ -27,6 +28,7 @@ missing() {
 	command -v opendkim >/dev/null || echo opendkim
 	command -v rspamd >/dev/null || echo rspamd
 	command -v ip >/dev/null || echo iproute2
+	command -v python3 >/dev/null || echo python3
 	command -v strace >/dev/null || echo strace
 	command -v mandoc >/dev/null || echo mandoc
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
@@ -79,6 +81,7 @@ forbid_cluster() {
 finish() {
 	here=$(cd "$(dirname "$0")" && pwd)
 	"$here/sendmail.sh" "$(dirname "$(dirname "$here")")/.cache/sendmail"
+	"$here/fail2ban.sh" "$(dirname "$(dirname "$here")")/.cache/fail2ban"
 	exit
 }
 
