@@ -1,0 +1,233 @@
+package migrate
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"dmarcgate/config"
+	"dmarcgate/policy"
+	"dmarcgate/policy/lint"
+	"dmarcgate/policy/pattern"
+	"dmarcgate/term"
+)
+
+// Remark says what becomes of a key.
+type Remark struct {
+	Warning bool   // the key means something else here, or is lost; else the key is not needed here
+	File    string // of the other program
+	Line    int    // 0 is the whole file: a key that is not written
+	Key     string
+	Text    string
+}
+
+// String is a remark on one line of printable text.
+func (r Remark) String() string {
+	level, place := "note", term.Printable(r.File)
+	if r.Warning {
+		level = "warning"
+	}
+	if r.Line > 0 {
+		place += fmt.Sprintf(":%d", r.Line)
+	}
+	return fmt.Sprintf("%s: %s: %s: %s", level, place, term.Printable(r.Key), term.Printable(r.Text))
+}
+
+// Result is what a configuration becomes.
+type Result struct {
+	Rules   []policy.Rule
+	Maps    map[string][]string // items of map files, by path below the directory of the rules
+	Remarks []Remark
+
+	from     string
+	settings []setting
+}
+
+// setting is a key of dmarcgate.toml with its value in TOML.
+type setting struct {
+	table, key, value string
+	from              place
+}
+
+// place is a key of the other program.
+type place struct {
+	file string
+	line int
+	key  string
+}
+
+// draft is a Result in the making.
+type draft struct {
+	in  Input
+	out Result
+}
+
+func newDraft(in Input) *draft {
+	return &draft{in: in, out: Result{from: in.Name, Maps: map[string][]string{}}}
+}
+
+// key is the place of a key that is not written.
+func (d *draft) key(name string) place { return place{file: d.in.Name, key: name} }
+
+func (d *draft) warn(p place, format string, args ...any) {
+	d.out.Remarks = append(d.out.Remarks, Remark{true, p.file, p.line, p.key, fmt.Sprintf(format, args...)})
+}
+
+func (d *draft) note(p place, format string, args ...any) {
+	d.out.Remarks = append(d.out.Remarks, Remark{false, p.file, p.line, p.key, fmt.Sprintf(format, args...)})
+}
+
+// set sets a key; a later value replaces an earlier one.
+func (d *draft) set(p place, table, key, value string) {
+	s := setting{table, key, value, p}
+	i := slices.IndexFunc(d.out.settings, func(o setting) bool { return o.table == table && o.key == key })
+	if i < 0 {
+		d.out.settings = append(d.out.settings, s)
+		return
+	}
+	d.out.settings[i] = s
+}
+
+func (d *draft) has(table, key string) bool {
+	return slices.ContainsFunc(d.out.settings, func(o setting) bool { return o.table == table && o.key == key })
+}
+
+// trust sets trusted_networks, without those that let in too many.
+func (d *draft) trust(p place, nets []netip.Prefix) {
+	nets = slices.DeleteFunc(nets, func(n netip.Prefix) bool { return n.Addr().IsLoopback() })
+	for _, f := range lint.CheckTrusted(nets) {
+		if f.Level == policy.Error && f.Item < 0 {
+			d.warn(p, "left out of trusted_networks: the list %s", f.Text)
+			return
+		}
+	}
+	kept := nets[:0:0]
+	for i, n := range nets {
+		bad := slices.IndexFunc(lint.CheckTrusted(nets[i:i+1]), func(f lint.TrustFinding) bool { return f.Level == policy.Error })
+		if n.Bits() == 0 || bad >= 0 {
+			d.warn(p, "left out of trusted_networks: %v is too wide, or others can send from there", n)
+			continue
+		}
+		kept = append(kept, n)
+	}
+	if len(kept) > 0 {
+		d.set(p, "listener", "trusted_networks", quoteNetworks(kept))
+	}
+}
+
+// mapAbove is how many domains a rule names itself; more stand in a map file.
+const mapAbove = 20
+
+// domains are the items of a rule, in a map when they are many.
+func (d *draft) domains(id string, list []pattern.Domain) []pattern.Domain {
+	if len(list) <= mapAbove {
+		return list
+	}
+	path := "maps/" + id + ".txt"
+	d.out.Maps[path] = term.Texts(list)
+	return []pattern.Domain{pattern.NewDomainMap(path, list).Pattern()}
+}
+
+// rule adds a rule that accepts mail that fails, unless lint finds an error.
+func (d *draft) rule(p place, r policy.Rule) {
+	r.Owner = cmp.Or(r.Owner, "postmaster")
+	r.Created = d.in.Now.UTC().Truncate(24 * 3600e9)
+	r.Mode, r.Priority = policy.Enforce, cmp.Or(r.Priority, 100)
+	r.Comment = cmp.Or(r.Comment, term.ASCII(term.Bounded(fmt.Sprintf("from %s of %s", p.key, p.file), 200)))
+	if r.Action == policy.RuleAccept {
+		r.Expires = r.Created.AddDate(0, 0, ruleDays)
+	}
+	for _, f := range lint.Rules([]policy.Rule{r}, lint.Options{Now: d.in.Now, ReportsOf: "rfc9990"}) {
+		if f.Level == policy.Error {
+			d.warn(p, "no rule is written, because rules lint refuses it: %s: %s", f.Key, f.Text)
+			for _, path := range mapsOf(r) {
+				delete(d.out.Maps, path)
+			}
+			return
+		}
+	}
+	d.out.Rules = append(d.out.Rules, r)
+	d.note(p, "becomes the rule %s, which expires on %s: see docs/rules.md", r.ID, policy.Moment(r.Expires))
+}
+
+// mapsOf are the paths of the maps that a rule names.
+func mapsOf(r policy.Rule) []string {
+	var paths []string
+	for _, k := range r.Match.Keys() {
+		for _, p := range k.Domains {
+			if m := p.Map(); m != nil {
+				paths = append(paths, m.Name)
+			}
+		}
+	}
+	return paths
+}
+
+// sealers adds the rule for mail that trusted ARC sealers vouch for, without those that
+// anybody can use.
+func (d *draft) sealers(p place, list []pattern.Domain) {
+	var names []string
+	for _, s := range list {
+		names = append(names, s.Name())
+	}
+	for _, f := range slices.Backward(lint.CheckSealers(names)) {
+		if f.Level == policy.Error {
+			d.warn(p, "the sealer %s is left out: %s", names[f.Item], f.Text)
+			list = slices.Delete(list, f.Item, f.Item+1)
+		}
+	}
+	if len(list) == 0 {
+		return
+	}
+	d.rule(p, policy.Rule{
+		ID: "trusted-sealers", Action: policy.RuleAccept, Reason: policy.TrustedForwarder,
+		Match: policy.Match{ARCPass: d.domains("trusted-sealers", list)},
+	})
+}
+
+// finish adds what a listener needs, and drops settings that check-config refuses.
+func (d *draft) finish() Result {
+	for _, s := range []setting{{key: "name", value: `"mta"`}, {key: "address", value: `"unix:/run/dmarcgate/milter.sock"`}, {key: "profile", value: `"monitor"`}} {
+		if !d.has("listener", s.key) {
+			d.set(place{}, "listener", s.key, s.value)
+		}
+	}
+	for {
+		text, lines := d.out.text("")
+		_, err := config.Parse("dmarcgate.toml", []byte(text))
+		broken, isBroken := err.(*config.Errors)
+		if !isBroken {
+			return d.out
+		}
+		p := broken.Problems[0]
+		i, known := lines[p.Line]
+		if !known { // no line of ours is at fault
+			d.warn(d.key(p.Key), "%s: %s", p.Text, p.Fix)
+			return d.out
+		}
+		s := d.out.settings[i]
+		d.warn(s.from, "%s of dmarcgate.toml cannot have this value: %s: %s", s.key, p.Text, p.Fix)
+		d.out.settings = slices.Delete(d.out.settings, i, i+1)
+		if s.table == "listener" && s.key == "address" {
+			d.set(place{}, "listener", "address", `"unix:/run/dmarcgate/milter.sock"`)
+		}
+	}
+}
+
+// Warnings returns how many remarks are warnings.
+func (r Result) Warnings() int {
+	n := 0
+	for _, m := range r.Remarks {
+		if m.Warning {
+			n++
+		}
+	}
+	return n
+}
+
+// comment makes comment lines of text.
+func comment(text string) string {
+	return "# " + strings.ReplaceAll(term.Printable(text), "\n", " ") + "\n"
+}
