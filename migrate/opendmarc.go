@@ -22,6 +22,9 @@ type opendmarc struct {
 	*draft
 	keys map[string]entry // by name in lower case; the last of several counts
 	root string           // before each path: ChangeRootDirectory and BaseDirectory
+
+	trusted   []pattern.Domain // ARC sealers
+	trustedAt place
 }
 
 // OpenDMARC reads opendmarc.conf, of OpenDMARC 1.4 or of its develop branch.
@@ -44,6 +47,7 @@ func OpenDMARC(in Input) Result {
 		}
 	}
 	o.suffixes()
+	o.sealers(o.trustedAt, o.trusted)
 	o.actions()
 	return o.finish()
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 // opendmarcKey is a key of opendmarc.conf, and what becomes of it: one of take, note
@@ -171,29 +172,18 @@ func (o *opendmarc) from(e entry, keys ...string) {
 func ignoreHosts(o *opendmarc, e entry) {
 	nets, names := o.sorted(e.place, o.file(e.place, o.path(e.value)))
 	o.trust(e.place, nets)
-	if len(names) > 0 {
-		o.rule(e.place, policy.Rule{
-			ID: "ignored-hosts", Action: policy.RuleAccept, Reason: policy.LocalPolicy,
-			Match: policy.Match{IPRev: o.domains("ignored-hosts", names)},
-		})
+	if o.anchored(e.place, "ignored-hosts", policy.LocalPolicy, names, func(items []pattern.Domain) policy.Match { return policy.Match{IPRev: items} }) {
 		o.warn(e.place, "host names become a rule, for clients whose name the MTA has confirmed: their mail is evaluated, and delivered where DMARC fails. Networks in trusted_networks are not evaluated at all")
 	}
 }
 
-// whitelist takes domains of ARC sealers; of DomainWhitelist and of its file.
+// whitelist takes domains of ARC sealers, of DomainWhitelist and of its file.
 func (o *opendmarc) whitelist(e entry, list []item) {
-	for _, r := range o.out.Rules {
-		if r.ID == "trusted-sealers" { // of DomainWhitelist
-			o.out.Rules = o.out.Rules[:len(o.out.Rules)-1]
-			list = append(list, values(o.keys["domainwhitelist"].value)...)
-			break
-		}
-	}
 	nets, names := o.sorted(e.place, list)
 	if len(nets) > 0 {
-		o.warn(e.place, "%d addresses are left out: a sealer is a domain", len(nets))
+		o.warn(e.place, "addresses are left out, %d: a sealer is a domain", len(nets))
 	}
-	o.sealers(e.place, names)
+	o.trusted, o.trustedAt = append(o.trusted, names...), e.place
 	o.note(e.place, "all sealers of a chain must be listed, as in OpenDMARC; dmarcgate validates the chain itself, so OpenARC is no longer needed")
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"dmarcgate/config"
 	"dmarcgate/policy"
@@ -130,26 +131,69 @@ func (d *draft) domains(id string, list []pattern.Domain) []pattern.Domain {
 	return []pattern.Domain{pattern.NewDomainMap(path, list).Pattern()}
 }
 
-// rule adds a rule that accepts mail that fails, unless lint finds an error.
-func (d *draft) rule(p place, r policy.Rule) {
-	r.Owner = cmp.Or(r.Owner, "postmaster")
-	r.Created = d.in.Now.UTC().Truncate(24 * 3600e9)
-	r.Mode, r.Priority = policy.Enforce, cmp.Or(r.Priority, 100)
-	r.Comment = cmp.Or(r.Comment, term.ASCII(term.Bounded(fmt.Sprintf("from %s of %s", p.key, p.file), 200)))
+// dated fills in what every rule of an import has.
+func (d *draft) dated(p place, r policy.Rule) policy.Rule {
+	r.Owner, r.Mode, r.Priority = "postmaster", policy.Enforce, 100
+	r.Created = d.in.Now.UTC().Truncate(24 * time.Hour)
+	r.Comment = term.ASCII(term.Bounded(fmt.Sprintf("from %s of %s", p.key, p.file), 200))
 	if r.Action == policy.RuleAccept {
 		r.Expires = r.Created.AddDate(0, 0, ruleDays)
 	}
+	return r
+}
+
+// refused is what rules lint calls an error in a rule.
+func (d *draft) refused(r policy.Rule) (policy.Finding, bool) {
 	for _, f := range lint.Rules([]policy.Rule{r}, lint.Options{Now: d.in.Now, ReportsOf: "rfc9990"}) {
 		if f.Level == policy.Error {
-			d.warn(p, "no rule is written, because rules lint refuses it: %s: %s", f.Key, f.Text)
-			for _, path := range mapsOf(r) {
-				delete(d.out.Maps, path)
-			}
-			return
+			return f, true
 		}
 	}
+	return policy.Finding{}, false
+}
+
+// rule adds a rule, unless rules lint refuses it, and reports whether it did.
+func (d *draft) rule(p place, r policy.Rule) bool {
+	r = d.dated(p, r)
+	if f, refused := d.refused(r); refused {
+		d.warn(p, "no rule is written, because rules lint refuses it: %s: %s", f.Key, f.Text)
+		for _, path := range mapsOf(r) {
+			delete(d.out.Maps, path)
+		}
+		return false
+	}
 	d.out.Rules = append(d.out.Rules, r)
-	d.note(p, "becomes the rule %s, which expires on %s: see docs/rules.md", r.ID, policy.Moment(r.Expires))
+	end := "never expires"
+	if !r.Expires.IsZero() {
+		end = "expires on " + policy.Moment(r.Expires)
+	}
+	d.note(p, "becomes the rule %s, which %s: see docs/rules.md", r.ID, end)
+	return true
+}
+
+// mostTried is how many domains are tried one by one when a rule with all is refused.
+const mostTried = 200
+
+// anchored adds a rule that accepts mail by a list of domains, which match puts into the
+// rule. Domains for which rules lint refuses the rule are left out.
+func (d *draft) anchored(p place, id string, reason policy.Reason, list []pattern.Domain, match func([]pattern.Domain) policy.Match) bool {
+	r := d.dated(p, policy.Rule{ID: id, Action: policy.RuleAccept, Reason: reason})
+	r.Match = match(list)
+	if _, refused := d.refused(r); refused && len(list) <= mostTried {
+		list = slices.DeleteFunc(slices.Clone(list), func(item pattern.Domain) bool {
+			r.Match = match([]pattern.Domain{item})
+			f, bad := d.refused(r)
+			if bad {
+				d.warn(p, "%s is left out, because rules lint refuses it: %s", item, f.Text)
+			}
+			return bad
+		})
+	}
+	if len(list) == 0 {
+		return false
+	}
+	r.Match = match(d.domains(id, list))
+	return d.rule(p, r)
 }
 
 // mapsOf are the paths of the maps that a rule names.
@@ -165,30 +209,20 @@ func mapsOf(r policy.Rule) []string {
 	return paths
 }
 
-// sealers adds the rule for mail that trusted ARC sealers vouch for, without those that
-// anybody can use.
+// sealers adds the rule for mail that trusted ARC sealers vouch for.
 func (d *draft) sealers(p place, list []pattern.Domain) {
-	var names []string
-	for _, s := range list {
-		names = append(names, s.Name())
-	}
-	for _, f := range slices.Backward(lint.CheckSealers(names)) {
-		if f.Level == policy.Error {
-			d.warn(p, "the sealer %s is left out: %s", names[f.Item], f.Text)
-			list = slices.Delete(list, f.Item, f.Item+1)
-		}
-	}
-	if len(list) == 0 {
-		return
-	}
-	d.rule(p, policy.Rule{
-		ID: "trusted-sealers", Action: policy.RuleAccept, Reason: policy.TrustedForwarder,
-		Match: policy.Match{ARCPass: d.domains("trusted-sealers", list)},
-	})
+	d.anchored(p, "trusted-sealers", policy.TrustedForwarder, list, func(items []pattern.Domain) policy.Match { return policy.Match{ARCPass: items} })
 }
 
-// finish adds what a listener needs, and drops settings that check-config refuses.
+// finish adds what a listener needs, and drops settings that check-config refuses. The
+// remarks are put in the order of lines; those without a line are the last.
 func (d *draft) finish() Result {
+	d.complete()
+	slices.SortStableFunc(d.out.Remarks, func(a, b Remark) int { return cmp.Compare(uint(a.Line-1), uint(b.Line-1)) })
+	return d.out
+}
+
+func (d *draft) complete() {
 	for _, s := range []setting{{key: "name", value: `"mta"`}, {key: "address", value: `"unix:/run/dmarcgate/milter.sock"`}, {key: "profile", value: `"monitor"`}} {
 		if !d.has("listener", s.key) {
 			d.set(place{}, "listener", s.key, s.value)
@@ -199,13 +233,13 @@ func (d *draft) finish() Result {
 		_, err := config.Parse("dmarcgate.toml", []byte(text))
 		broken, isBroken := err.(*config.Errors)
 		if !isBroken {
-			return d.out
+			return
 		}
 		p := broken.Problems[0]
 		i, known := lines[p.Line]
 		if !known { // no line of ours is at fault
 			d.warn(d.key(p.Key), "%s: %s", p.Text, p.Fix)
-			return d.out
+			return
 		}
 		s := d.out.settings[i]
 		d.warn(s.from, "%s of dmarcgate.toml cannot have this value: %s: %s", s.key, p.Text, p.Fix)
