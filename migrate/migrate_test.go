@@ -43,7 +43,9 @@ var programs = map[string]struct {
 	from func(Input) Result
 	file string
 }{
-	"opendmarc": {OpenDMARC, "opendmarc.conf"},
+	"opendmarc":  {OpenDMARC, "opendmarc.conf"},
+	"rspamd":     {Rspamd, "dmarc.conf"},
+	"authmilter": {AuthenticationMilter, "authentication_milter.json"},
 }
 
 // input is the configuration of a case, whose further files are its other sections.

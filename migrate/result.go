@@ -142,6 +142,14 @@ func (d *draft) dated(p place, r policy.Rule) policy.Rule {
 	return r
 }
 
+// unused is an id that no rule has: a key of another program may stand in two places.
+func (d *draft) unused(id string) string {
+	for n := 2; slices.ContainsFunc(d.out.Rules, func(r policy.Rule) bool { return r.ID == id }); n++ {
+		id = fmt.Sprintf("%s-%d", strings.TrimRight(id, "-0123456789"), n)
+	}
+	return id
+}
+
 // refused is what rules lint calls an error in a rule.
 func (d *draft) refused(r policy.Rule) (policy.Finding, bool) {
 	for _, f := range lint.Rules([]policy.Rule{r}, lint.Options{Now: d.in.Now, ReportsOf: "rfc9990"}) {
@@ -155,6 +163,7 @@ func (d *draft) refused(r policy.Rule) (policy.Finding, bool) {
 // rule adds a rule, unless rules lint refuses it, and reports whether it did.
 func (d *draft) rule(p place, r policy.Rule) bool {
 	r = d.dated(p, r)
+	r.ID = d.unused(r.ID)
 	if f, refused := d.refused(r); refused {
 		d.warn(p, "no rule is written, because rules lint refuses it: %s: %s", f.Key, f.Text)
 		for _, path := range mapsOf(r) {
@@ -177,6 +186,7 @@ const mostTried = 200
 // anchored adds a rule that accepts mail by a list of domains, which match puts into the
 // rule. Domains for which rules lint refuses the rule are left out.
 func (d *draft) anchored(p place, id string, reason policy.Reason, list []pattern.Domain, match func([]pattern.Domain) policy.Match) bool {
+	id = d.unused(id)
 	r := d.dated(p, policy.Rule{ID: id, Action: policy.RuleAccept, Reason: reason})
 	r.Match = match(list)
 	if _, refused := d.refused(r); refused && len(list) <= mostTried {

@@ -14,12 +14,24 @@ import (
 // importCmd takes over what other programs have.
 type importCmd struct {
 	OpenDMARC importOpenDMARCCmd `cmd:"" name:"opendmarc" help:"Import the configuration of OpenDMARC, or history files of OpenDMARC or Exim."`
+	Rspamd    importRspamdCmd    `cmd:"" help:"Import the configuration of rspamd: local.d/dmarc.conf, or the output of rspamadm configdump."`
+	AuthMilt  importAuthMiltCmd  `cmd:"" name:"authentication-milter" help:"Import authentication_milter.json."`
+}
+
+type importRspamdCmd struct{ convert }
+
+func (c *importRspamdCmd) Run(e *env) error { return c.run(e, "rspamd", migrate.Rspamd) }
+
+type importAuthMiltCmd struct{ convert }
+
+func (c *importAuthMiltCmd) Run(e *env) error {
+	return c.run(e, "authentication-milter", migrate.AuthenticationMilter)
 }
 
 // importOpenDMARCCmd has two uses: with --config it turns a configuration into ours, and
 // with files it takes history over.
 type importOpenDMARCCmd struct {
-	Socket  string   `placeholder:"PATH" help:"Control socket of the daemon that takes the history (default: from the configuration file)." type:"path"`
+	Socket  string   `placeholder:"PATH" help:"Use this control socket for history files (default: the control socket of the configuration)." type:"path"`
 	Daemon  string   `short:"c" name:"daemon-config" placeholder:"FILE" default:"${config}" help:"Use this configuration file of dmarcgate for history files (default: ${default})." type:"path"`
 	History []string `arg:"" optional:"" name:"file" help:"Import these history files; - is standard input."`
 	DryRun  bool     `help:"Read the history files and report errors, but write nothing."`
@@ -29,12 +41,15 @@ type importOpenDMARCCmd struct {
 
 // convert has the flags of every command that imports a configuration.
 type convert struct {
-	Config string   `placeholder:"FILE" help:"Convert this configuration file of the other program." type:"path"`
+	Config string   `placeholder:"FILE" help:"Import this configuration file of the other program." type:"path"`
 	Write  string   `placeholder:"DIR" help:"Write dmarcgate.toml and rules.d to this directory (default: print them)." type:"path"`
-	Files  []string `placeholder:"DIR" help:"Also read files that the configuration names below these directories (default: below its own directory)." type:"path"`
+	Files  []string `placeholder:"DIR" help:"Read files that the configuration names below these directories, too (default: only below its own directory)." type:"path"`
 }
 
 func (c *convert) run(e *env, name string, from func(migrate.Input) migrate.Result) error {
+	if c.Config == "" {
+		return term.Usagef("name the configuration of the other program with --config")
+	}
 	return transfer.Run(e.stdout, e.stderr, transfer.Options{From: from, Name: name, Config: c.Config, Files: c.Files, Write: c.Write})
 }
 
