@@ -7,7 +7,7 @@
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh); so is fail2ban, which would
-# start a service (fail2ban.sh).
+# start a service (fail2ban.sh), and so are OpenDKIM and OpenDMARC (chain.sh).
 #
 # Run it as often as you like: with everything there it calls nothing and
 # answers at once. Exit status 0 means that everything is there.
@@ -29,6 +29,7 @@ missing() {
 	command -v rspamd >/dev/null || echo rspamd
 	command -v ip >/dev/null || echo iproute2
 	command -v python3 >/dev/null || echo python3
+	command -v openssl >/dev/null || echo openssl
 	command -v strace >/dev/null || echo strace
 	command -v mandoc >/dev/null || echo mandoc
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
@@ -82,6 +83,7 @@ finish() {
 	here=$(cd "$(dirname "$0")" && pwd)
 	"$here/sendmail.sh" "$(dirname "$(dirname "$here")")/.cache/sendmail"
 	"$here/fail2ban.sh" "$(dirname "$(dirname "$here")")/.cache/fail2ban"
+	"$here/../bench/chain.sh" "$(dirname "$(dirname "$here")")/.cache/chain"
 	exit
 }
 

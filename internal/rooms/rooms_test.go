@@ -24,7 +24,7 @@ const root = "../.."
 // Every room may import term and scope, which import none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "setup", "doctor", "doctor/gather", "internal/*"},
+	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "setup", "doctor", "doctor/gather", "migrate", "migrate/*", "internal/*"},
 	"explain":               {"admin", "auth/*", "config", "dnscache", "enforce", "explain/casefile", "explain/second", "message", "milter", "policy", "policy/sampling", "policy/pattern", "policy/replay", "results", "results/blob", "site"},
 	"control":               {"admin", "auth/dmarc", "config", "dnscache", "results", "results/dbread", "results/pg", "results/sqlite", "site"},
 	"site/shape":            {"config", "policy"},
@@ -34,6 +34,8 @@ var allowed = map[string][]string{
 	"setup":                 {"admin", "config", "mta/postfix", "policy", "results", "mta/sendmail"},
 	"doctor":                {"admin", "config", "mta/postfix", "policy", "site"},
 	"doctor/gather":         {"admin", "config", "dnscache/wire", "doctor", "mta/postfix", "policy", "results/dbread", "site", "site/check"},
+	"migrate":               {"config", "config/*", "policy", "policy/*"},
+	"migrate/transfer":      {"migrate", "site"},
 	"explain/second":        {"auth/dkim", "auth/spf", "dnscache", "milter", "policy"},
 	"whatif":                {"site/shape", "config", "policy", "policy/replay", "results", "site", "survey", "auth/dmarc", "policy/sum"},
 	"survey":                {"policy", "policy/replay", "results", "auth/dmarc"},
