@@ -34,6 +34,7 @@ func TestSystemdUnitsMatchDaemon(t *testing.T) {
 	for key, want := range map[string]string{
 		"Type": "notify", "ExecStart": "/usr/sbin/dmarcgate serve", "ExecReload": "/bin/kill -HUP $MAINPID",
 		"RestartPreventExitStatus": fmt.Sprint(exitUsage), "StateDirectory": "dmarcgate",
+		"SyslogFacility": "mail", "SyslogIdentifier": "dmarcgate",
 	} {
 		if !slices.Contains(service[key], want) {
 			t.Errorf("dmarcgate.service: %s = %q; want %q", key, service[key], want)

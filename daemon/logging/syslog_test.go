@@ -131,3 +131,19 @@ func TestSyslogFacilitiesAreThoseOfTheConfiguration(t *testing.T) {
 		t.Errorf("%d facilities; want 11", len(facilities))
 	}
 }
+
+func TestOpenUsesTheSyslogOfTheHost(t *testing.T) {
+	c := logfmt()
+	c.To, c.Level = "syslog", "error" // a test of dmarcgate is no news to the host
+	var stderr bytes.Buffer
+	l := Open(&stderr, c)
+	l.Info("unseen")
+	l.Close()
+	writer, err := syslog.Dial("", "", syslog.LOG_MAIL, program)
+	if err == nil {
+		writer.Close()
+	}
+	if said := strings.Contains(stderr.String(), "cannot connect to syslog"); said == (err == nil) {
+		t.Errorf("standard error = %q on a host where dialling syslog gives %v", stderr.String(), err)
+	}
+}
