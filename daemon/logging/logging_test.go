@@ -140,3 +140,18 @@ func TestOpenDMARCLinesStandBesideTheLineOfAMessage(t *testing.T) {
 		})
 	}
 }
+
+func TestLogsPageHasTheLimits(t *testing.T) {
+	page, err := os.ReadFile("../../docs/logs.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		fmt.Sprintf("At most %d,%03d lines wait", queueLines/1000, queueLines%1000), fmt.Sprintf("more than %d KiB are cut", maxLine>>10),
+		fmt.Sprintf("%d are written at once, and after that one every %.0f s", repeatBurst, repeatEvery.Seconds()),
+	} {
+		if !strings.Contains(string(page), want) {
+			t.Errorf("docs/logs.md does not have %q", want)
+		}
+	}
+}
