@@ -136,8 +136,10 @@ func (o *opendmarc) actions() {
 	if holds {
 		o.set(hold.place, "listener", "quarantine", `"hold"`)
 	}
-	if required, written := o.flag("RequiredHeaders"); written && !rejects {
-		o.warn(required.place, `profile = "monitor" refuses nothing, so [from] has no effect before another profile is set`)
+	for _, name := range []string{"RequiredHeaders", "RequiredFrom"} {
+		if required, is := o.flag(name); is && !rejects {
+			o.warn(required.place, `profile = "monitor" refuses nothing, so [from] has no effect before another profile is set`)
+		}
 	}
 }
 
