@@ -61,7 +61,7 @@ TrustedAuthservIDs mx.receiver.example
 SPFSelfValidate true
 RejectFailures true
 HistoryFile /var/spool/postfix/opendmarc/opendmarc.dat
-IgnoreHosts /etc/opendmarc/ignore.hosts
+IgnoreHosts DIR/etc/opendmarc/ignore.hosts
 `,
 }
 
@@ -112,9 +112,14 @@ func (m *migrating) put(name, text string) {
 	daemontest.PutFile(m.t, path, text)
 }
 
-// here puts the paths of the test into text of the page and of configurations.
-func (m *migrating) here(text string) string {
-	return strings.NewReplacer("/var/spool/postfix", m.postfix.QueueDir(), "/etc/", m.dir+"/etc/").Replace(text)
+// queued puts the queue directory of the test into a configuration.
+func (m *migrating) queued(text string) string {
+	return strings.ReplaceAll(text, "/var/spool/postfix", m.postfix.QueueDir())
+}
+
+// here puts the paths of the test into a line of the page.
+func (m *migrating) here(line string) string {
+	return strings.ReplaceAll(m.queued(line), "/etc/", m.dir+"/etc/")
 }
 
 // service is systemctl for the two filters.
@@ -135,7 +140,7 @@ func (m *migrating) service(what, name string) {
 		m.t.Fatal(err)
 	}
 	config := filepath.Join(m.dir, name+".conf")
-	daemontest.PutFile(m.t, config, m.here(string(text)))
+	daemontest.PutFile(m.t, config, m.queued(string(text)))
 	socket := filepath.Join(m.postfix.QueueDir(), name, name+".sock")
 	os.Remove(socket)
 	flag := map[string]string{"opendkim": "-x", "opendmarc": "-c"}[name]
@@ -232,7 +237,7 @@ func (m *migrating) adapt(remarks string) {
 	if err := os.Mkdir(state, 0o750); err != nil {
 		m.t.Fatal(err)
 	}
-	daemontest.PutFile(m.t, path, fmt.Sprintf("state_dir = %q\n%s\n[dns]\nservers = [%q]\n[admin]\nlisten = \"127.0.0.1:0\"\n", state, m.here(string(text)), chainDNS))
+	daemontest.PutFile(m.t, path, fmt.Sprintf("state_dir = %q\n%s\n[dns]\nservers = [%q]\n[admin]\nlisten = \"127.0.0.1:0\"\n", state, m.queued(string(text)), chainDNS))
 }
 
 // send sends a message of shop.example through Postfix.
