@@ -94,6 +94,8 @@ var opendmarcKeys = []opendmarcKey{
 	{name: "FailureReportsOnNone", flag: true, lost: noReports},
 	{name: "ForensicReportsOnNone", flag: true, lost: noReports},
 	{name: "FailureReportsBcc", lost: noReports},
+	{name: "ForensicReportsBcc", lost: noReports},
+	{name: "ForensicReportsSentBy", lost: noReports},
 	{name: "FailureReportsSentBy", lost: noReports},
 	{name: "ReportCommand", lost: noReports},
 	{name: "CopyFailuresTo", lost: "no equivalent: dmarcgate adds no recipient; quarantine or the log show failing mail"},
