@@ -2,6 +2,7 @@ package logging
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,7 +19,7 @@ func logfmt() config.Log { return config.Default().Log }
 
 // messageLine logs a line as that of a message, with text that a client has chosen.
 func messageLine(l Log, helo string) {
-	l.LogAttrs(nil, slog.LevelInfo, "", slog.String("qid", "4XyZ"), slog.String("helo", helo), slog.String("action", "reject"))
+	l.LogAttrs(context.Background(), slog.LevelInfo, "", slog.String("qid", "4XyZ"), slog.String("helo", helo), slog.String("action", "reject"))
 }
 
 // linesOf returns the lines of a text.
@@ -132,7 +133,7 @@ func TestOpenDMARCLinesStandBesideTheLineOfAMessage(t *testing.T) {
 			c := logfmt()
 			c.OpenDMARCLines = true
 			l := Open(&buf, c)
-			l.LogAttrs(nil, slog.LevelInfo, "", tt.attrs...)
+			l.LogAttrs(context.Background(), slog.LevelInfo, "", tt.attrs...)
 			got := linesOf(buf.String())
 			if strings.Join(got[:len(got)-1], "|") != strings.Join(tt.want, "|") || !strings.Contains(got[len(got)-1], " qid=4Xy ") {
 				t.Errorf("log = %q; want %q and the line of the message", got, tt.want)
