@@ -39,16 +39,28 @@ version() {
 	fi
 }
 
+# licence prints a file. Debian has the text of the Apache licence on every host
+# and wants it named, not repeated (Debian Policy, Section 12.5).
+licence() {
+	if grep -q 'Apache License' "$1" && grep -q 'END OF TERMS AND CONDITIONS' "$1"; then
+		echo "Apache License, Version 2.0: /usr/share/common-licenses/Apache-2.0"
+	else
+		tr -d '\r' <"$1"
+	fi
+}
+
 # licences prints the licences of the modules in the binary.
 licences() {
 	go version -m "$work/dmarcgate" | awk '$1 == "dep" { print $2 }' | while read -r module; do
 		dir=$(go list -m -f '{{.Dir}}' "$module" </dev/null)
 		for file in "$dir"/LICENSE* "$dir"/LICENCE* "$dir"/COPYING* "$dir"/NOTICE*; do
-			[ ! -f "$file" ] || { printf '\n\n=== %s: %s\n\n' "$module" "${file##*/}" && tr -d '\r' <"$file"; }
+			[ -f "$file" ] || continue
+			printf '\n\n=== %s: %s\n\n' "$module" "${file##*/}"
+			licence "$file"
 		done
 	done
 	printf '\n\n=== the Go standard library\n\n'
-	cat "$(go env GOROOT)/LICENSE"
+	licence "$(go env GOROOT)/LICENSE"
 }
 
 # configuration prints the example configuration with the sockets and the rule

@@ -101,6 +101,7 @@ var allowed = map[string][]string{
 	"internal/childtest":    {},
 	"internal/manpage":      {},
 	"internal/mtatest":      {"internal/childtest"},
+	"internal/packagetest":  {},
 	"internal/pgtest":       {"internal/childtest"},
 	"internal/receivedtest": {},
 	"internal/resultstest":  {"results", "policy", "policy/lint", "auth/dmarc", "config/rulefile", "policy/sum"},

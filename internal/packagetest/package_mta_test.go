@@ -1,0 +1,319 @@
+//go:build mta && linux
+
+package packagetest
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/mtatest"
+)
+
+// maxBinary is the size that the program may have.
+const maxBinary = 32 << 20
+
+func TestPackageHasTheSameBytesWhenBuiltAgain(t *testing.T) {
+	first, second := read(t, Build(t, "")), read(t, Build(t, ""))
+	if !bytes.Equal(first, second) {
+		t.Errorf("two builds of one commit differ, %d and %d bytes; want the same bytes", len(first), len(second))
+	}
+}
+
+func TestPackageHasNoLintianError(t *testing.T) {
+	out, err := exec.Command("lintian", "--allow-root", "--fail-on", "error", Build(t, "")).CombinedOutput()
+	if err != nil {
+		t.Errorf("lintian: %v\n%s", err, out)
+	}
+}
+
+func TestPackageBinaryIsStaticAndSmall(t *testing.T) {
+	dir := t.TempDir()
+	output(t, exec.Command("dpkg-deb", "-x", Build(t, ""), dir))
+	path := filepath.Join(dir, "usr/sbin/dmarcgate")
+	if size := len(read(t, path)); size > maxBinary {
+		t.Errorf("the program has %d bytes; want at most %d", size, maxBinary)
+	}
+	f, err := elf.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
+		t.Errorf("the program needs the libraries %v, %v; want none", libraries, err)
+	}
+}
+
+func read(t *testing.T, path string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// Versions of the test, from one checkout.
+const (
+	older = "1.0"
+	newer = "1.1"
+)
+
+// life is a host on which the package is installed, upgraded and removed.
+type life struct {
+	*Root
+	t *testing.T
+}
+
+func newLife(t *testing.T) *life {
+	t.Helper()
+	l := &life{Start(t), t}
+	for _, version := range []string{older, newer} {
+		if err := os.Rename(Build(t, version), l.Path(deb(version))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l
+}
+
+// deb is where the package is in the host.
+func deb(version string) string { return "/root/dmarcgate_" + version + ".deb" }
+
+// install installs a version with the command of the documents. There is no
+// terminal, so a question would fail it.
+func (l *life) install(version string) {
+	l.t.Helper()
+	l.Run("apt-get install -y --allow-downgrades " + deb(version))
+}
+
+// status is what the running daemon tells.
+func (l *life) status() (s struct {
+	Version   string
+	Listeners []struct{ Address, Profile string }
+}) {
+	l.t.Helper()
+	if err := json.Unmarshal([]byte(l.Run("dmarcgate status --json")), &s); err != nil {
+		l.t.Fatal(err)
+	}
+	return s
+}
+
+func TestPackageInstallsUpgradesAndPurges(t *testing.T) {
+	l := newLife(t)
+	before := l.files()
+	l.respectsPolicy()
+	l.install(older)
+	l.startsInMonitor()
+	l.serveDNS()
+	l.connectPostfix()
+	l.firstVerdict()
+	l.losesNoMessage()
+	l.Run("postconf -X smtpd_milters && postfix reload")
+	l.removes()
+	l.purges(before)
+}
+
+// respectsPolicy installs where the host forbids packages to start services.
+func (l *life) respectsPolicy() {
+	l.t.Helper()
+	l.Run("printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d")
+	l.install(older)
+	if out, _ := l.Try("systemctl is-active dmarcgate.service dmarcgate.socket dmarcgate-postfix.socket"); out != "inactive\ninactive\ninactive\n" {
+		l.t.Errorf("under a policy-rc.d that forbids starts the units are %q; want inactive", out)
+	}
+	l.Run("rm /usr/sbin/policy-rc.d && apt-get purge -y dmarcgate")
+}
+
+func (l *life) startsInMonitor() {
+	l.t.Helper()
+	if got := l.status(); got.Version != older || len(got.Listeners) != 1 || got.Listeners[0].Profile != "monitor" {
+		l.t.Errorf("status after the installation = %+v; want version %s and one listener with the profile monitor", got, older)
+	}
+	if out := l.Run("dmarcgate check-config --strict"); strings.Contains(out, "warning") {
+		l.t.Errorf("check-config --strict of the package's configuration prints %s", out)
+	}
+	// The MTA's user reaches the milter socket in its chroot, and nothing else.
+	l.Run("setpriv --reuid=postfix --regid=postfix --init-groups test -w /var/spool/postfix/dmarcgate/milter.sock")
+	for _, file := range []string{"/var/lib/dmarcgate", "/var/lib/dmarcgate/control.sock"} {
+		if _, err := l.Try("setpriv --reuid=postfix --regid=postfix --init-groups test -r " + file); err == nil {
+			l.t.Errorf("the user postfix can read %s", file)
+		}
+	}
+	if out := l.Run("systemctl --failed --no-legend; systemd-analyze verify dmarcgate.service dmarcgate.socket dmarcgate-postfix.socket"); out != "" {
+		l.t.Errorf("systemd reports %s", out)
+	}
+}
+
+const zone = `
+.                      NS  ns.example.
+sender.example.        TXT "v=spf1 ip4:192.0.2.0/28 -all"
+_dmarc.sender.example. TXT "v=DMARC1; p=reject"
+!any
+`
+
+// serveDNS answers queries of the host by the zone.
+func (l *life) serveDNS() {
+	l.t.Helper()
+	err := l.Inside(func() error {
+		s, err := dnstest.ServeAt(dnstest.NewZone(l.t, zone), "127.0.0.1:53")
+		if err == nil {
+			l.t.Cleanup(s.Close)
+		}
+		return err
+	})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// connectPostfix has Postfix ask the daemon, and refuse mail for now when there is
+// no answer.
+func (l *life) connectPostfix() {
+	l.t.Helper()
+	l.Run("echo nameserver 127.0.0.1 >/etc/resolv.conf")
+	l.Run("postconf -e myhostname=mx.receiver.example mydestination=receiver.example smtpd_authorized_xclient_hosts=127.0.0.1 " +
+		"'smtpd_milters={ unix:dmarcgate/milter.sock, connect_timeout=15s, command_timeout=30s, content_timeout=120s, default_action=tempfail }'")
+	l.Run("postfix reload")
+}
+
+// send sends one message from a host on the world's side.
+func (l *life) send(client string) (reply mtatest.Reply, err error) {
+	err = l.Inside(func() error {
+		s, err := mtatest.Dial("127.0.0.1:25")
+		if err != nil {
+			return err
+		}
+		defer s.Close()
+		if _, err = s.EHLO("localhost"); err != nil {
+			return err
+		}
+		if _, err = s.XCLIENT(client, "", "mail.sender.example"); err != nil {
+			return err
+		}
+		if _, err = s.EHLO("mail.sender.example"); err != nil {
+			return err
+		}
+		reply, err = s.Send(mtatest.Mail{From: "a@sender.example", Rcpts: []string{"root@receiver.example"}, Data: []byte("From: a@sender.example\r\n\r\nhello\r\n")})
+		return err
+	})
+	return reply, err
+}
+
+// firstVerdict sends a message that passes and a forged one, which monitor
+// delivers.
+func (l *life) firstVerdict() {
+	l.t.Helper()
+	for client, want := range map[string]string{"192.0.2.10": "dmarc=pass", "203.0.113.66": "dmarc=fail"} {
+		if reply, err := l.send(client); err != nil || reply.Code != 250 {
+			l.t.Fatalf("a message from %s gets %v, %v; want 250", client, reply, err)
+		}
+		if out := l.Run("dmarcgate results export --format csv --since 1h 2>/dev/null | grep -F " + client); !strings.Contains(out, strings.TrimPrefix(want, "dmarc=")) {
+			l.t.Errorf("the stored result of %s is %q; want %s", client, out, want)
+		}
+	}
+	mail := l.Run("postqueue -f; while [ -n \"$(postqueue -j)\" ]; do :; done; cat /var/mail/root /var/mail/nobody 2>/dev/null || find /var/mail")
+	for _, want := range []string{"Authentication-Results: mx.receiver.example", "dmarc=pass", "dmarc=fail"} {
+		if !strings.Contains(mail, want) {
+			l.t.Errorf("the delivered mail has no %q:\n%s", want, mail)
+		}
+	}
+}
+
+// losesNoMessage upgrades and downgrades under load: every message gets 250 and
+// is in the store.
+func (l *life) losesNoMessage() {
+	l.t.Helper()
+	stored := l.stored()
+	var sent atomic.Int64
+	step := make(chan struct{}) // closed at the end
+	var senders sync.WaitGroup
+	for range 3 {
+		senders.Go(func() {
+			for {
+				select {
+				case <-step:
+					return
+				default:
+				}
+				if reply, err := l.send("192.0.2.10"); err != nil || reply.Code != 250 {
+					l.t.Errorf("under load a message gets %v, %v; want 250", reply, err)
+				}
+				sent.Add(1)
+			}
+		})
+	}
+	for _, version := range []string{newer, older, newer} {
+		at := sent.Load()
+		l.install(version)
+		if got := l.status().Version; got != version {
+			l.t.Errorf("after the installation of %s the daemon has version %s", version, got)
+		}
+		if sent.Load() == at {
+			l.t.Errorf("no message was sent during the installation of %s", version)
+		}
+	}
+	close(step)
+	senders.Wait()
+	if got := l.stored() - stored; got != int(sent.Load()) {
+		l.t.Errorf("%d of %d messages are in the store; want all", got, sent.Load())
+	}
+	l.t.Logf("%d messages while the package changed three times", sent.Load())
+}
+
+// stored is the number of results in the store.
+func (l *life) stored() int {
+	l.t.Helper()
+	return strings.Count(l.Run("dmarcgate results export --format json --since 1h 2>/dev/null"), "\n")
+}
+
+// removes checks that a removal keeps configuration and results.
+func (l *life) removes() {
+	l.t.Helper()
+	l.Run("apt-get remove -y dmarcgate")
+	if out, err := l.Try("pgrep -x dmarcgate || ls -d /proc/[0-9]*/exe | xargs -n1 readlink | grep dmarcgate"); err == nil {
+		l.t.Errorf("after the removal the daemon runs: %s", out)
+	}
+	l.Run("test -e /etc/dmarcgate/dmarcgate.toml && test -e /var/lib/dmarcgate/results.db")
+	if out, err := l.Try("ls -d /usr/sbin/dmarcgate /run/dmarcgate /var/spool/postfix/dmarcgate 2>/dev/null"); err == nil {
+		l.t.Errorf("after the removal there are %s", out)
+	}
+}
+
+// purges compares the files of the host with those before the installation.
+func (l *life) purges(before map[string]bool) {
+	l.t.Helper()
+	l.Run("touch /etc/dmarcgate/rules.d/own.toml && apt-get purge -y dmarcgate")
+	for file := range l.files() {
+		if !before[file] {
+			l.t.Errorf("after the purge there is %s", file)
+		}
+	}
+	if out, _ := l.Try("dpkg -l dmarcgate | grep ^[a-z][a-z]"); out != "" {
+		l.t.Errorf("after the purge dpkg knows %s", out)
+	}
+	l.Run("getent passwd dmarcgate") // stays, so that its number is not given to another user
+}
+
+// files lists the files of the host, but those that every use of the host makes.
+func (l *life) files() map[string]bool {
+	l.t.Helper()
+	list := make(map[string]bool)
+	for file := range strings.Lines(l.Run("find / -xdev")) {
+		file = strings.TrimSpace(file)
+		if !strings.HasPrefix(file, "/var/log/") && !strings.HasPrefix(file, "/var/spool/postfix/") && !strings.HasPrefix(file, "/proc/") {
+			list[file] = true
+		}
+	}
+	for file := range strings.Lines(l.Run("ls -d /var/spool/postfix/* /run/*")) {
+		list[strings.TrimSpace(file)] = true
+	}
+	return list
+}
