@@ -11,13 +11,16 @@ PKGS     := ./...
 
 export DMARCGATE_SCALE := $(SCALE)
 
-.PHONY: help build demo test soak bench microbench fuzz mutate conformance tools check clean
+.PHONY: help build package demo test soak bench microbench fuzz mutate conformance tools check clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
 
 build: ## one static binary, ./dmarcgate
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o dmarcgate ./cmd/dmarcgate
+
+package: ## the Debian package of this commit, in dist/
+	@./deploy/debian/package.sh dist
 
 demo: ## messages through the milter socket, and what becomes of them
 	@echo "Compiling dmarcgate: a minute or two the first time, a second afterwards. Then the daemon runs on sockets of its own below /tmp." >&2
@@ -69,4 +72,4 @@ conformance: ## the suites of others, and docs/conformance.md from them
 	@$(GO) run ./internal/conformance
 
 clean: ## remove what was built
-	rm -rf dmarcgate .cache
+	rm -rf dmarcgate dist .cache

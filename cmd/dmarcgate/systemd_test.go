@@ -32,7 +32,7 @@ func unit(t *testing.T, name string) map[string][]string {
 func TestSystemdUnitsMatchDaemon(t *testing.T) {
 	service, socket := unit(t, "dmarcgate.service"), unit(t, "dmarcgate-postfix.socket")
 	for key, want := range map[string]string{
-		"Type": "notify", "ExecStart": "/usr/sbin/dmarcgate serve", "ExecReload": "/bin/kill -HUP $MAINPID",
+		"Type": "notify", "ExecStart": "/usr/sbin/dmarcgate serve", "ExecReload": "/bin/sh -c 'kill -HUP $MAINPID'",
 		"RestartPreventExitStatus": fmt.Sprint(exitUsage), "StateDirectory": "dmarcgate",
 		"SyslogFacility": "mail", "SyslogIdentifier": "dmarcgate",
 	} {
@@ -61,9 +61,16 @@ func TestSystemdUnitsMatchDaemon(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "`"+name+"`") {
 		t.Errorf("docs/operations.md does not name the address %s: %v", name, err)
 	}
-	dropIn := unit(t, "dmarcgate.service.d/postfix.conf")
-	if !slices.Contains(dropIn["Sockets"], "dmarcgate-postfix.socket") {
-		t.Errorf("the drop-in has Sockets = %q; want dmarcgate-postfix.socket", dropIn["Sockets"])
+	if want := []string{"dmarcgate.socket dmarcgate-postfix.socket"}; !slices.Equal(service["Sockets"], want) {
+		t.Errorf("dmarcgate.service: Sockets = %q; want %q", service["Sockets"], want)
+	}
+	// The sockets of one listener have one name.
+	other := unit(t, "dmarcgate.socket")
+	if !slices.Equal(other["FileDescriptorName"], socket["FileDescriptorName"]) {
+		t.Errorf("FileDescriptorName = %q and %q; want the same", other["FileDescriptorName"], socket["FileDescriptorName"])
+	}
+	if group := other["SocketGroup"]; len(group) != 1 || group[0] == service["Group"][0] {
+		t.Errorf("dmarcgate.socket: SocketGroup = %q, Group = %q; want two groups", group, service["Group"])
 	}
 }
 

@@ -3,7 +3,8 @@
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
 # resolver over a zone of the test's own), dnsmasq (the program without its
 # service), OpenDKIM and rspamd (other filters in the chain), PostgreSQL,
-# strace, ip(8) and mandoc. The tests
+# strace, ip(8), mandoc, and what makes and checks the Debian package
+# (debhelper, lintian, mmdebstrap). The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh); so is fail2ban, which would
@@ -32,6 +33,9 @@ missing() {
 	command -v openssl >/dev/null || echo openssl
 	command -v strace >/dev/null || echo strace
 	command -v mandoc >/dev/null || echo mandoc
+	command -v dh >/dev/null || echo debhelper
+	command -v lintian >/dev/null || echo lintian
+	command -v mmdebstrap >/dev/null || echo mmdebstrap
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
 }
 

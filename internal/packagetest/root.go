@@ -69,19 +69,37 @@ func (r *Root) boot(script string) {
 		// After the process has joined its group, which is the top of all that it sees.
 		Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWCGROUP,
 		UseCgroupFD:  true, CgroupFD: int(group.Fd()),
-		Pdeathsig: syscall.SIGKILL,
+		Pdeathsig: syscall.SIGKILL, // of the thread that starts it, see start
 	}
-	if err := cmd.Start(); err != nil {
+	r.start(cmd)
+	if err := hears(booted, "READY=1"); err != nil {
+		r.t.Fatalf("the host does not start: %v\n%s", err, log.String())
+	}
+}
+
+// start starts the first process of the host from a thread that lives as long as
+// the process, and ends both, and with them every process of the host, at the end
+// of the test.
+func (r *Root) start(cmd *exec.Cmd) {
+	r.t.Helper()
+	started, ended := make(chan error), make(chan struct{})
+	go func() {
+		defer close(ended)
+		runtime.LockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it is killed
+		}
+	}()
+	if err := <-started; err != nil {
 		r.t.Fatal(err)
 	}
 	r.pid = cmd.Process.Pid
 	r.t.Cleanup(func() {
-		_ = cmd.Process.Kill() // and with it every process of the host
-		_ = cmd.Wait()         // it was killed
+		_ = cmd.Process.Kill()
+		<-ended
 	})
-	if err := hears(booted, "READY=1"); err != nil {
-		r.t.Fatalf("the host does not start: %v\n%s", err, log.String())
-	}
 }
 
 // hears waits until systemd tells its state (sd_notify(3)).
