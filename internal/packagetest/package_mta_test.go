@@ -21,23 +21,34 @@ import (
 // maxBinary is the size that the program may have.
 const maxBinary = 32 << 20
 
-func TestPackageHasTheSameBytesWhenBuiltAgain(t *testing.T) {
-	first, second := read(t, Build(t, "")), read(t, Build(t, ""))
-	if !bytes.Equal(first, second) {
-		t.Errorf("two builds of one commit differ, %d and %d bytes; want the same bytes", len(first), len(second))
-	}
+// Versions of the test, from one checkout.
+const (
+	older = "1.0"
+	newer = "1.1"
+)
+
+// TestPackage builds the package once for all its parts.
+func TestPackage(t *testing.T) {
+	deb := Build(t, older)
+	t.Run("has the same bytes when built again", func(t *testing.T) {
+		first, second := read(t, deb), read(t, Build(t, older))
+		if !bytes.Equal(first, second) {
+			t.Errorf("two builds of one commit differ, %d and %d bytes; want the same bytes", len(first), len(second))
+		}
+	})
+	t.Run("has no lintian error", func(t *testing.T) {
+		out, err := exec.Command("lintian", "--allow-root", "--fail-on", "error", deb).CombinedOutput()
+		if err != nil {
+			t.Errorf("lintian: %v\n%s", err, out)
+		}
+	})
+	t.Run("has a small static program", func(t *testing.T) { checkProgram(t, deb) })
+	t.Run("installs, upgrades and purges", func(t *testing.T) { checkLife(t, deb) })
 }
 
-func TestPackageHasNoLintianError(t *testing.T) {
-	out, err := exec.Command("lintian", "--allow-root", "--fail-on", "error", Build(t, "")).CombinedOutput()
-	if err != nil {
-		t.Errorf("lintian: %v\n%s", err, out)
-	}
-}
-
-func TestPackageBinaryIsStaticAndSmall(t *testing.T) {
+func checkProgram(t *testing.T, deb string) {
 	dir := t.TempDir()
-	output(t, exec.Command("dpkg-deb", "-x", Build(t, ""), dir))
+	output(t, exec.Command("dpkg-deb", "-x", deb, dir))
 	path := filepath.Join(dir, "usr/sbin/dmarcgate")
 	if size := len(read(t, path)); size > maxBinary {
 		t.Errorf("the program has %d bytes; want at most %d", size, maxBinary)
@@ -61,23 +72,17 @@ func read(t *testing.T, path string) []byte {
 	return data
 }
 
-// Versions of the test, from one checkout.
-const (
-	older = "1.0"
-	newer = "1.1"
-)
-
 // life is a host on which the package is installed, upgraded and removed.
 type life struct {
 	*Root
 	t *testing.T
 }
 
-func newLife(t *testing.T) *life {
+func newLife(t *testing.T, olderDeb string) *life {
 	t.Helper()
 	l := &life{Start(t), t}
-	for _, version := range []string{older, newer} {
-		if err := os.Rename(Build(t, version), l.Path(deb(version))); err != nil {
+	for version, file := range map[string]string{older: olderDeb, newer: Build(t, newer)} {
+		if err := os.WriteFile(l.Path(deb(version)), read(t, file), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,8 +111,8 @@ func (l *life) status() (s struct {
 	return s
 }
 
-func TestPackageInstallsUpgradesAndPurges(t *testing.T) {
-	l := newLife(t)
+func checkLife(t *testing.T, olderDeb string) {
+	l := newLife(t, olderDeb)
 	before := l.files()
 	l.respectsPolicy()
 	l.serveDNS()
@@ -269,7 +274,7 @@ func (l *life) losesNoMessage() {
 // stored is the number of results in the store.
 func (l *life) stored() int {
 	l.t.Helper()
-	return strings.Count(l.Run("dmarcgate results export --format json --since 1h 2>/dev/null"), "\n")
+	return strings.Count(l.Run("dmarcgate results export --format jsonl --since 1h 2>/dev/null"), "\n")
 }
 
 // removes checks that a removal keeps configuration and results.
