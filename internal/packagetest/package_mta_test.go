@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -280,11 +281,11 @@ func (l *life) stored() int {
 // removes checks that a removal keeps configuration and results.
 func (l *life) removes() {
 	l.t.Helper()
-	l.Run("apt-get remove -y dmarcgate")
+	l.Run("touch /etc/dmarcgate/rules.d/own.toml && apt-get remove -y dmarcgate")
 	if out, err := l.Try("pgrep -x dmarcgate || ls -d /proc/[0-9]*/exe | xargs -n1 readlink | grep dmarcgate"); err == nil {
 		l.t.Errorf("after the removal the daemon runs: %s", out)
 	}
-	l.Run("test -e /etc/dmarcgate/dmarcgate.toml && test -e /var/lib/dmarcgate/results.db")
+	l.Run("test -e /etc/dmarcgate/dmarcgate.toml && test -e /etc/dmarcgate/rules.d/own.toml && test -e /var/lib/dmarcgate/results.db")
 	if out, err := l.Try("ls -d /usr/sbin/dmarcgate /run/dmarcgate /var/spool/postfix/dmarcgate 2>/dev/null"); err == nil {
 		l.t.Errorf("after the removal there are %s", out)
 	}
@@ -293,30 +294,30 @@ func (l *life) removes() {
 // purges compares the files of the host with those before the installation.
 func (l *life) purges(before map[string]bool) {
 	l.t.Helper()
-	l.Run("touch /etc/dmarcgate/rules.d/own.toml && apt-get purge -y dmarcgate")
+	l.Run("apt-get purge -y dmarcgate")
 	for file := range l.files() {
 		if !before[file] {
 			l.t.Errorf("after the purge there is %s", file)
 		}
 	}
-	if out, _ := l.Try("dpkg -l dmarcgate | grep ^[a-z][a-z]"); out != "" {
+	if out, _ := l.Try("dpkg -l dmarcgate 2>/dev/null | grep ^[a-z][a-z]"); out != "" {
 		l.t.Errorf("after the purge dpkg knows %s", out)
 	}
 	l.Run("getent passwd dmarcgate") // stays, so that its number is not given to another user
 }
 
-// files lists the files of the host, but those that every use of the host makes.
+// byOthers are the places where apt, the journal and Postfix write meanwhile.
+var byOthers = []string{"/proc/", "/var/log/", "/var/cache/apt/", "/var/lib/apt/", "/var/lib/postfix/", "/var/mail/", "/var/spool/postfix/"}
+
+// files lists the files of the host without those of others.
 func (l *life) files() map[string]bool {
 	l.t.Helper()
 	list := make(map[string]bool)
-	for file := range strings.Lines(l.Run("find / -xdev")) {
+	for file := range strings.Lines(l.Run("find / -xdev; ls -d /var/spool/postfix/dmarcgate /run/* 2>/dev/null || true")) {
 		file = strings.TrimSpace(file)
-		if !strings.HasPrefix(file, "/var/log/") && !strings.HasPrefix(file, "/var/spool/postfix/") && !strings.HasPrefix(file, "/proc/") {
+		if file == "/var/spool/postfix/dmarcgate" || !slices.ContainsFunc(byOthers, func(place string) bool { return strings.HasPrefix(file, place) }) {
 			list[file] = true
 		}
-	}
-	for file := range strings.Lines(l.Run("ls -d /var/spool/postfix/* /run/*")) {
-		list[strings.TrimSpace(file)] = true
 	}
 	return list
 }
