@@ -36,6 +36,7 @@ missing() {
 	command -v dh >/dev/null || echo debhelper
 	command -v lintian >/dev/null || echo lintian
 	command -v mmdebstrap >/dev/null || echo mmdebstrap
+	[ "${DMARCGATE_SCALE:-1}" = 1 ] || command -v piuparts >/dev/null || echo piuparts # make soak
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
 }
 

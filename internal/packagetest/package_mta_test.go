@@ -44,7 +44,21 @@ func TestPackage(t *testing.T) {
 		}
 	})
 	t.Run("has a small static program", func(t *testing.T) { checkProgram(t, deb) })
+	t.Run("has no leftovers by piuparts", func(t *testing.T) { checkPiuparts(t, deb) })
 	t.Run("installs, upgrades and purges", func(t *testing.T) { checkLife(t, deb) })
+}
+
+// checkPiuparts runs at full size alone: it takes a minute, and checkLife looks for
+// the same leftovers.
+func checkPiuparts(t *testing.T, deb string) {
+	if scale := os.Getenv("DMARCGATE_SCALE"); scale == "" || scale == "1" {
+		t.Skip("SKIPPED: full size alone (make soak)")
+	}
+	// The copy of a chroot is a host without systemd as its first process.
+	out, err := exec.Command("piuparts", "--existing-chroot", unpack(t), "--distribution", "bookworm", "--no-eatmydata", deb).CombinedOutput()
+	if err != nil {
+		t.Errorf("piuparts: %v\n%s", err, out)
+	}
 }
 
 func checkProgram(t *testing.T, deb string) {
@@ -83,6 +97,9 @@ func newLife(t *testing.T, olderDeb string) *life {
 	t.Helper()
 	l := &life{Start(t), t}
 	for version, file := range map[string]string{older: olderDeb, newer: Build(t, newer)} {
+		if err := os.Mkdir(filepath.Dir(l.Path(deb(version))), 0o755); err != nil {
+			t.Fatal(err)
+		}
 		if err := os.WriteFile(l.Path(deb(version)), read(t, file), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -90,14 +107,43 @@ func newLife(t *testing.T, olderDeb string) *life {
 	return l
 }
 
-// deb is where the package is in the host.
-func deb(version string) string { return "/root/dmarcgate_" + version + ".deb" }
+// deb is where the package of a version is in the host.
+func deb(version string) string { return "/root/" + version + "/dmarcgate_" + version + "_all.deb" }
 
-// install installs a version with the command of the documents. There is no
-// terminal, so a question would fail it.
+// install installs a version with the command of docs/debian.md. There is no
+// terminal, so a question would fail the installation.
 func (l *life) install(version string) {
 	l.t.Helper()
-	l.Run("apt-get install -y --allow-downgrades " + deb(version))
+	l.Run("cd /root/" + version + " && " + documented(l.t, "apt install ./dmarcgate_*.deb"))
+}
+
+// downgrade installs the version before, which apt asks about.
+func (l *life) downgrade(version string) {
+	l.t.Helper()
+	l.Run("cd /root/" + version + " && yes | " + documented(l.t, "apt install --allow-downgrades ./dmarcgate_*.deb"))
+}
+
+// documented returns a command that stands on docs/debian.md.
+func documented(t *testing.T, command string) string {
+	t.Helper()
+	for line := range strings.Lines(string(read(t, "../../docs/debian.md"))) {
+		if line, _, _ = strings.Cut(line, "#"); strings.TrimSpace(line) == command {
+			return command
+		}
+	}
+	t.Errorf("docs/debian.md has no command %q", command)
+	return command
+}
+
+// documentedBlock returns the only block of a kind on docs/debian.md.
+func documentedBlock(t *testing.T, kind string) string {
+	t.Helper()
+	_, after, found := strings.Cut(string(read(t, "../../docs/debian.md")), "```"+kind+"\n")
+	block, _, ended := strings.Cut(after, "```")
+	if !found || !ended {
+		t.Fatalf("docs/debian.md has no block %s", kind)
+	}
+	return block
 }
 
 // status is what the running daemon tells.
@@ -179,12 +225,13 @@ func (l *life) serveDNS() {
 	}
 }
 
-// connectPostfix has Postfix ask the daemon, and refuse mail for now when there is
-// no answer.
+// connectPostfix has Postfix ask the daemon by the lines of docs/debian.md, and
+// refuse mail for now when there is no answer.
 func (l *life) connectPostfix() {
 	l.t.Helper()
-	l.Run("postconf -e myhostname=mx.receiver.example mydestination=receiver.example smtpd_authorized_xclient_hosts=127.0.0.1 " +
-		"'smtpd_milters={ unix:dmarcgate/milter.sock, connect_timeout=15s, command_timeout=30s, content_timeout=120s, default_action=tempfail }'")
+	milters := strings.ReplaceAll(documentedBlock(l.t, "main.cf"), "default_action=accept", "default_action=tempfail")
+	l.Run("cat >>/etc/postfix/main.cf <<'END'\n" + milters + "END")
+	l.Run("postconf -e myhostname=mx.receiver.example mydestination=receiver.example smtpd_authorized_xclient_hosts=127.0.0.1")
 	l.Run("postfix reload")
 }
 
@@ -254,9 +301,12 @@ func (l *life) losesNoMessage() {
 			}
 		})
 	}
-	for _, version := range []string{newer, older, newer} {
-		at := sent.Load()
-		l.install(version)
+	for _, change := range []struct {
+		to      string
+		install func(string)
+	}{{newer, l.install}, {older, l.downgrade}, {newer, l.install}} {
+		version, at := change.to, sent.Load()
+		change.install(version)
 		if got := l.status().Version; got != version {
 			l.t.Errorf("after the installation of %s the daemon has version %s", version, got)
 		}
@@ -281,7 +331,7 @@ func (l *life) stored() int {
 // removes checks that a removal keeps configuration and results.
 func (l *life) removes() {
 	l.t.Helper()
-	l.Run("touch /etc/dmarcgate/rules.d/own.toml && apt-get remove -y dmarcgate")
+	l.Run("touch /etc/dmarcgate/rules.d/own.toml && yes | " + documented(l.t, "apt remove dmarcgate"))
 	if out, err := l.Try("pgrep -x dmarcgate || ls -d /proc/[0-9]*/exe | xargs -n1 readlink | grep dmarcgate"); err == nil {
 		l.t.Errorf("after the removal the daemon runs: %s", out)
 	}
@@ -294,7 +344,7 @@ func (l *life) removes() {
 // purges compares the files of the host with those before the installation.
 func (l *life) purges(before map[string]bool) {
 	l.t.Helper()
-	l.Run("apt-get purge -y dmarcgate")
+	l.Run("yes | " + documented(l.t, "apt purge dmarcgate"))
 	for file := range l.files() {
 		if !before[file] {
 			l.t.Errorf("after the purge there is %s", file)

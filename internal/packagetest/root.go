@@ -34,6 +34,14 @@ type Root struct {
 // a minute when the archive has to be made first.
 func Start(t testing.TB) *Root {
 	t.Helper()
+	r := &Root{t: t, dir: unpack(t)}
+	r.boot(filepath.Join(checkout(t), "internal/packagetest/boot.sh"))
+	return r
+}
+
+// unpack returns a folder with a bare Debian, which the test removes.
+func unpack(t testing.TB) string {
+	t.Helper()
 	top := checkout(t)
 	archive := filepath.Join(top, ".cache", "packagetest", "bookworm.tar")
 	output(t, exec.Command(filepath.Join(top, "internal/packagetest/root.sh"), archive))
@@ -41,14 +49,16 @@ func Start(t testing.TB) *Root {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("removing the host: %v", err)
+		}
+	})
 	output(t, exec.Command("tar", "-C", dir, "-xpf", archive))
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r := &Root{t: t, dir: dir}
-	r.boot(filepath.Join(top, "internal/packagetest/boot.sh"))
-	return r
+	return dir
 }
 
 // boot starts systemd and returns when all units have started.
