@@ -151,6 +151,10 @@ func TestDocumentsCommandsWork(t *testing.T) {
 							t.Errorf("%s: %q: %v", file, line, err)
 						}
 					}
+				case "apt": // internal/packagetest runs those of docs/debian.md
+					if page, err := os.ReadFile("../../docs/debian.md"); err != nil || !bytes.Contains(page, []byte("\n"+strings.ReplaceAll(strings.TrimSpace(line), "./dist/", "./"))) {
+						t.Errorf("%s: %q is not a command of docs/debian.md: %v", file, line, err)
+					}
 				case "go":
 					goLine(t, file, w)
 				default:
