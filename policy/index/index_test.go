@@ -176,19 +176,21 @@ func TestIndexFindsWhatMatchesAndNothingUnrelated(t *testing.T) {
 func TestIndexFindsEveryRuleOfAMap(t *testing.T) {
 	names := []pattern.Domain{pattern.NewDomainMap("m", domain(pattern.Exact, "a.example")[0]).Pattern()}
 	nets := []pattern.Network{pattern.NewNetMap("m", []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}).Pattern()}
+	otherNames := []pattern.Domain{pattern.NewDomainMap("o", domain(pattern.Exact, "b.example")[0]).Pattern()}
 	x := New([]*Keys{
 		{Domains: [][]pattern.Domain{names}}, {Client: nets, Domains: [][]pattern.Domain{nil}},
 		{Domains: [][]pattern.Domain{names}}, {Client: nets, Domains: [][]pattern.Domain{nil}},
+		{Domains: [][]pattern.Domain{otherNames}},
 	}, 1)
 	var b Bits
 	x.Start(&b, "")
 	x.Domain(&b, 0, "a.example", "")
-	if got := found(&b, 4); !slices.Equal(got, []int{0, 2}) {
+	if got := found(&b, 5); !slices.Equal(got, []int{0, 2}) {
 		t.Errorf("by a name of the map, found %v; want both rules with the map", got)
 	}
 	x.Start(&b, "")
 	x.Client(&b, netip.MustParsePrefix("192.0.2.1/32"), false)
-	if got := found(&b, 4); !slices.Equal(got, []int{1, 3}) {
+	if got := found(&b, 5); !slices.Equal(got, []int{1, 3}) {
 		t.Errorf("by a client in the map, found %v; want both rules with the map", got)
 	}
 }
