@@ -3,6 +3,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -69,12 +71,23 @@ func (s *sendmailHost) files() (out string) {
 	return out
 }
 
+// answers sends a spoof, which gets this code. A message that is taken is also
+// delivered when answers returns.
 func (s *sendmailHost) answers(want int) {
 	s.t.Helper()
+	subject := fmt.Sprintf("spoof %d", len(s.sendmail.Mails()))
 	r, err := s.sendmail.Send(mtatest.Client{Addr: "192.0.2.66", Helo: "[192.0.2.66]"},
-		mtatest.Mail{From: "a@bad.example", Rcpts: []string{"user@receiver.example"}, Data: []byte("From: a@bad.example\r\nSubject: x\r\n\r\nhello\r\n")})
+		mtatest.Mail{From: "a@bad.example", Rcpts: []string{"user@receiver.example"}, Data: []byte("From: a@bad.example\r\nSubject: " + subject + "\r\n\r\nhello\r\n")})
 	if err != nil || r.Code != want {
 		s.t.Errorf("reply = %v, %v; want %d\n%s", r, err, want, s.sendmail.Log())
+	}
+	if r.Code != 250 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), mtaTime)
+	defer cancel()
+	if _, err := s.sendmail.Delivered(ctx, func(m mtatest.Mail) bool { return bytes.Contains(m.Data, []byte("Subject: "+subject)) }); err != nil {
+		s.t.Errorf("the message was not delivered: %v\n%s", err, s.sendmail.Log())
 	}
 }
 
