@@ -58,11 +58,7 @@ func without(list []postfix.Milter, want postfix.Milter, queueDir string) []post
 // is signed. The others keep their order and their settings; our entry keeps those
 // settings that an administrator has given it and that are no worse (merged).
 func placed(list []postfix.Milter, want postfix.Milter, queueDir string) (out []postfix.Milter, why string) {
-	for _, m := range list {
-		if isOurs(m, want, queueDir) {
-			want.Settings = merged(m.Settings, want.Settings)
-		}
-	}
+	want = kept(list, want, queueDir)
 	out = without(list, want, queueDir)
 	at := len(out)
 	for at > 0 && rewrites(out[at-1]) {
@@ -78,6 +74,22 @@ func placed(list []postfix.Milter, want postfix.Milter, queueDir string) (out []
 		why += "; before " + out[at].Address + ", which can change signed parts of a message"
 	}
 	return slices.Insert(out, at, want), why
+}
+
+// foremost is a list with our entry before every other milter.
+func foremost(list []postfix.Milter, want postfix.Milter, queueDir string) []postfix.Milter {
+	return slices.Insert(without(list, want, queueDir), 0, kept(list, want, queueDir))
+}
+
+// kept is our entry with the settings that it has in a list, as far as they are no
+// worse (merged).
+func kept(list []postfix.Milter, want postfix.Milter, queueDir string) postfix.Milter {
+	for _, m := range list {
+		if isOurs(m, want, queueDir) {
+			want.Settings = merged(m.Settings, want.Settings)
+		}
+	}
+	return want
 }
 
 // merged keeps the settings of an entry, adds what is missing, sets default_action

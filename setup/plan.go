@@ -81,10 +81,10 @@ func (p planner) plan(inherit bool, own, others []postfix.Service) error {
 			return err
 		}
 	}
-	p.local()
+	p.local(inherit)
 	if inherit {
 		list, why := placed(p.main, p.Milter, p.i.QueueDir())
-		p.set("", "smtpd_milters", p.main, list, why)
+		p.set("smtpd_milters", p.main, list, why)
 	}
 	return nil
 }
@@ -135,32 +135,64 @@ func (p planner) extend(s postfix.Service) error {
 	return nil
 }
 
-// local keeps the daemon out of non_smtpd_milters, which often repeats the other
-// list.
-func (p planner) local() {
+// local has the daemon clean mail of this host, before a signer signs the mail. Where
+// a content filter returns mail through sendmail(1), the daemon would see a message
+// twice, and stays out. inherit says that smtpd_milters of main.cf gets the daemon.
+func (p planner) local(inherit bool) {
 	have, err := postfix.ParseMilters(p.i.Set["non_smtpd_milters"])
 	if err != nil {
 		return // Postfix says it with each message; it is not ours
 	}
-	queue := p.i.QueueDir()
-	var list []postfix.Milter
-	for _, m := range without(have, p.Milter, queue) {
-		if name := strings.Trim(strings.TrimPrefix(m.Address, "$"), "{}()"); strings.HasPrefix(m.Address, "$") && name == "smtpd_milters" {
-			list = append(list, without(p.main, p.Milter, queue)...)
-		} else {
-			list = append(list, m)
-		}
+	main, queue := p.main, p.i.QueueDir()
+	if inherit {
+		main, _ = placed(p.main, p.Milter, queue)
 	}
-	p.set("", "non_smtpd_milters", have, list, "mail of this host and requeued mail (postsuper -r) has no SMTP client to check, and keeps its results; the other milters stay")
+	list := expanded(have, main)
+	cleanup, _ := p.i.Service("cleanup/unix")
+	switch filter := p.piped(); {
+	case filter != "":
+		p.set("non_smtpd_milters", list, without(list, p.Milter, queue), "the content filter "+filter+" returns mail through sendmail(1): the daemon has seen the mail, and would remove its own results as forged; the other milters stay")
+	case p.i.Chrooted(cleanup) && strings.HasPrefix(p.Milter.Address, "unix:/"):
+		p.Kept = append(p.Kept, "non_smtpd_milters: cleanup(8) runs in the chroot "+queue+" and cannot reach "+p.Milter.Address)
+	default:
+		want := foremost(list, p.Milter, queue)
+		if len(list) == 0 && len(main) == 1 && inherit {
+			want = []postfix.Milter{{Address: "$smtpd_milters"}}
+		}
+		p.set("non_smtpd_milters", list, want, "the daemon removes forged results from mail of sendmail(1) and does not evaluate the mail; a milter that signs comes behind")
+	}
 }
 
-// set adds a step for a list of main.cf, unless it says the same already.
-func (p planner) set(service, name string, have, list []postfix.Milter, why string) {
+// piped is a content filter of mail from outside that returns mail through
+// sendmail(1), or "".
+func (p planner) piped() string {
+	for _, s := range p.Asking {
+		if filter := p.i.Value(s, "content_filter"); p.i.Piped(filter) {
+			return filter
+		}
+	}
+	return ""
+}
+
+// expanded is a list with the milters of smtpd_milters for this parameter.
+func expanded(list, main []postfix.Milter) (out []postfix.Milter) {
+	for _, m := range list {
+		if name, found := strings.CutPrefix(m.Address, "$"); found && strings.Trim(name, "{}()") == "smtpd_milters" {
+			out = append(out, main...)
+		} else {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// set adds a step for a list of main.cf, unless have is that list.
+func (p planner) set(name string, have, list []postfix.Milter, why string) {
 	if same(have, list) {
 		return
 	}
 	old, was := p.i.Set[name]
-	p.Steps = append(p.Steps, Step{postfix.Change{Service: service, Name: name, Old: old, New: postfix.FormatMilters(list), Was: was}, why})
+	p.Steps = append(p.Steps, Step{postfix.Change{Name: name, Old: old, New: postfix.FormatMilters(list), Was: was}, why})
 }
 
 func same(a, b []postfix.Milter) bool {

@@ -12,6 +12,8 @@ import (
 const (
 	settings = "connect_timeout=15s, command_timeout=30s, content_timeout=120s, default_action=accept"
 	entry    = "{ unix:dmarcgate/milter.sock, " + settings + " }"
+	repeats  = "non_smtpd_milters = $smtpd_milters\n"
+	first    = "non_smtpd_milters = " + entry + "\n"
 )
 
 // service makes a line of master.cf: "smtp/inet smtpd y" and overrides.
@@ -64,31 +66,36 @@ func TestPlanPutsTheDaemonWhereItsFieldSurvives(t *testing.T) {
 		main     []string
 		want     string
 	}{
-		{"no milter yet", []postfix.Service{smtpd}, nil, "smtpd_milters = " + entry},
+		{"no milter yet", []postfix.Service{smtpd}, nil, repeats + "smtpd_milters = " + entry},
 		{"behind OpenDKIM, whose settings stay", []postfix.Service{smtpd}, []string{"smtpd_milters={ inet:localhost:8891, default_action=accept }"},
-			"smtpd_milters = { inet:localhost:8891, default_action=accept }, " + entry},
+			first + "smtpd_milters = { inet:localhost:8891, default_action=accept }, " + entry},
 		{"behind OpenDKIM where it stood before", []postfix.Service{smtpd}, []string{"smtpd_milters=unix:dmarcgate/milter.sock, unix:opendkim/opendkim.sock"},
-			"smtpd_milters = unix:opendkim/opendkim.sock, " + entry},
+			first + "smtpd_milters = unix:opendkim/opendkim.sock, " + entry},
 		{"before what rewrites subjects", []postfix.Service{smtpd}, []string{"smtpd_milters=inet:localhost:8891, unix:/spamass/spamass.sock"},
-			"smtpd_milters = inet:localhost:8891, " + entry + ", unix:/spamass/spamass.sock"},
-		{"a parameter stays one", []postfix.Service{smtpd}, []string{"smtpd_milters=$opendkim"}, "smtpd_milters = $opendkim, " + entry},
-		{"a path that the chroot does not have", []postfix.Service{smtpd}, []string{"smtpd_milters=unix:/var/spool/postfix/dmarcgate/milter.sock"}, "smtpd_milters = " + entry},
-		{"our entry is right", []postfix.Service{smtpd}, []string{"smtpd_milters=inet:localhost:8891, " + entry}, ""},
+			first + "smtpd_milters = inet:localhost:8891, " + entry + ", unix:/spamass/spamass.sock"},
+		{"a parameter stays one", []postfix.Service{smtpd}, []string{"smtpd_milters=$opendkim"}, first + "smtpd_milters = $opendkim, " + entry},
+		{"a path that the chroot does not have", []postfix.Service{smtpd}, []string{"smtpd_milters=unix:/var/spool/postfix/dmarcgate/milter.sock"}, repeats + "smtpd_milters = " + entry},
+		{"our entry is right", []postfix.Service{smtpd}, []string{"smtpd_milters=inet:localhost:8891, " + entry, "non_smtpd_milters=" + entry}, ""},
 		{"longer timeouts and further settings of our entry stay", []postfix.Service{smtpd}, []string{"smtpd_milters={ unix:dmarcgate/milter.sock, content_timeout=5m, connect_timeout=1s, default_action=reject }"},
-			"smtpd_milters = { unix:dmarcgate/milter.sock, content_timeout=5m, connect_timeout=15s, default_action=accept, command_timeout=30s }"},
-		{"an old protocol is overruled", []postfix.Service{smtpd}, []string{"milter_protocol=2"}, "smtpd_milters = { unix:dmarcgate/milter.sock, " + settings + ", protocol=6 }"},
-		{"mail of this host keeps its milters", []postfix.Service{smtpd}, []string{"smtpd_milters=inet:localhost:8891", "non_smtpd_milters=$smtpd_milters"},
-			"non_smtpd_milters = inet:localhost:8891\nsmtpd_milters = inet:localhost:8891, " + entry},
-		{"the daemon leaves non_smtpd_milters", []postfix.Service{smtpd}, []string{"smtpd_milters=" + entry, "non_smtpd_milters=unix:dmarcgate/milter.sock, inet:localhost:8891"},
+			repeats + "smtpd_milters = { unix:dmarcgate/milter.sock, content_timeout=5m, connect_timeout=15s, default_action=accept, command_timeout=30s }"},
+		{"an old protocol is overruled", []postfix.Service{smtpd}, []string{"milter_protocol=2"}, repeats + "smtpd_milters = { unix:dmarcgate/milter.sock, " + settings + ", protocol=6 }"},
+		{"mail of this host keeps its signer, behind the daemon", []postfix.Service{smtpd}, []string{"smtpd_milters=inet:localhost:8891", "non_smtpd_milters=$smtpd_milters"},
+			"non_smtpd_milters = " + entry + ", inet:localhost:8891\nsmtpd_milters = inet:localhost:8891, " + entry},
+		{"mail of this host passes the daemon first", []postfix.Service{smtpd}, []string{"smtpd_milters=" + entry, "non_smtpd_milters=inet:localhost:8891, unix:dmarcgate/milter.sock"},
+			"non_smtpd_milters = " + entry + ", inet:localhost:8891"},
+		{"the same milters for mail of this host stay", []postfix.Service{smtpd}, []string{"smtpd_milters=" + entry, "non_smtpd_milters=${smtpd_milters}"}, ""},
+		{"the daemon before the other milters, by a parameter", []postfix.Service{smtpd}, []string{"smtpd_milters=inet:localhost:8891, " + entry, "non_smtpd_milters=" + entry + ", $opendkim"}, ""},
+		{"mail of this host that a content filter returns passes the daemon once", []postfix.Service{smtpd, service("spamassassin/unix pipe n")}, []string{"content_filter=spamassassin", "smtpd_milters=" + entry, "non_smtpd_milters=$smtpd_milters, inet:localhost:8891"},
 			"non_smtpd_milters = inet:localhost:8891"},
+		{"a service whose content filter returns mail by sendmail", []postfix.Service{service("smtp/inet smtpd y", "content_filter=spamassassin:"), service("spamassassin/unix pipe n")}, nil, "smtpd_milters = " + entry},
 		{"mail from a content filter is not seen twice", []postfix.Service{smtpd, fromAmavis()}, []string{"smtpd_milters=inet:localhost:8891"},
-			"127.0.0.1:10025/inet -o smtpd_milters=inet:localhost:8891\nsmtpd_milters = inet:localhost:8891, " + entry},
-		{"also when the daemon is there already", []postfix.Service{smtpd, fromAmavis()}, []string{"smtpd_milters=" + entry}, "127.0.0.1:10025/inet -o smtpd_milters="},
-		{"a filter's way back without milters stays", []postfix.Service{smtpd, service("127.0.0.1:10025/inet smtpd n", "content_filter=", "receive_override_options=no_header_body_checks,no_milters")}, nil, "smtpd_milters = " + entry},
-		{"submission stays", []postfix.Service{smtpd, service("submission/inet smtpd y", "smtpd_sasl_auth_enable=yes")}, nil, "smtpd_milters = " + entry},
+			"127.0.0.1:10025/inet -o smtpd_milters=inet:localhost:8891\n" + first + "smtpd_milters = inet:localhost:8891, " + entry},
+		{"also when the daemon is there already", []postfix.Service{smtpd, fromAmavis()}, []string{"smtpd_milters=" + entry}, "127.0.0.1:10025/inet -o smtpd_milters=\n" + strings.TrimSpace(repeats)},
+		{"a filter's way back without milters stays", []postfix.Service{smtpd, service("127.0.0.1:10025/inet smtpd n", "content_filter=", "receive_override_options=no_header_body_checks,no_milters")}, nil, repeats + "smtpd_milters = " + entry},
+		{"submission stays", []postfix.Service{smtpd, service("submission/inet smtpd y", "smtpd_sasl_auth_enable=yes")}, nil, repeats + "smtpd_milters = " + entry},
 		{"a list of the service itself is extended", []postfix.Service{service("smtp/inet smtpd y", "smtpd_milters=inet:localhost:8891")}, []string{"smtpd_milters=unix:other"},
-			"smtp/inet -o { smtpd_milters = inet:localhost:8891,{unix:dmarcgate/milter.sock," + strings.ReplaceAll(settings, ", ", ",") + "} }"},
-		{"behind postscreen", []postfix.Service{service("smtp/inet postscreen y"), service("smtpd/pass smtpd y")}, nil, "smtpd_milters = " + entry},
+			"smtp/inet -o { smtpd_milters = inet:localhost:8891,{unix:dmarcgate/milter.sock," + strings.ReplaceAll(settings, ", ", ",") + "} }\n" + strings.TrimSpace(first)},
+		{"behind postscreen", []postfix.Service{service("smtp/inet postscreen y"), service("smtpd/pass smtpd y")}, nil, repeats + "smtpd_milters = " + entry},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			i := instance(tt.services, tt.main...)
@@ -125,7 +132,7 @@ func carryOut(i *postfix.Instance, c postfix.Change) {
 
 func TestPlanTellsWhyTheDaemonStandsBehindOpenDKIM(t *testing.T) {
 	p, err := PlanPostfix(instance([]postfix.Service{smtpd}, "smtpd_milters=inet:localhost:8891"), target(policy.Monitor))
-	if err != nil || !strings.Contains(p.Steps[0].Why, "OpenDKIM") || !strings.Contains(p.Steps[0].Why, "delete Authentication-Results") {
+	if err != nil || !strings.Contains(p.Steps[1].Why, "OpenDKIM") || !strings.Contains(p.Steps[1].Why, "delete Authentication-Results") {
 		t.Errorf("plan = %+v, %v; want the reason for the place", p, err)
 	}
 }

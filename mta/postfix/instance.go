@@ -86,6 +86,14 @@ func (i *Instance) Milters(s Service) ([]Milter, error) {
 	return ParseMilters(i.Value(s, "smtpd_milters"))
 }
 
+// Piped reports whether a content filter is a command that pipe(8) runs. Such a
+// filter returns mail through sendmail(1).
+func (i *Instance) Piped(filter string) bool {
+	transport, _, _ := strings.Cut(filter, ":")
+	s, ok := i.Service(transport + "/unix")
+	return ok && s.Program == "pipe"
+}
+
 // parseValues reads lines "name = value" of postconf.
 func parseValues(out string) map[string]string {
 	values := map[string]string{}
