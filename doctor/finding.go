@@ -58,7 +58,7 @@ var levels = map[string]string{
 	"idle_timeout":          site.LevelWarning,
 	"milter_protocol":       site.LevelWarning,
 	"pickup_reinjects":      site.LevelError,
-	"non_smtpd_milters":     site.LevelRemark,
+	"non_smtpd_milters":     site.LevelWarning,
 	"own_mail_evaluated":    site.LevelWarning,
 	"submission_open":       site.LevelWarning,
 	"reinjected":            site.LevelError,

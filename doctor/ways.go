@@ -57,18 +57,24 @@ func (h *Host) pickup(r *report, m mta) {
 	cleanup, _ := m.Service("cleanup/unix")
 	at := slices.IndexFunc(list, func(one postfix.Milter) bool { return h.ours(m.Instance, cleanup, one) != nil })
 	filter, queued := m.filter()
-	transport, _, _ := strings.Cut(filter, ":")
-	piped, ok := m.Service(transport + "/unix")
-	pipes := queued && ok && piped.Program == "pipe"
-	rest := slices.DeleteFunc(slices.Clone(list), func(one postfix.Milter) bool { return at >= 0 && one.Address == list[at].Address })
+	pipes := queued && m.Piped(filter)
+	fix := func(list []postfix.Milter) []Fix {
+		return put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(list))
+	}
 	switch {
 	case at >= 0 && pipes:
-		r.once("pickup_reinjects", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(rest)),
+		rest := slices.DeleteFunc(slices.Clone(list), func(one postfix.Milter) bool { return one.Address == list[at].Address })
+		r.once("pickup_reinjects", fix(rest),
 			"the content filter %s returns mail through sendmail(1), and non_smtpd_milters asks dmarcgate again: the results of the first time are removed as forged", term.Printable(filter))
-	case at >= 0:
-		r.once("non_smtpd_milters", put(m.Dir+"/main.cf", "non_smtpd_milters = %s", postfix.FormatMilters(rest)),
-			"non_smtpd_milters names dmarcgate: forged results are removed from mail of local programs, and our own results from mail that is queued again (postsuper -r)")
+	case at < 0 && !pipes && !(queued && m.onlyInner()):
+		r.once("non_smtpd_milters", fix(slices.Insert(list, 0, m.hops[0].milter())),
+			"mail of sendmail(1) does not pass dmarcgate: results that a local program has forged under the name of this host stay in the mail")
 	}
+}
+
+// onlyInner tells whether only services behind a filter ask us.
+func (m mta) onlyInner() bool {
+	return !slices.ContainsFunc(m.hops, func(o hop) bool { return !slices.ContainsFunc(m.inner, same(o.s)) })
 }
 
 // service looks at the kind of mail that one smtpd takes.

@@ -46,6 +46,7 @@ func TestDoctorNamesFaultsOfARealPostfix(t *testing.T) {
 		line     string // of the first fix
 	}{
 		{"a healthy one", nil, false, "", ""},
+		{"mail of sendmail without the daemon", []string{"non_smtpd_milters ="}, false, "non_smtpd_milters", "non_smtpd_milters = { unix:dg.sock, default_action=accept }"},
 		{"no milter", []string{"smtpd_milters ="}, false, "not_attached", "smtpd_milters = "},
 		{"the path as it is outside of the chroot", []string{"smtpd_milters = { unix:" + socket + ", default_action=accept }"}, false, "socket_chroot", "address = "},
 		{"a socket of root alone", nil, true, "socket_closed", "socket_owner = \":postfix\""},
@@ -58,7 +59,7 @@ func TestDoctorNamesFaultsOfARealPostfix(t *testing.T) {
 		{"two instances of which one asks", []string{"multi_instance_directories = " + conf + "-out"}, false, "instance_not_attached", "smtpd_milters = "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			reconfigure(t, postfix, conf, append([]string{good}, tt.settings...))
+			reconfigure(t, postfix, conf, append([]string{good, "non_smtpd_milters = $smtpd_milters"}, tt.settings...))
 			uid := 0
 			if !tt.closed {
 				uid = uidOf(user)
