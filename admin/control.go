@@ -100,6 +100,8 @@ type ListenerStatus struct {
 	Address string `json:"address"`
 	Profile string `json:"profile"`
 
+	Sockets []string `json:"sockets"` // where the listener listens, as "unix:/path" or "tcp:host:port"; systemd may pass several sockets
+
 	EnforceShare int `json:"enforce_share"` // percent of the messages for which the profile is enforced
 
 	AuthservID string   `json:"authserv_id,omitempty"` // of the configuration; absent when it is the MTA's name

@@ -49,9 +49,15 @@ func (d *Daemon) fillListeners(in site.Site) {
 
 // Addr returns the address of the first socket, as "unix:/path" or
 // "tcp:host:port".
-func (g *Listener) Addr() string {
-	a := g.sockets[0].Addr()
-	return a.Network() + ":" + a.String()
+func (g *Listener) Addr() string { return g.Addrs()[0] }
+
+// Addrs returns the addresses of all sockets.
+func (g *Listener) Addrs() []string {
+	list := make([]string, 0, len(g.sockets))
+	for _, s := range g.sockets {
+		list = append(list, s.Addr().Network()+":"+s.Addr().String())
+	}
+	return list
 }
 
 // use gives a listener what it works by: what the configuration says, under an

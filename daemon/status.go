@@ -41,7 +41,7 @@ func (d *Daemon) Status(ctx context.Context) admin.Status {
 	for _, g := range d.listeners {
 		p := g.Snapshot.Load().Settings.Policy
 		s.Listeners = append(s.Listeners, admin.ListenerStatus{
-			Name: g.Listener, Address: g.Config.Address.String(), Profile: p.Profile.String(), EnforceShare: int(p.EnforceShare),
+			Name: g.Listener, Address: g.Config.Address.String(), Sockets: g.Addrs(), Profile: p.Profile.String(), EnforceShare: int(p.EnforceShare),
 			AuthservID: g.Snapshot.Load().Settings.AuthservID, MTANames: namesOn(d.names.All(), g.Listener),
 			Warning: listenerWarning(g.Coverage.Finding()),
 		})

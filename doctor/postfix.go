@@ -1,7 +1,6 @@
 package doctor
 
 import (
-	"cmp"
 	"net"
 	"net/netip"
 	"path"
@@ -117,19 +116,56 @@ func onLoopback(s postfix.Service) bool {
 }
 
 // ours returns the listener that a milter is meant to lead to, nil for the milter
-// of another program.
+// of another program. Of a listener whose sockets systemd has passed, the address is
+// that of the socket.
 func (h *Host) ours(i *postfix.Instance, s postfix.Service, m postfix.Milter) *config.Listener {
 	network, at, ok := m.Socket(i.QueueDir(), i.Chrooted(s))
 	if !ok {
 		return nil
 	}
 	for n := range h.Config.Listeners {
-		l := &h.Config.Listeners[n]
-		if sameSocket(network, at, l.Address) || network == "unix" && h.meant(m, at, l.Address) {
-			return l
+		l := h.Config.Listeners[n]
+		sockets := h.sockets(&l, i.QueueDir())
+		for _, a := range sockets {
+			if sameSocket(network, at, a) {
+				l.Address = a
+				return &l
+			}
+		}
+		for _, a := range sockets {
+			if network == "unix" && h.meant(m, at, a) {
+				l.Address = a
+				return &l
+			}
 		}
 	}
 	return nil
+}
+
+// sockets returns where a listener listens, those below a queue directory first: by
+// the configuration, or for sockets of systemd by the daemon.
+func (h *Host) sockets(l *config.Listener, queueDir string) []config.Address {
+	if l.Address.Network != "systemd" || h.Daemon == nil {
+		return []config.Address{l.Address}
+	}
+	var inside, outside []config.Address
+	for _, s := range h.Daemon.Listeners {
+		for _, text := range s.Sockets {
+			network, addr, _ := strings.Cut(text, ":")
+			a := config.Address{Network: network, Addr: addr}
+			switch {
+			case s.Name != l.Name:
+			case strings.HasPrefix(addr, path.Clean(queueDir)+"/"):
+				inside = append(inside, a)
+			default:
+				outside = append(outside, a)
+			}
+		}
+	}
+	if len(inside)+len(outside) == 0 {
+		return []config.Address{l.Address}
+	}
+	return append(inside, outside...)
 }
 
 func sameSocket(network, at string, a config.Address) bool {
@@ -171,19 +207,19 @@ func (h *Host) ourLine() string {
 	if len(h.Config.Listeners) == 0 {
 		return ""
 	}
-	return h.milterFor(&h.Config.Listeners[0], "").String()
+	return h.milterFor(&h.Config.Listeners[0], "/var/spool/postfix").String()
 }
 
 // milterFor is a milter that leads to a listener, from within a queue directory
 // where that is possible.
 func (h *Host) milterFor(l *config.Listener, queueDir string) postfix.Milter {
-	address := "unix:dmarcgate/milter.sock"
-	switch l.Address.Network {
+	address, at := "unix:dmarcgate/milter.sock", h.sockets(l, queueDir)[0]
+	switch at.Network {
 	case "tcp":
-		address = "inet:" + l.Address.Addr
+		address = "inet:" + at.Addr
 	case "unix":
-		address = "unix:" + l.Address.Addr
-		if rest, below := strings.CutPrefix(l.Address.Addr, path.Clean(cmp.Or(queueDir, "/var/spool/postfix"))+"/"); below {
+		address = "unix:" + at.Addr
+		if rest, below := strings.CutPrefix(at.Addr, path.Clean(queueDir)+"/"); below {
 			address = "unix:" + rest
 		}
 	}
@@ -260,6 +296,9 @@ func (h *Host) socket(r *report, o hop) {
 		moved := o
 		moved.list = slices.Clone(o.list)
 		moved.list[o.at].Address = "unix:dmarcgate/milter.sock"
+		if rest, below := strings.CutPrefix(o.listener.Address.Addr, path.Clean(o.i.QueueDir())+"/"); below && h.passed(o.listener) {
+			fixes, moved.list[o.at].Address = nil, "unix:"+rest
+		}
 		r.once("socket_chroot", append(fixes, moved.line(moved.list)...),
 			"%s runs in the chroot %s and looks for the socket at %s, where there is none; %s is right outside of the chroot only", o.s.ID(), o.i.QueueDir(), at, written)
 	case !leads && o.listener.Address.Network == "unix":
@@ -277,6 +316,11 @@ func (h *Host) socket(r *report, o hop) {
 	case known && found.Closed != "":
 		r.once("socket_closed", put(h.Path, "socket_owner = \":%s\"", o.i.MailOwner()), "the user of Postfix, %s, cannot connect to %s: no permission on %s", o.i.MailOwner(), at, term.Printable(found.Closed))
 	}
+}
+
+// passed tells whether systemd opens the sockets of a listener.
+func (h *Host) passed(l *config.Listener) bool {
+	return slices.ContainsFunc(h.Config.Listeners, func(c config.Listener) bool { return c.Name == l.Name && c.Address.Network == "systemd" })
 }
 
 // leadsElsewhere tells whether another milter of the list leads to the listener, so

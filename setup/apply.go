@@ -52,7 +52,7 @@ func (o *Options) read(ctx context.Context) (*postfix.Instance, *Plan, Target, e
 	if err != nil {
 		return nil, nil, Target{}, err
 	}
-	t, err := ChooseListener(o.Config, o.Listener, i.QueueDir())
+	t, err := ChooseListener(o.Config, o.Listener, i.QueueDir(), o.bound(ctx))
 	if err != nil {
 		return nil, nil, Target{}, err
 	}

@@ -194,6 +194,32 @@ func TestPlanTakesASocketElsewhereWithoutChroot(t *testing.T) {
 	}
 }
 
+func TestChooseListenerFindsTheSocketThatSystemdPassed(t *testing.T) {
+	cfg := &config.Config{Listeners: []config.Listener{{Name: "mta", Address: config.Address{Network: "systemd", Addr: "mta"}}}}
+	both := []string{"unix:/run/x/milter.sock", "unix:/srv/postfix/x/milter.sock"}
+	for _, tt := range []struct {
+		name, queue string
+		sockets     []string
+		want        string
+	}{
+		{"Postfix, below its queue directory", "/srv/postfix", both, "unix:/srv/postfix/x/milter.sock"},
+		{"another instance, outside of its queue directory", "/srv/postfix-out", both, "unix:/run/x/milter.sock"},
+		{"Sendmail, in /run", "", []string{both[1], both[0]}, "unix:/run/x/milter.sock"},
+		{"a directory whose name begins alike", "/srv/post", both, "unix:/run/x/milter.sock"},
+		{"a port", "/srv/postfix", []string{"tcp:127.0.0.1:8893"}, "tcp:127.0.0.1:8893"},
+	} {
+		got, err := ChooseListener(cfg, "", tt.queue, map[string][]string{"mta": tt.sockets, "other": both})
+		if err != nil || got.Address.String() != tt.want {
+			t.Errorf("%s: socket = %v, %v; want %s", tt.name, got.Address, err, tt.want)
+		}
+	}
+	// A daemon that does not run tells nothing.
+	queue := t.TempDir()
+	if _, err := ChooseListener(cfg, "", queue, nil); err == nil || !strings.Contains(err.Error(), queue+"/dmarcgate/milter.sock") {
+		t.Errorf("without a socket: %v; want where the socket is missing", err)
+	}
+}
+
 func FuzzPlanPostfix(f *testing.F) {
 	f.Add("unix:a, { inet:localhost:8891, default_action=accept }", "$smtpd_milters", "unix:b")
 	f.Add("{ {", "}", "{unix:dmarcgate/milter.sock,}")

@@ -56,8 +56,8 @@ func equates(t Target) string {
 	return "S=" + place + failing + ", T=C:30s;S:30s;R:10s;E:5m"
 }
 
-func (o *Options) planSendmail(files SendmailFiles) (*sendmailPlan, error) {
-	t, err := ChooseListener(o.Config, o.Listener, "")
+func (o *Options) planSendmail(ctx context.Context, files SendmailFiles) (*sendmailPlan, error) {
+	t, err := ChooseListener(o.Config, o.Listener, "", o.bound(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -99,8 +99,8 @@ func (p *sendmailPlan) print(o *Options) {
 }
 
 // Sendmail prints what has to change in sendmail.mc.
-func Sendmail(o Options, files SendmailFiles) error {
-	p, err := o.planSendmail(files)
+func Sendmail(ctx context.Context, o Options, files SendmailFiles) error {
+	p, err := o.planSendmail(ctx, files)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func ApplySendmail(ctx context.Context, o Options, files SendmailFiles) error {
 	if err := o.repairSendmail(ctx, j); err != nil {
 		return err
 	}
-	p, err := o.planSendmail(files)
+	p, err := o.planSendmail(ctx, files)
 	if err != nil {
 		return err
 	}

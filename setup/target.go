@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -24,10 +25,12 @@ type Target struct {
 	Address  config.Address // never of systemd: see Listener
 }
 
-// ChooseListener finds the listener by its name; "" is the only one. A socket of
-// systemd is looked for where the packages have it: below the queue directory of
-// Postfix, or in /run.
-func ChooseListener(cfg *config.Config, name string, queueDir string) (Target, error) {
+// ChooseListener finds the listener by its name; "" is the only one. queueDir is that
+// of Postfix, "" for another MTA. bound tells where the running daemon listens, by
+// the names of listeners: systemd passes sockets whose paths the configuration does
+// not have. Where bound does not tell, a socket of systemd is looked for where the
+// packages have it: below the queue directory of Postfix, or in /run.
+func ChooseListener(cfg *config.Config, name string, queueDir string, bound map[string][]string) (Target, error) {
 	var names []string
 	var found []config.Listener
 	for _, l := range cfg.Listeners {
@@ -46,6 +49,9 @@ func ChooseListener(cfg *config.Config, name string, queueDir string) (Target, e
 	if t.Address.Network != "systemd" {
 		return t, nil
 	}
+	if t.Address = nearest(bound[t.Listener], queueDir); t.Address.Network != "" {
+		return t, nil
+	}
 	paths := []string{filepath.Join("/run", socketName)}
 	if queueDir != "" {
 		paths = []string{filepath.Join(queueDir, socketName), paths[0]}
@@ -57,6 +63,37 @@ func ChooseListener(cfg *config.Config, name string, queueDir string) (Target, e
 		}
 	}
 	return Target{}, fmt.Errorf("listener %s has a socket of systemd, and there is no socket at %s: start dmarcgate-postfix.socket", t.Listener, strings.Join(paths, " or "))
+}
+
+// nearest is the socket that an MTA with this queue directory reaches best: one below
+// the queue directory, or for another MTA one that is not below a chroot.
+func nearest(sockets []string, queueDir string) (best config.Address) {
+	place := "/run"
+	if queueDir != "" {
+		place = filepath.Clean(queueDir)
+	}
+	for _, text := range sockets {
+		network, addr, _ := strings.Cut(text, ":")
+		if best.Network == "" || strings.HasPrefix(addr, place+"/") && !strings.HasPrefix(best.Addr, place+"/") {
+			best = config.Address{Network: network, Addr: addr}
+		}
+	}
+	return best
+}
+
+// bound asks the daemon where its listeners listen. A daemon that does not answer, or
+// not to this user, tells nothing.
+func (o *Options) bound(ctx context.Context) map[string][]string {
+	places := map[string][]string{}
+	if o.Client == nil {
+		return places
+	}
+	if s, err := o.Client.Status(ctx); err == nil {
+		for _, l := range s.Listeners {
+			places[l.Name] = l.Sockets
+		}
+	}
+	return places
 }
 
 // Action is what the MTA has to do with mail while the daemon does not answer:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -32,6 +33,9 @@ func TestControlSocketServesCommands(t *testing.T) {
 	var s admin.Status
 	if err := json.Unmarshal([]byte(out), &s); err != nil || code != 0 || s.PID != os.Getpid() {
 		t.Errorf("status --json = %d, %+v, %v; want this process", code, s, err)
+	}
+	if len(s.Listeners) != 1 || !slices.Equal(s.Listeners[0].Sockets, []string{d.Listeners()[0].Addr()}) {
+		t.Errorf("status --json has the listeners %+v; want one at %s", s.Listeners, d.Listeners()[0].Addr())
 	}
 	if code, out, _ = command("reload", "-c", cfg); code != 0 || out != "reloaded\n" {
 		t.Errorf("reload = %d, %q; want success", code, out)

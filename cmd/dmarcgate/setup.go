@@ -108,7 +108,7 @@ func (c *setupSendmailCmd) Run(e *env) error {
 	case c.Apply:
 		return setup.ApplySendmail(ctx, o, files)
 	}
-	return setup.Sendmail(o, files)
+	return setup.Sendmail(ctx, o, files)
 }
 
 // guard waits until its standard input ends. A byte before says that all is well.
