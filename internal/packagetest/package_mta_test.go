@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -135,21 +136,13 @@ func documented(t *testing.T, command string) string {
 	return command
 }
 
-// documentedBlock returns the only block of a kind on docs/debian.md.
-func documentedBlock(t *testing.T, kind string) string {
-	t.Helper()
-	_, after, found := strings.Cut(string(read(t, "../../docs/debian.md")), "```"+kind+"\n")
-	block, _, ended := strings.Cut(after, "```")
-	if !found || !ended {
-		t.Fatalf("docs/debian.md has no block %s", kind)
-	}
-	return block
-}
-
 // status is what the running daemon tells.
 func (l *life) status() (s struct {
 	Version   string
-	Listeners []struct{ Address, Profile string }
+	Listeners []struct {
+		Address, Profile string
+		Sockets          []string
+	}
 }) {
 	l.t.Helper()
 	if err := json.Unmarshal([]byte(l.Run("dmarcgate status --json")), &s); err != nil {
@@ -160,17 +153,55 @@ func (l *life) status() (s struct {
 
 func checkLife(t *testing.T, olderDeb string) {
 	l := newLife(t, olderDeb)
-	before := l.files()
+	l.isMailServer()
+	before, mainCF := l.files(), l.mainCF()
 	l.respectsPolicy()
 	l.serveDNS()
 	l.install(older)
-	l.startsInMonitor()
-	l.connectPostfix()
+	l.Run(documented(t, "dmarcgate setup postfix --apply"))
 	l.firstVerdict()
+	l.isHealthy()
+	l.startsInMonitor()
 	l.losesNoMessage()
-	l.Run("postconf -X smtpd_milters && postfix reload")
+	l.Run(documented(t, "dmarcgate setup postfix --undo"))
+	l.keeps(mainCF, "setup postfix --undo")
+	// The removal of the package does the same.
+	l.Run("dmarcgate setup postfix --apply --no-probe")
 	l.removes()
+	l.keeps(mainCF, "the removal")
 	l.purges(before)
+}
+
+// isMailServer gives the stock Postfix its domain, and lets this test be another
+// client than it is.
+func (l *life) isMailServer() {
+	l.t.Helper()
+	l.Run("postconf -e myhostname=mx.receiver.example mydestination=receiver.example smtpd_authorized_xclient_hosts=127.0.0.1 && postfix reload")
+	if got := l.Run("postconf -F smtp/inet/chroot"); strings.TrimSpace(got) != "smtp/inet/chroot = y" {
+		l.t.Errorf("the chroot of Debian's smtpd is %q; want y", got)
+	}
+}
+
+// mainCF is the configuration of Postfix with the names in its folder.
+func (l *life) mainCF() string {
+	l.t.Helper()
+	return l.Run("cat /etc/postfix/main.cf /etc/postfix/master.cf; ls -A /etc/postfix")
+}
+
+// keeps compares the configuration of Postfix with that before setup.
+func (l *life) keeps(before, what string) {
+	l.t.Helper()
+	if got := l.mainCF(); got != before {
+		l.t.Errorf("after %s the configuration of Postfix is\n%s\nwant\n%s", what, got, before)
+	}
+}
+
+// isHealthy runs doctor, which finds nothing.
+func (l *life) isHealthy() {
+	l.t.Helper()
+	if out, err := l.Try(documented(l.t, "dmarcgate doctor")); err != nil || out != "no fault found\n" {
+		l.t.Errorf("doctor after the installation and setup: %v\n%s\nwant no fault", err, out)
+	}
 }
 
 // respectsPolicy installs where the host forbids packages to start services.
@@ -186,8 +217,13 @@ func (l *life) respectsPolicy() {
 
 func (l *life) startsInMonitor() {
 	l.t.Helper()
-	if got := l.status(); got.Version != older || len(got.Listeners) != 1 || got.Listeners[0].Profile != "monitor" {
-		l.t.Errorf("status after the installation = %+v; want version %s and one listener with the profile monitor", got, older)
+	got := l.status()
+	if got.Version != older || len(got.Listeners) != 1 || got.Listeners[0].Profile != "monitor" {
+		l.t.Fatalf("status after the installation = %+v; want version %s and one listener with the profile monitor", got, older)
+	}
+	slices.Sort(got.Listeners[0].Sockets)
+	if want := []string{"unix:/run/dmarcgate/milter.sock", "unix:/var/spool/postfix/dmarcgate/milter.sock"}; !slices.Equal(got.Listeners[0].Sockets, want) {
+		l.t.Errorf("the sockets of the daemon are %q; want %q", got.Listeners[0].Sockets, want)
 	}
 	l.Run("dmarcgate check-config --strict") // no warnings
 	// The MTA's user reaches the milter socket in its chroot, and nothing else.
@@ -204,6 +240,7 @@ func (l *life) startsInMonitor() {
 
 const zone = `
 .                      NS  ns.example.
+!ad .
 sender.example.        TXT "v=spf1 ip4:192.0.2.0/28 -all"
 _dmarc.sender.example. TXT "v=DMARC1; p=reject"
 !any
@@ -212,7 +249,7 @@ _dmarc.sender.example. TXT "v=DMARC1; p=reject"
 // serveDNS answers queries of the host by the zone.
 func (l *life) serveDNS() {
 	l.t.Helper()
-	l.Run("echo nameserver 127.0.0.1 >/etc/resolv.conf")
+	l.Run("printf 'nameserver 127.0.0.1\\noptions trust-ad\\n' >/etc/resolv.conf")
 	err := l.Inside(func() error {
 		s, err := dnstest.ServeAt(dnstest.NewZone(l.t, zone), "127.0.0.1:53")
 		if err == nil {
@@ -223,16 +260,6 @@ func (l *life) serveDNS() {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-}
-
-// connectPostfix has Postfix ask the daemon by the lines of docs/debian.md, and
-// refuse mail for now when there is no answer.
-func (l *life) connectPostfix() {
-	l.t.Helper()
-	milters := strings.ReplaceAll(documentedBlock(l.t, "main.cf"), "default_action=accept", "default_action=tempfail")
-	l.Run("cat >>/etc/postfix/main.cf <<'END'\n" + milters + "END")
-	l.Run("postconf -e myhostname=mx.receiver.example mydestination=receiver.example smtpd_authorized_xclient_hosts=127.0.0.1")
-	l.Run("postfix reload")
 }
 
 // send sends one message from a host on the world's side.
@@ -279,9 +306,12 @@ func (l *life) firstVerdict() {
 }
 
 // losesNoMessage upgrades and downgrades under load: every message gets 250 and
-// is in the store.
+// is in the store. Meanwhile Postfix refuses mail for now when there is no answer.
 func (l *life) losesNoMessage() {
 	l.t.Helper()
+	const action = "sed -i s/default_action=%s/default_action=%s/ /etc/postfix/main.cf && postfix reload"
+	l.Run(fmt.Sprintf(action, "accept", "tempfail"))
+	defer l.Run(fmt.Sprintf(action, "tempfail", "accept"))
 	stored := l.stored()
 	var sent atomic.Int64
 	step := make(chan struct{}) // closed at the end
