@@ -42,7 +42,8 @@ func PlanPostfix(i *postfix.Instance, t Target) (*Plan, error) {
 	var others, own []postfix.Service
 	chrooted := false
 	for _, s := range i.Smtpd() {
-		switch _, overridden := s.Overrides["smtpd_milters"]; roleOf(i, s) {
+		_, overridden := s.Overrides["smtpd_milters"]
+		switch r := roleOf(i, s); r {
 		case receives:
 			if filter := i.Value(s, "smtpd_proxy_filter"); filter != "" {
 				return nil, fmt.Errorf("%s has smtpd_proxy_filter = %s: its milters see no header. Set smtpd_milters on the service that gets the mail back from the filter, and name the filter's host in [[trusted_relay]]", s.ID(), filter)
@@ -55,6 +56,7 @@ func PlanPostfix(i *postfix.Instance, t Target) (*Plan, error) {
 			}
 		default:
 			others = append(others, s)
+			chrooted = chrooted || r == submits && i.Chrooted(s)
 		}
 	}
 	if len(p.Asking) == 0 {
@@ -77,7 +79,7 @@ func (p planner) plan(inherit bool, own, others []postfix.Service) error {
 		}
 	}
 	for _, s := range own {
-		if err := p.extend(s); err != nil {
+		if err := p.extend(s, func(list []postfix.Milter) ([]postfix.Milter, string) { return placed(list, p.Milter, p.i.QueueDir()) }); err != nil {
 			return err
 		}
 	}
@@ -89,15 +91,18 @@ func (p planner) plan(inherit bool, own, others []postfix.Service) error {
 	return nil
 }
 
-// spare keeps the daemon away from a service that gets mail back from a filter, and
-// tells why the others stay as they are.
+// spare keeps the daemon away from a service that gets mail back from a filter, has
+// a submission service with a list of its own ask the daemon, and tells why the
+// others stay as they are.
 func (p planner) spare(s postfix.Service, inherit bool) error {
 	_, overridden := s.Overrides["smtpd_milters"]
 	switch r := roleOf(p.i, s); {
 	case r == unasked:
 		p.Kept = append(p.Kept, s.ID()+": asks no milter, as master.cf or main.cf says")
 	case r == submits && overridden:
-		p.Kept = append(p.Kept, s.ID()+": has its own smtpd_milters in master.cf")
+		return p.extend(s, func(list []postfix.Milter) ([]postfix.Milter, string) {
+			return foremost(list, p.Milter, p.i.QueueDir()), "the daemon removes forged results, and does not evaluate mail of authenticated users; a milter that signs comes behind"
+		})
 	case r == submits:
 		p.Kept = append(p.Kept, s.ID()+": asks the daemon too, which removes forged results and does not evaluate mail of authenticated users")
 	case overridden:
@@ -117,13 +122,13 @@ func (p planner) spare(s postfix.Service, inherit bool) error {
 	return nil
 }
 
-// extend puts our entry into the list that a receiving service has of its own.
-func (p planner) extend(s postfix.Service) error {
+// extend puts our entry into the list that a service has of its own, where place says.
+func (p planner) extend(s postfix.Service, place func([]postfix.Milter) (list []postfix.Milter, why string)) error {
 	have, err := postfix.ParseMilters(s.Written["smtpd_milters"])
 	if err != nil {
 		return fmt.Errorf("smtpd_milters of %s: %w", s.ID(), err)
 	}
-	list, why := placed(have, p.Milter, p.i.QueueDir())
+	list, why := place(have)
 	if same(have, list) {
 		return nil
 	}

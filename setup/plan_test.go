@@ -93,6 +93,8 @@ func TestPlanPutsTheDaemonWhereItsFieldSurvives(t *testing.T) {
 		{"also when the daemon is there already", []postfix.Service{smtpd, fromAmavis()}, []string{"smtpd_milters=" + entry}, "127.0.0.1:10025/inet -o smtpd_milters=\n" + strings.TrimSpace(repeats)},
 		{"a filter's way back without milters stays", []postfix.Service{smtpd, service("127.0.0.1:10025/inet smtpd n", "content_filter=", "receive_override_options=no_header_body_checks,no_milters")}, nil, repeats + "smtpd_milters = " + entry},
 		{"submission stays", []postfix.Service{smtpd, service("submission/inet smtpd y", "smtpd_sasl_auth_enable=yes")}, nil, repeats + "smtpd_milters = " + entry},
+		{"submission with a signer of its own cleans mail before it signs", []postfix.Service{smtpd, service("submission/inet smtpd y", "smtpd_milters=inet:localhost:8891")}, nil,
+			"submission/inet -o { smtpd_milters = {unix:dmarcgate/milter.sock," + strings.ReplaceAll(settings, ", ", ",") + "},inet:localhost:8891 }\n" + repeats + "smtpd_milters = " + entry},
 		{"a list of the service itself is extended", []postfix.Service{service("smtp/inet smtpd y", "smtpd_milters=inet:localhost:8891")}, []string{"smtpd_milters=unix:other"},
 			"smtp/inet -o { smtpd_milters = inet:localhost:8891,{unix:dmarcgate/milter.sock," + strings.ReplaceAll(settings, ", ", ",") + "} }\n" + strings.TrimSpace(first)},
 		{"behind postscreen", []postfix.Service{service("smtp/inet postscreen y"), service("smtpd/pass smtpd y")}, nil, repeats + "smtpd_milters = " + entry},
@@ -163,6 +165,7 @@ func TestPlanRefusesWhatAnAdministratorHasToDecide(t *testing.T) {
 		want string
 	}{
 		{"a socket outside of the chroot", instance([]postfix.Service{smtpd}), elsewhere, `address = "unix:/var/spool/postfix/dmarcgate/milter.sock"`},
+		{"a socket outside of the chroot of submission", instance([]postfix.Service{service("smtp/inet smtpd n"), service("submission/inet smtpd y")}), elsewhere, `address = "unix:/var/spool/postfix/dmarcgate/milter.sock"`},
 		{"a path that main.cf cannot have", instance([]postfix.Service{smtpd}), odd, "without blanks"},
 		{"a proxy filter", instance([]postfix.Service{service("smtp/inet smtpd y", "smtpd_proxy_filter=127.0.0.1:10024")}), target(policy.Monitor), "see no header"},
 		{"no service for mail from outside", instance([]postfix.Service{service("submission/inet smtpd y")}), target(policy.Monitor), "no smtpd service"},
