@@ -82,18 +82,25 @@ func lookup(name string) (account, error) {
 // thread of its own, which has the root directory and the user for itself
 // (credentials belong to threads), and which ends afterwards.
 func (a account) connect(root, address string) (fd int, err error) {
-	type result struct {
-		fd  int
-		err error
-	}
-	done := make(chan result)
+	ownThread(func() { fd, err = a.connectHere(root, address) })
+	return fd, err
+}
+
+// ownThread runs f in a thread that ends with f. That is not the first thread of the
+// process: it does not end, and /proc shows its user as the user of the process.
+func ownThread(f func()) {
+	done := make(chan struct{})
 	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with this function
-		fd, err := a.connectHere(root, address)
-		done <- result{fd, err}
+		defer close(done)
+		runtime.LockOSThread() // and not unlocked: the thread ends with this function
+		if syscall.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			ownThread(f) // has another thread, since this one is taken
+			return
+		}
+		f()
 	}()
-	r := <-done
-	return r.fd, r.err
+	<-done
 }
 
 func (a account) connectHere(root, address string) (fd int, err error) {
