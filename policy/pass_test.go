@@ -127,6 +127,9 @@ func TestDecideDefersWhatCouldNotBeChecked(t *testing.T) {
 		{"nothing passes", Match{Authenticated: new(false)}, func(f *Facts) { f.SPF.Result, f.DKIM = "none", nil }, Reject},
 		{"SPF of an unrelated domain has a temporary error", Match{Authenticated: new(false)}, func(f *Facts) { f.SPF.Result, f.DKIM = tempWord, nil }, Tempfail},
 		{"a key could not be fetched", Match{Authenticated: new(false)}, func(f *Facts) { f.SPF.Result, f.DKIM = "fail", []DKIM{{Result: tempWord, Domain: "x.example"}} }, Tempfail},
+		{"what is refused without the rule", Match{Authenticated: new(false)}, func(f *Facts) {
+			f.SPF.Result, f.DKIM, f.Authors[0].Verdict = tempWord, nil, fails(dmarc.Reject)
+		}, Reject},
 		{"the client is not known", Match{SPF: []string{"none"}}, func(f *Facts) { f.SPF.Result, f.UnknownClient = "none", ClientNoField }, Tempfail},
 		{"a rule that does not ask", Match{Author: pats("org:bank.example")}, func(f *Facts) { f.SPF.Result, f.DKIM = tempWord, nil }, Reject},
 	} {

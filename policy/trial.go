@@ -157,8 +157,8 @@ func (t *trial) outcome(r *Rule) Decision {
 		d.Action, d.Disposition = Tempfail, Delivered
 	case RuleReject:
 		d.Action, d.Disposition = Reject, Rejected
-		if m := &r.Match; (m.SPF != nil || m.Authenticated != nil || m.PassBy != nil) && t.facts.unchecked() {
-			d.Action, d.Disposition = Tempfail, Delivered // what could not be checked is never refused for good
+		if m := &r.Match; (m.SPF != nil || m.Authenticated != nil || m.PassBy != nil) && t.facts.unchecked() && t.profile.Action < Reject {
+			d.Action, d.Disposition = Tempfail, Delivered // what could not be checked is never refused for good because of the rule
 		}
 	default:
 		return t.published()
