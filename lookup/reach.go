@@ -37,7 +37,7 @@ func (l looker) reach(ctx context.Context, s *domainReport) {
 	s.addLookups(t.Lookups())
 	out := reachReport{IPv4: r.IPv4, IPv6: r.IPv6, Everybody: r.Everybody, Shared: []sharedSender{}, Unknown: append([]string{}, r.Unknown...)}
 	for _, name := range r.Names {
-		of, kind, ok := lint.SharedSender(name)
+		of, kind, ok := lint.SharedName(name)
 		known := slices.ContainsFunc(out.Shared, func(o sharedSender) bool { return o.Of == of })
 		if ok && !known {
 			out.Shared = append(out.Shared, sharedSender{term.Bounded(name, maxText), of, kind})

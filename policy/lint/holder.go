@@ -1,9 +1,7 @@
 package lint
 
 import (
-	"bufio"
 	_ "embed"
-	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -29,119 +27,86 @@ type holderKind struct {
 	effort effort // of using what the holder has
 }
 
-func (h holder) String() string {
-	if h.name == "" {
-		return h.net.String()
-	}
-	return h.name
-}
-
 // Kinds of holders that are not simply "whoever opens an account".
 const (
-	gatewayKind = "gateway"
-	serviceKind = "service"
 	sealingKind = "sealing" // only the seals of ARC are for everybody
-	tunnelKind  = "tunnel"
 	mailboxKind = "mailbox"
 )
+
+var kindEfforts = map[string]effort{"tunnel": anybody, "gateway": customer, "service": customer}
+
+// rented is what OVH has, too, which names the addresses of servers: ip-51-68-1.eu.
+var rented = &holderKind{"hosting", "a rented server", account}
 
 // holders is the content of holders.txt.
 type holders struct {
 	names map[string]holder
-	list  []holder // those with a name
+	list  []string // names
 	nets  []holder
 }
 
+// knownHolders reads the file, whose form is that of holders.txt in this version: a
+// test checks it.
 var knownHolders = sync.OnceValue(func() *holders {
-	h, err := readHolders(holdersFile)
-	if err != nil {
-		panic("holders.txt: " + err.Error()) // built in, and read by a test
+	h := &holders{names: map[string]holder{}}
+	var kind *holderKind
+	for line := range strings.Lines(holdersFile) {
+		first, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch {
+		case first == "", first == "source:", first == "date:", first[0] == '#':
+		case first[0] == '[':
+			name := strings.Trim(first, "[]")
+			e, is := kindEfforts[name]
+			if !is {
+				e = account
+			}
+			kind = &holderKind{name, rest, e}
+		default:
+			for item := range strings.FieldsSeq(line) {
+				if strings.Contains(item, "/") {
+					h.nets = append(h.nets, holder{net: netip.MustParsePrefix(item), kind: kind})
+				} else {
+					h.names[item], h.list = holder{name: item, kind: kind}, append(h.list, item)
+				}
+			}
+		}
 	}
 	return h
 })
 
-// readHolders reads the form of holders.txt. The error names the line.
-func readHolders(text string) (*holders, error) {
-	h := &holders{names: map[string]holder{}}
-	var kind *holderKind
-	sc := bufio.NewScanner(strings.NewReader(text))
-	for n := 1; sc.Scan(); n++ {
-		line := strings.TrimSpace(sc.Text())
-		switch {
-		case line == "", strings.HasPrefix(line, "#"), strings.HasPrefix(line, "source: "), strings.HasPrefix(line, "date: "):
-		case strings.HasPrefix(line, "["):
-			name, words, ok := strings.Cut(line[1:], "] ")
-			if !ok {
-				return nil, fmt.Errorf("line %d: %q is not a section", n, line)
-			}
-			kind = &holderKind{name, words, effortOf(name)}
-		default:
-			if err := h.add(kind, line); err != nil {
-				return nil, fmt.Errorf("line %d: %w", n, err)
-			}
-		}
-	}
-	return h, sc.Err()
-}
-
-func effortOf(kind string) effort {
-	switch kind {
-	case tunnelKind:
-		return anybody
-	case gatewayKind, serviceKind:
-		return customer
-	}
-	return account
-}
-
-func (h *holders) add(kind *holderKind, line string) error {
-	for item := range strings.FieldsSeq(line) {
-		one := holder{name: item, kind: kind}
-		if strings.Contains(item, "/") {
-			p, err := netip.ParsePrefix(item)
-			if err != nil {
-				return err
-			}
-			h.nets = append(h.nets, holder{net: p, kind: kind})
-			continue
-		}
-		if p, err := pattern.ParseDomain(item); err != nil || p.Kind() != pattern.Exact || p.Name() != item {
-			return fmt.Errorf("%q is not a domain", item)
-		}
-		if old, twice := h.names[item]; twice {
-			return fmt.Errorf("%q is in %s too", item, old.kind.name)
-		}
-		h.names[item] = one
-		h.list = append(h.list, one)
-	}
-	return nil
-}
-
 // of returns the holder that name is, or is below.
-func (h *holders) of(name string) (holder, bool) {
-	if one, ok := h.names[name]; ok {
+func (h *holders) of(name string) (one holder, ok bool) {
+	if one, ok = h.names[name]; ok {
 		return one, true
 	}
 	for parent := range pattern.Above(name) {
-		if one, ok := h.names[parent]; ok {
+		if one, ok = h.names[parent]; ok {
 			return one, true
 		}
 	}
-	return holder{}, false
+	return holder{name: name, kind: rented}, ovhName(name)
 }
 
 // in returns the holders of which p has a name, each with that name.
-func (h *holders) in(p pattern.Domain) []string {
-	var names []string
+func (h *holders) in(p pattern.Domain) (names []string) {
 	for _, one := range h.list {
-		for _, name := range []string{one.name, "host." + one.name} {
-			if p.Holds(name, "-") {
-				names = append(names, name)
-				break
-			}
+		if p.Holds(one, "-") {
+			names = append(names, one)
+		} else if p.Holds("host."+one, "-") {
+			names = append(names, "host."+one)
 		}
 	}
 	return names
+}
+
+// at returns the holder of which p has addresses, of several the one that takes least.
+func (h *holders) at(p netip.Prefix) (least holder, ok bool) {
+	for _, one := range h.nets {
+		if one.net.Overlaps(p) && (!ok || one.kind.effort < least.kind.effort) {
+			least, ok = one, true
+		}
+	}
+	return least, ok
 }
 
 // tenant reports whether name is that of one customer, which only this customer
@@ -151,33 +116,33 @@ func (h holder) tenant(name string) bool {
 	return name != h.name && (h.name == "onmicrosoft.com" || h.name == "gappssmtp.com")
 }
 
-// SharedSender returns the shared holder that a domain is or is below, and what it
-// is: who lets it in by SPF lets in all its customers. ok is false for all other
-// domains; the list cannot be complete.
-func SharedSender(domain string) (name, kind string, ok bool) {
-	h, ok := knownHolders().of(domain)
+// ovhName reports whether a name is, or is below, one of a rented server.
+func ovhName(name string) bool {
+	labels := strings.Split(name, ".")
+	if len(labels) < 2 {
+		return false
+	}
+	host, tld := labels[len(labels)-2], labels[len(labels)-1]
+	return (tld == "eu" || tld == "net") && strings.HasPrefix(host, "ip-") && strings.Count(host, "-") == 3 && strings.Trim(host[3:], "0123456789-") == ""
+}
+
+// SharedName returns the shared holder that a domain or the name of a client is or is
+// below, and what it is: who lets it in lets in all its customers. ok is false for all
+// other names; the list cannot be complete.
+func SharedName(name string) (of, kind string, ok bool) {
+	h, ok := knownHolders().of(name)
 	if !ok || h.kind.name == sealingKind {
 		return "", "", false
 	}
 	return h.name, h.kind.words, true
 }
 
-// SharedClient is SharedSender for the name of a client: it knows the forms of names
-// that some hosters give to rented servers, too.
-func SharedClient(name string) (holder, kind string, ok bool) {
-	if ovhName(name) {
-		return name, "a rented server", true
-	}
-	return SharedSender(name)
-}
-
 // SharedNetwork returns the network of a shared holder of which p has addresses, and
 // what the holder is.
 func SharedNetwork(p netip.Prefix) (network netip.Prefix, kind string, ok bool) {
-	for _, h := range knownHolders().nets {
-		if h.net.Overlaps(p) {
-			return h.net, h.kind.words, true
-		}
+	h, ok := knownHolders().at(p)
+	if !ok {
+		return netip.Prefix{}, "", false
 	}
-	return netip.Prefix{}, "", false
+	return h.net, h.kind.words, true
 }

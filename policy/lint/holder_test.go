@@ -2,9 +2,12 @@ package lint
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"dmarcgate/policy/pattern"
 )
 
 func TestHoldersFileHasKindSourceAndDateInEachSection(t *testing.T) {
@@ -46,13 +49,24 @@ func TestSharedNetworkKnowsWhatHoldersPublish(t *testing.T) {
 	}
 }
 
-func TestSharedClientKnowsNamesOfRentedServers(t *testing.T) {
+func TestSharedNameKnowsNamesOfRentedServers(t *testing.T) {
 	for name, want := range map[string]bool{
 		"ip-51-68-1.eu": true, "1.ip-51-68-1.eu": true, "ns1.ip-51-68-1.net": true, "static.1.2.3.4.clients.your-server.de": true,
 		"p4fd8e8e8.dip0.t-ipconnect.de": true, "203-0-113-9.nip.io": true, "mail.good.example": false, "ip-x-y-z.eu": false, "microsoft.com": false,
 	} {
-		if _, _, ok := SharedClient(name); ok != want {
-			t.Errorf("SharedClient(%s) = %t; want %t", name, ok, want)
+		if _, _, ok := SharedName(name); ok != want {
+			t.Errorf("SharedName(%s) = %t; want %t", name, ok, want)
+		}
+	}
+}
+
+func TestHoldersNamesAreDomainsAndWrittenOnce(t *testing.T) {
+	if list := slices.Sorted(slices.Values(knownHolders().list)); len(slices.Compact(list)) != len(knownHolders().list) {
+		t.Errorf("of %d names %d are different", len(knownHolders().list), len(slices.Compact(list)))
+	}
+	for name, h := range knownHolders().names {
+		if p, err := pattern.ParseDomain(name); err != nil || p.Kind() != pattern.Exact || p.Name() != name || h.kind == nil || h.kind.words == "" {
+			t.Errorf("%q of %+v is not a domain of a section", name, h.kind)
 		}
 	}
 }

@@ -1,10 +1,13 @@
 package lint
 
 import (
+	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 )
 
 var passes = []string{"pass"}
@@ -31,6 +34,7 @@ func TestRulesFindsMessagesForKeysAboutWhatIsProved(t *testing.T) {
 		{"pass", policy.Match{Result: passes}, false},
 		{"pass but of some", policy.Match{Result: passes, Not: policy.Exclude{Author: pats("stranger.example", "stranger.test")}}, false},
 		{"pass by SPF", policy.Match{Result: passes, PassBy: []string{"spf"}}, false},
+		{"pass by SPF, of what is authenticated", policy.Match{Result: passes, PassBy: []string{"spf"}, Authenticated: ptr(true)}, false},
 		{"pass by a signature", policy.Match{Result: passes, PassBy: []string{"dkim"}}, false},
 		{"pass by both", policy.Match{Result: passes, PassBy: []string{"both"}}, false},
 		{"pass by SPF for a domain", policy.Match{Result: passes, PassBy: []string{"spf"}, SPFPass: relay}, false},
@@ -56,9 +60,9 @@ func TestRulesFindsMessagesForKeysAboutWhatIsProved(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			try := &trying{attack: a, rule: &r, set: a.set.Trying(r.ID)}
-			if try.play(a.spoofs(&r.Match, today), &r.Match, maxDepth); !try.decided {
-				t.Errorf("no message of %+v is decided by the rule", a.spoofs(&r.Match, today))
+			try := a.trying(&r)
+			if try.play(a.spoofs(&r.Match, today, maxSpoofs), &r.Match, today, maxDepth); !try.decided {
+				t.Errorf("no message of %+v is decided by the rule", a.spoofs(&r.Match, today, maxSpoofs))
 			}
 		})
 	}
@@ -76,6 +80,15 @@ func TestRulesTellsWhatTheTighteningKeysOpen(t *testing.T) {
 		{"the floor", policy.RuleReject, policy.Match{Authenticated: ptr(false), Result: []string{"none", "fail"}}, ""},
 		{"the floor, but for a cloud", policy.RuleReject, policy.Match{Authenticated: ptr(false), Result: []string{"none", "fail"}, Not: policy.Exclude{Client: nets("40.107.0.0/16")}}, policy.CodeAvoided},
 		{"pass through a shared sender", policy.RuleTag, policy.Match{Result: passes, PassBy: []string{"spf"}, SPFPass: pats("spf.protection.outlook.com")}, ""},
+		{"pass, but of what anybody writes", policy.RuleTag, policy.Match{Result: passes, PassBy: []string{"spf"}, SPFPass: pats("sendgrid.net"), IsList: ptr(false)}, policy.CodeAvoided},
+		{"pass of an author, but of what anybody writes", policy.RuleTag, policy.Match{Result: passes, Author: pats("bank.example"), Automatic: ptr(false)}, policy.CodeAvoided},
+		{"pass of a signer, but in another envelope", policy.RuleTag, policy.Match{Result: passes, DKIMPass: pats("bank.example"), Not: policy.Exclude{MailFrom: pats("bank.example")}}, policy.CodeAvoided},
+		{"pass of a signer, but of another one", policy.RuleTag, policy.Match{Result: passes, DKIMPass: pats("bank.example"), Not: policy.Exclude{DKIMPass: pats("gmail.com")}}, policy.CodeAvoided},
+		{"pass by a signature, but of a gateway or one party", policy.RuleTag, policy.Match{Result: passes, PassBy: []string{"dkim", "both"}, Not: policy.Exclude{DKIMPass: pats(".mx.partner.example", "pphosted.com")}}, policy.CodeAvoided},
+		{"pass beside SPF, but of a list", policy.RuleTag, policy.Match{Result: passes, SPF: passes, EarlierSPFFail: ptr(false), Not: policy.Exclude{ListID: pats(".sendgrid.net")}}, policy.CodeAvoided},
+		{"pass, from most clients", policy.RuleTag, policy.Match{Result: passes, Client: nets("128.0.0.0/1")}, policy.CodeAvoided},
+		{"pass of an author, but from its own client", policy.RuleTag, policy.Match{Result: passes, Author: pats("bank.example"), Not: policy.Exclude{Client: nets("192.0.2.0/24")}}, ""},
+		{"pass of an author, but through a cloud", policy.RuleTag, policy.Match{Result: passes, Author: pats("bank.example"), Not: policy.Exclude{Client: nets("40.107.0.0/16")}}, policy.CodeAvoided},
 		{"pass after an earlier fail", policy.RuleReject, policy.Match{Result: passes, PassBy: []string{"spf"}, EarlierSPFFail: ptr(true)}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -104,5 +117,80 @@ func TestRulesGetsRoundWordsOfOtherRules(t *testing.T) {
 	found := Rules([]policy.Rule{upper, lower}, Options{Now: today})
 	if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Rule == "lower" && f.Code == policy.CodeOpensAnybody }) {
 		t.Errorf("Rules = %+v; want that anybody can use the lower rule", found)
+	}
+}
+
+// A rule about mail that passes is opened by whoever can have mail pass for its author:
+// who sends a genuine message again, and who sends through the same shared host.
+func TestRulesOpensMailThatPassesForAnAuthor(t *testing.T) {
+	for by, want := range map[string]string{"dkim": policy.CodeOpensAnybody, "spf": policy.CodeOpensAccount, "both": policy.CodeOpensParty} {
+		upper, lower := good(), good()
+		upper.ID, upper.Action, upper.Reason, upper.Priority = "upper", policy.RuleTag, "", 200
+		upper.Match = policy.Match{Result: passes, Author: pats("bank.example"), PassBy: []string{by}}
+		lower.ID, lower.Action, lower.Match = "lower", policy.RuleReject, policy.Match{Result: passes, EarlierSPFFail: ptr(true)}
+		found := Rules([]policy.Rule{upper, lower}, Options{Now: today})
+		if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Rule == "upper" && f.Code == want }) {
+			t.Errorf("Rules of a pass by %s = %+v; want %s", by, found, want)
+		}
+	}
+}
+
+// Hours of a rule in front are waited for by the clock of that rule.
+func TestRulesWaitsByTheClockOfTheRuleInFront(t *testing.T) {
+	var tokyo pattern.Zone
+	if err := tokyo.UnmarshalText([]byte("Asia/Tokyo")); err != nil {
+		t.Fatal(err)
+	}
+	front, rule := good(), good()
+	front.ID, front.Action, front.Match = "front", policy.RuleReject, policy.Match{Hours: []pattern.Hours{{Begin: 8 * 60, End: 18 * 60}}, TZ: &tokyo}
+	rule.ID, rule.Action, rule.Match = "rule", policy.RuleReject, policy.Match{Not: policy.Exclude{IPRev: pats(".sendgrid.net")}}
+	found := Rules([]policy.Rule{front, rule}, Options{Now: time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)}) // 9:00 in Tokyo
+	if !slices.ContainsFunc(found, func(f policy.Finding) bool { return f.Rule == "rule" && f.Code == policy.CodeAvoided }) {
+		t.Errorf("Rules = %+v; want that the rule is avoided", found)
+	}
+}
+
+// A key is known by the name of its field, and none is left out but the zone.
+func TestKeysAreThoseOfAMatch(t *testing.T) {
+	names := map[string]bool{"Weekdays": true}
+	for _, k := range keys {
+		names[k.name] = true
+	}
+	for _, list := range [][]string{whoKeys, slices.Collect(maps.Keys(words)), slices.Collect(maps.Keys(kinds))} {
+		for _, name := range list {
+			if !names[name] {
+				t.Errorf("%q is not a key", name)
+			}
+		}
+	}
+	var m policy.Match
+	if got, want := len(keys)+1, len(m.Keys()); got != want {
+		t.Errorf("%d keys with the zone; a match has %d", got, want)
+	}
+}
+
+// What excludes a key has nothing in common with it, and a key has itself in common.
+func TestExclusionsMeetNothingOfTheirKey(t *testing.T) {
+	for _, m := range []policy.Match{
+		{TLS: ptr(true)}, {SPF: []string{"fail"}}, {HistoryMin: ptr(3)}, {HistoryMax: ptr(3)}, {FromField: []policy.From{policy.FromOneMailbox}},
+		{Author: pats("a.example")}, {Not: policy.Exclude{Author: pats("a.example")}}, {Client: nets("192.0.2.0/24")}, {Result: []string{"none"}},
+		{Hours: []pattern.Hours{{Begin: 60, End: 120}}}, {Weekdays: []pattern.Weekday{1}},
+	} {
+		a := &attack{}
+		list := exclusions(&m, false)
+		if len(list) != 1 {
+			t.Errorf("%d matches exclude %+v; want one", len(list), m)
+		}
+		for _, n := range list {
+			if both, ok := a.meet(&m, &n); ok && len(a.spoofs(&both, today, maxSpoofs)) > 0 && m.Hours == nil && m.Weekdays == nil {
+				t.Errorf("%+v and %+v meet in %+v; want nothing", m, n, both)
+			}
+			if !slices.ContainsFunc(a.spoofs(&n, today, maxSpoofs), func(s spoof) bool { return n.Clock(s.Time) }) {
+				t.Errorf("no message is as %+v asks", n)
+			}
+		}
+		if both, ok := a.meet(&m, &m); !ok || len(a.spoofs(&both, today, maxSpoofs)) == 0 {
+			t.Errorf("%+v has nothing in common with itself", m)
+		}
 	}
 }

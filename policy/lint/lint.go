@@ -36,18 +36,24 @@ func Rules(rules []policy.Rule, o Options) []policy.Finding {
 	ids := make(map[string]*policy.Rule)
 	for i := range rules {
 		r := &rules[i]
-		wrong := append(errorsOf(r, &o), takenID(ids, r)...)
-		add(wrong, r)
-		if len(wrong) == 0 {
+		wrong := append(r.Faults(), errorsOf(r, &o)...)
+		if first, taken := ids[r.ID]; taken {
+			wrong = append(wrong, finding(policy.Error, policy.CodeDuplicateID, "id",
+				fmt.Sprintf("%q is the id of another rule%s", r.ID, place(first)), "give each rule its own id"))
+		} else {
+			ids[r.ID] = r
+		}
+		if add(wrong, r); len(wrong) == 0 {
 			sound = append(sound, r)
 		}
 	}
-	if len(rules) > policy.MaxRules {
-		findings = append(findings, tooMany(len(rules)))
+	if n := len(rules); n > policy.MaxRules {
+		findings = append(findings, finding(policy.Error, policy.CodeTooMany, "", fmt.Sprintf("%d rules are more than %d", n, policy.MaxRules),
+			"merge rules with the same effect: a rule can name many networks and domains"))
 	}
-	among := attackAll(sound, &o)
+	gains := attackAll(sound, &o)
 	for _, r := range sound {
-		found := append(among[r], run(doubtChecks, r, &o)...)
+		found := append(gains[r], doubts(r, &o)...)
 		if r.Mode == policy.Off {
 			found = slices.DeleteFunc(found, func(f policy.Finding) bool { return f.Level != policy.Error })
 		}
@@ -55,11 +61,6 @@ func Rules(rules []policy.Rule, o Options) []policy.Finding {
 	}
 	slices.SortStableFunc(findings, func(a, b policy.Finding) int { return cmp.Compare(b.Level, a.Level) })
 	return findings
-}
-
-// errorsOf returns the errors of r by itself.
-func errorsOf(r *policy.Rule, o *Options) []policy.Finding {
-	return append(r.Faults(), run(optionChecks, r, o)...)
 }
 
 // attackAll returns, for each rule, what a third party gains by it.
@@ -74,19 +75,16 @@ func attackAll(rules []*policy.Rule, o *Options) map[*policy.Rule][]policy.Findi
 func (a *attack) all(rules []*policy.Rule) map[*policy.Rule][]policy.Finding {
 	found := make(map[*policy.Rule][]policy.Finding)
 	for _, r := range rules {
-		found[r] = append(a.rule(r), a.avoided(r)...)
+		found[r] = append(a.used(r), a.avoided(r)...)
 	}
-	contrary, overlaps := conflicts(rules, a.at), a.overlaps(rules) // after what matters more, if not all can be tried
+	contrary := a.contrary() // after what matters more, if not all can be tried
 	for _, r := range rules {
 		never := slices.IndexFunc(found[r], func(f policy.Finding) bool { return f.Code == policy.CodeNeverDecides })
-		f, unclear := overlaps[r]
-		switch c, wrong := contrary[r]; {
-		case wrong && never >= 0:
-			found[r][never] = c
-		case wrong:
-			found[r] = append(found[r], c)
-		case unclear && never < 0:
+		switch f, is := contrary[r]; {
+		case is && never < 0:
 			found[r] = append(found[r], f)
+		case is && f.Code == policy.CodeConflict:
+			found[r][never] = f
 		}
 		if beside, cut := a.left[r]; cut {
 			found[r] = append(found[r], notAttacked(beside))
@@ -95,61 +93,38 @@ func (a *attack) all(rules []*policy.Rule) map[*policy.Rule][]policy.Finding {
 	return found
 }
 
-// meant says which of the words was probably meant by one that is none of
-// them, or what they are.
-func meant(word string, words []string) string {
-	if near := pattern.Nearest(word, words); near != "" {
-		return fmt.Sprintf("did you mean %q?", near)
+func finding(level policy.Level, code, key, text, fix string) policy.Finding {
+	return policy.Finding{Level: level, Code: code, Fault: pattern.Fault{Key: key, Text: text, Fix: fix}}
+}
+
+// place tells where a rule is written.
+func place(r *policy.Rule) string {
+	if r.File == "" {
+		return ""
 	}
-	return "write " + pattern.Alternatives(words)
-}
-
-// optionChecks are the errors of one rule that options tell.
-var optionChecks = []check{
-	{policy.CodeUnknownListener, policy.Error, unknownListener},
-	{policy.CodeCreatedAhead, policy.Error, createdAhead},
-}
-
-// check looks at one rule by itself.
-type check struct {
-	code  string
-	level policy.Level
-	find  func(*policy.Rule, *Options) (pattern.Fault, bool)
-}
-
-func run(checks []check, r *policy.Rule, o *Options) []policy.Finding {
-	var found []policy.Finding
-	for _, c := range checks {
-		if f, bad := c.find(r, o); bad {
-			found = append(found, policy.Finding{Level: c.level, Code: c.code, Fault: f})
-		}
-	}
-	return found
-}
-
-// fault is bad or no fault at all.
-func fault(bad bool, key, text, fix string) (pattern.Fault, bool) {
-	return pattern.Fault{Key: key, Text: text, Fix: fix}, bad
-}
-
-// unknownListener: it would never match.
-func unknownListener(r *policy.Rule, o *Options) (pattern.Fault, bool) {
-	for _, l := range r.Match.Listener {
-		if o.Listeners != nil && !slices.Contains(o.Listeners, l) {
-			return fault(true, "match.listener", fmt.Sprintf("unknown word %q", l), meant(l, o.Listeners))
-		}
-	}
-	return pattern.Fault{}, false
+	return fmt.Sprintf(" at %s:%d", r.File, r.Line)
 }
 
 // zones is how far the day of created can be ahead of UTC: the day has begun
 // elsewhere, and clocks differ.
 const zones = 24 * time.Hour
 
-// createdAhead: the day would tell nobody how old the rule is, and a rule that is
-// idle could not be told.
-func createdAhead(r *policy.Rule, o *Options) (pattern.Fault, bool) {
-	return fault(!o.Now.IsZero() && r.Created.Sub(o.Now) > zones, "created",
-		fmt.Sprintf("%s is in the future: today is %s (UTC)", policy.Moment(r.Created), o.Now.UTC().Format(time.DateOnly)),
-		"write the day on which the rule was written, or correct the clock of this host")
+// errorsOf returns the errors of one rule that options tell: a listener that does not
+// exist would never match, and by a day in the future nobody could tell how old the
+// rule is, nor that it is idle.
+func errorsOf(r *policy.Rule, o *Options) (found []policy.Finding) {
+	unknown := slices.IndexFunc(r.Match.Listener, func(l string) bool { return o.Listeners != nil && !slices.Contains(o.Listeners, l) })
+	if unknown >= 0 {
+		word, fix := r.Match.Listener[unknown], "write "+pattern.Alternatives(o.Listeners)
+		if near := pattern.Nearest(word, o.Listeners); near != "" {
+			fix = fmt.Sprintf("did you mean %q?", near)
+		}
+		found = append(found, finding(policy.Error, policy.CodeUnknownListener, "match.listener", fmt.Sprintf("unknown word %q", word), fix))
+	}
+	if !o.Now.IsZero() && r.Created.Sub(o.Now) > zones {
+		found = append(found, finding(policy.Error, policy.CodeCreatedAhead, "created",
+			fmt.Sprintf("%s is in the future: today is %s (UTC)", policy.Moment(r.Created), o.Now.UTC().Format(time.DateOnly)),
+			"write the day on which the rule was written, or correct the clock of this host"))
+	}
+	return found
 }

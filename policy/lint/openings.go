@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"dmarcgate/policy"
-	"dmarcgate/policy/pattern"
 )
 
 // Opening is a way for a third party to get more out of a rule than the rest of the
@@ -22,6 +21,7 @@ type Opening struct {
 	Profile policy.Profile // under which it is so
 	Spoof   policy.Given
 
+	spoof  spoof
 	effort effort
 }
 
@@ -45,18 +45,21 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 	if r == nil || r.Expired(at) {
 		return nil, 0, nil
 	}
-	t := &trying{attack: a, rule: r, set: a.set.Trying(id)}
-	t.told = func(o opening) { found = append(found, t.opening(&o)) }
+	t := a.trying(r)
 	list, untried := narrowed(&r.Match)
 	for i := range list {
 		if a.spent(r) {
 			untried++
 			continue
 		}
-		t.play(t.spoofs(&list[i], at), &list[i], 0)
+		t.play(t.spoofs(&list[i], at, maxSpoofs), &list[i], at, 0)
 	}
+	found = t.every
 	slices.SortStableFunc(found, func(x, y Opening) int { return cmp.Or(cmp.Compare(x.effort, y.effort), cmp.Compare(y.From, x.From)) })
 	seen := map[string]bool{}
+	for i := range found {
+		found[i].Who, found[i].How, found[i].Spoof = found[i].who(), found[i].spoof.by(), *found[i].given()
+	}
 	return slices.DeleteFunc(found, func(o Opening) bool {
 		again := seen[o.Who]
 		seen[o.Who] = true
@@ -68,10 +71,7 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 func narrowed(m *policy.Match) (list []policy.Match, untried int) {
 	list = append(list, *m)
 	add := func(n int, one func(c *policy.Match, i int)) {
-		for i := range n {
-			if n == 1 {
-				break
-			}
+		for i := 0; n > 1 && i < n; i++ {
 			if len(list) > maxItems {
 				untried++
 				continue
@@ -82,51 +82,35 @@ func narrowed(m *policy.Match) (list []policy.Match, untried int) {
 		}
 	}
 	add(len(m.Client), func(c *policy.Match, i int) { c.Client = m.Client[i : i+1] })
-	for _, key := range []func(*policy.Match) *[]pattern.Domain{
-		func(m *policy.Match) *[]pattern.Domain { return &m.IPRev }, func(m *policy.Match) *[]pattern.Domain { return &m.SPFPass },
-		func(m *policy.Match) *[]pattern.Domain { return &m.DKIMPass }, func(m *policy.Match) *[]pattern.Domain { return &m.ARCPass },
-	} {
-		items := *key(m)
-		add(len(items), func(c *policy.Match, i int) { *key(c) = items[i : i+1] })
-	}
+	add(len(m.IPRev), func(c *policy.Match, i int) { c.IPRev = m.IPRev[i : i+1] })
+	add(len(m.SPFPass), func(c *policy.Match, i int) { c.SPFPass = m.SPFPass[i : i+1] })
+	add(len(m.DKIMPass), func(c *policy.Match, i int) { c.DKIMPass = m.DKIMPass[i : i+1] })
+	add(len(m.ARCPass), func(c *policy.Match, i int) { c.ARCPass = m.ARCPass[i : i+1] })
 	return list, untried
 }
 
-func (t *trying) opening(o *opening) Opening {
-	e := t.effort(o)
-	return Opening{
-		Who: o.spoof.who(e), How: o.spoof.by, From: o.base, To: o.got.Action, Hides: o.hides, Profile: o.profile, Spoof: o.given(), effort: e,
-	}
-}
-
 // given is the message as a test has it.
-func (o *opening) given() policy.Given {
+func (o *Opening) given() *policy.Given {
 	g := o.spoof.Given
-	if o.profile != policy.Strict { // which tests have where they name none
-		g.Profile = o.profile
+	if o.Profile != policy.Strict { // which tests have where they name none
+		g.Profile = o.Profile
 	}
 	g.Time = g.Time.UTC().Truncate(time.Second)
-	return g
+	return &g
 }
 
 // who says in words who can send the message.
-func (s *spoof) who(e effort) string {
-	if e == anybody {
+func (o *Opening) who() string {
+	if o.effort == anybody {
 		return "anybody"
 	}
 	var words []string
-	for _, w := range s.used {
-		if w.effort == s.effort {
-			words = append(words, w.who(e))
+	for _, w := range o.spoof.used {
+		if w.effort == o.spoof.effort {
+			words = append(words, w.who(o.effort))
 		}
 	}
 	return strings.Join(words, ", and ")
-}
-
-// partyWords say who the one party is that can arrange something.
-var partyWords = [...]string{
-	bySPF: "only the party that SPF lets send for %s", byDKIM: "only the party that signs for %s", byName: "only the owner of the client name %s",
-	byARC: "only the sealer %s", byClient: "only the party at client %s",
 }
 
 // who says who arranges w, for which it takes e.
@@ -134,7 +118,7 @@ func (w *way) who(e effort) string {
 	h, shared := knownHolders().of(w.value)
 	switch {
 	case w.effort == party && e == party && w.kind != written:
-		return fmt.Sprintf(partyWords[w.kind], w.owner)
+		return fmt.Sprintf(proofs[w.kind].only, w.owner)
 	case w.effort == party:
 		return "anyone with a host or a name in " + w.owner
 	case w.kind == byClient || !shared:

@@ -11,26 +11,40 @@ import (
 // sketch has bits for the organizations and networks that a match asks for, key by
 // key, so that most of the pairs of rules that have no message in common are passed
 // over at once.
-type sketch [len(lists) + 1]uint64
+type sketch []uint64
 
 func sketchOf(m *policy.Match) (s sketch) {
-	for i, k := range lists {
-		s[i] = bitsFor(*k.yes(m), func(p pattern.Domain) string {
-			if p.Map() != nil {
-				return ""
+	for _, k := range keys {
+		switch v := of(m, k.field).Interface().(type) {
+		case []pattern.Domain:
+			if !k.denies {
+				s = append(s, bitsFor(v, orgOf))
 			}
-			return dmarc.PublicSuffix().Org(p.Name())
-		})
-	}
-	s[len(lists)] = bitsFor(m.Client, func(n pattern.Network) string {
-		p, ok := n.Prefix()
-		if !ok || wider(p, widest4, widest6) {
-			return ""
+		case []pattern.Network:
+			if !k.denies {
+				s = append(s, bitsFor(v, siteOf))
+			}
 		}
-		p, _ = p.Addr().Prefix(bitsOf(p, widest4, widest6))
-		return p.String()
-	})
+	}
 	return s
+}
+
+// orgOf returns the organization that has every name of p, "" where there is none.
+func orgOf(p pattern.Domain) string {
+	if p.Map() != nil {
+		return ""
+	}
+	return dmarc.PublicSuffix().Org(p.Name())
+}
+
+// siteOf returns a network that has all of n, "" where there is none.
+func siteOf(n pattern.Network) string {
+	p, ok := n.Prefix()
+	if !ok || anchors.tooWide(p) {
+		return ""
+	}
+	p, _ = p.Addr().Prefix(anchors.bits(p))
+	return p.String()
 }
 
 // bitsFor returns a bit for each place of an item, and all bits for a place "", which

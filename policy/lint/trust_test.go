@@ -104,7 +104,7 @@ func TestCheckTrustedNeverLetsInATranslator(t *testing.T) {
 func tunnels() []netip.Prefix {
 	list := []netip.Prefix{siteTranslator}
 	for _, h := range knownHolders().nets {
-		if h.kind.name == tunnelKind {
+		if h.kind.name == "tunnel" {
 			list = append(list, h.net)
 		}
 	}

@@ -94,7 +94,7 @@ func (i item) say() []told {
 // ofClient tells of a client whose name is that of a shared holder.
 func (s *subject) ofClient() []told {
 	for _, name := range s.names {
-		if holder, kind, ok := lint.SharedClient(name); ok {
+		if holder, kind, ok := lint.SharedName(name); ok {
 			return []told{{
 				policy.CodeDNSSharedClient,
 				fmt.Sprintf("%s is %q in the DNS, of %s (%s): whoever has the address next sends as this client", s.name(), shown(name), kind, shown(holder)),
@@ -126,7 +126,7 @@ func (s *subject) ofRecord() []told {
 // ofSenders tells whom an SPF record lets in besides the domain itself.
 func (s *subject) ofSenders() []told {
 	var out []told
-	own, _, _ := lint.SharedSender(s.domain)
+	own, _, _ := lint.SharedName(s.domain)
 	seen := map[string]bool{own: true}
 	fix := "use dkim_pass, or an spf_pass of a domain with senders of its own"
 	add := func(of, by, kind string) {
@@ -138,7 +138,7 @@ func (s *subject) ofSenders() []told {
 		}
 	}
 	for _, name := range s.reach.Names {
-		if of, kind, ok := lint.SharedSender(name); ok {
+		if of, kind, ok := lint.SharedName(name); ok {
 			add(of, fmt.Sprintf("%q", shown(name)), kind)
 		}
 	}
