@@ -22,6 +22,7 @@ type looks struct {
 	name, helo, mailFrom, spf, dkim, arc, listID, author, place, rcpt [][]pattern.Domain
 	nullPath, isList, automatic, tls, body, listener, from, bad, none bool
 	ends, sample                                                      bool
+	words, authenticated, pass, earlier                               bool
 	match                                                             []policy.Match
 }
 
@@ -47,6 +48,8 @@ func looksOf(rules []policy.Rule) *looks {
 		l.none = l.none || slices.Contains(m.Result, "none")
 		l.sample = l.sample || r.Sample > 0
 		l.ends = l.ends || !r.Expires.IsZero()
+		l.words, l.authenticated, l.earlier = l.words || m.SPF != nil, l.authenticated || m.Authenticated != nil, l.earlier || m.EarlierSPFFail != nil
+		l.pass = l.pass || slices.Contains(m.Result, "pass")
 		l.match = append(l.match, m)
 	}
 	return l
@@ -106,12 +109,18 @@ func (l *looks) envelope(a arranged) string {
 		from = ""
 	}
 	spf := ""
-	if a.spfPass {
+	if l.words {
+		spf = a.spf + "/"
+	}
+	if a.spf == "pass" {
+		if l.authenticated {
+			spf = "pass/"
+		}
 		checked := a.mailFrom
 		if a.nullPath {
 			checked = a.helo
 		}
-		spf = self(checked)
+		spf += self(checked)
 		if s := sees(l.spf, checked); strings.Contains(s, "1") {
 			spf += s
 		}
@@ -139,6 +148,9 @@ func (l *looks) signatures(a arranged) string {
 			}
 		}
 	}
+	if l.authenticated && a.authenticates() {
+		other = append(other, "pass")
+	}
 	return string(passes) + joined(other)
 }
 
@@ -158,7 +170,7 @@ func (l *looks) chain(a arranged) string {
 }
 
 func (l *looks) fields(a arranged) string {
-	return fmt.Sprint(sees(l.listID, a.listID), a.listHeaders && l.isList, a.automatic && l.automatic)
+	return fmt.Sprint(sees(l.listID, a.listID), a.listHeaders && l.isList, a.automatic && l.automatic, a.earlier && l.earlier)
 }
 
 // distinct keeps the plain one, which is the first, and of those that look the
@@ -222,12 +234,35 @@ func (l *looks) cores() []class {
 			out = append(out, class{authors: list, policy: "reject", from: policy.FromSeveralMailboxes})
 		}
 	}
+	if l.pass {
+		out = append(out, passing(lists)...)
+	}
 	if l.bad { // nobody makes the lookups of a domain that is not its own fail
 		out = append(out, class{authors: []string{own}, result: "temperror"})
 	}
 	if l.bad || l.from {
 		for _, from := range unusable {
 			out = append(out, class{from: from})
+		}
+	}
+	return out
+}
+
+// passing are classes of mail that passes.
+func passing(lists [][]string) []class {
+	var out []class
+	for _, list := range append(lists, []string{own}) {
+		ways := []passed{replayed, byAccount, byGateway}
+		switch list[0] {
+		case own:
+			ways = ownPasses
+		case partner: // whose record names nobody else
+			ways = ways[:1]
+		}
+		for _, p := range ways {
+			if len(list) == 1 {
+				out = append(out, class{authors: list, policy: "reject", passed: p})
+			}
 		}
 	}
 	return out
@@ -277,12 +312,7 @@ func (l *looks) clock(at time.Time) string {
 		b.WriteByte("01"[index(at.After(times[1]))])
 	}
 	for _, m := range l.match {
-		for _, h := range m.Hours {
-			b.WriteByte("01"[index(h.Holds(at))])
-		}
-		for _, d := range m.Weekdays {
-			b.WriteByte("01"[index(d.Holds(at))])
-		}
+		b.WriteByte("01"[index(m.Clock(at))])
 	}
 	return b.String()
 }
@@ -308,7 +338,7 @@ func (l *looks) history(n int) string {
 type messages struct{ known map[string]*policy.Facts }
 
 func (m *messages) facts(c class, a arranged) policy.Facts {
-	key := strings.Join([]string{joined(c.authors), string(c.from), c.policy, c.policyDomain, c.result, a.helo, a.mailFrom, string("nN"[index(a.nullPath)]), string("sS"[index(a.spfPass)]), joined(a.dkim), joined(a.arc), strconv.Itoa(c.history)}, "/")
+	key := strings.Join([]string{joined(c.authors), string(c.from), c.policy, c.policyDomain, c.result, a.helo, a.mailFrom, string("nN"[index(a.nullPath)]), a.spf, c.passed.by, c.passed.from.name, joined(a.dkim), joined(a.arc), strconv.Itoa(c.history)}, "/")
 	f, ok := m.known[key]
 	if !ok {
 		made := ruletest.Facts(c.given(a), today)
@@ -320,8 +350,10 @@ func (m *messages) facts(c class, a arranged) policy.Facts {
 	}
 	out := *f
 	out.Time, out.Listener, out.TLS, out.Seed, out.Recipients = c.time, c.listener, c.tls, c.seed, c.rcpt
-	out.Client, out.ClientName = a.client, a.name
-	out.ListID, out.IsList, out.Automatic = a.listID, a.listHeaders, a.automatic
+	if !c.passed.from.client.IsValid() {
+		out.Client, out.ClientName = a.client, a.name
+	}
+	out.ListID, out.IsList, out.Automatic, out.EarlierSPFFail = a.listID, a.listHeaders, a.automatic, a.earlier
 	return out
 }
 
@@ -381,7 +413,7 @@ func (w *world) size() int {
 // classOf puts the two halves of a class together.
 func classOf(core, chosen class) class {
 	c := chosen
-	c.authors, c.from, c.policy, c.policyDomain, c.result = core.authors, core.from, core.policy, core.policyDomain, core.result
+	c.authors, c.from, c.policy, c.policyDomain, c.result, c.passed = core.authors, core.from, core.policy, core.policyDomain, core.result, core.passed
 	return c
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"dmarcgate/policy"
@@ -99,10 +100,18 @@ var keys = []func(*maker, *policy.Match){
 	func(m *maker, x *policy.Match) { x.NullPath = m.flag() },
 	func(m *maker, x *policy.Match) {
 		x.Hours = []pattern.Hours{pick(m, pattern.Hours{Begin: 22 * 60, End: 6 * 60}, pattern.Hours{Begin: 8 * 60, End: 18 * 60})}
+		x.TZ = m.zone()
 	},
 	func(m *maker, x *policy.Match) {
 		x.Weekdays = []pattern.Weekday{pattern.Weekday(pick(m, time.Monday, time.Saturday))}
+		x.TZ = m.zone()
 	},
+	func(m *maker, x *policy.Match) {
+		x.SPF = pick(m, []string{"fail"}, []string{"fail", "softfail"}, []string{"none"}, []string{"pass"}, []string{"none", "fail", "softfail", "neutral", "permerror"}, []string{"temperror"})
+	},
+	func(m *maker, x *policy.Match) { x.Authenticated = m.flag() },
+	func(m *maker, x *policy.Match) { m.pass(x) },
+	func(m *maker, x *policy.Match) { m.pass(x) },
 	func(m *maker, x *policy.Match) { x.ListID = m.some(false, parties...) },
 	func(m *maker, x *policy.Match) { x.IsList = m.flag() },
 	func(m *maker, x *policy.Match) { x.Automatic = m.flag() },
@@ -134,6 +143,58 @@ var keys = []func(*maker, *policy.Match){
 	func(m *maker, x *policy.Match) { x.Not.RcptDomain = m.some(false, places...) },
 }
 
+// zone is a time zone of hours or weekdays, or none.
+func (m *maker) zone() *pattern.Zone {
+	name := pick(m, "", "", "Asia/Tokyo", "America/New_York")
+	if name == "" {
+		return nil
+	}
+	var z pattern.Zone
+	if err := z.UnmarshalText([]byte(name)); err != nil {
+		panic(err)
+	}
+	return &z
+}
+
+// pass makes a match one about mail that passes.
+func (m *maker) pass(x *policy.Match) {
+	x.Result = []string{"pass"}
+	if m.yes(40) {
+		x.PassBy = pick(m, []string{"spf"}, []string{"dkim"}, []string{"dkim", "both"})
+	}
+	if m.yes(40) {
+		x.EarlierSPFFail = m.flag()
+	}
+}
+
+// fit takes keys away that would be an error beside others, or another action for
+// mail that passes.
+func (m *maker) fit(r *policy.Rule) {
+	x := &r.Match
+	switch lets := r.Action == policy.RuleAccept || r.Action == policy.RuleSkipReport; {
+	case slices.Contains(x.Result, "pass"):
+		x.Requested, x.ARCPass, x.HistoryMin, x.HistoryMax = nil, nil, nil, nil
+		if lets || r.Action == policy.RuleAsPublished {
+			r.Action = pick(m, policy.RuleTag, policy.RuleQuarantine, policy.RuleTempfail, policy.RuleReject)
+		}
+		if r.Action == policy.RuleReject {
+			m.anchor(x)
+			x.ARCPass = nil
+		}
+	default:
+		x.PassBy, x.EarlierSPFFail = nil, nil // the result was set again
+		if lets {
+			x.SPF, x.Authenticated = nil, nil
+		}
+	}
+	if x.Hours == nil && x.Weekdays == nil {
+		x.TZ = nil
+	}
+	if (r.Action == policy.RuleReject || r.Action == policy.RuleTempfail) && m.yes(30) {
+		r.Text = "refused by DMARC policy"
+	}
+}
+
 func (m *maker) flag() *bool { v := m.yes(60); return &v }
 
 func number(n int) *int { return &n }
@@ -157,10 +218,10 @@ func (m *maker) anchor(x *policy.Match) {
 
 func (m *maker) rule(i int) policy.Rule {
 	r := policy.Rule{
-		ID: fmt.Sprintf("r%d", i), Owner: "o", Comment: "c", Created: today.Add(-3 * 24 * time.Hour), Mode: pick(m, policy.Enforce, policy.Enforce, policy.Enforce, policy.Enforce, policy.Shadow, policy.Off),
-		Priority: m.IntN(4), Action: pick(m, policy.RuleAsPublished, policy.RuleAccept, policy.RuleAccept, policy.RuleQuarantine, policy.RuleTempfail, policy.RuleReject, policy.RuleReject, policy.RuleSkipReport),
+		ID: fmt.Sprintf("r%d", i), Owner: "o", Comment: "c", Created: m.created(), Mode: pick(m, policy.Enforce, policy.Enforce, policy.Enforce, policy.Enforce, policy.Shadow, policy.Off),
+		Priority: m.IntN(4), Action: pick(m, policy.RuleAsPublished, policy.RuleAccept, policy.RuleAccept, policy.RuleQuarantine, policy.RuleTag, policy.RuleTempfail, policy.RuleReject, policy.RuleReject, policy.RuleSkipReport),
 		Reason: policy.LocalPolicy, Sample: pick(m, uint8(0), 0, 0, 0, 0, 30, 70),
-		Expires: pick(m, time.Time{}, today.Add(90*24*time.Hour), today.Add(90*24*time.Hour), today.Add(20*24*time.Hour), today.Add(-24*time.Hour)),
+		Expires: pick(m, time.Time{}, today.Add(90*24*time.Hour), today.Add(90*24*time.Hour), today.Add(20*24*time.Hour), today.Add(20*24*time.Hour+390*time.Minute), today.Add(-24*time.Hour)),
 	}
 	for range pick(m, 1, 1, 2, 2, 3, 4) {
 		keys[m.IntN(len(keys))](m, &r.Match)
@@ -168,14 +229,21 @@ func (m *maker) rule(i int) policy.Rule {
 	if milder := r.Action != policy.RuleReject && r.Action != policy.RuleTempfail; milder && m.yes(60) {
 		m.anchor(&r.Match)
 	}
+	m.fit(&r)
 	return r
+}
+
+// created is a day, mostly some days ago; of some rules with a time of day, and of a few
+// in the future, which lint refuses.
+func (m *maker) created() time.Time {
+	return today.Add(time.Duration(pick(m, -72, -72, -72, -72, -60, -1000, 7, 72)) * time.Hour)
 }
 
 // set is rules of which each is a rule by itself; of some, the first stands before
 // one that refuses.
 func (m *maker) set() []policy.Rule {
 	var out []policy.Rule
-	over := m.yes(10)
+	over, pass := m.yes(10), m.yes(6)
 	for n := pick(m, 1, 1, 2, 2, 3, 4); len(out) < n; {
 		r := m.rule(len(out))
 		switch {
@@ -184,6 +252,10 @@ func (m *maker) set() []policy.Rule {
 			r.Action, r.Priority, r.Mode = pick(m, policy.RuleAsPublished, policy.RuleQuarantine, policy.RuleTempfail), 3, policy.Enforce
 		case over && len(out) == 1:
 			r.Action, r.Priority, r.Mode, r.Sample = policy.RuleReject, 1, policy.Enforce, 0
+		}
+		if pass {
+			m.pass(&r.Match)
+			m.fit(&r)
 		}
 		if len(r.Faults()) == 0 {
 			out = append(out, r)

@@ -78,17 +78,22 @@ type arranged struct {
 	by                     effort
 	client                 netip.Addr
 	name, helo, mailFrom   string // mailFrom "": that of the author
-	nullPath, spfPass      bool
+	nullPath               bool
+	spf                    string // result; "" is none
 	dkim, arc              []string
 	listID                 string
 	listHeaders, automatic bool
+	earlier                bool // a field says that SPF failed at an earlier host
 }
 
 // The table: what a third party can arrange, fact by fact, each with who can. The
 // first of each is the plain one.
 
 // envelopes: anybody writes any HELO and any MAIL FROM; SPF passes for the domain
-// of MAIL FROM, and for HELO with the null path, to who holds it.
+// of MAIL FROM, and for HELO with the null path, to who holds it. Whatever else SPF
+// can result in, anybody has: the records of his own domain say what he likes or are
+// broken, its servers do not answer, and the records of others leave his client out
+// with any of their words.
 func envelopes() []arranged {
 	out := []arranged{{helo: ownHost, mailFrom: own}}
 	for _, nullPath := range []bool{false, true} {
@@ -98,13 +103,17 @@ func envelopes() []arranged {
 					continue
 				}
 				a := arranged{helo: helo, mailFrom: mailFrom, nullPath: nullPath}
-				out = append(out, a)
 				checked := mailFrom
 				if nullPath {
 					checked = helo
 				}
+				for _, a.spf = range notPassed {
+					if a.spf != "temperror" || holders[checked] == anybody && checked != "" {
+						out = append(out, a)
+					}
+				}
 				if checked != "" {
-					a.spfPass, a.by = true, holders[checked]
+					a.spf, a.by = "pass", holders[checked]
 					out = append(out, a)
 				}
 			}
@@ -112,6 +121,10 @@ func envelopes() []arranged {
 	}
 	return out
 }
+
+// notPassed are the results of SPF (RFC 7208, Section 2.6) but for pass. The first is
+// that of a domain without a record.
+var notPassed = []string{"", "fail", "softfail", "neutral", "permerror", "temperror"}
 
 // connections: a client has its address, and a name of who holds it.
 func connections() []arranged {
@@ -166,12 +179,13 @@ func sealed() []arranged {
 	return out
 }
 
-// written: anybody writes the fields of lists and of automatic mail.
+// written: anybody writes the fields of lists, of automatic mail, and of what an
+// earlier host saw.
 func written() []arranged {
 	out := []arranged{{}}
 	for _, id := range append([]string{""}, names...) {
-		for i := range 4 {
-			out = append(out, arranged{listID: id, listHeaders: id != "" || i&1 != 0, automatic: i&2 != 0})
+		for i := range 8 {
+			out = append(out, arranged{listID: id, listHeaders: id != "" || i&1 != 0, automatic: i&2 != 0, earlier: i&4 != 0})
 		}
 	}
 	return out
@@ -184,7 +198,7 @@ func (a arranged) join(b arranged) arranged {
 		a.client, a.name = b.client, b.name
 	}
 	if b.helo != "" {
-		a.helo, a.mailFrom, a.nullPath, a.spfPass = b.helo, b.mailFrom, b.nullPath, b.spfPass
+		a.helo, a.mailFrom, a.nullPath, a.spf = b.helo, b.mailFrom, b.nullPath, b.spf
 	}
 	if b.dkim != nil {
 		a.dkim = b.dkim
@@ -192,11 +206,48 @@ func (a arranged) join(b arranged) arranged {
 	if b.arc != nil {
 		a.arc = b.arc
 	}
-	if b.listID != "" || b.listHeaders || b.automatic {
-		a.listID, a.listHeaders, a.automatic = b.listID, b.listHeaders, b.automatic
+	if b.listID != "" || b.listHeaders || b.automatic || b.earlier {
+		a.listID, a.listHeaders, a.automatic, a.earlier = b.listID, b.listHeaders, b.automatic, b.earlier
 	}
 	return a
 }
+
+// authenticates reports whether SPF or a signature passes, for whatever domain.
+func (a arranged) authenticates() bool {
+	return a.spf == "pass" || slices.ContainsFunc(a.dkim, func(s string) bool { return strings.HasPrefix(s, "pass:") })
+}
+
+// alike is the plain message but for what keys ask for whose very meaning is that a
+// sender chooses it: the result of SPF, whether anything is authenticated at all, and
+// what an earlier host is said to have seen. Who writes a rule that refuses by one of
+// them says by it which mail the rule leaves alone.
+func (a arranged) alike(c *class, plain arranged) arranged {
+	plain.spf, plain.earlier = a.spf, a.earlier
+	switch signed := slices.ContainsFunc(a.dkim, func(s string) bool { return s == "pass:"+own || s == "pass:"+ownHost }); {
+	case signed, a.authenticates() && a.spf != "pass" && c.passed.by == "":
+		plain.dkim = []string{"pass:" + own}
+	}
+	return plain
+}
+
+// passed is how mail passes for an author domain, and who can have it so.
+type passed struct {
+	by   string // as in pass_by; "" does not pass
+	who  effort
+	from arranged // the client that passes SPF for the author
+}
+
+// Mail that passes in the name of a victim: anybody has a genuine message of it and
+// sends that message again. SPF passes for who sends through a host that the victim's
+// record names because the victim does so, too.
+var (
+	replayed  = passed{by: "dkim"}
+	byAccount = passed{by: "spf", who: account, from: arranged{client: clients[3].addr, name: bulkHost, helo: bulkHost}}
+	byGateway = passed{by: "spf", who: customer, from: arranged{client: clients[0].addr, name: gateHost, helo: gateHost}}
+)
+
+// Mail in the third party's own name passes as it likes.
+var ownPasses = []passed{{by: "spf"}, {by: "dkim"}, {by: "both"}}
 
 // class is what the plain message has in common with those that are compared with
 // it: nothing of it is arranged, or anybody chooses it.
@@ -206,6 +257,7 @@ type class struct {
 	policy       string
 	policyDomain string
 	result       string
+	passed       passed
 	history      int
 	rcpt         []string
 	listener     string
@@ -235,19 +287,25 @@ func (c *class) given(a arranged) policy.Given {
 		Author: c.authors, FromField: c.from, Policy: c.policy, PolicyDomain: c.policyDomain, Result: c.result, History: c.history,
 		Rcpt: c.rcpt, Listener: c.listener, TLS: c.tls, Time: c.time, Profile: c.profile,
 		Client: a.client, Name: a.name, Helo: a.helo, MailFrom: a.mailFrom, NullPath: a.nullPath,
-		DKIM: a.dkim, ARC: a.arc, ListID: a.listID, ListHeaders: a.listHeaders, Automatic: a.automatic,
+		DKIM: a.dkim, ARC: a.arc, ListID: a.listID, ListHeaders: a.listHeaders, Automatic: a.automatic, EarlierSPFFail: a.earlier, SPF: a.spf,
 	}
-	if a.spfPass {
-		g.SPF = "pass"
+	if c.passed.by == "spf" || c.passed.by == "both" {
+		g.SPF, g.MailFrom, g.NullPath = "pass", c.authors[0], false
+		if from := c.passed.from; from.client.IsValid() {
+			g.Client, g.Name, g.Helo = from.client, from.name, from.helo
+		}
+	}
+	if c.passed.by == "dkim" || c.passed.by == "both" {
+		g.DKIM = append([]string{"pass:" + c.authors[0]}, a.dkim...)
 	}
 	return g
 }
 
-// spoof reports whether the message passes for no victim: an aligned pass by a
-// third party is mail of its own. Mail in its own name counts where it makes the
+// spoof reports whether the message passes for no victim but as its class has it: an
+// aligned pass by a third party is mail of its own. Mail in its own name counts where it makes the
 // lookups of its domain fail.
-func spoof(f *policy.Facts) bool {
-	return len(f.Authors) == 0 || slices.ContainsFunc(f.Authors, func(a policy.Author) bool {
+func spoof(c *class, f *policy.Facts) bool {
+	return c.passed.by != "" || len(f.Authors) == 0 || slices.ContainsFunc(f.Authors, func(a policy.Author) bool {
 		victim := holders[a.Domain] >= party || a.Verdict.Status == dmarc.TempError
 		return victim && a.PassBy() == "" && !a.Verdict.AlignedSPF && !a.Verdict.AlignedDKIM
 	})
