@@ -9,34 +9,34 @@ import (
 	"dmarcgate/policy/sampling"
 )
 
-// Decide turns facts into a decision. It does no I/O and cannot fail. What needs
-// a fact that is missing (Facts.Lacking) does not hold, but for what the facts
-// suppose (Facts.Supposing).
+// Decide turns facts into a decision. It does no I/O and cannot fail. What needs a fact
+// that is missing (Facts.Lacking) does not hold, but for what the facts suppose
+// (Facts.Supposing).
 //
-// First the profile decides, by the published policies and the evidence, then
-// the rules: the enforced rule of the highest
-// priority that matches has the last word, and those below it are named in
-// Also. A rule that skips reports never has it: the first of them that is
-// enforced and matches is named in Unreported, others in Also, and the rest go
-// on as if there were none. At most MaxNamed rules are named in Also and in
-// Shadow.
+// First the profile decides, by the published policies and the evidence, then the rules:
+// the enforced rule of the highest priority that matches has the last word, and those
+// below it are named in Also. A rule that skips reports never has it: the first of them
+// that is enforced and matches is named in Unreported, others in Also, and the rest go on
+// as if there were none. At most MaxNamed rules are named in Also and in Shadow.
 //
-// There is one answer for a message, whoever its recipients are, so what a
-// rule makes milder must be wanted for all of it. A rule that accepts, that
-// skips reports, or that does less than the profile would, matches only if its
-// keys about recipients (rcpt_domain and not_rcpt_domain) hold together for
-// every recipient, and those about author domains (author, policy_domain,
-// their not_, result, requested, arc_pass, body_changed, history_min and
-// history_max) together for every author domain that did not pass. Any other
-// rule matches if they hold for one recipient, and for one author domain that
-// did not pass. A rule about mail that passes (result = ["pass"]) is about the
-// author domains that passed in place of those that did not. It has the last word
+// There is one answer for a message, whoever its recipients are, so what a rule makes
+// milder must be wanted for all of it. A rule that accepts, that skips reports, or that
+// does less than the profile would, matches only if its keys about recipients
+// (rcpt_domain and not_rcpt_domain) hold together for every recipient, and those about
+// author domains (author, policy_domain, their not_, result, requested, arc_pass,
+// body_changed, history_min and history_max) together for every author domain that did
+// not pass. Any other rule matches if they hold for one recipient, and for one author
+// domain that did not pass. A rule about mail that passes (result = ["pass"]) is about
+// the author domains that passed in place of those that did not. It has the last word
 // only where it does more than the profile and the other rules: a pass of one author
 // domain excuses no other (RFC 9989, Section 11.5).
 //
-// A rule with a sample holds for messages whose draw is below it, and the
-// profile is Monitor for those outside EnforceShare. A message without Seed is in
-// no sample, and outside a share of less than 100.
+// A rule that rejects and only defers, since what it asks for could not be checked
+// (Facts.unchecked), gives way to a rule below it that rejects for other reasons.
+//
+// A rule with a sample holds for messages whose draw is below it, and the profile is
+// Monitor for those outside EnforceShare. A message without Seed is in no sample, and
+// outside a share of less than 100.
 func (s Settings) Decide(f Facts) Decision {
 	switch {
 	case f.TooManyForged:
@@ -284,26 +284,28 @@ func (s *Settings) overrule(f *Facts, profile Decision) Decision {
 // ruling is a decision while rules are applied, in their order.
 type ruling struct {
 	Decision
-	pass  Decision // of the rule about mail that passes that has the highest priority; Rule is empty without one
-	watch bool     // no rule decides
-	skips uint32   // a bit for each of Shadow that would leave the decision as it is; MaxNamed are enough
+	pass               Decision // of the rule about mail that passes that has the highest priority; Rule is empty without one
+	watch              bool     // no rule decides
+	defers, passDefers bool     // the rule of Decision, or of pass, rejects, but for what could not be checked
+	skips              uint32   // a bit for each of Shadow that would leave the decision as it is; MaxNamed are enough
 }
 
 func (u *ruling) apply(t *trial, r *Rule) {
 	d, matches := t.try(r)
+	word, defers := &u.Decision, &u.defers
+	if r.Match.passes() {
+		word, defers = &u.pass, &u.passDefers
+	}
 	switch {
 	case !matches:
 	case u.watch || r.Mode == Shadow:
 		u.see(r, d)
 	case r.Action == RuleSkipReport && u.Unreported == "":
 		u.Unreported = r.ID
-	case r.Action != RuleSkipReport && r.Match.passes() && u.pass.Rule == "":
-		d.Rule, d.Why = r.ID, d.Why+"; rule "+r.ID
-		u.pass = d
-	case r.Action != RuleSkipReport && !r.Match.passes() && u.Rule == "":
-		d.Rule, d.Why = r.ID, d.Why+"; rule "+r.ID
-		d.Shadow, d.Unreported, d.Also = u.Shadow, u.Unreported, u.Also
-		u.Decision = d
+	case r.Action != RuleSkipReport && (word.Rule == "" || *defers && d.Action == Reject):
+		u.also(word.Rule)
+		d.Rule, d.Why, d.Shadow, d.Unreported, d.Also = r.ID, d.Why+"; rule "+r.ID, u.Shadow, u.Unreported, u.Also
+		*word, *defers = d, r.Action == RuleReject && d.Action == Tempfail
 	default:
 		u.also(r.ID)
 	}

@@ -143,6 +143,36 @@ func TestDecideDefersWhatCouldNotBeChecked(t *testing.T) {
 	}
 }
 
+// A rejection that waits for what could not be checked is no shield against another.
+func TestDecideRejectsByARuleBelowOneThatDefers(t *testing.T) {
+	floor := Rule{ID: "floor", Mode: Enforce, Priority: 2, Action: RuleReject, Match: Match{Authenticated: new(false)}}
+	named := Rule{ID: "named", Mode: Enforce, Priority: 1, Action: RuleReject, Match: Match{Author: pats("org:bank.example")}}
+	between := Rule{ID: "between", Mode: Enforce, Priority: 1, Action: RuleAccept, Match: Match{Author: pats("org:bank.example")}}
+	pass := passRule(RuleReject, func(m *Match) { m.PassBy = []string{"spf"} })
+	spared := passRule(RuleReject, nil)
+	pass.ID, pass.Priority, spared.ID = "pass", spared.Priority+1, "spared"
+	unchecked := func(f *Facts) { f.SPF.Result, f.DKIM, f.Authors[0].Verdict = tempWord, nil, fails(dmarc.None) }
+	for _, tt := range []struct {
+		name  string
+		rules []Rule
+		facts func(*Facts)
+		want  string
+		also  []string
+	}{
+		{"another rejection below", []Rule{floor, named}, unchecked, "named", []string{"floor"}},
+		{"something milder between", []Rule{floor, between, named}, unchecked, "named", []string{"between", "floor"}},
+		{"everything could be checked", []Rule{floor, named}, func(f *Facts) { unchecked(f); f.SPF.Result = "none" }, "floor", []string{"named"}},
+		{"mail that passes", []Rule{pass, spared}, func(f *Facts) { *f = passing(); passedBy(true, false)(f); f.DKIM[0].Result = tempWord }, "spared", []string{"pass"}},
+	} {
+		f := full()
+		tt.facts(&f)
+		d := Settings{Profile: Strict, EnforceShare: 100, Quarantine: Tag, Rules: compile(tt.rules)}.Decide(f)
+		if d.Action != Reject || d.Rule != tt.want || !slices.Equal(d.Also, tt.also) {
+			t.Errorf("%s: Decide() = %+v; want a rejection by %s, also %q", tt.name, d, tt.want, tt.also)
+		}
+	}
+}
+
 // A lookup that gave way could have led to any result of SPF.
 func TestDecideTempfailsWhereSPFGaveWayToARule(t *testing.T) {
 	for _, word := range []string{"fail", "softfail", "neutral", "none", "permerror"} {
