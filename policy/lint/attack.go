@@ -242,12 +242,14 @@ func (t *trying) playBoth(m *policy.Match, u *policy.Rule, s sketch, list []spoo
 // beside returns messages with two author domains, one that each rule is about: to a
 // rule that makes nothing milder than the profile, one of them is enough.
 func (t *trying) beside(u *policy.Rule) []spoof {
-	if t.rule.Action == policy.RuleAccept || u.Match.Author == nil && u.Match.PolicyDomain == nil || t.spent(t.rule, u) {
+	m, n := &u.Match, &u.Match.Not
+	about := m.Author != nil || m.PolicyDomain != nil || n.Author != nil || n.PolicyDomain != nil
+	if t.rule.Action == policy.RuleAccept || !about || t.spent(t.rule, u) {
 		return nil
 	}
-	rest := u.Match
+	rest := *m
 	rest.Author, rest.PolicyDomain, rest.Not.Author, rest.Not.PolicyDomain = nil, nil, nil, nil
-	second := names(written, slices.Concat(u.Match.Not.Author, u.Match.Not.PolicyDomain), victimNames, u.Match.Author, u.Match.PolicyDomain)
+	second := names(written, slices.Concat(n.Author, n.PolicyDomain), victimNames, m.Author, m.PolicyDomain)
 	both, ok := t.meet(&t.rule.Match, &rest)
 	if !ok || len(second) == 0 {
 		return nil
@@ -255,6 +257,9 @@ func (t *trying) beside(u *policy.Rule) []spoof {
 	list := slices.DeleteFunc(t.spoofs(&both, t.at, maxSpoofs), func(s spoof) bool { return len(s.Author) != 1 || slices.Contains(s.Author, second[0].value) })
 	list = list[:min(len(list), maxDodges/2)]
 	for i := range list {
+		if list[i].PolicyDomain == list[i].Author[0] { // each has a record of its own
+			list[i].PolicyDomain = ""
+		}
 		list[i].Author = append(list[i].Author, second[0].value)
 	}
 	return list

@@ -90,6 +90,8 @@ func TestLintComparesRules(t *testing.T) {
 			rule("b", policy.RuleReject, both(low, match(policy.Match{Author: pats("bank.example")}))), "a:opens_anybody!"},
 		{"an author domain that a rule names beside one that is rejected", rule("a", policy.RuleAsPublished, match(policy.Match{Author: pats("shop.example")})),
 			rule("b", policy.RuleReject, both(low, match(policy.Match{PolicyDomain: pats("bank.example")}))), "a:opens_anybody!"},
+		{"an author domain beside one that is rejected for not being it", rule("a", policy.RuleAsPublished, match(policy.Match{MailFrom: pats("mx.partner.example"), PolicyDomain: pats("partner.example")})),
+			rule("b", policy.RuleReject, both(low, match(policy.Match{Not: policy.Exclude{PolicyDomain: pats("org:partner.example")}}))), "a:opens_anybody!"},
 		{"an author domain beside one that is rejected, of one party", rule("a", policy.RuleAsPublished, match(policy.Match{Client: nets("192.0.2.0/24"), Author: pats("shop.example")})),
 			rule("b", policy.RuleReject, both(low, match(policy.Match{Author: pats("bank.example")}))), ""},
 		{"more history than a rejection in front is about", rule("a", policy.RuleReject, match(policy.Match{HistoryMax: ptr(120)})),
