@@ -343,7 +343,7 @@ func (m *messages) facts(c class, a arranged) policy.Facts {
 	if !ok {
 		made := ruletest.Facts(c.given(a), today)
 		f = &made
-		if len(m.known) > 200_000 {
+		if len(m.known) > 20_000 {
 			clear(m.known)
 		}
 		m.known[key] = f

@@ -245,13 +245,9 @@ func TestRulesPlayedThroughTheMilterSocket(t *testing.T) {
 	for i := uint64(0); played < want; i++ {
 		number := seed()*1_000_000_000 + i
 		now := time.Now()
-		given := newMaker(number).set()
-		for k := range given {
-			given[k].Sample = 0
-		}
-		rules := nowadays(given, now)
+		rules := nowadays(newMaker(number).set(), now)
 		profile := []policy.Profile{policy.Strict, policy.Conformant}[i%2]
-		level := said(given)
+		level := saidAt(now, rules)
 		problem := p.load(t, rules, profile)
 		if (problem != "") != (level == policy.Error) {
 			t.Errorf("set %d: lint says %s, and a reload says %q", number, levels[level], problem)

@@ -45,12 +45,13 @@ const (
 	gateHost = "x.pphosted.com"  // a host of that gateway
 	own      = "evil.example"    // the third party's own, which no rule names
 	ownHost  = "host.evil.example"
+	spare    = "spare.example" // another domain of the third party's, which is no author
 )
 
 // holders says who can send as a domain: sign as it, pass SPF for it, and have a
 // client with a confirmed name in it.
 var holders = map[string]effort{
-	"": anybody, own: anybody, ownHost: anybody,
+	"": anybody, own: anybody, ownHost: anybody, spare: anybody,
 	mailbox: account, mailHost: account, bulk: account, bulkHost: account,
 	gateway: customer, gateHost: customer,
 	partner: party, relay: party,
@@ -223,9 +224,14 @@ func (a arranged) authenticates() bool {
 // them says by it which mail the rule leaves alone.
 func (a arranged) alike(c *class, plain arranged) arranged {
 	plain.spf, plain.earlier = a.spf, a.earlier
-	switch signed := slices.ContainsFunc(a.dkim, func(s string) bool { return s == "pass:"+own || s == "pass:"+ownHost }); {
-	case signed, a.authenticates() && a.spf != "pass" && c.passed.by == "":
+	signed := slices.ContainsFunc(a.dkim, func(s string) bool { return s == "pass:"+own || s == "pass:"+ownHost })
+	switch {
+	case c.passed.by != "" && signed:
 		plain.dkim = []string{"pass:" + own}
+	case c.passed.by == "" && a.spf == "pass": // for what is no author
+		plain.mailFrom, plain.nullPath = spare, false
+	case c.passed.by == "" && a.authenticates():
+		plain.dkim = []string{"pass:" + spare}
 	}
 	return plain
 }
