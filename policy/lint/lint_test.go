@@ -194,6 +194,8 @@ func TestLintReportsFindingsOfOneRule(t *testing.T) {
 		}, ""},
 		{"IPv4 in the form of IPv6", func(r *policy.Rule) { r.Match.Not.Client = nets("::ffff:192.0.2.0/120") }, "mapped_network!"},
 		{"what is not named anchors nothing", match(policy.Match{RcptDomain: us, Not: policy.Exclude{Client: nets("192.0.2.0/24"), DKIMPass: pats("a.example")}}), "opens_anybody!"},
+		{"all but the upper half of IPv4, and but IPv6", match(policy.Match{RcptDomain: us, Not: policy.Exclude{Client: nets("128.0.0.0/1", "2000::/3")}}), "opens_anybody!"},
+		{"all but most of both", match(policy.Match{RcptDomain: us, Not: policy.Exclude{Client: nets("128.0.0.0/1", "64.0.0.0/2", "32.0.0.0/3", "0.0.0.0/4", "2000::/3")}}), "opens_anybody!"},
 		{"a list that anybody can name", match(policy.Match{RcptDomain: us, ListID: pats("a.example"), IsList: ptr(true)}), "opens_anybody!"},
 		{"a confirmed name", match(policy.Match{RcptDomain: us, IPRev: pats("mx.a.example")}), ""},
 		{"a sealer", match(policy.Match{RcptDomain: us, ARCPass: pats("a.example")}), ""},

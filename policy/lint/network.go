@@ -69,8 +69,17 @@ var siteTranslator = netip.MustParsePrefix("64:ff9b:1::/48")
 // privateNetworks are in every site (RFC 6890), or in none as a client.
 var privateNetworks = append(networks("0.0.0.0/8", "224.0.0.0/3", "ff00::/8", siteTranslator.String()), ownNetworks...)
 
-// attackerAddrs are clients of the adversary's own.
-var attackerAddrs = networks("198.51.100.77/32", "203.0.113.77/32", "192.0.2.77/32", "2001:db8:77::77/128")
+// attackerAddrs are clients of the adversary's own: of networks for documentation, or
+// else anywhere.
+var attackerAddrs = func() []netip.Prefix {
+	list := networks("198.51.100.77/32", "203.0.113.77/32", "2001:db8:77::77/128")
+	for first := byte(1); first < 224; first++ {
+		if p := netip.PrefixFrom(netip.AddrFrom4([4]byte{first, 0, 2, 77}), 32); !slices.ContainsFunc(privateNetworks, p.Overlaps) {
+			list = append(list, p)
+		}
+	}
+	return list
+}()
 
 func networks(list ...string) (out []netip.Prefix) {
 	for _, s := range list {
@@ -92,6 +101,7 @@ func addresses(yes, no []pattern.Network) (found []way) {
 	}
 	if yes == nil {
 		add(attackerAddrs, way{})
+		return found[:min(len(found), 3)]
 	}
 	all := together(yes)
 	for _, n := range yes {
