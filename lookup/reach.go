@@ -9,7 +9,7 @@ import (
 
 	"dmarcgate/auth/spf"
 	"dmarcgate/dnscache"
-	"dmarcgate/policy/lint"
+	"dmarcgate/policy/lint/holder"
 	"dmarcgate/term"
 )
 
@@ -37,10 +37,10 @@ func (l looker) reach(ctx context.Context, s *domainReport) {
 	s.addLookups(t.Lookups())
 	out := reachReport{IPv4: r.IPv4, IPv6: r.IPv6, Everybody: r.Everybody, Shared: []sharedSender{}, Unknown: append([]string{}, r.Unknown...)}
 	for _, name := range r.Names {
-		of, kind, ok := lint.SharedName(name)
-		known := slices.ContainsFunc(out.Shared, func(o sharedSender) bool { return o.Of == of })
+		h, ok := holder.Sender(name)
+		known := slices.ContainsFunc(out.Shared, func(o sharedSender) bool { return o.Of == h.Name })
 		if ok && !known {
-			out.Shared = append(out.Shared, sharedSender{term.Bounded(name, maxText), of, kind})
+			out.Shared = append(out.Shared, sharedSender{term.Bounded(name, maxText), h.Name, h.Words})
 		}
 	}
 	s.SPF = &out

@@ -7,11 +7,12 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint/holder"
 	"dmarcgate/policy/pattern"
 )
 
 // effort is what it takes a third party, who may be hostile, to make a fact of a
-// message true.
+// message true. The first three are those of package holder.
 type effort uint8
 
 const (
@@ -111,9 +112,9 @@ func namesIn(p pattern.Domain) []string {
 	case pattern.Organization:
 		return []string{p.Name(), "host." + p.Name()}
 	case pattern.Below:
-		return append(knownHolders().in(p), "stranger."+p.Name())
+		return append(holder.In(p), "stranger."+p.Name())
 	}
-	list := knownHolders().in(p)
+	list := holder.In(p)
 	for q := range p.Map().Below() {
 		if list = append(list, "stranger."+q.Name()); len(list) > 64 {
 			break
@@ -143,14 +144,14 @@ func cost(kind proof, name string, p pattern.Domain) way {
 		return way{}
 	}
 	says := fmt.Sprintf("%s %q", proofs[kind].says, name)
-	h, shared := knownHolders().of(name)
+	h, shared := holder.Of(name)
 	switch {
 	case isSuffix(name):
 		return way{effort: anybody, by: says + ", a public suffix, below which anybody can have a domain"}
-	case shared && kind == byARC && (h.kind.name == mailboxKind || h.kind.name == sealingKind):
+	case shared && kind == byARC && h.Seals:
 		return way{effort: customer, by: says + ", which seals the mail of everybody who forwards through it", owner: name}
-	case shared && (h.kind.name != sealingKind || p.Kind() == pattern.Below) && !(kind == byDKIM && h.tenant(name)):
-		return way{effort: h.kind.effort, by: fmt.Sprintf("%s, of %s", says, h.kind.words)}
+	case shared && (!h.SealsOnly || p.Kind() == pattern.Below) && !(kind == byDKIM && h.Tenant(name)):
+		return way{effort: effort(h.Access), by: fmt.Sprintf("%s, of %s", says, h.Words)}
 	case p.Kind() != pattern.Exact && strings.HasPrefix(name, "stranger.") && isSuffix(strings.TrimPrefix(name, "stranger.")):
 		return way{effort: anybody, by: says + ", which anybody can register"}
 	}

@@ -12,8 +12,7 @@
 // refuse or defer are attacked by what they leave out (attack.go). Work is bounded, and
 // rules beyond the bound are named.
 //
-// The domains and networks through which many parties send are in holders.txt, with
-// source and date; docs/rules.md says how to add one. The list cannot be complete.
+// Package holder knows the domains and networks through which many parties send.
 // Nothing here decides about mail, and nothing is looked up.
 //
 //	for _, f := range lint.Rules(rules, lint.Options{Now: time.Now()}) {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"dmarcgate/policy/lint/holder"
 	"dmarcgate/policy/pattern"
 )
 
@@ -105,12 +106,12 @@ func addresses(yes, no []pattern.Network) (found []way) {
 	}
 	all := together(yes)
 	for _, n := range yes {
-		for _, h := range knownHolders().nets {
-			if !n.Overlaps(h.net) {
+		for _, h := range holder.Networks() {
+			if !n.Overlaps(h.Network) {
 				continue
 			}
-			if both := inBoth([]pattern.Network{n}, []pattern.Network{pattern.NetworkOf(h.net)}); len(both) > 0 {
-				add(hosts(both[0])[:1], way{effort: h.kind.effort, by: fmt.Sprintf("the client is in %v, of %s", h.net, h.kind.words)})
+			if both := inBoth([]pattern.Network{n}, []pattern.Network{pattern.NetworkOf(h.Network)}); len(both) > 0 {
+				add(hosts(both[0])[:1], way{effort: effort(h.Access), by: fmt.Sprintf("the client is in %v, of %s", h.Network, h.Words)})
 			}
 		}
 		for _, p := range widest(n) {

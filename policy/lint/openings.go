@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint/holder"
 )
 
 // Opening is a way for a third party to get more out of a rule than the rest of the
@@ -115,7 +116,7 @@ func (o *Opening) who() string {
 
 // who says who arranges w, for which it takes e.
 func (w *way) who(e effort) string {
-	h, shared := knownHolders().of(w.value)
+	h, shared := holder.Of(w.value)
 	switch {
 	case w.effort == party && e == party && w.kind != written:
 		return fmt.Sprintf(proofs[w.kind].only, w.owner)
@@ -124,7 +125,7 @@ func (w *way) who(e effort) string {
 	case w.kind == byClient || !shared:
 		return "anyone who can arrange that " + w.by
 	case w.effort == customer:
-		return fmt.Sprintf("every customer of %s, %s", h.name, h.kind.words)
+		return fmt.Sprintf("every customer of %s, %s", h.Name, h.Words)
 	}
-	return fmt.Sprintf("anyone with an account at %s, %s", h.name, h.kind.words)
+	return fmt.Sprintf("anyone with an account at %s, %s", h.Name, h.Words)
 }

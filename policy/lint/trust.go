@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint/holder"
 	"dmarcgate/policy/pattern"
 )
 
@@ -46,13 +47,13 @@ func checkNetworks(list []netip.Prefix, l *limits, fix string) (found []TrustFin
 			continue
 		}
 		counted = append(counted, p)
-		switch h, shared := knownHolders().at(p); {
+		switch h, shared := holder.At(p); {
 		case l.tooWide(p):
 			add(anybody, i, fmt.Sprintf("%s, /%d or narrower", fix, l.bits(p)), "%v is too wide to be trusted", p)
 		case p.Overlaps(siteTranslator):
 			add(anybody, i, fix, "%v holds addresses of a translator (%v) through which anybody comes", p, siteTranslator)
 		case shared:
-			add(h.kind.effort, i, fix, "%v holds addresses of %v, of %s", p, h.net, h.kind.words)
+			add(effort(h.Access), i, fix, "%v holds addresses of %v, of %s", p, h.Network, h.Words)
 		}
 	}
 	if slices.ContainsFunc(found, func(f TrustFinding) bool { return f.Level == policy.Error }) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/lint/holder"
 )
 
 // sideBySide are networks /bits side by side.
@@ -103,9 +104,9 @@ func TestCheckTrustedNeverLetsInATranslator(t *testing.T) {
 // tunnels are the networks through which anybody sends.
 func tunnels() []netip.Prefix {
 	list := []netip.Prefix{siteTranslator}
-	for _, h := range knownHolders().nets {
-		if h.kind.name == "tunnel" {
-			list = append(list, h.net)
+	for _, h := range holder.Networks() {
+		if h.Access == holder.Anybody {
+			list = append(list, h.Network)
 		}
 	}
 	return list

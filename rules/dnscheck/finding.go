@@ -7,6 +7,7 @@ import (
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
+	"dmarcgate/policy/lint/holder"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
@@ -94,10 +95,10 @@ func (i item) say() []told {
 // ofClient tells of a client whose name is that of a shared holder.
 func (s *subject) ofClient() []told {
 	for _, name := range s.names {
-		if holder, kind, ok := lint.SharedName(name); ok {
+		if h, ok := holder.Sender(name); ok {
 			return []told{{
 				policy.CodeDNSSharedClient,
-				fmt.Sprintf("%s is %q in the DNS, of %s (%s): whoever has the address next sends as this client", s.name(), shown(name), kind, shown(holder)),
+				fmt.Sprintf("%s is %q in the DNS, of %s (%s): whoever has the address next sends as this client", s.name(), shown(name), h.Words, shown(h.Name)),
 				"use spf_pass or dkim_pass, or make sure that the address is yours for as long as the rule is active",
 			}}
 		}
@@ -126,8 +127,8 @@ func (s *subject) ofRecord() []told {
 // ofSenders tells whom an SPF record lets in besides the domain itself.
 func (s *subject) ofSenders() []told {
 	var out []told
-	own, _, _ := lint.SharedName(s.domain)
-	seen := map[string]bool{own: true}
+	own, _ := holder.Sender(s.domain)
+	seen := map[string]bool{own.Name: true}
 	fix := "use dkim_pass, or an spf_pass of a domain with senders of its own"
 	add := func(of, by, kind string) {
 		if !seen[of] {
@@ -138,14 +139,14 @@ func (s *subject) ofSenders() []told {
 		}
 	}
 	for _, name := range s.reach.Names {
-		if of, kind, ok := lint.SharedName(name); ok {
-			add(of, fmt.Sprintf("%q", shown(name)), kind)
+		if h, ok := holder.Sender(name); ok {
+			add(h.Name, fmt.Sprintf("%q", shown(name)), h.Words)
 		}
 	}
-	if r := s.reach; len(out) == 0 && own == "" && !r.Everybody && !lint.TooMany(r.IPv4, r.IPv6) { // a record that was written out has networks for names
+	if r := s.reach; len(out) == 0 && own.Name == "" && !r.Everybody && !lint.TooMany(r.IPv4, r.IPv6) { // a record that was written out has networks for names
 		for _, p := range s.reach.Networks {
-			if n, kind, ok := lint.SharedNetwork(p); ok && many(p) {
-				add(n.String(), p.String(), kind)
+			if h, ok := holder.At(p); ok && many(p) {
+				add(h.Network.String(), p.String(), h.Words)
 			}
 		}
 	}
