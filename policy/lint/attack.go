@@ -163,10 +163,22 @@ func (t *trying) play(list []spoof, m *policy.Match, at time.Time, depth int) {
 		}
 		for _, n := range exclusions(&by.Match, false) {
 			if both, ok := t.meet(m, &n); ok && !t.spent(t.rule, by) {
-				t.play(t.spoofs(&both, at, maxDodges), &both, at, depth+1)
+				t.playAs(&n, t.spoofs(&both, at, maxDodges), &both, at, depth+1)
 			}
 		}
 	}
+}
+
+// playAs is play with a plain message that is as n asks, too, if n is not about who sends.
+func (t *trying) playAs(n *policy.Match, list []spoof, m *policy.Match, at time.Time, depth int) {
+	class, plain := t.class, t.plain
+	if both, ok := t.meet(&class, n); ok && t.avoids && !asksWho(n) {
+		if plain := t.spoofs(&both, at, 1); len(plain) > 0 {
+			t.class, t.plain = both, plain
+		}
+	}
+	t.play(list, m, at, depth)
+	t.class, t.plain = class, plain
 }
 
 // use tries what the rule lets in.
@@ -336,7 +348,7 @@ func (t *trying) avoid(s *spoof, blockers map[string]bool) {
 			if now.Rule != "" {
 				blockers[now.Rule] = true
 			}
-		case slices.Contains(was.Also, t.rule.ID):
+		case was.Rule != "" && slices.Contains(was.Also, t.rule.ID):
 			blockers[was.Rule] = true
 		}
 	}

@@ -85,7 +85,6 @@ func TestRulesTellsWhatTheTighteningKeysOpen(t *testing.T) {
 		{"pass of a signer, but in another envelope", policy.RuleTag, policy.Match{Result: passes, DKIMPass: pats("bank.example"), Not: policy.Exclude{MailFrom: pats("bank.example")}}, policy.CodeAvoided},
 		{"pass of a signer, but of another one", policy.RuleTag, policy.Match{Result: passes, DKIMPass: pats("bank.example"), Not: policy.Exclude{DKIMPass: pats("gmail.com")}}, policy.CodeAvoided},
 		{"pass by a signature, but of a gateway or one party", policy.RuleTag, policy.Match{Result: passes, PassBy: []string{"dkim", "both"}, Not: policy.Exclude{DKIMPass: pats(".mx.partner.example", "pphosted.com")}}, policy.CodeAvoided},
-		{"pass by a signature, but of a gateway or one party", policy.RuleTag, policy.Match{Result: passes, PassBy: []string{"dkim", "both"}, Not: policy.Exclude{DKIMPass: pats(".mx.partner.example", "pphosted.com")}}, policy.CodeAvoided},
 		{"pass beside SPF, but of a list", policy.RuleTag, policy.Match{Result: passes, SPF: passes, EarlierSPFFail: ptr(false), Not: policy.Exclude{ListID: pats(".sendgrid.net")}}, policy.CodeAvoided},
 		{"pass, from most clients", policy.RuleTag, policy.Match{Result: passes, Client: nets("128.0.0.0/1")}, policy.CodeAvoided},
 		{"pass of an author, but from its own client", policy.RuleTag, policy.Match{Result: passes, Author: pats("bank.example"), Not: policy.Exclude{Client: nets("192.0.2.0/24")}}, ""},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
@@ -98,6 +99,10 @@ func TestLintComparesRules(t *testing.T) {
 			rule("b", policy.RuleAccept, both(low, match(policy.Match{HistoryMin: ptr(1), Not: policy.Exclude{RcptDomain: us}}))), "b:opens_anybody!"},
 		{"a list that a stricter rule leaves to a milder one", rule("a", policy.RuleTempfail, match(policy.Match{Result: passes, Not: policy.Exclude{ListID: pats("gmail.com")}})),
 			rule("b", policy.RuleTag, both(low, match(policy.Match{Result: passes}))), "a:avoided"},
+		{"another part of the mail that passes above", rule("a", policy.RuleTag, both(low, match(policy.Match{Result: passes, Not: policy.Exclude{HELO: pats(".partner.example")}}))),
+			rule("b", policy.RuleTempfail, match(policy.Match{Result: passes, PassBy: []string{"dkim", "both"}})), "a:avoided"},
+		{"mail that passes, of one mailbox, before a signer's", rule("a", policy.RuleQuarantine, match(policy.Match{Result: passes, FromField: []policy.From{policy.FromOneMailbox}})),
+			rule("b", policy.RuleQuarantine, both(match(policy.Match{Result: passes, DKIMPass: pats("partner.example")}), func(r *policy.Rule) { r.Expires = time.Time{} })), "b:avoided"},
 		{"clients of a bulk sender before a rejection for a sample", rule("a", policy.RuleAsPublished, match(policy.Match{Client: nets("167.89.0.0/16")})),
 			rule("b", policy.RuleReject, both(low, func(r *policy.Rule) { r.Match, r.Sample = policy.Match{HistoryMin: ptr(1)}, 70 })), "b:avoided"},
 		{"one party before a rejection for a sample", rule("a", policy.RuleAsPublished, match(policy.Match{Client: nets("192.0.2.0/24")})),
