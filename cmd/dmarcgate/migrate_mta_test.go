@@ -35,7 +35,6 @@ type migrating struct {
 	postfix *mtatest.Postfix
 	running map[string]*exec.Cmd // by service
 	daemon  *served
-	key     string // private key of OpenDKIM
 }
 
 // added is what the site has added to the configurations of the packages.
