@@ -161,7 +161,7 @@ func TestFail2banIsSetUpAsThePageHasIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	script = strings.NewReplacer("/etc/fail2ban", f.config, "/var/log/mail.log", mailLog, "fail2ban-regex ", f.root+"/usr/bin/fail2ban-regex -c "+f.config+" ").Replace(script)
+	script = strings.NewReplacer("/usr/share/doc/dmarcgate/examples", "deploy", "/etc/fail2ban", f.config, "/var/log/mail.log", mailLog, "fail2ban-regex ", f.root+"/usr/bin/fail2ban-regex -c "+f.config+" ").Replace(script)
 	cmd := exec.Command("sh", "-eu", "-c", script)
 	cmd.Dir = ".."
 	cmd.Env = append(os.Environ(), "PYTHONPATH="+filepath.Join(f.root, "usr/lib/python3/dist-packages"), "PYTHONDONTWRITEBYTECODE=1")

@@ -41,7 +41,7 @@ type migrating struct {
 var added = map[string]string{
 	"opendkim": `
 Socket local:/var/spool/postfix/opendkim/opendkim.sock
-PidFile /nowhere
+PidFile DIR/opendkim.pid
 UserID root
 Domain receiver.example
 Selector s1
@@ -53,7 +53,7 @@ AuthservID mx.receiver.example
 `,
 	"opendmarc": `
 Socket local:/var/spool/postfix/opendmarc/opendmarc.sock
-PidFile /nowhere
+PidFile DIR/opendmarc.pid
 UserID root
 AuthservID mx.receiver.example
 TrustedAuthservIDs mx.receiver.example

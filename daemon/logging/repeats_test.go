@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,9 +15,33 @@ import (
 	"dmarcgate/metrics"
 )
 
+// lockedBuffer is a log that timers write to while a test reads.
+type lockedBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func (b *lockedBuffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.buf.Reset()
+}
+
 func TestRepeatedWarningsAreSampledAndCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var buf bytes.Buffer
+		var buf lockedBuffer
 		l := Open(&buf, logfmt())
 		registry := prometheus.NewRegistry()
 		l.Count(metrics.New(registry, nil))
@@ -35,7 +60,7 @@ func TestRepeatedWarningsAreSampledAndCounted(t *testing.T) {
 		synctest.Wait()
 		want := fmt.Sprintf(`level=ERROR msg="repeated lines left out of the log" text="a bug" lines=%d`, 1000-repeatBurst)
 		if !strings.Contains(buf.String(), want) {
-			t.Errorf("the log does not have %s:\n%s", want, buf.String()[max(0, buf.Len()-500):])
+			t.Errorf("the log does not have %s:\n%s", want, buf.String()[max(0, len(buf.String())-500):])
 		}
 		buf.Reset()
 		for i := range 100 { // what a minute has given back
