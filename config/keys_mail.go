@@ -31,7 +31,7 @@ type Discovery struct {
 
 // TempError says what happens to mail whose verdict hangs on a DNS failure.
 type TempError struct {
-	Ours     TempAnswer        // our resolver answers nobody; not TempQuarantine
+	Ours     TempAnswer        // no query of our resolver is answered; not TempQuarantine
 	Domain   TempAnswer        // others resolve, this domain does not
 	MaxDefer tomlfile.Duration // how long one author domain and client are deferred
 

@@ -55,7 +55,7 @@ func TestDoctorExitsWithTheSeverityOfItsFindings(t *testing.T) {
 		t.Errorf("doctor = %d, %q; want no fault found", code, out)
 	}
 
-	later := time.Now().Add(time.Hour) // the file was edited, and nobody reloaded
+	later := time.Now().Add(time.Hour) // the file was edited, without a reload
 	if err := os.Chtimes(d.path, later, later); err != nil {
 		t.Fatal(err)
 	}

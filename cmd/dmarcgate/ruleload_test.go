@@ -101,8 +101,8 @@ func TestExplainAndWhatIfTakeRefusedRuleForOneInShadow(t *testing.T) {
 	}
 }
 
-// Everybody can write to the files of some pipelines; on the host of the daemon
-// nobody else may.
+// Everybody can write to the files of some pipelines. On the host of the daemon,
+// only the owner of the files may.
 func TestCheckConfigRefusesRulesThatOthersCanWriteOnThisHost(t *testing.T) {
 	cfg, dir := ruledSite(t, "[[rule]]\nid = \"a\"\nowner = \"o\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nauthor = [\"shop.example\"]\n")
 	if err := os.Chmod(dir, 0o777); err != nil {

@@ -13,9 +13,9 @@ import (
 	"dmarcgate/policy/pattern"
 )
 
-// guard looks at who else can change what rules are read from: whoever writes
-// there opens a door for any mail. It goes by mode and group, as sshd does with the
-// keys of users. The owner was chosen by root, and is not looked at; neither are
+// guard finds other users that can change rule files, maps and their directories: a
+// user with write access can exempt any mail. The checks are of mode and group, as
+// those of sshd for the keys of users. The owner was chosen by root, and is not looked at; neither are
 // access control lists and the directories above.
 type guard struct {
 	dir, real string          // as configured, and without symbolic links
