@@ -118,6 +118,7 @@ func evaluate(t *testing.T, path string) string {
 		return "refused"
 	}
 	defer s.Close()
+	<-s.loaded // who reads the store beside the mail logs, too
 	<-opt.checked
 	if got := s.Add(row("new")).Outcome; got != results.Written && !strings.Contains(log.String(), "results not recorded") {
 		t.Errorf("Add() = %v without a word", got)
@@ -282,8 +283,10 @@ func TestOpenReadsLogOrReportsLoss(t *testing.T) {
 			}
 			var log strings.Builder
 			opt := options(t)
-			opt.Path, opt.Log = path, slog.New(slog.NewTextHandler(&log, nil))
+			opt.Path, opt.Log, opt.checked = path, slog.New(slog.NewTextHandler(&log, nil)), make(chan struct{}, 9)
 			s := open(t, opt)
+			<-s.loaded
+			<-opt.checked
 			n := len(contents(t, s.Reader))
 			got := map[bool]string{n == 50: "all", n == 49: "most", n > 5 && n < 49: "some", n == 0: "none"}[true]
 			if got != tt.rows || !strings.Contains(log.String(), tt.log) || tt.log == "" && log.Len() > 0 {
