@@ -143,12 +143,25 @@ func (c *Client) Adopt(ctx context.Context) error {
 	return c.call(ctx, http.MethodPost, "/results/adopt", &done)
 }
 
-// Import hands rows to the daemon, until next returns io.EOF.
+// Import hands rows to the daemon, until next returns io.EOF. After Import
+// returned, next is called no more, unless ctx ended.
 func (c *Client) Import(ctx context.Context, next func() (results.Row, error)) (done Imported, err error) {
 	r, w := io.Pipe()
-	defer r.Close() // ends the writer when the daemon answers early
-	go func() { w.CloseWithError(encodeRows(w, next)) }()
-	return done, c.send(ctx, "/results/import", r, &done)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		w.CloseWithError(encodeRows(w, next))
+	}()
+	// The client of net/http waits for a read of the body even after ctx ended.
+	stop := context.AfterFunc(ctx, func() { r.CloseWithError(ctx.Err()) })
+	defer stop()
+	err = c.send(ctx, "/results/import", r, &done)
+	r.Close() // ends the writer when the daemon answers early
+	select {
+	case <-written:
+	case <-ctx.Done(): // next may wait for standard input, which has no end of its own
+	}
+	return done, err
 }
 
 // encodeRows writes rows as JSON, one a line.

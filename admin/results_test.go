@@ -106,3 +106,30 @@ func TestControlSocketWithoutStore(t *testing.T) {
 		}
 	}
 }
+
+func TestImportReadsNoRowAfterItReturned(t *testing.T) {
+	c := dial(t, Control{}) // answers before a row was sent
+	var rows int            // read without a lock, so that the race detector sees a writer that goes on
+	_, err := c.Import(t.Context(), func() (results.Row, error) {
+		rows++
+		return results.Row{}, nil
+	})
+	if err == nil || rows == 0 {
+		t.Errorf("Import() = %v after %d rows; want the refusal", err, rows)
+	}
+}
+
+func TestImportEndsWithItsContextThoughNoRowComes(t *testing.T) {
+	c := dial(t, Control{Results: &custodian{}})
+	ctx, cancel := context.WithCancel(t.Context())
+	never := make(chan struct{})
+	t.Cleanup(func() { close(never) })
+	_, err := c.Import(ctx, func() (results.Row, error) {
+		cancel()
+		<-never
+		return results.Row{}, io.EOF
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("Import() = %v; want the end of its context", err)
+	}
+}

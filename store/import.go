@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -46,12 +47,15 @@ type ImportOptions struct {
 }
 
 // Import takes over the history files of OpenDMARC, and tells what became of their
-// messages, even when it fails in between.
+// messages, even when it fails in between. An end of ctx is the one exception.
 func Import(ctx context.Context, out, warn io.Writer, o ImportOptions) error {
 	source := &histories{files: o.Files, now: time.Now(), progress: o.Progress, report: importReport{Refused: map[string]int64{}, Lines: []refusedBlock{}}}
-	defer source.close()
 	err := source.take(ctx, warn, o)
 	o.Progress.Clear()
+	if ended := ctx.Err(); ended != nil {
+		return cmp.Or(err, ended) // a read of standard input may still go on
+	}
+	source.close()
 	if printErr := source.report.print(out, warn, o); err == nil {
 		err = printErr
 	}
