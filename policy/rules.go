@@ -20,7 +20,8 @@ type Rules struct {
 	index  *index.Index
 	pass   bool // one that is not off is about mail that passes
 
-	only, without, trying int // positions, from 1; 0 is none
+	only, without int   // positions, from 1; 0 is none
+	trying        []int // positions, from 1
 }
 
 // NewRules makes a set. The error is permanent and names every rule that is
@@ -82,7 +83,7 @@ func (rs Rules) List() []Rule {
 
 // AboutPass reports whether a rule is about mail that passes.
 func (rs *Rules) AboutPass() bool {
-	return rs.pass || rs.trying > 0 && rs.list[rs.trying-1].Match.passes()
+	return rs.pass || slices.ContainsFunc(rs.trying, func(i int) bool { return rs.list[i-1].Match.passes() })
 }
 
 // Text returns the text of the reply that the rule has which decided, "" for none.
@@ -112,9 +113,14 @@ func (rs Rules) Without(id string) Rules {
 	return rs
 }
 
-// Trying returns a view in which the rule is enforced, whatever its mode.
-func (rs Rules) Trying(id string) Rules {
-	rs.trying = rs.places[id]
+// Trying returns a view in which the rules are enforced, whatever their modes.
+func (rs Rules) Trying(ids ...string) Rules {
+	rs.trying = nil
+	for _, id := range ids {
+		if i := rs.places[id]; i > 0 {
+			rs.trying = append(rs.trying, i)
+		}
+	}
 	return rs
 }
 
@@ -126,8 +132,10 @@ func (rs *Rules) find(b *index.Bits, t *trial) {
 	case rs.list[rs.only-1].Mode != Off:
 		b.Set(rs.only - 1)
 	}
-	if rs.trying > 0 && (rs.only == 0 || rs.only == rs.trying) {
-		b.Set(rs.trying - 1)
+	for _, i := range rs.trying {
+		if rs.only == 0 || rs.only == i {
+			b.Set(i - 1)
+		}
 	}
 	if rs.without > 0 {
 		b.Unset(rs.without - 1)
@@ -137,7 +145,7 @@ func (rs *Rules) find(b *index.Bits, t *trial) {
 // at returns the rule at a position, counted from 0, as the view has it.
 func (rs *Rules) at(i int) *Rule {
 	r := &rs.list[i]
-	if rs.trying == i+1 && r.Mode != Enforce {
+	if r.Mode != Enforce && slices.Contains(rs.trying, i+1) {
 		tried := *r
 		tried.Mode = Enforce
 		return &tried

@@ -180,6 +180,8 @@ func TestRulesWithoutAndOnly(t *testing.T) {
 		{"trying one that is off", rules.Trying("off"), "first;second off;watches"},
 		{"trying one that does not match", rules.Trying("elsewhere"), "first;second;watches"},
 		{"trying nobody", rules.Trying("gone"), "first;second;watches"},
+		{"trying two", rules.Trying("off", "watches"), "watches;first second off;"},
+		{"trying two of which one is the only one", rules.Only("off").Trying("watches", "off"), "off;;"},
 		{"trying it alone", rules.Only("off").Trying("off"), "off;;"},
 		{"trying another than the only one", rules.Only("second").Trying("off"), "second;;"},
 	} {

@@ -21,7 +21,7 @@ const maxDepth = 2
 // attack plays a third party against a set of rules. It decides every message by
 // the function that decides real mail.
 type attack struct {
-	set   policy.Rules // as they are, but that every draw falls as the adversary wants
+	set   policy.Rules // as they are, but that those with a sample are off: the adversary sends again until each draw falls as he wants
 	hard  policy.Rules // those alone that refuse, defer, or do as published
 	byID  map[string]*policy.Rule
 	at    time.Time
@@ -51,7 +51,7 @@ func newAttack(rules []*policy.Rule, o *Options) (*attack, error) {
 		drawn := *r
 		drawn.Sample = 0
 		switch {
-		case tightens(r) && sampled(r): // the adversary sends again until the draw spares him
+		case sampled(r):
 			drawn.Mode = policy.Off
 		case tightens(r):
 			hard = append(hard, drawn)
@@ -118,9 +118,9 @@ type trying struct {
 	try     func(s *spoof, blockers map[string]bool) // decides about a message, and adds the rules that decide in place of this one
 	best    *Opening                                 // that takes the least
 	every   []Opening
-	avoids  bool         // what it leaves out is tried
-	class   policy.Match // what the plain message has of the rule's keys
-	plain   []spoof      // such a message, with nothing else arranged
+	avoids  bool    // what it leaves out is tried
+	class   *asked  // what the plain message has of the rule's keys
+	plain   []spoof // such a message, with nothing else arranged
 	decided bool
 	blocked *policy.Rule // a rule that decided in its place
 }
@@ -137,18 +137,19 @@ func (a *attack) used(r *policy.Rule) []policy.Finding {
 		return nil
 	}
 	t := a.trying(r)
-	list := a.spoofs(&r.Match, a.at, maxSpoofs)
+	m := askedBy(&r.Match)
+	list := a.spoofs(m, a.at, maxSpoofs)
 	if len(list) == 0 {
 		return []policy.Finding{neverHolds}
 	}
-	t.play(list, &r.Match, a.at, 0)
+	t.play(list, m, a.at, 0)
 	t.above(list[0].effort)
 	return t.findings()
 }
 
 // play tries messages that are as m asks, and where another rule decides, waits for
 // its end or tries messages beside them that it does not match.
-func (t *trying) play(list []spoof, m *policy.Match, at time.Time, depth int) {
+func (t *trying) play(list []spoof, m *asked, at time.Time, depth int) {
 	blockers := map[string]bool{}
 	for i := range list {
 		t.try(&list[i], blockers)
@@ -170,11 +171,13 @@ func (t *trying) play(list []spoof, m *policy.Match, at time.Time, depth int) {
 }
 
 // playAs is play with a plain message that is as n asks, too, if n is not about who sends.
-func (t *trying) playAs(n *policy.Match, list []spoof, m *policy.Match, at time.Time, depth int) {
+func (t *trying) playAs(n *asked, list []spoof, m *asked, at time.Time, depth int) {
 	class, plain := t.class, t.plain
-	if both, ok := t.meet(&class, n); ok && t.avoids && !asksWho(n) {
-		if plain := t.spoofs(&both, at, 1); len(plain) > 0 {
-			t.class, t.plain = both, plain
+	if t.avoids && !asksWho(&n.Match) {
+		if both, ok := t.meet(class, n); ok {
+			if plain := t.spoofs(&both, at, 1); len(plain) > 0 {
+				t.class, t.plain = &both, plain
+			}
 		}
 	}
 	t.play(list, m, at, depth)
@@ -235,16 +238,16 @@ func (t *trying) above(least effort) {
 			return
 		}
 		if u != t.rule {
-			t.playBoth(&t.rule.Match, u, t.sketches[t.rule], t.beside(u))
+			t.playBoth(askedBy(&t.rule.Match), u, t.sketches[t.rule], t.beside(u))
 		}
 	}
 }
 
 // playBoth tries messages of a list, and those that m and another rule match. s is the
 // sketch of m.
-func (t *trying) playBoth(m *policy.Match, u *policy.Rule, s sketch, list []spoof) {
+func (t *trying) playBoth(m *asked, u *policy.Rule, s sketch, list []spoof) {
 	if !s.apart(t.sketches[u]) && !t.spent(t.rule, u) {
-		if both, ok := t.meet(m, &u.Match); ok {
+		if both, ok := t.meet(m, askedBy(&u.Match)); ok {
 			list = append(list, t.spoofs(&both, t.at, maxDodges)...)
 		}
 	}
@@ -259,10 +262,10 @@ func (t *trying) beside(u *policy.Rule) []spoof {
 	if t.rule.Action == policy.RuleAccept || !about || t.spent(t.rule, u) {
 		return nil
 	}
-	rest := *m
+	rest := askedBy(m)
 	rest.Author, rest.PolicyDomain, rest.Not.Author, rest.Not.PolicyDomain = nil, nil, nil, nil
 	second := names(written, slices.Concat(n.Author, n.PolicyDomain), victimNames, m.Author, m.PolicyDomain)
-	both, ok := t.meet(&t.rule.Match, &rest)
+	both, ok := t.meet(askedBy(&t.rule.Match), rest)
 	if !ok || len(second) == 0 {
 		return nil
 	}
@@ -289,7 +292,7 @@ func (a *attack) avoided(r *policy.Rule) []policy.Finding {
 	t.try, t.avoids, t.class = t.avoid, true, classOf(&r.Match)
 	t.past()
 	if m := &r.Match; t.best == nil && slices.Contains(m.Result, passWord) { // who has mail pass has it come as the rule asks, too
-		c := &t.class
+		c := t.class
 		c.Client, c.IPRev, c.SPFPass, c.DKIMPass, c.HELO, c.MailFrom = m.Client, m.IPRev, m.SPFPass, m.DKIMPass, m.HELO, m.MailFrom
 		t.past()
 		if t.best == nil && m.DKIMPass != nil && m.Author == nil && m.PolicyDomain == nil { // of the signer itself
@@ -302,11 +305,11 @@ func (a *attack) avoided(r *policy.Rule) []policy.Finding {
 
 // past tries messages of the class that the rule does not match.
 func (t *trying) past() {
-	if t.plain = t.spoofs(&t.class, t.at, 1); len(t.plain) == 0 {
+	if t.plain = t.spoofs(t.class, t.at, 1); len(t.plain) == 0 {
 		return
 	}
 	for _, n := range exclusions(&t.rule.Match, true) {
-		if both, ok := t.meet(&t.class, &n); ok && !t.spent(t.rule) {
+		if both, ok := t.meet(t.class, &n); ok && !t.spent(t.rule) {
 			t.play(t.spoofs(&both, t.at, maxSpoofs), &both, t.at, 0)
 		}
 	}
@@ -319,12 +322,14 @@ func (t *trying) past() {
 // What those rules open is told of them by what is below, but for what a draw spares.
 func (t *trying) behind() {
 	before, _ := slices.BinarySearchFunc(t.deciding, t.rule, inTurn)
-	s := sketchOf(&t.class)
+	s, set := sketchOf(&t.class.Match), t.set
 	for _, u := range t.deciding[:before] {
 		if u.Action < policy.RuleReject {
-			t.playBoth(&t.class, u, s, nil)
+			t.set = t.attack.set.Trying(t.rule.ID, u.ID)
+			t.playBoth(t.class, u, s, nil)
 		}
 	}
+	t.set = set
 }
 
 // avoid tries whether the rule decides the plain message, and the message of s is

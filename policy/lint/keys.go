@@ -1,7 +1,6 @@
 package lint
 
 import (
-	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -36,11 +35,10 @@ var (
 	failing  = results[:1] // what a rule without result is about
 	words    = map[string][]string{"SPF": spfWords, "PassBy": passWays, "Requested": requests, "Result": results}
 	forms    = []policy.From{policy.FromOneMailbox, policy.FromSeveralMailboxes, policy.FromSeveralDomains, policy.FromMissing, policy.FromSeveralFields}
-	weekdays = []pattern.Weekday{0, 1, 2, 3, 4, 5, 6}
 )
 
 // keys are all that there are, so that one that is new is attacked as well. The zone is
-// a part of the keys about time.
+// a part of the keys about time, which clocks compare.
 var keys = func() (list []key) {
 	match := reflect.TypeFor[policy.Match]()
 	not, _ := match.FieldByName("Not")
@@ -66,15 +64,18 @@ func of(m *policy.Match, field []int) reflect.Value {
 
 // exclusions returns matches of one key each: a message that one of them matches is
 // not matched by m. Only those about who sends are asked for where who is set.
-func exclusions(m *policy.Match, who bool) (list []policy.Match) {
+func exclusions(m *policy.Match, who bool) (list []asked) {
+	if c := clocksOf(m); c != nil && !who {
+		list = append(list, asked{clocks: []clock{{m, false}}})
+	}
 	for _, k := range keys {
 		v := of(m, k.field)
 		if v.IsNil() || who && !k.who {
 			continue
 		}
 		if field, value := k.denial(v.Interface()); field != nil {
-			n := policy.Match{TZ: m.TZ}
-			of(&n, field).Set(reflect.ValueOf(value))
+			var n asked
+			of(&n.Match, field).Set(reflect.ValueOf(value))
 			list = append(list, n)
 		}
 	}
@@ -95,29 +96,19 @@ func (k *key) denial(v any) (field []int, value any) {
 		return k.field, others(words[k.name], v)
 	case []policy.From:
 		return k.field, others(forms, v)
-	case []pattern.Weekday:
-		return k.field, others(weekdays, v)
-	case []pattern.Hours:
-		if len(v) > 1 {
-			return nil, nil
-		}
-		return k.field, []pattern.Hours{{Begin: v[0].End % pattern.DayMinutes, End: cmp.Or(v[0].Begin, pattern.DayMinutes)}}
 	}
 	return k.opposite, v
 }
 
-// meet returns a match of messages that x and y match; ok is false where no message
-// is found that both do. Long lists are more work.
-func (a *attack) meet(x, y *policy.Match) (both policy.Match, ok bool) {
-	both = *x
-	if x.Hours == nil && x.Weekdays == nil {
-		both.TZ = y.TZ
-	}
+// meet returns what messages are like that are as x and y ask; ok is false where no
+// message is found that is. Long lists are more work.
+func (a *attack) meet(x, y *asked) (both asked, ok bool) {
+	both = asked{x.Match, slices.Concat(x.clocks, y.clocks)}
 	if x.Result == nil && y.Result != nil {
 		both.Result = failing
 	}
 	for _, k := range keys {
-		v, other := of(&both, k.field), of(y, k.field)
+		v, other := of(&both.Match, k.field), of(&y.Match, k.field)
 		switch {
 		case other.IsNil():
 			continue
@@ -140,8 +131,8 @@ func (a *attack) meet(x, y *policy.Match) (both policy.Match, ok bool) {
 	return both, true
 }
 
-// common returns what two values have in common; ok is false where that is nothing. Of
-// hours it is x: that those of y hold, too, is seen when a message is decided.
+// common returns what two values have in common; ok is false where that is nothing. It
+// is x for keys that clocks compare.
 func (k *key) common(x, y any) (both any, ok bool) {
 	switch x := x.(type) {
 	case *bool:
@@ -154,10 +145,6 @@ func (k *key) common(x, y any) (both any, ok bool) {
 		return common(x, y.([]string)), true
 	case []policy.From:
 		return common(x, y.([]policy.From)), true
-	case []pattern.Weekday:
-		if days := common(x, y.([]pattern.Weekday)); len(days) > 0 { // or they are of another zone
-			return days, true
-		}
 	case []pattern.Domain:
 		if k.denies {
 			return slices.Concat(x, y.([]pattern.Domain)), true
@@ -172,13 +159,13 @@ func (k *key) common(x, y any) (both any, ok bool) {
 	return x, true
 }
 
-// classOf returns m without the keys about who sends: what is left is the same for the
-// plain message.
-func classOf(m *policy.Match) policy.Match {
-	c := *m
+// classOf returns what m asks for without the keys about who sends: what is left is the
+// same for the plain message.
+func classOf(m *policy.Match) *asked {
+	c := askedBy(m)
 	for _, k := range keys {
 		if k.who {
-			of(&c, k.field).SetZero()
+			of(&c.Match, k.field).SetZero()
 		}
 	}
 	return c

@@ -42,7 +42,7 @@ func cheapLast() []pattern.Domain {
 func TestMeetKeepsWhatTakesLeast(t *testing.T) {
 	a := &attack{}
 	m := policy.Match{DKIMPass: cheapLast(), Client: nets("192.0.2.1/32", "192.0.2.2/32", "192.0.2.3/32", "192.0.2.4/32", "192.0.2.5/32", "192.0.2.6/32", "192.0.2.7/32", "2002::/16")}
-	both, ok := a.meet(&m, &m)
+	both, ok := a.meet(askedBy(&m), askedBy(&m))
 	if !ok {
 		t.Fatal("a match has nothing in common with itself")
 	}

@@ -53,7 +53,8 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 			untried++
 			continue
 		}
-		t.play(t.spoofs(&list[i], at, maxSpoofs), &list[i], at, 0)
+		m := askedBy(&list[i])
+		t.play(t.spoofs(m, at, maxSpoofs), m, at, 0)
 	}
 	found = t.every
 	slices.SortStableFunc(found, func(x, y Opening) int { return cmp.Or(cmp.Compare(x.effort, y.effort), cmp.Compare(y.From, x.From)) })

@@ -52,9 +52,10 @@ func (a *attack) meeting(r *policy.Rule, before []*policy.Rule) []*policy.Rule {
 		if u.Action == r.Action || a.sketches[u].apart(a.sketches[r]) || !ranked(&u.Match, &r.Match) || a.spent(r, u) {
 			return true
 		}
-		both, ok := a.meet(&u.Match, &r.Match)
+		both, ok := a.meet(askedBy(&u.Match), askedBy(&r.Match))
+		set := a.set.Trying(u.ID, r.ID)
 		return !ok || !slices.ContainsFunc(a.spoofs(&both, a.at, maxDodges), func(s spoof) bool {
-			d := a.decide(ruletest.Facts(s.Given, a.at), policy.Strict, a.set)
+			d := a.decide(ruletest.Facts(s.Given, a.at), policy.Strict, set)
 			return d.Rule == u.ID && slices.Contains(d.Also, r.ID)
 		})
 	})

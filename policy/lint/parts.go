@@ -15,7 +15,7 @@ import (
 // make them what a match asks for.
 type part struct {
 	ability string // see Options.Without
-	ways    func(m *policy.Match, at time.Time) []way
+	ways    func(m *asked, at time.Time) []way
 }
 
 // parts are in the order in which they are set: what comes later may look at what
@@ -79,7 +79,7 @@ func with(list []way, set func(*policy.Given, string)) []way {
 
 // fromWays: From can be written in every form. Without the key it is one mailbox, or
 // has no author domain where the rule is about permerror and not about any author.
-func fromWays(m *policy.Match, _ time.Time) []way {
+func fromWays(m *asked, _ time.Time) []way {
 	usable := []policy.From{policy.FromOneMailbox, policy.FromSeveralMailboxes, policy.FromSeveralDomains}
 	authorless := slices.Contains(m.Result, dmarc.PermError.String()) && m.Author == nil && m.PolicyDomain == nil && m.ARCPass == nil && m.Requested == nil
 	list := orAll(m.FromField, []policy.From{policy.FromOneMailbox, policy.FromMissing, policy.FromSeveralFields, policy.FromTruncated})
@@ -94,7 +94,7 @@ func fromWays(m *policy.Match, _ time.Time) []way {
 }
 
 // authorWays are the author domains: those that the rule names, else any victim.
-func authorWays(m *policy.Match, _ time.Time) []way {
+func authorWays(m *asked, _ time.Time) []way {
 	authors := m.Author
 	if authors == nil && m.PolicyDomain != nil {
 		for _, w := range names(written, m.Not.PolicyDomain, nil, m.PolicyDomain) {
@@ -111,7 +111,7 @@ func authorWays(m *policy.Match, _ time.Time) []way {
 
 // secondWays are a second author domain: one of the adversary's own, which passes, or
 // another one.
-func secondWays(m *policy.Match, _ time.Time) []way {
+func secondWays(m *asked, _ time.Time) []way {
 	if !slices.Contains(m.FromField, policy.FromSeveralDomains) {
 		return nothing
 	}
@@ -128,7 +128,7 @@ func secondWays(m *policy.Match, _ time.Time) []way {
 
 // recordWays is where the record of the author domain is: at it, or above; where the
 // rule looks, or elsewhere.
-func recordWays(m *policy.Match, _ time.Time) []way {
+func recordWays(m *asked, _ time.Time) []way {
 	ways := []func(string) string{func(author string) string { return recordOf(m, author) }}
 	if m.PolicyDomain == nil && m.Not.PolicyDomain != nil {
 		ways = append(ways, dmarc.PublicSuffix().Org)
@@ -142,7 +142,7 @@ func recordWays(m *policy.Match, _ time.Time) []way {
 
 // recordOf returns a domain that m names where the record of an author can be: at
 // the author domain or above it (RFC 9989, Section 4.10); "" where there is none.
-func recordOf(m *policy.Match, author string) string {
+func recordOf(m *asked, author string) string {
 	for _, w := range names(written, m.Not.PolicyDomain, nil, m.PolicyDomain) {
 		if scope.AtOrBelow(author, w.value) {
 			return w.value
@@ -156,7 +156,7 @@ func recordOf(m *policy.Match, author string) string {
 
 // resultWays: who forges mail chooses a victim by what it publishes. Lookups that
 // fail are those of domains of the adversary's own.
-func resultWays(m *policy.Match, _ time.Time) (ways []way) {
+func resultWays(m *asked, _ time.Time) (ways []way) {
 	for _, result := range orAll(m.Result, failing) {
 		asked := []string{"reject"}
 		switch {
@@ -182,7 +182,7 @@ func resultWays(m *policy.Match, _ time.Time) (ways []way) {
 }
 
 // historyWays: a victim that sends mail, and one that does not.
-func historyWays(m *policy.Match, _ time.Time) []way {
+func historyWays(m *asked, _ time.Time) []way {
 	low := or(m.HistoryMin, 0)
 	high := or(m.HistoryMax, max(low, policy.HistoryMessages))
 	if low > high {
@@ -194,7 +194,7 @@ func historyWays(m *policy.Match, _ time.Time) []way {
 // pathWays are MAIL FROM with the result of SPF, which is about HELO for the null
 // path. Whatever does not pass can be had from a domain of the adversary's own, or
 // from one that lists other hosts.
-func pathWays(m *policy.Match, _ time.Time) (ways []way) {
+func pathWays(m *asked, _ time.Time) (ways []way) {
 	for _, result := range orAll(m.SPF, []string{"", passWord}) { // "" is any but a pass
 		pass := result == passWord
 		if !pass && m.SPFPass != nil || pass && m.SPFPass == nil && m.SPF == nil || pass && !or(m.Authenticated, true) {
@@ -209,7 +209,7 @@ func pathWays(m *policy.Match, _ time.Time) (ways []way) {
 	return ways
 }
 
-func pathsOf(m *policy.Match, result string, null bool) []way {
+func pathsOf(m *asked, result string, null bool) []way {
 	kind, yes, no := written, m.MailFrom, m.Not.MailFrom
 	if null {
 		yes, no = m.HELO, m.Not.HELO
@@ -229,7 +229,7 @@ func pathsOf(m *policy.Match, result string, null bool) []way {
 	})
 }
 
-func heloWays(m *policy.Match, _ time.Time) []way {
+func heloWays(m *asked, _ time.Time) []way {
 	return with(names(written, m.Not.HELO, attackerNames, m.HELO), func(g *policy.Given, name string) {
 		if !g.NullPath {
 			g.Helo = name
@@ -238,7 +238,7 @@ func heloWays(m *policy.Match, _ time.Time) []way {
 }
 
 // signatureWays: whoever has a domain has a signature of it that passes.
-func signatureWays(m *policy.Match, _ time.Time) []way {
+func signatureWays(m *asked, _ time.Time) []way {
 	if m.DKIMPass != nil && !or(m.Authenticated, true) {
 		return nil
 	}
@@ -249,7 +249,7 @@ func signatureWays(m *policy.Match, _ time.Time) []way {
 	return with(names(byDKIM, m.Not.DKIMPass, own, m.DKIMPass), func(g *policy.Given, name string) { g.DKIM = append(g.DKIM, "pass:"+name) })
 }
 
-func bodyWays(m *policy.Match, _ time.Time) []way {
+func bodyWays(m *asked, _ time.Time) []way {
 	if !or(m.BodyChanged, false) {
 		return nothing
 	}
@@ -260,26 +260,26 @@ func bodyWays(m *policy.Match, _ time.Time) []way {
 	}}}
 }
 
-func chainWays(m *policy.Match, _ time.Time) []way {
+func chainWays(m *asked, _ time.Time) []way {
 	return with(names(byARC, nil, nil, m.ARCPass), func(g *policy.Given, name string) { g.ARC = []string{name} })
 }
 
-func clientWays(m *policy.Match, _ time.Time) []way {
+func clientWays(m *asked, _ time.Time) []way {
 	return with(addresses(m.Client, m.Not.Client), func(g *policy.Given, a string) { _ = g.Client.UnmarshalText([]byte(a)) })
 }
 
-func clientNameWays(m *policy.Match, _ time.Time) []way {
+func clientNameWays(m *asked, _ time.Time) []way {
 	return with(names(byName, m.Not.IPRev, nil, m.IPRev), func(g *policy.Given, name string) { g.Name = name })
 }
 
-func listWays(m *policy.Match, _ time.Time) []way {
+func listWays(m *asked, _ time.Time) []way {
 	if m.ListID != nil && !or(m.IsList, true) {
 		return nil
 	}
 	return with(names(written, m.Not.ListID, nil, m.ListID), func(g *policy.Given, name string) { g.ListID = name })
 }
 
-func headerWays(m *policy.Match, _ time.Time) []way {
+func headerWays(m *asked, _ time.Time) []way {
 	return []way{{set: func(g *policy.Given) {
 		g.ListHeaders, g.Automatic = or(m.IsList, g.ListID != ""), or(m.Automatic, false)
 		g.TLS, g.EarlierSPFFail = or(m.TLS, true), or(m.EarlierSPFFail, false)
@@ -290,7 +290,7 @@ func headerWays(m *policy.Match, _ time.Time) []way {
 var rcptNames = []string{"rcpt.example", "rcpt.test", "rcpt.invalid"}
 
 // recipientWays are one recipient, or one message to two.
-func recipientWays(m *policy.Match, _ time.Time) []way {
+func recipientWays(m *asked, _ time.Time) []way {
 	ways := with(names(written, m.Not.RcptDomain, rcptNames, m.RcptDomain), func(g *policy.Given, name string) { g.Rcpt = []string{name} })
 	if len(ways) > 0 && (m.RcptDomain != nil || m.Not.RcptDomain != nil) {
 		ways = append(ways, each([]string{ways[0].value}, func(g *policy.Given, name string) { g.Rcpt = []string{name, rcptNames[0]} })...)
@@ -298,27 +298,13 @@ func recipientWays(m *policy.Match, _ time.Time) []way {
 	return ways
 }
 
-func listenerWays(m *policy.Match, _ time.Time) []way {
+func listenerWays(m *asked, _ time.Time) []way {
 	return each(orAll(m.Listener, []string{""}), func(g *policy.Given, l string) { g.Listener = l })
-}
-
-// timeWays: the adversary waits for the hour that suits him. Once a year, clocks
-// leave one out.
-func timeWays(m *policy.Match, at time.Time) []way {
-	const wait = 15 * 24 * time.Hour
-	for _, step := range []time.Duration{15 * time.Minute, time.Minute} {
-		for t := at; t.Before(at.Add(wait)); t = t.Add(step) {
-			if m.Clock(t) {
-				return []way{{set: func(g *policy.Given) { g.Time = t }}}
-			}
-		}
-	}
-	return nil
 }
 
 // passingWays are mail that passes by SPF, a signature or both: in the name of a domain
 // of the adversary's own, or of the author that is named.
-func passingWays(m *policy.Match, _ time.Time) []way {
+func passingWays(m *asked, _ time.Time) []way {
 	if !slices.Contains(m.Result, passWord) {
 		return nothing
 	}
@@ -350,7 +336,7 @@ var passed = map[string]way{
 
 // passBySPF makes the author domain that for which SPF passes, as far as the other
 // keys allow.
-func passBySPF(m *policy.Match, g *policy.Given) {
+func passBySPF(m *asked, g *policy.Given) {
 	g.SPF = passWord
 	switch free := m.SPFPass == nil && m.MailFrom == nil; {
 	case !free && m.Author == nil && m.PolicyDomain == nil:

@@ -23,7 +23,12 @@ func TestLintComparesRules(t *testing.T) {
 	match := func(m policy.Match) func(*policy.Rule) { return func(r *policy.Rule) { r.Match = m } }
 	both := func(a, b func(*policy.Rule)) func(*policy.Rule) { return func(r *policy.Rule) { a(r); b(r) } }
 	low := func(r *policy.Rule) { r.Priority = 1 }
+	sample := func(m policy.Match) func(*policy.Rule) { return func(r *policy.Rule) { r.Match, r.Sample = m, 70 } }
 	us := pats("us.example")
+	daytime, tokyo := []pattern.Hours{{Begin: 8 * 60, End: 18 * 60}}, new(pattern.Zone)
+	if err := tokyo.UnmarshalText([]byte("Asia/Tokyo")); err != nil {
+		t.Fatal(err)
+	}
 	tests := []struct {
 		name string
 		a, b policy.Rule
@@ -107,6 +112,28 @@ func TestLintComparesRules(t *testing.T) {
 			rule("b", policy.RuleReject, both(low, func(r *policy.Rule) { r.Match, r.Sample = policy.Match{HistoryMin: ptr(1)}, 70 })), "b:avoided"},
 		{"one party before a rejection for a sample", rule("a", policy.RuleAsPublished, match(policy.Match{Client: nets("192.0.2.0/24")})),
 			rule("b", policy.RuleReject, both(low, func(r *policy.Rule) { r.Match, r.Sample = policy.Match{HistoryMin: ptr(1)}, 70 })), ""},
+		{"what anybody writes before a rejection, each for a sample", rule("a", policy.RuleAsPublished, sample(policy.Match{HELO: pats("gmail.com")})),
+			rule("b", policy.RuleReject, both(low, sample(policy.Match{Not: policy.Exclude{Author: []pattern.Domain{pattern.NewDomainMap("m", pats("org:bank.example")).Pattern()}}}))), "b:avoided"},
+		{"what anybody writes, of mail without a policy, before a rejection, each for a sample", rule("a", policy.RuleTempfail, sample(policy.Match{HELO: pats("gmail.com"), Requested: []string{"none"}})),
+			rule("b", policy.RuleReject, both(low, sample(policy.Match{Requested: []string{"none"}}))), "b:avoided"},
+		{"one party before a rejection, each for a sample", rule("a", policy.RuleAsPublished, sample(policy.Match{Client: nets("192.0.2.0/24")})),
+			rule("b", policy.RuleReject, both(low, sample(policy.Match{HistoryMin: ptr(1)}))), ""},
+		{"a tag for a sample before an accept of the same", rule("a", policy.RuleTag, sample(policy.Match{HELO: pats("x.example"), Requested: []string{"quarantine"}})),
+			rule("b", policy.RuleAccept, both(low, match(policy.Match{HELO: pats("x.example"), Requested: []string{"quarantine"}}))), "b:opens_anybody!"},
+		{"the second for a sample", rule("a", policy.RuleTempfail, nil), rule("b", policy.RuleReject, func(r *policy.Rule) { r.Sample = 70 }), "b:conflict!"},
+		{"each for a sample", rule("a", policy.RuleTempfail, sample(policy.Match{Client: nets("192.0.2.0/24")})), rule("b", policy.RuleReject, sample(policy.Match{Client: nets("192.0.2.0/24")})), "b:overlap"},
+		{"hours of a zone before a rejection on a day of another", rule("a", policy.RuleAsPublished, match(policy.Match{Hours: daytime, TZ: tokyo, Requested: []string{"none"}})),
+			rule("b", policy.RuleReject, both(low, match(policy.Match{Weekdays: []pattern.Weekday{6}}))), "a:opens_anybody!"},
+		{"hours of a zone before a rejection at hours of another", rule("a", policy.RuleAsPublished, match(policy.Match{Hours: daytime, TZ: tokyo, Requested: []string{"none"}})),
+			rule("b", policy.RuleReject, both(low, match(policy.Match{Hours: []pattern.Hours{{Begin: 8*60 + 58, End: 22 * 60}}}))), "a:opens_anybody!"},
+		{"hours of a zone before a rejection at other hours of another", rule("a", policy.RuleAsPublished, match(policy.Match{Hours: daytime, TZ: tokyo, Requested: []string{"none"}})),
+			rule("b", policy.RuleReject, both(low, match(policy.Match{Hours: []pattern.Hours{{Begin: 9 * 60, End: 22 * 60}}}))), ""},
+		{"hours before a rejection at hours that begin later", rule("a", policy.RuleAsPublished, match(policy.Match{Hours: daytime, Requested: []string{"none"}})),
+			rule("b", policy.RuleReject, both(low, match(policy.Match{Hours: []pattern.Hours{{Begin: 17 * 60, End: 22 * 60}}}))), "a:opens_anybody!"},
+		{"what two parts of the day in front leave", rule("a", policy.RuleReject, match(policy.Match{Hours: []pattern.Hours{{Begin: 6 * 60, End: 9 * 60}, {Begin: 10 * 60, End: 24 * 60}}})),
+			rule("b", policy.RuleTag, both(low, match(policy.Match{Hours: daytime, TLS: ptr(true)}))), "b:opens_anybody!"},
+		{"what two parts of the day in front do not leave", rule("a", policy.RuleReject, match(policy.Match{Hours: []pattern.Hours{{Begin: 6 * 60, End: 9 * 60}, {Begin: 9 * 60, End: 24 * 60}}})),
+			rule("b", policy.RuleTag, both(low, match(policy.Match{Hours: daytime, TLS: ptr(true)}))), "b:never_decides"},
 		{"one id", rule("a", policy.RuleAccept, nil), rule("a", policy.RuleAccept, func(r *policy.Rule) { r.Match.Client = nets("192.0.4.0/24") }), "a:duplicate_id!"},
 	}
 	for _, tt := range tests {

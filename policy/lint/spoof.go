@@ -24,7 +24,7 @@ const (
 
 // spoofs returns messages that are as m asks, the cheapest first, at most the number
 // most. None tells that no message can be so.
-func (a *attack) spoofs(m *policy.Match, at time.Time, most int) []spoof {
+func (a *attack) spoofs(m *asked, at time.Time, most int) []spoof {
 	ways := make([][]way, len(parts))
 	for i, p := range parts {
 		if ways[i] = p.ways(m, at); len(ways[i]) == 0 {
