@@ -22,7 +22,6 @@ const maxDepth = 2
 // the function that decides real mail.
 type attack struct {
 	set   policy.Rules // as they are, but that those with a sample are off: the adversary sends again until each draw falls as he wants
-	hard  policy.Rules // those alone that refuse, defer, or do as published
 	byID  map[string]*policy.Rule
 	at    time.Time
 	work  int // decisions made so far
@@ -45,16 +44,13 @@ func newAttack(rules []*policy.Rule, o *Options) (*attack, error) {
 		byID: make(map[string]*policy.Rule), at: o.Now, limit: maxDecisions, left: make(map[*policy.Rule][]*policy.Rule),
 		sketches: make(map[*policy.Rule]sketch), without: o.Without,
 	}
-	var all, hard []policy.Rule
+	var all []policy.Rule
 	for _, r := range slices.SortedFunc(slices.Values(rules), inTurn) {
 		a.byID[r.ID], a.sketches[r] = r, sketchOf(&r.Match)
 		drawn := *r
 		drawn.Sample = 0
-		switch {
-		case sampled(r):
+		if sampled(r) {
 			drawn.Mode = policy.Off
-		case tightens(r):
-			hard = append(hard, drawn)
 		}
 		all = append(all, drawn)
 		if r.Mode != policy.Enforce || r.Expired(a.at) || r.Action == policy.RuleSkipReport {
@@ -66,10 +62,7 @@ func newAttack(rules []*policy.Rule, o *Options) (*attack, error) {
 		}
 	}
 	var err error
-	if a.set, err = policy.NewRules(all); err != nil {
-		return nil, err
-	}
-	a.hard, err = policy.NewRules(hard)
+	a.set, err = policy.NewRules(all)
 	return a, err
 }
 
@@ -89,14 +82,9 @@ func inTurn(a, b *policy.Rule) int {
 	return cmp.Or(cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.ID, b.ID))
 }
 
-// tightens reports whether a rule is there to do more than the rest.
-func tightens(r *policy.Rule) bool {
-	return r.Action == policy.RuleReject || r.Action == policy.RuleTempfail || r.Action == policy.RuleAsPublished
-}
-
 // stricter reports whether a rule can make an answer stricter.
 func stricter(r *policy.Rule) bool {
-	return tightens(r) || r.Action == policy.RuleQuarantine || r.Action == policy.RuleTag
+	return r.Action != policy.RuleAccept && r.Action != policy.RuleSkipReport
 }
 
 // sampled reports whether a rule holds for a part of the messages that it matches.
@@ -195,7 +183,7 @@ func (t *trying) use(s *spoof, blockers map[string]bool) {
 			t.open(s, Opening{To: d.Action, Profile: p, Hides: true})
 		case d.Rule == t.rule.ID:
 			t.decided = true
-			if base := t.base(f, p); d.Action < base {
+			if base := t.base(f, p, d.Also); d.Action < base {
 				t.open(s, Opening{To: d.Action, From: base, Profile: p})
 			}
 		case d.Rule != "" && slices.Contains(d.Also, t.rule.ID):
@@ -205,9 +193,20 @@ func (t *trying) use(s *spoof, blockers map[string]bool) {
 	}
 }
 
-// base is what the message is answered with where no rule makes anything milder.
-func (t *trying) base(f policy.Facts, p policy.Profile) policy.Action {
-	return max(t.decide(f, p, policy.Rules{}).Action, t.decide(f, p, t.hard).Action, t.decide(f, p, t.set.Without(t.rule.ID)).Action)
+// base is what the message is answered with where no rule makes anything milder: the
+// severest answer of the profile and of the rules below that match, each alone.
+func (t *trying) base(f policy.Facts, p policy.Profile, below []string) policy.Action {
+	base := t.decide(f, p, policy.Rules{}).Action
+	if len(below) == policy.MaxNamed { // and there may be more
+		below = nil
+		for _, u := range t.order {
+			below = append(below, u.ID)
+		}
+	}
+	for _, id := range below {
+		base = max(base, t.decide(f, p, t.set.Only(id)).Action)
+	}
+	return base
 }
 
 // open keeps an opening, unless the adversary cannot have it.
@@ -248,10 +247,10 @@ func (t *trying) above(least effort) {
 func (t *trying) playBoth(m *asked, u *policy.Rule, s sketch, list []spoof) {
 	if !s.apart(t.sketches[u]) && !t.spent(t.rule, u) {
 		if both, ok := t.meet(m, askedBy(&u.Match)); ok {
-			list = append(list, t.spoofs(&both, t.at, maxDodges)...)
+			t.play(t.spoofs(&both, t.at, maxDodges), &both, t.at, maxDepth-1)
 		}
 	}
-	t.play(list[:min(len(list), maxDodges)], nil, t.at, maxDepth)
+	t.play(list, nil, t.at, maxDepth)
 }
 
 // beside returns messages with two author domains, one that each rule is about: to a

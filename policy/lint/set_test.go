@@ -149,6 +149,37 @@ func TestLintComparesRules(t *testing.T) {
 	}
 }
 
+func TestLintComparesThreeRules(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		actions [3]policy.RuleAction
+		matches [3]policy.Match
+		want    string
+	}{
+		{"two that let the same in before one that quarantines", [3]policy.RuleAction{policy.RuleAccept, policy.RuleAccept, policy.RuleQuarantine},
+			[3]policy.Match{{HELO: pats("x.example"), Requested: []string{"none"}}, {HELO: pats("x.example"), Requested: []string{"none"}}, {Requested: []string{"none"}, NullPath: ptr(true)}}, "0:opens_anybody! 1:never_decides"},
+		{"one that has to be dodged before one that opens the last", [3]policy.RuleAction{policy.RuleReject, policy.RuleAsPublished, policy.RuleReject},
+			[3]policy.Match{{TLS: ptr(true)}, {HELO: pats("x.example"), Requested: []string{"none"}}, {Automatic: ptr(true), Requested: []string{"none"}}}, "1:opens_anybody!"},
+		{"one that has to be dodged before one that avoids a sample of the last", [3]policy.RuleAction{policy.RuleReject, policy.RuleAsPublished, policy.RuleReject},
+			[3]policy.Match{{TLS: ptr(true)}, {HELO: pats("x.example"), Requested: []string{"none"}}, {Requested: []string{"none"}}}, "2:avoided"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			var rules []policy.Rule
+			for i := range tt.actions {
+				r := sound()
+				r.ID, r.Priority, r.Action, r.Match = fmt.Sprint(i), 9-i, tt.actions[i], tt.matches[i]
+				if i == 2 && strings.Contains(tt.name, "sample") {
+					r.Sample = 50
+				}
+				rules = append(rules, r)
+			}
+			if got := lintOf(t, Options{Now: today}, rules...); got != tt.want {
+				t.Errorf("Lint = %q; want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestLintCountsOverlapsInOneFinding(t *testing.T) {
 	var rules []policy.Rule
 	for i := range 5 {
