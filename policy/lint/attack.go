@@ -125,41 +125,47 @@ func (a *attack) used(r *policy.Rule) []policy.Finding {
 		return nil
 	}
 	t := a.trying(r)
-	m := askedBy(&r.Match)
-	list := a.spoofs(m, a.at, maxSpoofs)
+	list := t.play(askedBy(&r.Match), a.at, maxSpoofs, 0)
 	if len(list) == 0 {
 		return []policy.Finding{neverHolds}
 	}
-	t.play(list, m, a.at, 0)
 	t.above(list[0].effort)
 	return t.findings()
 }
 
-// play tries messages that are as m asks, and where another rule decides, waits for
-// its end or tries messages beside them that it does not match.
-func (t *trying) play(list []spoof, m *asked, at time.Time, depth int) {
-	blockers := map[string]bool{}
-	for i := range list {
-		t.try(&list[i], blockers)
-	}
+// play tries messages that are as m asks, at most the number most, and where another
+// rule decides, waits for its end or tries messages beside them that it does not match.
+func (t *trying) play(m *asked, at time.Time, most, depth int) []spoof {
+	list := t.spoofs(m, at, most)
+	blockers := t.send(list)
 	if depth == maxDepth || t.off("others") {
-		return
+		return list
 	}
 	for _, id := range slices.Sorted(maps.Keys(blockers)) {
 		by := t.byID[id]
 		if end := by.Expires; !end.IsZero() && !t.rule.Expired(end) {
-			t.play(t.spoofs(m, end, maxDodges), m, end, depth+1)
+			t.play(m, end, maxDodges, depth+1)
 		}
 		for _, n := range exclusions(&by.Match, false) {
 			if both, ok := t.meet(m, &n); ok && !t.spent(t.rule, by) {
-				t.playAs(&n, t.spoofs(&both, at, maxDodges), &both, at, depth+1)
+				t.playAs(&n, &both, at, depth+1)
 			}
 		}
 	}
+	return list
+}
+
+// send tries messages, and returns the rules that decide in place of this one.
+func (t *trying) send(list []spoof) (blockers map[string]bool) {
+	blockers = map[string]bool{}
+	for i := range list {
+		t.try(&list[i], blockers)
+	}
+	return blockers
 }
 
 // playAs is play with a plain message that is as n asks, too, if n is not about who sends.
-func (t *trying) playAs(n *asked, list []spoof, m *asked, at time.Time, depth int) {
+func (t *trying) playAs(n, m *asked, at time.Time, depth int) {
 	class, plain := t.class, t.plain
 	if t.avoids && !asksWho(&n.Match) {
 		if both, ok := t.meet(class, n); ok {
@@ -168,7 +174,7 @@ func (t *trying) playAs(n *asked, list []spoof, m *asked, at time.Time, depth in
 			}
 		}
 	}
-	t.play(list, m, at, depth)
+	t.play(m, at, maxDodges, depth)
 	t.class, t.plain = class, plain
 }
 
@@ -237,20 +243,19 @@ func (t *trying) above(least effort) {
 			return
 		}
 		if u != t.rule {
-			t.playBoth(askedBy(&t.rule.Match), u, t.sketches[t.rule], t.beside(u))
+			t.playBoth(askedBy(&t.rule.Match), u, t.sketches[t.rule])
+			t.send(t.beside(u))
 		}
 	}
 }
 
-// playBoth tries messages of a list, and those that m and another rule match. s is the
-// sketch of m.
-func (t *trying) playBoth(m *asked, u *policy.Rule, s sketch, list []spoof) {
+// playBoth tries messages that m and another rule match. s is the sketch of m.
+func (t *trying) playBoth(m *asked, u *policy.Rule, s sketch) {
 	if !s.apart(t.sketches[u]) && !t.spent(t.rule, u) {
 		if both, ok := t.meet(m, askedBy(&u.Match)); ok {
-			t.play(t.spoofs(&both, t.at, maxDodges), &both, t.at, maxDepth-1)
+			t.play(&both, t.at, maxDodges, maxDepth-1)
 		}
 	}
-	t.play(list, nil, t.at, maxDepth)
 }
 
 // beside returns messages with two author domains, one that each rule is about: to a
@@ -309,7 +314,7 @@ func (t *trying) past() {
 	}
 	for _, n := range exclusions(&t.rule.Match, true) {
 		if both, ok := t.meet(t.class, &n); ok && !t.spent(t.rule) {
-			t.play(t.spoofs(&both, t.at, maxSpoofs), &both, t.at, 0)
+			t.play(&both, t.at, maxSpoofs, 0)
 		}
 	}
 	if sampled(t.rule) && !t.off("below") {
@@ -325,7 +330,7 @@ func (t *trying) behind() {
 	for _, u := range t.deciding[:before] {
 		if u.Action < policy.RuleReject {
 			t.set = t.attack.set.Trying(t.rule.ID, u.ID)
-			t.playBoth(t.class, u, s, nil)
+			t.playBoth(t.class, u, s)
 		}
 	}
 	t.set = set

@@ -53,8 +53,7 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 			untried++
 			continue
 		}
-		m := askedBy(&list[i])
-		t.play(t.spoofs(m, at, maxSpoofs), m, at, 0)
+		t.play(askedBy(&list[i]), at, maxSpoofs, 0)
 	}
 	found = t.every
 	slices.SortStableFunc(found, func(x, y Opening) int { return cmp.Or(cmp.Compare(x.effort, y.effort), cmp.Compare(y.From, x.From)) })
@@ -69,25 +68,21 @@ func Openings(rules []policy.Rule, id string, at time.Time) (found []Opening, un
 	}), untried, nil
 }
 
-// narrowed returns m, and m with each item of its keys about who sends alone.
+// narrowed returns m, and m with each item alone of the keys that prove who sends.
 func narrowed(m *policy.Match) (list []policy.Match, untried int) {
 	list = append(list, *m)
-	add := func(n int, one func(c *policy.Match, i int)) {
-		for i := 0; n > 1 && i < n; i++ {
+	for _, k := range keys {
+		items := of(m, k.field)
+		for i := 0; !k.denies && (k.kind != written || k.name == "Client") && items.Len() > 1 && i < items.Len(); i++ {
 			if len(list) > maxItems {
 				untried++
 				continue
 			}
 			c := *m
-			one(&c, i)
+			of(&c, k.field).Set(items.Slice(i, i+1))
 			list = append(list, c)
 		}
 	}
-	add(len(m.Client), func(c *policy.Match, i int) { c.Client = m.Client[i : i+1] })
-	add(len(m.IPRev), func(c *policy.Match, i int) { c.IPRev = m.IPRev[i : i+1] })
-	add(len(m.SPFPass), func(c *policy.Match, i int) { c.SPFPass = m.SPFPass[i : i+1] })
-	add(len(m.DKIMPass), func(c *policy.Match, i int) { c.DKIMPass = m.DKIMPass[i : i+1] })
-	add(len(m.ARCPass), func(c *policy.Match, i int) { c.ARCPass = m.ARCPass[i : i+1] })
 	return list, untried
 }
 
