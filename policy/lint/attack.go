@@ -29,8 +29,7 @@ type attack struct {
 	left  map[*policy.Rule][]*policy.Rule // rules that the limit kept from being attacked: at all, or beside some of the others, of which the first is here
 
 	deciding []*policy.Rule // those enforced that decide, in the order in which they are tried
-	order    []*policy.Rule // those of them that can make an answer stricter
-	sketches map[*policy.Rule]sketch
+	asks     map[*policy.Rule]*asked
 
 	without []string // see Options
 }
@@ -42,23 +41,19 @@ func (a *attack) off(ability string) bool { return slices.Contains(a.without, ab
 func newAttack(rules []*policy.Rule, o *Options) (*attack, error) {
 	a := &attack{
 		byID: make(map[string]*policy.Rule), at: o.Now, limit: maxDecisions, left: make(map[*policy.Rule][]*policy.Rule),
-		sketches: make(map[*policy.Rule]sketch), without: o.Without,
+		asks: make(map[*policy.Rule]*asked), without: o.Without,
 	}
 	var all []policy.Rule
 	for _, r := range slices.SortedFunc(slices.Values(rules), inTurn) {
-		a.byID[r.ID], a.sketches[r] = r, sketchOf(&r.Match)
+		a.byID[r.ID], a.asks[r] = r, askedBy(&r.Match)
 		drawn := *r
 		drawn.Sample = 0
 		if sampled(r) {
 			drawn.Mode = policy.Off
 		}
 		all = append(all, drawn)
-		if r.Mode != policy.Enforce || r.Expired(a.at) || r.Action == policy.RuleSkipReport {
-			continue
-		}
-		a.deciding = append(a.deciding, r)
-		if stricter(r) {
-			a.order = append(a.order, r)
+		if r.Mode == policy.Enforce && !r.Expired(a.at) && r.Action != policy.RuleSkipReport {
+			a.deciding = append(a.deciding, r)
 		}
 	}
 	var err error
@@ -125,7 +120,7 @@ func (a *attack) used(r *policy.Rule) []policy.Finding {
 		return nil
 	}
 	t := a.trying(r)
-	list := t.play(askedBy(&r.Match), a.at, maxSpoofs, 0)
+	list := t.play(a.asks[r], a.at, maxSpoofs, 0)
 	if len(list) == 0 {
 		return []policy.Finding{neverHolds}
 	}
@@ -205,7 +200,7 @@ func (t *trying) base(f policy.Facts, p policy.Profile, below []string) policy.A
 	base := t.decide(f, p, policy.Rules{}).Action
 	if len(below) == policy.MaxNamed { // and there may be more
 		below = nil
-		for _, u := range t.order {
+		for _, u := range t.deciding {
 			below = append(below, u.ID)
 		}
 	}
@@ -237,22 +232,22 @@ func (t *trying) above(least effort) {
 	if t.rule.Action == policy.RuleReject || t.rule.Action == policy.RuleSkipReport || t.off("below") {
 		return
 	}
-	after, _ := slices.BinarySearchFunc(t.order, t.rule, inTurn)
-	for _, u := range t.order[after:] {
+	after, _ := slices.BinarySearchFunc(t.deciding, t.rule, inTurn)
+	for _, u := range t.deciding[after:] {
 		if t.best != nil && t.best.effort <= least {
 			return
 		}
-		if u != t.rule {
-			t.playBoth(askedBy(&t.rule.Match), u, t.sketches[t.rule])
+		if u != t.rule && stricter(u) && !sampled(u) {
+			t.playBoth(t.asks[t.rule], u)
 			t.send(t.beside(u))
 		}
 	}
 }
 
-// playBoth tries messages that m and another rule match. s is the sketch of m.
-func (t *trying) playBoth(m *asked, u *policy.Rule, s sketch) {
-	if !s.apart(t.sketches[u]) && !t.spent(t.rule, u) {
-		if both, ok := t.meet(m, askedBy(&u.Match)); ok {
+// playBoth tries messages that m and another rule match.
+func (t *trying) playBoth(m *asked, u *policy.Rule) {
+	if !m.apart(t.asks[u]) && !t.spent(t.rule, u) {
+		if both, ok := t.meet(m, t.asks[u]); ok {
 			t.play(&both, t.at, maxDodges, maxDepth-1)
 		}
 	}
@@ -266,10 +261,10 @@ func (t *trying) beside(u *policy.Rule) []spoof {
 	if t.rule.Action == policy.RuleAccept || !about || t.spent(t.rule, u) {
 		return nil
 	}
-	rest := askedBy(m)
+	rest := *t.asks[u]
 	rest.Author, rest.PolicyDomain, rest.Not.Author, rest.Not.PolicyDomain = nil, nil, nil, nil
 	second := names(written, slices.Concat(n.Author, n.PolicyDomain), victimNames, m.Author, m.PolicyDomain)
-	both, ok := t.meet(askedBy(&t.rule.Match), rest)
+	both, ok := t.meet(t.asks[t.rule], &rest)
 	if !ok || len(second) == 0 {
 		return nil
 	}
@@ -326,11 +321,11 @@ func (t *trying) past() {
 // What those rules open is told of them by what is below, but for what a draw spares.
 func (t *trying) behind() {
 	before, _ := slices.BinarySearchFunc(t.deciding, t.rule, inTurn)
-	s, set := sketchOf(&t.class.Match), t.set
+	set := t.set
 	for _, u := range t.deciding[:before] {
 		if u.Action < policy.RuleReject {
 			t.set = t.attack.set.Trying(t.rule.ID, u.ID)
-			t.playBoth(t.class, u, s)
+			t.playBoth(t.class, u)
 		}
 	}
 	t.set = set

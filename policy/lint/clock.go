@@ -14,6 +14,7 @@ import (
 type asked struct {
 	policy.Match
 	clocks []clock
+	sketch sketch // of the match; nil where others are not compared with it
 }
 
 // clock is the keys time and weekday of a match: an instant at which they hold, or one
@@ -23,7 +24,7 @@ type clock struct {
 	holds bool
 }
 
-func askedBy(m *policy.Match) *asked { return &asked{*m, clocksOf(m)} }
+func askedBy(m *policy.Match) *asked { return &asked{*m, clocksOf(m), sketchOf(m)} }
 
 func clocksOf(m *policy.Match) []clock {
 	if m.Hours == nil && m.Weekdays == nil {

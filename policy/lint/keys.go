@@ -103,7 +103,7 @@ func (k *key) denial(v any) (field []int, value any) {
 // meet returns what messages are like that are as x and y ask; ok is false where no
 // message is found that is. Long lists are more work.
 func (a *attack) meet(x, y *asked) (both asked, ok bool) {
-	both = asked{x.Match, slices.Concat(x.clocks, y.clocks)}
+	both = asked{Match: x.Match, clocks: slices.Concat(x.clocks, y.clocks)}
 	if x.Result == nil && y.Result != nil {
 		both.Result = failing
 	}
@@ -162,13 +162,13 @@ func (k *key) common(x, y any) (both any, ok bool) {
 // classOf returns what m asks for without the keys about who sends: what is left is the
 // same for the plain message.
 func classOf(m *policy.Match) *asked {
-	c := askedBy(m)
+	c := *m
 	for _, k := range keys {
 		if k.who {
-			of(&c.Match, k.field).SetZero()
+			of(&c, k.field).SetZero()
 		}
 	}
-	return c
+	return askedBy(&c)
 }
 
 // asksWho reports whether m has keys about who sends.

@@ -49,10 +49,10 @@ func alwaysBefore(by, r *policy.Rule) bool {
 // unclear between two rules is a question of style, and not of who can use them.
 func (a *attack) meeting(r *policy.Rule, before []*policy.Rule) []*policy.Rule {
 	return slices.DeleteFunc(slices.Clone(before), func(u *policy.Rule) bool {
-		if u.Action == r.Action || a.sketches[u].apart(a.sketches[r]) || !ranked(&u.Match, &r.Match) || a.spent(r, u) {
+		if u.Action == r.Action || a.asks[u].apart(a.asks[r]) || !ranked(&u.Match, &r.Match) || a.spent(r, u) {
 			return true
 		}
-		both, ok := a.meet(askedBy(&u.Match), askedBy(&r.Match))
+		both, ok := a.meet(a.asks[u], a.asks[r])
 		set := a.set.Trying(u.ID, r.ID)
 		return !ok || !slices.ContainsFunc(a.spoofs(&both, a.at, maxDodges), func(s spoof) bool {
 			d := a.decide(ruletest.Facts(s.Given, a.at), policy.Strict, set)

@@ -66,9 +66,9 @@ func bitsFor[T any](list []T, place func(T) string) uint64 {
 }
 
 // apart reports whether no name or no address is in one key of both.
-func (s sketch) apart(other sketch) bool {
-	for i := range s {
-		if s[i]&other[i] == 0 {
+func (m *asked) apart(other *asked) bool {
+	for i, bits := range m.sketch {
+		if bits&other.sketch[i] == 0 {
 			return true
 		}
 	}
