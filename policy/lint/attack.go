@@ -132,7 +132,10 @@ func (a *attack) used(r *policy.Rule) []policy.Finding {
 // rule decides, waits for its end or tries messages beside them that it does not match.
 func (t *trying) play(m *asked, at time.Time, most, depth int) []spoof {
 	list := t.spoofs(m, at, most)
-	blockers := t.send(list)
+	blockers := map[string]bool{}
+	for i := range list {
+		t.try(&list[i], blockers)
+	}
 	if depth == maxDepth || t.off("others") {
 		return list
 	}
@@ -148,15 +151,6 @@ func (t *trying) play(m *asked, at time.Time, most, depth int) []spoof {
 		}
 	}
 	return list
-}
-
-// send tries messages, and returns the rules that decide in place of this one.
-func (t *trying) send(list []spoof) (blockers map[string]bool) {
-	blockers = map[string]bool{}
-	for i := range list {
-		t.try(&list[i], blockers)
-	}
-	return blockers
 }
 
 // playAs is play with a plain message that is as n asks, too, if n is not about who sends.
@@ -239,7 +233,7 @@ func (t *trying) above(least effort) {
 		}
 		if u != t.rule && stricter(u) && !sampled(u) {
 			t.playBoth(t.asks[t.rule], u)
-			t.send(t.beside(u))
+			t.beside(u)
 		}
 	}
 }
@@ -253,30 +247,21 @@ func (t *trying) playBoth(m *asked, u *policy.Rule) {
 	}
 }
 
-// beside returns messages with two author domains, one that each rule is about: to a
-// rule that makes nothing milder than the profile, one of them is enough.
-func (t *trying) beside(u *policy.Rule) []spoof {
-	m, n := &u.Match, &u.Match.Not
+// beside tries messages with two author domains, one that each rule is about: to a rule
+// that makes nothing milder than the profile, one of them is enough.
+func (t *trying) beside(u *policy.Rule) {
+	rest := *t.asks[u]
+	m, n := &rest.Match, &rest.Not
 	about := m.Author != nil || m.PolicyDomain != nil || n.Author != nil || n.PolicyDomain != nil
 	if t.rule.Action == policy.RuleAccept || !about || t.spent(t.rule, u) {
-		return nil
+		return
 	}
-	rest := *t.asks[u]
-	rest.Author, rest.PolicyDomain, rest.Not.Author, rest.Not.PolicyDomain = nil, nil, nil, nil
 	second := names(written, slices.Concat(n.Author, n.PolicyDomain), victimNames, m.Author, m.PolicyDomain)
-	both, ok := t.meet(t.asks[t.rule], &rest)
-	if !ok || len(second) == 0 {
-		return nil
+	m.Author, m.PolicyDomain, n.Author, n.PolicyDomain = nil, nil, nil, nil
+	if both, ok := t.meet(t.asks[t.rule], &rest); ok && len(second) > 0 {
+		both.beside = second[0].value
+		t.play(&both, t.at, maxDodges, maxDepth-1)
 	}
-	list := slices.DeleteFunc(t.spoofs(&both, t.at, maxSpoofs), func(s spoof) bool { return len(s.Author) != 1 || slices.Contains(s.Author, second[0].value) })
-	list = list[:min(len(list), maxDodges/2)]
-	for i := range list {
-		if list[i].PolicyDomain == list[i].Author[0] { // each has a record of its own
-			list[i].PolicyDomain = ""
-		}
-		list[i].Author = append(list[i].Author, second[0].value)
-	}
-	return list
 }
 
 // avoided attacks a rule that refuses or defers: it says how a message that the rule

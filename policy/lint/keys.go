@@ -103,7 +103,7 @@ func (k *key) denial(v any) (field []int, value any) {
 // meet returns what messages are like that are as x and y ask; ok is false where no
 // message is found that is. Long lists are more work.
 func (a *attack) meet(x, y *asked) (both asked, ok bool) {
-	both = asked{Match: x.Match, clocks: slices.Concat(x.clocks, y.clocks)}
+	both = asked{Match: x.Match, clocks: slices.Concat(x.clocks, y.clocks), beside: x.beside}
 	if x.Result == nil && y.Result != nil {
 		both.Result = failing
 	}

@@ -24,7 +24,7 @@ var parts = []part{
 	{"from_field", fromWays}, {"author", authorWays}, {"author", secondWays}, {"record", recordWays}, {"result", resultWays}, {"history", historyWays},
 	{"path", pathWays}, {"helo", heloWays}, {"signature", signatureWays}, {"chain", chainWays}, {"client", clientWays}, {"client_name", clientNameWays},
 	{"list", listWays}, {"header", headerWays}, {"recipient", recipientWays}, {"listener", listenerWays}, {"time", timeWays},
-	{"pass", passingWays}, {"signature", bodyWays},
+	{"pass", passingWays}, {"signature", bodyWays}, {"author", besideWays},
 }
 
 // Abilities returns what Options.Without can take from the adversary: each part of
@@ -123,6 +123,19 @@ func secondWays(m *asked, _ time.Time) []way {
 		default:
 			g.Author = append(g.Author, "second."+g.Author[0])
 		}
+	})
+}
+
+// besideWays are one more author domain, with a record of its own as the first has.
+func besideWays(m *asked, _ time.Time) []way {
+	return each([]string{m.beside}, func(g *policy.Given, name string) {
+		if name == "" || len(g.Author) != 1 || g.Author[0] == name {
+			return
+		}
+		if g.PolicyDomain == g.Author[0] {
+			g.PolicyDomain = ""
+		}
+		g.Author = append(g.Author, name)
 	})
 }
 

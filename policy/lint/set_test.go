@@ -160,6 +160,8 @@ func TestLintComparesThreeRules(t *testing.T) {
 			[3]policy.Match{{HELO: pats("x.example"), Requested: []string{"none"}}, {HELO: pats("x.example"), Requested: []string{"none"}}, {Requested: []string{"none"}, NullPath: ptr(true)}}, "0:opens_anybody! 1:never_decides"},
 		{"one that has to be dodged before one that opens the last", [3]policy.RuleAction{policy.RuleReject, policy.RuleAsPublished, policy.RuleReject},
 			[3]policy.Match{{TLS: ptr(true)}, {HELO: pats("x.example"), Requested: []string{"none"}}, {Automatic: ptr(true), Requested: []string{"none"}}}, "1:opens_anybody!"},
+		{"one that has to be dodged with two author domains", [3]policy.RuleAction{policy.RuleReject, policy.RuleAsPublished, policy.RuleReject},
+			[3]policy.Match{{TLS: ptr(true)}, {Author: pats("shop.example")}, {PolicyDomain: pats("bank.example")}}, "1:opens_anybody!"},
 		{"one that has to be dodged before one that avoids a sample of the last", [3]policy.RuleAction{policy.RuleReject, policy.RuleAsPublished, policy.RuleReject},
 			[3]policy.Match{{TLS: ptr(true)}, {HELO: pats("x.example"), Requested: []string{"none"}}, {Requested: []string{"none"}}}, "2:avoided"},
 	} {

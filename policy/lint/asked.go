@@ -15,6 +15,7 @@ type asked struct {
 	policy.Match
 	clocks []clock
 	sketch sketch // of the match; nil where others are not compared with it
+	beside string // one more author domain, which the match is not about
 }
 
 // clock is the keys time and weekday of a match: an instant at which they hold, or one
@@ -24,7 +25,9 @@ type clock struct {
 	holds bool
 }
 
-func askedBy(m *policy.Match) *asked { return &asked{*m, clocksOf(m), sketchOf(m)} }
+func askedBy(m *policy.Match) *asked {
+	return &asked{Match: *m, clocks: clocksOf(m), sketch: sketchOf(m)}
+}
 
 func clocksOf(m *policy.Match) []clock {
 	if m.Hours == nil && m.Weekdays == nil {
