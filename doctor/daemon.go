@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"dmarcgate/config"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
@@ -84,7 +85,11 @@ func (h *Host) control(r *report) {
 	s, known := h.Sockets[path]
 	if known && !s.Missing && s.Closed == "" && len(h.Postfix) > 0 {
 		owner := h.Postfix[0].MailOwner()
-		r.add("control_open", append(run("gpasswd --delete %s %s", term.ShellWord(owner), term.ShellWord(h.user())), put(h.Path, "socket_owner = \":%s\"", owner)...),
+		fixes := run("gpasswd --delete %s %s", term.ShellWord(owner), term.ShellWord(h.user()))
+		if slices.ContainsFunc(h.Config.Listeners, func(l config.Listener) bool { return l.Address.Network == "unix" }) {
+			fixes = append(fixes, put(h.Path, "socket_owner = \":%s\"", owner)...)
+		}
+		r.add("control_open", fixes,
 			"the user of Postfix, %s, can use the control socket %s: a fault in the MTA could switch enforcement off and read results; give the milter socket another group than the daemon's", owner, path)
 	}
 }

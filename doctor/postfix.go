@@ -314,8 +314,23 @@ func (h *Host) socket(r *report, o hop) {
 			r.once("socket_missing", run("systemctl restart dmarcgate"), "there is no socket at %s, which %s asks for: it was removed under the daemon, or a directory above it was", at, o.s.ID())
 		}
 	case known && found.Closed != "":
-		r.once("socket_closed", put(h.Path, "socket_owner = \":%s\"", o.i.MailOwner()), "the user of Postfix, %s, cannot connect to %s: no permission on %s", o.i.MailOwner(), at, term.Printable(found.Closed))
+		r.once("socket_closed", h.open(o, at), "the user of Postfix, %s, cannot connect to %s: no permission on %s", o.i.MailOwner(), at, term.Printable(found.Closed))
 	}
+}
+
+// open lets the user of Postfix connect to a socket. A socket that systemd has
+// opened belongs to the user that the socket unit names (systemd.socket(5)), and a
+// unit cannot open its sockets again while the daemon has them.
+func (h *Host) open(o hop, at string) []Fix {
+	if !h.passed(o.listener) {
+		return put(h.Path, "socket_owner = \":%s\"", o.i.MailOwner())
+	}
+	unit := "dmarcgate.socket" // of the package
+	if strings.HasPrefix(at, path.Clean(o.i.QueueDir())+"/") {
+		unit = "dmarcgate-postfix.socket"
+	}
+	return append(put("/etc/systemd/system/"+unit+".d/owner.conf", "[Socket]\nSocketUser=%s\nSocketMode=0660", o.i.MailOwner()),
+		run("systemctl daemon-reload && systemctl stop dmarcgate.service %[1]s && systemctl start %[1]s dmarcgate.service", unit)...)
 }
 
 // passed tells whether systemd opens the sockets of a listener.
