@@ -23,7 +23,7 @@ func (c *completionCmd) Run(e *env, k *kong.Kong) error {
 	case "bash":
 		script = bashScript(list)
 	case "zsh":
-		script = "#compdef dmarcgate\nautoload -U +X bashcompinit && bashcompinit\n" + bashScript(list)
+		script = zshBefore + bashScript(list) + zshAfter
 	case "fish":
 		script = fishScript(list)
 	}
@@ -136,9 +136,17 @@ func listed(v *kong.Value) []string {
 	return slices.DeleteFunc(v.EnumSlice(), func(s string) bool { return s == "" })
 }
 
-// bashTemplate has blanks for the paths of two words, the values of options,
+// zshBefore and zshAfter make a script of zsh from that of bash. The file is read
+// as the function _dmarcgate at the first completion, which it has to answer.
+const (
+	zshBefore = "#compdef dmarcgate\nautoload -U +X bashcompinit && bashcompinit\n"
+	zshAfter  = "if [ \"$funcstack[1]\" = _dmarcgate ]; then _bash_complete -o default -F _dmarcgate; fi\n"
+)
+
+// bashTemplate has blanks for the commands of two words, the values of options,
 // and the words of each command. compgen -W expands its words as the shell
-// does, so only plain words of the files reach it.
+// does, so only plain words of the files reach it. In zsh, "path" is the list of
+// folders of programs, and an option with "=" is one word.
 const bashTemplate = `_dmarcgate_values() {
 	local config= i
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -147,21 +155,24 @@ const bashTemplate = `_dmarcgate_values() {
 	dmarcgate $1 ${config:+-c "$config"} 2>/dev/null | grep -x '[a-z0-9-]*'
 }
 _dmarcgate() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} path= words=
-	case $cur in =) cur= ;; esac
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} of= list= before=
+	case $cur in
+	=) cur= ;;
+	--*=*) prev=${cur%%%%=*} before=${cur%%%%=*}= cur=${cur#*=} ;;
+	esac
 	case $prev in =) prev=${COMP_WORDS[COMP_CWORD-2]} ;; esac
-	if [ "$COMP_CWORD" -gt 1 ]; then path=${COMP_WORDS[1]}; fi
+	if [ "$COMP_CWORD" -gt 1 ]; then of=${COMP_WORDS[1]}; fi
 	if [ "$COMP_CWORD" -gt 2 ]; then
-		case "$path ${COMP_WORDS[2]}" in
-		%s) path="$path ${COMP_WORDS[2]}" ;;
+		case "$of ${COMP_WORDS[2]}" in
+		%s) of="$of ${COMP_WORDS[2]}" ;;
 		esac
 	fi
-	case "$path $prev" in
+	case "$of $prev" in
 %s	*)
-		case $path in
+		case $of in
 %s		esac ;;
 	esac
-	COMPREPLY=($(compgen -W "$words" -- "$cur"))
+	COMPREPLY=($(compgen -P "$before" -W "$list" -- "$cur"))
 }
 complete -o default -F _dmarcgate dmarcgate
 `
@@ -174,7 +185,7 @@ func bashScript(list []commandWord) string {
 			pairs = append(pairs, fmt.Sprintf("%q", w.path))
 		}
 		words := strings.Join(w.words, " ") + bashValues(w.command)
-		fmt.Fprintf(&commands, "\t\t%s) words=\"%s\" ;;\n", shellPattern(w.path), words)
+		fmt.Fprintf(&commands, "\t\t%s) list=\"%s\" ;;\n", shellPattern(w.path), words)
 		for _, f := range w.flags {
 			if !f.takes {
 				continue
@@ -183,7 +194,7 @@ func bashScript(list []commandWord) string {
 			for _, name := range f.names {
 				patterns = append(patterns, fmt.Sprintf("%q", w.path+" "+name))
 			}
-			fmt.Fprintf(&options, "\t%s) words=\"%s\" ;;\n", strings.Join(patterns, "|"), strings.TrimSpace(strings.Join(f.values, " ")+bashValues(f.command)))
+			fmt.Fprintf(&options, "\t%s) list=\"%s\" ;;\n", strings.Join(patterns, "|"), strings.TrimSpace(strings.Join(f.values, " ")+bashValues(f.command)))
 		}
 	}
 	return fmt.Sprintf(bashTemplate, strings.Join(pairs, "|"), options.String(), commands.String())
@@ -203,8 +214,23 @@ func bashValues(command string) string {
 	return " $(_dmarcgate_values '" + command + "')"
 }
 
+// fishValuesOf prints the values that stand in the files of a site: plain words
+// alone, as in bash.
+const fishValuesOf = `function __dmarcgate_values
+	set -l words (commandline -opc)
+	set -l config
+	for i in (seq 2 (math (count $words) - 1))
+		if contains -- $words[$i] -c --config
+			set config -c $words[(math $i + 1)]
+		end
+	end
+	dmarcgate $argv $config 2>/dev/null | string match -r '^[a-z0-9-]+$'
+end
+`
+
 func fishScript(list []commandWord) string {
 	var b strings.Builder
+	b.WriteString(fishValuesOf)
 	for _, w := range list {
 		if w.path == "" {
 			for _, f := range w.flags {
@@ -265,7 +291,7 @@ func fishOption(f flagWord) string {
 
 func fishValues(values []string, command string) string {
 	if command != "" {
-		values = append(slices.Clone(values), "(dmarcgate "+command+" 2>/dev/null)")
+		values = append(slices.Clone(values), "(__dmarcgate_values "+command+")")
 	}
 	if len(values) == 0 {
 		return ""

@@ -3,7 +3,7 @@
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
 # resolver over a zone of the test's own), dnsmasq (the program without its
 # service), OpenDKIM and rspamd (other filters in the chain), PostgreSQL,
-# strace, ip(8), mandoc, and what makes and checks the Debian package
+# strace, ip(8), mandoc, zsh and fish (completion), and what makes and checks the Debian package
 # (debhelper, lintian, mmdebstrap). The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
@@ -34,6 +34,8 @@ missing() {
 	command -v openssl >/dev/null || echo openssl
 	command -v strace >/dev/null || echo strace
 	command -v mandoc >/dev/null || echo mandoc
+	command -v zsh >/dev/null || echo zsh
+	command -v fish >/dev/null || echo fish
 	command -v dh >/dev/null || echo debhelper
 	command -v lintian >/dev/null || echo lintian
 	command -v mmdebstrap >/dev/null || echo mmdebstrap
