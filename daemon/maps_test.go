@@ -10,6 +10,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy/sum"
 	"dmarcgate/results"
 )
@@ -139,7 +140,7 @@ func TestMapFixDoesNotHideFailedReload(t *testing.T) {
 // The two maps are changed together: with both, mail is accepted, with neither
 // it is too, by the other pair. A message that saw one of each would be refused.
 func TestMapChangesApplyTogetherUnderLoad(t *testing.T) {
-	swaps, connections := 20*daemontest.Scale(t), 20
+	swaps, connections := 20*scale.Of(t), 20
 	d, _, dir := daemonWithMaps(t)
 	both := mapRule + strings.NewReplacer("partners.txt", "others.txt", "banks.txt", "shops.txt", `"partners"`, `"others"`).Replace(mapRule)
 	files := func(client, other string) {

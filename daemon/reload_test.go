@@ -12,6 +12,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/results"
 )
 
@@ -82,7 +83,7 @@ func TestReloadFailureKeepsSettings(t *testing.T) {
 // Two configurations differ in profile, texts and rules. Whatever a message
 // was answered with must come from one of them.
 func TestReloadUnderLoadMixesNoSettings(t *testing.T) {
-	reloads, connections := 20*daemontest.Scale(t), 50
+	reloads, connections := 20*scale.Of(t), 50
 	dns := dnstest.New(t, daemontest.Zone)
 	rules := t.TempDir()
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Quarantine: "reject",

@@ -4,12 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
-	"strconv"
 	"strings"
 	"testing"
 
 	"dmarcgate/internal/receivedtest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/message"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
@@ -181,22 +180,6 @@ func TestOriginOfARelayThatAuthenticatesHere(t *testing.T) {
 	}
 }
 
-// headers is how many the property is tried with; DMARCGATE_SCALE multiplies
-// it.
-func headers(t *testing.T) int {
-	t.Helper()
-	const base = 2000
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return base
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n * base
-}
-
 // TestOriginIsNotMovedByTheClient puts, above whatever Received fields a client
 // sends along, those of one to five hosts of ours, some with a content filter.
 func TestOriginIsNotMovedByTheClient(t *testing.T) {
@@ -213,7 +196,7 @@ func TestOriginIsNotMovedByTheClient(t *testing.T) {
 	filter := receivedtest.Maker{Rand: rng, By: "localhost", Clients: addrs("127.0.0.1"), Hostile: []string{"localhost"}}
 	theirs := receivedtest.Maker{Rand: rng, By: "relay.receiver.example"} // forged
 	s := Settings{Relays: relays, Trusted: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("10.0.0.0/8")}}
-	for i := range headers(t) {
+	for i := range 2000 * scale.Of(t) {
 		var fields []string
 		ours := func(m receivedtest.Maker) {
 			for {

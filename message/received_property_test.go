@@ -6,32 +6,16 @@ import (
 	"os"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"dmarcgate/internal/receivedtest"
+	"dmarcgate/internal/scale"
 )
-
-// generated is how many fields the property is tried with; DMARCGATE_SCALE
-// multiplies it.
-func generated(t *testing.T) int {
-	t.Helper()
-	const base = 2000
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return base
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n * base
-}
 
 func TestParseReceivedReadsWhatTheServerWroteWhateverTheClientSays(t *testing.T) {
 	m := receivedtest.Maker{Rand: rand.New(rand.NewPCG(5321, 3848)), By: "relay.receiver.example"}
-	for i := range generated(t) {
+	for i := range 2000 * scale.Of(t) {
 		server, raw, want := m.Field()
 		got, ok := ParseReceived(NewField(raw))
 		if !ok || receivedtest.Want(got) != want {

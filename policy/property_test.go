@@ -5,32 +5,18 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/scale"
 	"dmarcgate/scope"
 )
 
-// generated is how many messages each property is tried with; DMARCGATE_SCALE
-// multiplies it.
-func generated(t *testing.T) int {
-	t.Helper()
-	const base = 2000
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return base
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n * base
-}
+// generated is how many messages each property is tried with.
+func generated(t *testing.T) int { return 2000 * scale.Of(t) }
 
 // maker makes messages out of few words, so that they meet.
 type maker struct{ *rand.Rand }

@@ -9,36 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/patterntest"
 	"dmarcgate/policy/pattern"
 )
 
-func pats(texts ...string) []pattern.Domain {
-	var out []pattern.Domain
-	for _, s := range texts {
-		p, err := pattern.ParseDomain(s)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-func nets(texts ...string) []pattern.Network {
-	var out []pattern.Network
-	for _, s := range texts {
-		out = append(out, pattern.NetworkOf(netip.MustParsePrefix(s)))
-	}
-	return out
-}
-
-func prefixes(texts ...string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, s := range texts {
-		out = append(out, netip.MustParsePrefix(s))
-	}
-	return out
-}
+var pats, nets, prefixes = patterntest.Domains, patterntest.Networks, patterntest.Prefixes
 
 // good is a rule without a fault.
 func good() Rule {

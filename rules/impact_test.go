@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
+	"dmarcgate/internal/patterntest"
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
@@ -35,16 +36,7 @@ func meteredSite(t *testing.T) site.Site {
 	return site.Site{Config: cfg}
 }
 
-func domains(texts ...string) (out []pattern.Domain) {
-	for _, text := range texts {
-		p, err := pattern.ParseDomain(text)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, p)
-	}
-	return out
-}
+var domains = patterntest.Domains
 
 func randomRules(rng *rand.Rand) (list []policy.Rule) {
 	actions := []policy.RuleAction{policy.RuleAccept, policy.RuleQuarantine, policy.RuleReject, policy.RuleTempfail, policy.RuleAsPublished, policy.RuleSkipReport}

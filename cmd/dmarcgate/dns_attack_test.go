@@ -13,9 +13,9 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 )
 
 // What docs/dns.md promises of mail beside an attack on the resolver.
@@ -395,7 +395,7 @@ var attackServers = []struct {
 // attackSizes is how large a run is: the whole grid at soak size, with the
 // default settings; else a corner of it, with shorter times.
 func attackSizes(t *testing.T) (shapes []shape, sessions []int, m amounts) {
-	if daemontest.Scale(t) >= 50 {
+	if scale.Of(t) >= 50 {
 		return attackShapes, []int{2, 6, 20, 100}, amounts{good: 80, spoofs: 40, known: 80, during: 20 * time.Second, query: "2s", lookup: "5s"}
 	}
 	return []shape{attackShapes[0], attackShapes[2]}, []int{6}, amounts{good: 30, spoofs: 10, known: 30, during: 5 * time.Second, query: "1s", lookup: "2s"}
@@ -440,7 +440,7 @@ func TestDNSAttackBesideHostileSessions(t *testing.T) {
 	t.Parallel()
 	key, record := attackKey(t)
 	servers := attackServers
-	if daemontest.Scale(t) < 50 {
+	if scale.Of(t) < 50 {
 		servers = servers[2:3]
 	}
 	var attacks []attack

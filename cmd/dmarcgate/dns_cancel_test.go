@@ -14,6 +14,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 )
 
 // cancelledMessages is how many messages are given up in one round; the rounds
@@ -36,7 +37,7 @@ func TestDaemonCancelledMessagesLeakNothing(t *testing.T) {
 	// Pollers and their descriptors come with the first use and stay.
 	cancelMessages(t, srv, 0, connections, connections)
 	goroutines, descriptors := runtime.NumGoroutine(), openDescriptors(t)
-	for round := range daemontest.Scale(t) {
+	for round := range scale.Of(t) {
 		queried := srv.Zone.Queried()
 		cancelMessages(t, srv, 1+round, connections, cancelledMessages)
 		if n := srv.Zone.Queried() - queried; n < connections { // not one for each: under pressure lookups wait, and those that nobody waits for are shared out last

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,25 +17,14 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 )
 
 // mixShare is how many messages of a mix are explained: 30, and 300 at
 // DMARCGATE_SCALE 50.
-func mixShare(t *testing.T) int {
-	t.Helper()
-	const base, most = 30, 300
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return base
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return min(most, n*base)
-}
+func mixShare(t *testing.T) int { return min(300, 30*scale.Of(t)) }
 
 // mixRules are the rules of what-if's mix, with their maps written out, and
 // some about what explain has to be told.

@@ -14,6 +14,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 )
 
@@ -196,7 +197,7 @@ func TestForgedFieldsAreRemovedByMTAs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for n := range 15 * daemontest.Scale(t) {
+			for n := range 15 * scale.Of(t) {
 				fields := g.header(140)
 				// No name of a field for an MTA: the header ends there.
 				fields = slices.DeleteFunc(fields, func(f forgedField) bool { return strings.Contains(f.raw, "\u017f") })

@@ -16,9 +16,9 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/enforce"
 	"dmarcgate/explain"
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/milter"
 	"dmarcgate/policy"
 	"dmarcgate/policy/sampling"
@@ -200,7 +200,7 @@ func TestForgedFieldsAreRemovedBeyondLimits(t *testing.T) {
 	const most = 40
 	l, now := forgedSnapshot(t, forgedZone)
 	g := newForger(1)
-	for n := range 2000 * daemontest.Scale(t) {
+	for n := range 2000 * scale.Of(t) {
 		fields := g.header(most)
 		var raw [][]byte
 		var want []forgedField
@@ -238,7 +238,7 @@ func TestAuthenticationResultsBeyondLimits(t *testing.T) {
 	g := newForger(2)
 	signed := signedFields(t, key)
 	known, unknown := 0, 0
-	for n := range 2000 * daemontest.Scale(t) {
+	for n := range 2000 * scale.Of(t) {
 		fields := g.header(most)
 		var raw [][]byte
 		for _, f := range fields {

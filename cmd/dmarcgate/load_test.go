@@ -9,6 +9,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 )
 
 // Several connections send different messages at once, with messages given up
@@ -16,7 +17,7 @@ import (
 // message must have exactly one row, written before the answer.
 func TestServeRecordsAnsweredMessages(t *testing.T) {
 	const connections = 8
-	messages := 40 * daemontest.Scale(t)
+	messages := 40 * scale.Of(t)
 	dns := dnstest.New(t, `
 good.example.         TXT "v=spf1 ip4:192.0.2.10 -all"
 _dmarc.good.example.  TXT "v=DMARC1; p=reject"

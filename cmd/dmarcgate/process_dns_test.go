@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/results"
 )
 
@@ -25,7 +25,7 @@ const (
 type times struct{ query, lookup, budget, slow time.Duration }
 
 func dnsTimes(t *testing.T) times {
-	if daemontest.Scale(t) == 1 {
+	if scale.Of(t) == 1 {
 		return times{query: time.Second, lookup: time.Second, budget: 6 * time.Second, slow: 700 * time.Millisecond}
 	}
 	return times{query: 2 * time.Second, lookup: 5 * time.Second, budget: 20 * time.Second, slow: 1800 * time.Millisecond}

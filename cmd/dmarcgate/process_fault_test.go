@@ -5,9 +5,9 @@ import (
 	"strings"
 	"testing"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 )
 
 // plantedSubject begins the Subject of a message for fault.go.
@@ -88,7 +88,7 @@ func TestDaemonPanicAfterAnswerCostsNothing(t *testing.T) {
 
 // Many panics leave nothing behind.
 func TestDaemonManyPanicsLeakNothing(t *testing.T) {
-	n := 60 * daemontest.Scale(t)
+	n := 60 * scale.Of(t)
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr()})
 	p := h.start()

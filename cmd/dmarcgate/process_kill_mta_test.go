@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
+	"dmarcgate/internal/scale"
 )
 
 // senders are SMTP clients of a real Postfix that send without end.
@@ -172,7 +172,7 @@ func TestPostfixDefersNothingDuringRestartsOnAPassedSocket(t *testing.T) {
 	s := newSenders(t, h.startPostfix())
 	s.perfect = true
 	s.start(6)
-	restarts := min(2*daemontest.Scale(t), 20)
+	restarts := min(2*scale.Of(t), 20)
 	for range restarts {
 		s.await(s.answered.Load() + 20)
 		p.terminate()

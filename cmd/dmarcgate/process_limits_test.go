@@ -12,13 +12,14 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/results"
 )
 
 // An MTA that goes away in the middle of a message leaves nothing: no session,
 // no goroutine, and no row that counts.
 func TestDaemonVanishedMTALeaksNothing(t *testing.T) {
-	n := 40 * daemontest.Scale(t)
+	n := 40 * scale.Of(t)
 	dns := dnstest.New(t, processZone+"!slow _dmarc.slow.example 30s\n")
 	h := newHost(t, hostConfig{dns: dns.Addr(), queryTimeout: "200ms", timeout: "300ms"})
 	p := h.start()

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 )
 
 // A header just below the default header_bytes, 4 MiB, as Postfix hands it
@@ -127,7 +127,7 @@ const p99Grace = 10 * time.Millisecond
 // and ordinary mail beside them notices little.
 func TestHeaderMemoryIsBoundedBesideGoodMail(t *testing.T) {
 	n := []int{40}
-	if daemontest.Scale(t) > 1 {
+	if scale.Of(t) > 1 {
 		n = []int{100, 1000}
 	}
 	for _, huge := range n {
@@ -311,7 +311,7 @@ func sendBody(c *miltertest.Client, qid string, chunk []byte, size int) error {
 
 // A burst of connections takes memory that is the kernel's again a minute later.
 func TestDaemonMemoryIsReturnedAfterBurst(t *testing.T) {
-	if daemontest.Scale(t) == 1 {
+	if scale.Of(t) == 1 {
 		t.Skip("needs a minute: at full size only")
 	}
 	dns := dnstest.New(t, processZone)

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/results"
 )
 
@@ -106,7 +106,7 @@ func (c *crowd) restart(p *process) (*process, int64) {
 // Restarts on a socket that systemd holds cost no message, as long as sessions
 // are shorter than the drain.
 func TestRestartOnPassedSocketLosesNoMessage(t *testing.T) {
-	n := daemontest.Scale(t)
+	n := scale.Of(t)
 	dns := dnstest.New(t, processZone)
 	h := newHost(t, hostConfig{dns: dns.Addr(), passed: true})
 	c := &crowd{host: h, messages: 100 * n, pause: min(100*time.Millisecond*time.Duration(n), 2*time.Second)}

@@ -12,6 +12,7 @@ import (
 
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/scale"
 )
 
 // watchdogTime is how often systemd wants to hear of the daemon in these tests
@@ -130,7 +131,7 @@ func TestReloadUnderLoadLosesNoMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := h.start()
-	c := &crowd{host: h, messages: 100 * daemontest.Scale(t), pause: 1 << 20}
+	c := &crowd{host: h, messages: 100 * scale.Of(t), pause: 1 << 20}
 	c.start(8)
 	for i := range 5 {
 		c.await(int64(c.messages * (i + 1) / 6))

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
+	"dmarcgate/internal/scale"
 )
 
 // sendmailThirdParty has no name: Sendmail looks names up, and finds none.
@@ -145,7 +146,7 @@ func TestSendmailHandsOverAnIPv6Client(t *testing.T) {
 // announced by packets of progress, every five seconds.
 func TestSendmailWaitsForAVerdictThatIsLongerThanItsTimeout(t *testing.T) {
 	wait, read := 7*time.Second, 6*time.Second
-	if daemontest.Scale(t) > 1 {
+	if scale.Of(t) > 1 {
 		wait, read = 12*time.Second, 10*time.Second
 	}
 	dns := dnstest.New(t, "_dmarc.reject.example. TXT \"v=DMARC1; p=reject\"\nforwarder.example. A 192.0.2.1\n!any\n!slow _dmarc.reject.example "+wait.String()+"\n")

@@ -17,6 +17,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/disktest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/results/sqlite"
 )
 
@@ -96,7 +97,7 @@ func sendMany(h *host, first, end, step int) error {
 func TestStoreFilesAreConsistentAtAnyMoment(t *testing.T) {
 	for _, durability := range []sqlite.Durability{sqlite.Ack, sqlite.Disk} {
 		t.Run(string(durability), func(t *testing.T) {
-			size := min(daemontest.Scale(t), 4) // each moment reads all rows, four times
+			size := min(scale.Of(t), 4) // each moment reads all rows, four times
 			n := 300 * size
 			run := traceDaemons(t, string(durability), n)
 			r := rand.New(rand.NewPCG(1, uint64(len(run.ops))))

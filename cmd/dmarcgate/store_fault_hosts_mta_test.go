@@ -12,9 +12,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/pgtest"
+	"dmarcgate/internal/scale"
 )
 
 // fleet is several hosts that move their results to one PostgreSQL, through a
@@ -206,7 +206,7 @@ func (m *member) remove() {
 // end it has each message once, and no host has lost one.
 func TestShippingStoresEachRowOfAllHostsOnce(t *testing.T) {
 	const acts, hosts = 9, 3
-	f := newFleet(t, int64(4000*daemontest.Scale(t)/acts/hosts))
+	f := newFleet(t, int64(4000*scale.Of(t)/acts/hosts))
 	a, b, c := f.add("a").run(), f.add("b").run(), f.add("c").run()
 	all := []*member{a, b, c}
 	f.act("all is well", all, func() {}, func() {})

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/results"
 )
 
@@ -54,7 +54,7 @@ func TestServeKilledHasRecordedAnswers(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			n := 2 * daemontest.Scale(t)
+			n := 2 * scale.Of(t)
 			dns := dnstest.New(t, processZone)
 			h := newHost(t, hostConfig{dns: dns.Addr(), extra: "[store]\n" + tt.store})
 			p := h.start()

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/scale"
 )
 
 // smallDisk mounts a file system of a size for the store of a host, and returns
@@ -89,7 +89,7 @@ func TestServeFullDiskCostsNoMail(t *testing.T) {
 			h := newHost(t, hostConfig{dns: dns.Addr(), extra: patientStore + fmt.Sprintf("path = %q\nmin_free = %q\n", path, tt.minFree)})
 			p := h.start()
 			f := startFeed(h, "f", 6, 0)
-			for range min(2*daemontest.Scale(t), 20) { // more rows than that do not fit
+			for range min(2*scale.Of(t), 20) { // more rows than that do not fit
 				f.more(100)
 				release := fill(t, disk, 0)
 				before := p.metric("dmarcgate_store_dropped_total", fmt.Sprintf("why=%q", tt.why))

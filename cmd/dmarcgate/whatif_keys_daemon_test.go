@@ -17,6 +17,7 @@ import (
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/policy/replay"
 	"dmarcgate/results"
@@ -315,7 +316,7 @@ func (s *keySite) compare(t *testing.T, path string) (sure, wrong int, doubts ma
 // value.
 func TestWhatIfPredictsEveryKey(t *testing.T) {
 	n := mixSize / 10
-	if daemontest.Scale(t) > 1 {
+	if scale.Of(t) > 1 {
 		n = mixSize
 	}
 	s := newKeySite(t, n)

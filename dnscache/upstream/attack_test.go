@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"dmarcgate/dnscache/schedule"
+	"dmarcgate/internal/scale"
 
 	"github.com/miekg/dns"
 )
@@ -169,9 +168,9 @@ type attackCase struct {
 }
 
 // attackCases returns the attacks, and how many good messages there are beside
-// each; DMARCGATE_SCALE above one is the whole.
-func attackCases() (list []attackCase, messages int) {
-	if n, err := strconv.Atoi(os.Getenv("DMARCGATE_SCALE")); err != nil || n <= 1 {
+// each; make soak is the whole.
+func attackCases(t *testing.T) (list []attackCase, messages int) {
+	if scale.Of(t) == 1 {
 		return []attackCase{
 			{"REFUSED", "keys in one slow zone", 20, true},
 			{"silence", "keys over many slow domains", 20, false},
@@ -197,7 +196,7 @@ const attacksAtOnce = 8
 // hostile mail, by a server that takes 150 queries at once; and no failure is
 // ever ours.
 func TestResolverAnswersGoodLookupsDuringAttack(t *testing.T) {
-	list, messages := attackCases()
+	list, messages := attackCases(t)
 	places := make(chan struct{}, attacksAtOnce)
 	var wg sync.WaitGroup
 	for _, c := range list {

@@ -13,7 +13,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -263,19 +262,4 @@ func (s *Buffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
-}
-
-// Scale is how many times more a test of load does than in a short run:
-// DMARCGATE_SCALE, 1 by default.
-func Scale(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"dmarcgate/internal/patterntest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -35,17 +36,7 @@ func newMaker(seed uint64) *maker {
 	return m
 }
 
-func patterns(texts ...string) []pattern.Domain {
-	var out []pattern.Domain
-	for _, s := range texts {
-		p, err := pattern.ParseDomain(s)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, p)
-	}
-	return out
-}
+var patterns = patterntest.Domains
 
 // some is a list of patterns of names, or a map of them.
 func (m *maker) some(orgs bool, from ...string) []pattern.Domain {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/ruletest"
@@ -16,7 +17,7 @@ const setsWithIdleRules = 800
 func TestRuleThatNeverDecidesDecidesNoMessage(t *testing.T) {
 	m := &messages{make(map[string]*policy.Facts)}
 	idle, decisions, decided := 0, 0, 0
-	for i := range uint64(setsWithIdleRules * scale(t)) {
+	for i := range uint64(setsWithIdleRules * scale.Of(t)) {
 		rules := newMaker(seed()*1_000_000_000 + i).set()
 		never := make(map[string]bool)
 		for _, f := range lint.Rules(rules, lint.Options{Now: today, Listeners: []string{"mx", "out"}}) {

@@ -19,6 +19,7 @@ import (
 	"dmarcgate/internal/dkimtest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/miltertest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/site"
 )
@@ -245,7 +246,7 @@ func pairs(m *messages, rules []policy.Rule, r *rand.Rand, profile policy.Profil
 // which lint is tried above, and what gains something by them was told. After the sets
 // in their order, sets that a message opens are looked for and played, too.
 func TestRulesPlayedThroughTheMilterSocket(t *testing.T) {
-	want := playedAtOnce * scale(t)
+	want := playedAtOnce * scale.Of(t)
 	p := newPlayer(t)
 	facts := &messages{make(map[string]*policy.Facts)}
 	played, refused, spoofs, decided, gained := 0, 0, 0, 0, 0

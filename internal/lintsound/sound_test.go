@@ -15,24 +15,11 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/policy/lint"
 	"dmarcgate/policy/ruletest"
 )
-
-// scale multiplies what is tried: make soak sets it.
-func scale(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n
-}
 
 // seed of the generated sets.
 func seed() uint64 {
@@ -307,7 +294,7 @@ const setsAtOnce = 4000
 const messagesOfSet = 1000
 
 func TestRulesSaysWhatThirdPartiesGain(t *testing.T) {
-	n := setsAtOnce * scale(t)
+	n := setsAtOnce * scale.Of(t)
 	defer debug.SetGCPercent(debug.SetGCPercent(200)) // what is kept of messages is scanned over and over
 	var mu sync.Mutex
 	var gaps []gap

@@ -18,6 +18,7 @@ import (
 
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
+	"dmarcgate/internal/scale"
 )
 
 // maxBinary is the size that the program may have.
@@ -52,7 +53,7 @@ func TestPackage(t *testing.T) {
 // checkPiuparts runs at full size alone: it takes a minute, and checkLife looks for
 // the same leftovers.
 func checkPiuparts(t *testing.T, deb string) {
-	if scale := os.Getenv("DMARCGATE_SCALE"); scale == "" || scale == "1" {
+	if scale.Of(t) == 1 {
 		t.Skip("SKIPPED: full size alone (make soak)")
 	}
 	// The copy of a chroot is a host without systemd as its first process.

@@ -103,11 +103,13 @@ var allowed = map[string][]string{
 	"internal/manpage":      {},
 	"internal/mtatest":      {"internal/childtest"},
 	"internal/packagetest":  {},
+	"internal/patterntest":  {"policy/pattern"},
 	"internal/pgtest":       {"internal/childtest"},
 	"internal/receivedtest": {},
 	"internal/resultstest":  {"results", "policy", "policy/lint", "auth/dmarc", "config/rulefile", "policy/sum"},
 	"internal/lintsound":    {"auth/dmarc", "policy", "policy/lint", "policy/pattern", "policy/ruletest"},
 	"internal/rooms":        {},
+	"internal/scale":        {},
 	"internal/suites":       {},
 }
 

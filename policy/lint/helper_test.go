@@ -1,32 +1,13 @@
 package lint
 
 import (
-	"net/netip"
 	"time"
 
+	"dmarcgate/internal/patterntest"
 	"dmarcgate/policy"
-	"dmarcgate/policy/pattern"
 )
 
-func pats(texts ...string) []pattern.Domain {
-	var out []pattern.Domain
-	for _, s := range texts {
-		p, err := pattern.ParseDomain(s)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-func nets(texts ...string) []pattern.Network {
-	var out []pattern.Network
-	for _, s := range texts {
-		out = append(out, pattern.NetworkOf(netip.MustParsePrefix(s)))
-	}
-	return out
-}
+var pats, nets = patterntest.Domains, patterntest.Networks
 
 // good is a rule without a fault.
 func good() policy.Rule {

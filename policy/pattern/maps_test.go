@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
-	"os"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"dmarcgate/internal/scale"
 )
 
 const domainFile = "# partners\r\n\n  Example.ORG # trailing\r\n.lists.example\n\torg:bank.example#x\nexample.org\n"
@@ -266,7 +267,7 @@ func networkLines(n int) []byte {
 func TestMapMemoryIsSmall(t *testing.T) {
 	const most = 50 // bytes for each item
 	items := 100_000
-	if os.Getenv("DMARCGATE_SCALE") > "1" { // make soak
+	if scale.Of(t) > 1 { // make soak
 		items = MaxMapEntries
 	}
 	heap := func() int {

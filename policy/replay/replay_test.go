@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/patterntest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -16,26 +17,7 @@ var (
 	everyResult = []string{"fail", "none", "permerror", "temperror"}
 )
 
-func prefixes(texts ...string) (list []netip.Prefix) {
-	for _, s := range texts {
-		list = append(list, netip.MustParsePrefix(s))
-	}
-	return list
-}
-
-func nets(texts ...string) (list []pattern.Network) {
-	for _, p := range prefixes(texts...) {
-		list = append(list, pattern.NetworkOf(p))
-	}
-	return list
-}
-
-func pats(texts ...string) (list []pattern.Domain) {
-	for _, s := range texts {
-		list = append(list, pattern.NewDomain(pattern.Exact, s))
-	}
-	return list
-}
+var prefixes, nets, pats = patterntest.Prefixes, patterntest.Networks, patterntest.Domains
 
 // rules is a set of rules of which only what matters is given.
 func rules(t *testing.T, list ...policy.Rule) policy.Rules {

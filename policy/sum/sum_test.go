@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/patterntest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 )
@@ -23,29 +24,7 @@ func summed() (policy.Settings, policy.Rule) {
 
 func sumOf(s policy.Settings, r policy.Rule) string { return settings(s, []policy.Rule{r}) }
 
-func domains(texts ...string) []pattern.Domain {
-	var out []pattern.Domain
-	for _, s := range texts {
-		p, err := pattern.ParseDomain(s)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-func prefixes(texts ...string) []netip.Prefix {
-	var out []netip.Prefix
-	for _, s := range texts {
-		out = append(out, netip.MustParsePrefix(s))
-	}
-	return out
-}
-
-func network(text string) []pattern.Network {
-	return []pattern.Network{pattern.NetworkOf(netip.MustParsePrefix(text))}
-}
+var domains, prefixes, network = patterntest.Domains, patterntest.Prefixes, patterntest.Networks
 
 var noon = time.Date(2026, 11, 2, 12, 0, 0, 0, time.UTC)
 

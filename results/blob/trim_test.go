@@ -4,26 +4,15 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/results"
 )
-
-// scale is how much more than usual the tests of large numbers do.
-func scale(t *testing.T) int {
-	t.Helper()
-	n, err := strconv.Atoi(os.Getenv("DMARCGATE_SCALE"))
-	if err != nil || n < 1 {
-		return 1
-	}
-	return n
-}
 
 // hostile makes rows of messages whose senders choose everything that they can
 // choose, and some more than they can.
@@ -112,7 +101,7 @@ func (h hostile) row() results.Row {
 // was left out, and is still about the same message.
 func TestTrimKeepsHostileRowsWithinTheLimit(t *testing.T) {
 	tooLarge, largest := 0, 0
-	for seed := range uint64(2000 * min(scale(t), 10)) {
+	for seed := range uint64(2000 * min(scale.Of(t), 10)) {
 		h := hostile{rand.New(rand.NewPCG(seed, 8))}
 		before := h.row()
 		shared := reflect.ValueOf(before)

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -17,20 +15,6 @@ import (
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
 )
-
-// scale multiplies the sizes of tests; make soak sets it.
-func scale(t *testing.T) int {
-	t.Helper()
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n
-}
 
 // fake is a local store in memory.
 type fake struct {

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"dmarcgate/internal/pgtest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/metrics"
 	"dmarcgate/results"
 	"dmarcgate/results/blob"
@@ -294,7 +295,7 @@ func TestShipperStoresEachRowOnce(t *testing.T) {
 		fakes[i] = newFake()
 		shippers[i] = shipWith(t, fakes[i], Options{Config: Config{URL: proxy.URL(name)}, Place: place(fmt.Sprint(i)), Log: quiet(t), Metrics: m})
 	}
-	each := 500 + 50*(scale(t)-1) // of each there are more rounds, too
+	each := 500 + 50*(scale.Of(t)-1) // of each there are more rounds, too
 	add := func(step string) {
 		for i, f := range fakes {
 			f.add(fmt.Sprint(i, step), each)
@@ -303,7 +304,7 @@ func TestShipperStoresEachRowOnce(t *testing.T) {
 	all := shipped(fakes...)
 	add("begin")
 	eventually(t, "the first rows", all)
-	for round := range 2 + scale(t) {
+	for round := range 2 + scale.Of(t) {
 		proxy.LoseAcknowledgements(3)
 		add(fmt.Sprint(round, "unheard"))
 		eventually(t, "rows whose commit nobody heard of", all)

@@ -16,6 +16,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/patterntest"
 	"dmarcgate/policy"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/site"
@@ -71,25 +72,7 @@ func rule(change func(*policy.Match)) policy.Rule {
 	return r
 }
 
-func domains(names ...string) []pattern.Domain {
-	var out []pattern.Domain
-	for _, n := range names {
-		p, err := pattern.ParseDomain(n)
-		if err != nil {
-			panic(err)
-		}
-		out = append(out, p)
-	}
-	return out
-}
-
-func nets(list ...string) []pattern.Network {
-	var out []pattern.Network
-	for _, n := range list {
-		out = append(out, pattern.NetworkOf(netip.MustParsePrefix(n)))
-	}
-	return out
-}
+var domains, nets = patterntest.Domains, patterntest.Networks
 
 func check(t *testing.T, c Checker, rules ...policy.Rule) []site.Remark {
 	t.Helper()
