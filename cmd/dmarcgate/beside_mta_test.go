@@ -4,6 +4,8 @@ package main
 
 import (
 	"encoding/base64"
+	"fmt"
+	"net"
 	"strings"
 	"testing"
 
@@ -135,5 +137,71 @@ func TestBesideRspamdRemovesResults(t *testing.T) {
 	s.startChain(t, "", socket, rspamd)
 	if got := s.passing(t, "removed"); len(got) != 0 {
 		t.Errorf("our results = %q; the page says that there are none", got)
+	}
+}
+
+// amavis, when it verifies, removes results under its own name, by default the
+// name of the host. It signs behind us, and so signs the cleaned message.
+func TestBesideAmavis(t *testing.T) {
+	s, socket := attachSite(t, daemontest.Config{})
+	back := freeAddr(t)
+	services := attachBlock(t, "master.cf", "127.0.0.1:10025", "127.0.0.1:10025", back)
+	filter := func(lines string) (transport string) {
+		at := freeAddr(t)
+		mtatest.StartAmavis(t, at, back, lines)
+		host, port, _ := net.SplitHostPort(at)
+		return fmt.Sprintf("smtp:[%s]:%s", host, port)
+	}
+	tests := []struct {
+		name, lines string
+		want        int
+	}{
+		{"with the setting of Debian", "$enable_dkim_verification = 0;", 1},
+		{"verifying as the page has it", besideBlock(t, "amavis", "$myauthservid"), 1},
+		{"verifying under the name of the host", "$enable_dkim_verification = 1;", 0},
+	}
+	var in, filters []string
+	for i, tt := range tests {
+		in, filters = append(in, freeAddr(t)), append(filters, filter(tt.lines))
+		services += fmt.Sprintf("%s inet n - n - - smtpd -o content_filter=%s\n", in[i], filters[i])
+	}
+	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: socket, MasterCF: services,
+		MainCF: "non_smtpd_milters = $smtpd_milters\ncontent_filter = " + filters[1]})
+	for i, tt := range tests {
+		sendLetter(t, postfixSession(t, in[i], shopHost), "a@shop.example", mailText("a@shop.example", tt.name, ""))
+		if got := s.arrived(t, tt.name).Fields("Authentication-Results"); len(got) != tt.want || tt.want > 0 && !strings.Contains(got[0], "dmarc=pass") {
+			t.Errorf("%s: results = %q; want %d of ours", tt.name, got, tt.want)
+		}
+	}
+	s.submitLocally(t, "root@receiver.example", "a program", forgedTop)
+	if m := s.arrived(t, "a program"); len(m.Fields("DKIM-Signature")) != 1 || isForged(m) {
+		t.Errorf("header\n%s\nwant one signature, and no forged field", m.Header())
+	}
+}
+
+// SpamAssassin reads our results, and never forged ones. Without
+// "authres_networks all" it reads none, as the page says.
+func TestBesideSpamAssassin(t *testing.T) {
+	s, socket := attachSite(t, daemontest.Config{})
+	block := besideBlock(t, "spamassassin", "AuthRes")
+	passed := "header DMARC_PASSED eval:check_authres_result('dmarc', 'pass')\n"
+	reads := mtatest.StartSpamAssassin(t, block+passed)
+	byDefault := mtatest.StartSpamAssassin(t, strings.ReplaceAll(block, "authres_networks all\n", "")+passed)
+	apart := freeAddr(t)
+	s.startChain(t, fmt.Sprintf("%s inet n - n - - smtpd -o { smtpd_milters = %s, %s }\n", apart, socket, byDefault), socket, reads)
+	for _, tt := range []struct {
+		name, at, from string
+		client         mtatest.Client
+		want           string
+	}{
+		{"good", s.postfix.Addr(), "a@shop.example", shopHost, "DMARC_PASSED"},
+		{"spoof", s.postfix.Addr(), "x@none.example", thirdPartyHost, "DMARC_FAILED"},
+		{"by default", apart, "x@none.example", thirdPartyHost, "none"},
+	} {
+		sendLetter(t, postfixSession(t, tt.at, tt.client), tt.from, mailText(tt.from, tt.name, strings.ReplaceAll(forgedTop, "forged.example", "none.example")))
+		status := strings.Join(s.arrived(t, tt.name).Fields("X-Spam-Status"), "\n")
+		if !strings.HasSuffix(strings.TrimSpace(status), "tests="+tt.want) {
+			t.Errorf("%s: status of SpamAssassin = %q; want %s alone", tt.name, status, tt.want)
+		}
 	}
 }

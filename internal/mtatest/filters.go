@@ -2,11 +2,7 @@ package mtatest
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/x509"
 	"dmarcgate/internal/childtest"
-	"encoding/pem"
 	"fmt"
 	"net"
 	"os"
@@ -45,13 +41,8 @@ func StartOpenDKIM(t testing.TB, lines string) string {
 		t.Fatal(err)
 	}
 	dir := Dir(t)
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)})
-	startFilter(t, dir, map[string]string{"key": string(text), "conf": fmt.Sprintf(opendkimConf, dir, lines)},
-		opendkimProgram, "-f", "-x", dir+"/conf")
+	startFilter(t, dir, map[string]string{"key": signingKey(t), "conf": fmt.Sprintf(opendkimConf, dir, lines)},
+		dialUnix(dir), opendkimProgram, "-f", "-x", dir+"/conf")
 	return "unix:" + dir + "/sock"
 }
 
@@ -95,14 +86,19 @@ func StartRspamd(t testing.TB, files map[string]string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	startFilter(t, dir, all, rspamdProgram, "-f", "-i", "-c", "/etc/rspamd/rspamd.conf",
+	startFilter(t, dir, all, dialUnix(dir), rspamdProgram, "-f", "-i", "-c", "/etc/rspamd/rspamd.conf",
 		"--var=LOCAL_CONFDIR="+dir, "--var=RUNDIR="+dir, "--var=DBDIR="+cache, "--var=LOGDIR="+dir)
 	return "unix:" + dir + "/sock"
 }
 
+// dialUnix connects to the socket "sock" of a filter's directory.
+func dialUnix(dir string) func() (net.Conn, error) {
+	return func() (net.Conn, error) { return net.Dial("unix", dir+"/sock") }
+}
+
 // startFilter writes the files of a filter and starts it. It is ready when it
-// takes connections at the socket "sock" of its directory.
-func startFilter(t testing.TB, dir string, files map[string]string, program string, args ...string) {
+// takes connections.
+func startFilter(t testing.TB, dir string, files map[string]string, dial func() (net.Conn, error), program string, args ...string) {
 	t.Helper()
 	for name, text := range files {
 		path := filepath.Join(dir, name)
@@ -126,7 +122,7 @@ func startFilter(t testing.TB, dir string, files map[string]string, program stri
 	defer cancel()
 	up := false
 	childtest.Poll(ctx, func() bool {
-		c, err := net.Dial("unix", dir+"/sock")
+		c, err := dial()
 		if up = err == nil; up {
 			c.Close()
 		}

@@ -2,9 +2,9 @@
 # Installs from Debian's packages what `make test` needs, when it is missing:
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
 # resolver over a zone of the test's own), dnsmasq (the program without its
-# service), OpenDKIM and rspamd (other filters in the chain), PostgreSQL,
-# strace, ip(8), mandoc, zsh and fish (completion), and what makes and checks the Debian package
-# (debhelper, lintian, mmdebstrap). The tests
+# service), OpenDKIM, rspamd, amavis and SpamAssassin (other filters in the
+# chain), PostgreSQL, strace, ip(8), mandoc, zsh and fish (completion), and what
+# makes and checks the Debian package (debhelper, lintian, mmdebstrap). The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh); so is fail2ban, which would
@@ -29,6 +29,9 @@ missing() {
 	command -v dnsmasq >/dev/null || echo dnsmasq-base
 	command -v opendkim >/dev/null || echo opendkim
 	command -v rspamd >/dev/null || echo rspamd
+	command -v amavisd >/dev/null || echo amavisd-new
+	command -v spamd >/dev/null || echo spamassassin spamd
+	command -v spamass-milter >/dev/null || echo spamass-milter
 	command -v ip >/dev/null || echo iproute2
 	command -v python3 >/dev/null || echo python3
 	command -v openssl >/dev/null || echo openssl
@@ -129,6 +132,10 @@ for package in $want; do
 	nsd) disable nsd.service ;;
 	opendkim) disable opendkim.service ;;
 	rspamd) disable rspamd.service ;;
+	amavisd-new) disable amavis.service amavis-mc.service ;;
+	spamd) disable spamd.service ;;
+	spamassassin) disable spamassassin-maintenance.timer ;;
+	spamass-milter) disable spamass-milter.service ;;
 	postgresql) disable postgresql.service ;;
 	esac
 done
