@@ -71,14 +71,11 @@ func ApplyPostfix(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	j, err := postfixJournal(i.Dir, false)
+	j, err := o.repaired(ctx, i.Dir, false)
 	if err != nil {
 		return err
 	}
 	defer j.close()
-	if err := o.repair(ctx, j); err != nil {
-		return err
-	}
 	i, p, t, err := o.read(ctx) // the former files may be back
 	if err != nil {
 		return err
@@ -109,9 +106,19 @@ func ApplyPostfix(ctx context.Context, o Options) error {
 	return fmt.Errorf("%w; Postfix is as it was before", err)
 }
 
-func postfixJournal(dir string, wait bool) (*journal, error) {
-	// main.cf is the last: until it is replaced, the services behave as before.
-	return openJournal(dir, wait, "master.cf", "main.cf")
+// repaired opens the journal of an instance and moves the former files of an
+// attempt back that did not finish. main.cf is the last file: until it is replaced,
+// the services behave as before.
+func (o *Options) repaired(ctx context.Context, dir string, wait bool) (*journal, error) {
+	j, err := openJournal(dir, wait, "master.cf", "main.cf")
+	if err != nil {
+		return nil, err
+	}
+	if err := o.repair(ctx, j); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
 }
 
 func (o *Options) guard(dir string) (release func(), err error) {
@@ -136,13 +143,12 @@ func (o *Options) repair(ctx context.Context, j *journal) error {
 // Recover moves the former files back when the process that changed them has ended
 // half-way. It is what a guard does.
 func Recover(ctx context.Context, dir string, out io.Writer) error {
-	j, err := postfixJournal(dir, true)
-	if err != nil {
-		return err
-	}
-	defer j.close()
 	o := Options{Out: out}
-	return o.repair(ctx, j)
+	j, err := o.repaired(ctx, dir, true)
+	if err == nil {
+		j.close()
+	}
+	return err
 }
 
 // change edits copies, puts them into place and proves that they work.

@@ -111,8 +111,17 @@ func Sendmail(ctx context.Context, o Options, files SendmailFiles) error {
 	return nil
 }
 
-func sendmailJournal(dir string, wait bool) (*journal, error) {
-	return openJournal(dir, wait, "sendmail.mc", "sendmail.cf") // Sendmail reads the last alone
+// repairedSendmail is repaired for Sendmail, which reads sendmail.cf alone.
+func (o *Options) repairedSendmail(ctx context.Context, dir string, wait bool) (*journal, error) {
+	j, err := openJournal(dir, wait, "sendmail.mc", "sendmail.cf")
+	if err != nil {
+		return nil, err
+	}
+	if err := o.repairSendmail(ctx, j); err != nil {
+		j.close()
+		return nil, err
+	}
+	return j, nil
 }
 
 // ApplySendmail changes sendmail.mc, makes sendmail.cf from it and restarts
@@ -124,14 +133,11 @@ func ApplySendmail(ctx context.Context, o Options, files SendmailFiles) error {
 	if os.Geteuid() != 0 {
 		return term.Usagef("--apply: only root can change the configuration of Sendmail")
 	}
-	j, err := sendmailJournal(files.Dir, false)
+	j, err := o.repairedSendmail(ctx, files.Dir, false)
 	if err != nil {
 		return err
 	}
 	defer j.close()
-	if err := o.repairSendmail(ctx, j); err != nil {
-		return err
-	}
 	p, err := o.planSendmail(ctx, files)
 	if err != nil {
 		return err
@@ -159,12 +165,11 @@ func ApplySendmail(ctx context.Context, o Options, files SendmailFiles) error {
 
 // RecoverSendmail is Recover for Sendmail.
 func RecoverSendmail(ctx context.Context, dir string, o Options) error {
-	j, err := sendmailJournal(dir, true)
-	if err != nil {
-		return err
+	j, err := o.repairedSendmail(ctx, dir, true)
+	if err == nil {
+		j.close()
 	}
-	defer j.close()
-	return o.repairSendmail(ctx, j)
+	return err
 }
 
 func (o *Options) repairSendmail(ctx context.Context, j *journal) error {
@@ -181,14 +186,11 @@ func UndoSendmail(ctx context.Context, o Options, dir string) error {
 	if os.Geteuid() != 0 {
 		return term.Usagef("--undo: only root can change the configuration of Sendmail")
 	}
-	j, err := sendmailJournal(dir, false)
+	j, err := o.repairedSendmail(ctx, dir, false)
 	if err != nil {
 		return err
 	}
 	defer j.close()
-	if err := o.repairSendmail(ctx, j); err != nil {
-		return err
-	}
 	var d done
 	switch err := readJSON(j.path("done.json"), &d); {
 	case errors.Is(err, fs.ErrNotExist):

@@ -24,14 +24,11 @@ func UndoPostfix(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	j, err := postfixJournal(i.Dir, false)
+	j, err := o.repaired(ctx, i.Dir, false)
 	if err != nil {
 		return err
 	}
 	defer j.close()
-	if err := o.repair(ctx, j); err != nil {
-		return err
-	}
 	var d done
 	switch err := readJSON(j.path("done.json"), &d); {
 	case errors.Is(err, fs.ErrNotExist):

@@ -83,6 +83,13 @@ func (c *rulesLintCmd) Run(e *env) error {
 	return rules.Lint(ctx, e.stdout, c.options(e), rules.Linting{Strict: c.Strict, Remarks: c.Remarks, DNS: c.DNS})
 }
 
+func checkRuleDays(days int) error {
+	if days < 1 || days > maxRuleDays {
+		return fmt.Errorf("--days: %d is not 1 to %d", days, maxRuleDays)
+	}
+	return nil
+}
+
 type rulesTestCmd struct {
 	rulesFlags
 	IDs     []string `arg:"" optional:"" name:"id" help:"Rules to test (default: all)."`
@@ -91,12 +98,7 @@ type rulesTestCmd struct {
 }
 
 // Validate is called by kong; what it finds is a usage error.
-func (c *rulesTestCmd) Validate() error {
-	if c.Days < 1 || c.Days > maxRuleDays {
-		return fmt.Errorf("--days: %d is not 1 to %d", c.Days, maxRuleDays)
-	}
-	return nil
-}
+func (c *rulesTestCmd) Validate() error { return checkRuleDays(c.Days) }
 
 func (c *rulesTestCmd) Run(e *env) error {
 	ctx, stop := c.context()
@@ -140,12 +142,7 @@ type rulesAddCmd struct {
 }
 
 // Validate is called by kong; what it finds is a usage error.
-func (c *rulesAddCmd) Validate() error {
-	if c.Days < 1 || c.Days > maxRuleDays {
-		return fmt.Errorf("--days: %d is not 1 to %d", c.Days, maxRuleDays)
-	}
-	return nil
-}
+func (c *rulesAddCmd) Validate() error { return checkRuleDays(c.Days) }
 
 func (c *rulesAddCmd) Run(e *env) error {
 	ctx, stop := c.context()

@@ -31,14 +31,7 @@ type MapProblem struct {
 // for more.
 func ParseDomainMap(name string, data []byte) (*DomainMap, []MapProblem) {
 	b := newDomainMapBuilder(name, lines(data), len(data))
-	problems := eachItem(data, func(item string) error {
-		p, err := ParseDomain(item)
-		if err == nil {
-			b.add(p)
-		}
-		return err
-	})
-	if len(problems) > 0 {
+	if problems := eachItem(data, ParseDomain, b.add); len(problems) > 0 {
 		return nil, problems
 	}
 	return b.finish(), nil
@@ -49,14 +42,7 @@ func ParseDomainMap(name string, data []byte) (*DomainMap, []MapProblem) {
 func ParseNetMap(name string, data []byte) (*NetMap, []MapProblem) {
 	size6 := min(bytes.Count(data, []byte("::")), MaxMapEntries) // in nearly all networks, and in few comments
 	b := newNetMapBuilder(name, lines(data)-min(size6, lines(data)), size6)
-	problems := eachItem(data, func(item string) error {
-		p, err := parseNetwork(item)
-		if err == nil {
-			b.add(p)
-		}
-		return err
-	})
-	if len(problems) > 0 {
+	if problems := eachItem(data, parseNetwork, b.add); len(problems) > 0 {
 		return nil, problems
 	}
 	return b.finish(), nil
@@ -87,9 +73,9 @@ func parseNetwork(s string) (netip.Prefix, error) {
 // lines is how many items data can have at most.
 func lines(data []byte) int { return min(bytes.Count(data, []byte("\n"))+1, MaxMapEntries) }
 
-// eachItem calls add for the item of each line that has one, and returns what
-// is wrong.
-func eachItem(data []byte, add func(item string) error) []MapProblem {
+// eachItem parses the item of each line that has one, calls add for what it is, and
+// returns what is wrong.
+func eachItem[T any](data []byte, parse func(string) (T, error), add func(T)) []MapProblem {
 	if len(data) > MaxMapBytes {
 		return []MapProblem{{Fault: Fault{Text: fmt.Sprintf("has %d bytes, more than %d", len(data), MaxMapBytes), Fix: "write two maps"}}}
 	}
@@ -104,24 +90,18 @@ func eachItem(data []byte, add func(item string) error) []MapProblem {
 		if items++; items > MaxMapEntries {
 			return append(problems, MapProblem{line, Fault{Text: fmt.Sprintf("is item %d; a map has at most %d", items, MaxMapEntries), Fix: "write two maps"}})
 		}
-		if f, bad := addItem(text, add); bad {
-			problems = append(problems, MapProblem{line, f})
+		if len(text) > maxMapItem {
+			problems = append(problems, MapProblem{line, Fault{Text: fmt.Sprintf("has %d bytes", len(text)), Fix: "write one item on each line"}})
+		} else if item, err := parse(string(text)); err != nil {
+			problems = append(problems, MapProblem{line, asFault(err)})
+		} else {
+			add(item)
 		}
 		if len(problems) == maxMapProblems {
 			return problems
 		}
 	}
 	return problems
-}
-
-func addItem(text []byte, add func(item string) error) (f Fault, bad bool) {
-	if len(text) > maxMapItem {
-		return Fault{Text: fmt.Sprintf("has %d bytes", len(text)), Fix: "write one item on each line"}, true
-	}
-	if err := add(string(text)); err != nil {
-		return asFault(err), true
-	}
-	return Fault{}, false
 }
 
 func asFault(err error) Fault {
