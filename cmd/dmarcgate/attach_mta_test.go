@@ -21,12 +21,13 @@ import (
 const forgedTop = "Authentication-Results: mx.receiver.example; dmarc=pass header.from=forged.example\r\nX-DMARC-Quarantine: forged\r\n"
 
 // attachSite is a strict daemon for the set-ups of docs/attach.md; Postfix is
-// started by the test. It returns the address of the listener, for Postfix.
-func attachSite(t *testing.T, c daemontest.Config) (*mtaSite, string) {
+// started by the test. zone has further records. It returns the address of the
+// listener, for Postfix.
+func attachSite(t *testing.T, c daemontest.Config, zone ...string) (*mtaSite, string) {
 	t.Helper()
 	s := &mtaSite{}
 	c.Mode, c.HasStore = "0666", true
-	s.daemon, s.log = startDaemon(t, dnstest.New(t, postfixZone+"!any\n").Addr(), c)
+	s.daemon, s.log = startDaemon(t, dnstest.New(t, postfixZone+strings.Join(zone, "")+"!any\n").Addr(), c)
 	return s, "unix:" + s.daemon.Listeners()[0].Config.Address.Addr
 }
 
@@ -258,9 +259,10 @@ func TestAttachReleaseFromHoldKeepsTheResults(t *testing.T) {
 
 func TestAttachSettingsThatChangeWhatIsChecked(t *testing.T) {
 	s, socket := attachSite(t, daemontest.Config{})
-	add, bare := freeAddr(t), freeAddr(t)
+	add, local, bare := freeAddr(t), freeAddr(t), freeAddr(t)
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: socket,
 		MasterCF: add + " inet n - n - - smtpd -o cleanup_service_name=adds\nadds unix n - n - 0 cleanup -o always_add_missing_headers=yes\n" +
+			local + " inet n - n - - smtpd -o local_header_rewrite_clients=static:all\n" +
 			bare + " inet n - n - - smtpd -o smtpd_forbid_bare_newline=reject -o smtpd_forbid_bare_newline_exclusions=\n"})
 	noFrom := []byte("To: user@receiver.example\r\nSubject: none\r\n\r\nHello.\r\n")
 	if r := sendLetter(t, postfixSession(t, s.postfix.Addr(), shopHost), "a@shop.example", noFrom); r.Code != 550 {
@@ -269,6 +271,14 @@ func TestAttachSettingsThatChangeWhatIsChecked(t *testing.T) {
 	sendLetter(t, postfixSession(t, add, shopHost), "a@shop.example", noFrom)
 	if f := s.last(t).Facts; f.FromField != policy.FromOneMailbox || f.Authors[0].Domain != "shop.example" {
 		t.Errorf("always_add_missing_headers: From %q, authors %+v; want the envelope sender's domain", f.FromField, f.Authors)
+	}
+	sendLetter(t, postfixSession(t, local, shopHost), "a@shop.example", noFrom)
+	if f := s.last(t).Facts; f.FromField != policy.FromOneMailbox {
+		t.Errorf("local_header_rewrite_clients: From %q; the page says that Postfix adds the field", f.FromField)
+	}
+	sendLetter(t, postfixSession(t, local, shopHost), "a@shop.example", mailText("bob", "completed", ""))
+	if f := s.last(t).Facts; len(f.Authors) != 1 || f.Authors[0].Domain != "mx.receiver.example" {
+		t.Errorf("local_header_rewrite_clients: authors %+v; want the name of this host", f.Authors)
 	}
 	rewrites := mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: socket, MainCF: "remote_header_rewrite_domain = local.invalid"})
 	sendLetter(t, postfixSession(t, rewrites.Addr(), shopHost), "a@shop.example", noFrom)
@@ -283,6 +293,43 @@ func TestAttachSettingsThatChangeWhatIsChecked(t *testing.T) {
 	r := sendLetter(t, postfixSession(t, bare, shopHost), "a@shop.example", []byte("From: a@shop.example\r\nSubject: bare\r\n\r\none\ntwo\r\n"))
 	if after := strings.Count(s.log.String(), " qid="); r.OK() || after != before {
 		t.Errorf("smtpd_forbid_bare_newline = reject: reply %v, %d rows; want a refusal and none", r, after-before)
+	}
+}
+
+// A field that reaches the daemon otherwise than it was sent breaks a good
+// signature: by an old protocol, or by its length.
+func TestAttachSettingsThatBreakSignatures(t *testing.T) {
+	keys, err := testKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, socket := attachSite(t, daemontest.Config{Quarantine: "tag"}, keys["rsa"].Zone("s1", "shop.example"))
+	text := func(subject string) []byte {
+		signed, err := keys["rsa"].SignSimple([]byte("From: a@shop.example\r\nSubject:"+subject+"\r\n\r\nHello.\r\n"), "shop.example", "s1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return signed
+	}
+	old := freeAddr(t)
+	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: socket,
+		MasterCF: old + " inet n - n - - smtpd -o milter_protocol=4\n"})
+	for _, tt := range []struct {
+		name, at, subject string
+		result            string
+		cut               bool
+		action            policy.Action
+	}{
+		{"the default protocol", s.postfix.Addr(), "no space", "pass", false, policy.Accept},
+		{"an older protocol", old, "no space", "fail", false, policy.Reject},
+		{"a field of 50,000 bytes", s.postfix.Addr(), strings.Repeat(" "+strings.Repeat("x", 900)+"\r\n", 55) + " end", "pass", false, policy.Accept},
+		{"a field of 70,000 bytes", s.postfix.Addr(), strings.Repeat(" "+strings.Repeat("x", 900)+"\r\n", 77) + " end", "fail", true, policy.Tag},
+	} {
+		sendLetter(t, postfixSession(t, tt.at, thirdPartyHost), "a@shop.example", text(tt.subject))
+		row := s.last(t)
+		if d := row.Facts.DKIM; len(d) != 1 || d[0].Result != tt.result || d[0].CutByMTA != tt.cut || row.Decision.Action != tt.action {
+			t.Errorf("%s: DKIM %+v, action %v; want %s and %v", tt.name, d, row.Decision.Action, tt.result, tt.action)
+		}
 	}
 }
 
