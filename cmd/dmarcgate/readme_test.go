@@ -97,25 +97,18 @@ func demoReplies(t *testing.T) string {
 // and lines for dmarcgate run, with the paths of the test in place of those of
 // a host.
 func TestDocumentsCommandsWork(t *testing.T) {
-	makefile, err := os.ReadFile("../../Makefile")
-	if err != nil {
-		t.Fatal(err)
-	}
+	makefile := repoFile(t, "Makefile")
 	dns := dnstest.New(t, toolZone+`s1._domainkey.shop.example. TXT "k=ed25519; p=11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="`+"\n!any\n")
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
 	d.Store().Add(resultstest.Forwarded(resultstest.SignedBy("alumni.example")))
 	cfg := d.path // of a daemon that runs
 	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
-	def, err := os.ReadFile("../../deploy/dmarcgate.toml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	example, err := config.Parse("deploy/dmarcgate.toml", def)
+	example, err := config.Parse("deploy/dmarcgate.toml", repoFile(t, "deploy/dmarcgate.toml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	seen := make(map[string]int)
-	for _, file := range []string{"README.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/rules-commands.md", "docs/setup.md", "docs/monitoring.md", "docs/store.md", "docs/testing.md", "docs/decisions.md", "docs/temporary-failures.md"} {
+	for _, file := range []string{"README.md", "docs/debian.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/rules-commands.md", "docs/setup.md", "docs/monitoring.md", "docs/store.md", "docs/testing.md", "docs/decisions.md", "docs/temporary-failures.md"} {
 		for _, block := range blocks(t, file, "sh") {
 			for line := range strings.Lines(block) {
 				line, _, _ = strings.Cut(line, " #")
@@ -137,28 +130,10 @@ func TestDocumentsCommandsWork(t *testing.T) {
 					if host != example.Admin.Listen || !slices.Contains([]string{"metrics", "readyz", "healthz"}, path) {
 						t.Errorf("%s: %q is not served at the default address %s", file, w[1], example.Admin.Listen)
 					}
-				case "adduser": // the user of the unit, and of the keys in README.md
-					if name := w[len(w)-1]; unit(t, "dmarcgate.service")["User"][0] != name {
-						t.Errorf("%s: %q: the unit has another user", file, line)
-					}
-				case "install":
-					if slices.Contains(w, "-d") {
-						if dir := w[len(w)-1]; dir != example.StateDir && !strings.Contains(blocks(t, file, "toml")[0], dir+"/") {
-							t.Errorf("%s: %q: no key has this directory", file, line)
-						}
-					} else if src := w[len(w)-2]; src != "dmarcgate" {
-						if _, err := os.Stat(filepath.Join("../..", src)); err != nil {
-							t.Errorf("%s: %q: %v", file, line, err)
-						}
-					}
-				case "apt": // internal/packagetest runs those of docs/debian.md
-					if page, err := os.ReadFile("../../docs/debian.md"); err != nil || !bytes.Contains(page, []byte("\n"+strings.ReplaceAll(strings.TrimSpace(line), "./dist/", "./"))) {
-						t.Errorf("%s: %q is not a command of docs/debian.md: %v", file, line, err)
-					}
 				case "go":
 					goLine(t, file, w)
 				default:
-					t.Errorf("%s: %q: no test knows this command", file, line)
+					hostLine(t, file, line, example)
 				}
 			}
 		}
@@ -208,9 +183,61 @@ func runLine(t *testing.T, file string, args []string, cfg, mail string) {
 	}
 }
 
+// hostLine checks a command line of the host against the files that it needs.
+func hostLine(t *testing.T, file, line string, example *config.Config) {
+	t.Helper()
+	w := strings.Fields(line)
+	switch w[0] {
+	case "adduser": // the user of the unit, and of the keys in README.md
+		if name := w[len(w)-1]; unit(t, "dmarcgate.service")["User"][0] != name {
+			t.Errorf("%s: %q: the unit has another user", file, line)
+		}
+	case "install":
+		if slices.Contains(w, "-d") {
+			if dir := w[len(w)-1]; dir != example.StateDir && !strings.Contains(blocks(t, file, "toml")[0], dir+"/") {
+				t.Errorf("%s: %q: no key has this directory", file, line)
+			}
+		} else if src := w[len(w)-2]; src != "dmarcgate" {
+			if _, err := os.Stat(filepath.Join("../..", src)); err != nil {
+				t.Errorf("%s: %q: %v", file, line, err)
+			}
+		}
+	case "apt": // internal/packagetest runs those of docs/debian.md
+		if !bytes.Contains(repoFile(t, "docs/debian.md"), []byte("\n"+strings.ReplaceAll(strings.TrimSpace(line), "./dist/", "./"))) {
+			t.Errorf("%s: %q is not a command of docs/debian.md", file, line)
+		}
+	case "apt-get": // what the build needs, which the tests install, too
+		for _, name := range w[2:] {
+			if !strings.HasPrefix(name, "-") && !slices.Contains([]string{"git", "make"}, name) && !bytes.Contains(repoFile(t, "internal/mtatest/install.sh"), []byte("echo "+name+"\n")) {
+				t.Errorf("%s: %q: install.sh does not install %s", file, line, name)
+			}
+		}
+	case "systemctl":
+		unit(t, w[len(w)-1]+".service")
+	case "cd":
+		if !bytes.Contains(repoFile(t, "Makefile"), []byte("package.sh "+w[1]+"\n")) {
+			t.Errorf("%s: %q: make package does not make this directory", file, line)
+		}
+	default:
+		t.Errorf("%s: %q: no test knows this command", file, line)
+	}
+}
+
+func repoFile(t *testing.T, name string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("../..", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // goLine checks that the package and the test that a line names exist.
 func goLine(t *testing.T, file string, w []string) {
 	t.Helper()
+	if w[1] == "version" {
+		return
+	}
 	pkg := w[len(w)-1]
 	sources, err := filepath.Glob(filepath.Join("../..", pkg, "*_test.go"))
 	if err != nil || len(sources) == 0 {
@@ -266,10 +293,16 @@ func TestDocumentsLinksExist(t *testing.T) {
 	}
 }
 
+// Blocks of docs/debian.md that have no listener are for the file of the package.
 func TestREADMEConfigurationLoads(t *testing.T) {
-	for _, text := range blocks(t, "README.md", "toml") {
-		if c, err := config.Parse("README.md", []byte(text)); err != nil || len(c.Warnings()) > 0 {
-			t.Errorf("Parse = %v; want a configuration without warnings", err)
+	for _, file := range []string{"README.md", "docs/debian.md"} {
+		for _, text := range blocks(t, file, "toml") {
+			if !strings.Contains(text, "[[listener]]") {
+				text = blocks(t, "README.md", "toml")[0] + text
+			}
+			if c, err := config.Parse(file, []byte(text)); err != nil || len(c.Warnings()) > 0 {
+				t.Errorf("%s: Parse = %v; want a configuration without warnings\n%s", file, err, text)
+			}
 		}
 	}
 }

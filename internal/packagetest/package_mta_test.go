@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -159,7 +160,7 @@ func checkLife(t *testing.T, olderDeb string) {
 	l.respectsPolicy()
 	l.serveDNS()
 	l.install(older)
-	l.Run(documented(t, "dmarcgate setup postfix --apply"))
+	l.endsAsDocumented(l.Run(documented(t, "dmarcgate setup postfix --apply")))
 	l.firstVerdict()
 	l.isHealthy()
 	l.startsInMonitor()
@@ -171,6 +172,18 @@ func checkLife(t *testing.T, olderDeb string) {
 	l.removes()
 	l.keeps(mainCF, "the removal")
 	l.purges(before)
+}
+
+// endsAsDocumented compares the last lines of setup with those of docs/debian.md,
+// whose message has another queue id.
+func (l *life) endsAsDocumented(out string) {
+	l.t.Helper()
+	_, rest, _ := strings.Cut(string(read(l.t, "../../docs/debian.md")), "\n```text\n")
+	want, _, _ := strings.Cut(rest, "```")
+	id := regexp.MustCompile(`message \S+ `)
+	if want == "" || !strings.HasSuffix(id.ReplaceAllString(out, "message ID "), id.ReplaceAllString(want, "message ID ")) {
+		l.t.Errorf("setup prints\n%s\nwant at the end what docs/debian.md shows:\n%s", out, want)
+	}
 }
 
 // isMailServer gives the stock Postfix its domain, and lets this test be another
