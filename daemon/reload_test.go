@@ -89,7 +89,7 @@ func TestReloadUnderLoadMixesNoSettings(t *testing.T) {
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Quarantine: "reject",
 		Extra: fmt.Sprintf("rules_dir = %q\n[reply]\nreject = \"DMARC A {domain} {why}\"\n", rules)})
 	rule := filepath.Join(rules, "a.toml")
-	ruleText := []byte("[[rule]]\nid = \"only-in-b\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nauthor = [\"bank.example\"]\n")
+	ruleText := []byte(daemontest.Rule("only-in-b", "mode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nauthor = [\"bank.example\"]\n"))
 	load := startLoad(t, d, connections, func(res miltertest.Result, row results.Row) error {
 		a := strings.HasPrefix(res.Text, "DMARC A") && row.Decision.Rule == ""
 		b := strings.HasPrefix(res.Text, "DMARC B") && row.Decision.Rule == "only-in-b"

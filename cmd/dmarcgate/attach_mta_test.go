@@ -69,6 +69,7 @@ func (s *mtaSite) submitLocally(t *testing.T, from, subject, top string) {
 func isForged(m mtatest.Mail) bool { return strings.Contains(string(m.Header()), "forged") }
 
 func TestAttachCleansMailOfUsersAndPrograms(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	submission, without, certificates := freeAddr(t), freeAddr(t), freeAddr(t)
 	auth := ""
@@ -121,6 +122,7 @@ func TestAttachCleansMailOfUsersAndPrograms(t *testing.T) {
 }
 
 func TestAttachReturnsLocalMailWithTooManyForgedFields(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{MainCF: "non_smtpd_milters = " + socket})
 	s.submitLocally(t, "x@reject.example", "very many", strings.Repeat(forgedTop, 501))
@@ -132,6 +134,7 @@ func TestAttachReturnsLocalMailWithTooManyForgedFields(t *testing.T) {
 }
 
 func TestAttachLocalMailWaitsWhileTheDaemonIsDown(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	p := mtatest.StartPostfix(t, mtatest.PostfixConfig{
 		MainCF: attachBlock(t, "main.cf", "non_smtpd_milters", "unix:dmarcgate/milter.sock", "unix:nobody/listens")})
 	s := &mtaSite{postfix: p}
@@ -166,6 +169,7 @@ func proxied(t *testing.T, service string, c mtatest.Client) *mtatest.Session {
 }
 
 func TestAttachBehindPostscreenAndAProxy(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	port := freeAddr(t)
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{
@@ -183,6 +187,7 @@ func TestAttachBehindPostscreenAndAProxy(t *testing.T) {
 }
 
 func TestAttachBehindAProxyWithoutPostscreen(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	port := freeAddr(t)
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: socket,
@@ -192,6 +197,7 @@ func TestAttachBehindAProxyWithoutPostscreen(t *testing.T) {
 }
 
 func TestAttachInFrontOfAContentFilter(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	in, back, twice := freeAddr(t), freeAddr(t), freeAddr(t)
 	service := func(at, next string) string {
@@ -217,6 +223,7 @@ func TestAttachInFrontOfAContentFilter(t *testing.T) {
 
 // Mail of sendmail(1) is told from that of a proxy filter on loopback.
 func TestAttachLocalMailBesideAProxyFilter(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	relay := strings.ReplaceAll(attachBlock(t, "toml", "trusted_relay"), "mx.example.org", "mx.receiver.example")
 	s, socket := attachSite(t, daemontest.Config{Extra: relay})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: socket, MainCF: "non_smtpd_milters = $smtpd_milters"})
@@ -231,6 +238,7 @@ func TestAttachLocalMailBesideAProxyFilter(t *testing.T) {
 }
 
 func TestAttachReleaseFromHoldKeepsTheResults(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{Quarantine: "hold"})
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{MainCF: attachBlock(t, "main.cf", "non_smtpd_milters", "unix:dmarcgate/milter.sock", socket)})
 	for line := range strings.Lines(attachBlock(t, "postfix", "postsuper")) {
@@ -258,6 +266,7 @@ func TestAttachReleaseFromHoldKeepsTheResults(t *testing.T) {
 }
 
 func TestAttachSettingsThatChangeWhatIsChecked(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	add, local, bare := freeAddr(t), freeAddr(t), freeAddr(t)
 	s.postfix = mtatest.StartPostfix(t, mtatest.PostfixConfig{Milter: socket,
@@ -299,6 +308,7 @@ func TestAttachSettingsThatChangeWhatIsChecked(t *testing.T) {
 // A field that reaches the daemon otherwise than it was sent breaks a good
 // signature: by an old protocol, or by its length.
 func TestAttachSettingsThatBreakSignatures(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	keys, err := testKeys()
 	if err != nil {
 		t.Fatal(err)
@@ -334,6 +344,7 @@ func TestAttachSettingsThatBreakSignatures(t *testing.T) {
 }
 
 func TestAttachSettingsThatChangeWhatLeaves(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	// The defaults of Postfix, which the test's own main.cf changes. The sink
 	// is taken for a host that does not know 8BITMIME.
@@ -355,6 +366,7 @@ func TestAttachSettingsThatChangeWhatLeaves(t *testing.T) {
 }
 
 func TestAttachTheRowIsNotTheLastWord(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	dir := mtatest.Dir(t)
 	later := "unix:" + dir + "/later"
 	s, socket := attachSite(t, daemontest.Config{Profile: "monitor", Extra: fmt.Sprintf(
@@ -378,6 +390,7 @@ func TestAttachTheRowIsNotTheLastWord(t *testing.T) {
 }
 
 func TestAttachSendmailCleansMailOfTheHost(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s := startSendmailSite(t, "strict", "tag")
 	qid := s.accepted(t, s.session(t, mtatest.Client{}), "x@reject.example", mailText("x@reject.example", "local", forgedTop))
 	if m := s.delivered(t, qid); isForged(m) {

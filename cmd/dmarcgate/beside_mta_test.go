@@ -46,6 +46,7 @@ func (s *mtaSite) passing(t *testing.T, subject string) []string {
 }
 
 func TestBesideOpenDKIMThatSigns(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	signer := mtatest.StartOpenDKIM(t, besideBlock(t, "opendkim.conf", "Mode s\n"))
 	submission, auth := freeAddr(t), ""
@@ -76,6 +77,7 @@ func TestBesideOpenDKIMThatSigns(t *testing.T) {
 // By default OpenDKIM verifies and deletes our results behind us; in front of
 // us, or under a name of its own, it does not.
 func TestBesideOpenDKIMThatVerifies(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	same := mtatest.StartOpenDKIM(t, "")
 	other := mtatest.StartOpenDKIM(t, besideBlock(t, "opendkim.conf", "AuthservID"))
@@ -143,6 +145,7 @@ func TestBesideRspamdRemovesResults(t *testing.T) {
 // amavis, when it verifies, removes results under its own name, by default the
 // name of the host. It signs behind us, and so signs the cleaned message.
 func TestBesideAmavis(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	back := freeAddr(t)
 	services := attachBlock(t, "master.cf", "127.0.0.1:10025", "127.0.0.1:10025", back)
@@ -182,6 +185,7 @@ func TestBesideAmavis(t *testing.T) {
 // SpamAssassin reads our results, and never forged ones. Without
 // "authres_networks all" it reads none, as the page says.
 func TestBesideSpamAssassin(t *testing.T) {
+	t.Parallel() // waits for the MTA most of the time
 	s, socket := attachSite(t, daemontest.Config{})
 	block := besideBlock(t, "spamassassin", "AuthRes")
 	passed := "header DMARC_PASSED eval:check_authres_result('dmarc', 'pass')\n"

@@ -47,8 +47,8 @@ func TestRuleWarningsAreInLogStatusAndMetric(t *testing.T) {
 // A new version that knows more than the last one must not keep mail from being
 // answered, and must not pass over what it knows either.
 func TestStatusNamesRulesThatThisVersionRefuses(t *testing.T) {
-	open := "[[rule]]\nid = \"open\"\nowner = \"o\"\ncreated = 2026-01-01\nexpires = 2099-01-01\nmode = \"enforce\"\n" +
-		"action = \"accept\"\nreason = \"trusted_forwarder\"\n[rule.match]\nspf_pass = [\"gmail.com\"]\n"
+	open := daemontest.Rule("open", "expires = 2099-01-01\nmode = \"enforce\"\n"+
+		"action = \"accept\"\nreason = \"trusted_forwarder\"\n[rule.match]\nspf_pass = [\"gmail.com\"]\n")
 	dns := dnstest.New(t, daemontest.Zone)
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: open})
 	code, out, _ := command("status", "-c", d.path)
@@ -69,8 +69,8 @@ func TestStatusNamesRulesThatThisVersionRefuses(t *testing.T) {
 }
 
 func TestExplainAndWhatIfTakeRefusedRuleForOneInShadow(t *testing.T) {
-	open := "[[rule]]\nid = \"open\"\nowner = \"o\"\ncreated = 2026-01-01\nexpires = 2099-01-01\nmode = \"enforce\"\n" +
-		"action = \"accept\"\nreason = \"trusted_forwarder\"\n[rule.match]\nauthor = [\"bank.example\"]\nmail_from = [\"bank.example\"]\n"
+	open := daemontest.Rule("open", "expires = 2099-01-01\nmode = \"enforce\"\n"+
+		"action = \"accept\"\nreason = \"trusted_forwarder\"\n[rule.match]\nauthor = [\"bank.example\"]\nmail_from = [\"bank.example\"]\n")
 	dns := dnstest.New(t, daemontest.Zone)
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: open})
 	client, err := miltertest.Dial(d.Listeners()[0].Addr(), miltertest.Options{})
@@ -104,7 +104,7 @@ func TestExplainAndWhatIfTakeRefusedRuleForOneInShadow(t *testing.T) {
 // Everybody can write to the files of some pipelines. On the host of the daemon,
 // only the owner of the files may.
 func TestCheckConfigRefusesRulesThatOthersCanWriteOnThisHost(t *testing.T) {
-	cfg, dir := ruledSite(t, "[[rule]]\nid = \"a\"\nowner = \"o\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nauthor = [\"shop.example\"]\n")
+	cfg, dir := ruledSite(t, daemontest.Rule("a", "mode = \"enforce\"\naction = \"as_published\"\n[rule.match]\nauthor = [\"shop.example\"]\n"))
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dmarcgate/config/rulefile"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
@@ -376,7 +377,7 @@ func TestRulesHitsCountsByWindowAndMode(t *testing.T) {
 func TestRulesTestTriesMoreRulesThanADecisionNames(t *testing.T) {
 	var b strings.Builder
 	for i := range policy.MaxNamed + 2 {
-		fmt.Fprintf(&b, "[[rule]]\nid = \"r%02d\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nclient = [\"192.0.2.0/28\"]\nauthor = [\"bank.example\"]\n", i)
+		b.WriteString(daemontest.Rule(fmt.Sprintf("r%02d", i), "mode = \"shadow\"\naction = \"tempfail\"\n[rule.match]\nclient = [\"192.0.2.0/28\"]\nauthor = [\"bank.example\"]\n"))
 	}
 	cfg, _ := ruledSite(t, b.String(), decidedBy(t, b.String(), resultstest.Forwarded())...)
 	code, out, stderr := command("rules", "test", "r00", "r33", "-c", cfg, "--json")
@@ -392,7 +393,7 @@ func TestRulesTestTriesMoreRulesThanADecisionNames(t *testing.T) {
 }
 
 func TestRulesHitsLeavesOutListenersUnderMonitor(t *testing.T) {
-	rule := "[[rule]]\nid = \"trial\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"shadow\"\naction = \"reject\"\n[rule.match]\nauthor = [\"bank.example\"]\n"
+	rule := daemontest.Rule("trial", "mode = \"shadow\"\naction = \"reject\"\n[rule.match]\nauthor = [\"bank.example\"]\n")
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.toml"), []byte(rule), 0o600); err != nil {
 		t.Fatal(err)
@@ -435,9 +436,9 @@ func TestRulesHitsLeavesOutListenersUnderMonitor(t *testing.T) {
 }
 
 func TestRulesLintNamesCodeAndRuleOfEveryError(t *testing.T) {
-	const head = "[[rule]]\nid = \"first\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"reject\"\n[rule.match]\nauthor = [\"a.example\"]\n\n"
+	head := daemontest.Rule("first", "mode = \"enforce\"\naction = \"reject\"\n[rule.match]\nauthor = [\"a.example\"]\n\n")
 	second := func(lines string) string {
-		return head + "[[rule]]\nid = \"second\"\nowner = \"x\"\ncreated = 2026-01-01\nmode = \"enforce\"\naction = \"quarantine\"\n" + lines
+		return head + daemontest.Rule("second", "mode = \"enforce\"\naction = \"quarantine\"\n") + lines
 	}
 	tests := []struct{ name, text, code, rule string }{
 		{"a key that there is not", second("colour = 1\n[rule.match]\nauthor = [\"b.example\"]\n"), rulefile.CodeUnreadable, "second"},

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/resultstest"
 	"dmarcgate/policy"
 	"dmarcgate/results"
@@ -139,8 +140,8 @@ func TestWhatIfReproducesDecisions(t *testing.T) {
 
 func TestWhatIfTriesRulesOfAnotherDirectory(t *testing.T) {
 	dir := t.TempDir()
-	rule := "[[rule]]\nid = \"lists\"\nowner = \"x\"\ncreated = 2026-01-01\nexpires = 2027-01-01\nmode = \"enforce\"\naction = \"accept\"\nreason = \"mailing_list\"\n" +
-		"[rule.match]\ndkim_pass = [\"lists.example.org\"]\n"
+	rule := daemontest.Rule("lists", "expires = 2027-01-01\nmode = \"enforce\"\naction = \"accept\"\nreason = \"mailing_list\"\n"+
+		"[rule.match]\ndkim_pass = [\"lists.example.org\"]\n")
 	if err := os.WriteFile(filepath.Join(dir, "lists.toml"), []byte(rule), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -244,6 +244,11 @@ func Eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
+// Rule is a rule of a rule file: the keys that every rule has, then these lines.
+func Rule(id, lines string) string {
+	return fmt.Sprintf("[[rule]]\nid = %q\nowner = \"x\"\ncreated = 2026-01-01\n%s", id, lines)
+}
+
 // Buffer is a buffer that several goroutines may write.
 type Buffer struct {
 	mu sync.Mutex
