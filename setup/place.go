@@ -37,8 +37,13 @@ func removerName(m postfix.Milter) string {
 }
 
 // isOurs reports whether an entry of a list is for the socket of want, also by a
-// path that a chrooted smtpd would not find.
+// path that a chrooted smtpd would not find, or for the socket of the packages in
+// another place: both sockets of the Debian package lead to one listener, and a
+// message that passes twice loses its results.
 func isOurs(m, want postfix.Milter, queueDir string) bool {
+	if kind, path, _ := strings.Cut(m.Address, ":"); kind == "unix" && strings.HasSuffix("/"+path, "/"+socketName) {
+		return true
+	}
 	_, target, _ := want.Socket(queueDir, false)
 	for _, chroot := range []bool{false, true} {
 		if _, at, ok := m.Socket(queueDir, chroot); ok && at == target {

@@ -38,6 +38,7 @@ func TestDoctorFindsNothingAfterSetup(t *testing.T) {
 	}{
 		{"no milter", "", nil, "not_attached"},
 		{"the path outside of the chroot", "{ unix:" + s.socket + ", default_action=accept }", nil, "socket_chroot"},
+		{"a socket in another directory", "{ unix:old/dmarcgate/milter.sock, default_action=accept }", nil, "socket_other"},
 		{"the default action", "unix:dmarcgate/milter.sock", nil, "default_action"},
 		{"a short time-out", "{ unix:dmarcgate/milter.sock, default_action=accept, content_timeout=5s }", nil, "timeout"},
 		{"an old protocol", entry, []string{"milter_protocol=2"}, "milter_protocol"},
