@@ -47,6 +47,7 @@ var levels = map[string]string{
 	// Postfix
 	"not_attached":          site.LevelError,
 	"instance_not_attached": site.LevelWarning,
+	"asked_twice":           site.LevelWarning,
 	"socket_chroot":         site.LevelError,
 	"socket_other":          site.LevelError,
 	"socket_missing":        site.LevelError,

@@ -48,6 +48,7 @@ func (h *Host) postfix(r *report) {
 	}
 	for _, m := range all {
 		h.attachment(r, m, attached)
+		h.twice(r, m)
 		for _, o := range m.hops {
 			h.socket(r, o)
 			h.settings(r, o)
@@ -249,6 +250,29 @@ func (h *Host) attachment(r *report, m mta, attached int) {
 		// behind a filter: see ways
 	default:
 		r.once("not_attached", put(master(m.Instance, s), "-o { smtpd_milters = %s }", line), "the service %s of Postfix takes mail from outside and does not ask dmarcgate: -o in master.cf is stronger than main.cf", s.ID())
+	}
+}
+
+// twice finds a service whose list leads to the daemon by two entries. Of these a
+// path below the queue directory stays, which works in every chroot.
+func (h *Host) twice(r *report, m mta) {
+	first := map[string]hop{} // by service
+	for _, o := range m.hops {
+		network, at, _ := o.milter().Socket(o.i.QueueDir(), o.i.Chrooted(o.s))
+		if !sameSocket(network, at, o.listener.Address) {
+			continue // leads nowhere: see socket
+		}
+		before, again := first[o.s.ID()]
+		if !again {
+			first[o.s.ID()] = o
+			continue
+		}
+		drop := o.at
+		if strings.HasPrefix(before.milter().Address, "unix:/") {
+			drop = before.at
+		}
+		r.once("asked_twice", o.line(slices.Delete(slices.Clone(o.list), drop, drop+1)),
+			"%s asks dmarcgate twice, at %s and at %s: each message is recorded twice, and the second time the results of the first time count as forged", o.s.ID(), term.Printable(before.milter().Address), term.Printable(o.milter().Address))
 	}
 }
 

@@ -39,7 +39,7 @@ func removerName(m postfix.Milter) string {
 // isOurs reports whether an entry of a list is for the socket of want, also by a
 // path that a chrooted smtpd would not find, or for the socket of the packages in
 // another place: both sockets of the Debian package lead to one listener, and a
-// message that passes twice loses its results.
+// message that passes twice is recorded twice, with its own results as forged ones.
 func isOurs(m, want postfix.Milter, queueDir string) bool {
 	if kind, path, _ := strings.Cut(m.Address, ":"); kind == "unix" && strings.HasSuffix("/"+path, "/"+socketName) {
 		return true
