@@ -49,7 +49,8 @@ func StartOpenDKIM(t testing.TB, lines string) string {
 // rspamdFiles switch off what looks outside or takes long, and have one worker
 // that speaks milter at a socket. DIR stands for the directory.
 var rspamdFiles = map[string]string{
-	"local.d/options.inc":           "disable_hyperscan = true;\nfilters = [];\ndns { nameserver = [\"127.0.0.1:1\"]; timeout = 0.1s; retransmits = 1; }\n",
+	"local.d/options.inc":           "disable_hyperscan = true;\nfilters = [];\nurl_tld = \"DIR/tlds\";\ndns { nameserver = [\"127.0.0.1:1\"]; timeout = 0.1s; retransmits = 1; }\n",
+	"tlds":                          "example\n", // the list of Debian is compiled for a minute, and read for seconds
 	"local.d/worker-proxy.inc":      "bind_socket = \"DIR/sock mode=0666\";\ncount = 1;\nmilter = yes;\ntimeout = 20s;\nupstream \"local\" { default = yes; self_scan = yes; }\n",
 	"local.d/worker-normal.inc":     "enabled = false;\n",
 	"local.d/worker-controller.inc": "enabled = false;\n",
@@ -65,8 +66,8 @@ var rspamdFiles = map[string]string{
 // and stops it when the test ends. files are further files below the directory
 // of the local configuration, such as "local.d/multimap.conf"; DIR in them
 // stands for that directory. It returns the address of its socket, for
-// smtpd_milters. The first start compiles patterns for some ten seconds, and
-// keeps them in the cache folder of the checkout.
+// smtpd_milters. The first start compiles patterns for some seconds, and keeps them
+// in the cache folder of the checkout.
 func StartRspamd(t testing.TB, files map[string]string) string {
 	t.Helper()
 	if err := need(rspamdProgram); err != nil {

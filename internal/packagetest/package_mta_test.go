@@ -34,21 +34,32 @@ const (
 // TestPackage builds the package once for all its parts.
 func TestPackage(t *testing.T) {
 	deb := Build(t, older)
-	t.Run("has the same bytes when built again", func(t *testing.T) {
-		first, second := read(t, deb), read(t, Build(t, older))
-		if !bytes.Equal(first, second) {
-			t.Errorf("two builds of one commit differ, %d and %d bytes; want the same bytes", len(first), len(second))
-		}
-	})
-	t.Run("has no lintian error", func(t *testing.T) {
-		out, err := exec.Command("lintian", "--allow-root", "--fail-on", "error", deb).CombinedOutput()
-		if err != nil {
-			t.Errorf("lintian: %v\n%s", err, out)
-		}
-	})
-	t.Run("has a small static program", func(t *testing.T) { checkProgram(t, deb) })
-	t.Run("has no leftovers by piuparts", func(t *testing.T) { checkPiuparts(t, deb) })
-	t.Run("installs, upgrades and purges", func(t *testing.T) { checkLife(t, deb) })
+	for name, check := range map[string]func(*testing.T, string){
+		"has the same bytes when built again": checkSame,
+		"has no lintian error":                checkLintian,
+		"has a small static program":          checkProgram,
+		"has no leftovers by piuparts":        checkPiuparts,
+		"installs, upgrades and purges":       checkLife,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel() // the life of a host has pauses, in which the others work
+			check(t, deb)
+		})
+	}
+}
+
+func checkSame(t *testing.T, deb string) {
+	first, second := read(t, deb), read(t, Build(t, older))
+	if !bytes.Equal(first, second) {
+		t.Errorf("two builds of one commit differ, %d and %d bytes; want the same bytes", len(first), len(second))
+	}
+}
+
+func checkLintian(t *testing.T, deb string) {
+	out, err := exec.Command("lintian", "--allow-root", "--fail-on", "error", deb).CombinedOutput()
+	if err != nil {
+		t.Errorf("lintian: %v\n%s", err, out)
+	}
 }
 
 // checkPiuparts runs at full size alone: it takes a minute, and checkLife looks for
