@@ -140,6 +140,10 @@ for package in $want; do
 	esac
 done
 
+# The package of SpamAssassin leaves an agent running that has read its keys.
+keys=/var/lib/spamassassin/sa-update-keys
+[ ! -d "$keys" ] || runuser -u debian-spamd -- gpgconf --homedir "$keys" --kill gpg-agent || true
+
 [ -z "$(missing)" ] || fail "still missing after the installation: $(missing | xargs)"
 exec 9<&-
 finish
