@@ -21,6 +21,7 @@ import (
 const zshDriver = `dir=$1; shift
 zmodload zsh/zpty
 mkfifo $dir/ended
+exec 3<>$dir/ended
 zpty shell zsh -f -i
 zpty -w shell "PS1= fpath=($dir \$fpath) path=($dir \$path) dir=$dir"
 zpty -w shell 'cd $dir/empty; autoload -Uz compinit && compinit -u -D; bindkey -e'
@@ -29,7 +30,7 @@ zpty -w shell 'ended() { comppostfuncs=(ended); print >$dir/ended }; comppostfun
 for line in "$@"; do
 	: >$dir/offered
 	zpty -w -n shell $'\x15'"$line"$'\t'
-	read <$dir/ended
+	read -u 3
 	cat $dir/offered
 	print .
 done
