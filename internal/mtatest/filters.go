@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -115,6 +116,11 @@ func startFilter(t testing.TB, dir string, files map[string]string, dial func() 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		// A milter of libmilter takes SIGTERM into account after up to 5 s, and no
+		// filter has anything to save.
+		for _, pid := range s.processes() {
+			syscall.Kill(pid, syscall.SIGKILL)
+		}
 		if err := s.stop(); err != nil {
 			t.Errorf("stopping %s: %v", s.name, err)
 		}
