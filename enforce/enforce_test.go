@@ -294,9 +294,9 @@ func TestMetricsOfMessage(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"milter_messages_total reject mta", "milter_messages_total accept mta", "evaluations_total reject fail", "evaluations_total reject pass",
-		"pass_total spf", "skipped_total authenticated", "dispositions_total reject  reject", "dispositions_total none  none",
-		"dispositions_total reject local_policy none", "policy_source_total author", "from_malformed_total missing",
+		"milter_messages_total reject mta", "milter_messages_total accept mta", "evaluations_total mta reject fail", "evaluations_total mta reject pass",
+		"pass_total spf", "skipped_total mta authenticated", "dispositions_total reject mta  reject", "dispositions_total none mta  none",
+		"dispositions_total reject mta local_policy none", "policy_source_total author", "from_malformed_total missing",
 		"spf_results_total mailfrom fail", "spf_results_total mailfrom pass",
 	} {
 		if got[want] == 0 {

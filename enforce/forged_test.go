@@ -65,9 +65,9 @@ func TestForgedFieldsAreCountedWhenRemoved(t *testing.T) {
 	r.send(milter.Envelope{Client: evil, MailFrom: "a@bank.example"}, "X-Tag: y", "From: a@bank.example") // is refused, so nothing is removed
 	want := `# HELP dmarcgate_forged_fields_removed_total Header fields from outside that only this host may write.
 # TYPE dmarcgate_forged_fields_removed_total counter
-dmarcgate_forged_fields_removed_total{field="authentication_results"} 1
-dmarcgate_forged_fields_removed_total{field="bimi"} 2
-dmarcgate_forged_fields_removed_total{field="tag"} 1
+dmarcgate_forged_fields_removed_total{field="authentication_results",listener="mta"} 1
+dmarcgate_forged_fields_removed_total{field="bimi",listener="mta"} 2
+dmarcgate_forged_fields_removed_total{field="tag",listener="mta"} 1
 `
 	if err := testutil.GatherAndCompare(r.reg, strings.NewReader(want), "dmarcgate_forged_fields_removed_total"); err != nil {
 		t.Error(err)

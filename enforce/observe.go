@@ -19,14 +19,14 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 	mm.MessageAnswered(f.Listener, actionLabel(d.Action))
 	if d.Action != policy.Reject && d.Action != policy.Tempfail {
 		for _, w := range m.forged.names {
-			mm.ForgedRemoved(w.kind, w.count)
+			mm.ForgedRemoved(f.Listener, w.kind, w.count)
 		}
 	}
 	if f.UnknownClient != policy.ClientKnown {
 		mm.UnknownClient(string(f.UnknownClient))
 	}
 	if f.Skip != policy.Evaluated {
-		mm.Skipped(string(f.Skip))
+		mm.Skipped(f.Listener, string(f.Skip))
 		return
 	}
 	mm.SPF(f.SPF.Result, "mailfrom")
@@ -42,7 +42,7 @@ func (m *mail) count(f policy.Facts, d policy.Decision) {
 	for _, a := range f.Authors {
 		m.countAuthor(a)
 	}
-	mm.Disposition(d.Requested.String(), applied(d), string(d.Reason))
+	mm.Disposition(f.Listener, d.Requested.String(), applied(d), string(d.Reason))
 	m.countRules(f, d)
 }
 
@@ -74,7 +74,7 @@ func (m *mail) countRules(f policy.Facts, d policy.Decision) {
 func (m *mail) countAuthor(a policy.Author) {
 	mm := m.gate.Metrics
 	mm.PolicySource(a.Source)
-	mm.Evaluation(a.Verdict.Status.String(), a.Published())
+	mm.Evaluation(m.gate.Listener, a.Verdict.Status.String(), a.Published())
 	if a.Verdict.Status == dmarc.TempError {
 		mm.TempError(a.Verdict.Cause.String())
 	}

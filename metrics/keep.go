@@ -14,7 +14,8 @@ var (
 // keepMetrics are of the maintenance of the local store.
 type keepMetrics struct {
 	deleted, damaged, jumps *prometheus.CounterVec
-	guard, bytes, free      prometheus.Gauge
+	guard, bytes            prometheus.Gauge
+	free, minFree           prometheus.Gauge
 	uncleaned               *prometheus.GaugeVec
 }
 
@@ -27,6 +28,7 @@ func newKeepMetrics(f factory) keepMetrics {
 		uncleaned: f.gauge("store_uncleaned_records", "Results of earlier programs that may still hold addresses of DMARC records.", label{"where", places}),
 		bytes:     f.plainGauge("store_bytes", "Size of the local store, its log included."),
 		free:      f.plainGauge("store_free_bytes", "What is free on the file system of the local store."),
+		minFree:   f.plainGauge("store_min_free_bytes", "Free space below which results are dropped."),
 	}
 }
 
@@ -63,12 +65,14 @@ func (m *Metrics) StoreSize(bytes int64) {
 	m.keep.bytes.Set(float64(bytes))
 }
 
-// StoreFree sets what is free beside the store.
-func (m *Metrics) StoreFree(bytes int64) {
+// StoreFree sets what is free beside the store, and what has to stay free, in
+// bytes.
+func (m *Metrics) StoreFree(free, least int64) {
 	if m == nil {
 		return
 	}
-	m.keep.free.Set(float64(bytes))
+	m.keep.free.Set(float64(free))
+	m.keep.minFree.Set(float64(least))
 }
 
 // ClockJumped counts a jump of a clock: that of the host against monotonic time

@@ -103,11 +103,11 @@ func (m *Metrics) Stage(stage string, d time.Duration) {
 }
 
 // Evaluation counts an author domain by result and published policy.
-func (m *Metrics) Evaluation(result, policy string) {
+func (m *Metrics) Evaluation(listener, result, policy string) {
 	if m == nil {
 		return
 	}
-	m.evaluations.WithLabelValues(known(results, result), known(policies, policy)).Inc()
+	m.evaluations.WithLabelValues(m.listener(listener), known(results, result), known(policies, policy)).Inc()
 }
 
 // TempError counts an author domain of which a failed lookup left the result
@@ -128,11 +128,11 @@ func (m *Metrics) Pass(via string) {
 }
 
 // Skipped counts a message that was not evaluated.
-func (m *Metrics) Skipped(why string) {
+func (m *Metrics) Skipped(listener, why string) {
 	if m == nil {
 		return
 	}
-	m.skips.WithLabelValues(known(skips, why)).Inc()
+	m.skips.WithLabelValues(m.listener(listener), known(skips, why)).Inc()
 }
 
 // UnknownClient counts a message that was evaluated without SPF.
@@ -145,11 +145,11 @@ func (m *Metrics) UnknownClient(why string) {
 
 // Disposition counts what the owner requested and what was applied, and why
 // the two differ (reason is empty when they do not).
-func (m *Metrics) Disposition(requested, done, reason string) {
+func (m *Metrics) Disposition(listener, requested, done, reason string) {
 	if m == nil {
 		return
 	}
-	m.dispositions.WithLabelValues(known(policies, requested), known(applied, done), known(reasons, reason)).Inc()
+	m.dispositions.WithLabelValues(m.listener(listener), known(policies, requested), known(applied, done), known(reasons, reason)).Inc()
 }
 
 // PolicySource counts where discovery found the record.
@@ -250,11 +250,11 @@ func (m *Metrics) FromMalformed(defect string) {
 
 // ForgedRemoved counts header fields that came from outside, although only we
 // may write them, and were removed.
-func (m *Metrics) ForgedRemoved(field string, n int) {
+func (m *Metrics) ForgedRemoved(listener, field string, n int) {
 	if m == nil || n == 0 {
 		return
 	}
-	m.forged.WithLabelValues(known(forgedFields, field)).Add(float64(n))
+	m.forged.WithLabelValues(m.listener(listener), known(forgedFields, field)).Add(float64(n))
 }
 
 // CacheRequest counts a lookup by how the cache served it.

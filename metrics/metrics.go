@@ -3,9 +3,10 @@
 //
 // The daemon calls New, which registers a Metrics in the given registry; enforce,
 // milter, dnscache and the stores count by its methods. docs/monitoring.md
-// explains each metric to operators, and a test compares both. A nil *Metrics is usable and counts nothing, so callers need no check.
-// metrics.go has most metrics, with one file each for groups: milter.go,
-// rules.go, servers.go, and for the store keep.go and ship.go.
+// explains each metric to operators, and a test compares both. A nil *Metrics is
+// usable and counts nothing, so callers need no check. metrics.go has most
+// metrics, with one file each for groups: milter.go, rules.go, servers.go,
+// state.go, and for the store keep.go and ship.go.
 //
 // Label values come from closed lists, the configured listener names, the
 // addresses of the name servers and the ids of rules. A value that is not on its
@@ -101,6 +102,7 @@ type Metrics struct {
 	ship                        shipMetrics
 	keep                        keepMetrics
 	milter                      milterMetrics
+	state                       stateMetrics
 	logLost                     *prometheus.CounterVec
 	reloadOK, reloadTime        prometheus.Gauge
 	temperrors                  *prometheus.CounterVec
@@ -108,9 +110,10 @@ type Metrics struct {
 }
 
 // New makes the metrics and registers them with reg. listeners are the
-// configured listener names, the only label values that are not fixed here.
+// configured listener names; the first maxListeners have series of their own.
 func New(reg prometheus.Registerer, listeners []string) *Metrics {
 	f := factory{reg: reg}
+	listeners = listeners[:min(len(listeners), maxListeners)]
 	l := label{"listener", listeners}
 	m := &Metrics{
 		listeners:       listeners,
@@ -124,12 +127,12 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		eom:             f.histogram("milter_eom_duration_seconds", "End of message to answer: what the MTA waits for.", latencyBuckets, l),
 		bytes:           f.histogram("milter_message_bytes", "Size of messages, header and body.", prometheus.ExponentialBuckets(1024, 4, 9), l),
 		stage:           f.histogram("stage_duration_seconds", "Where the time of a message goes.", latencyBuckets, label{"stage", workStages}),
-		evaluations:     f.counter("evaluations_total", "Author domains evaluated, by DMARC result and published policy.", label{"result", results}, label{"policy", policies}),
+		evaluations:     f.counter("evaluations_total", "Author domains evaluated, by DMARC result and published policy.", l, label{"result", results}, label{"policy", policies}),
 		temperrors:      f.counter("temperrors_total", "Author domains of which a failed lookup left the result open, by whose fault it was.", label{"cause", causes}),
 		passes:          f.counter("pass_total", "DMARC passes, by the mechanism that was aligned.", label{"via", vias}),
-		skips:           f.counter("skipped_total", "Messages not evaluated.", label{"why", skips}),
+		skips:           f.counter("skipped_total", "Messages not evaluated.", l, label{"why", skips}),
 		unknown:         f.counter("unknown_client_total", "Messages evaluated without SPF, because their client is not known.", label{"why", unknownClients}),
-		dispositions:    f.counter("dispositions_total", "What the owner asked for and what was done.", label{"requested", policies}, label{"applied", applied}, label{"reason", reasons}),
+		dispositions:    f.counter("dispositions_total", "What the owner asked for and what was done.", l, label{"requested", policies}, label{"applied", applied}, label{"reason", reasons}),
 		rules:           newRuleMetrics(f),
 		policySource:    f.counter("policy_source_total", "Where discovery found the record.", label{"source", sources}),
 		spf:             f.counter("spf_results_total", "SPF results, by identity.", label{"result", spfResults}, label{"identity", identities}),
@@ -140,7 +143,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		differences:     f.counter("discovery_differences_total", "In what the methods of discovery differ.", label{"what", differences}),
 		evidence:        f.counter("conformant_evidence_total", "What the profile conformant went by under p=reject.", label{"evidence", evidences}),
 		malformed:       f.counter("record_malformed_total", "Defects found in published records.", label{"record", recordKinds}, label{"defect", defects}),
-		forged:          f.counter("forged_fields_removed_total", "Header fields from outside that only this host may write.", label{"field", forgedFields}),
+		forged:          f.counter("forged_fields_removed_total", "Header fields from outside that only this host may write.", l, label{"field", forgedFields}),
 		fromMalformed:   f.counter("from_malformed_total", "From fields without exactly one domain.", label{"defect", fromDefects}),
 		cacheRequests:   f.counter("dns_cache_requests_total", "Lookups, by how the cache served them.", label{"purpose", purposes}, label{"outcome", outcomes}),
 		queries:         f.counter("dns_queries_total", "Queries sent to the servers.", label{"purpose", purposes}, label{"result", queryKinds}),
@@ -159,6 +162,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		ship:            newShipMetrics(f),
 		keep:            newKeepMetrics(f),
 		milter:          newMilterMetrics(f, l),
+		state:           newStateMetrics(f, l),
 		logLost:         f.counter("log_lines_lost_total", "Log lines that were not written, by cause.", label{"why", logLosses}),
 		reloadOK:        f.plainGauge("config_last_reload_successful", "1 when the last reading of the configuration succeeded, else 0."),
 		reloadTime:      f.plainGauge("config_last_reload_success_timestamp_seconds", "Time of the last one that did."),

@@ -59,7 +59,7 @@ func (s *Store) roomy() bool {
 	}
 	limit := keepsFree(&s.opt.Retention, size)
 	low := free < limit || s.space.low && free < limit+limit/4
-	s.opt.Metrics.StoreFree(free)
+	s.opt.Metrics.StoreFree(free, limit)
 	if low != s.space.low {
 		s.space.low = low
 		s.tallies.setGuard(low)
