@@ -108,6 +108,17 @@ type ListenerStatus struct {
 	MTANames   []string `json:"mta_names,omitempty"`   // that MTAs have given in the last 30 days
 
 	Warning *ListenerWarning `json:"warning,omitempty"` // nil while the listener sees and evaluates mail
+
+	Traffic Traffic `json:"traffic"`
+}
+
+// Traffic is what a listener has seen since the start of the daemon.
+type Traffic struct {
+	Sessions uint64            `json:"sessions"`           // connections from an MTA
+	Active   uint64            `json:"sessions_active"`    // connections that are open
+	Limit    int               `json:"sessions_limit"`     // connections that may be open: limits.connections
+	InFlight uint64            `json:"messages_in_flight"` // messages between the end of their header and the answer
+	Messages map[string]uint64 `json:"messages"`           // answered messages by action, and "aborted"
 }
 
 // ListenerWarning says that a listener hardly evaluates any mail.

@@ -7,7 +7,7 @@
 // NewServer is meant for loopback. It has no password, changes nothing and shows
 // no text from mail.
 //
-//	/metrics  Prometheus text format, or OpenMetrics on request
+//	/metrics  Prometheus text format, or OpenMetrics or protobuf on request; runs the checks, too
 //	/healthz  200 while the process serves
 //	/readyz   200 if every check passes, else 503; one line for each check
 //
@@ -44,6 +44,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"dmarcgate/metrics"
 )
 
 const (
@@ -61,11 +63,17 @@ type Check struct {
 }
 
 // NewServer makes the HTTP server; the caller gives it a listener.
-func NewServer(reg *prometheus.Registry, checks []Check) *http.Server {
+// m takes the results of the checks; m may be nil.
+func NewServer(reg *prometheus.Registry, checks []Check, m *metrics.Metrics) *http.Server {
+	ready := &readiness{checks: checks, metrics: m, now: time.Now}
+	scrape := promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg}))
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		ready.state(r.Context())
+		scrape.ServeHTTP(w, r)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.Handle("GET /readyz", &readiness{checks: checks, now: time.Now})
+	mux.Handle("GET /readyz", ready)
 	return &http.Server{
 		Handler: mux, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: time.Minute, MaxHeaderBytes: maxHeader,
@@ -75,8 +83,9 @@ func NewServer(reg *prometheus.Registry, checks []Check) *http.Server {
 // readiness runs the checks, at most once in checkEvery, so that a scrape
 // loop cannot make DNS traffic.
 type readiness struct {
-	checks []Check
-	now    func() time.Time
+	checks  []Check
+	metrics *metrics.Metrics
+	now     func() time.Time
 
 	mu    sync.Mutex // guards what follows, and makes requests share one run
 	at    time.Time
@@ -103,16 +112,18 @@ func (r *readiness) state(ctx context.Context) (bool, string) {
 	// going away.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
-	r.ready, r.text = run(ctx, r.checks)
+	r.ready, r.text = r.run(ctx)
 	r.at = r.now()
 	return r.ready, r.text
 }
 
-func run(ctx context.Context, checks []Check) (bool, string) {
+func (r *readiness) run(ctx context.Context) (bool, string) {
 	var b strings.Builder
 	ready := true
-	for _, c := range checks {
-		if err := c.Run(ctx); err != nil {
+	for _, c := range r.checks {
+		err := c.Run(ctx)
+		r.metrics.Ready(c.Name, err == nil)
+		if err != nil {
 			ready = false
 			fmt.Fprintf(&b, "fail %s: %q\n", c.Name, err.Error())
 			continue

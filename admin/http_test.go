@@ -34,7 +34,7 @@ func get(t *testing.T, h http.Handler, path string) (int, string) {
 func TestMetricsAreServedFromTheGivenRegistryOnly(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	metrics.New(reg, []string{"mta"})
-	code, body := get(t, NewServer(reg, nil).Handler, "/metrics")
+	code, body := get(t, NewServer(reg, nil, nil).Handler, "/metrics")
 	if code != 200 || !strings.Contains(body, "dmarcgate_milter_sessions_total{listener=\"mta\"} 0") {
 		t.Errorf("GET /metrics = %d without the sessions counter; want 200 with it", code)
 	}
@@ -48,12 +48,12 @@ func TestReadyzNamesTheCheckThatFails(t *testing.T) {
 		{"store", func(context.Context) error { return nil }},
 		{"resolver", func(context.Context) error { return errors.New("no answer\nfrom 192.0.2.1:53") }},
 	}
-	code, body := get(t, NewServer(prometheus.NewRegistry(), checks).Handler, "/readyz")
+	code, body := get(t, NewServer(prometheus.NewRegistry(), checks, nil).Handler, "/readyz")
 	want := "ok store\nfail resolver: \"no answer\\nfrom 192.0.2.1:53\"\n"
 	if code != 503 || body != want {
 		t.Errorf("GET /readyz = %d %q; want 503 %q", code, body, want)
 	}
-	code, body = get(t, NewServer(prometheus.NewRegistry(), checks[:1]).Handler, "/readyz")
+	code, body = get(t, NewServer(prometheus.NewRegistry(), checks[:1], nil).Handler, "/readyz")
 	if code != 200 || body != "ok store\n" {
 		t.Errorf("GET /readyz = %d %q; want 200 with the one check", code, body)
 	}
@@ -61,7 +61,7 @@ func TestReadyzNamesTheCheckThatFails(t *testing.T) {
 
 func TestHealthzDoesNotDependOnChecks(t *testing.T) {
 	checks := []Check{{"resolver", func(context.Context) error { return errors.New("down") }}}
-	if code, body := get(t, NewServer(prometheus.NewRegistry(), checks).Handler, "/healthz"); code != 200 || body != "ok\n" {
+	if code, body := get(t, NewServer(prometheus.NewRegistry(), checks, nil).Handler, "/healthz"); code != 200 || body != "ok\n" {
 		t.Errorf("GET /healthz = %d %q; want 200 ok", code, body)
 	}
 }

@@ -77,6 +77,7 @@ func Tree(s admin.Status, now time.Time) *term.Node {
 		if l.EnforceShare < 100 {
 			n.Text += fmt.Sprintf(", enforced for %d %% of the messages", l.EnforceShare)
 		}
+		trafficNodes(n, l.Traffic)
 		nameNodes(n, l)
 		if l.Warning != nil {
 			n.Add("WARNING: %s", l.Warning.Text).Add("%s", l.Warning.Fix)
@@ -87,6 +88,27 @@ func Tree(s admin.Status, now time.Time) *term.Node {
 	}
 	dnsNodes(root, s.DNS, now)
 	return root
+}
+
+// answers are the actions in the order in which they are shown.
+var answers = []string{"accept", "tag", "hold", "tempfail", "reject", "aborted"}
+
+// trafficNodes shows the sessions and messages of a listener.
+func trafficNodes(n *term.Node, t admin.Traffic) {
+	n.Add("sessions: %d of %d open, %d since the start", t.Active, t.Limit, t.Sessions)
+	var counts []string
+	for _, a := range answers {
+		if t.Messages[a] > 0 {
+			counts = append(counts, fmt.Sprintf("%s %d", a, t.Messages[a]))
+		}
+	}
+	if len(counts) == 0 {
+		counts = []string{"none"}
+	}
+	messages := n.Add("messages since the start: %s", strings.Join(counts, ", "))
+	if t.InFlight > 0 {
+		messages.Text += fmt.Sprintf("; %d in flight", t.InFlight)
+	}
 }
 
 // nameNodes shows under which name results are written.

@@ -29,7 +29,7 @@ type server struct {
 // openAdmin makes the HTTP server and opens the control socket.
 func (d *Daemon) openAdmin(cfg config.Admin) error {
 	if d.web != nil {
-		d.web.Server = admin.NewServer(d.registry, d.checks())
+		d.web.Server = admin.NewServer(d.registry, d.checks(), d.metrics)
 	}
 	ln, err := milter.Socket{Network: "unix", Addr: cfg.Control, Mode: d.controlMode, UID: -1, GID: -1}.Listen()
 	if err != nil {

@@ -70,6 +70,8 @@ func (g *Listener) use(configured *enforce.Snapshot, m *admin.Monitoring) {
 		now.Settings.PolicySum = sum.Settings(now.Settings.Policy)
 	}
 	g.Snapshot.Store(&now)
+	p := now.Settings.Policy
+	g.Metrics.ListenerSettings(g.Listener, p.Profile.String(), int(p.EnforceShare))
 }
 
 // checkConnections fails while a listener has no place for another MTA, whose

@@ -61,8 +61,19 @@ func (d *Daemon) registerMetrics(cfg *config.Config, opt Options) {
 		names = append(names, l.Name)
 	}
 	d.metrics = metrics.New(d.registry, names)
+	d.metrics.SetLimits(limitsOf(cfg))
 	metrics.RegisterBuildInfo(d.registry, opt.Version, opt.Revision)
 	d.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+}
+
+// limitsOf are the limits that the metrics show. Without a store there are none of a
+// store.
+func limitsOf(cfg *config.Config) metrics.Limits {
+	l := metrics.Limits{Sessions: cfg.Limits.Connections, HeaderMemory: int64(cfg.Limits.HeaderMemory), CacheBytes: int64(cfg.DNS.CacheSize)}
+	if cfg.Store.Durability != "off" {
+		l.StoreBytes, l.StoreRetention, l.StoreQueue = int64(cfg.Store.MaxSize), cfg.Store.Retention.Std(), cfg.Store.Queue
+	}
+	return l
 }
 
 // openStore opens the store, and begins to ship it when PostgreSQL is

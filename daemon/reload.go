@@ -57,6 +57,7 @@ func (d *Daemon) Reload() admin.ReloadResult {
 	d.state.inputs, d.state.at, d.state.failure, d.state.mapFailure, d.state.restart = in, now, "", "", restart
 	d.mu.Unlock()
 	d.metrics.ConfigRead(true, now)
+	d.metrics.RestartRequired(restart)
 	d.announceConfig(in.Config)
 	d.announceRules(in)
 	d.log.Info("reloaded", "rules", in.Rules.Len(), "rules_hash", sum.Rules(in.Rules))

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"os"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/daemon/storekeeper"
@@ -43,7 +41,7 @@ func (d *Daemon) Status(ctx context.Context) admin.Status {
 		s.Listeners = append(s.Listeners, admin.ListenerStatus{
 			Name: g.Listener, Address: g.Config.Address.String(), Sockets: g.Addrs(), Profile: p.Profile.String(), EnforceShare: int(p.EnforceShare),
 			AuthservID: g.Snapshot.Load().Settings.AuthservID, MTANames: namesOn(d.names.All(), g.Listener),
-			Warning: listenerWarning(g.Coverage.Finding()),
+			Warning: listenerWarning(g.Coverage.Finding()), Traffic: d.traffic(g),
 		})
 	}
 	for _, c := range d.checks() {
@@ -53,6 +51,14 @@ func (d *Daemon) Status(ctx context.Context) admin.Status {
 		}
 	}
 	return s
+}
+
+// traffic is what a listener has counted, beside its limit.
+func (d *Daemon) traffic(g *Listener) admin.Traffic {
+	t := d.metrics.Traffic(g.Listener)
+	return admin.Traffic{
+		Sessions: t.Sessions, Active: t.Active, Limit: g.server.Limits.Connections, InFlight: t.InFlight, Messages: t.Messages,
+	}
 }
 
 func listenerWarning(f enforce.CoverageFinding) *admin.ListenerWarning {
@@ -115,39 +121,13 @@ func (s *reloadState) failures() string {
 
 // dnsStatus is the health of the servers and the use of the cache.
 func (d *Daemon) dnsStatus() admin.DNSStatus {
-	s := cacheUse(d.registry)
+	use := d.metrics.CacheUse()
+	s := admin.DNSStatus{Entries: use.Entries, Bytes: use.Bytes, Lookups: use.Lookups, Cached: use.Cached}
 	for _, n := range d.dns.Servers() {
 		s.Servers = append(s.Servers, admin.ServerStatus{
 			Address: n.Address, Trusted: n.Trusted, Down: n.Down, Since: n.Since, Failures: n.Failures, Queries: n.Queries, RTT: n.RTT.Seconds(), Err: n.Err,
 			Window: n.Window, InFlight: n.InFlight, GivenUp: n.GivenUp, Refusing: n.Refusing, Refusal: n.Refusal, Plain: n.Plain,
 		})
-	}
-	return s
-}
-
-// cacheUse reads the counters of the cache.
-func cacheUse(reg prometheus.Gatherer) (s admin.DNSStatus) {
-	families, err := reg.Gather()
-	if err != nil {
-		return s // some other metric; /metrics says which
-	}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			switch f.GetName() {
-			case "dmarcgate_dns_cache_entries":
-				s.Entries = int(m.GetGauge().GetValue())
-			case "dmarcgate_dns_cache_bytes":
-				s.Bytes = uint64(m.GetGauge().GetValue())
-			case "dmarcgate_dns_cache_requests_total":
-				n := uint64(m.GetCounter().GetValue())
-				s.Lookups += n
-				for _, l := range m.GetLabel() {
-					if l.GetName() == "outcome" && l.GetValue() != "miss" {
-						s.Cached += n
-					}
-				}
-			}
-		}
 	}
 	return s
 }

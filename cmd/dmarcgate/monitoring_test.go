@@ -31,7 +31,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	m.RuleExpiry(map[string]time.Time{"a-rule": time.Now()})
 	m.Ruleset("0123456789ab", 1)
 	m.NameServer("192.0.2.53:53", 50, 1, false, false) // nor have name servers
-	m.ListenerSettings("mta", "strict", 100) // nor settings of listeners, and checks
+	m.ListenerSettings("mta", "strict", 100)           // nor settings of listeners, and checks
 	m.Ready("resolver", true)
 	metrics.RegisterBuildInfo(reg, version, revision())
 	families, err := reg.Gather()
