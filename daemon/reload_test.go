@@ -51,6 +51,14 @@ func TestReloadAppliesSettingsAndNamesOthers(t *testing.T) {
 	if !strings.Contains(log.String(), "need a restart") {
 		t.Error("the log does not say that a restart is needed")
 	}
+	for _, line := range []string{
+		`dmarcgate_config_restart_required{setting="dns"} 1`, `dmarcgate_config_restart_required{setting="admin"} 1`, `dmarcgate_config_restart_required{setting="store"} 0`,
+		`dmarcgate_listener_info{listener="` + d.Listeners()[0].Listener + `",profile="monitor"} 1`,
+	} {
+		if !metricLine(t, d, line) {
+			t.Errorf("/metrics lacks the line %s", line)
+		}
+	}
 }
 
 func TestReloadFailureKeepsSettings(t *testing.T) {

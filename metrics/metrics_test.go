@@ -1,6 +1,9 @@
 package metrics
 
 import (
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +58,173 @@ func TestTextOfAThirdPartyNeverBecomesALabelValue(t *testing.T) {
 	}
 	if got := testutil.ToFloat64(m.messages.WithLabelValues(other, "accept")); got != 1 {
 		t.Errorf("messages of an unknown listener = %v; want 1 as %q", got, other)
+	}
+}
+
+// hostile is text as a message could have it. It is no id of a rule: those are
+// counted for loaded rules alone, which the tests of the daemon check.
+const hostile = "bank.example\n} evil{"
+
+// Every exported method is called with hostile text for each of its words. A method
+// that is added is covered, too.
+func TestNoMethodMakesALabelValueOfItsArgument(t *testing.T) {
+	fromConfiguration := []string{"NameServer", "NameServerGone", "Ruleset"} // addresses of servers, hash of the rules
+	reg := prometheus.NewRegistry()
+	m := New(reg, []string{"mta"})
+	called := 0
+	for typ, i := reflect.TypeOf(m), 0; i < typ.NumMethod(); i++ {
+		method := typ.Method(i)
+		if slices.Contains(fromConfiguration, method.Name) {
+			continue
+		}
+		args := []reflect.Value{reflect.ValueOf(m)}
+		for n := 1; n < method.Type.NumIn(); n++ {
+			args = append(args, hostileValue(method.Type.In(n)))
+		}
+		method.Func.Call(args)
+		called++
+	}
+	if called < 50 {
+		t.Fatalf("called %d methods; want at least 50", called)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := 0
+	for _, f := range families {
+		for _, s := range f.GetMetric() {
+			for _, l := range s.GetLabel() {
+				if strings.Contains(l.GetValue(), "evil") {
+					t.Errorf("%s has %s=%q; want values of closed lists only", f.GetName(), l.GetName(), l.GetValue())
+				}
+				if l.GetValue() == other || l.GetValue() == otherRule {
+					foreign++
+				}
+			}
+		}
+	}
+	if foreign < 30 {
+		t.Errorf("%d label values stand for foreign text; want at least 30", foreign)
+	}
+}
+
+// hostileValue is an argument with hostile text wherever there is text; other
+// values are not zero, because zero is often not counted.
+func hostileValue(typ reflect.Type) reflect.Value {
+	v := reflect.New(typ).Elem()
+	switch typ {
+	case reflect.TypeFor[string]():
+		v.SetString(hostile)
+	case reflect.TypeFor[[]string]():
+		v.Set(reflect.ValueOf([]string{hostile}))
+	case reflect.TypeFor[map[string]time.Time]():
+		v.Set(reflect.ValueOf(map[string]time.Time{hostile: time.Unix(1, 0)}))
+	case reflect.TypeFor[time.Time]():
+		v.Set(reflect.ValueOf(time.Unix(1, 0)))
+	case reflect.TypeFor[bool]():
+		v.SetBool(true)
+	default:
+		switch {
+		case v.CanInt():
+			v.SetInt(1)
+		case v.CanUint():
+			v.SetUint(1)
+		}
+	}
+	return v
+}
+
+func TestFurtherListenersShareASeries(t *testing.T) {
+	var names []string
+	for i := range maxListeners + 2 {
+		names = append(names, fmt.Sprintf("mx%d", i))
+	}
+	reg := prometheus.NewRegistry()
+	m := New(reg, names)
+	for _, name := range names {
+		m.SessionOpened(name)
+		m.ListenerSettings(name, "strict", 50)
+	}
+	if got := testutil.CollectAndCount(m.sessions); got != maxListeners+1 {
+		t.Errorf("series of sessions = %d; want %d", got, maxListeners+1)
+	}
+	if got := testutil.ToFloat64(m.sessions.WithLabelValues(other)); got != 2 {
+		t.Errorf("sessions of %q = %v; want 2", other, got)
+	}
+}
+
+func TestListenerSettingsHasOneProfile(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := New(reg, []string{"mta"})
+	for _, tt := range []struct {
+		profile string
+		percent int
+		share   float64
+	}{{"strict", 25, .25}, {"monitor", 100, 1}} {
+		m.ListenerSettings("mta", tt.profile, tt.percent)
+		if got := testutil.CollectAndCount(m.state.profile); got != 1 {
+			t.Errorf("with the profile %s there are %d series; want 1", tt.profile, got)
+		}
+		if got := testutil.ToFloat64(m.state.profile.WithLabelValues("mta", tt.profile)); got != 1 {
+			t.Errorf("listener_info of %s = %v; want 1", tt.profile, got)
+		}
+		if got := testutil.ToFloat64(m.state.share.WithLabelValues("mta")); got != tt.share {
+			t.Errorf("share at %d %% = %v; want %v", tt.percent, got, tt.share)
+		}
+	}
+}
+
+func TestRestartRequiredEndsWithTheNextReload(t *testing.T) {
+	m := New(prometheus.NewRegistry(), nil)
+	for _, tt := range []struct {
+		changed []string
+		want    float64
+	}{{[]string{"dns", "store"}, 2}, {[]string{"store"}, 1}, {nil, 0}} {
+		m.RestartRequired(tt.changed)
+		sum := 0.0
+		for _, s := range settings {
+			sum += testutil.ToFloat64(m.state.restart.WithLabelValues(s))
+		}
+		if sum != tt.want {
+			t.Errorf("after %q, %v settings wait; want %v", tt.changed, sum, tt.want)
+		}
+	}
+}
+
+func TestTrafficIsWhatWasCounted(t *testing.T) {
+	m := New(prometheus.NewRegistry(), []string{"mta", "submission"})
+	m.SessionOpened("mta")
+	m.SessionOpened("mta")
+	m.SessionClosed("mta")
+	m.MessageStarted("mta")
+	m.MessageAnswered("mta", "accept")
+	m.MessageAnswered("mta", "reject")
+	m.MessageAnswered("mta", "reject")
+	m.MessageAborted("mta")
+	want := Traffic{Sessions: 2, Active: 1, InFlight: 1, Messages: map[string]uint64{"accept": 1, "reject": 2, "aborted": 1}}
+	if got := m.Traffic("mta"); !reflect.DeepEqual(got, want) {
+		t.Errorf("Traffic(mta) = %+v; want %+v", got, want)
+	}
+	if got := m.Traffic("submission"); !reflect.DeepEqual(got, Traffic{Messages: map[string]uint64{}}) {
+		t.Errorf("Traffic(submission) = %+v; want nothing", got)
+	}
+	m.SessionClosed("submission")
+	if got := m.Traffic("submission").Active; got != 0 {
+		t.Errorf("open sessions below zero = %d; want 0", got)
+	}
+}
+
+func TestCacheUseCountsWhatNeededNoQuery(t *testing.T) {
+	m := New(prometheus.NewRegistry(), nil)
+	m.CacheSize(3, 1200)
+	for _, o := range outcomes {
+		m.CacheRequest("spf", o)
+		m.CacheRequest("dkim", o)
+	}
+	n := uint64(len(outcomes))
+	if got, want := m.CacheUse(), (CacheUse{Entries: 3, Bytes: 1200, Lookups: 2 * n, Cached: 2 * (n - 1)}); got != want {
+		t.Errorf("CacheUse() = %+v; want %+v", got, want)
 	}
 }
 

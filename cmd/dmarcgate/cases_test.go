@@ -137,11 +137,13 @@ func (c *caseFile) play(t *testing.T) witness {
 		t.Fatal(err)
 	}
 	defer client.Close()
+	metricsBefore := metricsText(t, d)
 	mail := c.mail(t, message)
 	res, err := client.Send(mail)
 	if err != nil {
 		t.Fatal(err)
 	}
+	checkLabels(t, d, metricsBefore, dns.Addr())
 	rows, err := d.Store().ByQueueID(context.Background(), mail.QueueID)
 	if err != nil || len(rows) != 1 {
 		t.Fatalf("rows in the store = %d, %v; want one", len(rows), err)

@@ -73,6 +73,15 @@ func (s *Store) roomy() bool {
 	return !low
 }
 
+// measure tells the metrics the sizes at the start: the first maintenance comes
+// later.
+func (s *Store) measure() {
+	s.opt.Metrics.StoreSize(bytesOf(s.opt.Path))
+	if free, size, err := s.free(); err == nil {
+		s.opt.Metrics.StoreFree(free, keepsFree(&s.opt.Retention, size))
+	}
+}
+
 func (s *Store) free() (free, size int64, err error) {
 	if s.opt.Free != nil {
 		return s.opt.Free(s.opt.Path)

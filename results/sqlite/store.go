@@ -104,6 +104,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 		return nil, fmt.Errorf("opening the store %s: %w", opt.Path, err)
 	}
 	s.Reader = dbread.Over(f.reads)
+	s.measure()
 	beside, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.beside.Go(func() { s.loadHistory(beside, f) })
