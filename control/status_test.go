@@ -33,6 +33,29 @@ func TestStatusShowsNameServersAndCache(t *testing.T) {
 	}
 }
 
+func TestStatusShowsSessionsAndMessages(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		traffic admin.Traffic
+		want    []string
+	}{
+		{"none yet", admin.Traffic{Limit: 100}, []string{"sessions: 0 of 100 open, 0 since the start\n", "messages since the start: none\n"}},
+		{"some", admin.Traffic{Sessions: 42, Active: 3, Limit: 100, InFlight: 2, Messages: map[string]uint64{"reject": 5, "accept": 900, "aborted": 1}},
+			[]string{"sessions: 3 of 100 open, 42 since the start\n", "messages since the start: accept 900, reject 5, aborted 1; 2 in flight\n"}},
+	} {
+		var b strings.Builder
+		s := admin.Status{Listeners: []admin.ListenerStatus{{Name: "mta", Profile: "strict", EnforceShare: 100, Traffic: tt.traffic}}}
+		if err := Tree(s, time.Now()).Print(&b); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range tt.want {
+			if !strings.Contains(b.String(), want) {
+				t.Errorf("%s: status prints\n%s\nwant %q in it", tt.name, b.String(), want)
+			}
+		}
+	}
+}
+
 func TestStatusShowsRefusingServer(t *testing.T) {
 	root, now := &term.Node{}, time.Now()
 	dnsNodes(root, admin.DNSStatus{Servers: []admin.ServerStatus{{Address: "192.0.2.53:53", Window: 75, InFlight: 3, GivenUp: 1, Plain: true, Refusing: now.Add(-time.Minute), Refusal: "refused\x1b"}}}, now)

@@ -53,7 +53,7 @@ var factsFields = fieldsOf(
 	count(22, "seed", func(f *facts) *uint64 { return &f.Seed }),
 	small(23, "missing", func(f *facts) *policy.MissingFacts { return &f.Missing }),
 	texts(36, "pressed", word, func(f *facts) *[]string { return &f.Pressed }),
-	count(30, "forged", func(f *facts) *int { return &f.Forged }),
+	count(30, "forged", func(f *facts) *int { return &f.Forged }).col(36),
 	flag(31, "bimi_eligible", func(f *facts) *bool { return &f.BIMIEligible }),
 	flag(32, "too_many_forged", func(f *facts) *bool { return &f.TooManyForged }),
 	texts(40, "trimmed", word, func(f *facts) *[]string { return &f.Trimmed }).col(33),
