@@ -38,7 +38,9 @@ type ResultsStatus struct {
 	ID         string           `json:"id"`
 	Rows       int64            `json:"rows"`
 	Bytes      int64            `json:"bytes"`
-	FreeBytes  int64            `json:"free_bytes"` // of the file system
+	MaxBytes   int64            `json:"max_bytes,omitempty"`      // size at which the oldest rows are deleted; 0 without a limit
+	KeepDays   int              `json:"retention_days,omitempty"` // age at which rows are deleted; 0 if rows are kept for ever
+	FreeBytes  int64            `json:"free_bytes"`               // of the file system
 	Oldest     time.Time        `json:"oldest,omitzero"`
 	Newest     time.Time        `json:"newest,omitzero"`
 	Dropped    map[string]int64 `json:"dropped,omitempty"`   // rows lost since the start, by cause

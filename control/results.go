@@ -137,6 +137,7 @@ func fileStatus(ctx context.Context, warn io.Writer, path string) (*admin.Result
 	}
 	s := &admin.ResultsStatus{
 		Path: cfg.Store.Path, Durability: cfg.Store.Durability, ID: st.ID, Rows: st.Rows, Bytes: st.Bytes, FreeBytes: st.FreeBytes,
+		MaxBytes: int64(cfg.Store.MaxSize), KeepDays: int(cfg.Store.Retention.Std() / (24 * time.Hour)),
 		Oldest: st.Oldest, Newest: st.Newest, Uncleaned: st.Uncleaned,
 	}
 	if cfg.Store.Postgres.URL != "" {
@@ -203,6 +204,7 @@ func storeNodes(root *term.Node, s *admin.ResultsStatus, now time.Time) {
 	if !s.Oldest.IsZero() {
 		store.Add("from %s to %s", term.Stamp(s.Oldest), term.Stamp(s.Newest))
 	}
+	store.Add("%s", limitsText(s))
 	store.Add("%s free on its file system", term.Mebibytes(s.FreeBytes))
 	if s.Guard {
 		store.Add("FREE SPACE BELOW store.min_free: results not recorded, mail unaffected")
@@ -223,6 +225,18 @@ func storeNodes(root *term.Node, s *admin.ResultsStatus, now time.Time) {
 		store.Add("failure: %s", term.Printable(s.Failure))
 	}
 	postgresNodes(root, s.Postgres, now)
+}
+
+// limitsText tells at which size and age rows are deleted.
+func limitsText(s *admin.ResultsStatus) string {
+	size, age := "no limit of size", "rows are kept for ever"
+	if s.MaxBytes > 0 {
+		size = "at most " + term.Mebibytes(s.MaxBytes)
+	}
+	if s.KeepDays > 0 {
+		age = "rows are deleted after " + term.Count(s.KeepDays, "day")
+	}
+	return size + ", " + age
 }
 
 func postgresNodes(root *term.Node, s *admin.PostgresStatus, now time.Time) {

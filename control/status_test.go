@@ -56,6 +56,24 @@ func TestStatusShowsSessionsAndMessages(t *testing.T) {
 	}
 }
 
+func TestStatusShowsLimitsOfTheStore(t *testing.T) {
+	for _, tt := range []struct {
+		status admin.ResultsStatus
+		want   string
+	}{
+		{admin.ResultsStatus{}, "no limit of size, rows are kept for ever"},
+		{admin.ResultsStatus{MaxBytes: 5 << 20, KeepDays: 30}, "at most 5.0 MiB, rows are deleted after 30 days"},
+	} {
+		var b strings.Builder
+		if err := Tree(admin.Status{Results: &tt.status}, time.Now()).Print(&b); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(b.String(), tt.want+"\n") {
+			t.Errorf("status prints\n%s\nwant %q in it", b.String(), tt.want)
+		}
+	}
+}
+
 func TestStatusShowsRefusingServer(t *testing.T) {
 	root, now := &term.Node{}, time.Now()
 	dnsNodes(root, admin.DNSStatus{Servers: []admin.ServerStatus{{Address: "192.0.2.53:53", Window: 75, InFlight: 3, GivenUp: 1, Plain: true, Refusing: now.Add(-time.Minute), Refusal: "refused\x1b"}}}, now)

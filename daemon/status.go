@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"time"
 
 	"dmarcgate/admin"
 	"dmarcgate/config"
@@ -146,6 +147,7 @@ func (d *Daemon) resultsStatus(ctx context.Context, conf config.Store) *admin.Re
 	st, err := d.store.Status(ctx)
 	s := &admin.ResultsStatus{
 		Path: conf.Path, Durability: conf.Durability, ID: st.ID, Rows: st.Rows, Bytes: st.Bytes, FreeBytes: st.FreeBytes,
+		MaxBytes: int64(conf.MaxSize), KeepDays: int(conf.Retention.Std() / (24 * time.Hour)),
 		Oldest: st.Oldest, Newest: st.Newest, Dropped: st.Dropped, Deleted: st.Deleted, Guard: st.Guard, Uncleaned: st.Uncleaned, SetAside: st.SetAside, Failure: st.Failure,
 	}
 	if err != nil {
