@@ -55,6 +55,7 @@ type Config struct {
 	Reply      Reply
 	Header     Header
 	Admin      Admin
+	Pages      Pages
 	Log        Log
 
 	warnings []tomlfile.Problem

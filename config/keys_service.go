@@ -169,6 +169,8 @@ func serviceFields(c *Config) []tomlfile.Field {
 		tomlfile.Flag("admin.allow_remote", &c.Admin.AllowRemote),
 		tomlfile.Parsed("admin.control", &c.Admin.Control, parseOptionalPath),
 
+		tomlfile.Parsed("pages.listen", &c.Pages.Listen, parsePages),
+
 		tomlfile.Choice("log.to", &c.Log.To, "stderr", "syslog"),
 		tomlfile.Choice("log.syslog_facility", &c.Log.SyslogFacility,
 			"mail", "daemon", "user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"),
@@ -193,6 +195,7 @@ var serviceEffects = map[string]effect{
 	"admin.listen":                 neutral,
 	"admin.allow_remote":           neutral,
 	"admin.control":                neutral,
+	"pages.listen":                 neutral,
 	"log.to":                       neutral,
 	"log.syslog_facility":          neutral,
 	"log.opendmarc_lines":          neutral,

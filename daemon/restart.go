@@ -23,6 +23,7 @@ func needRestart(old, new *config.Config) []string {
 	note("privacy", old.Privacy, new.Privacy)
 	note("sampling", old.Sampling, new.Sampling)
 	note("admin", old.Admin, new.Admin)
+	note("pages", old.Pages, new.Pages)
 	note("log", fixedLog(old.Log), fixedLog(new.Log))
 	note("limits", fixedLimits(old.Limits), fixedLimits(new.Limits))
 	note("listener", sockets(old), sockets(new))

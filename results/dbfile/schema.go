@@ -7,10 +7,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Version is the schema version that this program writes, in PRAGMA user_version. migrations[n] takes a file from version n to n+1.
-const Version = 4
+const Version = 5
 
 var migrations = [Version]string{`
 CREATE TABLE meta (
@@ -129,7 +130,45 @@ INSERT INTO meta SELECT 'unsifted', last FROM (SELECT max(seq) AS last FROM mess
 	// than MaxRowBytes. They are cleaned later (cleanOld).
 	`
 INSERT INTO meta SELECT 'uncleaned', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
+`,
+	// Triggers keep the sums, so that they agree with the rows whoever changes
+	// these. Rows of before, up to "unsummed", are added later (sumOld).
+	`
+-- How many rows there are of each day and kind, without those of other programs.
+CREATE TABLE day_sum (
+	day         INTEGER NOT NULL, -- days since 1970, UTC
+	state       INTEGER NOT NULL, -- this and the next ones as in message
+	skipped     INTEGER NOT NULL, -- 1 when not evaluated
+	result      INTEGER NOT NULL,
+	requested   INTEGER NOT NULL,
+	disposition INTEGER NOT NULL,
+	messages    INTEGER NOT NULL,
+	PRIMARY KEY (day, state, skipped, result, requested, disposition)
+) WITHOUT ROWID;
+INSERT INTO meta SELECT 'unsummed', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
+CREATE TRIGGER message_sum AFTER INSERT ON message WHEN new.state <> 3 AND ` + summed("new") + ` BEGIN
+	INSERT INTO day_sum VALUES (new.time / 86400000, new.state, (new.flags & 8) <> 0, new.result, new.requested, new.disposition, 1)
+		ON CONFLICT DO UPDATE SET messages = messages + 1;
+END;
+CREATE TRIGGER message_unsum AFTER DELETE ON message WHEN old.state <> 3 AND ` + summed("old") + ` BEGIN
+	UPDATE day_sum SET messages = messages - 1 WHERE ` + sumOf("old") + `;
+END;
+CREATE TRIGGER message_resum AFTER UPDATE OF state ON message WHEN old.state <> new.state AND ` + summed("old") + ` BEGIN
+	UPDATE day_sum SET messages = messages - 1 WHERE ` + sumOf("old") + `;
+	INSERT INTO day_sum VALUES (new.time / 86400000, new.state, (new.flags & 8) <> 0, new.result, new.requested, new.disposition, 1)
+		ON CONFLICT DO UPDATE SET messages = messages + 1;
+END;
 `}
+
+// summed is the condition that a row is in day_sum already.
+func summed(row string) string {
+	return row + ".seq > coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'unsummed'), 0)"
+}
+
+// sumOf is the condition of the line of day_sum that a row is in.
+func sumOf(row string) string {
+	return strings.ReplaceAll("day = ROW.time / 86400000 AND state = ROW.state AND skipped = ((ROW.flags & 8) <> 0) AND result = ROW.result AND requested = ROW.requested AND disposition = ROW.disposition", "ROW", row)
+}
 
 // ReadVersion returns the schema version of a file that this program can use, 0
 // for a new one.

@@ -135,7 +135,7 @@ func (s *Store) tend(ctx context.Context) error {
 	}
 	f := s.current.Load()
 	s.watchClock(f)
-	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.cleanOld, s.prune, s.tidy, s.keepClock} {
+	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.sumOld, s.cleanOld, s.prune, s.tidy, s.keepClock} {
 		err := task(ctx, f)
 		if f != s.current.Load() {
 			return nil // the file that it was about is no longer used
@@ -252,10 +252,11 @@ func (s *Store) prune(ctx context.Context, f *file) error {
 	return nil
 }
 
-// pruneSQL: the blocks of queue ids, states that wait for PostgreSQL, and the
-// rules that have not matched for longest.
+// pruneSQL: the blocks of queue ids, states that wait for PostgreSQL, sums of
+// nothing, and the rules that have not matched for longest.
 const pruneSQL = `DELETE FROM digest WHERE NOT EXISTS (SELECT 1 FROM message WHERE seq BETWEEN first_seq AND last_seq);
 	DELETE FROM restate WHERE NOT EXISTS (SELECT 1 FROM message WHERE message.seq = restate.seq);
+	DELETE FROM day_sum WHERE messages <= 0;
 	DELETE FROM rule_use WHERE rule NOT IN (SELECT rule FROM rule_use ORDER BY last DESC LIMIT ` + maxRuleUses + `)`
 
 func (s *Store) pruneNow(ctx context.Context, f *file) error {

@@ -219,7 +219,7 @@ func TestOpenRejectsNewerSchema(t *testing.T) {
 
 func TestOpenSetsIncrementalVacuumAndWAL(t *testing.T) {
 	s := open(t, options(t))
-	for pragma, want := range map[string]string{"auto_vacuum": "2", "journal_mode": "wal", "user_version": "4"} {
+	for pragma, want := range map[string]string{"auto_vacuum": "2", "journal_mode": "wal", "user_version": "5"} {
 		var got string
 		if err := s.QueryRowContext(context.Background(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
 			t.Errorf("PRAGMA %s = %q, %v; want %q", pragma, got, err, want)
