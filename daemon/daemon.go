@@ -57,6 +57,7 @@ type Daemon struct {
 	listeners []*Listener
 	web       *server // nil when off
 	control   *server
+	pages     *server // nil when off
 
 	reloading sync.Mutex   // one reload at a time
 	mu        sync.RWMutex // guards what a reload changes
@@ -140,6 +141,10 @@ func (d *Daemon) Start(ctx context.Context) {
 	}
 	d.serve("admin", d.web)
 	d.serve("control", d.control)
+	d.serve("pages", d.pages)
+	if d.pages != nil {
+		d.log.Info("listening for status pages", "address", d.pages.socket.Addr().String())
+	}
 	if d.web != nil {
 		d.log.Info("listening for metrics", "url", "http://"+d.web.socket.Addr().String()+"/metrics")
 	}
@@ -167,7 +172,7 @@ func (d *Daemon) Shutdown(ctx context.Context) {
 	}
 	wg.Wait()
 	d.stop()
-	for _, s := range []*server{d.web, d.control} {
+	for _, s := range []*server{d.web, d.control, d.pages} {
 		if s != nil {
 			s.Close()
 		}
@@ -186,7 +191,7 @@ func (d *Daemon) close() {
 			ln.Close()
 		}
 	}
-	for _, s := range []*server{d.web, d.control} {
+	for _, s := range []*server{d.web, d.control, d.pages} {
 		if s != nil {
 			s.socket.Close()
 		}

@@ -40,7 +40,7 @@ func (d *Daemon) openAdmin(cfg config.Admin) error {
 		control.Results = d.keeper
 	}
 	d.control = &server{admin.NewControl(control), ln}
-	return nil
+	return d.openPages(d.state.first.Pages)
 }
 
 // checks are what readiness needs. PostgreSQL is not among them: the local store

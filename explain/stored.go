@@ -53,6 +53,10 @@ func Stored(ctx context.Context, warn io.Writer, in site.Site, o StoredOptions) 
 	return all, err
 }
 
+// Row explains a message of the store, and what would be decided now with the
+// settings and rules of in. Nothing is looked up.
+func Row(in site.Site, r results.Row) *Explanation { return explainRow(in, r, StoredOptions{}) }
+
 // explainRow is the explanation of a row, and what would be decided now with the
 // settings and rules of in.
 func explainRow(in site.Site, r results.Row, o StoredOptions) *Explanation {

@@ -11,8 +11,8 @@ import (
 	"dmarcgate/term"
 )
 
-// tree draws the explanation.
-func (x *Explanation) tree() *term.Node {
+// Tree draws the explanation. Text from mail and DNS in it is printable.
+func (x *Explanation) Tree() *term.Node {
 	f := x.Facts
 	root := &term.Node{Text: fmt.Sprintf("message from client %s, helo %s, MAIL FROM domain %s", clientText(f), term.OrNone(term.Printable(f.Helo)), term.Printable(mailFromWord(f)))}
 	switch {

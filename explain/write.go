@@ -36,7 +36,7 @@ func (x *Explanation) Write(out, warn io.Writer, o Output) error {
 	case o.ForSender:
 		_, err = io.WriteString(out, x.ForSender)
 	default:
-		err = x.tree().Print(out)
+		err = x.Tree().Print(out)
 	}
 	return err
 }

@@ -20,6 +20,9 @@ func (n *Node) Add(format string, args ...any) *Node {
 	return child
 }
 
+// Children returns the lines below n, in their order.
+func (n *Node) Children() []*Node { return n.children }
+
 // Print writes the tree with branches as tree(1) draws them.
 func (n *Node) Print(w io.Writer) error {
 	_, err := fmt.Fprintln(w, n.Text)

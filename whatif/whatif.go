@@ -37,7 +37,8 @@ type Options struct {
 // is the one that is tried.
 type Propose func(context.Context, site.Site, site.Store, results.Span, []survey.Example) (map[survey.Source]*survey.Proposal, error)
 
-// Run decides the messages of the store again and prints the report to out.
+// Run decides the messages of the store again and prints the report to out. Where the
+// configuration has status pages, the report is kept in state_dir for them.
 // Warnings go to warn, and progress, if it is a terminal. The error is that of
 // the configuration, the rules or the store; or the report is complete, and a
 // condition holds or a stored decision did not come out again.
@@ -66,6 +67,11 @@ func Run(ctx context.Context, out, warn io.Writer, o Options) error {
 		}
 	}
 	r := report{tally: t, tried: tried, span: o.Span, conditions: o.Conditions, limit: o.Limit}
+	if cfg := tried.site.Config; cfg.Pages.Listen.Network != "" {
+		if err := r.keep(cfg.StateDir, time.Now()); err != nil {
+			fmt.Fprintf(warn, "cannot keep the report for the status pages: %s\n", term.Printable(err.Error()))
+		}
+	}
 	write := r.text
 	if o.JSON {
 		write = r.json
