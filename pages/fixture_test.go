@@ -231,3 +231,11 @@ func sampleCounts() []view.DNSCount {
 		{Query: true, Purpose: "spf", Outcome: "servfail", N: 31}, {Query: true, Purpose: "dkim", Outcome: "ok", N: 3244}, {Query: true, Purpose: "dkim", Outcome: "timeout", N: 57},
 	}
 }
+
+// sampleReport is a report of what-if, shortened.
+const sampleReport = `{"candidate":"profile strict on all listeners","from":"2026-11-23T09:14:00Z","to":"2026-11-30T09:14:00Z","messages":1204,"unchanged":1139,"cannot_tell":4,
+"changed":61,"relaxed":0,"tightened":61,"rejected":37,"quarantined":24,"deferred":0,
+"changes":[{"from":{"action":"accept","disposition":"none"},"to":{"action":"reject","disposition":"reject"},"messages":37,"samples":[]},{"from":{"action":"accept","disposition":"none"},"to":{"action":"tag","disposition":"quarantine"},"messages":24,"samples":[]}],
+"by_rule":{"lines":[{"rule":"","changed":61,"rejected":37,"quarantined":24,"relaxed":0}]},
+"by_author_domain":{"lines":[{"domain":"alumni.example","changed":37,"rejected":37,"quarantined":0,"relaxed":0},{"domain":"city.example","changed":24,"rejected":0,"quarantined":24,"relaxed":0}]},
+"readiness":{"forwarders":[{"kind":"name","name":"forward.example","messages":40,"rejected":37,"quarantined":0}],"direct_senders":[{"kind":"spf","name":"crm.example","messages":24,"rejected":0,"quarantined":24}]}}`
