@@ -197,7 +197,7 @@ func TestBrowserIsUsedByKeyboardAlone(t *testing.T) {
 func TestBrowserShowsHostileNamesAsText(t *testing.T) {
 	f := newFixture(t)
 	for n := range 20 {
-		f.store.Add(hostileMail(1<<20 + 1 + n))
+		f.store.Add(hostileMail(f.set, 1<<20+1+n))
 	}
 	f.settle(t)
 	b := browsertest.Start(t) // with JavaScript: none may run

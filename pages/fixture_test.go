@@ -32,54 +32,53 @@ type sender struct {
 	author, client, helo string
 	result               dmarc.Status
 	asks                 dmarc.Policy
-	action               policy.Action
-	rule                 string
 	weight               int
 }
 
 // senders are what a site of some size sees: much that passes, forwarded mail, a
 // sender that is not ready, and forgeries.
 var senders = []sender{
-	{"newsletter.example", "192.0.2.10", "out.newsletter.example", dmarc.Pass, dmarc.None, policy.Accept, "", 30},
-	{"university.example", "198.51.100.7", "mx.university.example", dmarc.Pass, dmarc.None, policy.Accept, "", 22},
-	{"shop.example", "203.0.113.20", "mail.shop.example", dmarc.Pass, dmarc.None, policy.Accept, "", 18},
-	{"small.example", "192.0.2.99", "small.example", dmarc.StatusNone, dmarc.None, policy.Accept, "", 14},
-	{"bank.example", "203.0.113.66", "dynamic.example", dmarc.Fail, dmarc.Reject, policy.Reject, "", 6},
-	{"parcel.example", "198.51.100.130", "cheap-host.example", dmarc.Fail, dmarc.Quarantine, policy.Tag, "", 5},
-	{"alumni.example", "192.0.2.40", "forward.example", dmarc.Fail, dmarc.Reject, policy.Accept, "alumni-forwarder", 4},
-	{"city.example", "198.51.100.44", "lists.example", dmarc.Fail, dmarc.Reject, policy.Accept, "city-list", 3},
-	{"slow.example", "203.0.113.90", "slow.example", dmarc.TempError, dmarc.None, policy.Tempfail, "", 1},
+	{"newsletter.example", "192.0.2.10", "out.newsletter.example", dmarc.Pass, dmarc.None, 30},
+	{"university.example", "198.51.100.7", "mx.university.example", dmarc.Pass, dmarc.None, 22},
+	{"shop.example", "203.0.113.20", "mail.shop.example", dmarc.Pass, dmarc.None, 18},
+	{"small.example", "192.0.2.99", "small.example", dmarc.StatusNone, dmarc.None, 14},
+	{"bank.example", "203.0.113.66", "dynamic.example", dmarc.Fail, dmarc.Reject, 6},
+	{"parcel.example", "198.51.100.130", "cheap-host.example", dmarc.Fail, dmarc.Quarantine, 5},
+	{"alumni.example", "192.0.2.40", "forward.example", dmarc.Fail, dmarc.Reject, 4},
+	{"city.example", "198.51.100.44", "lists.example", dmarc.Fail, dmarc.Reject, 3},
+	{"slow.example", "203.0.113.90", "slow.example", dmarc.TempError, dmarc.None, 1},
 }
 
-// mail is a message of a sender.
-func (s sender) mail(at time.Time, n int) results.Row {
+// mail is a message of a sender, as the settings decide about it.
+func (s sender) mail(set policy.Settings, at time.Time, n int) results.Row {
 	r := results.Row{
 		Facts: policy.Facts{
 			Time: at, Listener: "mta", QueueID: fmt.Sprintf("4Q%06d", n), FromField: policy.FromOneMailbox, Client: netip.MustParseAddr(s.client), Helo: s.helo,
 			MailFrom: s.helo, SPF: policy.SPF{Result: "pass", Domain: s.helo, Why: "matched"},
-			Authors: []policy.Author{{Domain: s.author, Org: s.author, PolicyDomain: s.author, Verdict: dmarc.Verdict{Status: s.result, Policy: s.asks, Why: "no aligned identifier passed"}}},
-			DKIM:    []policy.DKIM{{Result: "fail", Domain: s.author, Selector: "s1", Why: "body hash did not match", Algorithm: "rsa-sha256", KeyBits: 2048}},
+			Authors: []policy.Author{{Domain: s.author, Org: s.author, PolicyDomain: s.author, Source: "author", Record: "v=DMARC1; p=" + s.asks.String(), Verdict: dmarc.Verdict{Status: s.result, Policy: s.asks, Pct: 100, Why: "no aligned identifier passed"}}},
+			DKIM:    []policy.DKIM{{Result: "fail", Domain: s.author, Selector: "s1", Why: "body hash did not match", Algorithm: "rsa-sha256", KeyBits: 2048, Canon: "relaxed/relaxed", B: "Zm9vYmFy"}},
+			HELO:    policy.SPF{Result: "none", Domain: s.helo, Why: "no SPF record"}, Version: policy.FactsVersion, Seed: uint64(n) + 1, TLS: true,
 		},
-		Decision: policy.Decision{Author: s.author, Requested: s.asks, Action: s.action, Why: "the author domain asks for " + s.asks.String(), Rule: s.rule},
 	}
-	switch {
-	case s.action == policy.Reject:
-		r.Decision.Disposition = policy.Rejected
-	case s.action == policy.Tag:
-		r.Decision.Disposition = policy.Quarantined
-	case s.action == policy.Tempfail:
+	switch s.result {
+	case dmarc.Pass:
+		a := &r.Facts.Authors[0]
+		a.Verdict.AlignedDKIM, a.Verdict.Why = true, "aligned DKIM passed"
+		r.Facts.DKIM[0].Result, r.Facts.DKIM[0].Why = "pass", "verified"
+	case dmarc.StatusNone:
+		r.Facts.Authors[0].Verdict.Why = "no DMARC record applies"
+	case dmarc.TempError:
+		r.Facts.Authors[0].Verdict.Cause, r.Facts.Authors[0].Verdict.Why = dmarc.CauseDomain, "the DMARC record could not be looked up"
+	}
+	r.Decision = set.Decide(r.Facts)
+	if r.Decision.Action == policy.Tempfail {
 		r.State = results.Deferred
-	case s.rule != "":
-		r.Decision.Reason, r.Decision.Why = policy.TrustedForwarder, "rule "+s.rule+" accepts the message"
-	}
-	if s.author == "parcel.example" {
-		r.Decision.Shadow = []policy.ShadowDecision{{Rule: "parcel-strict", Action: policy.Reject, Disposition: policy.Rejected}}
 	}
 	return r
 }
 
 // month adds mail of 30 days to a store, the same each time.
-func month(store *sqlite.Store) {
+func month(store *sqlite.Store, set policy.Settings) {
 	random := rand.New(rand.NewPCG(7, 11))
 	n := 0
 	for day := range view.Days {
@@ -94,15 +93,15 @@ func month(store *sqlite.Store) {
 				if n++; at.After(noon) {
 					continue
 				}
-				store.Add(s.mail(at, n))
+				store.Add(s.mail(set, at, n))
 			}
 		}
 	}
 }
 
 // hostileMail has the hostile name in each place that a sender chooses.
-func hostileMail(n int) results.Row {
-	r := sender{hostile, "2001:db8::bad", hostile, dmarc.Fail, dmarc.Reject, policy.Reject, "", 0}.mail(noon.Add(-time.Minute), n)
+func hostileMail(set policy.Settings, n int) results.Row {
+	r := sender{hostile, "2001:db8::bad", hostile, dmarc.Fail, dmarc.Reject, 0}.mail(set, noon.Add(-time.Minute), n)
 	r.Facts.QueueID, r.Facts.ClientName = hostile, hostile
 	r.Facts.DKIM[0].Selector, r.Facts.SPF.Term = hostile, hostile
 	r.Facts.ListID, r.Facts.Recipients = hostile, []string{hostile}
@@ -150,6 +149,7 @@ type fixture struct {
 	Source
 	dir   string
 	store *sqlite.Store
+	set   policy.Settings
 }
 
 // newFixture makes a site with a month of mail, and one hostile message.
@@ -167,7 +167,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	put("rules/site.toml", ruleFile)
-	in, err := site.Load(put("dmarcgate.toml", fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\nrules_dir = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:%s/m.sock\"\nprofile = \"conformant\"\n",
+	in, err := site.Load(put("dmarcgate.toml", fmt.Sprintf("authserv_id = \"mx.receiver.example\"\nstate_dir = %q\nrules_dir = %q\n[[listener]]\nname = \"mta\"\naddress = \"unix:%s/m.sock\"\nprofile = \"strict\"\n",
 		f.dir, filepath.Join(f.dir, "rules"), f.dir)), site.AllParts)
 	if err != nil {
 		t.Fatal(err)
@@ -179,8 +179,9 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { f.store.Close() })
-	month(f.store)
-	f.store.Add(hostileMail(1 << 20))
+	f.set = in.Policy(in.Config.Listeners[0])
+	month(f.store, f.set)
+	f.store.Add(hostileMail(f.set, 1<<20))
 	f.Source = Source{
 		Status: func(context.Context) admin.Status { return sampleStatus() }, Site: func() site.Site { return in }, Store: f.store,
 		Counts: sampleCounts, Now: func() time.Time { return noon },
@@ -192,7 +193,7 @@ func newFixture(t *testing.T) *fixture {
 // settle waits until all rows are written.
 func (f *fixture) settle(t *testing.T) {
 	t.Helper()
-	last := sender{"settled.example", "192.0.2.1", "settled.example", dmarc.Pass, dmarc.None, policy.Accept, "", 0}.mail(noon.Add(-31*24*time.Hour), 1<<21)
+	last := senders[4].mail(f.set, noon, 1<<21)
 	last.Facts.QueueID = "settled"
 	f.store.Add(last)
 	for deadline := time.Now().Add(10 * time.Second); ; {
@@ -209,7 +210,7 @@ func (f *fixture) settle(t *testing.T) {
 func sampleStatus() admin.Status {
 	return admin.Status{
 		Version: "1.0.0", Started: noon.Add(-50 * time.Hour), Reloaded: noon.Add(-3 * time.Hour), Rules: 3, RulesHash: "5f0c2a9d11e4", RuleWarnings: 1,
-		Listeners: []admin.ListenerStatus{{Name: "mta", Address: "unix:/run/dmarcgate/milter.sock", Profile: "conformant", EnforceShare: 100}},
+		Listeners: []admin.ListenerStatus{{Name: "mta", Address: "unix:/run/dmarcgate/milter.sock", Profile: "strict", EnforceShare: 100}},
 		Checks:    map[string]string{"resolver": "ok", "connections": "ok", "store": "ok"}, Restart: []string{"dns"},
 		Results: &admin.ResultsStatus{Rows: 2417, Bytes: 3 << 20},
 		DNS: admin.DNSStatus{

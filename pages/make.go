@@ -243,5 +243,5 @@ func (s *server) whatIf(context.Context, *http.Request) (any, error) {
 }
 
 func (s *server) dns(ctx context.Context, _ *http.Request) (any, error) {
-	return view.DNSOf(s.Status(ctx).DNS, s.Counts(), s.Now()), nil
+	return view.DNSOf(s.Status(ctx).DNS, s.Counts()), nil
 }

@@ -3,7 +3,6 @@ package view
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"dmarcgate/admin"
 	"dmarcgate/term"
@@ -55,18 +54,18 @@ type OutcomeBar struct {
 var troubles = []string{"servfail", "refused", "timeout", "network", "malformed", "bogus", "failed", "stale"}
 
 // DNSOf makes the page.
-func DNSOf(s admin.DNSStatus, counts []DNSCount, now time.Time) DNS {
+func DNSOf(s admin.DNSStatus, counts []DNSCount) DNS {
 	v := DNS{
 		Entries: Number(int64(s.Entries)), Size: term.Mebibytes(int64(s.Bytes)), Cached: percent(int64(s.Cached), int64(s.Lookups)),
 		Lookups: countsOf("Lookups by how the cache served them", counts, false), Queries: countsOf("Queries by answer", counts, true),
 	}
 	for _, n := range s.Servers[:min(len(s.Servers), maxLines)] {
-		v.Servers = append(v.Servers, serverOf(n, now))
+		v.Servers = append(v.Servers, serverOf(n))
 	}
 	return v
 }
 
-func serverOf(n admin.ServerStatus, now time.Time) Server {
+func serverOf(n admin.ServerStatus) Server {
 	v := Server{
 		Address: Shown(n.Address), State: "up", Class: "ok", Queries: Number(int64(n.Queries)), RTT: "–",
 		InFlight: fmt.Sprintf("%d of %d", n.InFlight, n.Window), Failure: orDash(n.Err),
@@ -76,9 +75,9 @@ func serverOf(n admin.ServerStatus, now time.Time) Server {
 	}
 	switch {
 	case n.Down:
-		v.State, v.Class, v.Since = "down", "bad", Ago(now, n.Since)
+		v.State, v.Class, v.Since = "down", "bad", Moment(n.Since)
 	case !n.Refusing.IsZero():
-		v.State, v.Class, v.Since = "refusing", "warn", Ago(now, n.Refusing)
+		v.State, v.Class, v.Since = "refusing", "warn", Moment(n.Refusing)
 	}
 	return v
 }
