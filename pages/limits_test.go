@@ -1,0 +1,155 @@
+package pages
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dmarcgate/admin"
+	"dmarcgate/results"
+)
+
+// hanging is a store that does not answer until its context ends.
+type hanging struct {
+	Store
+	asked    chan struct{}
+	now, top atomic.Int32
+}
+
+func (h *hanging) Older(ctx context.Context, _ int64, _ int) ([]results.Row, error) {
+	n := h.now.Add(1)
+	defer h.now.Add(-1)
+	for top := h.top.Load(); n > top && !h.top.CompareAndSwap(top, n); top = h.top.Load() {
+	}
+	h.asked <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func TestAPageWhoseStoreHangsIsSaidToBeSlow(t *testing.T) {
+	f := newFixture(t)
+	f.Source.Store = &hanging{Store: f.store, asked: make(chan struct{}, 10)}
+	start := time.Now()
+	w := ask(NewServer(f.Source).Handler, "GET", "/decisions")
+	if took := time.Since(start); took > 5*makeTime || !strings.Contains(w.Body.String(), "did not answer within 1 second") {
+		t.Errorf("after %v: %d %s; want a page that says so after %v", took, w.Code, w.Body, makeTime)
+	}
+	if w := ask(NewServer(f.Source).Handler, "GET", "/decisions/5"); w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("a decision = %d, Retry-After %q; want 503", w.Code, w.Header().Get("Retry-After"))
+	}
+}
+
+func TestAtMostTwoPagesAreMadeAtOnceAndOthersComeAgain(t *testing.T) {
+	f := newFixture(t)
+	h := &hanging{Store: f.store, asked: make(chan struct{}, 1000)}
+	f.Source.Store = h
+	handler := NewServer(f.Source).Handler
+	var wg sync.WaitGroup
+	var sent, busy atomic.Int32
+	for i := range 200 {
+		wg.Go(func() {
+			w := ask(handler, "GET", "/decisions?before="+strings.Repeat("1", 1+i%15)) // 15 different pages
+			sent.Add(1)
+			if w.Code == http.StatusServiceUnavailable {
+				if w.Header().Get("Retry-After") == "" {
+					t.Error("503 without Retry-After")
+				}
+				busy.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if h.top.Load() > maxMaking || h.top.Load() == 0 || busy.Load() < 200-maxWaiting-maxMaking-20 {
+		t.Errorf("%d pages were made at once, and %d of %d requests were sent away", h.top.Load(), busy.Load(), sent.Load())
+	}
+}
+
+func TestTheSameRequestIsServedFromTheLastAnswerForAWhile(t *testing.T) {
+	f := newFixture(t)
+	now, made := noon, 0
+	f.Source.Now = func() time.Time { return now }
+	f.Source.Status = func(context.Context) admin.Status { made++; return sampleStatus() }
+	h := NewServer(f.Source).Handler
+	for range 5 {
+		ask(h, "GET", "/dns")
+	}
+	if made != 1 {
+		t.Errorf("the page was made %d times within %v; want once", made, keepTime)
+	}
+	now = now.Add(keepTime)
+	if ask(h, "GET", "/dns"); made != 2 {
+		t.Errorf("after %v, the page was made %d times; want twice", keepTime, made)
+	}
+}
+
+func TestKeptAnswersAreBounded(t *testing.T) {
+	k := kept{now: time.Now}
+	for i := range 10 * maxKept {
+		k.put(strings.Repeat("x", i), answer{})
+		if len(k.list) > maxKept {
+			t.Fatalf("%d answers are kept; want at most %d", len(k.list), maxKept)
+		}
+	}
+}
+
+func TestConnectionsAreBoundedAndComeFreeAgain(t *testing.T) {
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln := Limit(inner)
+	defer ln.Close()
+	accepted := make(chan net.Conn)
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- conn
+		}
+	}()
+	var open []net.Conn
+	for range maxConns {
+		c, err := net.Dial("tcp", inner.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		open = append(open, <-accepted)
+	}
+	c, err := net.Dial("tcp", inner.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	select {
+	case <-accepted:
+		t.Fatal("one more connection is accepted")
+	case <-time.After(50 * time.Millisecond):
+	}
+	open[0].Close()
+	open[0].Close() // gives its room back once
+	last := <-accepted
+	go io.WriteString(c, "x")
+	if _, err := last.Read(make([]byte, 1)); err != nil {
+		t.Errorf("the next connection: %v", err)
+	}
+}
+
+func TestAnAddressThatIsTooLongIsRefused(t *testing.T) {
+	h := NewServer(newFixture(t).Source).Handler
+	if w := ask(h, "GET", "/decisions?author="+strings.Repeat("a", maxQuery)); w.Code != http.StatusRequestURITooLong {
+		t.Errorf("a long address = %d; want 414", w.Code)
+	}
+	if w := ask(h, "GET", "/decisions?author="+strings.Repeat("a", 1000)); w.Code != 200 {
+		t.Errorf("a filter of 1,000 characters = %d; want 200", w.Code)
+	}
+}
