@@ -3,7 +3,6 @@
 package pages
 
 import (
-	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -13,8 +12,6 @@ import (
 
 	"dmarcgate/internal/browsertest"
 )
-
-var pictures = flag.String("pictures", "", "Directory for pictures of the pages (default: none).")
 
 // served serves the pages on loopback and returns their address.
 func served(t *testing.T, src Source) string {
@@ -47,9 +44,6 @@ func TestBrowserShowsEachPageWithoutJavaScript(t *testing.T) {
 			checkLayout(t, b, where, screen.width)
 			checkContrast(t, b, where)
 			checkLabels(t, b, where)
-			if *pictures != "" {
-				picture(t, b, screen.width, screen.name+strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(path))
-			}
 		}
 	}
 	for _, r := range b.Requests() {
@@ -59,19 +53,6 @@ func TestBrowserShowsEachPageWithoutJavaScript(t *testing.T) {
 	}
 	if list := b.Complaints(); len(list) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(list, "\n"))
-	}
-}
-
-// picture writes the whole page as a file.
-func picture(t *testing.T, b *browsertest.Browser, width int, name string) {
-	t.Helper()
-	var height int
-	b.Eval("document.documentElement.scrollHeight", &height)
-	var dark bool
-	b.Eval("matchMedia('(prefers-color-scheme: dark)').matches", &dark)
-	b.Screen(width, min(height, 4000), dark)
-	if err := os.WriteFile(filepath.Join(*pictures, name+".png"), b.Picture(), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -194,10 +194,10 @@ func newFixture(t *testing.T) *fixture {
 func (f *fixture) settle(t *testing.T) {
 	t.Helper()
 	last := senders[4].mail(f.set, noon, 1<<21)
-	last.Facts.QueueID = "settled"
+	last.Facts.QueueID = "4QlastKXz"
 	f.store.Add(last)
 	for deadline := time.Now().Add(10 * time.Second); ; {
-		if rows, err := f.store.ByQueueID(t.Context(), "settled"); err == nil && len(rows) > 0 {
+		if rows, err := f.store.ByQueueID(t.Context(), last.Facts.QueueID); err == nil && len(rows) > 0 {
 			return
 		}
 		if time.Now().After(deadline) {

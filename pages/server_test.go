@@ -114,7 +114,7 @@ func TestDecisionsFilterFindsByEachField(t *testing.T) {
 				break
 			}
 		}
-		if limit := strings.Contains(text, "10\u2009000 messages"); limit == strings.HasPrefix(query, "qid") {
+		if limit := strings.Contains(text, "10\u202f000 messages"); limit == strings.HasPrefix(query, "qid") {
 			t.Errorf("%s says that it looks at the newest messages = %v", query, limit)
 		}
 	}

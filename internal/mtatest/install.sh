@@ -3,8 +3,9 @@
 # a C compiler (for the race detector), Postfix, unbound with NSD (a real
 # resolver over a zone of the test's own), dnsmasq (the program without its
 # service), OpenDKIM, rspamd, amavis and SpamAssassin (other filters in the
-# chain), PostgreSQL, strace, ip(8), mandoc, zsh and fish (completion), and what
-# makes and checks the Debian package (debhelper, lintian, mmdebstrap). The tests
+# chain), PostgreSQL, strace, ip(8), mandoc, zsh and fish (completion), what
+# makes and checks the Debian package (debhelper, lintian, mmdebstrap), and a
+# browser for the status pages (chromium, with a font). The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh); so is fail2ban, which would
@@ -42,6 +43,8 @@ missing() {
 	command -v dh >/dev/null || echo debhelper
 	command -v lintian >/dev/null || echo lintian
 	command -v mmdebstrap >/dev/null || echo mmdebstrap
+	command -v chromium >/dev/null || echo chromium
+	[ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || echo fonts-dejavu-core
 	[ "${DMARCGATE_SCALE:-1}" = 1 ] || command -v piuparts >/dev/null || echo piuparts # make soak
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
 }

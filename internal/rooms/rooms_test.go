@@ -93,6 +93,7 @@ var allowed = map[string][]string{
 	"rules":                 {"auth/dmarc", "config", "config/*", "policy", "policy/*", "results", "rules/dnscheck", "site", "survey"},
 	"rules/dnscheck":        {"auth/dmarc", "auth/spf", "config", "config/tomlfile", "dnscache", "policy", "policy/lint", "policy/lint/holder", "policy/pattern", "site"},
 	"internal/brokentest":   {},
+	"internal/browsertest":  {},
 	"internal/mutate":       {},
 	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/dbread", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest", "policy/sum"},
 	"internal/daemontest":   {"internal/miltertest", "results/sqlite"},

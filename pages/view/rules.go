@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +83,7 @@ func ruleOf(r policy.Rule, c *ruleCount, most int64, now time.Time) Rule {
 	v := Rule{
 		ID: Shown(r.ID), Mode: r.Mode.String(), Action: r.Action.String(), Owner: orDash(r.Owner), Comment: Shown(r.Comment),
 		Hits: barOf(c.month, most), Day: Number(c.day), Changes: "–", Last: Moment(c.last), Expires: "never",
-		Place: fmt.Sprintf("%s:%d", Shown(r.File), r.Line),
+		Place: place(r.File, r.Line),
 	}
 	if r.Mode == policy.Shadow {
 		v.Changes = Number(c.changed)
@@ -103,10 +104,15 @@ func ruleOf(r policy.Rule, c *ruleCount, most int64, now time.Time) Rule {
 	return v
 }
 
+// place is a line of a file of the rules, without the directory.
+func place(file string, line int) string {
+	return fmt.Sprintf("%s:%d", Shown(filepath.Base(file)), line)
+}
+
 // Finding writes what is said against a rule.
 func Finding(rule, file string, line int, text, fix string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d: ", Shown(file), line)
+	b.WriteString(place(file, line) + ": ")
 	if rule != "" {
 		b.WriteString("rule " + Shown(rule) + ": ")
 	}

@@ -43,7 +43,7 @@ func orDash(s string) string {
 	return Shown(s)
 }
 
-// Number writes a count with a thin space between thousands.
+// Number writes a count with a narrow space between thousands.
 func Number(n int64) string {
 	text := strconv.FormatInt(n, 10)
 	head := len(text)
@@ -51,7 +51,7 @@ func Number(n int64) string {
 		head--
 	}
 	for i := len(text) - 3; head > 3; i, head = i-3, head-3 {
-		text = text[:i] + "\u2009" + text[i:]
+		text = text[:i] + "\u202f" + text[i:]
 	}
 	return text
 }

@@ -38,7 +38,7 @@ func FuzzShownIsPrintable(f *testing.F) {
 }
 
 func TestNumberSeparatesThousands(t *testing.T) {
-	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1\u2009000", 1234567: "1\u2009234\u2009567", -4: "-4", -1000: "-1\u2009000"} {
+	for n, want := range map[int64]string{0: "0", 999: "999", 1000: "1\u202f000", 1234567: "1\u202f234\u202f567", -4: "-4", -1000: "-1\u202f000"} {
 		if got := Number(n); got != want {
 			t.Errorf("Number(%d) = %q; want %q", n, got, want)
 		}
