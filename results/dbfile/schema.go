@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Version is the schema version that this program writes, in PRAGMA user_version. migrations[n] takes a file from version n to n+1.
@@ -131,8 +130,8 @@ INSERT INTO meta SELECT 'unsifted', last FROM (SELECT max(seq) AS last FROM mess
 	`
 INSERT INTO meta SELECT 'uncleaned', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
 `,
-	// Triggers keep the sums, so that they agree with the rows whoever changes
-	// these. Rows of before, up to "unsummed", are added later (sumOld).
+	// Rows up to "summed" in meta are in the sums (sumNew). Triggers take out what
+	// is deleted: a row costs nothing more when it is inserted.
 	`
 -- How many rows there are of each day and kind, without those of other programs.
 CREATE TABLE day_sum (
@@ -145,30 +144,23 @@ CREATE TABLE day_sum (
 	messages    INTEGER NOT NULL,
 	PRIMARY KEY (day, state, skipped, result, requested, disposition)
 ) WITHOUT ROWID;
-INSERT INTO meta SELECT 'unsummed', last FROM (SELECT max(seq) AS last FROM message) WHERE last > 0;
-CREATE TRIGGER message_sum AFTER INSERT ON message WHEN new.state <> 3 AND ` + summed("new") + ` BEGIN
-	INSERT INTO day_sum VALUES (new.time / 86400000, new.state, (new.flags & 8) <> 0, new.result, new.requested, new.disposition, 1)
-		ON CONFLICT DO UPDATE SET messages = messages + 1;
+INSERT INTO meta VALUES ('summed', '0');
+CREATE TRIGGER message_unsum AFTER DELETE ON message WHEN old.state <> 3 AND ` + summed + ` BEGIN
+	UPDATE day_sum SET messages = messages - 1 WHERE ` + sumOf + `;
 END;
-CREATE TRIGGER message_unsum AFTER DELETE ON message WHEN old.state <> 3 AND ` + summed("old") + ` BEGIN
-	UPDATE day_sum SET messages = messages - 1 WHERE ` + sumOf("old") + `;
-END;
-CREATE TRIGGER message_resum AFTER UPDATE OF state ON message WHEN old.state <> new.state AND ` + summed("old") + ` BEGIN
-	UPDATE day_sum SET messages = messages - 1 WHERE ` + sumOf("old") + `;
+CREATE TRIGGER message_resum AFTER UPDATE OF state ON message WHEN old.state <> new.state AND ` + summed + ` BEGIN
+	UPDATE day_sum SET messages = messages - 1 WHERE ` + sumOf + `;
 	INSERT INTO day_sum VALUES (new.time / 86400000, new.state, (new.flags & 8) <> 0, new.result, new.requested, new.disposition, 1)
 		ON CONFLICT DO UPDATE SET messages = messages + 1;
 END;
 `}
 
-// summed is the condition that a row is in day_sum already.
-func summed(row string) string {
-	return row + ".seq > coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'unsummed'), 0)"
-}
-
-// sumOf is the condition of the line of day_sum that a row is in.
-func sumOf(row string) string {
-	return strings.ReplaceAll("day = ROW.time / 86400000 AND state = ROW.state AND skipped = ((ROW.flags & 8) <> 0) AND result = ROW.result AND requested = ROW.requested AND disposition = ROW.disposition", "ROW", row)
-}
+const (
+	// summed is the condition that an old row is in day_sum.
+	summed = "old.seq <= (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed')"
+	// sumOf is the condition of the line of day_sum that it is in.
+	sumOf = "day = old.time / 86400000 AND state = old.state AND skipped = ((old.flags & 8) <> 0) AND result = old.result AND requested = old.requested AND disposition = old.disposition"
+)
 
 // ReadVersion returns the schema version of a file that this program can use, 0
 // for a new one.

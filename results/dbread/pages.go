@@ -3,7 +3,6 @@ package dbread
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"time"
 
@@ -12,40 +11,48 @@ import (
 
 // Queries that only a store's own file answers: those of the status pages.
 
-// MetaUnsummed is the key of the mark up to which rows, which were written before
-// schema version 5, are not in the sums of days yet.
-const MetaUnsummed = "unsummed"
+// MetaSummed is the key of the sequence up to which rows are in the sums of days.
+const MetaSummed = "summed"
 
-// Unsummed returns that mark. It is 0 when all rows are in the sums.
-func Unsummed(ctx context.Context, db interface {
+// Summed returns that sequence.
+func Summed(ctx context.Context, db interface {
 	QueryRowContext(ctx context.Context, text string, args ...any) *sql.Row
 }) (mark int64, err error) {
-	err = db.QueryRowContext(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?", MetaUnsummed).Scan(&mark)
-	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+	if err := db.QueryRowContext(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?", MetaSummed).Scan(&mark); err != nil {
 		return 0, fmt.Errorf("reading how far rows are summed: %w", err)
 	}
 	return mark, nil
 }
 
+// maxUnsummed is how many rows that are not in the sums yet are counted for an
+// answer: the mail of some rounds of maintenance on a busy host.
+const maxUnsummed = 20_000
+
 const (
-	daySumsSQL = `SELECT day * 86400000, state, skipped, result, requested, disposition, messages
-		FROM day_sum WHERE day >= ?1 / 86400000 AND messages > 0 ORDER BY day, state, skipped, result, requested, disposition`
-	olderSQL = "SELECT " + Selection + " FROM message WHERE seq < ? ORDER BY seq DESC LIMIT ?"
-	ruledSQL = `SELECT m.seq, m.time, state, qid, client, author, policy_domain, row
+	// A query is a snapshot: what is summed meanwhile is not counted twice.
+	daySumsSQL = `WITH mark AS (SELECT CAST(value AS INTEGER) AS seq FROM meta WHERE key = 'summed'),
+		fresh AS (SELECT time, state, flags, result, requested, disposition FROM message WHERE seq > (SELECT seq FROM mark) ORDER BY seq DESC LIMIT ?2)
+		SELECT day * 86400000, state, skipped, result, requested, disposition, sum(messages) FROM (
+			SELECT day, state, skipped, result, requested, disposition, messages FROM day_sum WHERE messages > 0
+			UNION ALL SELECT time / 86400000, state, (flags & 8) <> 0, result, requested, disposition, 1 FROM fresh WHERE state <> 3)
+		WHERE day >= ?1 / 86400000 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
+	unsummedSQL = "SELECT count(*) FROM (SELECT 1 FROM message WHERE seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed') LIMIT ?)"
+	olderSQL    = "SELECT " + Selection + " FROM message WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+	ruledSQL    = `SELECT m.seq, m.time, state, qid, client, author, policy_domain, row
 		FROM (SELECT time, seq FROM ruled ORDER BY time DESC, seq DESC LIMIT ?) AS r CROSS JOIN message AS m ON m.seq = r.seq`
 )
 
 // DaySums returns the sums of days from that of a time on, oldest first. complete
 // is false while rows of an older program are still being summed.
 func (r *Reader) DaySums(ctx context.Context, from time.Time) (sums []results.DaySum, complete bool, err error) {
-	mark, err := Unsummed(ctx, r)
-	if err != nil {
-		return nil, false, err
+	var n int64
+	if err := r.QueryRowContext(ctx, unsummedSQL, maxUnsummed+1).Scan(&n); err != nil {
+		return nil, false, fmt.Errorf("reading how many rows are not summed: %w", err)
 	}
 	sums, err = Query(ctx, r, "sums of days", func(rs *sql.Rows) (s results.DaySum, err error) {
 		return s, rs.Scan((*Milliseconds)(&s.Day), &s.State, &s.Skipped, &s.Result, &s.Requested, &s.Disposition, &s.Messages)
-	}, daySumsSQL, max(0, since(from)))
-	return sums, mark == 0, err
+	}, daySumsSQL, max(0, since(from)), maxUnsummed)
+	return sums, n <= maxUnsummed, err
 }
 
 // Older returns the newest rows with a smaller sequence, newest first, at most

@@ -60,7 +60,7 @@ func beforeCleaning(t *testing.T, opt Options, rows []results.Row) {
 				return err
 			}
 		}
-		_, err := tx.Exec("DELETE FROM meta WHERE key = 'clock'; DROP TABLE day_sum; DROP TRIGGER message_sum; DROP TRIGGER message_unsum; DROP TRIGGER message_resum; PRAGMA user_version = 3")
+		_, err := tx.Exec("DELETE FROM meta WHERE key IN ('clock', 'summed'); DROP TABLE day_sum; DROP TRIGGER message_unsum; DROP TRIGGER message_resum; PRAGMA user_version = 3")
 		return err
 	})
 	if err != nil {

@@ -135,7 +135,7 @@ func (s *Store) tend(ctx context.Context) error {
 	}
 	f := s.current.Load()
 	s.watchClock(f)
-	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.sumOld, s.cleanOld, s.prune, s.tidy, s.keepClock} {
+	for _, task := range []func(context.Context, *file) error{s.expire, s.limit, s.shortenOld, s.sift, s.sumNew, s.cleanOld, s.prune, s.tidy, s.keepClock} {
 		err := task(ctx, f)
 		if f != s.current.Load() {
 			return nil // the file that it was about is no longer used

@@ -127,11 +127,21 @@ const packPart = 16
 // pack writes the rows of a span anew, so that pages become free: SQLite leaves
 // those that are half empty as they are.
 func pack(tx *sql.Tx, first, last int64) error {
-	_, err := tx.ExecContext(context.Background(), `CREATE TEMP TABLE pack AS SELECT * FROM message WHERE seq BETWEEN ?1 AND ?2;
+	mark, err := dbread.Summed(context.Background(), tx)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(context.Background(), `CREATE TEMP TABLE pack AS SELECT * FROM message WHERE seq BETWEEN ?1 AND ?2;
 		DELETE FROM message WHERE seq BETWEEN ?1 AND ?2;
 		INSERT INTO message SELECT * FROM pack ORDER BY seq;
-		INSERT INTO ruled SELECT time, seq FROM pack WHERE flags & 16;
-		DROP TABLE pack`, first, last)
+		INSERT INTO ruled SELECT time, seq FROM pack WHERE flags & 16`, first, last)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(context.Background(), fmt.Sprintf(sumSQL, "pack"), 0, mark); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(context.Background(), "DROP TABLE pack")
 	return err
 }
 
