@@ -173,7 +173,7 @@ func newFixture(t *testing.T) *fixture {
 		t.Fatal(err)
 	}
 	f.store, err = sqlite.Open(context.Background(), sqlite.Options{
-		Path: filepath.Join(f.dir, "r.db"), Durability: sqlite.Async, Wait: time.Second, Queue: 10000, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return noon },
+		Path: filepath.Join(f.dir, "r.db"), Durability: sqlite.Async, Wait: time.Second, Queue: 10000, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return noon }, MaintenanceEvery: 20 * time.Millisecond,
 	})
 	if err != nil {
 		t.Fatal(err)

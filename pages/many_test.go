@@ -1,0 +1,121 @@
+package pages
+
+import (
+	"database/sql"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// manyRows is how many rows the pages are measured with: 5,000,000 in make soak.
+func manyRows() int {
+	if os.Getenv("DMARCGATE_SCALE") > "1" {
+		return 5_000_000
+	}
+	return 30_000
+}
+
+// pageTime is the longest that the median of a page may take: ours.
+const pageTime = 500 * time.Millisecond
+
+// fill copies the rows of the fixture until there are many, evenly over 30 days, a
+// part of them of author domains and networks of their own.
+func (f *fixture) fill(t *testing.T, rows int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(f.dir, "r.db")+"?_pragma=busy_timeout(5000)&_pragma=synchronous(OFF)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var base int
+	if err := db.QueryRow("SELECT max(seq) FROM message").Scan(&base); err != nil {
+		t.Fatal(err)
+	}
+	const slice = 50_000
+	for from := base + 1; from <= rows; from += slice {
+		to := min(from+slice-1, rows)
+		if _, err := db.Exec(`WITH n(i) AS (SELECT ?1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)
+			INSERT INTO message SELECT i, ?4 - (?5 - i) * 2592000000 / ?5, state, 'q' || i, client, CASE WHEN i % 3 = 0 THEN 'a' || (i % 5000) || '.example' ELSE author END,
+				policy_domain, result, requested, disposition, action, override, flags, row FROM n JOIN message ON seq = 1 + i % ?3`,
+			from, to, base, noon.UnixMilli(), rows); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := db.Exec("INSERT OR IGNORE INTO ruled SELECT time, seq FROM message WHERE seq BETWEEN ? AND ? AND flags & 16", from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := db.Exec(`WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 / 50)
+		INSERT OR IGNORE INTO sender SELECT 'a' || (i % 5000) || '.example', CAST('n' || i AS BLOB), ?2 - i * 1000, ?2, i, i % 2 FROM n`, rows, noon.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	f.awaitSums(t)
+}
+
+// awaitSums waits until the maintenance of the store has summed all rows.
+func (f *fixture) awaitSums(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		if _, complete, err := f.store.DaySums(t.Context(), time.Time{}); complete && err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the rows were not summed")
+		}
+	}
+}
+
+func TestEachPageOfManyRowsTakesLessThanHalfASecond(t *testing.T) {
+	f := newFixture(t)
+	f.fill(t, manyRows())
+	now := noon
+	f.Source.Now = func() time.Time { return now }
+	h := NewServer(f.Source).Handler
+	for _, path := range append(paths(h), "/decisions?qid=4Q000007", "/decisions?author=nobody.example", "/decisions?rule=city-list") {
+		var took []time.Duration
+		for range 20 {
+			now = now.Add(keepTime) // no kept answer
+			for {
+				start := time.Now()
+				w := ask(h, "GET", path)
+				if w.Code == http.StatusServiceUnavailable && time.Since(start) < makeTime {
+					continue // the pause after the pages before
+				}
+				if w.Code != http.StatusOK {
+					t.Fatalf("%s = %d %s", path, w.Code, w.Body)
+				}
+				took = append(took, time.Since(start))
+				break
+			}
+		}
+		slices.Sort(took)
+		t.Logf("%-32s median %v, longest %v", path, took[10].Round(time.Millisecond), took[19].Round(time.Millisecond))
+		if took[10] > pageTime {
+			t.Errorf("%s takes %v; want at most %v", path, took[10], pageTime)
+		}
+	}
+}
+
+func TestAThousandRequestsAtOnceAreAnsweredOrSentAway(t *testing.T) {
+	f := newFixture(t)
+	h := NewServer(f.Source).Handler
+	var wg sync.WaitGroup
+	codes := make([]int, 1000)
+	list := paths(h)
+	for i := range codes {
+		wg.Go(func() { codes[i] = ask(h, "GET", list[i%len(list)]).Code })
+	}
+	wg.Wait()
+	for i, code := range codes {
+		if code != http.StatusOK && code != http.StatusServiceUnavailable {
+			t.Errorf("%s = %d; want 200 or 503", list[i%len(list)], code)
+		}
+	}
+	if !slices.Contains(codes, http.StatusOK) {
+		t.Error("no request is answered")
+	}
+}
