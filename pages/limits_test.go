@@ -153,3 +153,29 @@ func TestAnAddressThatIsTooLongIsRefused(t *testing.T) {
 		t.Errorf("a filter of 1,000 characters = %d; want 200", w.Code)
 	}
 }
+
+func TestAPageThatPanicsGivesItsTurnBack(t *testing.T) {
+	f := newFixture(t)
+	broken := true
+	f.Source.Status = func(context.Context) admin.Status {
+		if broken {
+			panic("a fault of the program")
+		}
+		return sampleStatus()
+	}
+	h := NewServer(f.Source).Handler
+	for range maxMaking {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("the page does not panic")
+				}
+			}()
+			ask(h, "GET", "/dns")
+		}()
+	}
+	broken = false
+	if w := ask(h, "GET", "/dns"); w.Code != 200 {
+		t.Errorf("the next request = %d; want 200", w.Code)
+	}
+}

@@ -130,18 +130,12 @@ func local(host string) bool {
 func (s *server) page(name, title, path string, make maker) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		address := r.URL.Path + "?" + r.URL.Query().Encode()
-		a, ok := s.kept.get(address)
-		if !ok {
-			leave, err := s.gate.enter(r.Context())
-			if err != nil {
-				busy(w)
-				return
-			}
-			if a, ok = s.kept.get(address); !ok { // another request has made it meanwhile
-				a = s.answer(r, name, page{Title: title, Path: path, Style: stylePath, Icon: iconPath, Now: view.Moment(s.Now())}, make)
-				s.kept.put(address, a)
-			}
-			leave()
+		a, err := s.keptOrNew(r, address, func() answer {
+			return s.answer(r, name, page{Title: title, Path: path, Style: stylePath, Icon: iconPath, Now: view.Moment(s.Now())}, make)
+		})
+		if err != nil {
+			busy(w)
+			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		if a.code == http.StatusServiceUnavailable {
@@ -150,6 +144,25 @@ func (s *server) page(name, title, path string, make maker) http.HandlerFunc {
 		w.WriteHeader(a.code)
 		_, _ = w.Write(a.body) // the client that went away needs no answer
 	}
+}
+
+// keptOrNew returns the answer that is kept for an address, or makes one when it is
+// its turn. The error is errBusy.
+func (s *server) keptOrNew(r *http.Request, address string, make func() answer) (answer, error) {
+	if a, ok := s.kept.get(address); ok {
+		return a, nil
+	}
+	leave, err := s.gate.enter(r.Context())
+	if err != nil {
+		return answer{}, err
+	}
+	defer leave()
+	if a, ok := s.kept.get(address); ok { // another request has made it meanwhile
+		return a, nil
+	}
+	a := make()
+	s.kept.put(address, a)
+	return a, nil
 }
 
 func busy(w http.ResponseWriter) {

@@ -56,6 +56,7 @@ func TestCheckConfigFindsProblemsOfHost(t *testing.T) {
 		{"a state_dir without rights to write", "bin", readOnly, roots, "", ":1: state_dir: "},
 		{"a state_dir behind a closed one", "bin", shut + "/in", roots, "", "no permission on " + shut},
 		{"no directory for the socket", "bin", good, dir + "/none", "", ":7: listener.address: there is no directory"},
+		{"no directory for the socket of the pages", "bin", good, roots, "[pages]\nlisten = \"unix:/nonexistent/p.sock\"\n", "pages.listen: there is no directory /nonexistent"},
 		{"no directory for the control socket", "bin", good, roots, "[admin]\ncontrol = \"/nonexistent/c.sock\"\n", "admin.control: there is no directory /nonexistent"},
 		{"no directory for the store", "bin", good, roots, "[store]\npath = \"/nonexistent/r.db\"\n", "store.path: there is no directory /nonexistent"},
 		{"a store that is off", "bin", good, roots, "[store]\npath = \"/nonexistent/r.db\"\ndurability = \"off\"\n", ""},

@@ -53,8 +53,11 @@ func Check(cfg *config.Config) Findings {
 	if cfg.Store.Durability != "off" {
 		state["store.path"] = filepath.Dir(cfg.Store.Path)
 	}
+	if cfg.Pages.Listen.Network == "unix" {
+		state["pages.listen"] = filepath.Dir(cfg.Pages.Listen.Addr)
+	}
 	var seen []string
-	for _, key := range []string{"state_dir", "store.path", "admin.control"} {
+	for _, key := range []string{"state_dir", "store.path", "admin.control", "pages.listen"} {
 		if dir := state[key]; dir != "" && !slices.Contains(seen, dir) {
 			seen = append(seen, dir)
 			h.directory(dir, as, func(text, fix string) *config.Errors { return cfg.Problem(key, text, fix) })

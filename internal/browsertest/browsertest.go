@@ -62,11 +62,13 @@ func Start(t *testing.T) *Browser {
 	b := &Browser{t: t, out: out, answers: make(map[int]message)}
 	b.changed = sync.NewCond(&b.mu)
 	go b.read(in)
-	t.Cleanup(func() {
-		b.Call("Browser.close", nil, nil)
-		_ = cmd.Wait() // how it ends does not matter
+	t.Cleanup(func() { // after it was asked to close
+		timer := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+		defer timer.Stop()
 		out.Close()
+		_ = cmd.Wait() // how it ends does not matter
 	})
+	t.Cleanup(func() { b.Call("Browser.close", nil, nil) })
 	b.attach()
 	return b
 }
