@@ -108,7 +108,7 @@ func TestDocumentsCommandsWork(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := make(map[string]int)
-	for _, file := range []string{"README.md", "docs/debian.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/rules-commands.md", "docs/setup.md", "docs/monitoring.md", "docs/store.md", "docs/testing.md", "docs/decisions.md", "docs/temporary-failures.md"} {
+	for _, file := range []string{"README.md", "docs/debian.md", "docs/dns.md", "docs/explain.md", "docs/flow.md", "docs/lookup.md", "docs/operations.md", "docs/rules.md", "docs/rules-commands.md", "docs/setup.md", "docs/monitoring.md", "docs/runbooks.md", "docs/store.md", "docs/testing.md", "docs/decisions.md", "docs/temporary-failures.md"} {
 		for _, block := range blocks(t, file, "sh") {
 			for line := range strings.Lines(block) {
 				line, _, _ = strings.Cut(line, " #")
@@ -213,7 +213,18 @@ func hostLine(t *testing.T, file, line string, example *config.Config) {
 			}
 		}
 	case "systemctl":
-		unit(t, w[len(w)-1]+".service")
+		if last := w[len(w)-1]; !slices.Contains([]string{"unbound", "rsyslog"}, last) {
+			unit(t, last+".service")
+		}
+	case "journalctl":
+		if w[1] != "-u" || w[2] != "dmarcgate" {
+			t.Errorf("%s: %q: not the unit of the daemon", file, line)
+		}
+	case "df":
+		if w[len(w)-1] != example.StateDir {
+			t.Errorf("%s: %q: not the folder of the store", file, line)
+		}
+	case "timedatectl":
 	case "cd":
 		if !bytes.Contains(repoFile(t, "Makefile"), []byte("package.sh "+w[1]+"\n")) {
 			t.Errorf("%s: %q: make package does not make this directory", file, line)

@@ -96,6 +96,8 @@ var allowed = map[string][]string{
 	"internal/browsertest":  {},
 	"internal/mutate":       {},
 	"internal/bench":        {"milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/dbread", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest", "policy/sum"},
+	"internal/dashboard":    {},
+	"internal/promtest":     {"internal/childtest"},
 	"internal/daemontest":   {"internal/miltertest", "results/sqlite"},
 	"internal/disktest":     {},
 	"internal/dkimtest":     {},
