@@ -48,7 +48,7 @@ func TestPanelsAreReadable(t *testing.T) {
 			if p.width < 3 || p.width > columns {
 				t.Errorf("%s: %d columns; want 3 to %d", p.title, p.width, columns)
 			}
-			if most := 14 * p.width; len(p.title) > most {
+			if most := 9 * p.width; len(p.title) > most {
 				t.Errorf("%s: the title has %d characters; %d fit", p.title, len(p.title), most)
 			}
 			if len(p.queries) == 0 || len(p.queries) > 26 || p.unit == "" {
