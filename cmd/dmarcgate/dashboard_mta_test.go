@@ -126,14 +126,8 @@ func play(t *testing.T, d *served, mails []demoMail) {
 	})
 	go func() {
 		defer close(ended)
-		clients := make(map[string]*miltertest.Client)
-		defer func() {
-			for _, c := range clients {
-				c.Close()
-			}
-		}()
 		for round := 0; ; round++ {
-			if err := playRound(d, clients, mails, round); err != nil {
+			if err := playRound(d, mails, round); err != nil {
 				t.Error(err)
 				return
 			}
@@ -148,7 +142,13 @@ func play(t *testing.T, d *served, mails []demoMail) {
 
 // playRound sends every message once, and one under a name that is new, so that the name
 // servers are queried in each round.
-func playRound(d *served, clients map[string]*miltertest.Client, mails []demoMail, round int) error {
+func playRound(d *served, mails []demoMail, round int) error {
+	clients := make(map[string]*miltertest.Client)
+	defer func() {
+		for _, c := range clients {
+			c.Close()
+		}
+	}()
 	author := fmt.Sprintf("a@n%d.bank.example", round)
 	mails = append(slices.Clip(mails), mail("a new name", "conformant", demoThirdParty, "x@bank.example", demoText(author, "Hello")))
 	for i, m := range mails {

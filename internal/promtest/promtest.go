@@ -71,7 +71,7 @@ func Start(t testing.TB, configFile string, flags ...string) *Server {
 	}
 	defer log.Close()
 	s.proc = exec.Command(program(t, "prometheus"), append([]string{"--config.file=" + configFile, "--web.listen-address=" + addr,
-		"--storage.tsdb.path=" + filepath.Join(dir, "data"), "--storage.tsdb.no-lockfile"}, flags...)...)
+		"--storage.tsdb.path=" + filepath.Join(dir, "data")}, flags...)...)
 	s.proc.Dir, s.proc.Stdout, s.proc.Stderr = dir, log, log
 	s.proc.Env = append(os.Environ(), "GOMAXPROCS=1")
 	s.proc.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // should this process die
