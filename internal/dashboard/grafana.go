@@ -159,6 +159,7 @@ func (p panel) thresholds() object {
 
 // options are what each kind of panel needs beside.
 func (p panel) options() object {
+	legend, tooltip := object{"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []string{}}, object{"mode": "multi", "sort": "desc"}
 	last := object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false}
 	switch p.kind {
 	case stat:
@@ -174,13 +175,13 @@ func (p panel) options() object {
 		return object{"reduceOptions": last, "displayMode": "basic", "orientation": "horizontal", "showUnfilled": true}
 	case heatmap:
 		return object{"calculate": false, "yAxis": object{"unit": p.unit}, "color": object{"mode": "scheme", "scheme": "Blues", "steps": 64}, "cellGap": 1,
-			"tooltip": object{"show": true, "yHistogram": false}, "legend": object{"show": true}}
+			"tooltip": object{"mode": "single", "yHistogram": false}, "legend": object{"show": true}}
 	case states:
-		return object{"mergeValues": true, "showValue": "auto", "alignValue": "left", "rowHeight": 0.9, "legend": object{"displayMode": "list", "placement": "bottom", "showLegend": true}}
+		return object{"mergeValues": true, "showValue": "auto", "alignValue": "left", "rowHeight": 0.9, "legend": legend, "tooltip": tooltip}
 	case table:
 		return object{"showHeader": true, "footer": object{"show": false}}
 	}
-	return object{"legend": object{"displayMode": "list", "placement": "bottom", "showLegend": true}, "tooltip": object{"mode": "multi", "sort": "desc"}}
+	return object{"legend": legend, "tooltip": tooltip}
 }
 
 // columns joins the queries of a table by rule, and names their columns.
