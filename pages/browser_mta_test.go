@@ -3,10 +3,7 @@
 package pages
 
 import (
-	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -195,14 +192,5 @@ func TestBrowserShowsHostileNamesAsText(t *testing.T) {
 	}
 	if list := b.Complaints(); len(list) > 0 {
 		t.Errorf("the browser complains:\n%s", strings.Join(list, "\n"))
-	}
-}
-
-// keepReport writes a report of what-if as the command does.
-func keepReport(t *testing.T, f *fixture) {
-	t.Helper()
-	text := fmt.Sprintf(`{"made":"2026-11-30T09:14:00Z","report":%s}`, sampleReport)
-	if err := os.WriteFile(filepath.Join(f.dir, "what-if.json"), []byte(text), 0o644); err != nil {
-		t.Fatal(err)
 	}
 }

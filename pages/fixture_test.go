@@ -210,7 +210,7 @@ func (f *fixture) settle(t *testing.T) {
 func sampleStatus() admin.Status {
 	return admin.Status{
 		Version: "1.0.0", Started: noon.Add(-50 * time.Hour), Reloaded: noon.Add(-3 * time.Hour), Rules: 3, RulesHash: "5f0c2a9d11e4", RuleWarnings: 1,
-		Listeners: []admin.ListenerStatus{{Name: "mta", Address: "unix:/run/dmarcgate/milter.sock", Profile: "strict", EnforceShare: 100}},
+		Listeners: []admin.ListenerStatus{{Name: "mta", Address: "unix:/run/dmarcgate/milter.sock", Profile: "strict", EnforceShare: 100, Traffic: admin.Traffic{Sessions: 812, Active: 3, Limit: 500}}},
 		Checks:    map[string]string{"resolver": "ok", "connections": "ok", "store": "ok"}, Restart: []string{"dns"},
 		Results: &admin.ResultsStatus{Rows: 2417, Bytes: 3 << 20},
 		DNS: admin.DNSStatus{
@@ -240,3 +240,12 @@ const sampleReport = `{"candidate":"profile strict on all listeners","from":"202
 "by_rule":{"lines":[{"rule":"","changed":61,"rejected":37,"quarantined":24,"relaxed":0}]},
 "by_author_domain":{"lines":[{"domain":"alumni.example","changed":37,"rejected":37,"quarantined":0,"relaxed":0},{"domain":"city.example","changed":24,"rejected":0,"quarantined":24,"relaxed":0}]},
 "readiness":{"forwarders":[{"kind":"name","name":"forward.example","messages":40,"rejected":37,"quarantined":0}],"direct_senders":[{"kind":"spf","name":"crm.example","messages":24,"rejected":0,"quarantined":24}]}}`
+
+// keepReport writes a report of what-if as the command does.
+func keepReport(t *testing.T, f *fixture) {
+	t.Helper()
+	text := fmt.Sprintf(`{"made":"2026-11-30T09:14:00Z","report":%s}`, sampleReport)
+	if err := os.WriteFile(filepath.Join(f.dir, "what-if.json"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -38,6 +38,7 @@ func TestPackage(t *testing.T) {
 		"has the same bytes when built again": checkSame,
 		"has no lintian error":                checkLintian,
 		"has a small static program":          checkProgram,
+		"has every example of deploy":         checkExamples,
 		"has no leftovers by piuparts":        checkPiuparts,
 		"installs, upgrades and purges":       checkLife,
 	} {
@@ -89,6 +90,22 @@ func checkProgram(t *testing.T, deb string) {
 	defer f.Close()
 	if libraries, err := f.ImportedLibraries(); err != nil || len(libraries) > 0 {
 		t.Errorf("the program needs the libraries %v, %v; want none", libraries, err)
+	}
+}
+
+// examples are the files and folders of deploy that operators copy.
+var examples = []string{"dmarcgate.toml", "fail2ban", "grafana/dmarcgate.json", "prometheus/dmarcgate.rules.yml", "prometheus/tests", "rules.d"}
+
+// checkExamples compares the examples of the package, which docs/debian.md names, with
+// those of the checkout.
+func checkExamples(t *testing.T, deb string) {
+	dir := t.TempDir()
+	output(t, exec.Command("dpkg-deb", "-x", deb, dir))
+	for _, name := range examples {
+		got, want := filepath.Join(dir, "usr/share/doc/dmarcgate/examples", name), filepath.Join("../../deploy", name)
+		if out, err := exec.Command("diff", "-r", want, got).CombinedOutput(); err != nil {
+			t.Errorf("the example %s differs from deploy: %v\n%s", name, err, out)
+		}
 	}
 }
 

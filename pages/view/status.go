@@ -45,7 +45,7 @@ type Status struct {
 }
 
 // Listener is a milter listener.
-type Listener struct{ Name, Address, Profile, Share, Warning string }
+type Listener struct{ Name, Address, Profile, Share, Connections, Warning string }
 
 // maxLines is how many lines of one list the first page shows.
 const maxLines = 20
@@ -55,7 +55,8 @@ func StatusOf(s admin.Status, now time.Time) Status {
 	v := Status{Version: Shown(s.Version), Started: Ago(now, s.Started)}
 	v.Lights = []Light{enforcement(s), checks(s), settings(s, now), ruleLight(s), store(s), servers(s)}
 	for _, l := range s.Listeners[:min(len(s.Listeners), maxLines)] {
-		line := Listener{Name: Shown(l.Name), Address: Shown(l.Address), Profile: Shown(l.Profile), Share: fmt.Sprintf("%d %%", l.EnforceShare)}
+		line := Listener{Name: Shown(l.Name), Address: Shown(l.Address), Profile: Shown(l.Profile), Share: fmt.Sprintf("%d %%", l.EnforceShare),
+			Connections: Number(int64(l.Traffic.Active)) + " of " + Number(int64(l.Traffic.Limit))}
 		if l.Warning != nil {
 			line.Warning = Shown(l.Warning.Text)
 		}
