@@ -12,6 +12,8 @@ RACED    := $(PKGS)
 # Rooms of pure functions: at full size the race detector, which finds nothing
 # there, would make hours of their millions of generated messages.
 PURE     := ./message ./policy/... ./internal/lintsound
+# Tests that measure times: at full size alone, and not under the race detector.
+TIMED    := TestEachPageOfManyRows|TestMailWaitsNoLonger
 
 export DMARCGATE_SCALE := $(SCALE)
 
@@ -51,6 +53,7 @@ tools: ## install the servers and the compiler that the tests need
 soak: ## the same tests at full size; those of pure functions without the race detector
 	$(MAKE) test SCALE=50 TIMEOUT=3h RACED="$$($(GO) list $(PKGS) | grep -vxF "$$($(GO) list $(PURE))" | xargs)"
 	CGO_ENABLED=0 DMARCGATE_SCALE=50 $(GO) test -count=1 -timeout 3h $(PURE)
+	CGO_ENABLED=0 DMARCGATE_SCALE=50 $(GO) test -count=1 -timeout 1h -p 1 -run '$(TIMED)' ./pages ./internal/bench
 
 bench: ## what a message costs, beside its floors; RECORD=1 keeps the figures
 	@mkdir -p "$(CACHE)/bench"

@@ -3,21 +3,27 @@ package pages
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
 
 // Limits of the pages: ours.
 const (
-	maxConns   = 64              // connections; others wait to be accepted
-	maxMaking  = 2               // pages that are made at once
-	maxWaiting = 32              // requests that wait for their turn
-	turnTime   = time.Second     // for one to wait
-	makeTime   = time.Second     // for a page to be made
-	keepTime   = 2 * time.Second // for which an answer serves the same request again
-	maxKept    = 32              // answers that are kept
-	retryAfter = "2"             // seconds, for those that are sent away
+	maxConns   = 64                     // connections; others wait to be accepted
+	maxMaking  = 2                      // pages that are made at once
+	maxWaiting = 32                     // requests that wait for their turn
+	turnTime   = 5 * time.Second        // for one to wait
+	makeTime   = time.Second            // for a page to be made
+	credit     = 500 * time.Millisecond // of making without a pause
+	payBack    = 5                      // pages that follow take one part in payBack of a processor
+	answerGap  = 10 * time.Millisecond  // between two answers, whatever they say
+	maxBurst   = 50                     // answers without a gap
+	keepTime   = 2 * time.Second        // for which an answer serves the same request again
+	maxKept    = 32                     // answers that are kept
+	retryAfter = "5"                    // seconds, for those that are sent away
 
 	readTime  = 5 * time.Second  // for a client to send its request
 	writeTime = 10 * time.Second // for a client to take an answer
@@ -30,14 +36,51 @@ const (
 // errBusy means that a request has waited for its turn in vain.
 var errBusy = errors.New("too many pages are asked for at once")
 
-// gate lets few make pages, and gives the mail the same time after each.
+// budget spreads work over time: what was spent is paid back as time passes.
+type budget struct {
+	mu   sync.Mutex
+	free time.Time     // when all that was spent is paid back
+	loan time.Duration // that is spent without a wait
+}
+
+// spend takes d and returns how long to wait for it. When that is longer than
+// most, nothing is taken.
+func (b *budget) spend(now time.Time, d, most time.Duration) (wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.free.Before(now) {
+		b.free = now
+	}
+	if wait = b.free.Sub(now) - b.loan; wait <= most {
+		b.free = b.free.Add(d)
+	}
+	return max(0, wait)
+}
+
+// sleep waits, and reports whether ctx lasted.
+func sleep(ctx context.Context, d time.Duration) bool {
+	if d <= 0 {
+		return ctx.Err() == nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// gate lets few make pages, so that the processors are for the mail.
 type gate struct {
 	turns   chan struct{}
 	waiting chan struct{}
+	making  budget
 }
 
 func newGate() *gate {
-	return &gate{make(chan struct{}, maxMaking), make(chan struct{}, maxWaiting)}
+	return &gate{turns: make(chan struct{}, maxMaking), waiting: make(chan struct{}, maxWaiting), making: budget{loan: credit * payBack}}
 }
 
 // enter waits for a turn. leave ends it.
@@ -55,10 +98,32 @@ func (g *gate) enter(ctx context.Context) (leave func(), err error) {
 	case <-ctx.Done():
 		return nil, errBusy
 	}
+	if !sleep(ctx, g.making.spend(time.Now(), 0, turnTime)) {
+		<-g.turns
+		return nil, errBusy
+	}
 	start := time.Now()
 	return func() {
-		time.AfterFunc(time.Since(start), func() { <-g.turns }) // half of the time is for the mail
+		end := time.Now()
+		g.making.spend(end, payBack*end.Sub(start), math.MaxInt64)
+		<-g.turns
 	}, nil
+}
+
+// paced answers requests at a bounded rate, so that even those that are sent away
+// cost little. A request beyond the rate waits, and its connection with it.
+func paced(next http.Handler) http.Handler {
+	answers := budget{loan: maxBurst * answerGap}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		wait := answers.spend(time.Now(), answerGap, turnTime)
+		switch {
+		case !sleep(r.Context(), min(wait, turnTime)): // the client has gone away
+		case wait > turnTime:
+			busy(w)
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
 }
 
 // kept are the newest answers, by their address.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"dmarcgate/admin"
@@ -68,6 +69,72 @@ func TestAtMostTwoPagesAreMadeAtOnceAndOthersComeAgain(t *testing.T) {
 	if h.top.Load() > maxMaking || h.top.Load() == 0 || busy.Load() < 200-maxWaiting-maxMaking-20 {
 		t.Errorf("%d pages were made at once, and %d of %d requests were sent away", h.top.Load(), busy.Load(), sent.Load())
 	}
+}
+
+func TestBudgetLendsAndIsPaidBackAsTimePasses(t *testing.T) {
+	b := budget{loan: 2 * time.Second}
+	for _, step := range []struct {
+		at, take, wait time.Duration
+	}{
+		{0, 2 * time.Second, 0}, // the loan
+		{0, time.Second, 0},     // what is spent is known afterwards
+		{0, 0, time.Second},     // beyond the loan
+		{400 * time.Millisecond, 0, 600 * time.Millisecond}, // partly paid back
+		{time.Second, time.Hour, 0},                         // the loan is spent
+		{time.Second, time.Second, time.Hour},               // longer than the longest wait: nothing is taken
+		{2 * time.Second, 0, time.Hour - time.Second},       // so that the wait is no longer
+		{2 * time.Hour, 3 * time.Second, 0},                 // time without work is not saved up
+		{2*time.Hour + time.Second, time.Second, 0},         // the loan again
+		{2*time.Hour + time.Second, 0, 1 * time.Second},     // and beyond the loan
+	} {
+		if got := b.spend(noon.Add(step.at), step.take, time.Minute); got != step.wait {
+			t.Errorf("after %v, spend(%v) waits %v; want %v", step.at, step.take, got, step.wait)
+		}
+	}
+}
+
+func TestPagesTakeAFifthOfAProcessorAfterTheirCredit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate()
+		begin, made := time.Now(), 0
+		for ; time.Since(begin) < time.Minute; made++ {
+			leave, err := g.enter(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond) // of the bubble
+			leave()
+		}
+		used := time.Duration(made) * 100 * time.Millisecond
+		if most := credit + time.Minute/payBack + time.Second; used > most || used < time.Minute/payBack {
+			t.Errorf("pages take %v of a minute; want about %v", used, time.Minute/payBack)
+		}
+	})
+}
+
+func TestAnswersBeyondTheRateWaitOrAreSentAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := paced(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }))
+		begin := time.Now()
+		var answered, away atomic.Int32
+		var wg sync.WaitGroup
+		for range 2000 {
+			wg.Go(func() {
+				switch w := ask(h, "GET", "/nothing"); {
+				case w.Code == http.StatusNotFound:
+					answered.Add(1)
+				case w.Code == http.StatusServiceUnavailable && time.Since(begin) >= turnTime:
+					away.Add(1)
+				default:
+					t.Errorf("after %v: %d; want 503 after %v at the earliest", time.Since(begin), w.Code, turnTime)
+				}
+			})
+		}
+		wg.Wait()
+		if want := int32(maxBurst + turnTime/answerGap + 1); answered.Load() != want || away.Load() != 2000-want {
+			t.Errorf("%d requests are answered and %d sent away; want %d and the others", answered.Load(), away.Load(), want)
+		}
+	})
 }
 
 func TestTheSameRequestIsServedFromTheLastAnswerForAWhile(t *testing.T) {

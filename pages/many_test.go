@@ -11,12 +11,13 @@ import (
 	"time"
 )
 
-// manyRows is how many rows the pages are measured with: 5,000,000 in make soak.
+// manyRows is how many rows the pages are measured with: 5,000,000 in make soak, there
+// without the race detector, which would measure itself.
 func manyRows() int {
-	if os.Getenv("DMARCGATE_SCALE") > "1" {
-		return 5_000_000
+	if scale := os.Getenv("DMARCGATE_SCALE"); scale == "" || scale == "1" || raced {
+		return 30_000
 	}
-	return 30_000
+	return 5_000_000
 }
 
 // pageTime is the longest that the median of a page may take: ours.
@@ -59,7 +60,7 @@ func (f *fixture) fill(t *testing.T, rows int) {
 // awaitSums waits until the maintenance of the store has summed all rows.
 func (f *fixture) awaitSums(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		if _, complete, err := f.store.DaySums(t.Context(), time.Time{}); complete && err == nil {
 			return
 		}
@@ -74,23 +75,18 @@ func TestEachPageOfManyRowsTakesLessThanHalfASecond(t *testing.T) {
 	f.fill(t, manyRows())
 	now := noon
 	f.Source.Now = func() time.Time { return now }
-	h := NewServer(f.Source).Handler
+	s := newServer(f.Source)
+	s.gate.making.loan = time.Hour // the pages are measured, not their pauses
+	h := s.handler()
 	for _, path := range append(paths(h), "/decisions?qid=4Q000007", "/decisions?author=nobody.example", "/decisions?rule=city-list") {
 		var took []time.Duration
 		for range 20 {
 			now = now.Add(keepTime) // no kept answer
-			for {
-				start := time.Now()
-				w := ask(h, "GET", path)
-				if w.Code == http.StatusServiceUnavailable && time.Since(start) < makeTime {
-					continue // the pause after the pages before
-				}
-				if w.Code != http.StatusOK {
-					t.Fatalf("%s = %d %s", path, w.Code, w.Body)
-				}
-				took = append(took, time.Since(start))
-				break
+			start := time.Now()
+			if w := ask(h, "GET", path); w.Code != http.StatusOK {
+				t.Fatalf("%s = %d %s", path, w.Code, w.Body)
 			}
+			took = append(took, time.Since(start))
 		}
 		slices.Sort(took)
 		t.Logf("%-32s median %v, longest %v", path, took[10].Round(time.Millisecond), took[19].Round(time.Millisecond))

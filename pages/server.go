@@ -61,11 +61,22 @@ var errNotFound = errors.New("there is no such message; perhaps it is no longer 
 
 // NewServer makes the HTTP server; the caller gives it a listener (see Limit).
 func NewServer(src Source) *http.Server {
+	return &http.Server{
+		Handler: paced(newServer(src).handler()), ReadTimeout: readTime, WriteTimeout: writeTime + 2*turnTime + makeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
+	}
+}
+
+func newServer(src Source) *server {
 	if src.Now == nil {
 		src.Now = time.Now
 	}
 	s := &server{Source: src, gate: newGate(), templates: parse()}
 	s.kept.now = src.Now
+	return s
+}
+
+// handler leads the paths to the pages.
+func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /static/{file}", static)
 	mux.HandleFunc("GET /{$}", s.page("status", "Status", "/", s.status))
@@ -75,9 +86,7 @@ func NewServer(src Source) *http.Server {
 	mux.HandleFunc("GET /rules", s.page("rules", "Rules", "/rules", s.rules))
 	mux.HandleFunc("GET /what-if", s.page("whatif", "What-if", "/what-if", s.whatIf))
 	mux.HandleFunc("GET /dns", s.page("dns", "DNS", "/dns", s.dns))
-	return &http.Server{
-		Handler: guard(mux), ReadTimeout: readTime, WriteTimeout: writeTime + turnTime + makeTime, IdleTimeout: idleTime, MaxHeaderBytes: maxHeader,
-	}
+	return guard(mux)
 }
 
 // policyField lets a page have our style sheet, our icon and our forms, and

@@ -46,6 +46,7 @@ const (
 	farQueries  = 0.05 // a message, then
 	whatIfOver  = 4    // CPU of what-if by that of a bare scan of the same rows
 	whatIfSpace = 256  // MiB of what-if
+	pagesWait   = 1.2  // p99 while status pages are loaded by p99 without
 )
 
 // column returns a figure of every repetition, in a unit.
@@ -88,6 +89,16 @@ func gridBounds(rows []*row) []bound {
 				l := load{n, short}
 				out = append(out, bound{title: fmt.Sprintf("%v, %s: CPU / CPU without a store", l, d), atMost: storeCPU, values: find(rows, gridKey(d, l)).column(cpuOff, 1)})
 			}
+		}
+	}
+	return out
+}
+
+// pagesBounds are those of the rows of the status pages.
+func pagesBounds(rows []*row) (out []bound) {
+	for _, r := range rows {
+		if r.off != nil {
+			out = append(out, bound{title: r.title + ": p99 / p99 without requests", atMost: pagesWait, values: r.column(p99Off, 1)})
 		}
 	}
 	return out

@@ -25,6 +25,7 @@ type daemon struct {
 type daemonConfig struct {
 	durability string
 	dns        string // "ip:port"
+	pages      bool   // status pages at the socket of daemon.pages
 }
 
 // write writes the configuration file of a daemon that lives in dir, and
@@ -43,9 +44,15 @@ name = "bench"
 address = "unix:%s"
 profile = "strict"
 `, dir, c.dns, c.durability, web, filepath.Join(dir, "s"))
+	if c.pages {
+		text += fmt.Sprintf("[pages]\nlisten = \"unix:%s\"\n", pagesSocket(dir))
+	}
 	path := filepath.Join(dir, "dmarcgate.toml")
 	return path, os.WriteFile(path, []byte(text), 0o600)
 }
+
+// pagesSocket is where the daemon that lives in dir serves its status pages.
+func pagesSocket(dir string) string { return filepath.Join(dir, "p") }
 
 // startDaemon starts a daemon that lives in dir and waits until it is ready.
 func startDaemon(ctx context.Context, binary, dir string, cfg daemonConfig) (*daemon, error) {

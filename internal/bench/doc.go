@@ -36,8 +36,13 @@
 //
 // # The replay
 //
-// The last part has the command what-if read a store, beside a bare scan of the
+// Another part has the command what-if read a store, beside a bare scan of the
 // same rows.
+//
+// # The status pages
+//
+// The last part plays the mix while readers load the status pages of the daemon
+// without a pause (pages.go), beside the same mail without readers.
 //
 // # The mix
 //

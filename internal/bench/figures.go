@@ -24,13 +24,14 @@ const (
 	rateOff                  // rate to that of a daemon without a store under the same load
 	p50Off                   // p50, the same
 	cpuOff                   // cpu, the same
+	p99Off                   // p99, the same; of the status pages to that without requests
 	p50Chain                 // p50 to that of OpenDKIM and OpenDMARC under the same load
 	columns                  // how many there are
 )
 
 // keys are the names of the columns in the history.
 var keys = [columns]string{"rate", "p50_ms", "p99_ms", "answer_p50_ms", "cpu_ms", "ratio", "ratio_canon", "allocs", "alloc_bytes", "peak_bytes", "dns_queries",
-	"rate_to_off", "p50_to_off", "cpu_to_off", "p50_to_chain"}
+	"rate_to_off", "p50_to_off", "cpu_to_off", "p99_to_off", "p50_to_chain"}
 
 // sample holds the figures of one repetition; what was not measured is NaN.
 type sample [columns]float64

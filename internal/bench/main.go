@@ -43,6 +43,7 @@ type flags struct {
 	only    string
 
 	gridMessages, gridRepeat int
+	pagesMessages            int
 	replayRows, replayRepeat int
 }
 
@@ -51,9 +52,10 @@ const (
 	partMix    = "mix"
 	partGrid   = "grid"
 	partReplay = "replay"
+	partPages  = "pages"
 )
 
-var parts = []string{partMix, partGrid, partReplay}
+var parts = []string{partMix, partGrid, partReplay, partPages}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
@@ -76,13 +78,15 @@ func report(err error, stderr io.Writer) int {
 
 // The sizes of a run, and of a quick one.
 const (
-	mixMessages, quickMixMessages   = 3000, 500
-	mixRepeat, quickMixRepeat       = 5, 3
-	gridMessages, quickGridMessages = 400, 100
-	gridRepeat, quickGridRepeat     = 7, 3
-	replayRows, quickReplayRows     = 1_000_000, 100_000
-	replayRepeat, quickReplayRepeat = 3, 1
-	defaultConnections              = 10
+	mixMessages, quickMixMessages     = 3000, 500
+	mixRepeat, quickMixRepeat         = 5, 3
+	gridMessages, quickGridMessages   = 400, 100
+	gridRepeat, quickGridRepeat       = 7, 3
+	replayRows, quickReplayRows       = 1_000_000, 100_000
+	replayRepeat, quickReplayRepeat   = 3, 1
+	pagesRows, quickPagesRows         = 1_000_000, 100_000
+	pagesMessages, quickPagesMessages = 3000, 1000
+	defaultConnections                = 10
 )
 
 func parseFlags(args []string, stderr io.Writer) (*flags, error) {
@@ -98,7 +102,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.against, "against", "", "another dmarcgate binary, measured in the mix in turns with the first (default: none)")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
-	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", daemons and floors under one load; "+partGrid+", durabilities and "+chainTitle+" under several loads; or "+partReplay+", what-if on stored messages (default: all)")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", daemons and floors under one load; "+partGrid+", durabilities and "+chainTitle+" under several loads; "+partReplay+", what-if on stored messages; or "+partPages+", mail while status pages are loaded (default: all)")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -119,6 +123,7 @@ func (f *flags) complete(rest int, scale string) error {
 	}
 	f.gridMessages, f.gridRepeat = cmp.Or(f.messages, pick(gridMessages, quickGridMessages)), cmp.Or(f.repeat, pick(gridRepeat, quickGridRepeat))
 	f.replayRows, f.replayRepeat = pick(replayRows, quickReplayRows), cmp.Or(f.repeat, pick(replayRepeat, quickReplayRepeat))
+	f.pagesMessages, f.storeRows = cmp.Or(f.messages, pick(pagesMessages, quickPagesMessages)), pick(pagesRows, quickPagesRows)
 	f.messages, f.repeat = cmp.Or(f.messages, pick(mixMessages, quickMixMessages)), cmp.Or(f.repeat, pick(mixRepeat, quickMixRepeat))
 	if scale != "" {
 		n, err := strconv.Atoi(scale)
@@ -127,6 +132,7 @@ func (f *flags) complete(rest int, scale string) error {
 		}
 		f.messages *= n
 		f.gridMessages *= n
+		f.pagesMessages *= n
 	}
 	if f.only != "" && !slices.Contains(parts, f.only) {
 		return fmt.Errorf("-only %q; want one of %s", f.only, strings.Join(parts, ", "))
@@ -159,6 +165,7 @@ func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
 		{partMix, func() error { return f.runRows(ctx, b, f.mix(), stdout, stderr) }},
 		{partGrid, func() error { return f.runRows(ctx, b, f.grid(), stdout, stderr) }},
 		{partReplay, func() error { return f.runReplay(ctx, stdout, stderr) }},
+		{partPages, func() error { return f.runRows(ctx, b, f.pages(), stdout, stderr) }},
 	} {
 		if f.only != "" && f.only != p.name {
 			continue
@@ -191,6 +198,13 @@ func (f *flags) grid() part {
 	opts := f.options
 	opts.messages, opts.repeat = f.gridMessages, f.gridRepeat
 	return part{opts, partGrid, "cN is N SMTP sessions of 1 to 5 messages at once; short ones connect to the milter, lasting ones are connected. Ratios are to rows under the same load in the same repetition.", gridRows, gridTable, gridBounds}
+}
+
+func (f *flags) pages() part {
+	opts := f.options
+	opts.messages = f.pagesMessages
+	legend := fmt.Sprintf("The daemon has a store of %d rows. Ratios are to the row without requests for pages in the same repetition.", f.storeRows)
+	return part{opts, partPages, legend, pageRows, pagesTable, pagesBounds}
 }
 
 // runRows measures a part and prints it beside its bounds and the last recorded

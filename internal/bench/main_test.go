@@ -102,6 +102,33 @@ func TestTheGridHasEveryDurabilityUnderEveryLoad(t *testing.T) {
 	}
 }
 
+// Mail is measured beside readers of the status pages. At full size, without the race
+// detector (make soak), the bound of docs/testing.md is kept.
+func TestMailWaitsNoLongerWhileStatusPagesAreLoaded(t *testing.T) {
+	runtime.LockOSThread() // see startProcess
+	defer runtime.UnlockOSThread()
+	opts := options{messages: 20, connections: 2, repeat: 1, seed: 1, storeRows: 500, daemon: testDaemon(t)}
+	scale := os.Getenv("DMARCGATE_SCALE")
+	full := scale != "" && scale != "1" && !raced
+	if full {
+		opts.messages, opts.connections, opts.repeat, opts.storeRows = pagesMessages, defaultConnections, mixRepeat, pagesRows
+	}
+	rows, err := measureAll(t.Context(), opts, partPages, pageRows, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := pagesBounds(rows)
+	if len(bounds) != len(crowds) {
+		t.Errorf("%d bounds; want one for each of %d crowds of readers", len(bounds), len(crowds))
+	}
+	for _, b := range bounds {
+		t.Log(b)
+		if kept := b.kept(); kept == "not measured" || full && kept != "kept" {
+			t.Errorf("%s is %s", b.title, kept)
+		}
+	}
+}
+
 func TestABoundIsMissedByItsMedianAlone(t *testing.T) {
 	for _, tt := range []struct {
 		bound bound

@@ -16,6 +16,7 @@ type options struct {
 	seed        uint64
 	daemon      string // the binary to be measured
 	against     string // another one, measured beside it; "" is none
+	storeRows   int    // in the store that the status pages read
 }
 
 // row is a line of a table with what was measured for it.
@@ -86,7 +87,7 @@ func setRatios(rows []*row, number int) {
 		s := &r.samples[number]
 		s[ratio], s[ratioCanon] = s[cpu]/(floors[0]+floors[1]), s[cpu]/(floors[0]+floors[2])
 		off, chain := r.off.at(number), r.chain.at(number)
-		s[rateOff], s[p50Off], s[cpuOff] = s[rate]/off[rate], s[p50]/off[p50], s[cpu]/off[cpu]
+		s[rateOff], s[p50Off], s[p99Off], s[cpuOff] = s[rate]/off[rate], s[p50]/off[p50], s[p99]/off[p99], s[cpu]/off[cpu]
 		s[p50Chain] = s[p50] / chain[p50]
 	}
 }

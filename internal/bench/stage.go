@@ -121,7 +121,7 @@ func (s *stage) dmarcgate(ctx context.Context, durability string, dns *dnstest.S
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := startDaemon(ctx, s.opts.daemon, dir, daemonConfig{durability, dns.Addr()})
+	d, err := startDaemon(ctx, s.opts.daemon, dir, daemonConfig{durability: durability, dns: dns.Addr()})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -42,6 +42,17 @@ var gridTable = []shown{
 	{p50Chain, "p50/chain", "%.2f", 1, true},
 }
 
+var pagesTable = []shown{
+	{rate, "msg/s", "%.0f", 1, true},
+	{p50, "p50 ms", "%.2f", 1, true},
+	{p99, "p99 ms", "%.2f", 1, true},
+	{cpu, "CPU ms/msg", "%.3f", 1, false},
+	{peak, "peak MiB", "%.1f", 1 << 20, false},
+	{rateOff, "rate/quiet", "%.2f", 1, true},
+	{p50Off, "p50/quiet", "%.2f", 1, true},
+	{p99Off, "p99/quiet", "%.2f", 1, true},
+}
+
 // writeTable prints medians, and the range of the figures that vary most.
 func writeTable(w io.Writer, table []shown, rows []*row) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
