@@ -12,7 +12,7 @@ RACED    := $(PKGS)
 # Rooms of pure functions: at full size the race detector, which finds nothing
 # there, would make hours of their millions of generated messages.
 PURE     := ./message ./policy/... ./internal/lintsound
-# Tests that measure times: at full size alone, and not under the race detector.
+# Tests that measure times: at full size without the race detector.
 TIMED    := TestEachPageOfManyRows|TestMailWaitsNoLonger
 
 export DMARCGATE_SCALE := $(SCALE)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"dmarcgate/config"
 	"dmarcgate/milter"
 	"dmarcgate/pages"
@@ -27,7 +25,7 @@ func (d *Daemon) openPages(cfg config.Pages) error {
 	if err != nil {
 		return fmt.Errorf("status pages: %w", err)
 	}
-	src := pages.Source{Status: d.Status, Site: d.Inputs, Counts: func() []view.DNSCount { return dnsCounts(d.registry) }}
+	src := pages.Source{Status: d.Status, Site: d.Inputs, Counts: d.dnsCounts}
 	if d.store != nil {
 		src.Store = d.store
 	}
@@ -43,29 +41,10 @@ func (d *Daemon) Pages() net.Addr {
 	return d.pages.socket.Addr()
 }
 
-// dnsCounts reads the counters of lookups and queries.
-func dnsCounts(reg prometheus.Gatherer) (out []view.DNSCount) {
-	families, err := reg.Gather()
-	if err != nil {
-		return nil // some other metric; /metrics says which
-	}
-	for _, f := range families {
-		query := f.GetName() == "dmarcgate_dns_queries_total"
-		if !query && f.GetName() != "dmarcgate_dns_cache_requests_total" {
-			continue
-		}
-		for _, m := range f.GetMetric() {
-			c := view.DNSCount{Query: query, N: int64(m.GetCounter().GetValue())}
-			for _, l := range m.GetLabel() {
-				switch l.GetName() {
-				case "purpose":
-					c.Purpose = l.GetValue()
-				case "outcome", "result":
-					c.Outcome = l.GetValue()
-				}
-			}
-			out = append(out, c)
-		}
+// dnsCounts are the counters of lookups and queries.
+func (d *Daemon) dnsCounts() (out []view.DNSCount) {
+	for _, c := range d.metrics.DNSCounts() {
+		out = append(out, view.DNSCount{Query: c.Query, Purpose: c.Purpose, Outcome: c.Outcome, N: int64(c.N)})
 	}
 	return out
 }

@@ -215,6 +215,22 @@ func TestTrafficIsWhatWasCounted(t *testing.T) {
 	}
 }
 
+func TestDNSCountsAreWhatWasCounted(t *testing.T) {
+	m := New(prometheus.NewRegistry(), nil)
+	m.CacheRequest("spf", "hit")
+	m.CacheRequest("spf", "hit")
+	m.Query("dkim", "servfail", time.Second)
+	var got []DNSCount
+	for _, c := range m.DNSCounts() {
+		if c.N > 0 {
+			got = append(got, c)
+		}
+	}
+	if want := []DNSCount{{false, "spf", "hit", 2}, {true, "dkim", "servfail", 1}}; !slices.Equal(got, want) {
+		t.Errorf("DNSCounts() = %+v; want %+v", got, want)
+	}
+}
+
 func TestCacheUseCountsWhatNeededNoQuery(t *testing.T) {
 	m := New(prometheus.NewRegistry(), nil)
 	m.CacheSize(3, 1200)

@@ -58,6 +58,29 @@ func (m *Metrics) CacheUse() CacheUse {
 	return u
 }
 
+// DNSCount is how many lookups or queries there were of one kind.
+type DNSCount struct {
+	Query            bool // sent to a name server; else a lookup, of which Outcome says how the cache served it
+	Purpose, Outcome string
+	N                uint64
+}
+
+// DNSCounts returns the lookups and queries since the start of the daemon.
+func (m *Metrics) DNSCounts() (list []DNSCount) {
+	if m == nil {
+		return nil
+	}
+	for i, p := range purposes {
+		for j, o := range outcomes {
+			list = append(list, DNSCount{false, p, o, counted(m.cacheRequest[i][j])})
+		}
+		for _, k := range queryKinds {
+			list = append(list, DNSCount{true, p, k, counted(m.queries.WithLabelValues(p, k))})
+		}
+	}
+	return list
+}
+
 // counted reads a counter or a gauge that counts; a gauge below zero is zero.
 func counted(c prometheus.Metric) uint64 {
 	var v dto.Metric

@@ -15,7 +15,7 @@ const maxListeners = 20
 var (
 	profiles = []string{"monitor", "conformant", "strict"}
 	checks   = []string{"connections", "resolver", "store"}
-	settings = []string{"admin", "dns", "limits", "listener", "log", "privacy", "sampling", "state_dir", "store", "user"}
+	settings = []string{"admin", "dns", "limits", "listener", "log", "pages", "privacy", "sampling", "state_dir", "store", "user"}
 )
 
 // stateMetrics are of the settings that are active, and of the health of the

@@ -16,7 +16,7 @@ word=$1 cache=$2
 processes() {
 	for p in /proc/[0-9]*; do
 		tr '\0' ' ' <"$p/cmdline" 2>/dev/null && echo
-	done | grep -E '^[^ ]*(/postfix/sbin/|/master |postgres |unbound |nsd |dnsmasq |opendkim |rspamd:? |prometheus |amavisd |spamd |spamass-milter |sendmail:? |\.test |dmarcgate )' | sort || true
+	done | grep -E '^[^ ]*(/postfix/sbin/|/master |postgres |unbound |nsd |dnsmasq |opendkim |rspamd:? |prometheus |chromium |amavisd |spamd |spamass-milter |sendmail:? |\.test |dmarcgate )' | sort || true
 }
 
 # sockets lists the addresses on which somebody listens.
