@@ -10,7 +10,7 @@ import (
 
 var (
 	answerPage  = regexp.MustCompile(`page "([^":]+): ([^"]+)"`)
-	sectionName = regexp.MustCompile(`<(?:h2|figcaption|th scope="col"|section|form)\b[^>]*?(?: aria-label="([^"]*)"[^>]*)?>([^<]*)`)
+	sectionName = regexp.MustCompile(`<(?:h2|figcaption|th scope="col"|section|form)[^>]*?(?: aria-label="([^"]*)"[^>]*)?>([^<]*)`)
 )
 
 // sectionsOf are the names of the sections and columns of a page.
