@@ -13,6 +13,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/childtest"
 	"dmarcgate/pages/view"
 	"dmarcgate/policy"
 	"dmarcgate/results"
@@ -196,14 +197,14 @@ func (f *fixture) settle(t *testing.T) {
 	last := senders[4].mail(f.set, noon, 1<<21)
 	last.Facts.QueueID = "4QlastKXz"
 	f.store.Add(last)
-	for deadline := time.Now().Add(10 * time.Second); ; {
-		if rows, err := f.store.ByQueueID(t.Context(), last.Facts.QueueID); err == nil && len(rows) > 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the rows were not written")
-		}
-		time.Sleep(5 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	err := childtest.Poll(ctx, func() bool {
+		rows, err := f.store.ByQueueID(ctx, last.Facts.QueueID)
+		return err == nil && len(rows) > 0
+	})
+	if err != nil {
+		t.Fatalf("the rows were not written: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"database/sql"
 	"net/http"
 	"os"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"dmarcgate/internal/childtest"
 )
 
 // manyRows is how many rows the pages are measured with: 5,000,000 in make soak, there
@@ -60,13 +63,14 @@ func (f *fixture) fill(t *testing.T, rows int) {
 // awaitSums waits until the maintenance of the store has summed all rows.
 func (f *fixture) awaitSums(t *testing.T) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
-		if _, complete, err := f.store.DaySums(t.Context(), time.Time{}); complete && err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the rows were not summed")
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute)
+	defer cancel()
+	err := childtest.Poll(ctx, func() bool {
+		_, complete, err := f.store.DaySums(ctx, time.Time{})
+		return complete && err == nil
+	})
+	if err != nil {
+		t.Fatalf("the rows were not summed: %v", err)
 	}
 }
 
