@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -59,7 +58,10 @@ func pageRows(ctx context.Context, s *stage) ([]*row, error) {
 	for _, c := range crowds {
 		r := &row{key: c.key, title: c.title, off: quiet}
 		r.measure = func(ctx context.Context) (sample, error) {
-			stop := readPages(pagesSocket(dir), c.readers)
+			stop, err := readPages(ctx, pagesSocket(dir), c.readers)
+			if err != nil {
+				return sample{}, err
+			}
 			out, err := s.measure(ctx, t, s.mixLoad())
 			return out, errors.Join(err, stop())
 		}
@@ -117,40 +119,63 @@ func getPage(ctx context.Context, client *http.Client, path string) (code int, t
 	return resp.StatusCode, string(body), err
 }
 
-// readPages starts readers. stop ends them; its error is that no page was read, or
-// what was answered other than a page and 503.
-func readPages(socket string, readers int) (stop func() error) {
-	ctx, cancel := context.WithCancel(context.Background())
+// firstPage is how long a reader may wait for the first page, on a busy machine.
+const firstPage = time.Minute
+
+// readPages starts readers, and returns when the first page is read. stop ends them;
+// its error is what was answered other than a page and 503.
+func readPages(ctx context.Context, socket string, readers int) (stop func() error, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	c := reading{socket: socket, first: make(chan struct{})}
+	c.once = sync.OnceFunc(func() { close(c.first) })
 	var wg sync.WaitGroup
-	var pages atomic.Int64
-	var strange atomic.Pointer[error]
 	for i := range readers {
-		wg.Go(func() {
-			client := pageClient(socket)
-			defer client.CloseIdleConnections()
-			for n := i; ctx.Err() == nil; n++ {
-				path := pagePaths[n%len(pagePaths)]
-				code, text, err := getPage(ctx, client, path)
-				switch {
-				case ctx.Err() != nil:
-				case err == nil && code == http.StatusOK:
-					pages.Add(1)
-				case err != nil || code != http.StatusServiceUnavailable:
-					err = fmt.Errorf("%s: %d, %v: %.200s", path, code, err, text)
-					strange.Store(&err)
-				}
-			}
-		})
+		wg.Go(func() { c.read(ctx, i) })
 	}
-	return func() error {
+	stop = func() error {
 		cancel()
 		wg.Wait()
-		if err := strange.Load(); err != nil {
-			return *err
+		return errors.Join(c.failures...)
+	}
+	select {
+	case <-c.first:
+		return stop, nil
+	case <-time.After(firstPage):
+		return nil, errors.Join(errors.New("no page was read"), stop())
+	}
+}
+
+// reading is what readers of pages share.
+type reading struct {
+	socket string
+	first  chan struct{}
+	once   func() // closes first
+
+	mu       sync.Mutex
+	failures []error
+}
+
+// maxFailures bounds the failures that are kept.
+const maxFailures = 3
+
+// read asks for one page after the other, until ctx is done.
+func (c *reading) read(ctx context.Context, from int) {
+	client := pageClient(c.socket)
+	defer client.CloseIdleConnections()
+	for n := from; ctx.Err() == nil; n++ {
+		path := pagePaths[n%len(pagePaths)]
+		code, text, err := getPage(ctx, client, path)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && code == http.StatusOK:
+			c.once()
+		case err != nil || code != http.StatusServiceUnavailable:
+			c.mu.Lock()
+			if len(c.failures) < maxFailures {
+				c.failures = append(c.failures, fmt.Errorf("%s: %d, %v: %.200s", path, code, err, text))
+			}
+			c.mu.Unlock()
 		}
-		if pages.Load() == 0 {
-			return errors.New("no page was read")
-		}
-		return nil
 	}
 }
