@@ -3,27 +3,33 @@ package pages
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"dmarcgate/internal/childtest"
+	"dmarcgate/results/dbfile"
 )
 
-// manyRows is how many rows the pages are measured with: 5,000,000 in make soak, there
-// without the race detector, which would measure itself.
+// The pages are measured with fullRows in make soak, there without the race detector,
+// which would measure itself. Otherwise fewRows show that each page is made.
+const fullRows, fewRows = 5_000_000, 30_000
+
+// manyRows is how many rows the pages are made of.
 func manyRows() int {
 	if scale := os.Getenv("DMARCGATE_SCALE"); scale == "" || scale == "1" || raced {
-		return 30_000
+		return fewRows
 	}
-	return 5_000_000
+	return fullRows
 }
 
-// pageTime is the longest that the median of a page may take: ours.
+// pageTime is the longest that the median of a page of fullRows may take: ours.
 const pageTime = 500 * time.Millisecond
 
 // fill copies the rows of the fixture until there are many, evenly over 30 days, a
@@ -57,7 +63,24 @@ func (f *fixture) fill(t *testing.T, rows int) {
 		INSERT OR IGNORE INTO sender SELECT 'a' || (i % 5000) || '.example', CAST('n' || i AS BLOB), ?2 - i * 1000, ?2, i, i % 2 FROM n`, rows, noon.UnixMilli()); err != nil {
 		t.Fatal(err)
 	}
+	writeDigests(t, db, rows)
 	f.awaitSums(t)
+}
+
+// writeDigests writes the blocks of queue ids that the store's own writer would have
+// written, by which ByQueueID finds a row.
+func writeDigests(t *testing.T, db *sql.DB, rows int) {
+	t.Helper()
+	const block = 4096
+	for first := 1; first+block <= rows; first += block {
+		var list []dbfile.Noted
+		for seq := first; seq < first+block; seq++ {
+			list = append(list, dbfile.Noted{Hash: dbfile.HashID(fmt.Sprintf("q%d", seq)), Sequence: int64(seq)})
+		}
+		if _, err := db.Exec("INSERT OR IGNORE INTO digest VALUES (?, ?, ?)", first, first+block-1, dbfile.Block(list)); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // awaitSums waits until the maintenance of the store has summed all rows.
@@ -76,25 +99,26 @@ func (f *fixture) awaitSums(t *testing.T) {
 
 func TestEachPageOfManyRowsTakesLessThanHalfASecond(t *testing.T) {
 	f := newFixture(t)
-	f.fill(t, manyRows())
+	rows := manyRows()
+	f.fill(t, rows)
 	now := noon
 	f.Source.Now = func() time.Time { return now }
 	s := newServer(f.Source)
 	s.gate.making.loan = time.Hour // the pages are measured, not their pauses
 	h := s.handler()
-	for _, path := range append(paths(h), "/decisions?qid=4Q000007", "/decisions?author=nobody.example", "/decisions?rule=city-list") {
+	for _, path := range append(paths(h), "/decisions?qid=q29000", "/decisions?author=nobody.example", "/decisions?rule=city-list") {
 		var took []time.Duration
 		for range 20 {
 			now = now.Add(keepTime) // no kept answer
 			start := time.Now()
-			if w := ask(h, "GET", path); w.Code != http.StatusOK {
+			if w := ask(h, "GET", path); w.Code != http.StatusOK || rows == fullRows && strings.Contains(w.Body.String(), errSlow.Error()) {
 				t.Fatalf("%s = %d %s", path, w.Code, w.Body)
 			}
 			took = append(took, time.Since(start))
 		}
 		slices.Sort(took)
 		t.Logf("%-32s median %v, longest %v", path, took[10].Round(time.Millisecond), took[19].Round(time.Millisecond))
-		if took[10] > pageTime {
+		if rows == fullRows && took[10] > pageTime {
 			t.Errorf("%s takes %v; want at most %v", path, took[10], pageTime)
 		}
 	}
