@@ -85,7 +85,7 @@ const (
 	replayRows, quickReplayRows       = 1_000_000, 100_000
 	replayRepeat, quickReplayRepeat   = 3, 1
 	pagesRows, quickPagesRows         = 1_000_000, 100_000
-	pagesMessages, quickPagesMessages = 3000, 1000
+	pagesMessages, quickPagesMessages = 60_000, 20_000
 	defaultConnections                = 10
 )
 

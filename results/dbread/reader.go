@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime"
 	"sync/atomic"
 
 	"dmarcgate/results"
@@ -108,6 +109,8 @@ func (r *Reader) Recent(ctx context.Context, limit int) ([]results.Row, error) {
 	return r.rows(ctx, "SELECT "+Selection+" FROM message ORDER BY seq DESC LIMIT ?", limit)
 }
 
+// rows reads whole rows. It gives way to other goroutines at each row: status pages
+// read many, and the mail goes first.
 func (r *Reader) rows(ctx context.Context, query string, args ...any) ([]results.Row, error) {
 	rs, err := r.QueryContext(ctx, query, args...)
 	if err != nil {
@@ -121,6 +124,7 @@ func (r *Reader) rows(ctx context.Context, query string, args ...any) ([]results
 			return nil, err
 		}
 		out = append(out, r)
+		runtime.Gosched()
 	}
 	return out, rs.Err()
 }
