@@ -42,7 +42,7 @@ func (d *Daemon) Status(ctx context.Context) admin.Status {
 		s.Listeners = append(s.Listeners, admin.ListenerStatus{
 			Name: g.Listener, Address: g.Config.Address.String(), Sockets: g.Addrs(), Profile: p.Profile.String(), EnforceShare: int(p.EnforceShare),
 			AuthservID: g.Snapshot.Load().Settings.AuthservID, MTANames: namesOn(d.names.All(), g.Listener),
-			Warning: listenerWarning(g.Coverage.Finding()), Traffic: d.traffic(g),
+			Warning: listenerWarning(g.Coverage.Finding()), Traffic: d.traffic(g, site.MilterLimits(state.first).Connections),
 		})
 	}
 	for _, c := range d.checks() {
@@ -54,11 +54,11 @@ func (d *Daemon) Status(ctx context.Context) admin.Status {
 	return s
 }
 
-// traffic is what a listener has counted, beside its limit.
-func (d *Daemon) traffic(g *Listener) admin.Traffic {
+// traffic is what a listener has counted, beside its limit of connections.
+func (d *Daemon) traffic(g *Listener, limit int) admin.Traffic {
 	t := d.metrics.Traffic(g.Listener)
 	return admin.Traffic{
-		Sessions: t.Sessions, Active: t.Active, Limit: g.server.Limits.Connections, InFlight: t.InFlight, Messages: t.Messages,
+		Sessions: t.Sessions, Active: t.Active, Limit: limit, InFlight: t.InFlight, Messages: t.Messages,
 	}
 }
 
