@@ -18,7 +18,7 @@ import (
 
 const (
 	startTime = 20 * time.Second // for a server to answer, on a busy machine
-	stopTime  = 5 * time.Second  // the patience of a server
+	stopTime  = 15 * time.Second // the patience of a server, on a busy machine
 	logTail   = 4096             // bytes of a log shown when a start fails
 )
 
