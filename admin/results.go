@@ -158,6 +158,9 @@ func (c *Client) Import(ctx context.Context, next func() (results.Row, error)) (
 	stop := context.AfterFunc(ctx, func() { r.CloseWithError(ctx.Err()) })
 	defer stop()
 	err = c.send(ctx, "/results/import", r, &done)
+	if err != nil && ctx.Err() != nil && !errors.Is(err, ctx.Err()) { // of the pipe that its end has closed
+		err = fmt.Errorf("%w: %w", ctx.Err(), err)
+	}
 	r.Close() // ends the writer when the daemon answers early
 	select {
 	case <-written:
