@@ -19,7 +19,7 @@ import (
 	"dmarcgate/internal/miltertest"
 )
 
-// fail2ban is the unpacked package (internal/mtatest/fail2ban.sh), with our filter.
+// fail2ban is the unpacked package (internal/mtatest/unpack.sh), with our filter.
 type fail2ban struct {
 	root   string
 	config string

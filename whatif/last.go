@@ -69,7 +69,7 @@ func (r *report) keep(dir string, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, lastFile+".") // of a name that nobody can know before
+	f, err := os.CreateTemp(dir, lastFile+".") // with a random name, so that no other user can make the file before
 	if err != nil {
 		return err
 	}

@@ -8,10 +8,9 @@
 # browser for the status pages (chromium, with a font). The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
-# into the checkout's own cache folder (sendmail.sh); so is fail2ban, which would
-# start a service (fail2ban.sh), and so are Prometheus (prometheus.sh), OpenDKIM
-# and OpenDMARC (chain.sh). The bare Debian of the package's test is made there,
-# too (packagetest/root.sh).
+# into the checkout's own cache folder (sendmail.sh); so are fail2ban, Prometheus
+# (unpack.sh), OpenDKIM and OpenDMARC (chain.sh), which would start services. The
+# bare Debian of the package's test is made there, too (packagetest/root.sh).
 #
 # Run it as often as you like: with everything there it calls nothing and
 # answers at once. Exit status 0 means that everything is there.
@@ -96,11 +95,12 @@ forbid_cluster() {
 # finish does what is left when all packages are there.
 finish() {
 	here=$(cd "$(dirname "$0")" && pwd)
-	"$here/sendmail.sh" "$(dirname "$(dirname "$here")")/.cache/sendmail"
-	"$here/fail2ban.sh" "$(dirname "$(dirname "$here")")/.cache/fail2ban"
-	"$here/prometheus.sh" "$(dirname "$(dirname "$here")")/.cache/prometheus"
-	"$here/../bench/chain.sh" "$(dirname "$(dirname "$here")")/.cache/chain"
-	[ "$(id -u)" != 0 ] || "$here/../packagetest/root.sh" "$(dirname "$(dirname "$here")")/.cache/packagetest/bookworm.tar"
+	cache=$(dirname "$(dirname "$here")")/.cache
+	"$here/sendmail.sh" "$cache/sendmail"
+	"$here/unpack.sh" "$cache/fail2ban" usr/bin/fail2ban-regex fail2ban
+	"$here/unpack.sh" "$cache/prometheus" usr/bin/promtool prometheus
+	"$here/../bench/chain.sh" "$cache/chain"
+	[ "$(id -u)" != 0 ] || "$here/../packagetest/root.sh" "$cache/packagetest/bookworm.tar"
 	exit
 }
 

@@ -2,7 +2,7 @@
 // loopback port (Start), which can be queried, and promtool (Tool).
 //
 // The programs are Debian's, unpacked into the checkout's cache folder by
-// internal/mtatest/prometheus.sh. The data lives in one directory of the test's own; the
+// internal/mtatest/unpack.sh. The data lives in one directory of the test's own; the
 // server is stopped by process id when the test ends, and ends should the test process
 // die. A Prometheus of the host, running or not, is neither used nor disturbed.
 //
