@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"dmarcgate/internal/childtest"
 	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/miltertest"
 	"dmarcgate/results"
@@ -192,20 +192,15 @@ func (h *host) launch() *process {
 	args := append([]string{"-c", script}, h.tracer...)
 	cmd := exec.Command("/bin/sh", append(args, binary(h.t), "serve", "-c", h.config())...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // should the test process die
 	cmd.Env = append(os.Environ(), h.env...)
 	if h.passed != nil {
 		cmd.ExtraFiles = []*os.File{h.passed}
 		cmd.Env = append(cmd.Env, "LISTEN_FDS=1", "LISTEN_FDNAMES="+h.name)
 	}
-	if err := cmd.Start(); err != nil {
+	p := &process{t: h.t, cmd: cmd, logFile: log.Name(), done: make(chan struct{})}
+	if err := childtest.Start(cmd, func(err error) { p.err = err; close(p.done) }); err != nil {
 		h.t.Fatal(err)
 	}
-	p := &process{t: h.t, cmd: cmd, logFile: log.Name(), done: make(chan struct{})}
-	go func() {
-		p.err = cmd.Wait()
-		close(p.done)
-	}()
 	h.t.Cleanup(p.cleanUp)
 	return p
 }

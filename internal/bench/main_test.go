@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -54,8 +53,6 @@ func TestFlagsThatAreNotSetHaveDefaults(t *testing.T) {
 // The whole, with few messages: every row is measured and recorded, and the
 // run is compared with the last recorded one.
 func TestARunMeasuresEveryRow(t *testing.T) {
-	runtime.LockOSThread() // see startProcess
-	defer runtime.UnlockOSThread()
 	t.Setenv("DMARCGATE_SCALE", "1")
 	dir := t.TempDir()
 	daemon, history := testDaemon(t), filepath.Join(dir, "history.tsv")
@@ -82,8 +79,6 @@ func TestARunMeasuresEveryRow(t *testing.T) {
 }
 
 func TestTheGridHasEveryDurabilityUnderEveryLoad(t *testing.T) {
-	runtime.LockOSThread() // see startProcess
-	defer runtime.UnlockOSThread()
 	rows, err := measureAll(t.Context(), options{messages: 5, connections: 2, repeat: 1, seed: 1, daemon: testDaemon(t)}, partGrid, gridRows, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -105,8 +100,6 @@ func TestTheGridHasEveryDurabilityUnderEveryLoad(t *testing.T) {
 // Mail is measured beside readers of the status pages. At full size, without the race
 // detector (make soak), the bound of docs/testing.md is kept.
 func TestMailWaitsNoLongerWhileStatusPagesAreLoaded(t *testing.T) {
-	runtime.LockOSThread() // see startProcess
-	defer runtime.UnlockOSThread()
 	opts := options{messages: 20, connections: 2, repeat: 1, seed: 1, storeRows: 500, daemon: testDaemon(t)}
 	scale := os.Getenv("DMARCGATE_SCALE")
 	full := scale != "" && scale != "1" && !raced

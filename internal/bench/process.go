@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"dmarcgate/internal/childtest"
 )
 
 const (
@@ -29,8 +31,7 @@ type process struct {
 }
 
 // startProcess starts a program with its log in dir, and waits until ready has
-// no error. The goroutine that calls it must be locked to its thread and
-// outlive the child: the child is killed when that thread ends.
+// no error.
 func startProcess(ctx context.Context, dir string, ready func() error, program string, args ...string) (*process, error) {
 	p := &process{log: filepath.Join(dir, "log"), done: make(chan struct{})}
 	log, err := os.Create(p.log)
@@ -40,14 +41,9 @@ func startProcess(ctx context.Context, dir string, ready func() error, program s
 	defer log.Close()
 	p.cmd = exec.Command(program, args...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := p.cmd.Start(); err != nil {
+	if err := childtest.Start(p.cmd, func(error) { close(p.done) }); err != nil { // how it ended is in its log
 		return nil, err
 	}
-	go func() {
-		_ = p.cmd.Wait() // how it ended is in its log
-		close(p.done)
-	}()
 	if err := p.await(ctx, ready); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w\n%s", filepath.Base(program), err, p.lastLines()), p.stop())
 	}

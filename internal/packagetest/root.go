@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"dmarcgate/internal/childtest"
 )
 
 // bootTime is how long systemd may take to start the host. It takes about two
@@ -79,7 +81,6 @@ func (r *Root) boot(script string) {
 		// After the process has joined its group, which is the top of all that it sees.
 		Unshareflags: syscall.CLONE_NEWNS | syscall.CLONE_NEWCGROUP,
 		UseCgroupFD:  true, CgroupFD: int(group.Fd()),
-		Pdeathsig: syscall.SIGKILL, // of the thread that starts it, see start
 	}
 	r.start(cmd)
 	if err := hears(booted, "READY=1"); err != nil {
@@ -87,22 +88,12 @@ func (r *Root) boot(script string) {
 	}
 }
 
-// start starts the first process of the host from a thread that lives as long as
-// the process, and ends both, and with them every process of the host, at the end
-// of the test.
+// start starts the first process of the host, and ends it at the end of the test,
+// and with it every process of the host.
 func (r *Root) start(cmd *exec.Cmd) {
 	r.t.Helper()
-	started, ended := make(chan error), make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // it is killed
-		}
-	}()
-	if err := <-started; err != nil {
+	ended := make(chan struct{})
+	if err := childtest.Start(cmd, func(error) { close(ended) }); err != nil { // it is killed
 		r.t.Fatal(err)
 	}
 	r.pid = cmd.Process.Pid
