@@ -13,7 +13,7 @@ import (
 // Limits of the pages: ours.
 const (
 	maxConns   = 64                     // connections; others wait to be accepted
-	maxMaking  = 2                      // pages that are made at once
+	maxMaking  = 1                      // page that is made at once
 	maxWaiting = 32                     // requests that wait for their turn
 	turnTime   = 5 * time.Second        // for one to wait
 	makeTime   = time.Second            // for a page to be made

@@ -31,12 +31,12 @@ const maxUnsummed = 20_000
 const (
 	// A query is a snapshot: what is summed meanwhile is not counted twice.
 	daySumsSQL = `WITH mark AS (SELECT CAST(value AS INTEGER) AS seq FROM meta WHERE key = 'summed'),
-		fresh AS (SELECT time, state, flags, result, requested, disposition FROM message WHERE seq > (SELECT seq FROM mark) ORDER BY seq DESC LIMIT ?2)
+		fresh AS (SELECT time, state, flags, result, requested, disposition FROM message WHERE seq > (SELECT seq FROM mark) AND ` + givingWay + ` ORDER BY seq DESC LIMIT ?2)
 		SELECT day * 86400000, state, skipped, result, requested, disposition, sum(messages) FROM (
 			SELECT day, state, skipped, result, requested, disposition, messages FROM day_sum WHERE messages > 0
 			UNION ALL SELECT time / 86400000, state, (flags & 8) <> 0, result, requested, disposition, 1 FROM fresh WHERE state <> 3)
 		WHERE day >= ?1 / 86400000 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
-	unsummedSQL = "SELECT count(*) FROM (SELECT 1 FROM message WHERE seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed') LIMIT ?)"
+	unsummedSQL = "SELECT count(*) FROM (SELECT 1 FROM message WHERE seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed') AND " + givingWay + " LIMIT ?)"
 	olderSQL    = "SELECT " + Selection + " FROM message WHERE seq < ? ORDER BY seq DESC LIMIT ?"
 	ruledSQL    = `SELECT m.seq, m.time, state, qid, client, author, policy_domain, row
 		FROM (SELECT time, seq FROM ruled ORDER BY time DESC, seq DESC LIMIT ?) AS r CROSS JOIN message AS m ON m.seq = r.seq`

@@ -16,11 +16,11 @@ var _ results.Queries = (*Reader)(nil)
 // are written as they stand there, because SQLite compares the texts.
 const (
 	failingSQL = `SELECT author, count(*) AS n, sum(disposition = 1), sum(disposition = 2), count(DISTINCT client), max(time)
-		FROM message WHERE result = 2 AND state = 0 AND time >= ? GROUP BY author ORDER BY n DESC, author LIMIT ?`
+		FROM message WHERE result = 2 AND state = 0 AND time >= ? AND ` + givingWay + ` GROUP BY author ORDER BY n DESC, author LIMIT ?`
 	overriddenSQL = `SELECT author, override, count(*) AS n, sum(disposition = 1), sum(disposition = 2), max(time)
-		FROM message WHERE override <> '' AND state = 0 AND time >= ? GROUP BY author, override ORDER BY n DESC, author, override LIMIT ?`
+		FROM message WHERE override <> '' AND state = 0 AND time >= ? AND ` + givingWay + ` GROUP BY author, override ORDER BY n DESC, author, override LIMIT ?`
 	malformedSQL = `SELECT CASE policy_domain WHEN '' THEN author ELSE policy_domain END AS domain, count(*) AS n, max(time), max(seq)
-		FROM message WHERE flags & 2 AND state = 0 AND time >= ? GROUP BY domain ORDER BY n DESC, domain LIMIT ?`
+		FROM message WHERE flags & 2 AND state = 0 AND time >= ? AND ` + givingWay + ` GROUP BY domain ORDER BY n DESC, domain LIMIT ?`
 	newSendersSQL = `SELECT org, net, first, passed, seq FROM sender WHERE first >= ? ORDER BY first DESC LIMIT ?`
 )
 
