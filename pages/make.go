@@ -21,6 +21,9 @@ const (
 	looked    = 1000   // rows that are read at once for it
 	maxShown  = 100    // decisions of a page
 	maxTop    = 25     // lines of a list of senders
+	// maxCounted is how many of the newest messages that failed, and of those that were
+	// overridden, are counted by author.
+	maxCounted = 100_000
 )
 
 // errNoStore means that nothing is recorded.
@@ -147,16 +150,31 @@ func (s *server) senders(ctx context.Context, _ *http.Request) (any, error) {
 	since := s.Now().AddDate(0, 0, -view.SenderDays)
 	fresh, err := s.Store.NewSenders(ctx, since, maxTop)
 	v.New, v.NewNote = view.NewOf(fresh), note(err)
-	failing, err := s.Store.TopFailing(ctx, since, maxTop)
-	v.FailingNote = note(err)
+	failing, said, err := counted(ctx, s.Store.NewestFailing, s.Store.TopFailing, since)
+	v.FailingNote = said + note(err)
 	var first []time.Time
 	for _, f := range failing {
 		first = append(first, s.firstSeen(ctx, f.Author))
 	}
 	v.Failing = view.FailingOf(failing, first)
-	over, err := s.Store.TopOverridden(ctx, since, maxTop)
-	v.Overridden, v.OverriddenNote = view.OverriddenOf(over), note(err)
+	over, said, err := counted(ctx, s.Store.NewestOverridden, s.Store.TopOverridden, since)
+	v.Overridden, v.OverriddenNote = view.OverriddenOf(over), said+note(err)
 	return v, nil
+}
+
+// counted returns the top of the newest messages, and says from when on they are
+// counted if that is not the time that was asked for.
+func counted[T any](ctx context.Context, newest func(context.Context, time.Time, int) (time.Time, bool, error),
+	top func(context.Context, time.Time, int) ([]T, error), since time.Time) (list []T, said string, err error) {
+	since, most, err := newest(ctx, since, maxCounted)
+	if err != nil {
+		return nil, "", err
+	}
+	if most {
+		said = "The newest " + view.Number(maxCounted) + " messages are counted, since " + view.Moment(since) + ". "
+	}
+	list, err = top(ctx, since, maxTop)
+	return list, said, err
 }
 
 // firstSeen is when the organization of a domain was first seen: the nearest name

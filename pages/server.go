@@ -24,6 +24,8 @@ type Store interface {
 	Older(ctx context.Context, sequence int64, limit int) ([]results.Row, error)
 	NewestRuled(ctx context.Context, limit int) ([]results.Row, error)
 	FirstSeen(ctx context.Context, org string) (time.Time, error)
+	NewestFailing(ctx context.Context, from time.Time, n int) (time.Time, bool, error)
+	NewestOverridden(ctx context.Context, from time.Time, n int) (time.Time, bool, error)
 }
 
 // Source is what the pages show.

@@ -3,6 +3,7 @@ package dbread
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,6 +67,29 @@ func (r *Reader) Older(ctx context.Context, sequence int64, limit int) ([]result
 // through.
 func (r *Reader) NewestRuled(ctx context.Context, limit int) ([]results.Row, error) {
 	return r.rows(ctx, ruledSQL, max(0, limit))
+}
+
+// NewestFailing returns the time of the nth newest message since from that failed,
+// and whether there are as many. Otherwise the time is from.
+func (r *Reader) NewestFailing(ctx context.Context, from time.Time, n int) (time.Time, bool, error) {
+	return r.nth(ctx, "message WHERE result = 2 AND state = 0", from, n)
+}
+
+// NewestOverridden is the same for messages whose disposition is not the requested one.
+func (r *Reader) NewestOverridden(ctx context.Context, from time.Time, n int) (time.Time, bool, error) {
+	return r.nth(ctx, "message WHERE override <> '' AND state = 0", from, n)
+}
+
+func (r *Reader) nth(ctx context.Context, of string, from time.Time, n int) (time.Time, bool, error) {
+	at := Milliseconds(from)
+	err := r.QueryRowContext(ctx, "SELECT time FROM "+of+" AND time >= ? AND "+givingWay+" ORDER BY time DESC LIMIT 1 OFFSET ?", since(from), n-1).Scan(&at)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return from, false, nil
+	case err != nil:
+		return from, false, fmt.Errorf("reading the newest messages: %w", err)
+	}
+	return time.Time(at), true, nil
 }
 
 // FirstSeen returns when the first known message of an organization came; zero when
