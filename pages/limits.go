@@ -17,9 +17,9 @@ const (
 	maxWaiting = 32                     // requests that wait for their turn
 	turnTime   = 5 * time.Second        // for one to wait
 	makeTime   = time.Second            // for a page to be made
-	credit     = 500 * time.Millisecond // of making without a pause
-	payBack    = 10                     // pages that follow take one part in payBack of a processor
-	answerGap  = 20 * time.Millisecond  // between two answers, whatever they say
+	credit     = 200 * time.Millisecond // of making without a pause
+	payBack    = 20                     // pages that follow take one part in payBack of a processor
+	answerGap  = 50 * time.Millisecond  // between two answers, whatever they say
 	maxBurst   = 50                     // answers without a gap
 	keepTime   = 2 * time.Second        // for which an answer serves the same request again
 	maxKept    = 32                     // answers that are kept

@@ -46,7 +46,7 @@ func TestAPageWhoseStoreHangsIsSaidToBeSlow(t *testing.T) {
 	}
 }
 
-func TestAtMostTwoPagesAreMadeAtOnceAndOthersComeAgain(t *testing.T) {
+func TestOnePageIsMadeAtATimeAndOthersComeAgain(t *testing.T) {
 	f := newFixture(t)
 	h := &hanging{Store: f.store, asked: make(chan struct{}, 1000)}
 	f.Source.Store = h
@@ -93,7 +93,7 @@ func TestBudgetLendsAndIsPaidBackAsTimePasses(t *testing.T) {
 	}
 }
 
-func TestPagesTakeAFifthOfAProcessorAfterTheirCredit(t *testing.T) {
+func TestPagesTakeATwentiethOfAProcessorAfterTheirCredit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newGate()
 		begin, made := time.Now(), 0

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -151,14 +152,14 @@ func (s *server) senders(ctx context.Context, _ *http.Request) (any, error) {
 	fresh, err := s.Store.NewSenders(ctx, since, maxTop)
 	v.New, v.NewNote = view.NewOf(fresh), note(err)
 	failing, said, err := counted(ctx, s.Store.NewestFailing, s.Store.TopFailing, since)
-	v.FailingNote = said + note(err)
+	v.FailingNote = cmp.Or(note(err), said)
 	var first []time.Time
 	for _, f := range failing {
 		first = append(first, s.firstSeen(ctx, f.Author))
 	}
 	v.Failing = view.FailingOf(failing, first)
 	over, said, err := counted(ctx, s.Store.NewestOverridden, s.Store.TopOverridden, since)
-	v.Overridden, v.OverriddenNote = view.OverriddenOf(over), said+note(err)
+	v.Overridden, v.OverriddenNote = view.OverriddenOf(over), cmp.Or(note(err), said)
 	return v, nil
 }
 
@@ -171,7 +172,7 @@ func counted[T any](ctx context.Context, newest func(context.Context, time.Time,
 		return nil, "", err
 	}
 	if most {
-		said = "The newest " + view.Number(maxCounted) + " messages are counted, since " + view.Moment(since) + ". "
+		said = "The newest " + view.Number(maxCounted) + " messages are counted, since " + view.Moment(since) + "."
 	}
 	list, err = top(ctx, since, maxTop)
 	return list, said, err

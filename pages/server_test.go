@@ -1,11 +1,16 @@
 package pages
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"dmarcgate/pages/view"
+	"dmarcgate/results"
 )
 
 // ask sends a request for a path of loopback.
@@ -94,6 +99,29 @@ func TestHostileNamesAreShownAsText(t *testing.T) {
 	}
 	if shown < 3 {
 		t.Errorf("%d pages show the control of the hostile name; want at least 3", shown)
+	}
+}
+
+// crowded is a store with more messages than are counted.
+type crowded struct {
+	Store
+	since time.Time
+}
+
+func (c crowded) NewestFailing(_ context.Context, _ time.Time, n int) (time.Time, bool, error) {
+	return c.since, n == maxCounted, nil
+}
+
+func (c crowded) TopFailing(_ context.Context, since time.Time, _ int) ([]results.Failing, error) {
+	return []results.Failing{{Author: "first.example", Messages: 7, Last: since}}, nil
+}
+
+func TestSendersSaysSinceWhenMessagesAreCounted(t *testing.T) {
+	f := newFixture(t)
+	f.Source.Store = crowded{f.store, noon.Add(-time.Hour)}
+	text := ask(NewServer(f.Source).Handler, "GET", "/senders").Body.String()
+	if want := "The newest " + view.Number(maxCounted) + " messages are counted, since " + view.Moment(noon.Add(-time.Hour)); strings.Count(text, want) != 1 || !strings.Contains(text, "first.example") {
+		t.Errorf("the page does not say once %q:\n%s", want, text)
 	}
 }
 

@@ -37,9 +37,12 @@ const (
 			SELECT day, state, skipped, result, requested, disposition, messages FROM day_sum WHERE messages > 0
 			UNION ALL SELECT time / 86400000, state, (flags & 8) <> 0, result, requested, disposition, 1 FROM fresh WHERE state <> 3)
 		WHERE day >= ?1 / 86400000 GROUP BY 1, 2, 3, 4, 5, 6 ORDER BY 1, 2, 3, 4, 5, 6`
-	unsummedSQL = "SELECT count(*) FROM (SELECT 1 FROM message WHERE seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed') AND " + givingWay + " LIMIT ?)"
-	olderSQL    = "SELECT " + Selection + " FROM message WHERE seq < ? ORDER BY seq DESC LIMIT ?"
-	ruledSQL    = `SELECT m.seq, m.time, state, qid, client, author, policy_domain, row
+	unsummedSQL      = "SELECT count(*) FROM (SELECT 1 FROM message WHERE seq > (SELECT CAST(value AS INTEGER) FROM meta WHERE key = 'summed') AND " + givingWay + " LIMIT ?)"
+	olderSQL         = "SELECT " + Selection + " FROM message WHERE seq < ? ORDER BY seq DESC LIMIT ?"
+	nthSQL           = " AND time >= ? AND " + givingWay + " ORDER BY time DESC LIMIT 1 OFFSET ?"
+	nthFailingSQL    = "SELECT time FROM message WHERE result = 2 AND state = 0" + nthSQL
+	nthOverriddenSQL = "SELECT time FROM message WHERE override <> '' AND state = 0" + nthSQL
+	ruledSQL         = `SELECT m.seq, m.time, state, qid, client, author, policy_domain, row
 		FROM (SELECT time, seq FROM ruled ORDER BY time DESC, seq DESC LIMIT ?) AS r CROSS JOIN message AS m ON m.seq = r.seq`
 )
 
@@ -72,17 +75,17 @@ func (r *Reader) NewestRuled(ctx context.Context, limit int) ([]results.Row, err
 // NewestFailing returns the time of the nth newest message since from that failed,
 // and whether there are as many. Otherwise the time is from.
 func (r *Reader) NewestFailing(ctx context.Context, from time.Time, n int) (time.Time, bool, error) {
-	return r.nth(ctx, "message WHERE result = 2 AND state = 0", from, n)
+	return r.nth(ctx, nthFailingSQL, from, n)
 }
 
 // NewestOverridden is the same for messages whose disposition is not the requested one.
 func (r *Reader) NewestOverridden(ctx context.Context, from time.Time, n int) (time.Time, bool, error) {
-	return r.nth(ctx, "message WHERE override <> '' AND state = 0", from, n)
+	return r.nth(ctx, nthOverriddenSQL, from, n)
 }
 
-func (r *Reader) nth(ctx context.Context, of string, from time.Time, n int) (time.Time, bool, error) {
+func (r *Reader) nth(ctx context.Context, query string, from time.Time, n int) (time.Time, bool, error) {
 	at := Milliseconds(from)
-	err := r.QueryRowContext(ctx, "SELECT time FROM "+of+" AND time >= ? AND "+givingWay+" ORDER BY time DESC LIMIT 1 OFFSET ?", since(from), n-1).Scan(&at)
+	err := r.QueryRowContext(ctx, query, since(from), n-1).Scan(&at)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return from, false, nil

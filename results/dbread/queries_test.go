@@ -18,6 +18,7 @@ func TestReaderQueriesUseIndex(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		failingSQL: "COVERING INDEX message_failing", overriddenSQL: "COVERING INDEX message_overridden",
+		nthFailingSQL: "COVERING INDEX message_failing", nthOverriddenSQL: "COVERING INDEX message_overridden",
 		malformedSQL: "COVERING INDEX message_malformed", newSendersSQL: "INDEX sender_first", scanSQL: "INDEX message_time",
 	} {
 		args := []any{0, 1}

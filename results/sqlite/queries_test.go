@@ -107,6 +107,48 @@ func TestTopOverriddenCountsDomains(t *testing.T) {
 	})
 }
 
+func TestNewestFailingIsTheTimeOfTheNthMessage(t *testing.T) {
+	s := stored(t, history2Days()...)
+	all, err := s.TopFailing(context.Background(), today, 10)
+	count, last := 0, time.Time{}
+	for _, f := range all {
+		count += int(f.Messages)
+		last = latest(last, f.Last)
+	}
+	if err != nil || count < 3 {
+		t.Fatalf("%d messages failed, %v; want at least 3", count, err)
+	}
+	for _, tt := range []struct {
+		n    int
+		most bool
+	}{{1, true}, {count, true}, {count + 1, false}} {
+		at, most, err := s.NewestFailing(context.Background(), today, tt.n)
+		if err != nil || most != tt.most || tt.n == 1 && !at.Equal(last) || !most && !at.Equal(today) {
+			t.Errorf("NewestFailing(today, %d) = %v, %v, %v", tt.n, at, most, err)
+		}
+		since, err := s.TopFailing(context.Background(), at, 10)
+		got := 0
+		for _, f := range since {
+			got += int(f.Messages)
+		}
+		if err != nil || got != min(tt.n, count) {
+			t.Errorf("%d messages failed since %v, %v; want %d", got, at, err, min(tt.n, count))
+		}
+	}
+	for n, want := range map[int]time.Time{1: clock(5), 3: clock(2), 4: today} {
+		if at, most, err := s.NewestOverridden(context.Background(), today, n); err != nil || most != (n < 4) || !at.Equal(want) {
+			t.Errorf("NewestOverridden(today, %d) = %v, %v, %v; want %v", n, at, most, err, want)
+		}
+	}
+}
+
+func latest(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
 func TestTopMalformedCountsDomains(t *testing.T) {
 	s := stored(t, history2Days()...)
 	got, err := s.TopMalformed(context.Background(), today, 10)
