@@ -93,10 +93,11 @@ func fromWays(m *asked, _ time.Time) []way {
 	})
 }
 
-// authorWays are the author domains: those that the rule names, else any victim.
+// authorWays are the author domains: those that the rule names, itself or by where their
+// records are, else any victim.
 func authorWays(m *asked, _ time.Time) []way {
-	authors := m.Author
-	if authors == nil && m.PolicyDomain != nil {
+	authors := slices.Clone(m.Author)
+	if m.PolicyDomain != nil {
 		for _, w := range names(written, m.Not.PolicyDomain, nil, m.PolicyDomain) {
 			authors = append(authors, pattern.NewDomain(pattern.Exact, w.value), pattern.NewDomain(pattern.Exact, "news."+w.value))
 		}
@@ -105,7 +106,7 @@ func authorWays(m *asked, _ time.Time) []way {
 	if slices.Contains(m.Result, passWord) {
 		others = attackerNames[1:] // the first is in the path
 	}
-	list := slices.DeleteFunc(names(written, m.Not.Author, others, authors), func(w way) bool { return m.PolicyDomain != nil && recordOf(m, w.value) == "" })
+	list := slices.DeleteFunc(names(written, m.Not.Author, others, authors, m.Author), func(w way) bool { return m.PolicyDomain != nil && recordOf(m, w.value) == "" })
 	return with(list, func(g *policy.Given, name string) { g.Author = []string{name} })
 }
 
