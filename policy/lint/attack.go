@@ -153,11 +153,11 @@ func (t *trying) play(m *asked, at time.Time, most, depth int) []spoof {
 	return list
 }
 
-// playAs is play with a plain message that is as n asks, too, if n is not about who sends.
+// playAs is play with a plain message that is as n asks, too, but for who sends.
 func (t *trying) playAs(n, m *asked, at time.Time, depth int) {
 	class, plain := t.class, t.plain
-	if t.avoids && !asksWho(&n.Match) {
-		if both, ok := t.meet(class, n); ok {
+	if t.avoids {
+		if both, ok := t.meet(class, classOf(n)); ok {
 			if plain := t.spoofs(&both, at, 1); len(plain) > 0 {
 				t.class, t.plain = &both, plain
 			}
@@ -242,7 +242,7 @@ func (t *trying) above(least effort) {
 func (t *trying) playBoth(m *asked, u *policy.Rule) {
 	if !m.apart(t.asks[u]) && !t.spent(t.rule, u) {
 		if both, ok := t.meet(m, t.asks[u]); ok {
-			t.play(&both, t.at, maxDodges, maxDepth-1)
+			t.playAs(t.asks[u], &both, t.at, maxDepth-1)
 		}
 	}
 }
@@ -273,7 +273,7 @@ func (a *attack) avoided(r *policy.Rule) []policy.Finding {
 		return nil
 	}
 	t := a.trying(r)
-	t.try, t.avoids, t.class = t.avoid, true, classOf(&r.Match)
+	t.try, t.avoids, t.class = t.avoid, true, classOf(a.asks[r])
 	t.past()
 	if m := &r.Match; t.best == nil && slices.Contains(m.Result, passWord) { // who has mail pass has it come as the rule asks, too
 		c := t.class

@@ -161,14 +161,15 @@ func (k *key) common(x, y any) (both any, ok bool) {
 
 // classOf returns what m asks for without the keys about who sends: what is left is the
 // same for the plain message.
-func classOf(m *policy.Match) *asked {
+func classOf(m *asked) *asked {
 	c := *m
 	for _, k := range keys {
 		if k.who {
-			of(&c, k.field).SetZero()
+			of(&c.Match, k.field).SetZero()
 		}
 	}
-	return askedBy(&c)
+	c.sketch = sketchOf(&c.Match)
+	return &c
 }
 
 // asksWho reports whether m has keys about who sends.
