@@ -111,9 +111,9 @@ func authorWays(m *asked, _ time.Time) []way {
 }
 
 // secondWays are a second author domain: one of the adversary's own, which passes, or
-// another one.
+// another one, unless the match has one beside it.
 func secondWays(m *asked, _ time.Time) []way {
-	if !slices.Contains(m.FromField, policy.FromSeveralDomains) {
+	if !slices.Contains(m.FromField, policy.FromSeveralDomains) || m.beside != "" {
 		return nothing
 	}
 	return each([]bool{true, false}, func(g *policy.Given, own bool) {

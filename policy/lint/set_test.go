@@ -100,6 +100,8 @@ func TestLintComparesRules(t *testing.T) {
 			rule("b", policy.RuleReject, both(low, match(policy.Match{Not: policy.Exclude{PolicyDomain: pats("org:partner.example")}}))), "a:opens_anybody!"},
 		{"an author domain beside one that is rejected, of one party", rule("a", policy.RuleAsPublished, match(policy.Match{Client: nets("192.0.2.0/24"), Author: pats("shop.example")})),
 			rule("b", policy.RuleReject, both(low, match(policy.Match{Author: pats("bank.example")}))), ""},
+		{"an author domain that passes beside one that another rule is about, of several", rule("a", policy.RuleTempfail, match(policy.Match{Result: passes})),
+			rule("b", policy.RuleQuarantine, both(low, match(policy.Match{Author: pats("shop.example"), FromField: []policy.From{policy.FromSeveralDomains}}))), "a:opens_anybody!"},
 		{"more history than a rejection in front is about", rule("a", policy.RuleReject, match(policy.Match{HistoryMax: ptr(120)})),
 			rule("b", policy.RuleAccept, both(low, match(policy.Match{HistoryMin: ptr(1), Not: policy.Exclude{RcptDomain: us}}))), "b:opens_anybody!"},
 		{"a list that a stricter rule leaves to a milder one", rule("a", policy.RuleTempfail, match(policy.Match{Result: passes, Not: policy.Exclude{ListID: pats("gmail.com")}})),
