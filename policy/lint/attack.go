@@ -283,6 +283,10 @@ func (a *attack) avoided(r *policy.Rule) []policy.Finding {
 			c.Author, c.DKIMPass = m.DKIMPass, nil
 			t.past()
 		}
+		if t.best == nil && m.SPFPass != nil && m.Author == nil && m.PolicyDomain == nil { // of the sender itself
+			c.Author, c.DKIMPass, c.SPFPass, c.PassBy = m.SPFPass, m.DKIMPass, nil, passWays[1:2]
+			t.past()
+		}
 	}
 	return t.findings()
 }
