@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"dmarcgate/policy"
+	"dmarcgate/policy/pattern"
 	"dmarcgate/policy/ruletest"
 )
 
@@ -279,12 +280,17 @@ func (a *attack) avoided(r *policy.Rule) []policy.Finding {
 		c := t.class
 		c.Client, c.IPRev, c.SPFPass, c.DKIMPass, c.HELO, c.MailFrom = m.Client, m.IPRev, m.SPFPass, m.DKIMPass, m.HELO, m.MailFrom
 		t.past()
-		if t.best == nil && m.DKIMPass != nil && m.Author == nil && m.PolicyDomain == nil { // of the signer itself
-			c.Author, c.DKIMPass = m.DKIMPass, nil
-			t.past()
-		}
-		if t.best == nil && m.SPFPass != nil && m.Author == nil && m.PolicyDomain == nil { // of the sender itself
-			c.Author, c.DKIMPass, c.SPFPass, c.PassBy = m.SPFPass, m.DKIMPass, nil, passWays[1:2]
+		for i, list := range [][]pattern.Domain{m.DKIMPass, m.SPFPass} { // of the signer or the sender itself
+			own, ok := t.meet(c, &asked{Match: policy.Match{Author: list}})
+			if t.best != nil || list == nil || !ok {
+				continue
+			}
+			if i == 0 {
+				own.DKIMPass = nil
+			} else {
+				own.SPFPass, own.PassBy = nil, passWays[1:2]
+			}
+			t.class = &own
 			t.past()
 		}
 	}

@@ -92,6 +92,8 @@ func TestRulesTellsWhatTheTighteningKeysOpen(t *testing.T) {
 		{"quarantine of an organization whose record is below it", policy.RuleQuarantine, policy.Match{Author: pats("org:bank.example"), PolicyDomain: pats("news.bank.example")}, policy.CodeOpensAnybody},
 		{"no report of an organization through a gateway, its record being below it", policy.RuleSkipReport, policy.Match{SPFPass: pats("pphosted.com"), Author: pats("org:bank.example"), PolicyDomain: pats("corp.example", "news.bank.example")}, policy.CodeHidesReports},
 		{"pass of SPF for an author, but of what is signed for another body", policy.RuleTag, policy.Match{Result: passes, SPFPass: pats("bank.example", "shop.example"), BodyChanged: ptr(false)}, policy.CodeAvoided},
+		{"pass of an author by SPF for itself, but of what anybody writes", policy.RuleTag, policy.Match{Result: passes, Author: pats("bank.example"), SPFPass: pats("bank.example", "shop.example"), IsList: ptr(false)}, policy.CodeAvoided},
+		{"pass of a record by SPF for itself, but of what anybody writes", policy.RuleTag, policy.Match{Result: passes, PolicyDomain: pats("bank.example"), SPFPass: pats("bank.example"), IsList: ptr(false)}, policy.CodeAvoided},
 		{"pass after an earlier fail", policy.RuleReject, policy.Match{Result: passes, PassBy: []string{"spf"}, EarlierSPFFail: ptr(true)}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
