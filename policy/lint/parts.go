@@ -111,14 +111,14 @@ func authorWays(m *asked, _ time.Time) []way {
 }
 
 // secondWays are a second author domain: one of the adversary's own, which passes, or
-// another one, unless the match has one beside it.
+// another one, unless besideWays add one.
 func secondWays(m *asked, _ time.Time) []way {
-	if !slices.Contains(m.FromField, policy.FromSeveralDomains) || m.beside != "" {
+	if !slices.Contains(m.FromField, policy.FromSeveralDomains) {
 		return nothing
 	}
 	return each([]bool{true, false}, func(g *policy.Given, own bool) {
 		switch {
-		case g.FromField != policy.FromSeveralDomains:
+		case g.FromField != policy.FromSeveralDomains || m.beside != "" && m.beside != g.Author[0]:
 		case own && or(m.Authenticated, true):
 			g.Author, g.DKIM = append(g.Author, attackerNames[0]), []string{"pass:" + attackerNames[0]}
 		default:
