@@ -239,11 +239,18 @@ func (t *trying) above(least effort) {
 	}
 }
 
-// playBoth tries messages that m and another rule match.
+// playBoth tries messages that m and another rule match; beside the plain message that
+// passes as the other rule asks, and the one that passes in another way.
 func (t *trying) playBoth(m *asked, u *policy.Rule) {
-	if !m.apart(t.asks[u]) && !t.spent(t.rule, u) {
-		if both, ok := t.meet(m, t.asks[u]); ok {
-			t.playAs(t.asks[u], &both, t.at, maxDepth-1)
+	if m.apart(t.asks[u]) || t.spent(t.rule, u) {
+		return
+	}
+	if both, ok := t.meet(m, t.asks[u]); ok {
+		like := *t.asks[u]
+		t.playAs(&like, &both, t.at, maxDepth-1)
+		if like.PassBy != nil && t.avoids {
+			like.PassBy = others(passWays, like.PassBy)
+			t.playAs(&like, &both, t.at, maxDepth-1)
 		}
 	}
 }

@@ -122,6 +122,8 @@ func TestLintComparesRules(t *testing.T) {
 			rule("b", policy.RuleReject, both(low, sample(policy.Match{HistoryMin: ptr(1)}))), ""},
 		{"a list of mail that passes for a record, before all that passes, each for a sample", rule("a", policy.RuleQuarantine, sample(policy.Match{Result: passes, IsList: ptr(true), PolicyDomain: pats("bank.example")})),
 			rule("b", policy.RuleTempfail, both(low, sample(policy.Match{Result: passes}))), "b:avoided"},
+		{"mail that passes by a signature after an earlier fail, before all that passes for a sample", rule("a", policy.RuleQuarantine, match(policy.Match{Result: passes, PassBy: []string{"dkim"}, EarlierSPFFail: ptr(true)})),
+			rule("b", policy.RuleTempfail, both(low, sample(policy.Match{Result: passes}))), "b:avoided"},
 		{"a tag for a sample before an accept of the same", rule("a", policy.RuleTag, sample(policy.Match{HELO: pats("x.example"), Requested: []string{"quarantine"}})),
 			rule("b", policy.RuleAccept, both(low, match(policy.Match{HELO: pats("x.example"), Requested: []string{"quarantine"}}))), "b:opens_anybody!"},
 		{"the second for a sample", rule("a", policy.RuleTempfail, nil), rule("b", policy.RuleReject, func(r *policy.Rule) { r.Sample = 70 }), "b:conflict!"},
