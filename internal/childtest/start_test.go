@@ -17,6 +17,7 @@ const deadline = 15 * time.Second // for a process to end, on a busy machine
 
 // TestMain plays the test process that dies.
 func TestMain(m *testing.M) {
+	runtime.LockOSThread() // so that no test has the first thread, which never ends
 	if os.Getenv("CHILDTEST_DIE") != "" {
 		cmd := exec.Command("sleep", "600")
 		if err := Start(cmd, func(error) {}); err == nil {
