@@ -118,15 +118,11 @@ func (s *Server) Restart() {
 	s.proc.Stdout, s.proc.Stderr = log, log
 	// The server's fast shutdown, should this process die.
 	s.proc.SysProcAttr.Pdeathsig = syscall.SIGINT
-	if err := s.proc.Start(); err != nil {
+	done := make(chan struct{})
+	s.done = done
+	if err := childtest.Start(s.proc, func(error) { close(done) }); err != nil {
 		s.t.Fatal(err)
 	}
-	done, proc := make(chan struct{}), s.proc
-	s.done = done
-	go func() {
-		_ = proc.Wait()
-		close(done)
-	}()
 	s.waitReady()
 }
 

@@ -75,13 +75,9 @@ func Start(t testing.TB, configFile string, flags ...string) *Server {
 	s.proc.Dir, s.proc.Stdout, s.proc.Stderr = dir, log, log
 	s.proc.Env = append(os.Environ(), "GOMAXPROCS=1")
 	s.proc.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM} // should this process die
-	if err := s.proc.Start(); err != nil {
+	if err := childtest.Start(s.proc, func(error) { close(s.done) }); err != nil {
 		t.Fatal(err)
 	}
-	go func() {
-		_ = s.proc.Wait()
-		close(s.done)
-	}()
 	t.Cleanup(s.stop)
 	s.waitReady()
 	return s
