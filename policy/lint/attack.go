@@ -200,6 +200,9 @@ func (t *trying) base(f policy.Facts, p policy.Profile, below []string) policy.A
 		}
 	}
 	for _, id := range below {
+		if sampled(t.byID[id]) { // the adversary sends again until it does not hold
+			continue
+		}
 		base = max(base, t.decide(f, p, t.set.Only(id)).Action)
 	}
 	return base
@@ -232,10 +235,13 @@ func (t *trying) above(least effort) {
 		if t.best != nil && t.best.effort <= least {
 			return
 		}
-		if u != t.rule && stricter(u) && !sampled(u) {
-			t.playBoth(t.asks[t.rule], u)
-			t.beside(u)
+		if u == t.rule || !stricter(u) {
+			continue
 		}
+		if !sampled(u) {
+			t.playBoth(t.asks[t.rule], u)
+		}
+		t.beside(u)
 	}
 }
 
@@ -268,7 +274,10 @@ func (t *trying) beside(u *policy.Rule) {
 	m.Author, m.PolicyDomain, n.Author, n.PolicyDomain = nil, nil, nil, nil
 	if both, ok := t.meet(t.asks[t.rule], &rest); ok && len(second) > 0 {
 		both.beside = second[0].value
+		set := t.set
+		t.set = t.attack.set.Trying(t.rule.ID, u.ID) // the draw of a sample falls as the third party wants
 		t.play(&both, t.at, maxDodges, maxDepth-1)
+		t.set = set
 	}
 }
 
