@@ -67,7 +67,20 @@ func TestDecideRuleAboutPassTightens(t *testing.T) {
 	}
 }
 
-// Whatever the other rules are, and whichever stands first.
+// severest returns the severest answer that f can get if what gave way is found out.
+func severest(s Settings, f Facts) Action {
+	found := f
+	found.Pressed = nil
+	most := s.Decide(found).Action
+	for _, other := range f.Unpressed() {
+		most = max(most, s.Decide(other).Action)
+	}
+	return most
+}
+
+// Whatever the other rules are, and whichever stands first. A message that is deferred
+// because something gave way has no answer yet: a rule about pass may give one, if
+// nothing severer could be found out.
 func TestRuleAboutPassNeverMakesMilder(t *testing.T) {
 	decides, yields := 0, 0
 	ruled(t, func(m maker, s Settings, f Facts) {
@@ -81,7 +94,7 @@ func TestRuleAboutPassNeverMakesMilder(t *testing.T) {
 		more.Rules = compile(append(slices.DeleteFunc(s.Rules.List(), func(r Rule) bool { return r.Match.passes() }), extra))
 		s.Rules = compile(slices.DeleteFunc(s.Rules.List(), func(r Rule) bool { return r.Match.passes() }))
 		was, is := s.Decide(f), more.Decide(f)
-		if is.Action < was.Action {
+		if is.Action < was.Action && (len(f.Pressed) == 0 || is.Action < severest(s, f)) {
 			t.Errorf("Decide(%s) with the rule %s = %s; want nothing milder than %s", text(f), text(extra), text(is), text(was))
 		}
 		if is.Rule == extra.ID {
