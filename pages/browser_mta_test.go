@@ -18,6 +18,7 @@ func served(t *testing.T, src Source) string {
 		t.Fatal(err)
 	}
 	srv := NewServer(src)
+	srv.Handler = free(src)
 	go srv.Serve(Limit(ln))
 	t.Cleanup(func() { srv.Close() })
 	return "http://" + ln.Addr().String()
@@ -34,7 +35,7 @@ func TestBrowserShowsEachPageWithoutJavaScript(t *testing.T) {
 		width int
 		dark  bool
 	}{{"wide", 1280, false}, {"wide-dark", 1280, true}, {"narrow", 390, false}, {"narrow-dark", 390, true}} {
-		for _, path := range paths(NewServer(f.Source).Handler) {
+		for _, path := range paths(free(f.Source)) {
 			b.Screen(screen.width, 900, screen.dark)
 			b.Go(base + path)
 			where := screen.name + " " + path
@@ -181,7 +182,7 @@ func TestBrowserShowsHostileNamesAsText(t *testing.T) {
 	b := browsertest.Start(t) // with JavaScript: none may run
 	b.Screen(390, 900, false)
 	base := served(t, f.Source)
-	for _, path := range paths(NewServer(f.Source).Handler) {
+	for _, path := range paths(free(f.Source)) {
 		b.Go(base + path)
 		checkLayout(t, b, path, 390)
 		var foreign int

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -249,4 +250,11 @@ func keepReport(t *testing.T, f *fixture) {
 	if err := os.WriteFile(filepath.Join(f.dir, "what-if.json"), []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// free makes pages without a pause between them, however slow the machine is.
+func free(src Source) http.Handler {
+	s := newServer(src)
+	s.gate.making.loan = time.Hour
+	return s.handler()
 }

@@ -29,7 +29,7 @@ func sectionsOf(text string) map[string]bool {
 func TestQuestionsNamePagesAndSectionsThatExist(t *testing.T) {
 	f := newFixture(t)
 	keepReport(t, f)
-	h := NewServer(f.Source).Handler
+	h := free(f.Source)
 	list := paths(h)
 	at := map[string]string{"Decision": list[len(list)-1]}
 	for _, e := range menu {

@@ -32,7 +32,7 @@ func paths(h http.Handler) []string {
 }
 
 func TestPagesAnswerGetAndHeadAndNothingElse(t *testing.T) {
-	h := NewServer(newFixture(t).Source).Handler
+	h := free(newFixture(t).Source)
 	for _, path := range paths(h) {
 		if w := ask(h, "GET", path); w.Code != 200 || !strings.Contains(w.Body.String(), "</html>") {
 			t.Errorf("GET %s = %d %s; want a page", path, w.Code, w.Body)
@@ -54,7 +54,7 @@ func TestPagesAnswerGetAndHeadAndNothingElse(t *testing.T) {
 }
 
 func TestPagesAreForRequestsThatNameLoopback(t *testing.T) {
-	h := NewServer(newFixture(t).Source).Handler
+	h := free(newFixture(t).Source)
 	for host, want := range map[string]int{
 		"localhost": 200, "LOCALHOST:80": 200, "127.0.0.1:9436": 200, "[::1]:9436": 200, "127.9.9.9": 200,
 		"": 421, "evil.example": 421, "localhost.evil.example:9436": 421, "192.0.2.1:9436": 421, "[2001:db8::1]": 421, "127.0.0.1.evil.example": 421, "0.0.0.0:9436": 421,
@@ -66,7 +66,7 @@ func TestPagesAreForRequestsThatNameLoopback(t *testing.T) {
 }
 
 func TestEveryAnswerForbidsScriptsAndForeignContent(t *testing.T) {
-	h := NewServer(newFixture(t).Source).Handler
+	h := free(newFixture(t).Source)
 	for _, path := range append(paths(h), "/nothing", stylePath, iconPath) {
 		w := ask(h, "GET", path)
 		csp := w.Header().Get("Content-Security-Policy")
@@ -84,7 +84,7 @@ func TestEveryAnswerForbidsScriptsAndForeignContent(t *testing.T) {
 
 func TestHostileNamesAreShownAsText(t *testing.T) {
 	f := newFixture(t)
-	h := NewServer(f.Source).Handler
+	h := free(f.Source)
 	shown := 0
 	for _, path := range append(paths(h), "/decisions?author="+"%3Cscript%3E%E2%80%AE", "/decisions?client=%3Cb%3E%22") {
 		text := ask(h, "GET", path).Body.String()
@@ -119,14 +119,14 @@ func (c crowded) TopFailing(_ context.Context, since time.Time, _ int) ([]result
 func TestSendersSaysSinceWhenMessagesAreCounted(t *testing.T) {
 	f := newFixture(t)
 	f.Source.Store = crowded{f.store, noon.Add(-time.Hour)}
-	text := ask(NewServer(f.Source).Handler, "GET", "/senders").Body.String()
+	text := ask(free(f.Source), "GET", "/senders").Body.String()
 	if want := "The newest " + view.Number(maxCounted) + " messages are counted, since " + view.Moment(noon.Add(-time.Hour)); strings.Count(text, want) != 1 || !strings.Contains(text, "first.example") {
 		t.Errorf("the page does not say once %q:\n%s", want, text)
 	}
 }
 
 func TestDecisionsFilterFindsByEachField(t *testing.T) {
-	h := NewServer(newFixture(t).Source).Handler
+	h := free(newFixture(t).Source)
 	for query, want := range map[string]string{
 		"author=bank.example": "bank.example", "client=198.51.100.128/25": "parcel.example", "rule=city-list": "city.example", "rule=parcel-strict": "parcel.example",
 		"result=temperror": "slow.example", "action=tag": "parcel.example", "qid=4Q000001": "4", "client=198.51.100.44": "city.example",
@@ -152,7 +152,7 @@ func TestDecisionsFilterFindsByEachField(t *testing.T) {
 }
 
 func TestDecisionsLeadToAllOlderOnes(t *testing.T) {
-	h := NewServer(newFixture(t).Source).Handler
+	h := free(newFixture(t).Source)
 	link := regexp.MustCompile(`href="(/decisions\?[^"]*before=\d+)"`)
 	seen := make(map[string]bool)
 	for path := "/decisions"; path != ""; {
