@@ -14,6 +14,9 @@ RACED    := $(PKGS)
 PURE     := ./message ./policy/... ./internal/lintsound
 # Tests that measure times: at full size without the race detector.
 TIMED    := TestEachPageOfManyRows|TestMailWaitsNoLonger
+# Tests of how long good mail waits under attack: at full size beside no other test.
+ATTACKS  := TestDNSAttack
+SKIP     :=
 
 export DMARCGATE_SCALE := $(SCALE)
 
@@ -35,7 +38,7 @@ demo: ## messages through the milter socket, and what becomes of them
 test: tools check ## everything a change needs; as root on Debian 12 it installs what it must
 	@$(GO) run ./internal/conformance -check
 	@./internal/mtatest/leftovers.sh before "$(CACHE)"
-	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout $(TIMEOUT) -tags mta $(RACED)
+	CGO_ENABLED=1 $(GO) test -race -count=1 -timeout $(TIMEOUT) -tags mta $(if $(SKIP),-skip '$(SKIP)') $(RACED)
 	@./internal/mtatest/leftovers.sh after "$(CACHE)"
 
 check: ## formatting, vet, staticcheck, module files
@@ -51,7 +54,8 @@ tools: ## install the servers and the compiler that the tests need
 	@./internal/mtatest/install.sh
 
 soak: ## the same tests at full size; those of pure functions without the race detector
-	$(MAKE) test SCALE=50 TIMEOUT=3h RACED="$$($(GO) list $(PKGS) | grep -vxF "$$($(GO) list $(PURE))" | xargs)"
+	$(MAKE) test SCALE=50 TIMEOUT=3h SKIP='$(ATTACKS)' RACED="$$($(GO) list $(PKGS) | grep -vxF "$$($(GO) list $(PURE))" | xargs)"
+	CGO_ENABLED=1 DMARCGATE_SCALE=50 $(GO) test -race -count=1 -timeout 2h -tags mta -run '$(ATTACKS)' ./cmd/dmarcgate
 	CGO_ENABLED=0 DMARCGATE_SCALE=50 $(GO) test -count=1 -timeout 3h $(PURE)
 	CGO_ENABLED=0 DMARCGATE_SCALE=50 $(GO) test -count=1 -timeout 1h -p 1 -run '$(TIMED)' ./pages ./internal/bench
 
