@@ -1,6 +1,6 @@
-// Package childtest is for tests that start foreign servers: a port for them to
-// listen on, waiting until they are ready, and the processes of the host. It is
-// test support.
+// Package childtest is for tests that start programs: a program that ends with the
+// test process, a port for a server to listen on, waiting until it is ready, and the
+// processes of the host. It is test support.
 //
 // Limits: Linux.
 package childtest
