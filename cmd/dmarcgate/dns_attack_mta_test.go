@@ -11,7 +11,7 @@ import (
 // The same with dnsmasq between the daemon and the name server, which takes 150
 // questions at once by default, as it is on many a host.
 func TestDNSAttackBehindRealForwarder(t *testing.T) {
-	t.Parallel()
+	parallel(t)
 	key, record := attackKey(t)
 	grid(t, attacksOn(t, "dnsmasq", overflowNever), key, func(t *testing.T, a attack) (*attackServer, string) {
 		upstream := startAttackServer(t, a.above, record)
