@@ -44,6 +44,7 @@ var allowed = map[string][]string{
 	"enforce":               {"milter", "message", "auth", "auth/*", "policy", "policy/sampling", "results", "metrics"},
 	"admin":                 {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"report/consent":        {"auth/dmarc", "dnscache", "message"},
+	"report/queue":          {},
 	"auth":                  {"message", "auth/*"},
 	"results":               {"policy", "auth/dmarc"},
 	"results/blob":          {"results", "policy", "auth/dmarc"},
