@@ -45,6 +45,8 @@ var allowed = map[string][]string{
 	"admin":                 {"results", "policy", "dnscache", "metrics", "auth/*"},
 	"report/consent":        {"auth/dmarc", "dnscache", "message"},
 	"report/queue":          {},
+	"report/queue/tables":   {"report/queue"},
+	"report/queue/file":     {"report/queue", "report/queue/tables", "results/dbfile"},
 	"auth":                  {"message", "auth/*"},
 	"results":               {"policy", "auth/dmarc"},
 	"results/blob":          {"results", "policy", "auth/dmarc"},

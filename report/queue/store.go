@@ -48,6 +48,8 @@ type Days interface {
 	Plan(ctx context.Context, owner string, day time.Time, plan Plan) (PlanResult, error)
 	// Runs returns the days from first to last, both included, oldest first.
 	Runs(ctx context.Context, first, last time.Time) ([]Run, error)
+	// RetryDay opens a day that Reconcile has ended.
+	RetryDay(ctx context.Context, day time.Time) error
 	// CountRows writes how many rows of a closed day have come late, and how many
 	// were lost before it was closed. Both only grow.
 	CountRows(ctx context.Context, day time.Time, late, lost int64) error
@@ -64,8 +66,9 @@ type Reports interface {
 	Renew(ctx context.Context, owner string) (int, error)
 	// Release gives a report back.
 	Release(ctx context.Context, owner, id string) error
-	// StoreBody keeps the document, and makes a planned report ready. A report
-	// without a delivery is done then.
+	// StoreBody keeps the document, and makes a planned report ready. Storing the same
+	// document twice is no error. A ready report without a delivery is taken at once,
+	// so that its destinations can be found (Address), or the report ended (End).
 	StoreBody(ctx context.Context, owner, id string, b Body) error
 	// ReadBody returns the document, or ErrGone.
 	ReadBody(ctx context.Context, id string) (Body, error)
@@ -129,7 +132,7 @@ type Tried struct {
 // Begin says which attempt begins.
 type Begin struct {
 	Delivery int64
-	Sender   string // this host: its marks are counted by this name
+	Sender   string // of the mark; Fence sets it
 	Bytes    int64  // of the mail
 	// Allow decides whether the limits leave room; nil means always.
 	Allow func(Usage) (why string)
@@ -171,8 +174,10 @@ type Maintenance interface {
 	// SetNote notes a text, or forgets the name with "".
 	SetNote(ctx context.Context, name, text string) error
 	// Reconcile compares the queue with the mark that a sender keeps outside of it.
-	// When the queue is older, all that may have been sent is held, once.
-	Reconcile(ctx context.Context, sender string, m Mark) (Restored, error)
+	// When the queue is older, every report up to the day of the mark that has not
+	// ended is held, and every day up to then that is not planned is done; the queue
+	// has the mark afterwards. See Fence.
+	Reconcile(ctx context.Context, m Mark) (Restored, error)
 	// Counts counts reports and deliveries by state, for metrics.
 	Counts(ctx context.Context) (Counts, error)
 	// Purge deletes what is older than is kept, in steps that are short, and

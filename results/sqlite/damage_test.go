@@ -47,7 +47,7 @@ func wholeFile(t *testing.T) (path string) {
 
 func copyFiles(t *testing.T, from, to string) {
 	t.Helper()
-	for _, suffix := range suffixes[:2] {
+	for _, suffix := range dbfile.Suffixes[:2] {
 		data, err := os.ReadFile(from + suffix)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

@@ -157,29 +157,6 @@ func (f *file) gone(path string) bool {
 	return !os.SameFile(info, f.identity)
 }
 
-// The files of a database, by what follows its name.
-var suffixes = [...]string{"", "-wal", "-shm"}
-
-// setAside renames the files of a path, and returns the new name of the first.
-func setAside(path string, now time.Time) (string, error) {
-	base := path + ".damaged-" + now.UTC().Format("20060102T150405Z")
-	name := base
-	for n := 2; exists(name) || exists(name+"-wal"); n++ {
-		name = fmt.Sprintf("%s-%d", base, n)
-	}
-	for _, suffix := range suffixes {
-		if err := os.Rename(path+suffix, name+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", err
-		}
-	}
-	return name, nil
-}
-
-func exists(path string) bool {
-	_, err := os.Lstat(path)
-	return err == nil
-}
-
 // openOrSetAside opens the file; a damaged one is renamed, and a new one made.
 func (s *Store) openOrSetAside(ctx context.Context) (*file, error) {
 	f, err := s.openFile(ctx)
@@ -191,7 +168,7 @@ func (s *Store) openOrSetAside(ctx context.Context) (*file, error) {
 
 // beginAnew sets the file aside because of damage, and makes a new one.
 func (s *Store) beginAnew(ctx context.Context, damage error) (*file, error) {
-	name, err := setAside(s.opt.Path, s.opt.now())
+	name, err := dbfile.SetAside(s.opt.Path, s.opt.now())
 	if err != nil {
 		return nil, fmt.Errorf("%w; it could not be set aside: %w", damage, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"dmarcgate/metrics"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/results/dbfile"
 )
 
 // many fills a store with rows, one in a minute, up to today.
@@ -262,7 +263,7 @@ func TestShortenIPAfterShortensOldAddresses(t *testing.T) {
 // absent checks that a file has none of these.
 func absent(t *testing.T, path string, what ...string) {
 	t.Helper()
-	for _, suffix := range suffixes[:2] {
+	for _, suffix := range dbfile.Suffixes[:2] {
 		data, err := os.ReadFile(path + suffix)
 		if err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)

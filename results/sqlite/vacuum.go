@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"dmarcgate/results/dbfile"
 )
 
 // slack is how much of a file may be free: the next rows take it.
@@ -65,7 +67,7 @@ func checkpoint(ctx context.Context, conn *sql.Conn) error {
 
 // bytesOf is the size of a file and its log.
 func bytesOf(path string) (n int64) {
-	for _, suffix := range suffixes[:2] {
+	for _, suffix := range dbfile.Suffixes[:2] {
 		if info, err := os.Stat(path + suffix); err == nil {
 			n += info.Size()
 		}
