@@ -17,14 +17,12 @@ import (
 // wait for each other: it has one connection, made anew after a failure.
 type Reader struct {
 	conf Config
-	free chan struct{} // holds a token while nobody reads
-	conn *pgx.Conn     // nil before the first read, and after a failure
+	link *Link
 }
 
 // OpenReader connects to read. An error says what an operator can fix.
 func OpenReader(ctx context.Context, conf Config) (*Reader, error) {
-	r := &Reader{conf: conf, free: make(chan struct{}, 1)}
-	r.free <- struct{}{}
+	r := &Reader{conf: conf, link: NewLink(conf, "dmarcgate reader", prepareReader)}
 	if err := r.with(ctx, func(context.Context, *pgx.Conn) error { return nil }); err != nil {
 		return nil, fmt.Errorf("reading results from PostgreSQL: %w", err)
 	}
@@ -33,56 +31,30 @@ func OpenReader(ctx context.Context, conf Config) (*Reader, error) {
 
 // Close closes the connection.
 func (r *Reader) Close() error {
-	<-r.free
-	r.drop()
-	r.free <- struct{}{}
+	r.link.Close()
 	return nil
 }
 
 // with lends the connection.
 func (r *Reader) with(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, r.conf.timeout())
-	defer cancel()
-	select {
-	case <-r.free:
-		defer func() { r.free <- struct{}{} }()
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if r.conn == nil || r.conn.IsClosed() {
-		if err := r.connect(ctx); err != nil {
-			return err
-		}
-	}
-	return f(ctx, r.conn)
+	return r.link.With(ctx, f)
 }
 
-func (r *Reader) connect(ctx context.Context) (err error) {
-	r.drop()
-	if r.conn, err = r.conf.connect(ctx, "dmarcgate reader"); err != nil {
+// prepareReader makes a connection one that only reads.
+func prepareReader(ctx context.Context, conn *pgx.Conn) error {
+	v, err := readVersion(ctx, conn)
+	if err != nil {
 		return err
 	}
-	v, err := readVersion(ctx, r.conn)
-	if err == nil {
-		var older bool
-		if older, err = v.usable(); err == nil && older {
-			err = errors.New("the database has no results yet, or of an older program: start a daemon of this version, which prepares it")
-		}
-	}
-	if err == nil {
-		_, err = r.conn.Exec(ctx, "SET default_transaction_read_only = on")
-	}
+	older, err := v.usable()
 	if err != nil {
-		r.drop()
+		return err
 	}
+	if older {
+		return errors.New("the database has no results yet, or of an older program: start a daemon of this version, which prepares it")
+	}
+	_, err = conn.Exec(ctx, "SET default_transaction_read_only = on")
 	return err
-}
-
-func (r *Reader) drop() {
-	if r.conn != nil {
-		hangUp(r.conn)
-		r.conn = nil
-	}
 }
 
 // rowSelection is what a row is made from, in the order of scanRow.
@@ -119,19 +91,45 @@ type Host struct {
 	Skew      time.Duration // its clock minus the server's
 	Seen      time.Time     // by the server's clock
 	Stopped   bool          // its daemon has said goodbye
+	Ended     bool          // another store took its place
 	Refused   int64         // rows that stayed in its local store
 }
 
+const hostsSQL = `SELECT replace(uuid::text, '-', ''), host, machine, path, shipped, coalesce(watermark, 'epoch'), skew_ms,
+			seen, stopped IS NOT NULL, ended IS NOT NULL, (SELECT count(*) FROM dmarcgate.refused WHERE store = id)
+		FROM dmarcgate.store`
+
 // Hosts returns the stores that are in use: the last one of each place.
 func (r *Reader) Hosts(ctx context.Context) ([]Host, error) {
-	return query(ctx, r, "hosts", scanHost, `SELECT replace(uuid::text, '-', ''), host, machine, path, shipped, coalesce(watermark, 'epoch'), skew_ms,
-			seen, stopped IS NOT NULL, (SELECT count(*) FROM dmarcgate.refused WHERE store = id)
-		FROM dmarcgate.store WHERE ended IS NULL ORDER BY host, path`)
+	return query(ctx, r, "hosts", scanHost, hostsSQL+" WHERE ended IS NULL ORDER BY host, path")
+}
+
+// Stores returns all stores, also those that have ended.
+func (r *Reader) Stores(ctx context.Context) ([]Host, error) {
+	return query(ctx, r, "stores", scanHost, hostsSQL+" ORDER BY host, path, id")
+}
+
+// LateRows counts the answered, evaluated rows of a time span [from, to) that came after
+// the number that upto has for their store. A store that upto does not name has come later as a whole.
+func (r *Reader) LateRows(ctx context.Context, from, to time.Time, upto map[string]int64) (n int64, err error) {
+	ids, last := make([]string, 0, len(upto)), make([]int64, 0, len(upto))
+	for id, seq := range upto {
+		ids, last = append(ids, id), append(last, seq)
+	}
+	err = r.with(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT count(*) FROM dmarcgate.message m JOIN dmarcgate.store s ON s.id = m.store
+			LEFT JOIN unnest($3::text[], $4::bigint[]) AS u (uuid, last) ON u.uuid = replace(s.uuid::text, '-', '')
+			WHERE m.time >= $1 AND m.time < $2 AND m.seq > coalesce(u.last, 0) AND m.state = 0 AND m.flags & 8 = 0`, from, to, ids, last).Scan(&n)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("counting late rows in PostgreSQL: %w", err)
+	}
+	return n, nil
 }
 
 func scanHost(row pgx.CollectableRow) (h Host, err error) {
 	var skew int64
-	err = row.Scan(&h.StoreID, &h.Place.Host, &h.Place.Machine, &h.Place.Path, &h.Shipped, &h.Watermark, &skew, &h.Seen, &h.Stopped, &h.Refused)
+	err = row.Scan(&h.StoreID, &h.Place.Host, &h.Place.Machine, &h.Place.Path, &h.Shipped, &h.Watermark, &skew, &h.Seen, &h.Stopped, &h.Ended, &h.Refused)
 	h.Skew = time.Duration(skew) * time.Millisecond
 	if h.Watermark.Unix() == 0 {
 		h.Watermark = time.Time{}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
+
+	"dmarcgate/report/queue/schema"
 )
 
 // schemaVersion is the version that this program makes. migrations[n] takes a
@@ -14,7 +16,7 @@ import (
 // programs of earlier versions at work, so that hosts can be upgraded one after
 // the other. One that does more has to raise minVersion to its own version.
 const (
-	schemaVersion = 4
+	schemaVersion = 5
 	minVersion    = 1
 )
 
@@ -119,7 +121,10 @@ CREATE TABLE dmarcgate.uncleaned (
 	last  bigint NOT NULL,
 	PRIMARY KEY (store, last)
 );
-`}
+`,
+	// The queue of reports (report/queue).
+	"SET LOCAL search_path = dmarcgate;" + schema.Tables("bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY", "timestamptz", "bytea") +
+		"SET LOCAL search_path = DEFAULT;"}
 
 // The advisory locks of two numbers; those of one number are the stores' own.
 const (

@@ -6,17 +6,15 @@ import (
 	"errors"
 	"fmt"
 
-	"dmarcgate/report/queue/tables"
+	"dmarcgate/report/queue/schema"
 )
 
 // applicationID is in the header of the file: "dmrq". It tells a queue from other
 // databases.
 const applicationID = 0x646d7271
 
-// Schema is the schema of a new file, in the words of SQLite.
-func schema() string {
-	return tables.Schema("INTEGER PRIMARY KEY AUTOINCREMENT", "INTEGER", "BLOB")
-}
+// newTables makes the tables of a new file.
+func newTables() string { return schema.Tables("INTEGER PRIMARY KEY AUTOINCREMENT", "INTEGER", "BLOB") }
 
 // migrate makes the tables of a new file, and refuses those of other programs.
 func migrate(ctx context.Context, db *sql.DB) error {
@@ -33,13 +31,13 @@ func migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("reading the schema version: %w", err)
 	case there > 0 && id != applicationID:
 		return errors.New("the file is a database of another program: give the queue a path of its own")
-	case version > tables.Version:
-		return fmt.Errorf("the file has schema version %d and this program knows %d: run the program that wrote it, or a newer one", version, tables.Version)
-	case version == tables.Version:
+	case version > schema.Version:
+		return fmt.Errorf("the file has schema version %d and this program knows %d: run the program that wrote it, or a newer one", version, schema.Version)
+	case version == schema.Version:
 		return nil
 	}
 	// A file of version 0 has no tables: this is the only step until there is a second version.
-	if _, err := tx.ExecContext(ctx, schema()+fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, tables.Version)); err != nil {
+	if _, err := tx.ExecContext(ctx, newTables()+fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, schema.Version)); err != nil {
 		return fmt.Errorf("making the tables: %w", err)
 	}
 	return tx.Commit()

@@ -1,17 +1,21 @@
-package tables
+// Package schema has the tables of the queue of reports, in the words of either
+// database. results/pg makes them with its own tables, since the schema dmarcgate
+// has one version.
+package schema
 
 import "strings"
 
-// Schema returns the statements that make the tables, with the words that a database
+// Tables returns the statements that make the tables, with the words that a database
 // has for a number that counts up by itself, a time and bytes.
-func Schema(serial, stamp, bytes string) string {
-	return strings.NewReplacer("SERIAL", serial, "STAMP", stamp, "BYTES", bytes).Replace(schema)
+func Tables(serial, stamp, bytes string) string {
+	return strings.NewReplacer("SERIAL", serial, "STAMP", stamp, "BYTES", bytes).Replace(text)
 }
 
-// Version is the version of the tables. PostgreSQL counts it with its other tables.
+// Version is the version of the tables in a file. PostgreSQL counts it with its other
+// tables.
 const Version = 1
 
-const schema = `
+const text = `
 CREATE TABLE report_run ( -- a UTC day
 	day         STAMP PRIMARY KEY,
 	state       text NOT NULL, -- open, closed, planned, done

@@ -1,0 +1,31 @@
+//go:build mta
+
+package pg
+
+import (
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"dmarcgate/internal/pgtest"
+	"dmarcgate/internal/queuetest"
+	"dmarcgate/results/pg"
+)
+
+// open opens the tables at an url. The clock of the test begins at noon, so that no
+// test meets midnight.
+func open(t *testing.T, url string) queuetest.Subject {
+	t.Helper()
+	var ahead atomic.Int64
+	now := time.Now()
+	ahead.Store(int64(now.Truncate(24 * time.Hour).Add(36 * time.Hour).Sub(now)))
+	db := newDatabase(pg.Config{URL: url})
+	db.ahead = func() time.Duration { return time.Duration(ahead.Load()) }
+	t.Cleanup(func() { db.Close() })
+	return queuetest.Subject{Database: db, Advance: func(d time.Duration) { ahead.Add(int64(d)) }}
+}
+
+func TestQueueInPostgreSQL(t *testing.T) {
+	server := pgtest.Start(t)
+	queuetest.Run(t, func(t *testing.T) queuetest.Subject { return open(t, server.Database()) })
+}
