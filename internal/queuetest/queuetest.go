@@ -49,7 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
 	}
-	killEveryStep(t, open)
+	t.Run("KillEveryStep", func(t *testing.T) { killEveryStep(t, open) })
 	t.Run("random steps of several owners", func(t *testing.T) { random(t, open) })
 }
 
