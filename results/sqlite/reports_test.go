@@ -1,0 +1,81 @@
+package sqlite
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"dmarcgate/results"
+)
+
+func TestReportMarkIsKeptInTheFile(t *testing.T) {
+	opt := options(t)
+	s := open(t, opt)
+	if text, err := s.ReportMark(t.Context()); err != nil || text != "" {
+		t.Errorf("ReportMark() = %q, %v; want none in a new file", text, err)
+	}
+	for _, text := range []string{"a 1 2026-11-20", "a 2 2026-11-21"} {
+		if err := s.SetReportMark(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.Close()
+	if text, err := open(t, opt).ReportMark(t.Context()); err != nil || text != "a 2 2026-11-21" {
+		t.Errorf("ReportMark() = %q, %v; want the last one", text, err)
+	}
+}
+
+func TestBarrierWaitsForRowsBefore(t *testing.T) {
+	opt := options(t)
+	opt.Durability = Async
+	s := open(t, opt)
+	if last, err := s.Barrier(t.Context()); err != nil || last != 0 {
+		t.Errorf("Barrier() = %d, %v; want 0 in an empty store", last, err)
+	}
+	for n := range 50 {
+		if got := s.Add(row(fmt.Sprint(n))).Outcome; got != results.Late {
+			t.Fatalf("Add() = %v; want it queued", got)
+		}
+	}
+	if last, err := s.Barrier(t.Context()); err != nil || last != 50 {
+		t.Errorf("Barrier() = %d, %v; want 50", last, err)
+	}
+	if rows := contents(t, s.Reader); len(rows) != 50 {
+		t.Errorf("%d rows are written; want 50", len(rows))
+	}
+	tamper(t, s, "DELETE FROM message")
+	if last, err := s.Barrier(t.Context()); err != nil || last != 50 {
+		t.Errorf("Barrier() = %d, %v; want 50: no number is given twice", last, err)
+	}
+	s.Close()
+	if _, err := s.Barrier(t.Context()); err == nil {
+		t.Error("Barrier() of a closed store succeeded")
+	}
+}
+
+func TestLateRowsCountsRowsOfADayBehindTheLastOne(t *testing.T) {
+	s := open(t, options(t))
+	day := time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)
+	add := func(at time.Time, change func(r *results.Row)) {
+		r := row("x")
+		r.Facts.Time = at
+		if change != nil {
+			change(&r)
+		}
+		s.Add(r)
+	}
+	add(day.Add(time.Hour), nil)
+	last, err := s.Barrier(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := day.AddDate(0, 0, 1)
+	add(day, nil)
+	add(end.Add(-time.Millisecond), nil)
+	add(day.Add(-time.Millisecond), nil)
+	add(end, nil)
+	add(day.Add(time.Hour), func(r *results.Row) { r.State = results.Deferred })
+	if n, err := s.LateRows(t.Context(), day, end, last); err != nil || n != 2 {
+		t.Errorf("LateRows() = %d, %v; want 2", n, err)
+	}
+}
