@@ -12,13 +12,17 @@ import (
 	"dmarcgate/results/pg"
 )
 
-// open opens the tables at an url. The clock of the test begins at noon, so that no
-// test meets midnight.
-func open(t *testing.T, url string) queuetest.Subject {
-	t.Helper()
-	var ahead atomic.Int64
-	now := time.Now()
+// clock is how far the clock of a test is ahead of that of the server. It begins at
+// noon, so that no test meets midnight.
+func clock() *atomic.Int64 {
+	ahead, now := new(atomic.Int64), time.Now()
 	ahead.Store(int64(now.Truncate(24 * time.Hour).Add(36 * time.Hour).Sub(now)))
+	return ahead
+}
+
+// open opens the tables at an url.
+func open(t *testing.T, url string, ahead *atomic.Int64) queuetest.Subject {
+	t.Helper()
 	db := newDatabase(pg.Config{URL: url})
 	db.ahead = func() time.Duration { return time.Duration(ahead.Load()) }
 	t.Cleanup(func() { db.Close() })
@@ -27,5 +31,5 @@ func open(t *testing.T, url string) queuetest.Subject {
 
 func TestQueueInPostgreSQL(t *testing.T) {
 	server := pgtest.Start(t)
-	queuetest.Run(t, func(t *testing.T) queuetest.Subject { return open(t, server.Database()) })
+	queuetest.Run(t, func(t *testing.T) queuetest.Subject { return open(t, server.Database(), clock()) })
 }
