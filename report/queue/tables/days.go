@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"dmarcgate/report/queue"
@@ -104,20 +103,13 @@ func (q *Queue) Plan(ctx context.Context, owner string, day time.Time, p queue.P
 			queue.RunPlanned, asJSON(p.LeftOut), time.Time{}, day, queue.Closed, owner); err != nil {
 			return err
 		}
-		for i := range usable {
-			if !dayOf(usable[i].Begin).Equal(day) {
-				return fmt.Errorf("the report %s is of another day", usable[i].ID)
-			}
-			added, err := s.addReport(&usable[i])
-			if err != nil {
-				return err
-			}
-			if added {
-				result.Added++
-			} else {
-				result.Known++
-			}
+		if err := sameDay(usable, day); err != nil {
+			return err
 		}
+		if result.Added, err = s.addReports(usable); err != nil {
+			return err
+		}
+		result.Known = len(usable) - result.Added
 		return s.finishDay(day)
 	})
 	return result, err

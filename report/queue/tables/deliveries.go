@@ -28,20 +28,22 @@ func checkDelivery(d queue.Delivery) error {
 	return err
 }
 
-// addDeliveries adds deliveries that are due at their NextTry, or now.
-func (s *step) addDeliveries(id string, to []queue.Delivery) error {
+// deliveryRows returns the rows of deliveries that are due at their NextTry, or now.
+func (s *step) deliveryRows(id string, to []queue.Delivery) (rows [][]any) {
 	for _, d := range to {
 		next := d.NextTry
 		if next.IsZero() {
 			next = s.now
 		}
-		if _, err := s.exec(`INSERT INTO delivery (report, rcpt_key, rcpt_host, uri, via, state, why, attempts, next_try, first_try, code, enhanced, text, mx_reply_id, verp, suspected)
-			VALUES ($1, $2, $3, $4, $5, $6, '', 0, $7, $8, 0, '', '', '', $9, 0) ON CONFLICT DO NOTHING`,
-			id, d.Key, d.Host, free(d.URI, maxURI), free(d.Via, maxText), queue.Due, next, time.Time{}, d.VERP); err != nil {
-			return err
-		}
+		rows = append(rows, []any{id, d.Key, d.Host, free(d.URI, maxURI), free(d.Via, maxText), queue.Due, "", 0, next, time.Time{}, 0, "", "", "", d.VERP, 0})
 	}
-	return nil
+	return rows
+}
+
+// addDeliveries adds deliveries, except those whose address their report has.
+func (s *step) addDeliveries(rows [][]any) error {
+	return s.insert("INSERT INTO delivery (report, rcpt_key, rcpt_host, uri, via, state, why, attempts, next_try, first_try, code, enhanced, text, mx_reply_id, verp, suspected)",
+		" ON CONFLICT DO NOTHING", rows, func(Rows) error { return nil })
 }
 
 // withDeliveries reads the deliveries of reports.
@@ -71,7 +73,7 @@ func (q *Queue) Address(ctx context.Context, owner, id string, to []queue.Delive
 		if err != nil {
 			return err
 		}
-		if err := s.addDeliveries(id, to); err != nil {
+		if err := s.addDeliveries(s.deliveryRows(id, to)); err != nil {
 			return err
 		}
 		return s.settleReport(h)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,15 +40,62 @@ func usable(reports []queue.Report) (good []queue.Report, unusable []string) {
 	return good, unusable
 }
 
-// addReport adds a planned report with its deliveries, unless its key is there.
-func (s *step) addReport(p *queue.Report) (added bool, err error) {
-	n, err := s.exec("INSERT INTO report ("+reportColumns+`, owner, lease_until, next_try)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, '', $9, $10, $11, 0, '', $12, '', $13, $12) ON CONFLICT DO NOTHING`,
-		p.ID, p.Kind, p.PolicyDomain, p.Begin, p.End, p.PolicyHash, p.Form, queue.Planned, p.Rows, p.Messages, p.Records, s.now, time.Time{})
-	if err != nil || n == 0 {
-		return false, err
+// addReports adds planned reports with their deliveries, except those whose key is
+// there, and returns how many it has added.
+func (s *step) addReports(reports []queue.Report) (added int, err error) {
+	fresh := make(map[string]bool, len(reports))
+	rows := make([][]any, len(reports))
+	for i := range reports {
+		p := &reports[i]
+		rows[i] = []any{p.ID, p.Kind, p.PolicyDomain, p.Begin, p.End, p.PolicyHash, p.Form, queue.Planned, "", p.Rows, p.Messages, p.Records, 0, "", s.now, "", time.Time{}, s.now}
 	}
-	return true, s.addDeliveries(p.ID, p.Deliveries)
+	if err := s.insert("INSERT INTO report ("+reportColumns+", owner, lease_until, next_try)", " ON CONFLICT DO NOTHING RETURNING id", rows, func(r Rows) error {
+		var id string
+		err := r.Scan(&id)
+		fresh[id] = true
+		return err
+	}); err != nil {
+		return 0, err
+	}
+	var deliveries [][]any
+	for i := range reports {
+		if p := &reports[i]; fresh[p.ID] {
+			deliveries = append(deliveries, s.deliveryRows(p.ID, p.Deliveries)...)
+			fresh[p.ID] = false // a second one with this id was not added
+			added++
+		}
+	}
+	return added, s.addDeliveries(deliveries)
+}
+
+// insertPart is how many rows one statement inserts: a database of another host would
+// take too long for one at a time.
+const insertPart = 100
+
+// insert inserts rows, and calls f for what the statement returns.
+func (s *step) insert(head, tail string, rows [][]any, f func(Rows) error) error {
+	for part := range slices.Chunk(rows, insertPart) {
+		var text strings.Builder
+		var args []any
+		text.WriteString(head + " VALUES ")
+		for i, row := range part {
+			for j, value := range row {
+				separator := ", "
+				switch {
+				case j == 0 && i == 0:
+					separator = "("
+				case j == 0:
+					separator = "), ("
+				}
+				args = append(args, value)
+				text.WriteString(separator + "$" + strconv.Itoa(len(args)))
+			}
+		}
+		if err := s.each(text.String()+")"+tail, args, f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // held is what a step needs to know of a report before it changes the report.
@@ -233,16 +281,24 @@ func (q *Queue) Split(ctx context.Context, owner, id string, parts []queue.Repor
 		if err != nil {
 			return err
 		}
-		for i := range good {
-			if !dayOf(good[i].Begin).Equal(dayOf(h.begin)) {
-				return fmt.Errorf("the report %s is of another day", good[i].ID)
-			}
-			if _, err := s.addReport(&good[i]); err != nil {
-				return err
-			}
+		if err := sameDay(good, dayOf(h.begin)); err != nil {
+			return err
+		}
+		if _, err := s.addReports(good); err != nil {
+			return err
 		}
 		return s.end(h, queue.Split, queue.DeliveryGone, "split")
 	})
+}
+
+// sameDay checks that reports are of a day.
+func sameDay(reports []queue.Report, day time.Time) error {
+	for i := range reports {
+		if !dayOf(reports[i].Begin).Equal(day) || reports[i].End.After(day.Add(queue.Day)) {
+			return fmt.Errorf("the report %s is of another day", reports[i].ID)
+		}
+	}
+	return nil
 }
 
 // settleReport brings a report up to date after its deliveries have changed: its
