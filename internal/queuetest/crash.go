@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 
 	"dmarcgate/report/queue"
@@ -114,6 +115,43 @@ func deliver(ctx context.Context, q *tables.Queue, k *killer, owner string, p qu
 		}
 	}
 	return nil
+}
+
+// hostsAtOnce do the same work at the same time.
+const hostsAtOnce = 3
+
+func threeHosts(t *testing.T, s Subject) {
+	r := newRig(t, s)
+	run, plan := queue.Run{Day: r.yesterday()}, queue.Plan{}
+	for n := range 60 {
+		plan.Reports = append(plan.Reports, r.report(n, "one.example", "two.example"))
+	}
+	var hosts sync.WaitGroup
+	var boxes [hostsAtOnce]inbox
+	for n := range hostsAtOnce {
+		q := tables.New(s.Again())
+		boxes[n] = inbox{}
+		hosts.Go(func() {
+			for range 2 * len(plan.Reports) / hostsAtOnce {
+				if err := live(t.Context(), q, &killer{}, fmt.Sprint("host", n), run, plan, boxes[n]); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	hosts.Wait()
+	r.day(queue.RunDone)
+	all, mails := inbox{}, 0
+	for _, box := range boxes {
+		for text, n := range box {
+			all[text] += n
+			mails += n
+		}
+	}
+	if want := 2 * len(plan.Reports); len(all) != want || mails != want {
+		t.Errorf("%d mails with %d texts; want %d of both", mails, len(all), want)
+	}
 }
 
 // maxMoments is far above the number of moments in the life of a report.

@@ -17,6 +17,8 @@ type Subject struct {
 	tables.Database
 	// Advance moves the clock of the database.
 	Advance func(time.Duration)
+	// Again opens the same database for another host.
+	Again func() tables.Database
 }
 
 // Run runs all tests. Each one opens a database of its own.
@@ -37,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"a report ends as withheld, withdrawn, failed or split, once", endings},
 		{"a report waits for its destinations", waiting},
 		{"retry sends what was not sent", retrying},
+		{"hosts that plan and send at once send each report once", threeHosts},
 		{"limits of a day are exact while several owners send", limits},
 		{"strikes suppress for 7, 30 and 90 days, then until lifted", strikes},
 		{"a bounce counts once", bounces},

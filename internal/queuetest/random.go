@@ -98,7 +98,7 @@ func (f *faults) Do(ctx context.Context, do func(tables.Tx) error) error {
 
 func newWorld(t *testing.T, s Subject, seed uint64) *world {
 	f := &faults{Database: s.Database}
-	r := newRig(t, Subject{f, s.Advance})
+	r := newRig(t, Subject{f, s.Advance, s.Again})
 	w := &world{rig: r, rnd: rand.New(rand.NewPCG(seed, 1)), faults: f, taken: map[string]int{}, dates: map[string]time.Time{}, ended: map[string]string{}}
 	f.rnd = rand.New(rand.NewPCG(seed, 2))
 	for range owners {

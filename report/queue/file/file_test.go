@@ -33,12 +33,15 @@ func TestQueueInFile(t *testing.T) {
 	queuetest.Run(t, func(t *testing.T) queuetest.Subject {
 		c, opt := new(clock), options(t)
 		opt.Now = c.now
-		db, err := openDatabase(t.Context(), opt)
-		if err != nil {
-			t.Fatal(err)
+		again := func() tables.Database {
+			db, err := openDatabase(t.Context(), opt)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+			return db
 		}
-		t.Cleanup(func() { db.Close() })
-		return queuetest.Subject{Database: db, Advance: func(d time.Duration) { c.ahead.Add(int64(d)) }}
+		return queuetest.Subject{Database: again(), Advance: func(d time.Duration) { c.ahead.Add(int64(d)) }, Again: again}
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"dmarcgate/internal/pgtest"
 	"dmarcgate/internal/queuetest"
+	"dmarcgate/report/queue/tables"
 	"dmarcgate/results/pg"
 )
 
@@ -23,10 +24,13 @@ func clock() *atomic.Int64 {
 // open opens the tables at an url.
 func open(t *testing.T, url string, ahead *atomic.Int64) queuetest.Subject {
 	t.Helper()
-	db := newDatabase(pg.Config{URL: url})
-	db.ahead = func() time.Duration { return time.Duration(ahead.Load()) }
-	t.Cleanup(func() { db.Close() })
-	return queuetest.Subject{Database: db, Advance: func(d time.Duration) { ahead.Add(int64(d)) }}
+	again := func() tables.Database {
+		db := newDatabase(pg.Config{URL: url})
+		db.ahead = func() time.Duration { return time.Duration(ahead.Load()) }
+		t.Cleanup(func() { db.Close() })
+		return db
+	}
+	return queuetest.Subject{Database: again(), Advance: func(d time.Duration) { ahead.Add(int64(d)) }, Again: again}
 }
 
 func TestQueueInPostgreSQL(t *testing.T) {
