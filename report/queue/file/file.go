@@ -60,7 +60,7 @@ func beginAnew(ctx context.Context, opt Options, damage error) (*database, error
 	if err != nil {
 		return nil, fmt.Errorf("%w; it could not be set aside: %w", damage, err)
 	}
-	opt.Log.Error("queue of reports damaged: renamed, and a new one created; reports that may have been sent are held",
+	opt.Log.Error("queue of reports damaged: renamed, and a new queue created; reports of earlier days are not repeated",
 		"aside", name, "err", damage)
 	return openDatabase(ctx, opt)
 }
