@@ -196,6 +196,17 @@ type Counts struct {
 	LastClosed time.Time // the latest day that is closed; zero without
 }
 
+// How long documents are kept, and everything about a report.
+const (
+	KeepBodies = 30 * Day
+	KeepAll    = 400 * Day
+)
+
+// Kept returns the purge of what is older than is kept.
+func Kept(now time.Time) Purge {
+	return Purge{Bodies: now.Add(-KeepBodies), All: now.Add(-KeepAll)}
+}
+
 // Purge says what goes.
 type Purge struct {
 	Bodies time.Time // documents of reports that ended, made before

@@ -166,7 +166,9 @@ func (s *Store) expire(ctx context.Context, f *file) error {
 	if err != nil {
 		return fmt.Errorf("looking for the oldest row: %w", err)
 	}
-	n, err := slicewise(ctx, func() (int64, error) { return s.deleteOldest(ctx, f, before.UnixMilli(), s.opt.Ship) })
+	n, err := slicewise(ctx, func() (int64, error) {
+		return s.deleteOldest(ctx, f, deletion{before: before.UnixMilli(), shipped: s.opt.Ship})
+	})
 	s.deleted("age", n)
 	if err != nil {
 		return fmt.Errorf("deleting old rows: %w", err)
@@ -176,12 +178,27 @@ func (s *Store) expire(ctx context.Context, f *file) error {
 
 // deleteSQL deletes the oldest rows. While rows are shipped, and with ?2, only
 // those that were.
-const deleteSQL = `DELETE FROM message WHERE seq IN (SELECT seq FROM message WHERE time < ?1
+const deleteSQL = "DELETE FROM message WHERE seq IN " + oldestSQL
+
+const oldestSQL = `(SELECT seq FROM message WHERE time < ?1
 	AND (NOT ?2 OR seq <= coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE key = '` + metaShipped + `'), 0)) ORDER BY time LIMIT ?3)`
 
-func (s *Store) deleteOldest(ctx context.Context, f *file, before int64, shipped bool) (n int64, err error) {
+// deletion says which of the oldest rows go.
+type deletion struct {
+	before  int64 // milliseconds since 1970, UTC
+	shipped bool  // while rows are shipped: only those that were
+	lost    bool  // with more space they would be kept: count those that no report has yet
+}
+
+// deleteOldest deletes some of the oldest rows.
+func (s *Store) deleteOldest(ctx context.Context, f *file, d deletion) (n int64, err error) {
 	err = s.in(ctx, f, func(tx *sql.Tx) error {
-		done, err := tx.ExecContext(context.Background(), deleteSQL, before, shipped, maintenanceSlice)
+		if d.lost {
+			if _, err := tx.ExecContext(context.Background(), countLostSQL, d.before, d.shipped, maintenanceSlice); err != nil {
+				return fmt.Errorf("counting rows that no report has: %w", err)
+			}
+		}
+		done, err := tx.ExecContext(context.Background(), deleteSQL, d.before, d.shipped, maintenanceSlice)
 		if err != nil {
 			return err
 		}
@@ -209,7 +226,7 @@ func (s *Store) limit(ctx context.Context, f *file) error {
 			if err != nil || size.used() <= s.opt.Retention.MaxBytes {
 				return 0, err
 			}
-			return s.deleteOldest(ctx, f, 1<<62, round.shipped)
+			return s.deleteOldest(ctx, f, deletion{1 << 62, round.shipped, !round.shipped})
 		})
 		s.deleted(round.why, n)
 		if n > 0 && round.why == "unshipped" {

@@ -10,6 +10,48 @@ import (
 	"dmarcgate/results"
 )
 
+const (
+	// metaReportOpen is the key of the time from which on days are not closed:
+	// milliseconds since 1970, UTC. Without it, no reports are made.
+	metaReportOpen = "report_open"
+	// metaReportLost begins the keys of the numbers of rows that were deleted before
+	// their day was closed. The day follows, in days since 1970.
+	metaReportLost = "report_lost_"
+)
+
+// countLostSQL counts the answered, evaluated rows of days that are not closed among
+// those that deleteSQL deletes.
+const countLostSQL = `INSERT INTO meta SELECT '` + metaReportLost + `' || (time / 86400000), count(*) FROM message
+	WHERE seq IN ` + oldestSQL + ` AND state = 0 AND flags & 8 = 0
+		AND time >= (SELECT CAST(value AS INTEGER) FROM meta WHERE key = '` + metaReportOpen + `') GROUP BY 1
+	ON CONFLICT (key) DO UPDATE SET value = CAST(value AS INTEGER) + CAST(excluded.value AS INTEGER)`
+
+// SetReportsOpen notes from which day on days are not closed: rows from then on that
+// the limit of the size deletes are counted. Numbers of days that are closed for a
+// month are forgotten.
+func (s *Store) SetReportsOpen(ctx context.Context, day time.Time) error {
+	return s.in(ctx, nil, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(context.Background(), "INSERT OR REPLACE INTO meta VALUES (?, ?)", metaReportOpen, day.UnixMilli()); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(context.Background(), "DELETE FROM meta WHERE key GLOB ? AND CAST(substr(key, ?) AS INTEGER) < ?",
+			metaReportLost+"*", len(metaReportLost)+1, daysSince1970(day.AddDate(0, -1, 0)))
+		return err
+	})
+}
+
+// LostRows returns how many answered, evaluated rows of a day the limit of the size has
+// deleted before the day was closed.
+func (s *Store) LostRows(ctx context.Context, day time.Time) (n int64, err error) {
+	err = s.QueryRowContext(ctx, "SELECT CAST(value AS INTEGER) FROM meta WHERE key = ?", fmt.Sprint(metaReportLost, daysSince1970(day))).Scan(&n)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, nil
+	}
+	return n, err
+}
+
+func daysSince1970(t time.Time) int64 { return t.Unix() / (24 * 60 * 60) }
+
 // metaReportMark is the key of the mark of sent reports (report/queue). It is in this
 // file, and not in that of the queue, so that an older queue that was put back is
 // recognized.

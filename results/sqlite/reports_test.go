@@ -79,3 +79,72 @@ func TestLateRowsCountsRowsOfADayBehindTheLastOne(t *testing.T) {
 		t.Errorf("LateRows() = %d, %v; want 2", n, err)
 	}
 }
+
+func TestLimitCountsRowsThatNoReportHas(t *testing.T) {
+	opt := options(t)
+	opt.Retention.MaxBytes = 300_000
+	s := open(t, opt)
+	day := time.Date(2026, 11, 18, 0, 0, 0, 0, time.UTC)
+	for n := range 3 { // a closed day, one that is not closed, and today
+		for i := range 400 {
+			r := row(fmt.Sprint(n, "-", i))
+			r.Facts.Time = day.AddDate(0, 0, n).Add(time.Duration(i) * time.Minute)
+			if i%4 == 0 {
+				r.State = results.Deferred
+			}
+			s.Add(r)
+		}
+	}
+	next := day.AddDate(0, 0, 1)
+	if err := s.SetReportsOpen(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.tend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := map[int]int64{}
+	for _, r := range contents(t, s.Reader) {
+		if r.State == results.Answered {
+			left[r.Facts.Time.Day()]++
+		}
+	}
+	if left[18] != 0 || left[19] == 300 || left[20] == 0 {
+		t.Fatalf("rows left = %v; want the oldest deleted, into the day that is not closed", left)
+	}
+	for n := range 3 {
+		want := 300 - left[18+n]
+		if n == 0 {
+			want = 0
+		}
+		if lost, err := s.LostRows(t.Context(), day.AddDate(0, 0, n)); err != nil || lost != want {
+			t.Errorf("LostRows(%d) = %d, %v; want %d", 18+n, lost, err, want)
+		}
+	}
+	if err := s.SetReportsOpen(t.Context(), next.AddDate(0, 2, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if lost, err := s.LostRows(t.Context(), next); err != nil || lost != 0 {
+		t.Errorf("LostRows = %d, %v; want it forgotten after a month", lost, err)
+	}
+}
+
+func TestLimitCountsNoLostRowsWithoutReports(t *testing.T) {
+	opt := options(t)
+	opt.Retention.MaxBytes = 100_000
+	s := open(t, opt)
+	now := time.Date(2026, 11, 18, 0, 0, 0, 0, time.UTC)
+	for i := range 400 {
+		r := row(fmt.Sprint(i))
+		r.Facts.Time = now
+		s.Add(r)
+	}
+	if err := s.tend(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := s.Status(t.Context()); err != nil || st.Deleted["size"] == 0 {
+		t.Fatalf("Status = %+v, %v; want rows deleted", st, err)
+	}
+	if lost, err := s.LostRows(t.Context(), now); err != nil || lost != 0 {
+		t.Errorf("LostRows = %d, %v; want none, since no reports are made", lost, err)
+	}
+}

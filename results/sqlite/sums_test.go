@@ -76,7 +76,7 @@ func TestDaySumsAgreeWithRowsAfterEachKindOfChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	sameSums(t, s, "after rows were written anew")
-	if n, err := s.deleteOldest(t.Context(), f, today.Add(1500*time.Minute).UnixMilli(), false); err != nil || n == 0 {
+	if n, err := s.deleteOldest(t.Context(), f, deletion{before: today.Add(1500 * time.Minute).UnixMilli()}); err != nil || n == 0 {
 		t.Fatalf("deleted %d rows, %v; want some", n, err)
 	}
 	sameSums(t, s, "after old rows were deleted")
@@ -99,7 +99,7 @@ func TestSumNewComesToTheEndAlthoughRowsGo(t *testing.T) {
 	}
 	sameSums(t, s, "after a slice")
 	for range 25 {
-		if _, err := s.deleteOldest(t.Context(), f, 1<<62, false); err != nil { // also rows that are not summed yet
+		if _, err := s.deleteOldest(t.Context(), f, deletion{before: 1 << 62}); err != nil { // also rows that are not summed yet
 			t.Fatal(err)
 		}
 	}
