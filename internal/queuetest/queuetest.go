@@ -34,6 +34,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"every column takes hostile text", hostile},
 		{"work belongs to one owner until the lease is over", leases},
 		{"an owner who lost the lease may settle until the next attempt begins", lateSettle},
+		{"a delivery that ends while an attempt goes on may still be sent", endedMeanwhile},
 		{"an attempt whose host died is repeated with the same date and counted", again},
 		{"a step that was committed may be repeated", repeated},
 		{"a report ends as withheld, withdrawn, failed or split, once", endings},

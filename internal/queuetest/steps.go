@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -285,6 +286,29 @@ func lateSettle(t *testing.T, s Subject) {
 	r.states(p.ID, queue.Done, queue.Sent)
 	_, err := r.Begin(t.Context(), "b", begin(p.Deliveries[0]))
 	r.wants(err, queue.ErrLost)
+}
+
+func endedMeanwhile(t *testing.T, s Subject) {
+	r := newRig(t, s)
+	r.ready(r.report(1, "one.example"), r.report(2, "two.example"))
+	var attempts []queue.Attempt
+	for range 2 {
+		attempts = append(attempts, r.begin("a", r.take("a").Deliveries[0]))
+	}
+	s.Advance(queue.Lease)
+	for range 2 {
+		r.ok(r.EndDelivery(t.Context(), "b", r.take("b").Deliveries[0].ID, queue.Outcome{State: queue.Suppressed, Why: "addr"}))
+	}
+	r.ok(r.Settle(t.Context(), "a", attempts[0], sent))
+	r.ok(r.Settle(t.Context(), "a", attempts[1], queue.Outcome{State: queue.Due}))
+	var got []queue.DeliveryState
+	for _, p := range r.all(queue.Done) {
+		got = append(got, p.Deliveries[0].State)
+	}
+	slices.Sort(got)
+	if want := []queue.DeliveryState{queue.Sent, queue.Suppressed}; !slices.Equal(got, want) {
+		t.Errorf("deliveries = %v; want %v: a mail that was sent is sent", got, want)
+	}
 }
 
 func again(t *testing.T, s Subject) {

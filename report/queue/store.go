@@ -109,8 +109,9 @@ type Deliveries interface {
 	// a day whose last report ends, too. An owner who lost the report in between may
 	// settle, unless the next attempt has begun.
 	Settle(ctx context.Context, owner string, a Attempt, o Outcome) error
-	// EndDelivery ends a delivery that is due, or defers it: suppressed,
-	// unauthorized, withdrawn, withheld, or due with another NextTry.
+	// EndDelivery ends a delivery that has not ended, or defers it: suppressed,
+	// unauthorized, withdrawn, withheld, expired, or due with another NextTry. An
+	// attempt that goes on may still settle it as sent.
 	EndDelivery(ctx context.Context, owner string, delivery int64, o Outcome) error
 	// Bounce makes a sent delivery refused, with the strike of the outcome. It finds the
 	// delivery by its token, and returns false when that has bounced before.

@@ -52,6 +52,7 @@ CREATE TABLE report (
 CREATE UNIQUE INDEX report_key ON report (policy_domain, begin_at, end_at, policy_hash, form) WHERE kind = 'a';
 CREATE INDEX report_work ON report (state, next_try);
 CREATE INDEX report_begin ON report (begin_at);
+CREATE INDEX report_left ON report (state, begin_at);
 CREATE TABLE report_body ( -- apart: a lease does not write it again
 	report text PRIMARY KEY,
 	body   BYTES NOT NULL -- gzip

@@ -124,7 +124,7 @@ func (s *step) finishDay(day time.Time) error {
 		return unknownIsNone(err)
 	}
 	var open int64
-	err = s.one(`SELECT count(*) FROM report WHERE kind = $1 AND begin_at >= $2 AND begin_at < $3 AND state IN ($4, $5)`,
+	err = s.one(`SELECT count(*) FROM (SELECT 1 AS one FROM report WHERE kind = $1 AND begin_at >= $2 AND begin_at < $3 AND state IN ($4, $5) LIMIT 1) AS r`,
 		[]any{queue.Aggregate, day, day.Add(queue.Day), queue.Planned, queue.Ready}, &open)
 	if err != nil || open > 0 {
 		return err

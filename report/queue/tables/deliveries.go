@@ -208,7 +208,7 @@ func (s *step) write(d queue.Delivery, o queue.Outcome) error {
 	return s.strike(*o.Strike)
 }
 
-// EndDelivery ends or defers a delivery that is due.
+// EndDelivery ends or defers a delivery.
 func (q *Queue) EndDelivery(ctx context.Context, owner string, delivery int64, o queue.Outcome) error {
 	if o.State == queue.Trying || o.State == queue.Sent {
 		return fmt.Errorf("ending a delivery: it becomes %q by an attempt alone", o.State)
@@ -218,7 +218,7 @@ func (q *Queue) EndDelivery(ctx context.Context, owner string, delivery int64, o
 		if err != nil {
 			return err
 		}
-		if h.owner != owner || h.state.Ended() || d.State != queue.Due {
+		if h.owner != owner || h.state.Ended() || d.State.Ended() {
 			return queue.ErrLost
 		}
 		if err := s.write(d, o); err != nil {

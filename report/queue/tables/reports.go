@@ -135,9 +135,11 @@ func (q *Queue) Take(ctx context.Context, owner string, want queue.State, limit 
 		return nil, fmt.Errorf("taking reports: no work is left for state %q", want)
 	}
 	err = q.do(ctx, "taking reports", func(s *step) error {
-		reports, err = s.list(`UPDATE report SET owner = $1, lease_until = $2 WHERE id IN (
+		// Not materialized, the rows could be chosen more than once, and others each time.
+		reports, err = s.list(`WITH work AS MATERIALIZED (
 			SELECT id FROM report WHERE state = $3 AND next_try <= $4 AND (lease_until IS NULL OR lease_until <= $4)
-			ORDER BY next_try, id LIMIT $5 FOR UPDATE SKIP LOCKED) RETURNING `+reportColumns,
+			ORDER BY next_try, id LIMIT $5 FOR UPDATE SKIP LOCKED)
+			UPDATE report SET owner = $1, lease_until = $2 WHERE id IN (SELECT id FROM work) RETURNING `+reportColumns,
 			owner, s.now.Add(queue.Lease), want, s.now, limit)
 		if err != nil || want == queue.Planned {
 			return err
