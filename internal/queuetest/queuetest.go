@@ -21,7 +21,7 @@ type Subject struct {
 	Again func() tables.Database
 }
 
-// Run runs all tests. Each one opens a database of its own.
+// Run runs all tests. Each one opens a database without reports.
 func Run(t *testing.T, open func(t *testing.T) Subject) {
 	for _, test := range []struct {
 		name string

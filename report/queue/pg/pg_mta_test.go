@@ -35,5 +35,13 @@ func open(t *testing.T, url string, ahead *atomic.Int64) queuetest.Subject {
 
 func TestQueueInPostgreSQL(t *testing.T) {
 	server := pgtest.Start(t)
-	queuetest.Run(t, func(t *testing.T) queuetest.Subject { return open(t, server.Database(), clock()) })
+	url := server.Database()
+	if _, err := tables.New(open(t, url, clock())).Now(t.Context()); err != nil { // makes the tables
+		t.Fatal(err)
+	}
+	queuetest.Run(t, func(t *testing.T) queuetest.Subject {
+		server.Exec(url, `SET search_path = dmarcgate; TRUNCATE report_run, report, report_body, delivery, attempt, suppression,
+			destination_day, report_sender, report_note`)
+		return open(t, url, clock())
+	})
 }
