@@ -183,7 +183,7 @@ func (s *step) settle(h held, d queue.Delivery, a queue.Attempt, o queue.Outcome
 			return err
 		}
 	}
-	if d.State != queue.Trying && o.State != queue.Sent {
+	if queue.AfterAttempt(d.State, o.State) != o.State {
 		return nil
 	}
 	if err := s.write(d, o); err != nil {

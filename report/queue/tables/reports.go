@@ -239,7 +239,7 @@ func (q *Queue) ReadBody(ctx context.Context, id string) (b queue.Body, err erro
 
 // End ends a report and its open deliveries.
 func (q *Queue) End(ctx context.Context, owner, id string, state queue.State, why string) error {
-	to, known := map[queue.State]queue.DeliveryState{queue.Withheld: queue.DeliveryHeld, queue.Withdrawn: queue.DeliveryGone, queue.Failed: queue.DeliveryHeld}[state]
+	to, known := queue.DeliveriesOf(state)
 	if !known {
 		return fmt.Errorf("ending a report: no owner ends it as %q", state)
 	}
@@ -317,8 +317,8 @@ func (s *step) settleReport(h held) error {
 	if err := s.one("SELECT state FROM report WHERE id = $1", []any{h.id}, &state); err != nil || state != queue.Ready {
 		return err
 	}
-	if all > 0 && open == 0 {
-		return s.over(h, queue.Done, "")
+	if after := queue.AfterDelivery(state, all, open); after != state {
+		return s.over(h, after, "")
 	}
 	if next.IsZero() {
 		next = s.now

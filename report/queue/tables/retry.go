@@ -2,7 +2,6 @@ package tables
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"dmarcgate/report/queue"
@@ -16,16 +15,9 @@ func (q *Queue) Retry(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		state := queue.Ready
-		switch {
-		case !h.state.Ended():
-			return queue.ErrLost
-		case h.state == queue.Split:
-			return errors.New("the report was split: try its parts again")
-		case h.sha == "":
-			state = queue.Planned
-		case h.size == 0:
-			return queue.ErrGone
+		state, err := queue.AfterRetry(h.state, h.sha != "", h.size > 0)
+		if err != nil {
+			return err
 		}
 		if _, err := s.exec("UPDATE delivery SET state = $1, why = '', next_try = $2, first_try = $3 WHERE report = $4 AND state <> $5",
 			queue.Due, s.now, time.Time{}, id, queue.Sent); err != nil {
