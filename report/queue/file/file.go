@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,11 +33,14 @@ const busyTimeout = 5 * time.Second
 
 // database is the file, opened.
 type database struct {
-	opt        Options
-	db         *sql.DB
-	identity   os.FileInfo
-	broken     atomic.Bool
-	translated sync.Map // statements
+	opt      Options
+	db       *sql.DB
+	identity os.FileInfo
+	broken   atomic.Bool
+	free     chan struct{} // holds a token while nobody uses what stands below
+
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt // of conn
 }
 
 // Open opens the queue, or makes it. A damaged file is set aside. An error says what
@@ -100,7 +102,15 @@ func (d *database) open(ctx context.Context) (err error) {
 	if err := migrate(ctx, d.db); err != nil {
 		return err
 	}
-	return dbfile.Check(ctx, d.db, d.identity.Size())
+	if err := dbfile.Check(ctx, d.db, d.identity.Size()); err != nil {
+		return err
+	}
+	if d.conn, err = d.db.Conn(ctx); err != nil {
+		return err
+	}
+	d.free, d.statements = make(chan struct{}, 1), make(map[string]*sql.Stmt)
+	d.free <- struct{}{}
+	return nil
 }
 
 // dsn sets auto_vacuum before journal_mode, because it only takes effect on a file
@@ -118,12 +128,25 @@ func (o *Options) now() time.Time {
 	return time.Now()
 }
 
-// Close closes the file.
+// Close closes the file. A statement that is left would keep SQLite from moving the log
+// into the file.
 func (d *database) Close() error {
-	if d.db == nil {
-		return nil
+	var first error
+	if d.free != nil {
+		<-d.free
+		defer func() { d.free <- struct{}{} }()
 	}
-	return d.db.Close()
+	if d.conn != nil {
+		for _, stmt := range d.statements {
+			first = errors.Join(first, stmt.Close())
+		}
+		first = errors.Join(first, d.conn.Close())
+		d.conn = nil
+	}
+	if d.db != nil {
+		first = errors.Join(first, d.db.Close())
+	}
+	return first
 }
 
 // gone reports whether the path is no longer that of the file.

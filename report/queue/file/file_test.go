@@ -2,11 +2,14 @@ package file
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -279,5 +282,60 @@ func TestDeletedAddressLeavesNoTrace(t *testing.T) {
 	}
 	if !bytes.Contains(text, []byte("a@other.example")) || bytes.Contains(text, []byte("a@secret-address")) {
 		t.Error("the file has the deleted address, or has lost the other one")
+	}
+}
+
+func TestFullFileFailsAStepAndGoesOnLater(t *testing.T) {
+	opt := options(t)
+	db, err := openDatabase(t.Context(), opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	q := tables.New(db)
+	pages := func(text string) {
+		t.Helper()
+		if _, err := db.conn.ExecContext(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pages("PRAGMA max_page_count = 1") // SQLite takes the size that the file has
+	failed := false
+	for n := 0; n < 100 && !failed; n++ {
+		err := q.SetNote(t.Context(), fmt.Sprint("note", n), strings.Repeat("x", 2000))
+		failed = dbfile.IsFull(err)
+		if err != nil && !failed {
+			t.Fatal(err)
+		}
+	}
+	if !failed {
+		t.Fatal("the file is never full")
+	}
+	if _, err := q.Now(t.Context()); err != nil {
+		t.Errorf("Now = %v; want that the queue can be read", err)
+	}
+	pages("PRAGMA max_page_count = 1000000")
+	if err := q.SetNote(t.Context(), "later", "x"); err != nil {
+		t.Errorf("SetNote = %v; want it to succeed when there is room again", err)
+	}
+}
+
+func TestClosedAndCancelledQueueFails(t *testing.T) {
+	q := openAt(t, options(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := q.SetNote(ctx, "a", "b"); !errors.Is(err, context.Canceled) {
+		t.Errorf("SetNote = %v; want that it was cancelled", err)
+	}
+	if text, err := q.Note(t.Context(), "a"); err != nil || text != "" {
+		t.Errorf("Note = %q, %v; want nothing written", text, err)
+	}
+	for range 2 {
+		if err := q.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := q.SetNote(t.Context(), "a", "b"); err == nil {
+		t.Error("SetNote of a closed queue succeeded")
 	}
 }

@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -29,23 +30,35 @@ func (d *database) Do(ctx context.Context, f func(tables.Tx) error) error {
 	return err
 }
 
+// transaction does f on the one connection. Statements are prepared once: that takes
+// longer than most of them.
 func (d *database) transaction(ctx context.Context, f func(tables.Tx) error) error {
-	t, err := d.db.BeginTx(ctx, nil)
-	if err != nil {
+	select {
+	case <-d.free:
+		defer func() { d.free <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if d.conn == nil {
+		return errors.New("the queue of reports is closed")
+	}
+	t := tx{d}
+	if _, err := t.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
-	defer t.Rollback()
-	if err := f(tx{t, d}); err != nil {
-		return err
+	err := f(t)
+	if err == nil {
+		if _, err = t.Exec(ctx, "COMMIT"); err == nil {
+			return nil
+		}
 	}
-	return t.Commit()
+	// It fails when SQLite has rolled back by itself, as it does when the disk is full.
+	_, _ = t.Exec(context.Background(), "ROLLBACK")
+	return err
 }
 
-// tx is a transaction.
-type tx struct {
-	tx *sql.Tx
-	d  *database
-}
+// tx is a transaction on the one connection.
+type tx struct{ d *database }
 
 // Now is the time of this host: no other one has the file.
 func (t tx) Now(context.Context) (time.Time, error) {
@@ -53,7 +66,11 @@ func (t tx) Now(context.Context) (time.Time, error) {
 }
 
 func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
-	result, err := t.tx.ExecContext(ctx, t.d.translate(text), values(args)...)
+	stmt, err := t.d.statement(ctx, text)
+	if err != nil {
+		return 0, err
+	}
+	result, err := stmt.ExecContext(ctx, values(args)...)
 	if err != nil {
 		return 0, err
 	}
@@ -61,7 +78,11 @@ func (t tx) Exec(ctx context.Context, text string, args ...any) (int64, error) {
 }
 
 func (t tx) Query(ctx context.Context, text string, args ...any) (tables.Rows, error) {
-	found, err := t.tx.QueryContext(ctx, t.d.translate(text), values(args)...)
+	stmt, err := t.d.statement(ctx, text)
+	if err != nil {
+		return nil, err
+	}
+	found, err := stmt.QueryContext(ctx, values(args)...)
 	if err != nil {
 		return nil, err
 	}
@@ -77,15 +98,18 @@ func (r rows) Close() { _ = r.Rows.Close() }
 // nothing has to be locked.
 var words = strings.NewReplacer("$", "?", "FOR UPDATE SKIP LOCKED", "", "FOR UPDATE", "")
 
-// translate returns a statement in the words of SQLite. It keeps them: there are some
-// fifty.
-func (d *database) translate(text string) string {
-	if t, known := d.translated.Load(text); known {
-		return t.(string)
+// statement returns a statement in the words of SQLite. It keeps them: there are some
+// fifty, and for inserts one for each number of rows.
+func (d *database) statement(ctx context.Context, text string) (*sql.Stmt, error) {
+	if stmt, known := d.statements[text]; known {
+		return stmt, nil
 	}
-	t := words.Replace(text)
-	d.translated.Store(text, t)
-	return t
+	stmt, err := d.conn.PrepareContext(ctx, words.Replace(text))
+	if err != nil {
+		return nil, fmt.Errorf("preparing %q: %w", text, err)
+	}
+	d.statements[text] = stmt
+	return stmt, nil
 }
 
 // values gives times as milliseconds since 1970, and NULL for none.
