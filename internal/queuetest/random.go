@@ -19,9 +19,9 @@ import (
 // The size of a random history. Each seed is one history.
 const (
 	seeds         = 12
-	stepsOfSeed   = 250
+	stepsOfSeed   = 300
 	owners        = 3
-	reportsOfSeed = 4
+	reportsOfSeed = 6
 )
 
 // scale multiplies the number of histories; make soak sets it.
@@ -166,13 +166,13 @@ func (w *world) step() {
 	switch n := w.rnd.IntN(100); {
 	case n < 10:
 		w.s.Advance(time.Duration(w.rnd.IntN(int(4 * time.Minute))))
-	case n < 12:
+	case n < 17:
 		w.s.Advance(queue.Lease)
-	case n < 18: // it dies
+	case n < 20: // it dies
 		w.owners[slices.Index(w.owners, o)] = w.newOwner()
-	case n < 24:
+	case n < 26:
 		w.planStep(o)
-	case n < 44:
+	case n < 48:
 		w.takeStep(o)
 	case n < 54:
 		w.renewStep(o)
