@@ -61,7 +61,7 @@ func restored(t *testing.T, s Subject) {
 	r.fence(m, queue.Restored{})
 	r.behind(m, f, r.yesterday())
 	// The report of yesterday is in trying; the days before are not known.
-	f = r.fence(m, queue.Restored{Older: true, Held: 1, Days: queue.CatchUp})
+	r.fence(m, queue.Restored{Older: true, Held: 1, Days: queue.CatchUp})
 	r.states(id(90), queue.Held, queue.DeliveryHeld)
 	r.day(queue.RunDone)
 	s.Advance(queue.Day)

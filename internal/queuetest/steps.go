@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"dmarcgate/report/queue"
 )
@@ -218,7 +219,7 @@ func hostile(t *testing.T, s Subject) {
 	tried, err := r.Attempts(t.Context(), p.ID)
 	r.ok(err)
 	for _, text := range []string{d.URI, d.Via, d.Why, d.Enhanced, d.Text, d.ReplyID, note, list[0].Reason, tried[0].Host} {
-		if strings.ContainsAny(text, "\x00\x1b\r\n\u202e\u2028\xff") || !strings.ContainsAny(text, "'\u00e9") {
+		if !utf8.ValidString(text) || strings.ContainsAny(text, "\x00\x1b\r\n\u202e\u2028") || !strings.ContainsAny(text, "'\u00e9") {
 			t.Errorf("text = %q; want it printable, and the rest as given", text)
 		}
 	}
