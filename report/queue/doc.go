@@ -26,7 +26,8 @@
 // A host that dies leaves its lease, and another host takes the work when the lease
 // has expired. A host that dies between the answer 250 of the other server and
 // Settle leaves a delivery in trying: the next Begin says so (Attempt.Again), and
-// the mail goes out again with the same bytes and the same Report-ID.
+// the mail goes out again with the same bytes and the same Report-ID. A mark that
+// cannot be written, as on a full disk, takes the attempt back: nothing is sent.
 //
 // A queue that is older than what this host has sent was restored from a backup, or
 // its file was lost. Reconcile finds that by a Mark, which this host keeps outside

@@ -30,18 +30,15 @@ func asJSON(v any) string {
 func dayOf(t time.Time) time.Time { return t.UTC().Truncate(queue.Day) }
 
 // run reads a day and locks it.
-func (s *step) run(day time.Time) (run queue.Run, owner string, err error) {
+func (s *step) run(day time.Time) (run queue.Run, err error) {
 	err = s.each("SELECT "+runColumns+" FROM report_run WHERE day = $1 FOR UPDATE", []any{day}, func(r Rows) (err error) {
 		run, err = scanRun(r)
 		return err
 	})
 	if err == nil && run.Day.IsZero() {
-		return run, "", queue.ErrUnknown
+		err = queue.ErrUnknown
 	}
-	if err != nil {
-		return run, "", err
-	}
-	return run, owner, s.one("SELECT owner FROM report_run WHERE day = $1", []any{day}, &owner)
+	return run, err
 }
 
 // CloseDay closes a day, unless that has happened.
@@ -59,7 +56,7 @@ func (q *Queue) CloseDay(ctx context.Context, run queue.Run) (now queue.Run, err
 			queue.Closed, s.now, asJSON(waited), asJSON(run.Upto), run.Lost, run.Day, queue.Open); err != nil {
 			return err
 		}
-		now, _, err = s.run(run.Day)
+		now, err = s.run(run.Day)
 		return err
 	})
 	return now, err
@@ -87,7 +84,7 @@ func (q *Queue) TakeDay(ctx context.Context, owner string) (run queue.Run, err e
 		if err := s.must("UPDATE report_run SET owner = $1, lease_until = $2 WHERE day = $3", owner, s.now.Add(queue.Lease), day); err != nil {
 			return err
 		}
-		run, _, err = s.run(day)
+		run, err = s.run(day)
 		return err
 	})
 	return run, err
@@ -119,7 +116,7 @@ func (q *Queue) Plan(ctx context.Context, owner string, day time.Time, p queue.P
 // day first, so that of two steps that end the last two reports the second sees
 // what the first has done.
 func (s *step) finishDay(day time.Time) error {
-	run, _, err := s.run(day)
+	run, err := s.run(day)
 	if err != nil || run.State != queue.RunPlanned {
 		return unknownIsNone(err)
 	}
@@ -149,7 +146,7 @@ func (q *Queue) Runs(ctx context.Context, first, last time.Time) (runs []queue.R
 // CountRows writes how many rows came late, and how many were lost.
 func (q *Queue) CountRows(ctx context.Context, day time.Time, late, lost int64) error {
 	return q.do(ctx, "counting late rows", func(s *step) error {
-		run, _, err := s.run(dayOf(day))
+		run, err := s.run(dayOf(day))
 		if err != nil {
 			return err
 		}

@@ -11,9 +11,10 @@ import (
 
 const deliveryColumns = "id, rcpt_key, uri, via, rcpt_host, state, why, attempts, next_try, first_try, code, enhanced, text, mx_reply_id, verp, suspected"
 
-func scanDelivery(r Rows, more ...any) (d queue.Delivery, err error) {
-	return d, r.Scan(append([]any{&d.ID, &d.Key, &d.URI, &d.Via, &d.Host, &d.State, &d.Why, &d.Attempts, stamp{&d.NextTry}, stamp{&d.FirstTry},
-		&d.Code, &d.Enhanced, &d.Text, &d.ReplyID, &d.VERP, &d.Suspected}, more...)...)
+func scanDelivery(r Rows) (d queue.Delivery, err error) {
+	err = r.Scan(&d.ID, &d.Key, &d.URI, &d.Via, &d.Host, &d.State, &d.Why, &d.Attempts, stamp{&d.NextTry}, stamp{&d.FirstTry},
+		&d.Code, &d.Enhanced, &d.Text, &d.ReplyID, &d.VERP, &d.Suspected)
+	return d, err
 }
 
 // checkDelivery checks what a delivery is found by.

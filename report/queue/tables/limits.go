@@ -48,7 +48,8 @@ func (s *step) usage(host string, day time.Time) (u queue.Usage, err error) {
 		return u, err
 	}
 	u.HostIsNew = before == 0
-	return u, s.one("SELECT count(*) FROM attempt WHERE at > $1", []any{s.now.Add(-time.Minute)}, &u.LastMinute)
+	err = s.one("SELECT count(*) FROM attempt WHERE at > $1", []any{s.now.Add(-time.Minute)}, &u.LastMinute)
+	return u, err
 }
 
 // failed takes a mail that did not go out from the numbers of its day.
@@ -79,5 +80,6 @@ func (s *step) raise(sender string, day time.Time) (m queue.Mark, err error) {
 // mark reads the mark of a sender. lock is "FOR UPDATE" or nothing.
 func (s *step) mark(sender, lock string) (m queue.Mark, err error) {
 	m.Sender = sender
-	return m, unknownIsNone(s.one("SELECT attempts, day FROM report_sender WHERE sender = $1 "+lock, []any{sender}, &m.Attempts, stamp{&m.Day}))
+	err = s.one("SELECT attempts, day FROM report_sender WHERE sender = $1 "+lock, []any{sender}, &m.Attempts, stamp{&m.Day})
+	return m, unknownIsNone(err)
 }

@@ -16,9 +16,10 @@ import (
 
 const reportColumns = "id, kind, policy_domain, begin_at, end_at, policy_hash, form, state, why, rows, messages, records, size, sha256, created"
 
-func scanReport(r Rows, more ...any) (p queue.Report, err error) {
-	return p, r.Scan(append([]any{&p.ID, &p.Kind, &p.PolicyDomain, stamp{&p.Begin}, stamp{&p.End}, &p.PolicyHash, &p.Form, &p.State, &p.Why,
-		&p.Rows, &p.Messages, &p.Records, &p.Size, &p.SHA256, stamp{&p.Created}}, more...)...)
+func scanReport(r Rows) (p queue.Report, err error) {
+	err = r.Scan(&p.ID, &p.Kind, &p.PolicyDomain, stamp{&p.Begin}, stamp{&p.End}, &p.PolicyHash, &p.Form, &p.State, &p.Why,
+		&p.Rows, &p.Messages, &p.Records, &p.Size, &p.SHA256, stamp{&p.Created})
+	return p, err
 }
 
 // usable returns the reports whose keys can be stored, in the order of their ids:
@@ -113,8 +114,9 @@ type held struct {
 // lock reads a report and locks it.
 func (s *step) lock(id string) (h held, err error) {
 	h.id = id
-	return h, s.one("SELECT kind, state, begin_at, owner, lease_until, sha256, size FROM report WHERE id = $1 FOR UPDATE", []any{id},
+	err = s.one("SELECT kind, state, begin_at, owner, lease_until, sha256, size FROM report WHERE id = $1 FOR UPDATE", []any{id},
 		&h.kind, &h.state, stamp{&h.begin}, &h.owner, stamp{&h.until}, &h.sha, &h.size)
+	return h, err
 }
 
 // own locks a report that has not ended and belongs to an owner.
