@@ -51,6 +51,10 @@ type Span struct {
 	// Ruled leaves out the rows that name no rule, of any mode. Those of earlier
 	// versions, which have no mark for it, come first.
 	Ruled bool
+	// Upto, when not nil, leaves out the rows with a number above that of their
+	// store, and the rows of stores that it does not name: a second scan reads the
+	// same rows, whatever came meanwhile.
+	Upto map[string]int64
 }
 
 // Failing is an author domain in whose name messages failed.

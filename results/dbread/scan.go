@@ -26,6 +26,19 @@ const (
 
 // Scan implements Queries.
 func (r *Reader) Scan(ctx context.Context, span results.Span, f func(results.Row) error) error {
+	if span.Upto != nil {
+		last, err := r.lastOf(ctx, span.Upto)
+		if err != nil {
+			return err
+		}
+		all := f
+		f = func(row results.Row) error {
+			if row.Sequence > last {
+				return nil
+			}
+			return all(row)
+		}
+	}
 	if !span.Ruled {
 		return (&scanner{db: r, text: scanSQL}).scan(ctx, span, f)
 	}
@@ -40,6 +53,16 @@ func (r *Reader) Scan(ctx context.Context, span results.Span, f func(results.Row
 		}
 	}
 	return (&scanner{db: r, text: siftedSQL, more: []any{mark}}).scan(ctx, span, f)
+}
+
+// lastOf returns the number of the last row of this file that counts. A file may have
+// had more than one id.
+func (r *Reader) lastOf(ctx context.Context, upto map[string]int64) (last int64, err error) {
+	ids, err := Query(ctx, r, "the ids of the store", func(rs *sql.Rows) (id string, err error) { return id, rs.Scan(&id) }, "SELECT store_id FROM identity")
+	for _, id := range ids {
+		last = max(last, upto[id])
+	}
+	return last, err
 }
 
 // scanner reads rows in slices. What it needs for one it uses for the next.

@@ -38,6 +38,11 @@ func (r *Reader) Scan(ctx context.Context, span results.Span, f func(results.Row
 	if s.to.IsZero() {
 		s.to = end
 	}
+	if span.Upto != nil {
+		if err := s.bound(ctx, span.Upto); err != nil {
+			return err
+		}
+	}
 	if !span.Ruled {
 		return s.all(ctx, whole(span.From), scanSQL)
 	}
@@ -67,8 +72,25 @@ type olderStore struct {
 // scanner is one scan.
 type scanner struct {
 	*Reader
-	f  func(results.Row) error
-	to time.Time
+	f    func(results.Row) error
+	to   time.Time
+	last map[int32]int64 // of each store, the last row that counts; nil is no limit
+}
+
+// bound limits the scan to the rows up to the numbers of the stores.
+func (s *scanner) bound(ctx context.Context, upto map[string]int64) error {
+	stores, err := query(ctx, s.Reader, "stores", pgx.RowToStructByPos[namedStore], "SELECT id, replace(uuid::text, '-', '') FROM dmarcgate.store")
+	s.last = make(map[int32]int64, len(stores))
+	for _, store := range stores {
+		s.last[store.ID] = upto[store.Name]
+	}
+	return err
+}
+
+// namedStore is a store with its id in PostgreSQL and its own one.
+type namedStore struct {
+	ID   int32
+	Name string
 }
 
 // all reads in the order of time.
@@ -115,7 +137,7 @@ func (s *scanner) older(ctx context.Context, from time.Time, store olderStore) e
 }
 
 func (s *scanner) give(k *kept) error {
-	if k.Encoded == nil {
+	if k.Encoded == nil || s.last != nil && k.Sequence > s.last[k.store] {
 		return nil
 	}
 	row, err := k.Row()

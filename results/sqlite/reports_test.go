@@ -148,3 +148,25 @@ func TestLimitCountsNoLostRowsWithoutReports(t *testing.T) {
 		t.Errorf("LostRows = %d, %v; want none, since no reports are made", lost, err)
 	}
 }
+
+func TestScanUptoLeavesOutLaterRows(t *testing.T) {
+	s := open(t, options(t))
+	for n := range 5 {
+		s.Add(row(fmt.Sprint(n)))
+	}
+	for _, test := range []struct {
+		upto map[string]int64
+		want int
+	}{{nil, 5}, {map[string]int64{s.ID(): 3}, 3}, {map[string]int64{s.ID(): 9}, 5}, {map[string]int64{"another": 9}, 0}, {map[string]int64{}, 0}} {
+		got := 0
+		err := s.Scan(t.Context(), results.Span{Upto: test.upto}, func(r results.Row) error {
+			if got++; r.Sequence != int64(got) {
+				t.Errorf("row %d has the number %d", got, r.Sequence)
+			}
+			return nil
+		})
+		if err != nil || got != test.want {
+			t.Errorf("Scan(%v) gave %d rows, %v; want %d", test.upto, got, err, test.want)
+		}
+	}
+}
