@@ -23,8 +23,8 @@ type Run struct {
 	// over.
 	WaitedFor []string
 	// Upto has, for each store, the number of the last row that counts: rows of
-	// the day with a higher number are late, and are in no report. It makes a second
-	// rendering see the same rows as the first one.
+	// the day with a higher number are late, and are in no report. A second rendering
+	// reads the same rows as the first one (results.Span.Upto).
 	Upto map[string]int64
 	Late int64 // rows that came after the day was closed
 	Lost int64 // rows that size limits deleted before the day was closed
