@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"counts count", counting},
 		{"a restored queue sends nothing again without retry", restored},
 		{"a lost queue plans no day again", lost},
+		{"a host that joins the queue of others holds nothing", joined},
 		{"a queue that was restored under a running daemon sends nothing", restoredRunning},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })

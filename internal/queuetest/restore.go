@@ -2,6 +2,7 @@ package queuetest
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,14 +46,8 @@ func (r *rig) behind(m *marks, f *queue.Fence, day time.Time) {
 	r.ready(r.report(90, "ahead.example"))
 	_, err := f.Begin(r.t.Context(), "b", begin(r.take("b").Deliveries[0]))
 	r.ok(err)
-	var sender string
-	for i, c := range m.text {
-		if c == ' ' {
-			sender = m.text[:i]
-			break
-		}
-	}
-	m.text = queue.Mark{Sender: sender, Attempts: 5, Day: day}.String()
+	known := strings.Fields(m.text)
+	m.text = queue.Mark{Sender: known[0], Queue: known[3], Attempts: 5, Day: day}.String()
 }
 
 func restored(t *testing.T, s Subject) {
@@ -61,7 +56,7 @@ func restored(t *testing.T, s Subject) {
 	r.fence(m, queue.Restored{})
 	r.behind(m, f, r.yesterday())
 	// The report of yesterday is in trying; the days before are not known.
-	r.fence(m, queue.Restored{Older: true, Held: 1, Days: queue.CatchUp})
+	r.fence(m, queue.Restored{Verdict: queue.WasOlder, Held: 1, Days: queue.CatchUp})
 	r.states(id(90), queue.Held, queue.DeliveryHeld)
 	r.day(queue.RunDone)
 	s.Advance(queue.Day)
@@ -82,8 +77,8 @@ func restored(t *testing.T, s Subject) {
 }
 
 func lost(t *testing.T, s Subject) {
-	r, m := newRig(t, s), &marks{text: queue.Mark{Sender: "me", Attempts: 3, Day: newRig(t, s).yesterday().AddDate(0, 0, -1)}.String()}
-	r.fence(m, queue.Restored{Older: true, Days: queue.CatchUp + 1})
+	r, m := newRig(t, s), &marks{text: queue.Mark{Sender: "me", Queue: "lost", Attempts: 3, Day: newRig(t, s).yesterday().AddDate(0, 0, -1)}.String()}
+	r.fence(m, queue.Restored{Verdict: queue.Another, Days: queue.CatchUp + 1})
 	before := r.yesterday().AddDate(0, 0, -1)
 	run, err := r.CloseDay(t.Context(), queue.Run{Day: before})
 	r.ok(err)
@@ -115,6 +110,20 @@ func restoredRunning(t *testing.T, s Subject) {
 	r.wants(err, queue.ErrRestored)
 	r.states(p.ID, queue.Ready, queue.Due)
 	r.exec("DELETE FROM report_sender")
-	r.fence(m, queue.Restored{Older: true, Held: 1, Days: queue.CatchUp})
+	r.fence(m, queue.Restored{Verdict: queue.WasOlder, Held: 1, Days: queue.CatchUp})
 	r.states(p.ID, queue.Held, queue.DeliveryHeld)
+}
+
+func joined(t *testing.T, s Subject) {
+	r := newRig(t, s)
+	r.ready(r.report(1, "one.example"))
+	m := &marks{text: queue.Mark{Sender: "me", Queue: "alone", Attempts: 3, Day: r.yesterday()}.String()}
+	f := r.fence(m, queue.Restored{Verdict: queue.Another, Days: queue.CatchUp})
+	r.states(id(1), queue.Ready, queue.Due)
+	a, err := f.Begin(t.Context(), "a", begin(r.take("a").Deliveries[0]))
+	r.ok(err)
+	if a.Mark.Attempts != 4 {
+		t.Errorf("Begin = %+v; want the fourth attempt of the sender", a)
+	}
+	r.fence(m, queue.Restored{})
 }

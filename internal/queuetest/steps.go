@@ -69,7 +69,7 @@ func delivered(r *rig, p queue.Report) {
 		r.t.Errorf("delivery = %+v; want %+v", d, want)
 	}
 	a := r.begin("b", d)
-	if a.N != 1 || a.Again || !a.Date.Equal(a.At) || a.Mark != (queue.Mark{Sender: "sender", Attempts: 1, Day: r.yesterday()}) {
+	if a.N != 1 || a.Again || !a.Date.Equal(a.At) || a.Mark.Queue == "" || a.Mark != (queue.Mark{Sender: "sender", Queue: a.Mark.Queue, Attempts: 1, Day: r.yesterday()}) {
 		r.t.Errorf("Begin = %+v; want the first attempt", a)
 	}
 	r.states(p.ID, queue.Ready, queue.Trying)

@@ -1,6 +1,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -15,6 +16,7 @@ import (
 // of the sender, unless somebody has put an older queue back.
 type Mark struct {
 	Sender   string    // random, made with the first mark
+	Queue    string    // id of the queue, random; "" before the first attempt
 	Attempts int64     // ever
 	Day      time.Time // the latest day that a report of any attempt was about
 }
@@ -26,9 +28,9 @@ var ErrRestored = errors.New("the queue of reports is older than what was sent")
 
 // Restored is what Reconcile found and did.
 type Restored struct {
-	Older bool // the queue is older than the mark
-	Held  int  // reports that are held now
-	Days  int  // days that are not planned, up to the day of the mark
+	Verdict Verdict
+	Held    int // reports that are held now
+	Days    int // days that are not planned, up to the day of the mark
 }
 
 // CatchUp is how many days back reports are made at most. Reconcile ends days of
@@ -95,19 +97,43 @@ func (f *Fence) Begin(ctx context.Context, owner string, b Begin) (Attempt, erro
 // beyond reports whether more was sent than another mark of the same sender says.
 func (m Mark) beyond(other Mark) bool { return m.Attempts > other.Attempts }
 
-// Older reports whether the mark that the queue has of a sender shows that the queue
-// is older than the sender's own mark m.
-func (m Mark) Older(inQueue Mark) bool { return m.beyond(inQueue) }
+// Verdict says what a sender's own mark tells of a queue.
+type Verdict int
 
-// String is the mark as text: sender, attempts and day.
-func (m Mark) String() string {
-	return fmt.Sprintf("%s %d %s", m.Sender, m.Attempts, m.Day.UTC().Format(time.DateOnly))
+// What a mark tells.
+const (
+	AsLeft   Verdict = iota // nothing happened to the queue
+	WasOlder                // an earlier state of the queue: hold its reports, and end the days up to the mark
+	Another                 // another queue, because this one was lost or left: end the days up to the mark
+)
+
+// Compare tells what happened to a queue. inQueue is what the queue has of the sender,
+// with the id of the queue.
+func (m Mark) Compare(inQueue Mark) Verdict {
+	switch {
+	case !m.beyond(inQueue):
+		return AsLeft
+	case m.Queue == inQueue.Queue:
+		return WasOlder
+	}
+	return Another
 }
+
+// String is the mark as text: sender, attempts, day and queue.
+func (m Mark) String() string {
+	return fmt.Sprintf("%s %d %s %s", m.Sender, m.Attempts, m.Day.UTC().Format(time.DateOnly), cmp.Or(m.Queue, noQueue))
+}
+
+// noQueue stands for no queue in the text of a mark.
+const noQueue = "-"
 
 func parseMark(text string) (m Mark, err error) {
 	var day string
-	if _, err = fmt.Sscanf(text, "%s %d %s", &m.Sender, &m.Attempts, &day); err == nil {
+	if _, err = fmt.Sscanf(text, "%s %d %s %s", &m.Sender, &m.Attempts, &day, &m.Queue); err == nil {
 		m.Day, err = time.Parse(time.DateOnly, day)
+	}
+	if m.Queue == noQueue {
+		m.Queue = ""
 	}
 	if err != nil {
 		return Mark{}, fmt.Errorf("the mark of sent reports %.80q cannot be read: %w", text, err)

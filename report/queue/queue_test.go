@@ -54,15 +54,39 @@ func TestSuppressionIsActiveUntilItsTime(t *testing.T) {
 }
 
 func TestMarkIsReadAsItIsWritten(t *testing.T) {
-	for _, m := range []Mark{{"x", 0, time.Time{}}, {"ABC", 7, day}} {
+	for _, m := range []Mark{{"x", "", 0, time.Time{}}, {"ABC", "Q", 7, day}} {
 		if got, err := parseMark(m.String()); err != nil || got != m {
 			t.Errorf("parseMark(%q) = %+v, %v; want %+v", m, got, err, m)
 		}
 	}
-	for _, text := range []string{"x", "x y 2026-11-20", "x 1", "x 1 yesterday", "\x00"} {
+	for _, text := range []string{"x", "x y 2026-11-20", "x 1", "x 1 yesterday Q", "x 1 2026-11-20", "\x00"} {
 		if _, err := parseMark(text); err == nil {
 			t.Errorf("parseMark(%q) succeeded", text)
 		}
+	}
+}
+
+func TestCompareTellsWhatHappenedToAQueue(t *testing.T) {
+	mark := Mark{"me", "Q", 7, day}
+	for _, test := range []struct {
+		name    string
+		inQueue Mark
+		want    Verdict
+	}{
+		{"the queue as it was left", Mark{"me", "Q", 7, day}, AsLeft},
+		{"a crash before the mark was written", Mark{"me", "Q", 8, day}, AsLeft},
+		{"an earlier state of the queue", Mark{"me", "Q", 6, day}, WasOlder},
+		{"a state of the queue before the first attempt", Mark{"me", "Q", 0, time.Time{}}, WasOlder},
+		{"another queue", Mark{"me", "R", 0, time.Time{}}, Another},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if got := mark.Compare(test.inQueue); got != test.want {
+				t.Errorf("Compare = %v; want %v", got, test.want)
+			}
+		})
+	}
+	if got := (Mark{Sender: "me"}).Compare(Mark{"me", "Q", 0, time.Time{}}); got != AsLeft {
+		t.Errorf("Compare of a first mark = %v; want %v", got, AsLeft)
 	}
 }
 
@@ -97,7 +121,7 @@ type attempts struct {
 
 func (a *attempts) Reconcile(context.Context, Mark) (Restored, error) { return Restored{}, nil }
 func (a *attempts) Begin(_ context.Context, _ string, b Begin) (Attempt, error) {
-	return Attempt{Delivery: b.Delivery, N: 1, At: end, Mark: Mark{b.Sender, 8, day}}, nil
+	return Attempt{Delivery: b.Delivery, N: 1, At: end, Mark: Mark{b.Sender, "Q", 8, day}}, nil
 }
 func (a *attempts) Settle(_ context.Context, _ string, _ Attempt, o Outcome) error {
 	a.settled = append(a.settled, o)
@@ -112,7 +136,7 @@ func TestFenceTakesBackAnAttemptWhoseMarkIsNotWritten(t *testing.T) {
 	if _, _, err := NewFence(t.Context(), s, &broken{"nonsense"}); err == nil {
 		t.Error("NewFence took a mark that it cannot read for none")
 	}
-	f, _, err := NewFence(t.Context(), s, &broken{Mark{"me", 7, day}.String()})
+	f, _, err := NewFence(t.Context(), s, &broken{Mark{"me", "Q", 7, day}.String()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,10 +174,10 @@ type Maintenance interface {
 	Note(ctx context.Context, name string) (string, error)
 	// SetNote notes a text, or forgets the name with "".
 	SetNote(ctx context.Context, name, text string) error
-	// Reconcile compares the queue with the mark that a sender keeps outside of it.
-	// When the queue is older, every report up to the day of the mark that has not
-	// ended is held, and every day up to then that is not planned is done; the queue
-	// has the mark afterwards. See Fence.
+	// Reconcile compares the queue with the mark that a sender keeps outside of it
+	// (Mark.Compare). When the queue was older, every report up to the day of the mark
+	// that has not ended is held. Then, and with another queue, every day up to the
+	// mark that is not planned is done. The queue has the mark afterwards. See Fence.
 	Reconcile(ctx context.Context, m Mark) (Restored, error)
 	// Counts counts reports and deliveries by state, for metrics.
 	Counts(ctx context.Context) (Counts, error)

@@ -1,6 +1,8 @@
 package tables
 
 import (
+	"crypto/rand"
+	"errors"
 	"time"
 
 	"dmarcgate/report/queue"
@@ -74,6 +76,9 @@ func (s *step) raise(sender string, day time.Time) (m queue.Mark, err error) {
 	if day.After(m.Day) {
 		m.Day = day
 	}
+	if m.Queue, err = s.queueID(); err != nil {
+		return m, err
+	}
 	return m, s.must("UPDATE report_sender SET attempts = $1, day = $2 WHERE sender = $3", m.Attempts, m.Day, sender)
 }
 
@@ -82,4 +87,21 @@ func (s *step) mark(sender, lock string) (m queue.Mark, err error) {
 	m.Sender = sender
 	err = s.one("SELECT attempts, day FROM report_sender WHERE sender = $1 "+lock, []any{sender}, &m.Attempts, stamp{&m.Day})
 	return m, unknownIsNone(err)
+}
+
+// queueIDNote is the name under which the id of the queue is noted. SetNote takes no
+// name with a space.
+const queueIDNote = "queue id"
+
+// queueID returns the id of the queue, which is made when it is first asked for.
+func (s *step) queueID() (id string, err error) {
+	ask := func() error { return s.one("SELECT text FROM report_note WHERE name = $1", []any{queueIDNote}, &id) }
+	if err = ask(); !errors.Is(err, queue.ErrUnknown) {
+		return id, err
+	}
+	if _, err = s.exec("INSERT INTO report_note (name, text) VALUES ($1, $2) ON CONFLICT DO NOTHING", queueIDNote, rand.Text()); err != nil {
+		return "", err
+	}
+	err = ask()
+	return id, err
 }

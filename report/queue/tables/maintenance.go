@@ -41,13 +41,13 @@ func (q *Queue) Reconcile(ctx context.Context, m queue.Mark) (found queue.Restor
 	}
 	err = q.do(ctx, "comparing the queue with the mark of sent reports", func(s *step) error {
 		found = queue.Restored{}
-		ours, err := s.mark(m.Sender, "") // the sender comes last in the order of locks
-		if err != nil || !m.Older(ours) {
+		if found.Verdict, err = s.compare(m); err != nil || found.Verdict == queue.AsLeft {
 			return err
 		}
-		found.Older = true
-		if found.Held, err = s.hold(m.Day); err != nil {
-			return err
+		if found.Verdict == queue.WasOlder {
+			if found.Held, err = s.hold(m.Day); err != nil {
+				return err
+			}
 		}
 		if found.Days, err = s.endDays(m.Day); err != nil {
 			return err
@@ -57,6 +57,16 @@ func (q *Queue) Reconcile(ctx context.Context, m queue.Mark) (found queue.Restor
 		return err
 	})
 	return found, err
+}
+
+// compare compares the queue with a mark.
+func (s *step) compare(m queue.Mark) (queue.Verdict, error) {
+	ours, err := s.mark(m.Sender, "") // the sender comes last in the order of locks
+	if err != nil {
+		return queue.AsLeft, err
+	}
+	ours.Queue, err = s.queueID()
+	return m.Compare(ours), err
 }
 
 // hold ends the reports up to a day that have not ended.
