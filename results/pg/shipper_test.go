@@ -583,7 +583,7 @@ func TestMigrateFromManyHosts(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.schema_version WHERE version = 4"); got != 1 {
+	if got := ask[int](t, url, "SELECT count(*) FROM dmarcgate.schema_version WHERE version = 5"); got != 1 {
 		t.Errorf("versions = %d; want one", got)
 	}
 
