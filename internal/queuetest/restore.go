@@ -56,7 +56,7 @@ func restored(t *testing.T, s Subject) {
 	r.fence(m, queue.Restored{})
 	r.behind(m, f, r.yesterday())
 	// The report of yesterday is in trying; the days before are not known.
-	r.fence(m, queue.Restored{Verdict: queue.WasOlder, Held: 1, Days: queue.CatchUp})
+	r.fence(m, queue.Restored{Condition: queue.WasOlder, Held: 1, Days: queue.CatchUp})
 	r.states(id(90), queue.Held, queue.DeliveryHeld)
 	r.day(queue.RunDone)
 	s.Advance(queue.Day)
@@ -78,7 +78,7 @@ func restored(t *testing.T, s Subject) {
 
 func lost(t *testing.T, s Subject) {
 	r, m := newRig(t, s), &marks{text: queue.Mark{Sender: "me", Queue: "lost", Attempts: 3, Day: newRig(t, s).yesterday().AddDate(0, 0, -1)}.String()}
-	r.fence(m, queue.Restored{Verdict: queue.Another, Days: queue.CatchUp + 1})
+	r.fence(m, queue.Restored{Condition: queue.Another, Days: queue.CatchUp + 1})
 	before := r.yesterday().AddDate(0, 0, -1)
 	run, err := r.CloseDay(t.Context(), queue.Run{Day: before})
 	r.ok(err)
@@ -110,7 +110,7 @@ func restoredRunning(t *testing.T, s Subject) {
 	r.wants(err, queue.ErrRestored)
 	r.states(p.ID, queue.Ready, queue.Due)
 	r.exec("DELETE FROM report_sender")
-	r.fence(m, queue.Restored{Verdict: queue.WasOlder, Held: 1, Days: queue.CatchUp})
+	r.fence(m, queue.Restored{Condition: queue.WasOlder, Held: 1, Days: queue.CatchUp})
 	r.states(p.ID, queue.Held, queue.DeliveryHeld)
 }
 
@@ -118,7 +118,7 @@ func joined(t *testing.T, s Subject) {
 	r := newRig(t, s)
 	r.ready(r.report(1, "one.example"))
 	m := &marks{text: queue.Mark{Sender: "me", Queue: "alone", Attempts: 3, Day: r.yesterday()}.String()}
-	f := r.fence(m, queue.Restored{Verdict: queue.Another, Days: queue.CatchUp})
+	f := r.fence(m, queue.Restored{Condition: queue.Another, Days: queue.CatchUp})
 	r.states(id(1), queue.Ready, queue.Due)
 	a, err := f.Begin(t.Context(), "a", begin(r.take("a").Deliveries[0]))
 	r.ok(err)

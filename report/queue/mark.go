@@ -28,7 +28,7 @@ var ErrRestored = errors.New("the queue of reports is older than what was sent")
 
 // Restored is what Reconcile found and did.
 type Restored struct {
-	Verdict Verdict
+	Condition Condition
 	Held    int // reports that are held now
 	Days    int // days that are not planned, up to the day of the mark
 }
@@ -75,7 +75,8 @@ func NewFence(ctx context.Context, s Store, m Marks) (*Fence, Restored, error) {
 }
 
 // Begin is Begin of the store, and writes the mark. The mail may go out when Begin
-// returns no error. After ErrRestored, a new fence is needed.
+// returns no error. After ErrRestored, a new fence is needed. The lock is held while
+// both commit, because marks are written in the order of the attempts.
 func (f *Fence) Begin(ctx context.Context, owner string, b Begin) (Attempt, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,19 +98,19 @@ func (f *Fence) Begin(ctx context.Context, owner string, b Begin) (Attempt, erro
 // beyond reports whether more was sent than another mark of the same sender says.
 func (m Mark) beyond(other Mark) bool { return m.Attempts > other.Attempts }
 
-// Verdict says what a sender's own mark tells of a queue.
-type Verdict int
+// Condition is what the mark of a sender tells of a queue.
+type Condition int
 
-// What a mark tells.
+// The conditions of a queue.
 const (
-	AsLeft   Verdict = iota // nothing happened to the queue
+	AsLeft   Condition = iota // nothing happened to the queue
 	WasOlder                // an earlier state of the queue: hold its reports, and end the days up to the mark
 	Another                 // another queue, because this one was lost or left: end the days up to the mark
 )
 
 // Compare tells what happened to a queue. inQueue is what the queue has of the sender,
 // with the id of the queue.
-func (m Mark) Compare(inQueue Mark) Verdict {
+func (m Mark) Compare(inQueue Mark) Condition {
 	switch {
 	case !m.beyond(inQueue):
 		return AsLeft

@@ -71,7 +71,7 @@ func TestCompareTellsWhatHappenedToAQueue(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		inQueue Mark
-		want    Verdict
+		want    Condition
 	}{
 		{"the queue as it was left", Mark{"me", "Q", 7, day}, AsLeft},
 		{"a crash before the mark was written", Mark{"me", "Q", 8, day}, AsLeft},

@@ -147,14 +147,14 @@ func TestRestoredFileSendsNothingTwice(t *testing.T) {
 	copyFile(t, opt.Path, backup)
 	q = openAt(t, opt)
 	f, found = fence(t, q, s)
-	if n := mail(t, q, f, friday, "one.example", "two.example"); n != 2 || found.Verdict != queue.AsLeft {
+	if n := mail(t, q, f, friday, "one.example", "two.example"); n != 2 || found.Condition != queue.AsLeft {
 		t.Fatalf("%d mails, %+v; want 2 from a queue that is as it was", n, found)
 	}
 	q.Close()
 	copyFile(t, backup, opt.Path)
 	q = openAt(t, opt)
 	f, found = fence(t, q, s)
-	if found.Verdict != queue.WasOlder {
+	if found.Condition != queue.WasOlder {
 		t.Errorf("NewFence found %+v; want an older queue", found)
 	}
 	if n := mail(t, q, f, friday, "one.example", "two.example"); n != 0 {
@@ -186,7 +186,7 @@ func TestDamagedFileIsSetAsideAndSendsNothingTwice(t *testing.T) {
 		t.Errorf("set aside: %v, %v; want one file", aside, err)
 	}
 	f, found := fence(t, q, s)
-	if n := mail(t, q, f, friday, "one.example"); n != 0 || found.Verdict != queue.Another {
+	if n := mail(t, q, f, friday, "one.example"); n != 0 || found.Condition != queue.Another {
 		t.Errorf("%d mails, %+v; want none from a queue that knows nothing", n, found)
 	}
 }

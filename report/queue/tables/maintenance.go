@@ -41,10 +41,10 @@ func (q *Queue) Reconcile(ctx context.Context, m queue.Mark) (found queue.Restor
 	}
 	err = q.do(ctx, "comparing the queue with the mark of sent reports", func(s *step) error {
 		found = queue.Restored{}
-		if found.Verdict, err = s.compare(m); err != nil || found.Verdict == queue.AsLeft {
+		if found.Condition, err = s.compare(m); err != nil || found.Condition == queue.AsLeft {
 			return err
 		}
-		if found.Verdict == queue.WasOlder {
+		if found.Condition == queue.WasOlder {
 			if found.Held, err = s.hold(m.Day); err != nil {
 				return err
 			}
@@ -60,7 +60,7 @@ func (q *Queue) Reconcile(ctx context.Context, m queue.Mark) (found queue.Restor
 }
 
 // compare compares the queue with a mark.
-func (s *step) compare(m queue.Mark) (queue.Verdict, error) {
+func (s *step) compare(m queue.Mark) (queue.Condition, error) {
 	ours, err := s.mark(m.Sender, "") // the sender comes last in the order of locks
 	if err != nil {
 		return queue.AsLeft, err
