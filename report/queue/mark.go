@@ -29,8 +29,8 @@ var ErrRestored = errors.New("the queue of reports is older than what was sent")
 // Restored is what Reconcile found and did.
 type Restored struct {
 	Condition Condition
-	Held    int // reports that are held now
-	Days    int // days that are not planned, up to the day of the mark
+	Held      int // reports that are held now
+	Days      int // days that are not planned, up to the day of the mark
 }
 
 // CatchUp is how many days back reports are made at most. Reconcile ends days of
@@ -104,8 +104,8 @@ type Condition int
 // The conditions of a queue.
 const (
 	AsLeft   Condition = iota // nothing happened to the queue
-	WasOlder                // an earlier state of the queue: hold its reports, and end the days up to the mark
-	Another                 // another queue, because this one was lost or left: end the days up to the mark
+	WasOlder                  // an earlier state of the queue: hold its reports, and end the days up to the mark
+	Another                   // another queue, because this one was lost or left: end the days up to the mark
 )
 
 // Compare tells what happened to a queue. inQueue is what the queue has of the sender,
