@@ -64,7 +64,7 @@ func Next(o Outcome, h History, now time.Time, draw float64) Step {
 
 // aboutRecipient reports whether a reply was about the recipient or the mail.
 func (o Outcome) aboutRecipient() bool {
-	return o.Code != 0 && o.Code != 421 && (o.Phase == Rcpt || o.Phase == Data || o.Phase == End)
+	return o.Code != 0 && o.Code != 421 && o.recipient()
 }
 
 // wait is the time between an attempt and the one after it.

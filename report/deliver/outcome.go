@@ -1,5 +1,18 @@
 package deliver
 
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/textproto"
+	"regexp"
+	"strings"
+
+	"github.com/emersion/go-smtp"
+
+	"dmarcgate/term"
+)
+
 // Class says what became of an attempt. The zero value promises nothing.
 type Class uint8
 
@@ -54,11 +67,80 @@ type Outcome struct {
 // (RFC 5321, Section 4.5.3.2.6).
 func (o Outcome) Uncertain() bool { return o.Class == Retry && o.Phase == End && o.Code == 0 }
 
-// TooLarge reports whether the smarthost or the recipient refused the mail for
-// its size (RFC 1870; RFC 3463, Sections 3.3 and 3.4). A mail of a shorter period may pass.
-func (o Outcome) TooLarge() bool {
-	if o.Class != Refused {
-		return false
-	}
+// TooLarge reports whether the mail was refused for its size (RFC 1870; RFC
+// 3463, Sections 3.3 and 3.4). A mail for a shorter period may pass.
+func (o Outcome) TooLarge() bool { return o.Class == Refused && o.size() }
+
+// size reports whether a reply is about the size of the mail.
+func (o Outcome) size() bool {
 	return o.Enhanced == "5.3.4" || o.Enhanced == "5.2.3" || o.Code == 552 && o.Enhanced == ""
+}
+
+// maxText is how many bytes of a reply are kept.
+const maxText = 200
+
+// outcome is what an attempt ends with: err is nil, or what ended the phase.
+func (s *Sender) outcome(phase Phase, err error) Outcome {
+	o := Outcome{Phase: phase, Host: s.cfg.Smarthost}
+	if err != nil {
+		o.Code, o.Enhanced, o.Text = reply(err)
+		o.Class = o.classify(err)
+	}
+	return o
+}
+
+// classify decides what a failure means for the queue.
+func (o Outcome) classify(err error) Class {
+	var certificate *tls.CertificateVerificationError
+	switch {
+	case o.Code/100 == 5 && (o.recipient() || o.Phase == Mail && o.size()):
+		return Refused
+	case o.Code/100 == 5:
+		return OurFault
+	case o.Code != 0:
+		return Retry
+	case errors.Is(err, errNoTLS), errors.Is(err, errNoAuth), errors.Is(err, errPlain), errors.As(err, &certificate):
+		return OurFault
+	}
+	return Retry
+}
+
+// recipient reports whether the phase is about the recipient or the mail.
+func (o Outcome) recipient() bool { return o.Phase == Rcpt || o.Phase == Data || o.Phase == End }
+
+// reply returns the code, the enhanced code and the text of a failure. Without
+// a reply the code is 0, and the text is that of the error.
+func reply(err error) (int, string, string) {
+	var said *smtp.SMTPError
+	var early *textproto.Error // before go-smtp
+	switch {
+	case errors.As(err, &said):
+		enhanced, text := "", said.Message
+		if c := said.EnhancedCode; c != (smtp.EnhancedCode{}) {
+			enhanced, text = splitReply(fmt.Sprintf("%d.%d.%d %s", c[0], c[1], c[2], text))
+		}
+		return said.Code, enhanced, printable(text)
+	case errors.As(err, &early):
+		enhanced, text := splitReply(early.Msg)
+		return early.Code, enhanced, text
+	}
+	return 0, "", printable(err.Error())
+}
+
+// enhancedCode is an enhanced status code at the beginning of a reply (RFC
+// 2034, Section 4; RFC 3463, Section 2).
+var enhancedCode = regexp.MustCompile(`^([245]\.[0-9]{1,3}\.[0-9]{1,3}) `)
+
+// splitReply separates the enhanced status code from the text of a reply.
+func splitReply(text string) (enhanced, rest string) {
+	if m := enhancedCode.FindStringSubmatch(text); m != nil {
+		return m[1], printable(text[len(m[0]):])
+	}
+	return "", printable(text)
+}
+
+// printable bounds foreign text and puts it on one line.
+func printable(text string) string {
+	text = term.ASCII(strings.ReplaceAll(text, "\n", " "))
+	return text[:min(len(text), maxText)]
 }
