@@ -1,0 +1,132 @@
+package deliver
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+var first = time.Date(2026, 11, 30, 1, 0, 0, 0, time.UTC)
+
+func TestNextDecides(t *testing.T) {
+	const middle = 0.5 // no jitter
+	busy := Outcome{Class: Retry, Phase: Rcpt, Code: 450}
+	lost := Outcome{Class: Retry, Phase: Connect}
+	for _, tt := range []struct {
+		name    string
+		outcome Outcome
+		tries   int
+		after   time.Duration // since the first attempt
+		want    Step
+	}{
+		{"sent", Outcome{Class: Sent}, 1, 0, Step{State: StateSent}},
+		{"refused recipient", Outcome{Class: Refused, Phase: Rcpt, Code: 550}, 1, 0, Step{State: StateRefused, Strike: true}},
+		{"refused text", Outcome{Class: Refused, Phase: End, Code: 554}, 1, 0, Step{State: StateRefused, Strike: true}},
+		{"too large", Outcome{Class: Refused, Phase: Mail, Code: 552, Enhanced: "5.3.4"}, 1, 0, Step{State: StateRefused}},
+		{"too large for the recipient", Outcome{Class: Refused, Phase: End, Code: 552, Enhanced: "5.2.3"}, 1, 0, Step{State: StateRefused}},
+		{"mailbox full", Outcome{Class: Refused, Phase: Rcpt, Code: 552, Enhanced: "5.2.2"}, 1, 0, Step{State: StateRefused, Strike: true}},
+		{"our fault", Outcome{Class: OurFault, Phase: Auth, Code: 535}, 1, 0, Step{State: Due, At: first.Add(5 * time.Minute), Pause: true}},
+		{"our fault, late", Outcome{Class: OurFault, Phase: Auth, Code: 535}, 9, 80 * time.Hour, Step{State: Due, At: first.Add(86 * time.Hour), Pause: true}},
+		{"busy once", busy, 1, 0, Step{State: Due, At: first.Add(5 * time.Minute)}},
+		{"busy twice", busy, 2, 5 * time.Minute, Step{State: Due, At: first.Add(15 * time.Minute)}},
+		{"busy seven times", busy, 7, 6 * time.Hour, Step{State: Due, At: first.Add(6*time.Hour + 320*time.Minute)}},
+		{"busy eight times", busy, 8, 12 * time.Hour, Step{State: Due, At: first.Add(18 * time.Hour)}},
+		{"busy a million times", busy, 1e6, 12 * time.Hour, Step{State: Due, At: first.Add(18 * time.Hour)}},
+		{"busy near the end", busy, 20, 70 * time.Hour, Step{State: Due, At: first.Add(72 * time.Hour)}},
+		{"busy just before the end", busy, 20, 72*time.Hour - 1, Step{State: Due, At: first.Add(72 * time.Hour)}},
+		{"busy to the end", busy, 21, 72 * time.Hour, Step{State: Expired, Strike: true}},
+		{"no smarthost to the end", lost, 21, 72 * time.Hour, Step{State: Expired}},
+		{"no reply to the text to the end", Outcome{Class: Retry, Phase: End}, 21, 72 * time.Hour, Step{State: Expired}},
+		{"421 to the end", Outcome{Class: Retry, Phase: Rcpt, Code: 421}, 21, 72 * time.Hour, Step{State: Expired}},
+		{"sender refused now, to the end", Outcome{Class: Retry, Phase: Mail, Code: 450}, 21, 72 * time.Hour, Step{State: Expired}},
+		{"nothing known", Outcome{}, 0, 0, Step{State: Due, At: first.Add(5 * time.Minute)}},
+	} {
+		got := Next(tt.outcome, History{tt.tries, first}, first.Add(tt.after), middle)
+		if got != tt.want {
+			t.Errorf("%s: Next() = %+v; want %+v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestNextSpreadsAttempts(t *testing.T) {
+	for draw, want := range map[float64]time.Duration{0: 4 * time.Minute, 0.5: 5 * time.Minute, 0.75: 5*time.Minute + 30*time.Second, 1: 6 * time.Minute} {
+		if got := Next(Outcome{}, History{1, first}, first, draw); got.At != first.Add(want) {
+			t.Errorf("Next() with %v = %v later; want %v", draw, got.At.Sub(first), want)
+		}
+	}
+}
+
+// A destination that never answers is asked some twenty times in three days.
+func TestNextGivesUpAfterThreeDays(t *testing.T) {
+	for _, draw := range []float64{0, 0.5, 0.999} {
+		now, n := first, 1
+		for ; ; n++ {
+			step := Next(Outcome{Class: Retry, Phase: Rcpt, Code: 450}, History{n, first}, now, draw)
+			if step.State == Expired {
+				break
+			}
+			if !step.At.After(now) {
+				t.Fatalf("attempt %d is at %v, not after %v", n+1, step.At, now)
+			}
+			now = step.At
+		}
+		if now != first.Add(GiveUp) || n < 15 || n > 25 {
+			t.Errorf("with %v the delivery expires after %d attempts, at %v; want 15 to 25 and %v", draw, n, now, first.Add(GiveUp))
+		}
+	}
+}
+
+func TestStreakPausesAfterFiveHosts(t *testing.T) {
+	refused := Outcome{Class: Refused, Phase: Rcpt, Code: 554}
+	host := func(i int) string { return fmt.Sprintf("host%d.example", i) }
+	for _, tt := range []struct {
+		name string
+		add  func(s *Streak) bool
+		want bool
+	}{
+		{"five hosts", func(s *Streak) bool {
+			for i := range 4 {
+				s.Add(host(i), refused)
+			}
+			return s.Add(host(4), refused)
+		}, true},
+		{"four hosts", func(s *Streak) (paused bool) {
+			for i := range 4 {
+				paused = s.Add(host(i), refused)
+			}
+			return paused
+		}, false},
+		{"one host ten times", func(s *Streak) (paused bool) {
+			for range 10 {
+				paused = s.Add("host.example", refused)
+			}
+			return paused
+		}, false},
+		{"a mail that is sent between them", func(s *Streak) (paused bool) {
+			for i := range 8 {
+				if i == 4 {
+					s.Add("good.example", Outcome{Class: Sent})
+				}
+				paused = s.Add(host(i), refused)
+			}
+			return paused
+		}, false},
+		{"mails that are too large", func(s *Streak) (paused bool) {
+			for i := range 9 {
+				paused = s.Add(host(i), Outcome{Class: Refused, Phase: Mail, Code: 552, Enhanced: "5.3.4"})
+			}
+			return paused
+		}, false},
+		{"retries between them end nothing", func(s *Streak) (paused bool) {
+			for i := range 5 {
+				s.Add(host(i), Outcome{Class: Retry, Phase: Rcpt, Code: 450})
+				paused = s.Add(host(i), refused)
+			}
+			return paused
+		}, true},
+	} {
+		if got := tt.add(new(Streak)); got != tt.want {
+			t.Errorf("%s: Add() = %v; want %v", tt.name, got, tt.want)
+		}
+	}
+}
