@@ -40,6 +40,8 @@ missing() {
 	command -v mandoc >/dev/null || echo mandoc
 	command -v zsh >/dev/null || echo zsh
 	command -v fish >/dev/null || echo fish
+	command -v swaks >/dev/null || echo swaks
+	[ -e /usr/lib/python3/dist-packages/dkim/__init__.py ] || echo python3-dkim
 	command -v dh >/dev/null || echo debhelper
 	command -v lintian >/dev/null || echo lintian
 	command -v mmdebstrap >/dev/null || echo mmdebstrap

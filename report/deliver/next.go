@@ -1,6 +1,9 @@
 package deliver
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // The times of attempts.
 const (
@@ -78,23 +81,25 @@ func wait(attempts int, draw float64) time.Duration {
 }
 
 // StreakLength is how many refusals in a row, of as many hosts, are a sign that
-// this host is refused and not its recipients.
+// this host is refused and not its recipients: Postfix says only at RCPT what it
+// has against a client, its name or its sender (smtpd_delay_reject).
 const StreakLength = 5
 
 // Streak counts refusals in a row. The zero value has none.
-type Streak struct{ hosts map[string]bool }
+type Streak struct{ hosts []string }
 
-// Add notes the outcome of an attempt to reach a recipient's host, and reports
-// whether all sending must pause. A mail that is sent ends the row.
-func (s *Streak) Add(host string, o Outcome) bool {
+// Add notes the outcome of an attempt to reach a recipient's host. When all
+// sending must pause it returns the hosts of the row, whose strikes do not count.
+// A mail that is sent ends the row.
+func (s *Streak) Add(host string, o Outcome) (blameless []string) {
 	switch {
 	case o.Class == Sent:
 		s.hosts = nil
-	case o.Class == Refused && !o.TooLarge():
-		if s.hosts == nil {
-			s.hosts = map[string]bool{}
-		}
-		s.hosts[host] = true
+	case o.Class == Refused && !o.TooLarge() && !slices.Contains(s.hosts, host):
+		s.hosts = append(s.hosts, host)
 	}
-	return len(s.hosts) >= StreakLength
+	if len(s.hosts) < StreakLength {
+		return nil
+	}
+	return s.hosts
 }

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
@@ -79,30 +80,31 @@ func TestNextGivesUpAfterThreeDays(t *testing.T) {
 func TestStreakPausesAfterFiveHosts(t *testing.T) {
 	refused := Outcome{Class: Refused, Phase: Rcpt, Code: 554}
 	host := func(i int) string { return fmt.Sprintf("host%d.example", i) }
+	all := []string{host(0), host(1), host(2), host(3), host(4)}
 	for _, tt := range []struct {
 		name string
-		add  func(s *Streak) bool
+		add  func(s *Streak) []string
 		want bool
 	}{
-		{"five hosts", func(s *Streak) bool {
+		{"five hosts", func(s *Streak) []string {
 			for i := range 4 {
 				s.Add(host(i), refused)
 			}
 			return s.Add(host(4), refused)
 		}, true},
-		{"four hosts", func(s *Streak) (paused bool) {
+		{"four hosts", func(s *Streak) (paused []string) {
 			for i := range 4 {
 				paused = s.Add(host(i), refused)
 			}
 			return paused
 		}, false},
-		{"one host ten times", func(s *Streak) (paused bool) {
+		{"one host ten times", func(s *Streak) (paused []string) {
 			for range 10 {
 				paused = s.Add("host.example", refused)
 			}
 			return paused
 		}, false},
-		{"a mail that is sent between them", func(s *Streak) (paused bool) {
+		{"a mail that is sent between them", func(s *Streak) (paused []string) {
 			for i := range 8 {
 				if i == 4 {
 					s.Add("good.example", Outcome{Class: Sent})
@@ -111,13 +113,13 @@ func TestStreakPausesAfterFiveHosts(t *testing.T) {
 			}
 			return paused
 		}, false},
-		{"mails that are too large", func(s *Streak) (paused bool) {
+		{"mails that are too large", func(s *Streak) (paused []string) {
 			for i := range 9 {
 				paused = s.Add(host(i), Outcome{Class: Refused, Phase: Mail, Code: 552, Enhanced: "5.3.4"})
 			}
 			return paused
 		}, false},
-		{"retries between them end nothing", func(s *Streak) (paused bool) {
+		{"retries between them end nothing", func(s *Streak) (paused []string) {
 			for i := range 5 {
 				s.Add(host(i), Outcome{Class: Retry, Phase: Rcpt, Code: 450})
 				paused = s.Add(host(i), refused)
@@ -125,8 +127,8 @@ func TestStreakPausesAfterFiveHosts(t *testing.T) {
 			return paused
 		}, true},
 	} {
-		if got := tt.add(new(Streak)); got != tt.want {
-			t.Errorf("%s: Add() = %v; want %v", tt.name, got, tt.want)
+		if got := tt.add(new(Streak)); got != nil != tt.want || tt.want && !slices.Equal(got, all) {
+			t.Errorf("%s: Add() = %v; want the five hosts: %v", tt.name, got, tt.want)
 		}
 	}
 }

@@ -93,6 +93,8 @@ func (s *Sender) outcome(phase Phase, err error) Outcome {
 func (o Outcome) classify(err error) Class {
 	var certificate *tls.CertificateVerificationError
 	switch {
+	case o.Code/100 == 5 && o.Phase == Rcpt && (o.Enhanced == "5.1.7" || o.Enhanced == "5.1.8"): // the address of the sender
+		return OurFault
 	case o.Code/100 == 5 && (o.recipient() || o.Phase == Mail && o.size()):
 		return Refused
 	case o.Code/100 == 5:

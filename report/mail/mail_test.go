@@ -29,7 +29,7 @@ import (
 	"dmarcgate/message"
 )
 
-var update = flag.Bool("update", false, "write testdata/report.eml")
+var update = flag.Bool("update", false, "write testdata/report.eml and its case")
 
 // sample is a report as the queue hands it over.
 func sample() Message {
@@ -40,7 +40,7 @@ func sample() Message {
 	}
 	io.WriteString(z, strings.Repeat("<feedback>not compressible: 3k9f8a</feedback>\n", 40))
 	z.Close()
-	day := time.Date(2026, 11, 29, 0, 0, 0, 0, time.UTC)
+	day := time.Date(2025, 6, 1, 0, 0, 0, 0, time.UTC)
 	return Message{
 		Organization: `Receiver "Example" GmbH`,
 		From:         "dmarc@reports.receiver.example",
@@ -51,7 +51,7 @@ func sample() Message {
 		End:          day.AddDate(0, 0, 1),
 		ID:           "0123456789abcdef0123456789abcdef",
 		Body:         body.Bytes(),
-		Date:         time.Date(2026, 11, 30, 1, 2, 3, 0, time.UTC),
+		Date:         time.Date(2025, 6, 2, 1, 2, 3, 0, time.UTC),
 	}
 }
 
@@ -106,9 +106,7 @@ func TestTextIsTheSameMailWheneverItIsMade(t *testing.T) {
 	got := text(t, sample(), keys(t)...)
 	path := filepath.Join("testdata", "report.eml")
 	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		write(t, path, got)
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
@@ -122,6 +120,44 @@ func TestTextIsTheSameMailWheneverItIsMade(t *testing.T) {
 	local.Begin, local.End, local.Date = local.Begin.In(zone), local.End.In(zone), local.Date.In(zone)
 	if !bytes.Equal(text(t, local, keys(t)...), want) {
 		t.Error("Text() depends on the time zone of its times")
+	}
+}
+
+func write(t *testing.T, path string, text []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The case of the daemon that takes our own mail as any other has this mail.
+func TestTextIsTheMailOfTheCase(t *testing.T) {
+	const path = "../../cmd/dmarcgate/testdata/cases/report-mail-of-our-own.txt"
+	want := `Mail with a report passes by two signatures of its own domain (RFC 9990, Section 3.5.2).
+
+-- envelope --
+mail_from <b+aaaaaaaaaaaaaaaaaaaa@reports.receiver.example>
+-- zone --
+reports.receiver.example. TXT "v=spf1 ip4:192.0.2.10 -all"
+_dmarc.reports.receiver.example. TXT "v=DMARC1; p=reject; adkim=s; aspf=s"
+` + zone(t) + `-- message --
+` + strings.ReplaceAll(string(text(t, sample(), keys(t)...)), "\r\n", "\n") + `-- want --
+spf=pass smtp.mailfrom=reports.receiver.example
+dkim=pass header.d=reports.receiver.example header.s=ed25519
+dkim=pass header.d=reports.receiver.example header.s=rsa
+dmarc=pass header.from=reports.receiver.example
+disposition none
+reply 250
+`
+	if *update {
+		write(t, path, []byte(want))
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != want {
+		t.Errorf("%s differs from the mail that Text makes: run go test ./report/mail -update", path)
 	}
 }
 
@@ -163,7 +199,7 @@ func TestTextSignsWhatPeopleSee(t *testing.T) {
 		"From changed":    strings.Replace(mail, "dmarc@reports", "dmark@reports", 1),
 		"From added":      strings.Replace(mail, "From: ", "From: a@b.example\r\nFrom: ", 1),
 		"Subject changed": strings.Replace(mail, "Submitter: receiver", "Submitter: other", 1),
-		"Date changed":    strings.Replace(mail, "Mon, 30 Nov", "Tue, 30 Nov", 1),
+		"Date changed":    strings.Replace(mail, "Mon, 02 Jun", "Tue, 02 Jun", 1),
 		"body changed":    strings.Replace(mail, "in its From field", "in its from field", 1),
 		"line appended":   mail + "more\r\n",
 	} {
@@ -207,7 +243,7 @@ func TestTextFollowsTheGrammarOfReports(t *testing.T) {
 		t.Errorf("Subject %q does not follow RFC 9990, Section 3.5.2: %q", raw, m)
 	}
 	f := fileName.FindStringSubmatch(sample().FileName())
-	if f == nil || f[1] != "receiver.example" || f[2] != "bank.example" || f[3] != "1795910400" || f[4] != "1795996799" || f[5] != sample().ID {
+	if f == nil || f[1] != "receiver.example" || f[2] != "bank.example" || f[3] != "1748736000" || f[4] != "1748822399" || f[5] != sample().ID {
 		t.Errorf("FileName() = %q; want the form of RFC 9990, Section 3.5.2: %q", sample().FileName(), f)
 	}
 	msg, err := netmail.ReadMessage(bytes.NewReader(mail))
@@ -218,7 +254,7 @@ func TestTextFollowsTheGrammarOfReports(t *testing.T) {
 		"From":           `"Receiver \"Example\" GmbH" <dmarc@reports.receiver.example>`,
 		"To":             "rua@bank.example",
 		"Auto-Submitted": "auto-generated",
-		"Date":           "Mon, 30 Nov 2026 01:02:03 +0000",
+		"Date":           "Mon, 02 Jun 2025 01:02:03 +0000",
 		"Mime-Version":   "1.0",
 		"List-Id":        "",
 		"Precedence":     "",
