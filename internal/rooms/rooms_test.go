@@ -49,8 +49,9 @@ var allowed = map[string][]string{
 	"report/queue/tables":   {"report/queue"},
 	"report/queue/file":     {"report/queue/schema", "report/queue/tables", "results/dbfile"},
 	"report/queue/pg":       {"report/queue", "report/queue/tables", "results/pg"},
-	"report/mail":           {},
-	"report/deliver":        {},
+	"report/mail":           {"report/private"},
+	"report/deliver":        {"report/private"},
+	"report/private":        {},
 	"report/verp":           {},
 	"report/bounce":         {"report/verp"},
 	"auth":                  {"message", "auth/*"},
@@ -240,6 +241,21 @@ func TestOtherEnginesVerifyNoMail(t *testing.T) {
 		for _, imp := range s.file.Imports {
 			if strings.Contains(imp.Path.Value, "go-msgauth") || strings.Contains(imp.Path.Value, "blitiri.com.ar") {
 				t.Errorf("%s imports %s; only tests and explain/second may", s.path, imp.Path.Value)
+			}
+		}
+	}
+}
+
+// Mail leaves by one room, and another takes what comes back.
+func TestOnlyReportsSpeakSMTP(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || strings.HasPrefix(s.room, "internal/") {
+			continue
+		}
+		for _, imp := range s.file.Imports {
+			path := strings.Trim(imp.Path.Value, `"`)
+			if path == "net/smtp" || strings.HasPrefix(path, "github.com/emersion/go-smtp") && s.room != "report/deliver" && s.room != "report/bounce" {
+				t.Errorf("%s imports %s; report/deliver sends mail, report/bounce takes bounces, and no other room speaks SMTP", s.path, path)
 			}
 		}
 	}

@@ -20,22 +20,26 @@
 package deliver
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/emersion/go-smtp"
+
+	"dmarcgate/report/private"
 )
 
-// TLS says how a session is protected. The zero value is the strictest.
+// TLS says how a session is protected. The zero value is Verify.
 type TLS string
 
 const (
-	Verify   TLS = ""         // STARTTLS, with a certificate for the smarthost's name
+	Verify   TLS = "verify"   // STARTTLS, with a certificate for the smarthost's name
 	Implicit TLS = "implicit" // TLS from the first byte (RFC 8314), with such a certificate
 	Encrypt  TLS = "encrypt"  // STARTTLS with any certificate
 	May      TLS = "may"      // STARTTLS with any certificate when it is offered, else plain text
@@ -79,12 +83,29 @@ func New(cfg Config) (*Sender, error) {
 	case cfg.User != "" && cfg.TLS == None:
 		return nil, errors.New("a password needs TLS: the tls mode is none")
 	}
-	switch cfg.TLS {
+	switch cfg.TLS = cmp.Or(cfg.TLS, Verify); cfg.TLS {
 	case Verify, Implicit, Encrypt, May, None:
 	default:
 		return nil, fmt.Errorf("unknown tls mode %q", cfg.TLS)
 	}
 	return &Sender{cfg: cfg, name: host, now: time.Now}, nil
+}
+
+// LoadPassword reads a file with the user in its first line and the password in
+// its second. A file that every user of the host can use is refused; see package
+// private.
+func LoadPassword(path string) (user, password string, err error) {
+	text, err := private.Read(path)
+	if err != nil {
+		return "", "", fmt.Errorf("password of the smarthost: %w", err)
+	}
+	user, rest, _ := strings.Cut(string(text), "\n")
+	password, more, _ := strings.Cut(rest, "\n")
+	user, password = strings.TrimSuffix(user, "\r"), strings.TrimSuffix(password, "\r")
+	if user == "" || password == "" || strings.TrimSpace(more) != "" || strings.ContainsRune(user+password, 0) {
+		return "", "", fmt.Errorf("password of the smarthost: %s: write the user in the first line and the password in the second", path)
+	}
+	return user, password, nil
 }
 
 // Send makes one attempt to deliver text, whose lines end in CRLF, to one

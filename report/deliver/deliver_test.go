@@ -63,9 +63,6 @@ func (c *sendCase) set(t *testing.T, words []string) {
 	switch words[0] {
 	case "tls":
 		c.cfg.TLS = TLS(words[1])
-		if words[1] == "verify" {
-			c.cfg.TLS = Verify
-		}
 	case "wait":
 		c.cfg.MaxWait, err = time.ParseDuration(words[1])
 	case "size":
@@ -230,6 +227,49 @@ func TestSendOpensASessionAfterAnIdleOne(t *testing.T) {
 	}
 	s.drop()
 	srv.end(t)
+}
+
+func TestLoadPasswordReadsTwoLines(t *testing.T) {
+	for text, want := range map[string][2]string{
+		"alice\nsecret\n":       {"alice", "secret"},
+		"alice\nsecret":         {"alice", "secret"},
+		"alice\r\nsecret\r\n":   {"alice", "secret"},
+		"alice\n two words \n":  {"alice", " two words "},
+		"alice\nsecret\n\n":     {"alice", "secret"},
+		"":                      {},
+		"alice":                 {},
+		"alice\n\n":             {},
+		"\nsecret\n":            {},
+		"alice\nsecret\nmore\n": {},
+		"alice\x00\nsecret":     {},
+		"alice:secret\n":        {},
+	} {
+		path := filepath.Join(t.TempDir(), "password")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		user, password, err := LoadPassword(path)
+		if [2]string{user, password} != want || (err == nil) != (want[0] != "") || err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("LoadPassword() of %q = %q, %q, %v; want %q", text, user, password, err, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(path, []byte("alice\nsecret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := LoadPassword(path); err == nil {
+		t.Error("LoadPassword() took a file that every user can read")
+	}
+}
+
+func TestNewTakesTheStrictestModeByDefault(t *testing.T) {
+	s, err := New(Config{Smarthost: "mx.example:25", Hello: "us.example"})
+	if err != nil || s.cfg.TLS != Verify {
+		t.Errorf("New() has mode %q, %v; want %q", s.cfg.TLS, err, Verify)
+	}
 }
 
 func TestNewRefusesWhatCannotWork(t *testing.T) {

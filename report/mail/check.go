@@ -22,15 +22,15 @@ const (
 // check tells which value cannot stand in a mail.
 func (m Message) check() error {
 	switch {
-	case !address(m.From) || !domain(domainOf(m.From), 2):
+	case !address(m.From) || !isDomain(domainOf(m.From), 2):
 		return fmt.Errorf("the address of the reporter %q cannot be used", m.From)
 	case !address(m.To):
 		return fmt.Errorf("the address of the recipient %q cannot be used", m.To)
-	case !domain(m.Submitter, 2):
+	case !isDomain(m.Submitter, 2):
 		return fmt.Errorf("the domain of the reporter %q cannot be used", m.Submitter)
 	// A public suffix of one label has no file name by RFC 9990, Section
 	// 3.5.2, and yet its owner may ask for reports (RFC 9989, Section 4.8).
-	case !domain(m.PolicyDomain, 1):
+	case !isDomain(m.PolicyDomain, 1):
 		return fmt.Errorf("the policy domain %q cannot be used", m.PolicyDomain)
 	case m.ID == "" || len(m.ID) > maxID || !only(m.ID, alphanumeric):
 		return fmt.Errorf("the Report-ID %q does not consist of letters and digits", m.ID)
@@ -62,15 +62,15 @@ func (m Message) from() string {
 // it is.
 func address(s string) bool {
 	local := s[:max(0, strings.LastIndexByte(s, '@'))]
-	return local != "" && len(local) <= maxLocalPart && len(s) <= maxAddress && domain(domainOf(s), 1) &&
+	return local != "" && len(local) <= maxLocalPart && len(s) <= maxAddress && isDomain(domainOf(s), 1) &&
 		only(local, func(c byte) bool { return alphanumeric(c) || strings.IndexByte("!#$%&'*+-/=?^_`{|}~.", c) >= 0 })
 }
 
 // domainOf is the domain of an address.
 func domainOf(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
 
-// domain reports whether s is a domain in A-labels of at least so many labels.
-func domain(s string, labels int) bool {
+// isDomain reports whether s is a domain in A-labels of at least so many labels.
+func isDomain(s string, labels int) bool {
 	parts := strings.Split(s, ".")
 	for _, label := range parts {
 		if label == "" || len(label) > maxLabel || !only(label, func(c byte) bool { return alphanumeric(c) || c == '-' || c == '_' }) {

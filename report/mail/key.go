@@ -9,13 +9,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-)
 
-// maxKeyFile is the size of the largest file that a key is read from. An RSA key
-// of 4,096 bits takes 3,300 bytes.
-const maxKeyFile = 64 << 10
+	"dmarcgate/report/private"
+)
 
 // minRSA is the size in bits of the shortest RSA key (RFC 8301, Section 3.2).
 const minRSA = 1024
@@ -28,39 +24,20 @@ type Key struct {
 }
 
 // LoadKey reads a private key from a file in PEM: PKCS #8, or PKCS #1 for RSA.
-// A file that every user of the host can read or write is refused. A systemd
-// credential is such a file, too.
+// A file that every user of the host can use is refused; see package private.
 func LoadKey(path, domain, selector string) (*Key, error) {
-	signer, err := readKey(path)
+	if !isDomain(domain, 2) || !isDomain(selector, 1) {
+		return nil, fmt.Errorf("DKIM key: selector %q of domain %q cannot be used", selector, domain)
+	}
+	text, err := private.Read(path)
+	if err != nil {
+		return nil, fmt.Errorf("DKIM key: %w", err)
+	}
+	signer, err := parseKey(text)
 	if err != nil {
 		return nil, fmt.Errorf("DKIM key %s: %w", path, err)
 	}
 	return &Key{domain, selector, signer}, nil
-}
-
-func readKey(path string) (crypto.Signer, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, errors.Unwrap(err) // the path is named once
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	switch {
-	case err != nil:
-		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
-	case info.Mode().Perm()&0o007 != 0:
-		return nil, fmt.Errorf("mode %04o lets every user use the key: chmod o= the file, and make a new key if others could read it", info.Mode().Perm())
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxKeyFile {
-		return nil, errors.New("the file is too large for a key")
-	}
-	return parseKey(text)
 }
 
 // parseKey reads the first block of a PEM file.
