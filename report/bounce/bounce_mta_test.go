@@ -326,3 +326,58 @@ func TestSweepOfAMaildirOfPostfix(t *testing.T) {
 		t.Errorf("Sweep() again = %d, %v; want 0", n, err)
 	}
 }
+
+// The lines of the page make a Postfix, whose lmtp is in a chroot, pass bounces to
+// the daemon and other mail to people, and refuse the rest to the client.
+func TestPageConnectsPostfix(t *testing.T) {
+	page, err := os.ReadFile("../../docs/report-mail.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "\n```main.cf\n")
+	block, _, closed := strings.Cut(rest, "\n```\n")
+	if !found || !closed {
+		t.Fatal("docs/report-mail.md has no lines for main.cf")
+	}
+	p := mtatest.StartPostfix(t, mtatest.PostfixConfig{
+		MainCF:   block + "\nmydestination = example.org\n",
+		MasterCF: "lmtp unix - - y - - lmtp\n",
+	})
+	if err := os.Mkdir(filepath.Join(p.QueueDir(), "dmarcgate"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := &shelf{}
+	in := Intake{Key: key(t), Domain: "reports.example.org", Handle: s.handle}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	l := listen(t, filepath.Join(p.QueueDir(), "dmarcgate/bounces.sock"))
+	go func() { done <- in.Serve(ctx, l, slog.New(slog.DiscardHandler)) }()
+	waiting, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	for to, want := range map[string]struct {
+		code int
+		log  string
+	}{
+		in.Key.Address("one", time.Now(), "reports.example.org"): {250, "postfix/lmtp"},
+		"dmarc-reports@reports.example.org":                      {250, "orig_to=<dmarc-reports@reports.example.org>"},
+		"b+short@reports.example.org":                            {550, ""},
+		"someone@reports.example.org":                            {550, ""},
+	} {
+		r, err := p.Send(mtatest.Client{Addr: "192.0.2.9"}, mtatest.Mail{Rcpts: []string{to}, Data: []byte("Subject: x\r\n\r\nanswer\r\n")})
+		if err != nil || r.Code != want.code {
+			t.Errorf("mail to %s: %v, %v; want %d", to, r, err, want.code)
+		}
+		if want.log != "" {
+			if _, err := p.WaitLog(waiting, want.log, "status=sent"); err != nil {
+				t.Errorf("mail to %s: %v\n%s", to, err, p.Log())
+			}
+		}
+	}
+	if b := s.all(); len(b) != 1 || b[0].Kind != Answer {
+		t.Errorf("bounces %+v; want one answer", b)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,10 +1,17 @@
 package deliver
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
+	"io"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/emersion/go-smtp"
 )
 
 var first = time.Date(2026, 11, 30, 1, 0, 0, 0, time.UTC)
@@ -130,5 +137,102 @@ func TestStreakPausesAfterFiveHosts(t *testing.T) {
 		if got := tt.add(new(Streak)); got != nil != tt.want || tt.want && !slices.Equal(got, all) {
 			t.Errorf("%s: Add() = %v; want the five hosts: %v", tt.name, got, tt.want)
 		}
+	}
+}
+
+// pageRows are the rows of the table of answers in docs/report-mail.md, each with
+// outcomes that it is about.
+var pageRows = map[string][]error{
+	"2xx to the text":                                   {nil},
+	"no connection, no reply, 421":                      {io.EOF, said(421, 4, 3, 2)},
+	"4xx to any command":                                {said(450, 4, 7, 1)},
+	"5xx to RCPT, DATA or the text":                     {said(550, 5, 1, 1), said(552, 5, 2, 2), said(554, 5, 7, 1)},
+	"552 5.3.4 or 5.2.3, too large":                     {said(552, 5, 3, 4), said(552, 5, 2, 3)},
+	"550 5.1.7 or 5.1.8 to RCPT, about the sender":      {said(550, 5, 1, 7), said(550, 5, 1, 8)},
+	"5xx to the greeting, EHLO, STARTTLS, AUTH or MAIL": {said(554, 5, 7, 1)},
+	"no STARTTLS or no AUTH where required":             {errNoTLS, errNoAuth, errPlain},
+	"certificate that is not valid":                     {&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}},
+	"no reply to the text":                              {os.ErrDeadlineExceeded},
+}
+
+// phases are those that a row is about; all others are about RCPT.
+var phases = map[string][]Phase{
+	"2xx to the text":                                   {End},
+	"no reply to the text":                              {End},
+	"4xx to any command":                                {Greeting, StartTLS, Auth, Mail, Rcpt, Data, End},
+	"no connection, no reply, 421":                      {Connect, Greeting, StartTLS, Auth, Mail, Rcpt, Data},
+	"5xx to RCPT, DATA or the text":                     {Rcpt, Data, End},
+	"552 5.3.4 or 5.2.3, too large":                     {Mail, Rcpt, Data, End},
+	"5xx to the greeting, EHLO, STARTTLS, AUTH or MAIL": {Greeting, StartTLS, Auth, Mail},
+	"no STARTTLS or no AUTH where required":             {StartTLS, Auth},
+	"certificate that is not valid":                     {Connect, StartTLS},
+}
+
+func said(code int, enhanced ...int) error {
+	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode(enhanced)}
+}
+
+// consequence writes a step as the page does.
+func consequence(o Outcome, s Step) string {
+	switch {
+	case s.State == StateSent:
+		return "done"
+	case s.Pause:
+		return "another attempt; all sending pauses"
+	case o.Uncertain():
+		return "another attempt; the recipient may get a copy"
+	case s.State == Due:
+		return "another attempt"
+	case s.Strike:
+		return "no further attempt; strike against the recipient"
+	}
+	return "no further attempt; no strike"
+}
+
+func TestPageHasTheConsequencesOfAnswers(t *testing.T) {
+	page, err := os.ReadFile("../../docs/report-mail.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| answer of the smarthost | class | consequence |\n|---|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := strings.Split(table, "\n")
+	if len(rows) != len(pageRows) {
+		t.Errorf("the table has %d rows; want %d", len(rows), len(pageRows))
+	}
+	s := &Sender{}
+	for _, row := range rows {
+		cells := strings.Split(strings.Trim(row, "| "), " | ")
+		answers, known := pageRows[cells[0]]
+		if !known {
+			t.Errorf("the row %q has no outcome here", cells[0])
+		}
+		about := phases[cells[0]]
+		if about == nil {
+			about = []Phase{Rcpt}
+		}
+		for _, err := range answers {
+			for _, phase := range about {
+				o := s.outcome(phase, err)
+				if err == nil {
+					o.Class = Sent
+				}
+				step := Next(o, History{1, first}, first, 0.5)
+				if got := []string{"`" + o.Class.String() + "`", consequence(o, step)}; !slices.Equal(got, cells[1:]) {
+					t.Errorf("%s: %v at %s is %q; the page says %q", cells[0], err, phase, got, cells[1:])
+				}
+			}
+		}
+	}
+}
+
+func TestPageHasTheDeadlines(t *testing.T) {
+	page, err := os.ReadFile("../../docs/report-mail.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(strings.Fields(string(page)), " "); connectWait != 30*time.Second || commandWait != 5*time.Minute || dataWait != 10*time.Minute || endWait != 10*time.Minute || maxReply != 256<<10 ||
+		!strings.Contains(text, "30 s for the connection, 5 min for each command, 10 min for the text, and 10 min for the reply to the text. Of the replies of a phase, 256 KiB") {
+		t.Error("docs/report-mail.md has other deadlines than the source")
 	}
 }

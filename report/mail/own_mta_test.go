@@ -115,3 +115,39 @@ func ours(t *testing.T, mail []byte) string {
 	}
 	return strings.Join(out, " ")
 }
+
+// The commands of the page make a key that LoadKey takes, and print the public
+// half as the record has it.
+func TestPageMakesAKey(t *testing.T) {
+	page, err := os.ReadFile("../../docs/report-mail.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "\n```sh\n")
+	block, _, closed := strings.Cut(rest, "\n```\n")
+	if !found || !closed || !strings.Contains(block, "openssl genpkey") {
+		t.Fatal("docs/report-mail.md has no commands that make a key")
+	}
+	dir := t.TempDir()
+	for _, commands := range []string{block, strings.Replace(block, "-algorithm RSA -pkeyopt rsa_keygen_bits:2048", "-algorithm ed25519", 1)} {
+		cmd := exec.Command("sh", "-euc", commands)
+		cmd.Dir = dir
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%v: %s", err, commands)
+		}
+		k, err := LoadKey(filepath.Join(dir, "report-key.pem"), "reports.example.org", "r1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		record, err := k.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, public, _ := strings.Cut(record, "p=")
+		// The record of Ed25519 has the bare key, without the 12 bytes before it.
+		if got := string(out); k.kind() == "rsa" && got != public || !strings.HasSuffix(got, public[max(0, len(public)-40):]) {
+			t.Errorf("the commands print %q; want %q", got, public)
+		}
+	}
+}
