@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"net/textproto"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -291,4 +292,26 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 			t.Errorf("%s: New() has no error", name)
 		}
 	}
+}
+
+// Whatever a smarthost says, what is kept is short and printable, and decides by
+// its code alone.
+func FuzzOutcome(f *testing.F) {
+	f.Add(550, "5.1.1 no such user")
+	f.Add(550, "5.1.1 \x1b[2J\nsecond line")
+	f.Add(250, strings.Repeat("ü", 300))
+	f.Add(-1, "5..1 x")
+	f.Add(421, "")
+	s := &Sender{cfg: Config{Smarthost: "mx.example:25"}}
+	f.Fuzz(func(t *testing.T, code int, text string) {
+		for _, phase := range []Phase{Connect, Greeting, StartTLS, Auth, Mail, Rcpt, Data, End} {
+			o := s.outcome(phase, &textproto.Error{Code: code, Msg: text})
+			if len(o.Text) > maxText || strings.ContainsFunc(o.Text, func(r rune) bool { return r < ' ' || r > '~' }) || o.Enhanced != "" && !enhancedCode.MatchString(o.Enhanced+" ") {
+				t.Errorf("%q: %+v", text, o)
+			}
+			if o.Class == Sent || (o.Class == Refused || o.Class == OurFault) != (code >= 500 && code < 600) {
+				t.Errorf("%d %q at %s: class %s", code, text, phase, o.Class)
+			}
+		}
+	})
 }

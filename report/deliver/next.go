@@ -15,20 +15,11 @@ const (
 	GiveUp = 72 * time.Hour
 )
 
-// End states of a delivery, beside the state that is still due.
-type State string
-
-const (
-	Due          State = "due"
-	StateSent    State = "sent"
-	StateRefused State = "refused"
-	Expired      State = "expired"
-)
-
-// Step is what follows from an outcome.
+// Step is what follows from an outcome. The zero Step ends the delivery: it is
+// sent or refused, as the class says, and expired when the class is Retry.
 type Step struct {
-	State  State
-	At     time.Time // of the next attempt, when the delivery is still due
+	Again  bool      // the delivery is still due
+	At     time.Time // of the next attempt
 	Strike bool      // counts against the recipient: suppression is near
 	Pause  bool      // stop all sending until a person has looked
 }
@@ -48,21 +39,21 @@ type History struct {
 func Next(o Outcome, h History, now time.Time, draw float64) Step {
 	switch o.Class {
 	case Sent:
-		return Step{State: StateSent}
+		return Step{}
 	case Refused:
-		return Step{State: StateRefused, Strike: !o.TooLarge()}
+		return Step{Strike: !o.TooLarge()}
 	case OurFault:
-		return Step{State: Due, At: now.Add(wait(h.Attempts, draw)), Pause: true}
+		return Step{Again: true, At: now.Add(wait(h.Attempts, draw)), Pause: true}
 	}
 	last := h.First.Add(GiveUp)
 	if !now.Before(last) {
-		return Step{State: Expired, Strike: o.aboutRecipient()}
+		return Step{Strike: o.aboutRecipient()}
 	}
 	at := now.Add(wait(h.Attempts, draw))
 	if at.After(last) {
 		at = last
 	}
-	return Step{State: Due, At: at}
+	return Step{Again: true, At: at}
 }
 
 // aboutRecipient reports whether a reply was about the recipient or the mail.

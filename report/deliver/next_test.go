@@ -27,27 +27,27 @@ func TestNextDecides(t *testing.T) {
 		after   time.Duration // since the first attempt
 		want    Step
 	}{
-		{"sent", Outcome{Class: Sent}, 1, 0, Step{State: StateSent}},
-		{"refused recipient", Outcome{Class: Refused, Phase: Rcpt, Code: 550}, 1, 0, Step{State: StateRefused, Strike: true}},
-		{"refused text", Outcome{Class: Refused, Phase: End, Code: 554}, 1, 0, Step{State: StateRefused, Strike: true}},
-		{"too large", Outcome{Class: Refused, Phase: Mail, Code: 552, Enhanced: "5.3.4"}, 1, 0, Step{State: StateRefused}},
-		{"too large for the recipient", Outcome{Class: Refused, Phase: End, Code: 552, Enhanced: "5.2.3"}, 1, 0, Step{State: StateRefused}},
-		{"mailbox full", Outcome{Class: Refused, Phase: Rcpt, Code: 552, Enhanced: "5.2.2"}, 1, 0, Step{State: StateRefused, Strike: true}},
-		{"our fault", Outcome{Class: OurFault, Phase: Auth, Code: 535}, 1, 0, Step{State: Due, At: first.Add(5 * time.Minute), Pause: true}},
-		{"our fault, late", Outcome{Class: OurFault, Phase: Auth, Code: 535}, 9, 80 * time.Hour, Step{State: Due, At: first.Add(86 * time.Hour), Pause: true}},
-		{"busy once", busy, 1, 0, Step{State: Due, At: first.Add(5 * time.Minute)}},
-		{"busy twice", busy, 2, 5 * time.Minute, Step{State: Due, At: first.Add(15 * time.Minute)}},
-		{"busy seven times", busy, 7, 6 * time.Hour, Step{State: Due, At: first.Add(6*time.Hour + 320*time.Minute)}},
-		{"busy eight times", busy, 8, 12 * time.Hour, Step{State: Due, At: first.Add(18 * time.Hour)}},
-		{"busy a million times", busy, 1e6, 12 * time.Hour, Step{State: Due, At: first.Add(18 * time.Hour)}},
-		{"busy near the end", busy, 20, 70 * time.Hour, Step{State: Due, At: first.Add(72 * time.Hour)}},
-		{"busy just before the end", busy, 20, 72*time.Hour - 1, Step{State: Due, At: first.Add(72 * time.Hour)}},
-		{"busy to the end", busy, 21, 72 * time.Hour, Step{State: Expired, Strike: true}},
-		{"no smarthost to the end", lost, 21, 72 * time.Hour, Step{State: Expired}},
-		{"no reply to the text to the end", Outcome{Class: Retry, Phase: End}, 21, 72 * time.Hour, Step{State: Expired}},
-		{"421 to the end", Outcome{Class: Retry, Phase: Rcpt, Code: 421}, 21, 72 * time.Hour, Step{State: Expired}},
-		{"sender refused now, to the end", Outcome{Class: Retry, Phase: Mail, Code: 450}, 21, 72 * time.Hour, Step{State: Expired}},
-		{"nothing known", Outcome{}, 0, 0, Step{State: Due, At: first.Add(5 * time.Minute)}},
+		{"sent", Outcome{Class: Sent}, 1, 0, Step{}},
+		{"refused recipient", Outcome{Class: Refused, Phase: Rcpt, Code: 550}, 1, 0, Step{Strike: true}},
+		{"refused text", Outcome{Class: Refused, Phase: End, Code: 554}, 1, 0, Step{Strike: true}},
+		{"too large", Outcome{Class: Refused, Phase: Mail, Code: 552, Enhanced: "5.3.4"}, 1, 0, Step{}},
+		{"too large for the recipient", Outcome{Class: Refused, Phase: End, Code: 552, Enhanced: "5.2.3"}, 1, 0, Step{}},
+		{"mailbox full", Outcome{Class: Refused, Phase: Rcpt, Code: 552, Enhanced: "5.2.2"}, 1, 0, Step{Strike: true}},
+		{"our fault", Outcome{Class: OurFault, Phase: Auth, Code: 535}, 1, 0, Step{Again: true, At: first.Add(5 * time.Minute), Pause: true}},
+		{"our fault, late", Outcome{Class: OurFault, Phase: Auth, Code: 535}, 9, 80 * time.Hour, Step{Again: true, At: first.Add(86 * time.Hour), Pause: true}},
+		{"busy once", busy, 1, 0, Step{Again: true, At: first.Add(5 * time.Minute)}},
+		{"busy twice", busy, 2, 5 * time.Minute, Step{Again: true, At: first.Add(15 * time.Minute)}},
+		{"busy seven times", busy, 7, 6 * time.Hour, Step{Again: true, At: first.Add(6*time.Hour + 320*time.Minute)}},
+		{"busy eight times", busy, 8, 12 * time.Hour, Step{Again: true, At: first.Add(18 * time.Hour)}},
+		{"busy a million times", busy, 1e6, 12 * time.Hour, Step{Again: true, At: first.Add(18 * time.Hour)}},
+		{"busy near the end", busy, 20, 70 * time.Hour, Step{Again: true, At: first.Add(72 * time.Hour)}},
+		{"busy just before the end", busy, 20, 72*time.Hour - 1, Step{Again: true, At: first.Add(72 * time.Hour)}},
+		{"busy to the end", busy, 21, 72 * time.Hour, Step{Strike: true}},
+		{"no smarthost to the end", lost, 21, 72 * time.Hour, Step{}},
+		{"no reply to the text to the end", Outcome{Class: Retry, Phase: End}, 21, 72 * time.Hour, Step{}},
+		{"421 to the end", Outcome{Class: Retry, Phase: Rcpt, Code: 421}, 21, 72 * time.Hour, Step{}},
+		{"sender refused now, to the end", Outcome{Class: Retry, Phase: Mail, Code: 450}, 21, 72 * time.Hour, Step{}},
+		{"nothing known", Outcome{}, 0, 0, Step{Again: true, At: first.Add(5 * time.Minute)}},
 	} {
 		got := Next(tt.outcome, History{tt.tries, first}, first.Add(tt.after), middle)
 		if got != tt.want {
@@ -70,7 +70,7 @@ func TestNextGivesUpAfterThreeDays(t *testing.T) {
 		now, n := first, 1
 		for ; ; n++ {
 			step := Next(Outcome{Class: Retry, Phase: Rcpt, Code: 450}, History{n, first}, now, draw)
-			if step.State == Expired {
+			if !step.Again {
 				break
 			}
 			if !step.At.After(now) {
@@ -175,13 +175,13 @@ func said(code int, enhanced ...int) error {
 // consequence writes a step as the page does.
 func consequence(o Outcome, s Step) string {
 	switch {
-	case s.State == StateSent:
+	case o.Class == Sent:
 		return "done"
 	case s.Pause:
 		return "another attempt; all sending pauses"
 	case o.Uncertain():
 		return "another attempt; the recipient may get a copy"
-	case s.State == Due:
+	case s.Again:
 		return "another attempt"
 	case s.Strike:
 		return "no further attempt; strike against the recipient"
