@@ -294,6 +294,25 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
+func TestQueueIDIsFoundInReplies(t *testing.T) {
+	for text, want := range map[string]string{
+		"Ok: queued as 4bKjY43Z1Tz2xK":                 "4bKjY43Z1Tz2xK",          // Postfix, long ids
+		"Ok: queued as 3F2A71C0":                       "3F2A71C0",                // Postfix
+		"OK id=1uLwqB-00000001abc-2Def":                "1uLwqB-00000001abc-2Def", // Exim
+		"5AU12AbC012345 Message accepted for delivery": "5AU12AbC012345",          // Sendmail
+		"Ok":             "",
+		"queued as ?[2J": "",
+		"Ok: queued as " + strings.Repeat("a", 70): strings.Repeat("a", 64),
+	} {
+		if got := (Outcome{Class: Sent, Text: text}).QueueID(); got != want {
+			t.Errorf("QueueID() of %q = %q; want %q", text, got, want)
+		}
+	}
+	if got := (Outcome{Class: Refused, Text: "queued as ABCDEF"}).QueueID(); got != "" {
+		t.Errorf("QueueID() of a refused mail = %q; want none", got)
+	}
+}
+
 // Whatever a smarthost says, what is kept is short and printable, and decides by
 // its code alone.
 func FuzzOutcome(f *testing.F) {

@@ -76,6 +76,20 @@ func (o Outcome) size() bool {
 	return o.Enhanced == "5.3.4" || o.Enhanced == "5.2.3" || o.Code == 552 && o.Enhanced == ""
 }
 
+// queued finds a queue id in a reply to the text: Postfix says "queued as ID",
+// Exim "id=ID", Sendmail "ID Message accepted".
+var queued = regexp.MustCompile(`(?:queued as |id=)([0-9A-Za-z-]{4,64})|^([0-9A-Za-z]{10,32}) Message accepted`)
+
+// QueueID returns the queue id that the smarthost gave the mail, or nothing. With
+// the id an operator finds the mail in the log of the smarthost.
+func (o Outcome) QueueID() string {
+	m := queued.FindStringSubmatch(o.Text)
+	if m == nil || o.Class != Sent {
+		return ""
+	}
+	return m[1] + m[2]
+}
+
 // maxText is how many bytes of a reply are kept.
 const maxText = 200
 

@@ -191,6 +191,9 @@ func TestSendToARealPostfix(t *testing.T) {
 				if got := show(o); !like(got, want) {
 					t.Errorf("attempt %d: %s; want %s", i+1, got, want)
 				}
+				if o.Class == Sent && o.QueueID() == "" {
+					t.Errorf("no queue id in %q", o.Text)
+				}
 				step = Next(o, History{i + 1, now}, now, 0.5)
 			}
 			at := step.At
