@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/emersion/go-smtp"
@@ -31,6 +32,12 @@ const (
 // sessions are over. Clients need no password, so the socket must be a Unix
 // socket that not every user can connect to, or on loopback.
 func (in Intake) Serve(ctx context.Context, l net.Listener, log *slog.Logger) error {
+	return in.serve(ctx, l, log, maxCommand)
+}
+
+// serve is Serve with another deadline. go-smtp sets the deadline when it waits
+// for a command; the text has to come within that of its DATA.
+func (in Intake) serve(ctx context.Context, l net.Listener, log *slog.Logger, command time.Duration) error {
 	if err := private(l.Addr()); err != nil {
 		return err
 	}
@@ -43,7 +50,7 @@ func (in Intake) Serve(ctx context.Context, l net.Listener, log *slog.Logger) er
 	server.MaxRecipients = maxRecipients
 	server.MaxMessageBytes = maxMail
 	server.MaxLineLength = maxLine
-	server.ReadTimeout = maxCommand
+	server.ReadTimeout = command
 	server.WriteTimeout = maxWrite
 	server.ErrorLog = logger{log}
 	stop := context.AfterFunc(ctx, func() { server.Close() })
@@ -193,6 +200,25 @@ type conn struct {
 	end   time.Time
 	once  sync.Once
 	leave func()
+	late  atomic.Bool
+}
+
+// errLate is the reply to a client that takes too long. Without a reply of its
+// own go-smtp answers 554 within a chunk, and the MTA would give up.
+var errLate = &smtp.SMTPError{Code: 421, EnhancedCode: smtp.EnhancedCode{4, 4, 2}, Message: "took too long"}
+
+// Read returns errLate once, and then the end: go-smtp would wait for another
+// command.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.late.Load() {
+		return 0, io.EOF
+	}
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		c.late.Store(true)
+		err = errLate
+	}
+	return n, err
 }
 
 func (c *conn) SetReadDeadline(t time.Time) error  { return c.Conn.SetReadDeadline(c.before(t)) }

@@ -21,6 +21,12 @@ import (
 // function that ends the server.
 func serve(t *testing.T, in Intake) (socket string, stop func()) {
 	t.Helper()
+	return serveFor(t, in, maxCommand)
+}
+
+// serveFor is serve with another deadline for a command.
+func serveFor(t *testing.T, in Intake, command time.Duration) (socket string, stop func()) {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "bounce") // the path of t.TempDir is too long for a socket
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +39,7 @@ func serve(t *testing.T, in Intake) (socket string, stop func()) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- in.Serve(ctx, l, slog.New(slog.DiscardHandler)) }()
+	go func() { done <- in.serve(ctx, l, slog.New(slog.DiscardHandler), command) }()
 	stopped := false
 	stop = func() {
 		if stopped {
@@ -257,6 +263,51 @@ func TestServeLetsTheEleventhSessionWait(t *testing.T) {
 	late.SetReadDeadline(time.Now().Add(time.Minute))
 	late.in.Reset(late.Conn)
 	late.say("", "220 ")
+}
+
+// A client that hangs, or says a byte now and then, does not keep its session.
+func TestServeEndsSessionsThatTakeTooLong(t *testing.T) {
+	for name, hang := range map[string]func(c *client, to string){
+		"before LHLO":     func(c *client, _ string) { c.say("", "220 ") },
+		"within the text": func(c *client, to string) { c.begin(to); io.WriteString(c, "Subject: x\r\n") },
+		"within a chunk": func(c *client, to string) {
+			c.say("", "220 ")
+			c.say("LHLO mx", "250 ")
+			c.say("MAIL FROM:<>", "250 ")
+			c.say("RCPT TO:<"+to+">", "250 ")
+			io.WriteString(c, "BDAT 1000 LAST\r\nSubject: x\r\n")
+		},
+		"slow text": func(c *client, to string) {
+			c.begin(to)
+			go func() {
+				for {
+					if _, err := io.WriteString(c, "x"); err != nil {
+						return
+					}
+					time.Sleep(10 * time.Millisecond) // what is tested: bytes that come slowly
+				}
+			}()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &shelf{}
+			socket, stop := serveFor(t, intake(t, s), 300*time.Millisecond)
+			c := dial(t, socket)
+			hang(c, key(t).Address("one", now, domain))
+			for got := ""; got != io.EOF.Error(); got = c.reply() { // perhaps after a last reply
+				if got != "" && got[0] == '2' || strings.HasPrefix(got, "5") || strings.Contains(got, "i/o timeout") {
+					t.Fatalf("the server says %q", got)
+				}
+				if strings.Contains(got, "reset") || strings.Contains(got, "broken pipe") {
+					break
+				}
+			}
+			stop()
+			if len(s.all()) != 0 {
+				t.Errorf("bounces %+v; want none", s.all())
+			}
+		})
+	}
 }
 
 func TestServeEndsWhileSessionsAreOpen(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -263,6 +264,30 @@ func TestLoadPasswordReadsTwoLines(t *testing.T) {
 	}
 	if _, _, err := LoadPassword(path); err == nil {
 		t.Error("LoadPassword() took a file that every user can read")
+	}
+}
+
+func TestSendFromSeveralGoroutines(t *testing.T) {
+	const mails = 20
+	srv := start(t, "127.0.0.1", "> 220 mx\n< EHLO\n> 250 mx\n"+strings.Repeat("< MAIL\n> 250 Ok\n< RCPT\n> 250 Ok\n< DATA\n> 354 go on\ntext\n> 250 Ok\n", mails)+"< QUIT\n> 221 bye\n")
+	s, err := New(Config{Smarthost: srv.listener.Addr().String(), Hello: "us.example", TLS: None})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range mails {
+		wg.Go(func() {
+			if o := s.Send(t.Context(), "a@b.example", "c@d.example", []byte(sample)); o.Class != Sent {
+				t.Errorf("Send() = %+v; want it sent", o)
+			}
+		})
+	}
+	wg.Wait()
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := srv.end(t); len(got) != mails {
+		t.Errorf("the server has %d mails; want %d", len(got), mails)
 	}
 }
 
