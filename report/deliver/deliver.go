@@ -118,7 +118,7 @@ func (s *Sender) Send(ctx context.Context, from, to string, text []byte) Outcome
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open != nil && s.now().Sub(s.open.used) > maxIdle {
-		s.drop()
+		s.quit()
 	}
 	again := s.open != nil
 	o := s.attempt(ctx, from, to, text)
@@ -133,6 +133,11 @@ func (s *Sender) Send(ctx context.Context, from, to string, text []byte) Outcome
 func (s *Sender) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.quit()
+}
+
+// quit ends the session with QUIT.
+func (s *Sender) quit() error {
 	if s.open == nil {
 		return nil
 	}
@@ -142,7 +147,7 @@ func (s *Sender) Close() error {
 	return err
 }
 
-// drop closes the session without a word.
+// drop closes the connection of the session.
 func (s *Sender) drop() {
 	if s.open != nil {
 		s.open.wire.Close()

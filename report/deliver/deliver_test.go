@@ -213,7 +213,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 }
 
 func TestSendOpensASessionAfterAnIdleOne(t *testing.T) {
-	const script = "> 220 mx\n< EHLO\n> 250 mx\n< MAIL\n> 250 Ok\n< RCPT\n> 250 Ok\n< DATA\n> 354 go on\ntext\n> 250 Ok\nclosed\n"
+	const script = "> 220 mx\n< EHLO\n> 250 mx\n< MAIL\n> 250 Ok\n< RCPT\n> 250 Ok\n< DATA\n> 354 go on\ntext\n> 250 Ok\n< QUIT\n> 221 bye\n"
 	srv := start(t, "127.0.0.1", script, script)
 	s, err := New(Config{Smarthost: srv.listener.Addr().String(), Hello: "us.example", TLS: None})
 	if err != nil {
@@ -227,7 +227,7 @@ func TestSendOpensASessionAfterAnIdleOne(t *testing.T) {
 		}
 		now = now.Add(maxIdle + 1)
 	}
-	s.drop()
+	s.Close()
 	srv.end(t)
 }
 
