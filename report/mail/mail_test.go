@@ -147,7 +147,7 @@ dkim=pass header.d=reports.receiver.example header.s=ed25519
 dkim=pass header.d=reports.receiver.example header.s=rsa
 dmarc=pass header.from=reports.receiver.example
 disposition none
-reply 250
+reply continue
 `
 	if *update {
 		write(t, path, []byte(want))
