@@ -1,0 +1,176 @@
+package gate
+
+import (
+	"slices"
+	"strings"
+
+	"dmarcgate/message"
+	"dmarcgate/report/consent"
+)
+
+// MaxDestinations is how many mailboxes get one report: our limit. A receiver
+// must serve at least two (RFC 7489, Section 6.2), and a record has more only
+// where a record of consent names several instead of one.
+const MaxDestinations = 10
+
+// Limits of an address (RFC 5321, Section 4.5.3.1).
+const (
+	maxLocalPart = 64
+	maxAddress   = 254
+)
+
+// Destination is a mailbox that a record wants reports at.
+type Destination struct {
+	URI     string        // as published: foreign bytes
+	Address string        // for RCPT TO and To: printable ASCII; case of the local part as published
+	Key     string        // Address in lower case: equal for one mailbox
+	Host    string        // domain of the address, lower-case A-labels
+	Consent consent.State // what its host says
+	Why     Why           // Open where the host allows reports
+}
+
+// Destinations returns the mailboxes for aggregate reports of a record, from
+// what package consent found, in the order of the record. Each mailbox comes
+// once; a mailbox that no mail may go to comes with its Why. URIs that are no
+// mail addresses are left out, as RFC 9990, Section 3.5 asks.
+func Destinations(list []consent.Destination) []Destination {
+	var out []Destination
+	open := 0
+	for _, d := range list {
+		if d.Tag != "rua" || d.Consent == consent.Ignored {
+			continue
+		}
+		for _, uri := range targets(d) {
+			to := destination(d, uri)
+			if to.Key != "" && slices.ContainsFunc(out, func(o Destination) bool { return o.Key == to.Key }) {
+				continue
+			}
+			if to.Why == Open {
+				if open++; open > MaxDestinations {
+					to.Why = TooManyTargets
+				}
+			}
+			out = append(out, to)
+		}
+	}
+	return out
+}
+
+// targets returns the URIs of a destination: those that its host wants instead,
+// or its own (RFC 9990, Section 4, step 8).
+func targets(d consent.Destination) []string {
+	if d.Consent == consent.Granted && len(d.Instead) > 0 {
+		return d.Instead
+	}
+	return []string{d.URI}
+}
+
+// destination reads one URI.
+func destination(d consent.Destination, uri string) Destination {
+	to := Destination{URI: uri, Consent: d.Consent}
+	if raw, ok := consent.MailtoAddress(uri); ok {
+		to.Address, to.Host = canonical(raw)
+	}
+	to.Key = strings.ToLower(to.Address)
+	switch {
+	case to.Host == "":
+		to.Why = BadAddress
+	case to.Host != d.Host: // package consent asked another host
+		to.Why = Unauthorized
+	case d.Consent == consent.Unknown:
+		to.Why = ConsentUnknown
+	case !allows(d.Consent):
+		to.Why = Unauthorized
+	}
+	return to
+}
+
+// allows reports whether reports may go to a host that says so.
+func allows(s consent.State) bool { return s == consent.Internal || s == consent.Granted }
+
+// ours reports whether a destination is an address of ours: a report to it
+// would be mail to ourselves, or a bounce.
+func (g *Gate) ours(to Destination) bool {
+	return to.Key == strings.ToLower(g.Identity.Email) || to.Host == g.Identity.BounceDomain
+}
+
+// hostOf returns the domain of an address that canonical accepts, or "".
+func hostOf(addr string) string {
+	_, host := canonical(addr)
+	return host
+}
+
+// canonical returns an address in the one form that is safe in SMTP and in a
+// header field, and its domain. Both are "" for what is no mailbox, or not one
+// that every MTA understands in the same way:
+//
+//   - a local part with a character that is not printable ASCII;
+//   - a local part with "@", "%" or "!", which name a further host to MTAs that
+//     still route by it (RFC 1123, Section 5.2.16);
+//   - a domain without a dot, which a resolver or an MTA completes.
+func canonical(addr string) (address, host string) {
+	at := strings.LastIndexByte(addr, '@')
+	if at < 0 {
+		return "", ""
+	}
+	local, ok := unquoted(addr[:at])
+	host, err := message.ParseDomain(addr[at+1:])
+	if !ok || err != nil || !strings.Contains(host, ".") || strings.ContainsAny(local, "@%!") {
+		return "", ""
+	}
+	if local = quoted(local); len(local) > maxLocalPart || len(local)+1+len(host) > maxAddress {
+		return "", ""
+	}
+	return local + "@" + host, host
+}
+
+// unquoted returns the meaning of a local part (RFC 5321, Section 4.1.2). A
+// character that needs quotes is also taken without them: RFC 9989, Section 4.8
+// has commas in a URI escaped, and says nothing of quotes.
+func unquoted(local string) (string, bool) {
+	inner, open := strings.CutPrefix(local, `"`)
+	if open {
+		var closed bool
+		if inner, closed = strings.CutSuffix(inner, `"`); !closed {
+			return "", false
+		}
+	}
+	var b strings.Builder
+	for i := 0; i < len(inner); i++ {
+		c := inner[i]
+		switch {
+		case open && c == '\\':
+			if i++; i == len(inner) {
+				return "", false
+			}
+			c = inner[i]
+		case c == '"' || c == '\\':
+			return "", false
+		}
+		if c < ' ' || c > '~' {
+			return "", false
+		}
+		b.WriteByte(c)
+	}
+	return b.String(), b.Len() > 0
+}
+
+// quoted writes a local part: with quotes unless it is a dot-atom.
+func quoted(local string) string {
+	if isDotAtom(local) {
+		return local
+	}
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"`
+}
+
+// isDotAtom reports whether s is a dot-atom-text (RFC 5322, Section 3.2.3).
+func isDotAtom(s string) bool {
+	for atom := range strings.SplitSeq(s, ".") {
+		if atom == "" || strings.Trim(atom, atext) != "" {
+			return false
+		}
+	}
+	return true
+}
+
+const atext = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-/=?^_`{|}~"
