@@ -48,6 +48,7 @@ type Settings struct {
 	AuthservIDs  []string       // all ids that only we may write, AuthservID and HostName among them; a Gate adds its Names
 	TagField     string         // name of the field that quarantine=tag adds
 	RemoveBIMI   bool           // BIMI fields from outside are removed
+	Reports      ReportAddresses
 	Reply        Reply
 }
 
@@ -193,7 +194,8 @@ func (m *mail) facts(now time.Time) policy.Facts {
 		NullPath:      m.env.MailFrom == "", MailFrom: mailFrom,
 		Skip: m.skip, FromField: m.from(), HeaderTruncated: m.env.HeaderTruncated, Forged: m.forged.count, TooManyForged: m.forged.tooMany,
 		IsList: claims.IsList, ListID: claims.ListID, Automatic: claims.Automatic, TLS: m.client.tls,
-		Version: policy.FactsVersion,
+		ReportTraffic: m.set.Reports.traffic(m.env, claims),
+		Version:       policy.FactsVersion,
 	}
 	for _, rcpt := range m.env.Rcpts {
 		d, _ := message.AddressDomain(rcpt) // "" for a local user such as <postmaster>

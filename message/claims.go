@@ -29,13 +29,19 @@ type Claims struct {
 	// Automatic tells that an Auto-Submitted field has a keyword other than
 	// "no" (RFC 3834, Section 5).
 	Automatic bool
+
+	// Report tells that the message is a report about mail: a multipart/report
+	// (RFC 6522) that is Automatic, such as a notification of delivery or a failure
+	// report, or a message with the Subject of an aggregate report (RFC 9990,
+	// Section 3.5.2).
+	Report bool
 }
 
 // ParseClaims returns what h claims. It allocates nothing where h claims
 // nothing.
 func ParseClaims(h Header) Claims {
 	var c Claims
-	identified := false
+	identified, report := false, false
 	for i := range h {
 		switch name := h[i].Name; {
 		case isListField(name):
@@ -45,8 +51,13 @@ func ParseClaims(h Header) Claims {
 			}
 		case strings.EqualFold(name, "Auto-Submitted"):
 			c.Automatic = c.Automatic || automatic(h[i].Body())
+		case strings.EqualFold(name, "Content-Type"):
+			report = report || isReportType(h[i].Raw)
+		case strings.EqualFold(name, "Subject"):
+			c.Report = c.Report || isReportSubject(h[i].Raw)
 		}
 	}
+	c.Report = c.Report || report && c.Automatic
 	return c
 }
 
@@ -104,4 +115,34 @@ func automatic(body string) bool {
 	s := scanner{text: body[:min(len(body), maxAutoSubmitted)]}
 	keyword := s.next()
 	return !s.broken && keyword.kind == atom && !strings.EqualFold(keyword.text, "no")
+}
+
+// isReportType reads the type of a Content-Type field, which parameters follow.
+func isReportType(raw []byte) bool {
+	_, value, _ := bytes.Cut(raw, []byte{':'})
+	value, _, _ = bytes.Cut(value, []byte{';'})
+	return bytes.EqualFold(bytes.TrimSpace(value), []byte("multipart/report"))
+}
+
+// isReportSubject reads "Report Domain: example.com Submitter: ...", with any white
+// space and in any letter case: Google writes "Report domain:".
+func isReportSubject(raw []byte) bool {
+	_, rest, _ := bytes.Cut(raw, []byte{':'})
+	for _, want := range [...]string{"report", "domain:", "", "submitter:"} {
+		var word []byte
+		word, rest = nextWord(rest)
+		if len(word) == 0 || want != "" && !bytes.EqualFold(word, []byte(want)) {
+			return false
+		}
+	}
+	return true
+}
+
+// nextWord returns the text up to the next white space, and what follows.
+func nextWord(s []byte) (word, rest []byte) {
+	s = bytes.TrimLeft(s, " \t\r\n")
+	if end := bytes.IndexAny(s, " \t\r\n"); end >= 0 {
+		return s[:end], s[end:]
+	}
+	return s, nil
 }

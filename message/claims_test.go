@@ -180,3 +180,36 @@ func BenchmarkParseClaims(b *testing.B) {
 		})
 	}
 }
+
+func TestParseClaimsRecognizesReports(t *testing.T) {
+	const automatic = "Auto-Submitted: auto-replied"
+	tests := []struct {
+		name   string
+		fields []string
+		want   bool
+	}{
+		{"a notification of delivery", []string{automatic, "Content-Type: multipart/report; report-type=delivery-status; boundary=x"}, true},
+		{"type in upper case and folded", []string{"Content-Type:\r\n\tMultipart/REPORT;\r\n report-type=feedback-report", "auto-submitted: auto-generated (x)"}, true},
+		{"type without parameters", []string{automatic, "Content-Type: multipart/report"}, true},
+		{"a multipart/report that does not claim to be automatic", []string{"Content-Type: multipart/report; boundary=x"}, false},
+		{"a multipart/report that claims not to be automatic", []string{"Auto-Submitted: no", "Content-Type: multipart/report"}, false},
+		{"an automatic answer", []string{automatic, "Content-Type: text/plain"}, false},
+		{"a type with the same beginning", []string{automatic, "Content-Type: multipart/reports"}, false},
+		{"the type as a parameter", []string{automatic, "Content-Type: text/plain; x=multipart/report"}, false},
+		{"an aggregate report", []string{"Subject: Report Domain: bank.example Submitter: mx.example Report-ID: <1@mx.example>"}, true},
+		{"an aggregate report of Google", []string{"Subject: Report domain: bank.example Submitter: google.com Report-ID: 123"}, true},
+		{"an aggregate report, folded", []string{"Subject: Report\r\n Domain:\r\n\tbank.example\r\n Submitter: mx.example"}, true},
+		{"an answer to an aggregate report", []string{"Subject: Re: Report Domain: bank.example Submitter: mx.example"}, false},
+		{"a subject about a report", []string{"Subject: Report Domain: bank.example is down"}, false},
+		{"the words without a domain", []string{"Subject: Report Domain: Submitter: mx.example"}, false},
+		{"an empty subject", []string{"Subject:"}, false},
+		{"ordinary mail", []string{"Content-Type: text/plain"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := ParseClaims(claims(tt.fields...)).Report; got != tt.want {
+				t.Errorf("ParseClaims(%q).Report = %v; want %v", tt.fields, got, tt.want)
+			}
+		})
+	}
+}

@@ -79,6 +79,12 @@ type Facts struct {
 	Automatic bool   `json:"auto_submitted,omitempty"` // Auto-Submitted other than "no" (RFC 3834, Section 5)
 	TLS       bool   `json:"tls,omitempty"`            // the client used TLS
 
+	// ReportTraffic says that the message belongs to the exchange of reports about
+	// mail. Such messages alone cause no aggregate report, so that two hosts do not
+	// report about each other's reports for ever. No decision depends on it. Empty
+	// is ordinary mail, or not known: see Ordinary.
+	ReportTraffic ReportTraffic `json:"report_traffic,omitempty"`
+
 	// Forged is how many header fields from outside there were that only this
 	// host, or its mail software, may write. They are removed from a message
 	// that is delivered. TooManyForged tells that they are too many to remove.
@@ -116,10 +122,30 @@ type Facts struct {
 	Deferred time.Duration `json:"deferred_ns,omitempty"`
 }
 
+// ReportTraffic is how a message is known to be a report about mail, or an answer
+// to one.
+type ReportTraffic string
+
+// The kinds. A message of several kinds has the first.
+const (
+	TrafficNullPath ReportTraffic = "null_path"   // MAIL FROM:<>, as notifications of delivery have
+	TrafficOwn      ReportTraffic = "own_address" // from or to the addresses of our own reports
+	TrafficReport   ReportTraffic = "report"      // by its header: message.Claims
+)
+
+// Ordinary reports whether the message is known not to be report traffic. It is
+// false for messages of which the fact was not recorded.
+func (f *Facts) Ordinary() bool {
+	return f.ReportTraffic == "" && f.Version >= trafficVersion && !f.NullPath
+}
+
+// trafficVersion is the first version of facts with ReportTraffic.
+const trafficVersion = 2
+
 // FactsVersion is the version of facts that this program records: 1 came
 // with list_headers, list_id, auto_submitted, tls, seed, and with the history
-// of each author domain that does not pass.
-const FactsVersion = 1
+// of each author domain that does not pass; 2 with report_traffic.
+const FactsVersion = 2
 
 // spfPass reports whether SPF passed for a domain of the patterns.
 func (f *Facts) spfPass(patterns []pattern.Domain) bool {

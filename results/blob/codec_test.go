@@ -130,6 +130,8 @@ func TestReadAcceptsRowsOfOlderPrograms(t *testing.T) {
 	c.Sequence, c.Blob = want.Sequence, blob
 	if got, err := c.Row(); err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("row = %+v, %v; want %+v", got, err, want)
+	} else if got.Facts.Ordinary() {
+		t.Error("a row without report_traffic is ordinary mail; want not known")
 	}
 }
 

@@ -59,6 +59,7 @@ var factsFields = fieldsOf(
 	texts(40, "trimmed", word, func(f *facts) *[]string { return &f.Trimmed }).col(33),
 	text(33, "unknown_client", word, func(f *facts) *policy.UnknownClient { return &f.UnknownClient }).col(32),
 	flag(45, "earlier_spf_fail", func(f *facts) *bool { return &f.EarlierSPFFail }).col(35),
+	text(46, "report_traffic", word, func(f *facts) *policy.ReportTraffic { return &f.ReportTraffic }).col(37),
 
 	field[facts]{key: "qid", visit: visitQueueID, cell: func(f *facts) string { return f.QueueID }}.col(3),
 	field[facts]{key: "list_headers"},
