@@ -22,6 +22,7 @@ import (
 	"cmp"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"dmarcgate/config/tomlfile"
@@ -112,6 +113,7 @@ func Default() Config {
 	mailDefaults(&c)
 	dnsDefaults(&c)
 	serviceDefaults(&c)
+	reportDefaults(&c)
 	return c
 }
 
@@ -125,6 +127,9 @@ func (c *Config) derive() error {
 	}
 	if c.Sampling.SecretFile == "" {
 		c.Sampling.SecretFile = filepath.Join(c.StateDir, "sampling.key")
+	}
+	if c.Reports.BounceDomain == "" {
+		_, c.Reports.BounceDomain, _ = strings.Cut(c.Reports.Email, "@")
 	}
 	if c.Admin.Control == "" {
 		c.Admin.Control = filepath.Join(c.StateDir, "control.sock")

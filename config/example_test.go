@@ -48,6 +48,14 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 		t.Errorf("the example shows %d trusted relays; want one", len(got.TrustedRelays))
 	}
 	got.TrustedRelays = nil // by default there is none
+	if d := got.Reports.Destinations; len(d) != 1 {
+		t.Errorf("the example shows %d destinations of reports; want one", len(d))
+	}
+	got.Reports.Destinations = nil
+	if r := got.Reports; len(r.Addresses)+len(r.OwnDomains)+len(r.Include)+len(r.Exclude) != 0 {
+		t.Errorf("the example has lists for reports: %+v; want none", r)
+	}
+	got.Reports.Addresses, got.Reports.OwnDomains, got.Reports.Include, got.Reports.Exclude = nil, nil, nil, nil
 	got.AuthservIDsAlso, got.DNS.Servers, got.DNS.Trusted, got.Listeners[0].TrustedNetworks = nil, nil, nil, nil
 	got.Conformant = Conformant{}
 	got.source, got.written = tomlfile.Places{}, nil
@@ -62,6 +70,8 @@ func TestTheExampleConfigurationHasEveryOptionAtItsDefault(t *testing.T) {
 	for _, name := range []string{"listener", "trusted_relay"} {
 		tree[name] = tree[name].([]any)[0]
 	}
+	reports := tree["reports"].(map[string]any)
+	reports["destination"] = reports["destination"].([]any)[0]
 	inFile, inGo := treeKeys("", tree), Keys()
 	slices.Sort(inFile)
 	slices.Sort(inGo)
@@ -106,7 +116,7 @@ func TestEveryFieldOfConfigIsInTheTable(t *testing.T) {
 
 func leaves(t reflect.Type) int {
 	switch {
-	case t == reflect.TypeFor[[]Listener](), t == reflect.TypeFor[[]TrustedRelay]():
+	case t == reflect.TypeFor[[]Listener](), t == reflect.TypeFor[[]TrustedRelay](), t == reflect.TypeFor[[]ReportDestination]():
 		return leaves(t.Elem())
 	case t.Kind() == reflect.Struct && t != reflect.TypeFor[Address]():
 		n := 0
@@ -176,7 +186,31 @@ shorten_ip_after = "2d"
 keep_recipients = false
 hash_queue_ids = true
 [reports]
+send = true
 schema = "rfc7489"
+organization = "Example Ü"
+email = "DMARC+reports@Reports.example.org"
+submitter = "MX.example.org"
+contact = "https://example.org/dmarc"
+selector = "r1"
+key_file = "/etc/dmarcgate/report-key.pem"
+smarthost = "Mail.example.org:587"
+tls = "implicit"
+auth_file = "/etc/dmarcgate/smarthost"
+bounce_listen = "tcp:[::1]:8894"
+addresses = ["RUA@example.org"]
+own_domains = ["Example.org"]
+include = ["example.com", "org:shop.example"]
+exclude = [".example.net"]
+min_age = "30d"
+dry_run = "0s"
+max_new_hosts_per_day = 0
+max_per_host_per_day = 5
+max_per_day = 6
+max_per_minute = 7
+max_mail_size = "1MB"
+max_xml_size = "2MiB"
+destination = [{host = "Reports.example.com", schema = "rfc9990", max_per_day = 9}, {host = "b.example.com"}]
 [admin]
 listen = "[::]:9435"
 allow_remote = true
@@ -211,7 +245,16 @@ allow_remote = true
 	want.Store.Postgres = Postgres{URL: "postgres://dmarcgate@db.example.org/dmarcgate?sslmode=verify-full", PasswordFile: "/etc/dmarcgate/pg-password"}
 	want.Privacy = Privacy{ShortenIPAfter: 2 * day, HashQueueIDs: true, KeyFile: "/srv/dmarcgate/queueid.key"}
 	want.Sampling.SecretFile = "/srv/dmarcgate/sampling.key"
-	want.Reports.Schema = "rfc7489"
+	want.Reports = Reports{
+		Send: true, Schema: "rfc7489", Organization: "Example Ü", Email: "dmarc+reports@reports.example.org", Submitter: "mx.example.org",
+		Contact: "https://example.org/dmarc", Selector: "r1", KeyFile: "/etc/dmarcgate/report-key.pem",
+		Smarthost: "mail.example.org:587", TLS: "implicit", AuthFile: "/etc/dmarcgate/smarthost",
+		BounceDomain: "reports.example.org", BounceListen: Address{"tcp", "[::1]:8894"},
+		Addresses: []string{"rua@example.org"}, OwnDomains: []string{"example.org"},
+		Include: policyDomains(t, "example.com", "org:shop.example"), Exclude: policyDomains(t, ".example.net"),
+		MinAge: 30 * day, MaxPerHost: 5, MaxPerDay: 6, MaxPerMinute: 7, MaxMailSize: 1e6, MaxXMLSize: 2 * tomlfile.MiB,
+		Destinations: []ReportDestination{{Host: "reports.example.com", Schema: "rfc9990", MaxPerDay: 9}, {Host: "b.example.com"}},
+	}
 	want.Admin = Admin{Listen: "[::]:9435", AllowRemote: true, Control: "/srv/dmarcgate/control.sock"}
 	want.host, want.source, want.written = c.host, c.source, c.written // of this host and this file
 	if !reflect.DeepEqual(*c, want) {
@@ -231,6 +274,19 @@ func TestTrustedNetworksMayBeAddresses(t *testing.T) {
 			t.Errorf("parseNetwork(%q) = %v, %v; want %v", tt.in, got, err, tt.want)
 		}
 	}
+}
+
+func policyDomains(t *testing.T, texts ...string) []pattern.Domain {
+	t.Helper()
+	var out []pattern.Domain
+	for _, s := range texts {
+		p, err := parsePolicyDomain(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
 }
 
 func forwarders(t *testing.T, texts ...string) []pattern.Domain {

@@ -8,18 +8,18 @@ import (
 	"dmarcgate/config/tomlfile"
 )
 
-// fields is the table of the keys that stand outside [[listener]] and
-// [[trusted_relay]]: each key once, with the place of its value and the values
+// fields is the table of the keys that stand outside [[listener]],
+// [[trusted_relay]] and [[reports.destination]]: each key once, with the place of its value and the values
 // that the key may have.
 func fields(c *Config) []tomlfile.Field {
-	return slices.Concat(mailFields(c), dnsFields(c), serviceFields(c))
+	return slices.Concat(mailFields(c), dnsFields(c), serviceFields(c), reportFields(c))
 }
 
 // Keys returns every key that a file may have, those of the tables that repeat
-// as "listener.name" and "trusted_relay.names".
+// as "listener.name", "trusted_relay.names" and "reports.destination.host".
 func Keys() []string {
 	var keys []string
-	for _, list := range [][]tomlfile.Field{fields(&Config{}), listenerFields("listener", &Listener{}), relayFields("trusted_relay", &TrustedRelay{})} {
+	for _, list := range [][]tomlfile.Field{fields(&Config{}), listenerFields("listener", &Listener{}), relayFields("trusted_relay", &TrustedRelay{}), destinationFields("reports.destination", &ReportDestination{})} {
 		for _, f := range list {
 			keys = append(keys, f.Key)
 		}
@@ -48,7 +48,7 @@ func Applied(key string) bool { return effectOf(key) == applied }
 func Neutral(key string) bool { return effectOf(key) == neutral }
 
 func effectOf(key string) effect {
-	for _, effects := range []map[string]effect{mailEffects, dnsEffects, serviceEffects, listenerEffects} {
+	for _, effects := range []map[string]effect{mailEffects, dnsEffects, serviceEffects, reportEffects, listenerEffects} {
 		if e := effects[key]; e != shapesFacts {
 			return e
 		}
@@ -62,6 +62,9 @@ func validate(c *Config) []tomlfile.Fault {
 	all := fields(c)
 	for i := range c.Listeners {
 		all = append(all, listenerFields(tomlfile.Element("listener", i), &c.Listeners[i])...)
+	}
+	for i := range c.Reports.Destinations {
+		all = append(all, destinationFields(tomlfile.Element("reports.destination", i), &c.Reports.Destinations[i])...)
 	}
 	var faults []tomlfile.Fault
 	for _, f := range all {
@@ -78,7 +81,7 @@ func validate(c *Config) []tomlfile.Fault {
 
 // checkTogether checks what concerns several keys.
 func checkTogether(c *Config) []tomlfile.Fault {
-	faults := append(checkDNS(c.DNS), checkStore(c)...)
+	faults := slices.Concat(checkDNS(c.DNS), checkStore(c), checkReports(c.Reports))
 	if c.DNS.QueryTimeout > c.DNS.Timeout {
 		faults = append(faults, tomlfile.Fault{
 			At: "dns.query_timeout", Or: "dns.timeout",

@@ -51,11 +51,6 @@ type Sampling struct {
 	SecretFile string // absolute; StateDir/sampling.key when not set
 }
 
-// Reports is what is reported to domain owners.
-type Reports struct {
-	Schema string // rfc9990 or rfc7489
-}
-
 // Reply holds the texts of SMTP replies, without codes. Each may contain
 // {domain}, {why} and {qid}.
 type Reply struct {
@@ -109,7 +104,6 @@ func serviceDefaults(c *Config) {
 		Postgres:   Postgres{Retention: 90 * day},
 	}
 	c.Privacy = Privacy{KeepRecipients: true}
-	c.Reports = Reports{Schema: "rfc9990"}
 	c.Reply = Reply{
 		Reject:   "Email rejected per DMARC policy for {domain}: {why} (qid {qid})",
 		Local:    "Email rejected by local policy, not by the DMARC policy of {domain}: {why} (qid {qid})",
@@ -154,8 +148,6 @@ func serviceFields(c *Config) []tomlfile.Field {
 
 		tomlfile.Parsed("sampling.secret_file", &c.Sampling.SecretFile, parseOptionalPath),
 
-		tomlfile.Choice("reports.schema", &c.Reports.Schema, "rfc9990", "rfc7489"),
-
 		tomlfile.Text("reply.reject", &c.Reply.Reject, CheckReply),
 		tomlfile.Text("reply.local", &c.Reply.Local, CheckReply),
 		tomlfile.Text("reply.tempfail", &c.Reply.TempFail, CheckReply),
@@ -188,7 +180,6 @@ var serviceEffects = map[string]effect{
 	"reply.tempfail":               neutral,
 	"reply.no_author":              neutral,
 	"reply.help":                   neutral,
-	"reports.schema":               neutral,
 	"limits.connections":           neutral,
 	"limits.idle_timeout":          neutral,
 	"limits.drain_timeout":         neutral,

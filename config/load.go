@@ -59,7 +59,8 @@ func Parse(name string, data []byte) (*Config, error) {
 	return &c, nil
 }
 
-// listeners takes the [[listener]] tables out of tree.
+// listeners takes the tables that repeat out of tree: [[listener]],
+// [[trusted_relay]] and [[reports.destination]].
 func listeners(r *tomlfile.Reader, tree map[string]any, c *Config) {
 	r.Tables("", tree, "listener", func(at string, _ map[string]any) []tomlfile.Field {
 		c.Listeners = append(c.Listeners, defaultListener())
@@ -69,6 +70,12 @@ func listeners(r *tomlfile.Reader, tree map[string]any, c *Config) {
 		c.TrustedRelays = append(c.TrustedRelays, TrustedRelay{})
 		return relayFields(at, &c.TrustedRelays[len(c.TrustedRelays)-1])
 	})
+	if reports, ok := tree["reports"].(map[string]any); ok {
+		r.Tables("reports", reports, "destination", func(at string, _ map[string]any) []tomlfile.Field {
+			c.Reports.Destinations = append(c.Reports.Destinations, ReportDestination{})
+			return destinationFields(at, &c.Reports.Destinations[len(c.Reports.Destinations)-1])
+		})
+	}
 }
 
 // verify reports what validate finds in values that could be read, then

@@ -136,8 +136,8 @@ func (m *module) check(t *testing.T, path string) *types.Package {
 }
 
 // fillingIn are the functions of config that give values to fields.
-var fillingIn = []string{"fields", "mailFields", "dnsFields", "serviceFields", "listenerFields", "relayFields",
-	"Default", "mailDefaults", "dnsDefaults", "serviceDefaults", "defaultListener", "derive"}
+var fillingIn = []string{"fields", "mailFields", "dnsFields", "serviceFields", "listenerFields", "relayFields", "reportFields", "destinationFields",
+	"Default", "mailDefaults", "dnsDefaults", "serviceDefaults", "reportDefaults", "defaultListener", "derive"}
 
 // note notes what is used in a declaration.
 func (m *module) note(d ast.Decl, info *types.Info) {
@@ -169,7 +169,7 @@ func keyPaths(t *testing.T) map[string][]string {
 		}
 		decls = append(decls, f.Decls...)
 	}
-	roots := map[string][2]string{"mailFields": {"Config", ""}, "dnsFields": {"Config", ""}, "serviceFields": {"Config", ""}, "listenerFields": {"Listener", "listener"}, "relayFields": {"TrustedRelay", "trusted_relay"}}
+	roots := map[string][2]string{"mailFields": {"Config", ""}, "dnsFields": {"Config", ""}, "serviceFields": {"Config", ""}, "listenerFields": {"Listener", "listener"}, "relayFields": {"TrustedRelay", "trusted_relay"}, "reportFields": {"Config", ""}, "destinationFields": {"ReportDestination", "reports.destination"}}
 	paths := make(map[string][]string)
 	for _, d := range decls {
 		fn, ok := d.(*ast.FuncDecl)
