@@ -13,7 +13,7 @@ import (
 // has none.
 type ReportAddresses struct {
 	Mailboxes    []string // lower case: that reports are from, or that reports of others go to
-	BounceDomain string   // lower-case A-labels: every address there
+	BounceDomain string   // lower-case A-labels: every return path there (package report/verp)
 }
 
 // traffic says whether a message belongs to the exchange of reports: see
@@ -37,9 +37,13 @@ func (r ReportAddresses) traffic(env *milter.Envelope, claims message.Claims) po
 // nothing else.
 func (r ReportAddresses) has(addr string) bool {
 	if r.BounceDomain != "" {
-		if domain, _ := message.AddressDomain(addr); domain == r.BounceDomain {
+		if domain, _ := message.AddressDomain(addr); domain == r.BounceDomain && strings.HasPrefix(strings.ToLower(addr[:min(len(addr), len(returnPath))]), returnPath) {
 			return true
 		}
 	}
 	return slices.ContainsFunc(r.Mailboxes, func(own string) bool { return strings.EqualFold(own, addr) })
 }
+
+// returnPath is how the return paths of report mail begin. Other addresses at the
+// domain may belong to people.
+const returnPath = "b+"

@@ -17,22 +17,22 @@ type Delivery struct {
 type Held struct {
 	Read         bool          // the other fields were read from the queue
 	Suppressions []Suppression // found under Destination.Keys
-	HostKnown    bool          // mail was sent to the host on an earlier day, or today
-	NewHosts     int           // hosts that mail was sent to today for the first time
-	ToHost       int           // mails to the host today (UTC)
-	Today        int           // mails to all hosts today (UTC)
-	LastMinute   int           // mails to all hosts in the last 60 s
+	HostKnown    bool          // mail was sent to the host before, today or earlier
+	NewHosts     int64         // hosts that mail was sent to today (UTC) for the first time
+	ToHost       int64         // mails to the host today
+	Today        int64         // mails to all hosts today
+	LastMinute   int64         // mails to all hosts in the last 60 s
 }
 
 // Caps limit mail to others. A mail counts with its first attempt, whatever
 // becomes of it. The zero value lets nothing through.
 type Caps struct {
-	NewHosts  int // a day: hosts that never had mail of ours
-	PerHost   int // a day, for each host
-	PerDay    int // a day, to all hosts
-	PerMinute int // to all hosts
+	NewHosts  int64 // a day: hosts that never had mail of ours
+	PerHost   int64 // a day, for each host
+	PerDay    int64 // a day, to all hosts
+	PerMinute int64 // to all hosts
 
-	Hosts map[string]int // PerHost of single hosts
+	Hosts map[string]int64 // PerHost of single hosts
 }
 
 // Delivery returns the gate that is closed for a delivery, or Open: then the

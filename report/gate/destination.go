@@ -88,11 +88,15 @@ func destination(d consent.Destination, uri string) Destination {
 // allows reports whether reports may go to a host that says so.
 func allows(s consent.State) bool { return s == consent.Internal || s == consent.Granted }
 
-// ours reports whether a destination is an address of ours: a report to it
-// would be mail to ourselves, or a bounce.
+// ours reports whether a destination is an address of our reports: that they are
+// from, or a return path (package report/verp), which would take a report for a
+// bounce.
 func (g *Gate) ours(to Destination) bool {
-	return to.Key == strings.ToLower(g.Identity.Email) || to.Host == g.Identity.BounceDomain
+	return to.Key == strings.ToLower(g.Identity.Email) || to.Host == g.Identity.BounceDomain && strings.HasPrefix(to.Key, returnPath)
 }
+
+// returnPath is how the return paths of report mail begin.
+const returnPath = "b+"
 
 // hostOf returns the domain of an address that canonical accepts, or "".
 func hostOf(addr string) string {
