@@ -54,7 +54,7 @@ var allowed = map[string][]string{
 	"report/private":        {},
 	"report/verp":           {},
 	"report/bounce":         {"report/verp"},
-	"report/gate":           {"message", "policy/pattern", "report/consent"},
+	"report/gate":           {"message", "policy/pattern", "report/consent", "auth/dmarc"},
 	"auth":                  {"message", "auth/*"},
 	"results":               {"policy", "auth/dmarc"},
 	"results/blob":          {"results", "policy", "auth/dmarc"},

@@ -13,7 +13,8 @@ type Delivery struct {
 
 // Held is what the queue holds about a delivery. The zero value was not read,
 // and closes the gate. The queue reads Held and notes the attempt in one
-// transaction, so that two hosts cannot both take the last place of a cap.
+// transaction, so that two hosts cannot both take the last place of a cap. It
+// counts hosts under Destination.Counted.
 type Held struct {
 	Read         bool          // the other fields were read from the queue
 	Suppressions []Suppression // found under Destination.Keys
@@ -32,7 +33,7 @@ type Caps struct {
 	PerDay    int64 // a day, to all hosts
 	PerMinute int64 // to all hosts
 
-	Hosts map[string]int64 // PerHost of single hosts
+	Hosts map[string]int64 // PerHost of single hosts, by CountedAs
 }
 
 // Delivery returns the gate that is closed for a delivery, or Open: then the
@@ -45,7 +46,7 @@ func (g *Gate) Delivery(d Delivery, now time.Time) Why {
 	if why := g.target(d, now); why != Open {
 		return why
 	}
-	if why := g.Caps.closed(d.Destination.Host, d.Held); why != Open {
+	if why := g.Caps.closed(d.Destination.Counted, d.Held); why != Open {
 		return why
 	}
 	if g.Dry(now) {
@@ -67,7 +68,7 @@ func (g *Gate) target(d Delivery, now time.Time) Why {
 		return Unauthorized
 	case to.Why != Open:
 		return to.Why
-	case to.Key == "" || to.Host == "" || !allows(to.Consent):
+	case to.Key == "" || to.Host == "" || to.Counted == "" || !allows(to.Consent):
 		return Unauthorized
 	case g.ours(to):
 		return OwnAddress

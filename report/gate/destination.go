@@ -1,9 +1,11 @@
 package gate
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/message"
 	"dmarcgate/report/consent"
 )
@@ -25,6 +27,7 @@ type Destination struct {
 	Address string        // for RCPT TO and To: printable ASCII; case of the local part as published
 	Key     string        // Address in lower case: equal for one mailbox
 	Host    string        // domain of the address, lower-case A-labels
+	Counted string        // the name that limits count its mail under: CountedAs of Host
 	Consent consent.State // what its host says
 	Why     Why           // Open where the host allows reports
 }
@@ -71,7 +74,7 @@ func destination(d consent.Destination, uri string) Destination {
 	if raw, ok := consent.MailtoAddress(uri); ok {
 		to.Address, to.Host = canonical(raw)
 	}
-	to.Key = strings.ToLower(to.Address)
+	to.Key, to.Counted = strings.ToLower(to.Address), CountedAs(to.Host)
 	switch {
 	case to.Host == "":
 		to.Why = BadAddress
@@ -83,6 +86,13 @@ func destination(d consent.Destination, uri string) Destination {
 		to.Why = Unauthorized
 	}
 	return to
+}
+
+// CountedAs returns the name under which limits count mail to a host: its
+// organizational domain by the public suffix list. A wildcard of the DNS gives
+// one domain any number of hosts.
+func CountedAs(host string) string {
+	return cmp.Or(dmarc.PublicSuffix().Org(host), host)
 }
 
 // allows reports whether reports may go to a host that says so.

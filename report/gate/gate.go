@@ -137,7 +137,7 @@ type Report struct {
 	FirstSeen    time.Time     // when mail of Org was first seen; zero is not known
 	RecordSince  time.Time     // when a record of PolicyDomain was first seen; zero is not known
 	Passed       bool          // a message with an aligned pass was accepted in the period
-	Ordinary     int           // messages known not to be report traffic
+	Ordinary     int64         // messages known not to be report traffic
 	Suppressions []Suppression // found under Keys of the policy domain
 }
 

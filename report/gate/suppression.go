@@ -38,7 +38,7 @@ func ParseKey(s string) (Key, error) {
 	case !ok:
 	case k == KindAddress:
 		if addr, host := canonical(what); host != "" {
-			return Key{k, addr}, nil
+			return Key{k, strings.ToLower(addr)}, nil
 		}
 		return Key{}, fmt.Errorf("%q is not a mail address", what)
 	case k == KindHost || k == KindDomain:
