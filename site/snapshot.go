@@ -90,6 +90,7 @@ func (in Site) settings(l config.Listener, sampler sampling.Sampler) enforce.Set
 		Policy: decide, PolicySum: sum.Settings(decide), Shape: shape.Of(in.Config, in.Started), Sampler: sampler, Trusted: l.TrustedNetworks,
 		AuthservID: l.AuthservID, AuthservIDs: OwnIDs(in.Config), HostName: in.Config.HostName(), TrustMTAName: l.TrustMTAName,
 		TagField: in.Config.Header.Tag, RemoveBIMI: in.Config.Header.RemoveBIMI,
+		Reports: reportAddresses(in.Config.Reports),
 		Reply: enforce.Reply{
 			Reject: in.Config.Reply.Reject, Local: in.Config.Reply.Local, Tempfail: in.Config.Reply.TempFail,
 			NoAuthor: in.Config.Reply.NoAuthor, Help: in.Config.Reply.Help,

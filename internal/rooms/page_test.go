@@ -29,7 +29,7 @@ var levels = []level{
 	{7, "Daemon", []string{"daemon", "pages"}},
 	{6, "Tools for operators", []string{"explain", "lookup", "whatif", "survey", "rules", "report", "control", "store", "setup", "doctor", "migrate/transfer"}},
 	{5, "Parts of a running system", []string{"site", "enforce", "admin", "daemon/storekeeper", "daemon/logging"}},
-	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "migrate", "report/consent", "report/queue/schema", "results", "report/gate"}},
+	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "migrate", "report/consent", "report/queue/schema", "results", "report/gate", "report/identity"}},
 	{3, "Local policy", []string{"policy"}},
 	{2, "Protocols", []string{"milter", "auth/arc", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "mta"}},
 	{1, "Formats of mail", []string{"message", "auth/authres", "auth/taglist"}},

@@ -1,0 +1,104 @@
+package site
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"dmarcgate/config"
+	"dmarcgate/enforce"
+	"dmarcgate/report/gate"
+)
+
+// Reports is [reports] in the words of the rooms that make and send reports.
+type Reports struct {
+	Gate    gate.Gate // without what the identity check and the queue know
+	Contact string    // for the readers of reports
+	MaxMail int64     // bytes of a mail, encoded
+	MaxXML  int64     // bytes of a report before compression
+
+	schema  string
+	schemas map[string]string // by host
+}
+
+// ReportsOf returns what the configuration says. publicKey is p= of the DKIM key
+// that signs reports; "" without a key that can be used, which keeps the gate
+// closed.
+func ReportsOf(cfg *config.Config, publicKey string) Reports {
+	r := cfg.Reports
+	out := Reports{
+		Contact: r.Contact, MaxMail: int64(r.MaxMailSize), MaxXML: int64(r.MaxXMLSize),
+		schema: r.Schema, schemas: map[string]string{},
+		Gate: gate.Gate{
+			Send: r.Send, Own: r.OwnDomains, Include: r.Include, Exclude: r.Exclude, MinAge: r.MinAge.Std(), DryRun: r.DryRun.Std(),
+			Identity: gate.Identity{
+				Organization: r.Organization, Email: r.Email, Submitter: r.Submitter, BounceDomain: r.BounceDomain,
+				Selector: r.Selector, Key: publicKey, Smarthost: r.Smarthost,
+			},
+			Caps: gate.Caps{
+				NewHosts: int64(r.MaxNewHosts), PerHost: int64(r.MaxPerHost), PerDay: int64(r.MaxPerDay), PerMinute: int64(r.MaxPerMinute),
+				Hosts: map[string]int64{},
+			},
+		},
+	}
+	for _, d := range r.Destinations {
+		if d.Schema != "" {
+			out.schemas[d.Host] = d.Schema
+		}
+		if counted := gate.CountedAs(d.Host); d.MaxPerDay > 0 {
+			out.Gate.Caps.Hosts[counted] = max(out.Gate.Caps.Hosts[counted], int64(d.MaxPerDay))
+		}
+	}
+	return out
+}
+
+// Schema returns the schema of reports to a host, rfc9990 or rfc7489.
+func (r Reports) Schema(host string) string {
+	if s, ok := r.schemas[host]; ok {
+		return s
+	}
+	return r.schema
+}
+
+// reportAddresses are the addresses whose mail belongs to the exchange of reports,
+// whether reports are sent or not.
+func reportAddresses(r config.Reports) enforce.ReportAddresses {
+	out := enforce.ReportAddresses{Mailboxes: r.Addresses, BounceDomain: r.BounceDomain}
+	if r.Email != "" {
+		out.Mailboxes = append([]string{r.Email}, r.Addresses...)
+	}
+	return out
+}
+
+// maxLogin is the most that is read of a file with user and password, in bytes: our
+// limit.
+const maxLogin = 4096
+
+// ReportLogin reads the user and the password for the smarthost, the first two
+// lines of auth_file; none without the key.
+func ReportLogin(cfg *config.Config) (user, password string, err error) {
+	path := cfg.Reports.AuthFile
+	if path == "" {
+		return "", "", nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", "", fmt.Errorf("reports.auth_file: %w", err)
+	}
+	defer f.Close()
+	lines := bufio.NewScanner(io.LimitReader(f, maxLogin))
+	for _, line := range []*string{&user, &password} {
+		if lines.Scan() {
+			*line = lines.Text()
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return "", "", fmt.Errorf("reports.auth_file: reading %s: %w", path, err)
+	}
+	if user == "" || password == "" {
+		return "", "", errors.New("reports.auth_file: " + path + " needs the user name in its first line and the password in its second")
+	}
+	return user, password, nil
+}
