@@ -120,3 +120,24 @@ func TestReportLoginReadsTwoLines(t *testing.T) {
 		t.Errorf("login without auth_file = %q, %v; want none", user, err)
 	}
 }
+
+// The configuration that docs/reports.md shows has all that sending needs.
+func TestReportsPageShowsACompleteConfiguration(t *testing.T) {
+	page, err := os.ReadFile("../docs/reports.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(page), "```toml\n")
+	block, _, found := strings.Cut(block, "```")
+	_, lines, _ := strings.Cut(block, "[reports]\n")
+	if !found || lines == "" {
+		t.Fatal("docs/reports.md shows no [reports]")
+	}
+	cfg := reportsConfig(t, lines)
+	if w := cfg.Warnings(); len(w) > 0 {
+		t.Errorf("warnings of the configuration in docs/reports.md: %v; want none", w)
+	}
+	if missing := ReportsOf(cfg, "MIIB").Gate.Identity.Missing(); missing != nil {
+		t.Errorf("the configuration in docs/reports.md lacks %q", missing)
+	}
+}
