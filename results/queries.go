@@ -33,6 +33,10 @@ type Queries interface {
 	// NewSenders returns the senders whose first message is not older, the
 	// newest first.
 	NewSenders(ctx context.Context, since time.Time, limit int) ([]NewSender, error)
+	// KnownSince returns the time of the first message of an organization, from the
+	// networks that mail with a pass of DMARC has come from; zero when there is
+	// none. Forged mail makes no organization known.
+	KnownSince(ctx context.Context, org string) (time.Time, error)
 
 	// RuleUse returns what is known of the rules that have ever matched, by id:
 	// also of those whose rows are no longer kept, up to 20,000 for each store,

@@ -96,6 +96,7 @@ func Queries(t *testing.T, open func(t *testing.T, rows []results.Row) results.Q
 	t.Run("rules", func(t *testing.T) { rules(t, q, rows) })
 	t.Run("top counts", func(t *testing.T) { top(t, q) })
 	t.Run("new senders", func(t *testing.T) { newSenders(t, q) })
+	t.Run("known since", func(t *testing.T) { knownSince(t, q) })
 }
 
 func readBack(t *testing.T, q results.Queries, rows []results.Row) {
@@ -232,6 +233,17 @@ func newSenders(t *testing.T, q results.Queries) {
 		First: Begin.Add(2 * time.Second), QueueID: "q2", Author: "mail.shop.example"})
 	one, err := q.NewSenders(t.Context(), Begin.Add(2*time.Second), 1)
 	check(t, "NewSenders(1)", one, err, all[:1])
+}
+
+func knownSince(t *testing.T, q results.Queries) {
+	for org, want := range map[string]time.Time{
+		"good.example": Begin, // passed
+		"shop.example": {},    // never passed
+		"none.example": {}, "": {}, "a\x00b": {},
+	} {
+		got, err := q.KnownSince(t.Context(), org)
+		check(t, fmt.Sprintf("KnownSince(%q)", org), got, err, want)
+	}
 }
 
 func check[T any](t *testing.T, what string, got T, err error, want T) {

@@ -134,7 +134,7 @@ type Gate struct {
 type Report struct {
 	PolicyDomain string
 	Org          string        // organizational domain of PolicyDomain; "" is not known
-	FirstSeen    time.Time     // when mail of Org was first seen; zero is not known
+	FirstSeen    time.Time     // since when Org is known (results.Queries.KnownSince); zero is not known
 	RecordSince  time.Time     // when a record of PolicyDomain was first seen; zero is not known
 	Passed       bool          // a message with an aligned pass was accepted in the period
 	Ordinary     int64         // messages known not to be report traffic

@@ -22,6 +22,7 @@ const (
 	malformedSQL = `SELECT CASE policy_domain WHEN '' THEN author ELSE policy_domain END AS domain, count(*) AS n, max(time), max(seq)
 		FROM message WHERE flags & 2 AND state = 0 AND time >= ? AND ` + givingWay + ` GROUP BY domain ORDER BY n DESC, domain LIMIT ?`
 	newSendersSQL = `SELECT org, net, first, passed, seq FROM sender WHERE first >= ? ORDER BY first DESC LIMIT ?`
+	knownSinceSQL = `SELECT first FROM sender WHERE org = ? AND passed = 1 ORDER BY first LIMIT 1`
 )
 
 // TopFailing implements Queries.
@@ -85,6 +86,17 @@ func (r *Reader) NewSenders(ctx context.Context, from time.Time, limit int) ([]r
 		}
 	}
 	return out, nil
+}
+
+// KnownSince implements Queries.
+func (r *Reader) KnownSince(ctx context.Context, org string) (time.Time, error) {
+	first, err := Query(ctx, r, "the first message of an organization", func(rs *sql.Rows) (at time.Time, err error) {
+		return at, rs.Scan((*Milliseconds)(&at))
+	}, knownSinceSQL, org)
+	if err != nil || len(first) == 0 {
+		return time.Time{}, err
+	}
+	return first[0], nil
 }
 
 // Milliseconds reads a time of a table, in milliseconds since 1970.

@@ -34,6 +34,7 @@ const (
 		FROM (SELECT * FROM dmarcgate.sender WHERE first >= $1 ORDER BY first DESC LIMIT $2) AS s
 			LEFT JOIN dmarcgate.message m ON m.store = s.store AND m.seq = s.seq AND m.time = s.first
 		ORDER BY s.first DESC`
+	knownSinceSQL = "SELECT first FROM dmarcgate.sender WHERE org = $1 AND passed ORDER BY first LIMIT 1"
 )
 
 // Recent implements results.Queries.
@@ -96,6 +97,18 @@ func (r *Reader) NewSenders(ctx context.Context, since time.Time, limit int) ([]
 		n.First = n.First.UTC()
 		return n, err
 	}, newSendersSQL, whole(since), max(0, limit))
+}
+
+// KnownSince implements results.Queries.
+func (r *Reader) KnownSince(ctx context.Context, org string) (time.Time, error) {
+	if !storable(org) {
+		return time.Time{}, nil
+	}
+	first, err := query(ctx, r, "the first message of an organization", pgx.RowTo[time.Time], knownSinceSQL, org)
+	if err != nil || len(first) == 0 {
+		return time.Time{}, err
+	}
+	return first[0].UTC(), nil
 }
 
 // whole returns a time as the column has it.

@@ -183,6 +183,23 @@ func TestNewSendersListsFirstSeen(t *testing.T) {
 	}
 }
 
+func TestKnownSinceNeedsANetworkThatPassed(t *testing.T) {
+	s := stored(t, history2Days()...)
+	seen := func(org string, want time.Time) {
+		t.Helper()
+		if got, err := s.KnownSince(context.Background(), org); err != nil || !got.Equal(want) {
+			t.Errorf("KnownSince(%q) = %v, %v; want %v", org, got, err, want)
+		}
+	}
+	seen("shop.example", time.Time{})
+	s.Add(at(13, "shop.example", "198.51.100.9", passed))
+	seen("shop.example", clock(4)) // the first message from that network
+	s.Add(at(14, "shop.example", "192.0.2.7", passed))
+	seen("shop.example", clock(4))
+	seen("old.example", time.Time{})
+	seen("unknown.example", time.Time{})
+}
+
 func TestScanReadsASpanInOrder(t *testing.T) {
 	var rows []results.Row
 	const n = 2*1000 + 10 // Scan reads slices of 1000
