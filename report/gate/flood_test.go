@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -125,5 +126,36 @@ func TestSpamFloodLeavesKnownHosts(t *testing.T) {
 	g.Verified.At, d.Held = now, l.held("bank.example", now)
 	if got := g.Delivery(d, now); got != Open || l.fresh != 50 {
 		t.Errorf("Delivery to a known host after a flood with %d new hosts = %q; want open", l.fresh, got)
+	}
+}
+
+// Caps are for who was known before: a flood at the host where others have their
+// mailboxes, too, comes after them.
+func TestSpamFloodComesAfterOrganizationsKnownForLonger(t *testing.T) {
+	start := noon.Truncate(day)
+	var reports []Report
+	add := func(n int, name string, seen time.Time) {
+		for i := range n {
+			domain := fmt.Sprintf("%s%d.example", name, i)
+			reports = append(reports, Report{PolicyDomain: domain, Org: domain, FirstSeen: seen, RecordSince: noon.Add(-60 * day), Passed: !seen.IsZero(), Ordinary: 1})
+		}
+	}
+	add(500, "parked", time.Time{})
+	add(5000, "spam", start.Add(-8*day))
+	add(80, "customer", start.Add(-90*day))
+	slices.SortFunc(reports, Report.Compare)
+	g, l, now := openGate(), &ledger{hosts: map[string]bool{}}, start
+	sent := map[string]int{}
+	for _, r := range reports {
+		now = now.Add(time.Second)
+		g.Verified.At = now
+		d := Destinations([]consent.Destination{granted("mailto:rua@reports.vendor.example", "reports.vendor.example")})
+		if g.Report(r, now) == Open && g.Delivery(Delivery{PolicyDomain: r.PolicyDomain, Org: r.Org, Destination: d[0], Waiting: start, Held: l.held(d[0].Counted, now)}, now) == Open {
+			l.note(d[0].Counted, now)
+			sent[r.Org[:4]]++
+		}
+	}
+	if sent["cust"] != 80 || sent["spam"] != 20 || sent["park"] != 0 {
+		t.Errorf("mails by kind of domain = %v; want all 80 of customers, and 20 of the flood up to the cap of 100", sent)
 	}
 }

@@ -17,7 +17,9 @@
 package gate
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 
 	"dmarcgate/policy/pattern"
@@ -210,3 +212,25 @@ func within(now, at time.Time, d time.Duration) bool {
 
 // maxSkew is how far clocks of hosts that share a database may differ.
 const maxSkew = 5 * time.Minute
+
+// Compare orders reports for sending: organizations that are known for longer come
+// first, so that a flood of new domains takes what the caps leave over. Domains of
+// which only the record is known come last.
+func (r Report) Compare(o Report) int {
+	return cmp.Or(
+		boolCompare(r.FirstSeen.IsZero(), o.FirstSeen.IsZero()),
+		r.FirstSeen.Compare(o.FirstSeen),
+		strings.Compare(r.PolicyDomain, o.PolicyDomain),
+	)
+}
+
+// boolCompare puts false before true.
+func boolCompare(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
+}
