@@ -163,11 +163,12 @@ func (r Reports) Missing() []string {
 // reportWarnings names what keeps reports from being sent although sending is
 // switched on, and what a site should know of its reports. The daemon runs on:
 // mail does not wait for reports.
-func reportWarnings(r Reports) []tomlfile.Fault {
+func reportWarnings(c *Config) []tomlfile.Fault {
+	r := c.Reports
 	if !r.Send {
 		return nil
 	}
-	var faults []tomlfile.Fault
+	faults := unreportable(c)
 	add := func(key, text, fix string) {
 		faults = append(faults, tomlfile.Fault{At: "reports." + key, Or: "reports.send", Text: text, Fix: fix})
 	}
@@ -183,6 +184,30 @@ func reportWarnings(r Reports) []tomlfile.Fault {
 	}
 	if host, _, err := net.SplitHostPort(r.Smarthost); err == nil && (r.TLS == "none" || r.TLS == "may") && !isLoopback(net.JoinHostPort(host, "25")) && host != "localhost" {
 		add("tls", fmt.Sprintf("%q lets reports cross the network in plain text (RFC 9990, Section 3.5)", r.TLS), `write tls = "verify"`)
+	}
+	return faults
+}
+
+// reportTime is how old a row is at most when it is reported: its day, the time
+// that other hosts have to hand over their rows, and half a day to make and send the
+// reports.
+const reportTime = day + 6*hour + 12*hour
+
+// unreportable finds settings that take away what reports are made from.
+func unreportable(c *Config) []tomlfile.Fault {
+	var faults []tomlfile.Fault
+	add := func(key, text, fix string) {
+		faults = append(faults, tomlfile.Fault{At: key, Or: "reports.send", Text: text, Fix: fix})
+	}
+	if c.Store.Durability == "off" {
+		add("store.durability", "no results are recorded: there is nothing to report", `write durability = "ack"`)
+	}
+	if d := c.Privacy.ShortenIPAfter; d > 0 && d < reportTime {
+		add("privacy.shorten_ip_after", fmt.Sprintf("%v shortens clients before they are reported: messages without the address are in no report", d),
+			fmt.Sprintf("write %v or more", reportTime))
+	}
+	if d := longest(c.Store); d > 0 && d < reportTime {
+		add("store.retention", fmt.Sprintf("%v deletes results before they are reported", d), `write "2d" or more`)
 	}
 	return faults
 }

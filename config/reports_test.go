@@ -88,6 +88,30 @@ func TestReportsWarnOfPlainTextToOtherHosts(t *testing.T) {
 	}
 }
 
+func TestPrivacyReportsWarnOfResultsThatAreGoneTooEarly(t *testing.T) {
+	tests := []struct {
+		name, lines string
+		want        []string
+	}{
+		{"clients shortened after an hour", "[privacy]\nshorten_ip_after = \"1h\"", []string{"privacy.shorten_ip_after"}},
+		{"clients shortened a minute too early", "[privacy]\nshorten_ip_after = \"41h59m\"", []string{"privacy.shorten_ip_after"}},
+		{"clients shortened in time", "[privacy]\nshorten_ip_after = \"42h\"", nil},
+		{"results kept for a day", "[store]\nretention = \"1d\"", []string{"store.retention"}},
+		{"results kept for two days", "[store]\nretention = \"2d\"", nil},
+		{"nothing recorded", "[store]\ndurability = \"off\"", []string{"store.durability"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := reportWarningsOf(t, append(slices.Clone(reportsFull), tt.lines)...); !slices.Equal(got, tt.want) {
+				t.Errorf("warnings are about %q; want %q", got, tt.want)
+			}
+			if got := reportWarningsOf(t, tt.lines); got != nil {
+				t.Errorf("warnings without reports are about %q; want none", got)
+			}
+		})
+	}
+}
+
 func TestReportsBounceDomainIsThatOfEmail(t *testing.T) {
 	for lines, want := range map[string]string{
 		"": "", `email = "dmarc@Reports.example.org"`: "reports.example.org",

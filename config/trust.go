@@ -95,7 +95,7 @@ func warnings(c *Config) []tomlfile.Fault {
 			faults = append(faults, f.Fault)
 		}
 	}
-	return append(faults, reportWarnings(c.Reports)...)
+	return append(faults, reportWarnings(c)...)
 }
 
 // openToAll finds sockets that every user of the host can connect to: a milter

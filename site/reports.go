@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"dmarcgate/config"
 	"dmarcgate/enforce"
@@ -60,6 +61,25 @@ func (r Reports) Schema(host string) string {
 		return s
 	}
 	return r.schema
+}
+
+// maxCatchUp is how old a day may be that is still reported: our limit.
+const maxCatchUp = 7 * 24 * time.Hour
+
+// ReportCatchUp returns how long after its end a day may still be reported: until
+// its rows lose the addresses of clients, or are deleted, and for maxCatchUp at
+// most. It is 0 where the first rows are lost before the day ends.
+func ReportCatchUp(cfg *config.Config) time.Duration {
+	keep, retention := maxCatchUp, cfg.Store.Retention
+	if cfg.Store.Postgres.URL != "" {
+		retention = cfg.Store.Postgres.Retention
+	}
+	for _, d := range []time.Duration{cfg.Privacy.ShortenIPAfter.Std(), retention.Std()} {
+		if d > 0 {
+			keep = min(keep, d-24*time.Hour)
+		}
+	}
+	return max(keep, 0)
 }
 
 // reportAddresses are the addresses whose mail belongs to the exchange of reports,

@@ -121,6 +121,18 @@ func TestReportLoginReadsTwoLines(t *testing.T) {
 	}
 }
 
+func TestPrivacyReportCatchUpEndsWithTheFactsOfRows(t *testing.T) {
+	for lines, want := range map[string]time.Duration{
+		"": 7 * 24 * time.Hour, "[privacy]\nshorten_ip_after = \"1h\"": 0, "[privacy]\nshorten_ip_after = \"3d\"": 48 * time.Hour,
+		"[store]\nretention = \"2d\"": 24 * time.Hour, "[store]\nretention = \"0s\"": 7 * 24 * time.Hour,
+		"[store]\nretention = \"1d\"\n[store.postgres]\nurl = \"postgres://d@db.example/d\"\nretention = \"3d\"": 48 * time.Hour,
+	} {
+		if got := ReportCatchUp(reportsConfig(t, lines)); got != want {
+			t.Errorf("ReportCatchUp of %q = %v; want %v", lines, got, want)
+		}
+	}
+}
+
 // The configuration that docs/reports.md shows has all that sending needs.
 func TestReportsPageShowsACompleteConfiguration(t *testing.T) {
 	page, err := os.ReadFile("../docs/reports.md")
