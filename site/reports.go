@@ -24,10 +24,10 @@ type Reports struct {
 	schemas map[string]string // by host
 }
 
-// ReportsOf returns what the configuration says. publicKey is p= of the DKIM key
-// that signs reports; "" without a key that can be used, which keeps the gate
-// closed.
-func ReportsOf(cfg *config.Config, publicKey string) Reports {
+// ReportsOf returns what the configuration says. key is the record to publish for
+// the DKIM key that signs reports; "" without a key that can be used, which keeps
+// the gate closed.
+func ReportsOf(cfg *config.Config, key string) Reports {
 	r := cfg.Reports
 	out := Reports{
 		Contact: r.Contact, MaxMail: int64(r.MaxMailSize), MaxXML: int64(r.MaxXMLSize),
@@ -36,7 +36,7 @@ func ReportsOf(cfg *config.Config, publicKey string) Reports {
 			Send: r.Send, Own: r.OwnDomains, Include: r.Include, Exclude: r.Exclude, MinAge: r.MinAge.Std(), DryRun: r.DryRun.Std(),
 			Identity: gate.Identity{
 				Organization: r.Organization, Email: r.Email, Submitter: r.Submitter, BounceDomain: r.BounceDomain,
-				Selector: r.Selector, Key: publicKey, Smarthost: r.Smarthost,
+				Selector: r.Selector, Key: key, Smarthost: r.Smarthost,
 			},
 			Caps: gate.Caps{
 				NewHosts: int64(r.MaxNewHosts), PerHost: int64(r.MaxPerHost), PerDay: int64(r.MaxPerDay), PerMinute: int64(r.MaxPerMinute),

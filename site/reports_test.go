@@ -47,11 +47,11 @@ func TestGatesMissAKeyThatCheckConfigNames(t *testing.T) {
 	for i, line := range fullReports[1:] {
 		key, _, _ := strings.Cut(line, " ")
 		cfg := reportsConfig(t, slices.Delete(slices.Clone(fullReports), i+1, i+2)...)
-		public := "MIIB"
+		record := "v=DKIM1; p=MIIB"
 		if cfg.Reports.KeyFile == "" {
-			public = ""
+			record = ""
 		}
-		missing := ReportsOf(cfg, public).Gate.Identity.Missing()
+		missing := ReportsOf(cfg, record).Gate.Identity.Missing()
 		missing = slices.DeleteFunc(missing, func(k string) bool { return k == "bounce_domain" }) // that of email
 		if !slices.Equal(missing, cfg.Reports.Missing()) || !slices.Equal(missing, []string{key}) {
 			t.Errorf("without %s the gate misses %q, the configuration %q", key, missing, cfg.Reports.Missing())

@@ -24,7 +24,7 @@ const (
 // Destination is a mailbox that a record wants reports at.
 type Destination struct {
 	URI     string        // as published: foreign bytes
-	Address string        // for RCPT TO and To: printable ASCII; case of the local part as published
+	Address string        // for RCPT TO and To, without quotes; case of the local part as published
 	Key     string        // Address in lower case: equal for one mailbox
 	Host    string        // domain of the address, lower-case A-labels
 	Counted string        // the name that limits count its mail under: CountedAs of Host
@@ -118,63 +118,34 @@ func hostOf(addr string) string {
 // header field, and its domain. Both are "" for what is no mailbox, or not one
 // that every MTA understands in the same way:
 //
-//   - a local part with a character that is not printable ASCII;
-//   - a local part with "@", "%" or "!", which name a further host to MTAs that
-//     still route by it (RFC 1123, Section 5.2.16);
+//   - a local part that is no dot-atom (RFC 5322, Section 3.2.3) and would need
+//     quotes, such as one with a blank, a comma or a line break;
+//   - a local part with "%" or "!", which name a further host to MTAs that still
+//     route by it (RFC 1123, Section 5.2.16);
 //   - a domain without a dot, which a resolver or an MTA completes.
 func canonical(addr string) (address, host string) {
 	at := strings.LastIndexByte(addr, '@')
 	if at < 0 {
 		return "", ""
 	}
-	local, ok := unquoted(addr[:at])
+	local := unquoted(addr[:at])
 	host, err := message.ParseDomain(addr[at+1:])
-	if !ok || err != nil || !strings.Contains(host, ".") || strings.ContainsAny(local, "@%!") {
+	if err != nil || !isDotAtom(local) || strings.ContainsAny(local, "%!") || !strings.Contains(host, ".") {
 		return "", ""
 	}
-	if local = quoted(local); len(local) > maxLocalPart || len(local)+1+len(host) > maxAddress {
+	if len(local) > maxLocalPart || len(local)+1+len(host) > maxAddress {
 		return "", ""
 	}
 	return local + "@" + host, host
 }
 
-// unquoted returns the meaning of a local part (RFC 5321, Section 4.1.2). A
-// character that needs quotes is also taken without them: RFC 9989, Section 4.8
-// has commas in a URI escaped, and says nothing of quotes.
-func unquoted(local string) (string, bool) {
-	inner, open := strings.CutPrefix(local, `"`)
-	if open {
-		var closed bool
-		if inner, closed = strings.CutSuffix(inner, `"`); !closed {
-			return "", false
-		}
+// unquoted takes the quotes of a local part away, which are needless around a
+// dot-atom (RFC 5321, Section 4.1.2).
+func unquoted(local string) string {
+	if n := len(local); n > 2 && local[0] == '"' && local[n-1] == '"' {
+		return local[1 : n-1]
 	}
-	var b strings.Builder
-	for i := 0; i < len(inner); i++ {
-		c := inner[i]
-		switch {
-		case open && c == '\\':
-			if i++; i == len(inner) {
-				return "", false
-			}
-			c = inner[i]
-		case c == '"' || c == '\\':
-			return "", false
-		}
-		if c < ' ' || c > '~' {
-			return "", false
-		}
-		b.WriteByte(c)
-	}
-	return b.String(), b.Len() > 0
-}
-
-// quoted writes a local part: with quotes unless it is a dot-atom.
-func quoted(local string) string {
-	if isDotAtom(local) {
-		return local
-	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(local) + `"`
+	return local
 }
 
 // isDotAtom reports whether s is a dot-atom-text (RFC 5322, Section 3.2.3).

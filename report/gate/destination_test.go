@@ -148,17 +148,22 @@ func TestCanonicalAddresses(t *testing.T) {
 		{"rua@BANK.example.", "rua@bank.example"},
 		{long + "@bank.example", long + "@bank.example"},
 		{long + "a@bank.example", ""},
-		{`"` + long[:62] + ` "@bank.example`, ""}, // 65 with its quotes
-		{`"a b"@bank.example`, `"a b"@bank.example`},
-		{`a b@bank.example`, `"a b"@bank.example`},
+		{`"` + long + `"@bank.example`, long + "@bank.example"},
+		{`"a b"@bank.example`, ""},
+		{`a b@bank.example`, ""},
+		{`a,b@bank.example`, ""},
 		{`"rua"@bank.example`, "rua@bank.example"},
-		{`"a\\b"@bank.example`, `"a\\b"@bank.example`},
+		{`"a\\b"@bank.example`, ""},
 		{`a\b@bank.example`, ""},
 		{`"a"b"@bank.example`, ""},
 		{`"a\"@bank.example`, ""},
 		{`"@bank.example`, ""},
-		{`.a@bank.example`, `".a"@bank.example`},
-		{`a..b@bank.example`, `"a..b"@bank.example`},
+		{`.a@bank.example`, ""},
+		{`a..b@bank.example`, ""},
+		{`""@bank.example`, ""},
+		{`a%b@bank.example`, ""},
+		{`b!a@bank.example`, ""},
+		{`a@b@bank.example`, ""},
 		{"@bank.example", ""},
 		{"rua@", ""},
 		{"rua", ""},
@@ -206,11 +211,8 @@ func FuzzDestinations(f *testing.F) {
 			seen[to.Key] = true
 			local, at := strings.CutSuffix(to.Address, "@bank.example")
 			again, _ := canonical(to.Address)
-			if !at || again != to.Address || len(to.Address) > maxAddress || strings.ContainsAny(local, "@%!") || strings.ContainsFunc(local, func(r rune) bool { return r < ' ' || r > '~' }) {
+			if !at || again != to.Address || len(to.Address) > maxAddress || strings.ContainsAny(local, " @%!,;:<>()[]\\\"") || strings.ContainsFunc(local, func(r rune) bool { return r < ' ' || r > '~' }) {
 				t.Fatalf("address %q of %q and %q", to.Address, uri, instead)
-			}
-			if !strings.HasPrefix(local, `"`) && strings.ContainsAny(local, " ,;:<>()[]\\\"") {
-				t.Fatalf("address %q needs quotes", to.Address)
 			}
 		}
 		if len(seen) > MaxDestinations {

@@ -90,7 +90,7 @@ type Identity struct {
 	Submitter    string // domain, Submitter of the subject
 	BounceDomain string // domain of MAIL FROM of report mail
 	Selector     string // of the DKIM key
-	Key          string // the public key as in p= of the DNS record; "" without a key that can be used
+	Key          string // the key record to publish, Record of report/mail; "" without a key that can be used
 	Smarthost    string // where report mail is handed over
 }
 

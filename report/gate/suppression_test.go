@@ -9,7 +9,8 @@ import (
 func TestParseKeyReadsThreeKinds(t *testing.T) {
 	tests := []struct{ in, want string }{
 		{"addr:Rua@Bank.example", "addr:rua@bank.example"},
-		{`addr:"a b"@bank.example`, `addr:"a b"@bank.example`},
+		{`addr:"rua"@bank.example`, "addr:rua@bank.example"},
+		{`addr:"a b"@bank.example`, ""},
 		{"host:Mail.BANK.example", "host:mail.bank.example"},
 		{"domain:b\u00fccher.example", "domain:xn--bcher-kva.example"},
 		{"bank.example", ""},

@@ -139,7 +139,7 @@ func (c *check) signature(all []dkim.Result, domain string) bool {
 		return false
 	}
 	name := c.id.Selector + "._domainkey." + domain
-	publish := fmt.Sprintf("publish %s TXT %q", name, "v=DKIM1; k="+keyType(all[i].Algorithm)+"; p="+c.id.Key)
+	publish := fmt.Sprintf("publish %s TXT %q", name, c.id.Key)
 	switch r := all[i]; {
 	case r.Status == dkim.TempError:
 		c.temporary("selector", "the key "+name, r.Err)
@@ -155,12 +155,6 @@ func (c *check) signature(all []dkim.Result, domain string) bool {
 		return true
 	}
 	return false
-}
-
-// keyType is the word of k= for the algorithm of a signature.
-func keyType(algorithm string) string {
-	kind, _, _ := strings.Cut(algorithm, "-")
-	return kind
 }
 
 // takesMail checks that mail to a domain has a place to go (RFC 5321, Section 5.1).

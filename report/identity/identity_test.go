@@ -29,7 +29,7 @@ func newRig(t *testing.T) *rig {
 	}
 	id := gate.Identity{
 		Organization: "Example", Email: "dmarc@reports.example.org", Submitter: "mx1.reports.example.org", BounceDomain: "bounces.example.org",
-		Selector: "r1", Key: key.Public(""), Smarthost: "127.0.0.1:25",
+		Selector: "r1", Key: "v=DKIM1; k=ed25519; p=" + key.Public(""), Smarthost: "127.0.0.1:25",
 	}
 	return &rig{key: key, id: id, from: id.Email, zone: map[string]string{
 		"key":     key.Zone("r1", "reports.example.org"),
@@ -146,7 +146,7 @@ func TestCheckNamesTheRecordToPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	found := Check(t.Context(), &auth.Checker{SPF: z, DKIM: z, Finder: &dmarc.Finder{Resolver: z}, Budget: time.Minute}, z, r.id, mail)
-	want := fmt.Sprintf("publish r1._domainkey.reports.example.org TXT %q", "v=DKIM1; k=ed25519; p="+r.key.Public(""))
+	want := fmt.Sprintf("publish r1._domainkey.reports.example.org TXT %q", r.id.Key)
 	if len(found) != 1 || found[0].Fix != want {
 		t.Errorf("findings = %+v; want the fix %s", found, want)
 	}
