@@ -15,6 +15,10 @@ import (
 // where a record of consent names several instead of one.
 const MaxDestinations = 10
 
+// maxTargets is how many URIs are looked at for one report: our limit. The records
+// of consent of one host can name thousands.
+const maxTargets = 100
+
 // Limits of an address (RFC 5321, Section 4.5.3.1).
 const (
 	maxLocalPart = 64
@@ -35,19 +39,25 @@ type Destination struct {
 // Destinations returns the mailboxes for aggregate reports of a record, from
 // what package consent found, in the order of the record. Each mailbox comes
 // once; a mailbox that no mail may go to comes with its Why. URIs that are no
-// mail addresses are left out, as RFC 9990, Section 3.5 asks.
+// mail addresses are left out, as RFC 9990, Section 3.5 asks, and so are those
+// beyond maxTargets.
 func Destinations(list []consent.Destination) []Destination {
 	var out []Destination
-	open := 0
+	seen := make(map[string]bool)
+	open, looked := 0, 0
 	for _, d := range list {
 		if d.Tag != "rua" || d.Consent == consent.Ignored {
 			continue
 		}
 		for _, uri := range targets(d) {
+			if looked++; looked > maxTargets {
+				return out
+			}
 			to := destination(d, uri)
-			if to.Key != "" && slices.ContainsFunc(out, func(o Destination) bool { return o.Key == to.Key }) {
+			if seen[to.Key] {
 				continue
 			}
+			seen[to.Key] = to.Key != ""
 			if to.Why == Open {
 				if open++; open > MaxDestinations {
 					to.Why = TooManyTargets

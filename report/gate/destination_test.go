@@ -110,8 +110,12 @@ func TestDestinationsAreLimited(t *testing.T) {
 			beyond++
 		}
 	}
-	if open != MaxDestinations || open+beyond != 5001 {
-		t.Errorf("of 5,001 mailboxes %d are open and %d beyond the limit; want %d open", open, beyond, MaxDestinations)
+	if open != MaxDestinations || open+beyond != maxTargets {
+		t.Errorf("of 5,001 mailboxes %d are open and %d beyond the limit; want %d open, %d in all", open, beyond, MaxDestinations, maxTargets)
+	}
+	d.Instead = d.Instead[:MaxDestinations]
+	if list := Destinations([]consent.Destination{d}); len(list) != MaxDestinations || list[MaxDestinations-1].Why != Open {
+		t.Errorf("of %d mailboxes not all are open: %+v", MaxDestinations, list)
 	}
 }
 
