@@ -2,7 +2,6 @@ package gate
 
 import (
 	"cmp"
-	"slices"
 	"strings"
 
 	"dmarcgate/auth/dmarc"
