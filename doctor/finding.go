@@ -91,6 +91,10 @@ var levels = map[string]string{
 	"no_dnssec":          site.LevelRemark,
 	"dnssec_not_trusted": site.LevelRemark,
 
+	// aggregate reports
+	"report_identity": site.LevelWarning,
+	"report_advice":   site.LevelRemark,
+
 	// clock, lists, store
 	"clock":                site.LevelError,
 	"suffix_list_old":      site.LevelWarning,
@@ -149,6 +153,7 @@ func Examine(h *Host) []Finding {
 	h.dns(r)
 	h.clock(r)
 	h.store(r)
+	h.reports(r)
 	slices.SortStableFunc(r.list, func(a, b Finding) int { return cmp.Compare(rank(a.Level), rank(b.Level)) })
 	return r.list
 }

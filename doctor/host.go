@@ -7,6 +7,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/mta/postfix"
+	"dmarcgate/report/identity"
 	"dmarcgate/site"
 )
 
@@ -31,10 +32,12 @@ type Host struct {
 	Resolvers []Resolver   // name servers as they answer now, in their order
 	List      SuffixList   // zero when no public suffix list is used
 
-	StoreClosed string   // why the daemon's user cannot write to the store; "" when it can
-	StoreUsers  []string // processes beside the daemon that have the store open to write
-	Mail        []Sample // the newest messages, newest first
-	Unseen      []string // what could not be found out, and why
+	StoreClosed string             // why the daemon's user cannot write to the store; "" when it can
+	StoreUsers  []string           // processes beside the daemon that have the store open to write
+	Mail        []Sample           // the newest messages, newest first
+	Reports     []identity.Finding // about the identity of aggregate reports; none where [reports] has no email
+
+	Unseen []string // what could not be found out, and why
 }
 
 // Socket is the file at the path of a socket.

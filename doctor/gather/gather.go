@@ -13,6 +13,7 @@ import (
 	"dmarcgate/admin"
 	"dmarcgate/config"
 	"dmarcgate/doctor"
+	reportid "dmarcgate/report/identity"
 	"dmarcgate/site"
 	"dmarcgate/site/check"
 )
@@ -29,6 +30,9 @@ type Options struct {
 	Client func(*config.Config) *admin.Client
 	// Host finds what of this host would stop the daemon, as check.Options.Host.
 	Host func(*config.Config) (stops, warnings []config.Problem)
+	// Reports checks the identity of aggregate reports (package report/identity) of a
+	// configuration that has one; nil checks nothing.
+	Reports func(context.Context, *config.Config) []reportid.Finding
 	// PostfixDir is the configuration directory of Postfix; "" is that of postconf.
 	PostfixDir string
 	// Filters is the directory with opendkim.conf and opendmarc.conf; "" is /etc.
@@ -64,6 +68,7 @@ func Facts(ctx context.Context, o Options) (*doctor.Host, error) {
 		{"name servers", func(ctx context.Context) func(*doctor.Host) { return resolvers(ctx, cfg) }},
 		{"stored messages", func(ctx context.Context) func(*doctor.Host) { return mail(ctx, cfg) }},
 		{"files", func(context.Context) func(*doctor.Host) { return files(cfg, o.Config) }},
+		{"identity of reports", func(ctx context.Context) func(*doctor.Host) { return reports(ctx, cfg, o) }},
 	})...)
 	storeFacts(h)
 	return h, nil
@@ -115,6 +120,15 @@ func checked(o Options) func(*doctor.Host) {
 	}
 	list = append(list, found.Warnings...)
 	return func(h *doctor.Host) { h.Checked = list }
+}
+
+// reports checks the identity of aggregate reports, where the configuration has one.
+func reports(ctx context.Context, cfg *config.Config, o Options) func(*doctor.Host) {
+	var found []reportid.Finding
+	if o.Reports != nil && cfg.Reports.Email != "" {
+		found = o.Reports(ctx, cfg)
+	}
+	return func(h *doctor.Host) { h.Reports = found }
 }
 
 // daemon asks for the status.
