@@ -1,11 +1,6 @@
 package site
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
-	"io"
-	"os"
 	"time"
 
 	"dmarcgate/config"
@@ -90,35 +85,4 @@ func reportAddresses(r config.Reports) enforce.ReportAddresses {
 		out.Mailboxes = append([]string{r.Email}, r.Addresses...)
 	}
 	return out
-}
-
-// maxLogin is the most that is read of a file with user and password, in bytes: our
-// limit.
-const maxLogin = 4096
-
-// ReportLogin reads the user and the password for the smarthost, the first two
-// lines of auth_file; none without the key.
-func ReportLogin(cfg *config.Config) (user, password string, err error) {
-	path := cfg.Reports.AuthFile
-	if path == "" {
-		return "", "", nil
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return "", "", fmt.Errorf("reports.auth_file: %w", err)
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(io.LimitReader(f, maxLogin))
-	for _, line := range []*string{&user, &password} {
-		if lines.Scan() {
-			*line = lines.Text()
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return "", "", fmt.Errorf("reports.auth_file: reading %s: %w", path, err)
-	}
-	if user == "" || password == "" {
-		return "", "", errors.New("reports.auth_file: " + path + " needs the user name in its first line and the password in its second")
-	}
-	return user, password, nil
 }

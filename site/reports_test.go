@@ -2,7 +2,6 @@ package site
 
 import (
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -92,32 +91,6 @@ func TestReportAddressesOfTheSite(t *testing.T) {
 	}
 	if got := reportAddresses(reportsConfig(t).Reports); len(got.Mailboxes) != 0 || got.BounceDomain != "" {
 		t.Errorf("addresses without [reports] = %+v; want none", got)
-	}
-}
-
-func TestReportLoginReadsTwoLines(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "login")
-	cfg := reportsConfig(t, `auth_file = "`+path+`"`)
-	if _, _, err := ReportLogin(cfg); err == nil {
-		t.Error("ReportLogin without the file gives no error")
-	}
-	for text, want := range map[string][2]string{
-		"user\npass word\n": {"user", "pass word"}, "user\r\nsecret\r\nmore\n": {"user", "secret"},
-		"user\n": {}, "": {}, "\nsecret\n": {}, strings.Repeat("x", maxLogin) + "\nsecret\n": {},
-	} {
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		user, password, err := ReportLogin(cfg)
-		if user != want[0] || password != want[1] || (err == nil) != (want[0] != "") {
-			t.Errorf("login of %.20q = %q, %q, %v; want %q", text, user, password, err, want)
-		}
-		if err != nil && strings.Contains(err.Error(), "secret") {
-			t.Errorf("the error shows the password: %v", err)
-		}
-	}
-	if user, _, err := ReportLogin(reportsConfig(t)); user != "" || err != nil {
-		t.Errorf("login without auth_file = %q, %v; want none", user, err)
 	}
 }
 
