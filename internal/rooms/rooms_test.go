@@ -56,6 +56,8 @@ var allowed = map[string][]string{
 	"report/bounce":         {"report/verp"},
 	"report/gate":           {"message", "policy/pattern", "report/consent", "auth/dmarc"},
 	"report/identity":       {"auth", "auth/*", "message", "report/gate"},
+	"report":                {"auth/dmarc", "policy", "results"},
+	"report/xml":            {"report", "auth/dmarc"},
 	"auth":                  {"message", "auth/*"},
 	"results":               {"policy", "auth/dmarc"},
 	"results/blob":          {"results", "policy", "auth/dmarc"},
