@@ -198,17 +198,28 @@ func (r Record) PolicyTags() string {
 	return r.String()
 }
 
+// ParsePolicyTags reads a text that Record.PolicyTags printed: the record without its
+// destinations. It keeps fo, which ParseRecord ignores without ruf. Like ParseRecord, it
+// fails only with ErrNotRecord.
+func ParsePolicyTags(text string) (Record, error) {
+	if !isDMARC(text) {
+		return Record{}, ErrNotRecord
+	}
+	p := newParser()
+	p.elements(p.limited(text))
+	return p.record, nil
+}
+
 // CleanPolicyTags returns the policy tags of a text that Record.String or
 // Record.PolicyTags printed; "" for a text that is no record. It keeps fo also
 // where ruf was taken away before, so that its result stays as it is when it is
 // cleaned again.
 func CleanPolicyTags(text string) string {
-	if !isDMARC(text) {
+	r, err := ParsePolicyTags(text)
+	if err != nil {
 		return ""
 	}
-	p := newParser()
-	p.elements(p.limited(text))
-	return p.record.PolicyTags()
+	return r.PolicyTags()
 }
 
 // String returns the value as published, "" when absent, "invalid" when it
