@@ -126,6 +126,7 @@ var allowed = map[string][]string{
 	"internal/pgtest":       {"internal/childtest"},
 	"internal/queuetest":    {"report/queue", "report/queue/tables"},
 	"internal/receivedtest": {},
+	"internal/reporttest":   {"auth/dmarc", "policy", "report", "results"},
 	"internal/resultstest":  {"results", "policy", "policy/lint", "auth/dmarc", "config/rulefile", "policy/sum"},
 	"internal/lintsound":    {"auth/dmarc", "policy", "policy/lint", "policy/pattern", "policy/ruletest"},
 	"internal/rooms":        {},
