@@ -161,8 +161,10 @@ func human(text string) string {
 	return plain(text)
 }
 
-// plain returns a text without what is not printable ASCII, at most MaxText bytes.
+// plain returns a text without what is not printable ASCII and without blanks around it,
+// at most MaxText bytes.
 func plain(text string) string {
+	text = strings.TrimSpace(text)
 	bad := func(r rune) bool { return r < ' ' || r > '~' }
 	if len(text) <= MaxText && strings.IndexFunc(text, bad) < 0 {
 		return text
@@ -173,7 +175,7 @@ func plain(text string) string {
 		}
 		return r
 	}, text)
-	return text[:min(len(text), MaxText)]
+	return strings.TrimSpace(text[:min(len(text), MaxText)])
 }
 
 // usableName reports whether a text is a domain name of lower-case A-labels, as a report
