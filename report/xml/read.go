@@ -42,12 +42,17 @@ var (
 // letter case, old words among them. It is strict about XML, about counts and addresses,
 // and refuses document type declarations.
 func Read(r io.Reader, f func(*report.Record) error) (*report.Report, error) {
-	d := &reader{in: &limited{from: r, left: MaxExpanded}, give: f}
+	return read(r, MaxExpanded, f)
+}
+
+// read is Read of at most so many bytes.
+func read(r io.Reader, most int64, f func(*report.Record) error) (*report.Report, error) {
+	d := &reader{in: &limited{from: r, left: most}, give: f}
 	d.xml = xml.NewDecoder(d.in)
 	d.xml.CharsetReader = charset
 	if err := d.document(); err != nil {
 		if d.in.left < 0 {
-			err = fmt.Errorf("%w: more than %d bytes", ErrLimit, MaxExpanded)
+			err = fmt.Errorf("%w: more than %d bytes", ErrLimit, most)
 		}
 		line, _ := d.xml.InputPos()
 		return nil, fmt.Errorf("line %d: %w", line, err)
