@@ -47,6 +47,10 @@ const (
 	whatIfOver  = 4    // CPU of what-if by that of a bare scan of the same rows
 	whatIfSpace = 256  // MiB of what-if
 	pagesWait   = 1.2  // p99 while status pages are loaded by p99 without
+	renderOver  = 1.6  // CPU of the documents of a day by that of a bare scan of its rows
+	wideOver    = 4    // the same when no two messages have the same results
+	renderSpace = 96   // MiB of either
+	recordTime  = 3    // µs of CPU to write a record
 )
 
 // column returns a figure of every repetition, in a unit.

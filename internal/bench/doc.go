@@ -44,6 +44,11 @@
 // The last part plays the mix while readers load the status pages of the daemon
 // without a pause (pages.go), beside the same mail without readers.
 //
+// # The reports
+//
+// Processes of their own make the documents of a day, of usual mail and of mail with no
+// two equal results, beside a bare scan of the same rows.
+//
 // # The mix
 //
 // Sizes, signatures and domains follow from a seed (mix.go). Keys and

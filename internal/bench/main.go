@@ -43,6 +43,7 @@ type flags struct {
 	gridMessages, gridRepeat int
 	pagesMessages            int
 	replayRows, replayRepeat int
+	reportRows, reportRepeat int
 }
 
 // Parts of a run, for -only.
@@ -51,13 +52,17 @@ const (
 	partGrid   = "grid"
 	partReplay = "replay"
 	partPages  = "pages"
+	partReport = "reports"
 )
 
-var parts = []string{partMix, partGrid, partReplay, partPages}
+var parts = []string{partMix, partGrid, partReplay, partPages, partReport}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
 		return report(serveFloor(args[1]), stderr)
+	}
+	if len(args) == 2 && (args[0] == scanCommand || args[0] == renderCommand) {
+		return report(readDay(ctx, args[0], args[1], stdout), stderr)
 	}
 	f, err := parseFlags(args, stderr)
 	if err != nil {
@@ -84,6 +89,8 @@ const (
 	replayRepeat, quickReplayRepeat   = 3, 1
 	pagesRows, quickPagesRows         = 1_000_000, 100_000
 	pagesMessages, quickPagesMessages = 60_000, 20_000
+	reportRows, quickReportRows       = 1_000_000, 100_000
+	reportRepeat, quickReportRepeat   = 3, 1
 	defaultConnections                = 10
 )
 
@@ -93,14 +100,14 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.SetOutput(stderr)
 	set.IntVar(&f.messages, "messages", 0, fmt.Sprintf("messages in each measurement (default %d in the mix and %d in the grid, with -quick %d and %d; DMARCGATE_SCALE multiplies)", mixMessages, gridMessages, quickMixMessages, quickGridMessages))
 	set.IntVar(&f.connections, "connections", defaultConnections, "SMTP sessions at once in the mix")
-	set.IntVar(&f.repeat, "repeat", 0, fmt.Sprintf("measurements of each row (default %d in the mix, %d in the grid, %d in the replay; fewer with -quick)", mixRepeat, gridRepeat, replayRepeat))
+	set.IntVar(&f.repeat, "repeat", 0, fmt.Sprintf("measurements of each row (default %d in the mix, %d in the grid, %d in the replay and the reports; fewer with -quick)", mixRepeat, gridRepeat, replayRepeat))
 	set.Uint64Var(&f.seed, "seed", 1, "seed of the mix")
 	set.BoolVar(&f.quick, "quick", false, "make a short run, for a first impression")
 	set.StringVar(&f.daemon, "daemon", "", "dmarcgate binary to measure (default: built from the checkout)")
 	set.StringVar(&f.against, "against", "", "another dmarcgate binary, measured in the mix in turns with the first (default: none)")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
-	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", daemons and floors under one load; "+partGrid+", durabilities and "+chainTitle+" under several loads; "+partReplay+", what-if on stored messages; or "+partPages+", mail while status pages are loaded (default: all)")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", daemons and floors under one load; "+partGrid+", durabilities and "+chainTitle+" under several loads; "+partReplay+", what-if on stored messages; "+partPages+", mail while status pages are loaded; or "+partReport+", documents of a day (default: all)")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -122,6 +129,7 @@ func (f *flags) complete(rest int, scale string) error {
 	f.gridMessages, f.gridRepeat = cmp.Or(f.messages, pick(gridMessages, quickGridMessages)), cmp.Or(f.repeat, pick(gridRepeat, quickGridRepeat))
 	f.replayRows, f.replayRepeat = pick(replayRows, quickReplayRows), cmp.Or(f.repeat, pick(replayRepeat, quickReplayRepeat))
 	f.pagesMessages, f.storeRows = cmp.Or(f.messages, pick(pagesMessages, quickPagesMessages)), pick(pagesRows, quickPagesRows)
+	f.reportRows, f.reportRepeat = pick(reportRows, quickReportRows), cmp.Or(f.repeat, pick(reportRepeat, quickReportRepeat))
 	f.messages, f.repeat = cmp.Or(f.messages, pick(mixMessages, quickMixMessages)), cmp.Or(f.repeat, pick(mixRepeat, quickMixRepeat))
 	if scale != "" {
 		n, err := strconv.Atoi(scale)
@@ -164,6 +172,7 @@ func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
 		{partGrid, func() error { return f.runRows(ctx, b, f.grid(), stdout, stderr) }},
 		{partReplay, func() error { return f.runReplay(ctx, stdout, stderr) }},
 		{partPages, func() error { return f.runRows(ctx, b, f.pages(), stdout, stderr) }},
+		{partReport, func() error { return f.runReports(ctx, stdout, stderr) }},
 	} {
 		if f.only != "" && f.only != p.name {
 			continue

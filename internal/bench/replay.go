@@ -30,8 +30,11 @@ type replay struct {
 	peak   float64   // bytes, the most of all runs
 }
 
-// replayDays is the span of the rows.
-const replayDays = 5
+// The rows of the replay.
+const (
+	replayDays    = 5
+	replayDomains = 2000
+)
 
 // storeFile is the name of the store of the replay. Its queue is the daemon's
 // default, and a row waits as long as it has to.
@@ -84,8 +87,15 @@ func inTurn(f func() (time.Duration, error)) (d time.Duration, err error) {
 	return d, err
 }
 
-// fillReplay makes a store of a site that only watches.
+// fillReplay makes a store of a site that only watches, for some days.
 func fillReplay(ctx context.Context, path string, n int) error {
+	span := replayDays * 24 * time.Hour
+	return fillStore(ctx, path, n, time.Now().Add(-span), span, func(i int) policy.Facts { return storedFacts(i, replayDomains) })
+}
+
+// fillStore makes a store of n messages of a site that only watches, spread evenly over a
+// span.
+func fillStore(ctx context.Context, path string, n int, begin time.Time, span time.Duration, facts func(i int) policy.Facts) error {
 	store, err := sqlite.Open(ctx, sqlite.Options{
 		Path: path, Durability: sqlite.Async, Wait: fillWait, Queue: fillQueue, Log: slog.New(slog.DiscardHandler),
 	})
@@ -93,10 +103,10 @@ func fillReplay(ctx context.Context, path string, n int) error {
 		return err
 	}
 	watch := policy.Settings{Profile: policy.Monitor, Quarantine: policy.Tag}
-	digits, begin := sum.Settings(watch), time.Now().Add(-replayDays*24*time.Hour)
+	digits := sum.Settings(watch)
 	for i := range n {
-		f := replayFacts(i)
-		f.Time = begin.Add(time.Duration(i) * (replayDays * 24 * time.Hour / time.Duration(n))).UTC()
+		f := facts(i)
+		f.Time = begin.Add(time.Duration(i) * (span / time.Duration(n))).UTC()
 		if got := store.Add(results.Row{Facts: f, Decision: watch.Decide(f), Settings: digits}).Outcome; got == results.Dropped {
 			return errors.Join(fmt.Errorf("row %d was %s", i, got), store.Close())
 		}
@@ -104,13 +114,13 @@ func fillReplay(ctx context.Context, path string, n int) error {
 	return store.Close()
 }
 
-// replayFacts are those of message i: of ten, six pass, one is forwarded, two
-// are forged, and one has no record.
-func replayFacts(i int) policy.Facts {
-	org := fmt.Sprintf("d%04d.example", i%2000)
+// storedFacts are those of message i, of one of so many domains: of ten, six pass, one is
+// forwarded, two are forged, and one has no record.
+func storedFacts(i, domains int) policy.Facts {
+	org := fmt.Sprintf("d%04d.example", i%domains)
 	f := policy.Facts{
 		Listener: "mta", QueueID: fmt.Sprintf("%05X%06X", uint32(i)*2654435761%1000000, i%512+0x3a0000),
-		Client: netip.AddrFrom4([4]byte{198, 18, byte(i % 2000 >> 8), byte(i)}), ClientName: "mx." + org, Helo: "mx." + org, MailFrom: "bounce." + org,
+		Client: netip.AddrFrom4([4]byte{198, 18, byte(i % domains >> 8), byte(i)}), ClientName: "mx." + org, Helo: "mx." + org, MailFrom: "bounce." + org,
 		Recipients: []string{fmt.Sprintf("r%d.example", i%20)}, FromField: policy.FromOneMailbox, Version: policy.FactsVersion,
 		SPF:  policy.SPF{Result: "pass", Domain: "bounce." + org, Term: "include:_spf.esp.example", Why: "matched include"},
 		HELO: policy.SPF{Result: "pass", Domain: "mx." + org, Term: "a", Why: "matched a"},

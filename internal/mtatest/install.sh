@@ -47,6 +47,10 @@ missing() {
 	command -v mmdebstrap >/dev/null || echo mmdebstrap
 	command -v chromium >/dev/null || echo chromium
 	[ -e /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf ] || echo fonts-dejavu-core
+	command -v xmllint >/dev/null || echo libxml2-utils
+	command -v jing >/dev/null || echo jing
+	command -v dmarc-cat >/dev/null || echo dmarc-cat
+	[ -e /usr/share/perl5/Mail/DMARC.pm ] || echo libmail-dmarc-perl
 	[ "${DMARCGATE_SCALE:-1}" = 1 ] || command -v piuparts >/dev/null || echo piuparts # make soak
 	ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || echo postgresql
 }

@@ -13,8 +13,7 @@
 //
 // A document has at most the bytes of [Limits], as mail and expanded. Larger reports are
 // made again for parts of their period, down to one second. Read stops at MaxExpanded bytes,
-// MaxRecords records, texts of MaxText bytes and 16 elements of depth, and refuses document
-// type declarations.
+// texts of MaxText bytes and 16 elements of depth, and refuses document type declarations.
 //
 // # Failures
 //
