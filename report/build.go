@@ -10,6 +10,7 @@ import (
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/policy"
 	"dmarcgate/results"
+	"dmarcgate/scope"
 )
 
 // Scan calls f for each row of a span, in any order, and ends with f's error: the method
@@ -228,6 +229,11 @@ func (w *work) add(r *results.Row, a *policy.Author, g *group, noP bool) error {
 			continue
 		}
 		if err := note(append([]byte{noteDefect}, name...)...); err != nil {
+			return err
+		}
+	}
+	if a.Org != a.PolicyDomain && scope.AtOrBelow(a.PolicyDomain, a.Org) && usableName(a.Org) {
+		if err := note(append([]byte{noteOrg}, a.Org...)...); err != nil {
 			return err
 		}
 	}

@@ -327,6 +327,19 @@ func TestBuildReportsDefectsOnce(t *testing.T) {
 	}
 }
 
+// The organization of a record below it, and of one at a public suffix.
+func TestBuildNamesTheOrganization(t *testing.T) {
+	for _, tt := range []struct{ policyDomain, org, want string }{
+		{"bank.example", "bank.example", "bank.example"}, {"eu.bank.example", "bank.example", "bank.example"}, {"example", "bank.example", "example"}, {"bank.example", "", "bank.example"},
+	} {
+		r := message(reporttest.Day.Begin, "v=DMARC1; p=none")
+		r.Facts.Authors[0].PolicyDomain, r.Facts.Authors[0].Org = tt.policyDomain, tt.org
+		if all, _ := build(t, reporttest.Builder(t.TempDir()), []results.Row{r}); len(all) != 1 || all[0].Org != tt.want {
+			t.Errorf("record at %s of %q: Org is %q; want %q", tt.policyDomain, tt.org, all[0].Org, tt.want)
+		}
+	}
+}
+
 func TestPeriodSplitsWithoutGapOrOverlap(t *testing.T) {
 	day := reporttest.Day
 	for _, n := range []int{0, 1, 2, 3, 7, 24, 1000, 86400, 90000} {

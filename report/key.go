@@ -19,6 +19,7 @@ const (
 	noteOptional = 'o' // messages that are report traffic
 	notePassed   = 'p' // of them, accepted with an aligned pass
 	noteDefect   = 'd' // the name of a defect follows
+	noteOrg      = 'g' // the organizational domain follows, where it is not the policy domain
 )
 
 // group begins all keys of a report.

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -61,6 +62,8 @@ func (o *output) see(tag byte, rest []byte, n int64) error {
 		o.report.Optional += n
 	case notePassed:
 		o.report.Passed -= n // of what records say
+	case noteOrg:
+		o.report.Org = cmp.Or(o.report.Org, string(rest[1:]))
 	case noteDefect:
 		o.defects = append(o.defects, string(rest[1:]))
 	}
@@ -79,6 +82,7 @@ func (o *output) finish() error {
 	r := &o.report
 	r.Identity, r.Generator = o.Identity, o.Generator
 	r.PolicyDomain, r.Period, r.Published = g.domain, o.periods[g.period], unpack(g.packed[:])
+	r.Org = cmp.Or(r.Org, g.domain)
 	r.PolicyHash, r.Errors = r.Published.hash(), Defects(o.defects)
 	r.Records = o.records
 	if err := o.give(r); err != nil {

@@ -93,6 +93,7 @@ type Report struct {
 
 	ID           string // 32 hexadecimal digits: see ID
 	PolicyDomain string // where the record was found, lower-case A-labels
+	Org          string // organizational domain of PolicyDomain; not in the document, and "" where it was read
 	Period       Period
 	Form         Form
 	Published    Published

@@ -128,7 +128,7 @@ func differing(a, b string) (string, string) {
 
 // asRead is what a document of the report says.
 func asRead(r report.Report) report.Report {
-	r.Identity.Submitter, r.PolicyHash, r.Optional, r.Passed, r.Records = "", "", 0, 0, nil
+	r.Org, r.Identity.Submitter, r.PolicyHash, r.Optional, r.Passed, r.Records = "", "", "", 0, 0, nil
 	if r.Form == report.RFC7489 {
 		r.Generator, r.Published.NP, r.Published.Testing, r.Published.Discovery = "", dmarc.None, false, ""
 	} else {
