@@ -110,6 +110,7 @@ type work struct {
 	parts    map[partKey]*partPeriods
 	policies policies
 	maker    maker
+	current  results.Row
 	groups   *sorter
 	key      []byte
 }
@@ -127,7 +128,10 @@ func (w *work) run(ctx context.Context, scan Scan, f func(*Report) error) (err e
 	w.groups = newSorter(w.Dir, memory*3/4)
 	ordered := newSorter(w.Dir, memory/4)
 	defer func() { err = errors.Join(err, w.groups.close(), ordered.close()) }()
-	if err := scan(ctx, w.span(), func(r results.Row) error { return w.row(&r) }); err != nil {
+	if err := scan(ctx, w.span(), func(r results.Row) error {
+		w.current = r // not r itself, which would be allocated anew each time
+		return w.row(&w.current)
+	}); err != nil {
 		return err
 	}
 	return (&output{work: w, ctx: ctx, ordered: ordered, give: f}).run()

@@ -24,33 +24,49 @@ func allowed(words []string, word string) bool { return slices.Contains(words, w
 // maxIdentity is how long a text of the identity is, in bytes.
 const maxIdentity = 255
 
-// check tests what stands before the records.
-func check(r *report.Report) error {
-	id := r.Identity
-	for _, f := range []struct {
-		ok   bool
-		what string
-	}{
-		{r.Form == report.RFC9990 || r.Form == report.RFC7489, "it has no form"},
-		{text(id.Organization), "the organization is empty or too long"},
-		{text(id.Email) && strings.Contains(id.Email, "@"), "the email is no address"},
-		{len(id.Contact) <= maxIdentity, "the contact is too long"},
-		{isID(r.ID), "the ID is not of 32 hexadecimal digits"},
-		{len(r.Generator) <= maxIdentity, "the generator is too long"},
-		{domain(id.Submitter) && strings.Contains(id.Submitter, "."), "the submitter is no domain of two labels"},
-		{domain(r.PolicyDomain), "the policy domain is no domain"},
-		{r.Period.Begin.Unix() >= 0 && r.Period.LastSecond() >= r.Period.Begin.Unix(), "the period is empty"},
-		{r.Period.Begin.Nanosecond() == 0 && r.Period.End.Nanosecond() == 0, "the period is not of whole seconds"},
-		{r.Published.Pct <= 100, "pct is above 100"},
-		{r.Published.P <= dmarc.Reject && r.Published.SP <= dmarc.Reject && r.Published.NP <= dmarc.Reject, "a policy is none that there is"},
-		{allowed(discoveryWords, r.Published.Discovery), "the discovery method is none that there is"},
-		{r.Published.FO.String() != "", "fo is empty"},
-	} {
-		if !f.ok {
-			return fmt.Errorf("%w: %s", ErrInvalid, f.what)
+// rule is a test, and what is wrong when it fails.
+type rule struct {
+	ok   bool
+	what string
+}
+
+func firstBroken(rules ...rule) error {
+	for _, r := range rules {
+		if !r.ok {
+			return fmt.Errorf("%w: %s", ErrInvalid, r.what)
 		}
 	}
 	return nil
+}
+
+// checkIdentity tests what the configuration says.
+func checkIdentity(id report.Identity, generator string) error {
+	return firstBroken(
+		rule{text(id.Organization), "the organization is empty or too long"},
+		rule{text(id.Email) && strings.Contains(id.Email, "@"), "the email is no address"},
+		rule{len(id.Contact) <= maxIdentity, "the contact is too long"},
+		rule{len(generator) <= maxIdentity, "the generator is too long"},
+		rule{domain(id.Submitter) && strings.Contains(id.Submitter, "."), "the submitter is no domain of two labels"},
+	)
+}
+
+// check tests what stands before the records.
+func check(r *report.Report) error {
+	if err := checkIdentity(r.Identity, r.Generator); err != nil {
+		return err
+	}
+	p := r.Published
+	return firstBroken(
+		rule{r.Form == report.RFC9990 || r.Form == report.RFC7489, "it has no form"},
+		rule{isID(r.ID), "the ID is not of 32 hexadecimal digits"},
+		rule{domain(r.PolicyDomain), "the policy domain is no domain"},
+		rule{r.Period.Begin.Unix() >= 0 && r.Period.LastSecond() >= r.Period.Begin.Unix(), "the period is empty"},
+		rule{r.Period.Begin.Nanosecond() == 0 && r.Period.End.Nanosecond() == 0, "the period is not of whole seconds"},
+		rule{p.Pct <= 100, "pct is above 100"},
+		rule{p.P <= dmarc.Reject && p.SP <= dmarc.Reject && p.NP <= dmarc.Reject, "a policy is none that there is"},
+		rule{allowed(discoveryWords, p.Discovery), "the discovery method is none that there is"},
+		rule{p.FO.String() != "", "fo is empty"},
+	)
 }
 
 // checkRecord tests what the schemas let pass, and the words, so that no error elsewhere

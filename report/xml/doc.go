@@ -17,6 +17,7 @@
 //
 // # Failures
 //
-// Write refuses a report that breaks an invariant (ErrInvalid). Read returns ErrMalformed
+// Write refuses a report that breaks an invariant (ErrInvalid); Maker hands it over without
+// a document, and goes on. Read returns ErrMalformed
 // for what is no report, with the line, and ErrLimit for what is beyond the limits.
 package xml

@@ -52,6 +52,10 @@ func documents(t testing.TB, m *reportxml.Maker, rows []results.Row) ([]document
 	t.Helper()
 	var all []document
 	made, err := m.Make(t.Context(), reporttest.Scan(rows), reporttest.Day, func(d reportxml.Document) error {
+		if d.Err != nil {
+			t.Errorf("no document of %s: %v", d.Report.PolicyDomain, d.Err)
+			return nil
+		}
 		zip, err := gzip.NewReader(bytes.NewReader(d.Body))
 		if err != nil {
 			return err

@@ -49,12 +49,18 @@ func (l Limits) compressed() int64 {
 	return max(l.Mail-mailOverhead, 0) / (base64Line + 2) * (base64Line / 4 * 3)
 }
 
+// ErrTooLarge means that the messages of one second exceed the limits.
+var ErrTooLarge = errors.New("report is too large, and its period cannot be split")
+
 // Document is a report as it is sent.
 type Document struct {
-	Report   *report.Report // its Records are gone
-	Body     []byte         // compressed (RFC 1952), without name and time; valid until the next document
-	SHA256   string         // of Body, in hexadecimal digits
-	Expanded int64          // bytes before compression
+	Report *report.Report // its Records are gone
+	// Err says why there is no document of the report: ErrInvalid or ErrTooLarge. The rest
+	// is zero then.
+	Err      error
+	Body     []byte // compressed (RFC 1952), without name and time; valid until the next document
+	SHA256   string // of Body, in hexadecimal digits
+	Expanded int64  // bytes before compression
 }
 
 // Maker makes the documents of a period.
@@ -69,13 +75,17 @@ type Maker struct {
 // Made says what became of the reports of a period.
 type Made struct {
 	report.Counts
-	TooLarge int64 // messages of Reported that are in no document of a form: those of one second exceed the limits
+	Failed int64 // messages of Reported of which there is no document: the sum over documents with Err
 }
 
 // Make reads the rows of a period and calls f for each document. A report beyond the
 // limits is made again for parts of its period, which adjoin and do not overlap; for this
-// the rows are read again, once for all such reports.
+// the rows are read again, once for all such reports. One report that cannot be written
+// keeps no other from being made. An identity that cannot be written is an error at once.
 func (m *Maker) Make(ctx context.Context, scan report.Scan, p report.Period, f func(Document) error) (made Made, err error) {
+	if err := checkIdentity(m.Builder.Identity, m.Builder.Generator); err != nil {
+		return made, err
+	}
 	k := &making{Maker: m, press: newPress(m.Limits), give: f}
 	made.Counts, err = m.Builder.Build(ctx, scan, p, func(r *report.Report) error {
 		for _, form := range m.Forms(r) {
@@ -88,17 +98,17 @@ func (m *Maker) Make(ctx context.Context, scan report.Scan, p report.Period, f f
 	for err == nil && len(k.again) > 0 {
 		err = k.parts(ctx, scan)
 	}
-	made.TooLarge = k.tooLarge
+	made.Failed = k.failed
 	return made, err
 }
 
 // making is one call of Make.
 type making struct {
 	*Maker
-	press    *press
-	give     func(Document) error
-	again    []again
-	tooLarge int64
+	press  *press
+	give   func(Document) error
+	again  []again
+	failed int64
 }
 
 // again is a report that has to be made for parts of its period.
@@ -115,15 +125,24 @@ func (k *making) one(r *report.Report) error {
 	case errors.As(err, &large):
 		periods := r.Period.Split(large.parts)
 		if len(periods) < 2 {
-			k.tooLarge += r.Messages
-			return nil
+			return k.fail(r, ErrTooLarge)
 		}
 		k.again = append(k.again, again{r.Form, report.Part{PolicyDomain: r.PolicyDomain, PolicyHash: r.PolicyHash, Periods: periods}})
 		return nil
+	case errors.Is(err, ErrInvalid):
+		return k.fail(r, err)
 	case err != nil:
 		return fmt.Errorf("report of %s: %w", r.PolicyDomain, err)
 	}
 	return k.give(doc)
+}
+
+// fail hands over a report of which there is no document.
+func (k *making) fail(r *report.Report, err error) error {
+	k.failed += r.Messages
+	bare := *r
+	bare.Records = nil
+	return k.give(Document{Report: &bare, Err: err})
 }
 
 // parts makes the reports of one form that are noted.

@@ -2,6 +2,7 @@ package xml_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -78,8 +79,8 @@ func TestReconcile(t *testing.T) {
 			t.Errorf("%s: %d in documents, %d unreportable, %d unreported, %d gated = %d; want %d", form, sum, made.Unreportable, made.Unreported, gated, got, want)
 		}
 	}
-	if gated == 0 || made.TooLarge != 0 || want < int64(len(rows))/2 {
-		t.Errorf("%d are gated, %d too large, of %d", gated, made.TooLarge, want)
+	if gated == 0 || made.Failed != 0 || want < int64(len(rows))/2 {
+		t.Errorf("%d are gated, %d failed, of %d", gated, made.Failed, want)
 	}
 }
 
@@ -193,8 +194,8 @@ func TestSplitBySize(t *testing.T) {
 	}
 	m.Forms = func(*report.Report) []report.Form { return []report.Form{report.RFC7489} }
 	all, made := documents(t, m, rows)
-	if len(all) < 8 || made.TooLarge != 0 {
-		t.Fatalf("there are %d documents, and %d messages in none; want at least 8, and 0", len(all), made.TooLarge)
+	if len(all) < 8 || made.Failed != 0 {
+		t.Fatalf("there are %d documents, and %d messages in none; want at least 8, and 0", len(all), made.Failed)
 	}
 	slices.SortFunc(all, func(a, b document) int { return a.Period.Begin.Compare(b.Period.Begin) })
 	for i, d := range all {
@@ -244,8 +245,25 @@ func TestMakeCountsWhatNoPeriodHolds(t *testing.T) {
 	m := newMaker(t)
 	m.Limits.Expanded = 10_000
 	m.Forms = func(*report.Report) []report.Form { return []report.Form{report.RFC9990} }
-	all, made := documents(t, m, append(rows, message(reporttest.Day.Begin.Add(time.Second), "v=DMARC1; p=reject")))
-	if made.TooLarge != 1000 || len(all) != 1 || all[0].Messages != 1 {
-		t.Errorf("%d messages are too large, and there are %d documents; want 1000, and one of one message", made.TooLarge, len(all))
+	messages, failed := 0, int64(0)
+	rows = append(rows, message(reporttest.Day.Begin.Add(time.Second), "v=DMARC1; p=reject"))
+	made, err := m.Make(t.Context(), reporttest.Scan(rows), reporttest.Day, func(d reportxml.Document) error {
+		if d.Err == nil {
+			messages += int(d.Report.Messages)
+		} else if failed += d.Report.Messages; !errors.Is(d.Err, reportxml.ErrTooLarge) || d.Report.Period.End.Sub(d.Report.Period.Begin) != time.Second || d.Body != nil {
+			t.Errorf("document of %v = %v; want one of a second, %v", d.Report.Period, d.Err, reportxml.ErrTooLarge)
+		}
+		return nil
+	})
+	if err != nil || made.Failed != 1000 || failed != 1000 || messages != 1 {
+		t.Errorf("Make = %+v, %v: %d messages failed, and %d are in documents; want 1000 and 1", made, err, failed, messages)
+	}
+}
+
+func TestMakeNeedsAnIdentity(t *testing.T) {
+	m := newMaker(t)
+	m.Builder.Identity = report.Identity{}
+	if _, err := m.Make(t.Context(), reporttest.Scan(nil), reporttest.Day, nil); !errors.Is(err, reportxml.ErrInvalid) {
+		t.Errorf("Make without an identity = %v; want %v", err, reportxml.ErrInvalid)
 	}
 }
