@@ -32,9 +32,9 @@ type Builder struct {
 	// Optional tells which messages are report traffic, for which alone no report is due.
 	// nil means none.
 	Optional func(*results.Row) bool
-	// Discovery tells by which method the record of a row was found, treewalk or psl, or ""
-	// when it is not known. nil means that it is never known.
-	Discovery func(*results.Row) string
+	// Discovery tells by which method records were found under a shape (results.Row.Shape),
+	// treewalk or psl, or "" when it is not known. nil means that it is never known.
+	Discovery func(shape string) string
 }
 
 // Counts says what became of the rows of a period. The unit up to NoAuthor is a row, from
@@ -111,6 +111,9 @@ type work struct {
 	policies policies
 	maker    maker
 	current  results.Row
+	shape    string // that was asked for last
+	method   string // the answer
+	asked    bool
 	groups   *sorter
 	key      []byte
 }
@@ -188,11 +191,7 @@ func (w *work) author(r *results.Row, i int) error {
 		w.counts.Unreported++
 		return nil
 	}
-	discovery := ""
-	if w.Discovery != nil {
-		discovery = w.Discovery(r)
-	}
-	p := w.policies.of(a.Record, discovery)
+	p := w.policies.of(a.Record, w.discovery(r.Shape))
 	if !p.ok || !usableName(a.PolicyDomain) || !w.maker.make(r, i) {
 		w.counts.Unreportable++
 		return nil
@@ -204,6 +203,14 @@ func (w *work) author(r *results.Row, i int) error {
 	w.counts.Reported++
 	w.counts.DroppedSignatures += int64(w.maker.dropped)
 	return w.add(r, a, &group{a.PolicyDomain, p.packed, number}, p.noP)
+}
+
+// discovery is Builder.Discovery, which is asked when the shape is not that of the row before.
+func (w *work) discovery(shape string) string {
+	if w.Discovery != nil && (!w.asked || w.shape != shape) {
+		w.shape, w.method, w.asked = shape, w.Discovery(shape), true
+	}
+	return w.method
 }
 
 // period returns the number of the period of a message, and whether its report is asked

@@ -327,6 +327,25 @@ func TestBuildReportsDefectsOnce(t *testing.T) {
 	}
 }
 
+func TestBuildNamesTheMethodOfDiscovery(t *testing.T) {
+	b := reporttest.Builder(t.TempDir())
+	b.Discovery = func(shape string) string { return shape }
+	var rows []results.Row
+	for _, shape := range []string{"", "treewalk", "psl", "psl", "odd", "psl"} {
+		r := message(reporttest.Day.Begin, "v=DMARC1; p=none")
+		r.Shape = shape
+		rows = append(rows, r)
+	}
+	all, _ := build(t, b, rows)
+	got := make(map[string]int64)
+	for _, k := range all {
+		got[k.Published.Discovery] += k.Messages
+	}
+	if want := map[string]int64{"": 2, "treewalk": 1, "psl": 3}; !maps.Equal(got, want) {
+		t.Errorf("messages by method: %v; want %v", got, want)
+	}
+}
+
 // The organization of a record below it, and of one at a public suffix.
 func TestBuildNamesTheOrganization(t *testing.T) {
 	for _, tt := range []struct{ policyDomain, org, want string }{

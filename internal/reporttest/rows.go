@@ -29,7 +29,7 @@ var Identity = report.Identity{
 func Builder(dir string) *report.Builder {
 	return &report.Builder{
 		Identity: Identity, Generator: "dmarcgate 1.0 <test>", Dir: dir, EnvelopeTo: true,
-		Discovery: func(*results.Row) string { return dmarc.TreeWalk.String() },
+		Discovery: func(string) string { return dmarc.TreeWalk.String() },
 		Optional:  func(r *results.Row) bool { return r.Facts.NullPath && r.Facts.Automatic },
 	}
 }

@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "setup", "doctor", "doctor/gather", "migrate", "migrate/*", "internal/*"},
 	"explain":               {"admin", "auth/*", "config", "dnscache", "enforce", "explain/casefile", "explain/second", "message", "milter", "policy", "policy/sampling", "policy/pattern", "policy/replay", "results", "results/blob", "site"},
 	"control":               {"admin", "auth/dmarc", "config", "dnscache", "results", "results/dbread", "results/pg", "results/sqlite", "site"},
-	"site/shape":            {"config", "policy"},
+	"site/shape":            {"auth/dmarc", "config", "policy"},
 	"store":                 {"admin", "config", "daemon/storekeeper", "policy", "results", "results/blob", "results/opendmarc", "results/sqlite", "site", "daemon/logging"},
 	"site/check":            {"config", "site", "policy/sum"},
 	"explain/casefile":      {"auth/authres", "auth/dmarc", "config", "config/rulefile", "config/tomlfile", "dnscache", "message", "milter", "policy", "policy/sampling", "policy/pattern", "site"},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/policy"
 )
@@ -225,6 +226,30 @@ func parse(shape string) (values map[byte]Value, known bool) {
 		values[part[0]], rest = Value{part[1:], n}, after
 	}
 	return values, true
+}
+
+// Discovery returns the method by which the records of rows with a shape were found,
+// treewalk or psl; "" when the shape does not tell.
+func Discovery(shape string) string {
+	values, known := parse(shape)
+	if !known {
+		return ""
+	}
+	for _, k := range shapingKeys {
+		if k.key != "discovery.method" {
+			continue
+		}
+		v, set := values[k.code]
+		if !set {
+			v = defaultShape[k.key]
+		}
+		for _, method := range []string{dmarc.TreeWalk.String(), dmarc.PSL.String()} {
+			if hashed(method).text == v.text {
+				return method
+			}
+		}
+	}
+	return ""
 }
 
 // ChangedKeys compares two shapes. known is false when they cannot be compared.

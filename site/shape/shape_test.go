@@ -74,3 +74,18 @@ func FuzzChangedKeysReadsAnyShape(f *testing.F) {
 		}
 	})
 }
+
+func TestDiscoveryIsThatOfTheConfiguration(t *testing.T) {
+	for method, want := range map[string]string{"treewalk": "treewalk", "psl": "psl", "guess": ""} {
+		c := config.Default()
+		c.Discovery.Method, c.Limits.Recipients = method, 7
+		if got := Discovery(Of(&c, nil)); got != want {
+			t.Errorf("Discovery under %q = %q; want %q", method, got, want)
+		}
+	}
+	for _, shape := range []string{"", "0", "1m", "x"} {
+		if got := Discovery(shape); got != "" {
+			t.Errorf("Discovery(%q) = %q; want none", shape, got)
+		}
+	}
+}
