@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // of Auckland, on a host without it
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/internal/reporttest"
@@ -101,7 +102,7 @@ func TestDeterministic(t *testing.T) {
 	rows := reporttest.Rows(31, 3000)
 	want := digest(t, newMaker(t), rows)
 	if os.Getenv("REPORT_DIGEST") != "" { // the process below
-		fmt.Printf("DIGEST\n%sEND\n", want)
+		fmt.Printf("ZONE %s\nDIGEST\n%sEND\n", reporttest.Day.Begin.Local().Format("-07:00"), want)
 		return
 	}
 	small := newMaker(t)
@@ -113,13 +114,13 @@ func TestDeterministic(t *testing.T) {
 	if got := digest(t, small, rows); got != want {
 		t.Errorf("in another order and with temporary files, documents are\n%s\nwant\n%s", got, want)
 	}
-	for _, zone := range []string{"UTC", "Pacific/Auckland"} {
+	for zone, offset := range map[string]string{"UTC": "+00:00", "Pacific/Auckland": "+13:00"} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "^TestDeterministic$", "-test.v")
 		cmd.Env = append(os.Environ(), "TZ="+zone, "REPORT_DIGEST=1")
 		out, err := cmd.Output()
 		_, got, _ := strings.Cut(string(out), "DIGEST\n")
-		if got, _, _ = strings.Cut(got, "END\n"); err != nil || got != want {
-			t.Errorf("with TZ=%s, documents are\n%s\n%v; want\n%s", zone, got, err, want)
+		if got, _, _ = strings.Cut(got, "END\n"); err != nil || got != want || !strings.Contains(string(out), "ZONE "+offset+"\n") {
+			t.Errorf("with TZ=%s, the process prints\n%s\n%v; want the zone %s and\n%s", zone, out, err, offset, want)
 		}
 	}
 }
