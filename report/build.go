@@ -75,8 +75,8 @@ func (b *Builder) Build(ctx context.Context, scan Scan, p Period, f func(*Report
 	return w.counts, err
 }
 
-// BuildParts reads rows again and calls f for the reports of parts, as Build does. A
-// period without messages has no report.
+// BuildParts reads rows again and calls f for the reports of parts, of which each is for
+// another report, as Build does. A period without messages has no report.
 func (b *Builder) BuildParts(ctx context.Context, scan Scan, parts []Part, f func(*Report) error) error {
 	var all []Period
 	w := b.work(nil)
@@ -236,7 +236,7 @@ func (w *work) add(r *results.Row, a *policy.Author, g *group, noP bool) error {
 		return w.groups.add(w.key, 1)
 	}
 	for _, name := range a.Defects {
-		if noP && name == dmarc.MissingP.String() { // no defect there (RFC 9989, Section 4.7)
+		if !defectNames[name] || noP && name == dmarc.MissingP.String() { // no defect there (RFC 9989, Section 4.7)
 			continue
 		}
 		if err := note(append([]byte{noteDefect}, name...)...); err != nil {
@@ -266,6 +266,15 @@ func (w *work) add(r *results.Row, a *policy.Author, g *group, noP bool) error {
 func passed(r *Record) bool {
 	return (r.DKIM || r.SPF) && (r.Disposition == None || r.Disposition == Pass)
 }
+
+// defectNames are the short names that have words.
+var defectNames = func() map[string]bool {
+	names := make(map[string]bool)
+	for _, kind := range dmarc.DefectKinds() {
+		names[kind.String()] = true
+	}
+	return names
+}()
 
 // Defects returns the words of Report.Errors for short names of defects, in the order of
 // package dmarc: the name and the fix, as the command lookup prints them. Remarks and

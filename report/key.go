@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"net/netip"
@@ -41,7 +42,7 @@ var errDamagedKey = errors.New("report: a key is damaged")
 
 // cutGroup returns how many bytes of a key are its group.
 func cutGroup(key []byte) (int, error) {
-	n := slices.Index(key, 0) + 1 + packedSize + 4
+	n := bytes.IndexByte(key, 0) + 1 + packedSize + 4
 	if n <= packedSize+4 || n >= len(key) {
 		return 0, errDamagedKey
 	}
