@@ -210,6 +210,55 @@ func TestBuildPartsMakesTheSameReportInAdjoiningPeriods(t *testing.T) {
 	}
 }
 
+// Parts of several reports, the later periods first; and none at all.
+func TestBuildPartsReadsFromTheFirstPeriodToTheLast(t *testing.T) {
+	day := reporttest.Day
+	early, late := message(day.Begin, "v=DMARC1; p=none"), message(day.End.Add(-time.Second), "v=DMARC1; p=reject")
+	rows := []results.Row{early, late}
+	b := reporttest.Builder(t.TempDir())
+	all, _ := build(t, b, rows)
+	halves := day.Split(2)
+	var parts []report.Part
+	for _, k := range all {
+		half := halves[0]
+		if k.Published.P == dmarc.Reject {
+			half = halves[1]
+		}
+		parts = append(parts, report.Part{PolicyDomain: k.PolicyDomain, PolicyHash: k.PolicyHash, Periods: []report.Period{half}})
+	}
+	slices.SortFunc(parts, func(x, y report.Part) int { return y.Periods[0].Begin.Compare(x.Periods[0].Begin) })
+	n := int64(0)
+	err := b.BuildParts(t.Context(), reporttest.Scan(rows), parts, func(r *report.Report) error { n += r.Messages; return nil })
+	if err != nil || n != 2 {
+		t.Errorf("parts of both halves have %d messages, %v; want 2", n, err)
+	}
+	if err := b.BuildParts(t.Context(), nil, nil, nil); err != nil {
+		t.Errorf("BuildParts of nothing = %v; want nil", err)
+	}
+}
+
+// A day of usual size needs no file.
+func TestBuildKeepsADayInMemoryByDefault(t *testing.T) {
+	b := reporttest.Builder(filepath.Join(t.TempDir(), "missing"))
+	if all, _ := build(t, b, reporttest.Rows(6, 8000)); len(all) < 100 {
+		t.Errorf("there are %d reports; want at least 100", len(all))
+	}
+}
+
+func TestBuildCountsRowsThatNoReportCanShow(t *testing.T) {
+	var rows []results.Row
+	for _, change := range []func(*policy.Author){
+		func(a *policy.Author) { a.PolicyDomain = "bank..example" }, func(a *policy.Author) { a.Record = "" }, func(a *policy.Author) { a.Record = "v=spf1 -all" }, func(a *policy.Author) { a.Domain = "b\x00.example" },
+	} {
+		r := message(reporttest.Day.Begin, "v=DMARC1; p=none")
+		change(&r.Facts.Authors[0])
+		rows = append(rows, r)
+	}
+	if all, c := build(t, reporttest.Builder(t.TempDir()), rows); len(all) != 0 || c.Unreportable != int64(len(rows)) {
+		t.Errorf("there are %d reports, and counts are %+v; want none, and %d unreportable", len(all), c, len(rows))
+	}
+}
+
 func TestBuildEndsWithTheErrorOfScanOrCaller(t *testing.T) {
 	boom := errors.New("boom")
 	b := reporttest.Builder(t.TempDir())
