@@ -139,9 +139,30 @@ func TestABoundIsMissedByItsMedianAlone(t *testing.T) {
 	}
 }
 
-// TestMain is also the process of the milter floor, for which the program
-// starts itself.
+// The documents of two days, with few messages: both are made and measured.
+func TestReportsMeasureBothDays(t *testing.T) {
+	d, err := measureDays(t.Context(), 6000, 1, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := d.bounds()
+	for _, b := range bounds {
+		t.Log(b)
+		if len(b.values) != 1 || b.atMost == 0 {
+			t.Errorf("%s has %d figures and the bound %v; want one, and a bound", b.title, len(b.values), b.atMost)
+		}
+	}
+	if len(bounds) != 5 || d.scans[0][0] <= 0 || d.render[1][0] <= 0 || d.record[0] <= 0 {
+		t.Errorf("there are %d bounds, and figures are %+v", len(bounds), d)
+	}
+}
+
+// TestMain is also the process of the milter floor, and those that read a day, for which
+// the program starts itself.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && (os.Args[1] == scanCommand || os.Args[1] == renderCommand) {
+		os.Exit(report(readDay(context.Background(), os.Args[1], os.Args[2], os.Stdout), os.Stderr))
+	}
 	if len(os.Args) == 3 && os.Args[1] == floorCommand {
 		os.Exit(report(serveFloor(os.Args[2]), os.Stderr))
 	}
