@@ -171,7 +171,10 @@ func TestXSDRefusesMutations(t *testing.T) {
 				t.Fatalf("the document has no %s", m.old)
 			}
 			if validate(changed) == nil {
-				t.Errorf("the mutation is valid")
+				t.Error("the mutation is valid for xmllint")
+			}
+			if _, err := start(t.Context(), "", "jing", schemas[m.form], path); err == nil {
+				t.Error("the mutation is valid for jing")
 			}
 		})
 	}
@@ -200,7 +203,8 @@ func sums(t *testing.T, all []document, disposition bool) map[tuple]int64 {
 	return out
 }
 
-// dmarc-cat (Go, of Debian) reads both forms.
+// dmarc-cat (Go, of Debian) reads both forms. Version 0.15 mixes rows up when it resolves in
+// parallel.
 func TestDmarcCat(t *testing.T) {
 	for _, form := range []report.Form{report.RFC9990, report.RFC7489} {
 		t.Run(string(form), func(t *testing.T) {
@@ -211,10 +215,10 @@ func TestDmarcCat(t *testing.T) {
 				if err := os.WriteFile(path, d.zipped, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				addCat(t, got, string(run(t, "", "dmarc-cat", "-N", path)))
+				addCat(t, got, string(run(t, "", "dmarc-cat", "-N", "-j", "1", path)))
 			}
 			if want := sums(t, all, false); !maps.Equal(got, want) {
-				t.Errorf("dmarc-cat counts %v\nwant %v", got, want)
+				t.Errorf("dmarc-cat has %d sums; want %d: %s", len(got), len(want), firstDifferences(got, want))
 			}
 		})
 	}
@@ -229,7 +233,7 @@ func addCat(t *testing.T, sums map[tuple]int64, out string) {
 	}
 	for line := range strings.Lines(table) {
 		f := strings.Fields(line)
-		if len(f) < 4 {
+		if len(f) < 3 {
 			continue
 		}
 		if _, err := netip.ParseAddr(f[0]); err != nil {
@@ -245,7 +249,10 @@ func addCat(t *testing.T, sums map[tuple]int64, out string) {
 
 // Mail::DMARC of Debian reads the form of RFC 7489, as mail.
 func TestMailDMARC(t *testing.T) {
-	all := inForm(t, report.RFC7489, reporttest.Rows(71, 1500))
+	rows := slices.DeleteFunc(reporttest.Rows(71, 1500), func(r results.Row) bool { // each mail starts the program
+		return len(r.Facts.Authors) == 0 || strings.HasPrefix(r.Facts.Authors[0].PolicyDomain, "d")
+	})
+	all := inForm(t, report.RFC7489, rows)
 	dir, records := t.TempDir(), int64(0)
 	config := "[organization]\ndomain = receiver.example\norg_name = Receiver\nemail = dmarc@receiver.example\n[dns]\ntimeout = 1\npublic_suffix_list = /usr/share/publicsuffix/public_suffix_list.dat\n" +
 		"[report_store]\nbackend = SQL\ndsn = dbi:SQLite:dbname=" + dir + "/reports.sqlite\nauto_save = 0\n"
@@ -264,17 +271,27 @@ func TestMailDMARC(t *testing.T) {
 	}
 	got := stored(t, filepath.Join(dir, "reports.sqlite"))
 	if want := sums(t, all, true); !maps.Equal(got, want) {
-		t.Errorf("Mail::DMARC has %d sums; want %d: %s", len(got), len(want), firstDifference(got, want))
+		t.Errorf("Mail::DMARC has %d sums; want %d: %s", len(got), len(want), firstDifferences(got, want))
 	}
 }
 
-func firstDifference(got, want map[tuple]int64) string {
-	for k, n := range want {
-		if got[k] != n {
-			return fmt.Sprintf("%+v is %d; want %d", k, got[k], n)
+func compareTuples(a, b tuple) int {
+	return strings.Compare(a.ip+" "+a.from+" "+a.disposition, b.ip+" "+b.from+" "+b.disposition)
+}
+
+func firstDifferences(got, want map[tuple]int64) string {
+	var lines []string
+	for _, k := range slices.SortedFunc(maps.Keys(want), compareTuples) {
+		if got[k] != want[k] {
+			lines = append(lines, fmt.Sprintf("%+v is %d; want %d", k, got[k], want[k]))
 		}
 	}
-	return fmt.Sprint(got)
+	for _, k := range slices.SortedFunc(maps.Keys(got), compareTuples) {
+		if want[k] == 0 {
+			lines = append(lines, fmt.Sprintf("%+v is %d; want none", k, got[k]))
+		}
+	}
+	return strings.Join(lines[:min(len(lines), 10)], "\n")
 }
 
 // mail carries a document.
