@@ -137,9 +137,7 @@ func TestRecordNamesTheMostTellingSignatures(t *testing.T) {
 	add("pass", "bank.example", "t", true)
 	add("pass", "bank.example", "s", false)
 	add("pass", "mail.bank.example", "s", false)
-	for _, bad := range []policy.DKIM{{Result: "pass", Domain: "bank.example"}, {Result: "pass", Selector: "s"}, {Result: "odd", Domain: "a.example", Selector: "s"}, {Result: "pass", Domain: "a b", Selector: "s"}, {Result: "pass", Domain: "a.example", Selector: "<s>"}} {
-		r.Facts.DKIM = append(r.Facts.DKIM, bad)
-	}
+	r.Facts.DKIM = append(r.Facts.DKIM, []policy.DKIM{{Result: "pass", Domain: "bank.example"}, {Result: "pass", Selector: "s"}, {Result: "odd", Domain: "a.example", Selector: "s"}, {Result: "pass", Domain: "a b", Selector: "s"}, {Result: "pass", Domain: "a.example", Selector: "<s>"}}...)
 	var m maker
 	if !m.make(r, 0) {
 		t.Fatal("make = false")
