@@ -141,7 +141,7 @@ func TestABoundIsMissedByItsMedianAlone(t *testing.T) {
 
 // The documents of two days, with few messages: both are made and measured.
 func TestReportsMeasureBothDays(t *testing.T) {
-	d, err := measureDays(t.Context(), 6000, 1, io.Discard)
+	d, err := measureDays(t.Context(), 3000, 1, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}
