@@ -4,8 +4,9 @@
 # resolver over a zone of the test's own), dnsmasq (the program without its
 # service), OpenDKIM, rspamd, amavis and SpamAssassin (other filters in the
 # chain), PostgreSQL, strace, ip(8), mandoc, zsh and fish (completion), what
-# makes and checks the Debian package (debhelper, lintian, mmdebstrap), and a
-# browser for the status pages (chromium, with a font). The tests
+# makes and checks the Debian package (debhelper, lintian, mmdebstrap), a browser
+# for the status pages (chromium, with a font), and what reads reports and their
+# mail (xmllint, jing, dmarc-cat, Mail::DMARC, swaks, python3-dkim). The tests
 # start private instances of the servers; this script neither starts nor leaves
 # a system service. Sendmail, which as a package excludes Postfix, is unpacked
 # into the checkout's own cache folder (sendmail.sh); so are fail2ban, Prometheus
