@@ -44,7 +44,8 @@ type Days interface {
 	TakeDay(ctx context.Context, owner string) (Run, error)
 	// Plan adds reports with their deliveries to a day that the owner has taken, and
 	// makes the day planned, in one transaction. Reports whose key is in the queue
-	// stay as they are. With ErrLost nothing was added.
+	// stay as they are. Those that are Withheld by a gate stay so, with their Why; all
+	// others are planned. With ErrLost nothing was added.
 	Plan(ctx context.Context, owner string, day time.Time, plan Plan) (PlanResult, error)
 	// Runs returns the days from first to last, both included, oldest first.
 	Runs(ctx context.Context, first, last time.Time) ([]Run, error)
@@ -114,7 +115,8 @@ type Deliveries interface {
 	// attempt that goes on may still settle it as sent.
 	EndDelivery(ctx context.Context, owner string, delivery int64, o Outcome) error
 	// Bounce makes a sent delivery refused, with the strike of the outcome. It finds the
-	// delivery by its token, and returns false when that has bounced before.
+	// delivery by its token, and returns false when that has bounced before. A strike
+	// against an address that is not named is against that of the delivery.
 	Bounce(ctx context.Context, verp string, o Outcome) (bool, error)
 	// Attempts returns the attempts of a report, oldest first.
 	Attempts(ctx context.Context, report string) ([]Tried, error)

@@ -246,6 +246,10 @@ func (q *Queue) Bounce(ctx context.Context, verp string, o queue.Outcome) (first
 		}
 		first = true
 		o.State = queue.Refused
+		if o.Strike != nil && o.Strike.Kind == queue.SuppressAddr && o.Strike.What == "" {
+			strike := *o.Strike
+			strike.What, o.Strike = d.Key, &strike
+		}
 		return s.write(d, o)
 	})
 	return first, err

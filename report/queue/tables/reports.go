@@ -48,7 +48,11 @@ func (s *step) addReports(reports []queue.Report) (added int, err error) {
 	rows := make([][]any, len(reports))
 	for i := range reports {
 		p := &reports[i]
-		rows[i] = []any{p.ID, p.Kind, p.PolicyDomain, p.Begin, p.End, p.PolicyHash, p.Form, queue.Planned, "", p.Rows, p.Messages, p.Records, 0, "", s.now, "", time.Time{}, s.now}
+		state, why := queue.Planned, ""
+		if p.State == queue.Withheld {
+			state, why = p.State, free(p.Why, maxText)
+		}
+		rows[i] = []any{p.ID, p.Kind, p.PolicyDomain, p.Begin, p.End, p.PolicyHash, p.Form, state, why, p.Rows, p.Messages, p.Records, 0, "", s.now, "", time.Time{}, s.now}
 	}
 	if err := s.insert("INSERT INTO report ("+reportColumns+", owner, lease_until, next_try)", " ON CONFLICT DO NOTHING RETURNING id", rows, func(r Rows) error {
 		var id string

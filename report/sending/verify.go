@@ -1,0 +1,51 @@
+package sending
+
+import (
+	"context"
+	"time"
+
+	"dmarcgate/report"
+	"dmarcgate/report/gate"
+	"dmarcgate/report/mail"
+)
+
+// The times between identity checks, after a success and after a failure. A success
+// counts for gate.MaxVerifiedAge.
+const (
+	verifyEvery = 6 * time.Hour
+	verifyAgain = 15 * time.Minute
+)
+
+// verify checks the identity when that is due: at the start, after a change of the
+// settings, and from time to time.
+func (t *turn) verify(ctx context.Context) {
+	id := t.gate.Identity
+	wait := verifyAgain
+	if t.verified.Identity == id && t.verified.At.Equal(t.checked) {
+		wait = verifyEvery
+	}
+	if age := t.now.Sub(t.checked); t.checkedOf == id && age >= 0 && age < wait {
+		return
+	}
+	t.checked, t.checkedOf = t.now, id
+	probe, err := Probe(id, t.now, t.set.Keys...)
+	if err != nil {
+		t.Log.Warn("reports: no mail can be made with the settings of [reports]; reports wait", "err", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	if t.set.Verify(ctx, id, probe) {
+		t.verified = gate.Verified{Identity: id, At: t.now}
+	}
+}
+
+// Probe returns a report mail to nobody, as it would leave: what the identity check
+// evaluates.
+func Probe(id gate.Identity, now time.Time, keys ...*mail.Key) ([]byte, error) {
+	day := report.DayOf(now)
+	return mail.Message{
+		Organization: id.Organization, From: id.Email, To: id.Email, Submitter: id.Submitter, PolicyDomain: id.Submitter,
+		Begin: day.Begin, End: day.End, ID: "check", Body: []byte("check"), Date: now,
+	}.Text(keys...)
+}
