@@ -106,10 +106,12 @@ func (w *rendering) document(ctx context.Context, d xml.Document) error {
 		w.Log.Error("reports: no valid document could be made", "domain", d.Report.PolicyDomain, "err", d.Err)
 		return w.end(ctx, id, why)
 	}
-	_, err := lost(w.store.StoreBody(ctx, w.Owner, id, queue.Body{Gzip: d.Body, Records: d.Report.Rows}))
+	err := w.store.StoreBody(ctx, w.Owner, id, queue.Body{Gzip: d.Body, Records: d.Report.Rows})
 	if err == nil {
 		w.Metrics.ReportMade(int64(len(d.Body)))
+		err = w.store.Release(ctx, w.Owner, id) // any host may deliver
 	}
+	_, err = lost(err)
 	return err
 }
 

@@ -1,0 +1,317 @@
+package sending
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/report/bounce"
+	"dmarcgate/report/deliver"
+	"dmarcgate/report/gate"
+	"dmarcgate/report/queue"
+)
+
+func day(n int, hour time.Duration) time.Time {
+	return time.Date(2026, 3, n, 0, 0, 0, 0, time.UTC).Add(hour * time.Hour)
+}
+
+// The first report of a site leaves in the night after the seventh day, and is about that
+// day: what the pages about reports promise.
+func TestTurnWeekFromFirstStartToFirstReport(t *testing.T) {
+	s := newSite(t)
+	s.wants("bank.example", "dmarc@bank.example")
+	s.wants("young.example", "dmarc@young.example")
+	for d := -10; d < 10; d++ {
+		s.receives(day(2, 12).AddDate(0, 0, d), "bank.example")
+		if d > 5 {
+			s.receives(day(2, 13).AddDate(0, 0, d), "young.example")
+		}
+	}
+	s.until(s.host("a"), day(9, 24), 3*time.Hour)
+	if len(s.mails) != 0 || s.opened != 0 {
+		t.Fatalf("%d mails, %d senders in the dry run; want none", len(s.mails), s.opened)
+	}
+	want := []string{"2 withheld dry_run", "3 withheld dry_run", "4 withheld dry_run", "5 withheld dry_run", "6 withheld dry_run", "7 withheld dry_run", "8 withheld dry_run"}
+	if got := s.whys("bank.example"); !slices.Equal(got, want) {
+		t.Errorf("reports of the dry run: %q; want %q", got, want)
+	}
+	s.until(s.host("b"), day(10, 24), time.Hour)
+	if len(s.mails) != 1 {
+		t.Fatalf("%d mails after the dry run; want 1", len(s.mails))
+	}
+	m := s.mails[0]
+	if m.to != "dmarc@bank.example" || m.at.Before(day(10, 0).Add(queue.CloseAfter)) || !strings.HasPrefix(m.from, "b+") || !strings.HasSuffix(m.from, "@reports.receiver.example") {
+		t.Errorf("the first mail is from %s to %s at %v", m.from, m.to, m.at)
+	}
+	if !strings.Contains(m.text, "Period (UTC): 2026-03-09 00:00:00 to 2026-03-10 00:00:00") {
+		t.Errorf("the first report is not about 9 March:\n%.1500s", m.text)
+	}
+	if got := s.whys("young.example"); !slices.Equal(got, []string{"8 withheld too_new", "9 withheld too_new"}) {
+		t.Errorf("reports about a new organization: %q; want them held back as too_new", got)
+	}
+}
+
+func TestTurnSendsNothingByDefaultSettings(t *testing.T) {
+	for name, change := range map[string]func(*gate.Gate){
+		"send = false": func(g *gate.Gate) { g.Send = false },
+		"no smarthost": func(g *gate.Gate) { g.Identity.Smarthost = "" },
+		"no settings":  func(g *gate.Gate) { *g = gate.Gate{} },
+	} {
+		s := newSite(t)
+		change(&s.set.Gate)
+		s.wants("bank.example", "dmarc@bank.example")
+		for d := range 20 {
+			s.receives(day(1, 12).AddDate(0, 0, d), "bank.example")
+		}
+		s.until(s.host("a"), day(25, 0), 12*time.Hour)
+		if len(s.mails)+s.opened+s.checks != 0 || s.counts.open {
+			t.Errorf("%s: %d mails, %d senders, %d identity checks; want none", name, len(s.mails), s.opened, s.checks)
+		}
+	}
+}
+
+// ready returns a site past its dry run, on which a day is over that a report is due
+// about. Its clock stands before the day is closed.
+func ready(t *testing.T, domains ...string) *site {
+	s := newSite(t)
+	s.set.Gate.DryRun = 0
+	for _, d := range domains {
+		s.wants(d, "dmarc@"+d)
+		s.receives(day(1, 0).AddDate(0, -1, 0), d)
+		s.receives(day(2, 12), d)
+	}
+	s.until(s.host("first"), day(2, 11), time.Hour)
+	s.now = day(3, 0).Add(queue.CloseAfter)
+	return s
+}
+
+func TestTurnNeverReportsAboutOwnDomains(t *testing.T) {
+	s := ready(t, "receiver.example", "mail.receiver.example", "bank.example")
+	s.until(s.host("a"), day(3, 12), time.Hour)
+	for _, m := range s.mails {
+		if m.to != "dmarc@bank.example" {
+			t.Errorf("a mail to %s; want none about own domains", m.to)
+		}
+	}
+	for _, own := range []string{"receiver.example", "mail.receiver.example"} {
+		if got := s.whys(own); !slices.Equal(got, []string{"2 withheld own_domain"}) {
+			t.Errorf("reports about %s: %q; want them held back as own_domain", own, got)
+		}
+	}
+	if len(s.mails) != 1 {
+		t.Errorf("%d mails; want 1", len(s.mails))
+	}
+}
+
+func TestTurnWaitsForTheIdentityCheck(t *testing.T) {
+	s := ready(t, "bank.example")
+	s.verified = false
+	s.until(s.host("a"), day(3, 12), time.Hour)
+	if len(s.mails)+s.opened != 0 {
+		t.Fatalf("%d mails, %d senders without a verified identity; want none", len(s.mails), s.opened)
+	}
+	s.verified = true
+	s.until(s.host("b"), day(3, 13), time.Hour)
+	if len(s.mails) != 1 {
+		t.Errorf("%d mails once the identity is verified; want the one that waited", len(s.mails))
+	}
+}
+
+// A host dies at each step, and another one goes on. One report arrives; a copy only when
+// nobody knows whether the mail was taken, with the same bytes.
+func TestTurnAfterDeathAtEachStep(t *testing.T) {
+	for _, step := range []string{
+		"before close", "after close", "before plan", "after plan", "before store", "after store", "before begin", "after begin", "mail", "before settle", "after settle",
+	} {
+		t.Run(step, func(t *testing.T) {
+			s := ready(t, "bank.example")
+			dead := false
+			s.dies = func(at string) bool { dead = dead || at == step; return dead }
+			if err := s.host("dies").Turn(t.Context()); err == nil || !dead {
+				t.Fatalf("turn = %v; want the host to die at %s", err, step)
+			}
+			s.dies = nil
+			s.now = s.now.Add(queue.Lease)
+			s.until(s.host("lives"), day(3, 12), time.Hour)
+			most := 1
+			if step == "before settle" {
+				most = 2
+			}
+			if len(s.mails) != most {
+				t.Fatalf("%d mails; want %d", len(s.mails), most)
+			}
+			if first, last := s.mails[0], s.mails[len(s.mails)-1]; first.text != last.text || first.from != last.from {
+				t.Errorf("the copy differs from the first mail:\n%s\n%s", first.text, last.text)
+			}
+			if got := s.whys("bank.example"); !slices.Equal(got, []string{"2 done"}) {
+				t.Errorf("reports: %q; want one, done", got)
+			}
+		})
+	}
+}
+
+func TestTurnTwoHostsSendOneMail(t *testing.T) {
+	s := ready(t, "bank.example", "shop.example")
+	a, b := s.host("a"), s.host("b")
+	for ; s.now.Before(day(3, 12)); s.now = s.now.Add(time.Hour) {
+		for _, h := range []*Sending{a, b} {
+			if err := h.Turn(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(s.mails) != 2 || s.mails[0].to == s.mails[1].to {
+		t.Errorf("%d mails; want one for each of two domains", len(s.mails))
+	}
+}
+
+func TestTurnRetriesAndGivesUp(t *testing.T) {
+	s := ready(t, "bank.example")
+	tries := 0
+	s.reply = func(string) deliver.Outcome {
+		tries++
+		return deliver.Outcome{Class: deliver.Retry, Phase: deliver.Rcpt, Code: 450, Enhanced: "4.2.1", Text: "greylisted", Host: "h"}
+	}
+	s.until(s.host("a"), day(6, 12), 2*time.Hour)
+	r := s.reports(queue.Filter{PolicyDomain: "bank.example", First: day(2, 0), Last: day(2, 0)})
+	if len(r) != 1 || r[0].State != queue.Done || r[0].Deliveries[0].State != queue.Expired || tries < 8 || tries > 30 {
+		t.Errorf("after 72 hours of 450 and %d tries the reports are %+v; want one expired", tries, r)
+	}
+}
+
+func TestTurnPausesOnOurFault(t *testing.T) {
+	s := ready(t, "bank.example", "shop.example")
+	tries := 0
+	s.reply = func(string) deliver.Outcome {
+		tries++
+		return deliver.Outcome{Class: deliver.OurFault, Phase: deliver.Auth, Code: 535, Text: "no", Host: "h"}
+	}
+	h := s.host("a")
+	s.until(h, day(3, 12), time.Hour)
+	if tries != 1 || !s.counts.paused {
+		t.Fatalf("%d tries, paused = %v; want one try, then a pause", tries, s.counts.paused)
+	}
+	s.reply = nil
+	q, err := s.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if err := Resume(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	s.until(h, day(3, 14), time.Hour)
+	if len(s.mails) != 2 {
+		t.Errorf("%d mails after the pause; want the 2 that waited", len(s.mails))
+	}
+}
+
+func TestTurnTakesStrikesBackWhenAllHostsRefuse(t *testing.T) {
+	domains := []string{"a.example", "b.example", "c.example", "d.example", "e.example", "f.example"}
+	s := ready(t, domains...)
+	s.reply = func(string) deliver.Outcome {
+		return deliver.Outcome{Class: deliver.Refused, Phase: deliver.Rcpt, Code: 554, Enhanced: "5.7.1", Text: "blocked", Host: "h"}
+	}
+	s.until(s.host("a"), day(3, 12), time.Hour)
+	q, err := s.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	suppressed, err := q.Suppressing(t.Context())
+	if err != nil || len(suppressed) != 0 || !s.counts.paused {
+		t.Errorf("suppressed are %v, %v, paused = %v; want a pause and no suppression", suppressed, err, s.counts.paused)
+	}
+	if n := s.counts.deliveries["refused 5xx"]; n != deliver.StreakLength {
+		t.Errorf("%d refusals; want a pause after %d", n, deliver.StreakLength)
+	}
+}
+
+func TestTurnWithdrawsWhatNobodyAsksForAnyMore(t *testing.T) {
+	s := ready(t, "bank.example", "shop.example")
+	s.verified = false // plan and render only
+	s.until(s.host("a"), day(3, 2), time.Hour)
+	s.verified = true
+	s.dns["bank.example"] = Wanted{Org: "bank.example"}
+	s.until(s.host("b"), day(3, 12), time.Hour)
+	if len(s.mails) != 1 || s.mails[0].to != "dmarc@shop.example" {
+		t.Errorf("mails: %+v; want one to shop.example", s.mails)
+	}
+	if d := s.reports(queue.Filter{PolicyDomain: "bank.example"})[0].Deliveries[0]; d.State != queue.DeliveryGone || d.Why != "no_rua" {
+		t.Errorf("the delivery is %s %s; want it withdrawn", d.State, d.Why)
+	}
+}
+
+func TestTurnWaitsForTheDNS(t *testing.T) {
+	s := ready(t, "bank.example", "silent.example")
+	back := s.dns["bank.example"]
+	s.dns["bank.example"], s.dns["silent.example"] = Wanted{Unknown: true}, Wanted{Unknown: true}
+	h := s.host("a")
+	s.until(h, day(3, 12), time.Hour)
+	s.dns["bank.example"] = back
+	s.until(h, day(5, 12), 3*time.Hour)
+	if len(s.mails) != 1 || s.mails[0].to != "dmarc@bank.example" {
+		t.Errorf("mails: %+v; want one to bank.example, whose name servers are back", s.mails)
+	}
+	if got := s.whys("silent.example"); len(got) == 0 || got[0] != "2 withdrawn consent_unknown" {
+		t.Errorf("reports about silent.example: %q; want the first to end after 48 hours", got)
+	}
+}
+
+func TestTurnCountsLateRows(t *testing.T) {
+	s := ready(t, "bank.example")
+	h := s.host("a")
+	s.until(h, day(3, 1), time.Hour)
+	s.receives(day(2, 13), "bank.example")
+	s.until(h, day(3, 12), time.Hour)
+	if s.counts.rows["late"] != 1 || s.counts.rows["reported"] != 1 || len(s.mails) != 1 {
+		t.Errorf("rows: %v, %d mails; want one late row, and one mail with the other", s.counts.rows, len(s.mails))
+	}
+	if !s.held.Equal(day(3, 0)) {
+		t.Errorf("the first day that is not closed is %v; want 3 March", s.held)
+	}
+}
+
+func TestBouncedSuppressesTheAddress(t *testing.T) {
+	s := ready(t, "bank.example")
+	s.until(s.host("a"), day(3, 12), time.Hour)
+	q, err := s.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	key, err := Key(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := key.Check(s.mails[0].from, "reports.receiver.example", s.now)
+	if err != nil {
+		t.Fatalf("the envelope sender of the mail: %v", err)
+	}
+	handle := Bounced(q, &s.counts)
+	for _, b := range []bounce.Bounce{{Token: token}, {Token: token, Kind: bounce.Delayed}, {Token: "nobody", Kind: bounce.Failed}} {
+		if err := handle(t.Context(), b); err != nil || len(s.counts.deliveries) != 1 {
+			t.Errorf("bounce %+v: %v, counted %v; want it to change nothing", b, err, s.counts.deliveries)
+		}
+	}
+	for range 2 {
+		if err := handle(t.Context(), bounce.Bounce{Token: token, Kind: bounce.Failed, Status: "5.1.1", Text: "no such user"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := q.Suppressing(t.Context())
+	if err != nil || len(list) != 1 || list[0].What != "dmarc@bank.example" || list[0].Strikes != 1 {
+		t.Errorf("suppressed: %+v, %v; want the address, once", list, err)
+	}
+}
+
+func TestTurnHoldsWhatARestoredQueueMayHaveSent(t *testing.T) {
+	s := ready(t, "bank.example")
+	s.until(s.host("a"), day(3, 12), time.Hour)
+	s.path += ".older" // a queue that knows nothing of the mail
+	s.until(s.host("b"), day(4, 0), time.Hour)
+	if len(s.mails) != 1 {
+		t.Errorf("%d mails; want no second one after the queue was lost", len(s.mails))
+	}
+}
