@@ -18,6 +18,7 @@ import (
 	"dmarcgate/daemon/logging"
 	"dmarcgate/daemon/memory"
 	"dmarcgate/daemon/nameservers"
+	"dmarcgate/daemon/reporter"
 	"dmarcgate/daemon/system"
 	"dmarcgate/dnscache"
 	"dmarcgate/enforce"
@@ -34,10 +35,11 @@ type Daemon struct {
 	registry     *prometheus.Registry
 	metrics      *metrics.Metrics
 	dns          *dnscache.Resolver
-	servers      *nameservers.List // of dns
-	store        *sqlite.Store     // nil when nothing is recorded
-	shipping     *shipping         // nil without a store or PostgreSQL
-	keeper       keeper            // of store
+	servers      *nameservers.List  // of dns
+	store        *sqlite.Store      // nil when nothing is recorded
+	shipping     *shipping          // nil without a store or PostgreSQL
+	keeper       keeper             // of store
+	reporter     *reporter.Reporter // nil without a store
 	recorder     enforce.Recorder
 	sampler      sampling.Sampler
 	prober       *nameservers.Prober
@@ -154,6 +156,9 @@ func (d *Daemon) Start(ctx context.Context) {
 	d.wg.Go(func() { d.watchMaps(ctx, mapsEvery) })
 	d.wg.Go(func() { d.keepNames(ctx) })
 	d.wg.Go(func() { d.endSuspensions(ctx) })
+	if d.reporter != nil {
+		d.wg.Go(func() { d.reporter.Run(ctx) })
+	}
 }
 
 // Shutdown stops accepting, lets sessions go on for drain_timeout, commits

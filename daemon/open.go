@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/daemon/nameservers"
+	"dmarcgate/daemon/reporter"
 	"dmarcgate/daemon/storekeeper"
 	"dmarcgate/daemon/system"
 	"dmarcgate/metrics"
@@ -103,6 +104,7 @@ func (d *Daemon) openStore(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	d.keeper = keeper{storekeeper.New(d.store, opt), d.shipping}
+	d.reporter = reporter.New(reporter.Parts{Inputs: d.Inputs, Store: d.store, DNS: d.dns, Metrics: d.metrics, Log: d.log.Logger, Version: d.version})
 	return nil
 }
 

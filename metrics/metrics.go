@@ -100,6 +100,7 @@ type Metrics struct {
 	storeWrite                  prometheus.Histogram
 	storeQueue, storeLastCommit prometheus.Gauge
 	ship                        shipMetrics
+	reports                     reportMetrics
 	keep                        keepMetrics
 	milter                      milterMetrics
 	state                       stateMetrics
@@ -160,6 +161,7 @@ func New(reg prometheus.Registerer, listeners []string) *Metrics {
 		storeLate:       f.plainCounter("store_late_total", "Results whose message was answered before their commit."),
 		storeQueue:      f.plainGauge("store_queue_records", "Results waiting for the writer."),
 		ship:            newShipMetrics(f),
+		reports:         newReportMetrics(f),
 		keep:            newKeepMetrics(f),
 		milter:          newMilterMetrics(f, l),
 		state:           newStateMetrics(f, l),

@@ -90,7 +90,7 @@ func (t *turn) closeDay(ctx context.Context, day report.Period) (bool, error) {
 		return false, err
 	}
 	if len(run.WaitedFor) > 0 {
-		t.Log.Warn("reports: day closed without the rows of hosts that are silent", "day", day.Begin.Format(time.DateOnly), "hosts", run.WaitedFor)
+		t.Log.Warn("reports: day closed without the rows of silent hosts", "day", day.Begin.Format(time.DateOnly), "hosts", run.WaitedFor)
 	}
 	if lost > 0 {
 		t.Log.Warn("reports: rows of the day were deleted for store.max_size before the day was closed", "day", day.Begin.Format(time.DateOnly), "rows", lost)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"dmarcgate/metrics"
 	"dmarcgate/report"
 	"dmarcgate/report/deliver"
 	"dmarcgate/report/gate"
@@ -83,13 +84,13 @@ type Parts struct {
 
 // Metrics counts what happens, for monitoring. Words are from closed lists.
 type Metrics interface {
-	ReportPlanned(why string, reports int64)          // "" is no gate
-	ReportRows(outcome string, messages int64)        // reported, or the why of queue.Run.LeftOut
-	ReportMade(bytes int64)                           // a document, compressed
-	ReportRendered(d time.Duration)                   // the documents of a day
-	ReportDelivery(outcome, class string)             // an attempt that ended
-	ReportGate(open, paused bool)                     // in this turn
-	ReportQueue(c queue.Counts, oldest time.Duration) // oldest is how long the first mail is overdue
+	ReportPlanned(why string, reports int64)   // "" is no gate
+	ReportRows(outcome string, messages int64) // reported, or the why of queue.Run.LeftOut
+	ReportMade(bytes int64)                    // a document, compressed
+	ReportRendered(d time.Duration)            // the documents of a day
+	ReportDelivery(outcome, class string)      // an attempt that ended
+	ReportGate(open, paused bool)              // in this turn
+	ReportQueue(q metrics.ReportQueue)         // after each turn
 }
 
 // The limits of this room.
@@ -211,7 +212,7 @@ func (s *Sending) open(ctx context.Context) error {
 		return errors.Join(err, store.Close())
 	}
 	if found.Condition != queue.AsLeft {
-		s.Log.Error("queue of reports is older than what was sent: it was restored or lost; what may have been sent is held until it is retried",
+		s.Log.Error("queue of reports restored or lost: reports possibly sent before are held until a retry",
 			"held", found.Held, "days", found.Days)
 	}
 	s.store, s.fence = store, fence
@@ -325,10 +326,22 @@ func (t *turn) housekeeping(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var oldest time.Duration
-	if !counts.OldestDue.IsZero() {
-		oldest = max(0, t.now.Sub(counts.OldestDue))
+	q := metrics.ReportQueue{
+		Reports: words(counts.Reports), Deliveries: words(counts.Deliveries), Suppressed: counts.Suppressed,
+		LastClosed: counts.LastClosed, Again: counts.Again,
 	}
-	t.Metrics.ReportQueue(counts, oldest)
+	if !counts.OldestDue.IsZero() {
+		q.Oldest = max(0, t.now.Sub(counts.OldestDue))
+	}
+	t.Metrics.ReportQueue(q)
 	return nil
+}
+
+// words returns numbers by the words of states.
+func words[K ~string](counts map[K]int64) map[string]int64 {
+	out := make(map[string]int64, len(counts))
+	for k, n := range counts {
+		out[string(k)] = n
+	}
+	return out
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/metrics"
 	dmarcpolicy "dmarcgate/policy"
 	"dmarcgate/report"
 	"dmarcgate/report/consent"
@@ -60,15 +61,16 @@ type counts struct {
 	rows, planned map[string]int64
 	deliveries    map[string]int
 	open, paused  bool
+	queue         metrics.ReportQueue
 }
 
-func (c *counts) ReportPlanned(why string, n int64)            { c.planned[why] += n }
-func (c *counts) ReportRows(outcome string, n int64)           { c.rows[outcome] += n }
-func (c *counts) ReportMade(int64)                             {}
-func (c *counts) ReportRendered(time.Duration)                 {}
-func (c *counts) ReportDelivery(outcome, class string)         { c.deliveries[outcome+" "+class]++ }
-func (c *counts) ReportGate(open, paused bool)                 { c.open, c.paused = open, paused }
-func (c *counts) ReportQueue(c2 queue.Counts, _ time.Duration) {}
+func (c *counts) ReportPlanned(why string, n int64)    { c.planned[why] += n }
+func (c *counts) ReportRows(outcome string, n int64)   { c.rows[outcome] += n }
+func (c *counts) ReportMade(int64)                     {}
+func (c *counts) ReportRendered(time.Duration)         {}
+func (c *counts) ReportDelivery(outcome, class string) { c.deliveries[outcome+" "+class]++ }
+func (c *counts) ReportGate(open, paused bool)         { c.open, c.paused = open, paused }
+func (c *counts) ReportQueue(q metrics.ReportQueue)    { c.queue = q }
 
 // newSite returns a site whose [reports] are complete, with sending switched on.
 func newSite(t *testing.T) *site {
