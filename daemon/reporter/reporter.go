@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"dmarcgate/config"
 	"dmarcgate/dnscache"
@@ -71,7 +72,10 @@ func New(p Parts) *Reporter {
 // Run works until ctx ends.
 func (r *Reporter) Run(ctx context.Context) {
 	defer r.rows.close()
+	var wg sync.WaitGroup
+	wg.Go(func() { (&bounces{Reporter: r}).run(ctx) })
 	r.sending.Run(ctx)
+	wg.Wait()
 }
 
 // Turn does what is due, once. It is for one goroutine, and not beside Run.

@@ -56,7 +56,7 @@ var allowed = map[string][]string{
 	"report/bounce":         {"report/verp"},
 	"report/gate":           {"message", "policy/pattern", "report/consent", "auth/dmarc"},
 	"report/sending":        {"metrics", "report", "report/xml", "report/queue", "report/gate", "report/mail", "report/deliver", "report/verp", "report/bounce", "report/consent", "results"},
-	"daemon/reporter":       {"auth/dmarc", "config", "dnscache", "metrics", "report", "report/*", "results", "results/*", "site", "site/shape"},
+	"daemon/reporter":       {"auth/dmarc", "config", "dnscache", "metrics", "milter", "report", "report/*", "results", "results/*", "site", "site/shape"},
 	"report/identity":       {"auth", "auth/*", "message", "report/gate"},
 	"report":                {"auth/dmarc", "policy", "results"},
 	"report/xml":            {"report", "auth/dmarc"},
