@@ -1,11 +1,16 @@
 package sending
 
 import (
+	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"dmarcgate/metrics"
 	"dmarcgate/report/bounce"
 	"dmarcgate/report/deliver"
 	"dmarcgate/report/gate"
@@ -313,5 +318,114 @@ func TestTurnHoldsWhatARestoredQueueMayHaveSent(t *testing.T) {
 	s.until(s.host("b"), day(4, 0), time.Hour)
 	if len(s.mails) != 1 {
 		t.Errorf("%d mails; want no second one after the queue was lost", len(s.mails))
+	}
+}
+
+func TestTurnKeepsTheCapOfADay(t *testing.T) {
+	s := ready(t, "a.example", "b.example", "c.example", "d.example", "e.example")
+	s.set.Gate.Caps.PerDay = 2
+	s.until(s.host("a"), day(3, 8), time.Hour)
+	s.until(s.host("restarted"), day(3, 16), time.Hour)
+	if len(s.mails) != 2 {
+		t.Errorf("%d mails; want the 2 of the cap, also after a restart", len(s.mails))
+	}
+	if held := s.reports(queue.Filter{State: queue.Withheld, Why: "day_cap"}); len(held) != 3 {
+		t.Errorf("%d reports held back as day_cap; want 3", len(held))
+	}
+}
+
+func TestTurnSlowsDownAtTheCapOfAMinute(t *testing.T) {
+	s := ready(t, "a.example", "b.example", "c.example")
+	s.set.Gate.Caps.PerMinute = 1
+	h := s.host("a")
+	s.until(h, day(3, 12), 3*time.Hour)
+	if len(s.mails) != 3 {
+		t.Errorf("%d mails; want all 3, one in each turn", len(s.mails))
+	}
+}
+
+func TestTurnSplitsWhatIsTooLarge(t *testing.T) {
+	s := ready(t, "bank.example")
+	for i := range 60 {
+		s.receives(day(2, 0).Add(time.Duration(i)*20*time.Minute), "bank.example")
+		s.rows[len(s.rows)-1].Facts.Client = netip.AddrFrom4([4]byte{198, 51, 100, byte(i)})
+	}
+	s.set.Limits.Expanded = 12_000
+	s.until(s.host("a"), day(3, 12), time.Hour)
+	var messages int64
+	end := day(2, 0)
+	reports := s.reports(queue.Filter{PolicyDomain: "bank.example", State: queue.Done})
+	slices.SortFunc(reports, func(a, b queue.Report) int { return a.Begin.Compare(b.Begin) })
+	for _, r := range reports {
+		if !r.Begin.Equal(end) {
+			t.Errorf("a part begins at %v; want the end of the part before, %v", r.Begin, end)
+		}
+		end = r.End
+		messages += r.Messages
+	}
+	if messages != 61 || len(reports) < 2 || len(s.mails) != len(reports) {
+		t.Errorf("%d parts with %d messages, %d mails; want all 61 messages, one mail for each part", len(reports), messages, len(s.mails))
+	}
+}
+
+func TestTurnSendsNothingToASuppressedAddress(t *testing.T) {
+	s := ready(t, "bank.example", "shop.example")
+	q, err := s.open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	for _, x := range []queue.Suppression{
+		{Kind: queue.SuppressAddr, What: "dmarc@bank.example", Source: queue.FromPerson}, {Kind: queue.SuppressDomain, What: "shop.example", Source: queue.FromPerson},
+	} {
+		if err := q.Suppress(t.Context(), x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.until(s.host("a"), day(3, 12), time.Hour)
+	if len(s.mails) != 0 || s.opened > 1 {
+		t.Errorf("%d mails; want none", len(s.mails))
+	}
+	if d := s.reports(queue.Filter{PolicyDomain: "bank.example"})[0].Deliveries[0]; d.State != queue.Suppressed {
+		t.Errorf("the delivery to a suppressed address is %s; want suppressed", d.State)
+	}
+	if got := s.whys("shop.example"); len(got) == 0 || got[0] != "2 withheld suppressed" {
+		t.Errorf("reports about a suppressed domain: %q; want them held back", got)
+	}
+}
+
+// Every word of the rooms below is on the closed lists of the metrics.
+func TestMetricsKnowTheWordsOfReports(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	m := metrics.New(registry, nil)
+	for _, why := range []gate.Why{
+		gate.Open, gate.SendingOff, gate.SettingsMissing, gate.Unverified, gate.Paused, gate.OwnDomain, gate.NotListed, gate.Suppressed, gate.TooNew, gate.NoRelation, gate.ReportTraffic,
+	} {
+		m.ReportPlanned(string(why), 1)
+		m.ReportRows(cmp.Or(string(why), "reported"), 1)
+	}
+	for _, why := range []string{"late", "lost", leftUnreported, leftUnreportable, leftNoRUA, string(gate.BadAddress)} {
+		m.ReportRows(why, 1)
+	}
+	for _, state := range []queue.DeliveryState{queue.Due, queue.Sent, queue.Refused, queue.Expired, queue.Suppressed, queue.Unauthorized, queue.DeliveryGone, queue.DeliveryHeld} {
+		m.ReportDelivery(string(state), "bounce")
+	}
+	for _, o := range []deliver.Outcome{
+		{Class: deliver.Sent}, {Code: 450}, {Code: 554, Class: deliver.Refused}, {Phase: deliver.StartTLS}, {Phase: deliver.Connect},
+	} {
+		m.ReportDelivery("due", class(o))
+	}
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, series := range f.GetMetric() {
+			for _, l := range series.GetLabel() {
+				if l.GetValue() == "other" && strings.HasPrefix(f.GetName(), "dmarcgate_report") {
+					t.Errorf("%s has a series %s = other; want each word on the closed list", f.GetName(), l.GetName())
+				}
+			}
+		}
 	}
 }
