@@ -182,10 +182,24 @@ func suppressing(r *rig) {
 	}
 }
 
+func heldBack(t *testing.T, s Subject) {
+	r := newRig(t, s)
+	held := r.report(1)
+	held.State, held.Why = queue.Withheld, "too_new"
+	r.plan(held)
+	if got := r.get(id(1)); got.State != queue.Withheld || got.Why != "too_new" {
+		t.Errorf("the report is %s %q; want withheld, too_new", got.State, got.Why)
+	}
+	r.day(queue.RunDone)
+	if taken, err := r.Take(t.Context(), "a", queue.Planned, 9); err != nil || len(taken) != 0 {
+		t.Errorf("Take = %+v, %v; want no work", taken, err)
+	}
+}
+
 func bounces(t *testing.T, s Subject) {
 	r := newRig(t, s)
 	r.ready(r.report(1, "one.example"))
-	bounce := queue.Outcome{Code: 550, Text: "no such user", Strike: &queue.Strike{Kind: queue.SuppressAddr, What: "dmarc1@one.example", Source: queue.FromBounce}}
+	bounce := queue.Outcome{Code: 550, Text: "no such user", Strike: &queue.Strike{Kind: queue.SuppressAddr, Source: queue.FromBounce}}
 	if first, err := r.Bounce(t.Context(), "v1-one.example", bounce); err != nil || first {
 		t.Errorf("Bounce = %v, %v; want nothing: the mail was not sent", first, err)
 	}
@@ -198,8 +212,8 @@ func bounces(t *testing.T, s Subject) {
 		}
 	}
 	r.states(id(1), queue.Done, queue.Refused)
-	if list, err := r.Suppressing(t.Context()); err != nil || len(list) != 1 || list[0].Strikes != 1 {
-		t.Errorf("suppressions = %+v, %v; want one strike", list, err)
+	if list, err := r.Suppressing(t.Context()); err != nil || len(list) != 1 || list[0].Strikes != 1 || list[0].What != "dmarc1@one.example" {
+		t.Errorf("suppressions = %+v, %v; want one strike against the address of the delivery", list, err)
 	}
 }
 

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"a report goes its way from the closed day to the sent mail", way},
 		{"the first host that closes a day decides", closing},
 		{"a day is planned once, by the host that took it", planning},
+		{"a report that a gate holds back is planned with its why, and is no work", heldBack},
 		{"a report with an unusable key is left out, and no other", unusable},
 		{"every column takes hostile text", hostile},
 		{"work belongs to one owner until the lease is over", leases},

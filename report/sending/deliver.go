@@ -3,7 +3,9 @@ package sending
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"dmarcgate/report/consent"
@@ -299,15 +301,19 @@ func (m *mailing) settle(ctx context.Context, a queue.Attempt, o deliver.Outcome
 // pause stops all sending, because a reply was about this host. Strikes of the row of
 // refusals that ends here are taken back.
 func (m *mailing) pause(ctx context.Context, o deliver.Outcome) error {
+	text := o.Text
+	if slices.Contains([]deliver.Phase{deliver.Rcpt, deliver.Data, deliver.End}, o.Phase) {
+		text = o.Enhanced // the text may name the recipient
+	}
 	m.Log.Error("sending of reports paused: the smarthost refuses this host; fix the cause, then resume",
-		"smarthost", o.Host, "phase", string(o.Phase), "code", o.Code, "reply", o.Text)
+		"smarthost", o.Host, "phase", string(o.Phase), "code", o.Code, "reply", text)
 	for _, s := range m.struck {
 		if err := m.store.Unsuppress(ctx, s.Kind, s.What); err != nil && !errors.Is(err, queue.ErrUnknown) {
 			return err
 		}
 	}
 	m.struck, m.streak = nil, deliver.Streak{}
-	if err := Pause(ctx, m.store, string(o.Phase)+" "+o.Text); err != nil {
+	if err := Pause(ctx, m.store, strings.TrimSpace(fmt.Sprintf("%s %d %s", o.Phase, o.Code, text))); err != nil {
 		return err
 	}
 	m.gate.Paused = true
