@@ -74,6 +74,18 @@ var atRest = map[string]string{
 	"PostgreSQL accepts rows":                      "PostgreSQL",
 	"Clock compared with PostgreSQL":               "PostgreSQL",
 	"Messages without a header":                    "clients that leave early",
+	"Report mail may leave":                        "[reports] send = true",
+	"Begin of the last closed day: ago":            "[reports] send = true",
+	"Oldest report mail is overdue for":            "[reports] send = true",
+	"Report mails possibly sent twice":             "a host that dies",
+	"Suppressed destinations":                      "bounces",
+	"Reports planned":                              "[reports] send = true",
+	"Messages of closed days in reports":           "[reports] send = true",
+	"Deliveries of reports":                        "[reports] send = true",
+	"Reports in the queue":                         "[reports] send = true",
+	"Deliveries in the queue":                      "[reports] send = true",
+	"Bytes of reports":                             "[reports] send = true",
+	"Time to make the documents of a day":          "[reports] send = true",
 	"Tree walk and suffix list compared":           "compare = true",
 }
 
