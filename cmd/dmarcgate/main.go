@@ -45,6 +45,7 @@ type cli struct {
 	WhatIf      whatIfCmd      `cmd:"" help:"Decide stored messages again under other settings and show changed answers."`
 	Rules       rulesCmd       `cmd:"" help:"Manage override rules: list, show, lint, test, hits, add."`
 	Results     resultsCmd     `cmd:"" help:"Manage stored results: status, export, purge, adopt."`
+	Reports     reportsCmd     `cmd:"" help:"Manage aggregate reports: preview, list, show, status, plan, send-now, retry, suppress, unsuppress, pause, resume."`
 	Import      importCmd      `cmd:"" help:"Import the configuration or the results of another program."`
 	Cache       cacheCmd       `cmd:"" help:"Show and flush the DNS cache of the running daemon."`
 	Setup       setupCmd       `cmd:"" help:"Set up an MTA of this host to ask the daemon."`

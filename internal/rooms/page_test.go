@@ -27,7 +27,7 @@ type level struct {
 var levels = []level{
 	{8, "Program", []string{"cmd"}},
 	{7, "Daemon", []string{"daemon", "pages"}},
-	{6, "Tools for operators", []string{"explain", "lookup", "whatif", "survey", "rules", "report", "control", "store", "setup", "doctor", "migrate/transfer"}},
+	{6, "Tools for operators", []string{"explain", "lookup", "whatif", "survey", "rules", "report", "reports", "control", "store", "setup", "doctor", "migrate/transfer"}},
 	{5, "Parts of a running system", []string{"site", "enforce", "admin", "daemon/storekeeper", "daemon/logging"}},
 	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "migrate", "report/consent", "report/queue/schema", "results", "report/gate", "report/identity"}},
 	{3, "Local policy", []string{"policy"}},
