@@ -145,6 +145,7 @@ type Control struct {
 	Monitor Monitor
 
 	Results Results // nil without a store
+	Reports Reports // nil while no queue of reports is open
 
 	times times // for tests
 }
@@ -160,6 +161,7 @@ func NewControl(c Control) *http.Server {
 	c.routeCache(mux)
 	c.routeMonitor(mux)
 	c.routeResults(mux)
+	c.routeReports(mux)
 	all := http.NewServeMux()
 	all.HandleFunc("POST /results/import", c.importRows) // has no end that is known: it bounds itself
 	all.HandleFunc("/", c.times.bounded(mux.ServeHTTP))
@@ -367,6 +369,9 @@ func (c *Client) do(ctx context.Context, method, path string, send io.Reader) (i
 	if res.StatusCode != http.StatusOK {
 		defer res.Body.Close()
 		text, _ := io.ReadAll(io.LimitReader(res.Body, maxHeader))
+		if res.StatusCode == http.StatusNotImplemented {
+			return nil, fmt.Errorf("the daemon at %s answers: %w", c.path, ErrNoReports)
+		}
 		return nil, fmt.Errorf("the daemon at %s answers: %s", c.path, bytes.TrimSpace(text))
 	}
 	return res.Body, nil

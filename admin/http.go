@@ -14,10 +14,10 @@
 // # Control socket
 //
 // Control serves HTTP with JSON on a Unix socket: status, reload, live decisions
-// (tail), the DNS cache, the suspension of enforcement (monitor), and purge,
-// adoption and import of results. Client is the other side, which the commands
-// use. The mode of the socket decides who may connect. The kernel tells both
-// sides the process and user of the other (Peer).
+// (tail), the DNS cache, the suspension of enforcement (monitor), purge, adoption
+// and import of results, and orders about reports. Client is the other side, which
+// the commands use. The mode of the socket decides who may connect. The kernel tells
+// both sides the process and user of the other (Peer).
 //
 // The package does none of the work itself: the daemon passes in the functions
 // that do. It is not an interface for mail.

@@ -1,6 +1,7 @@
 package site
 
 import (
+	"path/filepath"
 	"time"
 
 	"dmarcgate/config"
@@ -48,6 +49,12 @@ func ReportsOf(cfg *config.Config, key string) Reports {
 		}
 	}
 	return out
+}
+
+// ReportQueue is the path of this host's queue of reports: beside the store. Hosts that
+// share a PostgreSQL have their queue there instead.
+func ReportQueue(cfg *config.Config) string {
+	return filepath.Join(filepath.Dir(cfg.Store.Path), "reports.db")
 }
 
 // Schema returns the schema of reports to a host, rfc9990 or rfc7489.

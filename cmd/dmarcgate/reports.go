@@ -15,7 +15,17 @@ import (
 
 // reportsCmd is about aggregate reports. It is described in docs/reports.md.
 type reportsCmd struct {
-	Preview previewCmd `cmd:"" help:"Show the report about a domain as it would be made from stored results. Needs no network, and sends nothing."`
+	Preview    previewCmd       `cmd:"" help:"Show the report about a domain as it would be made from stored results. Needs no network and sends nothing."`
+	List       reportsListCmd   `cmd:"" help:"List reports of the queue, newest first."`
+	Show       reportsShowCmd   `cmd:"" help:"Show a report of the queue with its deliveries and its document."`
+	Status     reportsStatusCmd `cmd:"" help:"Show whether reports are sent, days, queue and suppressions."`
+	Plan       planCmd          `cmd:"" help:"Show what would become of the reports of a day. Asks the DNS for destinations, and sends nothing."`
+	SendNow    sendNowCmd       `cmd:"" help:"Make the mails of a report due now that wait for another attempt."`
+	Retry      retryCmd         `cmd:"" help:"Put a report that has ended back to work, or a day that a restored queue has ended."`
+	Suppress   suppressCmd      `cmd:"" help:"Send no reports to an address or a host, or about a domain."`
+	Unsuppress unsuppressCmd    `cmd:"" help:"Lift a suppression."`
+	Pause      pauseCmd         `cmd:"" help:"Send no reports, on all hosts of the queue, until resume."`
+	Resume     resumeCmd        `cmd:"" help:"Send reports again."`
 }
 
 // interrupted returns a context that ends with the program's interruption.

@@ -27,9 +27,9 @@ type level struct {
 var levels = []level{
 	{8, "Program", []string{"cmd"}},
 	{7, "Daemon", []string{"daemon", "pages"}},
-	{6, "Tools for operators", []string{"explain", "lookup", "whatif", "survey", "rules", "report", "reports", "control", "store", "setup", "doctor", "migrate/transfer"}},
+	{6, "Tools for operators", []string{"explain", "lookup", "whatif", "survey", "rules", "report", "report/queue/file", "report/queue/pg", "report/queue/tables", "reports", "control", "store", "setup", "doctor", "migrate/transfer"}},
 	{5, "Parts of a running system", []string{"site", "enforce", "admin", "daemon/storekeeper", "daemon/logging"}},
-	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "migrate", "report/consent", "report/queue/schema", "results", "report/gate", "report/identity"}},
+	{4, "Mechanisms together, configuration, stored rows", []string{"auth", "config", "migrate", "report/consent", "report/queue/schema", "report/queue", "results", "report/gate", "report/identity"}},
 	{3, "Local policy", []string{"policy"}},
 	{2, "Protocols", []string{"milter", "auth/arc", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "mta"}},
 	{1, "Formats of mail", []string{"message", "auth/authres", "auth/taglist"}},

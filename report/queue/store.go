@@ -95,9 +95,9 @@ type Filter struct {
 	ID           string
 	PolicyDomain string
 	First, Last  time.Time // of the begin of the period, both included
-	State        State
-	Why          string
-	Limit        int // 0: 1,000
+	State        State     // of the report, or in the words of DeliveryState of one of its deliveries
+	Why          string    // of the report or of one of its deliveries
+	Limit        int       // 0: 1,000
 }
 
 // Deliveries are the steps of one delivery.

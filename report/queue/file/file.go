@@ -37,6 +37,7 @@ type database struct {
 	db       *sql.DB
 	identity os.FileInfo
 	broken   atomic.Bool
+	begin    string        // statement that begins a transaction
 	free     chan struct{} // holds a token while nobody uses what stands below
 
 	conn       *sql.Conn
@@ -81,7 +82,7 @@ func openDatabase(ctx context.Context, opt Options) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &database{opt: opt}
+	d := &database{opt: opt, begin: "BEGIN IMMEDIATE"}
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -108,9 +109,14 @@ func (d *database) open(ctx context.Context) (err error) {
 	if d.conn, err = d.db.Conn(ctx); err != nil {
 		return err
 	}
+	d.ready()
+	return nil
+}
+
+// ready lets transactions begin.
+func (d *database) ready() {
 	d.free, d.statements = make(chan struct{}, 1), make(map[string]*sql.Stmt)
 	d.free <- struct{}{}
-	return nil
 }
 
 // dsn sets auto_vacuum before journal_mode, because it only takes effect on a file

@@ -13,7 +13,8 @@ import (
 )
 
 // Do does f in one transaction. It has begun to write from the start (BEGIN
-// IMMEDIATE), so that nothing changes between what f reads and what f writes.
+// IMMEDIATE), so that nothing changes between what f reads and what f writes;
+// a queue that is only read writes nothing.
 func (d *database) Do(ctx context.Context, f func(tables.Tx) error) error {
 	if d.broken.Load() {
 		return ErrReopen
@@ -43,7 +44,7 @@ func (d *database) transaction(ctx context.Context, f func(tables.Tx) error) err
 		return errors.New("the queue of reports is closed")
 	}
 	t := tx{d}
-	if _, err := t.Exec(ctx, "BEGIN IMMEDIATE"); err != nil {
+	if _, err := t.Exec(ctx, d.begin); err != nil {
 		return err
 	}
 	err := f(t)

@@ -335,27 +335,27 @@ func (s *step) settleReport(h held) error {
 // Find returns reports.
 func (q *Queue) Find(ctx context.Context, f queue.Filter) (reports []queue.Report, err error) {
 	text, args := "SELECT "+reportColumns+" FROM report WHERE TRUE", []any(nil)
-	add := func(condition string, value any) {
+	add := func(condition string, value any) { // %[1]d is the number of the value
 		args = append(args, value)
-		text += fmt.Sprintf(" AND "+condition+" $%d", len(args))
+		text += fmt.Sprintf(" AND "+condition, len(args))
 	}
 	if f.ID != "" {
-		add("id =", free(f.ID, maxHex))
+		add("id = $%[1]d", free(f.ID, maxHex))
 	}
 	if f.PolicyDomain != "" {
-		add("policy_domain =", free(f.PolicyDomain, maxKey))
+		add("policy_domain = $%[1]d", free(f.PolicyDomain, maxKey))
 	}
 	if f.State != "" {
-		add("state =", free(string(f.State), maxText))
+		add("(state = $%[1]d OR id IN (SELECT d.report FROM delivery AS d WHERE d.state = $%[1]d))", free(string(f.State), maxText))
 	}
 	if f.Why != "" {
-		add("why =", free(f.Why, maxText))
+		add("(why = $%[1]d OR id IN (SELECT d.report FROM delivery AS d WHERE d.why = $%[1]d))", free(f.Why, maxText))
 	}
 	if !f.First.IsZero() {
-		add("begin_at >=", f.First)
+		add("begin_at >= $%[1]d", f.First)
 	}
 	if !f.Last.IsZero() {
-		add("begin_at <=", f.Last)
+		add("begin_at <= $%[1]d", f.Last)
 	}
 	if f.Limit <= 0 {
 		f.Limit = 1000

@@ -1,0 +1,98 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The names of notes. All hosts that share a queue share them.
+const (
+	NoteEnabled = "enabled" // when sending was first switched on (RFC 3339)
+	NotePaused  = "paused"  // why sending is paused; "" while it is not
+	NoteResumed = "resumed" // when the last pause ended (RFC 3339)
+)
+
+// Pause stops all sending, of all hosts that share the queue, until Resume. Days are
+// closed and documents are made meanwhile.
+func Pause(ctx context.Context, s Store, why string) error { return s.SetNote(ctx, NotePaused, why) }
+
+// Resume ends a pause. What waits gets the full time for its attempts again. Without a
+// pause it returns ErrUnknown.
+func Resume(ctx context.Context, s Store) error {
+	why, err := s.Note(ctx, NotePaused)
+	if err == nil && why == "" {
+		err = ErrUnknown
+	}
+	if err != nil {
+		return err
+	}
+	now, err := s.Now(ctx)
+	if err == nil {
+		err = s.SetNote(ctx, NoteResumed, now.Format(time.RFC3339))
+	}
+	if err != nil {
+		return err
+	}
+	return s.SetNote(ctx, NotePaused, "")
+}
+
+// Action is what a person orders.
+type Action string
+
+// The actions.
+const (
+	SendNow      Action = "send_now"   // Order.ID: its due deliveries are due now
+	RetryReport  Action = "retry"      // Order.ID: put back to work what has ended, except what was sent
+	ReopenDay    Action = "retry_day"  // Order.Day: make the reports of a day that a restored queue has ended
+	Suppress     Action = "suppress"   // Order.Suppression
+	Unsuppress   Action = "unsuppress" // Order.Suppression: Kind and What
+	PauseSending Action = "pause"      // Order.Why
+	ResumeAgain  Action = "resume"
+)
+
+// Order is one change that a person orders.
+type Order struct {
+	Do          Action      `json:"do"`
+	ID          string      `json:"id,omitempty"`
+	Day         time.Time   `json:"day,omitzero"`
+	Suppression Suppression `json:"suppression,omitzero"`
+	Why         string      `json:"why,omitempty"`
+}
+
+// Apply does what is ordered. The daemon calls it for an order that came over the
+// control socket, a command when no daemon runs.
+func (o Order) Apply(ctx context.Context, s Store) error {
+	switch o.Do {
+	case SendNow:
+		return inWords(s.Hasten(ctx, o.ID), "no report has this ID", "the report has ended: nothing is due, and a retry puts it back to work")
+	case RetryReport:
+		return inWords(s.Retry(ctx, o.ID), "no report has this ID", "the report has not ended: it is at work already")
+	case ReopenDay:
+		return inWords(s.RetryDay(ctx, o.Day), "", "no restored queue has ended the day")
+	case Suppress:
+		return s.Suppress(ctx, o.Suppression)
+	case Unsuppress:
+		return inWords(s.Unsuppress(ctx, o.Suppression.Kind, o.Suppression.What), "there is no such suppression", "")
+	case PauseSending:
+		if o.Why == "" {
+			return errors.New("pausing: no reason is given")
+		}
+		return Pause(ctx, s, o.Why)
+	case ResumeAgain:
+		return inWords(Resume(ctx, s), "sending is not paused", "")
+	}
+	return fmt.Errorf("unknown order %.20q", o.Do)
+}
+
+// inWords says to a person what an error means for an order.
+func inWords(err error, unknown, lost string) error {
+	switch {
+	case unknown != "" && errors.Is(err, ErrUnknown):
+		return fmt.Errorf("%w: %s", ErrUnknown, unknown)
+	case lost != "" && errors.Is(err, ErrLost):
+		return errors.New(lost)
+	}
+	return err
+}
