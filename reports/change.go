@@ -3,7 +3,6 @@ package reports
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"dmarcgate/config"
-	"dmarcgate/report/gate"
 	"dmarcgate/report/queue"
 	"dmarcgate/term"
 )
@@ -68,24 +66,4 @@ func caller() string {
 		return term.Printable(u.Username)
 	}
 	return fmt.Sprintf("user %d", os.Getuid())
-}
-
-// MaxSuppression is how long a suppression with an end lasts at most: our limit.
-const MaxSuppression = 10 * 365 * queue.Day
-
-// NewSuppression reads "addr:ADDRESS", "host:DOMAIN" or "domain:DOMAIN". A span of 0 has
-// no end.
-func NewSuppression(text string, span time.Duration, reason string, now time.Time) (queue.Suppression, error) {
-	key, err := gate.ParseKey(text)
-	switch {
-	case err != nil:
-		return queue.Suppression{}, err
-	case span < 0 || span > MaxSuppression:
-		return queue.Suppression{}, errors.New("a suppression lasts at most 3650d, or, without an end, until it is lifted")
-	}
-	x := queue.Suppression{Kind: string(key.Kind), What: key.What, Reason: reason, Source: queue.FromPerson, Since: now}
-	if span > 0 {
-		x.Until = now.Add(span)
-	}
-	return x, nil
 }

@@ -1,6 +1,7 @@
 package reports
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -17,8 +18,8 @@ import (
 
 // ListOptions say which reports List shows: those for which all fields hold that are set.
 type ListOptions struct {
-	Day    time.Time
-	Domain string // policy domain
+	Day    Day
+	Domain Domain // policy domain
 	State  string // of the report, or of one of its deliveries
 	Why    string // the same
 	Limit  int
@@ -32,11 +33,7 @@ func List(ctx context.Context, out io.Writer, cfg *config.Config, o ListOptions)
 		return err
 	}
 	defer q.Close()
-	f := queue.Filter{PolicyDomain: o.Domain, State: queue.State(o.State), Why: o.Why, Limit: o.Limit + 1}
-	if !o.Day.IsZero() {
-		f.First, f.Last = o.Day, o.Day.Add(queue.Day-time.Millisecond)
-	}
-	found, err := q.Find(ctx, f)
+	found, err := find(ctx, q, o)
 	if err != nil {
 		return err
 	}
@@ -55,6 +52,26 @@ func List(ctx context.Context, out io.Writer, cfg *config.Config, o ListOptions)
 		_, err = fmt.Fprintf(out, "there are more: raise --limit, or choose by --day, --domain, --state or --why\n")
 	}
 	return err
+}
+
+// find returns the reports that are meant, some more than the limit if there are. State and
+// reason may be those of the report or those of a delivery.
+func find(ctx context.Context, q queue.Store, o ListOptions) ([]queue.Report, error) {
+	f := queue.Filter{PolicyDomain: string(o.Domain), State: queue.State(o.State), Why: o.Why, Limit: o.Limit + 1}
+	if !o.Day.IsZero() {
+		f.First, f.Last = o.Day.Time, o.Day.Add(queue.Day-time.Millisecond)
+	}
+	found, err := q.Find(ctx, f)
+	if err != nil || o.State == "" && o.Why == "" {
+		return found, err
+	}
+	f.State, f.Why, f.MailState, f.MailWhy = "", "", queue.DeliveryState(o.State), o.Why
+	more, err := q.Find(ctx, f)
+	found = append(found, more...)
+	slices.SortFunc(found, func(a, b queue.Report) int {
+		return cmp.Or(b.Begin.Compare(a.Begin), strings.Compare(a.PolicyDomain, b.PolicyDomain), strings.Compare(a.ID, b.ID))
+	})
+	return slices.CompactFunc(found, func(a, b queue.Report) bool { return a.ID == b.ID }), err
 }
 
 // summary is a report of the queue as text and JSON show it. Its texts are printable.

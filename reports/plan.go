@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/report"
 	"dmarcgate/report/consent"
@@ -23,9 +24,9 @@ import (
 
 // PlanOptions are those of Plan.
 type PlanOptions struct {
-	Day       time.Time
+	Day       Day    // zero is yesterday
+	AllHosts  bool   // read the rows in PostgreSQL
 	Generator string // name and version of the program
-	Checker   consent.Checker
 	JSON      bool
 	Progress  *term.Progress // nil shows none
 }
@@ -60,8 +61,30 @@ type candidate struct {
 // DNS says now about records and consent. Nothing is sent and nothing is stored. Gates
 // that are closed for all reports are told, and are taken for open, so that the rest can
 // be seen. It ends with an error when a document breaks an invariant.
-func Plan(ctx context.Context, out, warn io.Writer, cfg *config.Config, store site.Store, o PlanOptions) error {
-	p := &planning{PlanOptions: o, store: store, known: map[string]time.Time{}}
+func Plan(ctx context.Context, out, warn io.Writer, cfg *config.Config, o PlanOptions) error {
+	in, err := site.With(cfg, site.SuffixPart)
+	if err != nil {
+		return err
+	}
+	dns, err := site.NewResolver(cfg, nil)
+	if err != nil {
+		return err
+	}
+	defer dns.Close()
+	store, err := site.OpenStore(ctx, warn, cfg, o.AllHosts)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	p := &planning{PlanOptions: o, store: store, day: o.Day.orYesterday(), known: map[string]time.Time{}}
+	p.checker = consent.Checker{DNS: dns, Suffixes: in.Suffixes}
+	if in.Suffixes != nil {
+		p.checker.Method = dmarc.PSL
+	}
+	return p.run(ctx, out, warn, cfg)
+}
+
+func (p *planning) run(ctx context.Context, out, warn io.Writer, cfg *config.Config) error {
 	if err := p.begin(ctx, warn, cfg); err != nil {
 		return err
 	}
@@ -72,7 +95,7 @@ func Plan(ctx context.Context, out, warn io.Writer, cfg *config.Config, store si
 		return err
 	}
 	p.caps()
-	o.Progress.Clear()
+	p.Progress.Clear()
 	return p.print(out)
 }
 
@@ -80,6 +103,8 @@ func Plan(ctx context.Context, out, warn io.Writer, cfg *config.Config, store si
 type planning struct {
 	PlanOptions
 	store      site.Store
+	checker    consent.Checker
+	day        time.Time
 	gate       gate.Gate
 	now        time.Time
 	suppressed []gate.Suppression
@@ -196,7 +221,7 @@ func (p *planning) documents(ctx context.Context, warn io.Writer, cfg *config.Co
 			return f(r)
 		})
 	}
-	_, err := maker.Make(ctx, scan, report.DayOf(p.Day), func(d xml.Document) error {
+	_, err := maker.Make(ctx, scan, report.DayOf(p.day), func(d xml.Document) error {
 		if c := byKey[d.Report.PolicyDomain+" "+d.Report.PolicyHash]; c != nil && d.Err != nil {
 			c.invalid = term.Printable(d.Err.Error())
 		}
@@ -263,12 +288,12 @@ func (c *candidate) add(l planned) {
 func (p *planning) destinations(ctx context.Context, c *candidate) {
 	ctx, cancel := context.WithTimeout(ctx, planLookupTime)
 	defer cancel()
-	found, _ := p.Checker.Find(ctx, p.Checker.Method, c.facts.PolicyDomain)
+	found, _ := p.checker.Find(ctx, p.checker.Method, c.facts.PolicyDomain)
 	if found.Err != nil {
 		c.add(planned{Why: string(gate.ConsentUnknown)})
 		return
 	}
-	list, _ := p.Checker.Check(ctx, found)
+	list, _ := p.checker.Check(ctx, found)
 	to := gate.Destinations(list)
 	if found.PolicyDomain != c.facts.PolicyDomain || len(to) == 0 {
 		c.add(planned{Why: whyNoRUA})
@@ -318,7 +343,7 @@ type plan struct {
 }
 
 func (p *planning) print(out io.Writer) error {
-	all := plan{Day: p.Day.Format(time.DateOnly), Reports: []planned{}, HeldBack: map[string]int64{}}
+	all := plan{Day: p.day.Format(time.DateOnly), Reports: []planned{}, HeldBack: map[string]int64{}}
 	var invalid []string
 	for _, c := range p.list {
 		if c.invalid != "" {

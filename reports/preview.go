@@ -22,8 +22,9 @@ import (
 
 // PreviewOptions are those of Preview.
 type PreviewOptions struct {
-	Domain    string // policy domain, in the form of message.ParseDomain
-	Day       time.Time
+	Domain    Domain // policy domain
+	Day       Day    // zero is yesterday
+	AllHosts  bool   // read PostgreSQL
 	Form      string // rfc9990 or rfc7489
 	Generator string // name and version of the program
 	XML, JSON bool
@@ -32,8 +33,14 @@ type PreviewOptions struct {
 
 // Preview prints the report of a domain as it would be made from the stored messages
 // of a day. It asks neither whether the report would be sent nor any network.
-func Preview(ctx context.Context, out, warn io.Writer, cfg *config.Config, store site.Store, o PreviewOptions) error {
-	p := previewing{PreviewOptions: o, out: out, made: preview{Domain: o.Domain, Day: o.Day.Format(time.DateOnly), Reports: []*document{}}}
+func Preview(ctx context.Context, out, warn io.Writer, cfg *config.Config, o PreviewOptions) error {
+	store, err := site.OpenStore(ctx, warn, cfg, o.AllHosts)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	day := o.Day.orYesterday()
+	p := previewing{PreviewOptions: o, out: out, domain: string(o.Domain), made: preview{Domain: string(o.Domain), Day: day.Format(time.DateOnly), Reports: []*document{}}}
 	identity := reporter(cfg)
 	tellPlaceholders(warn, cfg)
 	limits := site.ReportsOf(cfg, "")
@@ -41,7 +48,7 @@ func Preview(ctx context.Context, out, warn io.Writer, cfg *config.Config, store
 		Builder: builder(identity, o.Generator), Limits: xml.Limits{Mail: limits.MaxMail, Expanded: limits.MaxXML},
 		Forms: p.forms,
 	}
-	made, err := maker.Make(ctx, p.scan(store), report.DayOf(o.Day), p.document)
+	made, err := maker.Make(ctx, p.scan(store), report.DayOf(day), p.document)
 	o.Progress.Clear()
 	if err != nil {
 		return err
@@ -70,10 +77,11 @@ type leftOut struct {
 // previewing is one call of Preview.
 type previewing struct {
 	PreviewOptions
-	out  io.Writer
-	made preview
-	near []string // policy domains of the day at, above or below Domain
-	read int
+	out    io.Writer
+	domain string
+	made   preview
+	near   []string // policy domains of the day at, above or below domain
+	read   int
 }
 
 // maxNear is how many other policy domains are named when a domain has no messages.
@@ -88,7 +96,7 @@ func (p *previewing) scan(store site.Store) report.Scan {
 			meant := false
 			for i := range r.Facts.Authors {
 				domain := r.Facts.Authors[i].PolicyDomain
-				meant = meant || domain == p.Domain
+				meant = meant || domain == p.domain
 				p.note(domain)
 			}
 			if !meant {
@@ -101,13 +109,13 @@ func (p *previewing) scan(store site.Store) report.Scan {
 
 // note remembers the name of a domain that may be meant instead.
 func (p *previewing) note(domain string) {
-	if (scope.AtOrBelow(domain, p.Domain) || scope.AtOrBelow(p.Domain, domain)) && len(p.near) < maxNear && !slices.Contains(p.near, domain) {
+	if (scope.AtOrBelow(domain, p.domain) || scope.AtOrBelow(p.domain, domain)) && len(p.near) < maxNear && !slices.Contains(p.near, domain) {
 		p.near = append(p.near, domain)
 	}
 }
 
 func (p *previewing) forms(r *report.Report) []report.Form {
-	if r.PolicyDomain != p.Domain {
+	if r.PolicyDomain != p.domain {
 		return nil // a message may have several authors
 	}
 	return []report.Form{report.Form(p.Form)}
@@ -136,10 +144,10 @@ func (p *previewing) document(d xml.Document) error {
 // nothing says why a domain has no report.
 func (p *previewing) nothing(c report.Counts) error {
 	if left := p.left(c); len(left) > 0 {
-		return fmt.Errorf("no report about %s for %s: its messages are left out: %s", p.Domain, p.made.Day, leftWords(left))
+		return fmt.Errorf("no report about %s for %s: its messages are left out: %s", p.domain, p.made.Day, leftWords(left))
 	}
-	err := fmt.Errorf("no stored message of %s has its DMARC record at %s", p.made.Day, p.Domain)
-	if near := slices.DeleteFunc(p.near, func(d string) bool { return d == p.Domain }); len(near) > 0 {
+	err := fmt.Errorf("no stored message of %s has its DMARC record at %s", p.made.Day, p.domain)
+	if near := slices.DeleteFunc(p.near, func(d string) bool { return d == p.domain }); len(near) > 0 {
 		slices.Sort(near)
 		err = fmt.Errorf("%w; there are messages with a record at %s", err, term.Printable(strings.Join(near, ", ")))
 	}

@@ -30,7 +30,7 @@ type status struct {
 	Deliveries  map[string]int64 `json:"deliveries"`
 	OldestDue   time.Time        `json:"oldest_due,omitzero"`
 	Suspected   int64            `json:"suspected_copies"`
-	Days        []day            `json:"days"` // the last ones, newest first
+	Days        []day            `json:"days"` // the last ones that the queue knows, newest first
 	Suppression []suppression    `json:"suppressions"`
 
 	now time.Time
@@ -58,7 +58,7 @@ type suppression struct {
 }
 
 const (
-	statusDays = 8  // as many as can be caught up, and today
+	statusDays = 8  // up to the last day that is closed: as many as can be caught up, and one
 	statusMost = 20 // suppressions that text shows; JSON has all
 )
 
@@ -112,7 +112,7 @@ func (s *status) read(ctx context.Context, q queue.Store, cfg *config.Config) (e
 	words(s.Reports, counts.Reports)
 	words(s.Deliveries, counts.Deliveries)
 	s.OldestDue, s.Suspected = counts.OldestDue, counts.Again
-	if err := s.readDays(ctx, q); err != nil {
+	if err := s.readDays(ctx, q, counts.LastClosed); err != nil {
 		return err
 	}
 	return s.readSuppressions(ctx, q)
@@ -125,8 +125,13 @@ func words[K ~string](to map[string]int64, from map[K]int64) {
 	}
 }
 
-func (s *status) readDays(ctx context.Context, q queue.Store) error {
-	runs, err := q.Runs(ctx, s.now.AddDate(0, 0, 1-statusDays), s.now)
+// readDays reads the days around the last one that is closed, which is long ago when
+// days are not closed.
+func (s *status) readDays(ctx context.Context, q queue.Store, last time.Time) error {
+	if last.IsZero() {
+		last = s.now
+	}
+	runs, err := q.Runs(ctx, last.AddDate(0, 0, 1-statusDays), s.now)
 	for _, r := range slices.Backward(runs) {
 		d := day{Day: r.Day.Format(time.DateOnly), State: term.Printable(string(r.State)), Why: term.Printable(r.Why), Late: r.Late, Lost: r.Lost, LeftOut: map[string]int64{}}
 		for _, host := range r.WaitedFor {

@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"os/signal"
 	"syscall"
-	"time"
 
-	"dmarcgate/message"
+	"dmarcgate/config"
+	"dmarcgate/report/queue"
 	"dmarcgate/reports"
 	"dmarcgate/site"
-	"dmarcgate/term"
 )
 
 // reportsCmd is about aggregate reports. It is described in docs/reports.md.
@@ -19,7 +18,7 @@ type reportsCmd struct {
 	List       reportsListCmd   `cmd:"" help:"List reports of the queue, newest first."`
 	Show       reportsShowCmd   `cmd:"" help:"Show a report of the queue with its deliveries and its document."`
 	Status     reportsStatusCmd `cmd:"" help:"Show whether reports are sent, days, queue and suppressions."`
-	Plan       planCmd          `cmd:"" help:"Show what would become of the reports of a day. Asks the DNS for destinations, and sends nothing."`
+	Plan       planCmd          `cmd:"" help:"Show what would become of the reports of a day. Asks the DNS for destinations and sends nothing."`
 	SendNow    sendNowCmd       `cmd:"" help:"Make the mails of a report due now that wait for another attempt."`
 	Retry      retryCmd         `cmd:"" help:"Put a report that has ended back to work, or a day that a restored queue has ended."`
 	Suppress   suppressCmd      `cmd:"" help:"Send no reports to an address or a host, or about a domain."`
@@ -28,67 +27,190 @@ type reportsCmd struct {
 	Resume     resumeCmd        `cmd:"" help:"Send reports again."`
 }
 
-// interrupted returns a context that ends with the program's interruption.
-func interrupted() (context.Context, context.CancelFunc) {
-	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-}
+// generator is the name and version of the program in reports.
+func generator() string { return "dmarcgate " + version }
 
-// parseDay reads a UTC day. "" is yesterday: the last day that is complete.
-func parseDay(text string, now time.Time) (time.Time, error) {
-	today := now.UTC().Truncate(24 * time.Hour)
-	switch text {
-	case "", "yesterday":
-		return today.AddDate(0, 0, -1), nil
-	case "today":
-		return today, nil
-	}
-	day, err := time.Parse(time.DateOnly, text)
+// looking calls f with the readable part of a configuration, until an interrupt.
+func looking(e *env, path string, f func(context.Context, *config.Config) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	cfg, err := site.LoadPartly(e.stderr, path)
 	if err != nil {
-		return day, fmt.Errorf("--day: %q is neither a day, as 2026-11-22, nor today or yesterday", text)
+		return err
 	}
-	return day, nil
+	return f(ctx, cfg)
 }
-
-// reporter is the name and version of the program in reports.
-func reporter() string { return "dmarcgate " + version }
 
 type previewCmd struct {
 	backendFlags
-	Domain string `arg:"" help:"Policy domain: where the DMARC record of the messages is."`
-	Day    string `help:"UTC day: 2026-11-22, today or yesterday (default: yesterday)." placeholder:"DAY"`
-	Schema string `help:"Form of the document: rfc9990 or rfc7489 (default: ${default})." enum:"rfc9990,rfc7489" default:"rfc9990"`
-	XML    bool   `name:"xml" help:"Print the document." xor:"form"`
-	JSON   bool   `help:"Print JSON." xor:"form"`
-}
-
-// Validate is called by kong; what it finds is a usage error.
-func (c *previewCmd) Validate() (err error) {
-	domain, err := message.ParseDomain(c.Domain)
-	if err != nil {
-		return fmt.Errorf("%q is not a domain: %w", term.Printable(c.Domain), err)
-	}
-	c.Domain = domain
-	_, err = parseDay(c.Day, time.Now())
-	return err
+	Domain reports.Domain `arg:"" help:"Policy domain: where the DMARC record of the messages is."`
+	Day    reports.Day    `help:"UTC day: 2026-11-22, today or yesterday (default: yesterday)." placeholder:"DAY"`
+	Schema string         `help:"Form of the document: rfc9990 or rfc7489 (default: ${default})." enum:"rfc9990,rfc7489" default:"rfc9990" placeholder:"SCHEMA"`
+	XML    bool           `name:"xml" help:"Print the document." xor:"form"`
+	JSON   bool           `help:"Print JSON." xor:"form"`
 }
 
 func (c *previewCmd) Run(e *env) error {
-	ctx, stop := interrupted()
-	defer stop()
-	day, err := parseDay(c.Day, time.Now())
-	if err != nil {
-		return err
-	}
-	cfg, err := site.LoadPartly(e.stderr, c.Config)
-	if err != nil {
-		return err
-	}
-	store, err := site.OpenStore(ctx, e.stderr, cfg, c.AllHosts)
-	if err != nil {
-		return err
-	}
-	defer store.Close()
-	return reports.Preview(ctx, e.stdout, e.stderr, cfg, store, reports.PreviewOptions{
-		Domain: c.Domain, Day: day, Form: c.Schema, Generator: reporter(), XML: c.XML, JSON: c.JSON, Progress: e.progress(c.JSON),
+	return looking(e, c.Config, func(ctx context.Context, cfg *config.Config) error {
+		return reports.Preview(ctx, e.stdout, e.stderr, cfg, reports.PreviewOptions{
+			Domain: c.Domain, Day: c.Day, AllHosts: c.AllHosts, Form: c.Schema, Generator: generator(), XML: c.XML, JSON: c.JSON, Progress: e.progress(c.JSON),
+		})
 	})
 }
+
+type planCmd struct {
+	resolverFlags
+	AllHosts bool        `help:"Read the results of all hosts from PostgreSQL (default: this host only)."`
+	Day      reports.Day `help:"UTC day: 2026-11-22, today or yesterday (default: yesterday)." placeholder:"DAY"`
+	JSON     bool        `help:"Print JSON."`
+}
+
+func (c *planCmd) Run(e *env) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	cfg, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	return reports.Plan(ctx, e.stdout, e.stderr, cfg, reports.PlanOptions{Day: c.Day, AllHosts: c.AllHosts, Generator: generator(), JSON: c.JSON, Progress: e.progress(c.JSON)})
+}
+
+// queueFlags are those of commands that look at the queue.
+type queueFlags struct {
+	Config string `short:"c" default:"${config}" help:"Use this configuration file (default: ${default})." type:"path"`
+	JSON   bool   `help:"Print JSON."`
+}
+
+type reportsListCmd struct {
+	queueFlags
+	Day    reports.Day    `help:"List reports of this UTC day: 2026-11-22, today or yesterday (default: all)." placeholder:"DAY"`
+	Domain reports.Domain `help:"List reports about this policy domain (default: all)."`
+	State  string         `help:"List reports in this state, or with a mail in this state (default: all)." enum:"planned,ready,done,withheld,withdrawn,split,failed,held,due,trying,sent,refused,expired,suppressed,unauthorized," default:"" placeholder:"STATE"`
+	Why    string         `help:"List reports with this reason, or with a mail with this reason (default: all)."`
+	Limit  uint16         `default:"100" help:"List at most this many reports (default: ${default})."`
+}
+
+func (c *reportsListCmd) Run(e *env) error {
+	return looking(e, c.Config, func(ctx context.Context, cfg *config.Config) error {
+		return reports.List(ctx, e.stdout, cfg, reports.ListOptions{Day: c.Day, Domain: c.Domain, State: c.State, Why: c.Why, Limit: int(c.Limit), JSON: c.JSON})
+	})
+}
+
+type reportsShowCmd struct {
+	queueFlags
+	ID       string `arg:"" help:"Report-ID."`
+	XML      bool   `name:"xml" help:"Print the document."`
+	Mail     bool   `help:"Print the mail to the first destination, or to --to."`
+	To       string `help:"Choose the mail to this address." placeholder:"ADDRESS"`
+	Attempts bool   `help:"Show each attempt to deliver."`
+}
+
+// Validate is called by kong; what it finds is a usage error.
+func (c *reportsShowCmd) Validate() error {
+	switch {
+	case c.XML && c.Mail || (c.XML || c.Mail) && (c.JSON || c.Attempts):
+		return errors.New("--xml and --mail go without each other, and without --json and --attempts")
+	case c.To != "" && !c.Mail:
+		return errors.New("--to goes with --mail")
+	}
+	return nil
+}
+
+func (c *reportsShowCmd) Run(e *env) error {
+	return looking(e, c.Config, func(ctx context.Context, cfg *config.Config) error {
+		return reports.Show(ctx, e.stdout, e.stderr, cfg, reports.ShowOptions{ID: c.ID, XML: c.XML, Mail: c.Mail, To: c.To, Attempts: c.Attempts, JSON: c.JSON})
+	})
+}
+
+type reportsStatusCmd struct{ queueFlags }
+
+func (c *reportsStatusCmd) Run(e *env) error {
+	return looking(e, c.Config, func(ctx context.Context, cfg *config.Config) error {
+		return reports.Status(ctx, e.stdout, cfg, c.JSON)
+	})
+}
+
+// orderFlags are those of commands that change the queue.
+type orderFlags struct {
+	controlFlags
+	JSON bool `help:"Print JSON."`
+}
+
+func (f orderFlags) order(e *env, o queue.Order) error {
+	cfg, err := config.Load(f.Config)
+	if err != nil {
+		return err
+	}
+	return reports.Change(context.Background(), e.stdout, e.stderr, cfg, reports.ChangeOptions{Socket: f.Socket, Order: o, JSON: f.JSON})
+}
+
+type sendNowCmd struct {
+	orderFlags
+	ID string `arg:"" help:"Report-ID."`
+}
+
+func (c *sendNowCmd) Run(e *env) error { return c.order(e, queue.Order{Do: queue.SendNow, ID: c.ID}) }
+
+type retryCmd struct {
+	orderFlags
+	ID  string      `arg:"" optional:"" help:"Report-ID."`
+	Day reports.Day `help:"Make the reports of this UTC day that a restored queue has ended: 2026-11-22." placeholder:"DAY"`
+}
+
+// Validate is called by kong; what it finds is a usage error.
+func (c *retryCmd) Validate() error {
+	if (c.ID == "") == c.Day.IsZero() {
+		return errors.New("give a Report-ID, or --day")
+	}
+	return nil
+}
+
+func (c *retryCmd) Run(e *env) error {
+	if c.ID == "" {
+		return c.order(e, queue.Order{Do: queue.ReopenDay, Day: c.Day.Time})
+	}
+	return c.order(e, queue.Order{Do: queue.RetryReport, ID: c.ID})
+}
+
+type suppressCmd struct {
+	orderFlags
+	What   reports.Target  `arg:"" help:"addr:ADDRESS, host:DOMAIN (with all hosts below it) or domain:DOMAIN (a policy domain, with all below it)."`
+	For    config.Duration `help:"Lift the suppression after this time: 12h, 30d (default: reports unsuppress lifts it)." placeholder:"TIME"`
+	Reason string          `required:"" help:"Reason, for reports status."`
+}
+
+// Validate is called by kong; what it finds is a usage error.
+func (c *suppressCmd) Validate() error {
+	_, err := c.What.Suppression(c.For.Std(), c.Reason)
+	return err
+}
+
+func (c *suppressCmd) Run(e *env) error {
+	x, err := c.What.Suppression(c.For.Std(), c.Reason)
+	if err != nil {
+		return err
+	}
+	return c.order(e, queue.Order{Do: queue.Suppress, Suppression: x})
+}
+
+type unsuppressCmd struct {
+	orderFlags
+	What reports.Target `arg:"" help:"addr:ADDRESS, host:DOMAIN or domain:DOMAIN, as reports status shows it."`
+}
+
+func (c *unsuppressCmd) Run(e *env) error {
+	return c.order(e, queue.Order{Do: queue.Unsuppress, Suppression: queue.Suppression{Kind: string(c.What.Kind), What: c.What.What}})
+}
+
+type pauseCmd struct {
+	orderFlags
+	Reason string `required:"" help:"Reason, for reports status."`
+}
+
+func (c *pauseCmd) Run(e *env) error {
+	return c.order(e, queue.Order{Do: queue.PauseSending, Why: c.Reason})
+}
+
+type resumeCmd struct{ orderFlags }
+
+func (c *resumeCmd) Run(e *env) error { return c.order(e, queue.Order{Do: queue.ResumeAgain}) }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
-	"time"
 
 	"dmarcgate/internal/reporttest"
 	aggregate "dmarcgate/report"
@@ -86,15 +85,6 @@ func TestReportsPreviewPrintsNoControlCharacters(t *testing.T) {
 			if r != '\n' && (r < ' ' || r == 0x7f || r >= 0x80 && !strings.ContainsRune("├└│─", r)) {
 				t.Fatalf("reports preview %s prints %U:\n%s", args, r, out)
 			}
-		}
-	}
-}
-
-func TestParseDay(t *testing.T) {
-	now := time.Date(2026, 3, 1, 0, 30, 0, 0, time.FixedZone("east", 2*3600)) // 28 February in UTC
-	for text, want := range map[string]string{"": "2026-02-27", "yesterday": "2026-02-27", "today": "2026-02-28", "2026-01-02": "2026-01-02"} {
-		if got, err := parseDay(text, now); err != nil || got.Format(time.DateOnly) != want {
-			t.Errorf("parseDay(%q) = %v, %v; want %s", text, got, err, want)
 		}
 	}
 }

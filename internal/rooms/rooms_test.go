@@ -24,7 +24,7 @@ const root = "../.."
 // Every room may import term and scope, which import none. internal is for tests and for
 // the demo command.
 var allowed = map[string][]string{
-	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "setup", "doctor", "doctor/gather", "migrate", "migrate/*", "report/consent", "report/queue", "reports", "internal/*"},
+	"cmd/dmarcgate":         {"admin", "auth", "auth/*", "config", "dnscache", "enforce", "explain", "message", "metrics", "milter", "policy", "policy/*", "results", "results/*", "site", "survey", "whatif", "lookup", "control", "store", "site/check", "daemon", "daemon/*", "config/*", "rules", "setup", "doctor", "doctor/gather", "migrate", "migrate/*", "report/queue", "reports", "internal/*"},
 	"explain":               {"admin", "auth/*", "config", "dnscache", "enforce", "explain/casefile", "explain/second", "message", "milter", "policy", "policy/sampling", "policy/pattern", "policy/replay", "results", "results/blob", "site"},
 	"control":               {"admin", "auth/dmarc", "config", "dnscache", "results", "results/dbread", "results/pg", "results/sqlite", "site"},
 	"site/shape":            {"auth/dmarc", "config", "policy"},
@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 	"daemon/reporter":       {"auth/dmarc", "config", "dnscache", "metrics", "milter", "report", "report/*", "results", "results/*", "site", "site/shape"},
 	"report/identity":       {"auth", "auth/*", "message", "report/gate"},
 	"report":                {"auth/dmarc", "policy", "results"},
-	"reports":               {"admin", "config", "report", "report/*", "results", "site", "site/shape"},
+	"reports":               {"admin", "auth/dmarc", "config", "message", "report", "report/*", "results", "site", "site/shape"},
 	"report/xml":            {"report", "auth/dmarc"},
 	"auth":                  {"message", "auth/*"},
 	"results":               {"policy", "auth/dmarc"},

@@ -95,9 +95,11 @@ type Filter struct {
 	ID           string
 	PolicyDomain string
 	First, Last  time.Time // of the begin of the period, both included
-	State        State     // of the report, or in the words of DeliveryState of one of its deliveries
-	Why          string    // of the report or of one of its deliveries
-	Limit        int       // 0: 1,000
+	State        State
+	Why          string
+	MailState    DeliveryState // of one of its deliveries
+	MailWhy      string        // the same
+	Limit        int           // 0: 1,000
 }
 
 // Deliveries are the steps of one delivery.

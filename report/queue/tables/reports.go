@@ -335,27 +335,27 @@ func (s *step) settleReport(h held) error {
 // Find returns reports.
 func (q *Queue) Find(ctx context.Context, f queue.Filter) (reports []queue.Report, err error) {
 	text, args := "SELECT "+reportColumns+" FROM report WHERE TRUE", []any(nil)
-	add := func(condition string, value any) { // %[1]d is the number of the value
+	add := func(condition string, value any) { // %d is the number of the value
 		args = append(args, value)
 		text += fmt.Sprintf(" AND "+condition, len(args))
 	}
-	if f.ID != "" {
-		add("id = $%[1]d", free(f.ID, maxHex))
-	}
-	if f.PolicyDomain != "" {
-		add("policy_domain = $%[1]d", free(f.PolicyDomain, maxKey))
-	}
-	if f.State != "" {
-		add("(state = $%[1]d OR id IN (SELECT d.report FROM delivery AS d WHERE d.state = $%[1]d))", free(string(f.State), maxText))
-	}
-	if f.Why != "" {
-		add("(why = $%[1]d OR id IN (SELECT d.report FROM delivery AS d WHERE d.why = $%[1]d))", free(f.Why, maxText))
+	for _, c := range []struct {
+		condition, value string
+		most             int
+	}{
+		{"id = $%d", f.ID, maxHex}, {"policy_domain = $%d", f.PolicyDomain, maxKey}, {"state = $%d", string(f.State), maxText}, {"why = $%d", f.Why, maxText},
+		{"id IN (SELECT d.report FROM delivery AS d WHERE d.state = $%d)", string(f.MailState), maxText},
+		{"id IN (SELECT d.report FROM delivery AS d WHERE d.why = $%d)", f.MailWhy, maxText},
+	} {
+		if c.value != "" {
+			add(c.condition, free(c.value, c.most))
+		}
 	}
 	if !f.First.IsZero() {
-		add("begin_at >= $%[1]d", f.First)
+		add("begin_at >= $%d", f.First)
 	}
 	if !f.Last.IsZero() {
-		add("begin_at <= $%[1]d", f.Last)
+		add("begin_at <= $%d", f.Last)
 	}
 	if f.Limit <= 0 {
 		f.Limit = 1000
