@@ -76,7 +76,7 @@ func Plan(ctx context.Context, out, warn io.Writer, cfg *config.Config, o PlanOp
 		return err
 	}
 	defer store.Close()
-	p := &planning{PlanOptions: o, store: store, day: o.Day.orYesterday(), known: map[string]time.Time{}}
+	p := &planning{PlanOptions: o, store: store, day: o.Day.orYesterday(), now: time.Now(), known: map[string]time.Time{}}
 	p.checker = consent.Checker{DNS: dns, Suffixes: in.Suffixes}
 	if in.Suffixes != nil {
 		p.checker.Method = dmarc.PSL
@@ -115,7 +115,6 @@ type planning struct {
 
 // begin reads the configuration and the queue, and tells which gates are closed for all.
 func (p *planning) begin(ctx context.Context, warn io.Writer, cfg *config.Config) error {
-	p.now = time.Now()
 	p.gate = site.ReportsOf(cfg, cfg.Reports.KeyFile).Gate
 	q, err := openToRead(ctx, cfg)
 	if err == nil {

@@ -353,3 +353,24 @@ func TestTargetAndDayOfCommandLines(t *testing.T) {
 		}
 	}
 }
+
+func TestOrdersThatChangeNothingSayWhy(t *testing.T) {
+	cfg, all := queued(t)
+	for _, tt := range []struct {
+		o    queue.Order
+		want string
+	}{
+		{queue.Order{Do: queue.SendNow, ID: "0123"}, "no report has this ID"},
+		{queue.Order{Do: queue.RetryReport, ID: "0123"}, "no report has this ID"},
+		{queue.Order{Do: queue.RetryReport, ID: all[0].ID}, "at work already"},
+		{queue.Order{Do: queue.ReopenDay, Day: reporttest.Day.Begin}, "no restored queue"},
+		{queue.Order{Do: queue.Unsuppress, Suppression: queue.Suppression{Kind: queue.SuppressHost, What: "x.example"}}, "no such suppression"},
+		{queue.Order{Do: queue.ResumeAgain}, "not paused"},
+		{queue.Order{Do: "dance"}, "unknown order"},
+	} {
+		var out, warn bytes.Buffer
+		if err := Change(t.Context(), &out, &warn, cfg, ChangeOptions{Order: tt.o}); err == nil || !strings.Contains(err.Error(), tt.want) || out.Len() > 0 {
+			t.Errorf("%v: %v, %q; want %q", tt.o.Do, err, out.String(), tt.want)
+		}
+	}
+}

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
 	"dmarcgate/internal/reporttest"
 	aggregate "dmarcgate/report"
+	"dmarcgate/report/queue"
+	"dmarcgate/report/queue/file"
 	"dmarcgate/report/xml"
+	"dmarcgate/site"
 )
 
 // reportDay is the day of the rows of reporttest.
@@ -85,6 +91,92 @@ func TestReportsPreviewPrintsNoControlCharacters(t *testing.T) {
 			if r != '\n' && (r < ' ' || r == 0x7f || r >= 0x80 && !strings.ContainsRune("├└│─", r)) {
 				t.Fatalf("reports preview %s prints %U:\n%s", args, r, out)
 			}
+		}
+	}
+}
+
+// reportQueue puts a report into the queue beside the store of a configuration, with its
+// document and a mail that waits, and returns its ID.
+func reportQueue(t *testing.T, cfg string) string {
+	t.Helper()
+	in, err := site.Load(cfg, site.AllParts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := file.Open(t.Context(), file.Options{Path: site.ReportQueue(in.Config), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	day, id := reporttest.Day, ""
+	var body []byte
+	maker := xml.Maker{Builder: reporttest.Builder(t.TempDir()), Forms: func(*aggregate.Report) []aggregate.Form { return []aggregate.Form{aggregate.RFC9990} }}
+	_, err = maker.Make(t.Context(), reporttest.Scan(reporttest.Rows(7, 1)), day, func(d xml.Document) error {
+		id, body = d.Report.ID, bytes.Clone(d.Body)
+		return nil
+	})
+	r := queue.Report{
+		ID: id, Kind: queue.Aggregate, PolicyDomain: "bank.example", Begin: day.Begin, End: day.End, PolicyHash: "h", Form: "rfc9990", Messages: 1,
+		Deliveries: []queue.Delivery{{Key: "rua@bank.example", URI: "mailto:rua@bank.example", Host: "bank.example", NextTry: day.End}},
+	}
+	for _, step := range []func() error{
+		func() error { return err },
+		func() error { _, err := q.CloseDay(t.Context(), queue.Run{Day: day.Begin}); return err },
+		func() error { _, err := q.TakeDay(t.Context(), "test"); return err },
+		func() error {
+			_, err := q.Plan(t.Context(), "test", day.Begin, queue.Plan{Reports: []queue.Report{r}})
+			return err
+		},
+		func() error { _, err := q.Take(t.Context(), "test", queue.Planned, 1); return err },
+		func() error { return q.StoreBody(t.Context(), "test", id, queue.Body{Gzip: body, Records: 1}) },
+	} {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return id
+}
+
+// Every command of the page works, in its order, with a report and a day of the test.
+func TestReportsPageCommandsWork(t *testing.T) {
+	cfg := reportRows(t)
+	id := reportQueue(t, cfg)
+	ran := map[string]bool{}
+	for _, block := range blocks(t, "docs/reports.md", "sh") {
+		for line := range strings.Lines(strings.NewReplacer("REPORT_ID", id, "2026-11-22", reportDay).Replace(block)) {
+			line, _, _ = strings.Cut(line, " #")
+			text, reason, _ := strings.Cut(strings.TrimSpace(line), ` --reason "`)
+			args := strings.Fields(text)
+			if reason != "" {
+				args = append(args, "--reason", strings.TrimSuffix(reason, `"`))
+			}
+			if len(args) < 3 || args[0] != "dmarcgate" {
+				t.Fatalf("docs/reports.md has the line %q; want a command of dmarcgate", line)
+			}
+			ran[args[2]] = true
+			if args[2] == "preview" && !slices.Contains(args, "--day") {
+				args = append(args, "--day", reportDay) // the rows are not of yesterday
+			}
+			if code, out, stderr := command(append(args[1:], "-c", cfg)...); code != 0 {
+				t.Errorf("%q = %d, %s%s", line, code, out, stderr)
+			}
+		}
+	}
+	for _, name := range []string{"preview", "plan", "status", "list", "show", "send-now", "suppress", "unsuppress", "pause", "resume"} {
+		if !ran[name] {
+			t.Errorf("docs/reports.md shows no reports %s", name)
+		}
+	}
+}
+
+func TestReportsUsageErrors(t *testing.T) {
+	for _, args := range [][]string{
+		{"show", "x", "--xml", "--json"}, {"show", "x", "--to", "a@b.example"}, {"retry"}, {"retry", "x", "--day", "2026-11-22"}, {"suppress", "bank.example", "--reason", "x"},
+		{"suppress", "host:bank.example"}, {"suppress", "host:bank.example", "--reason", "x", "--for", "9999d"}, {"pause"}, {"list", "--state", "gone"}, {"list", "--domain", "a b"},
+		{"preview", "bank.example", "--xml", "--json"}, {"plan", "--day", "22.11.2026"},
+	} {
+		if code, out, stderr := command(append([]string{"reports"}, args...)...); code != exitUsage || out != "" || stderr == "" {
+			t.Errorf("reports %q = %d, %s%s; want a usage error", args, code, out, stderr)
 		}
 	}
 }

@@ -124,7 +124,7 @@ func (r *rig) ownerOf(a queue.Attempt) string {
 
 func strikes(t *testing.T, s Subject) {
 	r := newRig(t, s)
-	refused := queue.Outcome{State: queue.Refused, Code: 550, Strike: &queue.Strike{Kind: queue.SuppressAddr, What: "dmarc1@one.example", Reason: "550", Source: queue.FromBounce}}
+	refused := queue.Outcome{State: queue.Refused, Why: "5xx", Code: 550, Strike: &queue.Strike{Kind: queue.SuppressAddr, What: "dmarc1@one.example", Reason: "550", Source: queue.FromBounce}}
 	var reports []queue.Report
 	for n := range 5 {
 		reports = append(reports, r.report(n, "one.example"))
@@ -142,6 +142,14 @@ func strikes(t *testing.T, s Subject) {
 		}
 		if got := active[0].Until; want == 0 && !got.IsZero() || want > 0 && got.Sub(active[0].Since) != want {
 			t.Errorf("strike %d: until %v, since %v; want %v", n+1, got, active[0].Since, want)
+		}
+	}
+	for _, f := range []struct {
+		queue.Filter
+		want int
+	}{{queue.Filter{MailState: queue.Refused, MailWhy: "5xx"}, 5}, {queue.Filter{MailState: queue.Sent}, 0}, {queue.Filter{MailWhy: "4xx"}, 0}, {queue.Filter{State: queue.Done, MailWhy: "5xx", Limit: 2}, 2}} {
+		if found, err := r.Find(t.Context(), f.Filter); err != nil || len(found) != f.want {
+			t.Errorf("Find(%+v) = %d reports, %v; want %d", f.Filter, len(found), err, f.want)
 		}
 	}
 	r.ok(r.Unsuppress(t.Context(), queue.SuppressAddr, "dmarc1@one.example"))

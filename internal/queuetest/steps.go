@@ -223,7 +223,7 @@ func hostile(t *testing.T, s Subject) {
 			t.Errorf("text = %q; want it printable, and the rest as given", text)
 		}
 	}
-	for _, f := range []queue.Filter{{ID: evil}, {PolicyDomain: evil}, {State: queue.State(evil)}, {Why: evil}} {
+	for _, f := range []queue.Filter{{ID: evil}, {PolicyDomain: evil}, {State: queue.State(evil)}, {Why: evil}, {MailState: queue.DeliveryState(evil)}} {
 		if found, err := r.Find(t.Context(), f); err != nil || len(found) != 0 {
 			t.Errorf("Find(%+v) = %v, %v; want nothing", f, found, err)
 		}
