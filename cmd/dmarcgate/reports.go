@@ -19,10 +19,10 @@ type reportsCmd struct {
 	Show       reportsShowCmd   `cmd:"" help:"Show a report of the queue with its deliveries and its document."`
 	Status     reportsStatusCmd `cmd:"" help:"Show whether reports are sent, days, queue and suppressions."`
 	Plan       planCmd          `cmd:"" help:"Show what would become of the reports of a day. Asks the DNS for destinations and sends nothing."`
-	SendNow    sendNowCmd       `cmd:"" help:"Make the mails of a report due now that wait for another attempt."`
-	Retry      retryCmd         `cmd:"" help:"Put a report that has ended back to work, or a day that a restored queue has ended."`
+	SendNow    sendNowCmd       `cmd:"" help:"Send the mails of a report now, not at the time of their next attempt."`
+	Retry      retryCmd         `cmd:"" help:"Try a report again that has ended, or the reports of a day that a restored queue has ended."`
 	Suppress   suppressCmd      `cmd:"" help:"Send no reports to an address or a host, or about a domain."`
-	Unsuppress unsuppressCmd    `cmd:"" help:"Lift a suppression."`
+	Unsuppress unsuppressCmd    `cmd:"" help:"Remove a suppression."`
 	Pause      pauseCmd         `cmd:"" help:"Send no reports, on all hosts of the queue, until resume."`
 	Resume     resumeCmd        `cmd:"" help:"Send reports again."`
 }
@@ -43,9 +43,9 @@ func looking(e *env, path string, f func(context.Context, *config.Config) error)
 
 type previewCmd struct {
 	backendFlags
-	Domain reports.Domain `arg:"" help:"Policy domain: where the DMARC record of the messages is."`
-	Day    reports.Day    `help:"UTC day: 2026-11-22, today or yesterday (default: yesterday)." placeholder:"DAY"`
-	Schema string         `help:"Form of the document: rfc9990 or rfc7489 (default: ${default})." enum:"rfc9990,rfc7489" default:"rfc9990" placeholder:"SCHEMA"`
+	Domain reports.Domain `arg:"" help:"Show the report about this policy domain: where the DMARC record of the messages is."`
+	Day    reports.Day    `help:"Show the report of this UTC day: 2026-11-22, today or yesterday (default: yesterday)." placeholder:"DAY"`
+	Schema string         `help:"Write the document in this form: rfc9990 or rfc7489 (default: ${default})." enum:"rfc9990,rfc7489" default:"rfc9990" placeholder:"SCHEMA"`
 	XML    bool           `name:"xml" help:"Print the document." xor:"form"`
 	JSON   bool           `help:"Print JSON." xor:"form"`
 }
@@ -61,7 +61,7 @@ func (c *previewCmd) Run(e *env) error {
 type planCmd struct {
 	resolverFlags
 	AllHosts bool        `help:"Read the results of all hosts from PostgreSQL (default: this host only)."`
-	Day      reports.Day `help:"UTC day: 2026-11-22, today or yesterday (default: yesterday)." placeholder:"DAY"`
+	Day      reports.Day `help:"Show the reports of this UTC day: 2026-11-22, today or yesterday (default: yesterday)." placeholder:"DAY"`
 	JSON     bool        `help:"Print JSON."`
 }
 
@@ -85,7 +85,7 @@ type reportsListCmd struct {
 	queueFlags
 	Day    reports.Day    `help:"List reports of this UTC day: 2026-11-22, today or yesterday (default: all)." placeholder:"DAY"`
 	Domain reports.Domain `help:"List reports about this policy domain (default: all)."`
-	State  string         `help:"List reports in this state, or with a mail in this state (default: all)." enum:"planned,ready,done,withheld,withdrawn,split,failed,held,due,trying,sent,refused,expired,suppressed,unauthorized," default:"" placeholder:"STATE"`
+	State  string         `help:"List reports in this state: planned, ready, done, withheld, withdrawn, split, failed or held; or with a mail in this state: due, trying, sent, refused, expired, suppressed, unauthorized, withdrawn or withheld (default: all)." enum:"planned,ready,done,withheld,withdrawn,split,failed,held,due,trying,sent,refused,expired,suppressed,unauthorized," default:"" placeholder:"STATE"`
 	Why    string         `help:"List reports with this reason, or with a mail with this reason (default: all)."`
 	Limit  uint16         `default:"100" help:"List at most this many reports (default: ${default})."`
 }
@@ -98,10 +98,10 @@ func (c *reportsListCmd) Run(e *env) error {
 
 type reportsShowCmd struct {
 	queueFlags
-	ID       string `arg:"" help:"Report-ID."`
+	ID       string `arg:"" help:"Show the report with this Report-ID."`
 	XML      bool   `name:"xml" help:"Print the document."`
-	Mail     bool   `help:"Print the mail to the first destination, or to --to."`
-	To       string `help:"Choose the mail to this address." placeholder:"ADDRESS"`
+	Mail     bool   `help:"Print the mail, as it left or would leave."`
+	To       string `help:"Print the mail to this address (default: the first destination)." placeholder:"ADDRESS"`
 	Attempts bool   `help:"Show each attempt to deliver."`
 }
 
@@ -146,15 +146,15 @@ func (f orderFlags) order(e *env, o queue.Order) error {
 
 type sendNowCmd struct {
 	orderFlags
-	ID string `arg:"" help:"Report-ID."`
+	ID string `arg:"" help:"Send the report with this Report-ID."`
 }
 
 func (c *sendNowCmd) Run(e *env) error { return c.order(e, queue.Order{Do: queue.SendNow, ID: c.ID}) }
 
 type retryCmd struct {
 	orderFlags
-	ID  string      `arg:"" optional:"" help:"Report-ID."`
-	Day reports.Day `help:"Make the reports of this UTC day that a restored queue has ended: 2026-11-22." placeholder:"DAY"`
+	ID  string      `arg:"" optional:"" help:"Try the report with this Report-ID."`
+	Day reports.Day `help:"Try the reports of this UTC day that a restored queue has ended: 2026-11-22." placeholder:"DAY"`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -174,9 +174,9 @@ func (c *retryCmd) Run(e *env) error {
 
 type suppressCmd struct {
 	orderFlags
-	What   reports.Target  `arg:"" help:"addr:ADDRESS, host:DOMAIN (with all hosts below it) or domain:DOMAIN (a policy domain, with all below it)."`
-	For    config.Duration `help:"Lift the suppression after this time: 12h, 30d (default: reports unsuppress lifts it)." placeholder:"TIME"`
-	Reason string          `required:"" help:"Reason, for reports status."`
+	What   reports.Target  `arg:"" help:"Send nothing to addr:ADDRESS or host:DOMAIN (with all hosts below it), or about domain:DOMAIN (with all domains below it)."`
+	For    config.Duration `help:"Remove the suppression after this time: 12h, 30d (default: never)." placeholder:"TIME"`
+	Reason string          `required:"" help:"Give this reason in reports status."`
 }
 
 // Validate is called by kong; what it finds is a usage error.
@@ -195,7 +195,7 @@ func (c *suppressCmd) Run(e *env) error {
 
 type unsuppressCmd struct {
 	orderFlags
-	What reports.Target `arg:"" help:"addr:ADDRESS, host:DOMAIN or domain:DOMAIN, as reports status shows it."`
+	What reports.Target `arg:"" help:"Remove addr:ADDRESS, host:DOMAIN or domain:DOMAIN, as reports status shows it."`
 }
 
 func (c *unsuppressCmd) Run(e *env) error {
@@ -204,7 +204,7 @@ func (c *unsuppressCmd) Run(e *env) error {
 
 type pauseCmd struct {
 	orderFlags
-	Reason string `required:"" help:"Reason, for reports status."`
+	Reason string `required:"" help:"Give this reason in reports status."`
 }
 
 func (c *pauseCmd) Run(e *env) error {

@@ -110,8 +110,13 @@ func reportQueue(t *testing.T, cfg string) string {
 	defer q.Close()
 	day, id := reporttest.Day, ""
 	var body []byte
-	maker := xml.Maker{Builder: reporttest.Builder(t.TempDir()), Forms: func(*aggregate.Report) []aggregate.Form { return []aggregate.Form{aggregate.RFC9990} }}
-	_, err = maker.Make(t.Context(), reporttest.Scan(reporttest.Rows(7, 1)), day, func(d xml.Document) error {
+	maker := xml.Maker{Builder: reporttest.Builder(t.TempDir()), Forms: func(r *aggregate.Report) []aggregate.Form {
+		if r.PolicyDomain != "bank.example" || id != "" {
+			return nil
+		}
+		return []aggregate.Form{aggregate.RFC9990}
+	}}
+	_, err = maker.Make(t.Context(), reporttest.Scan(reporttest.Rows(7, 300)), day, func(d xml.Document) error {
 		id, body = d.Report.ID, bytes.Clone(d.Body)
 		return nil
 	})
