@@ -39,11 +39,17 @@ func queued(t *testing.T) (*config.Config, []queue.Report) {
 		t.Fatal(err)
 	}
 	defer q.Close()
+	return &cfg, fill(t, q)
+}
+
+// fill puts the reports into a queue, and returns them.
+func fill(t *testing.T, q queue.Store) []queue.Report {
+	t.Helper()
 	ctx, day := t.Context(), reporttest.Day.Begin
 	bodies := map[string]queue.Body{}
 	plan := queue.Plan{LeftOut: map[string]int64{"no_rua": 3}}
-	maker := xml.Maker{Builder: reporttest.Builder(dir), Forms: func(*report.Report) []report.Form { return []report.Form{report.RFC9990} }}
-	_, err = maker.Make(ctx, reporttest.Scan(reporttest.Rows(7, 300)), reporttest.Day, func(d xml.Document) error {
+	maker := xml.Maker{Builder: reporttest.Builder(t.TempDir()), Forms: func(*report.Report) []report.Form { return []report.Form{report.RFC9990} }}
+	_, err := maker.Make(ctx, reporttest.Scan(reporttest.Rows(7, 300)), reporttest.Day, func(d xml.Document) error {
 		r := d.Report
 		bodies[r.ID] = queue.Body{Gzip: bytes.Clone(d.Body), Records: r.Rows}
 		plan.Reports = append(plan.Reports, queue.Report{
@@ -84,7 +90,7 @@ func queued(t *testing.T) (*config.Config, []queue.Report) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &cfg, found
+	return found
 }
 
 // printable reports whether a text has nothing that a terminal acts on.
