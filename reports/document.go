@@ -134,7 +134,7 @@ func (d *document) print(out io.Writer) error {
 		return err
 	}
 	shown := d.Records[:min(len(d.Records), maxRecords)]
-	if err := term.Table(out, "CLIENT\tMESSAGES\tDONE\tDKIM\tSPF\tAUTHOR\tMAIL FROM\tWHY", shown, record.cells); err != nil {
+	if err := term.Table(out, "CLIENT\tMESSAGES\tDISPOSITION\tDKIM\tSPF\tAUTHOR\tMAIL FROM\tREASON", shown, record.cells); err != nil {
 		return err
 	}
 	if more := len(d.Records) - len(shown); more > 0 {
@@ -149,7 +149,15 @@ func (r record) cells() []any {
 	if mailFrom == "" {
 		mailFrom = "<>"
 	}
-	return []any{r.Client, r.Messages, r.Disposition, aligned(r.DKIM), aligned(r.SPF), r.Author, mailFrom, term.OrNone(strings.Join(r.Reasons, "; "))}
+	return []any{r.Client, r.Messages, r.Disposition, aligned(r.DKIM), aligned(r.SPF), r.Author, mailFrom, orDash(strings.Join(r.Reasons, "; "))}
+}
+
+// orDash is a cell of a table, "-" for an empty one: none is a word of the field.
+func orDash(text string) string {
+	if text == "" {
+		return "-"
+	}
+	return text
 }
 
 // aligned is the result of a mechanism as DMARC counts it.

@@ -138,7 +138,7 @@ func newSummary(r queue.Report) summary {
 }
 
 func (s summary) cells() []any {
-	return []any{period(s.Begin, s.End), s.PolicyDomain, s.State, term.OrNone(s.Why), s.Messages, s.to(), s.ID}
+	return []any{period(s.Begin, s.End), s.PolicyDomain, s.State, orDash(s.Why), s.Messages, s.to(), s.ID}
 }
 
 // to says how far the deliveries are, as "1 due, 2 sent".
@@ -155,7 +155,7 @@ func (s summary) to() string {
 	for _, word := range slices.Sorted(maps.Keys(states)) {
 		parts = append(parts, fmt.Sprintf("%d %s", states[word], word))
 	}
-	return term.OrNone(strings.Join(parts, ", "))
+	return orDash(strings.Join(parts, ", "))
 }
 
 // queueStates are causes that say the same as the state.

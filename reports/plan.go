@@ -375,7 +375,7 @@ func (p plan) table(out io.Writer) error {
 		if why == "" {
 			why = "would be sent"
 		}
-		return []any{l.Domain, l.Messages, term.OrNone(l.To), term.OrNone(l.Consent), why}
+		return []any{l.Domain, l.Messages, orDash(l.To), orDash(l.Consent), why}
 	}); err != nil {
 		return err
 	}
