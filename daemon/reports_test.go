@@ -23,6 +23,7 @@ import (
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/report/queue/file"
 	"dmarcgate/report/sending"
+	"dmarcgate/site"
 )
 
 // Whatever else is set, send = false is no connection, no queue and no gate that is open.
@@ -58,8 +59,8 @@ func TestReportsAreOffByDefault(t *testing.T) {
 			if err := reporter.New(d.reporter.Parts).Turn(t.Context()); err != nil {
 				t.Errorf("a turn of the reports: %v; want nothing to happen", err)
 			}
-			if _, err := os.Stat(reporter.QueuePath(d.Inputs().Config)); !errors.Is(err, fs.ErrNotExist) {
-				t.Errorf("there is a queue of reports in %s (%v); want none", filepath.Base(reporter.QueuePath(d.Inputs().Config)), err)
+			if _, err := os.Stat(site.ReportQueue(d.Inputs().Config)); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("there is a queue of reports in %s (%v); want none", filepath.Base(site.ReportQueue(d.Inputs().Config)), err)
 			}
 			for _, line := range []string{"dmarcgate_report_gate_open 0", `dmarcgate_report_deliveries_total{class="2xx",outcome="sent"} 0`} {
 				if !metricLine(t, d, line) {
@@ -112,7 +113,7 @@ func TestReportsTakeBouncesAtTheSocket(t *testing.T) {
 	if strings.Contains(log.String(), "identity check") {
 		t.Error("the identity check finds faults; want none in an identity that is published")
 	}
-	q, err := file.Open(t.Context(), file.Options{Path: reporter.QueuePath(d.Inputs().Config), Log: slog.New(slog.DiscardHandler)})
+	q, err := file.Open(t.Context(), file.Options{Path: site.ReportQueue(d.Inputs().Config), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,5 +15,5 @@
 // # Limits
 //
 // List shows at most Options.Limit reports. A table has at most maxRecords records of
-// a document. Plan looks up planLookups domains at a time.
+// a document.
 package reports

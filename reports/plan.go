@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"sync"
 	"time"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/config"
 	"dmarcgate/report"
-	"dmarcgate/report/consent"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/report/queue"
 	"dmarcgate/report/xml"
@@ -52,6 +50,7 @@ const (
 // candidate is a report that may be due.
 type candidate struct {
 	facts    gate.Report
+	why      gate.Why // that is closed
 	messages int64
 	invalid  string // why there is no document
 	lines    []planned
@@ -76,16 +75,22 @@ func Plan(ctx context.Context, out, warn io.Writer, cfg *config.Config, o PlanOp
 		return err
 	}
 	defer store.Close()
-	p := &planning{PlanOptions: o, store: store, day: o.Day.orYesterday(), now: time.Now(), known: map[string]time.Time{}}
-	p.checker = consent.Checker{DNS: dns, Suffixes: in.Suffixes}
-	if in.Suffixes != nil {
-		p.checker.Method = dmarc.PSL
+	p := &planning{PlanOptions: o, store: store, records: due.NewDNS(dns, in.Suffixes), day: o.Day.orYesterday(), now: time.Now()}
+	q, err := openToRead(ctx, cfg)
+	switch {
+	case err == nil:
+		defer q.Close()
+	case errors.Is(err, errNoQueue):
+		q = nil
+	default:
+		return err
 	}
-	return p.run(ctx, out, warn, cfg)
+	return p.run(ctx, out, warn, cfg, q)
 }
 
-func (p *planning) run(ctx context.Context, out, warn io.Writer, cfg *config.Config) error {
-	if err := p.begin(ctx, warn, cfg); err != nil {
+// run makes the plan; q is nil when there is no queue.
+func (p *planning) run(ctx context.Context, out, warn io.Writer, cfg *config.Config, q queue.Store) error {
+	if err := p.begin(ctx, warn, cfg, q); err != nil {
 		return err
 	}
 	if err := p.documents(ctx, warn, cfg); err != nil {
@@ -102,28 +107,23 @@ func (p *planning) run(ctx context.Context, out, warn io.Writer, cfg *config.Con
 // planning is one call of Plan.
 type planning struct {
 	PlanOptions
-	store      site.Store
-	checker    consent.Checker
-	day        time.Time
-	gate       gate.Gate
-	now        time.Time
-	suppressed []gate.Suppression
-	begun      bool // mail was sent before, so that hosts count as known
-	known      map[string]time.Time
-	list       []*candidate
+	store   site.Store
+	records due.Records
+	day     time.Time
+	gate    gate.Gate
+	now     time.Time
+	facts   due.Facts
+	begun   bool // mail was sent before, so that hosts count as known
+	list    []*candidate
 }
 
 // begin reads the configuration and the queue, and tells which gates are closed for all.
-func (p *planning) begin(ctx context.Context, warn io.Writer, cfg *config.Config) error {
+func (p *planning) begin(ctx context.Context, warn io.Writer, cfg *config.Config, q queue.Store) error {
 	p.gate = site.ReportsOf(cfg, cfg.Reports.KeyFile).Gate
-	q, err := openToRead(ctx, cfg)
-	if err == nil {
-		err = errors.Join(p.read(ctx, q), q.Close())
-	}
-	switch {
-	case errors.Is(err, errNoQueue):
+	p.facts = due.Facts{KnownSince: p.store.KnownSince}
+	if q == nil {
 		p.gate.Enabled = p.now // as if sending were switched on now
-	case err != nil:
+	} else if err := p.read(ctx, q); err != nil {
 		return err
 	}
 	p.tell(warn)
@@ -136,6 +136,7 @@ func (p *planning) begin(ctx context.Context, warn io.Writer, cfg *config.Config
 	}
 	p.gate.Verified = gate.Verified{Identity: p.gate.Identity, At: p.now}
 	p.gate.Enabled, p.gate.DryRun = p.now.Add(-time.Hour), 0
+	p.facts.Gate, p.facts.Now = p.gate, p.now
 	return nil
 }
 
@@ -147,31 +148,22 @@ func orPlace(value, place string) string {
 }
 
 // read reads what the queue knows.
-func (p *planning) read(ctx context.Context, q queue.Store) error {
-	now, err := q.Now(ctx)
+func (p *planning) read(ctx context.Context, q queue.Store) (err error) {
+	if p.now, err = q.Now(ctx); err != nil {
+		return err
+	}
+	notes, err := queue.ReadNotes(ctx, q)
 	if err != nil {
 		return err
 	}
-	p.now = now
-	paused, err := q.Note(ctx, queue.NotePaused)
-	if err != nil {
-		return err
-	}
-	p.gate.Paused = paused != ""
-	if text, err := q.Note(ctx, queue.NoteEnabled); err == nil {
-		p.gate.Enabled, _ = time.Parse(time.RFC3339, text) // zero is a closed gate
-	}
+	p.gate.Enabled, p.gate.Paused = notes.Enabled, notes.Paused != ""
 	counts, err := q.Counts(ctx)
 	if err != nil {
 		return err
 	}
 	p.begun = counts.Deliveries[queue.Sent] > 0
 	all, err := q.Suppressing(ctx)
-	for _, x := range all {
-		if x.Active(p.now) {
-			p.suppressed = append(p.suppressed, gate.Suppression{Key: gate.Key{Kind: gate.Kind(x.Kind), What: x.What}, Until: x.Until})
-		}
-	}
+	p.facts.Suppressions, p.facts.RecordSince = due.Active(all, p.now), q.RecordSince
 	return err
 }
 
@@ -229,53 +221,42 @@ func (p *planning) documents(ctx context.Context, warn io.Writer, cfg *config.Co
 	return errors.Join(err, failed)
 }
 
-// candidate collects the facts of a report.
+// candidate asks the gates about a report.
 func (p *planning) candidate(ctx context.Context, r *report.Report) (*candidate, error) {
-	first, asked := p.known[r.Org]
+	c := &candidate{messages: r.Messages}
 	var err error
-	if !asked && r.Org != "" {
-		first, err = p.store.KnownSince(ctx, r.Org)
-		p.known[r.Org] = first
-	}
-	return &candidate{messages: r.Messages, facts: gate.Report{
-		PolicyDomain: r.PolicyDomain, Org: r.Org, FirstSeen: first, Passed: r.Passed > 0, Ordinary: r.Messages - r.Optional, Suppressions: p.suppressed,
-	}}, err
+	c.facts, c.why, err = p.facts.Of(ctx, r)
+	return c, err
 }
-
-const (
-	planLookups    = 8                // policy domains that are looked up at once
-	planLookupTime = 10 * time.Second // for one of them, with its destinations
-)
 
 // lookUp finds the destinations of reports that no gate keeps back.
 func (p *planning) lookUp(ctx context.Context) error {
 	slices.SortStableFunc(p.list, func(a, b *candidate) int { return a.facts.Compare(b.facts) })
-	done := 0
-	for part := range slices.Chunk(p.list, planLookups) {
-		var wg sync.WaitGroup
-		for _, c := range part {
-			if why := p.closed(c); why != "" {
-				c.add(planned{Why: why})
-				continue
-			}
-			wg.Go(func() { p.destinations(ctx, c) })
+	var open []*candidate
+	var domains []string
+	for _, c := range p.list {
+		if why := c.closed(); why != "" {
+			c.add(planned{Why: why})
+			continue
 		}
-		wg.Wait()
-		done += len(part)
-		p.Progress.Count(done, len(p.list), "report")
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+		open, domains = append(open, c), append(domains, c.facts.PolicyDomain)
 	}
-	return nil
+	wanted, err := due.AskAll(ctx, p.records, domains, func(done int) error {
+		p.Progress.Count(done, len(domains), "report")
+		return nil
+	})
+	for i, want := range wanted {
+		open[i].destinations(want)
+	}
+	return err
 }
 
 // closed returns what keeps a report back, or "".
-func (p *planning) closed(c *candidate) string {
+func (c *candidate) closed() string {
 	if c.invalid != "" {
 		return whyInvalid
 	}
-	return string(p.gate.Report(c.facts, p.now))
+	return string(c.why)
 }
 
 func (c *candidate) add(l planned) {
@@ -283,22 +264,15 @@ func (c *candidate) add(l planned) {
 	c.lines = append(c.lines, l)
 }
 
-// destinations looks the record of a report up as it is now, and asks for consent.
-func (p *planning) destinations(ctx context.Context, c *candidate) {
-	ctx, cancel := context.WithTimeout(ctx, planLookupTime)
-	defer cancel()
-	found, _ := p.checker.Find(ctx, p.checker.Method, c.facts.PolicyDomain)
-	if found.Err != nil {
+// destinations adds a line for each destination of a report.
+func (c *candidate) destinations(want due.Wanted) {
+	switch {
+	case want.Unknown:
 		c.add(planned{Why: string(gate.ConsentUnknown)})
-		return
-	}
-	list, _ := p.checker.Check(ctx, found)
-	to := gate.Destinations(list)
-	if found.PolicyDomain != c.facts.PolicyDomain || len(to) == 0 {
+	case len(want.To) == 0:
 		c.add(planned{Why: whyNoRUA})
-		return
 	}
-	for _, d := range to {
+	for _, d := range want.To {
 		c.add(planned{To: term.Printable(orPlace(d.Address, d.URI)), Consent: string(d.Consent), destination: d})
 	}
 }
@@ -319,7 +293,7 @@ func (p *planning) caps() {
 			isNew := !p.begun && toHost[host] == 0
 			l.Why = string(p.gate.Delivery(gate.Delivery{
 				PolicyDomain: c.facts.PolicyDomain, Org: c.facts.Org, Destination: l.destination, Waiting: p.now,
-				Held: gate.Held{Read: true, Suppressions: p.suppressed, HostKnown: !isNew, NewHosts: newHosts, ToHost: toHost[host], Today: today},
+				Held: gate.Held{Read: true, Suppressions: p.facts.Suppressions, HostKnown: !isNew, NewHosts: newHosts, ToHost: toHost[host], Today: today},
 			}, p.now))
 			if l.Why != "" {
 				continue

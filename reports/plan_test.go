@@ -11,7 +11,7 @@ import (
 	"dmarcgate/config"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/reporttest"
-	"dmarcgate/report/consent"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/results"
 	"dmarcgate/site"
@@ -57,14 +57,14 @@ func planOf(t *testing.T, change func(*config.Config, *planning)) (p plan, warn 
 		list[i].Facts.Version, list[i].Facts.NullPath, list[i].Facts.ReportTraffic = 2, false, ""
 	}
 	w := &planning{
-		PlanOptions: PlanOptions{JSON: true}, store: rows{list: list}, checker: consent.Checker{DNS: dns},
-		day: reporttest.Day.Begin, now: reporttest.Day.End.AddDate(0, 0, 3), known: map[string]time.Time{},
+		PlanOptions: PlanOptions{JSON: true}, store: rows{list: list}, records: due.NewDNS(dns, nil),
+		day: reporttest.Day.Begin, now: reporttest.Day.End.AddDate(0, 0, 3),
 	}
 	if change != nil {
 		change(&cfg, w)
 	}
 	var told bytes.Buffer
-	out := printed(t, func(out *bytes.Buffer) error { return w.run(t.Context(), out, &told, &cfg) })
+	out := printed(t, func(out *bytes.Buffer) error { return w.run(t.Context(), out, &told, &cfg, nil) })
 	if err := json.Unmarshal([]byte(out), &p); err != nil {
 		t.Fatal(err)
 	}
@@ -126,9 +126,9 @@ func TestPlanFailsWhenADocumentCannotBeWritten(t *testing.T) {
 	cfg := config.Default()
 	cfg.Store.Path = t.TempDir() + "/results.db"
 	cfg.Reports.MaxXMLSize = 1 // nothing fits
-	w := &planning{store: rows{list: reporttest.Rows(7, 3)}, day: reporttest.Day.Begin, now: reporttest.Day.End, known: map[string]time.Time{}}
+	w := &planning{store: rows{list: reporttest.Rows(7, 3)}, day: reporttest.Day.Begin, now: reporttest.Day.End}
 	var out, warn bytes.Buffer
-	if err := w.run(t.Context(), &out, &warn, &cfg); err == nil || !strings.Contains(err.Error(), "cannot be written") || !strings.Contains(out.String(), whyInvalid) {
+	if err := w.run(t.Context(), &out, &warn, &cfg, nil); err == nil || !strings.Contains(err.Error(), "cannot be written") || !strings.Contains(out.String(), whyInvalid) {
 		t.Errorf("Plan = %v, %s; want an error, and the line of the report", err, out.String())
 	}
 }

@@ -241,12 +241,40 @@ func TestStatusSaysWhatKeepsReports(t *testing.T) {
 		t.Errorf("Status() = %s; want pause and suppression", out)
 	}
 	order(queue.Order{Do: queue.ResumeAgain})
-	if out := show(); !strings.Contains(out, "sending is switched on") {
-		t.Errorf("Status() = %s; want that sending goes on", out)
+	for _, tt := range []struct {
+		problem string
+		want    []string
+	}{
+		{"never", []string{"switched on; the identity was not checked yet"}},
+		{"selector: no key at " + hostile, []string{"the last identity check FAILED", "identity check: FAILED 2026-11-22", "selector: no key at "}},
+		{"", []string{"sending is switched on", "identity check: passed 2026-11-22"}},
+	} {
+		if tt.problem != "never" {
+			notesCheck(t, cfg, tt.problem)
+		}
+		out := show()
+		for _, want := range tt.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("Status() = %s; want %q", out, want)
+			}
+		}
 	}
 	var got status
 	if err := json.Unmarshal([]byte(printed(t, func(out *bytes.Buffer) error { return Status(ctx, out, cfg, true) })), &got); err != nil || got.Reports["ready"] != int64(len(all)) || len(got.Suppression) != 1 {
 		t.Errorf("Status() with JSON = %+v, %v", got, err)
+	}
+}
+
+// notesCheck notes what a daemon notes after an identity check.
+func notesCheck(t *testing.T, cfg *config.Config, problem string) {
+	t.Helper()
+	q, err := file.Open(t.Context(), file.Options{Path: site.ReportQueue(cfg), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	if err := queue.NoteCheck(t.Context(), q, time.Date(2026, 11, 22, 9, 30, 0, 0, time.UTC), problem); err != nil {
+		t.Fatal(err)
 	}
 }
 

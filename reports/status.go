@@ -19,11 +19,12 @@ import (
 
 // status is what Status shows.
 type status struct {
-	Send    bool      `json:"send"`              // [reports] send
-	Missing []string  `json:"missing,omitempty"` // keys of [reports] without which nothing is sent
-	Enabled time.Time `json:"enabled,omitzero"`  // when sending was first switched on
-	DryRun  time.Time `json:"dry_run_until,omitzero"`
-	Paused  string    `json:"paused,omitempty"` // why
+	Send     bool      `json:"send"`              // [reports] send
+	Missing  []string  `json:"missing,omitempty"` // keys of [reports] without which nothing is sent
+	Enabled  time.Time `json:"enabled,omitzero"`  // when sending was first switched on
+	DryRun   time.Time `json:"dry_run_until,omitzero"`
+	Paused   string    `json:"paused,omitempty"`   // why
+	Identity *checked  `json:"identity,omitempty"` // absent: never checked
 
 	Queue       bool             `json:"queue"` // whether there is one; without one the rest is empty
 	Reports     map[string]int64 `json:"reports"`
@@ -34,6 +35,12 @@ type status struct {
 	Suppression []suppression    `json:"suppressions"`
 
 	now time.Time
+}
+
+// checked is the last identity check of a daemon.
+type checked struct {
+	At      time.Time `json:"at"`
+	Problem string    `json:"problem,omitempty"` // absent: receivers can accept report mail
 }
 
 // day is how far the reports of a UTC day are.
@@ -92,19 +99,11 @@ func (s *status) read(ctx context.Context, q queue.Store, cfg *config.Config) (e
 	if s.now, err = q.Now(ctx); err != nil {
 		return err
 	}
-	if s.Paused, err = q.Note(ctx, queue.NotePaused); err != nil {
-		return err
-	}
-	s.Paused = term.Printable(s.Paused)
-	enabled, err := q.Note(ctx, queue.NoteEnabled)
+	notes, err := queue.ReadNotes(ctx, q)
 	if err != nil {
 		return err
 	}
-	if s.Enabled, err = time.Parse(time.RFC3339, enabled); err == nil {
-		if until := s.Enabled.Add(cfg.Reports.DryRun.Std()); until.After(s.now) {
-			s.DryRun = until
-		}
-	}
+	s.note(notes, cfg.Reports.DryRun.Std())
 	counts, err := q.Counts(ctx)
 	if err != nil {
 		return err
@@ -116,6 +115,17 @@ func (s *status) read(ctx context.Context, q queue.Store, cfg *config.Config) (e
 		return err
 	}
 	return s.readSuppressions(ctx, q)
+}
+
+// note takes over what is noted.
+func (s *status) note(n queue.Notes, dryRun time.Duration) {
+	s.Paused, s.Enabled = term.Printable(n.Paused), n.Enabled
+	if until := n.Enabled.Add(dryRun); !n.Enabled.IsZero() && until.After(s.now) {
+		s.DryRun = until
+	}
+	if !n.Checked.IsZero() {
+		s.Identity = &checked{At: n.Checked, Problem: term.Printable(n.Problem)}
+	}
 }
 
 // words copies counts under printable words.
@@ -168,6 +178,12 @@ func (s *status) tree() *term.Node {
 	if !s.Enabled.IsZero() {
 		root.Add("sending was first switched on %s", term.Stamp(s.Enabled))
 	}
+	if c := s.Identity; c != nil {
+		n := root.Add("identity check: %s %s", c.outcome(), term.Stamp(c.At))
+		if c.Problem != "" {
+			n.Add("%s", c.Problem)
+		}
+	}
 	root.Add("reports: %s", tally(s.Reports))
 	mails := root.Add("mails: %s", tally(s.Deliveries))
 	if !s.OldestDue.IsZero() && s.OldestDue.Before(s.now) {
@@ -185,6 +201,13 @@ func (s *status) tree() *term.Node {
 	return root
 }
 
+func (c *checked) outcome() string {
+	if c.Problem == "" {
+		return "passed"
+	}
+	return "FAILED"
+}
+
 // sending says whether mails may leave, by the first thing that keeps them.
 func (s *status) sending() string {
 	switch {
@@ -198,6 +221,10 @@ func (s *status) sending() string {
 		return "dry run until " + term.Stamp(s.DryRun) + ": nothing is sent"
 	case !s.Queue:
 		return "switched on, and not begun"
+	case s.Identity == nil:
+		return "switched on; the identity was not checked yet"
+	case s.Identity.Problem != "":
+		return "switched on, but the last identity check FAILED"
 	}
 	return "sending is switched on"
 }

@@ -19,7 +19,6 @@ import (
 	"log/slog"
 	mathrand "math/rand/v2"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -81,18 +80,13 @@ func (r *Reporter) Run(ctx context.Context) {
 // Turn does what is due, once. It is for one goroutine, and not beside Run.
 func (r *Reporter) Turn(ctx context.Context) error { return r.sending.Turn(ctx) }
 
-// QueuePath is the file of the queue, beside the store.
-func QueuePath(cfg *config.Config) string {
-	return filepath.Join(filepath.Dir(cfg.Store.Path), "reports.db")
-}
-
 // queue opens the queue: in PostgreSQL where hosts share one, else in a file.
 func (r *Reporter) queue(ctx context.Context) (queue.Store, error) {
 	cfg := r.Inputs().Config
 	if cfg.Store.Postgres.URL != "" {
 		return pg.Open(ctx, site.PostgresConfig(cfg))
 	}
-	return file.Open(ctx, file.Options{Path: QueuePath(cfg), Log: r.Log})
+	return file.Open(ctx, file.Options{Path: site.ReportQueue(cfg), Log: r.Log})
 }
 
 // settings is [reports] as it is active. It reads no file unless sending is on.
@@ -120,7 +114,7 @@ func (r *Reporter) settings() (sending.Settings, error) {
 		Gate: rep.Gate, Contact: rep.Contact, Generator: "dmarcgate " + r.Version, Limits: xml.Limits{Mail: rep.MaxMail, Expanded: rep.MaxXML},
 		Schema: rep.Schema, CatchUp: site.ReportCatchUp(cfg), Keys: keys, Discovery: shape.Discovery,
 		Open:   func() (sending.Sender, error) { return openSender(cfg.Reports) },
-		Verify: func(ctx context.Context, id gate.Identity, probe []byte) bool { return r.verify(ctx, in, id, probe) },
+		Verify: func(ctx context.Context, id gate.Identity, probe []byte) string { return r.verify(ctx, in, id, probe) },
 	}, nil
 }
 
@@ -145,15 +139,18 @@ func helloName(fallback string) string {
 	return fallback
 }
 
-// verify checks the identity as doctor does, and logs what is wrong.
-func (r *Reporter) verify(ctx context.Context, in site.Site, id gate.Identity, probe []byte) bool {
-	found := identity.Check(ctx, in.Checker(r.DNS.View), r.DNS.View(dnscache.DMARC), id, probe)
-	for _, f := range found {
+// verify checks the identity as doctor does, logs what is wrong, and returns the first
+// thing that keeps reports back.
+func (r *Reporter) verify(ctx context.Context, in site.Site, id gate.Identity, probe []byte) (problem string) {
+	for _, f := range identity.Check(ctx, in.Checker(r.DNS.View), r.DNS.View(dnscache.DMARC), id, probe) {
 		log := r.Log.Error
 		if f.Warning || f.Temporary {
 			log = r.Log.Warn
 		}
 		log("reports: identity check", "key", f.Key, "problem", f.Text, "fix", f.Fix)
+		if problem == "" && !f.Warning {
+			problem = f.Key + ": " + f.Text
+		}
 	}
-	return identity.Verified(found)
+	return problem
 }

@@ -5,14 +5,11 @@ import (
 	"sync"
 	"time"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/report"
-	"dmarcgate/report/consent"
-	"dmarcgate/report/gate"
+	"dmarcgate/report/due"
 	"dmarcgate/report/queue"
 	queuepg "dmarcgate/report/queue/pg"
-	"dmarcgate/report/sending"
 	"dmarcgate/results"
 	"dmarcgate/results/pg"
 	"dmarcgate/results/sqlite"
@@ -121,28 +118,13 @@ func (r *rows) Hold(ctx context.Context, first time.Time) error {
 	return r.store.SetReportsOpen(ctx, first)
 }
 
-// records looks up who wants reports.
+// records looks up who wants reports, by the method of discovery that is active.
 type records struct {
 	dns    *dnscache.Resolver
 	inputs func() site.Site
 }
 
-// Wanted implements sending.Records. The record has to be at the policy domain still: one
-// that was found above is about another domain.
-func (r records) Wanted(ctx context.Context, policyDomain string) sending.Wanted {
-	c := consent.Checker{DNS: r.dns, Method: dmarc.TreeWalk}
-	if s := r.inputs().Suffixes; s != nil {
-		c.Method, c.Suffixes = dmarc.PSL, s
-	}
-	found, _ := c.Find(ctx, c.Method, policyDomain)
-	if found.Err != nil {
-		return sending.Wanted{Unknown: true}
-	}
-	want := sending.Wanted{Org: found.Org}
-	if found.PolicyDomain != policyDomain {
-		return want
-	}
-	list, _ := c.Check(ctx, found)
-	want.To = gate.Destinations(list)
-	return want
+// Wanted implements due.Records.
+func (r records) Wanted(ctx context.Context, policyDomain string) due.Wanted {
+	return due.NewDNS(r.dns, r.inputs().Suffixes).Wanted(ctx, policyDomain)
 }

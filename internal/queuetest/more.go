@@ -236,6 +236,26 @@ func notes(t *testing.T, s Subject) {
 	r.wants(r.SetNote(t.Context(), "a b", "x"), queue.ErrText)
 }
 
+func recordSince(t *testing.T, s Subject) {
+	r := newRig(t, s)
+	older, held, failure := r.report(1, "one.example"), r.report(2), r.report(3, "one.example")
+	older.End = older.Begin.Add(queue.Day / 2)
+	held.PolicyDomain, held.Begin, held.State, held.Why = older.PolicyDomain, older.End, queue.Withheld, "no_relation"
+	failure.Kind = queue.Failure
+	r.plan(held, older, failure)
+	for domain, want := range map[string]time.Time{
+		older.PolicyDomain: older.Begin, failure.PolicyDomain: {}, "stranger.example": {}, "a b": {},
+	} {
+		if got, err := r.RecordSince(t.Context(), domain); err != nil || !got.Equal(want) {
+			t.Errorf("RecordSince(%s) = %v, %v; want %v", domain, got, err, want)
+		}
+	}
+	r.purge(queue.Purge{All: older.End}, queue.Purged{Reports: 1})
+	if got, err := r.RecordSince(t.Context(), older.PolicyDomain); err != nil || !got.Equal(held.Begin) {
+		t.Errorf("RecordSince after a purge = %v, %v; want the begin of the report that is left, %v", got, err, held.Begin)
+	}
+}
+
 func purging(t *testing.T, s Subject) {
 	r := newRig(t, s)
 	var reports []queue.Report

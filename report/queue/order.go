@@ -7,37 +7,6 @@ import (
 	"time"
 )
 
-// The names of notes. All hosts that share a queue share them.
-const (
-	NoteEnabled = "enabled" // when sending was first switched on (RFC 3339)
-	NotePaused  = "paused"  // why sending is paused; "" while it is not
-	NoteResumed = "resumed" // when the last pause ended (RFC 3339)
-)
-
-// Pause stops all sending, of all hosts that share the queue, until Resume. Days are
-// closed and documents are made meanwhile.
-func Pause(ctx context.Context, s Store, why string) error { return s.SetNote(ctx, NotePaused, why) }
-
-// Resume ends a pause. What waits gets the full time for its attempts again. Without a
-// pause it returns ErrUnknown.
-func Resume(ctx context.Context, s Store) error {
-	why, err := s.Note(ctx, NotePaused)
-	if err == nil && why == "" {
-		err = ErrUnknown
-	}
-	if err != nil {
-		return err
-	}
-	now, err := s.Now(ctx)
-	if err == nil {
-		err = s.SetNote(ctx, NoteResumed, now.Format(time.RFC3339))
-	}
-	if err != nil {
-		return err
-	}
-	return s.SetNote(ctx, NotePaused, "")
-}
-
 // Action is what a person orders.
 type Action string
 

@@ -83,6 +83,10 @@ type Reports interface {
 	Split(ctx context.Context, owner, id string, parts []Report) error
 	// Find returns the reports that a filter means, newest first, with deliveries.
 	Find(ctx context.Context, f Filter) ([]Report, error)
+	// RecordSince returns the begin of the first period that the queue has a report about
+	// a policy domain for, whatever became of the report: the record was known by then.
+	// Zero is none.
+	RecordSince(ctx context.Context, policyDomain string) (time.Time, error)
 	// Retry puts a report that has ended back to work, except what was sent.
 	Retry(ctx context.Context, id string) error
 	// Hasten makes the due deliveries of a report due now.

@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/report/consent"
 	"dmarcgate/report/deliver"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/report/mail"
 	"dmarcgate/report/queue"
@@ -62,7 +63,7 @@ func (t *turn) deliverReport(ctx context.Context, r queue.Report) error {
 	if why := t.gate.Closed(t.now); why != gate.Open {
 		return errStop
 	}
-	want := t.wanted(ctx, r.PolicyDomain)
+	want := due.Ask(ctx, t.Records, r.PolicyDomain)
 	if len(r.Deliveries) == 0 {
 		return t.address(ctx, r, want)
 	}
@@ -93,7 +94,7 @@ func (t *turn) deliverReport(ctx context.Context, r queue.Report) error {
 
 // address finds the destinations of a report that has none yet. Without an answer of the
 // DNS the lease is kept, so that the report comes again when it is over.
-func (t *turn) address(ctx context.Context, r queue.Report, want Wanted) error {
+func (t *turn) address(ctx context.Context, r queue.Report, want due.Wanted) error {
 	if want.Unknown && t.now.Sub(r.Created) < gate.MaxConsentWait {
 		return nil
 	}
@@ -126,7 +127,7 @@ type mailing struct {
 	*turn
 	report     queue.Report
 	delivery   queue.Delivery
-	want       Wanted
+	want       due.Wanted
 	suppressed []gate.Suppression
 	body       []byte
 	to         string // address, as published when the report was planned
@@ -313,7 +314,7 @@ func (m *mailing) pause(ctx context.Context, o deliver.Outcome) error {
 		}
 	}
 	m.struck, m.streak = nil, deliver.Streak{}
-	if err := Pause(ctx, m.store, strings.TrimSpace(fmt.Sprintf("%s %d %s", o.Phase, o.Code, text))); err != nil {
+	if err := queue.Pause(ctx, m.store, strings.TrimSpace(fmt.Sprintf("%s %d %s", o.Phase, o.Code, text))); err != nil {
 		return err
 	}
 	m.gate.Paused = true

@@ -16,7 +16,7 @@
 // No connection is opened while gate.Gate.MaySend is false. The mails of a day are
 // spread over six hours, in the order of gate.Report.Compare. A plan keeps at most
 // maxWithheld reports that a gate holds back; of further ones the messages are counted
-// (queue.Run.LeftOut). A DNS lookup takes at most lookupTime, a mail at most mailTime.
+// (queue.Run.LeftOut). A mail takes at most mailTime; package due limits lookups.
 //
 // # Failures
 //

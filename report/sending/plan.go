@@ -5,10 +5,10 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"sync"
 	"time"
 
 	"dmarcgate/report"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/report/queue"
 	"dmarcgate/report/verp"
@@ -44,7 +44,7 @@ type candidate struct {
 	hash string
 	rows int64
 	all  int64 // messages
-	want Wanted
+	want due.Wanted
 }
 
 // planDay puts the reports of a day into the queue, in one transaction.
@@ -55,19 +55,19 @@ func (t *turn) planDay(ctx context.Context, run queue.Run) error {
 		return err
 	}
 	plan := queue.Plan{LeftOut: map[string]int64{}}
-	due, held, err := t.candidates(ctx, day, run.Upto, plan.LeftOut)
+	open, held, err := t.candidates(ctx, day, run.Upto, plan.LeftOut)
 	if err != nil {
 		return err
 	}
-	if err := t.lookUp(ctx, due); err != nil {
+	if err := t.lookUp(ctx, open); err != nil {
 		return err
 	}
-	slices.SortStableFunc(due, func(a, b *candidate) int { return a.gate.Compare(b.gate) })
+	slices.SortStableFunc(open, func(a, b *candidate) int { return a.gate.Compare(b.gate) })
 	if err := t.clock(ctx); err != nil {
 		return err
 	}
-	for i, c := range due {
-		next := t.now.Add(time.Duration(float64(spread) * float64(i) / float64(len(due))))
+	for i, c := range open {
+		next := t.now.Add(time.Duration(float64(spread) * float64(i) / float64(len(open))))
 		plan.Reports = append(plan.Reports, t.reports(c, day, key, next, plan.LeftOut)...)
 	}
 	for _, c := range held {
@@ -108,31 +108,24 @@ func (t *turn) planned(day report.Period, plan queue.Plan, result queue.PlanResu
 
 // candidates reads the rows of a day, and asks the gates. held are reports that a gate
 // keeps back, as far as they are kept; left counts the messages of the rest.
-func (t *turn) candidates(ctx context.Context, day report.Period, upto map[string]int64, left map[string]int64) (due, held []*candidate, err error) {
+func (t *turn) candidates(ctx context.Context, day report.Period, upto map[string]int64, left map[string]int64) (open, held []*candidate, err error) {
 	suppressed, err := t.suppressions(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	known := map[string]time.Time{}
+	facts := due.Facts{Gate: t.gate, Now: t.now, Suppressions: suppressed, KnownSince: t.Rows.KnownSince, RecordSince: t.store.RecordSince}
 	counts, err := t.builder().Build(ctx, t.scan(upto), day, func(r *report.Report) error {
 		if err := t.renew(ctx); err != nil {
 			return err
 		}
-		first, asked := known[r.Org]
-		if !asked && r.Org != "" {
-			if first, err = t.Rows.KnownSince(ctx, r.Org); err != nil {
-				return err
-			}
-			known[r.Org] = first
+		c := &candidate{hash: r.PolicyHash, rows: r.Rows, all: r.Messages}
+		var err error
+		if c.gate, c.why, err = facts.Of(ctx, r); err != nil {
+			return err
 		}
-		c := &candidate{
-			hash: r.PolicyHash, rows: r.Rows, all: r.Messages,
-			gate: gate.Report{PolicyDomain: r.PolicyDomain, Org: r.Org, FirstSeen: first, Passed: r.Passed > 0, Ordinary: r.Messages - r.Optional, Suppressions: suppressed},
-		}
-		c.why = t.gate.Report(c.gate, t.now)
 		switch {
 		case c.why == gate.Open || c.why.Waits():
-			due = append(due, c)
+			open = append(open, c)
 		case len(held) < maxWithheld:
 			held = append(held, c)
 		default:
@@ -142,7 +135,7 @@ func (t *turn) candidates(ctx context.Context, day report.Period, upto map[strin
 	})
 	add(left, leftUnreported, counts.Unreported)
 	add(left, leftUnreportable, counts.Unreportable)
-	return due, held, err
+	return open, held, err
 }
 
 func add(left map[string]int64, why string, n int64) {
@@ -152,29 +145,22 @@ func add(left map[string]int64, why string, n int64) {
 }
 
 // suppressions returns those that are active.
-func (t *turn) suppressions(ctx context.Context) (list []gate.Suppression, err error) {
+func (t *turn) suppressions(ctx context.Context) ([]gate.Suppression, error) {
 	all, err := t.store.Suppressing(ctx)
-	for _, x := range all {
-		if x.Active(t.now) {
-			list = append(list, gate.Suppression{Key: gate.Key{Kind: gate.Kind(x.Kind), What: x.What}, Until: x.Until})
-		}
-	}
-	return list, err
+	return due.Active(all, t.now), err
 }
 
-// lookUp looks the records of reports up, some at a time.
-func (t *turn) lookUp(ctx context.Context, due []*candidate) error {
-	for part := range slices.Chunk(due, lookups) {
-		var wg sync.WaitGroup
-		for _, c := range part {
-			wg.Go(func() { c.want = t.wanted(ctx, c.gate.PolicyDomain) })
-		}
-		wg.Wait()
-		if err := errors.Join(ctx.Err(), t.renew(ctx)); err != nil {
-			return err
-		}
+// lookUp looks the records of reports up.
+func (t *turn) lookUp(ctx context.Context, open []*candidate) error {
+	domains := make([]string, len(open))
+	for i, c := range open {
+		domains[i] = c.gate.PolicyDomain
 	}
-	return nil
+	wanted, err := due.AskAll(ctx, t.Records, domains, func(int) error { return t.renew(ctx) })
+	for i, want := range wanted {
+		open[i].want = want
+	}
+	return err
 }
 
 // reports returns what is to be planned for a candidate: a report for each form that its

@@ -10,6 +10,7 @@ import (
 	"dmarcgate/metrics"
 	"dmarcgate/report"
 	"dmarcgate/report/deliver"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/report/mail"
 	"dmarcgate/report/queue"
@@ -32,19 +33,6 @@ type Rows interface {
 	Hold(ctx context.Context, first time.Time) error
 }
 
-// Wanted is what the DNS says now about the reports of a policy domain. The zero value
-// wants no report.
-type Wanted struct {
-	Org     string // organizational domain; "" is not known
-	To      []gate.Destination
-	Unknown bool // the DNS did not answer
-}
-
-// Records looks up the record of a policy domain and the consent of its destinations.
-type Records interface {
-	Wanted(ctx context.Context, policyDomain string) Wanted
-}
-
 // Sender hands over one mail: deliver.Sender.
 type Sender interface {
 	Send(ctx context.Context, from, to string, text []byte) deliver.Outcome
@@ -64,8 +52,9 @@ type Settings struct {
 	Discovery func(shape string) string
 	// Open returns a sender, without a connection.
 	Open func() (Sender, error)
-	// Verify reports whether receivers can accept a report mail (package identity).
-	Verify func(ctx context.Context, id gate.Identity, probe []byte) bool
+	// Verify returns what keeps receivers from accepting a report mail (package
+	// identity); "" is nothing.
+	Verify func(ctx context.Context, id gate.Identity, probe []byte) (problem string)
 }
 
 // Parts are what a Sending works with.
@@ -74,7 +63,7 @@ type Parts struct {
 	Queue    func(ctx context.Context) (queue.Store, error)
 	Marks    queue.Marks
 	Rows     Rows
-	Records  Records
+	Records  due.Records
 	Dir      string // for temporary files; "" is that of the system
 	Owner    string // that no other process has
 	Log      *slog.Logger
@@ -97,8 +86,6 @@ type Metrics interface {
 const (
 	every       = time.Minute      // between turns
 	renewEvery  = 2 * time.Minute  // leases of long work
-	lookupTime  = 10 * time.Second // of one policy domain, with its destinations
-	lookups     = 8                // at once, in a plan
 	mailTime    = 8 * time.Minute  // of one mail: less than queue.Lease
 	storeTime   = 30 * time.Second // of what is written although the program stops
 	spread      = 6 * time.Hour    // over which the mails of a day are spread
@@ -236,14 +223,19 @@ func (t *turn) begin(ctx context.Context) (err error) {
 		return err
 	}
 	t.renewed = t.now
-	notes, err := readNotes(ctx, t.store, t.now)
+	notes, err := queue.ReadNotes(ctx, t.store)
 	if err != nil {
 		return err
 	}
-	t.enabled, t.resumed = notes.enabled, notes.resumed
+	if t.enabled, err = queue.Enable(ctx, t.store, notes, t.now); err != nil {
+		return err
+	}
+	t.resumed = notes.Resumed
 	t.gate = t.set.Gate
-	t.gate.Enabled, t.gate.Paused = notes.enabled, notes.paused != ""
-	t.verify(ctx)
+	t.gate.Enabled, t.gate.Paused = t.enabled, notes.Paused != ""
+	if err := t.verify(ctx); err != nil {
+		return err
+	}
 	t.gate.Verified = t.verified
 	t.Metrics.ReportGate(t.gate.MaySend(t.now), t.gate.Paused)
 	return nil
@@ -302,13 +294,6 @@ func lost(err error) (bool, error) {
 		return true, nil
 	}
 	return false, err
-}
-
-// wanted looks a record up, within a time.
-func (t *turn) wanted(ctx context.Context, policyDomain string) Wanted {
-	ctx, cancel := context.WithTimeout(ctx, lookupTime)
-	defer cancel()
-	return t.Records.Wanted(ctx, policyDomain)
 }
 
 // housekeeping counts, and once a day deletes what is older than is kept.

@@ -12,7 +12,9 @@ import (
 
 	"dmarcgate/metrics"
 	"dmarcgate/report/bounce"
+	"dmarcgate/report/consent"
 	"dmarcgate/report/deliver"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/report/queue"
 )
@@ -54,6 +56,33 @@ func TestTurnWeekFromFirstStartToFirstReport(t *testing.T) {
 	}
 	if got := s.whys("young.example"); !slices.Equal(got, []string{"8 withheld too_new", "9 withheld too_new"}) {
 		t.Errorf("reports about a new organization: %q; want them held back as too_new", got)
+	}
+}
+
+// The owner of a parked domain gets a report 30 days after the first day whose report is
+// in the queue, although no message ever passed. A domain without consent does not.
+func TestTurnReportsAttackOnParkedDomainAfterThirtyDays(t *testing.T) {
+	s := newSite(t)
+	s.set.Gate.DryRun = 0
+	s.wants("parked.example", "dmarc@parked.example")
+	s.wants("stranger.example", "dmarc@victim.example")
+	s.dns["stranger.example"].To[0].Consent = consent.Refused
+	for d := range 32 {
+		for _, domain := range []string{"parked.example", "stranger.example"} {
+			s.forges(day(2, 12).AddDate(0, 0, d), domain)
+		}
+	}
+	h := s.host("a")
+	s.until(h, day(2, 0).AddDate(0, 0, 30), 4*time.Hour)
+	if len(s.mails) != 0 {
+		t.Fatalf("%d mails before the record is known for 30 days; want none", len(s.mails))
+	}
+	s.until(h, day(2, 0).AddDate(0, 0, 31), time.Hour)
+	if len(s.mails) != 1 || s.mails[0].to != "dmarc@parked.example" {
+		t.Fatalf("mails: %+v; want one to the owner of parked.example", s.mails)
+	}
+	if got := s.whys("stranger.example"); got[len(got)-1] != "31 done" || s.counts.deliveries["unauthorized "] != 1 {
+		t.Errorf("reports about stranger.example: %q, deliveries %v; want the last one unauthorized", got, s.counts.deliveries)
 	}
 }
 
@@ -116,10 +145,16 @@ func TestTurnWaitsForTheIdentityCheck(t *testing.T) {
 	if len(s.mails)+s.opened != 0 {
 		t.Fatalf("%d mails, %d senders without a verified identity; want none", len(s.mails), s.opened)
 	}
+	if n := s.notes(); n.Problem != "selector: no key is published" || n.Checked.Before(day(3, 10)) {
+		t.Errorf("the identity check is noted as %q at %v; want its problem", n.Problem, n.Checked)
+	}
 	s.verified = true
 	s.until(s.host("b"), day(3, 13), time.Hour)
 	if len(s.mails) != 1 {
 		t.Errorf("%d mails once the identity is verified; want the one that waited", len(s.mails))
+	}
+	if n := s.notes(); n.Problem != "" || !n.Checked.Equal(day(3, 12).Add(queue.CloseAfter)) {
+		t.Errorf("the identity check is noted as %q at %v; want a success ten minutes after noon", n.Problem, n.Checked)
 	}
 }
 
@@ -203,7 +238,7 @@ func TestTurnPausesOnOurFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	if err := Resume(t.Context(), q); err != nil {
+	if err := queue.Resume(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
 	s.until(h, day(3, 14), time.Hour)
@@ -238,7 +273,7 @@ func TestTurnWithdrawsWhatNobodyAsksForAnyMore(t *testing.T) {
 	s.verified = false // plan and render only
 	s.until(s.host("a"), day(3, 2), time.Hour)
 	s.verified = true
-	s.dns["bank.example"] = Wanted{Org: "bank.example"}
+	s.dns["bank.example"] = due.Wanted{Org: "bank.example"}
 	s.until(s.host("b"), day(3, 12), time.Hour)
 	if len(s.mails) != 1 || s.mails[0].to != "dmarc@shop.example" {
 		t.Errorf("mails: %+v; want one to shop.example", s.mails)
@@ -251,7 +286,7 @@ func TestTurnWithdrawsWhatNobodyAsksForAnyMore(t *testing.T) {
 func TestTurnWaitsForTheDNS(t *testing.T) {
 	s := ready(t, "bank.example", "silent.example")
 	back := s.dns["bank.example"]
-	s.dns["bank.example"], s.dns["silent.example"] = Wanted{Unknown: true}, Wanted{Unknown: true}
+	s.dns["bank.example"], s.dns["silent.example"] = due.Wanted{Unknown: true}, due.Wanted{Unknown: true}
 	h := s.host("a")
 	s.until(h, day(3, 12), time.Hour)
 	s.dns["bank.example"] = back

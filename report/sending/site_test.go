@@ -20,6 +20,7 @@ import (
 	"dmarcgate/report"
 	"dmarcgate/report/consent"
 	"dmarcgate/report/deliver"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/report/mail"
 	"dmarcgate/report/queue"
@@ -44,7 +45,7 @@ type site struct {
 	rows     []results.Row
 	known    map[string]time.Time
 	held     time.Time
-	dns      map[string]Wanted
+	dns      map[string]due.Wanted
 	mark     string
 	set      Settings
 	verified bool
@@ -76,7 +77,7 @@ func (c *counts) ReportQueue(q metrics.ReportQueue)    { c.queue = q }
 func newSite(t *testing.T) *site {
 	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, 32))
 	s := &site{
-		t: t, now: start, path: filepath.Join(t.TempDir(), "reports.db"), verified: true, dns: map[string]Wanted{}, known: map[string]time.Time{},
+		t: t, now: start, path: filepath.Join(t.TempDir(), "reports.db"), verified: true, dns: map[string]due.Wanted{}, known: map[string]time.Time{},
 		counts: counts{rows: map[string]int64{}, planned: map[string]int64{}, deliveries: map[string]int{}},
 	}
 	s.set = Settings{
@@ -89,35 +90,49 @@ func newSite(t *testing.T) *site {
 			Caps: gate.Caps{NewHosts: 50, PerHost: 100, PerDay: 5000, PerMinute: 60},
 		},
 		Generator: "dmarcgate test", Schema: func(string) string { return "rfc9990" }, CatchUp: 7 * queue.Day,
-		Keys:   []*mail.Key{{Domain: "reports.receiver.example", Selector: "r1", Signer: key}},
-		Open:   func() (Sender, error) { s.opened++; return s, nil },
-		Verify: func(context.Context, gate.Identity, []byte) bool { s.checks++; return s.verified },
+		Keys: []*mail.Key{{Domain: "reports.receiver.example", Selector: "r1", Signer: key}},
+		Open: func() (Sender, error) { s.opened++; return s, nil },
+		Verify: func(context.Context, gate.Identity, []byte) string {
+			if s.checks++; s.verified {
+				return ""
+			}
+			return "selector: no key is published"
+		},
 	}
 	return s
 }
 
 // wants publishes a record that asks for reports at an address of the domain itself.
 func (s *site) wants(domain, address string) {
-	s.dns[domain] = Wanted{Org: domain, To: gate.Destinations([]consent.Destination{{
+	s.dns[domain] = due.Wanted{Org: domain, To: gate.Destinations([]consent.Destination{{
 		Tag: "rua", URI: "mailto:" + address, Host: hostOf(address), Consent: consent.Internal,
 	}})}
 }
 
 // receives stores a message with an aligned pass.
 func (s *site) receives(at time.Time, domain string) {
+	s.add(at, domain, dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true})
+	if _, known := s.known[domain]; !known {
+		s.known[domain] = at
+	}
+}
+
+// forges stores a message that fails. Forged mail makes no organization known.
+func (s *site) forges(at time.Time, domain string) {
+	s.add(at, domain, dmarc.Verdict{Status: dmarc.Fail, Policy: dmarc.Reject, Pct: 100})
+}
+
+func (s *site) add(at time.Time, domain string, v dmarc.Verdict) {
 	r := results.Row{Sequence: int64(len(s.rows) + 1), Facts: dmarcpolicy.Facts{
 		Time: at, Client: netip.MustParseAddr("192.0.2.10"), MailFrom: domain, FromField: dmarcpolicy.FromOneMailbox, Version: dmarcpolicy.FactsVersion,
 		SPF: dmarcpolicy.SPF{Result: "pass", Domain: domain},
 		Authors: []dmarcpolicy.Author{{
 			Domain: domain, Org: domain, PolicyDomain: domain, Source: "author", Record: "v=DMARC1; p=reject",
-			Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true},
+			Verdict: v,
 		}},
 	}}
 	r.Decision = dmarcpolicy.Settings{Profile: dmarcpolicy.Strict, EnforceShare: 100}.Decide(r.Facts)
 	s.rows = append(s.rows, r)
-	if _, known := s.known[domain]; !known {
-		s.known[domain] = at
-	}
 }
 
 func (s *site) Scan(ctx context.Context, span results.Span, f func(results.Row) error) error {
@@ -149,7 +164,7 @@ func (s *site) Late(_ context.Context, day report.Period, upto map[string]int64)
 
 func (s *site) Lost(context.Context, time.Time) (int64, error)     { return 0, nil }
 func (s *site) Hold(_ context.Context, first time.Time) error      { s.held = first; return nil }
-func (s *site) Wanted(_ context.Context, domain string) Wanted     { return s.dns[domain] }
+func (s *site) Wanted(_ context.Context, domain string) due.Wanted { return s.dns[domain] }
 func (s *site) ReportMark(context.Context) (string, error)         { return s.mark, nil }
 func (s *site) SetReportMark(_ context.Context, text string) error { s.mark = text; return nil }
 func (s *site) Close() error                                       { return nil }
@@ -199,19 +214,31 @@ func (s *site) until(h *Sending, end time.Time, step time.Duration) {
 	}
 }
 
-// reports returns the reports in the queue.
-func (s *site) reports(f queue.Filter) []queue.Report {
+// look reads in the queue.
+func look[T any](s *site, read func(queue.Store) (T, error)) T {
 	s.t.Helper()
 	q, err := file.Open(s.t.Context(), file.Options{Path: s.path, Log: slog.New(slog.DiscardHandler), Now: func() time.Time { return s.now }})
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer q.Close()
-	list, err := q.Find(s.t.Context(), f)
+	out, err := read(q)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return list
+	return out
+}
+
+// reports returns the reports in the queue.
+func (s *site) reports(f queue.Filter) []queue.Report {
+	s.t.Helper()
+	return look(s, func(q queue.Store) ([]queue.Report, error) { return q.Find(s.t.Context(), f) })
+}
+
+// notes returns the notes in the queue.
+func (s *site) notes() queue.Notes {
+	s.t.Helper()
+	return look(s, func(q queue.Store) (queue.Notes, error) { return queue.ReadNotes(s.t.Context(), q) })
 }
 
 // whys returns the states and whys of reports about a domain, by day of the month.

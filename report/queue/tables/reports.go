@@ -73,6 +73,15 @@ func (s *step) addReports(reports []queue.Report) (added int, err error) {
 	return added, s.addDeliveries(deliveries)
 }
 
+// RecordSince returns the begin of the first report about a policy domain. It reads one
+// row of the index report_key.
+func (q *Queue) RecordSince(ctx context.Context, policyDomain string) (first time.Time, err error) {
+	err = q.do(ctx, "reading since when a record is known", func(s *step) error {
+		return s.one("SELECT min(begin_at) FROM report WHERE policy_domain = $1 AND kind = 'a'", []any{free(policyDomain, maxKey)}, stamp{&first})
+	})
+	return first, err
+}
+
 // insertPart is how many rows one statement inserts: a database of another host would
 // take too long for one at a time.
 const insertPart = 100
