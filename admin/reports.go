@@ -14,7 +14,7 @@ import (
 // Reports is what the control socket can do with the reports that the daemon sends.
 type Reports interface {
 	// Order does in the queue what a person orders: queue.Order.Apply. The daemon acts
-	// on it when it looks at the queue next.
+	// on it when it looks at the queue next. ErrNoReports means that sending is off.
 	Order(ctx context.Context, o queue.Order) error
 }
 
@@ -25,7 +25,7 @@ var ErrNoReports = errors.New("this daemon sends no reports")
 func (c Control) routeReports(mux *http.ServeMux) {
 	mux.HandleFunc("POST /reports/order", func(w http.ResponseWriter, r *http.Request) {
 		if c.Reports == nil {
-			http.Error(w, ErrNoReports.Error(), http.StatusNotImplemented)
+			noReports(w)
 			return
 		}
 		var o queue.Order
@@ -36,8 +36,18 @@ func (c Control) routeReports(mux *http.ServeMux) {
 		if o.Do == queue.PauseSending {
 			o.Why = orderedBy(r) + ": " + o.Why
 		}
-		answer(w, true, c.Reports.Order(r.Context(), o))
+		err := c.Reports.Order(r.Context(), o)
+		if errors.Is(err, ErrNoReports) {
+			noReports(w)
+			return
+		}
+		answer(w, true, err)
 	})
+}
+
+// noReports answers so that the client sees ErrNoReports.
+func noReports(w http.ResponseWriter) {
+	http.Error(w, ErrNoReports.Error(), http.StatusNotImplemented)
 }
 
 // Order has the daemon do in the queue of reports what a person orders. ErrNoReports

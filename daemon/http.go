@@ -37,7 +37,7 @@ func (d *Daemon) openAdmin(cfg config.Admin) error {
 	}
 	control := admin.Control{Status: d.Status, Reload: d.Reload, Tail: &d.tail, Cache: loggedCache{d.dns, d.log.Logger}, Monitor: d}
 	if d.store != nil {
-		control.Results = d.keeper
+		control.Results, control.Reports = d.keeper, d.reporter
 	}
 	d.control = &server{admin.NewControl(control), ln}
 	return d.openPages(d.state.first.Pages)

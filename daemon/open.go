@@ -164,7 +164,7 @@ func (d *Daemon) settle(path string, cfg *config.Config) error {
 		}
 	}
 	if d.controlMode == privateMode {
-		return system.KeepPrivate(cfg, site.NamesPath(cfg), suspensionPath(cfg))
+		return system.KeepPrivate(cfg, site.NamesPath(cfg), suspensionPath(cfg), site.ReportQueue(cfg))
 	}
 	return nil
 }

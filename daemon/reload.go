@@ -56,6 +56,7 @@ func (d *Daemon) Reload() admin.ReloadResult {
 	d.mu.Lock()
 	d.state.inputs, d.state.at, d.state.failure, d.state.mapFailure, d.state.restart = in, now, "", "", restart
 	d.mu.Unlock()
+	d.reporter.Wake()
 	d.metrics.ConfigRead(true, now)
 	d.metrics.RestartRequired(restart)
 	d.announceConfig(in.Config)

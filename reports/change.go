@@ -24,9 +24,6 @@ type ChangeOptions struct {
 // Change does what is ordered, and says so. Without a daemon the queue is changed here,
 // which warn is told.
 func Change(ctx context.Context, out, warn io.Writer, cfg *config.Config, o ChangeOptions) error {
-	if o.Order.Do == queue.PauseSending {
-		o.Order.Why = caller() + ": " + o.Order.Why
-	}
 	if err := order(ctx, warn, cfg, o.Socket, o.Order); err != nil {
 		return err
 	}

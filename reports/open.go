@@ -73,5 +73,8 @@ func order(ctx context.Context, warn io.Writer, cfg *config.Config, socket strin
 	if err != nil {
 		return err
 	}
+	if o.Do == queue.PauseSending {
+		o.Why = caller() + ": " + o.Why // a daemon knows by itself who orders
+	}
 	return errors.Join(o.Apply(ctx, q), q.Close())
 }

@@ -141,8 +141,11 @@ func (a Account) Unreadable(path string, cfg *config.Config) []string {
 
 // resultFiles are the files with results, as far as there are any: the store,
 // its log, and those that were set aside.
-func resultFiles(cfg *config.Config) []string {
-	files, _ := filepath.Glob(globQuote(cfg.Store.Path) + "*") // a quoted pattern is not malformed
+func resultFiles(cfg *config.Config) []string { return filesAt(cfg.Store.Path) }
+
+// filesAt are the files whose path begins like this.
+func filesAt(path string) []string {
+	files, _ := filepath.Glob(globQuote(path) + "*") // a quoted pattern is not malformed
 	return files
 }
 
@@ -173,10 +176,14 @@ func SharedGroup(sockets []net.Listener) string {
 }
 
 // KeepPrivate makes what the daemon writes from now on, the results that there
-// are and further files its user's alone.
+// are and further files, with their logs, its user's alone.
 func KeepPrivate(cfg *config.Config, further ...string) error {
 	syscall.Umask(0o077)
-	for _, file := range append(resultFiles(cfg), further...) {
+	files := resultFiles(cfg)
+	for _, path := range further {
+		files = append(files, filesAt(path)...)
+	}
+	for _, file := range files {
 		info, err := os.Lstat(file)
 		if err == nil && info.Mode().IsRegular() {
 			err = os.Chmod(file, info.Mode().Perm()&^0o077)

@@ -2,10 +2,13 @@ package system
 
 import (
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+
+	"dmarcgate/config"
 )
 
 func TestCheckConfigUserNeedsRootOrSameUser(t *testing.T) {
@@ -47,5 +50,32 @@ func asEffective(t *testing.T, a Account, f func()) {
 	}()
 	if err := <-done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Addresses in the queue of reports are for the daemon's user alone as well, and so are the
+// log of the queue and a queue that was set aside.
+func TestKeepPrivateTakesFurtherFilesWithTheirLogs(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o022))
+	dir := t.TempDir()
+	cfg := config.Default()
+	cfg.Store.Path = filepath.Join(dir, "results.db")
+	kept := []string{"results.db", "results.db-wal", "reports.db", "reports.db-wal", "reports.db-shm", "reports.db.damaged"}
+	for _, name := range append(kept, "other.db") {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := KeepPrivate(&cfg, filepath.Join(dir, "reports.db"), filepath.Join(dir, "not there")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range append(kept, "other.db") {
+		want := os.FileMode(0o600)
+		if name == "other.db" {
+			want = 0o640
+		}
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has mode %v, %v; want %v", name, info.Mode(), err, want)
+		}
 	}
 }

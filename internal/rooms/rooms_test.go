@@ -57,7 +57,7 @@ var allowed = map[string][]string{
 	"report/gate":           {"message", "policy/pattern", "report/consent", "auth/dmarc"},
 	"report/sending":        {"metrics", "report", "report/xml", "report/queue", "report/gate", "report/mail", "report/deliver", "report/due", "report/verp", "report/bounce", "report/consent", "results"},
 	"report/due":            {"auth/dmarc", "dnscache", "report", "report/consent", "report/gate", "report/queue"},
-	"daemon/reporter":       {"config", "dnscache", "metrics", "milter", "report", "report/*", "results", "results/*", "site", "site/shape"},
+	"daemon/reporter":       {"admin", "config", "dnscache", "metrics", "milter", "report", "report/*", "results", "results/*", "site", "site/shape"},
 	"report/identity":       {"auth", "auth/*", "message", "report/gate"},
 	"report":                {"auth/dmarc", "policy", "results"},
 	"reports":               {"admin", "config", "message", "report", "report/*", "results", "site", "site/shape"},

@@ -26,8 +26,9 @@ const whyGone = "no_rua"
 // errStop ends the deliveries of a turn: a gate is closed for all of them.
 var errStop = errors.New("no mail may leave now")
 
-// deliver sends what is due, one mail after the other.
+// deliver sends what is due, one mail after the other, in one session with the smarthost.
 func (t *turn) deliver(ctx context.Context) error {
+	defer t.hangUp()
 	for {
 		taken, err := t.store.Take(ctx, t.Owner, queue.Ready, batch)
 		if err != nil || len(taken) == 0 {

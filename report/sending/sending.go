@@ -50,6 +50,9 @@ type Settings struct {
 	Keys      []*mail.Key
 	// Discovery is that of report.Builder.
 	Discovery func(shape string) string
+	// Place is where the queue is: when it changes, the queue is closed and opened again.
+	// It can be compared.
+	Place any
 	// Open returns a sender, without a connection.
 	Open func() (Sender, error)
 	// Verify returns what keeps receivers from accepting a report mail (package
@@ -68,7 +71,8 @@ type Parts struct {
 	Owner    string // that no other process has
 	Log      *slog.Logger
 	Metrics  Metrics
-	Draw     func() float64 // random, from 0 up to 1
+	Draw     func() float64  // random, from 0 up to 1
+	Wake     <-chan struct{} // a turn is due at once; nil never
 }
 
 // Metrics counts what happens, for monitoring. Words are from closed lists.
@@ -100,6 +104,7 @@ type Sending struct {
 	Parts
 
 	store  queue.Store // nil while the queue is closed
+	place  any         // of store
 	fence  *queue.Fence
 	held   time.Time // what Rows.Hold was told
 	purged time.Time // day of the last purge
@@ -130,17 +135,24 @@ func (s *Sending) Run(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-s.Wake:
 		case <-time.After(every):
 		}
 	}
 }
 
-// Close closes the queue and the session with the smarthost.
-func (s *Sending) Close() {
+// hangUp ends the session with the smarthost: that of the next turn has the settings of
+// then.
+func (s *Sending) hangUp() {
 	if s.sender != nil {
 		_ = s.sender.Close()
 		s.sender = nil
 	}
+}
+
+// Close closes the queue and the session with the smarthost.
+func (s *Sending) Close() {
+	s.hangUp()
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
 			s.Log.Error("reports: cannot close the queue", "err", err)
@@ -170,6 +182,10 @@ func (s *Sending) Turn(ctx context.Context) error {
 
 // turn is Turn with an open queue.
 func (s *Sending) turn(ctx context.Context, set Settings) error {
+	if s.place != set.Place {
+		s.Close()
+	}
+	s.place = set.Place
 	if err := s.open(ctx); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package sending
 import (
 	"cmp"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -155,6 +156,34 @@ func TestTurnWaitsForTheIdentityCheck(t *testing.T) {
 	}
 	if n := s.notes(); n.Problem != "" || !n.Checked.Equal(day(3, 12).Add(queue.CloseAfter)) {
 		t.Errorf("the identity check is noted as %q at %v; want a success ten minutes after noon", n.Problem, n.Checked)
+	}
+}
+
+// A smarthost or password that a reload changes is used from the next turn on.
+func TestTurnEndsTheSessionWithTheSmarthost(t *testing.T) {
+	s := ready(t, "bank.example", "shop.example")
+	h := s.host("a")
+	s.until(h, day(3, 12), time.Hour)
+	if len(s.mails) != 2 || s.opened != 2 || s.closed != 2 {
+		t.Errorf("%d mails by %d senders, %d closed; want 2, hours apart, and each sender closed", len(s.mails), s.opened, s.closed)
+	}
+}
+
+func TestTurnOpensTheQueueAtItsNewPlace(t *testing.T) {
+	s := ready(t, "bank.example")
+	h := s.host("a")
+	if err := h.Turn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.path += ".moved"
+	for range 2 {
+		if err := h.Turn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(s.path); (err == nil) != (s.set.Place == "moved") {
+			t.Errorf("the queue at its new place: %v, after the settings say %v", err, s.set.Place)
+		}
+		s.set.Place = "moved"
 	}
 }
 

@@ -51,6 +51,7 @@ type site struct {
 	verified bool
 	checks   int // of the identity
 	opened   int // senders
+	closed   int // senders
 	mails    []sent
 	reply    func(to string) deliver.Outcome // nil takes all
 	dies     func(step string) bool          // the host dies at a step; nil never
@@ -167,7 +168,7 @@ func (s *site) Hold(_ context.Context, first time.Time) error      { s.held = fi
 func (s *site) Wanted(_ context.Context, domain string) due.Wanted { return s.dns[domain] }
 func (s *site) ReportMark(context.Context) (string, error)         { return s.mark, nil }
 func (s *site) SetReportMark(_ context.Context, text string) error { s.mark = text; return nil }
-func (s *site) Close() error                                       { return nil }
+func (s *site) Close() error                                       { s.closed++; return nil }
 
 // Send is the sink.
 func (s *site) Send(_ context.Context, from, to string, text []byte) deliver.Outcome {

@@ -55,6 +55,9 @@ var encoding = base32.StdEncoding.WithPadding(base32.NoPadding)
 // zero value makes no token and accepts none.
 type Key struct{ secret []byte }
 
+// Equal reports whether two keys make the same return paths.
+func (k Key) Equal(o Key) bool { return hmac.Equal(k.secret, o.secret) }
+
 // NewKey returns the key of a secret of at least MinKey random bytes.
 func NewKey(secret []byte) (Key, error) {
 	if len(secret) < MinKey {

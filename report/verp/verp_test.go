@@ -160,3 +160,10 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+func TestEqualTellsKeysApart(t *testing.T) {
+	one, same, other := key(t, 1), key(t, 1), key(t, 2)
+	if !one.Equal(same) || one.Equal(other) || one.Equal(Key{}) {
+		t.Errorf("Equal = %v, %v, %v; want true for the same secret alone", one.Equal(same), one.Equal(other), one.Equal(Key{}))
+	}
+}
