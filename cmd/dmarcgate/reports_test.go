@@ -142,6 +142,18 @@ func reportQueue(t *testing.T, cfg string) string {
 	return id
 }
 
+func TestResultsPurgeTakesReportsAlong(t *testing.T) {
+	cfg := reportRows(t)
+	id := reportQueue(t, cfg)
+	code, out, stderr := command("results", "purge", "--domain", "bank.example", "--yes", "-c", cfg)
+	if code != 0 || !strings.Contains(stderr, "deleted as well: aggregate reports about the domain") {
+		t.Errorf("results purge = %d, %s%s; want reports deleted as well", code, out, stderr)
+	}
+	if code, out, stderr := command("reports", "show", id, "-c", cfg); code == 0 {
+		t.Errorf("reports show = %d, %s%s; want that the report is gone", code, out, stderr)
+	}
+}
+
 // Every command of the page works, in its order, with a report and a day of the test.
 func TestReportsPageCommandsWork(t *testing.T) {
 	cfg := reportRows(t)

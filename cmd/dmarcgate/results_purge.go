@@ -10,6 +10,7 @@ import (
 
 	"dmarcgate/config"
 	"dmarcgate/message"
+	"dmarcgate/reports"
 	"dmarcgate/results"
 	"dmarcgate/store"
 	"dmarcgate/term"
@@ -78,7 +79,10 @@ func (c *purgeCmd) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	return store.Purge(ctx, e.stdout, e.stderr, cfg, store.PurgeOptions{
+	if err := store.Purge(ctx, e.stdout, e.stderr, cfg, store.PurgeOptions{
 		Socket: c.Socket, Meant: p, Postgres: c.Postgres, DryRun: c.DryRun, Yes: c.Yes, JSON: c.JSON, Ask: e.ask, Progress: term.NewProgress(e.stderr, c.JSON),
-	})
+	}); err != nil || c.DryRun {
+		return err
+	}
+	return reports.Purge(ctx, e.stderr, cfg, c.Socket, p, c.Postgres)
 }

@@ -294,6 +294,47 @@ func purging(t *testing.T, s Subject) {
 	r.empty("report", "delivery", "attempt", "report_body")
 }
 
+func purgingByPerson(t *testing.T, s Subject) {
+	r := newRig(t, s)
+	bank, shop, uni, open := r.report(1, "bank.example"), r.report(2, "bank.example"), r.report(3, "uni.example"), r.report(4, "open.example")
+	bank.PolicyDomain = "mail.bank.example"
+	uni.Begin = uni.Begin.Add(queue.Day / 2)
+	r.ready(bank, shop, uni, open)
+	for _, p := range []queue.Report{bank, shop, uni} {
+		r.end(p.ID)
+	}
+	noon := r.yesterday().Add(queue.Day / 2)
+	r.purge(queue.Purge{Documents: true, Before: r.yesterday()}, queue.Purged{})
+	r.purge(queue.Purge{Documents: true, Before: noon}, queue.Purged{Bodies: 2}) // not that of open, which is at work
+	r.purge(queue.Purge{Documents: true, Domain: "stranger.example"}, queue.Purged{Bodies: 1})
+	if _, err := r.ReadBody(t.Context(), open.ID); err != nil {
+		t.Errorf("the document of a report that is at work: %v; want it kept", err)
+	}
+	r.purge(queue.Purge{Domain: "bank.example", Before: r.yesterday()}, queue.Purged{})
+	r.purge(queue.Purge{Domain: "bank.example", Before: noon}, queue.Purged{Reports: 1, Addresses: 1})
+	r.purge(queue.Purge{Before: noon}, queue.Purged{Reports: 2})
+	r.purge(queue.Purge{Before: noon.Add(time.Second)}, queue.Purged{Reports: 1})
+	r.empty("report", "delivery", "attempt", "report_body")
+	r.day(queue.RunDone)
+}
+
+// end ends a ready report.
+func (r *rig) end(id string) {
+	r.t.Helper()
+	taken, err := r.Take(r.t.Context(), "ender", queue.Ready, 100)
+	r.ok(err)
+	for _, p := range taken {
+		if p.ID == id {
+			r.ok(r.End(r.t.Context(), "ender", id, queue.Withdrawn, "no_rua"))
+			continue
+		}
+		r.ok(r.Release(r.t.Context(), "ender", p.ID))
+	}
+	if !r.get(id).State.Ended() {
+		r.t.Fatalf("report %s was not taken", id)
+	}
+}
+
 func (r *rig) purge(p queue.Purge, want queue.Purged) {
 	r.t.Helper()
 	got, err := r.Purge(r.t.Context(), p)

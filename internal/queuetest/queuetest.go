@@ -48,6 +48,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"notes are kept", notes},
 		{"a record is known since the first report, whatever became of it", recordSince},
 		{"a purge deletes documents, reports and addresses", purging},
+		{"a purge of a person leaves days as they are", purgingByPerson},
 		{"counts count", counting},
 		{"a restored queue sends nothing again without retry", restored},
 		{"a lost queue plans no day again", lost},

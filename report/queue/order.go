@@ -19,6 +19,7 @@ const (
 	Unsuppress   Action = "unsuppress" // Order.Suppression: Kind and What
 	PauseSending Action = "pause"      // Order.Why
 	ResumeAgain  Action = "resume"
+	Delete       Action = "purge" // Order.Purge, as a person deletes results
 )
 
 // Order is one change that a person orders.
@@ -28,6 +29,7 @@ type Order struct {
 	Day         time.Time   `json:"day,omitzero"`
 	Suppression Suppression `json:"suppression,omitzero"`
 	Why         string      `json:"why,omitempty"`
+	Purge       Purge       `json:"purge,omitzero"`
 }
 
 // Apply does what is ordered. The daemon calls it for an order that came over the
@@ -51,6 +53,9 @@ func (o Order) Apply(ctx context.Context, s Store) error {
 		return Pause(ctx, s, o.Why)
 	case ResumeAgain:
 		return inWords(Resume(ctx, s), "sending is not paused", "")
+	case Delete:
+		_, err := s.Purge(ctx, o.Purge)
+		return err
 	}
 	return fmt.Errorf("unknown order %.20q", o.Do)
 }

@@ -216,11 +216,16 @@ func Kept(now time.Time) Purge {
 	return Purge{Bodies: now.Add(-KeepBodies), All: now.Add(-KeepAll)}
 }
 
-// Purge says what goes.
+// Purge says what goes: Bodies and All what is older than is kept, the other fields what a
+// person means. Those leave days as they are: no day is reported twice because its reports
+// are gone.
 type Purge struct {
 	Bodies time.Time // documents of reports that ended, made before
 	All    time.Time // everything about periods that ended before
-	Domain string    // reports about this domain and those below, and addresses there
+
+	Before    time.Time // reports about periods that began before; a limit for the rest when it is not alone
+	Domain    string    // reports about this domain and those below, and addresses there
+	Documents bool      // documents of all reports that ended: what is meant may be in any of them
 }
 
 // Purged is how much went.

@@ -18,12 +18,11 @@ var errEmptyPurge = errors.New("a purge of reports needs a time or a domain")
 // deleted when it ends early. Suppressions stay until they are lifted: they keep mail
 // from being sent.
 func (q *Queue) Purge(ctx context.Context, p queue.Purge) (gone queue.Purged, err error) {
-	if p.Bodies.IsZero() && p.All.IsZero() && p.Domain == "" {
+	if p == (queue.Purge{}) {
 		return gone, errEmptyPurge
 	}
-	ended := []any{queue.Planned, queue.Ready}
 	if !p.Bodies.IsZero() {
-		if err := q.slices(ctx, &gone.Bodies, (*step).forgetBodies, "created < $1 AND size > 0 AND state NOT IN ($2, $3)", append([]any{p.Bodies}, ended...)...); err != nil {
+		if err := q.slices(ctx, &gone.Bodies, (*step).forgetBodies, "created < $1 AND size > 0 AND state NOT IN ($2, $3)", p.Bodies, queue.Planned, queue.Ready); err != nil {
 			return gone, err
 		}
 	}
@@ -35,16 +34,38 @@ func (q *Queue) Purge(ctx context.Context, p queue.Purge) (gone queue.Purged, er
 			return gone, err
 		}
 	}
-	if p.Domain != "" {
-		if err := key("the domain", p.Domain); err != nil {
-			return gone, err
-		}
-		if err := q.slices(ctx, &gone.Reports, (*step).forgetReports, atOrBelow("policy_domain"), p.Domain); err != nil {
-			return gone, err
-		}
-		gone.Addresses, err = q.forgetAddresses(ctx, p.Domain)
+	if p.Domain != "" || !p.Before.IsZero() || p.Documents {
+		err = q.forgetMeant(ctx, p, &gone)
 	}
 	return gone, err
+}
+
+// never is later than every period.
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// forgetMeant deletes what a person means.
+func (q *Queue) forgetMeant(ctx context.Context, p queue.Purge, gone *queue.Purged) (err error) {
+	if p.Domain == "" && !p.Documents {
+		return q.slices(ctx, &gone.Reports, (*step).forgetReports, "begin_at < $1", p.Before)
+	}
+	if p.Before.IsZero() {
+		p.Before = never
+	}
+	if p.Domain != "" {
+		if err := key("the domain", p.Domain); err != nil {
+			return err
+		}
+		if err := q.slices(ctx, &gone.Reports, (*step).forgetReports, atOrBelow("policy_domain")+" AND begin_at < $2", p.Domain, p.Before); err != nil {
+			return err
+		}
+		if gone.Addresses, err = q.forgetAddresses(ctx, p.Domain, p.Before); err != nil {
+			return err
+		}
+	}
+	if !p.Documents {
+		return nil
+	}
+	return q.slices(ctx, &gone.Bodies, (*step).forgetBodies, "begin_at < $1 AND size > 0 AND state NOT IN ($2, $3)", p.Before, queue.Planned, queue.Ready)
 }
 
 // atOrBelow is the condition that a column is the domain $1, or below it.
@@ -134,13 +155,13 @@ func (q *Queue) forgetDays(ctx context.Context, before time.Time) (days int64, e
 }
 
 // forgetAddresses takes the addresses of a domain out of deliveries about other
-// domains. Deliveries that are at work end.
-func (q *Queue) forgetAddresses(ctx context.Context, domain string) (total int64, err error) {
+// domains, of periods that began before a time. Deliveries that are at work end.
+func (q *Queue) forgetAddresses(ctx context.Context, domain string, before time.Time) (total int64, err error) {
 	for {
 		var found []int64
 		err = q.do(ctx, "purging addresses", func(s *step) error {
 			found = nil
-			err := s.each("SELECT id FROM delivery WHERE "+atOrBelow("rcpt_host")+" ORDER BY id LIMIT $2", []any{domain, purgeStep}, func(r Rows) error {
+			err := s.each("SELECT id FROM delivery WHERE "+atOrBelow("rcpt_host")+" AND report IN (SELECT id FROM report WHERE begin_at < $2) ORDER BY id LIMIT $3", []any{domain, before, purgeStep}, func(r Rows) error {
 				var id int64
 				err := r.Scan(&id)
 				found = append(found, id)
