@@ -41,6 +41,13 @@ func storeWith(t *testing.T, extra string, rows ...results.Row) (cfg string) {
 	if err := os.WriteFile(cfg, append(text, extra...), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	fillStore(t, cfg, rows...)
+	return cfg
+}
+
+// fillStore puts rows into the store of a configuration.
+func fillStore(t *testing.T, cfg string, rows ...results.Row) {
+	t.Helper()
 	in, err := site.Load(cfg, site.AllParts)
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +69,6 @@ func storeWith(t *testing.T, extra string, rows ...results.Row) (cfg string) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	return cfg
 }
 
 func someRows() []results.Row {

@@ -1,0 +1,242 @@
+//go:build mta
+
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/mtatest"
+	"dmarcgate/policy"
+	aggregate "dmarcgate/report"
+	"dmarcgate/report/queue"
+	"dmarcgate/report/queue/file"
+	"dmarcgate/results"
+)
+
+// reporting is a host with [reports] send = true, past the dry run.
+type reporting struct {
+	*host
+	t    *testing.T
+	sink *mtatest.Sink
+	day  aggregate.Period // that is over, and reported
+}
+
+// newReporting returns a host on which wants.example is known, and passed three times on
+// a day that may be closed by now.
+func newReporting(t *testing.T) *reporting {
+	t.Helper()
+	sink, err := mtatest.StartSink()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { sink.Close() })
+	public, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	zone := processZone + `
+_dmarc.receiver.example.        TXT "v=DMARC1; p=reject"
+r1._domainkey.receiver.example. TXT "v=DKIM1; k=ed25519; p=` + base64.StdEncoding.EncodeToString(public) + `"
+receiver.example.               MX  10 mx.receiver.example.
+receiver.example.               TXT "v=spf1 -all"
+_dmarc.wants.example.           TXT "v=DMARC1; p=reject; rua=mailto:rua@wants.example"
+`
+	h := newHost(t, hostConfig{dns: dnstest.New(t, zone).Addr(), extra: fmt.Sprintf(`
+[reports]
+send = true
+organization = "Receiver"
+email = "dmarc@receiver.example"
+submitter = "receiver.example"
+selector = "r1"
+key_file = %q
+smarthost = %q
+tls = "none"
+dry_run = "0s"
+bounce_listen = "unix:%%s/bounces.sock"
+own_domains = ["receiver.example"]
+`, key, sink.Addr())})
+	text, err := os.ReadFile(h.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.config(), bytes.ReplaceAll(text, []byte("%s"), []byte(h.dir)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	day := aggregate.DayOf(aggregate.DayOf(time.Now().Add(-queue.CloseAfter)).Begin.AddDate(0, 0, -1))
+	r := &reporting{host: h, t: t, sink: sink, day: day}
+	rows := []results.Row{passed(day.Begin.AddDate(0, 0, -9), "old")}
+	for i := range 3 {
+		rows = append(rows, passed(day.Begin.Add(time.Duration(i)*time.Hour), fmt.Sprint("q", i)))
+	}
+	fillStore(t, h.config(), rows...)
+	r.enable()
+	return r
+}
+
+// passed is a message of wants.example that passed.
+func passed(at time.Time, qid string) results.Row {
+	row := results.Row{Facts: policy.Facts{
+		Time: at, QueueID: qid, Listener: "mta", Client: netip.MustParseAddr("192.0.2.10"), MailFrom: "wants.example", FromField: policy.FromOneMailbox, Version: policy.FactsVersion,
+		SPF: policy.SPF{Result: "pass", Domain: "wants.example"},
+		Authors: []policy.Author{{
+			Domain: "wants.example", Org: "wants.example", PolicyDomain: "wants.example", Source: "author", Record: "v=DMARC1; p=reject",
+			Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true},
+		}},
+	}}
+	row.Decision = policy.Settings{Profile: policy.Strict, EnforceShare: 100}.Decide(row.Facts)
+	return row
+}
+
+// enable notes that sending was switched on at the begin of the day.
+func (r *reporting) enable() {
+	r.t.Helper()
+	q, err := file.Open(r.t.Context(), file.Options{Path: filepath.Join(r.dir, "reports.db"), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer q.Close()
+	if _, err := queue.Enable(r.t.Context(), q, queue.Notes{}, r.day.Begin); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// command runs a command about reports, and reads its JSON into v unless that is nil.
+func (r *reporting) command(v any, args ...string) (out, stderr string) {
+	r.t.Helper()
+	args = append(append([]string{"reports"}, args...), "-c", r.config())
+	if v != nil {
+		args = append(args, "--json")
+	}
+	code, out, stderr := command(args...)
+	if code != 0 {
+		r.t.Fatalf("%q = %d, %s%s", args, code, out, stderr)
+	}
+	if v != nil {
+		if err := json.Unmarshal([]byte(out), v); err != nil {
+			r.t.Fatalf("%q: %v in %s", args, err, out)
+		}
+	}
+	return out, stderr
+}
+
+// queuedReport is a report as list and show print it.
+type queuedReport struct {
+	ID, State  string
+	Domain     string `json:"policy_domain"`
+	Messages   int64
+	Begin      time.Time
+	Deliveries []struct {
+		To, State string
+		Attempts  int
+		Tried     []struct{ Outcome string }
+	}
+}
+
+// shownStatus is what status prints.
+type shownStatus struct {
+	Send       bool
+	Paused     string
+	Identity   *struct{ Problem string }
+	Reports    map[string]int64
+	Deliveries map[string]int64
+}
+
+// A day of a store goes its whole way through the program: closed, planned, made and sent
+// to a smarthost, once, and the commands agree with what arrived.
+func TestReportsDayGoesToTheSmarthostOnce(t *testing.T) {
+	r := newReporting(t)
+	p := r.start()
+	sent, err := r.sink.Delivered(t.Context(), func(mtatest.Mail) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(sent.Rcpts) != 1 || sent.Rcpts[0] != "rua@wants.example" || !strings.HasPrefix(sent.From, "b+") || !strings.HasSuffix(sent.From, "@receiver.example") {
+		t.Errorf("the mail is from %q to %q; want a return path, and the address of the record", sent.From, sent.Rcpts)
+	}
+	p.awaitMetric("the report to be done", func(n float64) bool { return n == 1 }, "dmarcgate_reports", `state="done"`)
+	p.metricIs(1, "dmarcgate_report_deliveries_total", `outcome="sent"`, `class="2xx"`)
+	p.metricIs(3, "dmarcgate_report_rows_total", `outcome="reported"`)
+	r.agree(sent)
+	r.orders()
+	p.stop()
+	p = r.start()
+	p.awaitMetric("the report to be counted again", func(n float64) bool { return n == 1 }, "dmarcgate_reports", `state="done"`)
+	p.metricIs(0, "dmarcgate_report_deliveries_total", `outcome="sent"`, `class="2xx"`)
+	p.stop()
+	if n := len(r.sink.Mails()); n != 1 {
+		t.Errorf("%d mails after a second start; want 1", n)
+	}
+	if _, stderr := r.command(nil, "pause", "--reason", "test"); !strings.Contains(stderr, "no daemon answers") {
+		t.Errorf("pause without a daemon says %q; want that the queue is changed here", stderr)
+	}
+}
+
+// agree compares list, show and status with the mail that arrived.
+func (r *reporting) agree(sent mtatest.Mail) {
+	r.t.Helper()
+	var list []queuedReport
+	r.command(&list, "list", "--day", r.day.Begin.Format(time.DateOnly))
+	if len(list) != 1 || list[0].Domain != "wants.example" || list[0].State != "done" || list[0].Messages != 3 || !list[0].Begin.Equal(r.day.Begin) {
+		r.t.Fatalf("reports list = %+v; want one report about 3 messages, done", list)
+	}
+	if !bytes.Contains(sent.Data, []byte("Report-ID: "+list[0].ID)) {
+		r.t.Errorf("the mail lacks the Report-ID %s:\n%.1000s", list[0].ID, sent.Data)
+	}
+	var one queuedReport
+	r.command(&one, "show", list[0].ID, "--attempts")
+	if d := one.Deliveries; len(d) != 1 || d[0].To != "rua@wants.example" || d[0].State != "sent" || d[0].Attempts != 1 || len(d[0].Tried) != 1 {
+		r.t.Errorf("reports show = %+v; want one attempt, sent", one)
+	}
+	if mail, stderr := r.command(nil, "show", list[0].ID, "--mail"); mail != string(sent.Data) || !strings.Contains(stderr, sent.From) {
+		r.t.Errorf("reports show --mail prints\n%s%s\nwant the mail that arrived from %s\n%s", stderr, mail, sent.From, sent.Data)
+	}
+	if doc, _ := r.command(nil, "show", list[0].ID, "--xml"); !strings.Contains(doc, "<count>3</count>") {
+		r.t.Errorf("reports show --xml prints\n%s\nwant 3 messages", doc)
+	}
+	var s shownStatus
+	r.command(&s, "status")
+	if !s.Send || s.Identity == nil || s.Identity.Problem != "" || s.Reports["done"] != 1 || s.Deliveries["sent"] != 1 || s.Paused != "" {
+		r.t.Errorf("reports status = %+v; want one report, sent, and an identity that is checked", s)
+	}
+}
+
+// orders has the daemon pause and resume.
+func (r *reporting) orders() {
+	r.t.Helper()
+	for _, order := range []struct {
+		args   []string
+		paused string
+	}{{[]string{"pause", "--reason", "the smarthost moves"}, "the smarthost moves"}, {[]string{"resume"}, ""}} {
+		if _, stderr := r.command(nil, order.args...); stderr != "" {
+			r.t.Errorf("reports %q says %q; want the daemon to do it", order.args, stderr)
+		}
+		var s shownStatus
+		if r.command(&s, "status"); !strings.HasSuffix(s.Paused, order.paused) || (s.Paused == "") != (order.paused == "") {
+			r.t.Errorf("status after %q: paused %q; want %q", order.args, s.Paused, order.paused)
+		}
+	}
+}
