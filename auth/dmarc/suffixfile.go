@@ -1,11 +1,11 @@
 package dmarc
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
-
-	"github.com/weppos/publicsuffix-go/publicsuffix"
+	"strings"
 )
 
 const (
@@ -25,22 +25,72 @@ func LoadSuffixes(path string) (Suffixes, error) {
 		return nil, fmt.Errorf("public suffix list: %w", err)
 	}
 	defer f.Close()
-	list := publicsuffix.NewList()
-	if _, err := list.Load(io.LimitReader(f, maxSuffixFile), publicsuffix.DefaultParserOptions); err != nil {
+	list, err := readSuffixes(io.LimitReader(f, maxSuffixFile))
+	if err != nil {
 		return nil, fmt.Errorf("public suffix list %s: %w", path, err)
 	}
-	if n := list.Size(); n < minSuffixes {
+	if n := len(list); n < minSuffixes {
 		return nil, fmt.Errorf("public suffix list %s: it has %d rules; a whole list has more than %d", path, n, minSuffixes)
 	}
-	return fileList{list}, nil
+	return list, nil
 }
 
-type fileList struct{ list *publicsuffix.List }
+// fileList has the rules of a list by the name behind their mark, as lower-case A-labels.
+type fileList map[string]suffixRule
 
-func (l fileList) Org(domain string) string {
-	org, err := publicsuffix.DomainFromListWithOptions(l.list, normal(domain), &publicsuffix.FindOptions{DefaultRule: publicsuffix.DefaultRule})
-	if err != nil {
-		return "" // a suffix, an address, or an empty label
+// suffixRule is the kinds of rules that a list has for a name.
+type suffixRule uint8
+
+const (
+	listed    suffixRule = 1 << iota // the name is a suffix
+	wildcard                         // "*.name": each name one label below is one
+	exception                        // "!name": the name is none, although a wildcard says so
+)
+
+// readSuffixes reads the rules of both sections. A rule ends at the first blank; other
+// lines are comments (publicsuffix.org, Format).
+func readSuffixes(r io.Reader) (fileList, error) {
+	list := fileList{}
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		words := strings.Fields(lines.Text())
+		if len(words) == 0 || strings.HasPrefix(words[0], "//") || words[0] == "*" { // "*" is how Org ends
+			continue
+		}
+		rule, kind := words[0], listed
+		if name, ok := strings.CutPrefix(rule, "*."); ok {
+			rule, kind = name, wildcard
+		} else if name, ok := strings.CutPrefix(rule, "!"); ok {
+			rule, kind = name, exception
+		}
+		name := normal(rule)
+		if name == "" {
+			return nil, fmt.Errorf("%.80q is no domain", rule)
+		}
+		list[name] |= kind
 	}
-	return org
+	return list, lines.Err()
+}
+
+// Org implements Suffixes: the longest rule that applies wins, and an exception wins over
+// a wildcard (publicsuffix.org, Algorithm).
+func (l fileList) Org(domain string) string {
+	name := normal(domain)
+	if name == "" || strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, "..") {
+		return ""
+	}
+	below := "" // the label before the name that is looked at, with its dot
+	for {
+		label, parent, more := strings.Cut(name, ".")
+		switch {
+		case l[name]&exception != 0:
+			return label + "." + parent
+		case l[name]&listed != 0, !more, l[parent]&wildcard != 0:
+			if below == "" {
+				return "" // a suffix
+			}
+			return below + name
+		}
+		below, name = label+".", parent
+	}
 }
