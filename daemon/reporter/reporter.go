@@ -185,15 +185,13 @@ func helloName(fallback string) string {
 // verify checks the identity as doctor does, logs what is wrong, and returns the first
 // thing that keeps reports back.
 func (r *Reporter) verify(ctx context.Context, in site.Site, id gate.Identity, probe []byte) (problem string) {
-	for _, f := range identity.Check(ctx, in.Checker(r.DNS.View), r.DNS.View(dnscache.DMARC), id, probe) {
+	found := identity.Check(ctx, in.Checker(r.DNS.View), r.DNS.View(dnscache.DMARC), id, probe)
+	for _, f := range found {
 		log := r.Log.Error
 		if f.Warning || f.Temporary {
 			log = r.Log.Warn
 		}
 		log("reports: identity check", "key", f.Key, "problem", f.Text, "fix", f.Fix)
-		if problem == "" && !f.Warning {
-			problem = f.Key + ": " + f.Text
-		}
 	}
-	return problem
+	return identity.Problem(found)
 }

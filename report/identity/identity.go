@@ -45,9 +45,15 @@ type Finding struct {
 	Warning   bool   `json:"warning,omitempty"`   // does not keep reports back
 }
 
-// Verified reports whether nothing found keeps reports back.
-func Verified(found []Finding) bool {
-	return !slices.ContainsFunc(found, func(f Finding) bool { return !f.Warning })
+// Problem returns the first finding that keeps reports back; "" when there is none: the
+// identity is verified.
+func Problem(found []Finding) string {
+	for _, f := range found {
+		if !f.Warning {
+			return f.Key + ": " + f.Text
+		}
+	}
+	return ""
 }
 
 // check is one check under way.
