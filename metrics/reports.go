@@ -17,6 +17,14 @@ var (
 	reportStates   = []string{"planned", "ready", "done", "withheld", "withdrawn", "split", "failed", "held"}
 	deliveryStates = []string{"due", "trying", "sent", "refused", "expired", "suppressed", "unauthorized", "withdrawn", "withheld"}
 	suppressedBy   = []string{"bounce", "manual", "policy", "dnsbl"}
+	reportWork     = []string{ReportsOff, ReportsWorking, ReportsFailing}
+)
+
+// What the sender of reports does: the values of Metrics.ReportWork.
+const (
+	ReportsOff     = "off"     // [reports] send is false, or a key is missing
+	ReportsWorking = "working" // the last turn has come to its end
+	ReportsFailing = "failing" // an error has interrupted the last turn
 )
 
 // renderBuckets span a small day to one of tens of millions of rows, in seconds.
@@ -29,6 +37,7 @@ type reportMetrics struct {
 	render                          prometheus.Histogram
 	open, paused                    prometheus.Gauge
 	reports, queue, suppressed      *prometheus.GaugeVec
+	work                            *prometheus.GaugeVec
 	oldest, lastClosed, resentCrash prometheus.Gauge
 }
 
@@ -39,6 +48,7 @@ func newReportMetrics(f factory) reportMetrics {
 		deliveries:  f.counter("report_deliveries_total", "Attempts to deliver reports, and deliveries that ended without one.", label{"outcome", reportOutcomes}, label{"class", replyClasses}),
 		bytes:       f.plainCounter("report_bytes_total", "Bytes of the documents of reports, compressed."),
 		render:      f.plainHistogram("report_render_seconds", "Time to make the documents of a day.", renderBuckets),
+		work:        f.gauge("report_work", "1 for what the sender of reports does, else 0.", label{"state", reportWork}),
 		open:        f.plainGauge("report_gate_open", "1 while report mail may leave, else 0."),
 		paused:      f.plainGauge("report_paused", "1 while sending of reports is paused, else 0."),
 		reports:     f.gauge("reports", "Reports in the queue, by state.", label{"state", reportStates}),
@@ -82,6 +92,16 @@ func (m *Metrics) ReportRendered(d time.Duration) {
 func (m *Metrics) ReportDelivery(outcome, class string) {
 	if m != nil {
 		m.reports.deliveries.WithLabelValues(known(reportOutcomes, outcome), known(replyClasses, class)).Inc()
+	}
+}
+
+// ReportWork sets what the sender of reports does.
+func (m *Metrics) ReportWork(state string) {
+	if m == nil {
+		return
+	}
+	for _, s := range reportWork {
+		m.reports.work.WithLabelValues(s).Set(number(s == state))
 	}
 }
 

@@ -102,6 +102,7 @@ func TestDocumentsCommandsWork(t *testing.T) {
 	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Rules: siteRules})
 	d.Store().Add(resultstest.Forwarded(resultstest.SignedBy("alumni.example")))
 	cfg := d.path // of a daemon that runs
+	reportQueue(t, cfg)
 	mail := write(t, "message.eml", "From: x@bank.example\n\nbody\n")
 	example, err := config.Parse("deploy/dmarcgate.toml", repoFile(t, "deploy/dmarcgate.toml"))
 	if err != nil {

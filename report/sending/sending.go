@@ -83,6 +83,7 @@ type Metrics interface {
 	ReportRendered(d time.Duration)            // the documents of a day
 	ReportDelivery(outcome, class string)      // an attempt that ended
 	ReportGate(open, paused bool)              // in this turn
+	ReportWork(state string)                   // after each turn: metrics.ReportsOff and its neighbours
 	ReportQueue(q metrics.ReportQueue)         // after each turn
 }
 
@@ -164,20 +165,34 @@ func (s *Sending) Close() {
 // Turn does what is due. With [reports] send = false, or with keys missing, it does
 // nothing, and closes what is open.
 func (s *Sending) Turn(ctx context.Context) error {
+	on, err := s.work(ctx)
+	switch {
+	case err != nil:
+		s.Metrics.ReportWork(metrics.ReportsFailing)
+	case on:
+		s.Metrics.ReportWork(metrics.ReportsWorking)
+	default:
+		s.Metrics.ReportWork(metrics.ReportsOff)
+	}
+	return err
+}
+
+// work is Turn, and tells whether sending is on.
+func (s *Sending) work(ctx context.Context) (on bool, err error) {
 	set, err := s.Settings()
 	if err != nil {
-		return err
+		return true, err
 	}
 	if !set.Gate.Send || len(set.Gate.Identity.Missing()) > 0 {
 		s.Close()
 		s.Metrics.ReportGate(false, false)
-		return nil
+		return false, nil
 	}
 	if err := s.turn(ctx, set); err != nil {
 		s.Close()
-		return err
+		return true, err
 	}
-	return nil
+	return true, nil
 }
 
 // turn is Turn with an open queue.

@@ -2,6 +2,8 @@ package sending
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"slices"
@@ -102,6 +104,33 @@ func TestTurnSendsNothingByDefaultSettings(t *testing.T) {
 		s.until(s.host("a"), day(25, 0), 12*time.Hour)
 		if len(s.mails)+s.opened+s.checks != 0 || s.counts.open {
 			t.Errorf("%s: %d mails, %d senders, %d identity checks; want none", name, len(s.mails), s.opened, s.checks)
+		}
+	}
+}
+
+// What alerts and dashboard ask: off, working, or failing until the cause is gone.
+func TestTurnTellsWhetherTheWorkFails(t *testing.T) {
+	s := newSite(t)
+	h := s.host("a")
+	fail := errors.New("the key cannot be read")
+	settings := h.Settings
+	for _, step := range []struct {
+		name   string
+		change func()
+		want   string
+	}{
+		{"switched on", func() {}, metrics.ReportsWorking},
+		{"settings that cannot be used", func() { h.Settings = func() (Settings, error) { return Settings{}, fail } }, metrics.ReportsFailing},
+		{"settings that can be used again", func() { h.Settings = settings }, metrics.ReportsWorking},
+		{"a queue that cannot be opened", func() { h.Close(); h.Queue = func(context.Context) (queue.Store, error) { return nil, fail } }, metrics.ReportsFailing},
+		{"switched off", func() { s.set.Gate.Send = false }, metrics.ReportsOff},
+	} {
+		step.change()
+		if err := h.Turn(t.Context()); (err != nil) != (step.want == metrics.ReportsFailing) {
+			t.Errorf("%s: a turn returns %v", step.name, err)
+		}
+		if s.counts.work != step.want {
+			t.Errorf("%s: the work is %q; want %q", step.name, s.counts.work, step.want)
 		}
 	}
 }
@@ -473,6 +502,9 @@ func TestMetricsKnowTheWordsOfReports(t *testing.T) {
 	}
 	for _, state := range []queue.DeliveryState{queue.Due, queue.Sent, queue.Refused, queue.Expired, queue.Suppressed, queue.Unauthorized, queue.DeliveryGone, queue.DeliveryHeld} {
 		m.ReportDelivery(string(state), "bounce")
+	}
+	for _, state := range []string{metrics.ReportsOff, metrics.ReportsWorking, metrics.ReportsFailing} {
+		m.ReportWork(state)
 	}
 	for _, o := range []deliver.Outcome{
 		{Class: deliver.Sent}, {Code: 450}, {Code: 554, Class: deliver.Refused}, {Phase: deliver.StartTLS}, {Phase: deliver.Connect},

@@ -63,6 +63,7 @@ type counts struct {
 	rows, planned map[string]int64
 	deliveries    map[string]int
 	open, paused  bool
+	work          string
 	queue         metrics.ReportQueue
 }
 
@@ -72,6 +73,7 @@ func (c *counts) ReportMade(int64)                     {}
 func (c *counts) ReportRendered(time.Duration)         {}
 func (c *counts) ReportDelivery(outcome, class string) { c.deliveries[outcome+" "+class]++ }
 func (c *counts) ReportGate(open, paused bool)         { c.open, c.paused = open, paused }
+func (c *counts) ReportWork(state string)              { c.work = state }
 func (c *counts) ReportQueue(q metrics.ReportQueue)    { c.queue = q }
 
 // newSite returns a site whose [reports] are complete, with sending switched on.
