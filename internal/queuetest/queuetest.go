@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"a purge deletes documents, reports and addresses", purging},
 		{"a purge of a person leaves days as they are", purgingByPerson},
 		{"counts count", counting},
+		{"an overview shows the newest days, work and failures", overview},
 		{"a restored queue sends nothing again without retry", restored},
 		{"a lost queue plans no day again", lost},
 		{"a host that joins the queue of others holds nothing", joined},

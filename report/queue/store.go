@@ -189,6 +189,10 @@ type Maintenance interface {
 	Reconcile(ctx context.Context, m Mark) (Restored, error)
 	// Counts counts reports and deliveries by state, for metrics.
 	Counts(ctx context.Context) (Counts, error)
+	// Overview returns what an operator looks at first. It reads indexes alone, and
+	// each of its lists has at most so many days or lines, so that it takes little time
+	// beside the work, however long the queue is.
+	Overview(ctx context.Context, days, lines int) (Overview, error)
 	// Purge deletes what is older than is kept, in steps that are short, and
 	// whatever names a domain.
 	Purge(ctx context.Context, p Purge) (Purged, error)

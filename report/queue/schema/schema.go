@@ -51,7 +51,7 @@ CREATE TABLE report (
 );
 CREATE UNIQUE INDEX report_key ON report (policy_domain, begin_at, end_at, policy_hash, form) WHERE kind = 'a';
 CREATE INDEX report_work ON report (state, next_try);
-CREATE INDEX report_begin ON report (begin_at);
+CREATE INDEX report_begin ON report (begin_at, state, why);
 CREATE INDEX report_left ON report (state, begin_at);
 CREATE TABLE report_body ( -- apart: a lease does not write it again
 	report text PRIMARY KEY,
@@ -78,7 +78,7 @@ CREATE TABLE delivery (
 	UNIQUE (report, rcpt_key)
 );
 CREATE INDEX delivery_verp ON delivery (verp) WHERE verp <> '';
-CREATE INDEX delivery_state ON delivery (state, next_try);
+CREATE INDEX delivery_state ON delivery (state, next_try, why);
 CREATE TABLE attempt ( -- committed before MAIL FROM
 	delivery bigint NOT NULL,
 	n        bigint NOT NULL,
