@@ -29,6 +29,9 @@ func (d *Daemon) openPages(cfg config.Pages) error {
 	if d.store != nil {
 		src.Store = d.store
 	}
+	if d.reporter != nil {
+		src.Reports = d.reporter
+	}
 	d.pages = &server{pages.NewServer(src), pages.Limit(ln)}
 	return nil
 }

@@ -55,7 +55,7 @@ listen = "`+listen+`"
 		}
 		for path, want := range map[string]string{
 			"/": "strict on mta", "/decisions": "bank.example", "/decisions?qid=4Qpages": "bank.example", "/decisions/1": "dmarc bank.example: fail",
-			"/senders": "bank.example", "/rules": "no override rules", "/what-if": "what-if --profile strict", "/dns": "Name servers",
+			"/senders": "bank.example", "/rules": "no override rules", "/what-if": "what-if --profile strict", "/reports": "There is no queue of reports", "/dns": "Name servers",
 		} {
 			if code, text := pageOf(t, d, path); code != 200 || !strings.Contains(text, want) {
 				t.Errorf("%s: %s = %d %s; want a page with %q", listen, path, code, text, want)
@@ -84,4 +84,26 @@ func TestPagesAreOffUnlessConfigured(t *testing.T) {
 	if d.Pages() != nil {
 		t.Errorf("the pages are served at %v; want nowhere", d.Pages())
 	}
+}
+
+// The page reads the queue beside the sender, and knows the identity check of the daemon.
+func TestPagesShowReportsOfTheDaemon(t *testing.T) {
+	settings, zone := reportsOn(t, "")
+	dns := dnstest.New(t, zone)
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Extra: settings + "[pages]\nlisten = \"tcp:127.0.0.1:0\"\n"})
+	var text string
+	daemontest.Eventually(t, "the page of reports of a site in its dry run", func() bool {
+		_, text = pageOf(t, d, "/reports")
+		return strings.Contains(text, "dry run until") && strings.Contains(text, "succeeded just now")
+	})
+	if strings.Contains(text, "There is no queue") || !strings.Contains(text, "No day is closed yet.") {
+		t.Errorf("the page does not show the queue:\n%s", text)
+	}
+	if err := os.Remove(d.Inputs().Config.Reports.KeyFile); err != nil {
+		t.Fatal(err)
+	}
+	daemontest.Eventually(t, "the page of reports without a key", func() bool {
+		_, text = pageOf(t, d, "/reports")
+		return strings.Contains(text, "nothing is sent") && strings.Contains(text, "key.pem")
+	})
 }

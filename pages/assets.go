@@ -52,7 +52,7 @@ func parse() map[string]*template.Template {
 	base := template.New("").Funcs(template.FuncMap{"menu": func() []entry { return menu }})
 	base = template.Must(base.ParseFS(templates, "templates/layout.html", "templates/parts.html"))
 	all := make(map[string]*template.Template)
-	for _, name := range []string{"status", "decisions", "decision", "senders", "rules", "whatif", "dns", "error"} {
+	for _, name := range []string{"status", "decisions", "decision", "senders", "rules", "whatif", "reports", "dns", "error"} {
 		all[name] = template.Must(template.Must(base.Clone()).ParseFS(templates, "templates/"+name+".html"))
 	}
 	return all
@@ -61,4 +61,4 @@ func parse() map[string]*template.Template {
 // entry is a page of the menu.
 type entry struct{ Path, Name string }
 
-var menu = []entry{{"/", "Status"}, {"/decisions", "Decisions"}, {"/senders", "Senders"}, {"/rules", "Rules"}, {"/what-if", "What-if"}, {"/dns", "DNS"}}
+var menu = []entry{{"/", "Status"}, {"/decisions", "Decisions"}, {"/senders", "Senders"}, {"/rules", "Rules"}, {"/what-if", "What-if"}, {"/reports", "Reports"}, {"/dns", "DNS"}}

@@ -1,7 +1,7 @@
 // Package pages serves the status pages: what the daemon does now, its decisions
-// with their causes, senders, rules, the last run of what-if, and DNS. They work
-// without JavaScript and load nothing from elsewhere. The daemon starts the server
-// where [pages] listen says; package view has what each page shows.
+// with their causes, senders, rules, the last run of what-if, aggregate reports, and
+// DNS. They work without JavaScript and load nothing from elsewhere. The daemon starts
+// the server where [pages] listen says; package view has what each page shows.
 //
 // The pages change nothing: they answer GET and HEAD alone. They have no password.
 // Who can connect is up to the socket, and the Host field of a request must name

@@ -186,7 +186,7 @@ func newFixture(t *testing.T) *fixture {
 	f.store.Add(hostileMail(f.set, 1<<20))
 	f.Source = Source{
 		Status: func(context.Context) admin.Status { return sampleStatus() }, Site: func() site.Site { return in }, Store: f.store,
-		Counts: sampleCounts, Now: func() time.Time { return noon },
+		Counts: sampleCounts, Now: func() time.Time { return noon }, Reports: newReporting(t, f.dir),
 	}
 	f.settle(t)
 	return f

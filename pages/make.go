@@ -21,7 +21,8 @@ const (
 	maxLooked = 10_000 // rows that a filter without an index is tried on
 	looked    = 1000   // rows that are read at once for it
 	maxShown  = 100    // decisions of a page
-	maxTop    = 25     // lines of a list of senders
+	maxTop    = 25     // lines of a list of senders, or about reports
+	maxDays   = 8      // days of reports: as many as can be caught up, and one
 	// maxCounted is how many of the newest messages that failed, and of those that were
 	// overridden, are counted by author.
 	maxCounted = 100_000
@@ -259,6 +260,17 @@ func (s *server) whatIf(context.Context, *http.Request) (any, error) {
 	v, err := view.WhatIfOf(last.Report, last.Made, s.Now())
 	v.Problem = note(err)
 	return v, nil
+}
+
+func (s *server) reports(ctx context.Context, _ *http.Request) (any, error) {
+	if s.Reports == nil {
+		return nil, errNoStore
+	}
+	f := view.ReportFacts{Settings: s.Site().Config.Reports, Unusable: note(s.Reports.Problem())}
+	var err error
+	f.Queue, err = s.Reports.Overview(ctx, maxDays, maxTop)
+	f.Problem = note(err)
+	return view.ReportsOf(f), nil
 }
 
 func (s *server) dns(ctx context.Context, _ *http.Request) (any, error) {

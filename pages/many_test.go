@@ -64,6 +64,7 @@ func (f *fixture) fill(t *testing.T, rows int) {
 	}
 	writeDigests(t, db, rows)
 	f.awaitSums(t)
+	f.Source.Reports.(*reporting).fill(t, rows/2)
 }
 
 // writeDigests writes the blocks of queue ids that the store's own writer would have

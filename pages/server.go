@@ -13,6 +13,7 @@ import (
 
 	"dmarcgate/admin"
 	"dmarcgate/pages/view"
+	"dmarcgate/report/queue"
 	"dmarcgate/results"
 	"dmarcgate/site"
 )
@@ -28,13 +29,22 @@ type Store interface {
 	NewestOverridden(ctx context.Context, from time.Time, n int) (time.Time, bool, error)
 }
 
+// Reports is what the pages read about aggregate reports. Sending never waits for it.
+type Reports interface {
+	// Problem is why nothing can be sent with the settings of [reports].
+	Problem() error
+	// Overview returns nil when there is no queue.
+	Overview(ctx context.Context, days, lines int) (*queue.Overview, error)
+}
+
 // Source is what the pages show.
 type Source struct {
-	Status func(context.Context) admin.Status
-	Site   func() site.Site       // the active configuration and rules
-	Store  Store                  // nil when nothing is recorded
-	Counts func() []view.DNSCount // of DNS, since the start
-	Now    func() time.Time       // nil is time.Now
+	Status  func(context.Context) admin.Status
+	Site    func() site.Site       // the active configuration and rules
+	Store   Store                  // nil when nothing is recorded
+	Reports Reports                // nil when nothing is recorded
+	Counts  func() []view.DNSCount // of DNS, since the start
+	Now     func() time.Time       // nil is time.Now
 }
 
 // server answers requests.
@@ -87,6 +97,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /senders", s.page("senders", "Senders", "/senders", s.senders))
 	mux.HandleFunc("GET /rules", s.page("rules", "Rules", "/rules", s.rules))
 	mux.HandleFunc("GET /what-if", s.page("whatif", "What-if", "/what-if", s.whatIf))
+	mux.HandleFunc("GET /reports", s.page("reports", "Reports", "/reports", s.reports))
 	mux.HandleFunc("GET /dns", s.page("dns", "DNS", "/dns", s.dns))
 	return guard(mux)
 }

@@ -27,7 +27,7 @@ func ask(h http.Handler, method, path string, change ...func(*http.Request)) *ht
 
 // paths are all pages.
 func paths(h http.Handler) []string {
-	list := []string{"/", "/decisions", "/decisions?result=notable", "/senders", "/rules", "/what-if", "/dns"}
+	list := []string{"/", "/decisions", "/decisions?result=notable", "/senders", "/rules", "/what-if", "/reports", "/dns"}
 	return append(list, regexp.MustCompile(`/decisions/\d+`).FindString(ask(h, "GET", "/decisions").Body.String()))
 }
 
