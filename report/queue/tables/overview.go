@@ -60,31 +60,43 @@ func places(from, n int) string {
 // lookTallies counts reports of days, and mails, by state and reason.
 func (s *step) lookTallies(o *queue.Overview, since time.Time, lines int) (err error) {
 	const by = " GROUP BY state, why"
-	if o.Reports, err = s.counted("SELECT state, why, count(*) FROM report WHERE begin_at >= $1"+by, since); err != nil {
+	// Grouped in the order of the index report_begin: SQLite would read all reports by
+	// another one.
+	if o.Reports, err = s.counted("SELECT state, why, count(*) FROM report WHERE begin_at >= $1 GROUP BY begin_at, state, why", lines, since); err != nil {
 		return err
 	}
-	if o.Mails, err = s.counted("SELECT state, why, count(*) FROM delivery WHERE state IN ("+places(1, len(openStates))+")"+by, openStates...); err != nil {
+	open := "SELECT state, why, count(*) FROM delivery WHERE state IN (" + places(1, len(openStates)) + ")" + by
+	if o.Mails, err = s.counted(open, lines, openStates...); err != nil {
 		return err
 	}
-	ended, err := s.counted(fmt.Sprintf("SELECT state, why, count(*) FROM delivery WHERE state IN (%s) AND next_try >= $%d", places(1, len(endedStates)), len(endedStates)+1)+by,
-		append(slices.Clip(endedStates), since)...)
-	o.Mails = append(o.Mails, ended...)
-	for _, list := range []*[]queue.Tally{&o.Reports, &o.Mails} {
-		slices.SortStableFunc(*list, func(a, b queue.Tally) int { return cmp.Compare(b.N, a.N) })
-		*list = (*list)[:min(len(*list), lines)]
-	}
+	ended := fmt.Sprintf("SELECT state, why, count(*) FROM delivery WHERE state IN (%s) AND next_try >= $%d", places(1, len(endedStates)), len(endedStates)+1) + by
+	more, err := s.counted(ended, lines, append(slices.Clip(endedStates), since)...)
+	o.Mails = mostFrequent(append(o.Mails, more...), lines)
 	return err
 }
 
-// counted reads numbers by state and reason.
-func (s *step) counted(text string, args ...any) (list []queue.Tally, err error) {
-	err = s.each(text+" ORDER BY state, why", args, func(r Rows) error {
-		var t queue.Tally
-		err := r.Scan(&t.State, &t.Why, &t.N)
-		list = append(list, t)
+// counted reads numbers by state and reason, the most frequent first.
+func (s *step) counted(text string, most int, args ...any) (list []queue.Tally, err error) {
+	sums := map[[2]string]int64{}
+	err = s.each(text, args, func(r Rows) error {
+		var word [2]string
+		var n int64
+		err := r.Scan(&word[0], &word[1], &n)
+		sums[word] += n
 		return err
 	})
-	return list, err
+	for word, n := range sums {
+		list = append(list, queue.Tally{State: word[0], Why: word[1], N: n})
+	}
+	return mostFrequent(list, most), err
+}
+
+// mostFrequent returns the most frequent, so many of them.
+func mostFrequent(list []queue.Tally, most int) []queue.Tally {
+	slices.SortFunc(list, func(a, b queue.Tally) int {
+		return cmp.Or(cmp.Compare(b.N, a.N), strings.Compare(a.State, b.State), strings.Compare(a.Why, b.Why))
+	})
+	return list[:min(len(list), most)]
 }
 
 // lookMails reads the next attempts and the last failures.
