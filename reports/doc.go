@@ -6,7 +6,7 @@
 // without the network. List, Show and Status read the queue (package report/queue)
 // beside the daemon or without one. Plan shows what would become of the reports of a
 // day, and changes nothing. Change has the daemon do what is ordered, or does it in
-// the queue when no daemon runs.
+// the queue when no daemon runs. CheckIdentity is for doctor.
 //
 // Text in reports is of the owners of domains and of mail servers: what is printed is
 // printable ASCII of bounded length, but for XML and mail, which --xml and --mail

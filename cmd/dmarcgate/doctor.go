@@ -10,6 +10,7 @@ import (
 	"dmarcgate/daemon/system"
 	"dmarcgate/doctor"
 	"dmarcgate/doctor/gather"
+	"dmarcgate/reports"
 	"dmarcgate/site"
 	"dmarcgate/term"
 )
@@ -35,6 +36,7 @@ func (c *doctorCmd) Run(e *env) error {
 			found := system.Check(cfg)
 			return found.Problems, found.Warnings
 		},
+		Reports: reports.CheckIdentity,
 	})
 	if err != nil {
 		return err

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -106,4 +111,41 @@ not_author = ["shop.example"]
 	if code != exitFailed || !strings.Contains(out, "[never_decides]") || found[0].ID != "config_warning" || !strings.HasSuffix(found[0].Fixes[0].Place, "case.toml") {
 		t.Errorf("doctor of a rule that never decides = %d, %s; want the warning of check-config with its file", code, out)
 	}
+}
+
+// The check that the daemon makes before it sends reports is one of doctor, whether
+// sending is switched on or not.
+func TestDoctorChecksTheIdentityOfReports(t *testing.T) {
+	key := filepath.Join(t.TempDir(), "key.pem")
+	dns := dnstest.New(t, toolZone+"_dmarc.reports.example. TXT \"v=DMARC1; p=reject\"\nreports.example. MX 10 mx.reports.example.\n!any\n")
+	d, _ := startDaemon(t, dns.Addr(), daemontest.Config{Profile: "monitor", Extra: fmt.Sprintf(
+		"[reports]\norganization = \"R\"\nemail = \"dmarc@reports.example\"\nsubmitter = \"reports.example\"\nselector = \"r1\"\nkey_file = %q\nsmarthost = \"127.0.0.1:25\"\ntls = \"none\"\n", key)})
+	args := []string{"-c", d.path, "--postfix-dir", noPostfix(t)}
+	if code, found, out := findings(t, args...); code != exitFailed || faultIDs(found) != "report_identity" || !strings.Contains(out, "no such file") {
+		t.Errorf("doctor without the key = %d, %s; want report_identity", code, out)
+	}
+	if err := os.WriteFile(key, dkimPEM(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, found, out := findings(t, args...)
+	if code != exitFailed || faultIDs(found) != "report_identity" || !strings.Contains(out, "publish r1._domainkey.reports.example TXT") {
+		t.Errorf("doctor without a key in the DNS = %d, %s; want report_identity with the record to publish", code, out)
+	}
+	if !slices.ContainsFunc(found, func(f doctor.Finding) bool { return f.ID == "report_advice" }) {
+		t.Errorf("doctor without an SPF record = %s; want report_advice", out)
+	}
+}
+
+// dkimPEM is a private key as openssl writes it.
+func dkimPEM(t *testing.T) []byte {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }

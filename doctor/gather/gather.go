@@ -31,8 +31,9 @@ type Options struct {
 	// Host finds what of this host would stop the daemon, as check.Options.Host.
 	Host func(*config.Config) (stops, warnings []config.Problem)
 	// Reports checks the identity of aggregate reports (package report/identity) of a
-	// configuration that has one; nil checks nothing.
-	Reports func(context.Context, *config.Config) []reportid.Finding
+	// configuration that has one; an error says why nothing could be checked. nil checks
+	// nothing.
+	Reports func(context.Context, *config.Config) ([]reportid.Finding, error)
 	// PostfixDir is the configuration directory of Postfix; "" is that of postconf.
 	PostfixDir string
 	// Filters is the directory with opendkim.conf and opendmarc.conf; "" is /etc.
@@ -122,13 +123,20 @@ func checked(o Options) func(*doctor.Host) {
 	return func(h *doctor.Host) { h.Checked = list }
 }
 
-// reports checks the identity of aggregate reports, where the configuration has one.
+// reports checks the identity of aggregate reports, where the configuration has one. With
+// sending switched on, check-config names keys that are missing.
 func reports(ctx context.Context, cfg *config.Config, o Options) func(*doctor.Host) {
-	var found []reportid.Finding
-	if o.Reports != nil && cfg.Reports.Email != "" {
-		found = o.Reports(ctx, cfg)
+	r := cfg.Reports
+	if o.Reports == nil || r.Email == "" || r.Send && len(r.Missing()) > 0 {
+		return func(*doctor.Host) {}
 	}
-	return func(h *doctor.Host) { h.Reports = found }
+	found, err := o.Reports(ctx, cfg)
+	return func(h *doctor.Host) {
+		h.Reports = found
+		if err != nil {
+			h.Unseen = append(h.Unseen, "identity of reports: "+err.Error())
+		}
+	}
 }
 
 // daemon asks for the status.

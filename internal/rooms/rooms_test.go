@@ -60,7 +60,7 @@ var allowed = map[string][]string{
 	"daemon/reporter":       {"admin", "config", "dnscache", "metrics", "milter", "report", "report/*", "results", "results/*", "site", "site/shape"},
 	"report/identity":       {"auth", "auth/*", "message", "report/gate"},
 	"report":                {"auth/dmarc", "policy", "results"},
-	"reports":               {"admin", "config", "message", "report", "report/*", "results", "site", "site/shape"},
+	"reports":               {"admin", "config", "dnscache", "message", "report", "report/*", "results", "site", "site/shape"},
 	"report/xml":            {"report", "auth/dmarc"},
 	"auth":                  {"message", "auth/*"},
 	"results":               {"policy", "auth/dmarc"},
