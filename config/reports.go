@@ -115,7 +115,7 @@ func parseBounceListen(s string) (Address, error) {
 	if a.Network == "unix" || a.Network == "tcp" && isLoopback(a.Addr) {
 		return a, nil
 	}
-	return Address{}, tomlfile.Faultf(`write "unix:/run/dmarcgate/bounces.sock", or "tcp:127.0.0.1:" and a port`, "%q is not a socket of this host alone", s)
+	return Address{}, tomlfile.Faultf(`write "tcp:127.0.0.1:2424", or "unix:/run/dmarcgate/bounces.sock"`, "%q is not a socket of this host alone", s)
 }
 
 // checkReports checks what concerns several keys of [reports].
@@ -177,7 +177,7 @@ func reportWarnings(c *Config) []tomlfile.Fault {
 	}
 	if r.BounceListen == (Address{}) && r.BounceMaildir == "" {
 		add("bounce_listen", "is not set, and bounce_maildir neither: addresses that take no reports are found only where the smarthost refuses them",
-			`write for example bounce_listen = "unix:/run/dmarcgate/bounces.sock"`)
+			`write for example bounce_listen = "tcp:127.0.0.1:2424"`)
 	}
 	if len(r.OwnDomains) == 0 {
 		add("own_domains", "is not set: reports about mail of your own domains may be sent", "list the domains that this host receives mail for")

@@ -115,10 +115,10 @@ func TestReportsPageShowsACompleteConfiguration(t *testing.T) {
 	_, block, _ := strings.Cut(string(page), "```toml\n")
 	block, _, found := strings.Cut(block, "```")
 	_, lines, _ := strings.Cut(block, "[reports]\n")
-	if !found || lines == "" {
-		t.Fatal("docs/reports.md shows no [reports]")
+	if !found || !strings.Contains(lines, "send = false\n") {
+		t.Fatal("docs/reports.md shows no [reports] with send = false")
 	}
-	cfg := reportsConfig(t, lines)
+	cfg := reportsConfig(t, strings.Replace(lines, "send = false", "send = true", 1))
 	if w := cfg.Warnings(); len(w) > 0 {
 		t.Errorf("warnings of the configuration in docs/reports.md: %v; want none", w)
 	}

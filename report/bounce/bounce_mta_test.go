@@ -339,18 +339,22 @@ func TestPageConnectsPostfix(t *testing.T) {
 	if !found || !closed {
 		t.Fatal("docs/report-mail.md has no lines for main.cf")
 	}
-	p := mtatest.StartPostfix(t, mtatest.PostfixConfig{
-		MainCF:   block + "\nmydestination = example.org\n",
-		MasterCF: "lmtp unix - - y - - lmtp\n",
-	})
-	if err := os.Mkdir(filepath.Join(p.QueueDir(), "dmarcgate"), 0o755); err != nil {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
 		t.Fatal(err)
 	}
+	const port = "127.0.0.1:2424"
+	if !strings.Contains(block, "lmtp:inet:"+port) || !strings.Contains(string(page), `bounce_listen = "tcp:`+port+`"`) {
+		t.Fatalf("the lines for main.cf and the key bounce_listen do not name %s:\n%s", port, block)
+	}
+	p := mtatest.StartPostfix(t, mtatest.PostfixConfig{
+		MainCF:   strings.ReplaceAll(block, port, l.Addr().String()) + "\nmydestination = example.org\n",
+		MasterCF: "lmtp unix - - y - - lmtp\n",
+	})
 	s := &shelf{}
 	in := Intake{Key: key(t), Domain: "reports.example.org", Handle: s.handle}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	l := listen(t, filepath.Join(p.QueueDir(), "dmarcgate/bounces.sock"))
 	go func() { done <- in.Serve(ctx, l, slog.New(slog.DiscardHandler)) }()
 	waiting, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
