@@ -30,7 +30,7 @@ var crowds = []crowd{
 const quietKey = "pages_quiet"
 
 // pagePaths are all pages, and filters that look at many rows.
-var pagePaths = []string{"/", "/decisions", "/senders", "/rules", "/what-if", "/dns", "/decisions/1", "/decisions?author=nobody.example", "/decisions?result=notable"}
+var pagePaths = []string{"/", "/decisions", "/senders", "/rules", "/what-if", "/reports", "/dns", "/decisions/1", "/decisions?author=nobody.example", "/decisions?result=notable"}
 
 // pageRows measure mail on one daemon, first without a request for a page.
 func pageRows(ctx context.Context, s *stage) ([]*row, error) {

@@ -249,7 +249,8 @@ var rows = []row{
 	{"Aggregate reports", []panel{
 		{title: "Report mail may leave", kind: states, unit: "short", width: 8, help: "1: mail may leave. 0: off, in the dry run, or waiting for the identity check. 2: paused, the log has the reason. 3: an error interrupts the work, the log has the cause.",
 			queries: one("{{instance}}", `3 * dmarcgate_report_work{@,state="failing"} > 0 or on (job, instance) 2 * dmarcgate_report_paused{@} > 0 or on (job, instance) dmarcgate_report_gate_open{@}`)},
-		{title: "Begin of the last closed day: ago", unit: "s", width: 4, queries: one("{{instance}}", "time() - (dmarcgate_report_last_closed_day_timestamp_seconds{@} > 0)")},
+		{title: "Begin of the last closed day: ago", unit: "s", width: 4, help: "0: no day is closed yet.",
+			queries: one("{{instance}}", "time() - (dmarcgate_report_last_closed_day_timestamp_seconds{@} > 0) or 0 * dmarcgate_report_last_closed_day_timestamp_seconds{@}")},
 		{title: "Oldest report mail is overdue for", unit: "s", width: 4, queries: one("{{instance}}", "dmarcgate_report_oldest_due_seconds{@}")},
 		{title: "Report mails possibly sent twice", unit: "short", width: 4, help: "A host died between the reply and the commit.", queries: one("{{instance}}", "dmarcgate_report_resent_after_crash{@}")},
 		{title: "Suppressed destinations", unit: "short", width: 4, queries: one("{{source}}", "max by (source) (dmarcgate_report_suppressed{@})")},
