@@ -189,9 +189,9 @@ type Maintenance interface {
 	Reconcile(ctx context.Context, m Mark) (Restored, error)
 	// Counts counts reports and deliveries by state, for metrics.
 	Counts(ctx context.Context) (Counts, error)
-	// Overview returns what an operator looks at first. It reads indexes alone, and
-	// each of its lists has at most so many days or lines, so that it takes little time
-	// beside the work, however long the queue is.
+	// Overview returns what an operator looks at first. Each of its lists has at most so
+	// many days or lines. It reads days, suppressions and what an index finds, so that it
+	// takes little time however many reports are kept.
 	Overview(ctx context.Context, days, lines int) (Overview, error)
 	// Purge deletes what is older than is kept, in steps that are short, and
 	// whatever names a domain.
