@@ -126,7 +126,7 @@ func identityLight(f ReportFacts) Light {
 		l.Text = "not made yet"
 	case n.Problem != "":
 		l.Level, l.Text = Bad, "failed "+Ago(f.Queue.Now, n.Checked)
-		l.More = []string{"reports." + Shown(n.Problem), "dmarcgate doctor shows the fix"}
+		l.More = []string{Shown(n.Problem), "dmarcgate doctor shows the fix"}
 	default:
 		l.Text = "succeeded " + Ago(f.Queue.Now, n.Checked)
 	}

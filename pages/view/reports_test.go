@@ -72,7 +72,7 @@ func TestReportsOfLightsTellFaults(t *testing.T) {
 		{"verified", 1, func(*ReportFacts) {}, "ok succeeded 1 hour ago"},
 		{"not checked while off", 1, func(f *ReportFacts) { f.Settings.Send = false }, "ok not made while sending is off: dmarcgate doctor makes the check"},
 		{"not checked yet", 1, func(f *ReportFacts) { f.Queue.Notes.Checked = time.Time{} }, "ok not made yet"},
-		{"failed", 1, func(f *ReportFacts) { f.Queue.Notes.Problem = "selector: no key\u202e" }, "bad failed 1 hour ago: reports.selector: no key<U+202E>, dmarcgate doctor shows the fix"},
+		{"failed", 1, func(f *ReportFacts) { f.Queue.Notes.Problem = "selector: no key\u202e" }, "bad failed 1 hour ago: selector: no key<U+202E>, dmarcgate doctor shows the fix"},
 		{"yesterday is closed", 2, func(*ReportFacts) {}, "ok 2026-11-29"},
 		{"no day yet", 2, func(f *ReportFacts) { f.Queue.Days = nil }, "ok none yet"},
 		{"yesterday is not closed at 08:00", 2, func(f *ReportFacts) { f.Queue.Days[1].Day = f.Queue.Days[1].Day.Add(-queue.Day) }, "warn 2026-11-28: a later day is over and not closed"},
