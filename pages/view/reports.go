@@ -95,8 +95,10 @@ func sendingLight(f ReportFacts) Light {
 		l.Level, l.Text = Bad, "not known: the queue cannot be read"
 	case q == nil:
 		l.Text = "begins within a minute"
-	case q.Notes.Checked.IsZero() || q.Notes.Problem != "" || q.Now.Sub(q.Notes.Checked) >= gate.MaxVerifiedAge:
+	case q.Notes.Checked.IsZero() || q.Now.Sub(q.Notes.Checked) >= gate.MaxVerifiedAge:
 		l.Level, l.Text = Warn, "mails wait for the identity check"
+	case q.Notes.Problem != "":
+		l.Level, l.Text, l.More = Warn, "the last identity check failed", []string{"no mail leaves from a day after the last success on"}
 	case q.Notes.Paused != "":
 		l.Level, l.Text, l.More = Warn, "paused", []string{Shown(q.Notes.Paused), "dmarcgate reports resume ends the pause"}
 	case dryUntil(f).After(q.Now):

@@ -38,7 +38,7 @@ func TestReportsOfSendingLightTellsTheFirstThingThatKeepsMails(t *testing.T) {
 		{"no queue yet", func(f *ReportFacts) { f.Queue = nil }, "ok begins within a minute"},
 		{"never checked", func(f *ReportFacts) { f.Queue.Notes.Checked = time.Time{} }, "warn mails wait for the identity check"},
 		{"checked too long ago", func(f *ReportFacts) { f.Queue.Notes.Checked = noon.Add(-24 * time.Hour) }, "warn mails wait for the identity check"},
-		{"not verified", func(f *ReportFacts) { f.Queue.Notes.Problem = "x" }, "warn mails wait for the identity check"},
+		{"not verified", func(f *ReportFacts) { f.Queue.Notes.Problem = "x" }, "warn the last identity check failed: no mail leaves from a day after the last success on"},
 		{"paused in the dry run", func(f *ReportFacts) { f.Queue.Notes.Paused, f.Queue.Notes.Enabled = "mail 554 listed\u202e", noon }, "warn paused: mail 554 listed<U+202E>, dmarcgate reports resume ends the pause"},
 		{"dry run", func(f *ReportFacts) { f.Queue.Notes.Enabled = noon.Add(-6 * queue.Day) }, "ok dry run until 2026-12-01 12:00: nothing is sent until then"},
 		{"dry run before the first turn", func(f *ReportFacts) { f.Queue.Notes.Enabled = time.Time{} }, "ok dry run until 2026-12-07 12:00: nothing is sent until then"},
