@@ -85,7 +85,7 @@ var atRest = map[string]string{
 	"Reports in the queue":                         "[reports] send = true",
 	"Deliveries in the queue":                      "[reports] send = true",
 	"Bytes of reports":                             "[reports] send = true",
-	"Time to make the documents of a day":          "[reports] send = true",
+	"Time to make documents":                       "[reports] send = true",
 	"Tree walk and suffix list compared":           "compare = true",
 }
 

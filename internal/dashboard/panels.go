@@ -260,6 +260,7 @@ var rows = []row{
 		{title: "Reports in the queue", kind: lines, unit: "short", width: 8, queries: one("{{state}}", "max by (state) (dmarcgate_reports{@})")},
 		{title: "Deliveries in the queue", kind: lines, unit: "short", width: 8, queries: one("{{state}}", "max by (state) (dmarcgate_report_queue{@})")},
 		{title: "Bytes of reports", kind: lines, unit: "Bps", width: 4, queries: one("compressed", per("", "dmarcgate_report_bytes_total{@}"))},
-		{title: "Time to make the documents of a day", kind: lines, unit: "s", width: 4, queries: percentiles("dmarcgate_report_render_seconds", "@")},
+		{title: "Time to make documents", kind: lines, unit: "s", width: 4, help: "In 24 hours: the documents of a day are made once.",
+			queries: one("{{instance}}", "sum by (instance) (increase(dmarcgate_report_render_seconds_sum{@}[24h])) or histogram_sum(sum by (instance) (increase(dmarcgate_report_render_seconds{@}[24h])))")},
 	}},
 }
