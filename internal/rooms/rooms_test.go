@@ -47,7 +47,7 @@ var allowed = map[string][]string{
 	"report/queue":          {},
 	"report/queue/schema":   {},
 	"report/queue/tables":   {"report/queue"},
-	"report/queue/file":     {"report/queue/schema", "report/queue/tables", "results/dbfile"},
+	"report/queue/file":     {"report/queue", "report/queue/schema", "report/queue/tables", "results/dbfile"},
 	"report/queue/pg":       {"report/queue", "report/queue/tables", "results/pg"},
 	"report/mail":           {"report/private"},
 	"report/deliver":        {"report/private"},

@@ -17,6 +17,9 @@ var (
 	ErrText = errors.New("a key of the queue is unusable")
 	// ErrGone means that the body of a report was deleted.
 	ErrGone = errors.New("the document of the report was deleted")
+	// ErrReopen means that the queue cannot be used any longer: its file is damaged, or
+	// the path names another one. Opening it again fixes that.
+	ErrReopen = errors.New("the queue of reports has to be opened again")
 )
 
 // Lease is how long work belongs to the host that took it. Begin and Renew begin

@@ -269,35 +269,64 @@ func (m *mailing) send(ctx context.Context, text []byte) deliver.Outcome {
 	return m.sender.Send(ctx, verp.Address(m.delivery.VERP, m.gate.Identity.BounceDomain), m.to, text)
 }
 
-// settle writes what became of an attempt, also while the program stops.
+// settle writes what became of an attempt, also while the program stops. A queue that is
+// away is waited for: what is not written in the end is sent a second time.
 func (m *mailing) settle(ctx context.Context, a queue.Attempt, o deliver.Outcome) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
-	defer cancel()
-	if err := m.clock(ctx); err != nil {
+	var step deliver.Step
+	var out queue.Outcome
+	draw, blameless := m.Draw(), m.streak.Add(m.delivery.Host, o)
+	err := m.insist(ctx, func(ctx context.Context) error {
+		if err := m.clock(ctx); err != nil {
+			return err
+		}
+		first := a.Date
+		if m.resumed.After(first) {
+			first = m.resumed
+		}
+		step = deliver.Next(o, deliver.History{Attempts: a.N, First: first}, m.now, draw)
+		out = outcome(o, step)
+		if step.Strike && len(blameless) == 0 {
+			out.Strike = &queue.Strike{Kind: queue.SuppressAddr, What: m.delivery.Key, Reason: o.Text, Source: queue.FromBounce}
+		}
+		return m.store.Settle(ctx, m.Owner, a, out)
+	})
+	if out.State != "" {
+		m.Metrics.ReportDelivery(string(out.State), class(o))
+	}
+	if err != nil {
 		return err
 	}
-	first := a.Date
-	if m.resumed.After(first) {
-		first = m.resumed
-	}
-	step := deliver.Next(o, deliver.History{Attempts: a.N, First: first}, m.now, m.Draw())
-	blameless := m.streak.Add(m.delivery.Host, o)
-	out := outcome(o, step)
-	if step.Strike && len(blameless) == 0 {
-		out.Strike = &queue.Strike{Kind: queue.SuppressAddr, What: m.delivery.Key, Reason: o.Text, Source: queue.FromBounce}
+	if out.Strike != nil {
 		m.struck = append(m.struck, *out.Strike)
 	}
 	if o.Class == deliver.Sent {
 		m.struck = nil
 	}
-	m.Metrics.ReportDelivery(string(out.State), class(o))
-	if err := m.store.Settle(ctx, m.Owner, a, out); err != nil {
-		return err
-	}
 	if step.Pause || len(blameless) > 0 {
 		return m.pause(ctx, o)
 	}
 	return nil
+}
+
+// The times of what has to be written although the queue is away: five minutes, within
+// which another host has not taken the work (queue.Lease).
+const (
+	insistEvery = time.Second
+	insistTries = 300
+)
+
+// insist repeats a step of the queue until it succeeds. It gives up when another host has
+// the work, when the queue has to be opened again, or when the program stops.
+func (t *turn) insist(ctx context.Context, step func(context.Context) error) error {
+	for n := 1; ; n++ {
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+		err := step(late)
+		cancel()
+		if err == nil || errors.Is(err, queue.ErrLost) || errors.Is(err, queue.ErrReopen) || n == insistTries || t.wait(ctx, insistEvery) != nil {
+			return err
+		}
+		t.Log.Debug("reports: the outcome of a mail waits for the queue", "err", err)
+	}
 }
 
 // pause stops all sending, because a reply was about this host. Strikes of the row of

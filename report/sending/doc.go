@@ -21,8 +21,9 @@
 // # Failures
 //
 // An error ends the turn. The queue is closed and opened again in the next turn, which
-// is what file.ErrReopen and queue.ErrRestored ask for; what may have been sent before a
-// restore is held by queue.Fence. Work that another host has taken meanwhile
+// is what queue.ErrReopen and queue.ErrRestored ask for; what may have been sent before a
+// restore is held by queue.Fence. The outcome of an attempt waits for a queue that is
+// away, since the mail would leave a second time. Work that another host has taken meanwhile
 // (queue.ErrLost) is left to that host. A crash leaves a lease, after which any host goes
 // on at the step that was not committed.
 package sending

@@ -118,10 +118,22 @@ type Sending struct {
 	sender Sender // nil while there is none
 	streak deliver.Streak
 	struck []queue.Strike // of the streak
+
+	wait func(ctx context.Context, d time.Duration) error // for tests
 }
 
 // New returns a Sending. It opens nothing.
-func New(p Parts) *Sending { return &Sending{Parts: p} }
+func New(p Parts) *Sending { return &Sending{Parts: p, wait: wait} }
+
+// wait waits, unless ctx ends.
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
 
 // Run takes one turn after the other until ctx ends.
 func (s *Sending) Run(ctx context.Context) {

@@ -203,8 +203,18 @@ func (s *site) host(name string) *Sending {
 		Settings: func() (Settings, error) { return s.set, nil }, Queue: s.open, Marks: s, Rows: s, Records: s, Dir: s.t.TempDir(), Owner: name,
 		Log: slog.New(slog.NewTextHandler(s.t.Output(), nil)), Metrics: &s.counts, Draw: func() float64 { return 0.5 },
 	})
+	h.wait = s.wait
 	s.t.Cleanup(h.Close)
 	return h
+}
+
+// wait lets the clock go on.
+func (s *site) wait(_ context.Context, d time.Duration) error {
+	if s.dying("wait") {
+		return errDead
+	}
+	s.now = s.now.Add(d)
+	return nil
 }
 
 // until lets a host take a turn every step until a time.

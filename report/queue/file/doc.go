@@ -10,7 +10,7 @@
 // A file that is damaged is renamed to NAME.damaged-TIME when it is opened, and a
 // new one begun. The new one knows nothing of what was sent: queue.Fence finds that,
 // and holds what may have been sent. Damage that a statement finds, and a file that
-// was removed, renamed or replaced, fail the statement with ErrReopen, and every one
+// was removed, renamed or replaced, fail the statement with queue.ErrReopen, and every one
 // after it, until the file is opened again. On a full disk a statement fails, nothing
 // is sent, and the next one may succeed.
 package file

@@ -17,10 +17,6 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite", without cgo
 )
 
-// ErrReopen means that the file cannot be used any longer: it is damaged, or the path
-// names another one. Opening it again fixes that.
-var ErrReopen = errors.New("the queue of reports has to be opened again")
-
 // Options are the settings of a queue.
 type Options struct {
 	Path string

@@ -200,10 +200,10 @@ func TestDamageWithinAStatementAsksToOpenAgain(t *testing.T) {
 	defer db.Close()
 	q := tables.New(db)
 	err = db.Do(t.Context(), func(tables.Tx) error { return dbfile.ErrMalformed })
-	if !errors.Is(err, ErrReopen) {
+	if !errors.Is(err, queue.ErrReopen) {
 		t.Errorf("Do = %v; want ErrReopen", err)
 	}
-	if _, err := q.Now(t.Context()); !errors.Is(err, ErrReopen) {
+	if _, err := q.Now(t.Context()); !errors.Is(err, queue.ErrReopen) {
 		t.Errorf("Now = %v; want ErrReopen until the file is opened again", err)
 	}
 }
@@ -220,7 +220,7 @@ func TestReplacedFileAsksToOpenAgain(t *testing.T) {
 			if err := replace(opt.Path); err != nil {
 				t.Fatal(err)
 			}
-			if err := q.SetNote(t.Context(), "x", "y"); !errors.Is(err, ErrReopen) {
+			if err := q.SetNote(t.Context(), "x", "y"); !errors.Is(err, queue.ErrReopen) {
 				t.Errorf("SetNote = %v; want ErrReopen", err)
 			}
 		})

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"dmarcgate/report/queue"
 	"dmarcgate/report/queue/tables"
 	"dmarcgate/results/dbfile"
 )
@@ -17,16 +18,16 @@ import (
 // a queue that is only read writes nothing.
 func (d *database) Do(ctx context.Context, f func(tables.Tx) error) error {
 	if d.broken.Load() {
-		return ErrReopen
+		return queue.ErrReopen
 	}
 	if d.gone() {
 		d.broken.Store(true)
-		return fmt.Errorf("%w: the file was removed, renamed or replaced", ErrReopen)
+		return fmt.Errorf("%w: the file was removed, renamed or replaced", queue.ErrReopen)
 	}
 	err := d.transaction(ctx, f)
 	if dbfile.IsDamage(err) {
 		d.broken.Store(true)
-		return fmt.Errorf("%w: %w", ErrReopen, err)
+		return fmt.Errorf("%w: %w", queue.ErrReopen, err)
 	}
 	return err
 }
