@@ -2,20 +2,17 @@ package deliver
 
 import (
 	"bufio"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"dmarcgate/internal/mtatest"
 )
 
 // server plays smarthosts by scripts, one for each connection. A line of a
@@ -51,7 +48,7 @@ func start(t *testing.T, name string, scripts ...string) *server {
 		t.Fatal(err)
 	}
 	s := &server{listener: l, over: make(chan struct{})}
-	s.certificate, s.roots = certificate(t, name)
+	s.certificate, s.roots = mtatest.Certificate(t, name)
 	s.wg.Go(func() {
 		for i, script := range scripts {
 			c, err := l.Accept()
@@ -166,36 +163,4 @@ func expect(in *bufio.Reader, prefix string) error {
 		return fmt.Errorf("the client says %q; want %q", line, prefix)
 	}
 	return nil
-}
-
-// certificate makes an authority and a certificate of it for a name or address.
-func certificate(t *testing.T, name string) (tls.Certificate, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: name},
-		NotBefore:    time.Now().Add(-time.Hour),
-		NotAfter:     time.Now().Add(time.Hour),
-		IsCA:         true, BasicConstraintsValid: true,
-	}
-	if ip := net.ParseIP(name); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	} else {
-		template.DNSNames = []string{name}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(leaf)
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, roots
 }
