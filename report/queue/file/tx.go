@@ -32,6 +32,28 @@ func (d *database) Do(ctx context.Context, f func(tables.Tx) error) error {
 	return err
 }
 
+// Wipe empties the log of the file, in which deleted addresses stand until others take
+// their place. The log stays while another process reads in it for longer than
+// busyTimeout.
+func (d *database) Wipe(ctx context.Context) error {
+	select {
+	case <-d.free:
+		defer func() { d.free <- struct{}{} }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if d.conn == nil {
+		return errClosed
+	}
+	var busy, log, moved int
+	if err := d.conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &log, &moved); err != nil {
+		return fmt.Errorf("emptying the log of the queue of reports: %w", err)
+	}
+	return nil
+}
+
+var errClosed = errors.New("the queue of reports is closed")
+
 // transaction does f on the one connection. Statements are prepared once: that takes
 // longer than most of them.
 func (d *database) transaction(ctx context.Context, f func(tables.Tx) error) error {
@@ -42,7 +64,7 @@ func (d *database) transaction(ctx context.Context, f func(tables.Tx) error) err
 		return ctx.Err()
 	}
 	if d.conn == nil {
-		return errors.New("the queue of reports is closed")
+		return errClosed
 	}
 	t := tx{d}
 	if _, err := t.Exec(ctx, d.begin); err != nil {

@@ -37,6 +37,9 @@ func (q *Queue) Purge(ctx context.Context, p queue.Purge) (gone queue.Purged, er
 	if p.Domain != "" || !p.Before.IsZero() || p.Documents {
 		err = q.forgetMeant(ctx, p, &gone)
 	}
+	if w, ok := q.db.(wiper); ok && err == nil {
+		err = w.Wipe(ctx)
+	}
 	return gone, err
 }
 
@@ -66,6 +69,11 @@ func (q *Queue) forgetMeant(ctx context.Context, p queue.Purge, gone *queue.Purg
 		return nil
 	}
 	return q.slices(ctx, &gone.Bodies, (*step).forgetBodies, "begin_at < $1 AND size > 0 AND state NOT IN ($2, $3)", p.Before, queue.Planned, queue.Ready)
+}
+
+// wiper is a database that keeps what was deleted in a log until Wipe.
+type wiper interface {
+	Wipe(ctx context.Context) error
 }
 
 // atOrBelow is the condition that a column is the domain $1, or below it.
