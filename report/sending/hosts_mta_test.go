@@ -80,9 +80,13 @@ func (f *fleet) ship(c hostConfig, url string, rows []results.Row, disturb func(
 			disturb()
 		}
 	}
-	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
-	defer cancel()
-	shipper.Stop(ctx) // ships what waits
+	last, err := store.Barrier(f.t.Context())
+	f.ok(err)
+	f.poll("all rows in PostgreSQL", func() bool { return shipper.Status().Shipped >= last })
+	if n := shipper.Status().Aside; n > 0 {
+		f.t.Fatalf("PostgreSQL did not take %d rows", n)
+	}
+	shipper.Stop(f.t.Context())
 	spool.Close()
 	f.ok(store.Close())
 }
