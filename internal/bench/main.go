@@ -44,6 +44,7 @@ type flags struct {
 	pagesMessages            int
 	replayRows, replayRepeat int
 	reportRows, reportRepeat int
+	peerMails, peerRows      int
 }
 
 // Parts of a run, for -only.
@@ -61,8 +62,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
 		return report(serveFloor(args[1]), stderr)
 	}
-	if len(args) == 2 && (args[0] == scanCommand || args[0] == renderCommand) {
-		return report(readDay(ctx, args[0], args[1], stdout), stderr)
+	if len(args) == 3 && (args[0] == scanCommand || args[0] == renderCommand) {
+		return report(readDay(ctx, args[0], args[1], args[2], stdout), stderr)
 	}
 	f, err := parseFlags(args, stderr)
 	if err != nil {
@@ -91,6 +92,8 @@ const (
 	pagesMessages, quickPagesMessages = 60_000, 20_000
 	reportRows, quickReportRows       = 1_000_000, 100_000
 	reportRepeat, quickReportRepeat   = 3, 1
+	peerMails, quickPeerMails         = 5000, 500
+	peerRows, quickPeerRows           = 50_000, 5000
 	defaultConnections                = 10
 )
 
@@ -130,6 +133,7 @@ func (f *flags) complete(rest int, scale string) error {
 	f.replayRows, f.replayRepeat = pick(replayRows, quickReplayRows), cmp.Or(f.repeat, pick(replayRepeat, quickReplayRepeat))
 	f.pagesMessages, f.storeRows = cmp.Or(f.messages, pick(pagesMessages, quickPagesMessages)), pick(pagesRows, quickPagesRows)
 	f.reportRows, f.reportRepeat = pick(reportRows, quickReportRows), cmp.Or(f.repeat, pick(reportRepeat, quickReportRepeat))
+	f.peerMails, f.peerRows = pick(peerMails, quickPeerMails), pick(peerRows, quickPeerRows)
 	f.messages, f.repeat = cmp.Or(f.messages, pick(mixMessages, quickMixMessages)), cmp.Or(f.repeat, pick(mixRepeat, quickMixRepeat))
 	if scale != "" {
 		n, err := strconv.Atoi(scale)

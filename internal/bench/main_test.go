@@ -157,11 +157,25 @@ func TestReportsMeasureBothDays(t *testing.T) {
 	}
 }
 
+// A few mails and rows, beside smtp-source and Mail::DMARC where they are installed.
+func TestReportsMeasurePeers(t *testing.T) {
+	p, err := measurePeers(t.Context(), 20, 2000, 1, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, b := range p.bounds() {
+		t.Log(b)
+		if len(b.values) != 1 && len(p.notes) == 0 || b.least+b.atMost == 0 {
+			t.Errorf("bound %d, %s, has %d figures; want one, or a note why there is none: %q", i, b.title, len(b.values), p.notes)
+		}
+	}
+}
+
 // TestMain is also the process of the milter floor, and those that read a day, for which
 // the program starts itself.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && (os.Args[1] == scanCommand || os.Args[1] == renderCommand) {
-		os.Exit(report(readDay(context.Background(), os.Args[1], os.Args[2], os.Stdout), os.Stderr))
+	if len(os.Args) == 4 && (os.Args[1] == scanCommand || os.Args[1] == renderCommand) {
+		os.Exit(report(readDay(context.Background(), os.Args[1], os.Args[2], os.Args[3], os.Stdout), os.Stderr))
 	}
 	if len(os.Args) == 3 && os.Args[1] == floorCommand {
 		os.Exit(report(serveFloor(os.Args[2]), os.Stderr))

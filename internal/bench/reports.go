@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -21,7 +22,8 @@ import (
 	"dmarcgate/results/dbread"
 )
 
-// The processes that read a day, by their first argument. The second is the store.
+// The processes that read a day, by their first argument. The second is the store, the
+// third the number of domains.
 const (
 	scanCommand   = "scan-day"   // reads each row
 	renderCommand = "render-day" // makes the documents of all domains
@@ -62,7 +64,7 @@ func measureDays(ctx context.Context, rows, repeat int, progress io.Writer) (d d
 	for i, name := range dayNames {
 		fmt.Fprintf(progress, "reports: filling a store with %d rows of a %s day, load %s\n", rows, name, machineLoad())
 		paths[i] = filepath.Join(dir, name+".db")
-		facts := func(n int) policy.Facts { return dayFacts(n, i == 1) }
+		facts := func(n int) policy.Facts { return dayFacts(n, i == 1, reportDomains) }
 		if err := fillStore(ctx, paths[i], rows, reportDay.Begin, reportDay.End.Sub(reportDay.Begin), facts); err != nil {
 			return d, err
 		}
@@ -83,11 +85,11 @@ func measureDays(ctx context.Context, rows, repeat int, progress io.Writer) (d d
 
 // measure reads a day twice.
 func (d *days) measure(ctx context.Context, i int, path string) error {
-	scan, _, err := runDay(ctx, scanCommand, path)
+	scan, _, err := runDay(ctx, scanCommand, path, reportDomains)
 	if err != nil {
 		return err
 	}
-	render, peak, err := runDay(ctx, renderCommand, path)
+	render, peak, err := runDay(ctx, renderCommand, path, reportDomains)
 	if err != nil {
 		return err
 	}
@@ -95,10 +97,10 @@ func (d *days) measure(ctx context.Context, i int, path string) error {
 	return nil
 }
 
-// dayFacts are those of message n. On a wide day each has a client of its own.
-func dayFacts(n int, wide bool) policy.Facts {
-	f := storedFacts(n, reportDomains)
-	client := uint32(n / reportDomains % reportClients)
+// dayFacts are those of message n of so many domains. On a wide day each has a client of its own.
+func dayFacts(n int, wide bool, domains int) policy.Facts {
+	f := storedFacts(n, domains)
+	client := uint32(n / domains % reportClients)
 	if wide {
 		client = uint32(n)
 	}
@@ -106,14 +108,15 @@ func dayFacts(n int, wide bool) policy.Facts {
 	return f
 }
 
-// runDay starts a process that reads a day, and returns what it took of CPU and memory.
-func runDay(ctx context.Context, command, path string) (time.Duration, float64, error) {
+// runDay starts a process that reads a day of so many domains, and returns what it took of
+// CPU and memory.
+func runDay(ctx context.Context, command, path string, domains int) (time.Duration, float64, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return 0, 0, err
 	}
 	var out bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, command, path)
+	cmd := exec.CommandContext(ctx, self, command, path, strconv.Itoa(domains))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // as the daemon makes documents
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -130,7 +133,11 @@ func runDay(ctx context.Context, command, path string) (time.Duration, float64, 
 }
 
 // readDay is the process. It prints what it has read.
-func readDay(ctx context.Context, command, path string, out io.Writer) error {
+func readDay(ctx context.Context, command, path, domains string, out io.Writer) error {
+	want, err := strconv.Atoi(domains)
+	if err != nil {
+		return err
+	}
 	reader, err := dbread.Open(ctx, path)
 	if err != nil {
 		return err
@@ -148,7 +155,7 @@ func readDay(ctx context.Context, command, path string, out io.Writer) error {
 			return nil
 		})
 	}
-	if err == nil && (rows == 0 || command == renderCommand && documents < reportDomains/2) {
+	if err == nil && (rows == 0 || command == renderCommand && documents < want/2) {
 		err = fmt.Errorf("%s read %d rows and made %d documents; want all of a day", command, rows, documents)
 	}
 	fmt.Fprintln(out, rows, documents, records)
@@ -211,7 +218,14 @@ func (f *flags) runReports(ctx context.Context, stdout, stderr io.Writer) error 
 	for i, name := range dayNames {
 		fmt.Fprintf(stdout, "%s day: CPU of a bare scan %.0f ms, of the documents %.0f ms\n", name, spreadOf(d.scans[i]).median, spreadOf(d.render[i]).median)
 	}
-	writeBounds(stdout, d.bounds())
+	p, err := measurePeers(ctx, f.peerMails, f.peerRows, f.reportRepeat, stderr)
+	if err != nil {
+		return err
+	}
+	for _, note := range p.notes {
+		fmt.Fprintln(stdout, note)
+	}
+	writeBounds(stdout, append(d.bounds(), p.bounds()...))
 	return nil
 }
 
