@@ -51,6 +51,7 @@ const (
 	wideOver     = 4    // the same when no two messages have the same results
 	renderSpace  = 96   // MiB of either
 	recordTime   = 3    // µs of CPU to write a record
+	renderWait   = 1.2  // p99 while reports are made by p99 without
 	deliveryOver = 6    // time to deliver mails by that of smtp-source
 	perlOver     = 8    // CPU of Mail::DMARC for documents by ours
 )
@@ -83,16 +84,16 @@ func mixBounds(rows []*row) []bound {
 
 // gridBounds are those of the rows of the grid.
 func gridBounds(rows []*row) []bound {
-	out := []bound{{title: fmt.Sprintf("%v, ack: p50 / p50 of %s", load{1, true}, chainTitle), atMost: 1, values: find(rows, gridKey("ack", load{1, true})).column(p50Chain, 1)}}
+	out := []bound{{title: fmt.Sprintf("%v, ack: p50 / p50 of %s", load{connections: 1, short: true}, chainTitle), atMost: 1, values: find(rows, gridKey("ack", load{connections: 1, short: true})).column(p50Chain, 1)}}
 	for _, short := range []bool{true, false} {
-		one, ten := load{1, short}, load{10, short}
+		one, ten := load{connections: 1, short: short}, load{connections: 10, short: short}
 		ack := find(rows, gridKey("ack", one))
 		out = append(out,
 			bound{title: fmt.Sprintf("%v, ack: p50 / p50 without a store", one), atMost: ackWait, values: ack.column(p50Off, 1)},
 			bound{title: fmt.Sprintf("%v, ack: rate / rate without a store", ten), least: ackRate, values: find(rows, gridKey("ack", ten)).column(rateOff, 1)})
 		for _, n := range gridConnections[1:] {
 			for _, d := range durabilities[1:] {
-				l := load{n, short}
+				l := load{connections: n, short: short}
 				out = append(out, bound{title: fmt.Sprintf("%v, %s: CPU / CPU without a store", l, d), atMost: storeCPU, values: find(rows, gridKey(d, l)).column(cpuOff, 1)})
 			}
 		}

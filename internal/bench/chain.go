@@ -85,7 +85,7 @@ func (s *stage) startChain(ctx context.Context) (t *target, note string, err err
 		}
 		t.processes = append(t.processes, p)
 	}
-	return t, "", s.warm(ctx, t, load{s.opts.connections, true})
+	return t, "", s.warm(ctx, t, load{connections: s.opts.connections, short: true})
 }
 
 // chainPrograms returns OpenDKIM and OpenDMARC, and the folders of libraries

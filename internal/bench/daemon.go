@@ -26,6 +26,7 @@ type daemonConfig struct {
 	durability string
 	dns        string // "ip:port"
 	pages      bool   // status pages at the socket of daemon.pages
+	more       string // further lines
 }
 
 // write writes the configuration file of a daemon that lives in dir, and
@@ -48,7 +49,7 @@ profile = "strict"
 		text += fmt.Sprintf("[pages]\nlisten = \"unix:%s\"\n", pagesSocket(dir))
 	}
 	path := filepath.Join(dir, "dmarcgate.toml")
-	return path, os.WriteFile(path, []byte(text), 0o600)
+	return path, os.WriteFile(path, []byte(text+c.more), 0o600)
 }
 
 // pagesSocket is where the daemon that lives in dir serves its status pages.

@@ -41,13 +41,17 @@
 //
 // # The status pages
 //
-// The last part plays the mix while readers load the status pages of the daemon
+// Another part plays the mix while readers load the status pages of the daemon
 // without a pause (pages.go), beside the same mail without readers.
 //
 // # The reports
 //
 // Processes of their own make the documents of a day, of usual mail and of mail with no
-// two equal results, beside a bare scan of the same rows.
+// two equal results, beside a bare scan of the same rows. smtp-source and Mail::DMARC are
+// measured beside the delivery of mails and the documents of fewer rows (peers.go).
+//
+// The last part plays the mix at a part of the highest rate while the daemon makes the
+// reports about a day, beside the same mail without reports (rendering.go).
 //
 // # The mix
 //

@@ -45,6 +45,7 @@ type flags struct {
 	replayRows, replayRepeat int
 	reportRows, reportRepeat int
 	peerMails, peerRows      int
+	renderMessages           int
 }
 
 // Parts of a run, for -only.
@@ -54,9 +55,10 @@ const (
 	partReplay = "replay"
 	partPages  = "pages"
 	partReport = "reports"
+	partRender = "rendering"
 )
 
-var parts = []string{partMix, partGrid, partReplay, partPages, partReport}
+var parts = []string{partMix, partGrid, partReplay, partPages, partReport, partRender}
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == floorCommand {
@@ -82,19 +84,20 @@ func report(err error, stderr io.Writer) int {
 
 // The sizes of a run, and of a quick one.
 const (
-	mixMessages, quickMixMessages     = 3000, 500
-	mixRepeat, quickMixRepeat         = 5, 3
-	gridMessages, quickGridMessages   = 400, 100
-	gridRepeat, quickGridRepeat       = 7, 3
-	replayRows, quickReplayRows       = 1_000_000, 100_000
-	replayRepeat, quickReplayRepeat   = 3, 1
-	pagesRows, quickPagesRows         = 1_000_000, 100_000
-	pagesMessages, quickPagesMessages = 60_000, 20_000
-	reportRows, quickReportRows       = 1_000_000, 100_000
-	reportRepeat, quickReportRepeat   = 3, 1
-	peerMails, quickPeerMails         = 5000, 500
-	peerRows, quickPeerRows           = 50_000, 5000
-	defaultConnections                = 10
+	mixMessages, quickMixMessages       = 3000, 500
+	mixRepeat, quickMixRepeat           = 5, 3
+	gridMessages, quickGridMessages     = 400, 100
+	gridRepeat, quickGridRepeat         = 7, 3
+	replayRows, quickReplayRows         = 1_000_000, 100_000
+	replayRepeat, quickReplayRepeat     = 3, 1
+	pagesRows, quickPagesRows           = 1_000_000, 100_000
+	pagesMessages, quickPagesMessages   = 60_000, 20_000
+	reportRows, quickReportRows         = 1_000_000, 100_000
+	reportRepeat, quickReportRepeat     = 3, 1
+	peerMails, quickPeerMails           = 5000, 500
+	peerRows, quickPeerRows             = 50_000, 5000
+	renderMessages, quickRenderMessages = 10_000, 3000
+	defaultConnections                  = 10
 )
 
 func parseFlags(args []string, stderr io.Writer) (*flags, error) {
@@ -110,7 +113,7 @@ func parseFlags(args []string, stderr io.Writer) (*flags, error) {
 	set.StringVar(&f.against, "against", "", "another dmarcgate binary, measured in the mix in turns with the first (default: none)")
 	set.BoolVar(&f.record, "record", false, "append the run to the history")
 	set.StringVar(&f.history, "history", "docs/bench-history.tsv", "file of recorded runs")
-	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", daemons and floors under one load; "+partGrid+", durabilities and "+chainTitle+" under several loads; "+partReplay+", what-if on stored messages; "+partPages+", mail while status pages are loaded; or "+partReport+", documents of a day (default: all)")
+	set.StringVar(&f.only, "only", "", "measure one part: "+partMix+", daemons and floors under one load; "+partGrid+", durabilities and "+chainTitle+" under several loads; "+partReplay+", what-if on stored messages; "+partPages+", mail while status pages are loaded; "+partReport+", documents of a day; or "+partRender+", mail while a daemon makes them (default: all)")
 	if err := set.Parse(args); err != nil {
 		return nil, err
 	}
@@ -133,6 +136,7 @@ func (f *flags) complete(rest int, scale string) error {
 	f.replayRows, f.replayRepeat = pick(replayRows, quickReplayRows), cmp.Or(f.repeat, pick(replayRepeat, quickReplayRepeat))
 	f.pagesMessages, f.storeRows = cmp.Or(f.messages, pick(pagesMessages, quickPagesMessages)), pick(pagesRows, quickPagesRows)
 	f.reportRows, f.reportRepeat = pick(reportRows, quickReportRows), cmp.Or(f.repeat, pick(reportRepeat, quickReportRepeat))
+	f.renderMessages = cmp.Or(f.messages, pick(renderMessages, quickRenderMessages))
 	f.peerMails, f.peerRows = pick(peerMails, quickPeerMails), pick(peerRows, quickPeerRows)
 	f.messages, f.repeat = cmp.Or(f.messages, pick(mixMessages, quickMixMessages)), cmp.Or(f.repeat, pick(mixRepeat, quickMixRepeat))
 	if scale != "" {
@@ -143,6 +147,7 @@ func (f *flags) complete(rest int, scale string) error {
 		f.messages *= n
 		f.gridMessages *= n
 		f.pagesMessages *= n
+		f.renderMessages *= n
 	}
 	if f.only != "" && !slices.Contains(parts, f.only) {
 		return fmt.Errorf("-only %q; want one of %s", f.only, strings.Join(parts, ", "))
@@ -177,6 +182,7 @@ func (f *flags) run(ctx context.Context, stdout, stderr io.Writer) error {
 		{partReplay, func() error { return f.runReplay(ctx, stdout, stderr) }},
 		{partPages, func() error { return f.runRows(ctx, b, f.pages(), stdout, stderr) }},
 		{partReport, func() error { return f.runReports(ctx, stdout, stderr) }},
+		{partRender, func() error { return f.runRows(ctx, b, f.rendering(), stdout, stderr) }},
 	} {
 		if f.only != "" && f.only != p.name {
 			continue
@@ -216,6 +222,13 @@ func (f *flags) pages() part {
 	opts.messages = f.pagesMessages
 	legend := fmt.Sprintf("The daemon has a store of %d rows. Ratios are to the row without requests for pages in the same repetition.", f.storeRows)
 	return part{opts, partPages, legend, pageRows, pagesTable, pagesBounds}
+}
+
+func (f *flags) rendering() part {
+	opts := f.options
+	opts.messages = f.renderMessages
+	legend := fmt.Sprintf("The daemon has %d rows of yesterday. Mail comes at %g of the highest rate. Ratios are to the row without reports in the same repetition.", f.storeRows, calmShare)
+	return part{opts, partRender, legend, renderRows, pagesTable, renderBounds}
 }
 
 // runRows measures a part and prints it beside its bounds and the last recorded

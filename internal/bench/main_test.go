@@ -12,6 +12,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"dmarcgate/internal/dnstest"
 )
 
 func TestWrongFlagsAreRefused(t *testing.T) {
@@ -86,9 +89,9 @@ func TestTheGridHasEveryDurabilityUnderEveryLoad(t *testing.T) {
 	for _, short := range []bool{true, false} {
 		for _, n := range gridConnections {
 			for _, d := range durabilities {
-				r := find(rows, gridKey(d, load{n, short}))
+				r := find(rows, gridKey(d, load{connections: n, short: short}))
 				if r == nil || len(r.samples) != 1 {
-					t.Errorf("no row of %v, %s with a measurement", load{n, short}, d)
+					t.Errorf("no row of %v, %s with a measurement", load{connections: n, short: short}, d)
 				} else if math.IsNaN(r.samples[0][cpuOff]) {
 					t.Errorf("%s has no ratio to the daemon without a store", r.title)
 				}
@@ -168,6 +171,39 @@ func TestReportsMeasurePeers(t *testing.T) {
 		if len(b.values) != 1 && len(p.notes) == 0 || b.least+b.atMost == 0 {
 			t.Errorf("bound %d, %s, has %d figures; want one, or a note why there is none: %q", i, b.title, len(b.values), p.notes)
 		}
+	}
+}
+
+// A daemon takes the settings under which it makes reports beside mail, and counts them.
+func TestRenderingHasSettingsThatTheDaemonTakes(t *testing.T) {
+	runtime.LockOSThread() // see startProcess
+	defer runtime.UnlockOSThread()
+	dir := t.TempDir()
+	if err := writeKey(filepath.Join(dir, keyFile)); err != nil {
+		t.Fatal(err)
+	}
+	d, err := startDaemon(t.Context(), testDaemon(t), dir, daemonConfig{durability: "ack", dns: dnstest.New(t, wantingZone()).Addr(), more: reportsConfig(dir)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.stop()
+	for _, name := range []string{plannedCounter, renderedCounter} {
+		if n, err := d.counter(name); err != nil || n != 0 {
+			t.Errorf("%s = %v, %v; want none yet", name, n, err)
+		}
+	}
+	if err := forgetReports(dir); err != nil {
+		t.Error(err)
+	}
+}
+
+// Sessions begin at a pace, however fast the answers come.
+func TestPaceBoundsTheRate(t *testing.T) {
+	const every, sessions = 10 * time.Millisecond, 20
+	w := worker{player: player{every: every, begin: time.Now()}}
+	w.pause(sessions - 1)
+	if took := time.Since(w.begin); took < (sessions-1)*every {
+		t.Errorf("session %d began after %v; want at least %v", sessions, took, (sessions-1)*every)
 	}
 }
 

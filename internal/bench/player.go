@@ -18,10 +18,12 @@ import (
 // of a message to the next when the last has answered, with what that has
 // changed.
 type player struct {
-	addresses   []string // "unix:/path"
-	connections int      // SMTP sessions at once
-	short       bool     // each session has milter connections of its own
-	checked     bool     // every answer must be the one that the message has earned
+	addresses   []string      // "unix:/path"
+	connections int           // SMTP sessions at once
+	short       bool          // each session has milter connections of its own
+	every       time.Duration // between the begins of sessions; 0 is as soon as a connection is free
+	begin       time.Time     // of the first; set by play
+	checked     bool          // every answer must be the one that the message has earned
 }
 
 // played is what came of it.
@@ -38,6 +40,7 @@ const answerTimeout = 30 * time.Second
 // play plays sessions and waits for all answers. When ctx is done it ends after
 // the sessions in progress.
 func (p player) play(ctx context.Context, sessions [][]*mail) (played, error) {
+	p.begin = time.Now()
 	workers := make([]worker, p.connections)
 	for i := range workers {
 		workers[i].player = p
@@ -104,10 +107,18 @@ func (w *worker) run(ctx context.Context, sessions [][]*mail, next *atomic.Int64
 		if i >= len(sessions) {
 			return
 		}
+		w.pause(i)
 		if err := w.session(sessions[i], i); err != nil {
 			w.err = fmt.Errorf("session %d from %s: %w", i, sessions[i][0].from, err)
 			return
 		}
+	}
+}
+
+// pause waits until a session is to begin.
+func (w *worker) pause(number int) {
+	if w.every > 0 {
+		time.Sleep(time.Until(w.begin.Add(time.Duration(number) * w.every)))
 	}
 }
 

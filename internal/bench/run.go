@@ -165,7 +165,7 @@ func mixRows(ctx context.Context, s *stage) ([]*row, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(rows, s.row("mix_chain", chainTitle+", short", chain, note, load{s.opts.connections, true})), nil
+	return append(rows, s.row("mix_chain", chainTitle+", short", chain, note, load{connections: s.opts.connections, short: true})), nil
 }
 
 func (s *stage) mixLoad() load { return load{connections: s.opts.connections} }
@@ -274,7 +274,7 @@ func gridRows(ctx context.Context, s *stage) ([]*row, error) {
 	var rows []*row
 	for _, short := range []bool{true, false} {
 		for _, n := range gridConnections {
-			l := load{n, short}
+			l := load{connections: n, short: short}
 			var off, last *row
 			if short { // libmilter takes no second client on a connection
 				last = s.row(gridKey("chain", l), fmt.Sprintf("%s, %s", l, chainTitle), chain, note, l)

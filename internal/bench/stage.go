@@ -137,7 +137,8 @@ func (s *stage) warm(ctx context.Context, t *target, l load) error {
 // load is how the mix is played.
 type load struct {
 	connections int
-	short       bool // milter connections last for one SMTP session
+	short       bool          // milter connections last for one SMTP session
+	every       time.Duration // between the begins of sessions; 0 is as soon as a connection is free
 }
 
 func (l load) String() string {
@@ -148,7 +149,7 @@ func (l load) String() string {
 }
 
 func (t *target) player(l load) player {
-	p := player{connections: l.connections, short: l.short, checked: !t.unchecked}
+	p := player{connections: l.connections, short: l.short, every: l.every, checked: !t.unchecked}
 	for _, each := range t.processes {
 		p.addresses = append(p.addresses, each.address)
 	}

@@ -113,7 +113,7 @@ var allowed = map[string][]string{
 	"internal/brokentest":   {},
 	"internal/browsertest":  {},
 	"internal/mutate":       {},
-	"internal/bench":        {"internal/childtest", "milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/dbread", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest", "policy/sum", "report", "report/xml", "report/deliver"},
+	"internal/bench":        {"internal/childtest", "milter", "message", "auth/dkim", "auth/dmarc", "auth/spf", "dnscache", "metrics", "policy", "policy/pattern", "results", "results/dbread", "results/sqlite", "internal/dkimtest", "internal/dnstest", "internal/miltertest", "policy/sum", "report", "report/xml", "report/deliver", "report/queue", "report/queue/file"},
 	"internal/dashboard":    {},
 	"internal/promtest":     {"internal/childtest"},
 	"internal/daemontest":   {"internal/miltertest", "results/sqlite"},
