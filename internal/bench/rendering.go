@@ -155,6 +155,10 @@ const (
 	renderedCounter = "dmarcgate_report_render_seconds_count"
 )
 
+// enabledNote is the note of a queue that says when sending was switched on
+// (RFC 3339).
+const enabledNote = "enabled"
+
 // planTime is how long a daemon may take until it has planned a day: its loop turns once a
 // minute.
 const planTime = 5 * time.Minute
@@ -168,7 +172,7 @@ func (d *daemon) owe(ctx context.Context, day time.Time) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(q.SetNote(ctx, queue.NoteEnabled, day.Format(time.RFC3339)), q.Close()); err != nil {
+	if err := errors.Join(q.SetNote(ctx, enabledNote, day.Format(time.RFC3339)), q.Close()); err != nil {
 		return err
 	}
 	tick := time.NewTicker(readyEvery)
