@@ -179,7 +179,7 @@ func (s *site) suppressed(t *testing.T, strikes int, wait time.Duration) time.Ti
 	return list[0].Until
 }
 
-// forged sends a mail that bounces to a return path which nobody has made.
+// forged sends a mail that bounces to a return path that was never made.
 func forged(t *testing.T, p *mtatest.Postfix) {
 	t.Helper()
 	const from = "b+aaaaaaaaaaaaaaaaaaaa@reports.receiver.example"

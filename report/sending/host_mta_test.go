@@ -312,7 +312,7 @@ func (c hostConfig) start(t *testing.T) *process {
 		for s := bufio.NewScanner(out); s.Scan(); {
 			select {
 			case p.lines <- s.Text():
-			default: // nobody has listened for long
+			default: // the test has not listened for long
 			}
 		}
 		close(p.lines)

@@ -225,7 +225,7 @@ func TestThreeHosts(t *testing.T) {
 	f.hasten()
 	f.until(queue.RunDone)
 	for _, p := range all {
-		p.quiet() // nobody sends more
+		p.quiet() // no host sends more
 		p.stop()
 	}
 	f.wantEach(postfix)

@@ -36,7 +36,7 @@ type tap struct {
 	mail bool       // the text of a mail is under way
 }
 
-// startTap listens; it has nobody to kill yet.
+// startTap listens. The caller sets kill before it calls serve.
 func startTap(t *testing.T, to, at string) *tap {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -200,7 +200,7 @@ func killAt(t *testing.T, postfix *mtatest.Postfix, domain string, k killed) int
 	if len(r) != 1 || r[0].State != queue.Done || r[0].ID != mails[0].id || r[0].Deliveries[0].State != queue.Sent {
 		t.Fatalf("reports = %+v; want one, done", r)
 	}
-	// Whoever was killed after an attempt had begun may have sent the mail.
+	// A host that was killed after an attempt had begun may have sent the mail.
 	if got := r[0].Deliveries[0].Suspected; got < copies-1 || got > 1 {
 		t.Errorf("%d copies are counted; want at least the %d that arrived", got, copies-1)
 	}

@@ -70,7 +70,7 @@ func TestSmarthost(t *testing.T) {
 			fix: func(c *deliver.Config) { c.Smarthost = host.Open }, first: "due tls paused", last: "sent", mails: 1},
 		{name: "no AUTH", user: "noauth", cfg: deliver.Config{Smarthost: host.Open, User: "alice", Password: "secret"},
 			fix: func(c *deliver.Config) { c.Smarthost = host.Submission }, first: "due conn paused", last: "sent", mails: 1},
-		{name: "nobody listens", user: "away", cfg: deliver.Config{Smarthost: "127.0.0.1:1"},
+		{name: "no server at the address", user: "away", cfg: deliver.Config{Smarthost: "127.0.0.1:1"},
 			fix: func(c *deliver.Config) { c.Smarthost = host.Open }, first: "due conn", last: "sent", mails: 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
