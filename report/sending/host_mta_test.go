@@ -339,8 +339,8 @@ func (p *process) logged() string {
 // kill ends the host at once.
 func (p *process) kill() { _ = p.cmd.Process.Kill() } // an error says that it has ended
 
-// patience is how long a test waits for a host.
-const patience = 2 * time.Minute
+// patience is how long a test waits for a host, on a busy machine and in soak.
+const patience = 10 * time.Minute
 
 // ended waits until the host has ended, and returns whether it was killed.
 func (p *process) ended() (killed bool) {
