@@ -2,8 +2,8 @@
 // Postfix (StartPostfix) or Sendmail (StartSendmail) whose delivered mail can
 // be read back, an SMTP client that can play any client host (Session), a real
 // resolver over a zone of the test's own (StartDNS: unbound asking NSD), a real
-// forwarder (StartForwarder: dnsmasq), and other filters (StartOpenDKIM,
-// StartRspamd).
+// forwarder (StartForwarder: dnsmasq), a smarthost that refuses some mail
+// (StartSmarthost), and other filters (StartOpenDKIM, StartRspamd).
 //
 // Postfix is told of the client by XCLIENT; Sendmail, which has no such thing,
 // runs on a network of its own, where the client really has its address.
