@@ -182,7 +182,7 @@ func TestRenderingHasSettingsThatTheDaemonTakes(t *testing.T) {
 	if err := writeKey(filepath.Join(dir, keyFile)); err != nil {
 		t.Fatal(err)
 	}
-	d, err := startDaemon(t.Context(), testDaemon(t), dir, daemonConfig{durability: "ack", dns: dnstest.New(t, wantingZone()).Addr(), more: reportsConfig(dir)})
+	d, err := startDaemon(t.Context(), testDaemon(t), dir, daemonConfig{durability: "ack", dns: dnstest.New(t, wantingZone("")).Addr(), more: reportsConfig(dir)})
 	if err != nil {
 		t.Fatal(err)
 	}

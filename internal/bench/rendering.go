@@ -44,7 +44,7 @@ func renderRows(ctx context.Context, s *stage) ([]*row, error) {
 	if err != nil {
 		return nil, err
 	}
-	dns, err := s.serve(s.corpus.zone+wantingZone(), loopback)
+	dns, err := s.serve(wantingZone(s.corpus.zone), loopback)
 	if err != nil {
 		return nil, err
 	}
@@ -66,10 +66,19 @@ func renderRows(ctx context.Context, s *stage) ([]*row, error) {
 	return []*row{calm, made}, nil
 }
 
-// wantingZone has the records of the domains that want reports.
-func wantingZone() string {
+// wantingZone has the records of domains that want reports, beside those of the mail.
+func wantingZone(mail string) string {
+	there := map[string]bool{} // they want reports, too
+	for line := range strings.Lines(mail) {
+		name, _, _ := strings.Cut(line, " ")
+		there[name] = true
+	}
 	var b strings.Builder
+	b.WriteString(mail)
 	for i := range reportDomains {
+		if there[fmt.Sprintf("_dmarc.d%04d.example.", i)] {
+			continue
+		}
 		fmt.Fprintf(&b, "_dmarc.d%04d.example. TXT \"v=DMARC1; p=reject; rua=mailto:rua@d%04d.example\"\n", i, i)
 	}
 	return b.String()
