@@ -182,12 +182,21 @@ func TestRenderingHasSettingsThatTheDaemonTakes(t *testing.T) {
 	if err := writeKey(filepath.Join(dir, keyFile)); err != nil {
 		t.Fatal(err)
 	}
-	d, err := startDaemon(t.Context(), testDaemon(t), dir, daemonConfig{durability: "ack", dns: dnstest.New(t, wantingZone("")).Addr(), more: reportsConfig(dir)})
+	zone, err := dnstest.Parse(wantingZone("")) // the identity is not in it
+	if err != nil {
+		t.Fatal(err)
+	}
+	dns, err := dnstest.ServeAt(zone, loopback)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dns.Close()
+	d, err := startDaemon(t.Context(), testDaemon(t), dir, daemonConfig{durability: "ack", dns: dns.Addr(), more: reportsConfig(dir)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.stop()
-	for _, name := range []string{plannedCounter, renderedCounter} {
+	for _, name := range []string{plannedCounter, madeCounter} {
 		if n, err := d.counter(name); err != nil || n != 0 {
 			t.Errorf("%s = %v, %v; want none yet", name, n, err)
 		}
