@@ -1,41 +1,27 @@
 package sending
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
-	"dmarcgate/auth/dmarc"
 	"dmarcgate/dnscache"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/scale"
-	"dmarcgate/report/consent"
-	"dmarcgate/report/gate"
+	"dmarcgate/report/due"
 	"dmarcgate/report/queue"
 )
 
-// real looks records up in the DNS, as the daemon does.
-type real struct{ consent.Checker }
-
-func newReal(t *testing.T, zone string) real {
+// newReal looks records up in the DNS, as the daemon does.
+func newReal(t *testing.T, zone string) due.Records {
 	t.Helper()
 	dns, err := dnscache.New(dnscache.Config{Servers: []string{dnstest.New(t, zone).Addr()}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(dns.Close)
-	return real{consent.Checker{DNS: dns, Method: dmarc.TreeWalk}}
-}
-
-func (r real) Wanted(ctx context.Context, domain string) Wanted {
-	found, _ := r.Find(ctx, dmarc.TreeWalk, domain)
-	if found.Err != nil {
-		return Wanted{Unknown: true}
-	}
-	list, _ := r.Check(ctx, found)
-	return Wanted{Org: found.Org, To: gate.Destinations(list)}
+	return due.NewDNS(dns, nil)
 }
 
 // Fresh domains, all authenticated, name one mailbox of a third party, whose host consents

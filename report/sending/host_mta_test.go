@@ -25,6 +25,7 @@ import (
 	"dmarcgate/report"
 	"dmarcgate/report/consent"
 	"dmarcgate/report/deliver"
+	"dmarcgate/report/due"
 	"dmarcgate/report/gate"
 	"dmarcgate/report/mail"
 	"dmarcgate/report/queue"
@@ -184,7 +185,7 @@ func (c hostConfig) settings() (Settings, error) {
 		Open: func() (Sender, error) {
 			return deliver.New(deliver.Config{Smarthost: c.Smarthost, Hello: "us.example", TLS: deliver.None})
 		},
-		Verify: func(context.Context, gate.Identity, []byte) bool { return true },
+		Verify: func(context.Context, gate.Identity, []byte) string { return "" },
 	}, nil
 }
 
@@ -203,7 +204,7 @@ func (d *dying) at(step string) bool {
 // address of its own.
 type owners struct{ gone string }
 
-func (o owners) Wanted(_ context.Context, domain string) Wanted {
+func (o owners) Wanted(_ context.Context, domain string) due.Wanted {
 	to := []consent.Destination{{Tag: "rua", URI: "mailto:dmarc@" + domain, Host: domain, Consent: consent.Internal}}
 	switch domain {
 	case "d0.example": // no rua
@@ -217,7 +218,7 @@ func (o owners) Wanted(_ context.Context, domain string) Wanted {
 			to = nil
 		}
 	}
-	return Wanted{Org: domain, To: gate.Destinations(to)}
+	return due.Wanted{Org: domain, To: gate.Destinations(to)}
 }
 
 // hostRows are the rows of the store, or those of all hosts.

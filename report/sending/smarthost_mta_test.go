@@ -109,7 +109,7 @@ func resume(s *site) {
 		s.t.Fatal(err)
 	}
 	defer q.Close()
-	if err := Resume(s.t.Context(), q); err != nil {
+	if err := queue.Resume(s.t.Context(), q); err != nil {
 		s.t.Fatal(err)
 	}
 }
