@@ -176,8 +176,6 @@ func TestReportsMeasurePeers(t *testing.T) {
 
 // A daemon takes the settings under which it makes reports beside mail, and counts them.
 func TestRenderingHasSettingsThatTheDaemonTakes(t *testing.T) {
-	runtime.LockOSThread() // see startProcess
-	defer runtime.UnlockOSThread()
 	dir := t.TempDir()
 	if err := writeKey(filepath.Join(dir, keyFile)); err != nil {
 		t.Fatal(err)
