@@ -13,9 +13,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"dmarcgate/internal/childtest"
 	"dmarcgate/policy"
 	"dmarcgate/report/deliver"
 )
@@ -108,13 +108,13 @@ func startSink(ctx context.Context) (addr string, stop func() error, err error) 
 		args = append([]string{"-u", "postfix"}, args...)
 	}
 	cmd := exec.Command("/usr/sbin/smtp-sink", args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	ended := make(chan struct{})
+	if err := childtest.Start(cmd, func(error) { close(ended) }); err != nil {
 		return "", nil, err
 	}
 	stop = func() error {
 		err := cmd.Process.Kill()
-		_ = cmd.Wait() // it was killed
+		<-ended
 		return err
 	}
 	for ctx.Err() == nil {

@@ -12,9 +12,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"syscall"
 	"time"
 
+	"dmarcgate/internal/childtest"
 	"dmarcgate/policy"
 	aggregate "dmarcgate/report"
 	"dmarcgate/report/xml"
@@ -119,12 +119,10 @@ func runDay(ctx context.Context, command, path string, domains int) (time.Durati
 	cmd := exec.CommandContext(ctx, self, command, path, strconv.Itoa(domains))
 	cmd.Stdout, cmd.Stderr = &out, &out
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // as the daemon makes documents
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
+	done := make(chan error, 1)
+	if err := childtest.Start(cmd, func(err error) { done <- err }); err != nil {
 		return 0, 0, err
 	}
-	done := make(chan error, 1)
-	go func() { done <- cmd.Wait() }()
 	peak, err := watchMemory(cmd.Process.Pid, done)
 	if err != nil {
 		return 0, 0, fmt.Errorf("%s: %w\n%s", command, err, &out)

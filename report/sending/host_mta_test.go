@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"dmarcgate/internal/childtest"
 	"dmarcgate/policy/pattern"
 	"dmarcgate/report"
 	"dmarcgate/report/consent"
@@ -298,15 +299,12 @@ func (c hostConfig) start(t *testing.T) *process {
 	p := &process{t: t, cmd: exec.Command(os.Args[0]), lines: make(chan string, 1000), over: make(chan struct{})}
 	p.cmd.Env = append(os.Environ(), hostVariable+"="+string(text))
 	p.cmd.Stderr = p
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.cmd.Start(); err != nil {
+	out, said := io.Pipe()
+	p.cmd.Stdout = said
+	if err := childtest.Start(p.cmd, func(error) { said.Close() }); err != nil { // its state says how it ended
 		t.Fatal(err)
 	}
 	go func() {
@@ -317,7 +315,6 @@ func (c hostConfig) start(t *testing.T) *process {
 			}
 		}
 		close(p.lines)
-		_ = p.cmd.Wait() // its state says how it ended
 		close(p.over)
 	}()
 	t.Cleanup(func() { p.kill(); <-p.over })
