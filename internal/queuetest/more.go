@@ -236,6 +236,33 @@ func notes(t *testing.T, s Subject) {
 	r.wants(r.SetNote(t.Context(), "a b", "x"), queue.ErrText)
 }
 
+func pauses(t *testing.T, s Subject) {
+	r := newRig(t, s)
+	noted := func() queue.Notes {
+		n, err := queue.ReadNotes(t.Context(), r)
+		r.ok(err)
+		return n
+	}
+	r.wants(queue.Resume(t.Context(), r), queue.ErrUnknown)
+	if n := noted(); !n.Resumed.IsZero() {
+		t.Errorf("without a pause, the last one ended at %v; want never", n.Resumed)
+	}
+	r.ok(queue.Pause(t.Context(), r, "the smarthost moves"))
+	if n := noted(); n.Paused != "the smarthost moves" {
+		t.Errorf("paused because of %q; want the smarthost", n.Paused)
+	}
+	r.ok(queue.Resume(t.Context(), r))
+	ended := noted()
+	if ended.Paused != "" || ended.Resumed.Before(r.now.Truncate(time.Second)) {
+		t.Errorf("after the pause, paused = %q, and the end is %v; want no pause, ended now", ended.Paused, ended.Resumed)
+	}
+	s.Advance(time.Hour)
+	r.wants(queue.Resume(t.Context(), r), queue.ErrUnknown)
+	if n := noted(); n != ended {
+		t.Errorf("a second Resume changed %+v to %+v", ended, n)
+	}
+}
+
 func recordSince(t *testing.T, s Subject) {
 	r := newRig(t, s)
 	older, held, failure := r.report(1, "one.example"), r.report(2), r.report(3, "one.example")

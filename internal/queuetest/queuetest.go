@@ -46,6 +46,7 @@ func Run(t *testing.T, open func(t *testing.T) Subject) {
 		{"strikes suppress for 7, 30 and 90 days, then until lifted", strikes},
 		{"a bounce counts once", bounces},
 		{"notes are kept", notes},
+		{"a pause ends once, and nothing ends without one", pauses},
 		{"a record is known since the first report, whatever became of it", recordSince},
 		{"a purge deletes documents, reports and addresses", purging},
 		{"a purge of a person leaves days as they are", purgingByPerson},
