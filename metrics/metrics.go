@@ -9,7 +9,7 @@
 // state.go, and for the store keep.go and ship.go.
 //
 // Label values come from closed lists, the configured listener names, the
-// addresses of the name servers and the ids of rules. A value that is not on its
+// addresses of the name servers, the ids of rules and the names of hosts. A value that is not on its
 // closed list is counted as "other", so that data from mail (a domain, an
 // address, an error text) can never become a series.
 //

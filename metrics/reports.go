@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -27,6 +28,15 @@ const (
 	ReportsFailing = "failing" // an error has interrupted the last turn
 )
 
+// Hosts with series of their own, of those whose rows were missing when a day was closed.
+const (
+	maxSilentHosts = 20  // further ones count as otherHost: our limit, for the sake of the server that scrapes
+	maxHostName    = 253 // bytes (RFC 1035, Section 2.3.4)
+
+	// otherHost cannot be the name of a host.
+	otherHost = "_other"
+)
+
 // renderBuckets span a small day to one of tens of millions of rows, in seconds.
 var renderBuckets = []float64{.01, .1, 1, 5, 10, 30, 60, 300, 1800}
 
@@ -39,6 +49,7 @@ type reportMetrics struct {
 	reports, queue, suppressed      *prometheus.GaugeVec
 	work                            *prometheus.GaugeVec
 	oldest, lastClosed, resentCrash prometheus.Gauge
+	silent                          *prometheus.GaugeVec
 }
 
 func newReportMetrics(f factory) reportMetrics {
@@ -57,6 +68,7 @@ func newReportMetrics(f factory) reportMetrics {
 		oldest:      f.plainGauge("report_oldest_due_seconds", "How long the delivery that waits longest is overdue."),
 		lastClosed:  f.plainGauge("report_last_closed_day_timestamp_seconds", "Begin of the latest day that is closed; 0 before the first one."),
 		resentCrash: f.plainGauge("report_resent_after_crash", "Report mails that may have been sent twice, because a host died, of those in the queue."),
+		silent:      f.gauge("report_silent_hosts", "1 for each host whose rows were missing when the last closed day was closed.", label{"host", []string{otherHost}}),
 	}
 }
 
@@ -119,6 +131,7 @@ type ReportQueue struct {
 	Suppressed          map[string]int64 // by source
 	Oldest              time.Duration    // how long the first delivery is overdue
 	LastClosed          time.Time        // zero before the first day
+	Silent              []string         // hosts whose rows were missing when that day was closed
 	Again               int64            // mails that may have been sent twice
 }
 
@@ -140,4 +153,27 @@ func (m *Metrics) ReportQueue(q ReportQueue) {
 		m.reports.lastClosed.Set(seconds(q.LastClosed))
 	}
 	m.reports.resentCrash.Set(float64(q.Again))
+	m.silentHosts(q.Silent)
+}
+
+// silentHosts sets the series of hosts. Those of other hosts are removed. A host says its
+// own name, so a name that no host has counts as otherHost.
+func (m *Metrics) silentHosts(hosts []string) {
+	m.reports.silent.Reset()
+	named, others := map[string]bool{}, 0
+	for _, host := range hosts {
+		switch {
+		case named[host]: // two stores of one host
+		case len(named) < maxSilentHosts && isHostName(host):
+			named[host] = true
+			m.reports.silent.WithLabelValues(host).Set(1)
+		default:
+			others++
+		}
+	}
+	m.reports.silent.WithLabelValues(otherHost).Set(float64(others))
+}
+
+func isHostName(s string) bool {
+	return s != "" && len(s) <= maxHostName && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == ""
 }

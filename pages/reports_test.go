@@ -156,7 +156,7 @@ func (f filling) deliver(now time.Time) {
 
 func TestReportsPageShowsWhatAnOperatorAsksFirst(t *testing.T) {
 	f := newFixture(t)
-	text := ask(NewServer(f.Source).Handler, "GET", "/reports").Body.String()
+	text := ask(free(f.Source), "GET", "/reports").Body.String()
 	for _, want := range []string{
 		">off</p>", "[reports] send is false", "not made while sending is off", ">2026-11-29</p>", "3 mails to send, next attempt 2026-11-30 00:25",
 		"no_rua 12\u202f345", "too_new", ">bounce<", "expired (conn)", "refused (5xx)", "host:slow.example", "2026-12-30 12:00", "00000000000000000000000000000004", "&lt;U&#43;202E&gt;",
@@ -176,7 +176,7 @@ func TestReportsPageSaysWhyTheQueueIsMissing(t *testing.T) {
 		"nothing is recorded":            nil,
 	} {
 		f.Source.Reports = r
-		if text := ask(NewServer(f.Source).Handler, "GET", "/reports").Body.String(); !strings.Contains(text, want) || !strings.Contains(text, "</html>") {
+		if text := ask(free(f.Source), "GET", "/reports").Body.String(); !strings.Contains(text, want) || !strings.Contains(text, "</html>") {
 			t.Errorf("the page lacks %q:\n%s", want, text)
 		}
 	}

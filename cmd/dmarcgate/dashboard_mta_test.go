@@ -79,6 +79,7 @@ var atRest = map[string]string{
 	"Oldest report mail is overdue for":            "[reports] send = true",
 	"Report mails possibly sent twice":             "a host that dies",
 	"Suppressed destinations":                      "bounces",
+	"Hosts missing in the last closed day":         "a host that is silent",
 	"Reports planned":                              "[reports] send = true",
 	"Messages of closed days in reports":           "[reports] send = true",
 	"Deliveries of reports":                        "[reports] send = true",

@@ -259,6 +259,8 @@ var rows = []row{
 		{title: "Deliveries of reports", kind: stacked, unit: "reqps", width: 8, queries: one("{{outcome}} {{class}}", per("outcome, class", "dmarcgate_report_deliveries_total{@}"))},
 		{title: "Reports in the queue", kind: lines, unit: "short", width: 8, queries: one("{{state}}", "max by (state) (dmarcgate_reports{@})")},
 		{title: "Deliveries in the queue", kind: lines, unit: "short", width: 8, queries: one("{{state}}", "max by (state) (dmarcgate_report_queue{@})")},
+		{title: "Hosts missing in the last closed day", unit: "short", width: 8, help: "1: rows of the host were missing when the day was closed.", bad: ">=1",
+			queries: one("{{host}}", "max by (host) (dmarcgate_report_silent_hosts{@})")},
 		{title: "Bytes of reports", kind: lines, unit: "Bps", width: 4, queries: one("compressed", per("", "dmarcgate_report_bytes_total{@}"))},
 		{title: "Time to make documents", kind: lines, unit: "s", width: 4, help: "In 24 hours: the documents of a day are made once.",
 			queries: one("{{instance}}", "sum by (instance) (increase(dmarcgate_report_render_seconds_sum{@}[24h])) or histogram_sum(sum by (instance) (increase(dmarcgate_report_render_seconds{@}[24h])))")},

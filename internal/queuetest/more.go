@@ -412,4 +412,14 @@ func counting(t *testing.T, s Subject) {
 		!maps.Equal(c.Suppressed, map[string]int64{"manual": 1}) || c.OldestDue.IsZero() || !c.LastClosed.Equal(r.yesterday()) {
 		t.Errorf("Counts = %+v; want 2 ready reports, 2 deliveries due and 1 in trying", c)
 	}
+	if len(c.WaitedFor) != 0 {
+		t.Errorf("Counts = %+v; want no host that was missing", c)
+	}
+	for n, silent := range [][]string{{"mx2", "mx3"}, nil} {
+		_, err = r.CloseDay(t.Context(), queue.Run{Day: r.yesterday().AddDate(0, 0, n+1), WaitedFor: silent})
+		r.ok(err)
+		if c, err = r.Counts(t.Context()); err != nil || !slices.Equal(c.WaitedFor, silent) || !c.LastClosed.Equal(r.yesterday().AddDate(0, 0, n+1)) {
+			t.Errorf("Counts = %+v, %v; want that %q were missing on the last closed day", c, err, silent)
+		}
+	}
 }

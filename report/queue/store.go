@@ -210,6 +210,7 @@ type Counts struct {
 	Suppressed map[string]int64
 	Again      int64     // copies that may have been sent because a host died
 	LastClosed time.Time // the latest day that is closed; zero without
+	WaitedFor  []string  // Run.WaitedFor of that day
 }
 
 // How long documents are kept, and everything about a report.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"dmarcgate/config"
+	dmarcpolicy "dmarcgate/policy"
+	"dmarcgate/report/consent"
 	"dmarcgate/report/deliver"
 	sites "dmarcgate/site"
 )
@@ -86,5 +88,67 @@ func TestGatesOfConfigurations(t *testing.T) {
 				t.Errorf("%d connections, %d senders, %d identity checks, gate open: %v, queue: %v; want nothing", rang.Load(), s.opened, s.checks, s.counts.open, queue)
 			}
 		})
+	}
+}
+
+// Domains whose mail fails and whose record is known for 30 days: the report needs no
+// message that passed, but ordinary mail, a destination that wants the report, and room
+// below the caps.
+func TestGatesOfDomainsKnownByTheirRecord(t *testing.T) {
+	const rua = "dmarc@"
+	tests := []struct {
+		domain  string
+		host    string // of rua; "" is a record without rua
+		consent consent.State
+		mail    int // ordinary messages of the last day
+		traffic int // messages of the last day that are reports, or have the null path
+		want    string
+		sent    bool
+	}{
+		{"a-internal.example", "a-internal.example", consent.Internal, 3, 0, "31 done", true},
+		{"b-consents.example", "reports-b.example", consent.Granted, 3, 0, "31 done", true},
+		{"c-mixed.example", "c-mixed.example", consent.Internal, 1, 3, "31 done", true},
+		{"d-beyond-the-cap.example", "d-beyond-the-cap.example", consent.Internal, 3, 0, "31 withheld new_hosts_cap", false},
+		{"e-refused.example", "victim.example", consent.Refused, 3, 0, "31 done", false},
+		{"f-not-asked.example", "victim.example", "", 3, 0, "31 done", false},
+		{"g-no-rua.example", "", "", 3, 0, "2 withheld too_new", false},
+		{"h-traffic.example", "h-traffic.example", consent.Internal, 0, 4, "31 withheld report_traffic", false},
+		{"i-traffic-consents.example", "reports-i.example", consent.Granted, 0, 4, "31 withheld report_traffic", false},
+	}
+	s := newSite(t)
+	s.set.Gate.DryRun, s.set.Gate.Caps.NewHosts = 0, 3
+	for _, tt := range tests {
+		if tt.host != "" {
+			s.wants(tt.domain, rua+tt.host)
+			s.dns[tt.domain].To[0].Consent = tt.consent
+		}
+		s.forges(day(2, 12), tt.domain)
+		for n := range tt.mail + tt.traffic {
+			s.forges(day(31, 12), tt.domain)
+			switch f := &s.rows[len(s.rows)-1].Facts; {
+			case n < tt.mail:
+			case n%2 == 0:
+				f.ReportTraffic = dmarcpolicy.TrafficReport
+			default:
+				f.ReportTraffic, f.NullPath = dmarcpolicy.TrafficNullPath, true
+			}
+		}
+	}
+	s.until(s.host("a"), day(2, 0).AddDate(0, 0, 31), 2*time.Hour)
+	to := map[string]int{}
+	for _, m := range s.mails {
+		to[m.to]++
+	}
+	for _, tt := range tests {
+		whys := s.whys(tt.domain)
+		if got := whys[len(whys)-1]; got != tt.want || whys[0] != "2 withheld too_new" {
+			t.Errorf("reports about %s: %q; want the first too_new, and the last %q", tt.domain, whys, tt.want)
+		}
+		if n := to[rua+tt.host]; (n == 1) != tt.sent || n > 1 {
+			t.Errorf("%d mails to %s%s; want one: %v", n, rua, tt.host, tt.sent)
+		}
+	}
+	if got := s.counts.deliveries["unauthorized "]; len(s.mails) != 3 || got != 2 {
+		t.Errorf("%d mails, %d deliveries unauthorized; want 3 and 2", len(s.mails), got)
 	}
 }

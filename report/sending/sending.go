@@ -356,7 +356,7 @@ func (t *turn) housekeeping(ctx context.Context) error {
 	}
 	q := metrics.ReportQueue{
 		Reports: words(counts.Reports), Deliveries: words(counts.Deliveries), Suppressed: counts.Suppressed,
-		LastClosed: counts.LastClosed, Again: counts.Again,
+		LastClosed: counts.LastClosed, Silent: counts.WaitedFor, Again: counts.Again,
 	}
 	if !counts.OldestDue.IsZero() {
 		q.Oldest = max(0, t.now.Sub(counts.OldestDue))

@@ -51,11 +51,19 @@ func TestSilentHost(t *testing.T) {
 	if !strings.Contains(log.String(), "hosts=[mx2]") {
 		t.Errorf("the log does not name the silent host:\n%s", &log)
 	}
+	if got := s.counts.queue.Silent; !slices.Equal(got, []string{"mx2"}) {
+		t.Errorf("the metrics name the silent hosts %q; want mx2", got)
+	}
 	for range 3 {
 		s.receives(day(2, 20), "bank.example")
 	}
 	s.until(h, day(3, 18), time.Hour)
 	if got := runs(); got[0].Late != 3 || s.counts.rows["late"] != 3 || s.counts.rows["reported"] != 1 || len(s.mails) != 1 {
 		t.Errorf("%d late rows, counted %v, %d mails; want 3 late, and none of them reported", got[0].Late, s.counts.rows, len(s.mails))
+	}
+	h.Rows = s // the host is heard of again
+	s.until(h, day(4, 2), time.Hour)
+	if got := s.counts.queue; len(got.Silent) != 0 || !got.LastClosed.Equal(day(3, 0)) {
+		t.Errorf("after a day with all hosts, the metrics have %+v; want no silent host", got)
 	}
 }

@@ -127,7 +127,11 @@ func (q *Queue) Counts(ctx context.Context) (c queue.Counts, err error) {
 		if err := s.one("SELECT CAST(coalesce(sum(suspected), 0) AS bigint) FROM delivery WHERE suspected > 0", nil, &c.Again); err != nil {
 			return err
 		}
-		return s.one("SELECT max(day) FROM report_run WHERE state <> $1", []any{queue.Open}, stamp{&c.LastClosed})
+		return s.each("SELECT "+runColumns+" FROM report_run WHERE state <> $1 ORDER BY day DESC LIMIT 1", []any{queue.Open}, func(r Rows) error {
+			run, err := scanRun(r)
+			c.LastClosed, c.WaitedFor = run.Day, run.WaitedFor
+			return err
+		})
 	})
 	return c, err
 }
