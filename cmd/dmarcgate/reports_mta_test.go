@@ -20,13 +20,17 @@ import (
 	"time"
 
 	"dmarcgate/auth/dmarc"
+	"dmarcgate/internal/daemontest"
 	"dmarcgate/internal/dnstest"
 	"dmarcgate/internal/mtatest"
+	"dmarcgate/internal/pgtest"
 	"dmarcgate/policy"
 	aggregate "dmarcgate/report"
 	"dmarcgate/report/queue"
 	"dmarcgate/report/queue/file"
+	queuepg "dmarcgate/report/queue/pg"
 	"dmarcgate/results"
+	"dmarcgate/site"
 )
 
 // reporting is a host with [reports] send = true, past the dry run.
@@ -38,8 +42,8 @@ type reporting struct {
 }
 
 // newReporting returns a host on which wants.example is known, and passed three times on
-// a day that may be closed by now.
-func newReporting(t *testing.T) *reporting {
+// a day that may be closed by now. tables are further ones of its configuration.
+func newReporting(t *testing.T, tables string) *reporting {
 	t.Helper()
 	sink, err := mtatest.StartSink()
 	if err != nil {
@@ -78,7 +82,7 @@ tls = "none"
 dry_run = "0s"
 bounce_listen = "unix:%%s/bounces.sock"
 own_domains = ["receiver.example"]
-`, key, sink.Addr())})
+%s`, key, sink.Addr(), tables)})
 	text, err := os.ReadFile(h.config())
 	if err != nil {
 		t.Fatal(err)
@@ -114,14 +118,29 @@ func passed(at time.Time, qid string) results.Row {
 // enable notes that sending was switched on at the begin of the day.
 func (r *reporting) enable() {
 	r.t.Helper()
-	q, err := file.Open(r.t.Context(), file.Options{Path: filepath.Join(r.dir, "reports.db"), Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		r.t.Fatal(err)
-	}
+	q := r.openQueue()
 	defer q.Close()
 	if _, err := queue.Enable(r.t.Context(), q, queue.Notes{}, r.day.Begin); err != nil {
 		r.t.Fatal(err)
 	}
+}
+
+// openQueue opens the queue of the host.
+func (r *reporting) openQueue() (q queue.Store) {
+	r.t.Helper()
+	in, err := site.Load(r.config(), site.AllParts)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if in.Config.Store.Postgres.URL != "" {
+		q, err = queuepg.Open(r.t.Context(), site.PostgresConfig(in.Config))
+	} else {
+		q, err = file.Open(r.t.Context(), file.Options{Path: site.ReportQueue(in.Config), Log: slog.New(slog.DiscardHandler)})
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return q
 }
 
 // command runs a command about reports, and reads its JSON into v unless that is nil.
@@ -168,7 +187,7 @@ type shownStatus struct {
 // A day of a store goes its whole way through the program: closed, planned, made and sent
 // to a smarthost, once, and the commands agree with what arrived.
 func TestReportsDayGoesToTheSmarthostOnce(t *testing.T) {
-	r := newReporting(t)
+	r := newReporting(t, "")
 	p := r.start()
 	sent, err := r.sink.Delivered(t.Context(), func(mtatest.Mail) bool { return true })
 	if err != nil {
@@ -238,5 +257,74 @@ func (r *reporting) orders() {
 		if r.command(&s, "status"); !strings.HasSuffix(s.Paused, order.paused) || (s.Paused == "") != (order.paused == "") {
 			r.t.Errorf("status after %q: paused %q; want %q", order.args, s.Paused, order.paused)
 		}
+	}
+}
+
+// A daemon whose queue is in PostgreSQL ends in time after SIGTERM, whatever the server
+// does. A mail that was answered meanwhile, and the report that waits, are there when the
+// server is back: the report leaves once.
+func TestReportsDatabaseCutWhileTheDaemonStops(t *testing.T) {
+	server := pgtest.Start(t)
+	url, password := documentedDatabase(t, server)
+	r := newReporting(t, fmt.Sprintf("[store.postgres]\nurl = %q\npassword_file = %q\n", url, password))
+	r.pause()
+	p := r.start()
+	p.awaitMetric("the rows to be in PostgreSQL", func(n float64) bool { return n >= 4 }, "dmarcgate_store_shipped_records_total")
+	var turn time.Time
+	await(t, stopTime, func() string {
+		out, _ := r.command(nil, "status")
+		return "the document to be made: " + out
+	}, func() bool {
+		if time.Since(turn) > 3*time.Second { // a reload begins the next turn, and a session of the shipper
+			p.reload()
+			turn = time.Now()
+		}
+		return p.metric("dmarcgate_reports", `state="ready"`) == 1
+	})
+	for _, tt := range []struct {
+		qid  string
+		away func()
+	}{{"4stopped", server.Stop}, {"4hanging", server.Pause}} {
+		tt.away()
+		p.reload()
+		mta := r.session()
+		if err := sendDomain(mta, "good.example", tt.qid); err != nil {
+			t.Error(err)
+		}
+		mta.Close()
+		p.stop()
+		server.Restart()
+		p = r.start()
+	}
+	if n := len(r.sink.Mails()); n != 0 {
+		t.Errorf("%d mails within the pause; want none", n)
+	}
+	daemontest.Eventually(t, "the pause to end", func() bool {
+		code, _, _ := command("reports", "resume", "-c", r.config())
+		return code == 0
+	})
+	sent, err := r.sink.Delivered(t.Context(), func(mtatest.Mail) bool { return true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.awaitMetric("the report to be done", func(n float64) bool { return n == 1 }, "dmarcgate_reports", `state="done"`)
+	r.agree(sent)
+	daemontest.Eventually(t, "all rows to be in PostgreSQL", func() bool {
+		_, out, _ := command("results", "export", "--all-hosts", "-c", r.config())
+		return strings.Contains(out, `"4stopped"`) && strings.Contains(out, `"4hanging"`)
+	})
+	p.stop()
+	if n := len(r.sink.Mails()); n != 1 {
+		t.Errorf("%d mails; want 1", n)
+	}
+}
+
+// pause pauses sending before the first start.
+func (r *reporting) pause() {
+	r.t.Helper()
+	q := r.openQueue()
+	defer q.Close()
+	if err := queue.Pause(r.t.Context(), q, "test"); err != nil {
+		r.t.Fatal(err)
 	}
 }
