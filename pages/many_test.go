@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"dmarcgate/internal/childtest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/results/dbfile"
 )
 
@@ -21,8 +21,9 @@ import (
 const fullRows, fewRows = 5_000_000, 30_000
 
 // manyRows is how many rows the pages are made of.
-func manyRows() int {
-	if scale := os.Getenv("DMARCGATE_SCALE"); scale == "" || scale == "1" || raced {
+func manyRows(t *testing.T) int {
+	t.Helper()
+	if scale.Of(t) == 1 || raced {
 		return fewRows
 	}
 	return fullRows
@@ -99,7 +100,7 @@ func (f *fixture) awaitSums(t *testing.T) {
 
 func TestEachPageOfManyRowsTakesLessThanHalfASecond(t *testing.T) {
 	f := newFixture(t)
-	rows := manyRows()
+	rows := manyRows(t)
 	f.fill(t, rows)
 	now := noon
 	f.Source.Now = func() time.Time { return now }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"dmarcgate/internal/dnstest"
+	"dmarcgate/internal/scale"
 )
 
 func TestWrongFlagsAreRefused(t *testing.T) {
@@ -104,8 +105,7 @@ func TestTheGridHasEveryDurabilityUnderEveryLoad(t *testing.T) {
 // detector (make soak), the bound of docs/testing.md is kept.
 func TestMailWaitsNoLongerWhileStatusPagesAreLoaded(t *testing.T) {
 	opts := options{messages: 20, connections: 2, repeat: 1, seed: 1, storeRows: 500, daemon: testDaemon(t)}
-	scale := os.Getenv("DMARCGATE_SCALE")
-	full := scale != "" && scale != "1" && !raced
+	full := scale.Of(t) > 1 && !raced
 	if full {
 		opts.messages, opts.connections, opts.repeat, opts.storeRows = pagesMessages, defaultConnections, mixRepeat, pagesRows
 	}

@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"testing"
 	"time"
 
+	"dmarcgate/internal/scale"
 	"dmarcgate/report/queue"
 	"dmarcgate/report/queue/tables"
 )
@@ -24,24 +23,10 @@ const (
 	reportsOfSeed = 6
 )
 
-// scale multiplies the number of histories; make soak sets it.
-func scale(t *testing.T) uint64 {
-	t.Helper()
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n
-}
-
 // random takes steps of several owners in random order, with hosts that die, leases
 // that end and commits whose answer is lost, and compares what comes out with a model.
 func random(t *testing.T, open func(t *testing.T) Subject) {
-	for seed := range seeds * scale(t) {
+	for seed := range uint64(seeds * scale.Of(t)) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			w := newWorld(t, open(t), seed)
 			for n := range stepsOfSeed {

@@ -226,7 +226,7 @@ var (
 	fileName   = regexp.MustCompile(`^(` + domainName + `)!(` + domainName + `)!([0-9]+)!([0-9]+)!([A-Za-z0-9]+)\.xml\.gz$`)
 )
 
-func TestTextFollowsTheGrammarOfReports(t *testing.T) {
+func TestOwnMailFollowsTheGrammarOfReports(t *testing.T) {
 	mail := text(t, sample(), keys(t)...)
 	head, _, _ := strings.Cut(string(mail), "\r\n\r\n")
 	_, raw, _ := strings.Cut(head, "\r\nSubject: ")
@@ -281,7 +281,7 @@ func TestTextFollowsTheGrammarOfReports(t *testing.T) {
 	}
 }
 
-func TestTextHasSevenBitsAndShortLines(t *testing.T) {
+func TestOwnMailHasSevenBitsAndShortLines(t *testing.T) {
 	m := sample()
 	label := strings.Repeat("a", 60)
 	m.Organization = strings.Repeat("ü", 100)

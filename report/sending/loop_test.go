@@ -101,7 +101,7 @@ func (p *peer) meets(other *peer, zone string) {
 // Two sites exchange mail on one day, and each owes the other a report about that day.
 // The reports pass DMARC, and one of each site bounces. On the five days after, no report
 // about reports leaves.
-func TestTwoSitesReportAboutEachOtherOnce(t *testing.T) {
+func TestBounceLoopOfTwoSitesThatReportAboutEachOther(t *testing.T) {
 	a, b := newPeer(t, "a.example", "192.0.2.1"), newPeer(t, "b.example", "192.0.2.2")
 	key, err := a.set.Keys[0].Record()
 	if err != nil {

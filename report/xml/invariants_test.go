@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -15,25 +14,12 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/internal/reporttest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/report"
 	reportxml "dmarcgate/report/xml"
 	"dmarcgate/results"
 )
-
-// scale multiplies how much generated data tests try: `make soak` has 50.
-func scale(t testing.TB) int {
-	t.Helper()
-	text := os.Getenv("DMARCGATE_SCALE")
-	if text == "" {
-		return 1
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 {
-		t.Fatalf("DMARCGATE_SCALE = %q; want a whole number from 1 up", text)
-	}
-	return n
-}
 
 // both asks for both forms.
 func both(*report.Report) []report.Form { return []report.Form{report.RFC9990, report.RFC7489} }
@@ -80,7 +66,7 @@ func newMaker(t testing.TB) *reportxml.Maker {
 
 // What the schemas let pass never occurs (REPORTS.md, finding 3).
 func TestInvariantsHoldForGeneratedMail(t *testing.T) {
-	all, made := documents(t, newMaker(t), reporttest.Rows(11, 3000*scale(t)))
+	all, made := documents(t, newMaker(t), reporttest.Rows(11, 3000*scale.Of(t)))
 	if len(all) < 50 || made.Reported == 0 {
 		t.Fatalf("there are %d documents of %d messages; want some", len(all), made.Reported)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/internal/reporttest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/policy"
 	"dmarcgate/report"
 	reportxml "dmarcgate/report/xml"
@@ -52,7 +53,7 @@ func counted(t *testing.T, all []document) map[report.Form]int64 {
 // Every answered, evaluated author domain with a usable record is in a document or in a
 // count: 4,000 messages, and 200,000 in soak.
 func TestReconcile(t *testing.T) {
-	rows := reporttest.Rows(21, 4000*scale(t))
+	rows := reporttest.Rows(21, 4000*scale.Of(t))
 	gated := int64(0)
 	m := newMaker(t)
 	m.Forms = func(r *report.Report) []report.Form {
@@ -126,7 +127,7 @@ func TestDeterministic(t *testing.T) {
 }
 
 // A record that changes at noon makes two reports of the same period, and each message is
-// in one of them. rua is not in rows, so another rua is no change.
+// in one of them. Another rua makes no other report, also where a row has it.
 func TestRecordChanged(t *testing.T) {
 	var rows []results.Row
 	for hour := range 24 {
@@ -166,6 +167,12 @@ func TestRecordChanged(t *testing.T) {
 	}), func(n int64) bool { return n == 1 })) > 0 {
 		t.Errorf("messages are counted as %v; want each of 24 once", seen)
 	}
+	for hour := range rows {
+		rows[hour].Facts.Authors[0].Record = fmt.Sprintf("v=DMARC1; p=reject; rua=mailto:reports%d@bank.example", hour/12)
+	}
+	if all, _ := documents(t, m, rows); len(all) != 1 || all[0].Messages != 24 {
+		t.Errorf("a new rua at noon makes %d documents; want one of 24 messages", len(all))
+	}
 }
 
 // wide are rows of which no two are the same to a report.
@@ -184,10 +191,10 @@ func wide(n int) []results.Row {
 // Reports beyond the limits cover adjoining periods. In soak a million different results
 // meet the limits of the default.
 func TestSplitBySize(t *testing.T) {
-	rows := wide(20_000 * scale(t))
+	rows := wide(20_000 * scale.Of(t))
 	m := newMaker(t)
 	limits := reportxml.Limits{Mail: 100_000, Expanded: 1 << 20}
-	if scale(t) >= 50 {
+	if scale.Of(t) >= 50 {
 		limits = reportxml.Limits{Mail: 10_000_000, Expanded: 16 << 20}
 		m.Limits = reportxml.Limits{} // the same by default
 	} else {

@@ -14,6 +14,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/internal/reporttest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/report"
 	reportxml "dmarcgate/report/xml"
 )
@@ -122,7 +123,7 @@ func TestReadStopsAtItsLimits(t *testing.T) {
 	head, rest, _ := strings.Cut(string(all[0].text), " <record>")
 	record := "<record>" + rest[:strings.Index(rest, "</feedback>")]
 	most := int64(2 << 20)
-	if scale(t) > 1 {
+	if scale.Of(t) > 1 {
 		most = reportxml.MaxExpanded
 	}
 	short := `<record><row><source_ip>::1</source_ip><count>1</count></row><identifiers><header_from>a</header_from></identifiers></record>`

@@ -16,6 +16,7 @@ import (
 
 	"dmarcgate/auth/dmarc"
 	"dmarcgate/internal/reporttest"
+	"dmarcgate/internal/scale"
 	"dmarcgate/report"
 	reportxml "dmarcgate/report/xml"
 )
@@ -86,7 +87,7 @@ func read(t *testing.T, text []byte) (*report.Report, []report.Record, error) {
 
 // What was written is read again, as far as the form has it.
 func TestReadReadsWhatWasWritten(t *testing.T) {
-	all, _ := documents(t, newMaker(t), reporttest.Rows(41, 3000*scale(t)))
+	all, _ := documents(t, newMaker(t), reporttest.Rows(41, 3000*scale.Of(t)))
 	for _, d := range all {
 		got, records, err := read(t, d.text)
 		if err != nil {
