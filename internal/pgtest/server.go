@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	startTime = 20 * time.Second // for a server to answer, on a busy machine
+	startTime = 2 * time.Minute  // for a server to answer, on a busy machine, after a crash with much to redo
 	stopTime  = 10 * time.Second // from the signal to the end
 	logTail   = 4096             // bytes of the log shown when a start fails
 )
