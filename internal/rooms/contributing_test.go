@@ -149,3 +149,34 @@ func TestContributingPageRunsTestsThatExist(t *testing.T) {
 		}
 	}
 }
+
+// A page that claims a test has to name one that exists.
+func TestReportFaultsPageNamesTestsThatExist(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/report-faults.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\|.*\| (`+"`"+`.*) \|$`).FindAllStringSubmatch(string(page), -1)
+	if len(rows) < 25 {
+		t.Fatalf("docs/report-faults.md has %d rows with tests; want at least 25", len(rows))
+	}
+	for _, row := range rows {
+		folder := ""
+		for _, word := range strings.Fields(strings.ReplaceAll(row[1], ",", " ")) {
+			if room, found := strings.CutPrefix(word, "`"); found {
+				folder = strings.TrimSuffix(room, "`")
+				continue
+			}
+			paths, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.ContainsFunc(paths, func(path string) bool {
+				rel, err := filepath.Rel(root, path)
+				return err == nil && slices.Contains(declarations(t, rel), word)
+			}) {
+				t.Errorf("%s has no test %s", folder, word)
+			}
+		}
+	}
+}
