@@ -182,6 +182,11 @@ type limited struct {
 
 func (l *limited) Accept() (net.Conn, error) {
 	select {
+	case <-l.done: // Close came before Serve, and knew no listener to close
+		return nil, net.ErrClosed
+	default:
+	}
+	select {
 	case l.slots <- struct{}{}:
 	case <-l.done:
 		return nil, net.ErrClosed

@@ -340,6 +340,24 @@ func TestServeWaitsForWhatIsHandled(t *testing.T) {
 	}
 }
 
+// A server that is closed before it serves has no listener to close.
+func TestServeEndsWhenItIsStoppedBeforeItAccepts(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := time.AfterFunc(10*time.Second, func() { l.Close() })
+	defer stop.Stop()
+	defer l.Close()
+	done := make(chan struct{})
+	close(done)
+	for range 64 { // a select with two ways takes either
+		if _, err := (&limited{Listener: l, slots: make(chan struct{}, 1), done: done}).Accept(); err != net.ErrClosed {
+			t.Fatalf("Accept() after the end = %v; want %v at once", err, net.ErrClosed)
+		}
+	}
+}
+
 func TestServeListensWhereOnlyTheMTAConnects(t *testing.T) {
 	in := intake(t, &shelf{})
 	over, cancel := context.WithCancel(t.Context())
