@@ -45,6 +45,29 @@ type reporting struct {
 // a day that may be closed by now. tables are further ones of its configuration.
 func newReporting(t *testing.T, tables string) *reporting {
 	t.Helper()
+	s := newReportSite(t, "wants.example")
+	r := s.host(tables)
+	rows := []results.Row{passed("wants.example", s.day.Begin.AddDate(0, 0, -9), "old")}
+	for i := range 3 {
+		rows = append(rows, passed("wants.example", s.day.Begin.Add(time.Duration(i)*time.Hour), fmt.Sprint("q", i)))
+	}
+	fillStore(t, r.config(), rows...)
+	r.enable()
+	return r
+}
+
+// reportSite is what hosts of one site share: the smarthost, the name server and the key.
+type reportSite struct {
+	t        *testing.T
+	sink     *mtatest.Sink
+	dns, key string
+	day      aggregate.Period // that may be closed by now
+}
+
+// newReportSite returns a site whose identity is published, beside domains that want
+// reports at rua@ their name.
+func newReportSite(t *testing.T, domains ...string) *reportSite {
+	t.Helper()
 	sink, err := mtatest.StartSink()
 	if err != nil {
 		t.Fatal(err)
@@ -67,9 +90,19 @@ _dmarc.receiver.example.        TXT "v=DMARC1; p=reject"
 r1._domainkey.receiver.example. TXT "v=DKIM1; k=ed25519; p=` + base64.StdEncoding.EncodeToString(public) + `"
 receiver.example.               MX  10 mx.receiver.example.
 receiver.example.               TXT "v=spf1 -all"
-_dmarc.wants.example.           TXT "v=DMARC1; p=reject; rua=mailto:rua@wants.example"
 `
-	h := newHost(t, hostConfig{dns: dnstest.New(t, zone).Addr(), extra: fmt.Sprintf(`
+	for _, d := range domains {
+		zone += "_dmarc." + d + `. TXT "v=DMARC1; p=reject; rua=mailto:rua@` + d + "\"\n"
+	}
+	day := aggregate.DayOf(aggregate.DayOf(time.Now().Add(-queue.CloseAfter)).Begin.AddDate(0, 0, -1))
+	return &reportSite{t, sink, dnstest.New(t, zone).Addr(), key, day}
+}
+
+// host returns a host of the site. more are further lines of [reports], and tables.
+func (s *reportSite) host(more string) *reporting {
+	t := s.t
+	t.Helper()
+	h := newHost(t, hostConfig{dns: s.dns, extra: fmt.Sprintf(`
 [reports]
 send = true
 organization = "Receiver"
@@ -82,7 +115,7 @@ tls = "none"
 dry_run = "0s"
 bounce_listen = "unix:%%s/bounces.sock"
 own_domains = ["receiver.example"]
-%s`, key, sink.Addr(), tables)})
+%s`, s.key, s.sink.Addr(), more)})
 	text, err := os.ReadFile(h.config())
 	if err != nil {
 		t.Fatal(err)
@@ -90,24 +123,16 @@ own_domains = ["receiver.example"]
 	if err := os.WriteFile(h.config(), bytes.ReplaceAll(text, []byte("%s"), []byte(h.dir)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	day := aggregate.DayOf(aggregate.DayOf(time.Now().Add(-queue.CloseAfter)).Begin.AddDate(0, 0, -1))
-	r := &reporting{host: h, t: t, sink: sink, day: day}
-	rows := []results.Row{passed(day.Begin.AddDate(0, 0, -9), "old")}
-	for i := range 3 {
-		rows = append(rows, passed(day.Begin.Add(time.Duration(i)*time.Hour), fmt.Sprint("q", i)))
-	}
-	fillStore(t, h.config(), rows...)
-	r.enable()
-	return r
+	return &reporting{host: h, t: t, sink: s.sink, day: s.day}
 }
 
-// passed is a message of wants.example that passed.
-func passed(at time.Time, qid string) results.Row {
+// passed is a message of a domain that passed.
+func passed(domain string, at time.Time, qid string) results.Row {
 	row := results.Row{Facts: policy.Facts{
-		Time: at, QueueID: qid, Listener: "mta", Client: netip.MustParseAddr("192.0.2.10"), MailFrom: "wants.example", FromField: policy.FromOneMailbox, Version: policy.FactsVersion,
-		SPF: policy.SPF{Result: "pass", Domain: "wants.example"},
+		Time: at, QueueID: qid, Listener: "mta", Client: netip.MustParseAddr("192.0.2.10"), MailFrom: domain, FromField: policy.FromOneMailbox, Version: policy.FactsVersion,
+		SPF: policy.SPF{Result: "pass", Domain: domain},
 		Authors: []policy.Author{{
-			Domain: "wants.example", Org: "wants.example", PolicyDomain: "wants.example", Source: "author", Record: "v=DMARC1; p=reject",
+			Domain: domain, Org: domain, PolicyDomain: domain, Source: "author", Record: "v=DMARC1; p=reject",
 			Verdict: dmarc.Verdict{Status: dmarc.Pass, Policy: dmarc.Reject, Pct: 100, AlignedSPF: true},
 		}},
 	}}
@@ -200,6 +225,7 @@ func TestReportsDayGoesToTheSmarthostOnce(t *testing.T) {
 	p.metricIs(1, "dmarcgate_report_deliveries_total", `outcome="sent"`, `class="2xx"`)
 	p.metricIs(3, "dmarcgate_report_rows_total", `outcome="reported"`)
 	r.agree(sent)
+	r.passes(sent)
 	r.orders()
 	p.stop()
 	p = r.start()
@@ -240,6 +266,19 @@ func (r *reporting) agree(sent mtatest.Mail) {
 	r.command(&s, "status")
 	if !s.Send || s.Identity == nil || s.Identity.Problem != "" || s.Reports["done"] != 1 || s.Deliveries["sent"] != 1 || s.Paused != "" {
 		r.t.Errorf("reports status = %+v; want one report, sent, and an identity that is checked", s)
+	}
+}
+
+// passes has explain evaluate the mail that arrived, as from a client that SPF does not
+// know.
+func (r *reporting) passes(sent mtatest.Mail) {
+	r.t.Helper()
+	code, out, stderr := command("explain", write(r.t, "sent.eml", string(sent.Data)), "-c", r.config(), "--client", "203.0.113.1", "--helo", "[203.0.113.1]",
+		"--mail-from", "<"+sent.From+">", "--rcpt", "<"+sent.Rcpts[0]+">")
+	for _, want := range []string{"DKIM pass for receiver.example (s=r1): aligned", "dmarc receiver.example: pass"} {
+		if code != 0 || !strings.Contains(out, want) {
+			r.t.Errorf("explain of the mail that arrived = %d, %s\n%s\nwant %q in it", code, stderr, out, want)
+		}
 	}
 }
 

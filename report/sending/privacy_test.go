@@ -17,9 +17,9 @@ import (
 
 	_ "modernc.org/sqlite" // of the queue
 
-	dmarcpolicy "dmarcgate/policy"
 	"dmarcgate/report/deliver"
 	"dmarcgate/report/queue"
+	"dmarcgate/results"
 )
 
 // tablesWith returns the tables of a queue that have a text, and the plain documents.
@@ -134,20 +134,25 @@ func purgeDomain(t *testing.T, s *site, domain string) {
 	}
 }
 
-// A client address that was shortened before the report was made is in no report.
+// A client address that was shortened before the report was made is in no report: with
+// shorten_ip_after = "1h", all of the day but those of its last hour.
 func TestPrivacyOfShortenedAddresses(t *testing.T) {
 	s := ready(t, "bank.example")
 	for range 3 {
 		s.receives(day(2, 13), "bank.example")
-		f := &s.rows[len(s.rows)-1].Facts
-		f.Client, f.Missing = netip.MustParseAddr("198.51.100.0"), f.Missing|dmarcpolicy.MissingClient
+		s.rows[len(s.rows)-1].Facts.Client = netip.MustParseAddr("198.51.100.77")
+	}
+	s.receives(day(3, 0).Add(-time.Minute), "bank.example")
+	p := results.Privacy{ShortenIPAfter: time.Hour}
+	for i := range s.rows {
+		p.Conceal(&s.rows[i], func() time.Time { return s.now })
 	}
 	s.until(s.host("a"), day(3, 12), time.Hour)
 	_, documents := tablesWith(t, s.path, "")
 	if len(s.mails) != 1 || strings.Contains(documents, "198.51.100") || !strings.Contains(documents, "192.0.2.10") {
 		t.Errorf("%d mails, and documents are\n%s\nwant one, about the whole address alone", len(s.mails), documents)
 	}
-	if s.counts.rows["unreportable"] != 3 || s.counts.rows["reported"] != 1 {
-		t.Errorf("rows: %v; want 3 unreportable and 1 reported", s.counts.rows)
+	if s.counts.rows["unreportable"] != 4 || s.counts.rows["reported"] != 1 {
+		t.Errorf("rows: %v; want 4 unreportable and 1 reported", s.counts.rows)
 	}
 }
