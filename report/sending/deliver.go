@@ -313,19 +313,25 @@ func (m *mailing) settle(ctx context.Context, a queue.Attempt, o deliver.Outcome
 const (
 	insistEvery = time.Second
 	insistTries = 300
+	lastTime    = 10 * time.Second // of the try after the program was told to stop
 )
 
 // insist repeats a step of the queue until it succeeds. It gives up when another host has
-// the work, when the queue has to be opened again, or when the program stops.
+// the work, when the queue has to be opened again, or when the program stops: a queue that
+// has come back since the last try gets one more.
 func (t *turn) insist(ctx context.Context, step func(context.Context) error) error {
+	limit := storeTime
 	for n := 1; ; n++ {
-		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 		err := step(late)
 		cancel()
-		if err == nil || errors.Is(err, queue.ErrLost) || errors.Is(err, queue.ErrReopen) || n == insistTries || t.wait(ctx, insistEvery) != nil {
+		if err == nil || errors.Is(err, queue.ErrLost) || errors.Is(err, queue.ErrReopen) || n == insistTries || limit == lastTime {
 			return err
 		}
 		t.Log.Debug("reports: the outcome of a mail waits for the queue", "err", err)
+		if t.wait(ctx, insistEvery) != nil {
+			limit = lastTime
+		}
 	}
 }
 

@@ -78,3 +78,41 @@ func TestTurnSettlesWhenTheQueueIsBack(t *testing.T) {
 		})
 	}
 }
+
+// A program that is told to stop while its queue is away tries once more before it ends.
+func TestTurnSettlesWhenTheProgramStops(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		calls int // of the queue that fail
+		mails int
+	}{
+		{"the queue has come back", 1, 1},
+		{"the queue is still away", 2, 2},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := ready(t, "bank.example")
+			h := s.host("a")
+			h.Queue = func(ctx context.Context) (queue.Store, error) {
+				store, err := s.open(ctx)
+				return &away{Store: store, s: s, err: errAway, calls: tt.calls}, err
+			}
+			ctx, stop := context.WithCancel(t.Context())
+			h.wait = func(ctx context.Context, _ time.Duration) error {
+				if len(s.mails) > 0 {
+					stop()
+				}
+				return ctx.Err()
+			}
+			_ = h.Turn(ctx) // ends where the program stops
+			if len(s.mails) != 1 || ctx.Err() == nil {
+				t.Fatalf("%d mails before the stop, %v; want one, and a stop while its outcome waited", len(s.mails), ctx.Err())
+			}
+			h.Close()
+			s.now = s.now.Add(queue.Lease)
+			s.until(s.host("b"), day(3, 12), time.Hour)
+			if len(s.mails) != tt.mails {
+				t.Errorf("%d mails; want %d", len(s.mails), tt.mails)
+			}
+		})
+	}
+}
