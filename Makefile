@@ -6,7 +6,7 @@ CACHE    := $(CURDIR)/.cache
 SCALE    ?= 1
 FUZZTIME ?= 20s
 MUTANTS  ?= 250
-TIMEOUT  ?= 18m
+TIMEOUT  ?= 26m
 PKGS     := ./...
 RACED    := $(PKGS)
 # Rooms of pure functions: at full size the race detector, which finds nothing
