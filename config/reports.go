@@ -102,8 +102,8 @@ func parseSmarthost(s string) (string, error) {
 	return net.JoinHostPort(strings.ToLower(host), port), nil
 }
 
-// parseBounceListen reads where bounces come in, or nowhere. Whoever can connect
-// can report a failure of any report, so only this host may.
+// parseBounceListen reads the address on which bounces come in; "" is none. A client that
+// connects can report a failure of any report, so only this host may connect.
 func parseBounceListen(s string) (Address, error) {
 	if s == "" {
 		return Address{}, nil

@@ -122,25 +122,30 @@ func declarations(t *testing.T, path string) (names []string) {
 	return names
 }
 
+// testsIn returns what the tests of a folder declare.
+func testsIn(t *testing.T, folder string) (names []string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
+	if err != nil || len(paths) == 0 {
+		t.Errorf("no tests in %s, %v", folder, err)
+	}
+	for _, path := range paths {
+		rel, err := filepath.Rel(root, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, declarations(t, rel)...)
+	}
+	return names
+}
+
 func TestContributingPageRunsTestsThatExist(t *testing.T) {
 	commands := goTest.FindAllStringSubmatch(contributing(t), -1)
 	if len(commands) < 8 {
 		t.Fatalf("docs/contributing.md has %d test commands; want at least 8", len(commands))
 	}
 	for _, c := range commands {
-		paths, err := filepath.Glob(filepath.Join(root, c[2], "*_test.go"))
-		if err != nil || len(paths) == 0 {
-			t.Errorf("%s: no tests in %s, %v", c[0], c[2], err)
-			continue
-		}
-		var names []string
-		for _, path := range paths {
-			rel, err := filepath.Rel(root, path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			names = append(names, declarations(t, rel)...)
-		}
+		names := testsIn(t, c[2])
 		for _, pattern := range strings.Split(c[1], "|") {
 			wanted := regexp.MustCompile(pattern)
 			if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(name, "Test") && wanted.MatchString(name) }) {
@@ -160,22 +165,19 @@ func TestReportFaultsPageNamesTestsThatExist(t *testing.T) {
 	if len(rows) < 25 {
 		t.Fatalf("docs/report-faults.md has %d rows with tests; want at least 25", len(rows))
 	}
+	names := map[string][]string{}
 	for _, row := range rows {
 		folder := ""
 		for _, word := range strings.Fields(strings.ReplaceAll(row[1], ",", " ")) {
 			if room, found := strings.CutPrefix(word, "`"); found {
 				folder = strings.TrimSuffix(room, "`")
+				if names[folder] == nil {
+					names[folder] = testsIn(t, folder)
+				}
 				continue
 			}
-			paths, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !slices.ContainsFunc(paths, func(path string) bool {
-				rel, err := filepath.Rel(root, path)
-				return err == nil && slices.Contains(declarations(t, rel), word)
-			}) {
-				t.Errorf("%s has no test %s", folder, word)
+			if !slices.Contains(names[folder], word) {
+				t.Errorf("%q has no test %s", folder, word)
 			}
 		}
 	}

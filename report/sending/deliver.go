@@ -313,7 +313,7 @@ func (m *mailing) settle(ctx context.Context, a queue.Attempt, o deliver.Outcome
 const (
 	insistEvery = time.Second
 	insistTries = 300
-	lastTime    = 10 * time.Second // of the try after the program was told to stop
+	lastTime    = 10 * time.Second // of the try after a stop: with storeTime less than TimeoutStopSec of the unit
 )
 
 // insist repeats a step of the queue until it succeeds. It gives up when another host has
